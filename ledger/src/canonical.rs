@@ -1,0 +1,452 @@
+//! Canonical JSON: RFC 8785 without floats, as a writer ([`to_canonical`]) and as a one-pass reader that accepts nothing
+//! else ([`check_canonical`]).
+//!
+//! Invariants: what [`to_canonical`] returns, [`check_canonical`] accepts, and it accepts exactly one text per value.
+//! Own code rather than `serde_json::to_string`, because the order of its map changes when any crate of the build turns
+//! on `preserve_order`, and rather than a JCS library, because those round large integers silently.
+//! Left out: which keys an event has (`envelope`).
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// The largest magnitude of an integer: 2^53 - 1, up to where every JSON reader agrees.
+pub const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// How deep arrays and objects may nest; below the limits of the common JSON readers.
+pub const MAX_DEPTH: usize = 100;
+
+/// Why a value or a text has no place in a body.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotCanonical {
+    /// A fraction, an exponent, or an integer beyond 2^53-1: to be written as a string.
+    #[error("the number {0} is not an integer of at most 2^53-1 in magnitude")]
+    Number(String),
+    /// A key outside printable ASCII: to be stored as an array of `{"key", "value"}`.
+    #[error("the key {0:?} is not printable ASCII")]
+    Key(String),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("nested more than {MAX_DEPTH} deep")]
+    Depth,
+    /// Text that is not JSON, or not its canonical form.
+    #[error("not canonical JSON at byte {at}: {what}")]
+    Form {
+        /// Byte offset.
+        at: usize,
+        /// What was expected there.
+        what: &'static str,
+    },
+}
+
+/// The canonical text of `value`.
+///
+/// # Errors
+/// [`NotCanonical`] if the value holds a number, key or nesting that the format excludes.
+pub fn to_canonical(value: &Value) -> Result<String, NotCanonical> {
+    let mut out = String::new();
+    write_value(&mut out, value, 0)?;
+    Ok(out)
+}
+
+/// The value of a text that must be canonical to the byte.
+///
+/// # Errors
+/// [`NotCanonical`] for anything else, among it duplicate keys, white space, needless escapes and lone surrogates.
+pub fn check_canonical(text: &str) -> Result<Value, NotCanonical> {
+    scan(text)?;
+    serde_json::from_str(text).map_err(|_| NotCanonical::Form {
+        at: 0,
+        what: "JSON",
+    })
+}
+
+/// [`check_canonical`] without building the value.
+pub(crate) fn scan(text: &str) -> Result<(), NotCanonical> {
+    let mut scanner = Scanner::new(text);
+    scanner.value(0)?;
+    scanner.end()
+}
+
+fn write_value(out: &mut String, value: &Value, depth: usize) -> Result<(), NotCanonical> {
+    if depth > MAX_DEPTH {
+        return Err(NotCanonical::Depth);
+    }
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(number) => {
+            let magnitude = number
+                .as_i64()
+                .map(i64::unsigned_abs)
+                .or_else(|| number.as_u64());
+            // `-0` is a float to serde_json, so that every integer has one spelling.
+            match (magnitude, number.as_i64()) {
+                (Some(..=MAX_INTEGER), Some(integer)) => out.push_str(&integer.to_string()),
+                _ => return Err(NotCanonical::Number(number.to_string())),
+            }
+        }
+        Value::String(text) => write_string(out, text),
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_value(out, item, depth + 1)?;
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| key.as_bytes());
+            out.push('{');
+            for (index, (key, item)) in entries.into_iter().enumerate() {
+                if !key.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+                    return Err(NotCanonical::Key(key.clone()));
+                }
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(out, key);
+                out.push(':');
+                write_value(out, item, depth + 1)?;
+            }
+            out.push('}');
+        }
+    }
+    Ok(())
+}
+
+/// Writes `text` as a JSON string with the escapes of RFC 8785 and no other.
+pub(crate) fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            0x09 => out.push_str("\\t"),
+            0x0a => out.push_str("\\n"),
+            0x0c => out.push_str("\\f"),
+            0x0d => out.push_str("\\r"),
+            other => {
+                out.push_str("\\u00");
+                out.push_str(&crate::head::to_hex(&[other]));
+            }
+        }
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+/// A cursor over text that must be canonical.
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// A string as it stands between its quotes.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw<'a> {
+    /// The text, escapes and all.
+    pub(crate) text: &'a str,
+    /// Whether there is an escape in it.
+    pub(crate) escaped: bool,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The offset of the next byte.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text that was scanned since `start`.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        &self.text[start..self.at]
+    }
+
+    fn fail<T>(&self, what: &'static str) -> Result<T, NotCanonical> {
+        Err(NotCanonical::Form { at: self.at, what })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Steps over `literal` if it is next.
+    pub(crate) fn skip(&mut self, literal: &str) -> bool {
+        let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());
+        if found {
+            self.at += literal.len();
+        }
+        found
+    }
+
+    /// Demands that nothing is left.
+    pub(crate) fn end(&self) -> Result<(), NotCanonical> {
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.fail("the end")
+        }
+    }
+
+    /// Demands a string in its only spelling.
+    pub(crate) fn string(&mut self) -> Result<Raw<'a>, NotCanonical> {
+        if !self.skip("\"") {
+            return self.fail("a string");
+        }
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let mut escaped = false;
+        loop {
+            match bytes.get(self.at) {
+                None => return self.fail("the end of a string"),
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += match bytes.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'b' | b't' | b'n' | b'f' | b'r') => 2,
+                        Some(b'u') if is_control_escape(&bytes[self.at..]) => 6,
+                        _ => return self.fail("the shortest escape of this character"),
+                    };
+                }
+                Some(0..=0x1f) => return self.fail("an escape of this control character"),
+                Some(_) => self.at += 1,
+            }
+        }
+        let text = &self.text[start..self.at];
+        self.at += 1;
+        Ok(Raw { text, escaped })
+    }
+
+    /// Demands an integer in its only spelling.
+    pub(crate) fn integer(&mut self) -> Result<i64, NotCanonical> {
+        let start = self.at;
+        let negative = self.skip("-");
+        let digits = self.at;
+        let mut magnitude: u64 = 0;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            magnitude = magnitude
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let leading_zero =
+            self.text.as_bytes().get(digits) == Some(&b'0') && (self.at - digits > 1 || negative);
+        if self.at == digits || leading_zero {
+            return self.fail("an integer without leading zeros");
+        }
+        if magnitude > MAX_INTEGER || matches!(self.peek(), Some(b'.' | b'e' | b'E')) {
+            return Err(NotCanonical::Number(self.since(start).to_owned()));
+        }
+        let value = i64::try_from(magnitude).unwrap_or(i64::MAX);
+        Ok(if negative { -value } else { value })
+    }
+
+    /// Demands any value.
+    pub(crate) fn value(&mut self, depth: usize) -> Result<(), NotCanonical> {
+        if depth > MAX_DEPTH {
+            return Err(NotCanonical::Depth);
+        }
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'-' | b'0'..=b'9') => self.integer().map(|_| ()),
+            _ if self.skip("true") || self.skip("false") || self.skip("null") => Ok(()),
+            _ => self.fail("a value"),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), NotCanonical> {
+        self.at += 1;
+        if self.skip("]") {
+            return Ok(());
+        }
+        loop {
+            self.value(depth + 1)?;
+            if self.skip("]") {
+                return Ok(());
+            }
+            if !self.skip(",") {
+                return self.fail("`,` or `]`");
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), NotCanonical> {
+        self.at += 1;
+        if self.skip("}") {
+            return Ok(());
+        }
+        let mut last: Option<Raw<'a>> = None;
+        loop {
+            let start = self.at;
+            let key = self.string()?;
+            if !key.text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+                return Err(NotCanonical::Key(key.text.to_owned()));
+            }
+            if key.escaped && key.bytes().any(|byte| byte < 0x20) {
+                return Err(NotCanonical::Key(key.text.to_owned()));
+            }
+            if last.is_some_and(|last| !last.before(&key)) {
+                self.at = start;
+                return self.fail("a key greater than the one before it");
+            }
+            last = Some(key);
+            if !self.skip(":") {
+                return self.fail("`:`");
+            }
+            self.value(depth + 1)?;
+            if self.skip("}") {
+                return Ok(());
+            }
+            if !self.skip(",") {
+                return self.fail("`,` or `}`");
+            }
+        }
+    }
+}
+
+impl Raw<'_> {
+    /// The bytes that an ASCII key stands for, its escapes resolved. A control character comes out as 0.
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        let mut rest = self.text.bytes();
+        std::iter::from_fn(move || match rest.next()? {
+            b'\\' => match rest.next()? {
+                quoted @ (b'"' | b'\\') => Some(quoted),
+                _ => Some(0),
+            },
+            byte => Some(byte),
+        })
+    }
+
+    fn before(&self, other: &Raw<'_>) -> bool {
+        if self.escaped || other.escaped {
+            self.bytes().lt(other.bytes())
+        } else {
+            self.text.as_bytes() < other.text.as_bytes()
+        }
+    }
+}
+
+/// Whether `\u00xx` stands here, lower-case, for a control character that has no shorter escape.
+fn is_control_escape(bytes: &[u8]) -> bool {
+    match bytes.get(2..6) {
+        Some([b'0', b'0', b'0', low]) => matches!(low, b'0'..=b'7' | b'b' | b'e' | b'f'),
+        Some([b'0', b'0', b'1', low]) => matches!(low, b'0'..=b'9' | b'a'..=b'f'),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn writes_the_only_spelling() {
+        let value = json!({"b": [1, -1, 0, true, null], "a": "\u{0}\u{8}\t\n\u{c}\r\u{1f}\u{7f}\"\\/é🚀", "B": {}, "": []});
+        let text = "{\"\":[],\"B\":{},\"a\":\"\\u0000\\b\\t\\n\\f\\r\\u001f\u{7f}\\\"\\\\/é🚀\",\"b\":[1,-1,0,true,null]}";
+        assert_eq!(to_canonical(&value).unwrap(), text);
+        assert_eq!(check_canonical(text).unwrap(), value);
+    }
+
+    #[test]
+    fn keys_sort_by_what_they_say_not_by_how_they_are_escaped() {
+        let value = json!({"a\"": 1, "a#": 2, "a\\": 3, "a]": 4, "a[": 5});
+        let text = to_canonical(&value).unwrap();
+        assert_eq!(text, r##"{"a\"":1,"a#":2,"a[":5,"a\\":3,"a]":4}"##);
+        assert_eq!(check_canonical(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn refuses_what_the_format_excludes() {
+        for value in [
+            json!(0.5),
+            json!(1.0),
+            json!(-0.0),
+            json!(1e300),
+            json!(9_007_199_254_740_992_u64),
+            json!(i64::MIN),
+            json!(u64::MAX),
+        ] {
+            assert!(
+                matches!(to_canonical(&value), Err(NotCanonical::Number(_))),
+                "{value}"
+            );
+        }
+        for key in ["é", "\u{7f}", "\n"] {
+            assert!(
+                matches!(to_canonical(&json!({ key: 1 })), Err(NotCanonical::Key(_))),
+                "{key:?}"
+            );
+        }
+        let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert!(check_canonical(&to_canonical(&deep(MAX_DEPTH)).unwrap()).is_ok());
+        assert_eq!(to_canonical(&deep(MAX_DEPTH + 1)), Err(NotCanonical::Depth));
+        assert_eq!(scan(&"[".repeat(1_000_000)), Err(NotCanonical::Depth));
+    }
+
+    #[test]
+    fn refuses_every_other_spelling() {
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "00",
+            "-",
+            "+1",
+            "1.0",
+            "1e2",
+            "9007199254740992",
+            "-9007199254740992",
+            "nul",
+            "True",
+            "[1,]",
+            "[,]",
+            "[1 ,2]",
+            "{\"a\":1,}",
+            "{\"b\":1,\"a\":2}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\": 1}",
+            "{a:1}",
+            "{\"\\u0061\":1}",
+            "{\"é\":1}",
+            "{\"\\n\":1}",
+            "\"\\/\"",
+            "\"\\u0041\"",
+            "\"\\u000A\"",
+            "\"\\u000a\"",
+            "\"\\u001F\"",
+            "\"\\ud800\"",
+            "\"\\ud83d\\ude80\"",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"",
+            "\"\\",
+            "\"\\u00",
+            "[",
+            "{",
+            "{\"a\"",
+            "1 2",
+            "[1]]",
+            "\u{feff}1",
+        ] {
+            assert!(check_canonical(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

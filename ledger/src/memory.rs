@@ -1,0 +1,374 @@
+//! The memory of heads: what each ledger was when this machine last saw it, kept outside the state directory.
+//!
+//! A hash chain alone cannot tell an older copy from the newest one; this can. Invariants: one small file per ledger
+//! path, replaced in one step; it never runs ahead of a commit, and it may lag behind; a damaged file is an error, never
+//! taken for "nothing remembered". Left out: what to do about a disagreement ([`crate::store`]).
+
+use crate::chain::Chain;
+use crate::head::Digest;
+use crate::head::to_hex;
+use crate::place::{self, PlaceError};
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+
+/// What is kept of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    /// Where the ledger lies, for people; the file's name is what counts.
+    pub path: String,
+    /// Its id.
+    pub ledger: String,
+    /// How many events it had; at least 1.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+    /// The hash of the last.
+    pub head: Digest,
+}
+
+/// What a ledger is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub ledger: String,
+    /// How many events it has.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+}
+
+/// How a ledger differs from what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It has fewer events: an older copy, or cut off. The bytes are the same in both cases.
+    Shorter,
+    /// It has other events.
+    Rewritten,
+    /// It is another ledger.
+    Foreign,
+    /// There is none.
+    Missing,
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Shorter => "shorter than remembered (an older copy, or cut off)",
+            Self::Rewritten => "not the one that is remembered (its events are others)",
+            Self::Foreign => "another ledger than the one that is remembered",
+            Self::Missing => "gone",
+        })
+    }
+}
+
+/// A ledger that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// What is remembered.
+    pub remembered: Remembered,
+    /// What is there.
+    pub found: Option<Found>,
+    /// How they differ.
+    pub how: How,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Remembered {
+            path, ledger, size, ..
+        } = &self.remembered;
+        write!(
+            out,
+            "the ledger {path} is {}: remembered are {size} events of {ledger}",
+            self.how
+        )?;
+        match &self.found {
+            Some(found) => write!(out, ", found are {} of {}", found.size, found.ledger),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Disagreement {}
+
+/// Why the memory cannot be used.
+#[derive(Debug, Error)]
+pub enum MemoryError {
+    /// Whoever takes away the state directory must not take the memory with it.
+    #[error("the memory {memory} lies inside the state directory {state}")]
+    Inside {
+        /// The memory's directory.
+        memory: PathBuf,
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// The file is not what this program writes.
+    #[error(
+        "the memory file {path} is damaged ({what}): check the ledger against a checkpoint held elsewhere, then record \
+         `ledger restored` with a reason"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The directory may not be used.
+    #[error("the memory's directory cannot be used")]
+    Place(#[source] PlaceError),
+    /// The operating system refused.
+    #[error("cannot {what} {path}")]
+    Io {
+        /// The action.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The directory of remembered heads.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    dir: PathBuf,
+}
+
+impl Memory {
+    /// The memory in `dir`, which is made (0700) if it is not there.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if the directory cannot be made, is not ours, or is open to others.
+    pub fn at(dir: &Path) -> Result<Self, MemoryError> {
+        let check = || {
+            place::create(dir, 0o700)?;
+            let found = place::look(dir)?.ok_or_else(|| PlaceError::Absent {
+                path: dir.to_owned(),
+            })?;
+            place::private_directory(dir, &found)?;
+            place::ours(dir, &found)
+        };
+        check().map_err(MemoryError::Place)?;
+        let dir = dir.canonicalize().map_err(|source| MemoryError::Io {
+            what: "find",
+            path: dir.to_owned(),
+            source,
+        })?;
+        Ok(Self { dir })
+    }
+
+    /// Its directory, without symbolic links.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What is remembered of the ledger at `ledger`, an absolute path without symbolic links.
+    ///
+    /// # Errors
+    /// [`MemoryError::Damaged`] for a file that this program did not write whole; [`MemoryError::Io`].
+    pub fn recall(&self, ledger: &Path) -> Result<Option<Remembered>, MemoryError> {
+        let path = self.file(ledger);
+        let fail = |source: io::Error| MemoryError::Io {
+            what: "read",
+            path: path.clone(),
+            source,
+        };
+        let mut text = Vec::new();
+        match rustix::fs::open(
+            &path,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            // One byte more than a true one can have, so that a huge file is damage and not memory.
+            Ok(file) => File::from(file)
+                .take(64 << 10)
+                .read_to_end(&mut text)
+                .map_err(fail)?,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(fail(error.into())),
+        };
+        let damaged = |what: String| MemoryError::Damaged {
+            path: path.clone(),
+            what,
+        };
+        if text.is_empty() {
+            return Err(damaged("it is empty".to_owned()));
+        }
+        let remembered: Remembered =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if remembered.path != ledger.to_string_lossy() {
+            return Err(damaged(format!("it speaks of {}", remembered.path)));
+        }
+        if remembered.size == 0 {
+            return Err(damaged("it says 0 events".to_owned()));
+        }
+        Ok(Some(remembered))
+    }
+
+    /// Refuses a memory that whoever takes the state directory away would take with it.
+    pub(crate) fn check_outside(&self, state: &Path) -> Result<(), MemoryError> {
+        if self.dir.starts_with(state) {
+            return Err(MemoryError::Inside {
+                memory: self.dir.clone(),
+                state: state.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Remembers `chain`, unless another process has already remembered more.
+    pub(crate) fn advance(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
+        match self.recall(ledger)? {
+            Some(old) if old.ledger == chain.id() && old.size >= chain.size() => Ok(()),
+            // A directory sync is not needed: if power loss undoes the rename, the older file is still true.
+            Some(_) => self.write(ledger, chain),
+            None => self.reset(ledger, chain),
+        }
+    }
+
+    /// Remembers `chain` whatever was remembered before, and durably.
+    pub(crate) fn reset(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
+        self.write(ledger, chain)?;
+        place::sync_dir(&self.dir).map_err(MemoryError::Place)
+    }
+
+    /// Removes what killed processes left of unfinished writes.
+    pub(crate) fn sweep(&self, ledger: &Path) {
+        let prefix = format!(".{}.", Self::name(ledger));
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
+                continue;
+            };
+            let alive = rest
+                .split('.')
+                .next()
+                .is_some_and(|pid| Path::new("/proc").join(pid).exists());
+            if !alive {
+                // A file that stays is only litter.
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    }
+
+    fn write(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
+        static UNIQUE: AtomicU64 = AtomicU64::new(0);
+        let Some(head) = chain.head() else {
+            return Ok(());
+        };
+        let kept = Remembered {
+            path: ledger.to_string_lossy().into_owned(),
+            ledger: chain.id().to_owned(),
+            size: chain.size(),
+            root: chain.root(),
+            head: head.hash,
+        };
+        let path = self.file(ledger);
+        let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
+        let fresh = self.dir.join(format!(
+            ".{}.{}.{number}",
+            Self::name(ledger),
+            std::process::id()
+        ));
+        let mut text = serde_json::to_vec(&kept).map_err(|error| MemoryError::Io {
+            what: "write",
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        text.push(b'\n');
+        let write = || {
+            let flags =
+                OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::open(&fresh, flags, Mode::from_raw_mode(0o600))?);
+            file.write_all(&text)?;
+            file.sync_data()?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(|source| {
+            drop(fs::remove_file(&fresh));
+            MemoryError::Io {
+                what: "write",
+                path: path.clone(),
+                source,
+            }
+        })
+    }
+
+    fn file(&self, ledger: &Path) -> PathBuf {
+        self.dir.join(format!("{}.json", Self::name(ledger)))
+    }
+
+    fn name(ledger: &Path) -> String {
+        to_hex(&sha2::Sha256::digest(ledger.as_os_str().as_bytes())[..16])
+    }
+}
+
+/// Whether `chain` is what is remembered, or that and more.
+pub(crate) fn compare(remembered: &Remembered, chain: &Chain) -> Result<(), Box<Disagreement>> {
+    let how = if remembered.ledger != chain.id() {
+        How::Foreign
+    } else if remembered.size > chain.size() {
+        How::Shorter
+    } else if chain.hash_at(remembered.size - 1) == Some(remembered.head)
+        && chain.root_at(remembered.size) == Some(remembered.root)
+    {
+        return Ok(());
+    } else {
+        How::Rewritten
+    };
+    let found = Found {
+        ledger: chain.id().to_owned(),
+        size: chain.size(),
+        root: chain.root(),
+    };
+    Err(Box::new(Disagreement {
+        remembered: remembered.clone(),
+        found: Some(found),
+        how,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(events: usize) -> Chain {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/vectors/ledger-v1.json")).unwrap();
+        let mut chain = Chain::new();
+        for event in &vectors["events"].as_array().unwrap()[..events] {
+            let checked = chain.check(event["body"].as_str().unwrap()).unwrap();
+            chain.accept(&checked);
+        }
+        chain
+    }
+
+    /// Two processes commit one after the other, and the first is the last to write what it remembers.
+    #[test]
+    fn a_slower_process_does_not_take_the_memory_back() {
+        let home = tempfile::tempdir().unwrap();
+        let memory = Memory::at(&home.path().join("memory")).unwrap();
+        let ledger = Path::new("/var/lib/upledger/ledger.db");
+        assert_eq!(memory.recall(ledger).unwrap(), None);
+        memory.advance(ledger, &chain(5)).unwrap();
+        memory.advance(ledger, &chain(7)).unwrap();
+        memory.advance(ledger, &chain(6)).unwrap();
+        let kept = memory.recall(ledger).unwrap().unwrap();
+        assert_eq!((kept.size, kept.root), (7, chain(7).root()));
+        assert!(compare(&kept, &chain(7)).is_ok() && compare(&kept, &chain(10)).is_ok());
+        assert_eq!(compare(&kept, &chain(6)).unwrap_err().how, How::Shorter);
+        memory.reset(ledger, &chain(3)).unwrap();
+        assert_eq!(memory.recall(ledger).unwrap().unwrap().size, 3);
+    }
+}

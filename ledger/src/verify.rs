@@ -1,0 +1,543 @@
+//! Verification of a ledger file that trusts nothing in it.
+//!
+//! Invariants: the file is opened read-only and nothing beside it is touched; rows are read from the table, never from
+//! an index; everything is recomputed; the first bad seq is named and the rest is looked at all the same. What can be
+//! told about a damaged file is in the [`Report`]; an error means that there is no report.
+//! Left out: JSONL ([`crate::export`]), and signatures and anchors.
+
+use crate::blob::{BlobError, Stored};
+use crate::busy::{self, Holder, by};
+use crate::chain::{Chain, Checked};
+use crate::checkpoint::Checkpoint;
+use crate::clock;
+use crate::damage::{Fault, SchemaFault};
+use crate::head::{Digest, to_hex};
+use crate::hot::{self, Copy};
+use crate::len64;
+use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
+use crate::report::{BadWhat, CheckpointBad, Finding, Level, Report};
+use crate::scan::{ScanError, extended, primary, scan};
+use crate::schema::{self, ConnectError, Mode};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ffi};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// By how much the two clocks may drift between two events of one boot before it is worth a word.
+const CLOCK_STEP: i64 = 2_000_000;
+
+/// What to hold a ledger against.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// The memory of heads.
+    pub memory: Option<Memory>,
+    /// Checkpoints that were kept elsewhere.
+    pub checkpoints: Vec<Checkpoint>,
+    /// How long to wait for a writer.
+    pub busy: Duration,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            checkpoints: Vec::new(),
+            busy: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// There is no such file, and none is remembered.
+    #[error("there is no ledger {path}")]
+    NoFile {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why it cannot be found.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such file where one is remembered.
+    #[error(transparent)]
+    Missing(Box<Disagreement>),
+    /// A writer holds the file.
+    #[error("the ledger was busy for {waited:?}{}", by(holder.as_ref()))]
+    Busy {
+        /// How long this process waited.
+        waited: Duration,
+        /// Who holds it, if it can be told.
+        holder: Option<Holder>,
+    },
+    /// A crash left a journal, and no copy could be made to look at what it would roll back.
+    #[error("{path} has a hot journal and cannot be copied while it is in use")]
+    HotJournal {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// The copy of a ledger with a hot journal could not be made.
+    #[error("{path} has a hot journal and cannot be copied")]
+    Copy {
+        /// The ledger.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No connection.
+    #[error("the ledger {path} cannot be opened")]
+    Connect {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: ConnectError,
+    },
+    /// The disk, not the content.
+    #[error("the ledger {path} cannot be read")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+/// Verifies the ledger at `path` against itself and against what `options` bring.
+///
+/// # Errors
+/// [`VerifyError`] if there is nothing to read or no way to read it; damage is in the report.
+pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyError> {
+    let (path, remembered, mut findings) = find(path, options)?;
+    let mut tried = 0;
+    loop {
+        match look(
+            &path,
+            &path,
+            Mode::Verify,
+            options,
+            remembered.as_ref(),
+            findings.clone(),
+        ) {
+            Err(Stop::HotJournal) => {}
+            other => return other.map_err(|stop| stop.error(&path, options)),
+        }
+        if !findings.contains(&Finding::HotJournal) {
+            findings.push(Finding::HotJournal);
+        }
+        match Copy::of(&path) {
+            Ok(Some(copy)) => {
+                let report = look(
+                    &copy.path(),
+                    &path,
+                    Mode::Read,
+                    options,
+                    remembered.as_ref(),
+                    findings,
+                );
+                return report.map_err(|stop| stop.error(&path, options));
+            }
+            // Another process rolled it back in the meantime, or is at it: look again, but not for ever.
+            _ if tried < 3 => tried += 1,
+            Ok(None) => return Err(VerifyError::HotJournal { path }),
+            Err(source) => return Err(VerifyError::Copy { path, source }),
+        }
+    }
+}
+
+type Found = (PathBuf, Option<Remembered>, Vec<Finding>);
+
+/// The file behind `path`, and what is remembered of it.
+fn find(path: &Path, options: &VerifyOptions) -> Result<Found, VerifyError> {
+    let recall = |path: &Path| match &options.memory {
+        Some(memory) => memory.recall(path),
+        None => Ok(None),
+    };
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        Err(source) => {
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let place = parent
+                .canonicalize()
+                .ok()
+                .zip(path.file_name())
+                .map(|(parent, name)| parent.join(name));
+            return Err(match place.map(|place| recall(&place)) {
+                Some(Ok(Some(remembered))) => VerifyError::Missing(Box::new(Disagreement {
+                    remembered,
+                    found: None,
+                    how: How::Missing,
+                })),
+                _ => VerifyError::NoFile {
+                    path: path.to_owned(),
+                    source,
+                },
+            });
+        }
+    };
+    let mut findings = Vec::new();
+    let remembered = recall(&path).unwrap_or_else(|error: MemoryError| {
+        findings.push(Finding::MemoryUnreadable {
+            what: error.to_string(),
+        });
+        None
+    });
+    if hot::journal_of(&path)
+        .metadata()
+        .is_ok_and(|journal| journal.len() > 0)
+    {
+        findings.push(Finding::Journal);
+    }
+    Ok((path, remembered, findings))
+}
+
+/// Why a look at the file ended without a report.
+enum Stop {
+    HotJournal,
+    Connect(ConnectError),
+    Sqlite(rusqlite::Error),
+}
+
+impl Stop {
+    fn error(self, path: &Path, options: &VerifyOptions) -> VerifyError {
+        let path = path.to_owned();
+        match self {
+            Self::HotJournal => VerifyError::HotJournal { path },
+            Self::Connect(source) => VerifyError::Connect { path, source },
+            Self::Sqlite(error) if primary(&error) == ffi::SQLITE_BUSY => VerifyError::Busy {
+                waited: options.busy,
+                holder: busy::holder(&path),
+            },
+            Self::Sqlite(source) => VerifyError::Sqlite { path, source },
+        }
+    }
+}
+
+/// Notes in `report` what SQLite says of a damaged file, or stops for what says nothing about the content.
+fn damage(report: &mut Report, error: rusqlite::Error) -> Result<(), Stop> {
+    if extended(&error) == ffi::SQLITE_READONLY_ROLLBACK {
+        return Err(Stop::HotJournal);
+    }
+    match primary(&error) {
+        ffi::SQLITE_BUSY | ffi::SQLITE_NOMEM | ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => {
+            Err(Stop::Sqlite(error))
+        }
+        // A read beyond the end of a file that was cut off is damage; a disk that cannot read is not.
+        ffi::SQLITE_IOERR if extended(&error) != ffi::SQLITE_IOERR_SHORT_READ => {
+            Err(Stop::Sqlite(error))
+        }
+        _ => {
+            report.bad(None, BadWhat::Unreadable(error.to_string()));
+            Ok(())
+        }
+    }
+}
+
+fn look(
+    file: &Path,
+    path: &Path,
+    mode: Mode,
+    options: &VerifyOptions,
+    remembered: Option<&Remembered>,
+    findings: Vec<Finding>,
+) -> Result<Report, Stop> {
+    let mut check = Check::new(findings);
+    let conn = match schema::connect(file, mode, options.busy) {
+        Ok(conn) => conn,
+        Err(ConnectError::Sqlite(error)) => {
+            damage(&mut check.report, error)?;
+            return Ok(check.finish(&options.checkpoints, remembered));
+        }
+        Err(error) => return Err(Stop::Connect(error)),
+    };
+    if let Err(error) = look_inside(&conn, path, &mut check) {
+        damage(&mut check.report, error)?;
+    }
+    Ok(check.finish(&options.checkpoints, remembered))
+}
+
+/// Each part goes on where the one before met damage, as far as SQLite can.
+fn look_inside(conn: &Connection, path: &Path, check: &mut Check) -> Result<(), rusqlite::Error> {
+    conn.execute_batch("BEGIN")?;
+    let faults = schema::faults(conn)?;
+    let readable = !faults.iter().any(|fault| {
+        matches!(
+            fault,
+            SchemaFault::Missing {
+                kind: "table",
+                name: "event"
+            } | SchemaFault::Differs {
+                kind: "table",
+                name: "event"
+            }
+        )
+    });
+    for fault in faults {
+        check.report.bad(None, BadWhat::Schema(fault));
+    }
+    // Something else under the name of the table could answer anything, or never end.
+    let mut result = if readable { check.events(conn) } else { Ok(()) };
+    if readable {
+        result = result.and(check.stored_checkpoints(conn));
+        result = result.and(check.blobs(conn, &path.with_file_name("blobs")));
+    }
+    result.and(check.integrity(conn))
+}
+
+/// A verification under way.
+pub(crate) struct Check {
+    pub(crate) report: Report,
+    pub(crate) chain: Chain,
+    clocks: HashMap<String, (i64, u64)>,
+    stored: Vec<(i64, Checkpoint)>,
+}
+
+impl Check {
+    pub(crate) fn new(findings: Vec<Finding>) -> Self {
+        let chain = Chain::new();
+        let report = Report {
+            ledger: None,
+            events: 0,
+            verified: 0,
+            runs: 0,
+            head: None,
+            root: chain.root(),
+            level: Level::ChainOnly,
+            unanchored: 0,
+            failures: Vec::new(),
+            findings,
+            blobs_checked: 0,
+            blobs_absent: 0,
+            stored_checkpoints: Vec::new(),
+            checkpoints: Vec::new(),
+        };
+        Self {
+            report,
+            chain,
+            clocks: HashMap::new(),
+            stored: Vec::new(),
+        }
+    }
+
+    fn events(&mut self, conn: &Connection) -> Result<(), rusqlite::Error> {
+        let Self {
+            report,
+            chain,
+            clocks,
+            ..
+        } = self;
+        let result = scan(conn, chain, |_, checked| {
+            watch_clock(clocks, report, checked);
+            Ok(())
+        });
+        report.events = chain.size();
+        match result {
+            Ok(()) => {}
+            Err(ScanError::Broken(broken)) => {
+                report.bad(Some(broken.seq), BadWhat::Event(broken.fault))
+            }
+            Err(ScanError::Sqlite(error)) => return Err(error),
+        }
+        // Without the proof of the chain these are only rows, but how many there are is worth knowing.
+        let rows: i64 = conn.query_row("SELECT count(*) FROM event NOT INDEXED", [], |row| {
+            row.get(0)
+        })?;
+        report.events = report.events.max(u64::try_from(rows).unwrap_or(0));
+        if report.events == 0 {
+            report.bad(Some(0), BadWhat::Event(Fault::Ends));
+        }
+        Ok(())
+    }
+
+    fn stored_checkpoints(&mut self, conn: &Connection) -> Result<(), rusqlite::Error> {
+        let mut statement =
+            conn.prepare("SELECT size, note FROM checkpoint NOT INDEXED ORDER BY rowid")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let size = row.get_ref(0)?.as_i64().unwrap_or(-1);
+            let note = row.get_ref(1)?.as_str().unwrap_or_default();
+            match note.parse::<Checkpoint>() {
+                Ok(checkpoint) => self.stored.push((size, checkpoint)),
+                Err(error) => {
+                    self.report.bad(
+                        None,
+                        BadWhat::StoredCheckpoint {
+                            size,
+                            why: CheckpointBad::Text(error),
+                        },
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn blobs(&mut self, conn: &Connection, dir: &Path) -> Result<(), rusqlite::Error> {
+        let mut statement =
+            conn.prepare("SELECT sha256, salt, len, data FROM blob NOT INDEXED ORDER BY rowid")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let name = match row.get_ref(0)? {
+                ValueRef::Blob(bytes) => bytes,
+                _ => &[],
+            };
+            let stored = (|| {
+                Ok::<_, rusqlite::Error>(Stored {
+                    salt: row.get(1)?,
+                    len: row.get(2)?,
+                    data: row.get(3)?,
+                })
+            })();
+            let (Some(sha256), Ok(stored)) = (Digest::from_slice(name), stored) else {
+                self.report.bad(None, BadWhat::Blob(to_hex(name)));
+                continue;
+            };
+            match stored.content(dir, sha256) {
+                Ok(_) => self.report.blobs_checked += 1,
+                Err(BlobError::Purged(_)) => self.report.blobs_absent += 1,
+                Err(BlobError::Absent(_)) => {
+                    self.report.blobs_absent += 1;
+                    self.report.findings.push(Finding::BlobAbsent { sha256 });
+                }
+                Err(_) => self.report.bad(None, BadWhat::Blob(sha256.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn integrity(&mut self, conn: &Connection) -> Result<(), rusqlite::Error> {
+        let mut statement = conn.prepare("PRAGMA integrity_check")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let text = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default())
+                .into_owned();
+            if text != "ok" {
+                self.report.bad(None, BadWhat::Integrity(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the next body of a text without columns.
+    pub(crate) fn body(&mut self, body: &str) -> Result<(), Fault> {
+        let checked = self.chain.check(body)?;
+        watch_clock(&mut self.clocks, &mut self.report, &checked);
+        self.chain.accept(&checked);
+        Ok(())
+    }
+
+    /// Holds the verified events against everything from outside.
+    pub(crate) fn finish(
+        mut self,
+        checkpoints: &[Checkpoint],
+        remembered: Option<&Remembered>,
+    ) -> Report {
+        let Self {
+            report,
+            chain,
+            stored,
+            ..
+        } = &mut self;
+        report.ledger = chain.head().map(|_| chain.id().to_owned());
+        report.verified = chain.size();
+        report.runs = len64(chain.runs());
+        report.head = chain.head();
+        report.root = chain.root();
+        report.events = report.events.max(report.verified);
+        report.unanchored = report.events;
+        let sizes: BTreeSet<u64> = checkpoints
+            .iter()
+            .chain(stored.iter().map(|(_, checkpoint)| checkpoint))
+            .map(|c| c.size)
+            .collect();
+        let roots = chain.roots_at(&sizes);
+        for (size, checkpoint) in stored.iter() {
+            let same = u64::try_from(*size) == Ok(checkpoint.size);
+            let held = if same {
+                hold(checkpoint, chain, &roots)
+            } else {
+                Err(CheckpointBad::Size)
+            };
+            match held {
+                Ok(()) => report.stored_checkpoints.push(checkpoint.size),
+                Err(why) => report.bad(None, BadWhat::StoredCheckpoint { size: *size, why }),
+            }
+        }
+        for checkpoint in checkpoints {
+            match hold(checkpoint, chain, &roots) {
+                Ok(()) => report.checkpoints.push(checkpoint.size),
+                Err(why) => report.bad(
+                    None,
+                    BadWhat::Checkpoint {
+                        size: checkpoint.size,
+                        why,
+                    },
+                ),
+            }
+        }
+        if let Some(remembered) = remembered {
+            match memory::compare(remembered, chain) {
+                Ok(()) => {
+                    if remembered.size < chain.size() {
+                        report.findings.push(Finding::MemoryBehind {
+                            remembered: remembered.size,
+                        });
+                    }
+                    if report.failures.is_empty() {
+                        report.level = Level::Remembered;
+                    }
+                }
+                Err(disagreement) => report.bad(None, BadWhat::Memory(disagreement)),
+            }
+        }
+        self.report
+    }
+}
+
+fn hold(
+    checkpoint: &Checkpoint,
+    chain: &Chain,
+    roots: &BTreeMap<u64, Digest>,
+) -> Result<(), CheckpointBad> {
+    if checkpoint.ledger != chain.id() {
+        return Err(CheckpointBad::OtherLedger(checkpoint.ledger.clone()));
+    }
+    match roots.get(&checkpoint.size) {
+        None => Err(CheckpointBad::Truncated { have: chain.size() }),
+        Some(root) if *root == checkpoint.root => Ok(()),
+        Some(root) => Err(CheckpointBad::Rewritten { root: *root }),
+    }
+}
+
+/// Compares how far the two clocks went since the last event of the same boot.
+fn watch_clock(
+    clocks: &mut HashMap<String, (i64, u64)>,
+    report: &mut Report,
+    checked: &Checked<'_>,
+) {
+    let envelope = &checked.envelope;
+    let Some(ts) = clock::parse_ts(envelope.ts) else {
+        return;
+    };
+    let now = (ts, envelope.mono);
+    let Some(last) = clocks.get_mut(envelope.boot.as_ref()) else {
+        clocks.insert(envelope.boot.clone().into_owned(), now);
+        return;
+    };
+    let (last_ts, last_mono) = std::mem::replace(last, now);
+    let mono = i64::try_from(envelope.mono.saturating_sub(last_mono)).unwrap_or(i64::MAX);
+    let micros = ts.saturating_sub(last_ts).saturating_sub(mono);
+    if micros.abs() > CLOCK_STEP {
+        report.findings.push(Finding::ClockStep {
+            seq: envelope.seq,
+            micros,
+        });
+    }
+}

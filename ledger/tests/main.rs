@@ -1,0 +1,14 @@
+//! All tests of the ledger from outside, in one program: it is linked once, and an unused helper is a warning.
+
+mod append;
+mod canonical;
+mod crash;
+mod export;
+mod flip;
+mod merkle;
+mod page;
+mod place;
+mod support;
+mod tamper;
+mod together;
+mod vectors;

@@ -1,0 +1,125 @@
+//! All runs of one ledger, folded together, and the rules that hold between them.
+
+use crate::event::{Event, Way};
+use crate::state::{Refused, Run, When};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Every run of a ledger, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Book {
+    /// The runs.
+    pub runs: Vec<Run>,
+}
+
+impl Book {
+    /// Folds one event; `run` is the name in its envelope.
+    ///
+    /// # Errors
+    /// [`Refused`] when the state does not allow it; nothing has changed then.
+    pub fn apply(&mut self, run: Option<&str>, event: &Event, when: &When) -> Result<(), Refused> {
+        let refuse = |why: &str| {
+            Err(Refused {
+                what: "the event".into(),
+                why: why.into(),
+            })
+        };
+        match (run, event) {
+            (
+                None,
+                Event::LedgerCreated(_)
+                | Event::SessionOpened(_)
+                | Event::LedgerRestored(_)
+                | Event::NoteAdded(_),
+            ) => Ok(()),
+            (None, _) => refuse("it names no run"),
+            (Some(name), Event::RunPlanned(planned)) => {
+                if self.run(name).is_some() {
+                    return refuse("a run of that name exists");
+                }
+                if let Some(open) = self.open() {
+                    return refuse(&alloc::format!("the run {} is open", open.name));
+                }
+                self.runs
+                    .push(Run::new(name, planned.clone(), when.clone()));
+                Ok(())
+            }
+            (Some(name), Event::RollbackStarted(_)) => {
+                if self.effective().is_some_and(|r| r.name != name) {
+                    return refuse("only the newest effective run rolls back");
+                }
+                self.apply_to(name, event, when)
+            }
+            (Some(name), _) => self.apply_to(name, event, when),
+        }
+    }
+
+    fn apply_to(&mut self, name: &str, event: &Event, when: &When) -> Result<(), Refused> {
+        match self.runs.iter_mut().find(|r| r.name == name) {
+            Some(run) => run.apply(event, when),
+            None => Err(Refused {
+                what: "the event".into(),
+                why: alloc::format!("no run {name} was planned"),
+            }),
+        }
+    }
+
+    /// The run of that name.
+    #[must_use]
+    pub fn run(&self, name: &str) -> Option<&Run> {
+        self.runs.iter().find(|r| r.name == name)
+    }
+
+    /// The run that has not ended; there is at most one.
+    #[must_use]
+    pub fn open(&self) -> Option<&Run> {
+        self.runs.iter().find(|r| r.ended.is_none())
+    }
+
+    /// The newest run that counts as the target's present, or the newest one when none does.
+    #[must_use]
+    pub fn effective(&self) -> Option<&Run> {
+        self.runs.iter().rev().find(|r| r.effective())
+    }
+
+    /// The run that a command without a name means.
+    #[must_use]
+    pub fn default_run(&self) -> Option<&Run> {
+        self.open()
+            .or_else(|| self.effective())
+            .or(self.runs.last())
+    }
+
+    /// A name for a new run: `<slug>-<date>-<n>`, the first free `n`.
+    #[must_use]
+    pub fn new_name(&self, plan: &str, date: &str) -> String {
+        let mut slug = String::new();
+        for c in plan.chars() {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+                slug.push(c.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        }
+        let slug = slug.trim_matches(|c| c == '-' || c == '.');
+        let slug = if slug.is_empty() { "run" } else { slug };
+        let slug: String = slug.chars().take(48).collect();
+        let mut n: u32 = 1;
+        loop {
+            let name = alloc::format!("{slug}-{date}-{n}");
+            if self.run(&name).is_none() {
+                return name;
+            }
+            n += 1;
+        }
+    }
+}
+
+/// The direction, as a word.
+#[must_use]
+pub fn way_word(way: Way) -> &'static str {
+    match way {
+        Way::Do => "do",
+        Way::Undo => "undo",
+    }
+}

@@ -1,0 +1,362 @@
+//! The events: past-tense facts, each with what a reader may rely on.
+//!
+//! A kind is its own version: its fields never change meaning, and an incompatible shape gets a new kind. An unknown
+//! kind or field is an error, because a fold that skips what it does not know would decide on half the truth.
+
+use crate::plan::{LOCAL, Pair, Plan};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Forwards or backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// The step itself.
+    Do,
+    /// Its reversal.
+    Undo,
+}
+
+/// One step on one target, in one direction.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The step's id.
+    pub step: String,
+    /// Where.
+    pub target: String,
+    /// Forwards or backwards.
+    pub way: Way,
+}
+
+impl Part {
+    /// The step itself on this machine.
+    #[must_use]
+    pub fn local(step: &str, way: Way) -> Self {
+        Self {
+            step: step.into(),
+            target: LOCAL.into(),
+            way,
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.way == Way::Undo {
+            f.write_str("undo of ")?;
+        }
+        f.write_str(&self.step)?;
+        if self.target != LOCAL {
+            write!(f, " on {}", self.target)?;
+        }
+        Ok(())
+    }
+}
+
+/// An event of a run or of the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data")]
+pub enum Event {
+    /// First record of a ledger; names the digest algorithm.
+    #[serde(rename = "ledger.created")]
+    LedgerCreated(Value),
+    /// A process began to write; carries who, from where, with which program.
+    #[serde(rename = "session.opened")]
+    SessionOpened(Value),
+    /// The file was older than remembered, and a person decided to go on with it.
+    #[serde(rename = "ledger.restored")]
+    LedgerRestored(Value),
+    /// The run exists and this plan is what it runs. Nothing has been done yet.
+    #[serde(rename = "run.planned")]
+    RunPlanned(RunPlanned),
+    /// A runner took the run over. Attempts left open before it are its to resolve.
+    #[serde(rename = "run.resumed")]
+    RunResumed(Reason),
+    /// The runner is to stop before the next step.
+    #[serde(rename = "run.pause_requested")]
+    PauseRequested(Reason),
+    /// The runner is to end the run before the next step.
+    #[serde(rename = "run.abort_requested")]
+    AbortRequested(Reason),
+    /// The run ended without completing; what was done stays done.
+    #[serde(rename = "run.aborted")]
+    RunAborted(Empty),
+    /// Every step is done, satisfied or skipped.
+    #[serde(rename = "run.completed")]
+    RunCompleted(Empty),
+    /// The run goes backwards from here.
+    #[serde(rename = "rollback.started")]
+    RollbackStarted(RollbackStarted),
+    /// Everything that the rollback was to reverse is reversed or passed over by decision.
+    #[serde(rename = "rollback.completed")]
+    RollbackCompleted(Empty),
+    /// The intent: durable before the attempt can have any effect. Holds everything that an undo will need.
+    #[serde(rename = "step.started")]
+    StepStarted(Started),
+    /// It was done before this run came; it was not run and will not be undone.
+    #[serde(rename = "step.satisfied")]
+    StepSatisfied(Satisfied),
+    /// Left out by the plan's own condition.
+    #[serde(rename = "step.skipped")]
+    StepSkipped(Skipped),
+    /// The attempt ended well and the evidence agrees.
+    #[serde(rename = "step.succeeded")]
+    StepSucceeded(Succeeded),
+    /// The attempt ended badly, or the evidence disagrees.
+    #[serde(rename = "step.failed")]
+    StepFailed(Failed),
+    /// The attempt never started and never will: provably no effect.
+    #[serde(rename = "step.fenced")]
+    StepFenced(Attempt),
+    /// A runner found the attempt running and waits for it.
+    #[serde(rename = "step.adopted")]
+    StepAdopted(Attempt),
+    /// The attempt started and nobody saw how it ended.
+    #[serde(rename = "step.doubted")]
+    StepDoubted(Doubted),
+    /// A read-only look at what an attempt in doubt or a failed one left.
+    #[serde(rename = "step.probed")]
+    StepProbed(Probed),
+    /// A person settled a doubt or a failure.
+    #[serde(rename = "step.decided")]
+    StepDecided(Decided),
+    /// A person ordered the running command to be killed.
+    #[serde(rename = "step.kill_requested")]
+    KillRequested(KillRequested),
+    /// A remark for the timeline.
+    #[serde(rename = "note.added")]
+    NoteAdded(Note),
+}
+
+/// No data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// Why somebody asked for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// In their words.
+    pub reason: String,
+}
+
+/// `run.planned`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunPlanned {
+    /// SHA-256 of the plan's canonical JSON, hex.
+    pub digest: String,
+    /// The plan that runs.
+    pub plan: Plan,
+    /// Warnings that the operator saw, such as a weak file system under the ledger.
+    pub warnings: Vec<String>,
+}
+
+/// `rollback.started`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackStarted {
+    /// The last step that stays done; nothing stays when absent.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// One try of one part, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// What is tried.
+    pub part: Part,
+    /// From 1, never used twice.
+    pub attempt: u32,
+}
+
+/// `step.started`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Started {
+    /// Which try of what.
+    pub at: Attempt,
+    /// Makes the job directory's name unguessable and unique.
+    pub nonce: String,
+    /// SHA-256 of the job's spec, hex: argv, environment names, limits.
+    pub spec: String,
+    /// The command, for the reader: argv or script, secrets as names.
+    pub command: Vec<String>,
+    /// What was there before, and all that the undo needs.
+    pub observed: Value,
+    /// The limit that the supervisor enforces, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// `step.satisfied`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Satisfied {
+    /// What.
+    pub part: Part,
+    /// What the look saw.
+    pub evidence: Vec<String>,
+}
+
+/// `step.skipped`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// What.
+    pub part: Part,
+    /// Which condition.
+    pub reason: String,
+}
+
+/// What the command printed, after redaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// SHA-256 of the stored output, hex.
+    pub sha256: String,
+    /// Bytes stored.
+    pub len: u64,
+    /// Bytes that were printed and not stored.
+    pub dropped: u64,
+}
+
+/// `step.succeeded`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Succeeded {
+    /// Which try of what.
+    pub at: Attempt,
+    /// What the checks saw.
+    pub evidence: Vec<String>,
+    /// Facts read from the output, for later steps.
+    pub facts: Vec<Pair>,
+    /// What it printed.
+    pub output: Option<Output>,
+    /// Wall duration by the boot clock, in milliseconds; absent when nobody saw it.
+    pub took_ms: Option<u64>,
+}
+
+/// `step.failed`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failed {
+    /// Which try of what.
+    pub at: Attempt,
+    /// What kind of failure.
+    pub failure: Failure,
+    /// One line for people.
+    pub detail: String,
+    /// Last lines of the output.
+    pub tail: Vec<String>,
+    /// What it printed.
+    pub output: Option<Output>,
+    /// Wall duration by the boot clock, in milliseconds.
+    pub took_ms: Option<u64>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// It ended with this exit code.
+    Exit(i32),
+    /// A signal that upledger did not send ended it.
+    Signal(i32),
+    /// The time limit passed, and the supervisor killed it.
+    Timeout,
+    /// A person had it killed.
+    Killed,
+    /// It could not be started: provably no effect.
+    NotStarted,
+    /// It ended well, and the evidence says otherwise.
+    Evidence,
+}
+
+/// `step.doubted`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubted {
+    /// Which try of what.
+    pub at: Attempt,
+    /// What was found.
+    pub cause: String,
+    /// Last lines of the output.
+    pub tail: Vec<String>,
+}
+
+/// What a probe answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Nothing of it happened.
+    Nothing,
+    /// Half done, or it cannot tell.
+    Unclear,
+}
+
+/// `step.probed`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// About which try of what.
+    pub at: Attempt,
+    /// The answer.
+    pub answer: Answer,
+    /// What the look saw.
+    pub evidence: Vec<String>,
+}
+
+/// What a person may decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It is done.
+    Done,
+    /// Run it again.
+    Retry,
+    /// Go on without it.
+    Skip,
+    /// It failed.
+    Fail,
+}
+
+/// `step.decided`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// About what.
+    pub part: Part,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, in their words.
+    pub reason: String,
+    /// What the step's own check saw, for `done`.
+    pub evidence: Vec<String>,
+}
+
+/// `step.kill_requested`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequested {
+    /// Which try of what.
+    pub at: Attempt,
+    /// Why, in their words.
+    pub reason: String,
+}
+
+/// `note.added`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// In their words.
+    pub text: String,
+}

@@ -1,0 +1,26 @@
+//! Events, the fold and every decision of an upgrade run.
+//!
+//! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
+//! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
+//! that amounts to (folded by `fold`), [`decide`] what comes next,
+//! [`verdict`] what a look at a job directory means.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::wildcard_enum_match_arm
+    )
+)]
+
+extern crate alloc;
+
+pub mod book;
+pub mod decide;
+pub mod event;
+mod fold;
+pub mod plan;
+pub mod state;
+pub mod verdict;

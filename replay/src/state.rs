@@ -1,0 +1,377 @@
+//! The state of a run, and questions about it. State is never stored; `fold` makes it from events whenever it
+//! is needed.
+
+use crate::event::{Answer, Failed, Part, RunPlanned, Started, Way};
+use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde_json::Value;
+
+/// When an event was recorded, as its envelope says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct When {
+    /// Sequence number in the ledger.
+    pub seq: u64,
+    /// Wall time, for people.
+    pub ts: String,
+    /// Boot clock, µs.
+    pub mono: u64,
+    /// The boot that `mono` belongs to.
+    pub boot: String,
+}
+
+/// Where one part stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not begun.
+    Pending,
+    /// An attempt is open: its outcome is not recorded.
+    Running,
+    /// It was done before the run came.
+    Satisfied,
+    /// Done.
+    Succeeded,
+    /// Its last attempt failed.
+    Failed,
+    /// Its last attempt started and nobody saw the end.
+    InDoubt,
+    /// Its last attempt provably left nothing, or a person ordered another.
+    Ready,
+    /// Left out, by condition or decision.
+    Skipped,
+    /// It was done and is reversed.
+    Undone,
+}
+
+/// One direction of one step on one target, folded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartState {
+    /// Where it stands.
+    pub status: Status,
+    /// Attempts started so far.
+    pub attempts: u32,
+    /// Failures since the start or the last decision.
+    pub failures: u32,
+    /// Attempts lost to crashes since the start or the last decision.
+    pub losses: u32,
+    /// Something of it may be there.
+    pub touched: bool,
+    /// `touched`, as it was before the open or last attempt.
+    pub(crate) touched_before: bool,
+    /// The intent of the open or last attempt.
+    pub started: Option<Started>,
+    /// When that was.
+    pub started_at: When,
+    /// When the last outcome was recorded.
+    pub ended_at: When,
+    /// What was there before the first attempt that may have changed anything.
+    pub observed: Value,
+    /// What the last probe of the last attempt said.
+    pub answer: Option<Answer>,
+    /// The last failure.
+    pub failed: Option<Failed>,
+    /// One line on the last outcome, for people.
+    pub detail: String,
+    /// Last lines of output or evidence, for people.
+    pub tail: Vec<String>,
+    /// What the checks saw.
+    pub evidence: Vec<String>,
+    /// Duration of the last attempt, when it was seen.
+    pub took_ms: Option<u64>,
+    /// A person asked for the open attempt to be killed.
+    pub kill: Option<String>,
+}
+
+impl Default for PartState {
+    fn default() -> Self {
+        Self {
+            status: Status::Pending,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            touched: false,
+            touched_before: false,
+            started: None,
+            started_at: When::default(),
+            ended_at: When::default(),
+            observed: Value::Null,
+            answer: None,
+            failed: None,
+            detail: String::new(),
+            tail: Vec::new(),
+            evidence: Vec::new(),
+            took_ms: None,
+            kill: None,
+        }
+    }
+}
+
+impl PartState {
+    /// The run may go past it.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        matches!(
+            self.status,
+            Status::Succeeded | Status::Satisfied | Status::Skipped
+        )
+    }
+}
+
+/// Both directions of one step on one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unit {
+    /// Index of the step in the plan's order.
+    pub index: usize,
+    /// The step's id.
+    pub step: String,
+    /// Where.
+    pub target: String,
+    /// Forwards.
+    pub forward: PartState,
+    /// Backwards.
+    pub backward: PartState,
+}
+
+impl Unit {
+    /// One direction of it.
+    #[must_use]
+    pub fn part(&self, way: Way) -> &PartState {
+        match way {
+            Way::Do => &self.forward,
+            Way::Undo => &self.backward,
+        }
+    }
+
+    pub(crate) fn part_mut(&mut self, way: Way) -> &mut PartState {
+        match way {
+            Way::Do => &mut self.forward,
+            Way::Undo => &mut self.backward,
+        }
+    }
+
+    /// The key of one direction of it.
+    #[must_use]
+    pub fn key(&self, way: Way) -> Part {
+        Part {
+            step: self.step.clone(),
+            target: self.target.clone(),
+            way,
+        }
+    }
+}
+
+/// What the plan says about running a part again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// What running it twice would mean.
+    pub effect: Effect,
+    /// What doubt leads to, where no probe settles it.
+    pub on_doubt: OnDoubt,
+    /// A look exists.
+    pub has_probe: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything is done.
+    Completed,
+    /// Everything is reversed.
+    RolledBack,
+    /// A person ended it.
+    Aborted,
+}
+
+/// A run, folded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// The plan that runs.
+    pub plan: Plan,
+    /// Its digest, hex.
+    pub digest: String,
+    /// When it was planned.
+    pub planned_at: When,
+    /// The last event of it.
+    pub last: When,
+    /// Steps × targets, in the plan's order.
+    pub units: Vec<Unit>,
+    /// The direction of travel.
+    pub way: Way,
+    /// The last step that a rollback leaves done.
+    pub rollback_to: Option<String>,
+    /// Why the last rollback was started.
+    pub rollback_reason: String,
+    /// Somebody asked for a stop before the next step.
+    pub pause: Option<String>,
+    /// Somebody asked for the end before the next step.
+    pub abort: Option<String>,
+    /// A partial rollback is complete; forwards again only by `resume`.
+    pub held: bool,
+    /// How it ended, if it did.
+    pub ended: Option<Ended>,
+    /// Facts by `step.fact`.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// An event that the state does not allow. The state is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is refused: {why}")]
+pub struct Refused {
+    /// The event.
+    pub what: String,
+    /// The rule.
+    pub why: String,
+}
+
+impl Run {
+    /// A run as its `run.planned` event makes it.
+    #[must_use]
+    pub fn new(name: &str, planned: RunPlanned, when: When) -> Self {
+        let mut units = Vec::new();
+        for (index, (_, step)) in planned.plan.steps().enumerate() {
+            for target in &step.targets {
+                units.push(Unit {
+                    index,
+                    step: step.id.clone(),
+                    target: target.clone(),
+                    forward: PartState::default(),
+                    backward: PartState::default(),
+                });
+            }
+        }
+        Self {
+            name: name.into(),
+            plan: planned.plan,
+            digest: planned.digest,
+            planned_at: when.clone(),
+            last: when,
+            units,
+            way: Way::Do,
+            rollback_to: None,
+            rollback_reason: String::new(),
+            pause: None,
+            abort: None,
+            held: false,
+            ended: None,
+            facts: BTreeMap::new(),
+        }
+    }
+
+    /// The unit of that step and target.
+    #[must_use]
+    pub fn unit(&self, part: &Part) -> Option<&Unit> {
+        self.units
+            .iter()
+            .find(|u| u.step == part.step && u.target == part.target)
+    }
+
+    /// The state of one part.
+    #[must_use]
+    pub fn part(&self, part: &Part) -> Option<&PartState> {
+        self.unit(part).map(|u| u.part(part.way))
+    }
+
+    /// The step that a unit belongs to.
+    #[must_use]
+    pub fn step(&self, unit: &Unit) -> Option<(&str, &Step)> {
+        self.plan.steps().nth(unit.index)
+    }
+
+    /// What the plan says about running one direction of a step again.
+    #[must_use]
+    pub fn traits(&self, unit: &Unit, way: Way) -> Traits {
+        let of = |effect, on_doubt, has_probe| Traits {
+            effect,
+            on_doubt,
+            has_probe,
+        };
+        let Some((_, step)) = self.step(unit) else {
+            return of(Effect::Unsafe, OnDoubt::Ask, false);
+        };
+        match (way, &step.undo) {
+            (Way::Do, _) => of(step.effect, step.on_doubt, step.has_probe),
+            (Way::Undo, Undo::Action(u)) => of(u.effect, u.on_doubt, u.has_probe),
+            (Way::Undo, Undo::Own { on_doubt }) => of(Effect::Probed, *on_doubt, true),
+            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
+                of(Effect::Unsafe, OnDoubt::Ask, false)
+            }
+        }
+    }
+
+    /// An attempt in doubt may be followed by another without a person's word.
+    pub(crate) fn may_repeat(&self, unit: &Unit, way: Way) -> bool {
+        let traits = self.traits(unit, way);
+        match traits.effect {
+            Effect::Pure | Effect::Idempotent => true,
+            // The look was unclear, or there is none: the author's word counts, and `ask` is the default.
+            Effect::Probed | Effect::Unsafe => traits.on_doubt == OnDoubt::Retry,
+        }
+    }
+
+    /// A failed attempt may be followed by another without a person's word.
+    pub(crate) fn may_retry(&self, unit: &Unit) -> bool {
+        let times = self.step(unit).map_or(0, |(_, s)| s.retry.times);
+        unit.forward.failures <= times
+    }
+
+    /// The part whose attempt is open, if any.
+    #[must_use]
+    pub fn open(&self) -> Option<Part> {
+        self.units.iter().find_map(|u| {
+            [Way::Do, Way::Undo]
+                .into_iter()
+                .find(|w| u.part(*w).status == Status::Running)
+                .map(|w| u.key(w))
+        })
+    }
+
+    /// The run counts as the target's present: it was not reversed and did something.
+    #[must_use]
+    pub fn effective(&self) -> bool {
+        self.ended != Some(Ended::RolledBack)
+            && (self.ended.is_none() || self.units.iter().any(|u| u.forward.touched))
+    }
+
+    /// The phase that the run is in: that of the first part which is not settled in its direction.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        let unit = match self.way {
+            Way::Do => self.units.iter().find(|u| !u.forward.settled()),
+            Way::Undo => self
+                .units
+                .iter()
+                .rev()
+                .find(|u| u.forward.touched && !u.backward.settled()),
+        };
+        unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
+    }
+
+    /// Units that the rollback has yet to reverse, in its order.
+    pub(crate) fn to_undo(&self) -> impl Iterator<Item = &Unit> {
+        let keep = self
+            .rollback_to
+            .as_ref()
+            .and_then(|to| self.plan.steps().position(|(_, s)| s.id == *to));
+        self.units.iter().rev().filter(move |u| {
+            keep.is_none_or(|k| u.index > k)
+                && u.forward.touched
+                && !u.backward.settled()
+                && self.step(u).is_some_and(|(_, s)| s.undo != Undo::Nothing)
+        })
+    }
+
+    /// The point of no return that the rollback stands before.
+    pub(crate) fn blocked_by_no_return(&self) -> Option<Part> {
+        if self.way == Way::Do {
+            return None;
+        }
+        let unit = self.to_undo().next()?;
+        match self.step(unit)?.1.undo {
+            Undo::PointOfNoReturn(_) => Some(unit.key(Way::Undo)),
+            Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
+        }
+    }
+}

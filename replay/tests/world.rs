@@ -1,0 +1,160 @@
+//! A plan in a few words and events in one line each, for the tests beside this file.
+
+use upledger_replay::event::*;
+use upledger_replay::plan::*;
+use upledger_replay::state::{Run, When};
+
+/// A step: its id, effect, what doubt leads to, whether it has a probe, its undo.
+pub(crate) fn step(
+    id: &str,
+    effect: Effect,
+    on_doubt: OnDoubt,
+    has_probe: bool,
+    undo: Undo,
+) -> Step {
+    Step {
+        id: id.into(),
+        targets: vec![LOCAL.into()],
+        action: serde_json::json!({"run": ["true"]}),
+        probe: None,
+        verify: None,
+        has_probe,
+        undo,
+        effect,
+        on_doubt,
+        timeout_ms: None,
+        retry: Retry::default(),
+        left_out: None,
+        why: None,
+        env: vec![],
+        cwd: None,
+        facts: vec![],
+    }
+}
+
+/// An undo that may be repeated.
+pub(crate) fn undo() -> Undo {
+    Undo::Action(UndoAction {
+        action: serde_json::json!({"run": ["true"]}),
+        probe: None,
+        verify: None,
+        has_probe: false,
+        effect: Effect::Idempotent,
+        on_doubt: OnDoubt::Ask,
+    })
+}
+
+pub(crate) fn plan(steps: Vec<Step>) -> Plan {
+    Plan {
+        upledger: 1,
+        name: "test".into(),
+        environment: None,
+        change: None,
+        on_failure: OnFailure::Ask,
+        vars: vec![],
+        secrets: vec![],
+        phases: steps
+            .into_iter()
+            .map(|s| Phase {
+                phase: format!("phase of {}", s.id),
+                steps: vec![s],
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn when(seq: u64) -> When {
+    When {
+        seq,
+        ts: "2026-12-01T00:00:00.000000Z".into(),
+        mono: seq,
+        boot: "b".into(),
+    }
+}
+
+pub(crate) fn run(plan: Plan) -> Run {
+    Run::new(
+        "r",
+        RunPlanned {
+            digest: String::new(),
+            plan,
+            warnings: vec![],
+        },
+        when(0),
+    )
+}
+
+pub(crate) fn at(step: &str, way: Way, attempt: u32) -> Attempt {
+    Attempt {
+        part: Part::local(step, way),
+        attempt,
+    }
+}
+
+pub(crate) fn started(step: &str, way: Way, attempt: u32) -> Event {
+    Event::StepStarted(Started {
+        at: at(step, way, attempt),
+        nonce: "n".into(),
+        spec: String::new(),
+        command: vec![],
+        observed: serde_json::Value::Null,
+        timeout_ms: None,
+    })
+}
+
+pub(crate) fn succeeded(step: &str, way: Way, attempt: u32) -> Event {
+    Event::StepSucceeded(Succeeded {
+        at: at(step, way, attempt),
+        evidence: vec![],
+        facts: vec![],
+        output: None,
+        took_ms: None,
+    })
+}
+
+pub(crate) fn failed(step: &str, way: Way, attempt: u32, failure: Failure) -> Event {
+    Event::StepFailed(Failed {
+        at: at(step, way, attempt),
+        failure,
+        detail: String::new(),
+        tail: vec![],
+        output: None,
+        took_ms: None,
+    })
+}
+
+pub(crate) fn doubted(step: &str, way: Way, attempt: u32) -> Event {
+    Event::StepDoubted(Doubted {
+        at: at(step, way, attempt),
+        cause: String::new(),
+        tail: vec![],
+    })
+}
+
+pub(crate) fn probed(step: &str, way: Way, attempt: u32, answer: Answer) -> Event {
+    Event::StepProbed(Probed {
+        at: at(step, way, attempt),
+        answer,
+        evidence: vec![],
+    })
+}
+
+pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
+    Event::StepDecided(Decided {
+        part: Part::local(step, way),
+        decision,
+        reason: String::new(),
+        evidence: vec![],
+    })
+}
+
+pub(crate) fn reason() -> Reason {
+    Reason { reason: "r".into() }
+}
+
+pub(crate) fn rollback(to: Option<&str>) -> Event {
+    Event::RollbackStarted(RollbackStarted {
+        to: to.map(Into::into),
+        reason: "r".into(),
+    })
+}

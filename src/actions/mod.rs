@@ -1,0 +1,315 @@
+//! Actions: what steps do. One file per kind, one line in the `registry!` below.
+//!
+//! An action judges by evidence, never by an exit code alone. It looks before it acts: [`Action::observe`] returns all
+//! that an undo will need, and that is durable in the ledger before anything changes. Looks are read-only (they may
+//! write undo material into the state directory, nothing else). `perform` and `undo` run in a process of their own
+//! under the supervisor of the attempt ([`act`]); everything else runs in the runner, on a thread that may block.
+//!
+//! Actions never touch the ledger and decide nothing about the run.
+
+pub mod act;
+mod command;
+pub mod run;
+pub mod shell;
+
+use crate::actions::command::Captured;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use upledger_replay::event::Answer;
+use upledger_replay::plan::Effect;
+
+/// Where an action is, and what it may use. It travels to the attempt's process over a pipe, never over a disk.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Context {
+    /// The state directory of this machine; undo material goes into `undo/` below it.
+    pub state: PathBuf,
+    /// Name of the run.
+    pub run: String,
+    /// Id of the step.
+    pub step: String,
+    /// The whole environment of commands that the action starts, secrets put in.
+    pub env: Vec<(String, String)>,
+    /// Working directory, where the step names one.
+    pub cwd: Option<PathBuf>,
+    /// Secrets by name, for settings that refer to one.
+    pub secrets: Vec<(String, String)>,
+}
+
+impl Context {
+    /// The value of a secret.
+    ///
+    /// # Errors
+    /// [`Trouble`] when the run has no secret of that name.
+    pub fn secret(&self, name: &str) -> Result<&str, Trouble> {
+        self.secrets
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .ok_or_else(|| Trouble::new(format!("there is no secret named {name}")))
+    }
+
+    /// `undo/` in the state directory, 0700, made when it is not there.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot be made.
+    pub fn undo_dir(&self) -> Result<PathBuf, Trouble> {
+        use std::os::unix::fs::DirBuilderExt;
+        let dir = self.state.join("undo");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|e| Trouble::io(format!("cannot make {}", dir.display()), &e))?;
+        Ok(dir)
+    }
+}
+
+/// Why an action could not do its work, in one line for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(String);
+
+impl Trouble {
+    /// From a sentence.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+
+    /// From a sentence and its cause.
+    pub fn io(what: impl std::fmt::Display, cause: &dyn std::error::Error) -> Self {
+        Self(format!("{what}: {cause}"))
+    }
+}
+
+/// What a look saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The answer.
+    pub answer: Answer,
+    /// What it rests on, in lines for people.
+    pub evidence: Vec<String>,
+}
+
+impl Look {
+    /// It is done; as verification: the evidence agrees.
+    pub fn done(evidence: impl Into<String>) -> Self {
+        Self {
+            answer: Answer::Done,
+            evidence: vec![evidence.into()],
+        }
+    }
+
+    /// Nothing of it happened.
+    pub fn nothing(evidence: impl Into<String>) -> Self {
+        Self {
+            answer: Answer::Nothing,
+            evidence: vec![evidence.into()],
+        }
+    }
+
+    /// Half done, or it cannot be told.
+    pub fn unclear(evidence: impl Into<String>) -> Self {
+        Self {
+            answer: Answer::Unclear,
+            evidence: vec![evidence.into()],
+        }
+    }
+}
+
+/// What the supervisor starts for a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    /// These words, without a shell.
+    Argv(Vec<Arg>),
+    /// This script, by `sh -e`.
+    Shell(String),
+    /// [`Action::perform`] or [`Action::undo`], in a process of its own.
+    Own,
+}
+
+/// One word of a command: a string, or a fact of an earlier step that is put in when the step starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Arg {
+    /// A string.
+    Text(String),
+    /// A fact of an earlier step.
+    From(From),
+}
+
+/// A fact of an earlier step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct From {
+    /// `step.fact`.
+    pub from: String,
+}
+
+impl std::fmt::Display for Arg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(t) => f.write_str(t),
+            Self::From(fact) => write!(f, "{{from: {}}}", fact.from),
+        }
+    }
+}
+
+/// What a step would do, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// The commands, one a line.
+    pub commands: Vec<String>,
+    /// A unified diff of what it would change.
+    pub diff: Option<String>,
+}
+
+/// One kind of action.
+///
+/// Defaults describe an action without evidence of its own: unsafe, no probe, no undo.
+pub trait Action: Send + Sync {
+    /// What running it twice would mean.
+    fn effect(&self) -> Effect {
+        Effect::Unsafe
+    }
+
+    /// [`Action::probe`] gives a real answer.
+    fn has_probe(&self) -> bool {
+        false
+    }
+
+    /// [`Action::undo`] and [`Action::undone`] exist.
+    fn has_undo(&self) -> bool {
+        false
+    }
+
+    /// Without an undo of its own, the plan has to say how it is reversed.
+    fn needs_undo(&self) -> bool {
+        self.effect() != Effect::Pure
+    }
+
+    /// It is read-only, so it may serve as a step's `probe` or `verify`.
+    fn looks(&self) -> bool {
+        false
+    }
+
+    /// Rules about its settings that types cannot say; each problem in one line.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What the supervisor starts.
+    fn invocation(&self) -> Invocation {
+        Invocation::Own
+    }
+
+    /// What is there now, and all that the undo will need.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see; the step is not started then.
+    fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
+        Ok(Value::Null)
+    }
+
+    /// What it would do.
+    fn preview(&self, _cx: &Context) -> Preview;
+
+    /// Whether it is done. Before the first attempt `observed` is what [`Action::observe`] has just returned.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see; that counts as unclear.
+    fn probe(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        Ok(Look::unclear("this action has no probe"))
+    }
+
+    /// Does it, in a process of its own. What it writes to `log` is the step's output.
+    ///
+    /// # Errors
+    /// [`Trouble`] fails the attempt.
+    fn perform(
+        &self,
+        _cx: &Context,
+        _observed: &Value,
+        _log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        Err(Trouble::new("this action is a command"))
+    }
+
+    /// The evidence after it ran: `Done` agrees, everything else fails the attempt.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see; that fails the attempt.
+    fn verify(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        Ok(Look {
+            answer: Answer::Done,
+            evidence: Vec::new(),
+        })
+    }
+
+    /// Reverses it from what was observed, in a process of its own. It must cope with a step that is half done.
+    ///
+    /// # Errors
+    /// [`Trouble`] fails the attempt.
+    fn undo(&self, _cx: &Context, _observed: &Value, _log: &mut dyn Write) -> Result<(), Trouble> {
+        Err(Trouble::new("this action has no undo"))
+    }
+
+    /// Whether things are as observed again: evidence after the undo, and its probe.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see.
+    fn undone(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        Ok(Look::unclear("this action has no undo"))
+    }
+}
+
+/// Makes the type of a step's `do` from the list of actions.
+macro_rules! registry {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident($kind:ty)),+ $(,)?) => {
+        /// A step's action: one key that names its kind, and its settings.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum Do {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($kind)),+
+        }
+
+        impl Do {
+            /// The names of all kinds.
+            pub const KINDS: &'static [&'static str] = &[$($name),+];
+
+            /// The name of its kind.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            /// Its behaviour.
+            #[must_use]
+            pub fn action(&self) -> &dyn Action {
+                match self { $(Self::$variant(a) => a),+ }
+            }
+        }
+    };
+}
+
+registry! {
+    /// A command, word by word, without a shell.
+    "run" => Run(run::Run),
+    /// A script for `sh`.
+    "shell" => Shell(shell::Shell),
+}
+
+impl Captured {
+    /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
+    fn look(&self, what: &str) -> Look {
+        let mut evidence = vec![format!("{what}: {}", self.ended)];
+        evidence.extend(self.tail(5));
+        let answer = match self.code {
+            Some(0) => Answer::Done,
+            Some(1) => Answer::Nothing,
+            _ => Answer::Unclear,
+        };
+        Look { answer, evidence }
+    }
+}

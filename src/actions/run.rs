@@ -1,0 +1,68 @@
+//! `run`: a command, word by word. Nothing in it is ever read by a shell.
+
+use super::command::{LOOK, capture};
+use super::{Action, Arg, Context, Invocation, Look, Preview, Trouble};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Run(pub Vec<Arg>);
+
+impl Run {
+    fn words(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Action for Run {
+    fn looks(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        match self.0.first() {
+            None => vec!["the command is empty".into()],
+            Some(Arg::Text(t)) if t.is_empty() => vec!["the program's name is empty".into()],
+            Some(_) => Vec::new(),
+        }
+    }
+
+    fn invocation(&self) -> Invocation {
+        Invocation::Argv(self.0.clone())
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        Preview {
+            commands: vec![quoted(&self.words())],
+            diff: None,
+        }
+    }
+
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        let words = self.words();
+        Ok(capture(cx, &words, LOOK)?.look(&quoted(&words)))
+    }
+}
+
+/// Words as a person would type them.
+pub(crate) fn quoted(words: &[String]) -> String {
+    let plain = |w: &String| {
+        !w.is_empty()
+            && w.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,{}".contains(c))
+    };
+    words
+        .iter()
+        .map(|w| {
+            if plain(w) {
+                w.clone()
+            } else {
+                format!("'{}'", w.replace('\'', r"'\''"))
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,49 @@
+//! `shell`: a script for `sh -e`. Variables are refused in it; values reach it by `env:`.
+
+use super::command::{LOOK, capture};
+use super::{Action, Context, Invocation, Look, Preview, Trouble};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Shell(pub String);
+
+impl Shell {
+    /// How a script is run: `-e`, because a script whose middle fails must not end green.
+    #[must_use]
+    pub fn argv(script: &str) -> Vec<String> {
+        ["/bin/sh", "-e", "-c", script].map(String::from).to_vec()
+    }
+}
+
+impl Action for Shell {
+    fn looks(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        if self.0.trim().is_empty() {
+            vec!["the script is empty".into()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn invocation(&self) -> Invocation {
+        Invocation::Shell(self.0.clone())
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        Preview {
+            commands: self.0.lines().map(str::to_owned).collect(),
+            diff: None,
+        }
+    }
+
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        Ok(capture(cx, &Self::argv(&self.0), LOOK)?.look("the script"))
+    }
+}

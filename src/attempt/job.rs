@@ -1,0 +1,386 @@
+//! The job directory as runner and resolver see it: made, fenced, looked at, waited for.
+
+use super::slot::{self, Killed, Outcome};
+use super::spec::{Spec, digest};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use upledger_replay::verdict::{Facts, Lock, Token};
+
+/// A job directory.
+#[derive(Debug, Clone)]
+pub struct JobDir {
+    path: PathBuf,
+}
+
+/// An operation on a job directory failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}")]
+pub struct JobError {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> JobError + 'a {
+    move |source| JobError {
+        what,
+        path: path.into(),
+        source,
+    }
+}
+
+/// Content of the start token.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TokenText {
+    Started(String),
+    Fenced(String),
+}
+
+/// Content of `kill`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KillNote {
+    /// Why.
+    pub reason: String,
+}
+
+impl JobDir {
+    /// The name of an attempt's directory.
+    #[must_use]
+    pub fn name(
+        run: &str,
+        step: &str,
+        target: &str,
+        way: &str,
+        attempt: u32,
+        nonce: &str,
+    ) -> String {
+        let way = if way == "undo" { "undo" } else { "" };
+        format!("{run}.{step}.{target}.{way}{attempt}.{nonce}")
+    }
+
+    /// Makes the directory of an attempt, with its spec and the reserved result slot, all durable.
+    ///
+    /// # Errors
+    /// When it exists (`mkdir` is the exclusion), or cannot be made durable. Nothing was started then.
+    pub fn create(jobs: &Path, spec: &Spec) -> Result<Self, JobError> {
+        let name = Self::name(
+            &spec.run,
+            &spec.step,
+            &spec.target,
+            &spec.way,
+            spec.attempt,
+            &spec.nonce,
+        );
+        let job = Self::named(jobs, &name)?;
+        job.make(jobs)?;
+        let text = spec
+            .text()
+            .map_err(io::Error::from)
+            .map_err(failed("write the spec into", &job.path))?;
+        let written = || -> io::Result<()> {
+            let mut file = new_file(&job.path.join("spec"))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            slot::reserve(&new_file(&job.path.join("result"))?)?;
+            new_file(&job.path.join("shim.lock"))?;
+            new_file(&job.path.join("tree.lock"))?;
+            sync_dir(&job.path)
+        };
+        written().map_err(failed("fill", &job.path))?;
+        Ok(job)
+    }
+
+    fn named(jobs: &Path, name: &str) -> Result<Self, JobError> {
+        let path = jobs.join(name);
+        // Names of steps and targets come from plans; whatever those may hold, a job is a direct child of `jobs`.
+        if name.contains('/') || name.contains('\0') || path.file_name().is_none_or(|n| n != name) {
+            return Err(failed("use the name of", &path)(
+                io::ErrorKind::InvalidFilename.into(),
+            ));
+        }
+        Ok(Self { path })
+    }
+
+    fn make(&self, jobs: &Path) -> Result<(), JobError> {
+        let made = || -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(0o700).create(jobs)?;
+            DirBuilder::new().mode(0o700).create(&self.path)?;
+            sync_dir(jobs)?;
+            // `jobs` itself may be new. A token that a power cut takes away with it would read as "never started".
+            jobs.parent().map_or(Ok(()), sync_dir)
+        };
+        made().map_err(failed("make", &self.path))
+    }
+
+    /// The directory of that name, if there is one.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn open(jobs: &Path, name: &str) -> Result<Option<Self>, JobError> {
+        let job = Self::named(jobs, name)?;
+        match fs::symlink_metadata(&job.path) {
+            Ok(meta) if meta.is_dir() => Ok(Some(job)),
+            Ok(_) => Err(failed("open", &job.path)(
+                io::ErrorKind::NotADirectory.into(),
+            )),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed("open", &job.path)(e)),
+        }
+    }
+
+    /// The directory of that name. When there is none, it is made, so that it can be fenced.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open_or_make(jobs: &Path, name: &str) -> Result<Self, JobError> {
+        if let Some(job) = Self::open(jobs, name)? {
+            return Ok(job);
+        }
+        let job = Self::named(jobs, name)?;
+        match job.make(jobs) {
+            // Another resolver made it in between.
+            Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        Ok(job)
+    }
+
+    /// The directory at that path.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the step printed.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.path.join("output")
+    }
+
+    /// The text of the spec.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn spec_text(&self) -> io::Result<String> {
+        fs::read_to_string(self.path.join("spec"))
+    }
+
+    /// Takes the start token for the supervisor; `false` when somebody has it already.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; the command must not be started then.
+    pub(super) fn take_token(&self, nonce: &str) -> io::Result<bool> {
+        self.token(&TokenText::Started(nonce.into()))
+    }
+
+    /// Sees to it that the command either has started or never will, and says which.
+    ///
+    /// # Errors
+    /// When the token can neither be made durable nor read.
+    pub fn fence(&self) -> Result<Token, JobError> {
+        self.token(&TokenText::Fenced(format!("pid {}", std::process::id())))
+            .and_then(|_| self.read_token())
+            .map_err(failed("fence", &self.path))
+    }
+
+    /// Makes the token by linking a finished file to its name: it is there whole, or not at all.
+    fn token(&self, text: &TokenText) -> io::Result<bool> {
+        let start = self.path.join("start");
+        if start.try_exists()? {
+            // No file is written for nothing, so a full disk does not hide a token. Whoever made it may have died before
+            // it was durable; what we conclude from it must be.
+            sync_dir(&self.path)?;
+            return Ok(false);
+        }
+        let mut file = tempfile::Builder::new()
+            .prefix(".start")
+            .tempfile_in(&self.path)?;
+        serde_json::to_writer(&mut file, text)?;
+        file.as_file().sync_all()?;
+        match fs::hard_link(file.path(), &start) {
+            Ok(()) => {
+                sync_dir(&self.path)?;
+                Ok(true)
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                sync_dir(&self.path)?;
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn read_token(&self) -> io::Result<Token> {
+        let text = fs::read(self.path.join("start"))?;
+        Ok(match serde_json::from_slice(&text) {
+            Ok(TokenText::Fenced(_)) => Token::Fenced,
+            // Damaged content cannot prove that nothing ran.
+            Ok(TokenText::Started(_)) | Err(_) => Token::Started,
+        })
+    }
+
+    /// Looks at everything that a verdict needs, in the order that makes it true: token (fencing when there is none),
+    /// locks, result.
+    ///
+    /// # Errors
+    /// When something cannot be read; that is no verdict.
+    pub fn facts(&self, spec_digest: &str) -> Result<Facts, JobError> {
+        let token = self.fence()?;
+        let shim = self
+            .lock("shim.lock")
+            .map_err(failed("look at the lock of", &self.path))?;
+        let tree = self
+            .lock("tree.lock")
+            .map_err(failed("look at the lock of", &self.path))?;
+        let outcome = self.outcome()?;
+        let ours = self.spec_text().is_ok_and(|t| digest(&t) == spec_digest);
+        Ok(Facts {
+            token,
+            shim,
+            tree,
+            result: outcome.is_some_and(|o| o.spec == spec_digest),
+            ours,
+        })
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Lock> {
+        let file = match File::open(self.path.join(name)) {
+            Ok(f) => f,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Lock::Free),
+            Err(e) => return Err(e),
+        };
+        // Shared, so that two resolvers do not take each other for the supervisor.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Lock::Free),
+            Err(fs::TryLockError::WouldBlock) => Ok(Lock::Held),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// The result, when there is a good one.
+    ///
+    /// # Errors
+    /// When the slot cannot be read.
+    pub fn outcome(&self) -> Result<Option<Outcome>, JobError> {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            File::open(self.path.join("result"))?
+                .take(slot::SIZE)
+                .read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read() {
+            Ok(bytes) => Ok(slot::read(&bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed("read the result in", &self.path)(e)),
+        }
+    }
+
+    /// Asks the supervisor to kill the command. One that has not started it yet never will.
+    ///
+    /// # Errors
+    /// When the request cannot be written.
+    pub fn request_kill(&self, reason: &str) -> Result<(), JobError> {
+        let note = KillNote {
+            reason: reason.into(),
+        };
+        self.put("kill", &note)
+            .map_err(failed("ask for a kill in", &self.path))
+    }
+
+    /// Makes the intent to kill durable, before the first signal.
+    pub(super) fn mark_killing(&self, cause: &Killed) -> io::Result<()> {
+        self.put("killing", cause)
+    }
+
+    /// Why the supervisor set out to kill the command, if it did: what an attempt in doubt may have been through.
+    #[must_use]
+    pub fn killing(&self) -> Option<Killed> {
+        serde_json::from_slice(&fs::read(self.path.join("killing")).ok()?).ok()
+    }
+
+    /// Writes a small file atomically and durably.
+    fn put(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".put")
+            .tempfile_in(&self.path)?;
+        serde_json::to_writer(&mut file, content)?;
+        file.as_file().sync_all()?;
+        file.persist(self.path.join(name)).map_err(|e| e.error)?;
+        sync_dir(&self.path)
+    }
+
+    /// The kill request, if there is one.
+    pub(super) fn kill_note(&self) -> Option<KillNote> {
+        let text = fs::read(self.path.join("kill")).ok()?;
+        Some(serde_json::from_slice(&text).unwrap_or(KillNote {
+            reason: "not readable".into(),
+        }))
+    }
+
+    /// No living process holds `tree.lock`, as far as can be told.
+    pub(super) fn tree_is_free(&self) -> bool {
+        !matches!(self.lock("tree.lock"), Ok(Lock::Held))
+    }
+
+    /// Waits until the supervisor is gone. The kernel wakes us; nothing is polled.
+    pub async fn ended(&self) {
+        self.released("shim.lock").await;
+    }
+
+    /// Waits until no process of the command is left, or the time is up. The kernel wakes us.
+    pub async fn tree_gone(&self, at_most: Duration) -> bool {
+        // Not tokio's clock alone: what counts is whether the lock is free, also when both come at once.
+        let _ = tokio::time::timeout(at_most, self.released("tree.lock")).await;
+        matches!(self.lock("tree.lock"), Ok(Lock::Free))
+    }
+
+    async fn released(&self, name: &str) {
+        let path = self.path.join(name);
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        // A thread of its own: at its end the runtime would wait for its blocking threads, and this one may never end.
+        let waiter = std::thread::Builder::new()
+            .name("wait".into())
+            .spawn(move || {
+                if let Ok(file) = File::open(&path) {
+                    // An error wakes the caller too; it looks again and sees for itself.
+                    let _ = file.lock_shared();
+                }
+                // Nobody waits any more: the runner has gone on or is ending.
+                let _ = tx.send(());
+            });
+        if waiter.is_err() {
+            // Out of threads: the caller looks again, and must not do so at full speed.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            return;
+        }
+        // A dropped sender is as good as an answer.
+        let _ = rx.await;
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .read(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,36 @@
+//! One attempt of one step, on the machine where its command runs.
+//!
+//! A job directory carries it: `spec` (what runs), `start` (the token: whoever creates it first decides whether the
+//! command may start), `shim.lock` and `tree.lock` (who is alive, by kernel locks and never by process ids), `output`,
+//! `killing` and `kill`, and `result` (a slot reserved before the command starts, so that even a full disk takes the
+//! exact status). The supervisor is a detached process of this same program.
+//!
+//! Invariants: the command starts at most once; nothing but the supervisor writes the result; a torn result is no
+//! result; no secret is ever in this directory.
+//!
+//! This room knows neither plans nor the ledger.
+
+mod child;
+pub mod job;
+pub mod launch;
+pub mod output;
+pub mod slot;
+pub mod spec;
+pub mod supervisor;
+mod sys;
+mod watch;
+
+/// Boot clock in µs.
+#[must_use]
+pub fn boottime_us() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1000
+}
+
+/// The kernel's id of this boot.
+#[must_use]
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".into(), |s| s.trim().into())
+}

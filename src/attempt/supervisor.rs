@@ -1,0 +1,288 @@
+//! The supervisor: a small detached process that starts one command, watches it, and writes down exactly how it ended.
+//!
+//! Order is everything here: lock, token (durable), start, wait, result (durable). Each arrow may be the place where
+//! this process dies; what that means stands in the truth table of `upledger_replay::verdict`.
+//!
+//! It waits for its child, not for the end of its output; it outlives the runner, the terminal and the session; only
+//! the `kill` file, the time limit and SIGKILL stop it. It says nothing but one word to whoever launched it.
+//!
+//! Left out: a cgroup or a unit of its own. A service manager that kills whole cgroups kills it too; the attempt is in
+//! doubt then, or orphaned.
+
+use super::child::{self, NotExecuted};
+use super::job::JobDir;
+use super::launch::{EXEC_FAILED, FENCED, SELF, STAGE_2, STARTED};
+use super::output::{Sink, Stored};
+use super::slot::{self, Outcome};
+use super::spec::{Frame, Spec, digest};
+use super::watch::Watch;
+use super::{boot_id, boottime_us, sys};
+use crate::failpoint;
+use crate::redact::Redactor;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// How long the output of descendants is waited for after the command has ended.
+const DRAIN: Duration = Duration::from_millis(200);
+/// How long a lock is tried for. A look of somebody else holds it for microseconds, another supervisor for longer.
+const LOCK: Duration = Duration::from_secs(1);
+/// How often the result is tried to be written, once a second. It has its room already, so what fails is the device.
+const RESULT_TRIES: u32 = 30;
+
+/// First stage: leaves the runner's session and process group, starts the second, and is gone.
+pub fn detach() -> u8 {
+    // It fails only for a group leader, which we are not; then we are at least a child of nobody's terminal job.
+    let _ = rustix::process::setsid();
+    close_inherited();
+    let mut command = Command::new(SELF);
+    command
+        .arg0("upledger")
+        .arg(STAGE_2)
+        .stderr(Stdio::null())
+        .env_clear();
+    if cfg!(debug_assertions)
+        && let Ok(point) = std::env::var("UPLEDGER_FAILPOINT")
+    {
+        command.env("UPLEDGER_FAILPOINT", point);
+    }
+    u8::from(command.spawn().is_err())
+}
+
+/// Second stage: the supervisor.
+pub fn main() -> u8 {
+    let run = || -> io::Result<()> {
+        // Before the frame is read: it holds secrets.
+        let core = harden()?;
+        let mut text = Vec::new();
+        io::stdin().lock().read_to_end(&mut text)?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        let frame: Frame = serde_json::from_slice(&text)?;
+        supervise(&frame, core)
+    };
+    u8::from(run().is_err())
+}
+
+/// Marks everything above standard error as not to be inherited.
+fn close_inherited() {
+    let listed = std::fs::read_dir("/proc/self/fd").map(|open| {
+        open.flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
+            .collect::<Vec<_>>()
+    });
+    for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
+        if fd > 2 {
+            sys::set_close_on_exec(fd);
+        }
+    }
+}
+
+/// Nobody looks into this process, and no signal but KILL ends it. Returns the limit of core dumps that it was given.
+fn harden() -> io::Result<Rlimit> {
+    // Executed through a link, it would be shown under the link's name.
+    let _ = std::fs::write("/proc/self/comm", "upledger");
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let core = getrlimit(Resource::Core);
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: core.maximum,
+        },
+    )?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let ignored = Arc::new(AtomicBool::new(false));
+    for signal in [
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::TERM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::ALARM,
+        // A limit of file sizes must cost output, not the status.
+        Signal::XFSZ,
+        Signal::XCPU,
+        // Ignored by whoever started us, it would make the kernel forget how the command ended.
+        Signal::CHILD,
+    ] {
+        // Handled, not ignored: a handler is reset in the command, an ignored signal would stay ignored.
+        signal_hook::flag::register(signal.as_raw(), Arc::clone(&ignored))?;
+    }
+    Ok(core)
+}
+
+fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
+    let job = JobDir::at(frame.job.clone());
+    let text = job.spec_text()?;
+    if digest(&text) != frame.spec {
+        return Err(io::Error::other(
+            "the spec is not the one that was intended",
+        ));
+    }
+    let spec: Spec = serde_json::from_str(&text)?;
+    let redactor = Redactor::new(&frame.secrets).map_err(io::Error::other)?;
+
+    failpoint::scope(&spec.step);
+    failpoint::hit("before-lock");
+    let shim = taken(job.path().join("shim.lock"))?;
+    let tree = taken(job.path().join("tree.lock"))?;
+    failpoint::hit("after-lock");
+    let result = OpenOptions::new()
+        .write(true)
+        .open(job.path().join("result"))?;
+    if result.metadata()?.len() < slot::SIZE {
+        slot::reserve(&result)?;
+    }
+    // Without it the command still runs; what it prints is counted as missing.
+    let output = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(job.output())
+        .ok();
+    if job.kill_note().is_some() {
+        return Err(io::Error::other("killed before it started"));
+    }
+    if !job.take_token(&spec.nonce)? {
+        say(FENCED);
+        return Ok(());
+    }
+    failpoint::hit("after-token");
+
+    // Nothing below may return early but for want of a result: the command may have run.
+    let started_us = boottime_us();
+    let child = child::start(frame, &spec, &tree, core);
+    // From here on only the command and its descendants hold the lock.
+    drop(tree);
+    let (outcome, word) = match child {
+        Err(why) => (
+            not_executed(frame, &redactor, &why, started_us),
+            EXEC_FAILED,
+        ),
+        Ok(child) => {
+            failpoint::hit("after-spawn");
+            say(STARTED);
+            (
+                watch(frame, &spec, &job, &redactor, output, child, started_us)?,
+                "",
+            )
+        }
+    };
+    failpoint::hit("before-result");
+    insist(|| slot::write(&result, &outcome))?;
+    failpoint::hit("after-result");
+    if !word.is_empty() {
+        say(word);
+    }
+    drop(shim);
+    Ok(())
+}
+
+/// Takes a lock for this process.
+fn taken(path: std::path::PathBuf) -> io::Result<File> {
+    let file = File::open(path)?;
+    let until = std::time::Instant::now() + LOCK;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if std::time::Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Tries again after an error: nobody else will ever know what is to be written.
+fn insist(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut tries = 1;
+    loop {
+        match write() {
+            Err(_) if tries < RESULT_TRIES => {
+                tries += 1;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            written => return written,
+        }
+    }
+}
+
+/// One word to the runner, which may be gone; then the pipe is closed so that it does not wait for us.
+fn say(word: &str) {
+    let mut out = io::stdout();
+    // A runner that died looks at the job directory when it is resumed.
+    let _ = out.write_all(word.as_bytes()).and_then(|()| out.flush());
+    if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+}
+
+fn not_executed(frame: &Frame, redactor: &Redactor, why: &NotExecuted, started_us: u64) -> Outcome {
+    Outcome {
+        spec: frame.spec.clone(),
+        ended: why.ended(|text| redactor.text(text)),
+        killed: None,
+        boot: boot_id(),
+        started_us,
+        ended_us: boottime_us(),
+        usage: slot::Usage::default(),
+        output_len: 0,
+        output_sha256: digest(""),
+        output_dropped: 0,
+        left_behind: false,
+    }
+}
+
+/// Waits for the command, enforcing its limits, and says how it ended.
+fn watch(
+    frame: &Frame,
+    spec: &Spec,
+    job: &JobDir,
+    redactor: &Redactor,
+    output: Option<File>,
+    mut child: Child,
+    started_us: u64,
+) -> io::Result<Outcome> {
+    let pipes = [
+        child.stdout.take().map(OwnedFd::from),
+        child.stderr.take().map(OwnedFd::from),
+    ];
+    let mut sink = Sink::new(
+        pipes.into_iter().flatten(),
+        redactor,
+        output,
+        spec.output_limit,
+    );
+    let ended = Watch::new(Pid::from_child(&child)).run(spec, job, started_us);
+    let ended_us = boottime_us();
+    sink.drain(DRAIN);
+    let Stored {
+        len,
+        sha256,
+        dropped,
+    } = sink.finish();
+    let (ended, killed) =
+        ended.ok_or_else(|| io::Error::other("the system did not say how the command ended"))?;
+    Ok(Outcome {
+        spec: frame.spec.clone(),
+        ended,
+        killed,
+        boot: boot_id(),
+        started_us,
+        ended_us,
+        usage: sys::usage_of_children(),
+        output_len: len,
+        output_sha256: sha256,
+        output_dropped: dropped,
+        left_behind: !job.tree_is_free(),
+    })
+}

@@ -1,0 +1,41 @@
+//! The two things that the safe interfaces cannot say: a descriptor addressed by its number, to keep what we inherited
+//! from being inherited further, and what our ended children used.
+
+use super::slot::Usage;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+
+/// Marks a descriptor as closed on exec. A number that is not open is left alone.
+#[expect(
+    unsafe_code,
+    reason = "an inherited descriptor has no owner in this program"
+)]
+pub(super) fn set_close_on_exec(fd: i32) {
+    // SAFETY: the descriptor is only used for this one call; if it is not open, the kernel says EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    // EBADF: it was the directory handle through which it was found.
+    let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+}
+
+/// What all children used that have been waited for, and theirs.
+#[expect(
+    unsafe_code,
+    reason = "rustix has no getrusage, and /proc forgets the resident set of the dead"
+)]
+pub(super) fn usage_of_children() -> Usage {
+    let mut raw = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is valid for writes of a `rusage`, which is plain data and valid when zeroed.
+    let raw = unsafe {
+        // It can only fail for a bad pointer or selector; zeros are what is reported then.
+        let _ = libc::getrusage(libc::RUSAGE_CHILDREN, raw.as_mut_ptr());
+        raw.assume_init()
+    };
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    let time = |t: libc::timeval| number(t.tv_sec) * 1_000_000 + number(t.tv_usec);
+    Usage {
+        user_us: time(raw.ru_utime),
+        system_us: time(raw.ru_stime),
+        // The kernel counts in KiB.
+        max_rss: number(raw.ru_maxrss) * 1024,
+    }
+}

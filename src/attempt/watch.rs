@@ -1,0 +1,237 @@
+//! From the start of the command to its end: children are reaped, limits enforced, kills carried out.
+//!
+//! Invariants: a process is signalled only while its id cannot have passed to another (the command while it is not
+//! reaped, descendants through a handle that was checked after it was opened); no signal goes out before the intent to
+//! kill was written; the end of the command is noticed by the kernel's word, everything else within a tick.
+//!
+//! Nothing here can fail: an error would leave the command without its witness.
+
+use super::boottime_us;
+use super::job::JobDir;
+use super::slot::{Ended, Killed};
+use super::spec::Spec;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use std::collections::BTreeSet;
+use std::fs::{read_dir, read_to_string};
+use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// How often the kill file and the time limit are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long processes that were sent KILL are waited for once the command itself has ended.
+const AFTER_KILL_US: u64 = 5_000_000;
+
+/// The command and its descendants, whose parent this process becomes when theirs dies.
+pub(super) struct Watch {
+    main: Pid,
+    /// Says that some child can be reaped.
+    news: Receiver<()>,
+    /// Says that it was.
+    reaped: Sender<()>,
+    ended: Option<Ended>,
+}
+
+impl Watch {
+    /// For the command that was just started.
+    pub(super) fn new(main: Pid) -> Self {
+        let (tell, news) = mpsc::channel();
+        let (reaped, go_on) = mpsc::channel();
+        // It only looks. Reaping is left to the thread that sends signals, so that no signal meets a reused id.
+        let looker = move || {
+            loop {
+                match rustix::process::waitid(
+                    WaitId::All,
+                    WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+                ) {
+                    Ok(_) if tell.send(()).is_ok() && go_on.recv().is_ok() => {}
+                    Err(Errno::INTR) => {}
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        };
+        // Without the thread the children are looked at once a tick.
+        let _ = std::thread::Builder::new()
+            .name("wait".into())
+            .spawn(looker);
+        Self {
+            main,
+            news,
+            reaped,
+            ended: None,
+        }
+    }
+
+    /// Returns when the command has ended, and when it was killed its processes too: how, and why it was killed. None
+    /// when the system never said how.
+    pub(super) fn run(
+        mut self,
+        spec: &Spec,
+        job: &JobDir,
+        started_us: u64,
+    ) -> Option<(Ended, Option<Killed>)> {
+        let deadline = spec
+            .timeout_ms
+            .map(|ms| started_us.saturating_add(ms.saturating_mul(1000)));
+        let mut killing: Option<(Killed, u64)> = None;
+        loop {
+            let known = self.wait();
+            let now = boottime_us();
+            match (&killing, &self.ended) {
+                (None, Some(ended)) => return Some((ended.clone(), None)),
+                (None, None) => {
+                    if !known {
+                        return None;
+                    }
+                    let cause = match job.kill_note() {
+                        Some(note) => Killed::Request(note.reason),
+                        None if deadline.is_some_and(|d| now >= d) => Killed::Timeout,
+                        None => continue,
+                    };
+                    // A disk too full for the mark must not make a time limit void: the result says it too.
+                    let _ = job.mark_killing(&cause);
+                    self.signal(Signal::TERM);
+                    // A stopped process hears nothing else.
+                    self.signal(Signal::CONT);
+                    killing = Some((
+                        cause,
+                        now.saturating_add(spec.grace_ms.saturating_mul(1000)),
+                    ));
+                }
+                (Some((cause, force_at)), ended) => {
+                    if let Some(ended) = ended
+                        && (job.tree_is_free() || now >= force_at.saturating_add(AFTER_KILL_US))
+                    {
+                        return Some((ended.clone(), Some(cause.clone())));
+                    }
+                    if now >= *force_at {
+                        self.signal(Signal::KILL);
+                        kill_holders(job);
+                    }
+                    if !known && ended.is_none() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for news, at most a tick, and reaps. `false`: there is no child left to hear of.
+    fn wait(&mut self) -> bool {
+        match self.news.recv_timeout(TICK) {
+            Ok(()) => {
+                let known = self.reap();
+                // The thread may be gone; then we look once a tick.
+                let _ = self.reaped.send(());
+                known
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(TICK);
+                self.reap()
+            }
+        }
+    }
+
+    fn reap(&mut self) -> bool {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.main => {
+                    self.ended = ended(status).or(self.ended.take())
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => return true,
+                Err(_) => return self.ended.is_some(),
+            }
+        }
+    }
+
+    /// Signals the command's process group, as long as it is the command's.
+    fn signal(&self, signal: Signal) {
+        if self.ended.is_none() {
+            // It may have ended this very moment; it is not reaped yet, so the id is still its own.
+            let _ = rustix::process::kill_process_group(self.main, signal);
+        }
+    }
+}
+
+fn ended(status: WaitStatus) -> Option<Ended> {
+    status
+        .exit_status()
+        .map(Ended::Exited)
+        .or_else(|| status.terminating_signal().map(Ended::Signaled))
+}
+
+/// Kills every descendant that holds `tree.lock`. One that has let go of it is a daemon that is meant to stay.
+fn kill_holders(job: &JobDir) {
+    let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
+        return;
+    };
+    let lock = (lock.dev(), lock.ino());
+    for pid in descendants() {
+        if !holds(pid, lock) {
+            continue;
+        }
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            // Looked at again through the handle's lifetime: between the first look and the handle the id may have
+            // passed to another process.
+            Ok(handle) if holds(pid, lock) => {
+                // It may be gone already.
+                let _ = rustix::process::pidfd_send_signal(handle, Signal::KILL);
+            }
+            Err(Errno::NOSYS) => {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Whether a process has that file open.
+fn holds(pid: Pid, file: (u64, u64)) -> bool {
+    let fds = read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
+    fds.into_iter()
+        .flatten()
+        .flatten()
+        .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == file))
+}
+
+/// Every process below this one; orphans hang directly below it, because it is their subreaper.
+fn descendants() -> Vec<Pid> {
+    let mut parents = Vec::new();
+    for entry in read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // The name in brackets may hold anything, brackets too.
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
+        if let Some(parent) = parent {
+            parents.push((pid, parent));
+        }
+    }
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let mut below = BTreeSet::from([own]);
+    loop {
+        let before = below.len();
+        for (pid, parent) in &parents {
+            if below.contains(parent) {
+                below.insert(*pid);
+            }
+        }
+        if below.len() == before {
+            break;
+        }
+    }
+    below.remove(&own);
+    below.into_iter().filter_map(Pid::from_raw).collect()
+}

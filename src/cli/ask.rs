@@ -1,0 +1,300 @@
+//! Commands by which people write beside the runner: decide, pause, abort, kill-step, note. They start nothing.
+
+use super::code;
+use super::drive;
+use super::fail::{Failure, no_ledger};
+use super::out::Out;
+use super::show::{RunArg, pick};
+use crate::attempt::job::JobDir;
+use crate::home::Home;
+use crate::journal::{Committed, Journal};
+use crate::redact::Redactor;
+use crate::report::status::decision_word;
+use crate::report::{lines, safe};
+use crate::runner::lock::RunnerLock;
+use crate::runner::parts::Work;
+use crate::runner::secrets;
+use clap::{Args, ValueEnum};
+use upledger_replay::book::way_word;
+use upledger_replay::decide::{Next, next};
+use upledger_replay::event::{
+    Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
+};
+use upledger_replay::state::Run;
+
+/// Tries of an append while others append too.
+const TRIES: u32 = 20;
+
+/// A run and a reason.
+#[derive(Debug, Args)]
+pub(crate) struct Because {
+    #[command(flatten)]
+    run: RunArg,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// A decision.
+#[derive(Debug, Args)]
+pub(crate) struct Decide {
+    /// The step that is asked about.
+    step: String,
+    /// What is decided.
+    #[arg(value_enum)]
+    decision: Choice,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The run; the open one when left out.
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Choice {
+    /// It is done; the step's own check must agree.
+    Done,
+    /// Run it again.
+    Retry,
+    /// Go on without it.
+    Skip,
+    /// It failed.
+    Fail,
+}
+
+/// A remark.
+#[derive(Debug, Args)]
+pub(crate) struct Note {
+    /// The remark.
+    text: String,
+    /// The run that it belongs to; the open one, else none.
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+}
+
+pub(crate) fn open(home: &Home) -> Result<Journal, Failure> {
+    if !home.state.exists() {
+        return Err(no_ledger(home));
+    }
+    let mut journal = Journal::open(home)?;
+    // What a person types may hold a secret too.
+    if let Some(run) = journal.book().default_run()
+        && let Ok(known) = secrets::read(&run.plan.secrets)
+        && let Ok(redactor) = Redactor::new(&known)
+    {
+        journal.redact_with(redactor);
+    }
+    Ok(journal)
+}
+
+/// Appends the event that `event` makes of the present state; makes it anew when somebody else was first.
+fn append(
+    out: &mut Out,
+    journal: &mut Journal,
+    mut event: impl FnMut(&Journal) -> Result<(Option<String>, Event), Failure>,
+) -> Result<(), Failure> {
+    for _ in 0..TRIES {
+        let (run, event) = event(journal)?;
+        journal.stage(run.as_deref(), &event).map_err(|e| {
+            Failure::of(code::NOT_NOW, "not_now", &e).hint("see where it stands: upledger status")
+        })?;
+        if let Committed::Done(entries) = journal.commit()? {
+            for entry in &entries {
+                if out.json {
+                    out.value(&lines::value(entry));
+                } else if let Some(line) = lines::line(entry) {
+                    out.progress(&line);
+                }
+            }
+            return Ok(());
+        }
+    }
+    Err(Failure::new(
+        code::HELD,
+        "busy",
+        "others keep appending; try again",
+    ))
+}
+
+pub(crate) fn note(out: &mut Out, home: &Home, args: &Note) -> Result<u8, Failure> {
+    let mut journal = open(home)?;
+    append(out, &mut journal, |journal| {
+        let run = match &args.run {
+            Some(name) => Some(pick(journal.book(), Some(name))?.name.clone()),
+            None => journal.book().open().map(|r| r.name.clone()),
+        };
+        Ok((
+            run,
+            Event::NoteAdded(NoteEvent {
+                text: args.text.clone(),
+            }),
+        ))
+    })?;
+    Ok(code::DONE)
+}
+
+pub(crate) fn pause(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
+    let mut journal = open(home)?;
+    append(out, &mut journal, |journal| {
+        let run = pick(journal.book(), args.run.name())?;
+        Ok((
+            Some(run.name.clone()),
+            Event::PauseRequested(Reason {
+                reason: args.reason.clone(),
+            }),
+        ))
+    })?;
+    Ok(code::DONE)
+}
+
+pub(crate) fn abort(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
+    let mut journal = open(home)?;
+    let mut name = String::new();
+    append(out, &mut journal, |journal| {
+        let run = pick(journal.book(), args.run.name())?;
+        name.clone_from(&run.name);
+        Ok((
+            Some(run.name.clone()),
+            Event::AbortRequested(Reason {
+                reason: args.reason.clone(),
+            }),
+        ))
+    })?;
+    drop(journal);
+    // Without a runner there is nobody to end the run but us.
+    if RunnerLock::holder(&home.state).is_some() {
+        out.progress("the runner ends the run before its next step");
+        return Ok(code::DONE);
+    }
+    drive::conclude(out, home, &name)
+}
+
+pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
+    let mut journal = open(home)?;
+    let mut job = None;
+    append(out, &mut journal, |journal| {
+        let run = pick(journal.book(), args.run.name())?;
+        let part = run.open().ok_or_else(|| {
+            Failure::new(code::NOT_NOW, "not_now", "no step is running")
+                .hint("see where it stands: upledger status")
+        })?;
+        let state = run.part(&part).cloned().unwrap_or_default();
+        let nonce = state.started.map(|s| s.nonce).unwrap_or_default();
+        let name = JobDir::name(
+            &run.name,
+            &part.step,
+            &part.target,
+            way_word(part.way),
+            state.attempts,
+            &nonce,
+        );
+        job = Some(JobDir::at(home.jobs().join(name)));
+        let at = Attempt {
+            part,
+            attempt: state.attempts,
+        };
+        Ok((
+            Some(run.name.clone()),
+            Event::KillRequested(KillRequested {
+                at,
+                reason: args.reason.clone(),
+            }),
+        ))
+    })?;
+    if let Some(job) = job {
+        job.request_kill(&args.reason)
+            .map_err(|e| Failure::of(code::UNWRITABLE, "job_directory", &e))?;
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Failure> {
+    let mut journal = open(home)?;
+    let decision = match args.decision {
+        Choice::Done => Decision::Done,
+        Choice::Retry => Decision::Retry,
+        Choice::Skip => Decision::Skip,
+        Choice::Fail => Decision::Fail,
+    };
+    append(out, &mut journal, |journal| {
+        let run = pick(journal.book(), args.run.as_deref())?;
+        let part = asked(run, &args.step)?;
+        let evidence = if decision == Decision::Done {
+            agreed(home, run, &part)?
+        } else {
+            Vec::new()
+        };
+        let event = Event::StepDecided(Decided {
+            part,
+            decision,
+            reason: args.reason.clone(),
+            evidence,
+        });
+        Ok((Some(run.name.clone()), event))
+    })?;
+    out.progress(&format!(
+        "{} is recorded; go on with: upledger resume",
+        decision_word(decision)
+    ));
+    Ok(code::DONE)
+}
+
+/// The part of that step which a question is about.
+fn asked(run: &Run, step: &str) -> Result<Part, Failure> {
+    if run.plan.step(step).is_none() {
+        return Err(Failure::usage(format!(
+            "the run {} has no step {}",
+            run.name,
+            safe(step)
+        )));
+    }
+    match next(run) {
+        Next::Ask(q) if q.part.step == step => Ok(q.part),
+        Next::Ask(q) => Err(Failure::new(
+            code::NOT_NOW,
+            "not_now",
+            format!("the question is about {}, not {}", q.part.step, safe(step)),
+        )),
+        Next::Resolve(_) => Err(Failure::new(
+            code::NOT_NOW,
+            "not_now",
+            "an attempt is open; nobody has looked at it yet",
+        )
+        .hint("find out with: upledger resume")),
+        Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::Stop(_) | Next::End(_) => {
+            Err(Failure::new(code::NOT_NOW, "not_now", "nothing is asked")
+                .hint("see where it stands: upledger status"))
+        }
+    }
+}
+
+/// `done` counts only when the step's own check agrees, where it has one.
+fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
+    let known =
+        secrets::read(&run.plan.secrets).map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
+    let work = Work::new(&home.state, &run.name, &run.plan, part, &run.facts, &known)
+        .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
+    let observed = match part.way {
+        Way::Do => run.part(part).map(|p| p.observed.clone()),
+        Way::Undo => run.unit(part).map(|u| u.forward.observed.clone()),
+    }
+    .unwrap_or_default();
+    let look = if work.verify.is_some() || !work.has_probe {
+        work.verify(&observed)
+    } else {
+        work.probe(&observed)
+    };
+    if look.answer == Answer::Done {
+        return Ok(look.evidence);
+    }
+    let mut failure = Failure::new(
+        code::NOT_NOW,
+        "evidence_disagrees",
+        format!("the check of {part} does not agree that it is done"),
+    );
+    for line in &look.evidence {
+        failure = failure.hint(format!("| {}", safe(line)));
+    }
+    Err(failure)
+}

@@ -1,0 +1,273 @@
+//! Commands about the ledger as evidence: verify, verifier, export, ledger.
+
+use super::code;
+use super::fail::{Failure, no_ledger};
+use super::out::Out;
+use crate::home::{Home, hex, identity};
+use crate::report::safe;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::error::Error;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+use upledger_ledger::{
+    Bad, Checkpoint, Finding, Ledger, Memory, Place, Report, VerifyError, VerifyOptions,
+    export_jsonl, verify_jsonl,
+};
+
+/// The auditor's script, to be trusted without this program.
+const VERIFIER: &str = include_str!("../../ledger/verifier.py");
+
+/// A whole ledger, checked.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A ledger file, or exported events (.jsonl); this machine's ledger when left out.
+    file: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+}
+
+/// The ledger as text.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// One event body a line, verifiable without SQLite.
+    #[arg(long, required = true)]
+    jsonl: bool,
+    /// Where to; standard output when left out. An existing file is not overwritten.
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Decisions about the ledger itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Record that an older or another copy of the ledger is to go on.
+    Restored {
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Failure> {
+    let checkpoints = args
+        .checkpoint
+        .iter()
+        .map(|p| checkpoint(p))
+        .collect::<Result<Vec<_>, _>>()?;
+    let file = args
+        .file
+        .clone()
+        .unwrap_or_else(|| home.state.join("ledger.db"));
+    let report = if file.extension().is_some_and(|e| e == "jsonl") {
+        let text = std::fs::File::open(&file).map_err(|e| {
+            Failure::new(
+                code::USAGE,
+                "file",
+                format!("cannot read {}: {e}", file.display()),
+            )
+        })?;
+        verify_jsonl(&mut BufReader::new(text), &checkpoints)
+            .map_err(|e| Failure::of(code::DAMAGED, "verify", &e))?
+    } else {
+        let memory =
+            Memory::at(&home.memory).map_err(|e| Failure::of(code::DAMAGED, "memory", &e))?;
+        let options = VerifyOptions {
+            memory: Some(memory),
+            checkpoints,
+            ..VerifyOptions::default()
+        };
+        upledger_ledger::verify(&file, &options).map_err(|e| {
+            let code = match &e {
+                VerifyError::NoFile { .. } => code::USAGE,
+                VerifyError::Busy { .. } => code::HELD,
+                _ => code::DAMAGED,
+            };
+            Failure::of(code, "verify", &e)
+        })?
+    };
+    if out.json {
+        out.value(&value(&report));
+    } else {
+        show(out, &file, &report);
+    }
+    Ok(if report.is_sound() {
+        code::DONE
+    } else {
+        code::DAMAGED
+    })
+}
+
+fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
+    text.parse().map_err(|e| {
+        let mut failure = Failure::of(code::USAGE, "checkpoint", &e);
+        failure = failure.hint(format!("in {}", path.display()));
+        failure
+    })
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(c) = cause {
+        words = format!("{words}: {c}");
+        cause = c.source();
+    }
+    words
+}
+
+fn bad_words(bad: &Bad) -> String {
+    match bad.seq {
+        Some(seq) => format!("event {seq}: {}", chain(&bad.what)),
+        None => chain(&bad.what),
+    }
+}
+
+fn finding_words(finding: &Finding) -> String {
+    match finding {
+        Finding::ClockStep { seq, micros } => {
+            format!("the wall clock was moved by {} ms before event {seq}", micros / 1000)
+        }
+        Finding::Journal => "a journal lies beside the file; it belongs to it until the next writer has opened it".into(),
+        Finding::HotJournal => {
+            "a crash left a hot journal; what was verified is the ledger without the unfinished commit".into()
+        }
+        Finding::MemoryBehind { remembered } => format!("the memory of heads knows {remembered} events; that is legal"),
+        Finding::MemoryUnreadable { what } => what.clone(),
+        Finding::BlobAbsent { sha256 } => format!("the content of blob {sha256} is absent"),
+    }
+}
+
+fn show(out: &mut Out, file: &Path, report: &Report) {
+    let sound = if report.is_sound() {
+        "sound"
+    } else {
+        "DAMAGED"
+    };
+    out.line(&format!("ledger      {}  {sound}", file.display()));
+    if let Some(id) = &report.ledger {
+        out.line(&format!("id          {id}"));
+    }
+    out.line(&format!(
+        "events      {} verified of {}, in {} runs",
+        report.verified, report.events, report.runs
+    ));
+    if let Some(head) = &report.head {
+        out.line(&format!("head        {} {}", head.seq, head.hash));
+    }
+    out.line(&format!("root        {}", report.root));
+    out.line(&format!("level       {}", report.level));
+    out.line(&format!(
+        "unanchored  {} of {} events",
+        report.unanchored, report.events
+    ));
+    out.line(&format!(
+        "checked     {} stored checkpoints, {} given, {} blobs ({} absent)",
+        report.stored_checkpoints.len(),
+        report.checkpoints.len(),
+        report.blobs_checked,
+        report.blobs_absent
+    ));
+    for finding in &report.findings {
+        out.line(&format!("note        {}", safe(&finding_words(finding))));
+    }
+    if let Some(bad) = report.first_bad() {
+        out.line(&format!("first bad   {}", safe(&bad_words(bad))));
+    }
+    for bad in report.failures.iter().take(20) {
+        out.line(&format!("bad         {}", safe(&bad_words(bad))));
+    }
+    if report.failures.len() > 20 {
+        out.line(&format!(
+            "bad         and {} more",
+            report.failures.len() - 20
+        ));
+    }
+}
+
+fn value(report: &Report) -> serde_json::Value {
+    let level = report.level.to_string();
+    json!({
+        "sound": report.is_sound(),
+        "ledger": report.ledger,
+        "events": report.events,
+        "verified": report.verified,
+        "runs": report.runs,
+        "head": report.head.as_ref().map(|h| json!({"seq": h.seq, "hash": h.hash.to_string()})),
+        "root": report.root.to_string(),
+        "level": level.split(' ').next(),
+        "level_text": level,
+        "unanchored": report.unanchored,
+        "stored_checkpoints": report.stored_checkpoints,
+        "checkpoints": report.checkpoints,
+        "blobs_checked": report.blobs_checked,
+        "blobs_absent": report.blobs_absent,
+        "first_bad": report.first_bad().map(|b| json!({"seq": b.seq, "what": chain(&b.what)})),
+        "failures": report.failures.iter().map(|b| json!({"seq": b.seq, "what": chain(&b.what)})).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(finding_words).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn verifier(out: &mut Out) -> Result<u8, Failure> {
+    if out.json {
+        out.value(&json!({"verifier": VERIFIER, "sha256": hex(&Sha256::digest(VERIFIER))}));
+    } else {
+        out.raw(VERIFIER.as_bytes());
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Failure> {
+    debug_assert!(args.jsonl, "the only format");
+    if !home.state.exists() {
+        return Err(no_ledger(home));
+    }
+    let place =
+        Place::open(&home.state).map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
+    let ledger = Ledger::open_read(place, None).map_err(crate::journal::JournalError::from)?;
+    let wrote = |e: &dyn Error| Failure::of(code::USAGE, "export", e);
+    match &args.out {
+        None => {
+            let mut to = std::io::stdout().lock();
+            match export_jsonl(&ledger, &mut to) {
+                Ok(_) => {}
+                // A closed pipe is quiet.
+                Err(upledger_ledger::ExportError::Io(e))
+                    if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                Err(e) => return Err(wrote(&e)),
+            }
+        }
+        Some(path) => {
+            use std::os::unix::fs::OpenOptionsExt;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|e| Failure::usage(format!("cannot make {}: {e}", path.display())))?;
+            let lines = export_jsonl(&ledger, &mut file).map_err(|e| wrote(&e))?;
+            file.flush()
+                .and_then(|()| file.sync_all())
+                .map_err(|e| wrote(&e))?;
+            out.progress(&format!("{lines} events in {}", path.display()));
+        }
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn ledger(out: &mut Out, home: &Home, command: &LedgerCommand) -> Result<u8, Failure> {
+    let LedgerCommand::Restored { reason } = command;
+    let place = Place::open_or_create(&home.state)
+        .map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
+    let memory = Memory::at(&home.memory).map_err(|e| Failure::of(code::DAMAGED, "memory", &e))?;
+    let (ledger, _) = Ledger::restore(place, memory, identity(), reason)?;
+    out.progress(&format!(
+        "recorded; the ledger goes on from event {}",
+        ledger.head().seq
+    ));
+    Ok(code::DONE)
+}

@@ -1,0 +1,173 @@
+//! Errors as people and programs see them: what, why, and the command that helps.
+
+use super::code;
+use super::out::Out;
+use crate::home::Home;
+use crate::journal::JournalError;
+use crate::report::safe;
+use crate::runner::RunnerError;
+use crate::runner::lock::LockError;
+use serde_json::json;
+use std::error::Error;
+use upledger_ledger::{AppendError, OpenError, ReadError, RestoreError};
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    kind: &'static str,
+    /// What, then the chain of causes.
+    words: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, kind: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            code,
+            kind,
+            words: vec![what.into()],
+            hints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(code: u8, kind: &'static str, error: &dyn Error) -> Self {
+        let mut words = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(c) = cause {
+            let text = c.to_string();
+            if words.last() != Some(&text) {
+                words.push(text);
+            }
+            cause = c.source();
+        }
+        Self {
+            code,
+            kind,
+            words,
+            hints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(code::USAGE, "usage", what)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn show(&self, out: &mut Out) -> u8 {
+        if out.json {
+            out.value(&json!({
+                "error": self.kind,
+                "code": self.code,
+                "message": self.words.first(),
+                "causes": self.words.get(1..),
+                "hints": self.hints,
+            }));
+        } else {
+            out.error(&format!("error: {}", safe(&self.words.join(": "))));
+            for hint in &self.hints {
+                out.error(&format!("  {hint}"));
+            }
+        }
+        self.code
+    }
+}
+
+/// No ledger where one was expected.
+pub(crate) fn no_ledger(home: &Home) -> Failure {
+    Failure::new(
+        code::USAGE,
+        "no_ledger",
+        format!("there is no ledger in {}", home.state.display()),
+    )
+    .hint("name its directory with --state, or start a run with: upledger run PLAN")
+}
+
+impl From<JournalError> for Failure {
+    fn from(e: JournalError) -> Self {
+        let remedy = "see what it holds: upledger verify";
+        match &e {
+            JournalError::Place(_) => place(&e),
+            JournalError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
+            JournalError::Open(open) => match &**open {
+                OpenError::Place(_) => place(&e),
+                OpenError::NoLedger { .. } => Self::of(code::USAGE, "no_ledger", &e),
+                OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
+                    .hint("bring the newest copy back, or record that this one is right:")
+                    .hint("upledger ledger restored --reason '...'"),
+                OpenError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
+                OpenError::Connect { .. }
+                | OpenError::Sqlite { .. }
+                | OpenError::Clock(_)
+                | OpenError::Random(_) => Self::of(code::UNWRITABLE, "ledger", &e),
+                OpenError::NotALedger { .. } | OpenError::Damaged(_) | OpenError::Schema { .. } => {
+                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+                }
+                OpenError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
+                OpenError::Identity(_) => Self::of(code::UNWRITABLE, "identity", &e),
+            },
+            JournalError::Read(ReadError::Busy { .. }) => Self::of(code::HELD, "ledger_busy", &e),
+            JournalError::Read(_)
+            | JournalError::Unknown { .. }
+            | JournalError::Impossible { .. } => {
+                Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+            }
+            JournalError::Append(append) => match &**append {
+                AppendError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
+                AppendError::Full { .. } => Self::of(code::UNWRITABLE, "disk_full", &e)
+                    .hint("make room, then: upledger resume"),
+                AppendError::Damaged { .. } | AppendError::Remembered { .. } => {
+                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+                }
+                _ => Self::of(code::UNWRITABLE, "ledger_unwritable", &e)
+                    .hint("what was acknowledged is safe; then: upledger verify, upledger resume"),
+            },
+            JournalError::Refused(_) => Self::of(code::NOT_NOW, "not_now", &e),
+        }
+    }
+}
+
+fn place(whole: &JournalError) -> Failure {
+    Failure::of(code::USAGE, "state_directory", whole)
+}
+
+impl From<RunnerError> for Failure {
+    fn from(e: RunnerError) -> Self {
+        match e {
+            RunnerError::Journal(j) => j.into(),
+            RunnerError::Secret(_) | RunnerError::TooShort(_) => {
+                Self::of(code::WAITING, "secret", &e)
+                    .hint("nothing was started; make it available, then: upledger resume")
+            }
+            RunnerError::Job(_) => {
+                Self::of(code::UNWRITABLE, "job_directory", &e).hint("then: upledger resume")
+            }
+            RunnerError::Refused(_) | RunnerError::NoRun(_) => {
+                Self::of(code::NOT_NOW, "not_now", &e)
+            }
+            RunnerError::Io(..) => {
+                Self::of(code::UNWRITABLE, "system", &e).hint("then: upledger resume")
+            }
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(e: LockError) -> Self {
+        match e {
+            LockError::Held(_) => Self::of(code::HELD, "held", &e)
+                .hint("watch it: upledger status; add to it: upledger note, pause, abort"),
+            LockError::Io { .. } => Self::of(code::USAGE, "state_directory", &e),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(e: RestoreError) -> Self {
+        Self::of(code::DAMAGED, "restore", &e)
+    }
+}

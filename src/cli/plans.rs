@@ -1,0 +1,130 @@
+//! Commands about plans: init, check, plan, schema.
+
+use super::code;
+use super::fail::Failure;
+use super::out::Out;
+use crate::plan::{blank, load, resolved, schema as plan_schema, show};
+use clap::Args;
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A new plan.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to.
+    #[arg(default_value = "plan.yaml")]
+    file: PathBuf,
+    /// What to start from.
+    #[arg(long, value_enum, default_value = "blank")]
+    template: Template,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Template {
+    /// Three commands with their looks and their undo.
+    Blank,
+}
+
+/// A plan to check.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The plan.
+    plan: PathBuf,
+}
+
+/// A plan to show.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The plan.
+    plan: PathBuf,
+    /// Write the resolved plan: what is approved is what runs.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// A plan that was refused: its problems are printed here, each with its place.
+pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure {
+    if out.json {
+        for problem in refusal.to_json() {
+            out.value(&problem);
+        }
+    } else {
+        out.error(&refusal.render(false));
+    }
+    Failure::new(
+        code::REFUSED,
+        "plan_refused",
+        format!("the plan is refused: {}", refusal.summary()),
+    )
+}
+
+fn create(path: &Path, text: &str) -> Result<(), Failure> {
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path);
+    made.and_then(|mut f| f.write_all(text.as_bytes()))
+        .map_err(|e| Failure::usage(format!("cannot make {}: {e}", path.display())))
+}
+
+pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
+    let Template::Blank = args.template;
+    create(&args.file, blank::BLANK)?;
+    let schema = args.file.with_file_name("upledger-plan.schema.json");
+    if !schema.exists() {
+        create(&schema, &format!("{:#}\n", plan_schema::json_schema()))?;
+    }
+    out.progress(&format!(
+        "wrote {} and its schema for editors",
+        args.file.display()
+    ));
+    out.progress(&format!("next: upledger check {}", args.file.display()));
+    Ok(code::DONE)
+}
+
+pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
+    let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
+    let steps = checked.plan.steps().count();
+    if out.json {
+        out.value(&json!({"plan": checked.plan.name, "steps": steps, "digest": checked.digest, "warnings": checked.warnings}));
+    } else {
+        for warning in &checked.warnings {
+            out.progress(&format!("warning: {warning}"));
+        }
+        out.line(&format!(
+            "{}: {steps} steps, digest {}",
+            args.plan.display(),
+            checked.digest
+        ));
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn plan(out: &mut Out, args: &Plan) -> Result<u8, Failure> {
+    let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
+    if let Some(path) = &args.out {
+        create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
+    }
+    if out.json {
+        out.value(
+            &json!({"plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings}),
+        );
+    } else {
+        out.lines(&show::describe(&checked.plan));
+        if let Some(path) = &args.out {
+            out.progress("");
+            out.progress(&format!(
+                "the resolved plan is in {}; run it with: upledger run {}",
+                path.display(),
+                path.display()
+            ));
+        }
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {
+    out.line(&format!("{:#}", plan_schema::json_schema()));
+    Ok(code::DONE)
+}

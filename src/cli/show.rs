@@ -1,0 +1,231 @@
+//! Commands that only read: status, runs, log, replay.
+
+use super::code;
+use super::fail::{Failure, no_ledger};
+use super::out::Out;
+use crate::attempt::job::JobDir;
+use crate::attempt::output::Follower;
+use crate::home::Home;
+use crate::journal::Journal;
+use crate::report::{lines, local_time, safe, status};
+use crate::runner::lock::RunnerLock;
+use clap::Args;
+use std::time::Duration;
+use upledger_replay::book::{Book, way_word};
+use upledger_replay::event::Way;
+use upledger_replay::state::Run;
+
+/// A run, or the newest.
+#[derive(Debug, Args)]
+pub(crate) struct RunArg {
+    /// Its name; the open or newest run when left out.
+    run: Option<String>,
+}
+
+impl RunArg {
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+}
+
+/// Events, or a step's output.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// The run; all events of the ledger when left out, but with --output the newest run.
+    run: Option<String>,
+    /// Go on as events come.
+    #[arg(long, short)]
+    follow: bool,
+    /// What this step printed, instead of events.
+    #[arg(long, value_name = "STEP")]
+    output: Option<String>,
+}
+
+/// The state at an event.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Its name; the newest run then when left out.
+    run: Option<String>,
+    /// The last event that counts.
+    #[arg(long, value_name = "SEQ")]
+    at: Option<u64>,
+}
+
+/// The ledger, for reading.
+pub(crate) fn read(home: &Home) -> Result<Journal, Failure> {
+    if !home.state.exists() {
+        return Err(no_ledger(home));
+    }
+    Ok(Journal::read(home)?)
+}
+
+/// The run of that name, or the one that is meant without a name.
+pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Failure> {
+    match name {
+        Some(name) => book.run(name).ok_or_else(|| {
+            Failure::usage(format!("there is no run {}", safe(name)))
+                .hint("list them with: upledger runs")
+        }),
+        None => book.default_run().ok_or_else(|| {
+            Failure::new(code::NOT_NOW, "no_run", "there is no run in this ledger")
+                .hint("start one with: upledger run PLAN")
+        }),
+    }
+}
+
+pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
+    let journal = read(home)?;
+    let run = pick(journal.book(), args.name())?;
+    let live = RunnerLock::holder(&home.state).is_some();
+    if out.json {
+        out.value(&status::value(run, live));
+    } else {
+        out.lines(&status::lines(run, live));
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
+    let journal = read(home)?;
+    let live = RunnerLock::holder(&home.state).is_some();
+    let runs = &journal.book().runs;
+    let wide = runs.iter().map(|r| r.name.len()).max().unwrap_or(0);
+    for run in runs {
+        if out.json {
+            out.value(&status::value(run, live && run.ended.is_none()));
+        } else {
+            let date = run.planned_at.ts.get(..10).unwrap_or_default();
+            let time = local_time(&run.planned_at.ts);
+            out.line(&format!(
+                "{:<wide$}  {date} {time}  {:<14}  {}",
+                run.name,
+                status::word(run),
+                safe(&run.plan.name)
+            ));
+        }
+    }
+    if runs.is_empty() && !out.json {
+        out.progress("no runs yet");
+    }
+    Ok(code::DONE)
+}
+
+pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure> {
+    let mut journal = read(home)?;
+    if let Some(step) = &args.output {
+        return output(out, home, &journal, args, step);
+    }
+    if let Some(name) = &args.run {
+        pick(journal.book(), Some(name))?;
+    }
+    let run = args.run.as_deref();
+    let mut entries = journal.entries(run)?;
+    loop {
+        for entry in &entries {
+            if run.is_some() && entry.run.as_deref() != run {
+                continue;
+            }
+            if out.json {
+                out.value(&lines::value(entry));
+            } else if let Some(line) = lines::line(entry) {
+                out.line(&format!("{:>5}  {line}", entry.when.seq));
+            }
+        }
+        if !args.follow {
+            return Ok(code::DONE);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        entries = journal.refresh()?;
+    }
+}
+
+/// What every attempt of a step printed, oldest first.
+fn output(
+    out: &mut Out,
+    home: &Home,
+    journal: &Journal,
+    args: &Log,
+    step: &str,
+) -> Result<u8, Failure> {
+    let run = pick(journal.book(), args.run.as_deref())?;
+    let Some(unit) = run.units.iter().find(|u| u.step == step) else {
+        return Err(Failure::usage(format!(
+            "the run {} has no step {}",
+            run.name,
+            safe(step)
+        )));
+    };
+    let mut last = None;
+    let entries = journal.entries(Some(&run.name))?;
+    for entry in entries {
+        if let upledger_replay::event::Event::StepStarted(s) = &entry.event
+            && s.at.part.step == step
+        {
+            let name = JobDir::name(
+                &run.name,
+                step,
+                &s.at.part.target,
+                way_word(s.at.part.way),
+                s.at.attempt,
+                &s.nonce,
+            );
+            let mut follower = Follower::new(home.jobs().join(name).join("output"));
+            copy(out, &mut follower)?;
+            last = Some(follower);
+        }
+    }
+    let running = [Way::Do, Way::Undo]
+        .into_iter()
+        .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);
+    if let Some(mut follower) = last
+        && args.follow
+        && running
+    {
+        while RunnerLock::holder(&home.state).is_some() {
+            std::thread::sleep(Duration::from_millis(200));
+            copy(out, &mut follower)?;
+        }
+    }
+    Ok(code::DONE)
+}
+
+fn copy(out: &mut Out, follower: &mut Follower) -> Result<(), Failure> {
+    loop {
+        let bytes = follower
+            .read()
+            .map_err(|e| Failure::of(code::USAGE, "output", &e))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if out.json {
+            out.value(&serde_json::json!({ "output": String::from_utf8_lossy(&bytes) }));
+        } else {
+            let text = String::from_utf8_lossy(&bytes);
+            let shown: Vec<String> = text.split('\n').map(safe).collect();
+            out.raw(shown.join("\n").as_bytes());
+        }
+    }
+}
+
+pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Failure> {
+    let journal = read(home)?;
+    let last = journal.ledger().head().seq;
+    if let Some(at) = args.at
+        && at > last
+    {
+        return Err(Failure::usage(format!("the ledger ends with event {last}")));
+    }
+    let book = journal.fold(args.at)?;
+    let run = pick(&book, args.run.as_deref())?;
+    if out.json {
+        out.value(&status::value(run, false));
+    } else {
+        out.progress(&format!(
+            "as it was after event {}",
+            args.at.unwrap_or(last)
+        ));
+        out.progress("");
+        out.lines(&status::lines(run, true));
+    }
+    Ok(code::DONE)
+}

@@ -1,0 +1,358 @@
+//! Events to records and back: the one place where `ledger` and `replay` meet.
+//!
+//! Check in memory, append, act: [`Journal::stage`] folds an event into the state, [`Journal::commit`] makes all staged
+//! events durable in one commit, and only then may anything be done or said. When somebody else has appended
+//! meanwhile, the staged events are void and the state is folded again; the caller decides anew.
+//!
+//! Every string of an event passes the redactor here.
+
+use crate::failpoint;
+use crate::home::{Home, identity};
+use crate::redact::Redactor;
+use serde_json::{Value, json};
+use upledger_ledger::{
+    Append, AppendError, Draft, Ledger, Memory, MemoryError, OpenError, Place, PlaceError,
+    ReadError, Record,
+};
+use upledger_replay::book::Book;
+use upledger_replay::event::Event;
+use upledger_replay::state::{Refused, Run, When};
+
+/// A ledger and the state that its events fold to.
+pub struct Journal {
+    ledger: Ledger,
+    /// Folded from what is durable.
+    durable: Book,
+    /// Folded from what is durable and what is staged.
+    staged: Option<Book>,
+    drafts: Vec<Draft>,
+    checkpoint: bool,
+    redactor: Redactor,
+}
+
+/// An event with its envelope.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The run it belongs to.
+    pub run: Option<String>,
+    /// When it was recorded.
+    pub when: When,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub event: Event,
+}
+
+/// The ledger cannot be used, or says what cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The state directory.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The memory of heads.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(Box<OpenError>),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It cannot be appended to.
+    #[error(transparent)]
+    Append(Box<AppendError>),
+    /// A record is not an event that this version knows.
+    #[error("event {seq} is of a kind or shape that this version does not know: {kind}")]
+    Unknown {
+        /// Its place.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record is not possible after those before it.
+    #[error("event {seq} cannot follow those before it")]
+    Impossible {
+        /// Its place.
+        seq: u64,
+        /// The rule.
+        #[source]
+        source: Refused,
+    },
+    /// An event that the caller wants to record is not possible now.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl From<OpenError> for JournalError {
+    fn from(e: OpenError) -> Self {
+        Self::Open(Box::new(e))
+    }
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub enum Committed {
+    /// The staged events are durable; here they are.
+    Done(Vec<Entry>),
+    /// Somebody else appended first; what was staged is void.
+    Moved,
+}
+
+impl Journal {
+    /// For writing; the ledger is created where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn create_or_open(home: &Home) -> Result<Self, JournalError> {
+        let place = Place::open_or_create(&home.state)?;
+        Self::over(Ledger::create_or_open(
+            place,
+            Memory::at(&home.memory)?,
+            identity(),
+        )?)
+    }
+
+    /// For writing; there must be a ledger.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(home: &Home) -> Result<Self, JournalError> {
+        let place = Place::open(&home.state)?;
+        Self::over(Ledger::open_existing(
+            place,
+            Memory::at(&home.memory)?,
+            identity(),
+        )?)
+    }
+
+    /// For reading.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn read(home: &Home) -> Result<Self, JournalError> {
+        let place = Place::open(&home.state)?;
+        Self::over(Ledger::open_read(place, Some(Memory::at(&home.memory)?))?)
+    }
+
+    fn over(ledger: Ledger) -> Result<Self, JournalError> {
+        let mut journal = Self {
+            ledger,
+            durable: Book::default(),
+            staged: None,
+            drafts: Vec::new(),
+            checkpoint: false,
+            redactor: Redactor::none(),
+        };
+        journal.durable = journal.fold(None)?;
+        Ok(journal)
+    }
+
+    /// Secrets that no event may hold.
+    pub fn redact_with(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
+    }
+
+    /// The ledger below.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The state, staged events included.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        self.staged.as_ref().unwrap_or(&self.durable)
+    }
+
+    /// A run's state, staged events included.
+    #[must_use]
+    pub fn run(&self, name: &str) -> Option<&Run> {
+        self.book().run(name)
+    }
+
+    /// Something is staged.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        !self.drafts.is_empty()
+    }
+
+    /// The state as it was when `at` was the last event, or now.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn fold(&self, at: Option<u64>) -> Result<Book, JournalError> {
+        let mut book = Book::default();
+        for record in self.ledger.read_all() {
+            let record = record?;
+            if at.is_some_and(|at| record.seq > at) {
+                break;
+            }
+            let entry = entry(&record)?;
+            apply(&mut book, &entry)?;
+        }
+        Ok(book)
+    }
+
+    /// All events, or those of one run.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn entries(&self, run: Option<&str>) -> Result<Vec<Entry>, JournalError> {
+        let records = match run {
+            Some(run) => self.ledger.read_run(run),
+            None => self.ledger.read_all(),
+        };
+        records.map(|r| entry(&r?)).collect()
+    }
+
+    /// Folds an event into the state, to be appended by the next commit.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub fn stage(&mut self, run: Option<&str>, event: &Event) -> Result<(), Refused> {
+        let mut when = self.now();
+        when.seq += self.drafts.len() as u64;
+        let mut book = self.staged.take().unwrap_or_else(|| self.durable.clone());
+        let applied = book.apply(run, event, &when);
+        self.staged = Some(book);
+        applied?;
+        self.drafts.push(draft(run, event, &self.redactor));
+        Ok(())
+    }
+
+    /// The next commit carries a checkpoint.
+    pub fn checkpoint(&mut self) {
+        self.checkpoint = true;
+    }
+
+    /// Appends what is staged, in one commit.
+    ///
+    /// # Errors
+    /// [`JournalError`]; unless it says so, nothing was appended, and nothing may be done.
+    pub fn commit(&mut self) -> Result<Committed, JournalError> {
+        if self.drafts.is_empty() {
+            self.staged = None;
+            return Ok(Committed::Done(Vec::new()));
+        }
+        let extra = Append {
+            checkpoint: self.checkpoint,
+            blobs: Vec::new(),
+        };
+        let head = self.ledger.head();
+        match self.ledger.append(&head, &self.drafts, &extra) {
+            Ok(appended) => {
+                self.drafts.clear();
+                self.checkpoint = false;
+                self.staged = None;
+                let mut entries = Vec::new();
+                for record in &appended.records {
+                    failpoint::hit("append");
+                    let entry = entry(record)?;
+                    apply(&mut self.durable, &entry)?;
+                    entries.push(entry);
+                }
+                Ok(Committed::Done(entries))
+            }
+            Err(AppendError::HeadMoved { .. }) => {
+                self.void();
+                self.refresh()?;
+                Ok(Committed::Moved)
+            }
+            Err(e) => {
+                self.void();
+                Err(JournalError::Append(Box::new(e)))
+            }
+        }
+    }
+
+    /// Forgets what is staged.
+    pub fn void(&mut self) {
+        self.drafts.clear();
+        self.staged = None;
+        self.checkpoint = false;
+    }
+
+    /// Folds what others have appended; returns it. What is staged is void if there is any.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn refresh(&mut self) -> Result<Vec<Entry>, JournalError> {
+        if !self.ledger.moved()? {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        for record in self.ledger.refresh()? {
+            let entry = entry(&record)?;
+            apply(&mut self.durable, &entry)?;
+            entries.push(entry);
+        }
+        if !entries.is_empty() {
+            self.void();
+        }
+        Ok(entries)
+    }
+
+    fn now(&self) -> When {
+        When {
+            seq: self.ledger.size(),
+            ts: chrono::Utc::now()
+                .format("%Y-%m-%dT%H:%M:%S%.6fZ")
+                .to_string(),
+            mono: crate::attempt::boottime_us(),
+            boot: crate::attempt::boot_id(),
+        }
+    }
+}
+
+fn apply(book: &mut Book, entry: &Entry) -> Result<(), JournalError> {
+    book.apply(entry.run.as_deref(), &entry.event, &entry.when)
+        .map_err(|source| JournalError::Impossible {
+            seq: entry.when.seq,
+            source,
+        })
+}
+
+/// A record as an event.
+///
+/// # Errors
+/// [`JournalError::Unknown`].
+pub fn entry(record: &Record) -> Result<Entry, JournalError> {
+    let event = serde_json::from_value(json!({"kind": record.kind, "data": record.data})).map_err(
+        |source| JournalError::Unknown {
+            seq: record.seq,
+            kind: record.kind.clone(),
+            source,
+        },
+    )?;
+    Ok(Entry {
+        run: record.run.clone(),
+        when: When {
+            seq: record.seq,
+            ts: record.ts.clone(),
+            mono: record.mono,
+            boot: record.boot.clone(),
+        },
+        actor: record.actor.clone(),
+        event,
+    })
+}
+
+fn draft(run: Option<&str>, event: &Event, redactor: &Redactor) -> Draft {
+    // An event is made of strings, integers and lists: it always has a JSON form.
+    let mut value = serde_json::to_value(event).unwrap_or(Value::Null);
+    let mut data = value.get_mut("data").map_or(Value::Null, Value::take);
+    redactor.value(&mut data);
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    Draft {
+        run: run.map(str::to_owned),
+        kind,
+        data,
+    }
+}

@@ -1,0 +1,16 @@
+//! Arguments in, exit code out; nothing else.
+
+use std::process::ExitCode;
+use upledger::{actions, attempt, cli};
+
+fn main() -> ExitCode {
+    // The hidden processes come first: they read no configuration and print nothing.
+    let first = std::env::args().nth(1);
+    let code = match first.as_deref() {
+        Some(attempt::launch::STAGE_1) => attempt::supervisor::detach(),
+        Some(attempt::launch::STAGE_2) => attempt::supervisor::main(),
+        Some(attempt::launch::ACT) => actions::act::main(),
+        _ => cli::main(),
+    };
+    ExitCode::from(code)
+}

@@ -1,0 +1,513 @@
+//! The plan file as people write it. The doc comments here are the descriptions in the JSON Schema.
+//!
+//! What is not built yet has no key here, so it is refused and never ignored.
+
+use super::time::Length;
+use crate::actions::Do;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAccess, Visitor,
+};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::OnceLock;
+use upledger_replay::plan as resolved;
+
+/// Keys of the whole plan that the design names and this version does not have.
+pub(crate) const PLAN_NOT_BUILT: [&str; 7] = [
+    "window",
+    "notify",
+    "approvals",
+    "rehearsal",
+    "anchors",
+    "hosts",
+    "monitor",
+];
+/// The same of a phase.
+pub(crate) const PHASE_NOT_BUILT: [&str; 5] = ["on", "batch", "canary", "max_failures", "approval"];
+/// The same of a step.
+pub(crate) const STEP_NOT_BUILT: [&str; 5] =
+    ["approval", "batch", "canary", "max_failures", "window"];
+
+/// A plan for `upledger`: what is done, in which order, how each step is checked and how it is undone.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "upledger plan")]
+pub struct File {
+    /// Version of the plan format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub upledger: u32,
+    /// What people call this change. `${name}` puts in a variable.
+    pub name: String,
+    /// The environment that the plan is for, such as `production`.
+    pub environment: Option<String>,
+    /// The record in your change system that this run belongs to.
+    pub change: Option<Change>,
+    /// What a failed step leads to once its retries are spent. Default: `ask`.
+    pub on_failure: Option<OnFailure>,
+    /// Variables. `${name}` in a step, in `name`, `change` or another variable puts the value in, as text, once.
+    /// They are recorded: never put a secret here.
+    #[serde(default)]
+    pub vars: BTreeMap<Name, Text>,
+    /// Secrets: a name for each and where its value is read when it is needed. Values are never recorded.
+    #[serde(default)]
+    pub secrets: BTreeMap<Name, SecretSource>,
+    /// Groups of steps, in the order of the run.
+    #[schemars(length(min = 1))]
+    pub phases: Vec<Phase>,
+}
+
+/// The change ticket.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Its id in the change system.
+    pub id: String,
+    /// Why the change is made.
+    pub reason: Option<String>,
+    /// The author's own estimate, such as `medium`.
+    pub risk: Option<String>,
+    /// What users will notice.
+    pub impact: Option<String>,
+    /// The services that it touches.
+    #[serde(default)]
+    pub services: Vec<String>,
+}
+
+/// What a failed step leads to.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run stops and a person decides.
+    Ask,
+    /// The run turns round at once and undoes what it did, unless a point of no return lies behind it.
+    Rollback,
+}
+
+/// The name of a variable or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Name(#[schemars(regex(pattern = r"^[a-z][a-z0-9_]*$"))] pub String);
+
+/// A value that is taken as text, however it looks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Text(pub String);
+
+/// Where a secret's value is read.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// An environment variable of the process that runs the plan.
+    Env(String),
+    /// A file that only its owner can read; the last line break is dropped.
+    File(String),
+    /// What a command prints, word by word; the last line break is dropped.
+    Command(Vec<String>),
+}
+
+/// A named group of steps.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Its name.
+    pub phase: String,
+    /// Its steps, in the order of the run.
+    #[schemars(length(min = 1))]
+    pub steps: Vec<Step>,
+}
+
+/// One step: an action, how it is looked at, and how it is reversed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Unique in the plan; what `status`, `decide` and the reports call it.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]{0,63}$"))]
+    pub id: String,
+    /// Where it runs. Only `local` so far, which is also the default.
+    #[schemars(regex(pattern = r"^local$"))]
+    pub on: Option<String>,
+    /// What is done: one key that names the kind of action, such as `run`, with its settings.
+    #[serde(rename = "do")]
+    pub action: Do,
+    /// A read-only look: is it done? Exit code 0 means done, 1 means nothing of it happened, anything else means
+    /// half done or it cannot be told.
+    pub probe: Option<Do>,
+    /// A read-only look that must agree (exit code 0) after the step ran.
+    pub verify: Option<Do>,
+    /// How the step is reversed: `none`, a point of no return with its reason, or an action.
+    pub undo: Option<Undo>,
+    /// What running it twice would mean. Default: the action's own; `unsafe` for `run` and `shell`.
+    pub effect: Option<Effect>,
+    /// What to do when nobody saw how an attempt ended and no look settles it. An unsafe step must say it.
+    pub on_doubt: Option<OnDoubt>,
+    /// How long one attempt may take; then it is killed and counts as failed.
+    pub timeout: Option<Length>,
+    /// Further attempts after a failure.
+    pub retry: Option<Retry>,
+    /// The step is left out unless a variable has this value.
+    pub when: Option<When>,
+    /// Why a rule is overridden, or anything else a reader of the record should know.
+    pub why: Option<String>,
+    /// Environment of the commands. The only way for a secret to reach one.
+    #[serde(default)]
+    pub env: BTreeMap<String, EnvValue>,
+    /// Working directory of the commands.
+    pub cwd: Option<String>,
+    /// Values read out of the step's output, for later steps: `{from: step.fact}`.
+    #[serde(default)]
+    pub facts: BTreeMap<Name, Fact>,
+}
+
+/// What running a step twice would mean.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It changes nothing.
+    Pure,
+    /// Twice is as good as once.
+    Idempotent,
+    /// A look tells for certain whether it is done.
+    Probed,
+    /// Never twice without a person's word.
+    Unsafe,
+}
+
+/// What doubt about an attempt leads to.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDoubt {
+    /// A person decides.
+    Ask,
+    /// It is run again.
+    Retry,
+}
+
+/// Further attempts after a failure.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How many beyond the first.
+    #[schemars(range(max = 100))]
+    pub times: u32,
+    /// Pause before each.
+    pub wait: Option<Length>,
+}
+
+/// A condition on a variable, known before the run.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Name of the variable.
+    pub var: String,
+    /// The value that it must have.
+    pub is: Text,
+}
+
+/// A value of the environment: text, a secret, or a fact of an earlier step.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged, deny_unknown_fields)]
+pub enum EnvValue {
+    /// Text.
+    Text(String),
+    /// A secret of this plan.
+    Secret {
+        /// Its name.
+        secret: String,
+    },
+    /// A fact of an earlier step.
+    From {
+        /// `step.fact`.
+        from: String,
+    },
+}
+
+/// Something to be read out of a step's output.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// A path into the output read as JSON, such as `.rows` or `.hosts[0].id`.
+    #[schemars(regex(pattern = r"^[.\[]"))]
+    pub json: String,
+}
+
+/// How a step is reversed.
+#[derive(Debug, Clone)]
+pub enum Undo {
+    /// There is nothing to reverse.
+    Nothing,
+    /// A rollback cannot go behind this step.
+    PointOfNoReturn(String),
+    /// An action.
+    Action(Box<Written>),
+}
+
+/// An undo that is an action.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// What is run.
+    pub action: Do,
+    /// Is it undone?
+    pub probe: Option<Do>,
+    /// Must agree afterwards.
+    pub verify: Option<Do>,
+    /// What running it twice would mean.
+    pub effect: Option<Effect>,
+    /// What doubt leads to.
+    pub on_doubt: Option<OnDoubt>,
+}
+
+impl From<Effect> for resolved::Effect {
+    fn from(e: Effect) -> Self {
+        match e {
+            Effect::Pure => Self::Pure,
+            Effect::Idempotent => Self::Idempotent,
+            Effect::Probed => Self::Probed,
+            Effect::Unsafe => Self::Unsafe,
+        }
+    }
+}
+
+impl From<OnDoubt> for resolved::OnDoubt {
+    fn from(d: OnDoubt) -> Self {
+        match d {
+            OnDoubt::Ask => Self::Ask,
+            OnDoubt::Retry => Self::Retry,
+        }
+    }
+}
+
+impl From<OnFailure> for resolved::OnFailure {
+    fn from(f: OnFailure) -> Self {
+        match f {
+            OnFailure::Ask => Self::Ask,
+            OnFailure::Rollback => Self::Rollback,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvValue {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Reference {
+            Secret(String),
+            From(String),
+        }
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = EnvValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, {secret: name} or {from: step.fact}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<EnvValue, E> {
+                Ok(EnvValue::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EnvValue, A::Error> {
+                Ok(
+                    match Reference::deserialize(de::value::MapAccessDeserializer::new(map))? {
+                        Reference::Secret(secret) => EnvValue::Secret { secret },
+                        Reference::From(from) => EnvValue::From { from },
+                    },
+                )
+            }
+        }
+        // As text, so that 4.10 keeps its zero; the tree hands a map over all the same.
+        d.deserialize_string(Read)
+    }
+}
+
+const UNDO_KEYS: [&str; 5] = [
+    "point_of_no_return",
+    "probe",
+    "verify",
+    "effect",
+    "on_doubt",
+];
+
+/// A key of an undo; an unknown one is refused while its place is still known.
+struct UndoKey(String);
+
+impl<'de> Deserialize<'de> for UndoKey {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
+        let known = KNOWN.get_or_init(|| [Do::KINDS, &UNDO_KEYS].concat());
+        let key = String::deserialize(d)?;
+        if known.contains(&key.as_str()) {
+            Ok(Self(key))
+        } else {
+            Err(de::Error::unknown_field(&key, known))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Undo {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Undo;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`none`, {point_of_no_return: reason} or an action")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Undo, E> {
+                if word == "none" {
+                    Ok(Undo::Nothing)
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Str(word), &self))
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Undo, A::Error> {
+                let (mut reason, mut action) = (None, None);
+                let (mut probe, mut verify, mut effect, mut on_doubt) = (None, None, None, None);
+                while let Some(UndoKey(key)) = map.next_key()? {
+                    match key.as_str() {
+                        "point_of_no_return" => reason = Some(map.next_value::<String>()?),
+                        "probe" => probe = map.next_value()?,
+                        "verify" => verify = map.next_value()?,
+                        "effect" => effect = map.next_value()?,
+                        "on_doubt" => on_doubt = map.next_value()?,
+                        _ if action.is_some() => {
+                            return Err(de::Error::custom("an undo has exactly one action"));
+                        }
+                        _ => action = Some(map.next_value_seed(OfKind(key))?),
+                    }
+                }
+                let bare =
+                    probe.is_none() && verify.is_none() && effect.is_none() && on_doubt.is_none();
+                match (reason, action) {
+                    (Some(reason), None) if bare => Ok(Undo::PointOfNoReturn(reason)),
+                    (Some(_), _) => Err(de::Error::custom(
+                        "a point of no return has nothing beside its reason",
+                    )),
+                    (None, Some(action)) => Ok(Undo::Action(Box::new(Written {
+                        action,
+                        probe,
+                        verify,
+                        effect,
+                        on_doubt,
+                    }))),
+                    (None, None) => Err(de::Error::custom("the undo has no action")),
+                }
+            }
+        }
+        d.deserialize_any(Read)
+    }
+}
+
+/// An action whose kind was read as a key among others.
+struct OfKind(String);
+
+struct Tagged<D>(String, D);
+
+struct Content<D>(D);
+
+impl<'de> DeserializeSeed<'de> for OfKind {
+    type Value = Do;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Do, D::Error> {
+        Do::deserialize(Tagged(self.0, d))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Tagged<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_enum(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Tagged<D> {
+    type Error = D::Error;
+    type Variant = Content<D>;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<(T::Value, Content<D>), D::Error> {
+        let kind: de::value::StringDeserializer<D::Error> =
+            de::IntoDeserializer::into_deserializer(self.0);
+        Ok((seed.deserialize(kind)?, Content(self.1)))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Content<D> {
+    type Error = D::Error;
+
+    fn unit_variant(self) -> Result<(), D::Error> {
+        Err(de::Error::custom("the action needs settings"))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {
+        seed.deserialize(self.0)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_tuple(len, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_struct("", fields, visitor)
+    }
+}
+
+impl JsonSchema for Undo {
+    fn schema_name() -> Cow<'static, str> {
+        "Undo".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let beside = json!({
+            "probe": generator.subschema_for::<Do>(),
+            "verify": generator.subschema_for::<Do>(),
+            "effect": generator.subschema_for::<Effect>(),
+            "on_doubt": generator.subschema_for::<OnDoubt>(),
+        });
+        let mut forms = vec![
+            json!({"const": "none", "description": "There is nothing to reverse."}),
+            json!({
+                "type": "object",
+                "description": "A rollback cannot go behind this step.",
+                "properties": {"point_of_no_return": {"type": "string", "description": "Why not."}},
+                "required": ["point_of_no_return"],
+                "additionalProperties": false,
+            }),
+        ];
+        let kinds = <Do as JsonSchema>::json_schema(generator).to_value();
+        for kind in kinds
+            .get("oneOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let mut form = kind.clone();
+            if let (Some(properties), Some(more)) = (
+                form.get_mut("properties").and_then(Value::as_object_mut),
+                beside.as_object(),
+            ) {
+                properties.extend(more.clone());
+            }
+            forms.push(form);
+        }
+        let schema = json!({"description": "How a step is reversed.", "oneOf": forms});
+        Schema::try_from(schema).unwrap_or_default()
+    }
+}

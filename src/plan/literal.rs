@@ -1,0 +1,171 @@
+//! Finds secrets that are written out: a literal under a key such as `password`, or `--password=...` in a command.
+//!
+//! It reads keys, not values: a secret under an innocent name is not found. What is found is masked in every message.
+
+use super::outline::{Kind, Node, Span};
+use super::problem::Fault;
+use regex::Regex;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+const ANYWHERE: [&str; 3] = ["password", "passwd", "passphrase"];
+const AT_THE_END: [&str; 10] = [
+    "token",
+    "secret",
+    "api_key",
+    "apikey",
+    "private_key",
+    "secret_key",
+    "access_key",
+    "_pwd",
+    "credential",
+    "credentials",
+];
+/// A key that ends so is about a secret, and does not hold one.
+const ABOUT: [&str; 18] = [
+    "file", "path", "dir", "env", "name", "id", "ttl", "length", "policy", "prompt", "timeout",
+    "url", "uri", "field", "column", "stdin", "command", "hint",
+];
+
+/// `name=value`, as an argument, an assignment or an option.
+static ASSIGNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?P<name>[A-Za-z0-9_.-]+)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|()]+)"#).ok()
+});
+
+/// Whether a key by that name holds a secret.
+fn holds_secret(key: &str) -> bool {
+    let key = key
+        .trim_start_matches('-')
+        .to_ascii_lowercase()
+        .replace(['-', '.'], "_");
+    if ABOUT
+        .iter()
+        .any(|w| key.strip_suffix(w).is_some_and(|k| k.ends_with('_')))
+    {
+        return false;
+    }
+    ANYWHERE.iter().any(|w| key.contains(w)) || AT_THE_END.iter().any(|w| key.ends_with(w))
+}
+
+/// What was found in a plan.
+#[derive(Default)]
+pub(crate) struct Literals {
+    /// Names of secrets: `${name}` of one is refused elsewhere, with a message of its own.
+    pub(crate) secrets: BTreeSet<String>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) masked: Vec<Span>,
+}
+
+impl Literals {
+    fn found(&mut self, at: Span, value: Span, key: &str) {
+        let key = key.trim_start_matches('-');
+        self.faults.push(Fault::new(at, format!("a literal secret under `{key}`")).hint(
+            "name it in `secrets: {db: {env: DB_PASSWORD}}` and pass it by `env: {NAME: {secret: db}}`; then change it, since it has been written down",
+        ));
+        self.masked.push(value);
+    }
+
+    /// Looks through a value and all below it.
+    pub(crate) fn look(&mut self, node: &Node) {
+        match &node.kind {
+            Kind::Scalar(text, _) => self.text(text, node.span),
+            Kind::List(items) => self.list(items),
+            Kind::Map(entries) => {
+                // `{secret: name}` is the very thing that is wanted.
+                let reference = matches!(entries.as_slice(), [(key, _)] if key.text == "secret");
+                for (key, value) in entries {
+                    match value.text() {
+                        Some(text)
+                            if !reference && holds_secret(&key.text) && self.literal(text) =>
+                        {
+                            self.found(key.span, value.span, &key.text);
+                        }
+                        Some(_) | None => self.look(value),
+                    }
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, items: &[Node]) {
+        let mut after: Option<&str> = None;
+        for item in items {
+            match (after.take(), item.text()) {
+                (Some(option), Some(text)) if self.literal(text) && !text.starts_with('-') => {
+                    self.found(item.span, item.span, option);
+                }
+                (_, Some(text)) => {
+                    self.text(text, item.span);
+                    let option =
+                        text.starts_with("--") && !text.contains(['=', ' ']) && holds_secret(text);
+                    after = option.then_some(text);
+                }
+                (_, None) => self.look(item),
+            }
+        }
+    }
+
+    /// It may be a secret's value: not nothing, not a switch, not a variable of the shell. A plan's own variable is as
+    /// literal as the rest of the plan.
+    fn literal(&self, text: &str) -> bool {
+        if let Some(name) = text.strip_prefix("${") {
+            return !self
+                .secrets
+                .contains(name.split('}').next().unwrap_or_default());
+        }
+        !text.is_empty()
+            && !text.starts_with(['$', '`'])
+            && !matches!(text, "true" | "false" | "yes" | "no")
+    }
+
+    /// A word of a command or a script.
+    fn text(&mut self, text: &str, span: Span) {
+        let Some(assigned) = ASSIGNED.as_ref() else {
+            return;
+        };
+        if !text.contains('=') {
+            return;
+        }
+        for found in assigned.captures_iter(text) {
+            let (name, value) = (&found["name"], found["value"].trim_matches(['"', '\'']));
+            if holds_secret(name) && self.literal(value) {
+                self.found(span, span, name);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_secret;
+
+    #[test]
+    fn keys() {
+        for key in [
+            "password",
+            "DB_PASSWORD",
+            "PGPASSWORD",
+            "--password",
+            "api-key",
+            "API_KEY",
+            "authToken",
+            "MYSQL_PWD",
+            "client.secret",
+        ] {
+            assert!(holds_secret(key), "{key}");
+        }
+        for key in [
+            "PWD",
+            "OLDPWD",
+            "password_file",
+            "--password-stdin",
+            "token_ttl",
+            "keys",
+            "secretary",
+            "PASSWORD_ENV",
+        ] {
+            assert!(!holds_secret(key), "{key}");
+        }
+    }
+}

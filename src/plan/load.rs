@@ -1,0 +1,486 @@
+//! Reads a plan file and checks all of it. Limits come first, then the tree, then every rule; whatever can still be
+//! checked after a problem is checked, so that a plan is refused once and not ten times.
+
+use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
+use super::literal::Literals;
+use super::outline::{Key, Kind, Node, Span, outline};
+use super::problem::{Fault, Refusal};
+use super::read::read_leniently;
+use super::resolved;
+use super::rules::{Before, is_id, prepare, resolve};
+use super::variables::{Variables, is_name};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+use upledger_replay::plan::{Change, OnFailure, Pair, Phase, Plan, Secret, SecretSource, Step};
+
+/// The version of the plan format.
+pub const VERSION: u32 = 1;
+/// How large a plan file may be, in bytes.
+pub const LIMIT: usize = 1 << 20;
+/// How large a resolved plan may be: variables make it longer.
+pub const RESOLVED_LIMIT: usize = 32 << 20;
+/// How many steps a plan may have.
+pub const STEPS: usize = 10_000;
+
+/// A plan that may run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The plan, resolved.
+    pub plan: Plan,
+    /// Its digest: 64 hexadecimal digits.
+    pub digest: String,
+    /// What is allowed and still looks like a slip.
+    pub warnings: Vec<String>,
+}
+
+/// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
+///
+/// A plan holds text, booleans and integers only, and its maps are sorted, so what serde_json writes is canonical.
+#[must_use]
+pub fn digest(plan: &Plan) -> String {
+    let text = serde_json::to_value(plan)
+        .map(|v| v.to_string())
+        .unwrap_or_default();
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+/// Reads a plan file, or a resolved plan.
+///
+/// # Errors
+/// [`Refusal`] with all that is wrong; its `unreadable` tells a file that cannot be read from a plan that is refused.
+pub fn load(path: &Path) -> Result<Checked, Refusal> {
+    let name = path.display().to_string();
+    let unreadable = |e: &std::io::Error| {
+        let mut refusal = Refusal::whole(&name, format!("cannot read: {e}"), None);
+        refusal.unreadable = true;
+        refusal
+    };
+    let mut file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
+    let meta = file.metadata().map_err(|e| unreadable(&e))?;
+    if usize::try_from(meta.len()).is_ok_and(|n| n > RESOLVED_LIMIT) {
+        return Err(too_large(&name, meta.len(), LIMIT));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(RESOLVED_LIMIT).unwrap_or(u64::MAX);
+    file.by_ref()
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|e| unreadable(&e))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let good = e.utf8_error().valid_up_to();
+        let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
+        let mut refusal = Refusal::whole(
+            &name,
+            "the text is not UTF-8",
+            Some("save the file as UTF-8"),
+        );
+        refusal.problems.iter_mut().for_each(|p| p.line = line);
+        refusal
+    })?;
+    load_text(&name, &text)
+}
+
+fn too_large(name: &str, size: impl std::fmt::Display, limit: usize) -> Refusal {
+    Refusal::whole(
+        name,
+        format!("the file has {size} bytes; a plan has at most {limit}"),
+        Some("is this the right file?"),
+    )
+}
+
+/// Checks the text of a plan file, or of a resolved plan. `name` is what messages call it.
+///
+/// # Errors
+/// [`Refusal`] with all that is wrong.
+pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if resolved::looks_resolved(text) {
+        if text.len() > RESOLVED_LIMIT {
+            return Err(too_large(name, text.len(), RESOLVED_LIMIT));
+        }
+        return resolved::load(name, text);
+    }
+    if text.len() > LIMIT {
+        return Err(too_large(name, text.len(), LIMIT));
+    }
+    if let Some(at) = text.find('\0') {
+        let fault = Fault::new(
+            Span {
+                start: at,
+                end: at + 1,
+            },
+            "a NUL character",
+        )
+        .hint("a plan is text");
+        return Err(Refusal::new(name, text, vec![fault], &[]));
+    }
+    let (root, faults) = outline(text).map_err(|f| Refusal::new(name, text, vec![f], &[]))?;
+    let mut loader = Loader {
+        faults,
+        literals: Literals::default(),
+        warnings: Vec::new(),
+    };
+    let plan = loader.plan(&root, text);
+    let Loader {
+        mut faults,
+        literals,
+        warnings,
+    } = loader;
+    faults.extend(literals.faults);
+    match plan {
+        Some(plan) if faults.is_empty() => {
+            let digest = digest(&plan);
+            Ok(Checked {
+                plan,
+                digest,
+                warnings,
+            })
+        }
+        Some(_) | None => {
+            if faults.is_empty() {
+                faults.push(Fault::new(root.span, "this is not a plan"));
+            }
+            Err(Refusal::new(name, text, faults, &literals.masked))
+        }
+    }
+}
+
+struct Loader {
+    faults: Vec<Fault>,
+    literals: Literals,
+    warnings: Vec<String>,
+}
+
+impl Loader {
+    fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// Takes out the keys that the design names and that are not built, one fault each.
+    fn not_built(&mut self, node: &Node, keys: &[&str]) -> Node {
+        let Kind::Map(entries) = &node.kind else {
+            return node.clone();
+        };
+        let mut kept = Vec::new();
+        for (key, value) in entries {
+            if keys.contains(&key.text.as_str()) {
+                self.fault(
+                    Fault::new(key.span, format!("`{}` is not built yet", key.text))
+                        .hint("leave it out; it is refused because a plan must not promise what does not happen"),
+                );
+            } else {
+                kept.push((key.clone(), value.clone()));
+            }
+        }
+        Node {
+            span: node.span,
+            kind: Kind::Map(kept),
+        }
+    }
+
+    fn plan(&mut self, root: &Node, text: &str) -> Option<Plan> {
+        if !matches!(root.kind, Kind::Map(_)) {
+            self.fault(Fault::new(
+                root.span,
+                "a plan is a map with the keys `upledger`, `name` and `phases`",
+            ));
+            return None;
+        }
+        let root = self.not_built(root, &PLAN_NOT_BUILT);
+        let secrets: BTreeSet<String> = root
+            .get("secrets")
+            .map_or(&[][..], Node::entries)
+            .iter()
+            .map(|(k, _)| k.text.clone())
+            .collect();
+        self.literals.secrets.clone_from(&secrets);
+        let mut variables =
+            Variables::new(text, root.get("vars"), secrets.clone(), &mut self.faults);
+        if let Some(vars) = root.get("vars") {
+            self.literals.look(vars);
+        }
+        let head = self.head(&root, &mut variables);
+        let mut before = Before {
+            secrets,
+            used: BTreeSet::new(),
+            facts: BTreeMap::new(),
+            all_facts: all_facts(&root),
+        };
+        let phases = self.phases(&root, &mut variables, &mut before);
+        for (kind, defined, used) in [
+            (
+                "variable",
+                variables.values().keys().collect::<Vec<_>>(),
+                &variables.used,
+            ),
+            ("secret", before.secrets.iter().collect(), &before.used),
+        ] {
+            for name in defined.into_iter().filter(|n| !used.contains(*n)) {
+                self.warnings
+                    .push(format!("the {kind} `{name}` is not used"));
+            }
+        }
+        let head = head?;
+        Some(Plan {
+            upledger: head.upledger,
+            name: head.name,
+            environment: head.environment,
+            change: head.change.map(|c| Change {
+                id: c.id,
+                reason: c.reason,
+                risk: c.risk,
+                impact: c.impact,
+                services: c.services,
+            }),
+            on_failure: head.on_failure.map_or(OnFailure::Ask, OnFailure::from),
+            vars: variables
+                .values()
+                .iter()
+                .map(|(k, v)| Pair {
+                    key: k.clone(),
+                    value: v.clone(),
+                })
+                .collect(),
+            secrets: head
+                .secrets
+                .into_iter()
+                .map(|(name, source)| Secret {
+                    name: name.0,
+                    source: match source {
+                        file::SecretSource::Env(e) => SecretSource::Env(e),
+                        file::SecretSource::File(f) => SecretSource::File(f),
+                        file::SecretSource::Command(c) => SecretSource::Command(c),
+                    },
+                })
+                .collect(),
+            phases,
+        })
+    }
+
+    /// Everything but the phases, which are read one by one.
+    fn head(&mut self, root: &Node, variables: &mut Variables<'_>) -> Option<file::File> {
+        let mut node = root.clone().with("phases", Kind::List(Vec::new()));
+        if let Kind::Map(entries) = &mut node.kind {
+            for (key, value) in entries {
+                match key.text.as_str() {
+                    "name" | "environment" | "change" => {
+                        *value = variables.put_in(value, &mut self.faults)
+                    }
+                    "secrets" => {
+                        variables.refuse(value, "`secrets`", &mut self.faults);
+                        self.sources(value);
+                    }
+                    // What is wrong with a variable has been said.
+                    "vars" => value.kind = Kind::Map(Vec::new()),
+                    _ => {}
+                }
+            }
+        }
+        if root
+            .get("vars")
+            .is_some_and(|n| !matches!(n.kind, Kind::Map(_)) && !n.is_null())
+        {
+            self.fault(Fault::new(
+                root.span_at(&["vars"]),
+                "`vars` is a map of names and values",
+            ));
+        }
+        let head: file::File = read_leniently(&node, &mut self.faults)?;
+        if head.upledger != VERSION {
+            self.fault(
+                Fault::new(
+                    root.span_at(&["upledger"]),
+                    format!("version {} of the plan format is not known", head.upledger),
+                )
+                .hint(format!("this program reads `upledger: {VERSION}`")),
+            );
+        }
+        if head.name.trim().is_empty() {
+            self.fault(Fault::new(
+                root.span_at(&["name"]),
+                "the plan's name is empty",
+            ));
+        }
+        for name in head.secrets.keys() {
+            let at = root
+                .get("secrets")
+                .map_or(root.span, |n| n.key_span(&name.0));
+            if !is_name(&name.0) {
+                self.fault(
+                    Fault::new(at, format!("`{}` is no name for a secret", name.0))
+                        .hint("a name is made of a-z, 0-9 and _, and begins with a letter"),
+                );
+            }
+            if let Some(file::SecretSource::Command(c)) = head.secrets.get(name)
+                && c.first().is_none_or(String::is_empty)
+            {
+                self.fault(Fault::new(at, "the command of this secret is empty"));
+            }
+        }
+        Some(head)
+    }
+
+    /// Takes out secrets that are not a map: what stands there may be the secret itself.
+    fn sources(&mut self, secrets: &mut Node) {
+        let Kind::Map(entries) = &mut secrets.kind else {
+            return;
+        };
+        entries.retain(|(key, value)| {
+            if matches!(value.kind, Kind::Map(_)) {
+                return true;
+            }
+            self.literals.masked.push(value.span);
+            self.faults.push(
+                Fault::new(key.span, format!("the secret `{}` does not say where its value is read", key.text))
+                    .hint("write {env: NAME}, {file: PATH} or {command: [...]}; the value itself never stands in a plan"),
+            );
+            false
+        });
+    }
+
+    fn phases(
+        &mut self,
+        root: &Node,
+        variables: &mut Variables<'_>,
+        before: &mut Before,
+    ) -> Vec<Phase> {
+        let Some(list) = root.get("phases") else {
+            return Vec::new();
+        };
+        let Kind::List(phases) = &list.kind else {
+            self.fault(
+                Fault::new(list.span, "`phases` is a list")
+                    .hint("begin each phase with `- phase: name`"),
+            );
+            return Vec::new();
+        };
+        if phases.is_empty() {
+            self.fault(Fault::new(list.span, "a plan has at least one phase"));
+        }
+        let (mut out, mut ids, mut count) = (Vec::new(), BTreeMap::new(), 0_usize);
+        for phase in phases {
+            let phase = self.not_built(phase, &PHASE_NOT_BUILT);
+            let head = phase.clone().with("steps", Kind::List(Vec::new()));
+            let head = Node {
+                kind: head.kind,
+                span: phase.span,
+            };
+            variables.refuse(&head, "the name of a phase", &mut self.faults);
+            let head: Option<file::Phase> = read_leniently(&head, &mut self.faults);
+            if head.as_ref().is_some_and(|h| h.phase.trim().is_empty()) {
+                self.fault(Fault::new(
+                    phase.span_at(&["phase"]),
+                    "the phase's name is empty",
+                ));
+            }
+            let mut steps = Vec::new();
+            if let Some(list) = phase.get("steps") {
+                match &list.kind {
+                    Kind::List(items) if items.is_empty() => {
+                        self.fault(Fault::new(list.span, "a phase has at least one step"));
+                    }
+                    Kind::List(items) => {
+                        for item in items {
+                            count += 1;
+                            if count == STEPS + 1 {
+                                self.fault(Fault::new(
+                                    item.span,
+                                    format!("more than {STEPS} steps"),
+                                ));
+                            }
+                            if count <= STEPS {
+                                steps.extend(self.step(item, &mut ids, variables, before));
+                            }
+                        }
+                    }
+                    Kind::Scalar(..) | Kind::Map(_) => {
+                        self.fault(
+                            Fault::new(list.span, "`steps` is a list")
+                                .hint("begin each step with `- id: name`"),
+                        );
+                    }
+                }
+            }
+            out.extend(head.map(|h| Phase {
+                phase: h.phase,
+                steps,
+            }));
+        }
+        out
+    }
+
+    fn step(
+        &mut self,
+        node: &Node,
+        ids: &mut BTreeMap<String, Span>,
+        variables: &mut Variables<'_>,
+        before: &mut Before,
+    ) -> Option<Step> {
+        let node = self.not_built(node, &STEP_NOT_BUILT);
+        if let Some(id) = node.get("id")
+            && let Some(text) = id.text()
+        {
+            if !is_id(text) {
+                self.fault(
+                    Fault::new(id.span, format!("`{text}` is no id for a step"))
+                        .hint("an id is made of a-z, 0-9, _ and -, at most 64 of them, and begins with a letter or digit; text for people goes into `why:`"),
+                );
+            } else if ids.insert(text.to_owned(), id.span).is_some() {
+                self.fault(Fault::new(
+                    id.span,
+                    format!("two steps have the id `{text}`"),
+                ));
+            }
+        }
+        for key in ["do", "probe", "verify", "undo", "env"] {
+            if let Some(value) = node.get(key) {
+                self.literals.look(value);
+            }
+        }
+        let prepared = prepare(&node, variables, &mut self.faults);
+        let step: Option<file::Step> = read_leniently(&prepared, &mut self.faults);
+        let resolved = step
+            .as_ref()
+            .and_then(|step| resolve(step, &prepared, variables, before, &mut self.faults));
+        if resolved.as_ref().is_some_and(|s| {
+            s.effect == upledger_replay::plan::Effect::Pure
+                && s.undo != upledger_replay::plan::Undo::Nothing
+        }) && let Some(s) = &resolved
+        {
+            self.warnings.push(format!(
+                "the step `{}` changes nothing (`effect: pure`) and still has an undo",
+                s.id
+            ));
+        }
+        let left_out = resolved.as_ref().is_some_and(|s| s.left_out.is_some());
+        before
+            .facts
+            .extend(facts(&node).into_iter().map(|f| (f, left_out)));
+        resolved
+    }
+}
+
+/// `step.fact` of a step, also of one that has problems.
+fn facts(step: &Node) -> Vec<String> {
+    let Some(id) = step.get("id").and_then(Node::text) else {
+        return Vec::new();
+    };
+    let names: &[(Key, Node)] = step.get("facts").map_or(&[], Node::entries);
+    names
+        .iter()
+        .map(|(k, _)| format!("{id}.{}", k.text))
+        .collect()
+}
+
+fn all_facts(root: &Node) -> BTreeSet<String> {
+    let phases = root.get("phases").map_or(&[][..], Node::items);
+    let steps = phases
+        .iter()
+        .flat_map(|p| p.get("steps").map_or(&[][..], Node::items));
+    steps.flat_map(facts).collect()
+}

@@ -1,0 +1,25 @@
+//! From a plan file to a checked, resolved plan: what `check`, `plan` and `run` read.
+//!
+//! The way of a plan: limits, a tree of the YAML with the place of every value ([`outline`]), variables put in, types
+//! ([`file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`load`]). All problems are collected,
+//! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
+
+pub mod blank;
+pub mod file;
+mod literal;
+pub mod load;
+pub mod outline;
+pub mod problem;
+mod read;
+pub mod resolved;
+mod rules;
+pub mod schema;
+pub mod show;
+pub mod time;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{Checked, load, load_text};
+pub use problem::{Problem, Refusal};

@@ -1,0 +1,284 @@
+//! What is wrong with a plan, where, and what to do about it; shown with the source line, or as JSON.
+//!
+//! No secret is shown: where a literal one was found, its bytes are masked in every line that is printed.
+
+use super::outline::Span;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// How many problems are listed.
+const LISTED: usize = 100;
+
+/// A problem before its line is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) span: Option<Span>,
+    pub(crate) hint: Option<String>,
+    /// A key that its type does not know: it can be taken out, and the rest read on.
+    pub(crate) unknown_key: bool,
+}
+
+impl Fault {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            span: Some(span),
+            hint: None,
+            unknown_key: false,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn or_at(mut self, span: Span) -> Self {
+        self.span = self.span.or(Some(span));
+        self
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What, in one lower-case fragment.
+    pub message: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The bytes of the text that it is about; none where it is about the file as a whole.
+    pub span: Option<Span>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Why a plan was not accepted: all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file, as it was named.
+    pub name: String,
+    /// In the order of the text; never empty.
+    pub problems: Vec<Problem>,
+    /// The file could not be read at all: a question of access, not of the plan.
+    pub unreadable: bool,
+    text: String,
+}
+
+impl Refusal {
+    /// A refusal of the file as a whole.
+    pub(crate) fn whole(name: &str, message: impl Into<String>, hint: Option<&str>) -> Self {
+        let problem = Problem {
+            message: message.into(),
+            line: 1,
+            column: 1,
+            span: None,
+            hint: hint.map(str::to_owned),
+        };
+        Self {
+            name: name.into(),
+            problems: vec![problem],
+            unreadable: false,
+            text: String::new(),
+        }
+    }
+
+    pub(crate) fn new(name: &str, text: &str, faults: Vec<Fault>, masked: &[Span]) -> Self {
+        let mut faults = faults;
+        faults.sort_by_key(|f| f.span.map_or((0, 0), |s| (s.start, s.end)));
+        faults.dedup();
+        let more = faults.len().saturating_sub(LISTED);
+        faults.truncate(LISTED);
+        let mut problems: Vec<Problem> = faults
+            .into_iter()
+            .map(|f| {
+                let span = f.span.map(|s| first_line(text, s));
+                let (line, column) = span.map_or((1, 1), |s| place(text, s.start));
+                Problem {
+                    message: f.message,
+                    line,
+                    column,
+                    span,
+                    hint: f.hint,
+                }
+            })
+            .collect();
+        if more > 0
+            && let Some(last) = problems.last_mut()
+        {
+            last.hint = Some(format!("{more} more problems are not listed"));
+        }
+        Self {
+            name: name.into(),
+            problems,
+            unreadable: false,
+            text: mask(text, masked),
+        }
+    }
+
+    /// How many problems, in words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self.problems.len() {
+            1 => "1 problem".into(),
+            n => format!("{n} problems"),
+        }
+    }
+
+    /// As people read it: message, place, source line, remedy.
+    #[must_use]
+    pub fn render(&self, styled: bool) -> String {
+        let renderer = if styled {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let name = self.name.escape_debug().to_string();
+        let shown: Vec<String> = self
+            .problems
+            .iter()
+            .map(|p| self.one(p, &renderer, &name))
+            .collect();
+        shown.join("\n\n")
+    }
+
+    fn one(&self, problem: &Problem, renderer: &Renderer, name: &str) -> String {
+        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let group = match problem.span {
+            None => Group::with_title(title).element(annotate_snippets::Origin::path(name)),
+            Some(span) => {
+                let from = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+                let to = self.text[span.start..]
+                    .find('\n')
+                    .map_or(self.text.len(), |at| span.start + at);
+                let line = self.text[from..to].trim_end_matches('\r');
+                let start = (span.start - from).min(line.len());
+                let end = (span.end - from).clamp(start, line.len());
+                title.element(
+                    Snippet::source(line)
+                        .line_start(problem.line)
+                        .path(name)
+                        .annotation(AnnotationKind::Primary.span(start..end)),
+                )
+            }
+        };
+        let group = match &problem.hint {
+            None => group,
+            Some(hint) => group.element(Level::HELP.message(hint.as_str())),
+        };
+        renderer.render(&[group])
+    }
+
+    /// One object for each problem: `file`, `line`, `column`, `message`, `hint`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<Value> {
+        self.problems
+            .iter()
+            .map(|p| {
+                json!({"file": self.name, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint})
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, p) in self.problems.iter().enumerate() {
+            let end = if n == 0 { "" } else { "\n" };
+            write!(
+                f,
+                "{end}{}:{}:{}: {}",
+                self.name, p.line, p.column, p.message
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What the author may have meant.
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|k| (distance(word, k), k))
+        .filter(|(d, _)| *d <= limit)
+        .min()
+        .map(|(_, k)| format!("did you mean `{k}`?"))
+}
+
+/// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let differs = usize::from(a[i - 1] != b[j - 1]);
+                let mut best = (rows[i - 1][j] + 1)
+                    .min(rows[i][j - 1] + 1)
+                    .min(rows[i - 1][j - 1] + differs);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let from = before.rfind('\n').map_or(0, |n| n + 1);
+    (
+        before.bytes().filter(|b| *b == b'\n').count() + 1,
+        before[from..].chars().count() + 1,
+    )
+}
+
+/// The span on its first line, on character boundaries, never empty where there is something to point at.
+fn first_line(text: &str, span: Span) -> Span {
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = floor(span.start);
+    let line_end = text[start..]
+        .find(['\n', '\r'])
+        .map_or(text.len(), |n| start + n);
+    let mut end = floor(span.end).clamp(start, line_end);
+    if end == start
+        && let Some(c) = text[start..line_end].chars().next()
+    {
+        end = start + c.len_utf8();
+    }
+    Span { start, end }
+}
+
+/// Puts one `*` for each byte, so that every place stays where it is. Line ends stay too.
+fn mask(text: &str, spans: &[Span]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for span in spans {
+        let end = span.end.min(bytes.len());
+        for byte in bytes.get_mut(span.start.min(end)..end).unwrap_or_default() {
+            if !matches!(byte, b'\n' | b'\r') {
+                *byte = b'*';
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

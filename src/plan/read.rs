@@ -1,0 +1,416 @@
+//! Reads a type out of the tree of a plan; an error knows the place of the value that it is about.
+//!
+//! Text takes numbers and booleans as they are written, so `version: 4.10` keeps its zero. Numbers and booleans are
+//! never read out of quotes, but a variable may stand for one. No error repeats a value: it may be a secret.
+
+use super::outline::{Kind, Node, Span, Style};
+use super::problem::{Fault, did_you_mean};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
+use std::fmt::Display;
+
+/// Reads a type; the fault has a place.
+pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Fault> {
+    T::deserialize(Reader(node)).map_err(|f| f.or_at(node.span))
+}
+
+/// Reads a type and takes out keys that it does not know, one fault each.
+pub(crate) fn read_leniently<T: DeserializeOwned>(
+    node: &Node,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    let mut node = node.clone();
+    loop {
+        match read(&node) {
+            Ok(value) => return Some(value),
+            Err(fault) => {
+                let unknown = fault.span.filter(|_| fault.unknown_key);
+                faults.push(fault);
+                let before = node.clone();
+                node.take_out(unknown?);
+                if node == before {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn fault(message: impl Into<String>) -> Fault {
+    Fault {
+        message: message.into(),
+        span: None,
+        hint: None,
+        unknown_key: false,
+    }
+}
+
+fn one_of(known: &[&str]) -> Option<String> {
+    let words: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
+    (!words.is_empty()).then(|| format!("one of {}", words.join(", ")))
+}
+
+impl de::Error for Fault {
+    fn custom<T: Display>(message: T) -> Self {
+        let message = message.to_string();
+        // The one untagged type of actions: a word of a command.
+        if message.ends_with("untagged enum Arg") {
+            return fault("a word of a command is text or {from: step.fact}");
+        }
+        fault(message)
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let found = match found {
+            Unexpected::Str(_) => "text",
+            Unexpected::Bool(_) => "true or false",
+            Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a number",
+            Unexpected::Float(_) => "a number with a fraction",
+            Unexpected::Unit | Unexpected::Option => "nothing",
+            Unexpected::Seq => "a list",
+            Unexpected::Map => "a map",
+            _ => "something else",
+        };
+        let expected = expected.to_string();
+        let expected = if expected.starts_with("struct ") {
+            "a map"
+        } else {
+            &expected
+        };
+        fault(format!("expected {expected}, found {found}"))
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        fault(format!("expected {expected}"))
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        let hint = did_you_mean(field, known.iter().copied()).or_else(|| one_of(known));
+        Fault {
+            hint,
+            unknown_key: true,
+            ..fault(format!("unknown key `{field}`"))
+        }
+    }
+
+    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
+        let hint = did_you_mean(word, known.iter().copied()).or_else(|| one_of(known));
+        Fault {
+            hint,
+            ..fault(format!("`{word}` is not known here"))
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        fault(format!("the key `{field}` is missing"))
+    }
+}
+
+struct Reader<'n>(&'n Node);
+
+fn number<T>(node: &Node, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    match &node.kind {
+        Kind::Scalar(text, Style::Plain | Style::PutIn) => {
+            let digits = text.trim_start_matches(['-', '+']);
+            // 010 is eight to one reader and ten to another.
+            let ambiguous = digits.len() > 1
+                && digits.starts_with('0')
+                && digits.bytes().all(|b| b.is_ascii_digit());
+            if ambiguous { None } else { parse(text) }
+        }
+        Kind::Scalar(..) | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident $visit:ident $kind:ty),+) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            match number(self.0, |t| t.parse::<$kind>().ok()) {
+                Some(n) => visitor.$visit(n),
+                None if self.0.text().is_some() => Err(fault("expected a number in its range").or_at(self.0.span)),
+                None => self.deserialize_any(visitor),
+            }
+        }
+    )+};
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let node = self.0;
+        let value = match &node.kind {
+            Kind::Scalar(text, Style::Plain) => {
+                if node.is_null() {
+                    visitor.visit_unit()
+                } else if let Some(b) = boolean(text) {
+                    visitor.visit_bool(b)
+                } else if let Some(n) = number(node, |t| t.parse::<u64>().ok()) {
+                    visitor.visit_u64(n)
+                } else if let Some(n) = number(node, |t| t.parse::<i64>().ok()) {
+                    visitor.visit_i64(n)
+                } else {
+                    visitor.visit_str(text)
+                }
+            }
+            Kind::Scalar(text, Style::Quoted | Style::PutIn) => visitor.visit_str(text),
+            Kind::List(items) => visitor.visit_seq(Items(items.iter())),
+            Kind::Map(entries) => visitor.visit_map(Entries {
+                rest: entries.iter(),
+                value: None,
+            }),
+        };
+        value.map_err(|f| f.or_at(node.span))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.0.text() {
+            Some(text) => visitor
+                .visit_str(text)
+                .map_err(|f: Fault| f.or_at(self.0.span)),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.kind {
+            Kind::Scalar(text, Style::Plain | Style::PutIn) => match boolean(text) {
+                Some(b) => visitor.visit_bool(b),
+                None => Err(fault("expected true or false").or_at(self.0.span)),
+            },
+            Kind::Scalar(..) | Kind::List(_) | Kind::Map(_) => self.deserialize_any(visitor),
+        }
+    }
+
+    numbers! {
+        deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64,
+        deserialize_i8 visit_i8 i8, deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32, deserialize_i64 visit_i64 i64
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.0.is_null() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let node = self.0;
+        let chosen = match (&node.kind, node.text()) {
+            (Kind::Scalar(..), Some(word)) => Chosen {
+                word,
+                at: node.span,
+                value: None,
+            },
+            (Kind::Map(entries), _) if entries.len() == 1 => {
+                let (key, value) = &entries[0];
+                Chosen {
+                    word: &key.text,
+                    at: key.span,
+                    value: Some(value),
+                }
+            }
+            (Kind::Scalar(..) | Kind::List(_) | Kind::Map(_), _) => {
+                let mut f = fault("expected exactly one key here").or_at(node.span);
+                f.hint = one_of(variants);
+                return Err(f);
+            }
+        };
+        visitor.visit_enum(chosen).map_err(|f| f.or_at(node.span))
+    }
+
+    /// A map only: serde would also take a list, by the order of the fields.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if matches!(self.0.kind, Kind::List(_)) {
+            let f: Fault = de::Error::invalid_type(Unexpected::Seq, &"a map");
+            return Err(f.or_at(self.0.span));
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        i128 u128 f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct map
+    }
+}
+
+struct Items<'n>(std::slice::Iter<'n, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        self.0
+            .next()
+            .map(|node| {
+                seed.deserialize(Reader(node))
+                    .map_err(|f| f.or_at(node.span))
+            })
+            .transpose()
+    }
+}
+
+struct Entries<'n> {
+    rest: std::slice::Iter<'n, (super::outline::Key, Node)>,
+    value: Option<&'n Node>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        let Some((key, value)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some(value);
+        let text: StrDeserializer<'_, Fault> = key.text.as_str().into_deserializer();
+        seed.deserialize(text)
+            .map(Some)
+            .map_err(|f| f.or_at(key.span))
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+        let node = self
+            .value
+            .take()
+            .ok_or_else(|| fault("a value without a key"))?;
+        seed.deserialize(Reader(node))
+            .map_err(|f| f.or_at(node.span))
+    }
+}
+
+/// One word out of a few, with what stands under it.
+struct Chosen<'n> {
+    word: &'n str,
+    at: Span,
+    value: Option<&'n Node>,
+}
+
+impl<'de, 'n> EnumAccess<'de> for Chosen<'n> {
+    type Error = Fault;
+    type Variant = Under<'n>;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<(T::Value, Under<'n>), Fault> {
+        let word: StrDeserializer<'_, Fault> = self.word.into_deserializer();
+        let value = seed.deserialize(word).map_err(|f| f.or_at(self.at))?;
+        Ok((
+            value,
+            Under {
+                word: self.word,
+                at: self.at,
+                value: self.value,
+            },
+        ))
+    }
+}
+
+struct Under<'n> {
+    word: &'n str,
+    at: Span,
+    value: Option<&'n Node>,
+}
+
+impl<'n> Under<'n> {
+    fn value(&self) -> Result<&'n Node, Fault> {
+        self.value.ok_or_else(|| {
+            fault(format!(
+                "`{}` needs settings: write `{{{0}: ...}}`",
+                self.word
+            ))
+            .or_at(self.at)
+        })
+    }
+}
+
+impl<'de> VariantAccess<'de> for Under<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.value {
+            Some(node) if !node.is_null() => {
+                Err(fault(format!("`{}` takes nothing", self.word)).or_at(node.span))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        let node = self.value()?;
+        seed.deserialize(Reader(node))
+            .map_err(|f| f.or_at(node.span))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        Reader(self.value()?).deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        Reader(self.value()?).deserialize_any(visitor)
+    }
+}

@@ -1,0 +1,200 @@
+//! A resolved plan as a file: what `plan --out` writes, what is approved, and what runs.
+//!
+//! The digest in the file only finds accidents. It says nothing about who wrote it, so the rules that a runner relies
+//! on are checked again.
+
+use super::load::{Checked, STEPS, VERSION, digest};
+use super::outline::Span;
+use super::problem::{Fault, Refusal};
+use super::rules::is_id;
+use crate::actions::{Arg, Do, Invocation};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use upledger_replay::plan::{Effect, Input, LOCAL, Plan, Step, Undo};
+
+/// The version of the file.
+const FORMAT: u32 = 1;
+/// Its first key.
+const KEY: &str = "\"upledger_resolved\"";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    upledger_resolved: u32,
+    plan: Plan,
+    digest: String,
+}
+
+/// The text of the file, with its last line break.
+#[must_use]
+pub fn write(checked: &Checked) -> String {
+    let file = File {
+        upledger_resolved: FORMAT,
+        plan: checked.plan.clone(),
+        digest: checked.digest.clone(),
+    };
+    let mut text = serde_json::to_string_pretty(&file).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// It is meant to be a resolved plan: a JSON object that names itself so.
+pub(crate) fn looks_resolved(text: &str) -> bool {
+    text.trim_start()
+        .strip_prefix('{')
+        .is_some_and(|t| t.trim_start().starts_with(KEY))
+        || (text.trim_start().starts_with('{')
+            && text.contains(KEY)
+            && serde_json::from_str::<Value>(text)
+                .is_ok_and(|v| v.get("upledger_resolved").is_some()))
+}
+
+pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
+    let file: File = serde_json::from_str(text).map_err(|e| {
+        let start: usize = text
+            .split_inclusive('\n')
+            .take(e.line().saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let at = start + e.column().saturating_sub(1);
+        // Without serde_json's own "at line ... column ...".
+        let message = e.to_string();
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(m, _)| m)
+            .to_owned();
+        let fault = Fault::new(
+            Span { start: at, end: at },
+            format!("not a resolved plan: {message}"),
+        );
+        Refusal::new(
+            name,
+            text,
+            vec![fault.hint("`upledger plan PLAN --out FILE` writes one")],
+            &[],
+        )
+    })?;
+    let mut wrong = Vec::new();
+    if file.upledger_resolved != FORMAT || file.plan.upledger != VERSION {
+        wrong.push("this version of the format is not known".into());
+    }
+    let found = digest(&file.plan);
+    if found != file.digest {
+        wrong.push(format!(
+            "the plan does not have the digest that it names: it names {}, it has {found}",
+            file.digest
+        ));
+    }
+    wrong.extend(rules(&file.plan));
+    if wrong.is_empty() {
+        return Ok(Checked {
+            plan: file.plan,
+            digest: found,
+            warnings: Vec::new(),
+        });
+    }
+    let start = text.find(KEY).unwrap_or(0);
+    let span = Span {
+        start,
+        end: start + KEY.len(),
+    };
+    let hint = "a resolved plan is never edited; change the plan and resolve it again";
+    Err(Refusal::new(
+        name,
+        text,
+        wrong
+            .into_iter()
+            .map(|m| Fault::new(span, m).hint(hint))
+            .collect(),
+        &[],
+    ))
+}
+
+/// What a runner relies on.
+fn rules(plan: &Plan) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (mut ids, mut facts) = (BTreeSet::new(), BTreeSet::new());
+    let secrets: BTreeSet<&str> = plan.secrets.iter().map(|s| s.name.as_str()).collect();
+    if plan.phases.is_empty() || plan.phases.iter().any(|p| p.steps.is_empty()) {
+        wrong.push("a phase without steps, or no phase at all".into());
+    }
+    if plan.steps().count() > STEPS {
+        wrong.push(format!("more than {STEPS} steps"));
+    }
+    for (_, step) in plan.steps() {
+        if !is_id(&step.id) || !ids.insert(step.id.as_str()) {
+            wrong.push(format!("the id `{}` is not valid or stands twice", step.id));
+        }
+        wrong.extend(
+            one(step, &facts, &secrets)
+                .into_iter()
+                .map(|m| format!("step `{}`: {m}", step.id)),
+        );
+        facts.extend(step.facts.iter().map(|f| format!("{}.{}", step.id, f.name)));
+    }
+    wrong
+}
+
+fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if step.targets != [LOCAL] {
+        wrong.push("its targets are not `local`".into());
+    }
+    let mut action = |value: &Value, look: bool| -> Option<Do> {
+        let action: Do = match serde_json::from_value(value.clone()) {
+            Ok(action) => action,
+            Err(_) => {
+                wrong.push("an action that this version cannot read".into());
+                return None;
+            }
+        };
+        wrong.extend(action.action().problems());
+        if look && !action.action().looks() {
+            wrong.push("a look that does not only look".into());
+        }
+        if let Invocation::Argv(words) = action.action().invocation() {
+            for word in words {
+                if let Arg::From(f) = word
+                    && !facts.contains(&f.from)
+                {
+                    wrong.push(format!("no step before gives the fact `{}`", f.from));
+                }
+            }
+        }
+        Some(action)
+    };
+    let own = action(&step.action, false);
+    for look in [&step.probe, &step.verify].into_iter().flatten() {
+        action(look, true);
+    }
+    let mut undo_probe = false;
+    if let Undo::Action(undo) = &step.undo {
+        let written = action(&undo.action, false);
+        for look in [&undo.probe, &undo.verify].into_iter().flatten() {
+            action(look, true);
+        }
+        let has = undo.probe.is_some() || written.is_some_and(|a| a.action().has_probe());
+        undo_probe = undo.has_probe != has || (undo.effect == Effect::Probed && !has);
+    }
+    let behaviour = own.as_ref().map(Do::action);
+    let has = step.probe.is_some() || behaviour.is_some_and(|a| a.has_probe());
+    if undo_probe || step.has_probe != has || (step.effect == Effect::Probed && !has) {
+        wrong.push("what it says about its probe is not so".into());
+    }
+    if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|a| a.has_undo()) {
+        wrong.push("its action has no undo of its own".into());
+    }
+    for variable in &step.env {
+        match &variable.value {
+            Input::Secret(name) if !secrets.contains(name.as_str()) => {
+                wrong.push(format!("there is no secret `{name}`"))
+            }
+            Input::From(fact) if !facts.contains(fact) => {
+                wrong.push(format!("no step before gives the fact `{fact}`"))
+            }
+            Input::Secret(_) | Input::From(_) | Input::Text(_) => {}
+        }
+    }
+    wrong
+}

@@ -1,0 +1,477 @@
+//! The rules for a step that types cannot say, and the step as it will run.
+
+use super::file;
+use super::outline::{Kind, Node, Span, Style};
+use super::problem::{Fault, did_you_mean};
+use super::variables::{Variables, is_name};
+use crate::actions::{Action, Do};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use upledger_replay::plan::{
+    Effect, EnvVar, Fact, Input, LOCAL, OnDoubt, Retry, Step, Undo, UndoAction,
+};
+
+/// Most retries of a step.
+const RETRIES: u32 = 100;
+/// Longest pause and longest attempt: thirty days. More is a slip of the pen.
+const LONGEST: u64 = 30 * 86_400_000;
+
+/// Whether this may be the id of a step.
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+}
+
+/// Whether this is a path that facts are read by: `.rows`, `.hosts[0].id`.
+fn is_path(path: &str) -> bool {
+    path.starts_with(['.', '[']) && path.split(['.', '[', ']']).any(|k| !k.is_empty())
+}
+
+/// What the steps before tell.
+pub(crate) struct Before {
+    /// Names of the plan's secrets.
+    pub(crate) secrets: BTreeSet<String>,
+    /// Secrets that a step uses.
+    pub(crate) used: BTreeSet<String>,
+    /// `step.fact` of the steps before, and whether the step is left out.
+    pub(crate) facts: BTreeMap<String, bool>,
+    /// Facts of all steps, also of those that come later.
+    pub(crate) all_facts: BTreeSet<String>,
+}
+
+impl Before {
+    fn secret(&mut self, name: &str, at: Span, faults: &mut Vec<Fault>) {
+        self.used.insert(name.to_owned());
+        if !self.secrets.contains(name) {
+            let mut f = Fault::new(at, format!("there is no secret `{name}`"));
+            f.hint = did_you_mean(name, self.secrets.iter().map(String::as_str))
+                .or_else(|| Some(format!("define it: `secrets: {{{name}: {{env: NAME}}}}`")));
+            faults.push(f);
+        }
+    }
+
+    fn fact(&self, name: &str, at: Span, left_out: bool, faults: &mut Vec<Fault>) {
+        match self.facts.get(name) {
+            Some(false) => {}
+            Some(true) if left_out => {}
+            Some(true) => {
+                faults.push(Fault::new(
+                    at,
+                    format!("the step that gives `{name}` is left out of this run"),
+                ));
+            }
+            None if self.all_facts.contains(name) => faults.push(
+                Fault::new(at, format!("`{name}` is not known yet"))
+                    .hint("a fact comes from a step before this one"),
+            ),
+            None => {
+                let mut f = Fault::new(at, format!("no step before gives the fact `{name}`"));
+                f.hint = did_you_mean(name, self.facts.keys().map(String::as_str)).or_else(|| {
+                    Some("a fact is named `step.fact` and defined by the step's `facts:`".into())
+                });
+                faults.push(f);
+            }
+        }
+    }
+}
+
+/// Puts variables into a step's strings and refuses what may not stand in a command.
+pub(crate) fn prepare(node: &Node, variables: &mut Variables<'_>, faults: &mut Vec<Fault>) -> Node {
+    let Kind::Map(entries) = &node.kind else {
+        return node.clone();
+    };
+    let mut out = Vec::new();
+    for (key, value) in entries {
+        let value = match key.text.as_str() {
+            "do" | "probe" | "verify" | "undo" => action(value, variables, faults),
+            "env" | "cwd" | "why" => variables.put_in(value, faults),
+            _ => {
+                variables.refuse(value, &format!("`{}`", key.text), faults);
+                value.clone()
+            }
+        };
+        out.push((key.clone(), value));
+    }
+    Node {
+        span: node.span,
+        kind: Kind::Map(out),
+    }
+}
+
+fn action(node: &Node, variables: &mut Variables<'_>, faults: &mut Vec<Fault>) -> Node {
+    let Kind::Map(entries) = &node.kind else {
+        return variables.put_in(node, faults);
+    };
+    let mut out = Vec::new();
+    for (key, value) in entries {
+        let value = match key.text.as_str() {
+            "shell" => variables.script(value, faults),
+            "run" => words(&variables.put_in(value, faults), faults),
+            "probe" | "verify" => action(value, variables, faults),
+            _ => variables.put_in(value, faults),
+        };
+        out.push((key.clone(), value));
+    }
+    Node {
+        span: node.span,
+        kind: Kind::Map(out),
+    }
+}
+
+/// The words of a command: numbers are words too, and a secret is none.
+fn words(node: &Node, faults: &mut Vec<Fault>) -> Node {
+    let Kind::List(items) = &node.kind else {
+        return node.clone();
+    };
+    let mut word = |item: &Node| {
+        let kind = match &item.kind {
+            Kind::Scalar(text, Style::Plain) if !item.is_null() => {
+                Kind::Scalar(text.clone(), Style::Quoted)
+            }
+            Kind::Map(entries) if entries.iter().any(|(k, _)| k.text == "secret") => {
+                faults.push(Fault::new(item.span, "a secret cannot be a word of a command").hint(
+                    "every user of the machine can read a command's words; pass it by `env: {NAME: {secret: name}}`",
+                ));
+                Kind::Scalar("secret".into(), Style::Quoted)
+            }
+            // serde would take `[x]` for `{from: x}`.
+            Kind::List(_) => {
+                faults.push(Fault::new(
+                    item.span,
+                    "a word of a command is text or {from: step.fact}",
+                ));
+                Kind::Scalar("list".into(), Style::Quoted)
+            }
+            Kind::Scalar(..) | Kind::Map(_) => item.kind.clone(),
+        };
+        Node {
+            span: item.span,
+            kind,
+        }
+    };
+    Node {
+        span: node.span,
+        kind: Kind::List(items.iter().map(&mut word).collect()),
+    }
+}
+
+/// The step as it will run; none when its action cannot be kept. `node` is the step's prepared tree.
+pub(crate) fn resolve(
+    step: &file::Step,
+    node: &Node,
+    variables: &mut Variables<'_>,
+    before: &mut Before,
+    faults: &mut Vec<Fault>,
+) -> Option<Step> {
+    let at = |path: &[&str]| node.span_at(path);
+    if step.on.as_deref().is_some_and(|on| on != LOCAL) {
+        faults.push(
+            Fault::new(node.key_span("on"), "`on` is not built yet for other hosts")
+                .hint("leave it out, or write `on: local`"),
+        );
+    }
+    let behaviour = step.action.action();
+    for problem in behaviour.problems() {
+        faults.push(Fault::new(at(&["do"]), problem));
+    }
+    look(step.probe.as_ref(), "probe", node.key_span("probe"), faults);
+    look(
+        step.verify.as_ref(),
+        "verify",
+        node.key_span("verify"),
+        faults,
+    );
+    let left_out = step
+        .when
+        .as_ref()
+        .and_then(|w| when(w, node, variables, faults));
+    references(node, before, left_out.is_some(), faults);
+    let has_probe = step.probe.is_some() || behaviour.has_probe();
+    let effect = step.effect.map_or_else(|| behaviour.effect(), Effect::from);
+    doubt(step, effect, has_probe, node, faults);
+    let undo = undo(step, effect, node, faults)?;
+    limits(step, node, faults);
+    for key in step.env.keys() {
+        if !is_env_name(key) {
+            let span = node.get("env").map_or(node.span, |n| n.key_span(key));
+            faults.push(Fault::new(
+                span,
+                format!("`{key}` is no name for an environment variable"),
+            ));
+        }
+    }
+    Some(Step {
+        id: step.id.clone(),
+        targets: vec![LOCAL.into()],
+        action: kept(&step.action)?,
+        probe: maybe(step.probe.as_ref())?,
+        verify: maybe(step.verify.as_ref())?,
+        has_probe,
+        undo,
+        effect,
+        on_doubt: step.on_doubt.map_or(OnDoubt::Ask, OnDoubt::from),
+        timeout_ms: step.timeout.map(|t| t.0),
+        retry: step.retry.map_or_else(Retry::default, |r| Retry {
+            times: r.times,
+            wait_ms: r.wait.map_or(0, |w| w.0),
+        }),
+        left_out,
+        why: step.why.clone(),
+        env: step
+            .env
+            .iter()
+            .map(|(key, value)| EnvVar {
+                key: key.clone(),
+                value: input(value),
+            })
+            .collect(),
+        cwd: step.cwd.clone(),
+        facts: step
+            .facts
+            .iter()
+            .map(|(name, f)| Fact {
+                name: name.0.clone(),
+                json: f.json.clone(),
+            })
+            .collect(),
+    })
+}
+
+fn is_env_name(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn input(value: &file::EnvValue) -> Input {
+    match value {
+        file::EnvValue::Text(t) => Input::Text(t.clone()),
+        file::EnvValue::Secret { secret } => Input::Secret(secret.clone()),
+        file::EnvValue::From { from } => Input::From(from.clone()),
+    }
+}
+
+fn kept(action: &Do) -> Option<Value> {
+    serde_json::to_value(action).ok()
+}
+
+fn maybe(action: Option<&Do>) -> Option<Option<Value>> {
+    match action {
+        None => Some(None),
+        Some(a) => kept(a).map(Some),
+    }
+}
+
+fn look(action: Option<&Do>, role: &str, at: Span, faults: &mut Vec<Fault>) {
+    let Some(action) = action else { return };
+    let behaviour: &dyn Action = action.action();
+    if !behaviour.looks() {
+        faults.push(Fault::new(
+            at,
+            format!(
+                "`{}` cannot be a {role}: it does not only look",
+                action.kind()
+            ),
+        ));
+    }
+    for problem in behaviour.problems() {
+        faults.push(Fault::new(at, problem));
+    }
+}
+
+fn when(
+    when: &file::When,
+    node: &Node,
+    variables: &mut Variables<'_>,
+    faults: &mut Vec<Fault>,
+) -> Option<String> {
+    if !variables.has(&when.var) {
+        let mut f = Fault::new(
+            node.span_at(&["when", "var"]),
+            format!("there is no variable `{}`", when.var),
+        );
+        f.hint = variables
+            .meant(&when.var)
+            .or_else(|| Some("define it in `vars:`".into()));
+        faults.push(f);
+        return None;
+    }
+    let value = variables.value(&when.var)?;
+    (value != when.is.0).then(|| format!("{} is '{value}', not '{}'", when.var, when.is.0))
+}
+
+/// Facts and secrets that the step refers to.
+fn references(node: &Node, before: &mut Before, left_out: bool, faults: &mut Vec<Fault>) {
+    let undo = node.get("undo");
+    let actions = [
+        node.get("do"),
+        node.get("probe"),
+        node.get("verify"),
+        undo,
+        undo.and_then(|n| n.get("probe")),
+        undo.and_then(|n| n.get("verify")),
+    ];
+    for action in actions.into_iter().flatten() {
+        for word in action.get("run").map_or(&[][..], Node::items) {
+            if let Some(from) = word.get("from")
+                && let Some(name) = from.text()
+            {
+                before.fact(name, from.span, left_out, faults);
+            }
+        }
+        for (_, settings) in action
+            .entries()
+            .iter()
+            .filter(|(k, _)| !matches!(k.text.as_str(), "probe" | "verify"))
+        {
+            secrets(settings, before, faults);
+        }
+    }
+    for (_, value) in node.get("env").map_or(&[][..], Node::entries) {
+        match value.entries() {
+            [(key, name)] if key.text == "secret" => {
+                if let Some(text) = name.text() {
+                    before.secret(text, name.span, faults);
+                }
+            }
+            [(key, name)] if key.text == "from" => {
+                if let Some(text) = name.text() {
+                    before.fact(text, name.span, left_out, faults);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn secrets(node: &Node, before: &mut Before, faults: &mut Vec<Fault>) {
+    match &node.kind {
+        Kind::Scalar(..) => {}
+        Kind::List(items) => items.iter().for_each(|n| secrets(n, before, faults)),
+        Kind::Map(entries) => match entries.as_slice() {
+            [(key, name)] if key.text == "secret" => {
+                if let Some(text) = name.text() {
+                    before.secret(text, name.span, faults);
+                }
+            }
+            _ => entries.iter().for_each(|(_, n)| secrets(n, before, faults)),
+        },
+    }
+}
+
+fn doubt(step: &file::Step, effect: Effect, has_probe: bool, node: &Node, faults: &mut Vec<Fault>) {
+    let at = |key: &str| {
+        if node.get(key).is_some() {
+            node.key_span(key)
+        } else {
+            node.key_span("id")
+        }
+    };
+    match effect {
+        Effect::Probed if !has_probe => faults.push(
+            Fault::new(at("effect"), "the effect `probed` needs a probe")
+                .hint("write a `probe:` that exits 0 when the step is done and 1 when nothing of it happened"),
+        ),
+        Effect::Unsafe if step.on_doubt.is_none() => faults.push(
+            Fault::new(at("effect"), format!("the step `{}` is unsafe and does not say what doubt means", step.id)).hint(
+                "add `on_doubt: ask` (or `retry`), or declare `effect: pure`, `idempotent`, or `probed` with a `probe:`",
+            ),
+        ),
+        Effect::Pure | Effect::Idempotent | Effect::Probed | Effect::Unsafe => {}
+    }
+}
+
+fn undo(step: &file::Step, effect: Effect, node: &Node, faults: &mut Vec<Fault>) -> Option<Undo> {
+    let key = node.key_span("undo");
+    let written = match &step.undo {
+        None if effect == Effect::Pure => return Some(Undo::Nothing),
+        None if step.action.action().has_undo() => {
+            return Some(Undo::Own {
+                on_doubt: OnDoubt::Ask,
+            });
+        }
+        None if !step.action.action().needs_undo() => return Some(Undo::Nothing),
+        None => {
+            let message = format!("the step `{}` does not say how it is undone", step.id);
+            faults.push(Fault::new(node.key_span("id"), message).hint(
+                "add `undo: {run: [...]}`, `undo: {point_of_no_return: reason}`, `undo: none`, or `effect: pure` if it changes nothing",
+            ));
+            return Some(Undo::Nothing);
+        }
+        Some(file::Undo::Nothing) => return Some(Undo::Nothing),
+        Some(file::Undo::PointOfNoReturn(reason)) => {
+            if reason.trim().is_empty() {
+                faults.push(Fault::new(key, "a point of no return needs its reason"));
+            }
+            return Some(Undo::PointOfNoReturn(reason.clone()));
+        }
+        Some(file::Undo::Action(written)) => written,
+    };
+    let behaviour = written.action.action();
+    for problem in behaviour.problems() {
+        faults.push(Fault::new(key, problem));
+    }
+    let under = |name: &str| node.get("undo").map_or(key, |n| n.key_span(name));
+    look(written.probe.as_ref(), "probe", under("probe"), faults);
+    look(written.verify.as_ref(), "verify", under("verify"), faults);
+    let effect = written
+        .effect
+        .map_or_else(|| behaviour.effect(), Effect::from);
+    let has_probe = written.probe.is_some() || behaviour.has_probe();
+    if effect == Effect::Probed && !has_probe {
+        faults.push(
+            Fault::new(under("effect"), "the effect `probed` needs a probe")
+                .hint("the undo has a `probe:` of its own"),
+        );
+    }
+    Some(Undo::Action(UndoAction {
+        action: kept(&written.action)?,
+        probe: maybe(written.probe.as_ref())?,
+        verify: maybe(written.verify.as_ref())?,
+        has_probe,
+        effect,
+        on_doubt: written.on_doubt.map_or(OnDoubt::Ask, OnDoubt::from),
+    }))
+}
+
+fn limits(step: &file::Step, node: &Node, faults: &mut Vec<Fault>) {
+    if let Some(timeout) = step.timeout
+        && !(1..=LONGEST).contains(&timeout.0)
+    {
+        faults.push(Fault::new(
+            node.span_at(&["timeout"]),
+            "a timeout is more than nothing and at most 30d",
+        ));
+    }
+    if let Some(retry) = step.retry {
+        if retry.times > RETRIES {
+            faults.push(Fault::new(
+                node.span_at(&["retry", "times"]),
+                format!("at most {RETRIES} retries"),
+            ));
+        }
+        if retry.wait.is_some_and(|w| w.0 > LONGEST) {
+            faults.push(Fault::new(
+                node.span_at(&["retry", "wait"]),
+                "a pause is at most 30d",
+            ));
+        }
+    }
+    for (name, fact) in &step.facts {
+        let span = node.get("facts").map_or(node.span, |n| n.key_span(&name.0));
+        if !is_name(&name.0) {
+            faults.push(
+                Fault::new(span, format!("`{}` is no name for a fact", name.0))
+                    .hint("a name is made of a-z, 0-9 and _"),
+            );
+        }
+        if !is_path(&fact.json) {
+            faults.push(Fault::new(
+                span,
+                "a fact is read by a path such as `.rows` or `.hosts[0].id`",
+            ));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Proves: each of these plans is refused, at that line, with those words.
+
+use super::{refused, with_step};
+
+#[test]
+fn bad_heads() {
+    for (text, line, part) in [
+        ("", 1, "the plan is empty"),
+        ("# only a comment\n", 1, "the plan is empty"),
+        ("- a\n- b\n", 1, "a plan is a map"),
+        ("upledger: 1\nname: x\n", 1, "the key `phases` is missing"),
+        ("upledger: 2\nname: x\nphases: []\n", 1, "version 2"),
+        (
+            "upledger: 1\nname: x\nphases: []\n",
+            3,
+            "at least one phase",
+        ),
+        (
+            "upledger: 1\nname: x\nphases:\n  - phase: p\n    steps: []\n",
+            5,
+            "at least one step",
+        ),
+        (
+            "upledger: 1\nname: x\nname: y\nphases: []\n",
+            3,
+            "the key `name` stands here twice",
+        ),
+        (
+            "upledger: 1\nname: x\nphases:\n\t- phase: p\n",
+            4,
+            "a tab in the indentation",
+        ),
+        (
+            "upledger: 1\nname: x\nphases:\n  - phase: p\n  \tsteps: []\n",
+            5,
+            "tab",
+        ),
+        (
+            "upledger: 1\nname: x\nenvironmnet: prod\nphases: []\n",
+            3,
+            "unknown key `environmnet`",
+        ),
+        (
+            "upledger: 1\nname: x\nwindow: {opens: x}\nphases: []\n",
+            3,
+            "`window` is not built yet",
+        ),
+        (
+            "upledger: 1\nname: x\nphases: []\nhosts: {a: {ssh: b}}\nmonitor: {}\n",
+            5,
+            "`monitor` is not built yet",
+        ),
+        ("upledger: 1\nname: [x\n", 2, "not valid YAML"),
+        (
+            "upledger: \"1\"\nname: x\nphases: []\n",
+            1,
+            "expected a number",
+        ),
+        (
+            "upledger: yes\nname: x\nphases: []\n",
+            1,
+            "expected a number",
+        ),
+        (
+            "upledger: 1\nname: x\non_failure: panic\nphases: []\n",
+            3,
+            "`panic` is not known here",
+        ),
+        (
+            "upledger: 1\nname: x\nphases: []\n---\nupledger: 1\n",
+            4,
+            "a second document",
+        ),
+        ("upledger: 1\nname: !x y\nphases: []\n", 2, "a YAML tag"),
+        ("upledger: 1\nname: x\n<<: {a: b}\nphases: []\n", 3, "merge"),
+        (
+            "upledger: 1\nname: x\n? [a]\n: b\nphases: []\n",
+            3,
+            "a key must be one word",
+        ),
+        ("upledger: 1\nname: x\0\nphases: []\n", 2, "NUL"),
+        ("upledger: 1\nname: \"x\\0\"\nphases: []\n", 2, "NUL"),
+        ("upledger: 1\nname: x\nphases: &a [*a]\n", 3, "alias"),
+        (
+            "upledger: 1\nname: x ${nmae}\nvars: {name: a}\nphases: []\n",
+            2,
+            "there is no variable `nmae`",
+        ),
+        (
+            "upledger: 1\nname: x\nvars:\n  a: ${b}\n  b: ${c}\n  c: ${a}\nphases: []\n",
+            4,
+            "these variables need each other: a -> b -> c -> a",
+        ),
+        (
+            "upledger: 1\nname: x\nvars: {a: \"${a}\"}\nphases: []\n",
+            3,
+            "need each other: a -> a",
+        ),
+        (
+            "upledger: 1\nname: x\nvars: {a: [1]}\nphases: []\n",
+            3,
+            "`a` is not a single value",
+        ),
+        (
+            "upledger: 1\nname: x\nvars: {A: 1}\nphases: []\n",
+            3,
+            "`A` is no name for a variable",
+        ),
+        (
+            "upledger: 1\nname: x\nvars: {db: 1}\nsecrets: {db: {env: X}}\nphases: []\n",
+            3,
+            "both a variable and a secret",
+        ),
+        (
+            "upledger: 1\nname: x\nvars: {db_password: hunter2}\nphases: []\n",
+            3,
+            "a literal secret under `db_password`",
+        ),
+        (
+            "upledger: 1\nname: x ${db}\nsecrets: {db: {env: X}}\nphases: []\n",
+            2,
+            "`db` is a secret",
+        ),
+        (
+            "upledger: 1\nname: x\nsecrets: {db: hunter2}\nphases: []\n",
+            3,
+            "does not say where its value is read",
+        ),
+        (
+            "upledger: 1\nname: x\nsecrets: {db: {file: \"${r}/x\"}}\nphases: []\n",
+            3,
+            "not put into `secrets`",
+        ),
+        (
+            "upledger: 1\nname: x\nsecrets: {db: {command: []}}\nphases: []\n",
+            3,
+            "empty",
+        ),
+        (
+            "upledger: 1\nname: x\nphases:\n  - phase: p\n    on: app\n    steps: []\n",
+            5,
+            "`on` is not built yet",
+        ),
+    ] {
+        refused(text, line, part);
+    }
+}
+
+#[test]
+fn bad_steps() {
+    let ok = "undo: none\non_doubt: ask";
+    let cases: Vec<(String, usize, &str)> = [
+        (
+            "id: a\ndo: {run: [x]}\nundo: none",
+            6,
+            "is unsafe and does not say what doubt means",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: none\neffect: unsafe",
+            9,
+            "is unsafe",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\non_doubt: ask",
+            6,
+            "does not say how it is undone",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: none\neffect: probed",
+            9,
+            "needs a probe",
+        ),
+        ("id: a\ndo: {run: []}\nOK", 7, "the command is empty"),
+        ("id: a\ndo: {shell: \"  \"}\nOK", 7, "the script is empty"),
+        ("id: a\ndo: {rnu: [x]}\nOK", 7, "`rnu` is not known here"),
+        ("id: a\ndo: [x]\nOK", 7, "exactly one key"),
+        ("id: a\ndo: {run: [x], shell: y}\nOK", 7, "exactly one key"),
+        (
+            "id: a\ndo: {run: [x, null]}\nOK",
+            7,
+            "a word of a command is text",
+        ),
+        (
+            "id: a\ndo: {run: [x, [y]]}\nOK",
+            7,
+            "a word of a command is text",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nretry: [3, 10s]\nOK",
+            8,
+            "expected a map, found a list",
+        ),
+        ("id: a\nOK", 6, "the key `do` is missing"),
+        (
+            "id: 数据库\ndo: {run: [x]}\nOK",
+            6,
+            "`数据库` is no id for a step",
+        ),
+        ("id: A\ndo: {run: [x]}\nOK", 6, "is no id for a step"),
+        (
+            "id: a\ndo: {run: [x]}\ntimout: 3m\nOK",
+            8,
+            "unknown key `timout`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\napproval: {required: 1}\nOK",
+            8,
+            "`approval` is not built yet",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\non: app\nOK",
+            8,
+            "`on` is not built yet",
+        ),
+        ("id: a\ndo: {run: [x]}\ntimeout: 30\nOK", 8, "with its unit"),
+        (
+            "id: a\ndo: {run: [x]}\ntimeout: 0s\nOK",
+            8,
+            "more than nothing",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nretry: {times: 101}\nOK",
+            8,
+            "at most 100 retries",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nretry: {times: -1}\nOK",
+            8,
+            "a number in its range",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nwhen: {var: nope, is: 1}\nOK",
+            8,
+            "there is no variable `nope`",
+        ),
+        (
+            "id: a\ndo: {run: [x, \"${nope}\"]}\nOK",
+            7,
+            "there is no variable `nope`",
+        ),
+        ("id: a\ndo: {run: [x, \"${\"]}\nOK", 7, "without its `}`"),
+        (
+            "id: a\ndo: {run: [x, \"${A-B}\"]}\nOK",
+            7,
+            "names no variable",
+        ),
+        (
+            "id: a\ndo: {run: [x, {secret: db}]}\nOK",
+            7,
+            "a secret cannot be a word of a command",
+        ),
+        (
+            "id: a\ndo: {run: [x, --password=hunter2]}\nOK",
+            7,
+            "a literal secret under `password`",
+        ),
+        (
+            "id: a\ndo: {run: [x, --password, hunter2]}\nOK",
+            7,
+            "a literal secret under `password`",
+        ),
+        (
+            "id: a\ndo: {run: [env, DB_PASSWORD=hunter2, x]}\nOK",
+            7,
+            "a literal secret under `DB_PASSWORD`",
+        ),
+        (
+            "id: a\ndo: {shell: PGPASSWORD='hunter2' psql}\nOK",
+            7,
+            "a literal secret under `PGPASSWORD`",
+        ),
+        (
+            "id: a\ndo: {shell: \"echo ${HOME}\"}\nOK",
+            7,
+            "variables are never put into code",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nenv: {DB_PASSWORD: hunter2}\nOK",
+            8,
+            "a literal secret under `DB_PASSWORD`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nenv: {A: {secret: nope}}\nOK",
+            8,
+            "there is no secret `nope`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nenv: {A: {from: a.rows}}\nfacts: {rows: {json: .rows}}\nOK",
+            8,
+            "`a.rows` is not known yet",
+        ),
+        (
+            "id: a\ndo: {run: [x, {from: b.rows}]}\nOK",
+            7,
+            "no step before gives the fact `b.rows`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nenv: {\"A B\": c}\nOK",
+            8,
+            "no name for an environment variable",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nenv: {A: [c]}\nOK",
+            8,
+            "expected text, {secret: name} or {from: step.fact}",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nfacts: {rows: {json: rows}}\nOK",
+            8,
+            "a fact is read by a path",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: {point_of_no_return: \"\"}\non_doubt: ask",
+            8,
+            "needs its reason",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: {point_of_no_return: y, run: [z]}\non_doubt: ask",
+            8,
+            "nothing beside its reason",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: {rum: [z]}\non_doubt: ask",
+            8,
+            "unknown key `rum`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: {run: [z], effect: probed}\non_doubt: ask",
+            8,
+            "needs a probe",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: nothing\non_doubt: ask",
+            8,
+            "expected `none`",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nundo: {run: [z], shell: y}\non_doubt: ask",
+            8,
+            "exactly one action",
+        ),
+        (
+            "id: a\ndo: {run: [x]}\nprobe: {run: []}\nOK",
+            8,
+            "the command is empty",
+        ),
+    ]
+    .map(|(s, n, m)| (with_step(&s.replace("OK", ok)), n, m))
+    .into();
+    for (text, line, part) in cases {
+        refused(&text, line, part);
+    }
+    let two = with_step(&format!("id: a\ndo: {{run: [x]}}\n{ok}"));
+    let second = "      - {id: a, do: {run: [x]}, undo: none, on_doubt: ask}\n";
+    refused(&format!("{two}{second}"), 10, "two steps have the id `a`");
+    let secret = with_step("id: a\ndo: {run: [x, \"-p${db}\"]}\nundo: none\non_doubt: ask")
+        + "secrets: {db: {env: X}}\n";
+    refused(&secret, 7, "`db` is a secret and cannot be put into text");
+    let literal = with_step(
+        "id: a\ndo: {run: [x]}\nenv: {DB_PASSWORD: \"${pw}\"}\nundo: none\non_doubt: ask",
+    ) + "vars: {pw: hunter2}\n";
+    refused(&literal, 8, "a literal secret under `DB_PASSWORD`");
+}

@@ -1,0 +1,385 @@
+//! Variables: `${name}` puts a value into one string, once. What was put in is never read again, `$${` is a literal
+//! `${`, and a secret has no value here, so it cannot be put in anywhere.
+
+use super::outline::{Kind, Node, Span, Style};
+use super::problem::{Fault, did_you_mean};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The longest string after variables were put in, in bytes.
+const LONGEST: usize = 64 << 10;
+/// All of them together.
+const TOGETHER: usize = 4 << 20;
+
+/// A piece of a string.
+enum Piece<'t> {
+    Text(&'t str),
+    /// A name, with `${` and `}` in the text.
+    Variable(&'t str),
+}
+
+/// Whether this may name a variable or a secret.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let (mut rest, mut from) = (text, 0);
+    while let Some(at) = rest
+        .get(from..)
+        .and_then(|r| r.find("${"))
+        .map(|n| n + from)
+    {
+        if at > 0 && rest.as_bytes().get(at - 1) == Some(&b'$') {
+            pieces.push(Piece::Text(&rest[..at - 1]));
+            pieces.push(Piece::Text("${"));
+            rest = &rest[at + 2..];
+            from = 0;
+            continue;
+        }
+        let name = &rest[at + 2..];
+        let end = name.find('}').ok_or("`${` without its `}`")?;
+        pieces.push(Piece::Text(&rest[..at]));
+        pieces.push(Piece::Variable(&name[..end]));
+        rest = &name[end + 1..];
+        from = 0;
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
+}
+
+/// The variables of a plan.
+pub(crate) struct Variables<'t> {
+    source: &'t str,
+    values: BTreeMap<String, String>,
+    /// Defined, but without a usable value; what is wrong has been said.
+    broken: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    pub(crate) used: BTreeSet<String>,
+    together: usize,
+}
+
+impl<'t> Variables<'t> {
+    /// From the `vars` of a plan, in whatever order they stand.
+    pub(crate) fn new(
+        source: &'t str,
+        vars: Option<&Node>,
+        secrets: BTreeSet<String>,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
+        let mut this = Self {
+            source,
+            values: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            secrets,
+            used: BTreeSet::new(),
+            together: 0,
+        };
+        let mut open: BTreeMap<String, (&str, Span)> = BTreeMap::new();
+        for (key, node) in vars.map_or(&[][..], Node::entries) {
+            if !is_name(&key.text) {
+                faults.push(
+                    Fault::new(
+                        key.span,
+                        format!("`{}` is no name for a variable", key.text),
+                    )
+                    .hint("a name is made of a-z, 0-9 and _, and begins with a letter"),
+                );
+            } else if this.secrets.contains(&key.text) {
+                faults.push(Fault::new(
+                    key.span,
+                    format!("`{}` is both a variable and a secret", key.text),
+                ));
+                this.broken.insert(key.text.clone());
+            } else if let Some(text) = node.text() {
+                open.insert(key.text.clone(), (text, node.span));
+            } else {
+                this.broken.insert(key.text.clone());
+                faults.push(Fault::new(
+                    key.span,
+                    format!("the variable `{}` is not a single value", key.text),
+                ));
+            }
+        }
+        this.settle(&open, faults);
+        this
+    }
+
+    /// Gives every variable its value: whenever all that one needs is known, it is known too.
+    fn settle(&mut self, open: &BTreeMap<String, (&str, Span)>, faults: &mut Vec<Fault>) {
+        // Kahn's algorithm; what is left over at the end stands on a cycle or behind one.
+        let needs = |text: &str| -> BTreeSet<String> {
+            let names = pieces(text).unwrap_or_default();
+            names
+                .into_iter()
+                .filter_map(|p| {
+                    if let Piece::Variable(n) = p {
+                        Some(n.to_owned())
+                    } else {
+                        None
+                    }
+                })
+                .collect()
+        };
+        let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut ready: Vec<&str> = Vec::new();
+        for (name, (text, _)) in open {
+            let needed: BTreeSet<String> = needs(text)
+                .into_iter()
+                .filter(|n| open.contains_key(n))
+                .collect();
+            for n in &needed {
+                users.entry(n.clone()).or_default().push(name);
+            }
+            if needed.is_empty() {
+                ready.push(name);
+            } else {
+                waiting.insert(name, needed);
+            }
+        }
+        while let Some(name) = ready.pop() {
+            let Some((text, span)) = open.get(name) else {
+                continue;
+            };
+            match self.text(text, *span, faults) {
+                Some(value) => {
+                    self.values.insert(name.to_owned(), value);
+                }
+                None => {
+                    self.broken.insert(name.to_owned());
+                }
+            }
+            for user in users.remove(name).unwrap_or_default() {
+                if let Some(needed) = waiting.get_mut(user) {
+                    needed.remove(name);
+                    if needed.is_empty() {
+                        waiting.remove(user);
+                        ready.push(user);
+                    }
+                }
+            }
+        }
+        self.broken.extend(waiting.keys().map(|n| (*n).to_owned()));
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        for start in waiting.keys() {
+            let mut path: Vec<&str> = Vec::new();
+            let mut at = *start;
+            while !told.contains(at) && !path.contains(&at) {
+                path.push(at);
+                // Everything that waits, waits for something that waits.
+                let Some(next) = waiting.get(at).and_then(BTreeSet::first) else {
+                    break;
+                };
+                let Some((next, _)) = waiting.get_key_value(next.as_str()) else {
+                    break;
+                };
+                at = next;
+            }
+            if let Some(first) = path.iter().position(|n| *n == at) {
+                let cycle = &path[first..];
+                let span = open
+                    .get(cycle[0])
+                    .map_or(Span::default(), |(_, span)| *span);
+                let message = format!(
+                    "these variables need each other: {} -> {}",
+                    cycle.join(" -> "),
+                    cycle[0]
+                );
+                faults.push(Fault::new(span, message).hint("give one of them a value of its own"));
+            }
+            told.extend(path);
+        }
+    }
+
+    /// The value of a variable; none when there is none or what is wrong with it has been said.
+    pub(crate) fn value(&mut self, name: &str) -> Option<&str> {
+        self.used.insert(name.to_owned());
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The variable is known, be it with or without a value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.broken.contains(name)
+    }
+
+    /// What may have been meant.
+    pub(crate) fn meant(&self, name: &str) -> Option<String> {
+        did_you_mean(name, self.values.keys().map(String::as_str))
+    }
+
+    /// All that have a value, in the order of their names.
+    pub(crate) fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    /// One string with its variables put in; none when that is not possible.
+    fn text(&mut self, text: &str, span: Span, faults: &mut Vec<Fault>) -> Option<String> {
+        let pieces = match pieces(text) {
+            Ok(pieces) => pieces,
+            Err(e) => {
+                faults.push(Fault::new(span, e).hint("`$${` is a literal `${`"));
+                return None;
+            }
+        };
+        let (mut out, mut good) = (String::new(), true);
+        for piece in pieces {
+            let name = match piece {
+                Piece::Text(t) => {
+                    out.push_str(t);
+                    continue;
+                }
+                Piece::Variable(name) => name,
+            };
+            self.used.insert(name.to_owned());
+            if let Some(value) = self.values.get(name) {
+                if out.len().saturating_add(value.len()) > LONGEST {
+                    faults.push(Fault::new(
+                        span,
+                        format!("with its variables put in, this is longer than {LONGEST} bytes"),
+                    ));
+                    return None;
+                }
+                out.push_str(value);
+                continue;
+            }
+            good = false;
+            if self.broken.contains(name) {
+                continue;
+            }
+            let at = self.within(span, name);
+            faults.push(if self.secrets.contains(name) {
+                secret(at, name)
+            } else if is_name(name) {
+                let mut f = Fault::new(at, format!("there is no variable `{name}`"));
+                f.hint = self.meant(name).or_else(|| {
+                    Some("define it in `vars:`, or write `$${` for a literal `${`".into())
+                });
+                f
+            } else {
+                Fault::new(at, format!("`${{{name}}}` names no variable"))
+                    .hint("a name is made of a-z, 0-9 and _; `$${` is a literal `${`")
+            });
+        }
+        self.together = self.together.saturating_add(out.len());
+        if self.together > TOGETHER {
+            if self.together - out.len() <= TOGETHER {
+                faults.push(Fault::new(
+                    span,
+                    format!("variables put in more than {TOGETHER} bytes of text"),
+                ));
+            }
+            return None;
+        }
+        good.then_some(out)
+    }
+
+    /// Where `${name}` stands in a string.
+    fn within(&self, span: Span, name: &str) -> Span {
+        let word = format!("${{{name}}}");
+        match self
+            .source
+            .get(span.start..span.end)
+            .and_then(|s| s.find(&word))
+        {
+            Some(at) => Span {
+                start: span.start + at,
+                end: span.start + at + word.len(),
+            },
+            None => span,
+        }
+    }
+
+    /// A value with variables put into every string of it. What cannot be put in stays as it is, and is a fault.
+    pub(crate) fn put_in(&mut self, node: &Node, faults: &mut Vec<Fault>) -> Node {
+        let kind = match &node.kind {
+            Kind::Scalar(text, _) if text.contains("${") => {
+                match self.text(text, node.span, faults) {
+                    Some(text) => Kind::Scalar(text, Style::PutIn),
+                    None => node.kind.clone(),
+                }
+            }
+            Kind::Scalar(..) => node.kind.clone(),
+            Kind::List(items) => Kind::List(items.iter().map(|n| self.put_in(n, faults)).collect()),
+            Kind::Map(entries) => Kind::Map(
+                entries
+                    .iter()
+                    .map(|(k, n)| (k.clone(), self.put_in(n, faults)))
+                    .collect(),
+            ),
+        };
+        Node {
+            span: node.span,
+            kind,
+        }
+    }
+
+    /// A script: only `$${` is unescaped, and a variable is refused.
+    pub(crate) fn script(&self, node: &Node, faults: &mut Vec<Fault>) -> Node {
+        let Kind::Scalar(text, style) = &node.kind else {
+            return node.clone();
+        };
+        if !text.contains("${") {
+            return node.clone();
+        }
+        let mut out = String::new();
+        match pieces(text) {
+            Err(e) => faults.push(Fault::new(node.span, e).hint("`$${` is a literal `${`")),
+            Ok(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(t) => out.push_str(t),
+                        Piece::Variable(name) if self.secrets.contains(name) => {
+                            faults.push(secret(self.within(node.span, name), name));
+                        }
+                        Piece::Variable(name) => faults.push(
+                            Fault::new(
+                                self.within(node.span, name),
+                                format!("`${{{name}}}` in a script: variables are never put into code"),
+                            )
+                            .hint(format!(
+                                "pass it by `env: {{NAME: \"${{{name}}}\"}}` and write \"$NAME\"; for the shell's own write `$${{{name}}}`"
+                            )),
+                        ),
+                    }
+                }
+            }
+        }
+        Node {
+            span: node.span,
+            kind: Kind::Scalar(out, *style),
+        }
+    }
+
+    /// Refuses variables where none are put in.
+    pub(crate) fn refuse(&self, node: &Node, whereabouts: &str, faults: &mut Vec<Fault>) {
+        match &node.kind {
+            Kind::Scalar(text, _) if text.contains("${") => {
+                faults.push(Fault::new(
+                    node.span,
+                    format!("variables are not put into {whereabouts}"),
+                ));
+            }
+            Kind::Scalar(..) => {}
+            Kind::List(items) => items
+                .iter()
+                .for_each(|n| self.refuse(n, whereabouts, faults)),
+            Kind::Map(entries) => entries
+                .iter()
+                .for_each(|(_, n)| self.refuse(n, whereabouts, faults)),
+        }
+    }
+}
+
+fn secret(at: Span, name: &str) -> Fault {
+    Fault::new(
+        at,
+        format!("`{name}` is a secret and cannot be put into text"),
+    )
+    .hint(format!(
+        "pass it by `env: {{NAME: {{secret: {name}}}}}`: an argument or a text would be recorded"
+    ))
+}

@@ -1,0 +1,273 @@
+//! From a plan's part to what is done with it: its action, its looks, its environment. No decisions.
+
+use crate::actions::{Context, Do, Invocation, Look, Trouble, shell::Shell};
+use crate::attempt::spec::{Command, Variable, VariableValue};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use upledger_replay::event::{Part, Way};
+use upledger_replay::plan::{EnvVar, Input, Plan, Step, Undo};
+
+/// Names of the runner's environment that every command gets.
+const PASSED: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TZ",
+    "TMPDIR",
+];
+
+/// One direction of a step, ready to be looked at or done.
+#[derive(Clone)]
+pub struct Work {
+    /// What is run: the step's action, or that of its undo.
+    pub action: Do,
+    /// The undo is the action's own.
+    pub own_undo: bool,
+    /// The plan's look before.
+    pub probe: Option<Do>,
+    /// The plan's look afterwards.
+    pub verify: Option<Do>,
+    /// Any look exists.
+    pub has_probe: bool,
+    /// Where it is and what it may use.
+    pub context: Context,
+    /// The environment as the job's spec holds it: secrets by name.
+    pub env: Vec<Variable>,
+}
+
+fn read(value: &Value) -> Result<Do, Trouble> {
+    serde_json::from_value(value.clone())
+        .map_err(|e| Trouble::io("the plan's action cannot be read", &e))
+}
+
+fn maybe(value: Option<&Value>) -> Result<Option<Do>, Trouble> {
+    value.map(read).transpose()
+}
+
+impl Work {
+    /// For a part of a plan.
+    ///
+    /// # Errors
+    /// [`Trouble`] when the plan in the ledger asks for something that this version cannot do.
+    pub fn new(
+        state: &Path,
+        run: &str,
+        plan: &Plan,
+        part: &Part,
+        facts: &BTreeMap<String, String>,
+        secrets: &[(String, String)],
+    ) -> Result<Self, Trouble> {
+        let step = plan
+            .step(&part.step)
+            .ok_or_else(|| Trouble::new(format!("the plan has no step {}", part.step)))?;
+        let env = environment(step, run, facts)?;
+        let context = Context {
+            state: state.to_path_buf(),
+            run: run.into(),
+            step: part.step.clone(),
+            env: resolved(&env, secrets)?,
+            cwd: step.cwd.as_ref().map(Into::into),
+            secrets: secrets.to_vec(),
+        };
+        let mut work = match (part.way, &step.undo) {
+            (Way::Do, _) => Self {
+                action: read(&step.action)?,
+                own_undo: false,
+                probe: maybe(step.probe.as_ref())?,
+                verify: maybe(step.verify.as_ref())?,
+                has_probe: step.has_probe,
+                context,
+                env,
+            },
+            (Way::Undo, Undo::Action(undo)) => Self {
+                action: read(&undo.action)?,
+                own_undo: false,
+                probe: maybe(undo.probe.as_ref())?,
+                verify: maybe(undo.verify.as_ref())?,
+                has_probe: undo.has_probe,
+                context,
+                env,
+            },
+            (Way::Undo, Undo::Own { .. }) => Self {
+                action: read(&step.action)?,
+                own_undo: true,
+                probe: None,
+                verify: None,
+                has_probe: true,
+                context,
+                env,
+            },
+            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
+                return Err(Trouble::new(format!("{} has no undo", part.step)));
+            }
+        };
+        for action in [
+            Some(&mut work.action),
+            work.probe.as_mut(),
+            work.verify.as_mut(),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            put_in(action, facts)?;
+        }
+        Ok(work)
+    }
+
+    /// What is there now.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see.
+    pub fn observe(&self) -> Result<Value, Trouble> {
+        self.action.action().observe(&self.context)
+    }
+
+    /// Whether it is done.
+    #[must_use]
+    pub fn probe(&self, observed: &Value) -> Look {
+        let look = match &self.probe {
+            Some(probe) => probe.action().probe(&self.context, &Value::Null),
+            None if self.own_undo => self.action.action().undone(&self.context, observed),
+            None => self.action.action().probe(&self.context, observed),
+        };
+        look.unwrap_or_else(|e| Look::unclear(e.to_string()))
+    }
+
+    /// The evidence after it ran.
+    #[must_use]
+    pub fn verify(&self, observed: &Value) -> Look {
+        let look = match &self.verify {
+            Some(verify) => verify.action().probe(&self.context, &Value::Null),
+            None if self.own_undo => self.action.action().undone(&self.context, observed),
+            None => self.action.action().verify(&self.context, observed),
+        };
+        look.unwrap_or_else(|e| Look::unclear(e.to_string()))
+    }
+
+    /// The command that the supervisor starts.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match self.action.action().invocation() {
+            Invocation::Argv(words) if !self.own_undo => {
+                Command::Argv(words.iter().map(ToString::to_string).collect())
+            }
+            Invocation::Shell(script) if !self.own_undo => Command::Argv(Shell::argv(&script)),
+            Invocation::Argv(_) | Invocation::Shell(_) | Invocation::Own => Command::Act,
+        }
+    }
+
+    /// The command for people.
+    #[must_use]
+    pub fn shown(&self) -> Vec<String> {
+        let preview = self.action.action().preview(&self.context).commands;
+        if self.own_undo {
+            let mut shown = vec![format!("undo of {}", self.action.kind())];
+            shown.extend(preview);
+            return shown;
+        }
+        preview
+    }
+}
+
+/// Puts facts into the words of a command.
+fn put_in(action: &mut Do, facts: &BTreeMap<String, String>) -> Result<(), Trouble> {
+    use crate::actions::Arg;
+    if let Do::Run(run) = action {
+        for word in &mut run.0 {
+            if let Arg::From(fact) = word {
+                *word = Arg::Text(known(facts, &fact.from)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn known(facts: &BTreeMap<String, String>, name: &str) -> Result<String, Trouble> {
+    facts
+        .get(name)
+        .cloned()
+        .ok_or_else(|| Trouble::new(format!("the fact {name} is not known")))
+}
+
+fn environment(
+    step: &Step,
+    run: &str,
+    facts: &BTreeMap<String, String>,
+) -> Result<Vec<Variable>, Trouble> {
+    let text = |key: &str, value: String| Variable {
+        key: key.into(),
+        value: VariableValue::Text(value),
+    };
+    let mut env: Vec<Variable> = PASSED
+        .iter()
+        .filter_map(|name| std::env::var(name).ok().map(|v| text(name, v)))
+        .collect();
+    env.push(text("UPLEDGER_RUN", run.into()));
+    env.push(text("UPLEDGER_STEP", step.id.clone()));
+    for EnvVar { key, value } in &step.env {
+        env.retain(|v| v.key != *key);
+        env.push(match value {
+            Input::Text(t) => text(key, t.clone()),
+            Input::From(fact) => text(key, known(facts, fact)?),
+            Input::Secret(name) => Variable {
+                key: key.clone(),
+                value: VariableValue::Secret(name.clone()),
+            },
+        });
+    }
+    Ok(env)
+}
+
+fn resolved(
+    env: &[Variable],
+    secrets: &[(String, String)],
+) -> Result<Vec<(String, String)>, Trouble> {
+    env.iter()
+        .map(|v| match &v.value {
+            VariableValue::Text(t) => Ok((v.key.clone(), t.clone())),
+            VariableValue::Secret(name) => secrets
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| (v.key.clone(), value.clone()))
+                .ok_or_else(|| Trouble::new(format!("there is no secret named {name}"))),
+        })
+        .collect()
+}
+
+/// A fact: the value at a path such as `.rows` or `.hosts[0].id` in the last JSON document of an output.
+///
+/// # Errors
+/// [`Trouble`] when the output is no JSON or has nothing there.
+pub fn fact(output: &str, path: &str) -> Result<String, Trouble> {
+    let document: Value = serde_json::from_str(output.trim())
+        .or_else(|e| {
+            output
+                .lines()
+                .rev()
+                .find(|l| !l.trim().is_empty())
+                .map_or(Err(e), serde_json::from_str)
+        })
+        .map_err(|e| Trouble::io("the output is not JSON", &e))?;
+    let mut at = &document;
+    for key in path.split(['.', '[', ']']).filter(|k| !k.is_empty()) {
+        at = match key.parse::<usize>() {
+            Ok(index) if at.is_array() => at.get(index),
+            Ok(_) | Err(_) => at.get(key),
+        }
+        .ok_or_else(|| Trouble::new(format!("the output has nothing at {path}")))?;
+    }
+    match at {
+        Value::String(s) => Ok(s.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(at.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Trouble::new(format!(
+            "what the output has at {path} is not one value"
+        ))),
+    }
+}

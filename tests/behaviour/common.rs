@@ -1,0 +1,179 @@
+//! A private place for one test: its own state directory, its own memory of heads, its own files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub(crate) const UPLEDGER: &str = env!("CARGO_BIN_EXE_upledger");
+
+/// One test's place; removed when it is dropped.
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::Builder::new()
+                .prefix("upledger-test-")
+                .tempdir()
+                .expect("a temporary directory"),
+        }
+    }
+
+    /// A path in this world.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Writes a file; `@` in it becomes this world's directory.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(
+            &path,
+            text.replace('@', &self.dir.path().display().to_string()),
+        )
+        .expect("written");
+        path
+    }
+
+    /// The lines of a file; none when it does not exist.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        std::fs::read_to_string(self.path(name))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The program, in this world.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(UPLEDGER);
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("UPLEDGER_STATE", self.state())
+            .env("UPLEDGER_MEMORY", self.path("memory"))
+            .env_remove("UPLEDGER_FAILPOINT")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn upledger(&self, args: &[&str]) -> Done {
+        Done::of(self.command(args).output().expect("the program starts"))
+    }
+
+    /// Starts the program and leaves it running.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// A run's state, for programs.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let done = self.upledger(&["status", "--json"]);
+        serde_json::from_str(done.out.lines().last().unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Waits until a step's status is this.
+    pub(crate) fn await_step(&self, step: &str, status: &str) {
+        eventually(&format!("{step} is {status}"), || {
+            self.status()["steps"].as_array().is_some_and(|steps| {
+                steps
+                    .iter()
+                    .any(|s| s["step"] == step && s["do"]["status"] == status)
+            })
+        });
+    }
+
+    /// Both verifiers accept the ledger.
+    pub(crate) fn assert_sound(&self) {
+        let done = self.upledger(&["verify"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let script = self.path("verify.py");
+        if !script.exists() {
+            std::fs::write(&script, self.upledger(&["verifier"]).out).expect("written");
+        }
+        let python = Command::new("python3")
+            .arg("-I")
+            .arg(&script)
+            .arg(self.state().join("ledger.db"))
+            .output()
+            .expect("python3; install it with: apt-get install -y python3");
+        assert!(python.status.success(), "{python:?}");
+    }
+
+    /// Every process that was started with this world's directory in its environment or arguments.
+    pub(crate) fn supervisors(&self) -> Vec<i32> {
+        let jobs = self.state().join("jobs");
+        processes()
+            .into_iter()
+            .filter(|pid| {
+                let cmd = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&cmd).contains("__supervise-detached")
+                    && has_open(*pid, &jobs)
+            })
+            .collect()
+    }
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn processes() -> Vec<i32> {
+    std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn has_open(pid: i32, below: &Path) -> bool {
+    std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| std::fs::read_link(e.path()).ok())
+        .any(|target| target.starts_with(below))
+}
+
+/// Kills a process for good.
+pub(crate) fn kill(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Waits for a condition, at most half a minute.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

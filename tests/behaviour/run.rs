@@ -1,0 +1,162 @@
+//! A run from its plan to its end, forwards and backwards, and the exit codes on the way.
+
+use crate::common::World;
+
+const PLAN: &str = r#"
+upledger: 1
+name: two steps
+phases:
+  - phase: all
+    steps:
+      - id: first
+        do: {shell: "echo first >> @/trace"}
+        on_doubt: ask
+        undo: {shell: "echo undo-first >> @/trace"}
+      - id: second
+        do: {shell: "echo second >> @/trace; exit ${CODE}"}
+        on_doubt: ask
+        undo: {shell: "echo undo-second >> @/trace"}
+"#;
+
+fn plan(world: &World, code: &str) {
+    world.write("plan.yaml", &PLAN.replace("${CODE}", code));
+}
+
+#[test]
+fn a_run_completes_and_rolls_back_in_reverse() {
+    let world = World::new();
+    plan(&world, "0");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    assert_eq!(world.lines("trace"), ["first", "second"]);
+    world.assert_sound();
+    assert_eq!(world.upledger(&["rollback", "--reason", "test"]).code, 5);
+    assert_eq!(
+        world.lines("trace"),
+        ["first", "second", "undo-second", "undo-first"]
+    );
+    assert_eq!(
+        world.upledger(&["rollback"]).code,
+        13,
+        "it cannot be rolled back twice"
+    );
+    world.assert_sound();
+}
+
+#[test]
+fn a_failed_step_stops_the_run_and_a_person_decides() {
+    let world = World::new();
+    plan(&world, "7");
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("exit code 7"), "{done:?}");
+    assert_eq!(
+        world.upledger(&["run", "plan.yaml"]).code,
+        4,
+        "an open run refuses a new one"
+    );
+    assert_eq!(
+        world.upledger(&["resume"]).code,
+        1,
+        "nobody has decided yet"
+    );
+    assert_eq!(
+        world
+            .upledger(&["decide", "first", "skip", "--reason", "wrong step"])
+            .code,
+        13
+    );
+    assert_eq!(
+        world
+            .upledger(&["decide", "second", "skip", "--reason", "not needed"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("trace"), ["first", "second"]);
+    world.assert_sound();
+}
+
+#[test]
+fn on_failure_rollback_turns_round_at_once() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &PLAN
+            .replace("${CODE}", "7")
+            .replace("phases:", "on_failure: rollback\nphases:"),
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 5);
+    assert_eq!(
+        world.lines("trace"),
+        ["first", "second", "undo-second", "undo-first"]
+    );
+    world.assert_sound();
+}
+
+#[test]
+fn a_secret_reaches_the_command_and_nothing_else() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: secret
+secrets: {db: {env: TEST_DB_PASSWORD}}
+phases:
+  - phase: all
+    steps:
+      - id: print
+        do: {shell: "printf '%s' \"$DB_PASSWORD\" | wc -c; echo \"it is $DB_PASSWORD\""}
+        env: {DB_PASSWORD: {secret: db}}
+        on_doubt: ask
+        undo: none
+"#,
+    );
+    let secret = "s3cret-value-of-the-test";
+    let done = world
+        .command(&["run", "plan.yaml"])
+        .env("TEST_DB_PASSWORD", secret)
+        .output()
+        .expect("it starts");
+    assert!(done.status.success(), "{done:?}");
+    let output = world.upledger(&["log", "--output", "print"]).out;
+    assert!(
+        output.contains("24") && output.contains("[redacted:db]"),
+        "{output}"
+    );
+    let mut files = vec![world.state(), world.path("memory")];
+    let mut looked = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(
+                std::fs::read_dir(&path)
+                    .expect("readable")
+                    .flatten()
+                    .map(|e| e.path()),
+            );
+        } else {
+            let bytes = std::fs::read(&path).expect("readable");
+            assert!(
+                !bytes.windows(secret.len()).any(|w| w == secret.as_bytes()),
+                "{}",
+                path.display()
+            );
+            looked += 1;
+        }
+    }
+    assert!(looked > 4, "the ledger and the job's files were looked at");
+}
+
+#[test]
+fn a_bad_plan_is_refused_with_its_line_and_nothing_is_written() {
+    let world = World::new();
+    world.write("plan.yaml", "upledger: 1\nname: x\nphases:\n  - phase: a\n    steps:\n      - {id: s, do: {run: [ls]}}\n");
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(
+        done.err.contains("plan.yaml:6:") && done.err.contains("on_doubt"),
+        "{}",
+        done.err
+    );
+    assert!(!world.state().exists());
+}

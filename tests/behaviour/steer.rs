@@ -1,0 +1,164 @@
+//! A person beside the runner: pause, abort, kill-step, note, and signals. Nothing of it kills a step by accident.
+
+use crate::common::{World, eventually};
+
+/// Two steps; the first lasts until the file `go` is there.
+const SLOW: &str = r#"
+upledger: 1
+name: slow
+phases:
+  - phase: all
+    steps:
+      - {id: slow, do: {shell: "echo slow >> @/trace; while [ ! -e @/go ]; do sleep 0.05; done; echo ended >> @/trace"}, on_doubt: ask, undo: none}
+      - {id: next, do: {shell: "echo next >> @/trace"}, on_doubt: ask, undo: none}
+"#;
+
+fn running() -> (World, std::process::Child) {
+    let world = World::new();
+    world.write("plan.yaml", SLOW);
+    let runner = world.start(&["run", "plan.yaml"]);
+    eventually("the step has begun", || world.lines("trace") == ["slow"]);
+    (world, runner)
+}
+
+fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("the runner lives");
+}
+
+#[test]
+fn pause_stops_before_the_next_step_and_resume_goes_on() {
+    let (world, mut runner) = running();
+    assert_eq!(world.upledger(&["pause", "--reason", "lunch"]).code, 0);
+    assert_eq!(world.upledger(&["note", "seen from outside"]).code, 0);
+    world.write("go", "");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(4));
+    assert_eq!(world.lines("trace"), ["slow", "ended"]);
+    assert_eq!(world.status()["state"], "paused");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("trace"), ["slow", "ended", "next"]);
+    assert!(world.upledger(&["log"]).out.contains("seen from outside"));
+    world.assert_sound();
+}
+
+#[test]
+fn abort_ends_the_run_with_and_without_a_runner() {
+    let (world, mut runner) = running();
+    assert_eq!(world.upledger(&["abort", "--reason", "wrong plan"]).code, 0);
+    world.write("go", "");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(12));
+    assert_eq!(world.lines("trace"), ["slow", "ended"]);
+    assert_eq!(world.upledger(&["resume"]).code, 13);
+
+    let (world, mut runner) = running();
+    runner.kill().expect("it lives");
+    runner.wait().expect("it is dead");
+    world.write("go", "");
+    assert_eq!(world.upledger(&["abort", "--reason", "given up"]).code, 12);
+    assert_eq!(world.status()["state"], "aborted");
+    world.assert_sound();
+}
+
+#[test]
+fn kill_step_kills_the_command_and_records_why() {
+    let (world, mut runner) = running();
+    assert_eq!(
+        world.upledger(&["kill-step", "--reason", "it hangs"]).code,
+        0
+    );
+    assert_eq!(runner.wait().expect("it ends").code(), Some(1));
+    assert_eq!(world.lines("trace"), ["slow"]);
+    let log = world.upledger(&["log"]).out;
+    assert!(log.contains("killed on request: it hangs"), "{log}");
+    assert_eq!(
+        world.upledger(&["kill-step", "--reason", "again"]).code,
+        13,
+        "no step is running"
+    );
+    world.assert_sound();
+}
+
+#[test]
+fn one_interrupt_stops_after_this_step() {
+    let (world, mut runner) = running();
+    signal(&runner, rustix::process::Signal::INT);
+    eventually("the pause is recorded", || {
+        world
+            .upledger(&["log"])
+            .out
+            .contains("interrupted at the terminal")
+    });
+    world.write("go", "");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(4));
+    assert_eq!(world.lines("trace"), ["slow", "ended"]);
+}
+
+#[test]
+fn two_interrupts_term_and_hangup_detach_and_the_step_goes_on() {
+    use rustix::process::Signal;
+    for signals in [
+        &[Signal::INT, Signal::INT][..],
+        &[Signal::TERM],
+        &[Signal::HUP],
+    ] {
+        let (world, mut runner) = running();
+        for (i, s) in signals.iter().enumerate() {
+            signal(&runner, *s);
+            if i + 1 < signals.len() {
+                eventually("the first is seen", || {
+                    world.upledger(&["log"]).out.contains("interrupted")
+                });
+            }
+        }
+        assert_eq!(runner.wait().expect("it ends").code(), Some(11));
+        world.write("go", "");
+        eventually("the step ends by itself", || {
+            world.lines("trace") == ["slow", "ended"]
+        });
+        assert_eq!(world.upledger(&["resume"]).code, 0);
+        assert_eq!(world.lines("trace"), ["slow", "ended", "next"]);
+        world.assert_sound();
+    }
+}
+
+#[test]
+fn a_time_limit_kills_and_a_retry_comes_after_it() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: limits
+phases:
+  - phase: all
+    steps:
+      - id: hangs
+        do: {shell: "echo try >> @/trace; [ $(wc -l < @/trace) -ge 2 ] || sleep 600"}
+        on_doubt: ask
+        undo: none
+        timeout: 300ms
+        retry: {times: 1, wait: 10ms}
+"#,
+    );
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("time limit"), "{done:?}");
+    assert_eq!(world.lines("trace"), ["try", "try"]);
+}
+
+#[test]
+fn a_closed_pipe_never_stops_a_run() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &SLOW.replace("while [ ! -e @/go ]; do sleep 0.05; done", "seq 100000"),
+    );
+    let mut runner = world
+        .command(&["run", "plan.yaml"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(runner.stdout.take());
+    assert_eq!(runner.wait().expect("it ends").code(), Some(0));
+    assert_eq!(world.lines("trace"), ["slow", "ended", "next"]);
+}
