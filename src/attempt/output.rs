@@ -2,7 +2,7 @@
 //!
 //! Two threads read the two pipes, each under one lock, so that whoever holds the lock knows that nothing is between a
 //! pipe and the store. That is how the end needs no guess: once the command is dead, what it printed is in the pipes,
-//! and [`Sink::finish`] takes exactly that much, even when a descendant holds them open and goes on printing.
+//! and `Sink::finish` takes exactly that much, even when a descendant holds them open and goes on printing.
 
 use crate::redact::{Redactor, Stream};
 use rustix::event::{PollFd, PollFlags, poll};

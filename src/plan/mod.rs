@@ -1,7 +1,7 @@
 //! From a plan file to a checked, resolved plan: what `check`, `plan` and `run` read.
 //!
 //! The way of a plan: limits, a tree of the YAML with the place of every value ([`outline`]), variables put in, types
-//! ([`file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`load`]). All problems are collected,
+//! ([`mod@file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected,
 //! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
 
 pub mod blank;
