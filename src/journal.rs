@@ -301,8 +301,8 @@ impl Journal {
             ts: chrono::Utc::now()
                 .format("%Y-%m-%dT%H:%M:%S%.6fZ")
                 .to_string(),
-            mono: crate::attempt::boottime_us(),
-            boot: crate::attempt::boot_id(),
+            mono: crate::clock::boottime_us(),
+            boot: crate::clock::boot_id(),
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod actions;
 pub mod attempt;
 pub mod cli;
+pub mod clock;
 pub mod failpoint;
 pub mod home;
 pub mod journal;

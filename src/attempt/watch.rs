@@ -6,10 +6,10 @@
 //!
 //! Nothing here can fail: an error would leave the command without its witness.
 
-use super::boottime_us;
 use super::job::JobDir;
 use super::slot::{Ended, Killed};
 use super::spec::Spec;
+use crate::clock::boottime_us;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 use std::collections::BTreeSet;

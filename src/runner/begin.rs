@@ -132,7 +132,7 @@ impl Runner<'_> {
             way: way_word(at.part.way).into(),
             attempt: at.attempt,
             nonce: nonce.clone(),
-            boot: crate::attempt::boot_id(),
+            boot: crate::clock::boot_id(),
             command: work.command(),
             cwd: step.cwd.clone(),
             env: work.env.clone(),

@@ -1,1 +1,304 @@
-//! x
+//! One attempt and its supervisor, at the borders: commands that cannot start, output without end, full disks, stopped
+//! processes, many resumes at once.
+
+use crate::common::{Done, UPLEDGER, World, eventually, kill};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Command, Stdio};
+
+fn send(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).expect("a process id"), signal).expect("it lives");
+}
+
+/// The data of the newest event of a kind.
+fn newest(world: &World, kind: &str) -> serde_json::Value {
+    let log = world.upledger(&["log", "--json"]).out;
+    log.lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .rfind(|e| e["kind"] == kind)
+        .map(|e| e["data"].clone())
+        .unwrap_or_default()
+}
+
+/// Runs the program under strace, which makes a system call fail.
+fn injected(world: &World, args: &[&str], inject: &str) -> Done {
+    let call = inject.split(':').next().expect("a system call");
+    let command = world.command(args);
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={call}"))
+        .arg("-e")
+        .arg(format!("inject={inject}"))
+        .arg(UPLEDGER)
+        .args(args)
+        .current_dir(command.get_current_dir().expect("a directory"))
+        .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .stdin(Stdio::null());
+    Done::of(
+        strace
+            .output()
+            .expect("strace; install it with: apt-get install -y strace"),
+    )
+}
+
+const ONE: &str = "
+upledger: 1
+name: one
+phases:
+  - phase: all
+    steps:
+      - {id: one, do: {shell: \"echo one >> @/effects\"}, on_doubt: ask, undo: none}
+";
+
+#[test]
+fn a_command_that_cannot_be_started_had_no_effect_and_can_be_retried() {
+    let world = World::new();
+    let plan = "
+upledger: 1
+name: missing
+phases:
+  - phase: all
+    steps:
+      - {id: tool, do: {run: [\"@/tool\"]}, on_doubt: ask, undo: none}
+";
+    world.write("plan.yaml", plan);
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let failed = newest(&world, "step.failed");
+    assert_eq!(failed["failure"], "not_started", "{failed}");
+    assert!(
+        failed["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("No such file"),
+        "{failed}"
+    );
+
+    std::os::unix::fs::symlink("/bin/true", world.path("tool")).expect("a link");
+    assert_eq!(
+        world
+            .upledger(&["decide", "tool", "retry", "--reason", "installed"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+}
+
+#[test]
+fn output_without_end_is_bounded_and_what_was_dropped_is_counted() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: much
+phases:
+  - phase: all
+    steps:
+      - {id: much, do: {shell: "yes 0123456789012345678901234567890 | head -c 90000000; echo the end"}, effect: pure}
+"#;
+    world.write("plan.yaml", plan);
+    let done = world.upledger(&["--quiet", "run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let output = newest(&world, "step.succeeded")["output"].clone();
+    let dropped = output["dropped"].as_u64().unwrap_or(0);
+    let kept = output["len"].as_u64().unwrap_or(0);
+    // What was printed, and one line that says how much is missing.
+    assert!(
+        (90_000_008..90_000_208).contains(&(kept + dropped)),
+        "{output}"
+    );
+    let stored = world.upledger(&["log", "--output", "much"]).out;
+    assert!(dropped > 20_000_000, "{output}");
+    assert!(stored.len() < 68 << 20, "{} bytes", stored.len());
+    assert!(
+        stored.trim_end().ends_with("the end"),
+        "the end is kept, too"
+    );
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_command_starts_starts_nothing() {
+    let world = World::new();
+    world.write("plan.yaml", ONE);
+    let done = injected(&world, &["run", "plan.yaml"], "fallocate:error=ENOSPC");
+    assert!(world.lines("effects").is_empty(), "{done:?}");
+    assert_eq!(done.code, 1, "{done:?}");
+    assert_eq!(newest(&world, "step.failed")["failure"], "not_started");
+    assert_eq!(
+        world
+            .upledger(&["decide", "one", "retry", "--reason", "room was made"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("effects"), ["one"]);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_stops_the_run_and_a_resume_goes_on() {
+    let mut stopped = 0;
+    for nth in [12, 20, 28, 36, 44, 52] {
+        let world = World::new();
+        world.write("plan.yaml", ONE);
+        let done = injected(
+            &world,
+            &["run", "plan.yaml"],
+            &format!("pwrite64:error=ENOSPC:when={nth}"),
+        );
+        if done.code == 0 {
+            continue;
+        }
+        stopped += 1;
+        assert_eq!(done.code, 8, "write {nth}: {done:?}");
+        eventually("the supervisor has gone", || world.supervisors().is_empty());
+        let opened = !world.status()["run"].is_null();
+        let args: &[&str] = if opened {
+            &["resume"]
+        } else {
+            &["run", "plan.yaml"]
+        };
+        let done = world.upledger(args);
+        assert_eq!(done.code, 0, "write {nth}: {done:?}");
+        assert_eq!(world.lines("effects"), ["one"], "write {nth}");
+    }
+    assert!(stopped >= 3, "only {stopped} writes hit the ledger");
+}
+
+/// A step that waits for a file, and its runner.
+fn waiting() -> (World, std::process::Child) {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: waiting
+phases:
+  - phase: all
+    steps:
+      - {id: wait, do: {shell: "echo began >> @/effects; while [ ! -e @/go ]; do sleep 0.05; done"}, on_doubt: ask, undo: none}
+"#;
+    world.write("plan.yaml", plan);
+    let runner = world.start(&["run", "plan.yaml"]);
+    eventually("the step has begun", || !world.lines("effects").is_empty());
+    world.await_step("wait", "running");
+    (world, runner)
+}
+
+#[test]
+fn a_stopped_supervisor_is_alive_and_is_waited_for() {
+    let (world, mut runner) = waiting();
+    let supervisor = *world.supervisors().first().expect("a supervisor");
+    send(supervisor, Signal::STOP);
+    runner.kill().expect("it lives");
+    runner.wait().expect("it is dead");
+    world.write("go", "");
+    let mut resumed = world.start(&["resume"]);
+    eventually("the step is adopted", || {
+        world.upledger(&["log"]).out.contains("adopted")
+    });
+    assert!(resumed.try_wait().expect("a child").is_none(), "it waits");
+    send(supervisor, Signal::CONT);
+    assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
+    assert_eq!(world.lines("effects"), ["began"]);
+}
+
+#[test]
+fn of_sixteen_resumes_at_once_one_drives_and_the_step_is_started_once() {
+    let (world, mut runner) = waiting();
+    runner.kill().expect("it lives");
+    runner.wait().expect("it is dead");
+    let resumes: Vec<_> = (0..16).map(|_| world.start(&["resume"])).collect();
+    eventually("the step is adopted", || {
+        world.upledger(&["log"]).out.contains("adopted")
+    });
+    world.write("go", "");
+    let mut codes: Vec<_> = resumes
+        .into_iter()
+        .map(|mut r| r.wait().expect("it ends").code().unwrap_or(-1))
+        .collect();
+    codes.sort_unstable();
+    assert_eq!(codes.first(), Some(&0), "{codes:?}");
+    // A late one may find the run ended; all others find it held.
+    assert!(codes[1..].iter().all(|c| [9, 13].contains(c)), "{codes:?}");
+    assert_eq!(world.lines("effects"), ["began"]);
+}
+
+#[test]
+fn processes_that_outlive_their_supervisor_are_waited_for_and_then_it_asks() {
+    let (world, mut runner) = waiting();
+    let supervisor = *world.supervisors().first().expect("a supervisor");
+    runner.kill().expect("it lives");
+    runner.wait().expect("it is dead");
+    kill(supervisor);
+    let mut resumed = world.start(&["resume"]);
+    assert!(resumed.try_wait().expect("a child").is_none());
+    world.write("go", "");
+    assert_eq!(resumed.wait().expect("it ends").code(), Some(4));
+    assert_eq!(world.status()["question"]["kind"], "doubt");
+    assert_eq!(world.lines("effects"), ["began"]);
+}
+
+#[test]
+fn done_is_refused_while_the_steps_own_check_disagrees() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: checked
+phases:
+  - phase: all
+    steps:
+      - id: make
+        do: {run: [/bin/false]}
+        probe: {run: [test, -e, "@/made"]}
+        verify: {run: [test, -e, "@/made"]}
+        on_doubt: ask
+        undo: none
+"#;
+    world.write("plan.yaml", plan);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let refused = world.upledger(&["decide", "make", "done", "--reason", "I say so"]);
+    assert_eq!(refused.code, 13, "{refused:?}");
+    world.write("made", "");
+    assert_eq!(
+        world
+            .upledger(&["decide", "make", "done", "--reason", "made by hand"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+}
+
+#[test]
+fn a_secret_that_is_gone_at_resume_is_a_question_and_nothing_starts() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: secret
+secrets: {db: {file: "@/pass"}}
+phases:
+  - phase: all
+    steps:
+      - {id: first, do: {run: [test, -e, "@/go"]}, effect: pure}
+      - {id: second, do: {shell: "echo two >> @/effects"}, env: {PASS: {secret: db}}, on_doubt: ask, undo: none}
+"#;
+    world.write("plan.yaml", plan);
+    let write_secret = || {
+        use std::os::unix::fs::PermissionsExt;
+        let path = world.write("pass", "correct horse battery");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    };
+    write_secret();
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    assert_eq!(
+        world
+            .upledger(&["decide", "first", "retry", "--reason", "again"])
+            .code,
+        0
+    );
+    world.write("go", "");
+    std::fs::remove_file(world.path("pass")).expect("it was there");
+    let asked = world.upledger(&["resume"]);
+    assert_eq!(asked.code, 4, "{asked:?}");
+    assert!(asked.err.contains("db"), "{asked:?}");
+    assert!(world.lines("effects").is_empty());
+    write_secret();
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("effects"), ["two"]);
+}

@@ -1,5 +1,6 @@
 //! A private place for one test: its own state directory, its own memory of heads, its own files.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ pub(crate) const UPLEDGER: &str = env!("CARGO_BIN_EXE_upledger");
 /// One test's place; removed when it is dropped.
 pub(crate) struct World {
     dir: tempfile::TempDir,
+    damaged: Cell<bool>,
 }
 
 /// What a command did.
@@ -27,7 +29,13 @@ impl World {
                 .prefix("upledger-test-")
                 .tempdir()
                 .expect("a temporary directory"),
+            damaged: Cell::new(false),
         }
+    }
+
+    /// This test damages its ledger: it is not verified at the end.
+    pub(crate) fn damages_its_ledger(&self) {
+        self.damaged.set(true);
     }
 
     /// A path in this world.
@@ -134,8 +142,18 @@ impl World {
     }
 }
 
+/// Every ledger that a test makes is accepted by both verifiers.
+impl Drop for World {
+    fn drop(&mut self) {
+        let made = self.state().join("ledger.db").exists();
+        if made && !self.damaged.get() && !std::thread::panicking() {
+            self.assert_sound();
+        }
+    }
+}
+
 impl Done {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,4 +1,4 @@
-//! The program from outside: one file per behaviour, one binary, so that it links once.
+//! The program from outside, and the rooms that only its own tests can reach. One file per behaviour.
 
 mod attempt;
 mod common;
@@ -6,4 +6,5 @@ mod crash;
 mod record;
 mod run;
 mod steer;
+mod tidy;
 mod torture;

@@ -55,6 +55,7 @@ fn an_export_verifies_without_sqlite() {
 #[test]
 fn an_edited_event_is_named_and_nothing_more_is_done() {
     let world = ran();
+    world.damages_its_ledger();
     sqlite(
         &world,
         "DROP TRIGGER IF EXISTS x; PRAGMA writable_schema=1; DELETE FROM sqlite_master WHERE type='trigger';",
