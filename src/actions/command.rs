@@ -57,9 +57,13 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     if let Some(cwd) = &cx.cwd {
         command.current_dir(cwd);
     }
-    let mut child = command
-        .spawn()
-        .map_err(|e| Trouble::io(format!("cannot start {program}"), &e))?;
+    let mut child = command.spawn().map_err(|e| match &cx.cwd {
+        // The system's words are the same for a program and for a directory that is not there.
+        Some(cwd) if !cwd.is_dir() => {
+            Trouble::new(format!("there is no directory {}", cwd.display()))
+        }
+        Some(_) | None => Trouble::io(format!("cannot start {program}"), &e),
+    })?;
     let stdout = reader(child.stdout.take());
     let stderr = reader(child.stderr.take());
     let status = wait(&mut child, limit)

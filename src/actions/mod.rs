@@ -39,6 +39,19 @@ pub struct Context {
 }
 
 impl Context {
+    /// No run at all: for a preview of an action that cannot be made ready.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            state: PathBuf::new(),
+            run: String::new(),
+            step: String::new(),
+            env: Vec::new(),
+            cwd: None,
+            secrets: Vec::new(),
+        }
+    }
+
     /// The value of a secret.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ mod out;
 mod plans;
 mod show;
 
-use clap::{Parser, Subcommand};
+use crate::text::{Choice, Lang, choose, speak};
+use clap::{Parser, Subcommand, ValueEnum};
+use fail::Failure;
 use out::Out;
 use std::path::PathBuf;
 
@@ -61,6 +63,9 @@ struct Cli {
     /// Print results and errors only.
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// The language of screens: en or zh; else from UPLEDGER_LANG, the configuration, the locale.
+    #[arg(long, global = true, value_enum)]
+    lang: Option<Lang>,
     #[command(subcommand)]
     command: Command,
 }
@@ -110,8 +115,28 @@ enum Command {
     Ledger(evidence::LedgerCommand),
 }
 
+/// `--lang`, found before the arguments are parsed. A wrong value is left to the parser.
+fn flag() -> Option<Lang> {
+    let args: Vec<String> = std::env::args().collect();
+    args.iter().enumerate().find_map(|(n, arg)| {
+        let value = match arg.strip_prefix("--lang") {
+            Some("") => args.get(n + 1).map(String::as_str),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        };
+        Lang::from_str(value?, false).ok()
+    })
+}
+
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
+    // Before anything is printed: help and errors have a language, too.
+    match choose(&Choice::here(flag())) {
+        Ok(lang) => speak(lang),
+        Err(e) => {
+            return Failure::of(code::USAGE, "language", &e).show(&mut Out::new(false, false));
+        }
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -126,7 +151,7 @@ pub fn main() -> u8 {
     let done = match cli.command {
         Command::Init(args) => plans::init(&mut out, &args),
         Command::Check(args) => plans::check(&mut out, &args),
-        Command::Plan(args) => plans::plan(&mut out, &args),
+        Command::Plan(args) => plans::plan(&mut out, &home, &args),
         Command::Schema => plans::schema(&mut out),
         Command::Run(args) => drive::run(&mut out, &home, &args),
         Command::Status(args) => show::status(&mut out, &home, &args),

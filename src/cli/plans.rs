@@ -3,7 +3,13 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
-use crate::plan::{blank, load, resolved, schema as plan_schema, show};
+use crate::actions::run::quoted;
+use crate::forecast;
+use crate::home::Home;
+use crate::journal::Journal;
+use crate::plan::{blank, load, resolved, schema as plan_schema};
+use crate::runner::secrets;
+use crate::text;
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -41,10 +47,17 @@ pub(crate) struct Plan {
     /// Write the resolved plan: what is approved is what runs.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Everything that the plan says of each step.
+    #[arg(long)]
+    details: bool,
 }
 
 /// A plan that was refused: its problems are printed here, each with its place.
 pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure {
+    if refusal.unreadable {
+        let why = refusal.problems.first().map_or("", |p| p.message.as_str());
+        return Failure::usage(format!("{}: {why}", refusal.name));
+    }
     if out.json {
         for problem in refusal.to_json() {
             out.value(&problem);
@@ -101,25 +114,36 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
     Ok(code::DONE)
 }
 
-pub(crate) fn plan(out: &mut Out, args: &Plan) -> Result<u8, Failure> {
+pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     if let Some(path) = &args.out {
         create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
     }
+    let (known, missing) = secrets::readable(&checked.plan.secrets);
+    // A preview on another machine has no past to learn from.
+    let past = Journal::read(home).ok();
+    let book = past.as_ref().map(Journal::book);
+    let steps = forecast::forecast(&checked.plan, &known, book)
+        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     if out.json {
-        out.value(
-            &json!({"plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings}),
-        );
-    } else {
-        out.lines(&show::describe(&checked.plan));
-        if let Some(path) = &args.out {
-            out.progress("");
-            out.progress(&format!(
-                "the resolved plan is in {}; run it with: upledger run {}",
-                path.display(),
-                path.display()
-            ));
-        }
+        out.value(&json!({
+            "plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings,
+            "secrets_missing": missing, "steps": forecast::value(&steps),
+        }));
+        return Ok(code::DONE);
+    }
+    out.lines(&forecast::lines(&checked.plan, &steps));
+    for name in missing {
+        out.line(&text::forecast::secret_unknown(name));
+    }
+    if args.details {
+        out.lines(&forecast::details(&checked.plan));
+    }
+    if let Some(path) = &args.out {
+        let path = path.display().to_string();
+        out.progress("");
+        out.progress(&text::forecast::written(&path));
+        out.progress(&format!("  upledger run {}", quoted(&[path])));
     }
     Ok(code::DONE)
 }

@@ -24,6 +24,13 @@ pub fn safe(text: &str) -> String {
         .collect()
 }
 
+/// Fills up with spaces to a width in terminal columns.
+#[must_use]
+pub fn pad(text: &str, columns: usize) -> String {
+    let missing = columns.saturating_sub(unicode_width::UnicodeWidthStr::width(text));
+    format!("{text}{}", " ".repeat(missing))
+}
+
 /// A duration for people.
 #[must_use]
 pub fn duration(ms: u64) -> String {

@@ -18,23 +18,35 @@ pub struct Missing {
 /// # Errors
 /// [`Missing`] names the first that cannot be had.
 pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
-    secrets
-        .iter()
-        .map(|s| {
-            let value = source(&s.source).map_err(|why| Missing {
-                name: s.name.clone(),
-                why,
-            })?;
-            let value = value.strip_suffix('\n').map(str::to_owned).unwrap_or(value);
-            if value.is_empty() {
-                return Err(Missing {
-                    name: s.name.clone(),
-                    why: "it is empty".into(),
-                });
-            }
-            Ok((s.name.clone(), value))
-        })
-        .collect()
+    secrets.iter().map(one).collect()
+}
+
+/// Those secrets that can be read here, and the names of the others.
+#[must_use]
+pub fn readable(secrets: &[Secret]) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut known, mut missing) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        match one(secret) {
+            Ok(pair) => known.push(pair),
+            Err(e) => missing.push(e.name),
+        }
+    }
+    (known, missing)
+}
+
+fn one(s: &Secret) -> Result<(String, String), Missing> {
+    let value = source(&s.source).map_err(|why| Missing {
+        name: s.name.clone(),
+        why,
+    })?;
+    let value = value.strip_suffix('\n').map(str::to_owned).unwrap_or(value);
+    if value.is_empty() {
+        return Err(Missing {
+            name: s.name.clone(),
+            why: "it is empty".into(),
+        });
+    }
+    Ok((s.name.clone(), value))
 }
 
 fn source(source: &SecretSource) -> Result<String, String> {

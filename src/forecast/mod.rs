@@ -1,0 +1,208 @@
+//! What a run of a plan would do now: every step observed and probed on its real target, read-only.
+//!
+//! Nothing is changed: what an action would keep for its undo goes into a directory that is removed. A look tells the
+//! present; a step whose look an earlier step of the plan may overturn is never called done. This room decides nothing
+//! about runs; a run looks again before each step.
+
+mod screen;
+
+pub use screen::{details, lines, value};
+
+use crate::actions::Preview;
+use crate::runner::parts::Work;
+use crate::text::forecast as text;
+use std::collections::BTreeMap;
+use std::path::Path;
+use upledger_replay::book::Book;
+use upledger_replay::event::{Answer, Part, Way};
+use upledger_replay::plan::{Effect, Plan, Step, Undo};
+use upledger_replay::state::Status;
+
+/// What would become of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would run.
+    Run,
+    /// It would run, and this is known to change: there is a diff.
+    Change,
+    /// It is done already and would not run.
+    Already,
+    /// It cannot be told; a run looks again and runs it, unless it is done by then.
+    CannotTell,
+    /// The plan's own condition leaves it out.
+    LeftOut,
+}
+
+/// One step's forecast.
+#[derive(Debug)]
+pub struct Forecast {
+    /// Its phase.
+    pub phase: String,
+    /// Its id.
+    pub step: String,
+    /// What would become of it.
+    pub verdict: Verdict,
+    /// Why, where that is not plain: what the look saw.
+    pub evidence: Vec<String>,
+    /// The commands, and what would change.
+    pub preview: Preview,
+    /// Why it cannot be undone.
+    pub no_return: Option<String>,
+    /// How it is undone, in lines for people.
+    pub undo: Vec<String>,
+    /// How long it took when it last succeeded here, in ms, and in which run.
+    pub took: Option<(u64, String)>,
+    /// Its time limit in ms.
+    pub limit_ms: Option<u64>,
+}
+
+/// Looks at every step of a plan, in order. `secrets` holds those that can be read here.
+///
+/// # Errors
+/// When there is no room for temporary files.
+pub fn forecast(
+    plan: &Plan,
+    secrets: &[(String, String)],
+    past: Option<&Book>,
+) -> std::io::Result<Vec<Forecast>> {
+    let scratch = tempfile::Builder::new()
+        .prefix("upledger-plan-")
+        .tempdir()?;
+    let mut changed = false;
+    Ok(plan
+        .steps()
+        .map(|(phase, step)| {
+            let one = look(plan, phase, step, secrets, scratch.path(), changed, past);
+            let runs = matches!(
+                one.verdict,
+                Verdict::Run | Verdict::Change | Verdict::CannotTell
+            );
+            changed |= runs && step.effect != Effect::Pure;
+            one
+        })
+        .collect())
+}
+
+fn look(
+    plan: &Plan,
+    phase: &str,
+    step: &Step,
+    secrets: &[(String, String)],
+    scratch: &Path,
+    changed: bool,
+    past: Option<&Book>,
+) -> Forecast {
+    let mut one = Forecast {
+        phase: phase.into(),
+        step: step.id.clone(),
+        verdict: Verdict::Run,
+        evidence: Vec::new(),
+        preview: Preview::default(),
+        no_return: match &step.undo {
+            Undo::PointOfNoReturn(why) => Some(why.clone()),
+            Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
+        },
+        undo: undo(plan, step, secrets, scratch),
+        took: past.and_then(|book| took(book, plan, &step.id)),
+        limit_ms: step.timeout_ms,
+    };
+    if let Some(why) = &step.left_out {
+        one.verdict = Verdict::LeftOut;
+        one.evidence.push(why.clone());
+        return one;
+    }
+    let work = match work(plan, &step.id, Way::Do, secrets, scratch) {
+        Ok(work) => work,
+        Err(why) => {
+            one.preview.commands = plainly(&step.action);
+            one.verdict = Verdict::CannotTell;
+            one.evidence.push(text::depends(why));
+            return one;
+        }
+    };
+    one.preview = work.action.action().preview(&work.context);
+    let observed = match work.observe() {
+        Ok(observed) => observed,
+        // Before an earlier step has run, what this one needs may well be missing.
+        Err(why) => {
+            one.verdict = Verdict::CannotTell;
+            one.evidence.push(why.to_string());
+            return one;
+        }
+    };
+    if one.preview.diff.is_some() {
+        one.verdict = Verdict::Change;
+    }
+    if !work.has_probe {
+        return one;
+    }
+    let look = work.probe(&observed);
+    match look.answer {
+        Answer::Done if changed => {
+            one.verdict = Verdict::CannotTell;
+            one.evidence.push(text::may_be_done_by_then());
+        }
+        Answer::Done => {
+            one.verdict = Verdict::Already;
+            one.evidence = look.evidence;
+        }
+        Answer::Nothing => {}
+        Answer::Unclear => {
+            one.verdict = Verdict::CannotTell;
+            one.evidence = look.evidence;
+        }
+    }
+    one
+}
+
+fn work(
+    plan: &Plan,
+    id: &str,
+    way: Way,
+    secrets: &[(String, String)],
+    scratch: &Path,
+) -> Result<Work, String> {
+    Work::new(
+        scratch,
+        "plan",
+        plan,
+        &Part::local(id, way),
+        &BTreeMap::new(),
+        secrets,
+    )
+    .map_err(|e| e.to_string())
+}
+
+/// An action that cannot be made ready, such as one that needs a fact of an earlier step.
+fn plainly(action: &serde_json::Value) -> Vec<String> {
+    use crate::actions::{Context, Do};
+    let Ok(action) = serde_json::from_value::<Do>(action.clone()) else {
+        return vec![action.to_string()];
+    };
+    action.action().preview(&Context::empty()).commands
+}
+
+fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) -> Vec<String> {
+    match &step.undo {
+        Undo::Own { .. } => vec![text::undone_by_action()],
+        Undo::Action(undo) => match work(plan, &step.id, Way::Undo, secrets, scratch) {
+            Ok(work) => work.shown(),
+            Err(_) => plainly(&undo.action),
+        },
+        Undo::PointOfNoReturn(why) => vec![text::no_return(why)],
+        Undo::Nothing => vec![text::nothing_to_undo()],
+    }
+}
+
+/// The newest run of a plan of this name in which the step succeeded.
+fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
+    book.runs
+        .iter()
+        .rev()
+        .filter(|r| r.plan.name == plan.name)
+        .find_map(|run| {
+            let unit = run.units.iter().find(|u| u.step == id)?;
+            let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
+            Some((unit.forward.took_ms.filter(|_| ended)?, run.name.clone()))
+        })
+}

@@ -1,0 +1,257 @@
+//! The forecast on the screen and for programs: one line a step, then what would change, the way back, time, digest.
+
+use super::{Forecast, Verdict};
+use crate::plan::{load::digest, time::Length};
+use crate::report::{duration, pad, safe};
+use crate::text::forecast as text;
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+use upledger_replay::plan::{Effect, Input, OnDoubt, OnFailure, Plan, SecretSource, Step};
+
+fn word(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Run => text::run(),
+        Verdict::Change => text::will_change(),
+        Verdict::Already => text::already(),
+        Verdict::CannotTell => text::cannot_tell(),
+        Verdict::LeftOut => text::left_out(),
+    }
+}
+
+/// Rows of a name and a value, the values aligned.
+fn rows(rows: &[(String, String)]) -> Vec<String> {
+    let wide = rows.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| {
+            format!("{}  {}", pad(name, wide), safe(value))
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn head(plan: &Plan) -> Vec<String> {
+    let mut out = vec![
+        (text::plan(), plan.name.clone()),
+        (text::digest(), digest(plan)),
+    ];
+    out.extend(plan.environment.clone().map(|e| (text::environment(), e)));
+    if let Some(change) = &plan.change {
+        let reason = change
+            .reason
+            .as_ref()
+            .map_or(String::new(), |r| format!("  {r}"));
+        out.push((text::change(), format!("{}{reason}", change.id)));
+        out.extend(change.risk.clone().map(|r| (text::risk(), r)));
+        out.extend(change.impact.clone().map(|i| (text::impact(), i)));
+        if !change.services.is_empty() {
+            out.push((text::services(), change.services.join(", ")));
+        }
+    }
+    for secret in &plan.secrets {
+        let source = match &secret.source {
+            SecretSource::Env(name) => text::from_variable(name),
+            SecretSource::File(path) => text::from_file(path),
+            SecretSource::Command(words) => text::from_command(crate::actions::run::quoted(words)),
+        };
+        out.push((text::secret(), format!("{}  {source}", secret.name)));
+    }
+    let failure = match plan.on_failure {
+        OnFailure::Ask => text::failure_asks(),
+        OnFailure::Rollback => text::failure_rolls_back(),
+    };
+    out.push((text::on_failure(), failure));
+    rows(&out)
+}
+
+/// The whole forecast.
+#[must_use]
+pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
+    let mut out = head(plan);
+    let words = steps
+        .iter()
+        .map(|s| word(s.verdict).width())
+        .max()
+        .unwrap_or(0);
+    let ids = steps.iter().map(|s| s.step.len()).max().unwrap_or(0);
+    let mut phase = "";
+    for step in steps {
+        if step.phase != phase {
+            phase = &step.phase;
+            out.extend([String::new(), safe(phase)]);
+        }
+        let mark = if step.no_return.is_some() { '!' } else { ' ' };
+        let verdict = pad(&word(step.verdict), words);
+        let command = step
+            .preview
+            .commands
+            .first()
+            .map_or(String::new(), |c| safe(c));
+        out.push(
+            format!("{mark} {verdict}  {:<ids$}  {command}", step.step)
+                .trim_end()
+                .to_owned(),
+        );
+        let below = " ".repeat(words + ids + 6);
+        if step.verdict != Verdict::Run {
+            out.extend(
+                step.evidence
+                    .iter()
+                    .take(3)
+                    .map(|e| format!("{below}{}", safe(e))),
+            );
+        }
+    }
+    if steps.iter().any(|s| s.no_return.is_some()) {
+        out.extend([String::new(), text::legend()]);
+    }
+    out.extend(diffs(steps));
+    out.extend([String::new(), text::the_way_back()]);
+    for step in steps
+        .iter()
+        .rev()
+        .filter(|s| !matches!(s.verdict, Verdict::LeftOut | Verdict::Already))
+    {
+        let mark = if step.no_return.is_some() { '!' } else { ' ' };
+        let how = step.undo.first().map_or(String::new(), |u| safe(u));
+        let more = step.undo.len().saturating_sub(1);
+        let more = if more > 0 {
+            format!("  (+{more})")
+        } else {
+            String::new()
+        };
+        out.push(format!("{mark} {:<ids$}  {how}{more}", step.step));
+    }
+    out.push(String::new());
+    out.extend(rows(
+        &time(steps)
+            .into_iter()
+            .map(|t| (text::time(), t))
+            .collect::<Vec<_>>(),
+    ));
+    out
+}
+
+fn diffs(steps: &[Forecast]) -> Vec<String> {
+    let mut out = Vec::new();
+    for step in steps {
+        let Some(diff) = &step.preview.diff else {
+            continue;
+        };
+        if out.is_empty() {
+            out.extend([String::new(), text::diffs()]);
+        }
+        out.push(format!("  {}", step.step));
+        out.extend(diff.lines().map(|l| format!("    {}", safe(l))));
+    }
+    out
+}
+
+/// The time budget: what is known from runs here, and what the limits allow.
+fn time(steps: &[Forecast]) -> Vec<String> {
+    let counted: Vec<&Forecast> = steps
+        .iter()
+        .filter(|s| !matches!(s.verdict, Verdict::LeftOut | Verdict::Already))
+        .collect();
+    let mut out = Vec::new();
+    let known: Vec<&(u64, String)> = counted.iter().filter_map(|s| s.took.as_ref()).collect();
+    if let Some((_, run)) = known.first() {
+        let sum = known.iter().map(|(ms, _)| ms).sum();
+        out.push(text::time_known(duration(sum), run));
+    }
+    let unknown = counted.len() - known.len();
+    if unknown > 0 {
+        out.push(text::time_unknown(unknown));
+    }
+    let limits: Vec<u64> = counted.iter().filter_map(|s| s.limit_ms).collect();
+    if !limits.is_empty() {
+        out.push(text::time_limit(Length(limits.iter().sum()), limits.len()));
+    }
+    out
+}
+
+fn effect(step: &Step) -> String {
+    let word = match step.effect {
+        Effect::Pure => return text::effect_pure(),
+        Effect::Idempotent => return text::effect_idempotent(),
+        Effect::Probed => text::effect_probed(),
+        Effect::Unsafe => text::effect_unsafe(),
+    };
+    let doubt = match step.on_doubt {
+        OnDoubt::Ask => text::doubt_asks(),
+        OnDoubt::Retry => text::doubt_retries(),
+    };
+    format!("{word}; {doubt}")
+}
+
+fn commands(action: &Value) -> Vec<String> {
+    super::plainly(action)
+}
+
+/// Every step with all that the plan says of it.
+#[must_use]
+pub fn details(plan: &Plan) -> Vec<String> {
+    let mut out = Vec::new();
+    for (phase, step) in plan.steps() {
+        let mut of = vec![(text::step(), format!("{phase} / {}", step.id))];
+        of.extend(commands(&step.action).into_iter().map(|c| (text::run(), c)));
+        for (label, look) in [(text::probe(), &step.probe), (text::verify(), &step.verify)] {
+            of.extend(look.iter().flat_map(commands).map(|c| (label.clone(), c)));
+        }
+        of.extend(step.left_out.clone().map(|why| (text::left_out(), why)));
+        of.push((text::effect(), effect(step)));
+        let mut limits: Vec<String> = step
+            .timeout_ms
+            .map(|t| text::at_most(Length(t)))
+            .into_iter()
+            .collect();
+        if step.retry.times > 0 {
+            limits.push(text::retries(step.retry.times, Length(step.retry.wait_ms)));
+        }
+        if !limits.is_empty() {
+            of.push((text::limits(), limits.join("; ")));
+        }
+        for variable in &step.env {
+            let value = match &variable.value {
+                Input::Text(t) => t.clone(),
+                Input::Secret(name) => text::the_secret(name),
+                Input::From(fact) => text::the_fact(fact),
+            };
+            of.push((text::environment(), format!("{}={value}", variable.key)));
+        }
+        of.extend(step.cwd.clone().map(|d| (text::directory(), d)));
+        of.extend(step.why.clone().map(|w| (text::why(), w)));
+        out.push(String::new());
+        out.extend(rows(&of));
+    }
+    out
+}
+
+/// The forecast for programs.
+#[must_use]
+pub fn value(steps: &[Forecast]) -> Value {
+    let verdict = |v: Verdict| match v {
+        Verdict::Run => "run",
+        Verdict::Change => "change",
+        Verdict::Already => "already",
+        Verdict::CannotTell => "cannot_tell",
+        Verdict::LeftOut => "left_out",
+    };
+    steps
+        .iter()
+        .map(|s| {
+            json!({
+                "phase": s.phase,
+                "step": s.step,
+                "verdict": verdict(s.verdict),
+                "evidence": s.evidence,
+                "commands": s.preview.commands,
+                "diff": s.preview.diff,
+                "point_of_no_return": s.no_return,
+                "undo": s.undo,
+                "took_ms": s.took.as_ref().map(|(ms, _)| ms),
+                "timeout_ms": s.limit_ms,
+            })
+        })
+        .collect()
+}

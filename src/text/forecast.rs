@@ -1,0 +1,56 @@
+//! Texts of `plan`: what a run would do now.
+
+texts! {
+    plan(): "plan", "计划";
+    environment(): "for", "环境";
+    change(): "change", "变更单";
+    risk(): "risk", "风险";
+    impact(): "impact", "影响";
+    services(): "services", "涉及服务";
+    digest(): "digest", "摘要";
+    secret(): "secret", "密钥";
+    on_failure(): "failure", "失败时";
+    failure_asks(): "the run stops and asks", "停下并询问";
+    failure_rolls_back(): "the run turns round and undoes what it did", "自动回退已执行的步骤";
+    from_variable(name): "environment variable {name}", "环境变量 {name}";
+    from_file(path): "file {path}", "文件 {path}";
+    from_command(command): "command {command}", "命令 {command}";
+    run(): "run", "执行";
+    will_change(): "change", "变更";
+    already(): "already", "已完成";
+    cannot_tell(): "cannot tell", "无法判断";
+    left_out(): "left out", "不执行";
+    may_be_done_by_then(): "it is done now; an earlier step may change that", "目前已完成, 但前面的步骤可能改变它";
+    depends(what): "depends on {what}", "取决于 {what}";
+    secret_unknown(name): "the secret {name} cannot be read here", "此处无法读取密钥 {name}";
+    legend(): "! is a point of no return", "! 表示不可逆点";
+    the_way_back(): "the way back, from the last step to the first; only what was started is undone",
+        "回退方案, 从最后一步到第一步; 只回退已开始的步骤";
+    undone_by_action(): "by the action itself, from what it saw before", "由该动作按执行前的记录自行恢复";
+    nothing_to_undo(): "nothing to undo", "无需回退";
+    no_return(why): "point of no return: {why}", "不可逆点: {why}";
+    diffs(): "changes", "内容变更";
+    time(): "time", "耗时";
+    time_known(took, run): "{took} in {run}", "{took} (参考 {run})";
+    time_unknown(steps): "steps that have not run here before: {steps}",
+        "没有历史记录的步骤: {steps} 个";
+    time_limit(limit, steps): "steps with a time limit: {steps}, together at most {limit}", "限时步骤 {steps} 个, 合计最长 {limit}";
+    step(): "step", "步骤";
+    probe(): "probe", "探测";
+    verify(): "verify", "验证";
+    effect(): "effect", "性质";
+    effect_pure(): "changes nothing", "只读";
+    effect_idempotent(): "may run twice", "可重复执行";
+    effect_probed(): "its probe tells whether it is done", "由探测判断是否完成";
+    effect_unsafe(): "never twice", "不可重复执行";
+    doubt_asks(): "in doubt: ask", "存疑时: 待人工确认";
+    doubt_retries(): "in doubt: run it again", "存疑时: 重新执行";
+    limits(): "limits", "限制";
+    at_most(limit): "at most {limit}", "最长 {limit}";
+    retries(times, wait): "{times} retries, {wait} apart", "重试 {times} 次, 间隔 {wait}";
+    directory(): "in", "目录";
+    why(): "why", "说明";
+    the_secret(name): "the secret {name}", "密钥 {name}";
+    the_fact(name): "the fact {name}", "结果 {name}";
+    written(path): "the resolved plan is in {path}; what is approved is what runs:", "已解析的计划写入 {path}, 批准什么就执行什么:";
+}

@@ -1,0 +1,81 @@
+//! Every word that people read, in English and in Chinese: one file per screen, one entry per text.
+//!
+//! An entry without one of its languages, or with an argument that one language leaves out, does not compile. What is
+//! recorded in the ledger and what programs read stays English; so do the causes that libraries and the system report.
+//! Chinese is written as an operations engineer would: 步骤, 阶段, 回退, 停机窗口, 不可逆点, 待人工确认.
+
+mod choose;
+
+pub use choose::{Choice, ChoiceError, choose};
+
+use std::sync::OnceLock;
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lang {
+    /// English.
+    En,
+    /// Chinese.
+    Zh,
+}
+
+static LANG: OnceLock<Lang> = OnceLock::new();
+
+/// Fixes the language of this process. Only the first call counts: a process speaks one language.
+pub fn speak(lang: Lang) {
+    // A second call would be a mistake of ours that does no harm.
+    let _ = LANG.set(lang);
+}
+
+/// The language of this process.
+#[must_use]
+pub fn lang() -> Lang {
+    LANG.get().copied().unwrap_or(Lang::En)
+}
+
+/// Makes one function per text, which returns it in the language of the process.
+macro_rules! texts {
+    ($($name:ident($($arg:ident),*): $en:literal, $zh:literal;)+) => {
+        $(
+            /// The text of this name.
+            #[must_use]
+            pub fn $name($($arg: impl std::fmt::Display),*) -> String {
+                #[deny(unused_variables)]
+                fn en($($arg: &dyn std::fmt::Display),*) -> String { format!($en) }
+                #[deny(unused_variables)]
+                fn zh($($arg: &dyn std::fmt::Display),*) -> String { format!($zh) }
+                match $crate::text::lang() {
+                    $crate::text::Lang::En => en($(&$arg),*),
+                    $crate::text::Lang::Zh => zh($(&$arg),*),
+                }
+            }
+        )+
+
+        /// Every text of this file, as written: name, English, Chinese.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh)),+];
+    };
+}
+
+pub mod forecast;
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr;
+
+    /// Box drawing, arrows and curly quotes are two columns wide in many Chinese terminals and one in others.
+    #[test]
+    fn every_text_has_one_width_in_every_terminal() {
+        let files = [super::forecast::ALL];
+        for (name, en, zh) in files.into_iter().flatten() {
+            for text in [en, zh] {
+                assert_eq!(text.width(), text.width_cjk(), "{name}: {text}");
+                assert!(!text.chars().any(char::is_control), "{name}: {text}");
+            }
+            assert!(en.is_ascii(), "{name}: {en}");
+            let other = zh.chars().filter(|c| !c.is_ascii()).count();
+            assert!(other > 0 || en == zh, "{name} is not translated: {zh}");
+        }
+    }
+}
