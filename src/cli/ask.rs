@@ -14,6 +14,8 @@ use crate::report::{lines, safe};
 use crate::runner::lock::RunnerLock;
 use crate::runner::parts::Work;
 use crate::runner::secrets;
+use crate::text::help;
+use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{Next, next};
@@ -30,46 +32,41 @@ const TRIES: u32 = 20;
 pub(crate) struct Because {
     #[command(flatten)]
     run: RunArg,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help = help::reason())]
     reason: String,
 }
 
 /// A decision.
 #[derive(Debug, Args)]
 pub(crate) struct Decide {
-    /// The step that is asked about.
+    #[arg(help = help::decide_step())]
     step: String,
-    /// What is decided.
-    #[arg(value_enum)]
+    #[arg(value_enum, help = help::decide_decision())]
     decision: Choice,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help = help::reason())]
     reason: String,
-    /// The run; the open one when left out.
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", help = help::decide_run())]
     run: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Choice {
-    /// It is done; the step's own check must agree.
+    #[value(help = help::choice_done())]
     Done,
-    /// Run it again.
+    #[value(help = help::choice_retry())]
     Retry,
-    /// Go on without it.
+    #[value(help = help::choice_skip())]
     Skip,
-    /// It failed.
+    #[value(help = help::choice_fail())]
     Fail,
 }
 
 /// A remark.
 #[derive(Debug, Args)]
 pub(crate) struct Note {
-    /// The remark.
+    #[arg(help = help::note_text())]
     text: String,
-    /// The run that it belongs to; the open one, else none.
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", help = help::note_run())]
     run: Option<String>,
 }
 
@@ -97,7 +94,7 @@ fn append(
     for _ in 0..TRIES {
         let (run, event) = event(journal)?;
         journal.stage(run.as_deref(), &event).map_err(|e| {
-            Failure::of(code::NOT_NOW, "not_now", &e).hint("see where it stands: upledger status")
+            Failure::of(code::NOT_NOW, "not_now", &e).hint(text::see_with("upledger status"))
         })?;
         if let Committed::Done(entries) = journal.commit()? {
             for entry in &entries {
@@ -110,11 +107,7 @@ fn append(
             return Ok(());
         }
     }
-    Err(Failure::new(
-        code::HELD,
-        "busy",
-        "others keep appending; try again",
-    ))
+    Err(Failure::new(code::HELD, "busy", text::busy()))
 }
 
 pub(crate) fn note(out: &mut Out, home: &Home, args: &Note) -> Result<u8, Failure> {
@@ -164,7 +157,7 @@ pub(crate) fn abort(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
     drop(journal);
     // Without a runner there is nobody to end the run but us.
     if RunnerLock::holder(&home.state).is_some() {
-        out.progress("the runner ends the run before its next step");
+        out.progress(&text::runner_ends_it());
         return Ok(code::DONE);
     }
     drive::conclude(out, home, &name)
@@ -176,8 +169,8 @@ pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8
     append(out, &mut journal, |journal| {
         let run = pick(journal.book(), args.run.name())?;
         let part = run.open().ok_or_else(|| {
-            Failure::new(code::NOT_NOW, "not_now", "no step is running")
-                .hint("see where it stands: upledger status")
+            Failure::new(code::NOT_NOW, "not_now", text::no_step_runs())
+                .hint(text::see_with("upledger status"))
         })?;
         let state = run.part(&part).cloned().unwrap_or_default();
         let nonce = state.started.map(|s| s.nonce).unwrap_or_default();
@@ -233,39 +226,31 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         });
         Ok((Some(run.name.clone()), event))
     })?;
-    out.progress(&format!(
-        "{} is recorded; go on with: upledger resume",
-        decision_word(decision)
-    ));
+    out.progress(&text::decision_recorded(decision_word(decision)));
+    out.progress(&screen::go_on_with("upledger resume"));
     Ok(code::DONE)
 }
 
 /// The part of that step which a question is about.
 fn asked(run: &Run, step: &str) -> Result<Part, Failure> {
     if run.plan.step(step).is_none() {
-        return Err(Failure::usage(format!(
-            "the run {} has no step {}",
-            run.name,
-            safe(step)
-        )));
+        return Err(Failure::usage(text::no_step(&run.name, safe(step))));
     }
     match next(run) {
         Next::Ask(q) if q.part.step == step => Ok(q.part),
         Next::Ask(q) => Err(Failure::new(
             code::NOT_NOW,
             "not_now",
-            format!("the question is about {}, not {}", q.part.step, safe(step)),
+            text::asked_about(&q.part.step, safe(step)),
         )),
-        Next::Resolve(_) => Err(Failure::new(
-            code::NOT_NOW,
-            "not_now",
-            "an attempt is open; nobody has looked at it yet",
-        )
-        .hint("find out with: upledger resume")),
-        Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::Stop(_) | Next::End(_) => {
-            Err(Failure::new(code::NOT_NOW, "not_now", "nothing is asked")
-                .hint("see where it stands: upledger status"))
-        }
+        Next::Resolve(_) => Err(
+            Failure::new(code::NOT_NOW, "not_now", text::not_looked_at())
+                .hint(text::find_out_with("upledger resume")),
+        ),
+        Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::Stop(_) | Next::End(_) => Err(
+            Failure::new(code::NOT_NOW, "not_now", text::nothing_asked())
+                .hint(text::see_with("upledger status")),
+        ),
     }
 }
 
@@ -291,7 +276,7 @@ fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
     let mut failure = Failure::new(
         code::NOT_NOW,
         "evidence_disagrees",
-        format!("the check of {part} does not agree that it is done"),
+        text::check_disagrees(lines::part(part)),
     );
     for line in &look.evidence {
         failure = failure.hint(format!("| {}", safe(line)));

@@ -12,6 +12,8 @@ use crate::redact::Redactor;
 use crate::report::{lines, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::runner::{Rest, Runner, Watcher, secrets};
+use crate::text::help;
+use crate::text::{commands as text, screen};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use upledger_replay::state::{Ended, Run as RunState};
 /// A new run.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The plan, or what `plan --out` wrote.
+    #[arg(help = help::run_plan())]
     plan: PathBuf,
 }
 
@@ -31,11 +33,9 @@ pub(crate) struct Run {
 pub(crate) struct Rollback {
     #[command(flatten)]
     run: RunArg,
-    /// The last step that stays done; everything after it is reversed.
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", help = help::rollback_to())]
     to: Option<String>,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator")]
+    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator", help = help::reason())]
     reason: String,
 }
 
@@ -76,37 +76,34 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let redactor = Redactor::new(&known).map_err(|e| Failure::of(code::REFUSED, "secret", &e))?;
     let text = serde_json::to_string(&checked.plan).unwrap_or_default();
     if redactor.text(&text) != text {
-        return Err(Failure::new(
-            code::REFUSED,
-            "literal_secret",
-            "the plan holds the value of one of its secrets",
-        )
-        .hint("take it out; refer to it with {secret: name}"));
+        return Err(
+            Failure::new(code::REFUSED, "literal_secret", text::literal_secret())
+                .hint(text::literal_secret_hint()),
+        );
     }
     let mut journal = Journal::create_or_open(home)?;
     let _lock = RunnerLock::take(&home.state, &identity().actor)?;
     journal.redact_with(redactor);
     let name = loop {
         if let Some(open) = journal.book().open() {
-            return Err(Failure::new(
-                code::WAITING,
-                "open_run",
-                format!("the run {} is open", open.name),
-            )
-            .hint("go on with it: upledger resume")
-            .hint("or end it: upledger abort --reason '...'"));
+            return Err(
+                Failure::new(code::WAITING, "open_run", text::open_run(&open.name))
+                    .hint(text::go_on("upledger resume"))
+                    .hint(text::or_end("upledger abort --reason '...'")),
+            );
         }
         let date = chrono::Local::now().format("%Y%m%d").to_string();
         let name = journal.book().new_name(&checked.plan.name, &date);
         let mut warnings = checked.warnings.clone();
         if let Some(weak) = journal.ledger().place().weak_fs() {
+            // Recorded, and so in English.
             warnings.push(format!(
                 "the ledger lies on {}, which may not survive a power loss",
                 weak.name()
             ));
         }
         for warning in &warnings {
-            out.progress(&format!("warning: {}", safe(warning)));
+            out.progress(&screen::warning(safe(warning)));
         }
         let planned = Event::RunPlanned(RunPlanned {
             digest: checked.digest.clone(),
@@ -124,7 +121,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             break name;
         }
     };
-    out.progress(&format!("run {name}"));
+    out.progress(&screen::run_is(&name));
     drive(out, home, journal, &name)
 }
 
@@ -137,7 +134,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
         return Err(Failure::new(
             code::NOT_NOW,
             "ended",
-            format!("the run {name} has ended: {}", status::word(run)),
+            text::has_ended(&name, status::word(run).shown),
         ));
     }
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
@@ -163,13 +160,10 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     let lock = RunnerLock::take(&home.state, &identity().actor)?;
     let run = match args.run.name() {
         Some(name) => pick(journal.book(), Some(name))?,
-        None => journal.book().effective().ok_or_else(|| {
-            Failure::new(
-                code::NOT_NOW,
-                "no_run",
-                "there is no run that could be rolled back",
-            )
-        })?,
+        None => journal
+            .book()
+            .effective()
+            .ok_or_else(|| Failure::new(code::NOT_NOW, "no_run", text::no_run_to_roll_back()))?,
     };
     let name = run.name.clone();
     let event = Event::RollbackStarted(RollbackStarted {
@@ -197,7 +191,7 @@ fn stage_and_drive(
 ) -> Result<u8, Failure> {
     loop {
         journal.stage(Some(name), event).map_err(|e| {
-            Failure::of(code::NOT_NOW, "not_now", &e).hint("see where it stands: upledger status")
+            Failure::of(code::NOT_NOW, "not_now", &e).hint(text::see_with("upledger status"))
         })?;
         if let Committed::Done(entries) = journal.commit()? {
             if let Some(run) = journal.run(name) {
@@ -235,20 +229,18 @@ fn drive(out: &mut Out, home: &Home, journal: Journal, name: &str) -> Result<u8,
             code_of_question(question.kind)
         }
         Rest::Stopped(Stop::Paused(reason)) => {
-            out.progress(&format!(
-                "paused: {}; go on with: upledger resume",
-                safe(&reason)
-            ));
+            out.progress(&screen::is_paused(safe(&reason)));
+            out.progress(&screen::go_on_with("upledger resume"));
             code::WAITING
         }
         Rest::Stopped(Stop::RolledBackTo(step)) => {
-            out.progress(&format!(
-                "rolled back to {step}; forwards again with: upledger resume"
-            ));
+            out.progress(&screen::is_rolled_back_to(step));
+            out.progress(&screen::forwards_with("upledger resume"));
             code::ROLLED_BACK
         }
         Rest::Detached => {
-            out.progress("detached: the step goes on; take over again with: upledger resume");
+            out.progress(&screen::is_detached());
+            out.progress(&screen::take_over_with("upledger resume"));
             code::DETACHED
         }
     };
@@ -258,7 +250,7 @@ fn drive(out: &mut Out, home: &Home, journal: Journal, name: &str) -> Result<u8,
         out.value(&value);
     } else if run.ended.is_some() {
         let head = journal.ledger().head();
-        out.progress(&format!("ledger head {} {}", head.seq, head.hash));
+        out.progress(&screen::ledger_head(head.seq, head.hash));
     }
     Ok(code)
 }

@@ -4,7 +4,9 @@ use super::code;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
 use crate::home::{Home, hex, identity};
-use crate::report::safe;
+use crate::report::rows;
+use crate::text::commands as text;
+use crate::text::help;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -19,34 +21,33 @@ use upledger_ledger::{
 /// The auditor's script, to be trusted without this program.
 const VERIFIER: &str = include_str!("../../ledger/verifier.py");
 
+/// Failures that are shown.
+const SHOWN: usize = 20;
+
 /// A whole ledger, checked.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// A ledger file, or exported events (.jsonl); this machine's ledger when left out.
+    #[arg(help = help::verify_file())]
     file: Option<PathBuf>,
-    /// A checkpoint that was kept elsewhere; may be given more than once.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = help::verify_checkpoint())]
     checkpoint: Vec<PathBuf>,
 }
 
 /// The ledger as text.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// One event body a line, verifiable without SQLite.
-    #[arg(long, required = true)]
+    #[arg(long, required = true, help = help::export_jsonl())]
     jsonl: bool,
-    /// Where to; standard output when left out. An existing file is not overwritten.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", help = help::export_out())]
     out: Option<PathBuf>,
 }
 
 /// Decisions about the ledger itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Record that an older or another copy of the ledger is to go on.
+    #[command(about = help::ledger_restored())]
     Restored {
-        /// Why, for the record.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", help = help::reason())]
         reason: String,
     },
 }
@@ -62,13 +63,8 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         .clone()
         .unwrap_or_else(|| home.state.join("ledger.db"));
     let report = if file.extension().is_some_and(|e| e == "jsonl") {
-        let text = std::fs::File::open(&file).map_err(|e| {
-            Failure::new(
-                code::USAGE,
-                "file",
-                format!("cannot read {}: {e}", file.display()),
-            )
-        })?;
+        let text = std::fs::File::open(&file)
+            .map_err(|e| Failure::new(code::USAGE, "file", text::cannot_read(file.display(), e)))?;
         verify_jsonl(&mut BufReader::new(text), &checkpoints)
             .map_err(|e| Failure::of(code::DAMAGED, "verify", &e))?
     } else {
@@ -102,10 +98,10 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
 
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
+        .map_err(|e| Failure::usage(text::cannot_read(path.display(), e)))?;
     text.parse().map_err(|e| {
         let mut failure = Failure::of(code::USAGE, "checkpoint", &e);
-        failure = failure.hint(format!("in {}", path.display()));
+        failure = failure.hint(text::in_file(path.display()));
         failure
     })
 }
@@ -144,49 +140,46 @@ fn finding_words(finding: &Finding) -> String {
 
 fn show(out: &mut Out, file: &Path, report: &Report) {
     let sound = if report.is_sound() {
-        "sound"
+        text::sound()
     } else {
-        "DAMAGED"
+        text::damaged()
     };
-    out.line(&format!("ledger      {}  {sound}", file.display()));
-    if let Some(id) = &report.ledger {
-        out.line(&format!("id          {id}"));
-    }
-    out.line(&format!(
-        "events      {} verified of {}, in {} runs",
-        report.verified, report.events, report.runs
+    let mut shown = vec![(text::ledger(), format!("{}  {sound}", file.display()))];
+    shown.extend(report.ledger.clone().map(|id| (text::id(), id)));
+    shown.push((
+        text::events(),
+        text::events_are(report.verified, report.events, report.runs),
     ));
-    if let Some(head) = &report.head {
-        out.line(&format!("head        {} {}", head.seq, head.hash));
-    }
-    out.line(&format!("root        {}", report.root));
-    out.line(&format!("level       {}", report.level));
-    out.line(&format!(
-        "unanchored  {} of {} events",
-        report.unanchored, report.events
+    let head = report.head.as_ref();
+    shown.extend(head.map(|h| (text::head(), format!("{} {}", h.seq, h.hash))));
+    shown.push((text::root(), report.root.to_string()));
+    shown.push((text::level(), report.level.to_string()));
+    shown.push((
+        text::unanchored(),
+        text::unanchored_are(report.unanchored, report.events),
     ));
-    out.line(&format!(
-        "checked     {} stored checkpoints, {} given, {} blobs ({} absent)",
-        report.stored_checkpoints.len(),
-        report.checkpoints.len(),
-        report.blobs_checked,
-        report.blobs_absent
+    shown.push((
+        text::checks(),
+        text::checks_are(
+            report.stored_checkpoints.len(),
+            report.checkpoints.len(),
+            report.blobs_checked,
+            report.blobs_absent,
+        ),
     ));
     for finding in &report.findings {
-        out.line(&format!("note        {}", safe(&finding_words(finding))));
+        shown.push((text::note(), finding_words(finding)));
     }
     if let Some(bad) = report.first_bad() {
-        out.line(&format!("first bad   {}", safe(&bad_words(bad))));
+        shown.push((text::first_bad(), bad_words(bad)));
     }
-    for bad in report.failures.iter().take(20) {
-        out.line(&format!("bad         {}", safe(&bad_words(bad))));
+    for bad in report.failures.iter().take(SHOWN) {
+        shown.push((text::bad(), bad_words(bad)));
     }
-    if report.failures.len() > 20 {
-        out.line(&format!(
-            "bad         and {} more",
-            report.failures.len() - 20
-        ));
+    if report.failures.len() > SHOWN {
+        shown.push((text::bad(), text::and_more(report.failures.len() - SHOWN)));
     }
+    out.lines(&rows(&shown));
 }
 
 fn value(report: &Report) -> serde_json::Value {
@@ -248,12 +241,12 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(|e| Failure::usage(format!("cannot make {}: {e}", path.display())))?;
+                .map_err(|e| Failure::usage(text::cannot_make(path.display(), e)))?;
             let lines = export_jsonl(&ledger, &mut file).map_err(|e| wrote(&e))?;
             file.flush()
                 .and_then(|()| file.sync_all())
                 .map_err(|e| wrote(&e))?;
-            out.progress(&format!("{lines} events in {}", path.display()));
+            out.progress(&text::exported(lines, path.display()));
         }
     }
     Ok(code::DONE)
@@ -265,9 +258,6 @@ pub(crate) fn ledger(out: &mut Out, home: &Home, command: &LedgerCommand) -> Res
         .map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
     let memory = Memory::at(&home.memory).map_err(|e| Failure::of(code::DAMAGED, "memory", &e))?;
     let (ledger, _) = Ledger::restore(place, memory, identity(), reason)?;
-    out.progress(&format!(
-        "recorded; the ledger goes on from event {}",
-        ledger.head().seq
-    ));
+    out.progress(&text::goes_on_from(ledger.head().seq));
     Ok(code::DONE)
 }

@@ -7,6 +7,7 @@ use crate::journal::JournalError;
 use crate::report::safe;
 use crate::runner::RunnerError;
 use crate::runner::lock::LockError;
+use crate::text::{Lang, commands as text, explain, lang, screen};
 use serde_json::json;
 use std::error::Error;
 use upledger_ledger::{AppendError, OpenError, ReadError, RestoreError};
@@ -18,6 +19,8 @@ pub(crate) struct Failure {
     kind: &'static str,
     /// What, then the chain of causes.
     words: Vec<String>,
+    /// The words are those of a library or the system, and so in English.
+    foreign: bool,
     hints: Vec<String>,
 }
 
@@ -27,6 +30,7 @@ impl Failure {
             code,
             kind,
             words: vec![what.into()],
+            foreign: false,
             hints: Vec::new(),
         }
     }
@@ -45,6 +49,7 @@ impl Failure {
             code,
             kind,
             words,
+            foreign: true,
             hints: Vec::new(),
         }
     }
@@ -68,7 +73,15 @@ impl Failure {
                 "hints": self.hints,
             }));
         } else {
-            out.error(&format!("error: {}", safe(&self.words.join(": "))));
+            let words = safe(&self.words.join(": "));
+            let title = explain::meaning(self.kind).filter(|_| self.foreign && lang() == Lang::Zh);
+            match title {
+                Some(title) => {
+                    out.error(&text::error(title));
+                    out.error(&format!("  {}", text::cause(words)));
+                }
+                None => out.error(&text::error(words)),
+            }
             for hint in &self.hints {
                 out.error(&format!("  {hint}"));
             }
@@ -82,14 +95,14 @@ pub(crate) fn no_ledger(home: &Home) -> Failure {
     Failure::new(
         code::USAGE,
         "no_ledger",
-        format!("there is no ledger in {}", home.state.display()),
+        text::no_ledger(home.state.display()),
     )
-    .hint("name its directory with --state, or start a run with: upledger run PLAN")
+    .hint(text::name_its_place())
 }
 
 impl From<JournalError> for Failure {
     fn from(e: JournalError) -> Self {
-        let remedy = "see what it holds: upledger verify";
+        let remedy = text::see_what_it_holds("upledger verify");
         match &e {
             JournalError::Place(_) => place(&e),
             JournalError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
@@ -97,15 +110,15 @@ impl From<JournalError> for Failure {
                 OpenError::Place(_) => place(&e),
                 OpenError::NoLedger { .. } => Self::of(code::USAGE, "no_ledger", &e),
                 OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
-                    .hint("bring the newest copy back, or record that this one is right:")
-                    .hint("upledger ledger restored --reason '...'"),
+                    .hint(text::bring_newest_back())
+                    .hint("  upledger ledger restored --reason '...'"),
                 OpenError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
                 OpenError::Connect { .. }
                 | OpenError::Sqlite { .. }
                 | OpenError::Clock(_)
                 | OpenError::Random(_) => Self::of(code::UNWRITABLE, "ledger", &e),
                 OpenError::NotALedger { .. } | OpenError::Damaged(_) | OpenError::Schema { .. } => {
-                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }
                 OpenError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
                 OpenError::Identity(_) => Self::of(code::UNWRITABLE, "identity", &e),
@@ -114,17 +127,17 @@ impl From<JournalError> for Failure {
             JournalError::Read(_)
             | JournalError::Unknown { .. }
             | JournalError::Impossible { .. } => {
-                Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+                Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
             }
             JournalError::Append(append) => match &**append {
                 AppendError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
                 AppendError::Full { .. } => Self::of(code::UNWRITABLE, "disk_full", &e)
-                    .hint("make room, then: upledger resume"),
+                    .hint(text::make_room("upledger resume")),
                 AppendError::Damaged { .. } | AppendError::Remembered { .. } => {
-                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(remedy)
+                    Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }
                 _ => Self::of(code::UNWRITABLE, "ledger_unwritable", &e)
-                    .hint("what was acknowledged is safe; then: upledger verify, upledger resume"),
+                    .hint(text::acknowledged_is_safe()),
             },
             JournalError::Refused(_) => Self::of(code::NOT_NOW, "not_now", &e),
         }
@@ -140,17 +153,15 @@ impl From<RunnerError> for Failure {
         match e {
             RunnerError::Journal(j) => j.into(),
             RunnerError::Secret(_) | RunnerError::TooShort(_) => {
-                Self::of(code::WAITING, "secret", &e)
-                    .hint("nothing was started; make it available, then: upledger resume")
+                Self::of(code::WAITING, "secret", &e).hint(text::nothing_started("upledger resume"))
             }
-            RunnerError::Job(_) => {
-                Self::of(code::UNWRITABLE, "job_directory", &e).hint("then: upledger resume")
-            }
+            RunnerError::Job(_) => Self::of(code::UNWRITABLE, "job_directory", &e)
+                .hint(screen::then("upledger resume")),
             RunnerError::Refused(_) | RunnerError::NoRun(_) => {
                 Self::of(code::NOT_NOW, "not_now", &e)
             }
             RunnerError::Io(..) => {
-                Self::of(code::UNWRITABLE, "system", &e).hint("then: upledger resume")
+                Self::of(code::UNWRITABLE, "system", &e).hint(screen::then("upledger resume"))
             }
         }
     }
@@ -159,8 +170,7 @@ impl From<RunnerError> for Failure {
 impl From<LockError> for Failure {
     fn from(e: LockError) -> Self {
         match e {
-            LockError::Held(_) => Self::of(code::HELD, "held", &e)
-                .hint("watch it: upledger status; add to it: upledger note, pause, abort"),
+            LockError::Held(_) => Self::of(code::HELD, "held", &e).hint(text::beside_it()),
             LockError::Io { .. } => Self::of(code::USAGE, "state_directory", &e),
         }
     }

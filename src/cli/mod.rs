@@ -3,13 +3,16 @@
 mod ask;
 mod drive;
 mod evidence;
+mod explain;
 mod fail;
 mod out;
 mod plans;
 mod show;
+mod words;
 
+use crate::text::help;
 use crate::text::{Choice, Lang, choose, speak};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fail::Failure;
 use out::Out;
 use std::path::PathBuf;
@@ -44,27 +47,24 @@ pub mod code {
     pub const NOT_NOW: u8 = 13;
 }
 
-/// Runs a production upgrade; the record of what it did is the program's only state.
+/// The command line. Its words are in `text::help`.
 #[derive(Debug, Parser)]
-#[command(name = "upledger", version, max_term_width = 100)]
+#[command(name = "upledger", version, max_term_width = 100, about = help::about())]
 struct Cli {
-    /// Where the ledger and its job directories are.
     #[arg(
         long,
         global = true,
         value_name = "DIR",
         env = "UPLEDGER_STATE",
-        hide_env_values = true
+        hide_env_values = true,
+        help = help::opt_state()
     )]
     state: Option<PathBuf>,
-    /// One JSON object per line, for programs.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help = help::opt_json())]
     json: bool,
-    /// Print results and errors only.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help = help::opt_quiet())]
     quiet: bool,
-    /// The language of screens: en or zh; else from UPLEDGER_LANG, the configuration, the locale.
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_enum, hide_possible_values = true, help = help::opt_lang())]
     lang: Option<Lang>,
     #[command(subcommand)]
     command: Command,
@@ -72,45 +72,47 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented plan to start from.
+    #[command(about = help::cmd_init())]
     Init(plans::Init),
-    /// Check a plan; errors point at the line.
+    #[command(about = help::cmd_check())]
     Check(plans::Check),
-    /// Show what a plan would run, and how it would be rolled back. Changes nothing.
+    #[command(about = help::cmd_plan())]
     Plan(plans::Plan),
-    /// Print the JSON Schema of plans, for editors.
+    #[command(about = help::cmd_schema())]
     Schema,
-    /// Run a plan.
+    #[command(about = help::cmd_run())]
     Run(drive::Run),
-    /// Show where a run stands, and what is asked.
+    #[command(about = help::cmd_status())]
     Status(show::RunArg),
-    /// List all runs.
+    #[command(about = help::cmd_runs())]
     Runs,
-    /// Take a run over, after a crash, a pause or a decision.
+    #[command(about = help::cmd_resume())]
     Resume(show::RunArg),
-    /// Settle a doubt or a failure.
+    #[command(about = help::cmd_decide())]
     Decide(ask::Decide),
-    /// Stop before the next step.
+    #[command(about = help::cmd_pause())]
     Pause(ask::Because),
-    /// End the run before the next step; what was done stays done.
+    #[command(about = help::cmd_abort())]
     Abort(ask::Because),
-    /// Have the running command killed.
+    #[command(about = help::cmd_kill_step())]
     KillStep(ask::Because),
-    /// Reverse what was done.
+    #[command(about = help::cmd_rollback())]
     Rollback(drive::Rollback),
-    /// Add a remark to the timeline.
+    #[command(about = help::cmd_note())]
     Note(ask::Note),
-    /// Show events, or what a step printed.
+    #[command(about = help::cmd_log())]
     Log(show::Log),
-    /// Show the state as it was at some event.
+    #[command(about = help::cmd_replay())]
     Replay(show::Replay),
-    /// Check the whole ledger.
+    #[command(about = help::cmd_verify())]
     Verify(evidence::Verify),
-    /// Print the auditor's script: a verifier in standard Python.
+    #[command(about = help::cmd_verifier())]
     Verifier,
-    /// Write the ledger's events, one a line.
+    #[command(about = help::cmd_export())]
     Export(evidence::Export),
-    /// Decisions about the ledger itself.
+    #[command(about = help::cmd_explain())]
+    Explain(explain::Explain),
+    #[command(about = help::cmd_ledger())]
     #[command(subcommand)]
     Ledger(evidence::LedgerCommand),
 }
@@ -131,20 +133,21 @@ fn flag() -> Option<Lang> {
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
     // Before anything is printed: help and errors have a language, too.
+    let json = std::env::args().any(|a| a == "--json");
     match choose(&Choice::here(flag())) {
+        // What programs read stays English.
+        Ok(_) if json => speak(Lang::En),
         Ok(lang) => speak(lang),
         Err(e) => {
-            return Failure::of(code::USAGE, "language", &e).show(&mut Out::new(false, false));
+            return Failure::of(code::USAGE, "language", &e).show(&mut Out::new(json, false));
         }
     }
-    let cli = match Cli::try_parse() {
+    let parsed = words::localized(Cli::command())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(e) => {
-            let failed = e.use_stderr();
-            // Nobody reads it: then nobody misses it.
-            let _ = e.print();
-            return if failed { code::USAGE } else { code::DONE };
-        }
+        Err(e) => return words::show(&e),
     };
     let home = crate::home::Home::find(cli.state.as_deref());
     let mut out = Out::new(cli.json, cli.quiet);
@@ -168,6 +171,7 @@ pub fn main() -> u8 {
         Command::Verify(args) => evidence::verify(&mut out, &home, &args),
         Command::Verifier => evidence::verifier(&mut out),
         Command::Export(args) => evidence::export(&mut out, &home, &args),
+        Command::Explain(args) => explain::explain(&mut out, &args),
         Command::Ledger(args) => evidence::ledger(&mut out, &home, &args),
     };
     match done {

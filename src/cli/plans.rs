@@ -9,7 +9,8 @@ use crate::home::Home;
 use crate::journal::Journal;
 use crate::plan::{blank, load, resolved, schema as plan_schema};
 use crate::runner::secrets;
-use crate::text;
+use crate::text::help;
+use crate::text::{commands as text, forecast as forecast_text};
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -18,37 +19,33 @@ use std::path::{Path, PathBuf};
 /// A new plan.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Where to.
-    #[arg(default_value = "plan.yaml")]
+    #[arg(default_value = "plan.yaml", help = help::init_file())]
     file: PathBuf,
-    /// What to start from.
-    #[arg(long, value_enum, default_value = "blank")]
+    #[arg(long, value_enum, default_value = "blank", help = help::init_template())]
     template: Template,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Template {
-    /// Three commands with their looks and their undo.
+    #[value(help = help::template_blank())]
     Blank,
 }
 
 /// A plan to check.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The plan.
+    #[arg(help = help::the_plan())]
     plan: PathBuf,
 }
 
 /// A plan to show.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The plan.
+    #[arg(help = help::the_plan())]
     plan: PathBuf,
-    /// Write the resolved plan: what is approved is what runs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = help::plan_out())]
     out: Option<PathBuf>,
-    /// Everything that the plan says of each step.
-    #[arg(long)]
+    #[arg(long, help = help::plan_details())]
     details: bool,
 }
 
@@ -68,7 +65,7 @@ pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure 
     Failure::new(
         code::REFUSED,
         "plan_refused",
-        format!("the plan is refused: {}", refusal.summary()),
+        text::refused(refusal.problems.len()),
     )
 }
 
@@ -78,7 +75,7 @@ fn create(path: &Path, text: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(path);
     made.and_then(|mut f| f.write_all(text.as_bytes()))
-        .map_err(|e| Failure::usage(format!("cannot make {}: {e}", path.display())))
+        .map_err(|e| Failure::usage(text::cannot_make(path.display(), e)))
 }
 
 pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
@@ -88,11 +85,11 @@ pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
     if !schema.exists() {
         create(&schema, &format!("{:#}\n", plan_schema::json_schema()))?;
     }
-    out.progress(&format!(
-        "wrote {} and its schema for editors",
-        args.file.display()
-    ));
-    out.progress(&format!("next: upledger check {}", args.file.display()));
+    out.progress(&text::wrote_plan(args.file.display()));
+    out.progress(&text::next(format!(
+        "upledger check {}",
+        quoted(&[args.file.display().to_string()])
+    )));
     Ok(code::DONE)
 }
 
@@ -103,13 +100,9 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
         out.value(&json!({"plan": checked.plan.name, "steps": steps, "digest": checked.digest, "warnings": checked.warnings}));
     } else {
         for warning in &checked.warnings {
-            out.progress(&format!("warning: {warning}"));
+            out.progress(&crate::text::screen::warning(warning));
         }
-        out.line(&format!(
-            "{}: {steps} steps, digest {}",
-            args.plan.display(),
-            checked.digest
-        ));
+        out.line(&text::checked(args.plan.display(), steps, &checked.digest));
     }
     Ok(code::DONE)
 }
@@ -134,7 +127,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     out.lines(&forecast::lines(&checked.plan, &steps));
     for name in missing {
-        out.line(&text::forecast::secret_unknown(name));
+        out.line(&forecast_text::secret_unknown(name));
     }
     if args.details {
         out.lines(&forecast::details(&checked.plan));
@@ -142,7 +135,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     if let Some(path) = &args.out {
         let path = path.display().to_string();
         out.progress("");
-        out.progress(&text::forecast::written(&path));
+        out.progress(&forecast_text::written(&path));
         out.progress(&format!("  upledger run {}", quoted(&[path])));
     }
     Ok(code::DONE)

@@ -7,8 +7,10 @@ use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::Journal;
-use crate::report::{lines, local_time, safe, status};
+use crate::report::{lines, local_time, pad, safe, status};
 use crate::runner::lock::RunnerLock;
+use crate::text::help;
+use crate::text::{commands as text, screen};
 use clap::Args;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
@@ -18,7 +20,7 @@ use upledger_replay::state::Run;
 /// A run, or the newest.
 #[derive(Debug, Args)]
 pub(crate) struct RunArg {
-    /// Its name; the open or newest run when left out.
+    #[arg(help = help::run())]
     run: Option<String>,
 }
 
@@ -31,23 +33,20 @@ impl RunArg {
 /// Events, or a step's output.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// The run; all events of the ledger when left out, but with --output the newest run.
+    #[arg(help = help::log_run())]
     run: Option<String>,
-    /// Go on as events come.
-    #[arg(long, short)]
+    #[arg(long, short, help = help::log_follow())]
     follow: bool,
-    /// What this step printed, instead of events.
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", help = help::log_output())]
     output: Option<String>,
 }
 
 /// The state at an event.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// Its name; the newest run then when left out.
+    #[arg(help = help::replay_run())]
     run: Option<String>,
-    /// The last event that counts.
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", help = help::replay_at())]
     at: Option<u64>,
 }
 
@@ -63,12 +62,11 @@ pub(crate) fn read(home: &Home) -> Result<Journal, Failure> {
 pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Failure> {
     match name {
         Some(name) => book.run(name).ok_or_else(|| {
-            Failure::usage(format!("there is no run {}", safe(name)))
-                .hint("list them with: upledger runs")
+            Failure::usage(text::no_run(safe(name))).hint(text::list_with("upledger runs"))
         }),
         None => book.default_run().ok_or_else(|| {
-            Failure::new(code::NOT_NOW, "no_run", "there is no run in this ledger")
-                .hint("start one with: upledger run PLAN")
+            Failure::new(code::NOT_NOW, "no_run", text::no_run_yet())
+                .hint(text::start_with("upledger run PLAN"))
         }),
     }
 }
@@ -97,15 +95,15 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
             let date = run.planned_at.ts.get(..10).unwrap_or_default();
             let time = local_time(&run.planned_at.ts);
             out.line(&format!(
-                "{:<wide$}  {date} {time}  {:<14}  {}",
+                "{:<wide$}  {date} {time}  {}  {}",
                 run.name,
-                status::word(run),
+                pad(&status::word(run).shown, 14),
                 safe(&run.plan.name)
             ));
         }
     }
     if runs.is_empty() && !out.json {
-        out.progress("no runs yet");
+        out.progress(&screen::no_runs());
     }
     Ok(code::DONE)
 }
@@ -149,11 +147,7 @@ fn output(
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), args.run.as_deref())?;
     let Some(unit) = run.units.iter().find(|u| u.step == step) else {
-        return Err(Failure::usage(format!(
-            "the run {} has no step {}",
-            run.name,
-            safe(step)
-        )));
+        return Err(Failure::usage(text::no_step(&run.name, safe(step))));
     };
     let mut last = None;
     let entries = journal.entries(Some(&run.name))?;
@@ -213,17 +207,14 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
     if let Some(at) = args.at
         && at > last
     {
-        return Err(Failure::usage(format!("the ledger ends with event {last}")));
+        return Err(Failure::usage(text::last_event(last)));
     }
     let book = journal.fold(args.at)?;
     let run = pick(&book, args.run.as_deref())?;
     if out.json {
         out.value(&status::value(run, false));
     } else {
-        out.progress(&format!(
-            "as it was after event {}",
-            args.at.unwrap_or(last)
-        ));
+        out.progress(&screen::as_of(args.at.unwrap_or(last)));
         out.progress("");
         out.lines(&status::lines(run, true));
     }

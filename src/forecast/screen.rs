@@ -2,7 +2,7 @@
 
 use super::{Forecast, Verdict};
 use crate::plan::{load::digest, time::Length};
-use crate::report::{duration, pad, safe};
+use crate::report::{duration, pad, rows, safe};
 use crate::text::forecast as text;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
@@ -16,18 +16,6 @@ fn word(verdict: Verdict) -> String {
         Verdict::CannotTell => text::cannot_tell(),
         Verdict::LeftOut => text::left_out(),
     }
-}
-
-/// Rows of a name and a value, the values aligned.
-fn rows(rows: &[(String, String)]) -> Vec<String> {
-    let wide = rows.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
-    rows.iter()
-        .map(|(name, value)| {
-            format!("{}  {}", pad(name, wide), safe(value))
-                .trim_end()
-                .to_owned()
-        })
-        .collect()
 }
 
 fn head(plan: &Plan) -> Vec<String> {

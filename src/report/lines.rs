@@ -2,101 +2,109 @@
 
 use super::{duration, safe};
 use crate::journal::Entry;
+use crate::text::screen as text;
 use serde_json::{Value, json};
-use upledger_replay::event::{Answer, Decision, Event, Part, Way};
+use upledger_replay::event::{Answer, Event, Part, Way};
+
+/// A part for people.
+#[must_use]
+pub fn part(part: &Part) -> String {
+    let step = Part {
+        way: Way::Do,
+        ..part.clone()
+    }
+    .to_string();
+    match part.way {
+        Way::Do => step,
+        Way::Undo => text::undo_of(step),
+    }
+}
 
 /// An event for people: its verb and its words. None for events that only matter to programs.
 #[must_use]
-pub fn words(event: &Event) -> Option<(&'static str, String)> {
-    let part = |p: &Part| p.to_string();
+pub fn words(event: &Event) -> Option<(String, String)> {
     let took = |ms: Option<u64>| ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
     let more = |lines: &[String]| lines.first().map_or(String::new(), |l| format!("  {l}"));
     Some(match event {
         Event::LedgerCreated(_) | Event::SessionOpened(_) => return None,
-        Event::LedgerRestored(_) => ("restored", "the ledger goes on from an older copy".into()),
-        Event::RunPlanned(p) => (
-            "planned",
-            format!(
-                "{}  plan {}",
-                p.plan.name,
-                &p.digest.get(..12).unwrap_or_default()
-            ),
-        ),
-        Event::RunResumed(r) => ("resumed", r.reason.clone()),
-        Event::PauseRequested(r) => ("pause", format!("before the next step: {}", r.reason)),
-        Event::AbortRequested(r) => ("abort", format!("before the next step: {}", r.reason)),
-        Event::RunAborted(_) => ("aborted", "what was done stays done".into()),
-        Event::RunCompleted(_) => ("completed", "every step is done".into()),
+        Event::LedgerRestored(_) => (text::restored(), text::from_older_copy()),
+        Event::RunPlanned(p) => {
+            let digest = p.digest.get(..12).unwrap_or_default();
+            (text::planned(), text::plan_is(&p.plan.name, digest))
+        }
+        Event::RunResumed(r) => (text::resumed(), r.reason.clone()),
+        Event::PauseRequested(r) => (text::pause(), text::before_next_step(&r.reason)),
+        Event::AbortRequested(r) => (text::abort(), text::before_next_step(&r.reason)),
+        Event::RunAborted(_) => (text::aborted(), text::stays_done()),
+        Event::RunCompleted(_) => (text::completed(), text::every_step_done()),
         Event::RollbackStarted(r) => (
-            "rollback",
+            text::rollback(),
             match &r.to {
-                Some(to) => format!("back to {to}: {}", r.reason),
+                Some(to) => text::back_to(to, &r.reason),
                 None => r.reason.clone(),
             },
         ),
-        Event::RollbackCompleted(_) => (
-            "rolled back",
-            "everything that was to be reversed is reversed".into(),
-        ),
+        Event::RollbackCompleted(_) => (text::rolled_back(), text::all_reversed()),
         Event::StepStarted(s) => {
             let again = if s.at.attempt > 1 {
-                format!("  attempt {}", s.at.attempt)
+                format!("  {}", text::attempt(s.at.attempt))
             } else {
                 String::new()
             };
-            let verb = if s.at.part.way == Way::Undo {
-                "undo"
-            } else {
-                "start"
+            let verb = match s.at.part.way {
+                Way::Do => text::start(),
+                Way::Undo => text::undo(),
             };
             (verb, format!("{}{again}", s.at.part.step))
         }
-        Event::StepSatisfied(s) => ("already", format!("{}{}", part(&s.part), more(&s.evidence))),
-        Event::StepSkipped(s) => ("skipped", format!("{}  {}", part(&s.part), s.reason)),
-        Event::StepSucceeded(s) => (
-            "done",
-            format!(
-                "{}{}{}",
-                part(&s.at.part),
-                took(s.took_ms),
-                more(&s.evidence)
-            ),
+        Event::StepSatisfied(s) => (
+            text::already(),
+            format!("{}{}", part(&s.part), more(&s.evidence)),
         ),
-        Event::StepFailed(f) => (
-            "failed",
-            format!("{}{}  {}", part(&f.at.part), took(f.took_ms), f.detail),
-        ),
+        Event::StepSkipped(s) => (text::skipped(), format!("{}  {}", part(&s.part), s.reason)),
+        Event::StepSucceeded(s) => {
+            let evidence = more(&s.evidence);
+            (
+                text::done(),
+                format!("{}{}{evidence}", part(&s.at.part), took(s.took_ms)),
+            )
+        }
+        Event::StepFailed(f) => {
+            let took = took(f.took_ms);
+            (
+                text::failed(),
+                format!("{}{took}  {}", part(&f.at.part), f.detail),
+            )
+        }
         Event::StepFenced(a) => (
-            "fenced",
-            format!("{}  attempt {} never started", part(&a.part), a.attempt),
+            text::fenced(),
+            text::never_started(part(&a.part), a.attempt),
         ),
-        Event::StepAdopted(a) => ("adopted", format!("{}  it is still running", part(&a.part))),
-        Event::StepDoubted(d) => ("in doubt", format!("{}  {}", part(&d.at.part), d.cause)),
+        Event::StepAdopted(a) => (text::adopted(), text::still_running(part(&a.part))),
+        Event::StepDoubted(d) => (
+            text::in_doubt(),
+            format!("{}  {}", part(&d.at.part), d.cause),
+        ),
         Event::StepProbed(p) => {
             let answer = match p.answer {
-                Answer::Done => "it is done",
-                Answer::Nothing => "nothing of it happened",
-                Answer::Unclear => "it cannot be told",
+                Answer::Done => text::it_is_done(),
+                Answer::Nothing => text::nothing_happened(),
+                Answer::Unclear => text::cannot_be_told(),
             };
             (
-                "looked",
+                text::looked(),
                 format!("{}  {answer}{}", part(&p.at.part), more(&p.evidence)),
             )
         }
         Event::StepDecided(d) => {
-            let decision = match d.decision {
-                Decision::Done => "done",
-                Decision::Retry => "retry",
-                Decision::Skip => "skip",
-                Decision::Fail => "fail",
-            };
+            let decision = super::status::decision_word(d.decision);
             (
-                "decided",
+                text::decided(),
                 format!("{}: {decision}  {}", part(&d.part), d.reason),
             )
         }
-        Event::KillRequested(k) => ("kill", format!("{}  {}", part(&k.at.part), k.reason)),
-        Event::NoteAdded(n) => ("note", n.text.clone()),
+        Event::KillRequested(k) => (text::kill(), format!("{}  {}", part(&k.at.part), k.reason)),
+        Event::NoteAdded(n) => (text::note(), n.text.clone()),
     })
 }
 
@@ -105,8 +113,9 @@ pub fn words(event: &Event) -> Option<(&'static str, String)> {
 pub fn line(entry: &Entry) -> Option<String> {
     let (verb, words) = words(&entry.event)?;
     Some(format!(
-        "{}  {verb:<11}  {}",
+        "{}  {}  {}",
         super::local_time(&entry.when.ts),
+        super::pad(&verb, 11),
         safe(&words)
     ))
 }

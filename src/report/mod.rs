@@ -27,8 +27,31 @@ pub fn safe(text: &str) -> String {
 /// Fills up with spaces to a width in terminal columns.
 #[must_use]
 pub fn pad(text: &str, columns: usize) -> String {
-    let missing = columns.saturating_sub(unicode_width::UnicodeWidthStr::width(text));
+    let missing = columns.saturating_sub(self::columns(text));
     format!("{text}{}", " ".repeat(missing))
+}
+
+/// Rows of a name and a value, the values aligned.
+#[must_use]
+pub fn rows(rows: &[(String, String)]) -> Vec<String> {
+    let wide = rows
+        .iter()
+        .map(|(name, _)| columns(name))
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| {
+            format!("{}  {}", pad(name, wide), safe(value))
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// Width in terminal columns.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
 }
 
 /// A duration for people.

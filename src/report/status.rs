@@ -1,48 +1,61 @@
 //! Where a run stands: for people and for programs.
 
-use super::{duration, safe};
+use super::lines::part as part_words;
+use super::{duration, rows, safe};
+use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Asked, Next, Question, Stop};
 use upledger_replay::event::{Decision, Part, Way};
-use upledger_replay::plan::Undo;
-use upledger_replay::state::{Ended, Run, Status};
+use upledger_replay::plan::{Step, Undo};
+use upledger_replay::state::{Ended, Run, Status, Unit};
+
+/// A run's state: a stable word for programs, and one for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// For programs; never translated.
+    pub stable: &'static str,
+    /// For people.
+    pub shown: String,
+}
 
 /// A run's state in one word.
 #[must_use]
-pub fn word(run: &Run) -> &'static str {
-    match decide::next(run) {
-        Next::End(Ended::Completed) => "completed",
-        Next::End(Ended::RolledBack) => "rolled back",
-        Next::End(Ended::Aborted) => "aborted",
+pub fn word(run: &Run) -> Word {
+    let (stable, shown) = match decide::next(run) {
+        Next::End(Ended::Completed) => ("completed", text::completed()),
+        Next::End(Ended::RolledBack) => ("rolled back", text::rolled_back()),
+        Next::End(Ended::Aborted) => ("aborted", text::aborted()),
         Next::Ask(q) => match q.kind {
-            Asked::Doubt | Asked::Losses => "in doubt",
-            Asked::Failed => "failed",
-            Asked::Stuck | Asked::NoReturn => "rollback stuck",
+            Asked::Doubt | Asked::Losses => ("in doubt", text::in_doubt()),
+            Asked::Failed => ("failed", text::failed()),
+            Asked::Stuck | Asked::NoReturn => ("rollback stuck", text::rollback_stuck()),
         },
-        Next::Stop(Stop::Paused(_)) => "paused",
-        Next::Stop(Stop::RolledBackTo(_)) => "rolled back in part",
+        Next::Stop(Stop::Paused(_)) => ("paused", text::paused()),
+        Next::Stop(Stop::RolledBackTo(_)) => ("rolled back in part", text::rolled_back_in_part()),
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => match run.way {
-            Way::Do => "running",
-            Way::Undo => "rolling back",
+            Way::Do => ("running", text::running()),
+            Way::Undo => ("rolling back", text::rolling_back()),
         },
-    }
+    };
+    Word { stable, shown }
 }
 
 /// A part's status in one word.
 #[must_use]
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Pending => "pending",
-        Status::Running => "running",
-        Status::Satisfied => "already",
-        Status::Succeeded => "done",
-        Status::Failed => "failed",
-        Status::InDoubt => "in doubt",
-        Status::Ready => "ready",
-        Status::Skipped => "skipped",
-        Status::Undone => "undone",
-    }
+pub fn status_word(status: Status) -> Word {
+    let (stable, shown) = match status {
+        Status::Pending => ("pending", text::pending()),
+        Status::Running => ("running", text::running()),
+        Status::Satisfied => ("already", text::already()),
+        Status::Succeeded => ("done", text::done()),
+        Status::Failed => ("failed", text::failed()),
+        Status::InDoubt => ("in doubt", text::in_doubt()),
+        Status::Ready => ("ready", text::ready()),
+        Status::Skipped => ("skipped", text::skipped()),
+        Status::Undone => ("undone", text::undone()),
+    };
+    Word { stable, shown }
 }
 
 /// A decision as typed.
@@ -59,27 +72,22 @@ pub fn decision_word(decision: Decision) -> &'static str {
 /// The run on one screen.
 #[must_use]
 pub fn lines(run: &Run, live: bool) -> Vec<String> {
-    let mut out = vec![
-        format!("run    {}", run.name),
-        format!(
-            "plan   {}  {}",
-            safe(&run.plan.name),
-            &run.digest.get(..12).unwrap_or_default()
-        ),
-        format!(
-            "state  {}{}{}",
-            word(run),
-            run.phase()
-                .filter(|_| run.ended.is_none())
-                .map_or(String::new(), |p| format!(", phase {}", safe(p))),
-            if live || run.ended.is_some() {
-                ""
-            } else {
-                ", no runner"
-            },
-        ),
-        String::new(),
-    ];
+    let digest = run.digest.get(..12).unwrap_or_default();
+    let mut state = word(run).shown;
+    if run.ended.is_none() {
+        if let Some(phase) = run.phase() {
+            state = format!("{state}, {}", text::phase(phase));
+        }
+        if !live {
+            state = format!("{state}, {}", text::no_runner());
+        }
+    }
+    let mut out = rows(&[
+        (text::run(), run.name.clone()),
+        (text::plan(), format!("{}  {digest}", run.plan.name)),
+        (text::state(), state),
+    ]);
+    out.push(String::new());
     let wide = run
         .units
         .iter()
@@ -96,36 +104,7 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
             out.push(safe(name));
             phase = Some(name);
         }
-        let (part, way) =
-            if unit.backward.status == Status::Pending || unit.forward.status == Status::Undone {
-                (&unit.forward, "")
-            } else {
-                (&unit.backward, "undo ")
-            };
-        let mark = if matches!(step.undo, Undo::PointOfNoReturn(_)) {
-            "!"
-        } else {
-            " "
-        };
-        let attempts = if part.attempts > 1 {
-            format!("  attempt {}", part.attempts)
-        } else {
-            String::new()
-        };
-        let took = part
-            .took_ms
-            .map_or(String::new(), |ms| format!("  {}", duration(ms)));
-        let detail = if part.detail.is_empty() {
-            String::new()
-        } else {
-            format!("  {}", safe(&part.detail))
-        };
-        let line = format!(
-            "{mark} {:<wide$}  {way}{}{attempts}{took}{detail}",
-            unit.step,
-            status_word(part.status)
-        );
-        out.push(line.trim_end().to_owned());
+        out.push(unit_line(unit, step, wide));
     }
     if let Next::Ask(question) = decide::next(run) {
         out.push(String::new());
@@ -134,50 +113,82 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
     out
 }
 
+fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
+    let backwards =
+        unit.backward.status != Status::Pending && unit.forward.status != Status::Undone;
+    let part = if backwards {
+        &unit.backward
+    } else {
+        &unit.forward
+    };
+    let mark = if matches!(step.undo, Undo::PointOfNoReturn(_)) {
+        '!'
+    } else {
+        ' '
+    };
+    let mut line = format!("{mark} {:<wide$}  ", unit.step);
+    if backwards {
+        line = format!("{line}{} ", text::undo());
+    }
+    line.push_str(&status_word(part.status).shown);
+    if part.attempts > 1 {
+        line = format!("{line}  {}", text::attempt(part.attempts));
+    }
+    if let Some(ms) = part.took_ms {
+        line = format!("{line}  {}", duration(ms));
+    }
+    if !part.detail.is_empty() {
+        line = format!("{line}  {}", safe(&part.detail));
+    }
+    line
+}
+
 /// A question with its evidence and the commands that answer it.
 #[must_use]
 pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
     let part = run.part(&question.part).cloned().unwrap_or_default();
-    let what = &question.part;
+    let what = part_words(&question.part);
+    let detail = safe(&part.detail);
     let mut out = vec![match question.kind {
-        Asked::Doubt => format!("{what} is in doubt: {}", safe(&part.detail)),
-        Asked::Losses => format!("{what} was lost to crashes {} times", part.losses),
-        Asked::Failed => format!("{what} failed: {}", safe(&part.detail)),
-        Asked::Stuck => format!(
-            "{what} failed, and the rollback is stuck: {}",
-            safe(&part.detail)
-        ),
-        Asked::NoReturn => format!(
-            "the rollback stands before a point of no return: {}",
-            no_return(run, what)
-        ),
+        Asked::Doubt => text::doubt_is(what, detail),
+        Asked::Losses => text::lost(what, part.losses),
+        Asked::Failed => text::failed_is(what, detail),
+        Asked::Stuck => text::stuck_is(what, detail),
+        Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     }];
     let evidence: Vec<&String> = part.evidence.iter().chain(&part.tail).take(12).collect();
     if !evidence.is_empty() {
-        out.push("what was seen:".into());
+        out.push(text::what_was_seen());
         out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
     }
-    out.push("answer with one of:".into());
-    for answer in &question.answers {
-        let meaning = match (answer, question.kind) {
-            (Decision::Done, _) => "it is done; the step's own check must agree",
-            (Decision::Retry, _) => "run it again",
-            (Decision::Skip, Asked::NoReturn) => {
-                "leave it as it is, and reverse what came before it"
-            }
-            (Decision::Skip, _) => "go on without it",
-            (Decision::Fail, _) => "it failed",
-        };
-        out.push(format!(
-            "  upledger decide {} {:<5} --reason '...'   {meaning}",
-            what.step,
-            decision_word(*answer)
+    out.push(text::answer_with());
+    let step = &question.part.step;
+    let mut answers: Vec<(String, String)> = question
+        .answers
+        .iter()
+        .map(|answer| {
+            let meaning = match (answer, question.kind) {
+                (Decision::Done, _) => text::means_done(),
+                (Decision::Retry, _) => text::means_retry(),
+                (Decision::Skip, Asked::NoReturn) => text::means_leave(),
+                (Decision::Skip, _) => text::means_skip(),
+                (Decision::Fail, _) => text::means_fail(),
+            };
+            let word = decision_word(*answer);
+            (
+                format!("upledger decide {step} {word} --reason '...'"),
+                meaning,
+            )
+        })
+        .collect();
+    if question.part.way == Way::Do {
+        answers.push((
+            "upledger rollback --reason '...'".into(),
+            text::means_rollback(),
         ));
     }
-    if what.way == Way::Do {
-        out.push("  upledger rollback --reason '...'   reverse what was done".into());
-    }
-    out.push("then: upledger resume".into());
+    out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
+    out.push(text::then("upledger resume"));
     out
 }
 
@@ -198,7 +209,7 @@ pub fn value(run: &Run, live: bool) -> Value {
             let side = |way: Way| {
                 let p = u.part(way);
                 json!({
-                    "status": status_word(p.status),
+                    "status": status_word(p.status).stable,
                     "attempts": p.attempts,
                     "took_ms": p.took_ms,
                     "detail": p.detail,
@@ -238,7 +249,7 @@ pub fn value(run: &Run, live: bool) -> Value {
         "run": run.name,
         "plan": run.plan.name,
         "digest": run.digest,
-        "state": word(run),
+        "state": word(run).stable,
         "phase": run.phase(),
         "direction": way_word(run.way),
         "runner": live,

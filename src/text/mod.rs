@@ -58,7 +58,12 @@ macro_rules! texts {
     };
 }
 
+pub mod commands;
+pub mod explain;
 pub mod forecast;
+pub mod help;
+pub mod screen;
+pub mod usage;
 
 #[cfg(test)]
 mod tests {
@@ -67,7 +72,14 @@ mod tests {
     /// Box drawing, arrows and curly quotes are two columns wide in many Chinese terminals and one in others.
     #[test]
     fn every_text_has_one_width_in_every_terminal() {
-        let files = [super::forecast::ALL];
+        let files = [
+            super::commands::ALL,
+            super::explain::ALL,
+            super::forecast::ALL,
+            super::help::ALL,
+            super::screen::ALL,
+            super::usage::ALL,
+        ];
         for (name, en, zh) in files.into_iter().flatten() {
             for text in [en, zh] {
                 assert_eq!(text.width(), text.width_cjk(), "{name}: {text}");

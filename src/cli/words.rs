@@ -1,0 +1,104 @@
+//! The command line's own words in the language of the process: headings of help, and what a wrong option is told.
+
+use super::code;
+use crate::text::{Lang, help, lang, usage};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Arg, ArgAction, Command, Error};
+
+/// Options of all commands come after those of one.
+const GLOBAL: usize = 100;
+/// Help and version come last.
+const LAST: usize = 200;
+
+/// Puts headings and the help option into the language of the process, for a command and all below it.
+pub(super) fn localized(command: Command) -> Command {
+    let template = format!(
+        "{{about-with-newline}}\n{}: {{usage}}\n\n{{all-args}}",
+        help::usage()
+    );
+    let (options, arguments) = (help::options(), help::arguments());
+    let version = command.get_version().is_some();
+    let mut command = command
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .help_template(template)
+        .subcommand_help_heading(help::commands())
+        .arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .action(ArgAction::Help)
+                .help(help::opt_help()),
+        );
+    if version {
+        command = command.arg(
+            Arg::new("version")
+                .short('V')
+                .long("version")
+                .action(ArgAction::Version)
+                .help(help::opt_version()),
+        );
+    }
+    let mut order = 0;
+    command
+        .mut_args(|arg| {
+            order += 1;
+            // Under headings of ours nothing is in the order of the source by itself.
+            let place = if arg.is_global_set() {
+                GLOBAL + order
+            } else {
+                order
+            };
+            let (heading, place) = match arg.get_id().as_str() {
+                "help" | "version" => (options.clone(), LAST + order),
+                _ if arg.is_positional() => (arguments.clone(), place),
+                _ => (options.clone(), place),
+            };
+            arg.help_heading(heading).display_order(place)
+        })
+        .mut_subcommands(localized)
+}
+
+/// Prints help, or what is wrong with the arguments, and returns the exit code.
+pub(super) fn show(error: &Error) -> u8 {
+    let code = if error.use_stderr() {
+        code::USAGE
+    } else {
+        code::DONE
+    };
+    match (lang(), reason(error)) {
+        (Lang::Zh, Some(reason)) => {
+            let mut out = super::Out::new(false, false);
+            out.error(&crate::text::commands::error(reason));
+            out.error(&format!("  {}", usage::more()));
+        }
+        // Nobody reads it: then nobody misses it.
+        (Lang::En | Lang::Zh, _) => drop(error.print()),
+    }
+    code
+}
+
+/// What is wrong, where we have words of our own for it.
+fn reason(error: &Error) -> Option<String> {
+    let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = context(ContextKind::InvalidArg);
+    Some(match error.kind() {
+        ErrorKind::UnknownArgument => usage::unknown_argument(argument),
+        ErrorKind::InvalidSubcommand => {
+            usage::unknown_command(context(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::MissingSubcommand => usage::missing_command(),
+        ErrorKind::MissingRequiredArgument => usage::missing_argument(argument),
+        ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => {
+            usage::missing_value(argument)
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => usage::wrong_value(
+            context(ContextKind::InvalidValue),
+            argument,
+            context(ContextKind::ValidValue),
+        ),
+        ErrorKind::ArgumentConflict => usage::conflict(argument, context(ContextKind::PriorArg)),
+        _ => return None,
+    })
+}

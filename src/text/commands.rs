@@ -1,0 +1,86 @@
+//! Texts of the commands: what they say, how they fail, and which command helps.
+
+texts! {
+    error(what): "error: {what}", "错误: {what}";
+    cause(what): "cause: {what}", "原因: {what}";
+    explained(kind): "more: upledger explain {kind}", "详情: upledger explain {kind}";
+
+    // Plans.
+    cannot_make(path, why): "cannot make {path}: {why}", "无法创建 {path}: {why}";
+    cannot_read(path, why): "cannot read {path}: {why}", "无法读取 {path}: {why}";
+    wrote_plan(path): "wrote {path} and its schema for editors", "已写入 {path} 以及供编辑器使用的 schema";
+    next(command): "next: {command}", "下一步: {command}";
+    refused(count): "the plan is refused: {count} problem(s)", "计划被拒绝: {count} 个问题";
+    checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
+    literal_secret(): "the plan holds the value of one of its secrets", "计划中直接写入了某个密钥的值";
+    literal_secret_hint(): "take it out; refer to it with {{secret: name}}", "请删去该值, 改用 {{secret: 名称}} 引用";
+
+    // Runs.
+    open_run(name): "the run {name} is open", "运行 {name} 尚未结束";
+    go_on(command): "go on with it: {command}", "继续该运行: {command}";
+    or_end(command): "or end it: {command}", "或终止该运行: {command}";
+    has_ended(name, state): "the run {name} has ended: {state}", "运行 {name} 已经结束: {state}";
+    no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
+    no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
+    no_run_to_roll_back(): "there is no run that could be rolled back", "没有可以回退的运行";
+    no_step(run, step): "the run {run} has no step {step}", "运行 {run} 中没有步骤 {step}";
+    list_with(command): "list them with: {command}", "查看列表: {command}";
+    start_with(command): "start one with: {command}", "开始运行: {command}";
+    see_with(command): "see where it stands: {command}", "查看当前状态: {command}";
+    no_step_runs(): "no step is running", "当前没有正在执行的步骤";
+    not_looked_at(): "an attempt is open; nobody has looked at it yet", "有一次执行尚未结束, 还没有确认其结果";
+    find_out_with(command): "find out with: {command}", "确认结果: {command}";
+    nothing_asked(): "nothing is asked", "当前没有待确认的问题";
+    asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
+    check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
+    decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
+    runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
+    busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
+    last_event(seq): "the ledger ends with event {seq}", "账本止于事件 {seq}";
+
+    // The ledger.
+    no_ledger(dir): "there is no ledger in {dir}", "{dir} 中没有账本";
+    name_its_place(): "name its directory with --state, or start a run with: upledger run PLAN",
+        "用 --state 指定其目录, 或开始运行: upledger run PLAN";
+    see_what_it_holds(command): "see what it holds: {command}", "检查账本内容: {command}";
+    bring_newest_back(): "bring the newest copy back, or record that this one is right:",
+        "请恢复最新的副本, 或确认以此副本为准:";
+    make_room(command): "make room, then: {command}", "请腾出磁盘空间, 然后: {command}";
+    acknowledged_is_safe(): "what was acknowledged is safe; then: upledger verify, upledger resume",
+        "已确认的记录是安全的; 然后: upledger verify, upledger resume";
+    nothing_started(command): "nothing was started; make it available, then: {command}",
+        "尚未执行任何操作; 请使其可用, 然后: {command}";
+    beside_it(): "watch it: upledger status; add to it: upledger note, pause, abort",
+        "查看: upledger status; 也可以: upledger note, pause, abort";
+    exported(lines, path): "{lines} events in {path}", "{lines} 个事件已写入 {path}";
+    goes_on_from(seq): "recorded; the ledger goes on from event {seq}", "已记录; 账本从事件 {seq} 继续";
+    in_file(path): "in {path}", "位于 {path}";
+
+    // verify
+    ledger(): "ledger", "账本";
+    sound(): "sound", "完好";
+    damaged(): "DAMAGED", "已损坏";
+    id(): "id", "标识";
+    events(): "events", "事件";
+    events_are(verified, events, runs): "{verified} verified of {events}, in {runs} runs",
+        "已验证 {verified} / {events}, 共 {runs} 次运行";
+    head(): "head", "账本头";
+    root(): "root", "树根";
+    level(): "level", "级别";
+    unanchored(): "unanchored", "未锚定";
+    unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";
+    checks(): "checked", "已检查";
+    checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given} given, {blobs} blobs ({absent} absent)",
+        "内部检查点 {stored} 个, 外部检查点 {given} 个, 附件 {blobs} 个 (缺失 {absent} 个)";
+    note(): "note", "注意";
+    first_bad(): "first bad", "首个错误";
+    bad(): "bad", "错误";
+    and_more(count): "and {count} more", "另有 {count} 个";
+
+    // demo
+    demo_seen(): "seen", "已确认";
+    not_empty(dir): "{dir} is not empty", "{dir} 不是空目录";
+    name_empty(): "name an empty directory, or none", "请指定空目录, 或不指定";
+    demo_kept(): "the directory is kept, so that it can be looked at", "目录已保留, 可供查看";
+    look_around(): "look around, after:", "继续查看, 先执行:";
+}

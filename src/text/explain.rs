@@ -1,0 +1,129 @@
+//! Texts of `explain`: what each exit code and each kind of error means, and what helps. The Chinese titles of kinds
+//! also head those errors whose cause only the system or a library can word.
+
+texts! {
+    code_0(): "done", "完成";
+    code_1(): "a step failed and the run stopped; `upledger status` shows the evidence, then decide or roll back",
+        "某步骤失败, 运行已停止; 用 upledger status 查看现场证据, 然后裁定或回退";
+    code_2(): "usage, or no access: a wrong option, an unreadable file, an unsafe state directory; the message names the remedy",
+        "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全; 报错中给出处理办法";
+    code_3(): "the plan is refused, nothing was written; the message shows the line and the remedy",
+        "计划被拒绝, 没有写入任何内容; 报错中给出所在行和处理办法";
+    code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers",
+        "待人工确认: 存疑, 暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选答案";
+    code_5(): "rolled back", "已回退";
+    code_6(): "the rollback is stuck: an undo failed, or it stands before a point of no return; `upledger status`, then decide and resume",
+        "回退受阻: 某个撤销失败, 或停在不可逆点之前; 用 upledger status 查看, 裁定后 resume";
+    code_7(): "the ledger is damaged, or older than remembered; `upledger verify`, then bring the newest copy back or record `upledger ledger restored`",
+        "账本已损坏, 或比记忆中的旧; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
+    code_8(): "the ledger cannot be written (full disk, device error); what was acknowledged is safe; make room, then `upledger resume`",
+        "账本无法写入 (磁盘满或设备故障); 已确认的记录是安全的; 处理后执行 upledger resume";
+    code_9(): "somebody else drives the run; the message says who and since when; status, note, pause and abort work beside it",
+        "其他人正在执行该运行, 报错中说明是谁, 从何时开始; status, note, pause, abort 仍可使用";
+    code_10(): "a target cannot be reached", "目标不可达";
+    code_11(): "detached: the runner has left, the step goes on; take over again with `upledger resume`",
+        "已脱离: 执行进程已退出, 步骤仍在继续; 用 upledger resume 重新接管";
+    code_12(): "the run was aborted, what was done stays done; `upledger rollback` reverses it",
+        "运行已终止, 已执行的步骤保持原状; 用 upledger rollback 回退";
+    code_13(): "not possible in this state; the message says why", "当前状态下不允许; 报错中说明原因";
+
+    usage(): "the command line or an access is wrong", "用法错误或没有权限";
+    no_ledger(): "there is no ledger where one was expected", "没有找到账本";
+    plan_refused(): "the plan has problems; each is shown with its line and a remedy", "计划有误, 每个问题都标明所在行和处理办法";
+    literal_secret(): "a secret's value stands in the plan; refer to it by name", "计划中直接写入了密钥的值, 应改为按名称引用";
+    secret(): "a secret cannot be read from its source", "无法从来源读取密钥";
+    open_run(): "a run has not ended; one ledger has one open run at a time", "有尚未结束的运行; 同一账本同一时间只能有一个";
+    not_now(): "the state of the run does not allow this", "运行的当前状态不允许此操作";
+    ended(): "the run has ended", "运行已经结束";
+    no_run(): "there is no such run", "没有这样的运行";
+    state_directory(): "the state directory cannot be used: it must be a directory of yours alone (0700) on a local file system",
+        "状态目录不可用: 它必须是本人独占 (0700) 的本地目录";
+    memory(): "the memory of ledger heads cannot be used; it lies outside the state directory, so that an older copy of the ledger is noticed",
+        "账本头的记忆不可用; 它位于状态目录之外, 用来发现被换成旧副本的账本";
+    ledger_damaged(): "the ledger does not hold together; nothing was done; `upledger verify` names the first bad event",
+        "账本内容不一致, 未执行任何操作; upledger verify 会指出首个错误事件";
+    older_than_remembered(): "the ledger is an older or another copy than the one seen last", "账本比上次见到的旧, 或不是同一个账本";
+    ledger_busy(): "another process holds the ledger for too long", "其他进程占用账本过久";
+    ledger(): "the ledger cannot be opened", "无法打开账本";
+    identity(): "it cannot be told who is writing", "无法确定记录人身份";
+    disk_full(): "the disk with the ledger is full; the run stopped before doing anything unrecorded",
+        "账本所在磁盘已满; 运行在执行任何未记录的操作之前已停止";
+    ledger_unwritable(): "the ledger cannot be written; the run stopped before doing anything unrecorded",
+        "账本无法写入; 运行在执行任何未记录的操作之前已停止";
+    job_directory(): "the directory of an attempt cannot be used", "执行目录不可用";
+    system(): "the system refused something that the program needs", "系统拒绝了程序所需的操作";
+    held(): "somebody else drives this run", "其他人正在执行该运行";
+    restore(): "the ledger cannot be taken as restored", "无法将账本作为恢复副本继续";
+    verify(): "the ledger cannot be verified", "无法验证账本";
+    checkpoint(): "the checkpoint file cannot be read", "无法读取检查点文件";
+    export(): "the ledger cannot be exported", "无法导出账本";
+    file(): "a file cannot be read", "无法读取文件";
+    busy(): "others appended all the time", "其他进程持续写入账本";
+    evidence_disagrees(): "the step's own check says that it is not done; `done` would be a false record",
+        "步骤自身的检查表明尚未完成; 裁定为 done 将与事实不符";
+    output(): "what a step printed cannot be read", "无法读取步骤的输出";
+    demo(): "the demonstration did not end as promised", "演示没有按预期结束";
+    language(): "the language is not known", "未知的语言设置";
+    unknown(what): "there is no exit code or kind of error called {what}", "没有名为 {what} 的退出码或错误类型";
+    list(): "exit codes are 0 to 13; kinds are the words after `error` in --json:", "退出码为 0 到 13; 错误类型即 --json 中 error 的取值:";
+}
+
+/// A text that takes nothing.
+type Text = fn() -> String;
+
+/// Every kind of error, with its title.
+const KINDS: &[(&str, Text)] = &[
+    ("busy", busy),
+    ("checkpoint", checkpoint),
+    ("demo", demo),
+    ("disk_full", disk_full),
+    ("ended", ended),
+    ("evidence_disagrees", evidence_disagrees),
+    ("export", export),
+    ("file", file),
+    ("held", held),
+    ("identity", identity),
+    ("job_directory", job_directory),
+    ("language", language),
+    ("ledger", ledger),
+    ("ledger_busy", ledger_busy),
+    ("ledger_damaged", ledger_damaged),
+    ("ledger_unwritable", ledger_unwritable),
+    ("literal_secret", literal_secret),
+    ("memory", memory),
+    ("no_ledger", no_ledger),
+    ("no_run", no_run),
+    ("not_now", not_now),
+    ("older_than_remembered", older_than_remembered),
+    ("open_run", open_run),
+    ("output", output),
+    ("plan_refused", plan_refused),
+    ("restore", restore),
+    ("secret", secret),
+    ("state_directory", state_directory),
+    ("system", system),
+    ("usage", usage),
+    ("verify", verify),
+];
+
+const CODES: [Text; 14] = [
+    code_0, code_1, code_2, code_3, code_4, code_5, code_6, code_7, code_8, code_9, code_10,
+    code_11, code_12, code_13,
+];
+
+/// The kinds, in alphabetical order.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
+/// What an exit code or a kind of error means.
+#[must_use]
+pub fn meaning(what: &str) -> Option<String> {
+    if let Ok(number) = what.parse::<usize>() {
+        return CODES.get(number).map(|text| text());
+    }
+    KINDS
+        .iter()
+        .find(|(name, _)| *name == what)
+        .map(|(_, text)| text())
+}

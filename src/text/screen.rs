@@ -1,0 +1,88 @@
+//! Texts of the screens of a run: its lines as they come, its state, its questions.
+
+texts! {
+    // Verbs of events, one column.
+    planned(): "planned", "计划";
+    resumed(): "resumed", "接管";
+    pause(): "pause", "暂停";
+    abort(): "abort", "终止";
+    aborted(): "aborted", "已终止";
+    completed(): "completed", "完成";
+    rollback(): "rollback", "回退";
+    rolled_back(): "rolled back", "已回退";
+    restored(): "restored", "账本恢复";
+    start(): "start", "开始";
+    undo(): "undo", "撤销";
+    already(): "already", "已完成";
+    skipped(): "skipped", "跳过";
+    done(): "done", "成功";
+    failed(): "failed", "失败";
+    fenced(): "fenced", "封锁";
+    adopted(): "adopted", "接续";
+    in_doubt(): "in doubt", "存疑";
+    looked(): "looked", "探测";
+    decided(): "decided", "裁定";
+    kill(): "kill", "强制结束";
+    note(): "note", "备注";
+
+    // What stands behind the verbs.
+    plan_is(name, digest): "{name}  plan {digest}", "{name}  计划 {digest}";
+    before_next_step(reason): "before the next step: {reason}", "在下一步骤之前: {reason}";
+    stays_done(): "what was done stays done", "已执行的步骤保持原状";
+    every_step_done(): "every step is done", "全部步骤已完成";
+    back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
+    all_reversed(): "everything that was to be reversed is reversed", "应回退的步骤均已回退";
+    from_older_copy(): "the ledger goes on from an older copy", "账本从较早的副本继续";
+    undo_of(step): "undo of {step}", "撤销 {step}";
+    attempt(n): "attempt {n}", "第 {n} 次";
+    never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次从未启动";
+    still_running(part): "{part}  it is still running", "{part}  仍在运行";
+    it_is_done(): "it is done", "已完成";
+    nothing_happened(): "nothing of it happened", "完全没有执行";
+    cannot_be_told(): "it cannot be told", "无法判断";
+
+    // A run's state.
+    run(): "run", "运行";
+    plan(): "plan", "计划";
+    state(): "state", "状态";
+    head(): "head", "账本头";
+    phase(name): "phase {name}", "阶段 {name}";
+    no_runner(): "no runner", "无执行进程";
+    running(): "running", "运行中";
+    rolling_back(): "rolling back", "回退中";
+    paused(): "paused", "已暂停";
+    rolled_back_in_part(): "rolled back in part", "已部分回退";
+    rollback_stuck(): "rollback stuck", "回退受阻";
+    pending(): "pending", "待执行";
+    ready(): "ready", "待重试";
+    undone(): "undone", "已撤销";
+    ledger_head(seq, hash): "ledger head {seq} {hash}", "账本头 {seq} {hash}";
+
+    // Questions.
+    doubt_is(part, why): "{part} is in doubt: {why}", "{part} 存疑, 待人工确认: {why}";
+    lost(part, times): "{part} was lost to crashes {times} times", "{part} 因崩溃中断 {times} 次, 待人工确认";
+    failed_is(part, why): "{part} failed: {why}", "{part} 失败: {why}";
+    stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
+    before_no_return(what): "the rollback stands before a point of no return: {what}", "回退停在不可逆点之前: {what}";
+    what_was_seen(): "what was seen:", "现场证据:";
+    answer_with(): "answer with one of:", "请选择:";
+    means_done(): "it is done; the step's own check must agree", "已完成; 须通过该步骤自身的检查";
+    means_retry(): "run it again", "重新执行";
+    means_leave(): "leave it as it is, and reverse what came before it", "保持原状, 继续回退之前的步骤";
+    means_skip(): "go on without it", "跳过并继续";
+    means_fail(): "it failed", "判定为失败";
+    means_rollback(): "reverse what was done", "回退已执行的步骤";
+    then(command): "then: {command}", "然后: {command}";
+
+    // How a command ends.
+    run_is(name): "run {name}", "运行 {name}";
+    is_paused(reason): "paused: {reason}", "已暂停: {reason}";
+    is_rolled_back_to(step): "rolled back to {step}", "已退回到 {step}";
+    is_detached(): "detached: the step goes on", "已脱离: 步骤仍在继续";
+    go_on_with(command): "go on with: {command}", "继续执行: {command}";
+    forwards_with(command): "forwards again with: {command}", "再次前进: {command}";
+    take_over_with(command): "take over again with: {command}", "重新接管: {command}";
+    warning(what): "warning: {what}", "警告: {what}";
+    no_runs(): "no runs yet", "还没有运行记录";
+    as_of(seq): "as it was after event {seq}", "事件 {seq} 之后的状态";
+}

@@ -1,0 +1,12 @@
+//! Texts about a wrong command line.
+
+texts! {
+    unknown_argument(what): "unknown option or argument: {what}", "未知的选项或参数: {what}";
+    unknown_command(what): "unknown command: {what}", "未知的命令: {what}";
+    missing_command(): "a command is missing", "缺少命令";
+    missing_argument(what): "missing: {what}", "缺少参数: {what}";
+    missing_value(what): "a value is missing for {what}", "{what} 缺少取值";
+    wrong_value(value, what, valid): "{value} is no value for {what}; there are: {valid}", "{what} 的取值 {value} 无效; 可用取值: {valid}";
+    conflict(one, other): "{one} cannot be used with {other}", "{one} 不能与 {other} 同时使用";
+    more(): "more: upledger --help", "帮助: upledger --help";
+}
