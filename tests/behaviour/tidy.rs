@@ -45,7 +45,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("actions", &["clock", "plan"]),
     ("plan", &["actions"]),
     ("journal.rs", &["clock", "home", "redact", "failpoint"]),
-    ("report", &["journal"]),
+    ("report", &["journal", "text"]),
     (
         "runner",
         &[
