@@ -15,3 +15,4 @@ pub mod plan;
 pub mod redact;
 pub mod report;
 pub mod runner;
+pub mod time;

@@ -15,11 +15,11 @@ pub mod resolved;
 mod rules;
 pub mod schema;
 pub mod show;
-pub mod time;
 mod variables;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::time;
 pub use load::{Checked, load, load_text};
 pub use problem::{Problem, Refusal};
