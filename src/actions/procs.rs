@@ -142,7 +142,11 @@ fn own(all: &BTreeMap<i32, Found>) -> BTreeSet<i32> {
         .map(|(pid, _)| *pid)
         .collect();
     for mut pid in own.clone() {
-        while let Some(parent) = all.get(&pid).and_then(|f| all.get(&f.parent)) {
+        // No snapshot is of one moment, so nothing keeps ids that are used again from forming a circle.
+        for _ in 0..all.len() {
+            let Some(parent) = all.get(&pid).and_then(|f| all.get(&f.parent)) else {
+                break;
+            };
             pid = parent.handle.pid();
             if parent.words.iter().any(|w| w.contains(OURS)) {
                 own.insert(pid);

@@ -34,6 +34,11 @@ pub struct Process {
     pub within: Option<Length>,
 }
 
+fn processes(number: u32) -> String {
+    let ending = if number == 1 { "" } else { "es" };
+    format!("{number} process{ending}")
+}
+
 impl Process {
     fn range(&self) -> (u32, u32) {
         match (self.none, self.count) {
@@ -51,14 +56,14 @@ impl Process {
 impl Expectation for Process {
     fn wanted(&self) -> String {
         let number = match self.range() {
-            (0, 0) => "no".into(),
-            (0, u32::MAX) => "any number of".into(),
-            (min, u32::MAX) => format!("at least {min}"),
-            (0, max) => format!("at most {max}"),
-            (min, max) if min == max => format!("exactly {min}"),
-            (min, max) => format!("{min} to {max}"),
+            (0, 0) => "no process".into(),
+            (0, u32::MAX) => "any number of processes".into(),
+            (min, u32::MAX) => format!("at least {}", processes(min)),
+            (0, max) => format!("at most {}", processes(max)),
+            (min, max) if min == max => format!("exactly {}", processes(min)),
+            (min, max) => format!("{min} to {}", processes(max)),
         };
-        format!("{number} process(es) matching {}", self.pattern)
+        format!("{number} matching {}", self.pattern)
     }
 
     fn within(&self) -> Option<Length> {
@@ -93,16 +98,12 @@ impl Expectation for Process {
     fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
         let found = procs::matching(&self.regex()?)?;
         let (min, max) = self.range();
-        let mut saw = vec![format!(
-            "{} process(es) matching {}",
-            found.len(),
-            self.pattern
-        )];
+        let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let mut saw = vec![format!("{} matching {}", processes(number), self.pattern)];
         saw.extend(found.iter().take(NAMED).map(ToString::to_string));
         if found.len() > NAMED {
             saw.push(format!("and {} more", found.len() - NAMED));
         }
-        let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
         Ok(Seen {
             holds: (min..=max).contains(&number),
             saw,

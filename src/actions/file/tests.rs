@@ -5,7 +5,7 @@ mod backup;
 mod line;
 mod replace;
 
-use crate::actions::{Action, Context, Do, Trouble};
+use crate::actions::{Context, Do, Trouble};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
