@@ -1,4 +1,4 @@
-//! `file.line`: one line of a file is replaced, added or removed. All but the choice of the line is [`edit`]'s.
+//! `file.line`: one line of a file is replaced, added or removed. All but the choice of the line is `edit`'s.
 //!
 //! Lines are bytes up to a line feed. A line keeps its own ending, a new one takes the file's, and every other byte of
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.

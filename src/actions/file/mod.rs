@@ -1,6 +1,6 @@
-//! Actions on single files: [`backup`], [`replace`], [`line`].
+//! Actions on single files: [`backup`], [`replace`], [`mod@line`].
 //!
-//! The last two are one machine ([`edit`]) with two ways to say what is wanted. All writing is [`disk`]'s: whole files,
+//! The last two are one machine (`edit`) with two ways to say what is wanted. All writing is `disk`'s: whole files,
 //! by a temporary file beside the target and a rename, so a file is never seen half-written. Left out: directories,
 //! and files whose hard links a rename would part.
 

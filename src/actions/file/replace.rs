@@ -1,4 +1,4 @@
-//! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is [`edit`]'s.
+//! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is `edit`'s.
 
 use super::edit::{self, Edit};
 use super::mode::Mode;
