@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long a look may take.
 pub(crate) const LOOK: Duration = Duration::from_secs(60);
 /// How much of a command's output is kept.
-const KEPT: u64 = 1 << 20;
+pub(crate) const KEPT: u64 = 1 << 20;
 
 /// A command that has ended.
 #[derive(Debug, Clone)]

@@ -9,6 +9,9 @@
 
 pub mod act;
 mod command;
+pub mod expect;
+pub mod file;
+mod procs;
 pub mod run;
 pub mod shell;
 
@@ -311,6 +314,20 @@ registry! {
     "run" => Run(run::Run),
     /// A script for `sh`.
     "shell" => Shell(shell::Shell),
+    /// A copy of a file, proved by reading it back.
+    "file.backup" => FileBackup(file::backup::Backup),
+    /// A whole file, replaced atomically.
+    "file.replace" => FileReplace(file::replace::Replace),
+    /// One line of a file.
+    "file.line" => FileLine(file::line::Line),
+    /// How many processes there are.
+    "expect.process" => ExpectProcess(expect::process::Process),
+    /// Whether a TCP port is open.
+    "expect.port" => ExpectPort(expect::port::PortState),
+    /// Whether a file is there, and what it is.
+    "expect.file" => ExpectFile(expect::file::File),
+    /// How a read-only command ends.
+    "expect.command" => ExpectCommand(expect::command::Command),
 }
 
 impl Captured {

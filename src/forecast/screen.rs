@@ -1,9 +1,10 @@
 //! The forecast on the screen and for programs: one line a step, then what would change, the way back, time, digest.
 
 use super::{Forecast, Verdict};
-use crate::plan::{load::digest, time::Length};
+use crate::plan::load::digest;
 use crate::report::{duration, pad, rows, safe};
 use crate::text::forecast as text;
+use crate::time::Length;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 use upledger_replay::plan::{Effect, Input, OnDoubt, OnFailure, Plan, SecretSource, Step};

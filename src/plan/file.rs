@@ -2,8 +2,8 @@
 //!
 //! What is not built yet has no key here, so it is refused and never ignored.
 
-use super::time::Length;
 use crate::actions::Do;
+use crate::time::Length;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{

@@ -14,7 +14,6 @@ mod read;
 pub mod resolved;
 mod rules;
 pub mod schema;
-pub mod time;
 mod variables;
 
 #[cfg(test)]

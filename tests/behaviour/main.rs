@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod crash;
+mod files;
 mod record;
 mod run;
 mod steer;

@@ -1,0 +1,142 @@
+//! `expect.command`: how a command ends and what it prints. The plan's author answers for it that it changes nothing.
+
+use super::{Expectation, Seen};
+use crate::actions::command::{Captured, KEPT, LOOK, capture};
+use crate::actions::run::quoted;
+use crate::actions::{Context, Look, Trouble};
+use crate::time::Length;
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How many of its last lines are shown.
+const TAIL: usize = 5;
+
+/// A read-only command ends as expected and prints what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Its exit code; 0 without it.
+    #[serde(default)]
+    pub exit: u8,
+    /// A text that its standard output contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout_contains: Option<String>,
+    /// A regular expression that its standard output matches; `(?m)` lets `^` and `$` be the ends of a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout_matches: Option<String>,
+    /// How long it may take each time; 60s without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Length>,
+    /// How long it is waited for, and the command repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Length>,
+}
+
+impl Command {
+    fn regex(&self) -> Result<Option<Regex>, Trouble> {
+        self.stdout_matches
+            .as_deref()
+            .map(Regex::new)
+            .transpose()
+            .map_err(|e| Trouble::io("`stdout_matches` is no regular expression", &e))
+    }
+
+    fn parts(&self) -> String {
+        let mut parts = vec![format!("exit {}", self.exit)];
+        parts.extend(
+            self.stdout_contains
+                .as_ref()
+                .map(|c| format!("the text {c:?} on standard output")),
+        );
+        parts.extend(
+            self.stdout_matches
+                .as_ref()
+                .map(|m| format!("standard output that matches {m}")),
+        );
+        parts.join(", ")
+    }
+
+    fn judge(&self, ran: &Captured) -> Result<Seen, Trouble> {
+        let mut saw = vec![ran.ended.clone()];
+        let mut holds = ran.code == Some(i32::from(self.exit));
+        if let Some(text) = &self.stdout_contains {
+            let found = ran.stdout.contains(text);
+            holds &= found;
+            saw.push(format!(
+                "{} {text:?}",
+                if found { "with" } else { "without" }
+            ));
+        }
+        if let Some(regex) = self.regex()? {
+            match regex.find(&ran.stdout) {
+                Some(found) => saw.push(format!("a match: {:?}", short(found.as_str()))),
+                None => {
+                    holds = false;
+                    saw.push(format!("no match of {regex}"));
+                }
+            }
+        }
+        if ran.stdout.len() as u64 >= KEPT {
+            saw.push("only its first MiB was looked at".into());
+        }
+        let tail = ran.tail(TAIL);
+        if !holds && !tail.is_empty() {
+            saw.push(format!("its last lines: {}", tail.join(" / ")));
+        }
+        Ok(Seen { holds, saw })
+    }
+}
+
+/// The beginning of a text.
+fn short(text: &str) -> &str {
+    text.char_indices()
+        .nth(200)
+        .map_or(text, |(at, _)| &text[..at])
+}
+
+impl Expectation for Command {
+    fn wanted(&self) -> String {
+        format!("{} to give {}", quoted(&self.argv), self.parts())
+    }
+
+    fn within(&self) -> Option<Length> {
+        self.within
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong: Vec<String> = self
+            .regex()
+            .err()
+            .map(|e| e.to_string())
+            .into_iter()
+            .collect();
+        if self.argv.first().is_none_or(String::is_empty) {
+            wrong.push("`argv` names no program".into());
+        }
+        if self.stdout_contains.as_ref().is_some_and(String::is_empty) {
+            wrong.push("`stdout_contains` is empty, so every output would do".into());
+        }
+        if self.timeout.is_some_and(|t| t.0 == 0) {
+            wrong.push("`timeout` is zero".into());
+        }
+        wrong
+    }
+
+    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+        let limit = self.timeout.map_or(LOOK, |t| Duration::from_millis(t.0));
+        self.judge(&capture(cx, &self.argv, limit)?)
+    }
+
+    /// The command is not run a second time to prove the first: its process ends well only when all was as expected.
+    fn evidence(&self, _cx: &Context) -> Result<Look, Trouble> {
+        Ok(Look::done(format!(
+            "{} gave {}",
+            quoted(&self.argv),
+            self.parts()
+        )))
+    }
+}

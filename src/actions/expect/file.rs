@@ -1,0 +1,134 @@
+//! `expect.file`: whether a file is there, and what it is.
+
+use super::{Expectation, Seen};
+use crate::actions::file::mode::Mode;
+use crate::actions::file::{absolute, digest_of, open_plain};
+use crate::actions::{Context, Trouble};
+use crate::time::Length;
+use aho_corasick::AhoCorasick;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// A file is there, or is not, and is as described.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The file or directory, as an absolute path. Links are followed.
+    pub path: String,
+    /// Whether it is to be there; true without it.
+    #[serde(default = "yes")]
+    pub exists: bool,
+    /// The SHA-256 of its content, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A text that it contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// Its mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// How long it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Length>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Expectation for File {
+    fn wanted(&self) -> String {
+        if !self.exists {
+            return format!("nothing at {}", self.path);
+        }
+        let parts: Vec<String> = [
+            self.sha256.as_ref().map(|s| format!("sha256 {s}")),
+            self.contains.as_ref().map(|c| format!("the text {c:?}")),
+            self.mode.map(|m| format!("mode {m}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if parts.is_empty() {
+            format!("{} to be there", self.path)
+        } else {
+            format!("{} with {}", self.path, parts.join(", "))
+        }
+    }
+
+    fn within(&self) -> Option<Length> {
+        self.within
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong: Vec<String> = absolute("path", &self.path).into_iter().collect();
+        let more = self.sha256.is_some() || self.contains.is_some() || self.mode.is_some();
+        if !self.exists && more {
+            wrong.push("`exists: false` leaves nothing to compare".into());
+        }
+        let hex = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
+        if self.sha256.as_ref().is_some_and(|s| !hex(s)) {
+            wrong.push("`sha256` is not 64 hexadecimal digits".into());
+        }
+        if self.contains.as_ref().is_some_and(String::is_empty) {
+            wrong.push("`contains` is empty, so every file would do".into());
+        }
+        wrong
+    }
+
+    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
+        let path = Path::new(&self.path);
+        let meta = match std::fs::metadata(path) {
+            Ok(meta) => meta,
+            // A path below a plain file leads nowhere either.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Seen {
+                    holds: !self.exists,
+                    saw: vec![format!("nothing at {}", self.path)],
+                });
+            }
+            Err(e) => return Err(Trouble::io(format!("cannot look at {}", self.path), &e)),
+        };
+        let mode = Mode::of(meta.mode());
+        let mut holds = self.exists && self.mode.is_none_or(|m| m == mode);
+        let mut saw = vec![format!("{} with mode {mode}", self.path)];
+        if let Some(wanted) = self.sha256.as_ref().filter(|_| self.exists) {
+            match digest_of(path)? {
+                Some((sha256, len)) => {
+                    holds &= sha256 == wanted.to_ascii_lowercase();
+                    saw.push(format!("{len} bytes, sha256 {sha256}"));
+                }
+                None => return Err(Trouble::new(format!("{} vanished", self.path))),
+            }
+        }
+        if let Some(text) = self.contains.as_ref().filter(|_| self.exists) {
+            let found = contains(path, text)?;
+            holds &= found;
+            let is = if found {
+                "contains"
+            } else {
+                "does not contain"
+            };
+            saw.push(format!("it {is} {text:?}"));
+        }
+        Ok(Seen { holds, saw })
+    }
+}
+
+/// Whether a file of any size holds a text.
+fn contains(path: &Path, text: &str) -> Result<bool, Trouble> {
+    let cannot =
+        |e: &dyn std::error::Error| Trouble::io(format!("cannot search {}", path.display()), e);
+    let Some((file, _)) = open_plain(path)? else {
+        return Err(Trouble::new(format!("{} vanished", path.display())));
+    };
+    let search = AhoCorasick::new([text]).map_err(|e| cannot(&e))?;
+    match search.stream_find_iter(file).next() {
+        None => Ok(false),
+        Some(Ok(_)) => Ok(true),
+        Some(Err(e)) => Err(cannot(&e)),
+    }
+}

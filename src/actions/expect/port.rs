@@ -1,0 +1,189 @@
+//! `expect.port`: whether a TCP port is open: by the kernel's table for this machine, by a connection elsewhere.
+//!
+//! The table sees a listener on any address, also one whose queue is full, and names who holds it. A connection sees
+//! what a client sees.
+
+use super::{Expectation, Seen};
+use crate::actions::{Context, Trouble, procs};
+use crate::time::Length;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// The number of a TCP port. Text is taken too, because a variable is text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Port(u16);
+
+impl Port {
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Read;
+        const WANTED: &str = "the number of a port, 1 to 65535";
+        impl de::Visitor<'_> for Read {
+            type Value = Port;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WANTED)
+            }
+
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Port, E> {
+                match u16::try_from(n) {
+                    Ok(n) if n > 0 => Ok(Port(n)),
+                    Ok(_) | Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(n), &self)),
+                }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Port, E> {
+                let digits = text.starts_with(|c: char| ('1'..='9').contains(&c));
+                match text.parse() {
+                    Ok(n) if digits => Ok(Port(n)),
+                    Ok(_) | Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        d.deserialize_any(Read)
+    }
+}
+
+impl JsonSchema for Port {
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The number of a TCP port.",
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 65535},
+                {"type": "string", "pattern": r"^[1-9][0-9]{0,4}$|\$\{"}
+            ]
+        })
+    }
+}
+
+/// A TCP port is open, or is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PortState {
+    /// The port.
+    pub port: Port,
+    /// The host that is connected to; without it, whoever listens on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Whether it is to be open; true without it.
+    #[serde(default = "yes")]
+    pub open: bool,
+    /// How long it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Length>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Expectation for PortState {
+    fn wanted(&self) -> String {
+        let (port, is) = (self.port, if self.open { "open" } else { "closed" });
+        match &self.host {
+            Some(host) => format!("port {port} of {host} {is}"),
+            None => format!("port {port} {is}"),
+        }
+    }
+
+    fn within(&self) -> Option<Length> {
+        self.within
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let empty = self.host.as_ref().is_some_and(|h| h.trim().is_empty());
+        empty
+            .then(|| "`host` is empty".into())
+            .into_iter()
+            .collect()
+    }
+
+    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
+        match &self.host {
+            Some(host) => connect(host, self.port.0, self.open),
+            None => listened(self.port.0, self.open),
+        }
+    }
+}
+
+fn listened(port: u16, open: bool) -> Result<Seen, Trouble> {
+    let found = procs::listeners(port)?;
+    let saw = if found.is_empty() {
+        vec![format!("nobody listening on port {port}")]
+    } else {
+        found.iter().map(|l| format!("listening on {l}")).collect()
+    };
+    Ok(Seen {
+        holds: found.is_empty() != open,
+        saw,
+    })
+}
+
+/// What a connection says.
+enum Said {
+    Open,
+    Refused,
+    /// Neither: a time-out, no route. It proves no closed port.
+    Other,
+}
+
+fn connect(host: &str, port: u16, open: bool) -> Result<Seen, Trouble> {
+    let addresses: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|e| Trouble::io(format!("cannot find {host}"), &e))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(Trouble::new(format!("{host} has no address")));
+    }
+    let (mut saw, mut any_open, mut all_refused) = (Vec::new(), false, true);
+    for address in addresses {
+        let (said, words) = knock(address);
+        any_open |= matches!(said, Said::Open);
+        all_refused &= matches!(said, Said::Refused);
+        saw.push(format!("{address}: {words}"));
+    }
+    Ok(Seen {
+        holds: if open { any_open } else { all_refused },
+        saw,
+    })
+}
+
+fn knock(address: SocketAddr) -> (Said, String) {
+    match TcpStream::connect_timeout(&address, CONNECT) {
+        // A local port that nobody listens on may connect to itself.
+        Ok(stream) if stream.local_addr().is_ok_and(|a| a == address) => {
+            (Said::Refused, "connection refused".into())
+        }
+        Ok(_) => (Said::Open, "connected".into()),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
+            (Said::Refused, "connection refused".into())
+        }
+        Err(e) => (Said::Other, e.to_string()),
+    }
+}

@@ -1,0 +1,112 @@
+//! `expect.process`: how many processes have a command line that matches.
+
+use super::{Expectation, Seen};
+use crate::actions::{Context, Trouble, procs};
+use crate::time::Length;
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many of the processes found are named.
+const NAMED: usize = 20;
+
+/// A number of processes whose command line matches; at least one unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// A regular expression for the words of the command line, joined by spaces. upledger's own processes never match.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Exactly so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// At least so many; 1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// There is no such process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub none: bool,
+    /// How long it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Length>,
+}
+
+fn processes(number: u32) -> String {
+    let ending = if number == 1 { "" } else { "es" };
+    format!("{number} process{ending}")
+}
+
+impl Process {
+    fn range(&self) -> (u32, u32) {
+        match (self.none, self.count) {
+            (true, _) => (0, 0),
+            (false, Some(count)) => (count, count),
+            (false, None) => (self.min.unwrap_or(1), self.max.unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn regex(&self) -> Result<Regex, Trouble> {
+        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+    }
+}
+
+impl Expectation for Process {
+    fn wanted(&self) -> String {
+        let number = match self.range() {
+            (0, 0) => "no process".into(),
+            (0, u32::MAX) => "any number of processes".into(),
+            (min, u32::MAX) => format!("at least {}", processes(min)),
+            (0, max) => format!("at most {}", processes(max)),
+            (min, max) if min == max => format!("exactly {}", processes(min)),
+            (min, max) => format!("{min} to {}", processes(max)),
+        };
+        format!("{number} matching {}", self.pattern)
+    }
+
+    fn within(&self) -> Option<Length> {
+        self.within
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong: Vec<String> = self
+            .regex()
+            .err()
+            .map(|e| e.to_string())
+            .into_iter()
+            .collect();
+        if self.pattern.is_empty() {
+            wrong.push("`match` is empty, so every process would match".into());
+        }
+        let said = [
+            self.count.is_some(),
+            self.none,
+            self.min.is_some() || self.max.is_some(),
+        ];
+        if said.iter().filter(|s| **s).count() > 1 {
+            wrong.push("`count`, `none`, and `min` with `max` exclude each other".into());
+        }
+        let (min, max) = self.range();
+        if min > max {
+            wrong.push(format!("`min` is {min} and `max` is {max}"));
+        }
+        wrong
+    }
+
+    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
+        let found = procs::matching(&self.regex()?)?;
+        let (min, max) = self.range();
+        let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let mut saw = vec![format!("{} matching {}", processes(number), self.pattern)];
+        saw.extend(found.iter().take(NAMED).map(ToString::to_string));
+        if found.len() > NAMED {
+            saw.push(format!("and {} more", found.len() - NAMED));
+        }
+        Ok(Seen {
+            holds: (min..=max).contains(&number),
+            saw,
+        })
+    }
+}

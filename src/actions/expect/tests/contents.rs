@@ -1,0 +1,117 @@
+//! `expect.file` and `expect.command`: what a file is and what a command prints.
+
+use super::{action, context, fails, holds, says};
+use serde_json::{Value, json};
+
+#[test]
+fn a_file_is_compared_part_by_part() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let at = |mut more: Value| {
+        more["path"] = json!(path);
+        more
+    };
+    let kind = "expect.file";
+    holds(kind, at(json!({"exists": false})));
+    says(
+        &fails(kind, at(json!({}))),
+        &["to be there; saw nothing at"],
+    );
+
+    std::fs::write(&path, b"head\xff needle tail").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let (sha256, _) = crate::actions::file::digest_of(&path).unwrap().unwrap();
+    holds(kind, at(json!({})));
+    holds(
+        kind,
+        at(json!({"sha256": sha256.to_uppercase(), "contains": "needle", "mode": "0640"})),
+    );
+    says(
+        &fails(kind, at(json!({"exists": false}))),
+        &["expected nothing at", "with mode 0640"],
+    );
+    says(
+        &fails(kind, at(json!({"contains": "Needle"}))),
+        &[
+            "with the text \"Needle\"; saw",
+            "does not contain \"Needle\"",
+        ],
+    );
+    says(
+        &fails(kind, at(json!({"mode": "0600"}))),
+        &["with mode 0600; saw", "mode 0640"],
+    );
+    says(
+        &fails(kind, at(json!({"sha256": "0".repeat(64)}))),
+        &["sha256 0000", &sha256],
+    );
+    let below = json!({"path": path.join("below"), "exists": false});
+    holds(kind, below);
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
+    holds(kind, json!({"path": dir.path(), "mode": "0750"}));
+}
+
+#[test]
+fn a_text_across_the_buffers_of_a_large_file_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let mut bytes = vec![b'x'; 1 << 20];
+    bytes[65_530..65_542].copy_from_slice(b"the needle! ");
+    std::fs::write(&path, bytes).unwrap();
+    holds(
+        "expect.file",
+        json!({"path": path, "contains": "the needle!"}),
+    );
+}
+
+#[test]
+fn a_command_is_judged_by_its_end_and_its_output() {
+    let kind = "expect.command";
+    let sh = |script: &str, mut more: Value| {
+        more["argv"] = json!(["sh", "-c", script]);
+        more
+    };
+    holds(kind, sh("echo fine", json!({"stdout_contains": "fine"})));
+    holds(
+        kind,
+        sh(
+            "echo a; echo b 12",
+            json!({"stdout_matches": r"(?m)^b \d+$"}),
+        ),
+    );
+    holds(kind, sh("exit 3", json!({"exit": 3})));
+    says(
+        &fails(kind, sh("echo why; exit 1", json!({}))),
+        &["to give exit 0; saw exit 1", "its last lines: why"],
+    );
+    says(
+        &fails(
+            kind,
+            sh(
+                "echo Sorry, maybe something wrong",
+                json!({"stdout_contains": "Congratulations!"}),
+            ),
+        ),
+        &["without \"Congratulations!\"", "Sorry"],
+    );
+    says(
+        &fails(kind, sh("echo a", json!({"stdout_matches": "^b"}))),
+        &["no match of ^b"],
+    );
+    says(
+        &fails(kind, sh("sleep 1000", json!({"timeout": "50ms"}))),
+        &["killed after"],
+    );
+}
+
+#[test]
+fn a_command_that_cannot_start_is_not_nothing() {
+    let action = action("expect.command", json!({"argv": ["/no/such/program"]}));
+    let action = action.action();
+    assert!(action.probe(&context(), &Value::Null).is_err());
+    let why = action
+        .perform(&context(), &Value::Null, &mut std::io::sink())
+        .unwrap_err();
+    says(&why.to_string(), &["cannot look: cannot start"]);
+}

@@ -1,0 +1,45 @@
+//! What a file's change looks like to people: a unified diff, or a word on why there is none.
+
+use super::disk::digest;
+use similar::TextDiff;
+use std::time::Duration;
+
+/// A diff of more than this helps nobody.
+const LIMIT: usize = 1 << 20;
+/// A diff that takes longer is cut to a coarser one; it stays correct.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// None when nothing changes.
+pub(super) fn unified(path: &str, former: Option<&[u8]>, wanted: &[u8]) -> Option<String> {
+    let old = former.unwrap_or_default();
+    if former.is_some() && old == wanted {
+        return None;
+    }
+    let from = if former.is_some() { path } else { "/dev/null" };
+    let head = format!("--- {from}\n+++ {path}\n");
+    let summary = |why: &str| {
+        let was = former.map_or_else(
+            || "not there".into(),
+            |f| format!("{} bytes, sha256 {}", f.len(), digest(f)),
+        );
+        let (len, sha) = (wanted.len(), digest(wanted));
+        format!("{head}{why}: {was} -> {len} bytes, sha256 {sha}\n")
+    };
+    if [old, wanted].iter().any(|b| b.contains(&0)) {
+        return Some(summary("binary"));
+    }
+    if old.len() + wanted.len() > LIMIT {
+        return Some(summary("too long to show"));
+    }
+    let (a, b) = (
+        String::from_utf8_lossy(old),
+        String::from_utf8_lossy(wanted),
+    );
+    if a == b {
+        return Some(summary("they differ only in bytes that are no UTF-8"));
+    }
+    let diff = TextDiff::configure()
+        .timeout(PATIENCE)
+        .diff_lines(a.as_ref(), b.as_ref());
+    Some(diff.unified_diff().header(from, path).to_string())
+}

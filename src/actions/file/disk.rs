@@ -1,0 +1,378 @@
+//! Whole files on disk: looked at without surprises, written atomically and durably.
+//!
+//! Invariants: nothing but a regular file is ever opened for reading or replaced; a target changes only by a rename of
+//! a complete, synced file in its own directory; a temporary file has a name that only this run's step uses, so that
+//! whoever comes after a crash finds and removes it. Extended attributes, and with them ACLs, pass from the file that is
+//! replaced; those of `security.` and `trusted.` are the system's business.
+
+use super::mode::Mode;
+use crate::actions::{Context, Trouble};
+use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The largest file whose content an action takes into memory.
+const LIMIT: u64 = 64 << 20;
+/// The kernel's own limit for the names, and for one value, of extended attributes.
+const XATTRS: usize = 64 << 10;
+
+/// A file as it was or is to be, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    /// Lower-case hex.
+    pub(super) sha256: String,
+    /// Bytes.
+    pub(super) len: u64,
+    pub(super) mode: Mode,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Time,
+}
+
+/// A time of the file system. Two integers: nanoseconds alone would not fit into a JSON number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Time {
+    /// Seconds since 1970.
+    pub(super) sec: i64,
+    /// Nanoseconds.
+    pub(super) nsec: i64,
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { sha256, len, .. } = self;
+        let (mode, uid, gid) = (self.mode, self.uid, self.gid);
+        write!(
+            f,
+            "{len} bytes, sha256 {sha256}, mode {mode}, owner {uid}:{gid}"
+        )
+    }
+}
+
+impl Facts {
+    fn new(sha256: String, len: u64, meta: &Metadata) -> Self {
+        Self {
+            sha256,
+            len,
+            mode: Mode::of(meta.mode()),
+            uid: meta.uid(),
+            gid: meta.gid(),
+            mtime: Time {
+                sec: meta.mtime(),
+                nsec: meta.mtime_nsec(),
+            },
+        }
+    }
+
+    /// The manner in which this file comes back.
+    pub(super) fn manner(&self) -> Manner {
+        Manner {
+            mode: self.mode,
+            owner: Some((self.uid, self.gid)),
+            must_own: true,
+            mtime: Some(self.mtime),
+        }
+    }
+}
+
+/// How a file is written, apart from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) mode: Mode,
+    pub(super) owner: Option<(u32, u32)>,
+    /// Without the right to give the file to its owner nothing is written.
+    pub(super) must_own: bool,
+    pub(super) mtime: Option<Time>,
+}
+
+/// SHA-256 in lower-case hex.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, b| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}
+
+fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Trouble {
+    Trouble::io(format!("cannot {what} {}", path.display()), cause)
+}
+
+/// A regular file, opened; none when there is nothing. Nothing else is opened: a pipe would block, a device might act.
+///
+/// # Errors
+/// [`Trouble`] for anything else.
+pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Trouble> {
+    let plain = |meta: &Metadata| {
+        if meta.is_file() {
+            return Ok(());
+        }
+        let kind = if meta.is_dir() {
+            "a directory"
+        } else {
+            "not a regular file"
+        };
+        Err(Trouble::new(format!("{} is {kind}", path.display())))
+    };
+    match std::fs::metadata(path) {
+        Ok(meta) => plain(&meta)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(cannot("look at", path, &e)),
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|e| cannot("open", path, &e))?;
+    let meta = file.metadata().map_err(|e| cannot("look at", path, &e))?;
+    plain(&meta)?;
+    Ok(Some((file, meta)))
+}
+
+/// Where a path leads: links are followed, and only the last name may be missing.
+pub(super) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
+    let path = Path::new(path);
+    let whole = |p: &Path| p.canonicalize().map_err(|e| cannot("find", p, &e));
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() => path
+            .canonicalize()
+            .map_err(|e| Trouble::io(format!("the link {} leads nowhere", path.display()), &e)),
+        Ok(_) => whole(path),
+        Err(e) if e.kind() == ErrorKind::NotFound => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(whole(parent)?.join(name)),
+            _ => Err(cannot("find", path, &e)),
+        },
+        Err(e) => Err(cannot("look at", path, &e)),
+    }
+}
+
+/// A resolved path as text, so that it can be recorded.
+pub(super) fn text(path: &Path) -> Result<String, Trouble> {
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Trouble::new(format!("the path {} is no UTF-8", path.display())))
+}
+
+/// A file and its bytes; none when there is nothing.
+pub(super) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Trouble> {
+    let Some((file, meta)) = open_plain(path)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| cannot("read", path, &e))?;
+    let len = bytes.len() as u64;
+    if len > LIMIT {
+        let mib = LIMIT >> 20;
+        return Err(Trouble::new(format!(
+            "{} is larger than {mib} MiB",
+            path.display()
+        )));
+    }
+    let facts = Facts::new(digest(&bytes), len, &meta);
+    Ok(Some((bytes, facts)))
+}
+
+/// The same without the bytes, for a file of any size.
+pub(super) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>, Trouble> {
+    let Some((mut file, meta)) = open_plain(path)? else {
+        return Ok(None);
+    };
+    let (sha256, len) = pour(&mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
+    Ok(Some((Facts::new(sha256, len, &meta), meta)))
+}
+
+/// Digest and length of a file of any size; none when there is nothing.
+///
+/// # Errors
+/// [`Trouble`] when it is no regular file, or cannot be read.
+pub(crate) fn digest_of(path: &Path) -> Result<Option<(String, u64)>, Trouble> {
+    Ok(look(path)?.map(|(facts, _)| (facts.sha256, facts.len)))
+}
+
+/// Copies to the end; the digest and the length of what passed.
+fn pour(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(String, u64)> {
+    let (mut hash, mut len) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Ok((hex(&hash.finalize()), len)),
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n])?;
+        len += n as u64;
+    }
+}
+
+/// The temporary file beside a target. Its name is the same in every attempt of this step, forwards and backwards.
+pub(super) fn temporary(cx: &Context, target: &Path) -> PathBuf {
+    target.with_file_name(format!(".upledger-{}", tag(cx, target)))
+}
+
+/// A name that only this step of this run has for that file.
+pub(super) fn tag(cx: &Context, target: &Path) -> String {
+    let whole = format!("{}\0{}\0{}", cx.run, cx.step, target.display());
+    let mut name = digest(whole.as_bytes());
+    name.truncate(16);
+    name
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(cannot("remove", path, &e)),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), Trouble> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| cannot("sync", parent, &e))
+}
+
+/// Writes a whole file: bytes whose digest is known, then everything else, then the rename.
+///
+/// # Errors
+/// [`Trouble`]; the target is then as it was, and no temporary file is left.
+pub(super) fn put(
+    cx: &Context,
+    target: &Path,
+    bytes: &mut dyn Read,
+    sha256: &str,
+    manner: Manner,
+) -> Result<(), Trouble> {
+    let temp = temporary(cx, target);
+    let published = stage(&temp, target, bytes, sha256, manner)
+        .and_then(|()| std::fs::rename(&temp, target).map_err(|e| cannot("replace", target, &e)));
+    if published.is_err() {
+        // The first error counts; what cannot be removed now is removed by the undo or the next attempt.
+        let _ = std::fs::remove_file(&temp);
+    }
+    published?;
+    sync_parent(target)
+}
+
+/// The first half of [`put`]: the complete temporary file.
+pub(super) fn stage(
+    temp: &Path,
+    target: &Path,
+    bytes: &mut dyn Read,
+    sha256: &str,
+    manner: Manner,
+) -> Result<(), Trouble> {
+    remove(temp)?;
+    let wrong = |e: &dyn std::error::Error| cannot("write", temp, e);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(temp)
+        .map_err(|e| wrong(&e))?;
+    let (found, _) = pour(bytes, &mut file).map_err(|e| wrong(&e))?;
+    if found != sha256 {
+        return Err(Trouble::new(format!(
+            "the content for {} changed since it was looked at: sha256 {sha256} then, {found} now",
+            target.display()
+        )));
+    }
+    let meta = file.metadata().map_err(|e| wrong(&e))?;
+    if let Some((uid, gid)) = manner.owner
+        && (uid, gid) != (meta.uid(), meta.gid())
+    {
+        match rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+            Ok(()) => {}
+            Err(Errno::PERM) if !manner.must_own => {}
+            Err(e) => {
+                let what = format!("cannot give {} to its owner {uid}:{gid}", target.display());
+                return Err(Trouble::io(what, &e));
+            }
+        }
+    }
+    attributes(target, &file)?;
+    // After the owner, whose change takes set-uid bits away, and after the ACL, whose mask is the group's bits.
+    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(manner.mode.bits()))
+        .map_err(|e| wrong(&e))?;
+    if let Some(time) = manner.mtime {
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: time.sec,
+                tv_nsec: time.nsec,
+            },
+        };
+        rustix::fs::futimens(&file, &times).map_err(|e| wrong(&e))?;
+    }
+    file.sync_all().map_err(|e| wrong(&e))
+}
+
+/// Gives a file the extended attributes of the one that it will replace.
+fn attributes(from: &Path, to: &File) -> Result<(), Trouble> {
+    let wrong = |e: Errno| cannot("keep the extended attributes of", from, &e);
+    let mut names = vec![0; XATTRS];
+    let len = match rustix::fs::listxattr(from, names.as_mut_slice()) {
+        Ok(len) => len,
+        Err(Errno::NOENT | Errno::NOTSUP) => return Ok(()),
+        Err(e) => return Err(wrong(e)),
+    };
+    let mut value = vec![0; XATTRS];
+    for name in names[..len]
+        .split(|b| *b == 0)
+        .filter(|n| !n.is_empty() && !n.starts_with(b"security.") && !n.starts_with(b"trusted."))
+    {
+        let len = rustix::fs::getxattr(from, name, value.as_mut_slice()).map_err(wrong)?;
+        rustix::fs::fsetxattr(to, name, &value[..len], XattrFlags::empty()).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Keeps bytes for an undo, by their digest, where only the runner's user can read them.
+pub(super) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
+    let path = cx.undo_dir()?.join(sha256);
+    let whole = read(&path)?.is_some_and(|(_, f)| f.sha256 == sha256 && f.mode.bits() == 0o600);
+    if whole {
+        return Ok(());
+    }
+    let manner = Manner {
+        mode: Mode::of(0o600),
+        owner: None,
+        must_own: false,
+        mtime: None,
+    };
+    put(cx, &path, &mut &*bytes, sha256, manner)
+}
+
+/// Bytes that were kept.
+pub(super) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Trouble> {
+    let path = cx.undo_dir()?.join(sha256);
+    match read(&path)? {
+        Some((bytes, facts)) if facts.sha256 == sha256 => Ok(bytes),
+        Some(_) => Err(Trouble::new(format!(
+            "the kept content {} is damaged",
+            path.display()
+        ))),
+        None => Err(Trouble::new(format!(
+            "the kept content {} is gone",
+            path.display()
+        ))),
+    }
+}

@@ -1,0 +1,210 @@
+//! `file.line`: one line of a file is replaced, added or removed. All but the choice of the line is `edit`'s.
+//!
+//! Lines are bytes up to a line feed. A line keeps its own ending, a new one takes the file's, and every other byte of
+//! the file stays. Left out: several lines at once, and where in the file a line may stand.
+
+use super::edit::{self, Edit};
+use crate::actions::{Action, Context, Look, Preview, Trouble};
+use regex::bytes::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// How many line numbers an error names.
+const NAMED: usize = 10;
+
+/// Exactly one line of a file is replaced, appended or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The file, as an absolute path. A link is written through.
+    pub path: String,
+    /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// What stands in its place, literally and without a line break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// What happens when no line matches; refused without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<Absent>,
+    /// The line is removed; when no line matches, it is gone already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove: bool,
+}
+
+/// What happens when no line matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Absent {
+    /// The line is added at the end.
+    Append,
+    /// The step is refused.
+    Refuse,
+}
+
+/// A line without its ending, and the ending.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let ending = if line.ends_with(b"\r\n") {
+        2
+    } else {
+        usize::from(line.ends_with(b"\n"))
+    };
+    line.split_at(line.len() - ending)
+}
+
+/// Adds a line in the file's own style: its last line ending, and no ending at its end when it had none.
+fn append(former: &[u8], line: &[u8]) -> Vec<u8> {
+    let style = former
+        .split_inclusive(|b| *b == b'\n')
+        .map(|l| split(l).1)
+        .rfind(|ending| !ending.is_empty())
+        .unwrap_or(b"\n");
+    let whole = former.is_empty() || former.ends_with(b"\n");
+    if whole {
+        [former, line, style].concat()
+    } else {
+        [former, style, line].concat()
+    }
+}
+
+impl Line {
+    fn regex(&self) -> Result<Regex, Trouble> {
+        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+    }
+
+    fn edited(&self, former: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let regex = self.regex()?;
+        let lines: Vec<&[u8]> = former.split_inclusive(|b| *b == b'\n').collect();
+        let found: Vec<usize> = lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| regex.is_match(split(line).0))
+            .map(|(index, _)| index)
+            .collect();
+        let wanted = self.line.as_deref().unwrap_or_default().as_bytes();
+        match found.as_slice() {
+            [at] => {
+                let ending = split(lines[*at]).1;
+                let new = if self.remove {
+                    Vec::new()
+                } else {
+                    [wanted, ending].concat()
+                };
+                Ok([lines[..*at].concat(), new, lines[at + 1..].concat()].concat())
+            }
+            [] if self.remove => Ok(former.to_vec()),
+            // Replaced already, by a line that the expression no longer matches.
+            [] if lines.iter().any(|line| split(line).0 == wanted) => Ok(former.to_vec()),
+            [] if self.absent == Some(Absent::Append) => Ok(append(former, wanted)),
+            [] => Err(Trouble::new(format!(
+                "no line of {} matches {}",
+                self.path, self.pattern
+            ))),
+            many => {
+                let mut numbers: Vec<String> = many
+                    .iter()
+                    .take(NAMED)
+                    .map(|index| (index + 1).to_string())
+                    .collect();
+                if many.len() > NAMED {
+                    numbers.push("…".into());
+                }
+                Err(Trouble::new(format!(
+                    "{} lines of {} match {}, and only one may: lines {}",
+                    many.len(),
+                    self.path,
+                    self.pattern,
+                    numbers.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+impl Edit for Line {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Trouble> {
+        match former {
+            Some(former) => self.edited(former),
+            None => Err(Trouble::new(format!("there is no file {}", self.path))),
+        }
+    }
+
+    fn words(&self) -> String {
+        match &self.line {
+            Some(line) => format!(
+                "in {} the line that matches {} becomes: {line}",
+                self.path, self.pattern
+            ),
+            None => format!(
+                "in {} the line that matches {} goes",
+                self.path, self.pattern
+            ),
+        }
+    }
+}
+
+impl Action for Line {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = edit::problems(&self.path);
+        wrong.extend(self.regex().err().map(|e| e.to_string()));
+        match (&self.line, self.remove) {
+            (None, false) => wrong.push("`line` or `remove: true` is missing".into()),
+            (Some(_), true) => wrong.push("`line` and `remove` exclude each other".into()),
+            (Some(line), false) if line.contains(['\n', '\r']) => {
+                wrong.push("`line` holds a line break".into());
+            }
+            (Some(_), false) | (None, true) => {}
+        }
+        if self.remove && self.absent.is_some() {
+            wrong.push("`absent` has no meaning beside `remove`".into());
+        }
+        wrong
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        edit::observe(self, cx)
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        edit::preview(self)
+    }
+
+    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::probe(self, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        edit::perform(self, cx, observed, log)
+    }
+
+    fn verify(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::probe(self, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        edit::undo(cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::undone(cx, observed)
+    }
+}

@@ -1,0 +1,23 @@
+//! Actions on single files: [`backup`], [`replace`], [`mod@line`].
+//!
+//! The last two are one machine (`edit`) with two ways to say what is wanted. All writing is `disk`'s: whole files,
+//! by a temporary file beside the target and a rename, so a file is never seen half-written. Left out: directories,
+//! and files whose hard links a rename would part.
+
+pub mod backup;
+mod diff;
+mod disk;
+mod edit;
+pub mod line;
+pub mod mode;
+pub mod replace;
+
+pub(crate) use disk::{digest_of, open_plain};
+
+#[cfg(test)]
+mod tests;
+
+/// A path is a whole one: a relative one would depend on where the runner happens to stand.
+pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
+    (!path.starts_with('/')).then(|| format!("`{setting}` is not an absolute path: {path}"))
+}

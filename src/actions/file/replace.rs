@@ -1,0 +1,113 @@
+//! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is `edit`'s.
+
+use super::edit::{self, Edit};
+use super::mode::Mode;
+use super::{absolute, disk};
+use crate::actions::{Action, Context, Look, Preview, Trouble};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use upledger_replay::plan::Effect;
+
+/// A whole file is replaced, atomically; owner and mode stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replace {
+    /// The file, as an absolute path. A link is written through.
+    pub path: String,
+    /// Its new content, to the byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The file whose content it gets, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its new mode; without it the former one, or 0644 for a new file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+impl Edit for Replace {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+
+    fn wanted(&self, _former: Option<&[u8]>) -> Result<Vec<u8>, Trouble> {
+        if let Some(content) = &self.content {
+            return Ok(content.clone().into_bytes());
+        }
+        let from = self.from.as_deref().unwrap_or_default();
+        match disk::read(Path::new(from))? {
+            Some((bytes, _)) => Ok(bytes),
+            None => Err(Trouble::new(format!("there is no file {from}"))),
+        }
+    }
+
+    fn words(&self) -> String {
+        match (&self.from, &self.content) {
+            (Some(from), _) => format!("replace {} with the content of {from}", self.path),
+            (None, content) => {
+                let len = content.as_ref().map_or(0, String::len);
+                format!("replace {} with {len} bytes of the plan", self.path)
+            }
+        }
+    }
+}
+
+impl Action for Replace {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = edit::problems(&self.path);
+        match (&self.content, &self.from) {
+            (Some(_), None) => {}
+            (None, Some(from)) => wrong.extend(absolute("from", from)),
+            (None, None) => wrong.push("`content` or `from` is missing".into()),
+            (Some(_), Some(_)) => wrong.push("`content` and `from` exclude each other".into()),
+        }
+        wrong
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        edit::observe(self, cx)
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        edit::preview(self)
+    }
+
+    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::probe(self, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        edit::perform(self, cx, observed, log)
+    }
+
+    fn verify(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::probe(self, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        edit::undo(cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        edit::undone(cx, observed)
+    }
+}

@@ -1,0 +1,141 @@
+//! `file.line`: which line, and every other byte.
+
+use super::{World, action, problem, whole};
+use crate::actions::Do;
+use serde_json::{Value, json};
+use upledger_replay::event::Answer;
+
+fn line(world: &World, mut settings: Value) -> Do {
+    settings["path"] = json!(world.text("file"));
+    action("file.line", settings)
+}
+
+/// Runs it on a file, undoes it, and returns what the file was in between.
+fn edited(former: &[u8], settings: &Value) -> Vec<u8> {
+    let world = World::new();
+    let path = world.write("file", former);
+    let before = whole(&path);
+    let action = line(&world, settings.clone());
+    let observed = world.run(&action);
+    let after = std::fs::read(&path).unwrap();
+    assert_eq!(
+        world.probe(&action, &world.observe(&action)),
+        Answer::Done,
+        "a second run has nothing to do"
+    );
+    for _ in 0..2 {
+        world.undo(&action, &observed).unwrap();
+        assert_eq!(whole(&path), before);
+    }
+    after
+}
+
+#[test]
+fn one_line_is_replaced_and_every_other_byte_stays() {
+    let set = json!({"match": "^DEBUG=", "line": "DEBUG=0"});
+    for (former, after) in [
+        (&b"A=1\nDEBUG=1\nB=2\n"[..], &b"A=1\nDEBUG=0\nB=2\n"[..]),
+        (b"A=1\r\nDEBUG=1\r\nB=2\r\n", b"A=1\r\nDEBUG=0\r\nB=2\r\n"),
+        (b"DEBUG=1", b"DEBUG=0"),
+        (
+            b"\xff\xfe\0\nDEBUG=1\n\n\xff",
+            b"\xff\xfe\0\nDEBUG=0\n\n\xff",
+        ),
+    ] {
+        assert_eq!(edited(former, &set), after);
+    }
+}
+
+#[test]
+fn the_replacement_is_literal_and_may_no_longer_match() {
+    let set = json!({"match": "^#?(listen) .*$", "line": "Listen $1 ${0} \\1"});
+    assert_eq!(edited(b"#listen 80;\n", &set), b"Listen $1 ${0} \\1\n");
+}
+
+#[test]
+fn a_missing_line_is_appended_in_the_style_of_the_file() {
+    let set = json!({"match": "^X=", "line": "X=1", "absent": "append"});
+    for (former, after) in [
+        (&b""[..], &b"X=1\n"[..]),
+        (b"A\n", b"A\nX=1\n"),
+        (b"A\r\nB\r\n", b"A\r\nB\r\nX=1\r\n"),
+        (b"A\r\nB", b"A\r\nB\r\nX=1"),
+        (b"A", b"A\nX=1"),
+    ] {
+        assert_eq!(edited(former, &set), after);
+    }
+}
+
+#[test]
+fn a_line_is_removed_and_gone_is_gone() {
+    let set = json!({"match": "^X=", "remove": true});
+    assert_eq!(edited(b"A\nX=1\r\nB", &set), b"A\nB");
+    assert_eq!(edited(b"A\nX=1", &set), b"A\n");
+    let world = World::new();
+    world.write("file", b"A\n");
+    let action = line(&world, set);
+    assert_eq!(world.probe(&action, &world.observe(&action)), Answer::Done);
+}
+
+#[test]
+fn several_matches_are_refused_with_their_numbers() {
+    let world = World::new();
+    world.write("file", b"X=1\nA\nX=2\n");
+    let set = json!({"match": "^X=", "line": "X=3"});
+    let action = line(&world, set);
+    world.refuses(&action, "2 lines of ");
+    world.refuses(&action, "lines 1, 3");
+    let preview = action.action().preview(&world.cx);
+    assert!(preview.commands[1].contains("lines 1, 3"));
+}
+
+#[test]
+fn no_match_is_refused_unless_the_plan_says_append() {
+    let world = World::new();
+    let set = json!({"match": "^X=", "line": "X=3"});
+    world.refuses(&line(&world, set.clone()), "there is no file");
+    world.write("file", b"A\n");
+    world.refuses(&line(&world, set), "no line of ");
+}
+
+#[test]
+fn a_strangers_edit_is_never_overwritten() {
+    let world = World::new();
+    let path = world.write("file", b"X=1\n");
+    let action = line(&world, json!({"match": "^X=", "line": "X=2"}));
+    let observed = world.run(&action);
+    std::fs::write(&path, "X=2\nY=1\n").unwrap();
+    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
+    assert!(world.perform(&action, &observed).is_err());
+    assert!(world.undo(&action, &observed).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"X=2\nY=1\n");
+}
+
+#[test]
+fn settings_that_say_nothing_or_too_much_are_refused() {
+    let wrong = |settings: Value, part: &str| problem("file.line", settings, part);
+    wrong(
+        json!({"path": "x", "match": "a", "line": "b"}),
+        "`path` is not an absolute path",
+    );
+    wrong(
+        json!({"path": "/x", "match": "(", "line": "b"}),
+        "`match` is no regular expression",
+    );
+    wrong(
+        json!({"path": "/x", "match": "a"}),
+        "`line` or `remove: true` is missing",
+    );
+    wrong(
+        json!({"path": "/x", "match": "a", "line": "b", "remove": true}),
+        "exclude each other",
+    );
+    wrong(
+        json!({"path": "/x", "match": "a", "line": "b\nc"}),
+        "holds a line break",
+    );
+    wrong(
+        json!({"path": "/x", "match": "a", "remove": true, "absent": "append"}),
+        "`absent` has no meaning",
+    );
+}

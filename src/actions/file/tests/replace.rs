@@ -1,0 +1,371 @@
+//! `file.replace`, and with it the machine of `file.line`.
+
+use super::super::disk;
+use super::super::edit::Observed;
+use super::{World, action, problem, whole};
+use crate::actions::Do;
+use rustix::fs::{FileType, Mode};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use upledger_replay::event::Answer;
+
+const OLD: &[u8] = b"old \xff\0 bytes\r\nno end";
+const NEW: &str = "new\n";
+
+fn replace(world: &World) -> Do {
+    action(
+        "file.replace",
+        json!({"path": world.text("file"), "content": NEW}),
+    )
+}
+
+#[test]
+fn a_replaced_file_keeps_owner_and_mode_and_comes_back_whole() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let before = whole(&path);
+    let action = replace(&world);
+    let observed = world.run(&action);
+    let after = whole(&path);
+    assert_eq!(after.0, NEW.as_bytes());
+    assert_eq!((after.1, after.2, after.3), (before.1, before.2, before.3));
+    assert_eq!(world.names(), ["file"]);
+
+    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+    for _ in 0..2 {
+        world.undo(&action, &observed).unwrap();
+        assert_eq!(whole(&path), before);
+        assert_eq!(world.undone(&action, &observed), Answer::Done);
+    }
+    assert_eq!(world.names(), ["file"]);
+}
+
+#[test]
+fn a_second_run_finds_it_done_and_a_second_attempt_changes_nothing() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let action = replace(&world);
+    let observed = world.run(&action);
+    let after = whole(&path);
+    world.perform(&action, &observed).unwrap();
+    assert_eq!(whole(&path), after);
+    assert_eq!(world.probe(&action, &world.observe(&action)), Answer::Done);
+}
+
+#[test]
+fn a_file_that_was_not_there_is_made_and_removed_again() {
+    let world = World::new();
+    let action = replace(&world);
+    let observed = world.run(&action);
+    assert_eq!(whole(&world.path("file")).1, 0o644);
+    for _ in 0..2 {
+        world.undo(&action, &observed).unwrap();
+        assert_eq!(world.names(), [""; 0]);
+        assert_eq!(world.undone(&action, &observed), Answer::Done);
+    }
+}
+
+#[test]
+fn a_mode_alone_is_a_change_too() {
+    let world = World::new();
+    let path = world.write("file", NEW.as_bytes());
+    let before = whole(&path);
+    let settings = json!({"path": world.text("file"), "content": NEW, "mode": "4600"});
+    let action = action("file.replace", settings);
+    let preview = action.action().preview(&world.cx);
+    assert_eq!(preview.diff.as_deref(), Some("mode 0640 -> 4600\n"));
+    let observed = world.run(&action);
+    assert_eq!(whole(&path).1, 0o4600);
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(whole(&path), before);
+}
+
+#[test]
+fn former_content_is_kept_where_only_the_runner_can_read_it() {
+    let world = World::new();
+    world.write("file", OLD);
+    world.observe(&replace(&world));
+    let kept = world.kept(OLD);
+    assert_eq!(std::fs::read(&kept).unwrap(), OLD);
+    assert_eq!(whole(&kept).1, 0o600);
+    let dir = kept.parent().unwrap().metadata().unwrap();
+    assert_eq!(dir.permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn death_before_the_rename_is_nothing_and_leaves_nothing_after_the_next_attempt() {
+    for undo in [false, true] {
+        let world = World::new();
+        let path = world.write("file", OLD);
+        let before = whole(&path);
+        let action = replace(&world);
+        let observed = world.observe(&action);
+        let o = Observed::read(&observed).unwrap();
+        let temp = disk::temporary(&world.cx, &path);
+        let manner = o.former.unwrap().manner();
+        disk::stage(&temp, &path, &mut NEW.as_bytes(), &o.wanted, manner).unwrap();
+        assert_eq!(world.names().len(), 2);
+
+        assert_eq!(world.probe(&action, &observed), Answer::Nothing);
+        assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+        if undo {
+            world.undo(&action, &observed).unwrap();
+            assert_eq!(whole(&path), before);
+            assert_eq!(world.undone(&action, &observed), Answer::Done);
+        } else {
+            world.perform(&action, &observed).unwrap();
+            assert_eq!(world.probe(&action, &observed), Answer::Done);
+        }
+        assert_eq!(world.names(), ["file"]);
+    }
+}
+
+#[test]
+fn death_after_the_rename_is_done_and_is_undone() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let before = whole(&path);
+    let action = replace(&world);
+    let observed = world.observe(&action);
+    world.perform(&action, &observed).unwrap();
+    assert_eq!(world.probe(&action, &observed), Answer::Done);
+    // The undo dies before its rename, too.
+    let former = Observed::read(&observed).unwrap().former.unwrap();
+    let temp = disk::temporary(&world.cx, &path);
+    disk::stage(&temp, &path, &mut &*OLD, &former.sha256, former.manner()).unwrap();
+    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(whole(&path), before);
+    assert_eq!(world.names(), ["file"]);
+}
+
+#[test]
+fn a_strangers_edit_is_never_overwritten() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let action = replace(&world);
+    let observed = world.observe(&action);
+    let edited = |when: &str| {
+        std::fs::write(&path, "a stranger's").unwrap();
+        let why = match when {
+            "before" => world.perform(&action, &observed),
+            _ => world.undo(&action, &observed),
+        };
+        let why = why.unwrap_err().to_string();
+        assert!(why.contains("by somebody since"), "{why}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"a stranger's");
+        assert_eq!(world.probe(&action, &observed), Answer::Unclear);
+        assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+    };
+    edited("before");
+    std::fs::write(&path, OLD).unwrap();
+    world.perform(&action, &observed).unwrap();
+    edited("after");
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_not_made_again_but_is_put_back() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let before = whole(&path);
+    let action = replace(&world);
+    let observed = world.observe(&action);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
+    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert!(why.contains("was removed by somebody"), "{why}");
+    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(whole(&path), before);
+}
+
+#[test]
+fn a_strangers_file_where_none_was_stays() {
+    let world = World::new();
+    let action = replace(&world);
+    let observed = world.observe(&action);
+    std::fs::write(world.path("file"), "a stranger's").unwrap();
+    assert!(world.perform(&action, &observed).is_err());
+    assert!(world.undo(&action, &observed).is_err());
+    assert_eq!(std::fs::read(world.path("file")).unwrap(), b"a stranger's");
+}
+
+#[test]
+fn a_link_is_written_through_and_stays_a_link() {
+    let world = World::new();
+    let path = world.write("target", OLD);
+    let before = whole(&path);
+    std::os::unix::fs::symlink("target", world.path("file")).unwrap();
+    let action = replace(&world);
+    let observed = world.run(&action);
+    assert_eq!(whole(&path).0, NEW.as_bytes());
+    let link = || std::fs::read_link(world.path("file")).unwrap();
+    assert_eq!(link(), Path::new("target"));
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(whole(&path), before);
+    assert_eq!(link(), Path::new("target"));
+}
+
+#[test]
+fn a_link_that_was_turned_elsewhere_is_not_followed() {
+    let world = World::new();
+    world.write("target", OLD);
+    world.write("other", OLD);
+    std::os::unix::fs::symlink("target", world.path("file")).unwrap();
+    let action = replace(&world);
+    let observed = world.observe(&action);
+    std::fs::remove_file(world.path("file")).unwrap();
+    std::os::unix::fs::symlink("other", world.path("file")).unwrap();
+    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
+    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert!(why.contains("now leads to"), "{why}");
+    for name in ["target", "other"] {
+        assert_eq!(std::fs::read(world.path(name)).unwrap(), OLD);
+    }
+}
+
+#[test]
+fn what_is_no_plain_file_is_refused_before_anything_changes() {
+    let world = World::new();
+    let file = world.path("file");
+    std::fs::create_dir(&file).unwrap();
+    world.refuses(&replace(&world), "is a directory");
+    std::fs::remove_dir(&file).unwrap();
+
+    std::os::unix::fs::symlink("nowhere", &file).unwrap();
+    world.refuses(&replace(&world), "leads nowhere");
+    std::fs::remove_file(&file).unwrap();
+
+    let mode = Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &file, FileType::Fifo, mode, 0).unwrap();
+    world.refuses(&replace(&world), "not a regular file");
+    std::fs::remove_file(&file).unwrap();
+
+    std::fs::write(&file, OLD).unwrap();
+    std::fs::hard_link(&file, world.path("second")).unwrap();
+    world.refuses(&replace(&world), "2 names (hard links)");
+    std::fs::remove_file(world.path("second")).unwrap();
+
+    let large = std::fs::File::create(&file).unwrap();
+    large.set_len((64 << 20) + 1).unwrap();
+    world.refuses(&replace(&world), "larger than 64 MiB");
+
+    let settings = json!({"path": world.text("no/such/dir/file"), "content": NEW});
+    world.refuses(&action("file.replace", settings), "cannot find");
+}
+
+#[test]
+fn content_from_another_file_is_fixed_when_it_is_looked_at() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let settings = json!({"path": world.text("file"), "from": world.text("from")});
+    let action = action("file.replace", settings);
+    world.refuses(&action, "there is no file");
+    std::fs::write(world.path("from"), b"\0wanted").unwrap();
+    let observed = world.observe(&action);
+    std::fs::write(world.path("from"), "changed").unwrap();
+    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert!(why.contains("changed since it was looked at"), "{why}");
+    assert_eq!(std::fs::read(&path).unwrap(), OLD);
+    assert_eq!(world.names(), ["file", "from"]);
+    std::fs::write(world.path("from"), b"\0wanted").unwrap();
+    world.perform(&action, &observed).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"\0wanted");
+}
+
+#[test]
+fn a_damaged_or_lost_copy_is_noticed_before_the_file_is_touched() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let action = replace(&world);
+    let observed = world.run(&action);
+    for (bytes, word) in [(Some("other"), "damaged"), (None, "is gone")] {
+        match bytes {
+            Some(bytes) => std::fs::write(world.kept(OLD), bytes).unwrap(),
+            None => std::fs::remove_file(world.kept(OLD)).unwrap(),
+        }
+        let why = world.undo(&action, &observed).unwrap_err().to_string();
+        assert!(why.contains(word), "{why}");
+        assert_eq!(std::fs::read(&path).unwrap(), NEW.as_bytes());
+    }
+}
+
+#[test]
+fn the_preview_is_a_unified_diff() {
+    let world = World::new();
+    let path = world.write("file", b"a\nb\nc\n");
+    let file = world.text("file");
+    let settings = json!({"path": file, "content": "a\nB\nc\n"});
+    let replace = action("file.replace", settings);
+    let preview = replace.action().preview(&world.cx);
+    assert_eq!(
+        preview.diff.unwrap(),
+        format!("--- {file}\n+++ {file}\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n")
+    );
+    assert_eq!(preview.commands.len(), 1);
+
+    std::fs::write(&path, "a\nB\nc\n").unwrap();
+    assert_eq!(replace.action().preview(&world.cx).diff, None);
+
+    std::fs::write(&path, OLD).unwrap();
+    let diff = replace.action().preview(&world.cx).diff.unwrap();
+    assert!(diff.contains("binary: 20 bytes, sha256 "), "{diff}");
+
+    std::fs::remove_file(&path).unwrap();
+    let diff = replace.action().preview(&world.cx).diff.unwrap();
+    assert!(diff.starts_with("--- /dev/null\n"), "{diff}");
+    assert!(diff.ends_with("@@ -0,0 +1,3 @@\n+a\n+B\n+c\n"), "{diff}");
+
+    std::fs::create_dir(&path).unwrap();
+    let preview = replace.action().preview(&world.cx);
+    assert!(preview.commands[1].contains("is a directory"));
+    assert_eq!(preview.diff, None);
+}
+
+#[test]
+fn extended_attributes_stay_with_the_file() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let flags = rustix::fs::XattrFlags::empty();
+    match rustix::fs::setxattr(&path, "user.origin", b"hand", flags) {
+        // An older tmpfs has none to keep.
+        Err(rustix::io::Errno::NOTSUP) => return,
+        set => set.unwrap(),
+    }
+    let action = replace(&world);
+    let observed = world.run(&action);
+    let origin = || {
+        let mut value = [0; 16];
+        let len = rustix::fs::getxattr(&path, "user.origin", &mut value[..]).unwrap();
+        value[..len].to_vec()
+    };
+    assert_eq!(origin(), b"hand");
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(origin(), b"hand");
+}
+
+#[test]
+fn settings_that_say_nothing_or_too_much_are_refused() {
+    let kind = "file.replace";
+    problem(
+        kind,
+        json!({"path": "etc/x", "content": ""}),
+        "`path` is not an absolute path",
+    );
+    problem(
+        kind,
+        json!({"path": "/x", "from": "y"}),
+        "`from` is not an absolute path",
+    );
+    problem(
+        kind,
+        json!({"path": "/x"}),
+        "`content` or `from` is missing",
+    );
+    problem(
+        kind,
+        json!({"path": "/x", "content": "", "from": "/y"}),
+        "exclude each other",
+    );
+}
