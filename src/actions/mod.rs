@@ -9,8 +9,11 @@
 
 pub mod act;
 mod command;
+pub mod http;
+pub mod process;
 pub mod run;
 pub mod shell;
+pub mod values;
 
 use crate::actions::command::Captured;
 use schemars::JsonSchema;
@@ -298,6 +301,12 @@ registry! {
     "run" => Run(run::Run),
     /// A script for `sh`.
     "shell" => Shell(shell::Shell),
+    /// A daemon is started and ready.
+    "process.start" => ProcessStart(process::start::Start),
+    /// A daemon of `process.start` is stopped.
+    "process.stop" => ProcessStop(process::stop::Stop),
+    /// A page answers as it should.
+    "http.check" => HttpCheck(http::Check),
 }
 
 impl Captured {

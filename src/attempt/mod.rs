@@ -20,6 +20,8 @@ pub mod supervisor;
 mod sys;
 mod watch;
 
+pub(crate) use child::find as find_program;
+
 /// Boot clock in µs.
 #[must_use]
 pub fn boottime_us() -> u64 {
