@@ -152,6 +152,10 @@ fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
             Ok(0) => break,
             Ok(n) => read.extend_from_slice(piece.get(..n).unwrap_or_default()),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            // The client's own limit has come first; it is the same limit.
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut || Instant::now() >= deadline => {
+                return Err(Miss::Broken("the answer did not end in time".into()));
+            }
             Err(e) => {
                 return Err(Miss::Broken(format!(
                     "the answer broke off: {}",
