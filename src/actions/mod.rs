@@ -11,9 +11,12 @@ pub mod act;
 mod command;
 pub mod expect;
 pub mod file;
+pub mod http;
+pub mod process;
 mod procs;
 pub mod run;
 pub mod shell;
+pub mod values;
 
 use crate::actions::command::Captured;
 use schemars::JsonSchema;
@@ -328,6 +331,12 @@ registry! {
     "expect.file" => ExpectFile(expect::file::File),
     /// How a read-only command ends.
     "expect.command" => ExpectCommand(expect::command::Command),
+    /// A daemon is started and ready.
+    "process.start" => ProcessStart(process::start::Start),
+    /// A daemon of `process.start` is stopped.
+    "process.stop" => ProcessStop(process::stop::Stop),
+    /// A page answers as it should.
+    "http.check" => HttpCheck(http::Check),
 }
 
 impl Captured {

@@ -145,7 +145,7 @@ fn environment<'a>(
 
 /// Looks a program up as `execvp` does, in the command's own PATH. It is then executed by its path, because `execvp`
 /// hands a file that is no program to a shell, and no step gets a shell that it did not ask for.
-fn find(name: &str, path: Option<&str>, cwd: &Path) -> io::Result<PathBuf> {
+pub(crate) fn find(name: &str, path: Option<&str>, cwd: &Path) -> io::Result<PathBuf> {
     if name.contains('/') {
         return Ok(name.into());
     }

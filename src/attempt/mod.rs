@@ -19,3 +19,5 @@ pub mod spec;
 pub mod supervisor;
 mod sys;
 mod watch;
+
+pub(crate) use child::find as find_program;

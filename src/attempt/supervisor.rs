@@ -72,7 +72,7 @@ pub fn main() -> u8 {
 }
 
 /// Marks everything above standard error as not to be inherited.
-fn close_inherited() {
+pub(crate) fn close_inherited() {
     let listed = std::fs::read_dir("/proc/self/fd").map(|open| {
         open.flatten()
             .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())

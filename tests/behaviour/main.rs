@@ -4,6 +4,7 @@ mod attempt;
 mod common;
 mod crash;
 mod files;
+mod processes;
 mod record;
 mod run;
 mod steer;

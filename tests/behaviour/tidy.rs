@@ -43,7 +43,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("failpoint.rs", &[]),
     ("redact.rs", &[]),
     ("attempt", &["clock", "failpoint", "redact"]),
-    ("actions", &["clock", "time"]),
+    ("actions", &["attempt", "clock", "failpoint", "time"]),
     ("plan", &["actions", "time"]),
     ("journal.rs", &["clock", "home", "redact", "failpoint"]),
     ("report", &["journal", "text"]),

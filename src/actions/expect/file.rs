@@ -2,7 +2,8 @@
 
 use super::{Expectation, Seen};
 use crate::actions::file::mode::Mode;
-use crate::actions::file::{absolute, digest_of, open_plain};
+use crate::actions::file::{digest_of, open_plain};
+use crate::actions::values::absolute;
 use crate::actions::{Context, Trouble};
 use crate::time::Length;
 use aho_corasick::AhoCorasick;

@@ -4,83 +4,17 @@
 //! what a client sees.
 
 use super::{Expectation, Seen};
+use crate::actions::values::Port;
 use crate::actions::{Context, Trouble, procs};
 use crate::time::Length;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
-use std::borrow::Cow;
-use std::fmt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
-
-/// The number of a TCP port. Text is taken too, because a variable is text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Port(u16);
-
-impl Port {
-    /// The number.
-    #[must_use]
-    pub fn number(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Read;
-        const WANTED: &str = "the number of a port, 1 to 65535";
-        impl de::Visitor<'_> for Read {
-            type Value = Port;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(WANTED)
-            }
-
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Port, E> {
-                match u16::try_from(n) {
-                    Ok(n) if n > 0 => Ok(Port(n)),
-                    Ok(_) | Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(n), &self)),
-                }
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Port, E> {
-                let digits = text.starts_with(|c: char| ('1'..='9').contains(&c));
-                match text.parse() {
-                    Ok(n) if digits => Ok(Port(n)),
-                    Ok(_) | Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
-            }
-        }
-        d.deserialize_any(Read)
-    }
-}
-
-impl JsonSchema for Port {
-    fn schema_name() -> Cow<'static, str> {
-        "Port".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "The number of a TCP port.",
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": 65535},
-                {"type": "string", "pattern": r"^[1-9][0-9]{0,4}$|\$\{"}
-            ]
-        })
-    }
-}
 
 /// A TCP port is open, or is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,8 @@
 //! Left out: directories, and retention.
 
 use super::disk::{self, Facts, Manner};
-use super::{absolute, edit::say};
+use super::edit::say;
+use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Preview, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

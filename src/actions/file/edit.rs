@@ -4,9 +4,10 @@
 //! are kept. A file that is neither is a stranger's: it is never overwritten, forwards or backwards. A link is written
 //! through and stays a link.
 
+use super::diff;
 use super::disk::{self, Facts, Manner};
 use super::mode::Mode;
-use super::{absolute, diff};
+use crate::actions::values::absolute;
 use crate::actions::{Context, Look, Preview, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -16,8 +16,3 @@ pub(crate) use disk::{digest_of, open_plain};
 
 #[cfg(test)]
 mod tests;
-
-/// A path is a whole one: a relative one would depend on where the runner happens to stand.
-pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
-    (!path.starts_with('/')).then(|| format!("`{setting}` is not an absolute path: {path}"))
-}

@@ -1,8 +1,9 @@
 //! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is `edit`'s.
 
+use super::disk;
 use super::edit::{self, Edit};
 use super::mode::Mode;
-use super::{absolute, disk};
+use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Preview, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,96 @@
+//! What a page should say, compared with what it says. Pure.
+
+use super::Check;
+use super::fetch::Reply;
+use crate::actions::Look;
+use serde_json::Value;
+
+/// How much of a body is shown, in characters.
+const SHOWN: usize = 200;
+
+impl Check {
+    /// What is expected, in words.
+    pub(super) fn expected(&self) -> String {
+        let mut words = vec![format!("status {}", self.status)];
+        words.extend(self.contains.as_ref().map(|t| format!("the text '{t}'")));
+        words.extend(self.json.iter().map(|(p, v)| format!("{v} at {p}")));
+        words.join(" and ")
+    }
+}
+
+/// The verdict on an answer.
+pub(super) fn judge(check: &Check, reply: &Reply) -> Look {
+    let seen = seen(reply);
+    let wrong = wrong(check, reply);
+    if wrong.is_empty() {
+        return Look::done(format!(
+            "{}: {} as expected; {seen}",
+            check.url,
+            check.expected()
+        ));
+    }
+    Look::unclear(format!(
+        "{}: expected {}, but {}; {seen}",
+        check.url,
+        check.expected(),
+        wrong.join(", ")
+    ))
+}
+
+fn wrong(check: &Check, reply: &Reply) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if reply.status != check.status {
+        wrong.push(match &reply.location {
+            Some(to) => format!("the status is {} (to {to}, not followed)", reply.status),
+            None => format!("the status is {}", reply.status),
+        });
+    }
+    if check
+        .contains
+        .as_ref()
+        .is_some_and(|t| !reply.body.contains(t))
+    {
+        wrong.push("the text is not there".into());
+    }
+    if check.json.is_empty() {
+        return wrong;
+    }
+    match serde_json::from_str::<Value>(&reply.body) {
+        Err(e) => wrong.push(format!("the body is no JSON ({e})")),
+        Ok(body) => wrong.extend(check.json.iter().filter_map(|(pointer, expected)| {
+            match body.pointer(pointer) {
+                None => Some(format!("nothing is at {pointer}")),
+                Some(value) if same(expected, value) => None,
+                Some(value) => Some(format!("{pointer} is {}", short(&value.to_string()))),
+            }
+        })),
+    }
+    wrong
+}
+
+/// Equal; text that says the same as a number or a truth value is too, because a variable that was put in is text.
+fn same(expected: &Value, value: &Value) -> bool {
+    match (expected, value) {
+        (Value::String(text), Value::Number(n)) => n.to_string() == *text,
+        (Value::String(text), Value::Bool(b)) => b.to_string() == *text,
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        _ => expected == value,
+    }
+}
+
+fn seen(reply: &Reply) -> String {
+    if reply.body.trim().is_empty() {
+        return format!("saw status {} and an empty body", reply.status);
+    }
+    format!("saw status {} and '{}'", reply.status, short(&reply.body))
+}
+
+/// The beginning of a text, in one line.
+fn short(text: &str) -> String {
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((at, _)) = words.char_indices().nth(SHOWN) {
+        words.truncate(at);
+        words.push('…');
+    }
+    words
+}

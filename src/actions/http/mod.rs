@@ -1,0 +1,258 @@
+//! `http.check`: a page answers, and says what it should. It only looks.
+//!
+//! The status alone proves little: a health page may answer 200 with the words "health check failed". So `contains`
+//! and `json` judge the text, and what was seen is always shown beside what was expected.
+//!
+//! As a step it is run, never skipped as done already: the page is asked until it is right or `within` is over, and the
+//! evidence is one more look afterwards. As a step's `probe` or `verify` it is asked in the same way; there, nobody
+//! listening means that nothing of the step happened, and a wrong answer is unclear. No proxy of the environment is
+//! used and redirects are not followed.
+
+mod expect;
+pub(crate) mod fetch;
+
+#[cfg(test)]
+mod tests;
+
+use super::values::absolute;
+use super::{Action, Context, Look, Preview, Trouble};
+use crate::time::Length;
+use fetch::{Asker, Miss, Request};
+use schemars::JsonSchema;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+use upledger_replay::plan::Effect;
+
+/// Between two questions.
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
+
+/// Asks a page until it answers as expected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The page, `http://` or `https://`. Redirects are not followed and no proxy is used.
+    pub url: String,
+    /// The status that is right. Default: 200.
+    #[serde(default = "ok")]
+    #[schemars(range(min = 100, max = 599))]
+    pub status: u16,
+    /// Text that must be in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// Values that must be in the JSON body, by JSON pointer: `{/status: ok}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub json: BTreeMap<String, Value>,
+    /// Headers of the request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Header>,
+    /// How long it may take until the page is right. Default: 30s.
+    #[serde(default = "within")]
+    pub within: Length,
+    /// How long one answer may take. Default: 5s.
+    #[serde(default = "timeout")]
+    pub timeout: Length,
+    /// A file of PEM certificates that the server's must come from, instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+/// The value of a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Header {
+    /// Text.
+    Text(String),
+    /// A secret.
+    Secret(Secret),
+}
+
+impl<'de> Deserialize<'de> for Header {
+    // Not derived: a value that is neither is to be told what it may be, and a number is text, too.
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text or {secret: name}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Header, E> {
+                Ok(Header::Text(text.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Header, E> {
+                Ok(Header::Text(n.to_string()))
+            }
+
+            fn visit_bool<E: de::Error>(self, b: bool) -> Result<Header, E> {
+                Ok(Header::Text(b.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Header, A::Error> {
+                Secret::deserialize(de::value::MapAccessDeserializer::new(map)).map(Header::Secret)
+            }
+        }
+        d.deserialize_any(Seen)
+    }
+}
+
+/// A secret by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Its name in `secrets:`.
+    pub secret: String,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn within() -> Length {
+    Length(30_000)
+}
+
+fn timeout() -> Length {
+    Length(5_000)
+}
+
+impl Check {
+    fn request(&self, cx: &Context) -> Result<Request<'_>, Trouble> {
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                Ok(match value {
+                    Header::Text(text) => (name.clone(), text.clone()),
+                    Header::Secret(s) => (name.clone(), cx.secret(&s.secret)?.to_owned()),
+                })
+            })
+            .collect::<Result<_, Trouble>>()?;
+        Ok(Request {
+            url: &self.url,
+            headers,
+            ca: self.ca.as_deref().map(Path::new),
+            timeout: Duration::from_millis(self.timeout.0),
+        })
+    }
+
+    fn once(&self, asker: &Asker, request: &Request<'_>) -> Look {
+        match asker.ask(request) {
+            Ok(reply) => expect::judge(self, &reply),
+            Err(miss) => {
+                let text = format!("{}: expected {}, saw: {miss}", self.url, self.expected());
+                match miss {
+                    Miss::Refused(_) => Look::nothing(text),
+                    Miss::Broken(_) => Look::unclear(text),
+                }
+            }
+        }
+    }
+
+    /// Asks until it is right or the time is over; the last look.
+    fn until(
+        &self,
+        cx: &Context,
+        limit: Duration,
+        mut tell: impl FnMut(&Look),
+    ) -> Result<Look, Trouble> {
+        let request = self.request(cx)?;
+        let asker = Asker::new(&request)?;
+        let deadline = Instant::now() + limit;
+        let mut told: Option<Look> = None;
+        loop {
+            let look = self.once(&asker, &request);
+            if look.answer == Answer::Done {
+                return Ok(look);
+            }
+            if told.as_ref() != Some(&look) {
+                tell(&look);
+                told = Some(look.clone());
+            }
+            if Instant::now() + PAUSE >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Action for Check {
+    fn effect(&self) -> Effect {
+        Effect::Pure
+    }
+
+    fn looks(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = fetch::problem(&self.url).into_iter().collect();
+        problems.extend(self.ca.as_deref().and_then(|ca| absolute("ca", ca)));
+        if !(100..=599).contains(&self.status) {
+            problems.push(format!("`status` is from 100 to 599, not {}", self.status));
+        }
+        if self.timeout.0 == 0 {
+            problems.push("`timeout` must be more than nothing".into());
+        }
+        if self.contains.as_deref() == Some("") {
+            problems.push("`contains` is empty, which every page contains".into());
+        }
+        for pointer in self.json.keys() {
+            if !(pointer.is_empty() || pointer.starts_with('/')) {
+                problems.push(format!(
+                    "`json` is keyed by JSON pointers such as /status, and '{pointer}' is none"
+                ));
+            }
+        }
+        for name in self.headers.keys() {
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if name.is_empty() || !name.bytes().all(token) {
+                problems.push(format!("'{name}' is no name for a header"));
+            }
+        }
+        problems
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        Preview {
+            commands: vec![format!("GET {} and expect {}", self.url, self.expected())],
+            diff: None,
+        }
+    }
+
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        self.until(cx, Duration::from_millis(self.within.0), |_| {})
+    }
+
+    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let limit = Duration::from_millis(self.within.0);
+        let look = self.until(cx, limit, |look| {
+            for line in &look.evidence {
+                // Whoever reads the output may be gone; the verdict does not depend on it.
+                let _ = writeln!(log, "{line}");
+            }
+        })?;
+        let said = look.evidence.join("; ");
+        if look.answer != Answer::Done {
+            return Err(Trouble::new(format!(
+                "not right within {}: {said}",
+                self.within
+            )));
+        }
+        let _ = writeln!(log, "{said}");
+        Ok(())
+    }
+
+    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        self.until(cx, Duration::ZERO, |_| {})
+    }
+}

@@ -1,0 +1,178 @@
+//! The start of a daemon: `upledger __daemon`, a stage that becomes the daemon by exec.
+//!
+//! Invariants: the stage itself writes the pidfile, its own number in it, under the lock and right before it executes
+//! the command, so nothing can die between the process and its pidfile; the lock goes with the exec, so of two stages
+//! one sees the other's process. An error of the exec comes back through a pipe that a successful exec closes. The
+//! daemon inherits no descriptor (not `tree.lock`, by which the step's processes are known), no environment but the
+//! step's, and leads its own session.
+//!
+//! There is no second fork: once the step's process is gone the daemon is nobody's child anyway, and until then its
+//! exit code is known.
+
+use super::identity::Ident;
+use super::pidfile::{Lock, Record, read};
+use crate::actions::Trouble;
+use crate::actions::run::quoted;
+use crate::attempt::find_program;
+use crate::attempt::launch::SELF;
+use crate::attempt::supervisor::close_inherited;
+use crate::failpoint;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The hidden subcommand.
+pub const STAGE: &str = "__daemon";
+
+/// What is to run. It travels over a pipe, because the environment may hold secrets.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Frame {
+    pub(super) pidfile: String,
+    pub(super) argv: Vec<String>,
+    pub(super) cwd: String,
+    pub(super) log: String,
+    pub(super) env: Vec<(String, String)>,
+    /// For failpoints.
+    pub(super) step: String,
+}
+
+/// What the stage says when it does not become the daemon.
+#[derive(Serialize, Deserialize)]
+enum Word {
+    Running(Record),
+    Error(String),
+}
+
+impl From<Trouble> for Word {
+    fn from(e: Trouble) -> Self {
+        Self::Error(e.to_string())
+    }
+}
+
+/// What became of the start.
+pub(super) enum Launched {
+    /// The command was executed, or the stage was killed: the pidfile tells.
+    Started(Child),
+    /// A process of the pidfile runs already.
+    Running(Record),
+}
+
+/// Starts a daemon.
+///
+/// # Errors
+/// [`Trouble`] when the command was not executed; nothing of it is left then.
+pub(super) fn launch(frame: &Frame) -> Result<Launched, Trouble> {
+    let text =
+        serde_json::to_vec(frame).map_err(|e| Trouble::io("cannot tell what to start", &e))?;
+    let cannot = |e: &io::Error| Trouble::io("cannot start the stage of the daemon", e);
+    let mut child = Command::new(SELF)
+        .arg0("upledger")
+        .arg(STAGE)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| cannot(&e))?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // A stage that cannot be fed reads a cut frame, which is no JSON, and says so.
+        let _ = pipe.write_all(&text);
+    }
+    let mut said = Vec::new();
+    if let Some(mut pipe) = child.stdout.take() {
+        pipe.read_to_end(&mut said).map_err(|e| cannot(&e))?;
+    }
+    if said.is_empty() {
+        return Ok(Launched::Started(child));
+    }
+    // It has said its word and ends.
+    child.wait().map_err(|e| cannot(&e))?;
+    match serde_json::from_slice(&said) {
+        Ok(Word::Running(record)) => Ok(Launched::Running(record)),
+        Ok(Word::Error(why)) => Err(Trouble::new(why)),
+        Err(e) => Err(Trouble::io("the stage of the daemon was cut off", &e)),
+    }
+}
+
+/// The stage. It returns only when it does not become the daemon.
+pub fn main() -> u8 {
+    close_inherited();
+    // The daemon's output takes the place of this process's; only a copy that closes on exec still reaches the step.
+    let Ok(pipe) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3) else {
+        return 1;
+    };
+    let Err(word) = stage();
+    // The step may be gone; then nobody has to be told, and the pidfile says that nothing runs.
+    let _ = serde_json::to_writer(File::from(pipe), &word);
+    1
+}
+
+fn stage() -> Result<Infallible, Word> {
+    let mut text = Vec::new();
+    let told = io::stdin().lock().read_to_end(&mut text);
+    told.map_err(|e| Trouble::io("cannot read what to start", &e))?;
+    let frame: Frame =
+        serde_json::from_slice(&text).map_err(|e| Trouble::io("cannot read what to start", &e))?;
+    rustix::process::setsid().map_err(|e| Trouble::io("cannot begin a session", &e))?;
+    failpoint::scope(&frame.step);
+
+    let Some((name, words)) = frame.argv.split_first() else {
+        return Err(Trouble::new("the command is empty").into());
+    };
+    let cannot = |e: &io::Error| Trouble::io(format!("cannot start {name}"), e);
+    let cwd = Path::new(&frame.cwd);
+    if !cwd.is_dir() {
+        return Err(Trouble::new(format!(
+            "cannot start {name}: {} is no directory",
+            frame.cwd
+        ))
+        .into());
+    }
+    let path = frame.env.iter().rev().find(|(k, _)| k == "PATH");
+    let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(|e| cannot(&e))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(&frame.log)
+        .map_err(|e| Trouble::io(format!("cannot open the log {}", frame.log), &e))?;
+    let also = log.try_clone().map_err(|e| cannot(&e))?;
+
+    let pidfile = Path::new(&frame.pidfile);
+    let lock = Lock::take(pidfile)
+        .map_err(|e| Trouble::io(format!("cannot lock {}", frame.pidfile), &e))?;
+    if let Some(record) = read(pidfile)?
+        && record.alive()
+    {
+        return Err(Word::Running(record));
+    }
+    failpoint::hit("daemon-before-pidfile");
+    let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);
+    let record = Record {
+        ident: own.ok_or_else(|| Trouble::new("cannot start a daemon without /proc"))?,
+        argv: frame.argv.clone(),
+        cwd: frame.cwd.clone(),
+        log: frame.log.clone(),
+    };
+    lock.write(&record)
+        .map_err(|e| Trouble::io(format!("cannot write {}", frame.pidfile), &e))?;
+    failpoint::hit("daemon-after-pidfile");
+
+    let error = Command::new(program)
+        .arg0(name)
+        .args(words)
+        .env_clear()
+        .envs(frame.env.iter().map(|(k, v)| (k, v)))
+        .current_dir(cwd)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(also)
+        .exec();
+    let trouble = Trouble::io(format!("cannot start {}", quoted(&frame.argv)), &error);
+    lock.remove(&record.ident)?;
+    Err(trouble.into())
+}

@@ -1,0 +1,186 @@
+//! The end of a service: TERM to its first process, time for work in flight, then KILL for its whole session.
+//!
+//! Invariants: each signal is said; a process gets one only while it is known to belong to the service. A session
+//! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
+//! have passed to another. Without such a member nobody is killed, and a person is told who is left.
+
+use super::identity::{Ident, Stat, session};
+use super::up::say;
+use crate::actions::Trouble;
+use rustix::process::Signal;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Looks that follow one another this closely see the same session: numbers are given in a circle, and no machine goes
+/// round it in this time.
+const CONTINUOUS: Duration = Duration::from_millis(250);
+/// How long a service is tried to be held still before it is killed.
+const FREEZE: Duration = Duration::from_secs(2);
+/// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+
+/// What is left of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing.
+    Nothing,
+    /// These processes.
+    These(Vec<Ident>),
+    /// These have its session's number, but whether they are its own cannot be told.
+    Untold(Vec<Ident>),
+}
+
+/// What is left of the session that a process leads or led. `known` are members that were seen while it lived.
+pub(super) fn left(leader: &Ident, known: &[Ident]) -> Left {
+    let members = session(leader);
+    if members.is_empty() {
+        // Not a leader of a session, it may live all the same.
+        return if leader.alive() {
+            Left::These(vec![leader.clone()])
+        } else {
+            Left::Nothing
+        };
+    }
+    if leader.alive() || members.iter().any(|m| known.contains(m)) {
+        Left::These(members)
+    } else {
+        Left::Untold(members)
+    }
+}
+
+/// Processes for people.
+pub(super) fn names(processes: &[Ident]) -> String {
+    processes
+        .iter()
+        .map(Ident::shown)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The processes of a service, from look to look.
+struct Service<'a> {
+    leader: &'a Ident,
+    /// Members that were seen.
+    known: Vec<Ident>,
+    /// When members were last known to be of this service.
+    seen: Option<Instant>,
+}
+
+impl Service<'_> {
+    fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
+        let members = match left(self.leader, &self.known) {
+            Left::Nothing => return Ok(Vec::new()),
+            Left::These(members) => members,
+            // Forked since the last look by those that are gone now.
+            Left::Untold(members) if self.seen.is_some_and(|s| s.elapsed() < CONTINUOUS) => members,
+            Left::Untold(members) => {
+                return Err(Trouble::new(format!(
+                    "process {} is gone; {} may be left of it, which cannot be told for sure, so they were not killed; look, and end them",
+                    self.leader.pid,
+                    names(&members)
+                )));
+            }
+        };
+        self.seen = Some(Instant::now());
+        for member in &members {
+            if !self.known.contains(member) {
+                self.known.push(member.clone());
+            }
+        }
+        Ok(members)
+    }
+
+    /// Kills all of it. They are stopped first: who forks faster than we look would get away.
+    fn kill(&mut self) -> Result<(), Trouble> {
+        let until = Instant::now() + FREEZE;
+        let mut members = self.members()?;
+        while Instant::now() < until {
+            for member in &members {
+                signal(member, Signal::STOP)?;
+            }
+            members = self.members()?;
+            if members
+                .iter()
+                .all(|m| Stat::of(m.pid).is_none_or(|s| s.stopped()))
+            {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for member in &members {
+            signal(member, Signal::KILL)?;
+        }
+        Ok(())
+    }
+}
+
+fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
+    to.signal(signal)
+        .map_err(|e| Trouble::io(format!("cannot signal {}", to.shown()), &e))
+}
+
+/// Ends a service. `known` are members that were seen while its first process lived.
+pub(super) fn end(
+    leader: &Ident,
+    known: &[Ident],
+    grace: Duration,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let began = Instant::now();
+    let name = leader.shown();
+    let mut service = Service {
+        leader,
+        known: known.to_vec(),
+        seen: None,
+    };
+    // Seen before the signal: a member that lives on identifies the session.
+    service.members()?;
+    if signal(leader, Signal::TERM)? {
+        say(out, &format!("TERM to {name}"));
+        // A stopped process hears nothing else.
+        signal(leader, Signal::CONT)?;
+    }
+    let mut killing: Option<Instant> = None;
+    loop {
+        let members = service.members()?;
+        let Some(first) = members.first() else {
+            let took = began.elapsed().as_secs_f32();
+            say(
+                out,
+                &format!("{name} and its session have ended after {took:.1} s"),
+            );
+            return Ok(());
+        };
+        match killing {
+            None if began.elapsed() >= grace => {
+                let late = grace.as_secs_f32();
+                say(
+                    out,
+                    &format!("not ended within {late} s; KILL to {}", names(&members)),
+                );
+                killing = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() >= AFTER_KILL => {
+                return Err(Trouble::new(format!(
+                    "{} did not end {} s after KILL",
+                    names(&members),
+                    AFTER_KILL.as_secs()
+                )));
+            }
+            Some(_) | None => {}
+        }
+        if killing.is_some() {
+            service.kill()?;
+        }
+        // The kernel tells of the end of one; which one does not matter, because all are looked at again.
+        let pause = PAUSE.min(
+            grace
+                .saturating_sub(began.elapsed())
+                .max(Duration::from_millis(1)),
+        );
+        let waited = first.wait(pause);
+        waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+    }
+}

@@ -1,0 +1,249 @@
+//! Which process is meant, and signals that reach no other.
+//!
+//! Invariants: a process is known by its number, its start time and the boot, never by its number alone, because
+//! numbers are reused; a signal goes through a handle that was checked after it was opened.
+//!
+//! Left out: processes of other process-number namespaces, which look like strangers here.
+
+use crate::clock::boot_id;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// One process among all that ever ran on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ident {
+    /// Its number.
+    pub(crate) pid: i32,
+    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.
+    pub(crate) starttime: u64,
+    /// The boot in which it runs.
+    pub(crate) boot: String,
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    state: char,
+    pub(crate) parent: i32,
+    pub(crate) session: i32,
+    pub(crate) starttime: u64,
+}
+
+impl Stat {
+    /// Of a process; none when there is none of that number.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name in brackets may hold anything, brackets too.
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            starttime: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// It does nothing until it is told to go on, and never forks meanwhile.
+    pub(crate) fn stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+
+    /// It runs, or could: the dead that nobody has waited for are still listed.
+    pub(crate) fn lives(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+impl Ident {
+    /// The process of that number as it is now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::of(pid).filter(Stat::lives)?;
+        Some(Self {
+            pid,
+            starttime: stat.starttime,
+            boot: boot_id(),
+        })
+    }
+
+    /// It lives.
+    pub(crate) fn alive(&self) -> bool {
+        self.boot == boot_id()
+            && Stat::of(self.pid).is_some_and(|s| s.lives() && s.starttime == self.starttime)
+    }
+
+    /// A handle of exactly this process; none when it is gone.
+    fn handle(&self) -> io::Result<Option<OwnedFd>> {
+        // A negative number would be a group, and the type does not take it.
+        let Some(pid) = Some(self.pid).filter(|p| *p > 0).and_then(Pid::from_raw) else {
+            return Err(io::Error::other(
+                "the process number is no number of a process",
+            ));
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Looked at after the handle was opened: the handle keeps its process, a number does not.
+            Ok(handle) => Ok(self.alive().then_some(handle)),
+            Err(Errno::SRCH) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Sends a signal to exactly this process; `false` when it is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
+        match self.handle()? {
+            None => Ok(false),
+            Some(handle) => match pidfd_send_signal(handle, signal) {
+                Ok(()) => Ok(true),
+                Err(Errno::SRCH) => Ok(false),
+                Err(e) => Err(e.into()),
+            },
+        }
+    }
+
+    /// Waits for its end, at most that long; whether it has ended.
+    pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
+        let Some(handle) = self.handle()? else {
+            return Ok(true);
+        };
+        let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
+            Ok(_) | Err(Errno::INTR) => Ok(!self.alive()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Its name and number, for people.
+    pub(crate) fn shown(&self) -> String {
+        shown(self.pid)
+    }
+}
+
+/// A process by name and number, for people.
+pub(crate) fn shown(pid: i32) -> String {
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("process {pid} ({})", name.trim_end()),
+        Err(_) => format!("process {pid}"),
+    }
+}
+
+/// All processes that live now.
+pub(crate) fn all() -> BTreeMap<i32, Stat> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| Some((pid, Stat::of(pid).filter(Stat::lives)?)))
+        .collect()
+}
+
+/// The living processes of the session that a process leads or led, the leader included.
+pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
+    if leader.boot != boot_id() {
+        return Vec::new();
+    }
+    // A session's number is not given to a new process while the session has members. So another process of that
+    // number means that the session is gone.
+    match Stat::of(leader.pid) {
+        Some(now) if now.starttime != leader.starttime => Vec::new(),
+        Some(_) | None => all()
+            .into_iter()
+            .filter(|(_, s)| s.session == leader.pid)
+            .map(|(pid, s)| Ident {
+                pid,
+                starttime: s.starttime,
+                boot: leader.boot.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Whether a process belongs to another: to its session, or below it.
+pub(crate) fn belongs(pid: i32, leader: &Ident) -> bool {
+    let all = all();
+    let mut at = pid;
+    for _ in 0..all.len() {
+        match all.get(&at) {
+            Some(s) if at == leader.pid || s.session == leader.pid => return true,
+            Some(s) => at = s.parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sleeper(std::process::Child);
+
+    impl Sleeper {
+        fn new() -> Self {
+            let sleep = std::process::Command::new("sleep").arg("600").spawn();
+            Self(sleep.unwrap())
+        }
+
+        fn ident(&self) -> Ident {
+            Ident::of(i32::try_from(self.0.id()).unwrap()).unwrap()
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let text = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.session), ('S', 1, 3));
+        assert_eq!(stat.starttime, 4711);
+    }
+
+    #[test]
+    fn a_process_that_nobody_waited_for_is_dead() {
+        let sleeper = Sleeper::new();
+        let ident = sleeper.ident();
+        assert!(ident.alive());
+        assert!(ident.signal(Signal::TERM).unwrap());
+        assert!(ident.wait(Duration::from_secs(30)).unwrap());
+        assert!(!ident.alive(), "it is a zombie");
+        assert!(!ident.signal(Signal::TERM).unwrap());
+    }
+
+    #[test]
+    fn a_reused_number_is_a_stranger_and_gets_no_signal() {
+        let sleeper = Sleeper::new();
+        let real = sleeper.ident();
+        let earlier = Ident {
+            starttime: real.starttime - 1,
+            ..real.clone()
+        };
+        let other_boot = Ident {
+            boot: "another".into(),
+            ..real.clone()
+        };
+        for stranger in [earlier, other_boot] {
+            assert!(!stranger.alive());
+            assert!(!stranger.signal(Signal::KILL).unwrap());
+            assert!(stranger.wait(Duration::ZERO).unwrap());
+            assert!(session(&stranger).is_empty());
+        }
+        assert!(real.alive());
+        let nobody = Ident { pid: -1, ..real };
+        assert!(nobody.signal(Signal::KILL).is_err() && !nobody.alive());
+    }
+}

@@ -1,0 +1,243 @@
+//! `process.start`: a daemon, started at most once, and ready before the step counts as done.
+//!
+//! Evidence: the process of the pidfile (number, start time and boot) lives, runs this command, and `ready` agrees. The
+//! undo stops it, unless it ran before the step. What the daemon writes goes into its log as it is: secrets that it
+//! prints are not redacted there.
+
+use super::daemon::Frame;
+use super::end::{Left, end, left, names};
+use super::identity::Ident;
+use super::pidfile::{self, Record};
+use super::ready::Ready;
+use super::up::{bring_up, other, say, stranger};
+use crate::actions::run::quoted;
+use crate::actions::values::absolute;
+use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+use upledger_replay::plan::Effect;
+
+/// Between TERM and KILL when the start is undone.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Starts a daemon in a session of its own and waits until it is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// The program and its arguments. It must stay in the foreground.
+    #[schemars(length(min = 1))]
+    pub argv: Vec<String>,
+    /// Where its number is kept, as JSON; an absolute path.
+    pub pidfile: String,
+    /// The file that its output is appended to; an absolute path.
+    pub log: String,
+    /// Its working directory. Default: the step's, else `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// How it is known to be ready. Without it, living for half a second is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// How long it may take to be ready. Default: 30s.
+    #[serde(default = "within")]
+    pub within: Length,
+}
+
+fn within() -> Length {
+    Length(30_000)
+}
+
+/// What the undo needs: the process that was there before.
+fn before(observed: &Value) -> Option<Ident> {
+    serde_json::from_value(observed.get("running")?.clone()).ok()
+}
+
+impl Start {
+    fn now(&self) -> Result<Option<Record>, Trouble> {
+        pidfile::read(Path::new(&self.pidfile))
+    }
+
+    fn frame(&self, cx: &Context) -> Frame {
+        let given = self.cwd.clone();
+        let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
+        Frame {
+            pidfile: self.pidfile.clone(),
+            argv: self.argv.clone(),
+            cwd: given.or_else(step).unwrap_or_else(|| "/".into()),
+            log: self.log.clone(),
+            env: cx.env.clone(),
+            step: cx.step.clone(),
+        }
+    }
+
+    /// Why it must not be started now.
+    fn refusal(&self, now: Option<&Record>) -> Option<String> {
+        match now {
+            Some(record) if record.alive() => {
+                (record.argv != self.argv).then(|| other(&self.pidfile, record))
+            }
+            Some(_) | None => stranger(self.ready.as_ref()),
+        }
+    }
+
+    /// Waits for a process that lives to be ready.
+    fn ready(&self, ident: &Ident) -> Result<Look, Trouble> {
+        let lives = format!("{} lives and runs {}", ident.shown(), quoted(&self.argv));
+        let Some(ready) = &self.ready else {
+            return Ok(Look::done(lives));
+        };
+        let deadline = Instant::now() + Duration::from_millis(self.within.0);
+        loop {
+            let mut look = ready.look(Some(ident))?;
+            look.evidence.insert(0, lives.clone());
+            if look.answer == Answer::Done || !ident.alive() || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Action for Start {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = [
+            absolute("pidfile", &self.pidfile),
+            absolute("log", &self.log),
+            self.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match self.argv.first() {
+            None => problems.push("`argv` is empty".into()),
+            Some(program) if program.is_empty() => {
+                problems.push("the program's name is empty".into())
+            }
+            Some(_) => {}
+        }
+        problems.extend(self.ready.iter().flat_map(Ready::problems));
+        problems
+    }
+
+    fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
+        let now = self.now()?;
+        if let Some(why) = self.refusal(now.as_ref()) {
+            return Err(Trouble::new(why));
+        }
+        let running = now.as_ref().filter(|r| r.alive()).map(|r| &r.ident);
+        Ok(json!({"running": running, "pidfile": now}))
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        let mut commands = vec![format!("start {} as a daemon", quoted(&self.argv))];
+        commands.extend(
+            self.ready
+                .iter()
+                .map(|r| format!("wait until {}", r.shown())),
+        );
+        Preview {
+            commands,
+            diff: None,
+        }
+    }
+
+    fn probe(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        let now = self.now()?;
+        if let Some(why) = self.refusal(now.as_ref()) {
+            return Ok(Look::unclear(why));
+        }
+        Ok(match now {
+            Some(record) if record.alive() => self.ready(&record.ident)?,
+            Some(record) => match left(&record.ident, &[]) {
+                Left::Nothing => Look::nothing(format!(
+                    "{} names process {}, which has ended",
+                    self.pidfile, record.ident.pid
+                )),
+                Left::These(rest) | Left::Untold(rest) => Look::unclear(format!(
+                    "process {} has ended, but {} may be left of it",
+                    record.ident.pid,
+                    names(&rest)
+                )),
+            },
+            None => Look::nothing(format!("there is no {}", self.pidfile)),
+        })
+    }
+
+    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let within = Duration::from_millis(self.within.0);
+        bring_up(&self.frame(cx), self.ready.as_ref(), within, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.probe(cx, observed)
+    }
+
+    fn undo(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let Some(record) = self.now()? else {
+            say(
+                log,
+                &format!("there is no {}; nothing to stop", self.pidfile),
+            );
+            return Ok(());
+        };
+        if record.alive() {
+            if before(observed).as_ref() == Some(&record.ident) {
+                say(
+                    log,
+                    &format!(
+                        "{} ran before this step and is left alone",
+                        record.ident.shown()
+                    ),
+                );
+                return Ok(());
+            }
+            if record.argv != self.argv {
+                return Err(Trouble::new(format!(
+                    "not stopped: {}",
+                    other(&self.pidfile, &record)
+                )));
+            }
+        }
+        end(&record.ident, &[], GRACE, log)?;
+        pidfile::remove(Path::new(&self.pidfile), &record.ident)
+    }
+
+    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let Some(record) = self.now()? else {
+            return Ok(Look::done(format!("there is no {}", self.pidfile)));
+        };
+        let name = record.ident.shown();
+        if record.alive() {
+            return Ok(if before(observed).as_ref() == Some(&record.ident) {
+                Look::done(format!("{name} ran before this step"))
+            } else if record.argv == self.argv {
+                Look::nothing(format!("{name} lives"))
+            } else {
+                Look::unclear(other(&self.pidfile, &record))
+            });
+        }
+        Ok(match left(&record.ident, &[]) {
+            Left::Nothing => Look::done(format!("process {} has ended", record.ident.pid)),
+            Left::These(rest) | Left::Untold(rest) => {
+                Look::unclear(format!("{} may be left of it", names(&rest)))
+            }
+        })
+    }
+}

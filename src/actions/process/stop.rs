@@ -1,0 +1,237 @@
+//! `process.stop`: a daemon of ours ends in peace, or is killed after its grace, and its port is closed.
+//!
+//! Evidence: no process of its session lives, and the port does not accept. The undo starts it again from what the
+//! pidfile said (command, directory, log). The environment of the process is not recorded, because it may hold secrets
+//! and the record is for ever: the undo starts it with the environment of this step, so a plan gives this step the
+//! `env` that the service needs.
+
+use super::daemon::Frame;
+use super::end::{Left, end, left, names};
+use super::identity::{Ident, session};
+use super::pidfile::{self, Record};
+use super::ready::{Ready, accepts, taken};
+use super::up::{bring_up, other, say};
+use crate::actions::run::quoted;
+use crate::actions::values::{Port, absolute};
+use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+use upledger_replay::plan::Effect;
+
+/// How long a port may stay open after its process has ended, and a restarted service may need.
+const PORT: Duration = Duration::from_secs(30);
+
+/// Stops a daemon that `process.start` started: TERM, time for work in flight, then KILL. Give the step the `env` of
+/// the service: the undo starts it with that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Where `process.start` keeps its number; an absolute path.
+    pub pidfile: String,
+    /// How long it has to end by itself before it is killed. Default: 30s.
+    #[serde(default = "grace")]
+    pub grace: Length,
+    /// A port of this machine that must be closed afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+}
+
+fn grace() -> Length {
+    Length(30_000)
+}
+
+/// What was there before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    /// The process, where one lived.
+    running: Option<Record>,
+    /// The processes of its session.
+    session: Vec<Ident>,
+}
+
+fn before(observed: &Value) -> Result<Before, Trouble> {
+    if observed.is_null() {
+        return Ok(Before::default());
+    }
+    serde_json::from_value(observed.clone())
+        .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+}
+
+impl Stop {
+    fn now(&self) -> Result<Option<Record>, Trouble> {
+        pidfile::read(Path::new(&self.pidfile))
+    }
+
+    /// The process that lives now and is not the one that was observed.
+    fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Trouble> {
+        Ok(self.now()?.filter(|r| r.alive() && Some(&r.ident) != was))
+    }
+
+    fn open_port(&self) -> Option<String> {
+        let port = self.port?;
+        let open = accepts("127.0.0.1", port) || taken(port).is_some();
+        open.then(|| {
+            let who =
+                taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
+            format!("port {port} is still open: {who} has it")
+        })
+    }
+
+    fn ready(&self) -> Option<Ready> {
+        self.port.map(|port| Ready {
+            port: Some(port),
+            ..Ready::default()
+        })
+    }
+}
+
+impl Action for Stop {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        absolute("pidfile", &self.pidfile).into_iter().collect()
+    }
+
+    fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
+        let running = self.now()?.filter(Record::alive);
+        let members = running.as_ref().map(|r| session(&r.ident));
+        serde_json::to_value(Before {
+            running,
+            session: members.unwrap_or_default(),
+        })
+        .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+    }
+
+    fn preview(&self, _cx: &Context) -> Preview {
+        let what = match self.now() {
+            Ok(Some(r)) if r.alive() => format!("{}: {}", r.ident.shown(), quoted(&r.argv)),
+            Ok(_) => format!("{} (nothing of it lives)", self.pidfile),
+            Err(e) => e.to_string(),
+        };
+        Preview {
+            commands: vec![format!("TERM, and KILL after {}, to {what}", self.grace)],
+            diff: None,
+        }
+    }
+
+    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let before = before(observed)?;
+        let was = before.running.as_ref().map(|r| &r.ident);
+        if let Some(record) = self.another(was)? {
+            let name = record.ident.shown();
+            return Ok(match was {
+                Some(_) => Look::unclear(format!("it was started again as {name}")),
+                None => Look::nothing(format!("{name} lives")),
+            });
+        }
+        if let Some(ident) = was {
+            if ident.alive() {
+                return Ok(Look::nothing(format!("{} lives", ident.shown())));
+            }
+            if let Left::These(rest) | Left::Untold(rest) = left(ident, &before.session) {
+                return Ok(Look::unclear(format!(
+                    "process {} has ended, but {} may be left of it",
+                    ident.pid,
+                    names(&rest)
+                )));
+            }
+        }
+        if let Some(open) = self.open_port() {
+            return Ok(Look::unclear(open));
+        }
+        let mut look = Look::done(match was {
+            Some(ident) => format!("process {} and its session have ended", ident.pid),
+            None => format!("nothing of {} lives", self.pidfile),
+        });
+        look.evidence
+            .extend(self.port.map(|p| format!("port {p} is closed")));
+        Ok(look)
+    }
+
+    fn perform(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let before = before(observed)?;
+        let was = before.running.as_ref().map(|r| &r.ident);
+        if let Some(record) = self.another(was)? {
+            return Err(Trouble::new(format!(
+                "not stopped: {} names {}, which was started after this step had looked",
+                self.pidfile,
+                record.ident.shown()
+            )));
+        }
+        if let Some(ident) = was {
+            end(
+                ident,
+                &before.session,
+                Duration::from_millis(self.grace.0),
+                log,
+            )?;
+            pidfile::remove(Path::new(&self.pidfile), ident)?;
+        }
+        let deadline = Instant::now() + PORT;
+        while let Some(open) = self.open_port() {
+            // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
+            if Instant::now() >= deadline || was.is_none() {
+                return Err(Trouble::new(open));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.probe(cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let Some(record) = before(observed)?.running else {
+            say(log, "nothing ran before; nothing to start");
+            return Ok(());
+        };
+        let frame = Frame {
+            pidfile: self.pidfile.clone(),
+            argv: record.argv,
+            cwd: record.cwd,
+            log: record.log,
+            env: cx.env.clone(),
+            step: cx.step.clone(),
+        };
+        bring_up(&frame, self.ready().as_ref(), PORT, log)
+    }
+
+    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let Some(was) = before(observed)?.running else {
+            return Ok(Look::done("nothing ran before"));
+        };
+        let Some(now) = self.now()?.filter(Record::alive) else {
+            return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
+        };
+        if now.argv != was.argv {
+            return Ok(Look::unclear(other(&self.pidfile, &now)));
+        }
+        let mut look = match self.ready() {
+            Some(ready) => ready.look(Some(&now.ident))?,
+            None => Look::done("no port was named"),
+        };
+        if look.answer == Answer::Done {
+            look.evidence
+                .insert(0, format!("{} lives", now.ident.shown()));
+        }
+        Ok(look)
+    }
+}

@@ -1,0 +1,176 @@
+//! Bringing a service up: started unless it runs, then watched until it is ready.
+//!
+//! Invariants: a port that somebody else holds is found before anything is started; a death during the start is told
+//! with the last lines of the log. A service that is not ready in time is left running: the undo stops it, and a further
+//! attempt goes on waiting for it.
+
+use super::daemon::{Frame, Launched, launch};
+use super::identity::Ident;
+use super::pidfile::{self, Record};
+use super::ready::{Ready, accepts, taken};
+use crate::actions::run::quoted;
+use crate::actions::{Look, Trouble};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a service without `ready` must live to count as started. Most mistakes show at once.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Lines of the log that an error shows.
+const LINES: usize = 10;
+
+/// A stranger that holds the service's port, while the service does not run.
+pub(super) fn stranger(ready: Option<&Ready>) -> Option<String> {
+    let ready = ready?;
+    let port = ready.port?;
+    accepts(ready.host(), port).then(|| {
+        let who = taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
+        format!("port {port} is taken by {who}")
+    })
+}
+
+/// The process of the pidfile runs another command.
+pub(super) fn other(pidfile: &str, record: &Record) -> String {
+    format!(
+        "{pidfile} names {}, which lives and runs another command: {}",
+        record.ident.shown(),
+        quoted(&record.argv)
+    )
+}
+
+/// Starts what is not running and waits until it is ready.
+pub(super) fn bring_up(
+    frame: &Frame,
+    ready: Option<&Ready>,
+    within: Duration,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let pidfile = Path::new(&frame.pidfile);
+    let running = pidfile::read(pidfile)?.is_some_and(|r| r.alive());
+    if !running && let Some(who) = stranger(ready) {
+        return Err(Trouble::new(format!("not started: {who}")));
+    }
+    let since = std::fs::metadata(&frame.log).map_or(0, |m| m.len());
+    let child = match launch(frame)? {
+        Launched::Started(child) => Some(child),
+        Launched::Running(record) if record.argv == frame.argv => {
+            say(out, &format!("{} runs already", record.ident.shown()));
+            None
+        }
+        Launched::Running(record) => {
+            return Err(Trouble::new(format!(
+                "not started: {}",
+                other(&frame.pidfile, &record)
+            )));
+        }
+    };
+    let mut start = Start {
+        frame,
+        child,
+        since,
+    };
+    let ident = start.alive()?;
+    if start.child.is_some() {
+        say(
+            out,
+            &format!("started {} as process {}", quoted(&frame.argv), ident.pid),
+        );
+    }
+    let deadline = Instant::now() + if ready.is_some() { within } else { SETTLE };
+    loop {
+        start.alive()?;
+        let over = Instant::now() >= deadline;
+        match ready.map(|r| r.look(Some(&ident))).transpose()? {
+            Some(look) if look.answer == Answer::Done => {
+                say(out, &look.evidence.join("; "));
+                return Ok(());
+            }
+            None if over => return Ok(()),
+            Some(look) if over => return Err(start.late(&ident, within, &look)),
+            Some(_) | None => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Whoever reads the output may be gone; what is done does not depend on it.
+pub(super) fn say(out: &mut dyn Write, line: &str) {
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A service that is starting.
+struct Start<'a> {
+    frame: &'a Frame,
+    child: Option<Child>,
+    /// The length of the log before.
+    since: u64,
+}
+
+impl Start<'_> {
+    /// The process, as long as it lives.
+    fn alive(&mut self) -> Result<Ident, Trouble> {
+        let ended = self
+            .child
+            .as_mut()
+            .and_then(|c| c.try_wait().ok().flatten());
+        let record = pidfile::read(Path::new(&self.frame.pidfile))?;
+        match (ended, record) {
+            (None, Some(record)) if record.alive() => Ok(record.ident),
+            (ended, _) => {
+                let how = ended.map_or_else(String::new, |s| {
+                    let hint = if s.success() {
+                        "; a command that goes into the background by itself must be told to stay in the foreground"
+                    } else {
+                        ""
+                    };
+                    format!(" ({s}{hint})")
+                });
+                Err(Trouble::new(format!(
+                    "{} ended while it started{how}{}",
+                    quoted(&self.frame.argv),
+                    self.lines()
+                )))
+            }
+        }
+    }
+
+    fn late(&self, ident: &Ident, within: Duration, look: &Look) -> Trouble {
+        Trouble::new(format!(
+            "{} lives, but was not ready within {} s: {}{}",
+            ident.shown(),
+            within.as_secs_f32(),
+            look.evidence.join("; "),
+            self.lines()
+        ))
+    }
+
+    /// The last lines that it wrote into its log since it was started.
+    fn lines(&self) -> String {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut log = File::open(&self.frame.log)?;
+            let len = log.metadata()?.len();
+            log.seek(SeekFrom::Start(
+                self.since.max(len.saturating_sub(16 << 10)),
+            ))?;
+            let mut end = Vec::new();
+            log.take(16 << 10).read_to_end(&mut end)?;
+            Ok(end)
+        };
+        // A log that cannot be read has nothing to show; the error itself is told all the same.
+        let end = read().unwrap_or_default();
+        let text = String::from_utf8_lossy(&end);
+        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+        let last = lines
+            .get(lines.len().saturating_sub(LINES)..)
+            .unwrap_or_default();
+        if last.is_empty() {
+            format!("; it wrote nothing into {}", self.frame.log)
+        } else {
+            format!("; the end of {}:\n{}", self.frame.log, last.join("\n"))
+        }
+    }
+}
