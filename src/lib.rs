@@ -9,6 +9,7 @@ pub mod actions;
 pub mod attempt;
 pub mod cli;
 pub mod clock;
+pub mod demo;
 pub mod failpoint;
 pub mod forecast;
 pub mod home;

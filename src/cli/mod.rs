@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Each command parses, calls and renders; no rule of a run is here.
 
 mod ask;
+mod demo;
 mod drive;
 mod evidence;
 mod explain;
@@ -72,6 +73,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(about = help::cmd_demo())]
+    Demo(demo::Demo),
     #[command(about = help::cmd_init())]
     Init(plans::Init),
     #[command(about = help::cmd_check())]
@@ -152,6 +155,7 @@ pub fn main() -> u8 {
     let home = crate::home::Home::find(cli.state.as_deref());
     let mut out = Out::new(cli.json, cli.quiet);
     let done = match cli.command {
+        Command::Demo(args) => demo::demo(&mut out, &args),
         Command::Init(args) => plans::init(&mut out, &args),
         Command::Check(args) => plans::check(&mut out, &args),
         Command::Plan(args) => plans::plan(&mut out, &home, &args),

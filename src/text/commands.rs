@@ -76,11 +76,4 @@ texts! {
     first_bad(): "first bad", "首个错误";
     bad(): "bad", "错误";
     and_more(count): "and {count} more", "另有 {count} 个";
-
-    // demo
-    demo_seen(): "seen", "已确认";
-    not_empty(dir): "{dir} is not empty", "{dir} 不是空目录";
-    name_empty(): "name an empty directory, or none", "请指定空目录, 或不指定";
-    demo_kept(): "the directory is kept, so that it can be looked at", "目录已保留, 可供查看";
-    look_around(): "look around, after:", "继续查看, 先执行:";
 }

@@ -59,6 +59,7 @@ macro_rules! texts {
 }
 
 pub mod commands;
+pub mod demo;
 pub mod explain;
 pub mod forecast;
 pub mod help;
@@ -74,6 +75,7 @@ mod tests {
     fn every_text_has_one_width_in_every_terminal() {
         let files = [
             super::commands::ALL,
+            super::demo::ALL,
             super::explain::ALL,
             super::forecast::ALL,
             super::help::ALL,

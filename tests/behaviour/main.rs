@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod crash;
+mod demo;
 mod files;
 mod processes;
 mod record;

@@ -1,0 +1,87 @@
+//! `demo`: the demonstration, and where its parts are afterwards.
+
+use super::code;
+use super::fail::Failure;
+use super::out::Out;
+use crate::demo::{Story, play};
+use crate::report::rows;
+use crate::text::help;
+use crate::text::{commands, demo as text};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// A demonstration.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    #[arg(long, conflicts_with = "fail", help = help::demo_kill())]
+    kill: bool,
+    #[arg(long, help = help::demo_fail())]
+    fail: bool,
+    #[arg(long, value_name = "DIR", help = help::demo_dir())]
+    dir: Option<PathBuf>,
+}
+
+pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
+    let story = match (args.kill, args.fail) {
+        (true, _) => Story::Kill,
+        (_, true) => Story::Fail,
+        _ => Story::Plain,
+    };
+    let dir = place(args)?;
+    let kept = text::kept(dir.display());
+    let summary = play(story, dir, &mut |line| out.progress(line))
+        .map_err(|e| Failure::of(code::FAILED, "demo", &e).hint(kept))?;
+    let ledger = summary.state.join("ledger.db");
+    if out.json {
+        out.value(&json!({
+            "dir": summary.dir, "state": summary.state, "memory": summary.memory,
+            "ledger": ledger, "seen": summary.seen,
+        }));
+        return Ok(code::DONE);
+    }
+    let mut shown: Vec<(String, String)> = summary
+        .seen
+        .iter()
+        .map(|s| (text::seen(), s.clone()))
+        .collect();
+    shown.push((text::ledger(), ledger.display().to_string()));
+    out.lines(&rows(&shown));
+    out.progress("");
+    out.progress(&text::look_around());
+    out.progress(&format!(
+        "  export UPLEDGER_STATE={} UPLEDGER_MEMORY={}",
+        summary.state.display(),
+        summary.memory.display()
+    ));
+    let program =
+        std::env::current_exe().map_or_else(|_| "upledger".into(), |p| p.display().to_string());
+    let commands = [
+        ("status", text::status()),
+        ("log", text::log()),
+        ("log --output migrate", text::output()),
+    ];
+    let commands = commands.map(|(command, what)| (format!("  {program} {command}"), what));
+    for line in rows(&commands) {
+        out.progress(&line);
+    }
+    Ok(code::DONE)
+}
+
+fn place(args: &Demo) -> Result<PathBuf, Failure> {
+    let Some(dir) = &args.dir else {
+        let made = tempfile::Builder::new()
+            .prefix("upledger-demo-")
+            .tempdir()
+            .map_err(|e| {
+                Failure::usage(commands::cannot_make(std::env::temp_dir().display(), e))
+            })?;
+        return Ok(made.keep());
+    };
+    let cannot = |e: std::io::Error| Failure::usage(commands::cannot_make(dir.display(), e));
+    std::fs::create_dir_all(dir).map_err(cannot)?;
+    if std::fs::read_dir(dir).map_err(cannot)?.next().is_some() {
+        return Err(Failure::usage(text::not_empty(dir.display())).hint(text::name_empty()));
+    }
+    std::path::absolute(dir).map_err(cannot)
+}

@@ -1,0 +1,245 @@
+//! The demonstration: a real upgrade of a small web shop, in a directory of its own, by the same commands that a person
+//! would type.
+//!
+//! Everything in it is real: a git repository with two releases, an SQLite database, a process on a port, a migration
+//! that may not run twice. This module builds the place, starts the program's own commands as children, and checks from
+//! outside, by HTTP and by the migration's journal, that each story ends as promised. It knows nothing of ledgers.
+
+mod shop;
+
+use crate::report::{pad, rows, safe};
+use crate::text::demo as text;
+use shop::{Shop, Trouble};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// What happens to the upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    /// Nothing: it goes through.
+    Plain,
+    /// The runner is killed with SIGKILL in the middle of the migration, and the run is taken over.
+    Kill,
+    /// The new release is broken, and the run is rolled back.
+    Fail,
+}
+
+/// Where everything is afterwards.
+#[derive(Debug)]
+pub struct Summary {
+    /// The demonstration's directory.
+    pub dir: PathBuf,
+    /// The state directory in it.
+    pub state: PathBuf,
+    /// The memory of heads in it.
+    pub memory: PathBuf,
+    /// What was promised and seen, in lines.
+    pub seen: Vec<String>,
+}
+
+/// Why the demonstration did not end as promised.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The shop.
+    #[error(transparent)]
+    Shop(#[from] Trouble),
+    /// A promise was not kept, or a command of ours ended otherwise.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The verifier that auditors use, as `upledger verifier` prints it.
+const VERIFIER: &str = "verify.py";
+
+struct Stage<'a> {
+    shop: Shop,
+    program: PathBuf,
+    say: &'a mut dyn FnMut(&str),
+    seen: Vec<String>,
+}
+
+/// Plays a story. `say` gets every line as it comes.
+///
+/// # Errors
+/// [`DemoError`] when anything is not as promised.
+pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Summary, DemoError> {
+    let program =
+        std::env::current_exe().map_err(|e| Trouble::io("cannot find this program", &e))?;
+    say(&text::title());
+    say("");
+    let place = dir.display().to_string();
+    let shop = Shop::build(dir, story == Story::Fail)?;
+    let [old, new] = shop.tags();
+    for line in rows(&[
+        (text::directory(), place),
+        (text::releases(), text::tags(old, new)),
+    ]) {
+        say(&line);
+    }
+    say("");
+    let mut stage = Stage {
+        shop,
+        program,
+        say,
+        seen: Vec::new(),
+    };
+    let played = stage.play(story);
+    stage.shop.close();
+    played?;
+    Ok(Summary {
+        state: stage.shop.path("state"),
+        memory: stage.shop.path("memory"),
+        dir: stage.shop.dir,
+        seen: stage.seen,
+    })
+}
+
+impl Stage<'_> {
+    fn play(&mut self, story: Story) -> Result<(), DemoError> {
+        self.upledger(&["run", "install.yaml"], 0)?;
+        let before = self.ask(&text::before())?;
+        match story {
+            Story::Plain => self.upledger(&["run", "upgrade.yaml"], 0)?,
+            Story::Kill => self.kill()?,
+            Story::Fail => {
+                self.upledger(&["run", "upgrade.yaml"], 1)?;
+                self.upledger(&["rollback", "--reason", "the new release is broken"], 5)?;
+            }
+        }
+        let after = self.ask(&text::after())?;
+        let starts = self.shop.migration_starts()?;
+        self.promise(starts == 1, &text::migration_began(starts))?;
+        if story == Story::Fail {
+            self.promise(after == before, &text::old_answers())?;
+        } else {
+            let new = after
+                .iter()
+                .any(|a| a.contains(r#""release": "2.0""#) && a.contains(r#""health": "ok""#));
+            self.promise(new, &text::new_answers())?;
+        }
+        self.verify()
+    }
+
+    fn promise(&mut self, kept: bool, what: &str) -> Result<(), DemoError> {
+        if !kept {
+            return Err(DemoError::Broken(text::not_as_promised(what)));
+        }
+        self.seen.push(what.into());
+        Ok(())
+    }
+
+    /// What the shop answers, to be compared.
+    fn ask(&mut self, when: &str) -> Result<Vec<String>, DemoError> {
+        let mut answers = Vec::new();
+        for path in ["/orders/7", "/health"] {
+            let answer = self.shop.get(path)?;
+            (self.say)(&format!(
+                "{}  GET {path:<9}  {}",
+                pad(when, 8),
+                safe(&answer)
+            ));
+            answers.push(answer);
+        }
+        (self.say)("");
+        Ok(answers)
+    }
+
+    fn start(&mut self, args: &[&str]) -> Result<Child, DemoError> {
+        let shown: Vec<String> = args
+            .iter()
+            .map(|a| {
+                if a.contains(' ') {
+                    format!("'{a}'")
+                } else {
+                    (*a).to_owned()
+                }
+            })
+            .collect();
+        (self.say)(&format!("$ upledger {}", shown.join(" ")));
+        let child = Command::new(&self.program)
+            .args(args)
+            .current_dir(&self.shop.dir)
+            .env("UPLEDGER_STATE", self.shop.path("state"))
+            .env("UPLEDGER_MEMORY", self.shop.path("memory"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Ok(child.map_err(|e| Trouble::io("cannot start this program", &e))?)
+    }
+
+    /// Runs one of our commands and shows what it prints.
+    fn upledger(&mut self, args: &[&str], expected: i32) -> Result<(), DemoError> {
+        let child = self.start(args)?;
+        self.finish(child, args, expected)
+    }
+
+    fn finish(&mut self, mut child: Child, args: &[&str], expected: i32) -> Result<(), DemoError> {
+        // Errors are few and short: they fit into the pipe until the end.
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                (self.say)(&line);
+            }
+        }
+        let output = child
+            .wait_with_output()
+            .map_err(|e| Trouble::io("cannot wait for this program", &e))?;
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            (self.say)(line);
+        }
+        (self.say)("");
+        if output.status.code() == Some(expected) {
+            return Ok(());
+        }
+        let code = output
+            .status
+            .code()
+            .map_or_else(text::by_signal, |c| c.to_string());
+        Err(DemoError::Broken(text::ended_otherwise(
+            args.join(" "),
+            code,
+            expected,
+        )))
+    }
+
+    /// The runner dies by SIGKILL when the migration has told of its first thousand orders; then the run is taken over.
+    fn kill(&mut self) -> Result<(), DemoError> {
+        let mut child = self.start(&["run", "upgrade.yaml"])?;
+        let mut killed = false;
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                (self.say)(&line);
+                if line.contains("| 1000 of ") {
+                    killed = child.kill().is_ok();
+                    break;
+                }
+            }
+        }
+        let status = child
+            .wait()
+            .map_err(|e| Trouble::io("cannot wait for this program", &e))?;
+        (self.say)(&text::killed(child.id()));
+        (self.say)("");
+        self.promise(killed && status.code().is_none(), &text::runner_killed())?;
+        self.upledger(&["resume"], 0)
+    }
+
+    /// Both verifiers: ours, and the script that an auditor runs.
+    fn verify(&mut self) -> Result<(), DemoError> {
+        let script = Command::new(&self.program)
+            .arg("verifier")
+            .output()
+            .map_err(|e| Trouble::io("cannot start this program", &e))?;
+        self.shop.write(VERIFIER, &script.stdout)?;
+        self.upledger(&["verify"], 0)?;
+        (self.say)("$ python3 verify.py state/ledger.db");
+        let lines = self.shop.python(&[VERIFIER, "state/ledger.db"])?;
+        for line in lines.lines() {
+            (self.say)(line);
+        }
+        (self.say)("");
+        self.seen.push(text::both_accept());
+        Ok(())
+    }
+}

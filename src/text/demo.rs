@@ -1,0 +1,30 @@
+//! Texts of `demo`.
+
+texts! {
+    title(): "upledger demo: a real upgrade of a small web shop", "upledger 演示: 真实升级一个小型网店";
+    directory(): "directory", "目录";
+    releases(): "releases", "版本";
+    tags(old, new): "git tags {old} and {new}", "git 标签 {old} 和 {new}";
+    before(): "before", "升级前";
+    after(): "after", "升级后";
+    killed(pid): "kill -9 {pid}    the runner is dead, in the middle of the migration",
+        "kill -9 {pid}    执行进程已在迁移途中被杀死";
+    seen(): "seen", "已确认";
+    runner_killed(): "the runner was killed in the middle of the migration", "执行进程在迁移途中被杀死";
+    migration_began(times): "the migration began {times} time(s)", "迁移共启动 {times} 次";
+    old_answers(): "the old release answers with the old data", "旧版本恢复服务, 数据与升级前一致";
+    new_answers(): "the new release answers, and its own check of the data is content", "新版本正常服务, 自检数据无误";
+    both_accept(): "both verifiers accept the ledger", "两个验证程序都认可账本";
+    ledger(): "ledger", "账本";
+    look_around(): "look around:", "继续查看:";
+    status(): "where each step stands", "各步骤的状态";
+    log(): "every event", "全部事件";
+    output(): "what the migration printed", "迁移的输出";
+    not_empty(dir): "{dir} is not empty", "{dir} 不是空目录";
+    name_empty(): "name an empty directory, or none", "请指定空目录, 或不指定";
+    kept(dir): "everything is kept in {dir}", "现场保留在 {dir}";
+    ended_otherwise(command, code, expected): "`upledger {command}` ended with exit code {code}, expected {expected}",
+        "upledger {command} 的退出码为 {code}, 预期为 {expected}";
+    not_as_promised(what): "not as promised: {what}", "与预期不符: {what}";
+    by_signal(): "none (a signal)", "无 (信号)";
+}
