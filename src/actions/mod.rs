@@ -9,6 +9,7 @@
 
 pub mod act;
 mod command;
+pub mod git;
 pub mod http;
 pub mod process;
 pub mod run;
@@ -305,6 +306,8 @@ registry! {
     "process.start" => ProcessStart(process::start::Start),
     /// A daemon of `process.start` is stopped.
     "process.stop" => ProcessStop(process::stop::Stop),
+    /// A working clone stands at exactly one commit.
+    "git.deploy" => GitDeploy(git::Deploy),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
 }
