@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod crash;
+mod deploy;
 mod processes;
 mod record;
 mod run;

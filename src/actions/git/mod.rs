@@ -6,7 +6,7 @@
 //! `__pycache__`, ignored ones) stay as they are and are no dirt.
 //!
 //! Invariants: nobody's work is overwritten: modified files, untracked files in the way and locks of others are
-//! refused by name, and only what a cut-off checkout of ours left ([`half`]) is put right. A clone appears under its
+//! refused by name, and only what a cut-off checkout of ours left (the module `half`) is put right. A clone appears under its
 //! name whole or not at all. The undo deletes a clone only when nothing in it is somebody's; else it is moved aside.
 //!
 //! Left out: submodules, sparse and shallow clones, and the build of what was checked out.

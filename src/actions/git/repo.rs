@@ -115,6 +115,11 @@ impl Git {
         said(words, self.call(&["-C", &dir], words, WORK)?)
     }
 
+    /// A look at a repository that is elsewhere.
+    pub(super) fn ask(&self, words: &[&str]) -> Result<String, Trouble> {
+        said(words, self.call(&["-C", "/"], words, LOOK)?)
+    }
+
     /// A command in no repository.
     pub(super) fn outside(&self, words: &[&str]) -> Result<String, Trouble> {
         said(words, self.call(&["-C", "/"], words, WORK)?)

@@ -92,7 +92,7 @@ fn remote(git: &Git, repo: &str, name: &str) -> Result<Option<Resolved>, Trouble
     let peeled: Vec<String> = names.iter().map(|n| format!("{n}^{{}}")).collect();
     let mut words = vec!["ls-remote", "--quiet", "--", repo];
     words.extend(names.iter().chain(&peeled).map(String::as_str));
-    let listed = git.outside(&words)?;
+    let listed = git.ask(&words)?;
     let at = |wanted: &str| {
         // The patterns also match the ends of longer names.
         listed
