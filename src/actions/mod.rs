@@ -11,6 +11,7 @@ pub mod act;
 mod command;
 pub mod expect;
 pub mod file;
+pub mod git;
 pub mod http;
 pub mod process;
 mod procs;
@@ -335,6 +336,8 @@ registry! {
     "process.start" => ProcessStart(process::start::Start),
     /// A daemon of `process.start` is stopped.
     "process.stop" => ProcessStop(process::stop::Stop),
+    /// A working clone stands at exactly one commit.
+    "git.deploy" => GitDeploy(git::Deploy),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
 }

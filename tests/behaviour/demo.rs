@@ -21,10 +21,13 @@ fn migrations(dir: &std::path::Path) -> usize {
 /// Nothing of the shop lives any more.
 fn is_silent(dir: &std::path::Path) -> bool {
     let name = dir.join("shop").display().to_string();
-    !std::fs::read_dir("/proc").expect("/proc").flatten().any(|e| {
-        std::fs::read(e.path().join("cmdline"))
-            .is_ok_and(|c| String::from_utf8_lossy(&c).contains(&name))
-    })
+    !std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .any(|e| {
+            std::fs::read(e.path().join("cmdline"))
+                .is_ok_and(|c| String::from_utf8_lossy(&c).contains(&name))
+        })
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod attempt;
 mod common;
 mod crash;
 mod demo;
+mod deploy;
 mod files;
 mod processes;
 mod record;

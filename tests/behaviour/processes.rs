@@ -208,6 +208,25 @@ fn a_death_during_the_start_shows_the_end_of_the_log() {
 }
 
 #[test]
+fn one_that_is_not_ready_in_time_fails_the_step_and_is_stopped_by_the_rollback() {
+    let site = Site::new();
+    let late = START.replace("}}}}", "}, within: 300ms}}}");
+    site.plan(&[&late]);
+    let done = site.run();
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("was not ready within 0.3 s"), "{done:?}");
+    assert!(
+        done.out.contains("does not accept") && done.out.contains("begun"),
+        "{done:?}"
+    );
+    let pid = site.pid().expect("a pidfile");
+    assert!(site.lives(pid));
+    let back = site.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert!(!site.lives(pid) && !site.pidfile().exists());
+}
+
+#[test]
 fn killed_around_its_pidfile_it_runs_once_after_a_retry() {
     for point in ["daemon-before-pidfile", "daemon-after-pidfile"] {
         let site = Site::new();

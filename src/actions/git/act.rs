@@ -1,0 +1,365 @@
+//! What `git.deploy` does, and how it is undone.
+
+use super::half::Changes;
+use super::repo::{Git, Head, Locked, few};
+use super::{Deploy, Observed, stands};
+use crate::actions::{Context, Look, Trouble};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Whoever reads the output may be gone; what is done does not depend on it.
+fn say(out: &mut dyn Write, line: &str) {
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Gives a directory another name that nobody has, durably.
+fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
+    let renamed = || -> io::Result<()> {
+        renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?;
+        File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    renamed().map_err(|e| {
+        Trouble::io(
+            format!("cannot rename {} to {}", from.display(), to.display()),
+            &e,
+        )
+    })
+}
+
+/// Removes a directory of ours; that it is gone already is fine.
+fn remove(dir: &Path) -> Result<(), Trouble> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Trouble::io(format!("cannot remove {}", dir.display()), &e))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl Deploy {
+    /// A name beside the working clone that only this step of this run uses.
+    fn beside(&self, cx: &Context, what: &str) -> PathBuf {
+        let plain = |text: &str| -> String {
+            text.chars()
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                        c
+                    } else {
+                        '-'
+                    }
+                })
+                .collect()
+        };
+        let own = self
+            .into()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let name = format!("{own}.{what}-{}-{}", plain(&cx.run), plain(&cx.step));
+        self.into().with_file_name(name)
+    }
+
+    /// Checks the commit out.
+    pub(super) fn deploy(
+        &self,
+        cx: &Context,
+        seen: &Observed,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        if seen.before.is_none() && !self.exists() {
+            return self.clone_it(cx, seen, out);
+        }
+        let git = self.git(cx);
+        // One that was cloned by an attempt of this step stands where the clone put it.
+        let before = seen.before.clone().unwrap_or_else(|| Head {
+            commit: seen.commit.clone(),
+            branch: None,
+        });
+        unlock(&git, out)?;
+        self.have(&git, seen, out)?;
+        let to = Head {
+            commit: seen.commit.clone(),
+            branch: None,
+        };
+        self.go(&git, &before, &to, out)
+    }
+
+    fn clone_it(&self, cx: &Context, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
+        let new = self.beside(cx, "new");
+        // Left by an attempt that was cut off.
+        remove(&new)?;
+        say(out, &format!("cloning {}", self.repo));
+        let path = new.display().to_string();
+        let git = Git::at(cx, &new);
+        git.outside(&[
+            "clone",
+            "--quiet",
+            "--no-checkout",
+            "--no-recurse-submodules",
+            "--",
+            &self.repo,
+            &path,
+        ])?;
+        self.have(&git, seen, out)?;
+        git.work(&["checkout", "--quiet", "--detach", &seen.commit, "--"])?;
+        rename(&new, self.into())?;
+        say(out, &format!("{} is at {}", self.into, seen.commit));
+        Ok(())
+    }
+
+    /// Sees to it that the clone has the commit.
+    fn have(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
+        let here = || Ok::<_, Trouble>(git.commit(&seen.commit)?.as_deref() == Some(&seen.commit));
+        if here()? {
+            return Ok(());
+        }
+        if !self.fetch {
+            return Err(Trouble::new(format!(
+                "{} does not have {}, and `fetch: false` gets nothing",
+                self.into, seen.commit
+            )));
+        }
+        // By its name, which every server allows; by its id when the name has moved on since.
+        for what in seen.name.iter().chain([&seen.commit]) {
+            say(out, &format!("fetching {what}"));
+            let words = ["fetch", "--quiet", "--no-tags", "--", &self.repo, what];
+            let fetched = git.work(&words);
+            if here()? {
+                return Ok(());
+            }
+            if let Err(e) = fetched {
+                say(out, &e.to_string());
+            }
+        }
+        Err(Trouble::new(format!(
+            "{} does not give the commit {}",
+            self.repo, seen.commit
+        )))
+    }
+
+    /// From where the working tree stands, between `from` and `to`, all the way to `to`.
+    fn go(&self, git: &Git, from: &Head, to: &Head, out: &mut dyn Write) -> Result<(), Trouble> {
+        let head = git.head()?;
+        if head.commit != from.commit && head.commit != to.commit {
+            return Err(Trouble::new(format!(
+                "{} is at {}; somebody moved it since it was at {}",
+                self.into,
+                stands(&head),
+                stands(from)
+            )));
+        }
+        let half = match Changes::between(git, &from.commit, &to.commit)? {
+            Some(changes) => {
+                let way = changes.way(git, head.commit != to.commit)?;
+                if !way.changed.is_empty() {
+                    return Err(Trouble::new(format!(
+                        "these files were modified and would be lost: {}",
+                        few(&way.changed)
+                    )));
+                }
+                // Where it stands already, nothing of them is overwritten.
+                if !way.untracked.is_empty() && (way.half || head.commit != to.commit) {
+                    return Err(Trouble::new(format!(
+                        "these untracked files would be overwritten: {}",
+                        few(&way.untracked)
+                    )));
+                }
+                way.half
+            }
+            None => {
+                let modified = git.modified()?;
+                if !modified.is_empty() {
+                    return Err(Trouble::new(format!(
+                        "these files are modified: {}",
+                        few(&modified)
+                    )));
+                }
+                false
+            }
+        };
+        let mut words = vec!["checkout", "--quiet"];
+        if half {
+            say(out, "a checkout was cut off here");
+            words.push("--force");
+            if head.commit == to.commit {
+                // It was on its way from here. Only a checkout that is complete knows which files to take away again.
+                let other = &from.commit;
+                git.work(&["checkout", "--quiet", "--force", "--detach", other, "--"])?;
+            }
+        } else {
+            // Without it, git overwrites files that the repository ignores.
+            words.push("--no-overwrite-ignore");
+        }
+        let branch = to
+            .branch
+            .as_deref()
+            .and_then(|b| b.strip_prefix("refs/heads/"));
+        match branch {
+            Some(name) => words.push(name),
+            None => words.extend(["--detach", &to.commit]),
+        }
+        words.push("--");
+        git.work(&words)?;
+        say(out, &format!("{} is at {}", self.into, stands(to)));
+        Ok(())
+    }
+
+    /// Where the working tree goes back to: on its branch, if that still is where it was.
+    fn former(git: &Git, before: &Head) -> Result<Head, Trouble> {
+        let branch = match &before.branch {
+            Some(b) if git.commit(b)?.as_ref() == Some(&before.commit) => Some(b.clone()),
+            Some(_) | None => None,
+        };
+        Ok(Head {
+            commit: before.commit.clone(),
+            branch,
+        })
+    }
+
+    /// Puts back what was there before.
+    pub(super) fn put_back(
+        &self,
+        cx: &Context,
+        seen: &Observed,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let git = self.git(cx);
+        let Some(before) = &seen.before else {
+            for ours in ["new", "old"] {
+                remove(&self.beside(cx, ours))?;
+            }
+            return self.unclone(cx, &git, seen, out);
+        };
+        unlock(&git, out)?;
+        let to = Self::former(&git, before)?;
+        if to.branch != before.branch {
+            say(
+                out,
+                "its branch has moved since; the former commit is checked out without it",
+            );
+        }
+        let from = Head {
+            commit: seen.commit.clone(),
+            branch: None,
+        };
+        self.go(&git, &from, &to, out)
+    }
+
+    fn unclone(
+        &self,
+        cx: &Context,
+        git: &Git,
+        seen: &Observed,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        if !self.exists() {
+            say(out, &format!("{} does not exist", self.into));
+            return Ok(());
+        }
+        // Whatever cannot be told is somebody's.
+        let mine = self.untouched(git, &seen.commit).unwrap_or(false);
+        if mine {
+            let old = self.beside(cx, "old");
+            rename(self.into(), &old)?;
+            remove(&old)?;
+            say(out, &format!("removed {}", self.into));
+        } else {
+            let aside = self.beside(cx, "aside");
+            rename(self.into(), &aside)?;
+            say(
+                out,
+                &format!(
+                    "{} holds files or commits that are not of the clone; it was moved to {}",
+                    self.into,
+                    aside.display()
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// Nothing is in the clone but what was cloned.
+    fn untouched(&self, git: &Git, commit: &str) -> Result<bool, Trouble> {
+        let head = git.head()?;
+        let all = [
+            "status",
+            "--porcelain",
+            "--ignored",
+            "--untracked-files=all",
+        ];
+        let own = [
+            "rev-list",
+            "--max-count=1",
+            "--all",
+            "--not",
+            "--remotes",
+            "--tags",
+            commit,
+        ];
+        Ok(head.commit == commit && git.look(&all)?.is_empty() && git.look(&own)?.is_empty())
+    }
+
+    /// Whether things are as they were.
+    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+        let Some(before) = &seen.before else {
+            return Ok(if self.exists() {
+                Look::nothing(format!("{} exists", self.into))
+            } else {
+                Look::done(format!("{} does not exist", self.into))
+            });
+        };
+        let git = self.git(cx);
+        if let Some(lock) = Locked::find(&git)? {
+            return Ok(Look::unclear(lock.shown()));
+        }
+        let head = git.head()?;
+        let modified = git.modified()?;
+        if !modified.is_empty() {
+            return Ok(Look::unclear(format!(
+                "these files are modified: {}",
+                few(&modified)
+            )));
+        }
+        let text = format!(
+            "{} is at {}, and no tracked file is modified",
+            self.into,
+            stands(&head)
+        );
+        Ok(if head == Self::former(&git, before)? {
+            Look::done(text)
+        } else if head.commit == seen.commit && head.branch.is_none() {
+            Look::nothing(text)
+        } else {
+            Look::unclear(text)
+        })
+    }
+}
+
+/// A lock on the index that came after our look, that is this user's and that nobody holds was left by a git of ours
+/// that was killed. It is moved aside, not deleted. Any other is refused.
+fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Trouble> {
+    use std::os::unix::fs::MetadataExt;
+    let Some(lock) = Locked::find(git)? else {
+        return Ok(());
+    };
+    let own = rustix::process::geteuid().as_raw();
+    let mine = std::fs::symlink_metadata(&lock.path).is_ok_and(|m| m.uid() == own);
+    if !mine || !lock.held_by.is_empty() {
+        return Err(Trouble::new(lock.shown()));
+    }
+    let mut aside = lock.path.clone().into_os_string();
+    aside.push(format!(".left-{}", crate::clock::boottime_us()));
+    let aside = PathBuf::from(aside);
+    rename(&lock.path, &aside)?;
+    say(
+        out,
+        &format!(
+            "a git that was killed left {}; it is now {}",
+            lock.path.display(),
+            aside.display()
+        ),
+    );
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a checkout that was cut off leaves, told from what people leave.
+//!
+//! Invariants: a file counts as left by a checkout only if all that it holds is in one of the two commits: it equals
+//! one of them, it is the beginning of one (the file that was being written), or it is missing. Everything else is
+//! somebody's work and is named, never overwritten.
+//!
+//! Left out: contents that a filter changes on their way to disk. A half-written file of those counts as somebody's work.
+
+use super::repo::Git;
+use crate::actions::Trouble;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+/// Between two commits: each path that differs, with its blob in either.
+pub(super) struct Changes(BTreeMap<String, [Option<String>; 2]>);
+
+/// What stands in the way of a checkout.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Tracked files with somebody's changes.
+    pub(super) changed: Vec<String>,
+    /// Untracked files that the checkout would overwrite.
+    pub(super) untracked: Vec<String>,
+    /// A checkout was cut off here.
+    pub(super) half: bool,
+}
+
+impl Changes {
+    /// Between two commits; none when there are too many to look at one by one.
+    pub(super) fn between(git: &Git, a: &str, b: &str) -> Result<Option<Self>, Trouble> {
+        let Some(raw) = git.whole(&["diff-tree", "-r", "-z", "--no-renames", "--raw", a, b])?
+        else {
+            return Ok(None);
+        };
+        let mut changes = BTreeMap::new();
+        let mut words = raw.split('\0');
+        while let (Some(entry), Some(path)) = (words.next(), words.next()) {
+            let fields: Vec<&str> = entry.split(' ').collect();
+            let [_, _, old, new, _] = fields.as_slice() else {
+                return Err(Trouble::new("git diff-tree said something unknown"));
+            };
+            let blob = |id: &str| (!id.bytes().all(|b| b == b'0')).then(|| id.to_owned());
+            changes.insert(path.to_owned(), [blob(old), blob(new)]);
+        }
+        Ok(Some(Self(changes)))
+    }
+
+    /// Looks at the working tree. `head` and `to` are the commits of [`Changes::between`], in either order.
+    pub(super) fn way(&self, git: &Git, to_second: bool) -> Result<Way, Trouble> {
+        let mut way = Way::default();
+        let modified = git.modified()?;
+        for path in &modified {
+            match self.0.get(path) {
+                Some(blobs) if self.is_left(git, path, blobs)? => way.half = true,
+                Some(_) | None => way.changed.push(path.clone()),
+            }
+        }
+        for (path, blobs) in &self.0 {
+            let [old, new] = if to_second {
+                [&blobs[0], &blobs[1]]
+            } else {
+                [&blobs[1], &blobs[0]]
+            };
+            if old.is_some() || new.is_none() || modified.contains(path) {
+                continue;
+            }
+            match std::fs::symlink_metadata(git.dir().join(path)) {
+                Err(e) if e.kind() == ErrorKind::NotADirectory => {
+                    // A file where a directory comes; a tracked one gives way.
+                    if !self.parents(path).any(|p| self.0.contains_key(p)) {
+                        way.untracked.push(path.clone());
+                    }
+                }
+                // Git itself refuses what it cannot make room for.
+                Err(_) => {}
+                Ok(meta) if meta.is_dir() => {
+                    let below = format!("{path}/");
+                    if !self.0.keys().any(|p| p.starts_with(&below)) {
+                        way.untracked.push(path.clone());
+                    }
+                }
+                Ok(_) if self.is_left(git, path, blobs)? => way.half = true,
+                Ok(_) => way.untracked.push(path.clone()),
+            }
+        }
+        Ok(way)
+    }
+
+    fn parents<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        path.match_indices('/').filter_map(|(at, _)| path.get(..at))
+    }
+
+    fn is_left(&self, git: &Git, path: &str, blobs: &[Option<String>; 2]) -> Result<bool, Trouble> {
+        let full = git.dir().join(path);
+        let meta = match std::fs::symlink_metadata(&full) {
+            Ok(meta) => meta,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(true);
+            }
+            Err(e) => return Err(Trouble::io(format!("cannot look at {path}"), &e)),
+        };
+        let held = if meta.is_symlink() {
+            use std::os::unix::ffi::OsStringExt;
+            std::fs::read_link(&full).map(|to| to.into_os_string().into_vec())
+        } else if meta.is_file() {
+            let id = git.look(&["hash-object", "--", path])?;
+            if blobs.iter().flatten().any(|b| b == id.trim()) {
+                return Ok(true);
+            }
+            std::fs::read(&full)
+        } else {
+            return Ok(false);
+        };
+        let held = held.map_err(|e| Trouble::io(format!("cannot read {path}"), &e))?;
+        for blob in blobs.iter().flatten() {
+            // Text only: what is not would not survive the way through words here.
+            if let Some(text) = git.whole(&["cat-file", "blob", blob])?
+                && text.as_bytes().starts_with(&held)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,283 @@
+//! `git`, as this program calls it: words without a shell, nothing of a repository is executed, nobody is asked.
+//!
+//! Invariants: hooks, the file-system monitor and `ext::` transports of a hostile repository do not run, and submodules
+//! are not followed; a look takes no lock; a repository above the named directory is never taken for it. The system's
+//! and the user's configuration are read, because `safe.directory` is there: git's refusal of a repository that
+//! another user owns stays in force.
+//!
+//! Left out: filters that a repository's own configuration names (large-file storage needs them), submodules, bare
+//! repositories as a working tree.
+
+use crate::actions::command::{Captured, LOOK, capture};
+use crate::actions::{Context, Trouble};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Fetches and checkouts end by the step's own time limit, not by this one.
+const WORK: Duration = Duration::from_secs(7 * 86_400);
+/// What [`capture`] keeps; an output of this size may be cut.
+const KEPT: usize = 1 << 20;
+
+const OPTIONS: [&str; 10] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+    "log.showSignature=false",
+];
+
+/// What would make git work elsewhere than where it is told.
+const ELSEWHERE: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+];
+
+/// Git in one directory.
+pub(super) struct Git {
+    cx: Context,
+    dir: PathBuf,
+}
+
+/// Where a working tree stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The commit.
+    pub(super) commit: String,
+    /// The full name of the branch; none when detached.
+    pub(super) branch: Option<String>,
+}
+
+impl Git {
+    pub(super) fn at(cx: &Context, dir: &Path) -> Self {
+        let mut cx = cx.clone();
+        cx.cwd = Some("/".into());
+        cx.env.retain(|(k, _)| !ELSEWHERE.contains(&k.as_str()));
+        let ceiling = dir.parent().unwrap_or(Path::new("/")).display().to_string();
+        for (key, value) in [
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_CEILING_DIRECTORIES", &ceiling),
+            ("LC_ALL", "C"),
+        ] {
+            cx.env.retain(|(k, _)| k != key);
+            cx.env.push((key.into(), value.into()));
+        }
+        Self {
+            cx,
+            dir: dir.into(),
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn call(&self, place: &[&str], words: &[&str], limit: Duration) -> Result<Captured, Trouble> {
+        let mut argv = vec!["git".to_owned(), "--no-pager".to_owned()];
+        for option in OPTIONS {
+            argv.extend(["-c".to_owned(), option.to_owned()]);
+        }
+        argv.extend(place.iter().chain(words).map(|w| (*w).to_owned()));
+        capture(&self.cx, &argv, limit)
+    }
+
+    /// A command in the directory.
+    pub(super) fn try_look(&self, words: &[&str]) -> Result<Captured, Trouble> {
+        let dir = self.dir.display().to_string();
+        self.call(&["-C", &dir], words, LOOK)
+    }
+
+    /// The output of a look that must succeed.
+    pub(super) fn look(&self, words: &[&str]) -> Result<String, Trouble> {
+        said(words, self.try_look(words)?)
+    }
+
+    /// The same; none when the output may be cut.
+    pub(super) fn whole(&self, words: &[&str]) -> Result<Option<String>, Trouble> {
+        let text = self.look(words)?;
+        Ok((text.len() < KEPT).then_some(text))
+    }
+
+    /// A command in the directory that changes something.
+    pub(super) fn work(&self, words: &[&str]) -> Result<String, Trouble> {
+        let dir = self.dir.display().to_string();
+        said(words, self.call(&["-C", &dir], words, WORK)?)
+    }
+
+    /// A look at a repository that is elsewhere.
+    pub(super) fn ask(&self, words: &[&str]) -> Result<String, Trouble> {
+        said(words, self.call(&["-C", "/"], words, LOOK)?)
+    }
+
+    /// A command in no repository.
+    pub(super) fn outside(&self, words: &[&str]) -> Result<String, Trouble> {
+        said(words, self.call(&["-C", "/"], words, WORK)?)
+    }
+
+    /// The commit that a name means here.
+    pub(super) fn commit(&self, name: &str) -> Result<Option<String>, Trouble> {
+        let wanted = format!("{name}^{{commit}}");
+        let seen = self.try_look(&["rev-parse", "--verify", "--quiet", &wanted])?;
+        Ok((seen.code == Some(0)).then(|| seen.stdout.trim().to_owned()))
+    }
+
+    /// Where the working tree stands.
+    ///
+    /// # Errors
+    /// [`Trouble`] when the directory is not the top of a working tree, or has no commit yet.
+    pub(super) fn head(&self) -> Result<Head, Trouble> {
+        let dir = self.dir.display();
+        let top = self.look(&["rev-parse", "--show-toplevel"])?;
+        let here = std::fs::canonicalize(&self.dir)
+            .map_err(|e| Trouble::io(format!("cannot find {dir}"), &e))?;
+        let top = std::fs::canonicalize(top.trim_end_matches('\n')).ok();
+        if top.as_ref() != Some(&here) {
+            return Err(Trouble::new(format!(
+                "{dir} is not the top of a working tree"
+            )));
+        }
+        let commit = self.commit("HEAD")?.ok_or_else(|| {
+            Trouble::new(format!(
+                "{dir} has no commit yet; remove it, and this step clones it"
+            ))
+        })?;
+        let branch = self.try_look(&["symbolic-ref", "--quiet", "HEAD"])?;
+        let branch = (branch.code == Some(0)).then(|| branch.stdout.trim().to_owned());
+        Ok(Head { commit, branch })
+    }
+
+    /// Tracked files that differ from the commit or the index.
+    pub(super) fn modified(&self) -> Result<Vec<String>, Trouble> {
+        let words = [
+            "status",
+            "--porcelain",
+            "-z",
+            "--no-renames",
+            "--untracked-files=no",
+        ];
+        Ok(self
+            .look(&words)?
+            .split('\0')
+            .filter_map(|entry| entry.get(3..))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Where `index.lock` would be.
+    pub(super) fn index_lock(&self) -> Result<PathBuf, Trouble> {
+        let path = self.look(&["rev-parse", "--git-path", "index.lock"])?;
+        Ok(self.dir.join(path.trim_end_matches('\n')))
+    }
+}
+
+fn said(words: &[&str], seen: Captured) -> Result<String, Trouble> {
+    if seen.code == Some(0) {
+        return Ok(seen.stdout);
+    }
+    let lines: Vec<&str> = seen
+        .stderr
+        .lines()
+        .filter(|l| !l.trim().is_empty())
+        .collect();
+    let last = lines
+        .get(lines.len().saturating_sub(6)..)
+        .unwrap_or_default();
+    let what = words.first().copied().unwrap_or_default();
+    Err(Trouble::new(format!(
+        "git {what}: {}: {}",
+        seen.ended,
+        last.join("; ")
+    )))
+}
+
+/// A few names, and how many more there are.
+pub(super) fn few(names: &[String]) -> String {
+    const FEW: usize = 10;
+    let shown = names
+        .iter()
+        .take(FEW)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A lock of git on the index, said for people: its age, and which processes may hold it.
+pub(super) struct Locked {
+    pub(super) path: PathBuf,
+    pub(super) held_by: Vec<String>,
+    age: Option<Duration>,
+}
+
+impl Locked {
+    /// The lock, where there is one.
+    pub(super) fn find(git: &Git) -> Result<Option<Self>, Trouble> {
+        let path = git.index_lock()?;
+        let Ok(meta) = std::fs::symlink_metadata(&path) else {
+            return Ok(None);
+        };
+        let age = meta.modified().ok().and_then(|m| m.elapsed().ok());
+        let held_by = users(git.dir(), &path);
+        Ok(Some(Self { path, held_by, age }))
+    }
+
+    pub(super) fn shown(&self) -> String {
+        let age = self
+            .age
+            .map_or_else(String::new, |a| format!(", {} s old", a.as_secs()));
+        let who = if self.held_by.is_empty() {
+            "no git process that can be seen from here works there; when you are sure, remove it"
+                .into()
+        } else {
+            format!("{} works there", self.held_by.join(", "))
+        };
+        format!(
+            "{} is locked ({}{age}); {who}",
+            "the repository",
+            self.path.display()
+        )
+    }
+}
+
+/// Processes that have the lock open, and processes of git in the working tree.
+fn users(dir: &Path, lock: &Path) -> Vec<String> {
+    let here = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let works_here = name.starts_with("git")
+            && std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&here));
+        let holds = || {
+            std::fs::read_dir(entry.path().join("fd"))
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == lock))
+        };
+        if works_here || holds() {
+            found.push(format!("process {pid} ({})", name.trim_end()));
+        }
+    }
+    found
+}

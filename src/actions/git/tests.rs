@@ -1,0 +1,527 @@
+//! Real repositories in a directory of the test's own: deployed, deployed again, refused, cut off, undone, undone again.
+
+use super::*;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use upledger_replay::event::Answer;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// A repository with the releases `app/1.0` and `app/2.0` (tags) and the branch `main` at the second.
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(place.path("source")).unwrap();
+        place.git("source", &["init", "-q", "-b", "main"]);
+        for (name, text) in [
+            ("VERSION", "1.0\n"),
+            ("old.txt", "old\n"),
+            ("same.txt", "same\n"),
+            (".gitignore", "*.pyc\nlocal\n"),
+        ] {
+            place.write(&format!("source/{name}"), text);
+        }
+        place.release("app/1.0", false);
+        place.write("source/VERSION", "2.0\n");
+        place.write("source/new/one.txt", "one\n");
+        place.write("source/zz.txt", &"a line of text\n".repeat(100));
+        place.write("source/.gitattributes", "zz.txt filter=slow\n");
+        std::fs::remove_file(place.path("source/old.txt")).unwrap();
+        place.release("app/2.0", true);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn command(&self, dir: &str) -> Command {
+        let mut command = Command::new("git");
+        command
+            .current_dir(self.path(dir))
+            .env_clear()
+            .envs(self.context().env)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"]);
+        command
+    }
+
+    fn git(&self, dir: &str, words: &[&str]) -> String {
+        let done = self.command(dir).args(words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+
+    fn release(&self, tag: &str, annotated: bool) {
+        self.git("source", &["add", "-A"]);
+        self.git("source", &["commit", "-q", "-m", tag]);
+        if annotated {
+            self.git("source", &["tag", "-a", "-m", tag, tag]);
+        } else {
+            self.git("source", &["tag", tag]);
+        }
+    }
+
+    fn commit(&self, name: &str) -> String {
+        self.git("source", &["rev-parse", &format!("{name}^{{commit}}")])
+    }
+
+    /// A working clone on `main`, one commit behind.
+    fn cloned(&self) {
+        self.git("", &["clone", "-q", "source", "app"]);
+        self.git("app", &["reset", "-q", "--hard", "app/1.0"]);
+    }
+
+    fn context(&self) -> Context {
+        let path = std::env::var("PATH").unwrap();
+        Context {
+            state: self.path("state"),
+            run: "run-1".into(),
+            step: "code".into(),
+            env: vec![
+                ("PATH".into(), path),
+                ("HOME".into(), self.0.path().display().to_string()),
+            ],
+            cwd: None,
+            secrets: Vec::new(),
+        }
+    }
+
+    fn to(&self, reference: &str) -> Deploy {
+        Deploy {
+            repo: self.path("source").display().to_string(),
+            reference: reference.into(),
+            into: self.path("app").display().to_string(),
+            fetch: true,
+            version_file: None,
+        }
+    }
+
+    fn observe(&self, deploy: &Deploy) -> Value {
+        deploy.observe(&self.context()).unwrap()
+    }
+
+    fn perform(&self, deploy: &Deploy, seen: &Value) -> Result<String, String> {
+        let mut out = Vec::new();
+        let done = deploy.perform(&self.context(), seen, &mut out);
+        done.map(|()| String::from_utf8(out).unwrap())
+            .map_err(|e| e.to_string())
+    }
+
+    fn undo(&self, deploy: &Deploy, seen: &Value) -> Result<String, String> {
+        let mut out = Vec::new();
+        let done = deploy.undo(&self.context(), seen, &mut out);
+        done.map(|()| String::from_utf8(out).unwrap())
+            .map_err(|e| e.to_string())
+    }
+
+    fn probe(&self, deploy: &Deploy, seen: &Value) -> Answer {
+        deploy.probe(&self.context(), seen).unwrap().answer
+    }
+
+    fn undone(&self, deploy: &Deploy, seen: &Value) -> Answer {
+        deploy.undone(&self.context(), seen).unwrap().answer
+    }
+
+    fn head(&self) -> String {
+        self.git("app", &["rev-parse", "HEAD"])
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<String> = listed
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn tags_with_slashes_branches_and_commits_are_cloned_and_the_clone_is_removed_again() {
+    let place = Place::new();
+    let second = place.commit("app/2.0");
+    for name in ["app/1.0", "app/2.0", "main", "refs/tags/app/2.0", &second] {
+        let deploy = place.to(name);
+        let seen = place.observe(&deploy);
+        assert_eq!(seen["commit"], place.commit(name).as_str(), "{name}");
+        assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+        for _ in 0..2 {
+            place.perform(&deploy, &seen).unwrap();
+            assert_eq!(place.head(), place.commit(name));
+            assert_eq!(
+                place.git("app", &["rev-parse", "--abbrev-ref", "HEAD"]),
+                "HEAD"
+            );
+            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+        }
+        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        for _ in 0..2 {
+            place.undo(&deploy, &seen).unwrap();
+            assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+            assert_eq!(place.names(), ["source"], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_clone_on_a_branch_goes_to_the_commit_and_back_to_its_branch() {
+    let place = Place::new();
+    place.cloned();
+    place.write("app/local", "kept");
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    assert_eq!(seen["before"]["branch"], "refs/heads/main");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+    place.perform(&deploy, &seen).unwrap();
+    assert_eq!(
+        (place.head(), place.read("app/VERSION")),
+        (place.commit("app/2.0"), "2.0\n".into())
+    );
+    let look = deploy.verify(&place.context(), &seen).unwrap();
+    assert!(
+        look.answer == Answer::Done && look.evidence[1].contains("app/2.0"),
+        "{look:?}"
+    );
+    assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+    for _ in 0..2 {
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(
+            place.git("app", &["symbolic-ref", "HEAD"]),
+            "refs/heads/main"
+        );
+        assert_eq!(place.head(), place.commit("app/1.0"));
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    }
+    // A branch that has moved meanwhile is not what was there: the commit is.
+    place.perform(&deploy, &seen).unwrap();
+    place.git("app", &["branch", "-f", "main", "app/2.0"]);
+    assert!(
+        place
+            .undo(&deploy, &seen)
+            .unwrap()
+            .contains("branch has moved")
+    );
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert_eq!(place.read("app/local"), "kept");
+}
+
+#[test]
+fn what_was_not_there_is_fetched_and_a_tag_that_moves_changes_nothing() {
+    let place = Place::new();
+    place.cloned();
+    place.write("source/VERSION", "3.0\n");
+    place.release("app/3.0", true);
+    let third = place.commit("app/3.0");
+    let offline = Deploy {
+        fetch: false,
+        ..place.to("app/3.0")
+    };
+    let said = offline.observe(&place.context()).unwrap_err().to_string();
+    assert!(
+        said.contains("neither a branch nor a tag app/3.0"),
+        "{said}"
+    );
+    let deploy = place.to("app/3.0");
+    let seen = place.observe(&deploy);
+    place.git("source", &["tag", "-f", "app/3.0", "app/1.0"]);
+    assert!(place.perform(&deploy, &seen).unwrap().contains("fetching"));
+    assert_eq!(place.head(), third);
+    assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+    // Now the clone has it all.
+    let back = Deploy {
+        fetch: false,
+        ..place.to("app/2.0")
+    };
+    let seen = place.observe(&back);
+    place.perform(&back, &seen).unwrap();
+    assert_eq!(place.head(), place.commit("app/2.0"));
+}
+
+#[test]
+fn modified_files_are_named_and_kept() {
+    let place = Place::new();
+    place.cloned();
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    place.write("app/same.txt", "somebody's work");
+    let said = deploy.observe(&place.context()).unwrap_err().to_string();
+    assert!(
+        said.contains("modified") && said.contains("same.txt"),
+        "{said}"
+    );
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(said.contains("would be lost: same.txt"), "{said}");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(place.read("app/same.txt"), "somebody's work");
+    assert_eq!(place.head(), place.commit("app/1.0"));
+}
+
+#[test]
+fn untracked_files_in_the_way_are_named_and_kept_even_ignored_ones() {
+    for name in ["new/one.txt", "zz.txt", "new"] {
+        let place = Place::new();
+        place.cloned();
+        place.write("app/.git/info/exclude", "zz.txt\n");
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.write(&format!("app/{name}"), "somebody's work");
+        let said = place.perform(&deploy, &seen).unwrap_err();
+        assert!(
+            said.contains("would be overwritten: ") && said.contains(name),
+            "{said}"
+        );
+        assert_eq!(place.read(&format!("app/{name}")), "somebody's work");
+        assert_eq!(place.head(), place.commit("app/1.0"));
+    }
+}
+
+#[test]
+fn a_lock_of_somebody_else_is_named_with_its_age() {
+    let place = Place::new();
+    place.cloned();
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    place.write("app/.git/index.lock", "");
+    let said = deploy.observe(&place.context()).unwrap_err().to_string();
+    assert!(said.contains("index.lock, 0 s old"), "{said}");
+    assert!(said.contains("no git process"), "{said}");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    // As long as somebody has it open, it is not touched.
+    let held = std::fs::File::open(place.path("app/.git/index.lock")).unwrap();
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(
+        said.contains(&format!("process {}", std::process::id())),
+        "{said}"
+    );
+    drop(held);
+    let out = place.perform(&deploy, &seen).unwrap();
+    assert!(out.contains("a git that was killed left"), "{out}");
+    assert_eq!(place.head(), place.commit("app/2.0"));
+}
+
+/// A checkout of the second release, killed while it writes `zz.txt`.
+fn cut_off(place: &Place) {
+    let fifo = place.path("began");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let smudge = format!(
+        "filter.slow.smudge=head -c 100; echo > '{}'; sleep 600",
+        fifo.display()
+    );
+    let mut git = place
+        .command("app")
+        .args(["-c", &smudge, "checkout", "-q", "--detach", "app/2.0"])
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    // Opening it waits for the filter.
+    std::fs::read(&fifo).unwrap();
+    let group = rustix::process::Pid::from_child(&git);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+    git.wait().unwrap();
+    assert!(place.path("app/.git/index.lock").exists());
+    assert_eq!(place.read("app/VERSION"), "2.0\n", "it was on its way");
+}
+
+#[test]
+fn a_checkout_that_was_killed_is_completed_or_undone() {
+    for forwards in [true, false] {
+        let place = Place::new();
+        place.cloned();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        cut_off(&place);
+        place.write("app/zz.txt", "a line of text\na li");
+        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+        if forwards {
+            let out = place.perform(&deploy, &seen).unwrap();
+            assert!(out.contains("cut off"), "{out}");
+            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+            assert_eq!(place.read("app/zz.txt").lines().count(), 100);
+        } else {
+            place.undo(&deploy, &seen).unwrap();
+            assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+            assert_eq!(place.read("app/old.txt"), "old\n");
+            assert_eq!(
+                place.git("app", &["status", "--porcelain"]),
+                "",
+                "nothing of it is left"
+            );
+        }
+    }
+}
+
+#[test]
+fn work_of_somebody_in_a_checkout_that_was_killed_is_kept() {
+    let place = Place::new();
+    place.cloned();
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    cut_off(&place);
+    place.write("app/VERSION", "2.0 and somebody's work\n");
+    for said in [place.perform(&deploy, &seen), place.undo(&deploy, &seen)] {
+        let said = said.unwrap_err();
+        assert!(said.contains("would be lost: VERSION"), "{said}");
+    }
+    assert_eq!(place.read("app/VERSION"), "2.0 and somebody's work\n");
+}
+
+#[test]
+fn a_clone_that_was_cut_off_is_made_anew_and_one_with_somebodys_files_is_moved_aside() {
+    let place = Place::new();
+    let deploy = place.to("main");
+    let seen = place.observe(&deploy);
+    place.write("app.new-run-1-code/.git/half", "");
+    place.perform(&deploy, &seen).unwrap();
+    assert_eq!(place.names(), ["app", "source"]);
+    place.write("app/local", "somebody's");
+    let out = place.undo(&deploy, &seen).unwrap();
+    assert!(out.contains("moved to"), "{out}");
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert_eq!(place.read("app.aside-run-1-code/local"), "somebody's");
+}
+
+#[test]
+fn nothing_of_a_hostile_repository_is_executed() {
+    let place = Place::new();
+    place.cloned();
+    let trap = place.path("trapped");
+    let script = format!("#!/bin/sh\ntouch '{}'\n", trap.display());
+    for hook in ["post-checkout", "reference-transaction", "monitor"] {
+        let name = format!("app/.git/hooks/{hook}");
+        place.write(&name, &script);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(place.path(&name), mode).unwrap();
+    }
+    place.git(
+        "app",
+        &[
+            "config",
+            "core.fsmonitor",
+            &place.path("app/.git/hooks/monitor").display().to_string(),
+        ],
+    );
+    std::fs::remove_file(&trap).ok();
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    place.perform(&deploy, &seen).unwrap();
+    place.undo(&deploy, &seen).unwrap();
+    assert!(!trap.exists());
+    // The trap works, where nobody guards against it.
+    place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
+    assert!(trap.exists());
+}
+
+#[test]
+fn names_that_mean_two_things_and_directories_that_are_no_clone_are_refused() {
+    let place = Place::new();
+    place.git("source", &["branch", "app/1.0", "main"]);
+    let said = place
+        .to("app/1.0")
+        .observe(&place.context())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("refs/tags/app/1.0 and refs/heads/app/1.0"),
+        "{said}"
+    );
+    let said = place
+        .to("nothing")
+        .observe(&place.context())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("neither a branch nor a tag nothing"),
+        "{said}"
+    );
+    let below = Deploy {
+        into: place.path("source/new").display().to_string(),
+        ..place.to("main")
+    };
+    assert!(below.observe(&place.context()).is_err());
+    std::fs::create_dir(place.path("app")).unwrap();
+    assert!(place.to("main").observe(&place.context()).is_err());
+}
+
+#[test]
+fn the_version_file_is_evidence() {
+    let place = Place::new();
+    let with = |equals: Option<&str>, contains: Option<&str>, path: &str| Deploy {
+        version_file: Some(VersionFile {
+            path: path.into(),
+            equals: equals.map(Into::into),
+            contains: contains.map(Into::into),
+        }),
+        ..place.to("app/2.0")
+    };
+    let good = with(Some("2.0"), None, "VERSION");
+    let seen = place.observe(&good);
+    place.perform(&good, &seen).unwrap();
+    assert_eq!(place.probe(&good, &seen), Answer::Done);
+    for (deploy, said) in [
+        (
+            with(Some("2"), None, "VERSION"),
+            "should say '2' and says '2.0'",
+        ),
+        (with(None, Some("3.0"), "VERSION"), "should say '3.0'"),
+        (with(None, Some("x"), "NONE"), "no file NONE"),
+    ] {
+        let look = deploy.verify(&place.context(), &seen).unwrap();
+        assert_eq!(look.answer, Answer::Unclear);
+        assert!(look.evidence[0].contains(said), "{look:?}");
+    }
+    assert!(good.problems().is_empty());
+    for bad in [
+        with(None, None, "x"),
+        with(Some("a"), None, "../x"),
+        with(Some("a"), None, "/x"),
+    ] {
+        assert_eq!(bad.problems().len(), 1);
+    }
+}
+
+#[test]
+fn repositories_that_are_commands_or_options_are_problems() {
+    let place = Place::new();
+    for good in [
+        "/srv/app.git",
+        "https://x/y.git",
+        "git@host:team/app.git",
+        "file:///srv/app",
+    ] {
+        let deploy = Deploy {
+            repo: good.into(),
+            ..place.to("main")
+        };
+        assert_eq!(deploy.problems(), Vec::<String>::new(), "{good}");
+    }
+    for bad in [
+        "ext::sh -c x",
+        "--upload-pack=x",
+        "-x:y",
+        "app.git",
+        "../app",
+        "foo://x",
+    ] {
+        let deploy = Deploy {
+            repo: bad.into(),
+            ..place.to("main")
+        };
+        assert_eq!(deploy.problems().len(), 1, "{bad}");
+    }
+    let read = serde_json::from_str::<Deploy>(r#"{"repo": "/r", "ref": "main", "into": "app"}"#);
+    assert!(read.unwrap().problems()[0].contains("`into`"));
+}
