@@ -6,6 +6,9 @@ use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::event::{Answer, Event, Part, Way};
 
+/// Columns of evidence in a line; all of it is in the record.
+const EVIDENCE: usize = 60;
+
 /// A part for people.
 #[must_use]
 pub fn part(part: &Part) -> String {
@@ -24,7 +27,10 @@ pub fn part(part: &Part) -> String {
 #[must_use]
 pub fn words(event: &Event) -> Option<(String, String)> {
     let took = |ms: Option<u64>| ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
-    let more = |lines: &[String]| lines.first().map_or(String::new(), |l| format!("  {l}"));
+    let more = |lines: &[String]| {
+        let first = lines.first().map(|l| super::clip(l, EVIDENCE));
+        first.map_or(String::new(), |l| format!("  {l}"))
+    };
     Some(match event {
         Event::LedgerCreated(_) | Event::SessionOpened(_) => return None,
         Event::LedgerRestored(_) => (text::restored(), text::from_older_copy()),

@@ -48,6 +48,22 @@ pub fn rows(rows: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
+/// Cuts text to a width in terminal columns, and shows that it was cut.
+#[must_use]
+pub fn clip(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        if columns(&cut) + unicode_width::UnicodeWidthChar::width(c).unwrap_or(0) + 3 > width {
+            break;
+        }
+        cut.push(c);
+    }
+    cut + "..."
+}
+
 /// Width in terminal columns.
 #[must_use]
 pub fn columns(text: &str) -> usize {
