@@ -177,15 +177,6 @@ impl std::fmt::Display for Arg {
     }
 }
 
-/// What a step would do, for people.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Preview {
-    /// The commands, one a line.
-    pub commands: Vec<String>,
-    /// A unified diff of what it would change.
-    pub diff: Option<String>,
-}
-
 /// One kind of action.
 ///
 /// Defaults describe an action without evidence of its own: unsafe, no probe, no undo.
@@ -233,8 +224,16 @@ pub trait Action: Send + Sync {
         Ok(Value::Null)
     }
 
-    /// What it would do.
-    fn preview(&self, _cx: &Context) -> Preview;
+    /// What it does, in lines for people; they stand in the intent.
+    fn commands(&self, cx: &Context) -> Vec<String>;
+
+    /// A unified diff of what it would change now, where it can be shown.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see.
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+        Ok(None)
+    }
 
     /// Whether it is done. Before the first attempt `observed` is what [`Action::observe`] has just returned.
     ///

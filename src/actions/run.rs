@@ -1,7 +1,7 @@
 //! `run`: a command, word by word. Nothing in it is ever read by a shell.
 
 use super::command::{LOOK, capture};
-use super::{Action, Arg, Context, Invocation, Look, Preview, Trouble};
+use super::{Action, Arg, Context, Invocation, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,11 +34,8 @@ impl Action for Run {
         Invocation::Argv(self.0.clone())
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
-        Preview {
-            commands: vec![quoted(&self.words())],
-            diff: None,
-        }
+    fn commands(&self, _cx: &Context) -> Vec<String> {
+        vec![quoted(&self.words())]
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

@@ -1,7 +1,7 @@
 //! `shell`: a script for `sh -e`. Variables are refused in it; values reach it by `env:`.
 
 use super::command::{LOOK, capture};
-use super::{Action, Context, Invocation, Look, Preview, Trouble};
+use super::{Action, Context, Invocation, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,11 +36,8 @@ impl Action for Shell {
         Invocation::Shell(self.0.clone())
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
-        Preview {
-            commands: self.0.lines().map(str::to_owned).collect(),
-            diff: None,
-        }
+    fn commands(&self, _cx: &Context) -> Vec<String> {
+        self.0.lines().map(str::to_owned).collect()
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

@@ -8,7 +8,6 @@ mod screen;
 
 pub use screen::{details, lines, value};
 
-use crate::actions::Preview;
 use crate::runner::parts::Work;
 use crate::text::forecast as text;
 use std::collections::BTreeMap;
@@ -44,8 +43,10 @@ pub struct Forecast {
     pub verdict: Verdict,
     /// Why, where that is not plain: what the look saw.
     pub evidence: Vec<String>,
-    /// The commands, and what would change.
-    pub preview: Preview,
+    /// What it does, in lines.
+    pub commands: Vec<String>,
+    /// What would change, as a unified diff.
+    pub diff: Option<String>,
     /// Why it cannot be undone.
     pub no_return: Option<String>,
     /// How it is undone, in lines for people.
@@ -97,7 +98,8 @@ fn look(
         step: step.id.clone(),
         verdict: Verdict::Run,
         evidence: Vec::new(),
-        preview: Preview::default(),
+        commands: Vec::new(),
+        diff: None,
         no_return: match &step.undo {
             Undo::PointOfNoReturn(why) => Some(why.clone()),
             Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
@@ -114,13 +116,14 @@ fn look(
     let work = match work(plan, &step.id, Way::Do, secrets, scratch) {
         Ok(work) => work,
         Err(why) => {
-            one.preview.commands = plainly(&step.action);
+            one.commands = plainly(&step.action);
             one.verdict = Verdict::CannotTell;
             one.evidence.push(text::depends(why));
             return one;
         }
     };
-    one.preview = work.action.action().preview(&work.context);
+    let action = work.action.action();
+    one.commands = action.commands(&work.context);
     let observed = match work.observe() {
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
@@ -130,7 +133,11 @@ fn look(
             return one;
         }
     };
-    if one.preview.diff.is_some() {
+    one.diff = action.diff(&work.context).unwrap_or_else(|why| {
+        one.evidence.push(why.to_string());
+        None
+    });
+    if one.diff.is_some() {
         one.verdict = Verdict::Change;
     }
     if !work.has_probe {
@@ -179,7 +186,7 @@ fn plainly(action: &serde_json::Value) -> Vec<String> {
     let Ok(action) = serde_json::from_value::<Do>(action.clone()) else {
         return vec![action.to_string()];
     };
-    action.action().preview(&Context::empty()).commands
+    action.action().commands(&Context::empty())
 }
 
 fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) -> Vec<String> {

@@ -71,11 +71,7 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         }
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
         let verdict = pad(&word(step.verdict), words);
-        let command = step
-            .preview
-            .commands
-            .first()
-            .map_or(String::new(), |c| safe(c));
+        let command = step.commands.first().map_or(String::new(), |c| safe(c));
         out.push(
             format!("{mark} {verdict}  {:<ids$}  {command}", step.step)
                 .trim_end()
@@ -124,7 +120,7 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
 fn diffs(steps: &[Forecast]) -> Vec<String> {
     let mut out = Vec::new();
     for step in steps {
-        let Some(diff) = &step.preview.diff else {
+        let Some(diff) = &step.diff else {
             continue;
         };
         if out.is_empty() {
@@ -234,8 +230,8 @@ pub fn value(steps: &[Forecast]) -> Value {
                 "step": s.step,
                 "verdict": verdict(s.verdict),
                 "evidence": s.evidence,
-                "commands": s.preview.commands,
-                "diff": s.preview.diff,
+                "commands": s.commands,
+                "diff": s.diff,
                 "point_of_no_return": s.no_return,
                 "undo": s.undo,
                 "took_ms": s.took.as_ref().map(|(ms, _)| ms),

@@ -166,7 +166,7 @@ impl Work {
     /// The command for people.
     #[must_use]
     pub fn shown(&self) -> Vec<String> {
-        let preview = self.action.action().preview(&self.context).commands;
+        let preview = self.action.action().commands(&self.context);
         if self.own_undo {
             let mut shown = vec![format!("undo of {}", self.action.kind())];
             shown.extend(preview);

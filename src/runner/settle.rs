@@ -5,6 +5,7 @@ use super::{Runner, RunnerError};
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
+use crate::attempt::spec::Command;
 use std::time::Duration;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
@@ -129,7 +130,14 @@ impl Runner<'_> {
             dropped: outcome.output_dropped,
         });
         let tail = last_lines(&job.output(), 10);
-        if let Some((failure, detail)) = failure_of(&outcome) {
+        if let Some((failure, mut detail)) = failure_of(&outcome) {
+            // An action of ours ends with the reason; the code of its process says nothing to anybody.
+            if matches!(failure, Failure::Exit(_))
+                && self.work(at).is_ok_and(|w| w.command() == Command::Act)
+                && let Some(reason) = tail.last()
+            {
+                detail.clone_from(reason);
+            }
             let output = (failure != Failure::NotStarted).then_some(output).flatten();
             let event = failed_after(at, failure, detail, tail, output, took_ms);
             return self.stage(&event);

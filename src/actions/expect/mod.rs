@@ -12,7 +12,7 @@ pub mod process;
 #[cfg(test)]
 mod tests;
 
-use super::{Action, Context, Look, Preview, Trouble};
+use super::{Action, Context, Look, Trouble};
 use crate::time::Length;
 use serde_json::Value;
 use std::io::Write;
@@ -124,14 +124,11 @@ impl<E: Expectation> Action for E {
         Expectation::problems(self)
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
+    fn commands(&self, _cx: &Context) -> Vec<String> {
         let within = self
             .within()
             .map_or_else(String::new, |l| format!(" within {l}"));
-        Preview {
-            commands: vec![format!("expect {}{within}", self.wanted())],
-            diff: None,
-        }
+        vec![format!("expect {}{within}", self.wanted())]
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

@@ -7,7 +7,7 @@
 use super::disk::{self, Facts, Manner};
 use super::edit::say;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::actions::{Action, Context, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,12 +128,9 @@ impl Action for Backup {
             .map_err(|e| Trouble::io("cannot record what was observed", &e))
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
+    fn commands(&self, _cx: &Context) -> Vec<String> {
         let to = self.to.as_deref().unwrap_or("the state directory");
-        Preview {
-            commands: vec![format!("copy {} to {to}", self.path)],
-            diff: None,
-        }
+        vec![format!("copy {} to {to}", self.path)]
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

@@ -8,7 +8,7 @@ use super::diff;
 use super::disk::{self, Facts, Manner};
 use super::mode::Mode;
 use crate::actions::values::absolute;
-use crate::actions::{Context, Look, Preview, Trouble};
+use crate::actions::{Context, Look, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
@@ -111,28 +111,18 @@ pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Trouble> {
     serde_json::to_value(observed).map_err(|e| Trouble::io("cannot record what was observed", &e))
 }
 
-pub(super) fn preview(edit: &dyn Edit) -> Preview {
-    let seen = disk::resolve(edit.path())
-        .and_then(|target| disk::read(&target))
-        .and_then(|former| {
-            let bytes = former.as_ref().map(|(bytes, _)| bytes.as_slice());
-            let wanted = edit.wanted(bytes)?;
-            let mut text = diff::unified(edit.path(), bytes, &wanted).unwrap_or_default();
-            if let (Some((_, facts)), Some(mode)) = (&former, edit.mode())
-                && facts.mode != mode
-            {
-                text = format!("mode {} -> {mode}\n{text}", facts.mode);
-            }
-            Ok((!text.is_empty()).then_some(text))
-        });
-    let (diff, trouble) = match seen {
-        Ok(diff) => (diff, None),
-        Err(why) => (None, Some(format!("cannot show what changes: {why}"))),
-    };
-    Preview {
-        commands: std::iter::once(edit.words()).chain(trouble).collect(),
-        diff,
+/// What would change now; none when nothing would.
+pub(super) fn diff(edit: &dyn Edit) -> Result<Option<String>, Trouble> {
+    let former = disk::read(&disk::resolve(edit.path())?)?;
+    let bytes = former.as_ref().map(|(bytes, _)| bytes.as_slice());
+    let wanted = edit.wanted(bytes)?;
+    let mut text = diff::unified(edit.path(), bytes, &wanted).unwrap_or_default();
+    if let (Some((_, facts)), Some(mode)) = (&former, edit.mode())
+        && facts.mode != mode
+    {
+        text = format!("mode {} -> {mode}\n{text}", facts.mode);
     }
+    Ok((!text.is_empty()).then_some(text))
 }
 
 /// Whether the path still leads where it led.

@@ -4,7 +4,7 @@
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.
 
 use super::edit::{self, Edit};
-use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::actions::{Action, Context, Look, Trouble};
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -184,8 +184,12 @@ impl Action for Line {
         edit::observe(self, cx)
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
-        edit::preview(self)
+    fn commands(&self, _cx: &Context) -> Vec<String> {
+        vec![edit::Edit::words(self)]
+    }
+
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+        edit::diff(self)
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

@@ -4,7 +4,7 @@ use super::disk;
 use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::actions::{Action, Context, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,8 +88,12 @@ impl Action for Replace {
         edit::observe(self, cx)
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
-        edit::preview(self)
+    fn commands(&self, _cx: &Context) -> Vec<String> {
+        vec![edit::Edit::words(self)]
+    }
+
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+        edit::diff(self)
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

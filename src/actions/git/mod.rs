@@ -20,7 +20,7 @@ mod resolve;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Look, Preview, Trouble};
+use super::{Action, Context, Look, Trouble};
 use repo::{Git, Head, Locked, few};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -267,7 +267,7 @@ impl Action for Deploy {
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
+    fn commands(&self, _cx: &Context) -> Vec<String> {
         let mut commands = Vec::new();
         if !self.exists() {
             commands.push(format!(
@@ -284,10 +284,7 @@ impl Action for Deploy {
             "git -C {} checkout --detach <the commit of {}>",
             self.into, self.reference
         ));
-        Preview {
-            commands,
-            diff: None,
-        }
+        commands
     }
 
     fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {

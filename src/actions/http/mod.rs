@@ -15,7 +15,7 @@ pub(crate) mod fetch;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Look, Preview, Trouble};
+use super::{Action, Context, Look, Trouble};
 use crate::time::Length;
 use fetch::{Asker, Miss, Request};
 use schemars::JsonSchema;
@@ -222,11 +222,8 @@ impl Action for Check {
         problems
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
-        Preview {
-            commands: vec![format!("GET {} and expect {}", self.url, self.expected())],
-            diff: None,
-        }
+    fn commands(&self, _cx: &Context) -> Vec<String> {
+        vec![format!("GET {} and expect {}", self.url, self.expected())]
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

@@ -12,7 +12,7 @@ use super::ready::Ready;
 use super::up::{bring_up, other, say, stranger};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::actions::{Action, Context, Look, Trouble};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,17 +145,14 @@ impl Action for Start {
         Ok(json!({"running": running, "pidfile": now}))
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
+    fn commands(&self, _cx: &Context) -> Vec<String> {
         let mut commands = vec![format!("start {} as a daemon", quoted(&self.argv))];
         commands.extend(
             self.ready
                 .iter()
                 .map(|r| format!("wait until {}", r.shown())),
         );
-        Preview {
-            commands,
-            diff: None,
-        }
+        commands
     }
 
     fn probe(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

@@ -13,7 +13,7 @@ use super::ready::{Ready, accepts, taken};
 use super::up::{bring_up, other, say};
 use crate::actions::run::quoted;
 use crate::actions::values::{Port, absolute};
-use crate::actions::{Action, Context, Look, Preview, Trouble};
+use crate::actions::{Action, Context, Look, Trouble};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,16 +118,13 @@ impl Action for Stop {
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
 
-    fn preview(&self, _cx: &Context) -> Preview {
+    fn commands(&self, _cx: &Context) -> Vec<String> {
         let what = match self.now() {
             Ok(Some(r)) if r.alive() => format!("{}: {}", r.ident.shown(), quoted(&r.argv)),
             Ok(_) => format!("{} (nothing of it lives)", self.pidfile),
             Err(e) => e.to_string(),
         };
-        Preview {
-            commands: vec![format!("TERM, and KILL after {}, to {what}", self.grace)],
-            diff: None,
-        }
+        vec![format!("TERM, and KILL after {}, to {what}", self.grace)]
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

@@ -85,8 +85,8 @@ fn several_matches_are_refused_with_their_numbers() {
     let action = line(&world, set);
     world.refuses(&action, "2 lines of ");
     world.refuses(&action, "lines 1, 3");
-    let preview = action.action().preview(&world.cx);
-    assert!(preview.commands[1].contains("lines 1, 3"));
+    let trouble = action.action().diff(&world.cx).unwrap_err();
+    assert!(trouble.to_string().contains("lines 1, 3"));
 }
 
 #[test]

@@ -73,8 +73,8 @@ fn a_mode_alone_is_a_change_too() {
     let before = whole(&path);
     let settings = json!({"path": world.text("file"), "content": NEW, "mode": "4600"});
     let action = action("file.replace", settings);
-    let preview = action.action().preview(&world.cx);
-    assert_eq!(preview.diff.as_deref(), Some("mode 0640 -> 4600\n"));
+    let diff = action.action().diff(&world.cx).unwrap();
+    assert_eq!(diff.as_deref(), Some("mode 0640 -> 4600\n"));
     let observed = world.run(&action);
     assert_eq!(whole(&path).1, 0o4600);
     world.undo(&action, &observed).unwrap();
@@ -298,29 +298,28 @@ fn the_preview_is_a_unified_diff() {
     let file = world.text("file");
     let settings = json!({"path": file, "content": "a\nB\nc\n"});
     let replace = action("file.replace", settings);
-    let preview = replace.action().preview(&world.cx);
+    let diff = replace.action().diff(&world.cx).unwrap();
     assert_eq!(
-        preview.diff.unwrap(),
+        diff.unwrap(),
         format!("--- {file}\n+++ {file}\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n")
     );
-    assert_eq!(preview.commands.len(), 1);
+    assert_eq!(replace.action().commands(&world.cx).len(), 1);
 
     std::fs::write(&path, "a\nB\nc\n").unwrap();
-    assert_eq!(replace.action().preview(&world.cx).diff, None);
+    assert_eq!(replace.action().diff(&world.cx), Ok(None));
 
     std::fs::write(&path, OLD).unwrap();
-    let diff = replace.action().preview(&world.cx).diff.unwrap();
+    let diff = replace.action().diff(&world.cx).unwrap().unwrap();
     assert!(diff.contains("binary: 20 bytes, sha256 "), "{diff}");
 
     std::fs::remove_file(&path).unwrap();
-    let diff = replace.action().preview(&world.cx).diff.unwrap();
+    let diff = replace.action().diff(&world.cx).unwrap().unwrap();
     assert!(diff.starts_with("--- /dev/null\n"), "{diff}");
     assert!(diff.ends_with("@@ -0,0 +1,3 @@\n+a\n+B\n+c\n"), "{diff}");
 
     std::fs::create_dir(&path).unwrap();
-    let preview = replace.action().preview(&world.cx);
-    assert!(preview.commands[1].contains("is a directory"));
-    assert_eq!(preview.diff, None);
+    let trouble = replace.action().diff(&world.cx).unwrap_err();
+    assert!(trouble.to_string().contains("is a directory"));
 }
 
 #[test]
