@@ -163,3 +163,22 @@ fn nothing_of_a_hostile_repository_is_executed() {
     place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
     assert!(trap.exists());
 }
+
+#[test]
+fn where_the_fetch_failed_the_undo_has_nothing_to_do_and_loses_nothing() {
+    let place = Place::new();
+    place.cloned();
+    place.write("source/VERSION", "3.0\n");
+    place.release("app/3.0", true);
+    let deploy = place.to("app/3.0");
+    let seen = place.observe(&deploy);
+    std::fs::rename(place.path("source"), place.path("gone")).unwrap();
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(said.contains("does not give the commit"), "{said}");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    place.undo(&deploy, &seen).unwrap();
+    place.write("app/same.txt", "somebody's work");
+    let said = place.undo(&deploy, &seen).unwrap_err();
+    assert!(said.contains("modified: same.txt"), "{said}");
+}
