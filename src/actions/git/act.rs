@@ -150,7 +150,12 @@ impl Deploy {
                 stands(from)
             )));
         }
-        let half = match Changes::between(git, &from.commit, &to.commit)? {
+        // An attempt that failed before it had fetched knows nothing of the commit, and has changed nothing.
+        let changes = match git.commit(&from.commit)? {
+            Some(_) => Changes::between(git, &from.commit, &to.commit)?,
+            None => None,
+        };
+        let half = match changes {
             Some(changes) => {
                 let way = changes.way(git, head.commit != to.commit)?;
                 if !way.changed.is_empty() {

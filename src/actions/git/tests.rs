@@ -1,7 +1,8 @@
 //! Real repositories in a directory of the test's own: deployed, deployed again, refused, cut off, undone, undone again.
 
+mod kept;
+
 use super::*;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use upledger_replay::event::Answer;
@@ -250,136 +251,6 @@ fn what_was_not_there_is_fetched_and_a_tag_that_moves_changes_nothing() {
 }
 
 #[test]
-fn modified_files_are_named_and_kept() {
-    let place = Place::new();
-    place.cloned();
-    let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    place.write("app/same.txt", "somebody's work");
-    let said = deploy.observe(&place.context()).unwrap_err().to_string();
-    assert!(
-        said.contains("modified") && said.contains("same.txt"),
-        "{said}"
-    );
-    let said = place.perform(&deploy, &seen).unwrap_err();
-    assert!(said.contains("would be lost: same.txt"), "{said}");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-    assert_eq!(place.read("app/same.txt"), "somebody's work");
-    assert_eq!(place.head(), place.commit("app/1.0"));
-}
-
-#[test]
-fn untracked_files_in_the_way_are_named_and_kept_even_ignored_ones() {
-    for name in ["new/one.txt", "zz.txt", "new"] {
-        let place = Place::new();
-        place.cloned();
-        place.write("app/.git/info/exclude", "zz.txt\n");
-        let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
-        place.write(&format!("app/{name}"), "somebody's work");
-        let said = place.perform(&deploy, &seen).unwrap_err();
-        assert!(
-            said.contains("would be overwritten: ") && said.contains(name),
-            "{said}"
-        );
-        assert_eq!(place.read(&format!("app/{name}")), "somebody's work");
-        assert_eq!(place.head(), place.commit("app/1.0"));
-    }
-}
-
-#[test]
-fn a_lock_of_somebody_else_is_named_with_its_age() {
-    let place = Place::new();
-    place.cloned();
-    let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    place.write("app/.git/index.lock", "");
-    let said = deploy.observe(&place.context()).unwrap_err().to_string();
-    assert!(said.contains("index.lock, 0 s old"), "{said}");
-    assert!(said.contains("no git process"), "{said}");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-    // As long as somebody has it open, it is not touched.
-    let held = std::fs::File::open(place.path("app/.git/index.lock")).unwrap();
-    let said = place.perform(&deploy, &seen).unwrap_err();
-    assert!(
-        said.contains(&format!("process {}", std::process::id())),
-        "{said}"
-    );
-    drop(held);
-    let out = place.perform(&deploy, &seen).unwrap();
-    assert!(out.contains("a git that was killed left"), "{out}");
-    assert_eq!(place.head(), place.commit("app/2.0"));
-}
-
-/// A checkout of the second release, killed while it writes `zz.txt`.
-fn cut_off(place: &Place) {
-    let fifo = place.path("began");
-    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
-    assert!(made.success());
-    let smudge = format!(
-        "filter.slow.smudge=head -c 100; echo > '{}'; sleep 600",
-        fifo.display()
-    );
-    let mut git = place
-        .command("app")
-        .args(["-c", &smudge, "checkout", "-q", "--detach", "app/2.0"])
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    // Opening it waits for the filter.
-    std::fs::read(&fifo).unwrap();
-    let group = rustix::process::Pid::from_child(&git);
-    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-    git.wait().unwrap();
-    assert!(place.path("app/.git/index.lock").exists());
-    assert_eq!(place.read("app/VERSION"), "2.0\n", "it was on its way");
-}
-
-#[test]
-fn a_checkout_that_was_killed_is_completed_or_undone() {
-    for forwards in [true, false] {
-        let place = Place::new();
-        place.cloned();
-        let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
-        cut_off(&place);
-        place.write("app/zz.txt", "a line of text\na li");
-        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
-        if forwards {
-            let out = place.perform(&deploy, &seen).unwrap();
-            assert!(out.contains("cut off"), "{out}");
-            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
-            assert_eq!(place.read("app/zz.txt").lines().count(), 100);
-        } else {
-            place.undo(&deploy, &seen).unwrap();
-            assert_eq!(place.undone(&deploy, &seen), Answer::Done);
-            assert_eq!(place.read("app/old.txt"), "old\n");
-            assert_eq!(
-                place.git("app", &["status", "--porcelain"]),
-                "",
-                "nothing of it is left"
-            );
-        }
-    }
-}
-
-#[test]
-fn work_of_somebody_in_a_checkout_that_was_killed_is_kept() {
-    let place = Place::new();
-    place.cloned();
-    let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    cut_off(&place);
-    place.write("app/VERSION", "2.0 and somebody's work\n");
-    for said in [place.perform(&deploy, &seen), place.undo(&deploy, &seen)] {
-        let said = said.unwrap_err();
-        assert!(said.contains("would be lost: VERSION"), "{said}");
-    }
-    assert_eq!(place.read("app/VERSION"), "2.0 and somebody's work\n");
-}
-
-#[test]
 fn a_clone_that_was_cut_off_is_made_anew_and_one_with_somebodys_files_is_moved_aside() {
     let place = Place::new();
     let deploy = place.to("main");
@@ -392,37 +263,6 @@ fn a_clone_that_was_cut_off_is_made_anew_and_one_with_somebodys_files_is_moved_a
     assert!(out.contains("moved to"), "{out}");
     assert_eq!(place.undone(&deploy, &seen), Answer::Done);
     assert_eq!(place.read("app.aside-run-1-code/local"), "somebody's");
-}
-
-#[test]
-fn nothing_of_a_hostile_repository_is_executed() {
-    let place = Place::new();
-    place.cloned();
-    let trap = place.path("trapped");
-    let script = format!("#!/bin/sh\ntouch '{}'\n", trap.display());
-    for hook in ["post-checkout", "reference-transaction", "monitor"] {
-        let name = format!("app/.git/hooks/{hook}");
-        place.write(&name, &script);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(place.path(&name), mode).unwrap();
-    }
-    place.git(
-        "app",
-        &[
-            "config",
-            "core.fsmonitor",
-            &place.path("app/.git/hooks/monitor").display().to_string(),
-        ],
-    );
-    std::fs::remove_file(&trap).ok();
-    let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    place.perform(&deploy, &seen).unwrap();
-    place.undo(&deploy, &seen).unwrap();
-    assert!(!trap.exists());
-    // The trap works, where nobody guards against it.
-    place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
-    assert!(trap.exists());
 }
 
 #[test]

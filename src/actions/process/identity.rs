@@ -1,14 +1,15 @@
 //! Which process is meant, and signals that reach no other.
 //!
 //! Invariants: a process is known by its number, its start time and the boot, never by its number alone, because
-//! numbers are reused; a signal goes through a handle that was checked after it was opened.
+//! numbers are reused; a signal goes through a handle that was checked after it was opened, where the kernel has
+//! handles (5.3 and later).
 //!
 //! Left out: processes of other process-number namespaces, which look like strangers here.
 
 use crate::clock::boot_id;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +25,14 @@ pub(crate) struct Ident {
     pub(crate) starttime: u64,
     /// The boot in which it runs.
     pub(crate) boot: String,
+}
+
+/// How a process can be reached.
+enum Handle {
+    Open(OwnedFd),
+    /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
+    None,
+    Gone,
 }
 
 /// What `/proc/PID/stat` says.
@@ -81,44 +90,54 @@ impl Ident {
             && Stat::of(self.pid).is_some_and(|s| s.lives() && s.starttime == self.starttime)
     }
 
-    /// A handle of exactly this process; none when it is gone.
-    fn handle(&self) -> io::Result<Option<OwnedFd>> {
+    fn number(&self) -> io::Result<Pid> {
         // A negative number would be a group, and the type does not take it.
-        let Some(pid) = Some(self.pid).filter(|p| *p > 0).and_then(Pid::from_raw) else {
-            return Err(io::Error::other(
-                "the process number is no number of a process",
-            ));
-        };
-        match pidfd_open(pid, PidfdFlags::empty()) {
+        Some(self.pid)
+            .filter(|p| *p > 0)
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("the process number is no number of a process"))
+    }
+
+    /// A handle of exactly this process.
+    fn handle(&self) -> io::Result<Handle> {
+        match pidfd_open(self.number()?, PidfdFlags::empty()) {
             // Looked at after the handle was opened: the handle keeps its process, a number does not.
-            Ok(handle) => Ok(self.alive().then_some(handle)),
-            Err(Errno::SRCH) => Ok(None),
+            Ok(handle) if self.alive() => Ok(Handle::Open(handle)),
+            Ok(_) | Err(Errno::SRCH) => Ok(Handle::Gone),
+            Err(Errno::NOSYS) if self.alive() => Ok(Handle::None),
+            Err(Errno::NOSYS) => Ok(Handle::Gone),
             Err(e) => Err(e.into()),
         }
     }
 
     /// Sends a signal to exactly this process; `false` when it is gone.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
-        match self.handle()? {
-            None => Ok(false),
-            Some(handle) => match pidfd_send_signal(handle, signal) {
-                Ok(()) => Ok(true),
-                Err(Errno::SRCH) => Ok(false),
-                Err(e) => Err(e.into()),
-            },
+        let sent = match self.handle()? {
+            Handle::Gone => return Ok(false),
+            Handle::Open(handle) => pidfd_send_signal(handle, signal),
+            Handle::None => kill_process(self.number()?, signal),
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(e) => Err(e.into()),
         }
     }
 
     /// Waits for its end, at most that long; whether it has ended.
     pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
-        let Some(handle) = self.handle()? else {
-            return Ok(true);
-        };
-        let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
-            Ok(_) | Err(Errno::INTR) => Ok(!self.alive()),
-            Err(e) => Err(e.into()),
+        match self.handle()? {
+            Handle::Gone => return Ok(true),
+            Handle::None => std::thread::sleep(limit),
+            Handle::Open(handle) => {
+                let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+                match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
         }
+        Ok(!self.alive())
     }
 
     /// Its name and number, for people.

@@ -113,14 +113,14 @@ struct Start<'a> {
 impl Start<'_> {
     /// The process, as long as it lives.
     fn alive(&mut self) -> Result<Ident, Trouble> {
-        let ended = self
-            .child
-            .as_mut()
-            .and_then(|c| c.try_wait().ok().flatten());
-        let record = pidfile::read(Path::new(&self.frame.pidfile))?;
-        match (ended, record) {
-            (None, Some(record)) if record.alive() => Ok(record.ident),
-            (ended, _) => {
+        match pidfile::read(Path::new(&self.frame.pidfile))? {
+            Some(record) if record.alive() => Ok(record.ident),
+            Some(_) | None => {
+                // Asked after the look: what is dead can be waited for.
+                let ended = self
+                    .child
+                    .as_mut()
+                    .and_then(|c| c.try_wait().ok().flatten());
                 let how = ended.map_or_else(String::new, |s| {
                     let hint = if s.success() {
                         "; a command that goes into the background by itself must be told to stay in the foreground"
