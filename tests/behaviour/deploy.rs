@@ -77,7 +77,7 @@ fn a_release_is_deployed_started_checked_and_taken_back() {
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("HEAD is"), "{done:?}");
-    let log = world.upledger(&["log"]).out;
+    let log = world.upledger(&["log", "--json"]).out;
     assert!(
         log.contains("as expected; saw status 200"),
         "the check was run: {log}"
