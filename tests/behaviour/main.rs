@@ -14,3 +14,4 @@ mod run;
 mod steer;
 mod tidy;
 mod torture;
+mod upgrade;
