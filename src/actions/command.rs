@@ -216,3 +216,85 @@ fn read(pipe: &mut impl Read, chunk: &mut [u8]) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::{LINE, Look};
+    use upledger_replay::event::Answer;
+
+    fn context() -> Context {
+        Context {
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            secrets: vec![("db".into(), "s3cret-word".into())],
+            ..Context::empty()
+        }
+    }
+
+    fn sh(script: &str, limit: Duration) -> Captured {
+        let argv = ["sh", "-c", script].map(String::from);
+        capture(&context(), &argv, limit).unwrap()
+    }
+
+    #[test]
+    fn a_command_runs_in_the_directory_of_the_step_and_not_in_ours() {
+        assert_eq!(sh("pwd", LOOK).stdout, "/\n");
+        let gone = Context {
+            cwd: Some("/no/such/directory".into()),
+            ..context()
+        };
+        let why = capture(&gone, &["true".into()], LOOK).unwrap_err();
+        assert_eq!(why.to_string(), "there is no directory /no/such/directory");
+    }
+
+    #[test]
+    fn the_bound_of_the_output_cuts_no_secret_in_two() {
+        for before in KEPT - 11..KEPT {
+            let ran = sh(
+                &format!("head -c {before} /dev/zero; printf s3cret-word"),
+                LOOK,
+            );
+            let look = ran.look("x").fit(&context().redactor().unwrap());
+            let said = format!("{:?}", look.evidence);
+            assert!(!said.contains("s3c"), "{before}");
+            assert!(!ran.shown.contains("s3c") && ran.shown.len() <= KEPT);
+        }
+    }
+
+    #[test]
+    fn what_was_said_is_kept_when_a_process_in_the_background_holds_the_pipe() {
+        let began = Instant::now();
+        let ran = sh("echo seen; echo why >&2; sleep 20 & exit 1", LOOK);
+        assert_eq!(ran.code, Some(1));
+        assert_eq!(ran.tail(5), ["seen", "why"]);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let half = sh("printf 's3cret-wo'; sleep 20 & exit 1", LOOK);
+        assert_eq!(half.shown, "", "it may become a secret yet");
+    }
+
+    #[test]
+    fn a_look_that_had_no_time_is_unclear_and_a_step_with_time_gives_it_to_its_looks() {
+        let look = sh("echo begun; sleep 20", Duration::from_millis(200)).look("x");
+        assert_eq!(look.answer, Answer::Unclear);
+        assert!(look.evidence[0].contains("was killed"), "{look:?}");
+        assert_eq!(look.evidence[1], "begun");
+        let with = |timeout_ms| Context {
+            timeout_ms,
+            ..context()
+        };
+        assert_eq!(with(None).patience(), LOOK);
+        assert_eq!(with(Some(1000)).patience(), LOOK);
+        assert_eq!(with(Some(600_000)).patience(), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn evidence_is_redacted_and_then_bounded() {
+        let redactor = context().redactor().unwrap();
+        let mut look = Look::done(format!("{}s3cret-word", "x".repeat(LINE - 4)));
+        look.evidence.extend((0..40).map(|n| format!("a {n}\nb")));
+        let fit = look.fit(&redactor);
+        assert_eq!(fit.evidence.len(), 20);
+        assert!(fit.evidence[0].ends_with("x[red"), "{:?}", fit.evidence);
+        assert_eq!(fit.evidence[19], "and 62 more lines");
+    }
+}

@@ -10,6 +10,7 @@ use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use crate::actions::run::quoted;
 use crate::actions::{Look, Trouble};
+use crate::redact::Redactor;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -48,6 +49,7 @@ pub(super) fn bring_up(
     frame: &Frame,
     ready: Option<&Ready>,
     within: Duration,
+    redactor: &Redactor,
     out: &mut dyn Write,
 ) -> Result<(), Trouble> {
     let pidfile = Path::new(&frame.pidfile);
@@ -85,7 +87,7 @@ pub(super) fn bring_up(
     loop {
         start.alive()?;
         let over = Instant::now() >= deadline;
-        match ready.map(|r| r.look(Some(&ident))).transpose()? {
+        match ready.map(|r| r.look(Some(&ident), redactor)).transpose()? {
             Some(look) if look.answer == Answer::Done => {
                 say(out, &look.evidence.join("; "));
                 return Ok(());
@@ -153,11 +155,15 @@ impl Start<'_> {
         let read = || -> std::io::Result<Vec<u8>> {
             let mut log = File::open(&self.frame.log)?;
             let len = log.metadata()?.len();
-            log.seek(SeekFrom::Start(
-                self.since.max(len.saturating_sub(16 << 10)),
-            ))?;
+            let from = self.since.max(len.saturating_sub(16 << 10));
+            log.seek(SeekFrom::Start(from))?;
             let mut end = Vec::new();
             log.take(16 << 10).read_to_end(&mut end)?;
+            if from > self.since {
+                // The rest of a cut line may be the rest of a secret, which nobody would find any more.
+                let line = end.iter().position(|b| *b == b'\n');
+                end.drain(..line.map_or(end.len(), |at| at + 1));
+            }
             Ok(end)
         };
         // A log that cannot be read has nothing to show; the error itself is told all the same.
