@@ -233,7 +233,7 @@ fn known(facts: &BTreeMap<String, String>, name: &str) -> Result<String, Trouble
         let step = name.split_once('.').map_or(name, |(step, _)| step);
         Trouble::new(format!(
             "the fact {name} is not known, because no attempt of {step} succeeded in this run: it was found done, or a \
-             person decided on it, so there was no output to read; do what this step does by hand and decide `done`, \
+             person decided on it, so there was no output to read; do what this step does by hand and decide `skip`, \
              or abort, and run a plan that states the value"
         ))
     })

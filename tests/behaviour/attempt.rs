@@ -389,10 +389,10 @@ fn a_fact_of_a_step_that_was_found_done_is_missed_with_its_reason_and_a_way_on()
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
     let failed = newest(&world, "step.failed");
     let detail = failed["detail"].as_str().unwrap_or_default();
-    for part in ["one.rows is not known", "found done", "decide `done`"] {
+    for part in ["one.rows is not known", "found done", "decide `skip`"] {
         assert!(detail.contains(part), "{failed}");
     }
-    let decided = world.upledger(&["decide", "two", "done", "--reason", "by hand"]);
+    let decided = world.upledger(&["decide", "two", "skip", "--reason", "by hand"]);
     assert_eq!(decided.code, 0, "{decided:?}");
     assert_eq!(world.upledger(&["resume"]).code, 0);
 }
