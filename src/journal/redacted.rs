@@ -99,6 +99,7 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             tail,
             output,
             took_ms,
+            left_behind,
         }) => Event::StepFailed(Failed {
             at,
             failure,
@@ -106,11 +107,18 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             tail: lines(tail),
             output,
             took_ms,
+            left_behind,
         }),
         Event::StepFenced(at) => Event::StepFenced(at),
         Event::StepAdopted(at) => Event::StepAdopted(at),
-        Event::StepDoubted(Doubted { at, cause, tail }) => Event::StepDoubted(Doubted {
+        Event::StepDoubted(Doubted {
             at,
+            doubt,
+            cause,
+            tail,
+        }) => Event::StepDoubted(Doubted {
+            at,
+            doubt,
             cause: text(cause),
             tail: lines(tail),
         }),
@@ -198,6 +206,7 @@ mod tests {
                 dropped: 0,
             }),
             took_ms: None,
+            left_behind: false,
         });
         let kept = redacted(&event, &redactor());
         let text = serde_json::to_value(&kept).unwrap();

@@ -181,7 +181,7 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
             )
         })
         .collect();
-    if question.part.way == Way::Do {
+    if question.may_roll_back {
         answers.push((
             "upledger rollback --reason '...'".into(),
             text::means_rollback(),

@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod demo;
 mod deploy;
+mod doubt;
 mod files;
 mod processes;
 mod record;

@@ -54,7 +54,14 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     (
         "runner",
         &[
-            "actions", "attempt", "clock", "home", "journal", "redact", "runner",
+            "actions",
+            "attempt",
+            "clock",
+            "failpoint",
+            "home",
+            "journal",
+            "redact",
+            "runner",
         ],
     ),
 ];

@@ -14,7 +14,7 @@ use crate::redact::Redactor;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
@@ -104,6 +104,18 @@ pub(super) fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// How a process ended that seems to be dead: the system closes its files a moment before it can be waited for.
+fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let until = Instant::now() + PAUSE;
+    loop {
+        let status = child.try_wait().ok().flatten();
+        if status.is_some() || Instant::now() >= until {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A service that is starting.
 struct Start<'a> {
     frame: &'a Frame,
@@ -118,11 +130,7 @@ impl Start<'_> {
         match pidfile::read(Path::new(&self.frame.pidfile))? {
             Some(record) if record.alive() => Ok(record.ident),
             Some(_) | None => {
-                // Asked after the look: what is dead can be waited for.
-                let ended = self
-                    .child
-                    .as_mut()
-                    .and_then(|c| c.try_wait().ok().flatten());
+                let ended = self.child.as_mut().and_then(ended);
                 let how = ended.map_or_else(String::new, |s| {
                     let hint = if s.success() {
                         "; a command that goes into the background by itself must be told to stay in the foreground"
