@@ -2,6 +2,7 @@
 
 use super::ask;
 use super::code;
+use super::complete;
 use super::fail::Failure;
 use super::out::Out;
 use super::show::{RunArg, pick};
@@ -15,6 +16,7 @@ use crate::runner::{Rest, Runner, Watcher, secrets};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::path::PathBuf;
 use upledger_replay::decide::{Asked, Next, Stop, next};
@@ -33,7 +35,7 @@ pub(crate) struct Run {
 pub(crate) struct Rollback {
     #[command(flatten)]
     run: RunArg,
-    #[arg(long, value_name = "STEP", help = help::rollback_to())]
+    #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
     to: Option<String>,
     #[arg(long, value_name = "TEXT", default_value = "asked for by the operator", help = help::reason())]
     reason: String,

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Each command parses, calls and renders; no rule of a run is here.
 
 mod ask;
+mod complete;
 mod demo;
 mod drive;
 mod evidence;
@@ -115,9 +116,24 @@ enum Command {
     Export(evidence::Export),
     #[command(about = help::cmd_explain())]
     Explain(explain::Explain),
+    #[command(about = help::cmd_completion())]
+    Completion(complete::Completion),
+    #[command(about = help::cmd_man())]
+    Man(complete::Man),
     #[command(about = help::cmd_ledger())]
     #[command(subcommand)]
     Ledger(evidence::LedgerCommand),
+}
+
+/// What the program does inside, on standard error: `UPLEDGER_LOG=debug`. Nothing that a plan or a command says is in it.
+fn diagnostics() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("UPLEDGER_LOG") {
+        // It can only be set once, and this is the one place.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
 }
 
 /// `--lang`, found before the arguments are parsed. A wrong value is left to the parser.
@@ -145,6 +161,12 @@ pub fn main() -> u8 {
             return Failure::of(code::USAGE, "language", &e).show(&mut Out::new(json, false));
         }
     }
+    match complete::asked(|| words::localized(Cli::command())) {
+        Ok(false) => {}
+        Ok(true) => return code::DONE,
+        Err(e) => return words::show(&e),
+    }
+    diagnostics();
     let parsed = words::localized(Cli::command())
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -175,6 +197,8 @@ pub fn main() -> u8 {
         Command::Verify(args) => evidence::verify(&mut out, &home, &args),
         Command::Verifier => evidence::verifier(&mut out),
         Command::Export(args) => evidence::export(&mut out, &home, &args),
+        Command::Completion(args) => complete::completion(&mut out, &args),
+        Command::Man(args) => complete::man(&mut out, &args, words::localized(Cli::command())),
         Command::Explain(args) => explain::explain(&mut out, &args),
         Command::Ledger(args) => evidence::ledger(&mut out, &home, &args),
     };

@@ -1,6 +1,7 @@
 //! Commands that only read: status, runs, log, replay.
 
 use super::code;
+use super::complete;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
 use crate::attempt::job::JobDir;
@@ -12,6 +13,7 @@ use crate::runner::lock::RunnerLock;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
 use upledger_replay::event::Way;
@@ -20,7 +22,7 @@ use upledger_replay::state::Run;
 /// A run, or the newest.
 #[derive(Debug, Args)]
 pub(crate) struct RunArg {
-    #[arg(help = help::run())]
+    #[arg(help = help::run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
 }
 
@@ -33,18 +35,18 @@ impl RunArg {
 /// Events, or a step's output.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    #[arg(help = help::log_run())]
+    #[arg(help = help::log_run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
     #[arg(long, short, help = help::log_follow())]
     follow: bool,
-    #[arg(long, value_name = "STEP", help = help::log_output())]
+    #[arg(long, value_name = "STEP", help = help::log_output(), add = ArgValueCandidates::new(complete::steps))]
     output: Option<String>,
 }
 
 /// The state at an event.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    #[arg(help = help::replay_run())]
+    #[arg(help = help::replay_run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
     #[arg(long, value_name = "SEQ", help = help::replay_at())]
     at: Option<u64>,

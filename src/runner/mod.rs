@@ -187,7 +187,9 @@ impl<'a> Runner<'a> {
                 }
                 continue;
             }
-            match decide::next(self.state()?) {
+            let next = decide::next(self.state()?);
+            tracing::debug!(run = self.run, next = kind(&next));
+            match next {
                 Next::Record(event) => {
                     if matches!(
                         *event,
@@ -282,5 +284,18 @@ impl<'a> Runner<'a> {
             self.wants_pause = !self.commit()?;
         }
         Ok(())
+    }
+}
+
+/// A decision's name, for diagnostics: they say nothing of what a plan holds.
+fn kind(next: &Next) -> &'static str {
+    match next {
+        Next::Resolve(_) => "resolve",
+        Next::Probe(_) => "probe",
+        Next::Start(_) => "start",
+        Next::Record(_) => "record",
+        Next::Ask(_) => "ask",
+        Next::Stop(_) => "stop",
+        Next::End(_) => "end",
     }
 }

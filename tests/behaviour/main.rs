@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod demo;
 mod deploy;
+mod docs;
 mod doubt;
 mod files;
 mod processes;
