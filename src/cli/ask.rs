@@ -79,7 +79,8 @@ pub(crate) fn open(home: &Home) -> Result<Journal, Failure> {
     let mut journal = Journal::open(home)?;
     // What a person types may hold a secret too.
     if let Some(run) = journal.book().default_run()
-        && let Ok(known) = secrets::read(&run.plan.secrets)
+        // One that cannot be had now does not leave the others unredacted.
+        && let (known, _) = secrets::readable(&run.plan.secrets)
         && let Ok(redactor) = Redactor::new(&known)
     {
         journal.redact_with(redactor);
@@ -198,7 +199,8 @@ pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8
         ))
     })?;
     if let Some(job) = job {
-        job.request_kill(&args.reason)
+        // The supervisor repeats it in files of its own.
+        job.request_kill(&journal.redact(&args.reason))
             .map_err(|e| Failure::of(code::UNWRITABLE, "job_directory", &e))?;
     }
     Ok(code::DONE)

@@ -11,6 +11,7 @@ mod files;
 mod processes;
 mod record;
 mod run;
+mod secrets;
 mod steer;
 mod tidy;
 mod torture;
