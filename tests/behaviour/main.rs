@@ -16,3 +16,4 @@ mod steer;
 mod tidy;
 mod torture;
 mod upgrade;
+mod words;

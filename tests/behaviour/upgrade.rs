@@ -192,3 +192,117 @@ fn backwards_killed_after_every_record() {
     }
     assert!(kills >= 12, "only {kills} records were reached");
 }
+
+/// Every file below a directory with its content and times, git's own lock-free housekeeping included.
+fn tree(
+    dir: &std::path::Path,
+) -> std::collections::BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let meta = std::fs::symlink_metadata(&path).expect("there");
+            if meta.is_dir() {
+                open.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                found.insert(
+                    path.display().to_string(),
+                    (bytes, meta.modified().expect("a time")),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_preview_changes_nothing_and_predicts_the_run() {
+    let platform = platform();
+    let world = &platform.world;
+    let before = tree(&world.path(""));
+    let shown = world.upledger(&["plan", "upgrade.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(
+        shown.out.contains("-greeting = 1") || shown.out.contains("+greeting = hello"),
+        "{}",
+        shown.out
+    );
+    let json = world.upledger(&["plan", "upgrade.yaml", "--json"]);
+    assert_eq!(tree(&world.path("")), before, "nothing was written");
+    platform.is_at("1", &["start 1"]);
+
+    let verdicts = |done: &crate::common::Done| -> Vec<(String, String)> {
+        let text = done.out.lines().last().unwrap_or_default();
+        let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let steps = value["steps"].as_array().expect("steps").clone();
+        let word = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+        steps
+            .iter()
+            .map(|s| (word(&s["step"]), word(&s["verdict"])))
+            .collect()
+    };
+    let runs = |verdicts: &[(String, String)]| -> Vec<String> {
+        verdicts
+            .iter()
+            .filter(|(_, v)| v != "already")
+            .map(|(s, _)| s.clone())
+            .collect()
+    };
+    let made = || -> Vec<String> {
+        let run = world.status()["run"].as_str().expect("a run").to_owned();
+        let log = world.upledger(&["log", &run, "--json"]).out;
+        log.lines()
+            .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+            .filter(|e| e["kind"] == "step.started")
+            .map(|e| {
+                e["data"]["at"]["part"]["step"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .collect()
+    };
+    let predicted = runs(&verdicts(&json));
+    assert_eq!(world.upledger(&["run", "upgrade.yaml"]).code, 0);
+    assert_eq!(made(), predicted);
+
+    // The same plan where nothing is stopped first: what is there already is not done again.
+    let same = world.write(
+        "same.yaml",
+        &std::fs::read_to_string(world.path("upgrade.yaml"))
+            .expect("there")
+            .replace(
+                "      - {id: stop, do: {process.stop",
+                "      - {id: stop, when: {var: port, is: never}, do: {process.stop",
+            )
+            .replace("open: false", "open: true"),
+    );
+    let same = same.display().to_string();
+    let verdicts = verdicts(&world.upledger(&["plan", &same, "--json"]));
+    let code = verdicts.iter().find(|(s, _)| s == "code").expect("a step");
+    assert_eq!(code.1, "already", "{verdicts:?}");
+    let predicted: Vec<String> = verdicts
+        .iter()
+        .filter(|(_, v)| !["already", "left_out"].contains(&v.as_str()))
+        .map(|(s, _)| s.clone())
+        .collect();
+    let done = world.upledger(&["run", &same]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let started = made();
+    let sure = |word: &str| {
+        verdicts
+            .iter()
+            .filter(|(_, v)| v == word)
+            .map(|(s, _)| s)
+            .collect::<Vec<_>>()
+    };
+    for step in sure("run").iter().chain(&sure("change")) {
+        assert!(started.contains(step), "{step} was to run: {verdicts:?}");
+    }
+    assert!(
+        started.iter().all(|s| predicted.contains(s)),
+        "{started:?} {verdicts:?}"
+    );
+}
