@@ -11,7 +11,11 @@ impl Carry {
     /// The whole lines so far, with their ends.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<String> {
         self.0.extend_from_slice(bytes);
-        let mut end = self.0.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let mut end = self
+            .0
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |n| n + 1);
         if self.0.len() - end > LONGEST {
             end = whole(&self.0);
         }
@@ -33,7 +37,11 @@ impl Carry {
 /// Where the last whole character ends.
 fn whole(bytes: &[u8]) -> usize {
     // A character has at most four bytes, and all but its first say that they are not the first.
-    let behind = bytes.iter().rev().take(3).take_while(|b| **b & 0xc0 == 0x80);
+    let behind = bytes
+        .iter()
+        .rev()
+        .take(3)
+        .take_while(|b| **b & 0xc0 == 0x80);
     let start = bytes.len().saturating_sub(behind.count() + 1);
     let last = bytes.get(start..).unwrap_or_default();
     match std::str::from_utf8(last) {
@@ -78,7 +86,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_do_not_wait_for_ever() {
         let mut carry = Carry::default();
-        assert_eq!(carry.add(b"\xff\xfe\n").as_deref(), Some("\u{fffd}\u{fffd}\n"));
+        assert_eq!(
+            carry.add(b"\xff\xfe\n").as_deref(),
+            Some("\u{fffd}\u{fffd}\n")
+        );
         assert_eq!(carry.rest(), None);
     }
 }

@@ -71,12 +71,17 @@ impl Out {
     }
 
     /// The last object: the result, with the exit code.
-    pub(crate) fn result(&mut self, mut value: Value, code: u8) {
-        if let Value::Object(map) = &mut value {
-            map.insert("exit".into(), code.into());
-        }
+    pub(crate) fn result(&mut self, value: Value, code: u8) {
         self.ended = true;
-        self.value(&value);
+        self.value(&ended(value, code));
+    }
+
+    /// The last object on standard error, where standard output is a document of its own.
+    pub(crate) fn result_beside(&mut self, value: Value, code: u8) {
+        if self.json && !self.ended {
+            self.ended = true;
+            self.error(&ended(value, code).to_string());
+        }
     }
 
     /// An error or a hint.
@@ -110,6 +115,13 @@ impl Out {
             }
         });
     }
+}
+
+fn ended(mut value: Value, code: u8) -> Value {
+    if let Value::Object(map) = &mut value {
+        map.insert("exit".into(), code.into());
+    }
+    value
 }
 
 fn line(text: &str) -> Vec<u8> {

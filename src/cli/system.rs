@@ -42,8 +42,7 @@ fn refused(error: &io::Error) -> Failure {
 pub(super) fn check_jobs(home: &Home) -> Result<(), Failure> {
     let path = home.jobs();
     let wrong = |what: String| {
-        Failure::new(code::USAGE, "state_directory", what)
-            .hint(text::move_away(path.display(), "upledger resume"))
+        Failure::new(code::USAGE, "state_directory", what).hint(text::move_away(path.display()))
     };
     let found = match std::fs::symlink_metadata(&path) {
         Ok(found) => found,

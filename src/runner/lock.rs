@@ -127,7 +127,9 @@ fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         return Err(io::Error::other("it is not a regular file; remove it"));
     }
     if found.nlink() != 1 {
-        return Err(io::Error::other("it has a second name (hard link); remove it"));
+        return Err(io::Error::other(
+            "it has a second name (hard link); remove it",
+        ));
     }
     Ok(file)
 }

@@ -127,9 +127,9 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
         // It may just have ended.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(bytes.err().unwrap_or_else(|| {
-            format!("{program} did not end within {} s", limit.as_secs())
-        }));
+        return Err(bytes
+            .err()
+            .unwrap_or_else(|| format!("{program} did not end within {} s", limit.as_secs())));
     };
     if !status.success() {
         return Err(format!("{program}: {status}"));
@@ -158,7 +158,10 @@ mod tests {
         let why = shell("exec >&-; exec sleep 60", limit).expect_err("too slow");
         assert!(why.contains("did not end within"), "{why}");
         assert!(begun.elapsed() < Duration::from_secs(20));
-        assert_eq!(shell("echo value", Duration::from_secs(30)).as_deref(), Ok("value\n"));
+        assert_eq!(
+            shell("echo value", Duration::from_secs(30)).as_deref(),
+            Ok("value\n")
+        );
         assert!(shell("exit 3", Duration::from_secs(30)).is_err());
     }
 }
