@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod demo;
 mod deploy;
+mod face;
 mod files;
 mod processes;
 mod record;
