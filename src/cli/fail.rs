@@ -114,10 +114,12 @@ impl From<JournalError> for Failure {
                     .hint(text::bring_newest_back())
                     .hint("  upledger ledger restored --reason '...'"),
                 OpenError::Busy { .. } => busy(&e),
-                OpenError::Connect { .. }
-                | OpenError::Sqlite { .. }
-                | OpenError::Clock(_)
-                | OpenError::Random(_) => Self::of(code::UNWRITABLE, "ledger", &e),
+                OpenError::Connect { .. } | OpenError::Sqlite { .. } => {
+                    Self::of(code::UNWRITABLE, "ledger", &e).hint(text::look_at_the_disk())
+                }
+                OpenError::Clock(_) | OpenError::Random(_) => {
+                    Self::of(code::UNWRITABLE, "ledger", &e)
+                }
                 OpenError::NotALedger { .. } | OpenError::Damaged(_) | OpenError::Schema { .. } => {
                     Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }

@@ -46,10 +46,17 @@ fn place(redactor: &Redactor, value: &Value, at: String) -> Option<String> {
             place(redactor, item, at)
         }),
         Value::Object(map) => map.iter().find_map(|(key, item)| {
+            // A plan file calls the action of a step `do`.
+            let of_step = at.starts_with("steps.") && at.matches('.').count() == 1;
+            let shown = if of_step && key == "action" {
+                "do"
+            } else {
+                key
+            };
             let below = if at.is_empty() {
                 key.clone()
             } else {
-                format!("{at}.{key}")
+                format!("{at}.{shown}")
             };
             if holds(key) {
                 return Some(below);

@@ -62,6 +62,8 @@ texts! {
     bring_newest_back(): "bring the newest copy back, or record that this one is right:",
         "请恢复最新的副本, 或确认以此副本为准:";
     make_room(command): "make room, then: {command}", "请腾出磁盘空间, 然后: {command}";
+    look_at_the_disk(): "what was acknowledged is safe; is the disk full, or the size of files limited (ulimit -f)?",
+        "已确认的记录是安全的; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";
     acknowledged_is_safe(): "what was acknowledged is safe; then: upledger verify, upledger resume",
         "已确认的记录是安全的; 然后: upledger verify, upledger resume";
     nothing_started(command): "nothing was started; make it available, then: {command}",

@@ -287,7 +287,7 @@ fn a_memory_in_the_wrong_place_is_a_mistake_of_use_with_a_remedy() {
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
     world.write("file", "");
     for memory in ["state/memory", "file"] {
-        for args in [&["status"][..], &["verify"], &["run", "plan.yaml"]] {
+        for args in [&["status"][..], &["note", "x"], &["run", "plan.yaml"]] {
             let done = world
                 .command(args)
                 .env("UPLEDGER_MEMORY", world.path(memory))
@@ -502,16 +502,22 @@ fn aborts_at_the_same_time_agree() {
 const SECRET: &str = r#"
 upledger: 1
 name: secret
-secrets: {db: {command: [/bin/sh, -c, "echo asked >> @/asked; [ ! -e @/none ] || exit 1; [ ! -e @/hang ] || exec sleep 600; echo s3cret-value"]}}
+secrets: {db: {command: [/bin/sh, -c, "echo asked >> @/asked; [ ! -e @/none ] || exit 1; [ ! -e @/hang ] || exec sleep 600; cat @/value"]}}
 phases:
   - phase: all
     steps:
       - {id: uses, do: {shell: "exit 3"}, env: {DB: {secret: db}}, on_doubt: ask, undo: none}
 "#;
 
+fn secretive(plan: &str) -> World {
+    let world = world(plan);
+    world.write("value", "s3cret-value");
+    world
+}
+
 #[test]
 fn the_command_of_a_secret_is_asked_once_a_run() {
-    let world = world(SECRET);
+    let world = secretive(SECRET);
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
     assert_eq!(world.lines("asked").len(), 1);
     let retry = &["decide", "uses", "retry", "--reason", "again"];
@@ -523,7 +529,7 @@ fn the_command_of_a_secret_is_asked_once_a_run() {
 
 #[test]
 fn nothing_is_recorded_when_the_secrets_cannot_be_read_and_an_abort_needs_none() {
-    let world = world(SECRET);
+    let world = secretive(SECRET);
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
     let retry = &["decide", "uses", "retry", "--reason", "again"];
     assert_eq!(world.upledger(retry).code, 0);
@@ -545,7 +551,7 @@ fn nothing_is_recorded_when_the_secrets_cannot_be_read_and_an_abort_needs_none()
 
 #[test]
 fn a_secret_in_the_plan_is_named_with_its_place() {
-    let world = world(&SECRET.replace("exit 3", "echo s3cret-value"));
+    let world = secretive(&SECRET.replace("exit 3", "echo s3cret-value"));
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 3, "{done:?}");
     assert!(done.err.contains("secret db"), "{done:?}");
