@@ -499,6 +499,32 @@ fn aborts_at_the_same_time_agree() {
     assert_eq!(world.status()["state"], "aborted");
 }
 
+#[test]
+fn an_abort_is_recorded_and_carried_out_whoever_has_the_lock_for_a_moment() {
+    let locked = || {
+        let world = world(BROKEN);
+        assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+        let lock = std::fs::File::open(world.state().join("runner.lock")).expect("there");
+        (world, lock)
+    };
+    let abort = &["abort", "--reason", "given up"];
+    // Somebody has it all the time, and will see the abort.
+    let (first, lock) = locked();
+    lock.lock_shared().expect("free");
+    let done = first.upledger(abort);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("the runner ends the run"), "{done:?}");
+    drop(lock);
+    // Somebody leaves without having seen it.
+    let (second, lock) = locked();
+    lock.lock().expect("free");
+    let mut aborting = second.start(abort);
+    std::thread::sleep(Duration::from_millis(400));
+    drop(lock);
+    assert_eq!(aborting.wait().expect("it ends").code(), Some(12));
+    assert_eq!(second.status()["state"], "aborted");
+}
+
 const SECRET: &str = r#"
 upledger: 1
 name: secret
