@@ -26,6 +26,8 @@ pub struct Journal {
     /// Folded from what is durable and what is staged.
     staged: Option<Book>,
     drafts: Vec<Draft>,
+    /// What the drafts were made of.
+    events: Vec<(Option<String>, Event)>,
     checkpoint: bool,
     redactor: Redactor,
 }
@@ -101,6 +103,9 @@ pub enum Committed {
     Moved,
 }
 
+/// Tries of a commit while others append remarks.
+const TRIES: u32 = 20;
+
 impl Journal {
     /// For writing; the ledger is created where there is none.
     ///
@@ -143,6 +148,7 @@ impl Journal {
             durable: Book::default(),
             staged: None,
             drafts: Vec::new(),
+            events: Vec::new(),
             checkpoint: false,
             redactor: Redactor::none(),
         };
@@ -220,6 +226,7 @@ impl Journal {
         self.staged = Some(book);
         applied?;
         self.drafts.push(draft(run, event, &self.redactor));
+        self.events.push((run.map(str::to_owned), event.clone()));
         Ok(())
     }
 
@@ -233,6 +240,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; unless it says so, nothing was appended, and nothing may be done.
     pub fn commit(&mut self) -> Result<Committed, JournalError> {
+        self.commit_within(TRIES)
+    }
+
+    fn commit_within(&mut self, tries: u32) -> Result<Committed, JournalError> {
         if self.drafts.is_empty() {
             self.staged = None;
             return Ok(Committed::Done(Vec::new()));
@@ -245,6 +256,7 @@ impl Journal {
         match self.ledger.append(&head, &self.drafts, &extra) {
             Ok(appended) => {
                 self.drafts.clear();
+                self.events.clear();
                 self.checkpoint = false;
                 self.staged = None;
                 let mut entries = Vec::new();
@@ -256,11 +268,7 @@ impl Journal {
                 }
                 Ok(Committed::Done(entries))
             }
-            Err(AppendError::HeadMoved { .. }) => {
-                self.void();
-                self.refresh()?;
-                Ok(Committed::Moved)
-            }
+            Err(AppendError::HeadMoved { .. }) => self.moved(tries),
             Err(e) => {
                 self.void();
                 Err(JournalError::Append(Box::new(e)))
@@ -268,9 +276,37 @@ impl Journal {
         }
     }
 
+    /// Somebody else was first. Remarks change no decision: behind them, what is staged is staged again, so that they
+    /// cannot keep an outcome from being recorded.
+    fn moved(&mut self, tries: u32) -> Result<Committed, JournalError> {
+        let events = std::mem::take(&mut self.events);
+        let checkpoint = self.checkpoint;
+        self.void();
+        let mut others = self.refresh()?;
+        let neutral = |e: &Entry| matches!(e.event, Event::NoteAdded(_) | Event::SessionOpened(_));
+        if tries == 0 || !others.iter().all(neutral) {
+            return Ok(Committed::Moved);
+        }
+        for (run, event) in &events {
+            if self.stage(run.as_deref(), event).is_err() {
+                self.void();
+                return Ok(Committed::Moved);
+            }
+        }
+        self.checkpoint = checkpoint;
+        Ok(match self.commit_within(tries - 1)? {
+            Committed::Done(ours) => {
+                others.extend(ours);
+                Committed::Done(others)
+            }
+            Committed::Moved => Committed::Moved,
+        })
+    }
+
     /// Forgets what is staged.
     pub fn void(&mut self) {
         self.drafts.clear();
+        self.events.clear();
         self.staged = None;
         self.checkpoint = false;
     }

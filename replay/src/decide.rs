@@ -59,6 +59,8 @@ pub struct Question {
     pub kind: Asked,
     /// What may be answered.
     pub answers: Vec<Decision>,
+    /// A rollback is an answer, too.
+    pub may_roll_back: bool,
 }
 
 /// Kinds of question.
@@ -85,12 +87,14 @@ pub enum Resolution {
     Adopt,
     /// Import the result.
     Import,
-    /// Wait until its last process is gone, but no longer than its time limit; then look again.
+    /// Wait a moment for whoever holds a lock of a fenced attempt; then look again, or record that it may still run.
+    AwaitFence,
+    /// Wait until its last process is gone, but no longer than its time limit; then record the doubt.
     AwaitTree,
-    /// Record the doubt.
-    Doubt,
-    /// The directory is not this attempt's: record the doubt, and touch nothing.
-    Alarm,
+    /// Record that nobody saw how it ended.
+    Unseen,
+    /// Record that what its directory told is lost.
+    Lost,
 }
 
 /// Decides what a verdict leads to.
@@ -100,9 +104,10 @@ pub fn resolution(verdict: Verdict) -> Resolution {
         Verdict::NeverStarted => Resolution::Fenced,
         Verdict::Running => Resolution::Adopt,
         Verdict::Finished => Resolution::Import,
+        Verdict::Contested => Resolution::AwaitFence,
         Verdict::Orphaned => Resolution::AwaitTree,
-        Verdict::InDoubt => Resolution::Doubt,
-        Verdict::Foreign => Resolution::Alarm,
+        Verdict::InDoubt => Resolution::Unseen,
+        Verdict::Lost => Resolution::Lost,
     }
 }
 
@@ -116,20 +121,26 @@ pub fn next(run: &Run) -> Next {
         let attempt = run.part(&part).map_or(1, |p| p.attempts);
         return Next::Resolve(Attempt { part, attempt });
     }
+    if let Some(unit) = run.may_still_run() {
+        // Before everything else: nothing may happen beside a step that may still run.
+        return doubt(unit, run.way);
+    }
     if run.abort.is_some() {
         return Next::Record(Box::new(Event::RunAborted(Empty {})));
-    }
-    if let Some(reason) = &run.pause {
-        return Next::Stop(Stop::Paused(reason.clone()));
     }
     if run.held {
         return Next::Stop(Stop::RolledBackTo(
             run.rollback_to.clone().unwrap_or_default(),
         ));
     }
-    match run.way {
+    let next = match run.way {
         Way::Do => forward(run),
         Way::Undo => backward(run),
+    };
+    match &run.pause {
+        // A pause does not hide what is asked.
+        Some(reason) if !matches!(next, Next::Ask(_)) => Next::Stop(Stop::Paused(reason.clone())),
+        Some(_) | None => next,
     }
 }
 
@@ -223,6 +234,10 @@ fn start_or_settle(run: &Run, unit: &Unit, way: Way) -> Next {
     if run.may_repeat(unit, way) {
         return start(unit, way, 0);
     }
+    doubt(unit, way)
+}
+
+fn doubt(unit: &Unit, way: Way) -> Next {
     ask(
         unit,
         way,
@@ -253,5 +268,6 @@ fn ask(unit: &Unit, way: Way, kind: Asked, answers: &[Decision]) -> Next {
         part: unit.key(way),
         kind,
         answers: answers.to_vec(),
+        may_roll_back: way == Way::Do && !unit.part(way).may_still_run(),
     })
 }

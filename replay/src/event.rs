@@ -259,6 +259,8 @@ pub struct Failed {
     pub output: Option<Output>,
     /// Wall duration by the boot clock, in milliseconds.
     pub took_ms: Option<u64>,
+    /// Processes that it started were still alive, so it is not tried again without a person's word.
+    pub left_behind: bool,
 }
 
 /// How an attempt failed.
@@ -279,12 +281,27 @@ pub enum Failure {
     Evidence,
 }
 
+/// Kinds of doubt, by what may settle them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Its processes are gone, and nobody saw how it ended: a look may settle it.
+    Unseen,
+    /// Its processes were still alive: a look would be too early, so only a person settles it.
+    Alive,
+    /// Its job directory is missing, or not the one that was intended: whether it still runs cannot be told, so only a
+    /// person settles it.
+    Lost,
+}
+
 /// `step.doubted`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Doubted {
     /// Which try of what.
     pub at: Attempt,
+    /// What kind of doubt.
+    pub doubt: Doubt,
     /// What was found.
     pub cause: String,
     /// Last lines of the output.

@@ -37,6 +37,7 @@ impl Run {
             Event::AbortRequested(r) => self.abort = Some(r.reason.clone()),
             Event::RunAborted(_) => {
                 self.none_open("run.aborted")?;
+                self.none_may_run("run.aborted")?;
                 self.abort = None;
                 self.ended = Some(Ended::Aborted);
             }
@@ -53,6 +54,7 @@ impl Run {
                 {
                     return refuse("rollback.started", format!("the plan has no step {to}"));
                 }
+                self.none_may_run("rollback.started")?;
                 self.way = Way::Undo;
                 self.rollback_to.clone_from(&r.to);
                 self.rollback_reason.clone_from(&r.reason);
@@ -76,8 +78,8 @@ impl Run {
             Event::StepStarted(s) => self.started(s, when)?,
             Event::StepSatisfied(s) => {
                 let part = self.begin(&s.part, "step.satisfied")?;
-                if part.attempts > 0 && part.status != Status::Undone {
-                    return refuse("step.satisfied", "this run has tried it");
+                if part.touched && part.status != Status::Undone {
+                    return refuse("step.satisfied", "this run may have done something of it");
                 }
                 part.status = Status::Satisfied;
                 part.evidence.clone_from(&s.evidence);
@@ -140,6 +142,7 @@ impl Run {
                 let part = self.running(&d.at, "step.doubted")?;
                 part.status = Status::InDoubt;
                 part.losses += 1;
+                part.doubt = Some(d.doubt);
                 part.answer = None;
                 part.detail.clone_from(&d.cause);
                 part.tail.clone_from(&d.tail);
@@ -149,6 +152,9 @@ impl Run {
                 let part = self.at(&p.at, "step.probed")?;
                 if part.status != Status::InDoubt && part.status != Status::Failed {
                     return refuse("step.probed", "the attempt is neither in doubt nor failed");
+                }
+                if part.may_still_run() {
+                    return refuse("step.probed", "it may still run");
                 }
                 part.answer = Some(p.answer);
                 part.evidence.clone_from(&p.evidence);
@@ -203,6 +209,16 @@ impl Run {
     fn none_open(&self, what: &str) -> Result<(), Refused> {
         match self.open() {
             Some(part) => refuse(what, format!("an attempt of {part} is open")),
+            None => Ok(()),
+        }
+    }
+
+    fn none_may_run(&self, what: &str) -> Result<(), Refused> {
+        match self.may_still_run() {
+            Some(unit) => refuse(
+                what,
+                format!("{} may still run; decide about it first", unit.step),
+            ),
             None => Ok(()),
         }
     }
@@ -294,8 +310,10 @@ impl Run {
         part.touched = true;
         part.started = Some(s.clone());
         part.started_at = when.clone();
+        part.doubt = None;
         part.answer = None;
         part.kill = None;
+        part.failed = None;
         part.took_ms = None;
         if s.at.part.way == Way::Do
             && let Some(back) = self.part_mut(&Part {
@@ -381,6 +399,7 @@ impl Run {
             Decision::Retry => {
                 part.status = Status::Ready;
                 part.failures = 0;
+                part.kill = None;
             }
             Decision::Skip => part.status = Status::Skipped,
             Decision::Fail => {

@@ -1,7 +1,7 @@
 //! The state of a run, and questions about it. State is never stored; `fold` makes it from events whenever it
 //! is needed.
 
-use crate::event::{Answer, Failed, Part, RunPlanned, Started, Way};
+use crate::event::{Answer, Doubt, Failed, Failure, Part, RunPlanned, Started, Way};
 use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -67,6 +67,8 @@ pub struct PartState {
     pub ended_at: When,
     /// What was there before the first attempt that may have changed anything.
     pub observed: Value,
+    /// What kind of doubt the last attempt is in, where it is.
+    pub doubt: Option<Doubt>,
     /// What the last probe of the last attempt said.
     pub answer: Option<Answer>,
     /// The last failure.
@@ -96,6 +98,7 @@ impl Default for PartState {
             started_at: When::default(),
             ended_at: When::default(),
             observed: Value::Null,
+            doubt: None,
             answer: None,
             failed: None,
             detail: String::new(),
@@ -108,6 +111,16 @@ impl Default for PartState {
 }
 
 impl PartState {
+    /// In a doubt in which it may still run.
+    #[must_use]
+    pub fn may_still_run(&self) -> bool {
+        self.status == Status::InDoubt
+            && match self.doubt {
+                Some(Doubt::Alive | Doubt::Lost) => true,
+                Some(Doubt::Unseen) | None => false,
+            }
+    }
+
     /// The run may go past it.
     #[must_use]
     pub fn settled(&self) -> bool {
@@ -303,6 +316,9 @@ impl Run {
 
     /// An attempt in doubt may be followed by another without a person's word.
     pub(crate) fn may_repeat(&self, unit: &Unit, way: Way) -> bool {
+        if unit.part(way).may_still_run() {
+            return false;
+        }
         let traits = self.traits(unit, way);
         match traits.effect {
             Effect::Pure | Effect::Idempotent => true,
@@ -313,8 +329,31 @@ impl Run {
 
     /// A failed attempt may be followed by another without a person's word.
     pub(crate) fn may_retry(&self, unit: &Unit) -> bool {
+        let part = &unit.forward;
         let times = self.step(unit).map_or(0, |(_, s)| s.retry.times);
-        unit.forward.failures <= times
+        let effect = self.traits(unit, Way::Do).effect;
+        let barred = part.failed.as_ref().is_some_and(|f| match f.failure {
+            // Whoever had it killed wants to be asked.
+            Failure::Killed => true,
+            // How far it came is not known.
+            Failure::Timeout => effect == Effect::Unsafe,
+            Failure::Exit(_) | Failure::Signal(_) | Failure::NotStarted | Failure::Evidence => {
+                false
+            }
+        });
+        let survivors = part.failed.as_ref().is_some_and(|f| f.left_behind);
+        part.failures <= times && !barred && !survivors && part.kill.is_none()
+    }
+
+    /// A part in a doubt that only a person settles, because it may still run.
+    #[must_use]
+    pub fn may_still_run(&self) -> Option<&Unit> {
+        let doubtful = |u: &&Unit| {
+            [Way::Do, Way::Undo]
+                .into_iter()
+                .any(|w| u.part(w).may_still_run())
+        };
+        self.units.iter().find(doubtful)
     }
 
     /// The part whose attempt is open, if any.

@@ -36,16 +36,19 @@ pub struct Facts {
     pub tree: Lock,
     /// The result slot holds a record whose checksum is right.
     pub result: bool,
-    /// The directory belongs to this attempt: its spec's digest is the one in the ledger.
+    /// The directory belongs to this attempt: its spec's digest is the one in the ledger, and its locks are there.
     pub ours: bool,
 }
 
-/// The meaning of [`Facts`].
+/// The meaning of [`Facts`], or of a directory that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Provably no effect: a new attempt is allowed.
     NeverStarted,
+    /// We fenced it, and somebody holds a lock: a supervisor that has yet to see that it is fenced, or one whose token
+    /// was taken away. Look again when the lock is free.
+    Contested,
     /// The supervisor lives: adopt it.
     Running,
     /// The exact result is on disk: import it.
@@ -54,23 +57,33 @@ pub enum Verdict {
     Orphaned,
     /// It started, and nobody saw how it ended.
     InDoubt,
-    /// The directory is somebody else's: stop and ask.
-    Foreign,
+    /// The directory is missing, or not the one that was intended. It was durable before the intent was, so what it told
+    /// is lost: stop and ask.
+    Lost,
 }
 
-/// Reads the truth table.
+/// Reads the truth table. `None`: there is no directory.
 #[must_use]
-pub fn verdict(facts: Facts) -> Verdict {
-    if facts.token == Token::Fenced {
-        return Verdict::NeverStarted;
-    }
-    if !facts.ours {
-        return Verdict::Foreign;
-    }
-    match (facts.shim, facts.result, facts.tree) {
-        (Lock::Held, _, _) => Verdict::Running,
-        (Lock::Free, true, _) => Verdict::Finished,
-        (Lock::Free, false, Lock::Held) => Verdict::Orphaned,
-        (Lock::Free, false, Lock::Free) => Verdict::InDoubt,
+pub fn verdict(facts: Option<Facts>) -> Verdict {
+    let Some(facts) = facts else {
+        return Verdict::Lost;
+    };
+    let held = facts.shim == Lock::Held || facts.tree == Lock::Held;
+    match (
+        facts.token,
+        facts.ours,
+        facts.result,
+        facts.shim,
+        facts.tree,
+    ) {
+        (Token::Fenced, true, false, _, _) if !held => Verdict::NeverStarted,
+        (Token::Fenced, true, false, _, _) => Verdict::Contested,
+        // A fenced attempt has no result, and ours has our spec.
+        (Token::Fenced, _, _, _, _) | (_, false, _, _, _) if held => Verdict::Orphaned,
+        (Token::Fenced, _, _, _, _) | (_, false, _, _, _) => Verdict::Lost,
+        (Token::Started, true, _, Lock::Held, _) => Verdict::Running,
+        (Token::Started, true, true, Lock::Free, _) => Verdict::Finished,
+        (Token::Started, true, false, Lock::Free, Lock::Held) => Verdict::Orphaned,
+        (Token::Started, true, false, Lock::Free, Lock::Free) => Verdict::InDoubt,
     }
 }

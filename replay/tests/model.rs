@@ -22,6 +22,8 @@ fn outcomes(at: &Attempt) -> Vec<(Event, bool)> {
         (Event::StepFenced(at.clone()), false),
         (doubted(step, way, n), false),
         (doubted(step, way, n), true),
+        // `Alive` and `Lost` fold alike; one of them keeps the model small.
+        (may_run(step, way, n, Doubt::Lost), true),
     ]
 }
 
@@ -109,7 +111,7 @@ fn successors(h: &History) -> Vec<History> {
                     n
                 })
                 .collect();
-            if question.part.way == Way::Do {
+            if question.may_roll_back {
                 all.push(h.with(rollback(None)));
             }
             all

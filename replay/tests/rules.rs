@@ -48,11 +48,19 @@ fn the_truth_table() {
         for tree in [Lock::Held, Lock::Free] {
             for result in [true, false] {
                 for ours in [true, false] {
-                    let fenced = verdict(facts(Token::Fenced, shim, tree, result, ours));
-                    assert_eq!(fenced, Verdict::NeverStarted);
-                    let started = verdict(facts(Token::Started, shim, tree, result, ours));
+                    let held = shim == Lock::Held || tree == Lock::Held;
+                    let fenced = verdict(Some(facts(Token::Fenced, shim, tree, result, ours)));
+                    let expected = match (ours && !result, held) {
+                        (true, false) => Verdict::NeverStarted,
+                        (true, true) => Verdict::Contested,
+                        (false, true) => Verdict::Orphaned,
+                        (false, false) => Verdict::Lost,
+                    };
+                    assert_eq!(fenced, expected);
+                    let started = verdict(Some(facts(Token::Started, shim, tree, result, ours)));
                     let expected = match (ours, shim, result, tree) {
-                        (false, ..) => Verdict::Foreign,
+                        (false, ..) if held => Verdict::Orphaned,
+                        (false, ..) => Verdict::Lost,
                         (_, Lock::Held, ..) => Verdict::Running,
                         (_, _, true, _) => Verdict::Finished,
                         (_, _, _, Lock::Held) => Verdict::Orphaned,
@@ -63,12 +71,93 @@ fn the_truth_table() {
             }
         }
     }
+    assert_eq!(
+        verdict(None),
+        Verdict::Lost,
+        "it was durable before the intent was"
+    );
     assert_eq!(resolution(Verdict::Running), Resolution::Adopt);
     assert_eq!(resolution(Verdict::Finished), Resolution::Import);
-    assert_eq!(resolution(Verdict::InDoubt), Resolution::Doubt);
+    assert_eq!(resolution(Verdict::InDoubt), Resolution::Unseen);
     assert_eq!(resolution(Verdict::NeverStarted), Resolution::Fenced);
+    assert_eq!(resolution(Verdict::Contested), Resolution::AwaitFence);
     assert_eq!(resolution(Verdict::Orphaned), Resolution::AwaitTree);
-    assert_eq!(resolution(Verdict::Foreign), Resolution::Alarm);
+    assert_eq!(resolution(Verdict::Lost), Resolution::Lost);
+}
+
+#[test]
+fn beside_a_step_that_may_still_run_nothing_happens_without_a_person() {
+    for doubt in [Doubt::Alive, Doubt::Lost] {
+        for effect in [
+            Effect::Pure,
+            Effect::Idempotent,
+            Effect::Probed,
+            Effect::Unsafe,
+        ] {
+            let state = fold(
+                one(effect, OnDoubt::Retry, true),
+                &[started("a", Do, 1), may_run("a", Do, 1, doubt)],
+            );
+            assert_eq!(asks(&state), Some(Asked::Doubt), "{effect:?}");
+            for refused in [
+                started("a", Do, 2),
+                probed("a", Do, 1, Answer::Nothing),
+                rollback(None),
+                Event::RunAborted(Empty {}),
+            ] {
+                state.clone().apply(&refused, &when(9)).unwrap_err();
+            }
+            let asked_to_end = fold(state.clone(), &[Event::AbortRequested(reason())]);
+            assert_eq!(
+                asks(&asked_to_end),
+                Some(Asked::Doubt),
+                "an abort waits, too"
+            );
+            let decided = fold(state, &[decided("a", Do, Decision::Retry)]);
+            assert_eq!(starts(&decided), Some(2));
+        }
+    }
+}
+
+#[test]
+fn a_kill_a_timeout_of_an_unsafe_step_and_survivors_end_the_retries() {
+    let retried = |effect, failure, left_behind| {
+        let mut s = step("a", effect, OnDoubt::Ask, false, undo());
+        s.retry = Retry {
+            times: 3,
+            wait_ms: 0,
+        };
+        let Event::StepFailed(mut end) = failed("a", Do, 1, failure) else {
+            unreachable!()
+        };
+        end.left_behind = left_behind;
+        let state = fold(
+            run(plan(vec![s])),
+            &[started("a", Do, 1), Event::StepFailed(end)],
+        );
+        starts(&state).is_some()
+    };
+    assert!(
+        retried(Effect::Unsafe, Failure::Exit(1), false),
+        "the plan says so"
+    );
+    assert!(!retried(Effect::Idempotent, Failure::Killed, false));
+    assert!(retried(Effect::Idempotent, Failure::Timeout, false));
+    assert!(!retried(Effect::Unsafe, Failure::Timeout, false));
+    assert!(!retried(Effect::Idempotent, Failure::Exit(1), true));
+}
+
+#[test]
+fn a_pause_does_not_hide_the_question() {
+    let events = [
+        started("a", Do, 1),
+        failed("a", Do, 1, Failure::Exit(1)),
+        Event::PauseRequested(reason()),
+    ];
+    let state = fold(one(Effect::Unsafe, OnDoubt::Ask, false), &events);
+    assert_eq!(asks(&state), Some(Asked::Failed));
+    let decided = fold(state, &[decided("a", Do, Decision::Retry)]);
+    assert!(matches!(next(&decided), Next::Stop(Stop::Paused(_))));
 }
 
 #[test]

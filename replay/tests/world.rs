@@ -120,12 +120,18 @@ pub(crate) fn failed(step: &str, way: Way, attempt: u32, failure: Failure) -> Ev
         tail: vec![],
         output: None,
         took_ms: None,
+        left_behind: false,
     })
 }
 
 pub(crate) fn doubted(step: &str, way: Way, attempt: u32) -> Event {
+    may_run(step, way, attempt, Doubt::Unseen)
+}
+
+pub(crate) fn may_run(step: &str, way: Way, attempt: u32, doubt: Doubt) -> Event {
     Event::StepDoubted(Doubted {
         at: at(step, way, attempt),
+        doubt,
         cause: String::new(),
         tail: vec![],
     })

@@ -60,8 +60,14 @@ impl JobDir {
         attempt: u32,
         nonce: &str,
     ) -> String {
+        format!("{}{attempt}.{nonce}", Self::stem(run, step, target, way))
+    }
+
+    /// What the names of all attempts of a part begin with.
+    #[must_use]
+    pub fn stem(run: &str, step: &str, target: &str, way: &str) -> String {
         let way = if way == "undo" { "undo" } else { "" };
-        format!("{run}.{step}.{target}.{way}{attempt}.{nonce}")
+        format!("{run}.{step}.{target}.{way}")
     }
 
     /// Makes the directory of an attempt, with its spec and the reserved result slot, all durable.
@@ -134,21 +140,38 @@ impl JobDir {
         }
     }
 
-    /// The directory of that name. When there is none, it is made, so that it can be fenced.
+    /// Takes away a directory that was made for an attempt whose intent was not recorded: nothing knows of it.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn open_or_make(jobs: &Path, name: &str) -> Result<Self, JobError> {
-        if let Some(job) = Self::open(jobs, name)? {
-            return Ok(job);
+    /// When it cannot be taken away; it does no harm.
+    pub fn discard(self) -> Result<(), JobError> {
+        fs::remove_dir_all(&self.path).map_err(failed("take away", &self.path))
+    }
+
+    /// Directories of attempts of a part from number `from` on, whatever their nonce. `stem` is [`JobDir::stem`].
+    ///
+    /// # Errors
+    /// When the directory of jobs cannot be read.
+    pub fn later(jobs: &Path, stem: &str, from: u32) -> Result<Vec<Self>, JobError> {
+        let entries = match fs::read_dir(jobs) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(failed("read", jobs)(e)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed("read", jobs))?;
+            let name = entry.file_name();
+            let number = name
+                .to_str()
+                .and_then(|n| n.strip_prefix(stem))
+                .and_then(|rest| rest.split_once('.'))
+                .and_then(|(number, _)| number.parse::<u32>().ok());
+            if number.is_some_and(|n| n >= from) {
+                found.push(Self { path: entry.path() });
+            }
         }
-        let job = Self::named(jobs, name)?;
-        match job.make(jobs) {
-            // Another resolver made it in between.
-            Err(e) if e.source.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
-        Ok(job)
+        Ok(found)
     }
 
     /// The directory at that path.
@@ -248,23 +271,25 @@ impl JobDir {
         let ours = self.spec_text().is_ok_and(|t| digest(&t) == spec_digest);
         Ok(Facts {
             token,
-            shim,
-            tree,
+            shim: shim.unwrap_or(Lock::Free),
+            tree: tree.unwrap_or(Lock::Free),
             result: outcome.is_some_and(|o| o.spec == spec_digest),
-            ours,
+            // Both locks were durable before the intent was: without one, nobody can tell who lives.
+            ours: ours && shim.is_some() && tree.is_some(),
         })
     }
 
-    fn lock(&self, name: &str) -> io::Result<Lock> {
+    /// Whether somebody holds a lock; none when its file is gone.
+    fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let file = match File::open(self.path.join(name)) {
             Ok(f) => f,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Lock::Free),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
         // Shared, so that two resolvers do not take each other for the supervisor.
         match file.try_lock_shared() {
-            Ok(()) => Ok(Lock::Free),
-            Err(fs::TryLockError::WouldBlock) => Ok(Lock::Held),
+            Ok(()) => Ok(Some(Lock::Free)),
+            Err(fs::TryLockError::WouldBlock) => Ok(Some(Lock::Held)),
             Err(fs::TryLockError::Error(e)) => Err(e),
         }
     }
@@ -332,7 +357,7 @@ impl JobDir {
 
     /// No living process holds `tree.lock`, as far as can be told.
     pub(super) fn tree_is_free(&self) -> bool {
-        !matches!(self.lock("tree.lock"), Ok(Lock::Held))
+        !matches!(self.lock("tree.lock"), Ok(Some(Lock::Held)))
     }
 
     /// Waits until the supervisor is gone. The kernel wakes us; nothing is polled.
@@ -340,11 +365,22 @@ impl JobDir {
         self.released("shim.lock").await;
     }
 
-    /// Waits until no process of the command is left, or the time is up. The kernel wakes us.
-    pub async fn tree_gone(&self, at_most: Duration) -> bool {
-        // Not tokio's clock alone: what counts is whether the lock is free, also when both come at once.
-        let _ = tokio::time::timeout(at_most, self.released("tree.lock")).await;
-        matches!(self.lock("tree.lock"), Ok(Lock::Free))
+    /// Waits until nobody holds a lock of this directory, or the time is up. The kernel wakes us.
+    pub async fn quiet(&self, at_most: Duration) -> bool {
+        let both = async {
+            self.released("shim.lock").await;
+            self.released("tree.lock").await;
+        };
+        // Not tokio's clock alone: what counts is whether the locks are free, also when both come at once.
+        let _ = tokio::time::timeout(at_most, both).await;
+        ["shim.lock", "tree.lock"]
+            .iter()
+            .all(|name| !matches!(self.lock(name), Ok(Some(Lock::Held)) | Err(_)))
+    }
+
+    /// Kills every process that holds `tree.lock`: those of a command whose supervisor is gone.
+    pub fn kill_tree(&self) {
+        super::watch::kill_holders(self, super::watch::everybody());
     }
 
     async fn released(&self, name: &str) {

@@ -107,7 +107,7 @@ impl Watch {
                     }
                     if now >= *force_at {
                         self.signal(Signal::KILL);
-                        kill_holders(job);
+                        kill_holders(job, descendants());
                     }
                     if !known && ended.is_none() {
                         return None;
@@ -163,13 +163,14 @@ fn ended(status: WaitStatus) -> Option<Ended> {
         .or_else(|| status.terminating_signal().map(Ended::Signaled))
 }
 
-/// Kills every descendant that holds `tree.lock`. One that has let go of it is a daemon that is meant to stay.
-fn kill_holders(job: &JobDir) {
+/// Kills every one of these processes that holds `tree.lock`. One that has let go of it is a daemon that is meant to
+/// stay.
+pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
     let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
         return;
     };
     let lock = (lock.dev(), lock.ino());
-    for pid in descendants() {
+    for pid in processes {
         if !holds(pid, lock) {
             continue;
         }
@@ -195,6 +196,22 @@ fn holds(pid: Pid, file: (u64, u64)) -> bool {
         .flatten()
         .flatten()
         .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == file))
+}
+
+/// Every process but those of this program that only look at a lock or wait for it.
+pub(super) fn everybody() -> Vec<Pid> {
+    let own = std::fs::read_link("/proc/self/exe").ok();
+    let looks = |pid: i32| {
+        let exe = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let act = words.split(|b| *b == 0).nth(1) == Some(super::launch::ACT.as_bytes());
+        exe.is_some() && exe == own && !act
+    };
+    let pids = read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .filter(|pid| !looks(*pid))
+        .filter_map(Pid::from_raw)
+        .collect()
 }
 
 /// Every process below this one; orphans hang directly below it, because it is their subreaper.

@@ -1,6 +1,7 @@
 //! Commands by which people write beside the runner: decide, pause, abort, kill-step, note. They start nothing.
 
 use super::code;
+use super::complete;
 use super::drive;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
@@ -17,6 +18,7 @@ use crate::runner::secrets;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{Next, Question, Stop, next};
@@ -40,7 +42,7 @@ pub(crate) struct Because {
 /// A decision.
 #[derive(Debug, Args)]
 pub(crate) struct Decide {
-    #[arg(help = help::decide_step())]
+    #[arg(help = help::decide_step(), add = ArgValueCandidates::new(complete::steps))]
     step: String,
     #[arg(value_enum, help = help::decide_decision())]
     decision: Choice,

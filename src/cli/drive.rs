@@ -1,5 +1,6 @@
 //! Commands that drive a run: run, resume, rollback. They take the runner's lock, let the loop go, and say how it rests.
 
+use super::complete;
 use super::fail::Failure;
 use super::out::Out;
 use super::show::{RunArg, pick};
@@ -15,6 +16,7 @@ use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::error::Error;
 use std::path::PathBuf;
@@ -38,7 +40,7 @@ pub(crate) struct Run {
 pub(crate) struct Rollback {
     #[command(flatten)]
     run: RunArg,
-    #[arg(long, value_name = "STEP", help = help::rollback_to())]
+    #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
     to: Option<String>,
     #[arg(long, value_name = "TEXT", value_parser = super::said, default_value = "asked for by the operator", help = help::reason())]
     reason: String,

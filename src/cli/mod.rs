@@ -2,6 +2,7 @@
 
 mod ask;
 mod carry;
+mod complete;
 mod demo;
 mod drive;
 mod evidence;
@@ -123,9 +124,24 @@ enum Command {
     Export(evidence::Export),
     #[command(about = help::cmd_explain())]
     Explain(explain::Explain),
+    #[command(about = help::cmd_completion())]
+    Completion(complete::Completion),
+    #[command(about = help::cmd_man())]
+    Man(complete::Man),
     #[command(about = help::cmd_ledger())]
     #[command(subcommand)]
     Ledger(evidence::LedgerCommand),
+}
+
+/// What the program does inside, on standard error: `UPLEDGER_LOG=debug`. Nothing that a plan or a command says is in it.
+fn diagnostics() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("UPLEDGER_LOG") {
+        // It can only be set once, and this is the one place.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
 }
 
 /// `--lang`, found before the arguments are parsed. A wrong value is left to the parser.
@@ -177,6 +193,16 @@ fn command(out: &mut Out) -> u8 {
             return Failure::of(code::USAGE, "language", &e).show(out);
         }
     }
+    match complete::asked(|| words::localized(Cli::command())) {
+        Ok(false) => {}
+        Ok(true) => {
+            // The shell reads candidates, whatever stands on the line that it completes.
+            out.json = false;
+            return code::DONE;
+        }
+        Err(e) => return words::show(out, &e),
+    }
+    diagnostics();
     let parsed = words::localized(Cli::command())
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -215,6 +241,8 @@ fn command(out: &mut Out) -> u8 {
         Command::Verify(args) => evidence::verify(out, &home, &args),
         Command::Verifier => evidence::verifier(out),
         Command::Export(args) => evidence::export(out, &home, &args),
+        Command::Completion(args) => complete::completion(out, &args),
+        Command::Man(args) => complete::man(out, &args, words::localized(Cli::command())),
         Command::Explain(args) => explain::explain(out, &args),
         Command::Ledger(args) => evidence::ledger(out, &home, &args),
     };

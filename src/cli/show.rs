@@ -2,6 +2,7 @@
 
 use super::carry::Carry;
 use super::code;
+use super::complete;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
 use super::system;
@@ -14,6 +15,7 @@ use crate::runner::lock::RunnerLock;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
@@ -23,7 +25,7 @@ use upledger_replay::state::Run;
 /// A run, or the newest.
 #[derive(Debug, Args)]
 pub(crate) struct RunArg {
-    #[arg(help = help::run())]
+    #[arg(help = help::run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
 }
 
@@ -36,18 +38,18 @@ impl RunArg {
 /// Events, or a step's output.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    #[arg(help = help::log_run())]
+    #[arg(help = help::log_run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
     #[arg(long, short, help = help::log_follow())]
     follow: bool,
-    #[arg(long, value_name = "STEP", help = help::log_output())]
+    #[arg(long, value_name = "STEP", help = help::log_output(), add = ArgValueCandidates::new(complete::steps))]
     output: Option<String>,
 }
 
 /// The state at an event.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    #[arg(help = help::replay_run())]
+    #[arg(help = help::replay_run(), add = ArgValueCandidates::new(complete::runs))]
     run: Option<String>,
     #[arg(long, value_name = "SEQ", help = help::replay_at())]
     at: Option<u64>,

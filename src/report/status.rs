@@ -210,7 +210,7 @@ pub fn answers(question: &Question) -> Vec<(String, String)> {
             )
         })
         .collect();
-    if question.part.way == Way::Do {
+    if question.may_roll_back {
         answers.push((
             "upledger rollback --reason '...'".into(),
             text::means_rollback(),

@@ -1,17 +1,19 @@
 //! The beginning of an attempt: look, intent, job directory, supervisor.
 
-use super::settle::failed;
-use super::{Runner, RunnerError};
+use super::settle::never_started;
+use super::{GLANCE, Runner, RunnerError};
 use crate::attempt::job::JobDir;
 use crate::attempt::launch::{Launched, launch};
+use crate::attempt::output::last_lines;
 use crate::attempt::spec::{Command, Frame, Spec, VERSION, digest};
+use crate::failpoint;
 use crate::home::random_hex;
 use crate::runner::parts::Work;
 use serde_json::Value;
 use std::time::Duration;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::Start;
-use upledger_replay::event::{Answer, Attempt, Event, Failure, Satisfied, Started, Way};
+use upledger_replay::decide::{self, Next, Start};
+use upledger_replay::event::{Answer, Attempt, Doubt, Doubted, Event, Satisfied, Started, Way};
 use upledger_replay::plan::Undo;
 use upledger_replay::state::PartState;
 use upledger_replay::verdict::Token;
@@ -23,14 +25,8 @@ const OUTPUT_LIMIT: u64 = 64 << 20;
 
 impl Runner<'_> {
     pub(super) async fn start(&mut self, start: &Start) -> Result<(), RunnerError> {
-        if start.wait_ms > 0 {
-            if !self.commit()? {
-                return Ok(());
-            }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(start.wait_ms)) => {}
-                wish = self.signals.next() => return self.wish(wish),
-            }
+        if start.wait_ms > 0 && !self.pause_before(start).await? {
+            return Ok(());
         }
         let before = self.part(&start.at)?;
         let work = match self.work(&start.at) {
@@ -65,7 +61,7 @@ impl Runner<'_> {
         };
         if let Some(look) = look
             && look.answer == Answer::Done
-            && (before.attempts == 0 || start.at.part.way == Way::Undo)
+            && (!before.touched || start.at.part.way == Way::Undo)
         {
             return self.stage(&Event::StepSatisfied(Satisfied {
                 part: start.at.part.clone(),
@@ -73,6 +69,26 @@ impl Runner<'_> {
             }));
         }
         self.act(start, &work, observed).await
+    }
+
+    /// Waits before a further attempt, and goes on hearing signals and others. `false`: something else comes next now.
+    async fn pause_before(&mut self, start: &Start) -> Result<bool, RunnerError> {
+        if !self.commit()? {
+            return Ok(false);
+        }
+        let until = tokio::time::Instant::now() + Duration::from_millis(start.wait_ms);
+        while tokio::time::Instant::now() < until {
+            let glance = until.min(tokio::time::Instant::now() + GLANCE);
+            tokio::select! {
+                () = tokio::time::sleep_until(glance) => {}
+                wish = self.signals.next() => self.wish(wish)?,
+            }
+            self.hear()?;
+            if self.detach || decide::next(self.state()?) != Next::Start(start.clone()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What an undo and a further attempt work from: the first observation before anything changed.
@@ -102,7 +118,7 @@ impl Runner<'_> {
             observed,
             timeout_ms: None,
         }))?;
-        self.stage(&failed(at, Failure::NotStarted, why, Vec::new(), None))
+        self.stage(&never_started(at, why))
     }
 
     /// Intent, job directory, supervisor.
@@ -162,39 +178,78 @@ impl Runner<'_> {
             observed,
             timeout_ms: step.timeout_ms,
         });
+        if let Some(unknown) = self.unknown(at)? {
+            return self.ask_about(at, intent, &unknown);
+        }
+        // Before the intent: an intent whose directory is missing is then a loss of evidence, never a proof that
+        // nothing was started.
+        let job = match JobDir::create(&self.home.jobs(), &spec) {
+            Ok(job) => job,
+            Err(e) => return self.not_started(at, Value::Null, chain(&e)),
+        };
+        failpoint::hit("job-made");
         self.stage(&intent)?;
         if no_return {
             self.journal.checkpoint();
         }
         if !self.commit()? {
+            // Left behind it would be taken for an attempt that the ledger does not know.
+            job.discard()?;
             return Ok(());
         }
         self.ours = Some(at.clone());
-        match JobDir::create(&self.home.jobs(), &spec) {
-            Ok(job) => {
-                let frame = Frame {
-                    job: job.path().to_path_buf(),
-                    spec: digest(&text),
-                    secrets: self.secrets.clone(),
-                    act,
-                };
-                match launch(&frame).await {
-                    // Either way the job directory tells; the loop comes back to it.
-                    Ok(
-                        Launched::Started
-                        | Launched::ExecFailed
-                        | Launched::Fenced
-                        | Launched::Died,
-                    ) => Ok(()),
-                    Err(e) => self.fence(at, &job, &e),
-                }
+        let frame = Frame {
+            job: job.path().to_path_buf(),
+            spec: digest(&text),
+            secrets: self.secrets.clone(),
+            act,
+        };
+        match launch(&frame).await {
+            // Either way the job directory tells; the loop comes back to it.
+            Ok(Launched::Started | Launched::ExecFailed | Launched::Fenced | Launched::Died) => {
+                Ok(())
             }
-            Err(e) => {
-                let name = self.job_name(at)?;
-                let job = JobDir::open_or_make(&self.home.jobs(), &name)?;
-                self.fence(at, &job, &e)
-            }
+            Err(e) => self.fence(at, &job, &e),
         }
+    }
+
+    /// The directory of an attempt that began and that this ledger does not know: the ledger is an older copy than the
+    /// machine has seen.
+    fn unknown(&self, at: &Attempt) -> Result<Option<JobDir>, RunnerError> {
+        let stem = JobDir::stem(
+            &self.run,
+            &at.part.step,
+            &at.part.target,
+            way_word(at.part.way),
+        );
+        for job in JobDir::later(&self.home.jobs(), &stem, at.attempt)? {
+            if job.fence()? == Token::Started {
+                return Ok(Some(job));
+            }
+            // A runner died between this directory and its intent. It is fenced now.
+            job.discard()?;
+        }
+        Ok(None)
+    }
+
+    /// Records an unknown attempt as one that may still run: only a person can tell.
+    fn ask_about(
+        &mut self,
+        at: &Attempt,
+        intent: Event,
+        unknown: &JobDir,
+    ) -> Result<(), RunnerError> {
+        self.stage(&intent)?;
+        let name = unknown.path().file_name().unwrap_or_default();
+        self.stage(&Event::StepDoubted(Doubted {
+            at: at.clone(),
+            doubt: Doubt::Lost,
+            cause: format!(
+                "an attempt began that this ledger does not know of, in {}",
+                name.display()
+            ),
+            tail: last_lines(&unknown.output(), 5),
+        }))
     }
 
     fn fence(
@@ -204,25 +259,31 @@ impl Runner<'_> {
         why: &dyn std::error::Error,
     ) -> Result<(), RunnerError> {
         if job.fence()? == Token::Fenced {
-            let mut words = why.to_string();
-            if let Some(cause) = why.source() {
-                words = format!("{words}: {cause}");
-            }
-            self.stage(&failed(at, Failure::NotStarted, words, Vec::new(), None))?;
+            self.stage(&never_started(at, chain(why)))?;
         }
         Ok(())
     }
 
-    pub(super) fn job_name(&self, at: &Attempt) -> Result<String, RunnerError> {
+    /// The directory of an attempt, where it is there.
+    pub(super) fn job(&self, at: &Attempt) -> Result<Option<JobDir>, RunnerError> {
         let part = self.part(at)?;
         let nonce = part.started.map(|s| s.nonce).unwrap_or_default();
-        Ok(JobDir::name(
+        let name = JobDir::name(
             &self.run,
             &at.part.step,
             &at.part.target,
             way_word(at.part.way),
             at.attempt,
             &nonce,
-        ))
+        );
+        Ok(JobDir::open(&self.home.jobs(), &name)?)
+    }
+}
+
+/// An error and its cause, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }

@@ -12,6 +12,7 @@ mod settle;
 pub mod signals;
 
 use crate::attempt::job::JobError;
+use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
 use crate::redact::{Redactor, TooShort};
@@ -22,6 +23,8 @@ use upledger_replay::decide::{self, Next, Question, Stop};
 use upledger_replay::event::{Attempt, Event, Reason};
 use upledger_replay::state::{Ended, PartState, Refused, Run};
 
+/// How often a wait looks for events of others.
+const GLANCE: Duration = Duration::from_secs(1);
 /// A look that takes longer than this does not hold back what is known already.
 const PATIENCE: Duration = Duration::from_millis(150);
 
@@ -79,6 +82,10 @@ pub struct Runner<'a> {
     watcher: &'a mut dyn Watcher,
     /// The attempt that this process started, whose follower is not an adoption.
     ours: Option<Attempt>,
+    /// What of an attempt's output was shown.
+    shown: Option<(Attempt, Follower)>,
+    /// A signal asked for a pause that is not recorded yet.
+    wants_pause: bool,
     detach: bool,
 }
 
@@ -105,6 +112,8 @@ impl<'a> Runner<'a> {
             signals,
             watcher,
             ours: None,
+            shown: None,
+            wants_pause: false,
             detach: false,
         })
     }
@@ -148,6 +157,13 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Folds what others have appended and tells the watcher.
+    fn hear(&mut self) -> Result<(), RunnerError> {
+        let others = self.journal.refresh()?;
+        self.tell(&others);
+        Ok(())
+    }
+
     /// Goes on until the run rests.
     ///
     /// # Errors
@@ -155,8 +171,7 @@ impl<'a> Runner<'a> {
     pub async fn drive(&mut self) -> Result<Rest, RunnerError> {
         loop {
             if !self.journal.pending() {
-                let others = self.journal.refresh()?;
-                self.tell(&others);
+                self.hear()?;
             }
             if self.detach {
                 if self.commit()? {
@@ -164,7 +179,9 @@ impl<'a> Runner<'a> {
                 }
                 continue;
             }
-            match decide::next(self.state()?) {
+            let next = decide::next(self.state()?);
+            tracing::debug!(run = self.run, next = kind(&next));
+            match next {
                 Next::Record(event) => {
                     if matches!(
                         *event,
@@ -243,18 +260,34 @@ impl<'a> Runner<'a> {
     fn wish(&mut self, wish: Wish) -> Result<(), RunnerError> {
         match wish {
             Wish::Detach => self.detach = true,
-            Wish::Pause => {
-                let state = self.state()?;
-                if state.ended.is_none() && state.pause.is_none() {
-                    self.stage(&Event::PauseRequested(Reason {
-                        reason: "interrupted at the terminal".into(),
-                    }))?;
-                    // Should somebody else have been first, the next round sees the signal's count and detaches no
-                    // one; the person presses again.
-                    self.commit()?;
-                }
+            Wish::Pause => self.wants_pause = true,
+        }
+        // Others may append in between; what a person pressed is not lost for that.
+        while self.wants_pause {
+            if !self.journal.pending() {
+                self.hear()?;
             }
+            let state = self.state()?;
+            if state.ended.is_none() && state.pause.is_none() {
+                self.stage(&Event::PauseRequested(Reason {
+                    reason: "interrupted at the terminal".into(),
+                }))?;
+            }
+            self.wants_pause = !self.commit()?;
         }
         Ok(())
+    }
+}
+
+/// A decision's name, for diagnostics: they say nothing of what a plan holds.
+fn kind(next: &Next) -> &'static str {
+    match next {
+        Next::Resolve(_) => "resolve",
+        Next::Probe(_) => "probe",
+        Next::Start(_) => "start",
+        Next::Record(_) => "record",
+        Next::Ask(_) => "ask",
+        Next::Stop(_) => "stop",
+        Next::End(_) => "end",
     }
 }

@@ -1,22 +1,27 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
 use super::parts;
-use super::{Runner, RunnerError};
+use super::{GLANCE, Runner, RunnerError};
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
 use crate::attempt::spec::Command;
+use crate::clock::{boot_id, boottime_us};
+use serde_json::Value;
 use std::time::Duration;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
-    Answer, Attempt, Doubted, Event, Failed, Failure, Output, Probed, Succeeded, Way,
+    Answer, Attempt, Doubt, Doubted, Event, Failed, Failure, KillRequested, Output, Probed,
+    Succeeded, Way,
 };
 use upledger_replay::plan::Pair;
 use upledger_replay::state::PartState;
 use upledger_replay::verdict::verdict;
 
-/// How often a running step looks for events of others.
-const GLANCE: Duration = Duration::from_secs(1);
+/// Pieces of output that are shown at a time; each is at most 4 MiB, and 64 MiB are stored.
+const PIECES: usize = 20;
+/// How long a supervisor may take to see that it is fenced.
+const FENCE: Duration = Duration::from_secs(2);
 /// How long an orphan without a time limit is waited for.
 const ORPHAN: Duration = Duration::from_secs(3600);
 
@@ -29,9 +34,18 @@ impl Runner<'_> {
             .as_ref()
             .map(|s| s.spec.clone())
             .unwrap_or_default();
-        let job = JobDir::open_or_make(&self.home.jobs(), &self.job_name(at)?)?;
-        let facts = job.facts(&spec)?;
-        match decide::resolution(verdict(facts)) {
+        let job = self.job(at)?;
+        let facts = job.as_ref().map(|job| job.facts(&spec)).transpose()?;
+        let resolution = decide::resolution(verdict(facts));
+        let (Some(job), true) = (job, resolution != Resolution::Lost) else {
+            let cause = "its job directory is missing, or not the one that was intended";
+            return self.doubt(at, None, Doubt::Lost, cause);
+        };
+        match resolution {
+            Resolution::Fenced if part.kill.is_some() => {
+                let why = "it was to be killed before it had started".into();
+                self.stage(&never_started(at, why))
+            }
             Resolution::Fenced => self.stage(&Event::StepFenced(at.clone())),
             Resolution::Adopt => {
                 if self.ours.as_ref() != Some(at) {
@@ -44,27 +58,59 @@ impl Runner<'_> {
                 self.follow(at, &job).await
             }
             Resolution::Import => self.import(at, &part, &job).await,
-            Resolution::AwaitTree => self.await_tree(at, &part, &job).await,
-            Resolution::Doubt => self.doubt(at, &job, "it started, and nobody saw how it ended"),
-            Resolution::Alarm => self.doubt(
-                at,
-                &job,
-                "its job directory is not the one that was intended",
-            ),
+            Resolution::AwaitFence => {
+                if job.quiet(FENCE).await {
+                    return Ok(());
+                }
+                let cause = "it was fenced, and somebody still holds its lock";
+                self.doubt(at, Some(&job), Doubt::Alive, cause)
+            }
+            Resolution::AwaitTree => self.await_tree(at, &job).await,
+            Resolution::Unseen | Resolution::Lost => {
+                let cause = "it started, and nobody saw how it ended";
+                self.doubt(at, Some(&job), Doubt::Unseen, cause)
+            }
         }
     }
 
-    fn doubt(&mut self, at: &Attempt, job: &JobDir, cause: &str) -> Result<(), RunnerError> {
+    fn doubt(
+        &mut self,
+        at: &Attempt,
+        job: Option<&JobDir>,
+        doubt: Doubt,
+        cause: &str,
+    ) -> Result<(), RunnerError> {
+        let killing = job.and_then(JobDir::killing).map(|why| match why {
+            Killed::Timeout => "; its time was up, and it was being killed".to_owned(),
+            Killed::Request(why) => format!("; it was being killed on request: {why}"),
+        });
         self.stage(&Event::StepDoubted(Doubted {
             at: at.clone(),
-            cause: cause.into(),
-            tail: last_lines(&job.output(), 5),
+            doubt,
+            cause: format!("{cause}{}", killing.unwrap_or_default()),
+            tail: job.map_or_else(Vec::new, |job| last_lines(&job.output(), 5)),
         }))
+    }
+
+    /// Shows what an attempt has printed since the last time.
+    fn show(&mut self, at: &Attempt, job: &JobDir) {
+        let mut output = match self.shown.take() {
+            Some((of, output)) if of == *at => output,
+            Some(_) | None => Follower::new(job.output()),
+        };
+        // In pieces, until there is nothing new; a file that grows faster than it is shown is left for the next time.
+        for _ in 0..PIECES {
+            let Ok(new) = output.read() else { break };
+            let Some(run) = self.journal.run(&self.run).filter(|_| !new.is_empty()) else {
+                break;
+            };
+            self.watcher.output(run, at, &new);
+        }
+        self.shown = Some((at.clone(), output));
     }
 
     /// Follows a running attempt until its supervisor is gone or we are told to leave.
     async fn follow(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
-        let mut output = Follower::new(job.output());
         let ended = job.ended();
         tokio::pin!(ended);
         loop {
@@ -76,41 +122,52 @@ impl Runner<'_> {
                     false
                 }
             };
-            if let Ok(new) = output.read()
-                && !new.is_empty()
-                && let Some(run) = self.journal.run(&self.run)
-            {
-                self.watcher.output(run, at, &new);
-            }
+            self.show(at, job);
             if over || self.detach {
                 return Ok(());
             }
-            let others = self.journal.refresh()?;
-            self.tell(&others);
+            self.hear()?;
         }
     }
 
-    async fn await_tree(
-        &mut self,
-        at: &Attempt,
-        part: &PartState,
-        job: &JobDir,
-    ) -> Result<(), RunnerError> {
-        let limit = part
-            .started
-            .as_ref()
-            .and_then(|s| s.timeout_ms)
-            .map_or(ORPHAN, Duration::from_millis);
-        let gone = tokio::select! {
-            gone = job.tree_gone(limit) => gone,
-            wish = self.signals.next() => return self.wish(wish),
-        };
-        let cause = if gone {
-            "its supervisor died; its processes have ended, and nobody saw how"
-        } else {
-            "its supervisor died, and its processes are still alive"
-        };
-        self.doubt(at, job, cause)
+    /// Waits for processes that outlived their supervisor. Its time limit and a person's word to kill are carried out
+    /// here, because nobody else does.
+    async fn await_tree(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
+        let began = tokio::time::Instant::now();
+        let mut killed = false;
+        loop {
+            let gone = tokio::select! {
+                gone = job.quiet(GLANCE) => gone,
+                wish = self.signals.next() => {
+                    self.wish(wish)?;
+                    false
+                }
+            };
+            self.show(at, job);
+            if gone || self.detach {
+                // The loop looks again.
+                return Ok(());
+            }
+            self.hear()?;
+            let part = self.part(at)?;
+            if part.kill.is_none() && overdue(&part) {
+                self.stage(&Event::KillRequested(KillRequested {
+                    at: at.clone(),
+                    reason: "its time limit passed, and its supervisor is gone".into(),
+                }))?;
+                if !self.commit()? {
+                    continue;
+                }
+            }
+            if self.part(at)?.kill.is_some() && !killed {
+                job.kill_tree();
+                killed = true;
+            }
+            if began.elapsed() > ORPHAN {
+                let cause = "its supervisor died, and its processes are still alive";
+                return self.doubt(at, Some(job), Doubt::Alive, cause);
+            }
+        }
     }
 
     /// Reads the exact result, checks the evidence, and records the outcome.
@@ -121,82 +178,48 @@ impl Runner<'_> {
         job: &JobDir,
     ) -> Result<(), RunnerError> {
         let Some(outcome) = job.outcome()? else {
-            return self.doubt(at, job, "its result vanished");
+            return self.doubt(at, Some(job), Doubt::Lost, "its result vanished");
         };
-        let took_ms = Some(outcome.ended_us.saturating_sub(outcome.started_us) / 1000);
-        let output = Some(Output {
-            sha256: outcome.output_sha256.clone(),
-            len: outcome.output_len,
-            dropped: outcome.output_dropped,
-        });
-        let tail = last_lines(&job.output(), 10);
+        self.show(at, job);
+        let end = End::of(at, job, &outcome);
         if let Some((failure, mut detail)) = failure_of(&outcome) {
             // An action of ours ends with the reason; the code of its process says nothing to anybody.
             if matches!(failure, Failure::Exit(_))
                 && self.work(at).is_ok_and(|w| w.command() == Command::Act)
-                && let Some(reason) = tail.last()
+                && let Some(reason) = end.tail.last()
             {
                 detail.clone_from(reason);
             }
-            let output = (failure != Failure::NotStarted).then_some(output).flatten();
-            let event = failed_after(at, failure, detail, tail, output, took_ms);
-            return self.stage(&event);
+            return self.stage(&end.failed(failure, detail));
         }
         let work = match self.work(at) {
             Ok(work) => work,
-            Err(why) => {
-                return self.stage(&failed_after(
-                    at,
-                    Failure::Evidence,
-                    why,
-                    tail,
-                    output,
-                    took_ms,
-                ));
-            }
+            Err(why) => return self.stage(&end.failed(Failure::Evidence, why)),
         };
-        let observed = match at.part.way {
+        let observed = self.observed_of(at, part)?;
+        let Some(look) = self.look(move || work.verify(&observed)).await? else {
+            return Ok(());
+        };
+        if look.answer != Answer::Done {
+            let why = format!("the evidence disagrees: {}", look.evidence.join("; "));
+            return self.stage(&end.failed(Failure::Evidence, why));
+        }
+        match self.facts(at, job) {
+            Ok(facts) => self.stage(&end.succeeded(look.evidence, facts)),
+            Err(why) => self.stage(&end.failed(Failure::Evidence, why)),
+        }
+    }
+
+    /// What the look after it and the look at its doubt work from.
+    fn observed_of(&self, at: &Attempt, part: &PartState) -> Result<Value, RunnerError> {
+        Ok(match at.part.way {
             Way::Do => part.observed.clone(),
             Way::Undo => self
                 .state()?
                 .unit(&at.part)
                 .map(|u| u.forward.observed.clone())
                 .unwrap_or_default(),
-        };
-        let Some(look) = self.look(move || work.verify(&observed)).await? else {
-            return Ok(());
-        };
-        if look.answer != Answer::Done {
-            let why = format!("the evidence disagrees: {}", look.evidence.join("; "));
-            return self.stage(&failed_after(
-                at,
-                Failure::Evidence,
-                why,
-                tail,
-                output,
-                took_ms,
-            ));
-        }
-        let facts = match self.facts(at, job) {
-            Ok(facts) => facts,
-            Err(why) => {
-                return self.stage(&failed_after(
-                    at,
-                    Failure::Evidence,
-                    why,
-                    tail,
-                    output,
-                    took_ms,
-                ));
-            }
-        };
-        self.stage(&Event::StepSucceeded(Succeeded {
-            at: at.clone(),
-            evidence: look.evidence,
-            facts,
-            output,
-            took_ms,
-        }))
+        })
     }
 
     fn facts(&self, at: &Attempt, job: &JobDir) -> Result<Vec<Pair>, String> {
@@ -226,14 +249,7 @@ impl Runner<'_> {
     /// Looks at what an attempt in doubt left.
     pub(super) async fn probe(&mut self, at: &Attempt) -> Result<(), RunnerError> {
         let part = self.part(at)?;
-        let observed = match at.part.way {
-            Way::Do => part.observed.clone(),
-            Way::Undo => self
-                .state()?
-                .unit(&at.part)
-                .map(|u| u.forward.observed.clone())
-                .unwrap_or_default(),
-        };
+        let observed = self.observed_of(at, &part)?;
         let look = match self.work(at) {
             Ok(work) => self.look(move || work.probe(&observed)).await?,
             Err(why) => Some(crate::actions::Look::unclear(why)),
@@ -249,48 +265,93 @@ impl Runner<'_> {
 
 /// How a bad end is called; none for exit 0.
 fn failure_of(outcome: &Outcome) -> Option<(Failure, String)> {
+    let ended = match &outcome.ended {
+        Exit::NotExecuted { message, .. } => return Some((Failure::NotStarted, message.clone())),
+        Exit::Signaled(n) => format!("signal {n} ended it"),
+        Exit::Exited(code) => format!("it ended with exit code {code}"),
+    };
     match (&outcome.killed, &outcome.ended) {
-        (_, Exit::NotExecuted { message, .. }) => Some((Failure::NotStarted, message.clone())),
         (Some(Killed::Timeout), _) => Some((
             Failure::Timeout,
-            "its time limit passed; it was killed".into(),
+            format!("its time was up, and it was killed; {ended}"),
         )),
-        (Some(Killed::Request(why)), _) => {
-            Some((Failure::Killed, format!("it was killed on request: {why}")))
-        }
-        (None, Exit::Signaled(n)) => Some((Failure::Signal(*n), format!("signal {n} ended it"))),
-        (None, Exit::Exited(0)) => None,
-        (None, Exit::Exited(code)) => Some((
-            Failure::Exit(*code),
-            format!("it ended with exit code {code}"),
+        (Some(Killed::Request(why)), _) => Some((
+            Failure::Killed,
+            format!("it was killed on request: {why}; {ended}"),
         )),
+        (None, Exit::Signaled(n)) => Some((Failure::Signal(*n), ended)),
+        (None, Exit::Exited(0) | Exit::NotExecuted { .. }) => None,
+        (None, Exit::Exited(code)) => Some((Failure::Exit(*code), ended)),
     }
 }
 
-pub(super) fn failed(
-    at: &Attempt,
-    failure: Failure,
-    detail: String,
-    tail: Vec<String>,
-    took_ms: Option<u64>,
-) -> Event {
-    failed_after(at, failure, detail, tail, None, took_ms)
+/// The time limit of the open attempt has passed, as far as this boot's clock tells.
+fn overdue(part: &PartState) -> bool {
+    let limit = part.started.as_ref().and_then(|s| s.timeout_ms);
+    let age = boottime_us().saturating_sub(part.started_at.mono);
+    limit.is_some_and(|ms| part.started_at.boot == boot_id() && age > ms.saturating_mul(1000))
 }
 
-fn failed_after(
-    at: &Attempt,
-    failure: Failure,
-    detail: String,
+/// What is known of an attempt's end before its evidence is looked at.
+struct End<'a> {
+    at: &'a Attempt,
     tail: Vec<String>,
-    output: Option<Output>,
-    took_ms: Option<u64>,
-) -> Event {
+    output: Output,
+    took_ms: u64,
+    left_behind: bool,
+}
+
+impl<'a> End<'a> {
+    fn of(at: &'a Attempt, job: &JobDir, outcome: &Outcome) -> Self {
+        Self {
+            at,
+            tail: last_lines(&job.output(), 10),
+            output: Output {
+                sha256: outcome.output_sha256.clone(),
+                len: outcome.output_len,
+                dropped: outcome.output_dropped,
+            },
+            took_ms: outcome.ended_us.saturating_sub(outcome.started_us) / 1000,
+            left_behind: outcome.left_behind,
+        }
+    }
+
+    fn failed(self, failure: Failure, detail: String) -> Event {
+        let started = failure != Failure::NotStarted;
+        Event::StepFailed(Failed {
+            at: self.at.clone(),
+            failure,
+            detail,
+            tail: self.tail,
+            output: started.then_some(self.output),
+            took_ms: Some(self.took_ms),
+            left_behind: self.left_behind,
+        })
+    }
+
+    fn succeeded(self, mut evidence: Vec<String>, facts: Vec<Pair>) -> Event {
+        if self.left_behind {
+            evidence.push("processes that it started are still alive".into());
+        }
+        Event::StepSucceeded(Succeeded {
+            at: self.at.clone(),
+            evidence,
+            facts,
+            output: Some(self.output),
+            took_ms: Some(self.took_ms),
+        })
+    }
+}
+
+/// An attempt that failed before it can have had any effect.
+pub(super) fn never_started(at: &Attempt, detail: String) -> Event {
     Event::StepFailed(Failed {
         at: at.clone(),
-        failure,
+        failure: Failure::NotStarted,
         detail,
-        tail,
-        output,
-        took_ms,
+        tail: Vec::new(),
+        output: None,
+        took_ms: None,
+        left_behind: false,
     })
 }

@@ -38,6 +38,12 @@ texts! {
     cmd_explain(): "Say what an exit code or a kind of error means", "解释退出码或错误类型";
     cmd_ledger(): "Decisions about the ledger itself", "对账本本身的处置";
 
+    cmd_completion(): "Print the code that completes commands, runs and steps in a shell", "输出 shell 自动补全代码 (命令, 运行, 步骤)";
+    cmd_man(): "Print the manual page, or write one for each command", "输出手册页, 或为每个命令写一页";
+    completion_shell(): "Which shell", "哪种 shell";
+    shell(name, file): "in {file}: source <(upledger completion {name})", "写入 {file}: source <(upledger completion {name})";
+    man_dir(): "Write the pages of all commands there", "将全部手册页写入此目录";
+
     reason(): "Why, for the record", "原因, 将写入记录";
     decide_step(): "The step that is asked about", "待确认的步骤";
     decide_decision(): "What is decided", "裁定结果";

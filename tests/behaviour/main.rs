@@ -5,6 +5,8 @@ mod common;
 mod crash;
 mod demo;
 mod deploy;
+mod docs;
+mod doubt;
 mod face;
 mod files;
 mod processes;

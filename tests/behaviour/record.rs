@@ -94,7 +94,15 @@ fn an_older_copy_is_noticed_until_a_person_restores_it() {
             .code,
         0
     );
-    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    // The machine has seen attempts that this copy does not know of: they are not repeated without a word.
+    let asked = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(asked.code, 4, "{asked:?}");
+    assert!(asked.out.contains("does not know of"), "{asked:?}");
+    assert_eq!(world.lines("trace"), ["one", "one"]);
+    let decided = world.upledger(&["decide", "one", "retry", "--reason", "it is safe"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("trace"), ["one", "one", "one"]);
     world.assert_sound();
     std::fs::remove_file(&ledger).expect("removed");
     assert_eq!(

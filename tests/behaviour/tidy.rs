@@ -50,7 +50,14 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     (
         "runner",
         &[
-            "actions", "attempt", "clock", "home", "journal", "redact", "runner",
+            "actions",
+            "attempt",
+            "clock",
+            "failpoint",
+            "home",
+            "journal",
+            "redact",
+            "runner",
         ],
     ),
 ];

@@ -1,0 +1,135 @@
+//! `completion` and `man`, and what a shell is offered when it completes: commands, options, runs and steps.
+
+use super::code;
+use super::fail::Failure;
+use super::out::Out;
+use crate::home::Home;
+use crate::journal::Journal;
+use crate::report::status;
+use crate::text::{commands, help};
+use clap::builder::StyledStr;
+use clap::{Args, Command, ValueEnum};
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Set by the shell code that `completion` prints: the shell whose completion is asked for.
+const VARIABLE: &str = "UPLEDGER_COMPLETE";
+
+/// A shell's code.
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    #[arg(value_enum, help = help::completion_shell())]
+    shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    #[value(help = help::shell("bash", "~/.bashrc"))]
+    Bash,
+    #[value(help = help::shell("zsh", "~/.zshrc"))]
+    Zsh,
+    #[value(help = help::shell("fish", "~/.config/fish/completions/upledger.fish"))]
+    Fish,
+}
+
+/// Manual pages.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    #[arg(long, value_name = "DIR", help = help::man_dir())]
+    dir: Option<PathBuf>,
+}
+
+pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure> {
+    let name = match args.shell {
+        Shell::Bash => "bash",
+        Shell::Zsh => "zsh",
+        Shell::Fish => "fish",
+    };
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let written = shells.completer(name).map(|shell| {
+        shell.write_registration(VARIABLE, "upledger", "upledger", "upledger", &mut script)
+    });
+    if let Some(Err(e)) = written {
+        return Err(Failure::of(code::USAGE, "system", &e));
+    }
+    text(out, "script", &script);
+    Ok(code::DONE)
+}
+
+pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Failure> {
+    let cannot = |e: &dyn std::error::Error| Failure::of(code::USAGE, "system", e);
+    match &args.dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir)
+                .and_then(|()| clap_mangen::generate_to(command, dir))
+                .map_err(|e| Failure::usage(commands::cannot_make(dir.display(), e)))?;
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command)
+                .render(&mut page)
+                .map_err(|e| cannot(&e))?;
+            text(out, "man", &page);
+        }
+    }
+    Ok(code::DONE)
+}
+
+fn text(out: &mut Out, name: &str, bytes: &[u8]) {
+    if out.json {
+        let text = String::from_utf8_lossy(bytes);
+        out.result(json!({ name: text }), code::DONE);
+    } else {
+        out.raw(bytes);
+    }
+}
+
+/// Answers a shell that asks what may come next; `false` when none asks.
+pub(super) fn asked(command: impl Fn() -> Command) -> Result<bool, clap::Error> {
+    CompleteEnv::with_factory(command)
+        .var(VARIABLE)
+        .try_complete(std::env::args_os(), std::env::current_dir().ok().as_deref())
+}
+
+fn journal() -> Option<Journal> {
+    Journal::read(&Home::find(None)).ok()
+}
+
+/// The runs of this machine's ledger, newest first.
+pub(super) fn runs() -> Vec<CompletionCandidate> {
+    let Some(journal) = journal() else {
+        return Vec::new();
+    };
+    let newest_first = journal.book().runs.iter().rev().enumerate();
+    newest_first
+        .map(|(order, run)| {
+            let state = StyledStr::from(status::word(run).shown);
+            CompletionCandidate::new(&run.name)
+                .help(Some(state))
+                .display_order(Some(order))
+        })
+        .collect()
+}
+
+/// The steps of the run that a command without a name means.
+pub(super) fn steps() -> Vec<CompletionCandidate> {
+    let Some(journal) = journal() else {
+        return Vec::new();
+    };
+    let units = journal
+        .book()
+        .default_run()
+        .map_or(&[][..], |run| &run.units);
+    let in_order = units.iter().enumerate();
+    in_order
+        .map(|(order, unit)| {
+            let state = StyledStr::from(status::status_word(unit.forward.status).shown);
+            CompletionCandidate::new(&unit.step)
+                .help(Some(state))
+                .display_order(Some(order))
+        })
+        .collect()
+}

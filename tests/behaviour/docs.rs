@@ -1,0 +1,229 @@
+//! The documentation says what the program does: the plan reference is generated, plans in it are accepted, links lead
+//! somewhere, every exit code and every kind of event is explained.
+
+use crate::common::World;
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// README files and everything below `docs`.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md"), root().join("README.zh-CN.md")];
+    let mut open = vec![root().join("docs")];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).expect("docs") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+fn one_line(text: &Value) -> String {
+    text.as_str()
+        .unwrap_or_default()
+        .replace('\n', " ")
+        .replace('|', "\\|")
+}
+
+/// What a setting takes, in a few words.
+fn shape(schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(all) = schema[key].as_array() {
+            let shapes: Vec<String> = all
+                .iter()
+                .filter(|s| s["type"] != "null")
+                .map(|s| {
+                    s["const"]
+                        .as_str()
+                        .map_or_else(|| shape(s), |c| format!("`{c}`"))
+                })
+                .collect();
+            return shapes.join(" or ");
+        }
+    }
+    if let Some(all) = schema["enum"].as_array() {
+        let words: Vec<String> = all
+            .iter()
+            .map(|w| format!("`{}`", w.as_str().unwrap_or_default()))
+            .collect();
+        return words.join(" or ");
+    }
+    match &schema["type"] {
+        Value::String(t) if t == "array" => format!("list of {}", shape(&schema["items"])),
+        Value::String(t) if t == "object" => match &schema["patternProperties"] {
+            Value::Object(patterns) => format!(
+                "map to {}",
+                patterns.values().map(shape).collect::<String>()
+            ),
+            _ if schema["additionalProperties"].is_object() => {
+                format!("map to {}", shape(&schema["additionalProperties"]))
+            }
+            _ => "map".into(),
+        },
+        Value::String(t) => t.clone(),
+        Value::Array(types) if types.iter().any(|t| t == "number") => "text".into(),
+        Value::Array(types) => types
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|t| *t != "null")
+            .unwrap_or("anything")
+            .into(),
+        _ => "anything".into(),
+    }
+}
+
+fn table(out: &mut String, schema: &Value) {
+    let Some(properties) = schema["properties"].as_object() else {
+        let _ = writeln!(out, "\n{}", shape(schema));
+        return;
+    };
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let _ = writeln!(out, "\n| key | takes | meaning |\n|---|---|---|");
+    for (key, value) in properties {
+        let mark = if required.contains(&key.as_str()) {
+            " (required)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            "| `{key}`{mark} | {} | {} |",
+            shape(value),
+            one_line(&value["description"])
+        );
+    }
+}
+
+fn reference(schema: &Value) -> String {
+    let mut out = String::from(
+        "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema. An unknown key is refused, and so is one that is not built yet.\n\n## Plan\n",
+    );
+    table(&mut out, schema);
+    let definitions = schema["$defs"].as_object().expect("definitions");
+    for name in ["Phase", "Step"] {
+        let _ = writeln!(
+            out,
+            "\n## {name}\n\n{}",
+            one_line(&definitions[name]["description"])
+        );
+        table(&mut out, &definitions[name]);
+    }
+    let _ = writeln!(
+        out,
+        "\n## Do\n\n{}\n",
+        one_line(&definitions["Do"]["description"])
+    );
+    let kinds = definitions["Do"]["oneOf"].as_array().expect("kinds");
+    let mut of_kinds = Vec::new();
+    for kind in kinds {
+        let (name, settings) = kind["properties"]
+            .as_object()
+            .and_then(|p| p.iter().next())
+            .expect("a kind");
+        let reference = settings["$ref"].as_str().unwrap_or_default();
+        let definition = reference.rsplit('/').next().unwrap_or_default().to_owned();
+        let _ = writeln!(out, "### {name}\n\n{}", one_line(&kind["description"]));
+        table(&mut out, &definitions[&definition]);
+        out.push('\n');
+        of_kinds.push(definition);
+    }
+    let _ = writeln!(out, "## Values");
+    for (name, definition) in definitions {
+        if !["Phase", "Step", "Do"].contains(&name.as_str()) && !of_kinds.contains(name) {
+            let _ = writeln!(
+                out,
+                "\n### {name}\n\n{}",
+                one_line(&definition["description"])
+            );
+            table(&mut out, definition);
+        }
+    }
+    out
+}
+
+#[test]
+fn the_plan_reference_is_the_schema() {
+    let world = World::new();
+    let schema = serde_json::from_str(&world.upledger(&["schema"]).out).expect("JSON");
+    let made = reference(&schema);
+    let path = root().join("docs/plan-reference.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &made).expect("written");
+    }
+    assert_eq!(text(&path), made, "UPDATE_DOCS=1 writes it anew");
+}
+
+#[test]
+fn plans_in_the_documentation_are_accepted() {
+    let mut plans = 0;
+    for page in pages() {
+        for block in text(&page).split("```yaml\n").skip(1) {
+            let plan = block.split("```").next().unwrap_or_default();
+            if !plan.starts_with("upledger: 1") {
+                continue;
+            }
+            plans += 1;
+            let world = World::new();
+            std::fs::write(world.path("plan.yaml"), plan).expect("written");
+            let done = world.upledger(&["check", "plan.yaml"]);
+            assert_eq!(done.code, 0, "{}: {done:?}", page.display());
+        }
+    }
+    assert!(plans >= 2, "only {plans} plans were found");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in pages() {
+        for link in text(&page).split("](").skip(1) {
+            let target = link.split(')').next().unwrap_or_default();
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            let path = page.parent().expect("a directory").join(file);
+            assert!(path.exists(), "{} links to {target}", page.display());
+        }
+    }
+}
+
+#[test]
+fn every_exit_code_and_every_kind_of_event_is_explained() {
+    let codes = text(&root().join("docs/exit-codes.md"));
+    for code in (0..=9).chain(11..=13) {
+        assert!(codes.contains(&format!("\n| {code} |")), "exit code {code}");
+    }
+    let events = text(&root().join("docs/events.md"));
+    let source = text(&root().join("replay/src/event.rs"));
+    let kinds: Vec<&str> = source
+        .split("#[serde(rename = \"")
+        .skip(1)
+        .filter_map(|s| s.split('"').next())
+        .collect();
+    assert!(kinds.len() > 20, "{kinds:?}");
+    for kind in kinds {
+        assert!(events.contains(&format!("| `{kind}` |")), "{kind}");
+    }
+}

@@ -1,0 +1,263 @@
+//! What is lost or still alive: nothing is started beside a step that may still run, and lost evidence is never taken for
+//! a proof.
+
+use crate::common::{World, eventually, kill};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::Child;
+
+const STEP: &str = r#"
+upledger: 1
+name: doubt
+phases:
+  - phase: all
+    steps:
+      - id: one
+        do: {shell: "echo start >> @/effects; while [ ! -e @/go ]; do sleep 0.05; done; echo end >> @/effects"}
+        effect: EFFECT
+        on_doubt: retry
+        probe: {run: [test, -e, "@/never"]}
+        undo: {shell: "echo undo >> @/effects", effect: idempotent}
+        MORE
+      - {id: two, do: {shell: "echo two >> @/effects"}, on_doubt: ask, undo: none}
+"#;
+
+/// A run whose step is running.
+fn running(effect: &str, more: &str) -> (World, Child) {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &STEP.replace("EFFECT", effect).replace("MORE", more),
+    );
+    let runner = world.start(&["run", "plan.yaml"]);
+    eventually("the step has begun", || world.lines("effects") == ["start"]);
+    world.await_step("one", "running");
+    (world, runner)
+}
+
+fn dead(mut child: Child) {
+    child.kill().expect("it lives");
+    child.wait().expect("it is dead");
+}
+
+/// The same, with runner and supervisor killed and the step's processes alive.
+fn orphaned(effect: &str, more: &str) -> World {
+    let (world, runner) = running(effect, more);
+    dead(runner);
+    kill(*world.supervisors().first().expect("a supervisor"));
+    eventually("the supervisor is gone", || world.supervisors().is_empty());
+    world
+}
+
+fn asks_about_a_doubt(world: &World) {
+    let status = world.status();
+    assert_eq!(status["question"]["kind"], "doubt", "{status:#}");
+    assert_eq!(status["steps"][0]["do"]["attempts"], 1, "{status:#}");
+}
+
+fn the_job(world: &World) -> std::path::PathBuf {
+    let mut jobs = std::fs::read_dir(world.state().join("jobs")).expect("jobs");
+    jobs.next().expect("a job").expect("an entry").path()
+}
+
+#[test]
+fn a_job_directory_that_vanished_is_a_question_for_every_kind_of_step() {
+    for effect in ["idempotent", "probed", "unsafe"] {
+        let (world, runner) = running(effect, "");
+        dead(runner);
+        std::fs::remove_dir_all(world.state().join("jobs")).expect("removed");
+        assert_eq!(world.upledger(&["resume"]).code, 4, "{effect}");
+        asks_about_a_doubt(&world);
+        // Nothing may happen beside it: neither a rollback nor the end of the run.
+        assert_eq!(world.upledger(&["rollback", "--reason", "x"]).code, 13);
+        assert_eq!(world.upledger(&["abort", "--reason", "x"]).code, 4);
+        world.write("go", "");
+        eventually("it goes on by itself", || world.lines("effects").len() == 2);
+        assert_eq!(world.lines("effects"), ["start", "end"]);
+    }
+}
+
+#[test]
+fn a_start_token_or_a_lock_that_vanished_is_no_proof_either() {
+    for file in ["start", "shim.lock", "tree.lock", "spec"] {
+        let (world, runner) = running("idempotent", "");
+        dead(runner);
+        std::fs::remove_file(the_job(&world).join(file)).expect("removed");
+        let mut resumed = world.start(&["resume"]);
+        // Where a lock tells that it lives, it is waited for; in the end a person is asked.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        world.write("go", "");
+        assert_eq!(resumed.wait().expect("it ends").code(), Some(4), "{file}");
+        asks_about_a_doubt(&world);
+        eventually("it has ended", || {
+            world.lines("effects") == ["start", "end"]
+        });
+    }
+}
+
+#[test]
+fn processes_that_outlive_their_supervisor_hold_everything_back() {
+    for effect in ["idempotent", "probed"] {
+        let world = orphaned(effect, "");
+        let mut resumed = world.start(&["resume"]);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        assert_eq!(
+            world.lines("effects"),
+            ["start"],
+            "{effect}: nothing beside it"
+        );
+        assert!(resumed.try_wait().expect("a child").is_none());
+        world.write("go", "");
+        assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
+        assert_eq!(
+            world.lines("effects"),
+            ["start", "end", "start", "end", "two"]
+        );
+    }
+}
+
+#[test]
+fn an_orphans_time_limit_is_still_enforced() {
+    let world = orphaned("unsafe", "timeout: 2s");
+    // Its probe saw nothing done, so it is tried once more, and its new supervisor ends that attempt in time.
+    assert_eq!(world.upledger(&["resume"]).code, 1);
+    assert_eq!(world.lines("effects"), ["start", "start"]);
+    let log = world.upledger(&["log"]).out;
+    assert!(
+        log.contains("its time limit passed, and its supervisor is gone"),
+        "{log}"
+    );
+}
+
+#[test]
+fn an_orphan_can_be_killed_on_request() {
+    let world = orphaned("unsafe", "");
+    let resumed = world.start(&["resume"]);
+    eventually("somebody waits for it", || {
+        world.upledger(&["log"]).out.contains("resumed")
+    });
+    assert_eq!(
+        world.upledger(&["kill-step", "--reason", "it hangs"]).code,
+        0
+    );
+    eventually("it was started again", || {
+        world.lines("effects") == ["start", "start"]
+    });
+    world.write("go", "");
+    let mut resumed = resumed;
+    assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
+    assert_eq!(world.lines("effects"), ["start", "start", "end", "two"]);
+}
+
+#[test]
+fn an_interrupt_is_not_lost_when_somebody_else_writes() {
+    let (world, mut runner) = running("unsafe", "");
+    for note in ["a", "b", "c"] {
+        assert_eq!(world.upledger(&["note", note]).code, 0);
+    }
+    let pid = Pid::from_raw(i32::try_from(runner.id()).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::INT).expect("it lives");
+    eventually("the pause is recorded", || {
+        world.upledger(&["log"]).out.contains("interrupted")
+    });
+    world.write("go", "");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(4));
+    assert_eq!(
+        world.lines("effects"),
+        ["start", "end"],
+        "the next step was not started"
+    );
+}
+
+#[test]
+fn a_kill_before_the_start_is_not_lost() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &STEP
+            .replace("EFFECT", "unsafe")
+            .replace("MORE", "retry: {times: 2, wait: 0s}"),
+    );
+    world.write("go", "");
+    let stopped = world.path("stopped");
+    let runner = world
+        .command(&["run", "plan.yaml"])
+        .env(
+            "UPLEDGER_FAILPOINT",
+            format!("stop=one/after-lock@{}", stopped.display()),
+        )
+        .spawn()
+        .expect("the program starts");
+    eventually("the supervisor stands before its token", || {
+        stopped.exists()
+    });
+    assert_eq!(
+        world.upledger(&["kill-step", "--reason", "stop it"]).code,
+        0
+    );
+    let supervisor = *world.supervisors().first().expect("a supervisor");
+    kill_process(Pid::from_raw(supervisor).expect("a pid"), Signal::CONT).expect("it lives");
+    let mut runner = runner;
+    assert_eq!(runner.wait().expect("it ends").code(), Some(1));
+    assert!(
+        world.lines("effects").is_empty(),
+        "it was never started, nor tried again"
+    );
+}
+
+#[test]
+fn a_runner_that_dies_between_directory_and_intent_leaves_nothing_to_ask_about() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &STEP.replace("EFFECT", "unsafe").replace("MORE", ""),
+    );
+    world.write("go", "");
+    let died = world
+        .command(&["run", "plan.yaml"])
+        .env("UPLEDGER_FAILPOINT", "job-made")
+        .status()
+        .expect("the program starts");
+    assert!(!died.success());
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("effects"), ["start", "end", "two"]);
+}
+
+#[test]
+fn a_retry_wait_hears_an_abort() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: waits
+phases:
+  - phase: all
+    steps:
+      - {id: one, do: {run: [/bin/false]}, effect: idempotent, undo: none, retry: {times: 3, wait: 1h}}
+"#;
+    world.write("plan.yaml", plan);
+    let mut runner = world.start(&["run", "plan.yaml"]);
+    eventually("it has failed once", || {
+        world.upledger(&["log"]).out.contains("failed")
+    });
+    assert_eq!(world.upledger(&["abort", "--reason", "enough"]).code, 0);
+    assert_eq!(runner.wait().expect("it ends").code(), Some(12));
+}
+
+#[test]
+fn remarks_do_not_keep_an_outcome_from_being_recorded() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: remarks
+phases:
+  - phase: all
+    steps:
+      - {id: one, do: {run: [/bin/true]}, verify: {shell: "echo look >> @/looks; sleep 0.7"}, on_doubt: ask, undo: none}
+"#;
+    world.write("plan.yaml", plan);
+    let mut runner = world.start(&["run", "plan.yaml"]);
+    eventually("it looks", || !world.lines("looks").is_empty());
+    while runner.try_wait().expect("a child").is_none() {
+        assert_eq!(world.upledger(&["note", "still here"]).code, 0);
+    }
+    assert_eq!(world.lines("looks"), ["look"], "the look was made once");
+}
