@@ -237,7 +237,7 @@ fn refused(error: &dyn Error) -> Failure {
     Failure::of(code::NOT_NOW, "not_now", error).hint(text::see_with("upledger status"))
 }
 
-/// Ends a run for which an abort is recorded, unless a runner does. Only an open attempt needs the secrets for it.
+/// Ends a run for which an abort is recorded, unless somebody else does. Only an open attempt needs the secrets for it.
 pub(crate) fn conclude(
     out: &mut Out,
     home: &Home,
@@ -262,19 +262,25 @@ pub(crate) fn conclude(
             return Ok(code::DONE);
         }
     };
+    let mut ours = false;
     loop {
         journal.refresh()?;
         let run = pick(journal.book(), Some(name))?;
         match next(run) {
-            Next::End(ended) => {
+            Next::End(ended) if ours => {
                 drop(lock);
                 return rests(out, &journal, name, &Rest::Ended(ended));
+            }
+            Next::End(_) => {
+                out.word(&text::has_ended(name, status::word(run).shown));
+                return Ok(code::DONE);
             }
             Next::Record(event) if matches!(*event, Event::RunAborted(_)) => {
                 journal.stage(Some(name), &event).map_err(|e| refused(&e))?;
                 journal.checkpoint();
                 if let Committed::Done(entries) = journal.commit()? {
                     entries.iter().for_each(|e| print(out, e));
+                    ours = true;
                 }
             }
             Next::Resolve(_)
