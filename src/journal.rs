@@ -4,7 +4,10 @@
 //! events durable in one commit, and only then may anything be done or said. When somebody else has appended
 //! meanwhile, the staged events are void and the state is folded again; the caller decides anew.
 //!
-//! Every string of an event passes the redactor here.
+//! Every free text of an event passes the redactor here (the module `redacted`), before it is folded: what is folded is
+//! what is appended.
+
+mod redacted;
 
 use crate::failpoint;
 use crate::home::{Home, identity};
@@ -161,6 +164,12 @@ impl Journal {
         self.redactor = redactor;
     }
 
+    /// A text as an event would hold it: for what is written beside the ledger.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        self.redactor.text(text)
+    }
+
     /// The ledger below.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
@@ -214,19 +223,20 @@ impl Journal {
         records.map(|r| entry(&r?)).collect()
     }
 
-    /// Folds an event into the state, to be appended by the next commit.
+    /// Redacts an event and folds it into the state, to be appended by the next commit.
     ///
     /// # Errors
     /// [`Refused`]; nothing has changed then.
     pub fn stage(&mut self, run: Option<&str>, event: &Event) -> Result<(), Refused> {
+        let event = redacted::redacted(event, &self.redactor);
         let mut when = self.now();
         when.seq += self.drafts.len() as u64;
         let mut book = self.staged.take().unwrap_or_else(|| self.durable.clone());
-        let applied = book.apply(run, event, &when);
+        let applied = book.apply(run, &event, &when);
         self.staged = Some(book);
         applied?;
-        self.drafts.push(draft(run, event, &self.redactor));
-        self.events.push((run.map(str::to_owned), event.clone()));
+        self.drafts.push(draft(run, &event));
+        self.events.push((run.map(str::to_owned), event));
         Ok(())
     }
 
@@ -376,11 +386,10 @@ pub fn entry(record: &Record) -> Result<Entry, JournalError> {
     })
 }
 
-fn draft(run: Option<&str>, event: &Event, redactor: &Redactor) -> Draft {
+fn draft(run: Option<&str>, event: &Event) -> Draft {
     // An event is made of strings, integers and lists: it always has a JSON form.
     let mut value = serde_json::to_value(event).unwrap_or(Value::Null);
-    let mut data = value.get_mut("data").map_or(Value::Null, Value::take);
-    redactor.value(&mut data);
+    let data = value.get_mut("data").map_or(Value::Null, Value::take);
     let kind = value
         .get("kind")
         .and_then(Value::as_str)

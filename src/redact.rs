@@ -11,7 +11,7 @@
 //! - Memory is bounded by one chunk and the longest pattern.
 //!
 //! Left out: a digit of base64 that mixes bits of the secret with bits of its neighbour (at most four bits of the secret
-//! stand in it), secrets in encodings other than UTF-8, and numbers of a JSON value.
+//! stand in it), and secrets in encodings other than UTF-8.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
@@ -24,6 +24,15 @@ use std::sync::Arc;
 /// Secrets shorter than this many bytes cannot be told from chance and are refused. Lines of a secret that are shorter
 /// are searched only as parts of the whole.
 pub const SHORTEST: usize = 4;
+
+const BEFORE: &str = "[redacted:";
+const AFTER: &str = "]";
+
+/// What stands in the place of a secret.
+#[must_use]
+pub fn marker(name: &str) -> String {
+    format!("{BEFORE}{name}{AFTER}")
+}
 
 /// A secret that cannot be redacted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +84,7 @@ impl Redactor {
                 return Err(TooShort { name: name.clone() });
             }
             for form in forms(value) {
-                found
-                    .entry(form)
-                    .or_insert_with(|| format!("[redacted:{name}]"));
+                found.entry(form).or_insert_with(|| marker(name));
             }
         }
         if found.is_empty() {
@@ -119,21 +126,25 @@ impl Redactor {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Every string of a JSON value, keys included.
-    pub fn value(&self, value: &mut Value) {
-        if self.0.is_none() {
-            return;
-        }
+    /// The name of a secret that stands in a text in any form.
+    #[must_use]
+    pub fn found_in(&self, text: &str) -> Option<&str> {
+        let search = self.0.as_ref()?;
+        let found = search.automaton.find(text)?;
+        let marker = search.markers.get(found.pattern().as_usize())?;
+        marker
+            .strip_prefix(BEFORE)
+            .and_then(|m| m.strip_suffix(AFTER))
+    }
+
+    /// The name of a secret that stands in a string of a JSON value. Keys are structure and never looked at.
+    #[must_use]
+    pub fn found_in_value(&self, value: &Value) -> Option<&str> {
         match value {
-            Value::String(s) => *s = self.text(s),
-            Value::Array(items) => items.iter_mut().for_each(|v| self.value(v)),
-            Value::Object(map) => {
-                for (key, mut v) in std::mem::take(map) {
-                    self.value(&mut v);
-                    map.insert(self.text(&key), v);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => self.found_in(text),
+            Value::Array(items) => items.iter().find_map(|v| self.found_in_value(v)),
+            Value::Object(map) => map.values().find_map(|v| self.found_in_value(v)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => None,
         }
     }
 

@@ -1,16 +1,25 @@
 //! Short commands that looks and actions start themselves: clean environment, no terminal, bounded time and output.
+//!
+//! They run as the step's own command does: in its directory or `/`, found in its own PATH, never in the directory that
+//! the operator happens to be in. What is shown of them is redacted as it comes and then bounded, so that no bound can
+//! cut a secret in two.
 
 use super::{Context, Trouble};
+use crate::attempt::find_program;
+use crate::redact::{Redactor, Stream};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-/// How long a look may take.
+/// How long a look may take at least; a step's longer `timeout` is its looks' too.
 pub(crate) const LOOK: Duration = Duration::from_secs(60);
 /// How much of a command's output is kept.
-pub(crate) const KEPT: u64 = 1 << 20;
+pub(crate) const KEPT: usize = 1 << 20;
+/// How long the pipes of a command that has ended are waited for.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// A command that has ended.
 #[derive(Debug, Clone)]
@@ -19,16 +28,18 @@ pub(crate) struct Captured {
     pub(crate) code: Option<i32>,
     /// How it ended, in words.
     pub(crate) ended: String,
-    /// What it printed on standard output, and at most 1 MiB of it.
+    /// What it printed on standard output, and at most 1 MiB of it: to decide by, never to show.
     pub(crate) stdout: String,
-    /// The same of standard error.
+    /// The same with every secret cut out: to show.
+    pub(crate) shown: String,
+    /// What it printed on standard error, to show.
     pub(crate) stderr: String,
 }
 
 impl Captured {
     /// The last `n` lines that it printed.
     pub(crate) fn tail(&self, n: usize) -> Vec<String> {
-        let lines: Vec<&str> = self.stdout.lines().chain(self.stderr.lines()).collect();
+        let lines: Vec<&str> = self.shown.lines().chain(self.stderr.lines()).collect();
         lines
             .iter()
             .skip(lines.len().saturating_sub(n))
@@ -45,35 +56,46 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     let (program, args) = argv
         .split_first()
         .ok_or_else(|| Trouble::new("the command is empty"))?;
-    let mut command = Command::new(program);
-    command
+    let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
+    // The system's words are the same for a program and for a directory that is not there.
+    if !cwd.is_dir() {
+        return Err(Trouble::new(format!(
+            "there is no directory {}",
+            cwd.display()
+        )));
+    }
+    let cannot = |e: std::io::Error| Trouble::io(format!("cannot start {program}"), &e);
+    let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
+    let found = find_program(program, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
+    let redactor = cx.redactor()?;
+    let mut child = Command::new(found)
+        .arg0(program)
         .args(args)
         .env_clear()
         .envs(cx.env.iter().map(|(k, v)| (k, v)))
+        .current_dir(cwd)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0);
-    if let Some(cwd) = &cx.cwd {
-        command.current_dir(cwd);
-    }
-    let mut child = command.spawn().map_err(|e| match &cx.cwd {
-        // The system's words are the same for a program and for a directory that is not there.
-        Some(cwd) if !cwd.is_dir() => {
-            Trouble::new(format!("there is no directory {}", cwd.display()))
-        }
-        Some(_) | None => Trouble::io(format!("cannot start {program}"), &e),
-    })?;
-    let stdout = reader(child.stdout.take());
-    let stderr = reader(child.stderr.take());
+        .process_group(0)
+        .spawn()
+        .map_err(cannot)?;
+    let stdout = Reader::of(child.stdout.take(), &redactor);
+    let stderr = Reader::of(child.stderr.take(), &redactor);
     let status = wait(&mut child, limit)
         .map_err(|e| Trouble::io(format!("cannot wait for {program}"), &e))?;
     // A grandchild may hold the pipes open for ever; what has come by now is all that counts.
-    let grace = Duration::from_millis(500);
-    let stdout = stdout.recv_timeout(grace).unwrap_or_default();
-    let stderr = stderr.recv_timeout(grace).unwrap_or_default();
+    let until = Instant::now() + GRACE;
+    let (stdout, shown) = stdout.until(until);
+    let (_, stderr) = stderr.until(until);
     let (code, ended) = match status {
-        None => (None, format!("killed after {} s", limit.as_secs())),
+        None => (
+            None,
+            format!(
+                "it had not ended after {} s and was killed",
+                limit.as_secs()
+            ),
+        ),
         Some(s) => match (s.code(), s.signal()) {
             (Some(c), _) => (Some(c), format!("exit {c}")),
             (None, Some(n)) => (None, format!("signal {n}")),
@@ -84,6 +106,7 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
         code,
         ended,
         stdout,
+        shown,
         stderr,
     })
 }
@@ -111,17 +134,167 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::proce
     }
 }
 
-fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
-    let (tx, rx) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // An unreadable pipe is an empty one: the exit status is what counts.
-            let _ = pipe.by_ref().take(KEPT).read_to_end(&mut kept);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+/// What has come out of a pipe, as far as it is kept.
+struct Kept {
+    raw: Vec<u8>,
+    shown: Vec<u8>,
+    stream: Stream,
+}
+
+impl Kept {
+    fn take(&mut self, chunk: &[u8]) {
+        let room = KEPT.saturating_sub(self.raw.len()).min(chunk.len());
+        self.raw.extend_from_slice(&chunk[..room]);
+        // Beyond its bound nothing is kept, so nothing has to be searched.
+        if self.shown.len() < KEPT {
+            self.stream.feed(chunk, &mut self.shown);
+            self.shown.truncate(KEPT);
         }
-        // Nobody waits any more: the receiver gave up on a pipe that a grandchild holds.
-        let _ = tx.send(String::from_utf8_lossy(&kept).into_owned());
-    });
-    rx
+    }
+
+    fn finish(&mut self) {
+        if self.shown.len() < KEPT {
+            self.stream.finish(&mut self.shown);
+            self.shown.truncate(KEPT);
+        }
+    }
+}
+
+/// Reads a pipe on a thread of its own.
+struct Reader {
+    kept: Arc<Mutex<Kept>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Reader {
+    fn of(pipe: Option<impl Read + Send + 'static>, redactor: &Redactor) -> Self {
+        let kept = Arc::new(Mutex::new(Kept {
+            raw: Vec::new(),
+            shown: Vec::new(),
+            stream: redactor.stream(),
+        }));
+        let (tx, ended) = mpsc::channel();
+        let shared = Arc::clone(&kept);
+        std::thread::spawn(move || {
+            let mut chunk = [0; 16 << 10];
+            let mut pipe = pipe;
+            // An unreadable pipe is an empty one: the exit status is what counts.
+            while let Some(n) = pipe.as_mut().and_then(|p| read(p, &mut chunk)) {
+                locked(&shared).take(&chunk[..n]);
+            }
+            locked(&shared).finish();
+            // Nobody waits any more: the receiver gave up on a pipe that a grandchild holds.
+            let _ = tx.send(());
+        });
+        Self { kept, ended }
+    }
+
+    /// What has come when the pipe ends, or by then: raw and redacted. What might yet become a secret is not in it.
+    fn until(self, deadline: Instant) -> (String, String) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Ended or not, what has come is what there is.
+        let _ = self.ended.recv_timeout(left);
+        let kept = locked(&self.kept);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&kept.raw), text(&kept.shown))
+    }
+}
+
+fn locked(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    // A reader that died has left what it had read.
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One read; none at the end.
+fn read(pipe: &mut impl Read, chunk: &mut [u8]) -> Option<usize> {
+    loop {
+        match pipe.read(chunk) {
+            Ok(0) => return None,
+            Ok(n) => return Some(n),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::{LINE, Look};
+    use upledger_replay::event::Answer;
+
+    fn context() -> Context {
+        Context {
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            secrets: vec![("db".into(), "s3cret-word".into())],
+            ..Context::empty()
+        }
+    }
+
+    fn sh(script: &str, limit: Duration) -> Captured {
+        let argv = ["sh", "-c", script].map(String::from);
+        capture(&context(), &argv, limit).unwrap()
+    }
+
+    #[test]
+    fn a_command_runs_in_the_directory_of_the_step_and_not_in_ours() {
+        assert_eq!(sh("pwd", LOOK).stdout, "/\n");
+        let gone = Context {
+            cwd: Some("/no/such/directory".into()),
+            ..context()
+        };
+        let why = capture(&gone, &["true".into()], LOOK).unwrap_err();
+        assert_eq!(why.to_string(), "there is no directory /no/such/directory");
+    }
+
+    #[test]
+    fn the_bound_of_the_output_cuts_no_secret_in_two() {
+        for before in KEPT - 11..KEPT {
+            let ran = sh(
+                &format!("head -c {before} /dev/zero; printf s3cret-word"),
+                LOOK,
+            );
+            let look = ran.look("x").fit(&context().redactor().unwrap());
+            let said = format!("{:?}", look.evidence);
+            assert!(!said.contains("s3c"), "{before}");
+            assert!(!ran.shown.contains("s3c") && ran.shown.len() <= KEPT);
+        }
+    }
+
+    #[test]
+    fn what_was_said_is_kept_when_a_process_in_the_background_holds_the_pipe() {
+        let began = Instant::now();
+        let ran = sh("echo seen; echo why >&2; sleep 20 & exit 1", LOOK);
+        assert_eq!(ran.code, Some(1));
+        assert_eq!(ran.tail(5), ["seen", "why"]);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let half = sh("printf 's3cret-wo'; sleep 20 & exit 1", LOOK);
+        assert_eq!(half.shown, "", "it may become a secret yet");
+    }
+
+    #[test]
+    fn a_look_that_had_no_time_is_unclear_and_a_step_with_time_gives_it_to_its_looks() {
+        let look = sh("echo begun; sleep 20", Duration::from_millis(200)).look("x");
+        assert_eq!(look.answer, Answer::Unclear);
+        assert!(look.evidence[0].contains("was killed"), "{look:?}");
+        assert_eq!(look.evidence[1], "begun");
+        let with = |timeout_ms| Context {
+            timeout_ms,
+            ..context()
+        };
+        assert_eq!(with(None).patience(), LOOK);
+        assert_eq!(with(Some(1000)).patience(), LOOK);
+        assert_eq!(with(Some(600_000)).patience(), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn evidence_is_redacted_and_then_bounded() {
+        let redactor = context().redactor().unwrap();
+        let mut look = Look::done(format!("{}s3cret-word", "x".repeat(LINE - 4)));
+        look.evidence.extend((0..40).map(|n| format!("a {n}\nb")));
+        let fit = look.fit(&redactor);
+        assert_eq!(fit.evidence.len(), 20);
+        assert!(fit.evidence[0].ends_with("x[red"), "{:?}", fit.evidence);
+        assert_eq!(fit.evidence[19], "and 62 more lines");
+    }
 }

@@ -20,11 +20,13 @@ pub mod shell;
 pub mod values;
 
 use crate::actions::command::Captured;
+use crate::redact::Redactor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
 
@@ -43,6 +45,8 @@ pub struct Context {
     pub cwd: Option<PathBuf>,
     /// Secrets by name, for settings that refer to one.
     pub secrets: Vec<(String, String)>,
+    /// The step's time limit, in milliseconds.
+    pub timeout_ms: Option<u64>,
 }
 
 impl Context {
@@ -56,7 +60,23 @@ impl Context {
             env: Vec::new(),
             cwd: None,
             secrets: Vec::new(),
+            timeout_ms: None,
         }
+    }
+
+    /// What finds the secrets. Whatever an action shows a part of has to pass it whole first: a cut could leave half
+    /// a secret that nobody finds any more.
+    ///
+    /// # Errors
+    /// [`Trouble`] when a secret is too short to be found.
+    pub fn redactor(&self) -> Result<Redactor, Trouble> {
+        Redactor::new(&self.secrets).map_err(|e| Trouble::new(e.to_string()))
+    }
+
+    /// How long one of its looks may take: a minute, or as long as the step itself.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        command::LOOK.max(Duration::from_millis(self.timeout_ms.unwrap_or(0)))
     }
 
     /// The value of a secret.
@@ -104,6 +124,11 @@ impl Trouble {
     }
 }
 
+/// Longest line of evidence, in characters.
+pub const LINE: usize = 400;
+/// Most lines of evidence of one look.
+const LINES: usize = 20;
+
 /// What a look saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -128,6 +153,28 @@ impl Look {
             answer: Answer::Nothing,
             evidence: vec![evidence.into()],
         }
+    }
+
+    /// As it may be recorded and shown: redacted, and then bounded.
+    #[must_use]
+    pub fn fit(self, redactor: &Redactor) -> Self {
+        let lines: Vec<String> = self
+            .evidence
+            .iter()
+            .flat_map(|text| {
+                let text = redactor.text(text);
+                text.lines()
+                    .map(|l| l.chars().take(LINE).collect())
+                    .collect::<Vec<String>>()
+            })
+            .collect();
+        let more = lines.len().saturating_sub(LINES);
+        let mut evidence = lines;
+        if more > 0 {
+            evidence.truncate(LINES - 1);
+            evidence.push(format!("and {} more lines", more + 1));
+        }
+        Self { evidence, ..self }
     }
 
     /// Half done, or it cannot be told.

@@ -5,6 +5,7 @@
 //! match nothing: the runner's command line names a plan, and the plan names what it stops. Left out: signals.
 
 use super::Trouble;
+use crate::redact::Redactor;
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process};
@@ -36,6 +37,14 @@ impl fmt::Display for Proc {
             Some(end) => write!(f, "pid {}: {}…", self.pid, &self.command[..end]),
             None => write!(f, "pid {}: {}", self.pid, self.command),
         }
+    }
+}
+
+impl Proc {
+    /// Without secrets, as it may be cut and shown.
+    pub(crate) fn without(mut self, redactor: &Redactor) -> Self {
+        self.command = redactor.text(&self.command);
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! `run`: a command, word by word. Nothing in it is ever read by a shell.
 
-use super::command::{LOOK, capture};
+use super::command::capture;
 use super::{Action, Arg, Context, Invocation, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ impl Action for Run {
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
         let words = self.words();
-        Ok(capture(cx, &words, LOOK)?.look(&quoted(&words)))
+        Ok(capture(cx, &words, cx.patience())?.look(&quoted(&words)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `shell`: a script for `sh -e`. Variables are refused in it; values reach it by `env:`.
 
-use super::command::{LOOK, capture};
+use super::command::capture;
 use super::{Action, Context, Invocation, Look, Trouble};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,6 @@ impl Action for Shell {
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
-        Ok(capture(cx, &Self::argv(&self.0), LOOK)?.look("the script"))
+        Ok(capture(cx, &Self::argv(&self.0), cx.patience())?.look("the script"))
     }
 }

@@ -194,7 +194,8 @@ pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8
         ))
     })?;
     if let Some(job) = job {
-        job.request_kill(&args.reason)
+        // The supervisor repeats it in files of its own.
+        job.request_kill(&journal.redact(&args.reason))
             .map_err(|e| Failure::of(code::UNWRITABLE, "job_directory", &e))?;
     }
     Ok(code::DONE)

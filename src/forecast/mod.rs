@@ -122,8 +122,7 @@ fn look(
             return one;
         }
     };
-    let action = work.action.action();
-    one.commands = action.commands(&work.context);
+    one.commands = work.shown();
     let observed = match work.observe() {
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
@@ -133,7 +132,7 @@ fn look(
             return one;
         }
     };
-    one.diff = action.diff(&work.context).unwrap_or_else(|why| {
+    one.diff = work.diff().unwrap_or_else(|why| {
         one.evidence.push(why.to_string());
         None
     });

@@ -144,7 +144,8 @@ pub struct Step {
     pub effect: Option<Effect>,
     /// What to do when nobody saw how an attempt ended and no look settles it. An unsafe step must say it.
     pub on_doubt: Option<OnDoubt>,
-    /// How long one attempt may take; then it is killed and counts as failed.
+    /// How long one attempt may take; then it is killed and counts as failed. Its `probe` and `verify` may take as
+    /// long each, and at least 60s; then they are killed, and nothing can be told from them.
     pub timeout: Option<Length>,
     /// Further attempts after a failure.
     pub retry: Option<Retry>,
@@ -155,9 +156,10 @@ pub struct Step {
     /// Environment of the commands. The only way for a secret to reach one.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
-    /// Working directory of the commands.
+    /// Working directory of the commands, its looks included: an absolute path. Default: `/`.
     pub cwd: Option<String>,
-    /// Values read out of the step's output, for later steps: `{from: step.fact}`.
+    /// Values read out of the step's output, for later steps: `{from: step.fact}`. They come from the last JSON object
+    /// or list that it prints, which begins and ends its line; other lines may stand around it.
     #[serde(default)]
     pub facts: BTreeMap<Name, Fact>,
 }

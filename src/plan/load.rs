@@ -468,6 +468,15 @@ impl Loader {
                 s.id
             ));
         }
+        if let Some(s) = resolved
+            .as_ref()
+            .filter(|s| s.has_probe && !s.facts.is_empty())
+        {
+            self.warnings.push(format!(
+                "the step `{}` has facts and a probe: if the probe finds it done, its facts are not known, and a step that needs them fails",
+                s.id
+            ));
+        }
         let left_out = resolved.as_ref().is_some_and(|s| s.left_out.is_some());
         before
             .facts

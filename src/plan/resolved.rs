@@ -7,6 +7,7 @@ use super::load::{Checked, STEPS, VERSION, digest};
 use super::outline::Span;
 use super::problem::{Fault, Refusal};
 use super::rules::is_id;
+use crate::actions::values::absolute;
 use crate::actions::{Arg, Do, Invocation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -141,6 +142,7 @@ fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<S
     if step.targets != [LOCAL] {
         wrong.push("its targets are not `local`".into());
     }
+    wrong.extend(step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)));
     let mut action = |value: &Value, look: bool| -> Option<Do> {
         let action: Do = match serde_json::from_value(value.clone()) {
             Ok(action) => action,

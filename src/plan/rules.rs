@@ -4,6 +4,7 @@ use super::file;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::variables::{Variables, is_name};
+use crate::actions::values::absolute;
 use crate::actions::{Action, Do};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -194,6 +195,11 @@ pub(crate) fn resolve(
     doubt(step, effect, has_probe, node, faults);
     let undo = undo(step, effect, node, faults)?;
     limits(step, node, faults);
+    if let Some(problem) = step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)) {
+        faults.push(Fault::new(at(&["cwd"]), problem).hint(
+            "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
+        ));
+    }
     for key in step.env.keys() {
         if !is_env_name(key) {
             let span = node.get("env").map_or(node.span, |n| n.key_span(key));

@@ -164,14 +164,14 @@ fn endless_repetition_of_a_secret_is_covered_in_bounded_memory() {
 }
 
 #[test]
-fn a_value_is_redacted_in_keys_and_depth() {
+fn a_secret_is_found_by_name_in_strings_of_any_depth_and_keys_are_structure() {
     let r = redactor(&[("t", "tok-en")]);
-    let mut value = serde_json::json!({"a tok-en": [{"b": "x tok-en"}, 7, null]});
-    r.value(&mut value);
-    assert_eq!(
-        value,
-        serde_json::json!({"a [redacted:t]": [{"b": "x [redacted:t]"}, 7, null]})
-    );
+    assert_eq!(r.found_in("x tok-en y"), Some("t"));
+    assert_eq!(r.found_in("x token y"), None);
+    let value = serde_json::json!({"a": [{"b": "x tok-en"}, 7, null]});
+    assert_eq!(r.found_in_value(&value), Some("t"));
+    let value = serde_json::json!({"tok-en": [{"b": "x"}, 7, null]});
+    assert_eq!(r.found_in_value(&value), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! staged loses nothing.
 
 mod begin;
+mod facts;
 pub mod lock;
 pub mod parts;
 pub mod secrets;

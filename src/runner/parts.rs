@@ -2,6 +2,7 @@
 
 use crate::actions::{Context, Do, Invocation, Look, Trouble, shell::Shell};
 use crate::attempt::spec::{Command, Variable, VariableValue};
+use crate::redact::Redactor;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,6 +41,8 @@ pub struct Work {
     pub context: Context,
     /// The environment as the job's spec holds it: secrets by name.
     pub env: Vec<Variable>,
+    /// Nothing that is seen leaves this room but through it.
+    redactor: Redactor,
 }
 
 fn read(value: &Value) -> Result<Do, Trouble> {
@@ -75,7 +78,9 @@ impl Work {
             env: resolved(&env, secrets)?,
             cwd: step.cwd.as_ref().map(Into::into),
             secrets: secrets.to_vec(),
+            timeout_ms: step.timeout_ms,
         };
+        let redactor = context.redactor()?;
         let mut work = match (part.way, &step.undo) {
             (Way::Do, _) => Self {
                 action: read(&step.action)?,
@@ -85,6 +90,7 @@ impl Work {
                 has_probe: step.has_probe,
                 context,
                 env,
+                redactor,
             },
             (Way::Undo, Undo::Action(undo)) => Self {
                 action: read(&undo.action)?,
@@ -94,6 +100,7 @@ impl Work {
                 has_probe: undo.has_probe,
                 context,
                 env,
+                redactor,
             },
             (Way::Undo, Undo::Own { .. }) => Self {
                 action: read(&step.action)?,
@@ -103,6 +110,7 @@ impl Work {
                 has_probe: true,
                 context,
                 env,
+                redactor,
             },
             (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
                 return Err(Trouble::new(format!("{} has no undo", part.step)));
@@ -121,34 +129,65 @@ impl Work {
         Ok(work)
     }
 
-    /// What is there now.
+    /// What is there now, to be recorded for the undo.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot see.
+    /// [`Trouble`] when it cannot see, or when what it sees holds a secret: recorded as it is, it would give the secret
+    /// away; redacted, the undo would put the redaction back.
     pub fn observe(&self) -> Result<Value, Trouble> {
-        self.action.action().observe(&self.context)
+        let observed = self
+            .action
+            .action()
+            .observe(&self.context)
+            .map_err(|e| self.told(&e))?;
+        match self.redactor.found_in_value(&observed) {
+            None => Ok(observed),
+            Some(name) => Err(Trouble::new(format!(
+                "what must be recorded for the undo contains the value of the secret {name}"
+            ))),
+        }
     }
 
     /// Whether it is done.
     #[must_use]
     pub fn probe(&self, observed: &Value) -> Look {
-        let look = match &self.probe {
+        self.seen(match &self.probe {
             Some(probe) => probe.action().probe(&self.context, &Value::Null),
             None if self.own_undo => self.action.action().undone(&self.context, observed),
             None => self.action.action().probe(&self.context, observed),
-        };
-        look.unwrap_or_else(|e| Look::unclear(e.to_string()))
+        })
     }
 
     /// The evidence after it ran.
     #[must_use]
     pub fn verify(&self, observed: &Value) -> Look {
-        let look = match &self.verify {
+        self.seen(match &self.verify {
             Some(verify) => verify.action().probe(&self.context, &Value::Null),
             None if self.own_undo => self.action.action().undone(&self.context, observed),
             None => self.action.action().verify(&self.context, observed),
-        };
+        })
+    }
+
+    /// What it would change now, where that can be shown.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see.
+    pub fn diff(&self) -> Result<Option<String>, Trouble> {
+        match self.action.action().diff(&self.context) {
+            Ok(diff) => Ok(diff.map(|d| self.redactor.text(&d))),
+            Err(e) => Err(self.told(&e)),
+        }
+    }
+
+    fn seen(&self, look: Result<Look, Trouble>) -> Look {
         look.unwrap_or_else(|e| Look::unclear(e.to_string()))
+            .fit(&self.redactor)
+    }
+
+    /// A trouble as it may be recorded and shown.
+    fn told(&self, trouble: &Trouble) -> Trouble {
+        let look = Look::unclear(trouble.to_string()).fit(&self.redactor);
+        Trouble::new(look.evidence.join("; "))
     }
 
     /// The command that the supervisor starts.
@@ -167,12 +206,12 @@ impl Work {
     #[must_use]
     pub fn shown(&self) -> Vec<String> {
         let preview = self.action.action().commands(&self.context);
-        if self.own_undo {
-            let mut shown = vec![format!("undo of {}", self.action.kind())];
-            shown.extend(preview);
-            return shown;
-        }
-        preview
+        let undo = self
+            .own_undo
+            .then(|| format!("undo of {}", self.action.kind()));
+        undo.into_iter()
+            .chain(preview.iter().map(|line| self.redactor.text(line)))
+            .collect()
     }
 }
 
@@ -190,10 +229,14 @@ fn put_in(action: &mut Do, facts: &BTreeMap<String, String>) -> Result<(), Troub
 }
 
 fn known(facts: &BTreeMap<String, String>, name: &str) -> Result<String, Trouble> {
-    facts
-        .get(name)
-        .cloned()
-        .ok_or_else(|| Trouble::new(format!("the fact {name} is not known")))
+    facts.get(name).cloned().ok_or_else(|| {
+        let step = name.split_once('.').map_or(name, |(step, _)| step);
+        Trouble::new(format!(
+            "the fact {name} is not known, because no attempt of {step} succeeded in this run: it was found done, or a \
+             person decided on it, so there was no output to read; do what this step does by hand and decide `skip`, \
+             or abort, and run a plan that states the value"
+        ))
+    })
 }
 
 fn environment(
@@ -239,35 +282,4 @@ fn resolved(
                 .ok_or_else(|| Trouble::new(format!("there is no secret named {name}"))),
         })
         .collect()
-}
-
-/// A fact: the value at a path such as `.rows` or `.hosts[0].id` in the last JSON document of an output.
-///
-/// # Errors
-/// [`Trouble`] when the output is no JSON or has nothing there.
-pub fn fact(output: &str, path: &str) -> Result<String, Trouble> {
-    let document: Value = serde_json::from_str(output.trim())
-        .or_else(|e| {
-            output
-                .lines()
-                .rev()
-                .find(|l| !l.trim().is_empty())
-                .map_or(Err(e), serde_json::from_str)
-        })
-        .map_err(|e| Trouble::io("the output is not JSON", &e))?;
-    let mut at = &document;
-    for key in path.split(['.', '[', ']']).filter(|k| !k.is_empty()) {
-        at = match key.parse::<usize>() {
-            Ok(index) if at.is_array() => at.get(index),
-            Ok(_) | Err(_) => at.get(key),
-        }
-        .ok_or_else(|| Trouble::new(format!("the output has nothing at {path}")))?;
-    }
-    match at {
-        Value::String(s) => Ok(s.clone()),
-        Value::Number(_) | Value::Bool(_) => Ok(at.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(Trouble::new(format!(
-            "what the output has at {path} is not one value"
-        ))),
-    }
 }

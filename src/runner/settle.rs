@@ -1,12 +1,13 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
-use super::parts;
+use super::facts;
 use super::{GLANCE, Runner, RunnerError};
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
 use crate::attempt::spec::Command;
 use crate::clock::{boot_id, boottime_us};
+use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
 use upledger_replay::decide::{self, Resolution};
@@ -231,19 +232,10 @@ impl Runner<'_> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let output = std::fs::read_to_string(job.output())
-            .map_err(|e| format!("the output cannot be read: {e}"))?;
-        wanted
-            .iter()
-            .map(|f| {
-                parts::fact(&output, &f.json)
-                    .map(|value| Pair {
-                        key: f.name.clone(),
-                        value,
-                    })
-                    .map_err(|e| format!("the fact {}: {e}", f.name))
-            })
-            .collect()
+        let output =
+            std::fs::read(job.output()).map_err(|e| format!("the output cannot be read: {e}"))?;
+        let redactor = Redactor::new(&self.secrets).map_err(|e| e.to_string())?;
+        facts::read(&output, wanted, &state.plan.secrets, &redactor)
     }
 
     /// Looks at what an attempt in doubt left.

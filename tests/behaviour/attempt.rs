@@ -302,3 +302,97 @@ phases:
     assert_eq!(world.upledger(&["resume"]).code, 0);
     assert_eq!(world.lines("effects"), ["two"]);
 }
+
+#[test]
+fn a_look_runs_where_the_command_runs_and_not_where_the_operator_is() {
+    let world = World::new();
+    let plan = r#"
+upledger: 1
+name: relative
+phases:
+  - phase: all
+    steps:
+      - id: make
+        do: {run: ["true"]}
+        verify: {run: [test, -e, made]}
+        on_doubt: ask
+        undo: none
+"#;
+    world.write("plan.yaml", plan);
+    // The program runs in the world's directory, and the command in `/`.
+    world.write("made", "");
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert_eq!(newest(&world, "step.failed")["failure"], "evidence");
+}
+
+#[test]
+fn a_relative_directory_is_refused_with_its_line() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &ONE.replace("undo: none", "undo: none, cwd: here"),
+    );
+    let done = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(
+        done.err.contains("plan.yaml:7:") && done.err.contains("not an absolute path"),
+        "{done:?}"
+    );
+}
+
+/// A step that gives a fact, and one that uses it.
+const FACT: &str = r#"
+upledger: 1
+name: facts
+phases:
+  - phase: all
+    steps:
+      - id: one
+        do: {shell: "echo one >> @/effects; echo '{\"rows\": 3}'; sleep 0.2; echo deprecated >&2"}
+        on_doubt: ask
+        undo: none
+        retry: {times: 1}
+        facts: {rows: {json: .rows}}
+      - id: two
+        do: {shell: "echo $ROWS >> @/effects"}
+        env: {ROWS: {from: one.rows}}
+        on_doubt: ask
+        undo: none
+"#;
+
+#[test]
+fn a_warning_behind_the_json_hides_no_fact_and_repeats_no_step() {
+    let world = World::new();
+    world.write("plan.yaml", FACT);
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(world.lines("effects"), ["one", "3"]);
+}
+
+#[test]
+fn a_fact_of_a_step_that_was_found_done_is_missed_with_its_reason_and_a_way_on() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &FACT.replacen(
+            "on_doubt: ask",
+            "on_doubt: ask\n        probe: {run: [\"true\"]}",
+            1,
+        ),
+    );
+    let checked = world.upledger(&["check", "plan.yaml"]);
+    assert!(
+        format!("{checked:?}").contains("its facts are not known"),
+        "{checked:?}"
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let failed = newest(&world, "step.failed");
+    let detail = failed["detail"].as_str().unwrap_or_default();
+    for part in ["one.rows is not known", "found done", "decide `skip`"] {
+        assert!(detail.contains(part), "{failed}");
+    }
+    let decided = world.upledger(&["decide", "two", "skip", "--reason", "by hand"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+}

@@ -12,6 +12,8 @@ mod files;
 mod processes;
 mod record;
 mod run;
+mod secrets;
 mod steer;
 mod tidy;
 mod torture;
+mod upgrade;

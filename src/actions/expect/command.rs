@@ -1,7 +1,7 @@
 //! `expect.command`: how a command ends and what it prints. The plan's author answers for it that it changes nothing.
 
 use super::{Expectation, Seen};
-use crate::actions::command::{Captured, KEPT, LOOK, capture};
+use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::run::quoted;
 use crate::actions::{Context, Look, Trouble};
 use crate::time::Length;
@@ -28,7 +28,7 @@ pub struct Command {
     /// A regular expression that its standard output matches; `(?m)` lets `^` and `$` be the ends of a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout_matches: Option<String>,
-    /// How long it may take each time; 60s without it.
+    /// How long it may take each time. Default: 60s, or the step's `timeout` when that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Length>,
     /// How long it is waited for, and the command repeated.
@@ -61,6 +61,12 @@ impl Command {
     }
 
     fn judge(&self, ran: &Captured) -> Result<Seen, Trouble> {
+        if ran.code.is_none() {
+            // It did not get to say anything, so it says nothing about what it was asked.
+            let mut why = vec![format!("{}: {}", quoted(&self.argv), ran.ended)];
+            why.extend(ran.tail(TAIL));
+            return Err(Trouble::new(why.join(" / ")));
+        }
         let mut saw = vec![ran.ended.clone()];
         let mut holds = ran.code == Some(i32::from(self.exit));
         if let Some(text) = &self.stdout_contains {
@@ -73,14 +79,18 @@ impl Command {
         }
         if let Some(regex) = self.regex()? {
             match regex.find(&ran.stdout) {
-                Some(found) => saw.push(format!("a match: {:?}", short(found.as_str()))),
+                // The expression may match a part of a secret: only what it matches without them is shown.
+                Some(_) => saw.push(match regex.find(&ran.shown) {
+                    Some(found) => format!("a match: {:?}", short(found.as_str())),
+                    None => "a match".into(),
+                }),
                 None => {
                     holds = false;
                     saw.push(format!("no match of {regex}"));
                 }
             }
         }
-        if ran.stdout.len() as u64 >= KEPT {
+        if ran.stdout.len() >= KEPT {
             saw.push("only its first MiB was looked at".into());
         }
         let tail = ran.tail(TAIL);
@@ -127,7 +137,9 @@ impl Expectation for Command {
     }
 
     fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
-        let limit = self.timeout.map_or(LOOK, |t| Duration::from_millis(t.0));
+        let limit = self
+            .timeout
+            .map_or_else(|| cx.patience(), |t| Duration::from_millis(t.0));
         self.judge(&capture(cx, &self.argv, limit)?)
     }
 

@@ -6,6 +6,7 @@
 use super::{Expectation, Seen};
 use crate::actions::values::Port;
 use crate::actions::{Context, Trouble, procs};
+use crate::redact::Redactor;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,16 +59,20 @@ impl Expectation for PortState {
             .collect()
     }
 
-    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
         match &self.host {
             Some(host) => connect(host, self.port.0, self.open),
-            None => listened(self.port.0, self.open),
+            None => listened(self.port.0, self.open, &cx.redactor()?),
         }
     }
 }
 
-fn listened(port: u16, open: bool) -> Result<Seen, Trouble> {
-    let found = procs::listeners(port)?;
+fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Trouble> {
+    let mut found = procs::listeners(port)?;
+    for listener in &mut found {
+        let holders = std::mem::take(&mut listener.holders);
+        listener.holders = holders.into_iter().map(|p| p.without(redactor)).collect();
+    }
     let saw = if found.is_empty() {
         vec![format!("nobody listening on port {port}")]
     } else {

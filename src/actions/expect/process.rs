@@ -95,8 +95,12 @@ impl Expectation for Process {
         wrong
     }
 
-    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
-        let found = procs::matching(&self.regex()?)?;
+    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+        let redactor = cx.redactor()?;
+        let found: Vec<_> = procs::matching(&self.regex()?)?
+            .into_iter()
+            .map(|p| p.without(&redactor))
+            .collect();
         let (min, max) = self.range();
         let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
         let mut saw = vec![format!("{} matching {}", processes(number), self.pattern)];

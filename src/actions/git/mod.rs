@@ -119,7 +119,7 @@ impl Deploy {
             .is_none_or(|c| text.contains(c.as_str()));
         let wanted = file.equals.as_ref().or(file.contains.as_ref());
         Ok((!(equal && contained)).then(|| {
-            let start: String = text.chars().take(200).collect();
+            let start: String = seen.shown.trim().chars().take(200).collect();
             format!(
                 "{} should say '{}' and says '{start}'",
                 file.path,

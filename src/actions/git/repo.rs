@@ -8,7 +8,7 @@
 //! Left out: filters that a repository's own configuration names (large-file storage needs them), submodules, bare
 //! repositories as a working tree.
 
-use crate::actions::command::{Captured, LOOK, capture};
+use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::{Context, Trouble};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// Fetches and checkouts end by the step's own time limit, not by this one.
 const WORK: Duration = Duration::from_secs(7 * 86_400);
-/// What [`capture`] keeps; an output of this size may be cut.
-const KEPT: usize = 1 << 20;
 
 const OPTIONS: [&str; 10] = [
     "core.hooksPath=/dev/null",
@@ -95,7 +93,7 @@ impl Git {
     /// A command in the directory.
     pub(super) fn try_look(&self, words: &[&str]) -> Result<Captured, Trouble> {
         let dir = self.dir.display().to_string();
-        self.call(&["-C", &dir], words, LOOK)
+        self.call(&["-C", &dir], words, self.cx.patience())
     }
 
     /// The output of a look that must succeed.
@@ -103,7 +101,7 @@ impl Git {
         said(words, self.try_look(words)?)
     }
 
-    /// The same; none when the output may be cut.
+    /// The same; none when the output may be cut: more than [`KEPT`] of it is dropped.
     pub(super) fn whole(&self, words: &[&str]) -> Result<Option<String>, Trouble> {
         let text = self.look(words)?;
         Ok((text.len() < KEPT).then_some(text))
@@ -117,7 +115,7 @@ impl Git {
 
     /// A look at a repository that is elsewhere.
     pub(super) fn ask(&self, words: &[&str]) -> Result<String, Trouble> {
-        said(words, self.call(&["-C", "/"], words, LOOK)?)
+        said(words, self.call(&["-C", "/"], words, self.cx.patience())?)
     }
 
     /// A command in no repository.

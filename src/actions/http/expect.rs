@@ -3,6 +3,7 @@
 use super::Check;
 use super::fetch::Reply;
 use crate::actions::Look;
+use crate::redact::Redactor;
 use serde_json::Value;
 
 /// How much of a body is shown, in characters.
@@ -19,9 +20,9 @@ impl Check {
 }
 
 /// The verdict on an answer.
-pub(super) fn judge(check: &Check, reply: &Reply) -> Look {
-    let seen = seen(reply);
-    let wrong = wrong(check, reply);
+pub(super) fn judge(check: &Check, reply: &Reply, redactor: &Redactor) -> Look {
+    let seen = seen(reply, redactor);
+    let wrong = wrong(check, reply, redactor);
     if wrong.is_empty() {
         return Look::done(format!(
             "{}: {} as expected; {seen}",
@@ -37,7 +38,7 @@ pub(super) fn judge(check: &Check, reply: &Reply) -> Look {
     ))
 }
 
-fn wrong(check: &Check, reply: &Reply) -> Vec<String> {
+fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
     let mut wrong = Vec::new();
     if reply.status != check.status {
         wrong.push(match &reply.location {
@@ -61,7 +62,10 @@ fn wrong(check: &Check, reply: &Reply) -> Vec<String> {
             match body.pointer(pointer) {
                 None => Some(format!("nothing is at {pointer}")),
                 Some(value) if same(expected, value) => None,
-                Some(value) => Some(format!("{pointer} is {}", short(&value.to_string()))),
+                Some(value) => Some(format!(
+                    "{pointer} is {}",
+                    short(&value.to_string(), redactor)
+                )),
             }
         })),
     }
@@ -78,15 +82,20 @@ fn same(expected: &Value, value: &Value) -> bool {
     }
 }
 
-fn seen(reply: &Reply) -> String {
+fn seen(reply: &Reply, redactor: &Redactor) -> String {
     if reply.body.trim().is_empty() {
         return format!("saw status {} and an empty body", reply.status);
     }
-    format!("saw status {} and '{}'", reply.status, short(&reply.body))
+    format!(
+        "saw status {} and '{}'",
+        reply.status,
+        short(&reply.body, redactor)
+    )
 }
 
-/// The beginning of a text, in one line.
-fn short(text: &str) -> String {
+/// The beginning of a text, in one line; what is cut has no secrets any more that the cut could hide.
+pub(in crate::actions) fn short(text: &str, redactor: &Redactor) -> String {
+    let text = redactor.text(text);
     let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((at, _)) = words.char_indices().nth(SHOWN) {
         words.truncate(at);

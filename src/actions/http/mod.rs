@@ -8,7 +8,7 @@
 //! listening means that nothing of the step happened, and a wrong answer is unclear. No proxy of the environment is
 //! used and redirects are not followed.
 
-mod expect;
+pub(super) mod expect;
 pub(crate) mod fetch;
 
 #[cfg(test)]
@@ -16,6 +16,7 @@ mod tests;
 
 use super::values::absolute;
 use super::{Action, Context, Look, Trouble};
+use crate::redact::Redactor;
 use crate::time::Length;
 use fetch::{Asker, Miss, Request};
 use schemars::JsonSchema;
@@ -144,9 +145,9 @@ impl Check {
         })
     }
 
-    fn once(&self, asker: &Asker, request: &Request<'_>) -> Look {
+    fn once(&self, asker: &Asker, request: &Request<'_>, redactor: &Redactor) -> Look {
         match asker.ask(request) {
-            Ok(reply) => expect::judge(self, &reply),
+            Ok(reply) => expect::judge(self, &reply, redactor),
             Err(miss) => {
                 let text = format!("{}: expected {}, saw: {miss}", self.url, self.expected());
                 match miss {
@@ -165,11 +166,12 @@ impl Check {
         mut tell: impl FnMut(&Look),
     ) -> Result<Look, Trouble> {
         let request = self.request(cx)?;
+        let redactor = cx.redactor()?;
         let asker = Asker::new(&request)?;
         let deadline = Instant::now() + limit;
         let mut told: Option<Look> = None;
         loop {
-            let look = self.once(&asker, &request);
+            let look = self.once(&asker, &request, &redactor);
             if look.answer == Answer::Done {
                 return Ok(look);
             }

@@ -46,6 +46,7 @@ fn context() -> Context {
         env: Vec::new(),
         cwd: None,
         secrets: vec![("token".into(), "open-sesame".into())],
+        timeout_ms: None,
     }
 }
 
@@ -240,6 +241,16 @@ fn headers_and_secrets_are_sent_and_the_proxy_of_the_environment_is_not_asked() 
         r#"{{"url": "{url}", "headers": {{"X-Token": {{"secret": "other"}}}}}}"#
     ));
     assert!(unknown.probe(&context(), &Value::Null).is_err());
+}
+
+#[test]
+fn a_page_that_is_cut_does_not_end_in_half_a_secret() {
+    let (url, _) = serve(|_, _| reply("200 OK", &format!("{} open-sesame", "x".repeat(193))));
+    let seen = look(&check(&format!(
+        r#"{{"url": "{url}", "within": "0s", "contains": "y"}}"#
+    )));
+    assert!(seen.evidence[0].contains("xxx ["), "{seen:?}");
+    assert!(!seen.evidence[0].contains("open"), "{seen:?}");
 }
 
 /// A server with a certificate of its own; ended when it is dropped.

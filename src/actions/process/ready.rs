@@ -3,9 +3,11 @@
 //! Left out: who listens in other network namespaces, and on sockets that are not TCP.
 
 use super::identity::{Ident, belongs, shown};
+use crate::actions::http::expect::short;
 use crate::actions::http::fetch::{self, Asker, Request};
 use crate::actions::values::Port;
 use crate::actions::{Look, Trouble};
+use crate::redact::Redactor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -78,7 +80,7 @@ impl Ready {
     }
 
     /// Whether it answers now: done, or unclear with what is missing.
-    pub(super) fn look(&self, of: Option<&Ident>) -> Result<Look, Trouble> {
+    pub(super) fn look(&self, of: Option<&Ident>, redactor: &Redactor) -> Result<Look, Trouble> {
         let mut evidence = Vec::new();
         if let Some(port) = self.port {
             if !accepts(self.host(), port) {
@@ -106,7 +108,7 @@ impl Ready {
                 Ok(reply) => reply,
                 Err(miss) => return Ok(Look::unclear(format!("{url}: {miss}"))),
             };
-            let start: String = reply.body.trim().chars().take(200).collect();
+            let start = short(&reply.body, redactor);
             let text_is_there = self
                 .contains
                 .as_ref()
@@ -213,14 +215,14 @@ mod tests {
                 .contains(&format!("process {}", own.pid))
         );
         assert_eq!(
-            ready.look(Some(&own)).unwrap(),
+            ready.look(Some(&own), &Redactor::none()).unwrap(),
             Look::done(format!("127.0.0.1:{port} accepts"))
         );
         let nobody = Ident {
             pid: i32::MAX,
             ..own
         };
-        let look = ready.look(Some(&nobody)).unwrap();
+        let look = ready.look(Some(&nobody), &Redactor::none()).unwrap();
         assert!(look.evidence[0].contains("not by this service"), "{look:?}");
         drop(listener);
         assert_eq!(taken(port), None);

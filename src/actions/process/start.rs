@@ -13,6 +13,7 @@ use super::up::{bring_up, other, say, stranger};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::redact::Redactor;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,14 +87,14 @@ impl Start {
     }
 
     /// Waits for a process that lives to be ready.
-    fn ready(&self, ident: &Ident) -> Result<Look, Trouble> {
+    fn ready(&self, ident: &Ident, redactor: &Redactor) -> Result<Look, Trouble> {
         let lives = format!("{} lives and runs {}", ident.shown(), quoted(&self.argv));
         let Some(ready) = &self.ready else {
             return Ok(Look::done(lives));
         };
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
-            let mut look = ready.look(Some(ident))?;
+            let mut look = ready.look(Some(ident), redactor)?;
             look.evidence.insert(0, lives.clone());
             if look.answer == Answer::Done || !ident.alive() || Instant::now() >= deadline {
                 return Ok(look);
@@ -155,13 +156,13 @@ impl Action for Start {
         commands
     }
 
-    fn probe(&self, _cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
         let now = self.now()?;
         if let Some(why) = self.refusal(now.as_ref()) {
             return Ok(Look::unclear(why));
         }
         Ok(match now {
-            Some(record) if record.alive() => self.ready(&record.ident)?,
+            Some(record) if record.alive() => self.ready(&record.ident, &cx.redactor()?)?,
             Some(record) => match left(&record.ident, &[]) {
                 Left::Nothing => Look::nothing(format!(
                     "{} names process {}, which has ended",
@@ -179,7 +180,8 @@ impl Action for Start {
 
     fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let within = Duration::from_millis(self.within.0);
-        bring_up(&self.frame(cx), self.ready.as_ref(), within, log)
+        let redactor = cx.redactor()?;
+        bring_up(&self.frame(cx), self.ready.as_ref(), within, &redactor, log)
     }
 
     fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {

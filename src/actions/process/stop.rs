@@ -208,10 +208,10 @@ impl Action for Stop {
             env: cx.env.clone(),
             step: cx.step.clone(),
         };
-        bring_up(&frame, self.ready().as_ref(), PORT, log)
+        bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)
     }
 
-    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
         let Some(was) = before(observed)?.running else {
             return Ok(Look::done("nothing ran before"));
         };
@@ -222,7 +222,7 @@ impl Action for Stop {
             return Ok(Look::unclear(other(&self.pidfile, &now)));
         }
         let mut look = match self.ready() {
-            Some(ready) => ready.look(Some(&now.ident))?,
+            Some(ready) => ready.look(Some(&now.ident), &cx.redactor()?)?,
             None => Look::done("no port was named"),
         };
         if look.answer == Answer::Done {

@@ -10,10 +10,11 @@ use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use crate::actions::run::quoted;
 use crate::actions::{Look, Trouble};
+use crate::redact::Redactor;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
@@ -48,6 +49,7 @@ pub(super) fn bring_up(
     frame: &Frame,
     ready: Option<&Ready>,
     within: Duration,
+    redactor: &Redactor,
     out: &mut dyn Write,
 ) -> Result<(), Trouble> {
     let pidfile = Path::new(&frame.pidfile);
@@ -85,7 +87,7 @@ pub(super) fn bring_up(
     loop {
         start.alive()?;
         let over = Instant::now() >= deadline;
-        match ready.map(|r| r.look(Some(&ident))).transpose()? {
+        match ready.map(|r| r.look(Some(&ident), redactor)).transpose()? {
             Some(look) if look.answer == Answer::Done => {
                 say(out, &look.evidence.join("; "));
                 return Ok(());
@@ -102,6 +104,18 @@ pub(super) fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// How a process ended that seems to be dead: the system closes its files a moment before it can be waited for.
+fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let until = Instant::now() + PAUSE;
+    loop {
+        let status = child.try_wait().ok().flatten();
+        if status.is_some() || Instant::now() >= until {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A service that is starting.
 struct Start<'a> {
     frame: &'a Frame,
@@ -116,11 +130,7 @@ impl Start<'_> {
         match pidfile::read(Path::new(&self.frame.pidfile))? {
             Some(record) if record.alive() => Ok(record.ident),
             Some(_) | None => {
-                // Asked after the look: what is dead can be waited for.
-                let ended = self
-                    .child
-                    .as_mut()
-                    .and_then(|c| c.try_wait().ok().flatten());
+                let ended = self.child.as_mut().and_then(ended);
                 let how = ended.map_or_else(String::new, |s| {
                     let hint = if s.success() {
                         "; a command that goes into the background by itself must be told to stay in the foreground"
@@ -153,11 +163,15 @@ impl Start<'_> {
         let read = || -> std::io::Result<Vec<u8>> {
             let mut log = File::open(&self.frame.log)?;
             let len = log.metadata()?.len();
-            log.seek(SeekFrom::Start(
-                self.since.max(len.saturating_sub(16 << 10)),
-            ))?;
+            let from = self.since.max(len.saturating_sub(16 << 10));
+            log.seek(SeekFrom::Start(from))?;
             let mut end = Vec::new();
             log.take(16 << 10).read_to_end(&mut end)?;
+            if from > self.since {
+                // The rest of a cut line may be the rest of a secret, which nobody would find any more.
+                let line = end.iter().position(|b| *b == b'\n');
+                end.drain(..line.map_or(end.len(), |at| at + 1));
+            }
             Ok(end)
         };
         // A log that cannot be read has nothing to show; the error itself is told all the same.

@@ -171,6 +171,11 @@ fn bad_steps() {
             "needs a probe",
         ),
         ("id: a\ndo: {run: []}\nOK", 7, "the command is empty"),
+        (
+            "id: a\ndo: {run: [x]}\ncwd: here\nOK",
+            8,
+            "`cwd` is not an absolute path: here",
+        ),
         ("id: a\ndo: {shell: \"  \"}\nOK", 7, "the script is empty"),
         ("id: a\ndo: {rnu: [x]}\nOK", 7, "`rnu` is not known here"),
         ("id: a\ndo: [x]\nOK", 7, "exactly one key"),

@@ -1,0 +1,194 @@
+//! A small platform upgraded by typed actions alone. The runner is killed with SIGKILL after every record, forwards and
+//! backwards, and resumed: the same end, no double effect.
+
+use crate::common::World;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+/// A server that leaves a line at each start and answers with the release that its directory holds.
+const SERVER: &str = r#"
+import http.server, sys
+release = open(sys.argv[2] + "/release").read().strip()
+open(sys.argv[3], "a").write("start " + release + "\n")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = open(sys.argv[4]).read().encode()
+        self.send_response(200); self.end_headers(); self.wfile.write(release.encode() + b" " + body)
+    def log_message(self, *args): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"#;
+
+const PLAN: &str = r#"
+upledger: 1
+name: platform RELEASE
+vars: {dir: "@", port: "PORT"}
+phases:
+  - phase: stop
+    steps:STOP
+      - {id: silent, do: {expect.port: {port: "${port}", open: false}}}
+  - phase: code
+    steps:
+      - {id: code, do: {git.deploy: {repo: "${dir}/repo", ref: v/RELEASE, into: "${dir}/app"}}}
+      - {id: conf, do: {file.replace: {path: "${dir}/app.conf", content: "greeting = hello\nlevel = RELEASE\n"}}}
+      - {id: level, do: {file.line: {path: "${dir}/app.conf", match: "^greeting", line: "greeting = RELEASE"}}}
+      - {id: copy, do: {file.backup: {path: "${dir}/app.conf"}}}
+  - phase: start
+    steps:
+      - {id: start, do: {process.start: {argv: [python3, "${dir}/server.py", "${port}", "${dir}/app", "${dir}/starts", "${dir}/app.conf"], pidfile: "${dir}/pid", log: "${dir}/log", ready: {port: "${port}"}}}}
+      - {id: answers, do: {http.check: {url: "http://127.0.0.1:${port}/", contains: "RELEASE", within: 10s}}}
+"#;
+
+const STOP: &str = r#"
+      - {id: stop, do: {process.stop: {pidfile: "${dir}/pid", port: "${port}", grace: 5s}}}"#;
+
+struct Platform {
+    world: World,
+    port: u16,
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        let text = std::fs::read(self.world.path("pid")).unwrap_or_default();
+        let pidfile: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        if let Some(pid) = pidfile["pid"].as_i64().and_then(|p| i32::try_from(p).ok()) {
+            crate::common::kill(pid);
+        }
+    }
+}
+
+fn git(world: &World, args: &[&str]) {
+    let done = Command::new("git")
+        .args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@localhost",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .arg("-C")
+        .arg(world.path("repo"))
+        .args(args)
+        .output()
+        .expect("git; install it with: apt-get install -y git");
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// A platform at release 1 that answers.
+fn platform() -> Platform {
+    let world = World::new();
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = free.local_addr().expect("its number").port();
+    drop(free);
+    std::fs::create_dir(world.path("repo")).expect("made");
+    git(&world, &["init", "--quiet"]);
+    for release in ["1", "2"] {
+        world.write("repo/release", release);
+        git(&world, &["add", "."]);
+        git(&world, &["commit", "--quiet", "-m", release]);
+        git(&world, &["tag", &format!("v/{release}")]);
+    }
+    std::fs::write(world.path("server.py"), SERVER).expect("written");
+    for (name, release, stop) in [("install.yaml", "1", ""), ("upgrade.yaml", "2", STOP)] {
+        let plan = PLAN
+            .replace("STOP", stop)
+            .replace("RELEASE", release)
+            .replace("PORT", &port.to_string());
+        world.write(name, &plan);
+    }
+    let done = world.upledger(&["run", "install.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    Platform { world, port }
+}
+
+impl Platform {
+    /// What it answers over HTTP.
+    fn answer(&self) -> String {
+        use std::io::{Read, Write};
+        let mut stream =
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("asked");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned()
+    }
+
+    fn is_at(&self, release: &str, starts: &[&str]) {
+        let greeting = if release == "1" { "1" } else { "2" };
+        assert_eq!(
+            self.answer(),
+            format!("{release} greeting = {greeting}\nlevel = {release}\n")
+        );
+        assert_eq!(self.world.lines("starts"), starts);
+    }
+
+    /// Runs a command with the runner killed after a record; false when there were fewer.
+    fn killed_after(&self, args: &[&str], record: u32) -> bool {
+        let mut command = self.world.command(args);
+        let done = command
+            .env("UPLEDGER_FAILPOINT", format!("append:{record}"))
+            .output();
+        done.expect("the program starts").status.signal() == Some(9)
+    }
+}
+
+#[test]
+fn forwards_killed_after_every_record() {
+    let mut kills = 0;
+    for record in 1.. {
+        let platform = platform();
+        if !platform.killed_after(&["run", "upgrade.yaml"], record) {
+            platform.is_at("2", &["start 1", "start 2"]);
+            break;
+        }
+        kills += 1;
+        let done = platform.world.upledger(&["resume"]);
+        if done.code == 13 {
+            let state = platform.world.status();
+            let begun = state["plan"] == "platform 2";
+            assert_eq!(begun, state["state"] == "completed" && begun, "{state}");
+            if !begun {
+                assert_eq!(platform.world.upledger(&["run", "upgrade.yaml"]).code, 0);
+            }
+        } else {
+            assert_eq!(done.code, 0, "after record {record}: {done:?}");
+        }
+        platform.is_at("2", &["start 1", "start 2"]);
+    }
+    assert!(kills >= 19, "only {kills} records were reached");
+}
+
+#[test]
+fn backwards_killed_after_every_record() {
+    let mut kills = 0;
+    for record in 1.. {
+        let platform = platform();
+        assert_eq!(platform.world.upledger(&["run", "upgrade.yaml"]).code, 0);
+        let run = platform.world.status()["run"]
+            .as_str()
+            .expect("a run")
+            .to_owned();
+        let back = ["rollback", &run, "--reason", "test"];
+        let reached = platform.killed_after(&back, record);
+        if reached {
+            kills += 1;
+            let mut code = platform.world.upledger(&["resume", &run]).code;
+            let state = platform.world.upledger(&["status", &run, "--json"]).out;
+            if code == 13 && state.contains(r#""state":"completed""#) {
+                // Killed before the rollback was recorded.
+                code = platform.world.upledger(&back).code;
+            }
+            let over = code == 13 && state.contains(r#""state":"rolled back""#);
+            assert!(
+                code == 5 || over,
+                "after record {record}: exit {code}: {state}"
+            );
+        }
+        platform.is_at("1", &["start 1", "start 2", "start 1"]);
+        if !reached {
+            break;
+        }
+    }
+    assert!(kills >= 12, "only {kills} records were reached");
+}
