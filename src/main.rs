@@ -5,8 +5,8 @@ use upledger::{actions, attempt, cli};
 
 fn main() -> ExitCode {
     // The hidden processes come first: they read no configuration and print nothing.
-    let first = std::env::args().nth(1);
-    let code = match first.as_deref() {
+    let first = std::env::args_os().nth(1);
+    let code = match first.as_deref().and_then(|a| a.to_str()) {
         Some(attempt::launch::STAGE_1) => attempt::supervisor::detach(),
         Some(attempt::launch::STAGE_2) => attempt::supervisor::main(),
         Some(attempt::launch::ACT) => actions::act::main(),

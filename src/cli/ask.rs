@@ -6,21 +6,22 @@ use super::drive;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
 use super::show::{RunArg, pick};
+use super::watch::print;
 use crate::attempt::job::JobDir;
 use crate::home::Home;
 use crate::journal::{Committed, Journal};
-use crate::redact::Redactor;
-use crate::report::status::decision_word;
+use crate::redact::{Redactor, SHORTEST};
+use crate::report::status::{answers, decision_word};
 use crate::report::{lines, safe};
-use crate::runner::lock::RunnerLock;
 use crate::runner::parts::Work;
 use crate::runner::secrets;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
+use serde_json::json;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::{Next, Question, Stop, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
 };
@@ -34,7 +35,7 @@ const TRIES: u32 = 20;
 pub(crate) struct Because {
     #[command(flatten)]
     run: RunArg,
-    #[arg(long, value_name = "TEXT", help = help::reason())]
+    #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::reason())]
     reason: String,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Decide {
     step: String,
     #[arg(value_enum, help = help::decide_decision())]
     decision: Choice,
-    #[arg(long, value_name = "TEXT", help = help::reason())]
+    #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::reason())]
     reason: String,
     #[arg(long, value_name = "RUN", help = help::decide_run())]
     run: Option<String>,
@@ -66,23 +67,28 @@ enum Choice {
 /// A remark.
 #[derive(Debug, Args)]
 pub(crate) struct Note {
-    #[arg(help = help::note_text())]
+    #[arg(value_parser = super::said, help = help::note_text())]
     text: String,
     #[arg(long, value_name = "RUN", help = help::note_run())]
     run: Option<String>,
 }
 
-pub(crate) fn open(home: &Home) -> Result<Journal, Failure> {
+/// The ledger, for writing. Nothing is redacted yet.
+pub(crate) fn open_existing(home: &Home) -> Result<Journal, Failure> {
     if !home.state.exists() {
         return Err(no_ledger(home));
     }
-    let mut journal = Journal::open(home)?;
-    // What a person types may hold a secret too.
-    if let Some(run) = journal.book().default_run()
-        // One that cannot be had now does not leave the others unredacted.
-        && let (known, _) = secrets::readable(&run.plan.secrets)
-        && let Ok(redactor) = Redactor::new(&known)
-    {
+    Ok(Journal::open(home)?)
+}
+
+/// The ledger, for what a person types. That may hold a secret too; but no secret that cannot be had keeps anybody from
+/// stopping a run.
+fn open(home: &Home) -> Result<Journal, Failure> {
+    let mut journal = open_existing(home)?;
+    let sources = journal.book().default_run().map(|r| &r.plan.secrets[..]);
+    let mut known = secrets::at_hand(sources.unwrap_or_default());
+    known.retain(|(_, value)| value.len() >= SHORTEST);
+    if let Ok(redactor) = Redactor::new(&known) {
         journal.redact_with(redactor);
     }
     Ok(journal)
@@ -100,13 +106,7 @@ fn append(
             Failure::of(code::NOT_NOW, "not_now", &e).hint(text::see_with("upledger status"))
         })?;
         if let Committed::Done(entries) = journal.commit()? {
-            for entry in &entries {
-                if out.json {
-                    out.value(&lines::value(entry));
-                } else if let Some(line) = lines::line(entry) {
-                    out.progress(&line);
-                }
-            }
+            entries.iter().for_each(|e| print(out, e));
             return Ok(());
         }
     }
@@ -157,13 +157,8 @@ pub(crate) fn abort(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
             }),
         ))
     })?;
-    drop(journal);
     // Without a runner there is nobody to end the run but us.
-    if RunnerLock::holder(&home.state).is_some() {
-        out.progress(&text::runner_ends_it());
-        return Ok(code::DONE);
-    }
-    drive::conclude(out, home, &name)
+    drive::conclude(out, home, journal, &name)
 }
 
 pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
@@ -216,7 +211,11 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     };
     append(out, &mut journal, |journal| {
         let run = pick(journal.book(), args.run.as_deref())?;
-        let part = asked(run, &args.step)?;
+        let question = asked(run, &args.step)?;
+        if !question.answers.contains(&decision) {
+            return Err(no_answer(&question, decision));
+        }
+        let part = question.part;
         let evidence = if decision == Decision::Done {
             agreed(home, run, &part)?
         } else {
@@ -232,16 +231,33 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
     out.progress(&screen::go_on_with("upledger resume"));
+    if out.json {
+        let result = json!({"decided": decision_word(decision), "next": ["upledger resume"]});
+        out.result(result, code::DONE);
+    }
     Ok(code::DONE)
 }
 
-/// The part of that step which a question is about.
-fn asked(run: &Run, step: &str) -> Result<Part, Failure> {
+fn no_answer(question: &Question, decision: Decision) -> Failure {
+    let mut failure = Failure::new(
+        code::NOT_NOW,
+        "not_now",
+        text::no_answer(decision_word(decision), lines::part(&question.part)),
+    )
+    .hint(screen::answer_with());
+    for (command, _) in answers(question) {
+        failure = failure.hint(format!("  {command}"));
+    }
+    failure
+}
+
+/// The question about that step.
+fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
     if run.plan.step(step).is_none() {
         return Err(Failure::usage(text::no_step(&run.name, safe(step))));
     }
     match next(run) {
-        Next::Ask(q) if q.part.step == step => Ok(q.part),
+        Next::Ask(q) if q.part.step == step => Ok(q),
         Next::Ask(q) => Err(Failure::new(
             code::NOT_NOW,
             "not_now",
@@ -251,6 +267,12 @@ fn asked(run: &Run, step: &str) -> Result<Part, Failure> {
             Failure::new(code::NOT_NOW, "not_now", text::not_looked_at())
                 .hint(text::find_out_with("upledger resume")),
         ),
+        // A pause hides the question, if there is one.
+        Next::Stop(Stop::Paused(_)) => Err(Failure::new(
+            code::NOT_NOW,
+            "not_now",
+            text::paused_first("upledger resume"),
+        )),
         Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::Stop(_) | Next::End(_) => Err(
             Failure::new(code::NOT_NOW, "not_now", text::nothing_asked())
                 .hint(text::see_with("upledger status")),

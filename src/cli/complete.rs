@@ -6,11 +6,12 @@ use super::out::Out;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::report::status;
-use crate::text::{commands as text, help};
+use crate::text::{commands, help};
 use clap::builder::StyledStr;
 use clap::{Args, Command, ValueEnum};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Set by the shell code that `completion` prints: the shell whose completion is asked for.
@@ -46,15 +47,15 @@ pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure
         Shell::Zsh => "zsh",
         Shell::Fish => "fish",
     };
-    let mut code = Vec::new();
+    let mut script = Vec::new();
     let shells = Shells::builtins();
     let written = shells.completer(name).map(|shell| {
-        shell.write_registration(VARIABLE, "upledger", "upledger", "upledger", &mut code)
+        shell.write_registration(VARIABLE, "upledger", "upledger", "upledger", &mut script)
     });
     if let Some(Err(e)) = written {
         return Err(Failure::of(code::USAGE, "system", &e));
     }
-    out.raw(&code);
+    text(out, "script", &script);
     Ok(code::DONE)
 }
 
@@ -64,17 +65,26 @@ pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Fai
         Some(dir) => {
             std::fs::create_dir_all(dir)
                 .and_then(|()| clap_mangen::generate_to(command, dir))
-                .map_err(|e| Failure::usage(text::cannot_make(dir.display(), e)))?;
+                .map_err(|e| Failure::usage(commands::cannot_make(dir.display(), e)))?;
         }
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(command)
                 .render(&mut page)
                 .map_err(|e| cannot(&e))?;
-            out.raw(&page);
+            text(out, "man", &page);
         }
     }
     Ok(code::DONE)
+}
+
+fn text(out: &mut Out, name: &str, bytes: &[u8]) {
+    if out.json {
+        let text = String::from_utf8_lossy(bytes);
+        out.result(json!({ name: text }), code::DONE);
+    } else {
+        out.raw(bytes);
+    }
 }
 
 /// Answers a shell that asks what may come next; `false` when none asks.

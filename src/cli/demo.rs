@@ -34,10 +34,11 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
         .map_err(|e| Failure::of(code::FAILED, "demo", &e).hint(kept))?;
     let ledger = summary.state.join("ledger.db");
     if out.json {
-        out.value(&json!({
+        let result = json!({
             "dir": summary.dir, "state": summary.state, "memory": summary.memory,
             "ledger": ledger, "seen": summary.seen,
-        }));
+        });
+        out.result(result, code::DONE);
         return Ok(code::DONE);
     }
     let mut shown: Vec<(String, String)> = summary

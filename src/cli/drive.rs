@@ -1,27 +1,32 @@
 //! Commands that drive a run: run, resume, rollback. They take the runner's lock, let the loop go, and say how it rests.
 
-use super::ask;
-use super::code;
 use super::complete;
 use super::fail::Failure;
 use super::out::Out;
 use super::show::{RunArg, pick};
+use super::watch::{Printer, print};
+use super::{ask, code, literal, system};
 use crate::home::{Home, identity};
-use crate::journal::{Committed, Entry, Journal};
+use crate::journal::{Committed, Journal};
 use crate::plan::load;
 use crate::redact::Redactor;
-use crate::report::{lines, safe, status};
-use crate::runner::lock::RunnerLock;
-use crate::runner::{Rest, Runner, Watcher, secrets};
+use crate::report::{safe, status};
+use crate::runner::lock::{LockError, RunnerLock};
+use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
+use std::error::Error;
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
 use upledger_replay::decide::{Asked, Next, Stop, next};
-use upledger_replay::event::{Attempt, Event, Reason, RollbackStarted, RunPlanned};
+use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned};
 use upledger_replay::state::{Ended, Run as RunState};
+
+/// Tries to become the runner that ends an aborted run, a quarter of a second each.
+const TRIES: u32 = 4;
 
 /// A new run.
 #[derive(Debug, Args)]
@@ -37,55 +42,57 @@ pub(crate) struct Rollback {
     run: RunArg,
     #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
     to: Option<String>,
-    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator", help = help::reason())]
+    #[arg(long, value_name = "TEXT", value_parser = super::said, default_value = "asked for by the operator", help = help::reason())]
     reason: String,
 }
 
-/// Prints what has become durable.
-struct Printer<'a> {
-    out: &'a mut Out,
+/// What a run is driven with. It is had before anything is recorded, so that nothing is when it cannot be had.
+struct Means {
+    secrets: Vec<(String, String)>,
+    redactor: Redactor,
+    runtime: Runtime,
 }
 
-impl Watcher for Printer<'_> {
-    fn entries(&mut self, _run: &RunState, entries: &[Entry]) {
-        for entry in entries {
-            if self.out.json {
-                self.out.value(&lines::value(entry));
-            } else if let Some(line) = lines::line(entry) {
-                self.out.progress(&line);
+impl Means {
+    fn of(home: &Home, run: &RunState) -> Result<Self, Failure> {
+        let missing = |e: &dyn Error| {
+            let failure = Failure::of(code::WAITING, "secret", e);
+            if run.open().is_some() {
+                failure.hint(text::step_goes_on("upledger resume"))
+            } else {
+                failure.hint(text::nothing_started("upledger resume"))
             }
-        }
-    }
-
-    fn output(&mut self, _run: &RunState, at: &Attempt, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
-        if self.out.json {
-            self.out
-                .value(&json!({"output": text, "step": at.part.step, "attempt": at.attempt}));
-            return;
-        }
-        for line in text.lines() {
-            self.out.progress(&format!("          | {}", safe(line)));
-        }
+        };
+        system::check_jobs(home)?;
+        let secrets = secrets::read(&run.plan.secrets).map_err(|e| missing(&e))?;
+        Ok(Self {
+            redactor: Redactor::new(&secrets).map_err(|e| missing(&e))?,
+            secrets,
+            runtime: system::runtime()?,
+        })
     }
 }
 
 pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| super::plans::refused(out, &e))?;
+    let refused = |e: &dyn Error| Failure::of(code::REFUSED, "secret", e);
     // Secrets first: a run that cannot start is not opened.
-    let known = secrets::read(&checked.plan.secrets)
-        .map_err(|e| Failure::of(code::REFUSED, "secret", &e))?;
-    let redactor = Redactor::new(&known).map_err(|e| Failure::of(code::REFUSED, "secret", &e))?;
-    let text = serde_json::to_string(&checked.plan).unwrap_or_default();
-    if redactor.text(&text) != text {
-        return Err(
-            Failure::new(code::REFUSED, "literal_secret", text::literal_secret())
-                .hint(text::literal_secret_hint()),
-        );
+    let known = secrets::read(&checked.plan.secrets).map_err(|e| refused(&e))?;
+    let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
+    if let Some((name, at)) = literal::find(&checked.plan, &known).map_err(|e| refused(&e))? {
+        return Err(Failure::new(
+            code::REFUSED,
+            "literal_secret",
+            text::literal_secret(safe(&name), safe(&at)),
+        )
+        .hint(text::literal_secret_hint(safe(&name))));
     }
+    let runtime = system::runtime()?;
+    out.background();
     let mut journal = Journal::create_or_open(home)?;
-    let _lock = RunnerLock::take(&home.state, &identity().actor)?;
-    journal.redact_with(redactor);
+    let lock = RunnerLock::take(&home.state, &identity().actor)?;
+    system::check_jobs(home)?;
+    journal.redact_with(redactor.clone());
     let name = loop {
         if let Some(open) = journal.book().open() {
             return Err(
@@ -117,18 +124,24 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
         journal.checkpoint();
         if let Committed::Done(entries) = journal.commit()? {
-            if let Some(run) = journal.run(&name) {
-                Printer { out }.entries(run, &entries);
-            }
+            entries.iter().for_each(|e| print(out, e));
             break name;
         }
     };
     out.progress(&screen::run_is(&name));
-    drive(out, home, journal, &name)
+    let means = Means {
+        secrets: known,
+        redactor,
+        runtime,
+    };
+    let done = drive(out, home, journal, &name, means);
+    drop(lock);
+    done
 }
 
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let journal = ask::open(home)?;
+    let journal = ask::open_existing(home)?;
+    out.background();
     let lock = RunnerLock::take(&home.state, &identity().actor)?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
@@ -141,8 +154,13 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     }
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
-        out.lines(&status::question_lines(run, &question));
-        return Ok(code_of_question(question.kind));
+        let code = code_of_question(question.kind);
+        if out.json {
+            out.result(status::value(run, false), code);
+        } else {
+            out.lines(&status::question_lines(run, &question));
+        }
+        return Ok(code);
     }
     let reason = if run.open().is_some() {
         "an attempt was left open"
@@ -152,36 +170,130 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let done = stage_and_drive(out, home, journal, &name, &event);
+    let means = Means::of(home, run)?;
+    let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let journal = ask::open(home)?;
+    let journal = ask::open_existing(home)?;
+    out.background();
     let lock = RunnerLock::take(&home.state, &identity().actor)?;
     let run = match args.run.name() {
         Some(name) => pick(journal.book(), Some(name))?,
-        None => journal
-            .book()
-            .effective()
-            .ok_or_else(|| Failure::new(code::NOT_NOW, "no_run", text::no_run_to_roll_back()))?,
+        None => newest(&journal)?,
     };
     let name = run.name.clone();
+    if let Some(to) = &args.to
+        && run.plan.step(to).is_none()
+    {
+        return Err(Failure::usage(text::no_step(&name, safe(to))));
+    }
     let event = Event::RollbackStarted(RollbackStarted {
         to: args.to.clone(),
         reason: args.reason.clone(),
     });
-    let done = stage_and_drive(out, home, journal, &name, &event);
+    // Before the secrets are read: what is not possible needs none.
+    possible(&journal, &name, &event)?;
+    let means = Means::of(home, run)?;
+    let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
-/// Ends a run for which an abort is recorded and which has no runner.
-pub(crate) fn conclude(out: &mut Out, home: &Home, name: &str) -> Result<u8, Failure> {
-    let journal = ask::open(home)?;
-    let _lock = RunnerLock::take(&home.state, &identity().actor)?;
-    drive(out, home, journal, name)
+/// The newest run, if there is anything of it to roll back. The one before it is never meant without its name: whoever
+/// types the command twice does not want two upgrades reversed.
+fn newest(journal: &Journal) -> Result<&RunState, Failure> {
+    let none = || Failure::new(code::NOT_NOW, "no_run", text::no_run_to_roll_back());
+    let last = journal.book().runs.last().ok_or_else(none)?;
+    if last.effective() {
+        return Ok(last);
+    }
+    let what = if last.ended == Some(Ended::RolledBack) {
+        text::already_rolled_back(&last.name)
+    } else {
+        text::nothing_to_roll_back(&last.name)
+    };
+    let failure = Failure::new(code::NOT_NOW, "not_now", what);
+    Err(match journal.book().effective() {
+        Some(before) => failure.hint(text::name_the_one_before(format!(
+            "upledger rollback {} --reason '...'",
+            before.name
+        ))),
+        None => failure,
+    })
+}
+
+/// Refuses an event that the state does not allow.
+fn possible(journal: &Journal, name: &str, event: &Event) -> Result<(), Failure> {
+    let mut book = journal.book().clone();
+    let when = book.run(name).map(|r| r.last.clone()).unwrap_or_default();
+    book.apply(Some(name), event, &when)
+        .map_err(|e| refused(&e))
+}
+
+fn refused(error: &dyn Error) -> Failure {
+    Failure::of(code::NOT_NOW, "not_now", error).hint(text::see_with("upledger status"))
+}
+
+/// Ends a run for which an abort is recorded, unless somebody else does. Only an open attempt needs the secrets for it.
+pub(crate) fn conclude(
+    out: &mut Out,
+    home: &Home,
+    mut journal: Journal,
+    name: &str,
+) -> Result<u8, Failure> {
+    out.background();
+    let mut tries = 0;
+    let lock = loop {
+        match RunnerLock::take(&home.state, &identity().actor) {
+            Ok(lock) => break Some(lock),
+            Err(LockError::Held(_)) => {}
+            Err(e) => return Err(e.into()),
+        }
+        journal.refresh()?;
+        tries += 1;
+        if journal.run(name).is_none_or(|r| r.ended.is_some()) {
+            break None;
+        }
+        if tries >= TRIES {
+            out.word(&text::runner_ends_it());
+            return Ok(code::DONE);
+        }
+    };
+    let mut ours = false;
+    loop {
+        journal.refresh()?;
+        let run = pick(journal.book(), Some(name))?;
+        match next(run) {
+            Next::End(ended) if ours => {
+                drop(lock);
+                return rests(out, &journal, name, &Rest::Ended(ended));
+            }
+            Next::End(_) => {
+                out.word(&text::has_ended(name, status::word(run).shown));
+                return Ok(code::DONE);
+            }
+            Next::Record(event) if matches!(*event, Event::RunAborted(_)) => {
+                journal.stage(Some(name), &event).map_err(|e| refused(&e))?;
+                journal.checkpoint();
+                if let Committed::Done(entries) = journal.commit()? {
+                    entries.iter().for_each(|e| print(out, e));
+                    ours = true;
+                }
+            }
+            Next::Resolve(_)
+            | Next::Probe(_)
+            | Next::Start(_)
+            | Next::Record(_)
+            | Next::Ask(_)
+            | Next::Stop(_) => {
+                let means = Means::of(home, run)?;
+                return drive(out, home, journal, name, means);
+            }
+        }
+    }
 }
 
 fn stage_and_drive(
@@ -190,67 +302,81 @@ fn stage_and_drive(
     mut journal: Journal,
     name: &str,
     event: &Event,
+    means: Means,
 ) -> Result<u8, Failure> {
+    journal.redact_with(means.redactor.clone());
     loop {
-        journal.stage(Some(name), event).map_err(|e| {
-            Failure::of(code::NOT_NOW, "not_now", &e).hint(text::see_with("upledger status"))
-        })?;
+        journal.stage(Some(name), event).map_err(|e| refused(&e))?;
         if let Committed::Done(entries) = journal.commit()? {
-            if let Some(run) = journal.run(name) {
-                Printer { out }.entries(run, &entries);
-            }
-            return drive(out, home, journal, name);
+            entries.iter().for_each(|e| print(out, e));
+            return drive(out, home, journal, name, means);
         }
     }
 }
 
 /// Lets the loop go until it rests, and says how it rests.
-fn drive(out: &mut Out, home: &Home, journal: Journal, name: &str) -> Result<u8, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let mut printer = Printer { out };
-    let (rest, journal) = runtime.block_on(async {
-        let mut runner = Runner::new(home, journal, name, &mut printer)?;
+fn drive(
+    out: &mut Out,
+    home: &Home,
+    journal: Journal,
+    name: &str,
+    means: Means,
+) -> Result<u8, Failure> {
+    let Means {
+        secrets, runtime, ..
+    } = means;
+    let mut printer = Printer::new(out);
+    let driven = runtime.block_on(async {
+        let mut runner = Runner::new(home, journal, name, secrets, &mut printer)?;
         let rest = runner.drive().await?;
-        Ok::<_, crate::runner::RunnerError>((rest, runner.into_journal()))
-    })?;
+        Ok::<_, RunnerError>((rest, runner.into_journal()))
+    });
+    printer.flush();
     // A look that still blocks has no effect: it is not waited for.
     runtime.shutdown_background();
+    let (rest, journal) = driven?;
+    rests(out, &journal, name, &rest)
+}
+
+/// Says how a run rests.
+fn rests(out: &mut Out, journal: &Journal, name: &str, rest: &Rest) -> Result<u8, Failure> {
     let run = pick(journal.book(), Some(name))?;
     let code = match rest {
         Rest::Ended(Ended::Completed) => code::DONE,
         Rest::Ended(Ended::RolledBack) => code::ROLLED_BACK,
         Rest::Ended(Ended::Aborted) => code::ABORTED,
         Rest::Asked(question) => {
-            if !out.json {
-                out.line("");
-                out.lines(&status::question_lines(run, &question));
+            out.progress("");
+            for line in status::question_lines(run, question) {
+                out.word(&line);
             }
             code_of_question(question.kind)
         }
-        Rest::Stopped(Stop::Paused(reason)) => {
-            out.progress(&screen::is_paused(safe(&reason)));
-            out.progress(&screen::go_on_with("upledger resume"));
-            code::WAITING
-        }
-        Rest::Stopped(Stop::RolledBackTo(step)) => {
-            out.progress(&screen::is_rolled_back_to(step));
-            out.progress(&screen::forwards_with("upledger resume"));
-            code::ROLLED_BACK
+        Rest::Stopped(stop) => {
+            for line in status::stop_lines(stop) {
+                out.word(&line);
+            }
+            match stop {
+                Stop::Paused(_) => code::WAITING,
+                Stop::RolledBackTo(_) => code::ROLLED_BACK,
+            }
         }
         Rest::Detached => {
-            out.progress(&screen::is_detached());
-            out.progress(&screen::take_over_with("upledger resume"));
+            out.word(&screen::is_detached());
+            out.word(&screen::take_over_with("upledger resume"));
             code::DETACHED
         }
     };
     if out.json {
         let mut value = status::value(run, false);
-        value["exit"] = json!(code);
-        out.value(&value);
+        if matches!(rest, Rest::Detached) {
+            value["next"] = json!(["upledger resume"]);
+        }
+        out.result(value, code);
     } else if run.ended.is_some() {
+        if out.quiet {
+            out.line(&screen::run_rests(name, status::word(run).shown));
+        }
         let head = journal.ledger().head();
         out.progress(&screen::ledger_head(head.seq, head.hash));
     }

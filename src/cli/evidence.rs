@@ -1,7 +1,7 @@
 //! Commands about the ledger as evidence: verify, verifier, export, ledger.
 
 use super::code;
-use super::fail::{Failure, no_ledger};
+use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
 use crate::home::{Home, hex, identity};
 use crate::report::rows;
@@ -14,13 +14,15 @@ use std::error::Error;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
-    Bad, Checkpoint, Finding, Ledger, Memory, Place, Report, VerifyError, VerifyOptions,
+    Bad, Checkpoint, Finding, Ledger, Memory, OpenError, Place, Report, VerifyError, VerifyOptions,
     export_jsonl, verify_jsonl,
 };
 
 /// The auditor's script, to be trusted without this program.
 const VERIFIER: &str = include_str!("../../ledger/verifier.py");
 
+/// A ledger without events is not larger than this.
+const UNMADE: u64 = 64 << 10;
 /// Failures that are shown.
 const SHOWN: usize = 20;
 
@@ -47,7 +49,7 @@ pub(crate) struct Export {
 pub(crate) enum LedgerCommand {
     #[command(about = help::ledger_restored())]
     Restored {
-        #[arg(long, value_name = "TEXT", help = help::reason())]
+        #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::reason())]
         reason: String,
     },
 }
@@ -68,8 +70,10 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         verify_jsonl(&mut BufReader::new(text), &checkpoints)
             .map_err(|e| Failure::of(code::DAMAGED, "verify", &e))?
     } else {
-        let memory =
-            Memory::at(&home.memory).map_err(|e| Failure::of(code::DAMAGED, "memory", &e))?;
+        let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
+        if file == home.state.join("ledger.db") && never_made(home, &memory) {
+            return Err(no_ledger(home));
+        }
         let options = VerifyOptions {
             memory: Some(memory),
             checkpoints,
@@ -84,16 +88,27 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
             Failure::of(code, "verify", &e)
         })?
     };
-    if out.json {
-        out.value(&value(&report));
-    } else {
-        show(out, &file, &report);
-    }
-    Ok(if report.is_sound() {
+    let code = if report.is_sound() {
         code::DONE
     } else {
         code::DAMAGED
-    })
+    };
+    if out.json {
+        out.result(value(&report), code);
+    } else {
+        show(out, &file, &report);
+    }
+    Ok(code)
+}
+
+/// Its creation was interrupted before the first event, and nothing is remembered of it: there is nothing to verify.
+fn never_made(home: &Home, memory: &Memory) -> bool {
+    let small = std::fs::metadata(home.state.join("ledger.db")).is_ok_and(|m| m.len() <= UNMADE);
+    small
+        && Place::open(&home.state).is_ok_and(|place| {
+            let opened = Ledger::open_read(place, Some(memory.clone()));
+            matches!(opened, Err(OpenError::NoLedger { .. }))
+        })
 }
 
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
@@ -207,7 +222,8 @@ fn value(report: &Report) -> serde_json::Value {
 
 pub(crate) fn verifier(out: &mut Out) -> Result<u8, Failure> {
     if out.json {
-        out.value(&json!({"verifier": VERIFIER, "sha256": hex(&Sha256::digest(VERIFIER))}));
+        let sha256 = hex(&Sha256::digest(VERIFIER));
+        out.result(json!({"verifier": VERIFIER, "sha256": sha256}), code::DONE);
     } else {
         out.raw(VERIFIER.as_bytes());
     }
@@ -233,6 +249,8 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                     if e.kind() == std::io::ErrorKind::BrokenPipe => {}
                 Err(e) => return Err(wrote(&e)),
             }
+            // What is on standard output is the export, to the byte; each of its lines is an object.
+            out.result_beside(json!({}), code::DONE);
         }
         Some(path) => {
             use std::os::unix::fs::OpenOptionsExt;
@@ -247,6 +265,9 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 .and_then(|()| file.sync_all())
                 .map_err(|e| wrote(&e))?;
             out.progress(&text::exported(lines, path.display()));
+            if out.json {
+                out.result(json!({"events": lines, "file": path}), code::DONE);
+            }
         }
     }
     Ok(code::DONE)
@@ -256,8 +277,12 @@ pub(crate) fn ledger(out: &mut Out, home: &Home, command: &LedgerCommand) -> Res
     let LedgerCommand::Restored { reason } = command;
     let place = Place::open_or_create(&home.state)
         .map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
-    let memory = Memory::at(&home.memory).map_err(|e| Failure::of(code::DAMAGED, "memory", &e))?;
+    let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
     let (ledger, _) = Ledger::restore(place, memory, identity(), reason)?;
-    out.progress(&text::goes_on_from(ledger.head().seq));
+    let seq = ledger.head().seq;
+    out.progress(&text::goes_on_from(seq));
+    if out.json {
+        out.result(json!({"seq": seq}), code::DONE);
+    }
     Ok(code::DONE)
 }

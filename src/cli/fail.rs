@@ -10,7 +10,8 @@ use crate::runner::lock::LockError;
 use crate::text::{Lang, commands as text, explain, lang, screen};
 use serde_json::json;
 use std::error::Error;
-use upledger_ledger::{AppendError, OpenError, ReadError, RestoreError};
+use std::io::ErrorKind;
+use upledger_ledger::{AppendError, MemoryError, OpenError, ReadError, RestoreError};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -65,13 +66,13 @@ impl Failure {
 
     pub(crate) fn show(&self, out: &mut Out) -> u8 {
         if out.json {
-            out.value(&json!({
+            let value = json!({
                 "error": self.kind,
-                "code": self.code,
                 "message": self.words.first(),
                 "causes": self.words.get(1..),
                 "hints": self.hints,
-            }));
+            });
+            out.result(value, self.code);
         } else {
             let words = safe(&self.words.join(": "));
             let title = explain::meaning(self.kind).filter(|_| self.foreign && lang() == Lang::Zh);
@@ -105,32 +106,34 @@ impl From<JournalError> for Failure {
         let remedy = text::see_what_it_holds("upledger verify");
         match &e {
             JournalError::Place(_) => place(&e),
-            JournalError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
+            JournalError::Memory(m) => memory(m, &e),
             JournalError::Open(open) => match &**open {
                 OpenError::Place(_) => place(&e),
                 OpenError::NoLedger { .. } => Self::of(code::USAGE, "no_ledger", &e),
                 OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
                     .hint(text::bring_newest_back())
                     .hint("  upledger ledger restored --reason '...'"),
-                OpenError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
-                OpenError::Connect { .. }
-                | OpenError::Sqlite { .. }
-                | OpenError::Clock(_)
-                | OpenError::Random(_) => Self::of(code::UNWRITABLE, "ledger", &e),
+                OpenError::Busy { .. } => busy(&e),
+                OpenError::Connect { .. } | OpenError::Sqlite { .. } => {
+                    Self::of(code::UNWRITABLE, "ledger", &e).hint(text::look_at_the_disk())
+                }
+                OpenError::Clock(_) | OpenError::Random(_) => {
+                    Self::of(code::UNWRITABLE, "ledger", &e)
+                }
                 OpenError::NotALedger { .. } | OpenError::Damaged(_) | OpenError::Schema { .. } => {
                     Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }
-                OpenError::Memory(_) => Self::of(code::DAMAGED, "memory", &e),
+                OpenError::Memory(m) => memory(m, &e),
                 OpenError::Identity(_) => Self::of(code::UNWRITABLE, "identity", &e),
             },
-            JournalError::Read(ReadError::Busy { .. }) => Self::of(code::HELD, "ledger_busy", &e),
+            JournalError::Read(ReadError::Busy { .. }) => busy(&e),
             JournalError::Read(_)
             | JournalError::Unknown { .. }
             | JournalError::Impossible { .. } => {
                 Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
             }
             JournalError::Append(append) => match &**append {
-                AppendError::Busy { .. } => Self::of(code::HELD, "ledger_busy", &e),
+                AppendError::Busy { .. } => busy(&e),
                 AppendError::Full { .. } => Self::of(code::UNWRITABLE, "disk_full", &e)
                     .hint(text::make_room("upledger resume")),
                 AppendError::Damaged { .. } | AppendError::Remembered { .. } => {
@@ -148,11 +151,36 @@ fn place(whole: &JournalError) -> Failure {
     Failure::of(code::USAGE, "state_directory", whole)
 }
 
+fn busy(whole: &dyn Error) -> Failure {
+    Failure::of(code::HELD, "ledger_busy", whole).hint(text::try_again("upledger status"))
+}
+
+/// The memory of heads, which can be damaged, in the wrong place, or on a full disk.
+pub(crate) fn memory(why: &MemoryError, whole: &dyn Error) -> Failure {
+    let code = match why {
+        MemoryError::Damaged { .. } => code::DAMAGED,
+        MemoryError::Io { source, .. }
+            if matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            code::UNWRITABLE
+        }
+        MemoryError::Inside { .. } | MemoryError::Place(_) | MemoryError::Io { .. } => code::USAGE,
+    };
+    let failure = Failure::of(code, "memory", whole);
+    if code == code::USAGE {
+        return failure.hint(text::name_memory("UPLEDGER_MEMORY"));
+    }
+    failure
+}
+
 impl From<RunnerError> for Failure {
     fn from(e: RunnerError) -> Self {
         match e {
             RunnerError::Journal(j) => j.into(),
-            RunnerError::Secret(_) | RunnerError::TooShort(_) => {
+            RunnerError::TooShort(_) => {
                 Self::of(code::WAITING, "secret", &e).hint(text::nothing_started("upledger resume"))
             }
             RunnerError::Job(_) => Self::of(code::UNWRITABLE, "job_directory", &e)
@@ -178,6 +206,11 @@ impl From<LockError> for Failure {
 
 impl From<RestoreError> for Failure {
     fn from(e: RestoreError) -> Self {
-        Self::of(code::DAMAGED, "restore", &e)
+        match e {
+            RestoreError::Nothing => Self::of(code::NOT_NOW, "restore", &e),
+            RestoreError::NoReason => Self::of(code::USAGE, "restore", &e),
+            RestoreError::Open(open) => JournalError::from(open).into(),
+            RestoreError::Append(append) => JournalError::Append(Box::new(append)).into(),
+        }
     }
 }

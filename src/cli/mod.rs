@@ -1,23 +1,31 @@
 //! The command line: arguments in, exit code out. Each command parses, calls and renders; no rule of a run is here.
 
 mod ask;
+mod carry;
 mod complete;
 mod demo;
 mod drive;
 mod evidence;
 mod explain;
 mod fail;
+mod lane;
+mod literal;
 mod out;
 mod plans;
 mod show;
+mod system;
+mod watch;
 mod words;
 
+use crate::home::Home;
 use crate::text::help;
-use crate::text::{Choice, Lang, choose, speak};
+use crate::text::{Choice, Lang, choose, commands, speak, usage};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fail::Failure;
 use out::Out;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Exit codes, as `docs/exit-codes.md` explains them.
 pub mod code {
@@ -138,7 +146,7 @@ fn diagnostics() {
 
 /// `--lang`, found before the arguments are parsed. A wrong value is left to the parser.
 fn flag() -> Option<Lang> {
-    let args: Vec<String> = std::env::args().collect();
+    let args = arguments();
     args.iter().enumerate().find_map(|(n, arg)| {
         let value = match arg.strip_prefix("--lang") {
             Some("") => args.get(n + 1).map(String::as_str),
@@ -149,22 +157,50 @@ fn flag() -> Option<Lang> {
     })
 }
 
+/// The arguments as text; what is no text is left to the parser.
+fn arguments() -> Vec<String> {
+    std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// What a person says for the record.
+fn said(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err(usage::empty());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
+    // A limit of file sizes must be an error of the write, not the end of the runner. Handled, not ignored: a handler is
+    // reset in the commands of steps. Where it cannot be, the limit ends us.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    let mut out = Out::new(arguments().iter().any(|a| a == "--json"), false);
+    let code = command(&mut out);
+    out.finish(code);
+    code
+}
+
+fn command(out: &mut Out) -> u8 {
     // Before anything is printed: help and errors have a language, too.
-    let json = std::env::args().any(|a| a == "--json");
     match choose(&Choice::here(flag())) {
         // What programs read stays English.
-        Ok(_) if json => speak(Lang::En),
+        Ok(_) if out.json => speak(Lang::En),
         Ok(lang) => speak(lang),
         Err(e) => {
-            return Failure::of(code::USAGE, "language", &e).show(&mut Out::new(json, false));
+            return Failure::of(code::USAGE, "language", &e).show(out);
         }
     }
     match complete::asked(|| words::localized(Cli::command())) {
         Ok(false) => {}
-        Ok(true) => return code::DONE,
-        Err(e) => return words::show(&e),
+        Ok(true) => {
+            // The shell reads candidates, whatever stands on the line that it completes.
+            out.json = false;
+            return code::DONE;
+        }
+        Err(e) => return words::show(out, &e),
     }
     diagnostics();
     let parsed = words::localized(Cli::command())
@@ -172,38 +208,46 @@ pub fn main() -> u8 {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(e) => return words::show(&e),
+        Err(e) => return words::show(out, &e),
     };
-    let home = crate::home::Home::find(cli.state.as_deref());
-    let mut out = Out::new(cli.json, cli.quiet);
+    (out.json, out.quiet) = (cli.json, cli.quiet);
+    let home = Home::find(cli.state.as_deref());
+    for path in [&home.state, &home.memory] {
+        // It stands in records and frames, which are text.
+        if path.to_str().is_none() {
+            return Failure::usage(commands::not_text(path.display()))
+                .hint(commands::name_other("--state", "UPLEDGER_MEMORY"))
+                .show(out);
+        }
+    }
     let done = match cli.command {
-        Command::Demo(args) => demo::demo(&mut out, &args),
-        Command::Init(args) => plans::init(&mut out, &args),
-        Command::Check(args) => plans::check(&mut out, &args),
-        Command::Plan(args) => plans::plan(&mut out, &home, &args),
-        Command::Schema => plans::schema(&mut out),
-        Command::Run(args) => drive::run(&mut out, &home, &args),
-        Command::Status(args) => show::status(&mut out, &home, &args),
-        Command::Runs => show::runs(&mut out, &home),
-        Command::Resume(args) => drive::resume(&mut out, &home, &args),
-        Command::Decide(args) => ask::decide(&mut out, &home, &args),
-        Command::Pause(args) => ask::pause(&mut out, &home, &args),
-        Command::Abort(args) => ask::abort(&mut out, &home, &args),
-        Command::KillStep(args) => ask::kill_step(&mut out, &home, &args),
-        Command::Rollback(args) => drive::rollback(&mut out, &home, &args),
-        Command::Note(args) => ask::note(&mut out, &home, &args),
-        Command::Log(args) => show::log(&mut out, &home, &args),
-        Command::Replay(args) => show::replay(&mut out, &home, &args),
-        Command::Verify(args) => evidence::verify(&mut out, &home, &args),
-        Command::Verifier => evidence::verifier(&mut out),
-        Command::Export(args) => evidence::export(&mut out, &home, &args),
-        Command::Completion(args) => complete::completion(&mut out, &args),
-        Command::Man(args) => complete::man(&mut out, &args, words::localized(Cli::command())),
-        Command::Explain(args) => explain::explain(&mut out, &args),
-        Command::Ledger(args) => evidence::ledger(&mut out, &home, &args),
+        Command::Demo(args) => demo::demo(out, &args),
+        Command::Init(args) => plans::init(out, &args),
+        Command::Check(args) => plans::check(out, &args),
+        Command::Plan(args) => plans::plan(out, &home, &args),
+        Command::Schema => plans::schema(out),
+        Command::Run(args) => drive::run(out, &home, &args),
+        Command::Status(args) => show::status(out, &home, &args),
+        Command::Runs => show::runs(out, &home),
+        Command::Resume(args) => drive::resume(out, &home, &args),
+        Command::Decide(args) => ask::decide(out, &home, &args),
+        Command::Pause(args) => ask::pause(out, &home, &args),
+        Command::Abort(args) => ask::abort(out, &home, &args),
+        Command::KillStep(args) => ask::kill_step(out, &home, &args),
+        Command::Rollback(args) => drive::rollback(out, &home, &args),
+        Command::Note(args) => ask::note(out, &home, &args),
+        Command::Log(args) => show::log(out, &home, &args),
+        Command::Replay(args) => show::replay(out, &home, &args),
+        Command::Verify(args) => evidence::verify(out, &home, &args),
+        Command::Verifier => evidence::verifier(out),
+        Command::Export(args) => evidence::export(out, &home, &args),
+        Command::Completion(args) => complete::completion(out, &args),
+        Command::Man(args) => complete::man(out, &args, words::localized(Cli::command())),
+        Command::Explain(args) => explain::explain(out, &args),
+        Command::Ledger(args) => evidence::ledger(out, &home, &args),
     };
     match done {
         Ok(code) => code,
-        Err(failure) => failure.show(&mut out),
+        Err(failure) => failure.show(out),
     }
 }

@@ -1,7 +1,8 @@
-//! The one way out to the terminal. A closed pipe is quiet: the work goes on, the words are dropped.
+//! The one way out to the terminal: results, progress and errors, for people or for programs.
 
-use serde_json::Value;
-use std::io::Write;
+use super::lane::{Lane, Stream};
+use crate::text::screen;
+use serde_json::{Value, json};
 
 /// Standard output and standard error.
 #[derive(Debug)]
@@ -10,16 +11,32 @@ pub(crate) struct Out {
     pub(crate) json: bool,
     /// Results and errors only.
     pub(crate) quiet: bool,
+    stdout: Lane,
+    stderr: Lane,
+    /// The final object has been printed.
+    ended: bool,
 }
 
 impl Out {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
+        Self {
+            json,
+            quiet,
+            stdout: Lane::new(Stream::Out),
+            stderr: Lane::new(Stream::Err),
+            ended: false,
+        }
+    }
+
+    /// From now on nothing waits for whoever reads.
+    pub(crate) fn background(&mut self) {
+        self.stdout.background();
+        self.stderr.background();
     }
 
     /// A line of the result.
     pub(crate) fn line(&mut self, text: &str) {
-        put(anstream::stdout(), text);
+        self.put(text, true);
     }
 
     /// Lines of the result.
@@ -29,31 +46,84 @@ impl Out {
         }
     }
 
-    /// Progress, dropped by `--quiet` and `--json`.
-    pub(crate) fn progress(&mut self, text: &str) {
-        if !self.quiet && !self.json {
+    /// A line of the result that programs read in its object.
+    pub(crate) fn word(&mut self, text: &str) {
+        if !self.json {
             self.line(text);
         }
     }
 
-    /// The result for programs, one object a line.
+    /// Progress, dropped by `--quiet` and `--json`, and while nobody reads.
+    pub(crate) fn progress(&mut self, text: &str) {
+        if !self.quiet && !self.json {
+            self.put(text, false);
+        }
+    }
+
+    /// Progress for programs, one object a line; dropped while nobody reads.
+    pub(crate) fn event(&mut self, value: &Value) {
+        self.put(&value.to_string(), false);
+    }
+
+    /// An object of the result.
     pub(crate) fn value(&mut self, value: &Value) {
-        put(anstream::stdout(), &value.to_string());
+        self.put(&value.to_string(), true);
+    }
+
+    /// The last object: the result, with the exit code.
+    pub(crate) fn result(&mut self, value: Value, code: u8) {
+        self.ended = true;
+        self.value(&ended(value, code));
+    }
+
+    /// The last object on standard error, where standard output is a document of its own.
+    pub(crate) fn result_beside(&mut self, value: Value, code: u8) {
+        if self.json && !self.ended {
+            self.ended = true;
+            self.error(&ended(value, code).to_string());
+        }
     }
 
     /// An error or a hint.
     pub(crate) fn error(&mut self, text: &str) {
-        put(anstream::stderr(), text);
+        // Both streams may be one terminal.
+        self.stdout.flush();
+        self.stderr.put(line(text), true, |_| Vec::new());
     }
 
     /// Raw bytes of the result, such as a step's output.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        // A closed pipe is quiet.
-        let _ = std::io::stdout().lock().write_all(bytes);
+        self.stdout.put(bytes.to_vec(), true, |_| Vec::new());
+    }
+
+    /// The end of a command: programs always get a last object with the exit code, and what can be said is said.
+    pub(crate) fn finish(&mut self, code: u8) {
+        if self.json && !self.ended {
+            self.result(json!({}), code);
+        }
+        self.stdout.flush();
+        self.stderr.flush();
+    }
+
+    fn put(&mut self, text: &str, must: bool) {
+        let json = self.json;
+        self.stdout.put(line(text), must, |n| {
+            if json {
+                line(&json!({"dropped": n}).to_string())
+            } else {
+                line(&screen::dropped(n))
+            }
+        });
     }
 }
 
-fn put(mut to: impl Write, text: &str) {
-    // A closed pipe is quiet.
-    let _ = writeln!(to, "{text}").and_then(|()| to.flush());
+fn ended(mut value: Value, code: u8) -> Value {
+    if let Value::Object(map) = &mut value {
+        map.insert("exit".into(), code.into());
+    }
+    value
+}
+
+fn line(text: &str) -> Vec<u8> {
+    format!("{text}\n").into_bytes()
 }

@@ -85,11 +85,20 @@ pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
     if !schema.exists() {
         create(&schema, &format!("{:#}\n", plan_schema::json_schema()))?;
     }
-    out.progress(&text::wrote_plan(args.file.display()));
-    out.progress(&text::next(format!(
+    let check = format!(
         "upledger check {}",
         quoted(&[args.file.display().to_string()])
-    )));
+    );
+    out.progress(&text::wrote_plan(args.file.display()));
+    out.progress(&text::next(&check));
+    if out.json {
+        let (file, schema) = (
+            args.file.display().to_string(),
+            schema.display().to_string(),
+        );
+        let result = json!({"file": file, "schema": schema, "next": [check]});
+        out.result(result, code::DONE);
+    }
     Ok(code::DONE)
 }
 
@@ -97,7 +106,11 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     let steps = checked.plan.steps().count();
     if out.json {
-        out.value(&json!({"plan": checked.plan.name, "steps": steps, "digest": checked.digest, "warnings": checked.warnings}));
+        let result = json!({
+            "plan": checked.plan.name, "steps": steps, "digest": checked.digest,
+            "warnings": checked.warnings,
+        });
+        out.result(result, code::DONE);
     } else {
         for warning in &checked.warnings {
             out.progress(&crate::text::screen::warning(warning));
@@ -119,10 +132,11 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     let steps = forecast::forecast(&checked.plan, &known, book)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     if out.json {
-        out.value(&json!({
+        let result = json!({
             "plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings,
             "secrets_missing": missing, "steps": forecast::value(&steps),
-        }));
+        });
+        out.result(result, code::DONE);
         return Ok(code::DONE);
     }
     out.lines(&forecast::lines(&checked.plan, &steps));
@@ -142,6 +156,11 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
 }
 
 pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {
-    out.line(&format!("{:#}", plan_schema::json_schema()));
+    let schema = plan_schema::json_schema();
+    if out.json {
+        out.result(json!({ "schema": schema }), code::DONE);
+    } else {
+        out.line(&format!("{schema:#}"));
+    }
     Ok(code::DONE)
 }

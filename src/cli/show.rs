@@ -1,9 +1,11 @@
 //! Commands that only read: status, runs, log, replay.
 
+use super::carry::Carry;
 use super::code;
 use super::complete;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
+use super::system;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
 use crate::home::Home;
@@ -14,6 +16,7 @@ use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
+use serde_json::json;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
 use upledger_replay::event::Way;
@@ -78,7 +81,7 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let run = pick(journal.book(), args.name())?;
     let live = RunnerLock::holder(&home.state).is_some();
     if out.json {
-        out.value(&status::value(run, live));
+        out.result(status::value(run, live), code::DONE);
     } else {
         out.lines(&status::lines(run, live));
     }
@@ -151,7 +154,8 @@ fn output(
     let Some(unit) = run.units.iter().find(|u| u.step == step) else {
         return Err(Failure::usage(text::no_step(&run.name, safe(step))));
     };
-    let mut last = None;
+    system::check_jobs(home)?;
+    let mut last: Option<(Follower, Carry)> = None;
     let entries = journal.entries(Some(&run.name))?;
     for entry in entries {
         if let upledger_replay::event::Event::StepStarted(s) = &entry.event
@@ -165,27 +169,29 @@ fn output(
                 s.at.attempt,
                 &s.nonce,
             );
+            if let Some((_, mut before)) = last.take() {
+                say(out, before.rest());
+            }
             let mut follower = Follower::new(home.jobs().join(name).join("output"));
-            copy(out, &mut follower)?;
-            last = Some(follower);
+            let mut carry = Carry::default();
+            copy(out, &mut follower, &mut carry)?;
+            last = Some((follower, carry));
         }
     }
     let running = [Way::Do, Way::Undo]
         .into_iter()
         .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);
-    if let Some(mut follower) = last
-        && args.follow
-        && running
-    {
-        while RunnerLock::holder(&home.state).is_some() {
+    if let Some((mut follower, mut carry)) = last {
+        while args.follow && running && RunnerLock::holder(&home.state).is_some() {
             std::thread::sleep(Duration::from_millis(200));
-            copy(out, &mut follower)?;
+            copy(out, &mut follower, &mut carry)?;
         }
+        say(out, carry.rest());
     }
     Ok(code::DONE)
 }
 
-fn copy(out: &mut Out, follower: &mut Follower) -> Result<(), Failure> {
+fn copy(out: &mut Out, follower: &mut Follower, carry: &mut Carry) -> Result<(), Failure> {
     loop {
         let bytes = follower
             .read()
@@ -193,13 +199,17 @@ fn copy(out: &mut Out, follower: &mut Follower) -> Result<(), Failure> {
         if bytes.is_empty() {
             return Ok(());
         }
-        if out.json {
-            out.value(&serde_json::json!({ "output": String::from_utf8_lossy(&bytes) }));
-        } else {
-            let text = String::from_utf8_lossy(&bytes);
-            let shown: Vec<String> = text.split('\n').map(safe).collect();
-            out.raw(shown.join("\n").as_bytes());
-        }
+        say(out, carry.add(&bytes));
+    }
+}
+
+fn say(out: &mut Out, text: Option<String>) {
+    let Some(text) = text else { return };
+    if out.json {
+        out.value(&json!({ "output": text }));
+    } else {
+        let shown: Vec<String> = text.split('\n').map(safe).collect();
+        out.raw(shown.join("\n").as_bytes());
     }
 }
 
@@ -214,7 +224,7 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
     let book = journal.fold(args.at)?;
     let run = pick(&book, args.run.as_deref())?;
     if out.json {
-        out.value(&status::value(run, false));
+        out.result(status::value(run, false), code::DONE);
     } else {
         out.progress(&screen::as_of(args.at.unwrap_or(last)));
         out.progress("");

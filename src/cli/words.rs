@@ -1,9 +1,12 @@
 //! The command line's own words in the language of the process: headings of help, and what a wrong option is told.
 
 use super::code;
+use super::fail::Failure;
+use super::out::Out;
 use crate::text::{Lang, help, lang, usage};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Command, Error};
+use serde_json::json;
 
 /// Options of all commands come after those of one.
 const GLOBAL: usize = 100;
@@ -61,15 +64,33 @@ pub(super) fn localized(command: Command) -> Command {
 }
 
 /// Prints help, or what is wrong with the arguments, and returns the exit code.
-pub(super) fn show(error: &Error) -> u8 {
+pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
     let code = if error.use_stderr() {
         code::USAGE
     } else {
         code::DONE
     };
+    if out.json {
+        let text = error.render().to_string();
+        if code == code::DONE {
+            out.result(json!({"text": text}), code);
+            return code;
+        }
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Failure::usage(usage::missing_command())
+                .hint(usage::more())
+                .show(out);
+        }
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().collect();
+        let words = words.join(" ");
+        let shown = words.strip_prefix("error: ").unwrap_or(&words).to_owned();
+        return Failure::usage(reason(error).unwrap_or(shown))
+            .hint(usage::more())
+            .show(out);
+    }
     match (lang(), reason(error)) {
         (Lang::Zh, Some(reason)) => {
-            let mut out = super::Out::new(false, false);
             out.error(&crate::text::commands::error(reason));
             out.error(&format!("  {}", usage::more()));
         }
@@ -90,7 +111,9 @@ fn reason(error: &Error) -> Option<String> {
         }
         ErrorKind::MissingSubcommand => usage::missing_command(),
         ErrorKind::MissingRequiredArgument => usage::missing_argument(argument),
-        ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+            if context(ContextKind::InvalidValue).trim().is_empty() =>
+        {
             usage::missing_value(argument)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => usage::wrong_value(

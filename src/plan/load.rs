@@ -12,6 +12,7 @@ use super::variables::{Variables, is_name};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use upledger_replay::plan::{Change, OnFailure, Pair, Phase, Plan, Secret, SecretSource, Step};
 
@@ -60,8 +61,18 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
         refusal.unreadable = true;
         refusal
     };
-    let mut file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
+    // Not to block: a pipe would wait for a writer, perhaps for ever.
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|e| unreadable(&e))?;
     let meta = file.metadata().map_err(|e| unreadable(&e))?;
+    if !meta.is_file() {
+        return Err(unreadable(&std::io::Error::other(
+            "it is not a regular file",
+        )));
+    }
     if usize::try_from(meta.len()).is_ok_and(|n| n > RESOLVED_LIMIT) {
         return Err(too_large(&name, meta.len(), LIMIT));
     }

@@ -106,11 +106,31 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
         }
         out.push(unit_line(unit, step, wide));
     }
-    if let Next::Ask(question) = decide::next(run) {
-        out.push(String::new());
-        out.extend(question_lines(run, &question));
-    }
+    let below = match decide::next(run) {
+        Next::Ask(question) => question_lines(run, &question),
+        Next::Stop(stop) => stop_lines(&stop),
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
+            return out;
+        }
+    };
+    out.push(String::new());
+    out.extend(below);
     out
+}
+
+/// A stop that somebody asked for, and the command that goes on.
+#[must_use]
+pub fn stop_lines(stop: &Stop) -> Vec<String> {
+    match stop {
+        Stop::Paused(reason) => vec![
+            text::is_paused(safe(reason)),
+            text::go_on_with("upledger resume"),
+        ],
+        Stop::RolledBackTo(step) => vec![
+            text::is_rolled_back_to(safe(step)),
+            text::forwards_with("upledger resume"),
+        ],
+    }
 }
 
 fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
@@ -162,6 +182,15 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
         out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
     }
     out.push(text::answer_with());
+    let answers = answers(question);
+    out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
+    out.push(text::then("upledger resume"));
+    out
+}
+
+/// The commands that answer a question, and what each means.
+#[must_use]
+pub fn answers(question: &Question) -> Vec<(String, String)> {
     let step = &question.part.step;
     let mut answers: Vec<(String, String)> = question
         .answers
@@ -187,9 +216,7 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
             text::means_rollback(),
         ));
     }
-    out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
-    out.push(text::then("upledger resume"));
-    out
+    answers
 }
 
 fn no_return(run: &Run, part: &Part) -> String {
@@ -224,8 +251,18 @@ pub fn value(run: &Run, live: bool) -> Value {
             })
         })
         .collect();
-    let question = match decide::next(run) {
+    let next = decide::next(run);
+    let commands = match &next {
+        Next::Ask(q) => answers(q).into_iter().map(|(command, _)| command).collect(),
+        Next::Stop(_) => vec!["upledger resume".to_owned()],
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
+            Vec::new()
+        }
+    };
+    let question = match next {
         Next::Ask(q) => json!({
+            "evidence": run.part(&q.part).map_or(Vec::new(), |p| p.evidence.iter().chain(&p.tail).collect()),
+            "detail": run.part(&q.part).map(|p| &p.detail),
             "step": q.part.step,
             "target": q.part.target,
             "way": way_word(q.part.way),
@@ -258,5 +295,6 @@ pub fn value(run: &Run, live: bool) -> Value {
         "seq": run.last.seq,
         "steps": steps,
         "question": question,
+        "next": commands,
     })
 }

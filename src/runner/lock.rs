@@ -1,10 +1,16 @@
 //! One runner at a time: a kernel lock that dies with its holder, and the holder's name for the loser.
+//!
+//! The file is written to, so no link is followed to it and it has no second name.
 
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long the lock is tried for: whoever asks for its holder holds it for microseconds.
+const LOCK: Duration = Duration::from_millis(250);
 
 /// Who drives a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +65,16 @@ impl RunnerLock {
             source,
         };
         let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(read(&mut file))),
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        let until = Instant::now() + LOCK;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(read(&mut file))),
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
         }
         let holder = Holder {
             pid: std::process::id(),
@@ -81,7 +93,7 @@ impl RunnerLock {
     /// Who has the lock now, if anybody has.
     #[must_use]
     pub fn holder(state: &Path) -> Option<Holder> {
-        let mut file = File::open(state.join("runner.lock")).ok()?;
+        let mut file = checked(OpenOptions::new().read(true), &state.join("runner.lock")).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => read(&mut file),
             Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -90,13 +102,36 @@ impl RunnerLock {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .create(true)
         .truncate(false)
         .read(true)
         .write(true)
-        .mode(0o600)
+        .mode(0o600);
+    checked(&mut options, path)
+}
+
+/// Opens a regular file of ours that has one name, and nothing else.
+fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Not to block: what lies there may be a pipe.
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
+        .map_err(|e| match e.raw_os_error() {
+            Some(libc::ELOOP) => io::Error::other("it is a symbolic link; remove it"),
+            _ => e,
+        })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file; remove it"));
+    }
+    if found.nlink() != 1 {
+        return Err(io::Error::other(
+            "it has a second name (hard link); remove it",
+        ));
+    }
+    Ok(file)
 }
 
 fn read(file: &mut File) -> Option<Holder> {
@@ -104,4 +139,43 @@ fn read(file: &mut File) -> Option<Holder> {
     file.rewind().ok()?;
     file.read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(make: impl FnOnce(&Path, &Path)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (lock, precious) = (dir.path().join("runner.lock"), dir.path().join("precious"));
+        std::fs::write(&precious, "precious").expect("written");
+        make(&lock, &precious);
+        let taken = RunnerLock::take(dir.path(), "me");
+        assert!(matches!(taken, Err(LockError::Io { .. })), "{taken:?}");
+        assert_eq!(RunnerLock::holder(dir.path()), None);
+        assert_eq!(
+            std::fs::read_to_string(&precious).expect("readable"),
+            "precious"
+        );
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_is_refused_and_its_target_kept() {
+        refused(|lock, precious| std::os::unix::fs::symlink(precious, lock).expect("linked"));
+        refused(|lock, precious| std::fs::hard_link(precious, lock).expect("linked"));
+    }
+
+    #[test]
+    fn asking_for_the_holder_does_not_keep_a_runner_out() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(RunnerLock::take(dir.path(), "first").expect("taken"));
+        let asked = File::open(dir.path().join("runner.lock")).expect("there");
+        asked.lock_shared().expect("nobody has it");
+        let asker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(asked);
+        });
+        RunnerLock::take(dir.path(), "second").expect("taken");
+        asker.join().expect("it ends");
+    }
 }

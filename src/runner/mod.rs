@@ -18,7 +18,6 @@ use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
 use crate::redact::{Redactor, TooShort};
 use parts::Work;
-use secrets::Missing;
 use signals::{Signals, Wish};
 use std::time::Duration;
 use upledger_replay::decide::{self, Next, Question, Stop};
@@ -55,9 +54,6 @@ pub enum RunnerError {
     /// The state refused what `replay` itself proposed.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// A secret.
-    #[error(transparent)]
-    Secret(#[from] Missing),
     /// A secret that cannot be redacted.
     #[error(transparent)]
     TooShort(#[from] TooShort),
@@ -95,20 +91,17 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner of a run in the ledger. The caller holds the lock.
+    /// A runner of a run in the ledger, with the secrets of its plan. The caller holds the lock.
     ///
     /// # Errors
-    /// [`RunnerError`] when its secrets cannot be had.
+    /// [`RunnerError`] when its secrets cannot be redacted.
     pub fn new(
         home: &'a Home,
         mut journal: Journal,
         run: &str,
+        secrets: Vec<(String, String)>,
         watcher: &'a mut dyn Watcher,
     ) -> Result<Self, RunnerError> {
-        let state = journal
-            .run(run)
-            .ok_or_else(|| RunnerError::NoRun(run.into()))?;
-        let secrets = secrets::read(&state.plan.secrets)?;
         journal.redact_with(Redactor::new(&secrets)?);
         let signals =
             Signals::new().map_err(|e| RunnerError::Io("cannot listen for signals", e))?;

@@ -1,7 +1,16 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use upledger_replay::plan::{Secret, SecretSource};
+
+/// How long the command of a secret may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// The same where a person waits who only wants something written down.
+const QUICK: Duration = Duration::from_secs(3);
 
 /// A secret cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,15 +27,25 @@ pub struct Missing {
 /// # Errors
 /// [`Missing`] names the first that cannot be had.
 pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
-    secrets.iter().map(one).collect()
+    secrets.iter().map(|s| one(s, LIMIT)).collect()
 }
 
 /// Those secrets that can be read here, and the names of the others.
 #[must_use]
 pub fn readable(secrets: &[Secret]) -> (Vec<(String, String)>, Vec<String>) {
+    sorted(secrets, LIMIT)
+}
+
+/// Those secrets that can be read within a moment.
+#[must_use]
+pub fn at_hand(secrets: &[Secret]) -> Vec<(String, String)> {
+    sorted(secrets, QUICK).0
+}
+
+fn sorted(secrets: &[Secret], limit: Duration) -> (Vec<(String, String)>, Vec<String>) {
     let (mut known, mut missing) = (Vec::new(), Vec::new());
     for secret in secrets {
-        match one(secret) {
+        match one(secret, limit) {
             Ok(pair) => known.push(pair),
             Err(e) => missing.push(e.name),
         }
@@ -34,8 +53,8 @@ pub fn readable(secrets: &[Secret]) -> (Vec<(String, String)>, Vec<String>) {
     (known, missing)
 }
 
-fn one(s: &Secret) -> Result<(String, String), Missing> {
-    let value = source(&s.source).map_err(|why| Missing {
+fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
+    let value = source(&s.source, limit).map_err(|why| Missing {
         name: s.name.clone(),
         why,
     })?;
@@ -49,30 +68,100 @@ fn one(s: &Secret) -> Result<(String, String), Missing> {
     Ok((s.name.clone(), value))
 }
 
-fn source(source: &SecretSource) -> Result<String, String> {
+fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
     match source {
         SecretSource::Env(name) => {
             std::env::var(name).map_err(|_| format!("the environment has no {name}"))
         }
         SecretSource::File(path) => {
             let meta = std::fs::metadata(path).map_err(|e| format!("{path}: {e}"))?;
+            if !meta.is_file() {
+                return Err(format!("{path} is not a regular file"));
+            }
             if meta.permissions().mode() & 0o077 != 0 {
                 return Err(format!("{path} can be read by others; chmod 600 it"));
             }
             std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
         }
-        SecretSource::Command(argv) => {
-            let (program, args) = argv.split_first().ok_or("its command is empty")?;
-            let out = std::process::Command::new(program)
-                .args(args)
-                .stdin(std::process::Stdio::null())
-                .output()
-                .map_err(|e| format!("{program}: {e}"))?;
-            if !out.status.success() {
-                return Err(format!("{program}: {}", out.status));
-            }
-            String::from_utf8(out.stdout)
-                .map_err(|_| format!("{program} printed something that is not text"))
+        SecretSource::Command(argv) => command(argv, limit),
+    }
+}
+
+/// What a command prints. It keeps our process group: it may have to ask a person at the terminal.
+fn command(argv: &[String], limit: Duration) -> Result<String, String> {
+    let (program, args) = argv.split_first().ok_or("its command is empty")?;
+    let failed = |e: std::io::Error| format!("{program}: {e}");
+    let deadline = Instant::now() + limit;
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let (said, hear) = mpsc::channel();
+    let pipe = child.stdout.take();
+    // A thread of its own: a descendant may hold the pipe open for ever.
+    let reader = std::thread::Builder::new()
+        .name("secret".into())
+        .spawn(move || {
+            let mut bytes = Vec::new();
+            let read = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
+            // Nobody waits any more once the time has passed.
+            let _ = said.send(read.map(|_| bytes));
+        });
+    let bytes = match reader {
+        Ok(_) => hear
+            .recv_timeout(limit)
+            .map_err(|_| format!("{program} did not end within {} s", limit.as_secs())),
+        Err(e) => Err(failed(e)),
+    };
+    let status = loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) => break Some(status),
+            None if bytes.is_err() || Instant::now() >= deadline => break None,
+            None => std::thread::sleep(Duration::from_millis(5)),
         }
+    };
+    let Some(status) = status else {
+        // It may just have ended.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(bytes
+            .err()
+            .unwrap_or_else(|| format!("{program} did not end within {} s", limit.as_secs())));
+    };
+    if !status.success() {
+        return Err(format!("{program}: {status}"));
+    }
+    String::from_utf8(bytes?.map_err(failed)?)
+        .map_err(|_| format!("{program} printed something that is not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> Result<String, String> {
+        let argv = ["/bin/sh", "-c", script].map(String::from);
+        command(&argv, limit)
+    }
+
+    #[test]
+    fn the_command_of_a_secret_is_given_limited_time_and_so_is_what_it_leaves_behind() {
+        let begun = Instant::now();
+        let limit = Duration::from_millis(300);
+        let why = shell("exec sleep 60", limit).expect_err("too slow");
+        assert!(why.contains("did not end within"), "{why}");
+        let why = shell("sleep 3 & echo value", limit).expect_err("the pipe is open");
+        assert!(why.contains("did not end within"), "{why}");
+        let why = shell("exec >&-; exec sleep 60", limit).expect_err("too slow");
+        assert!(why.contains("did not end within"), "{why}");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert_eq!(
+            shell("echo value", Duration::from_secs(30)).as_deref(),
+            Ok("value\n")
+        );
+        assert!(shell("exit 3", Duration::from_secs(30)).is_err());
     }
 }

@@ -12,8 +12,8 @@ texts! {
     next(command): "next: {command}", "下一步: {command}";
     refused(count): "the plan is refused: {count} problem(s)", "计划被拒绝: {count} 个问题";
     checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
-    literal_secret(): "the plan holds the value of one of its secrets", "计划中直接写入了某个密钥的值";
-    literal_secret_hint(): "take it out; refer to it with {{secret: name}}", "请删去该值, 改用 {{secret: 名称}} 引用";
+    literal_secret(name, at): "the plan holds the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值, 位于 {at}";
+    literal_secret_hint(name): "take it out; refer to it with {{secret: {name}}}", "请删去该值, 改用 {{secret: {name}}} 引用";
 
     // Runs.
     open_run(name): "the run {name} is open", "运行 {name} 尚未结束";
@@ -23,6 +23,10 @@ texts! {
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run that could be rolled back", "没有可以回退的运行";
+    already_rolled_back(name): "the run {name} is rolled back already", "运行 {name} 已经回退";
+    nothing_to_roll_back(name): "the run {name} changed nothing that could be rolled back", "运行 {name} 没有可回退的变更";
+    name_the_one_before(command): "the run before it is rolled back by its name only: {command}",
+        "再往前的运行须指明名称才会回退: {command}";
     no_step(run, step): "the run {run} has no step {step}", "运行 {run} 中没有步骤 {step}";
     list_with(command): "list them with: {command}", "查看列表: {command}";
     start_with(command): "start one with: {command}", "开始运行: {command}";
@@ -32,11 +36,23 @@ texts! {
     find_out_with(command): "find out with: {command}", "确认结果: {command}";
     nothing_asked(): "nothing is asked", "当前没有待确认的问题";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
+    paused_first(command): "the run is paused; first: {command}", "运行已暂停; 请先执行: {command}";
+    no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
     last_event(seq): "the ledger ends with event {seq}", "账本止于事件 {seq}";
+
+    // The system.
+    system_refuses(why): "the system refuses what a run needs: {why}", "系统拒绝了运行所需的资源: {why}";
+    more_files(count): "raise the limit of open files: ulimit -n {count} or more", "请提高打开文件数上限: ulimit -n {count} 或更大";
+    more_threads(): "raise the limit of processes: ulimit -u, or that of the service or container",
+        "请提高进程数上限: ulimit -u, 或服务与容器的限制";
+    is_symlink(path): "{path} is a symbolic link", "{path} 是符号链接";
+    is_no_directory(path): "{path} is not a directory", "{path} 不是目录";
+    is_open_to_others(path): "{path} is not a directory of ours alone", "{path} 不是本人独占的目录";
+    move_away(path): "move {path} away, then try again; steps need a directory there", "请移走 {path} 后重试; 步骤需要在此处建立目录";
 
     // The ledger.
     no_ledger(dir): "there is no ledger in {dir}", "{dir} 中没有账本";
@@ -46,10 +62,19 @@ texts! {
     bring_newest_back(): "bring the newest copy back, or record that this one is right:",
         "请恢复最新的副本, 或确认以此副本为准:";
     make_room(command): "make room, then: {command}", "请腾出磁盘空间, 然后: {command}";
+    look_at_the_disk(): "what was acknowledged is safe; is the disk full, or the size of files limited (ulimit -f)?",
+        "已确认的记录是安全的; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";
     acknowledged_is_safe(): "what was acknowledged is safe; then: upledger verify, upledger resume",
         "已确认的记录是安全的; 然后: upledger verify, upledger resume";
     nothing_started(command): "nothing was started; make it available, then: {command}",
         "尚未执行任何操作; 请使其可用, 然后: {command}";
+    step_goes_on(command): "the step that was begun is not touched; make the secret available, then: {command}",
+        "已开始的步骤不受影响; 请使密钥可用, 然后: {command}";
+    try_again(command): "try again; who is at work: {command}", "请重试; 查看执行者: {command}";
+    name_memory(variable): "it has to be a directory of ours alone, outside the state directory; name another with {variable}",
+        "它必须是本人独占的目录, 且位于状态目录之外; 可用 {variable} 另行指定";
+    not_text(path): "the path {path} is not UTF-8", "路径 {path} 不是 UTF-8";
+    name_other(option, variable): "name another directory with {option} or {variable}", "用 {option} 或 {variable} 另行指定目录";
     beside_it(): "watch it: upledger status; add to it: upledger note, pause, abort",
         "查看: upledger status; 也可以: upledger note, pause, abort";
     exported(lines, path): "{lines} events in {path}", "{lines} 个事件已写入 {path}";

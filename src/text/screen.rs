@@ -76,6 +76,8 @@ texts! {
 
     // How a command ends.
     run_is(name): "run {name}", "运行 {name}";
+    run_rests(name, state): "run {name}: {state}", "运行 {name}: {state}";
+    dropped(count): "({count} lines were dropped here: nobody read them)", "(此处丢弃了 {count} 行: 无人读取)";
     is_paused(reason): "paused: {reason}", "已暂停: {reason}";
     is_rolled_back_to(step): "rolled back to {step}", "已退回到 {step}";
     is_detached(): "detached: the step goes on", "已脱离: 步骤仍在继续";

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod docs;
 mod doubt;
+mod face;
 mod files;
 mod processes;
 mod record;

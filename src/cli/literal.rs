@@ -1,0 +1,67 @@
+//! A secret's value in the plan itself: whose it is, and where it stands. The value is never shown.
+
+use crate::redact::{Redactor, TooShort};
+use serde_json::Value;
+use upledger_replay::plan::Plan;
+
+/// The name of the first secret whose value stands in the plan, and the path to it.
+///
+/// # Errors
+/// [`TooShort`] names a secret that cannot be looked for.
+pub(super) fn find(
+    plan: &Plan,
+    known: &[(String, String)],
+) -> Result<Option<(String, String)>, TooShort> {
+    let all = Redactor::new(known)?;
+    // A plan always has a JSON form.
+    let whole = serde_json::to_value(plan).unwrap_or_default();
+    let text = whole.to_string();
+    if all.text(&text) == text {
+        return Ok(None);
+    }
+    for secret in known {
+        let one = Redactor::new(std::slice::from_ref(secret))?;
+        if one.text(&text) != text {
+            let at = place(&one, &whole, String::new()).unwrap_or_default();
+            // A name on the way may hold a value, too.
+            return Ok(Some((secret.0.clone(), all.text(&at).to_string())));
+        }
+    }
+    Ok(Some((String::new(), String::new())))
+}
+
+fn place(redactor: &Redactor, value: &Value, at: String) -> Option<String> {
+    let holds = |text: &str| redactor.text(text) != text;
+    match value {
+        Value::Null => None,
+        Value::String(text) => holds(text).then_some(at),
+        Value::Bool(_) | Value::Number(_) => holds(&value.to_string()).then_some(at),
+        Value::Array(items) => items.iter().enumerate().find_map(|(n, item)| {
+            // A step is found by its id.
+            let id = item.get("id").and_then(Value::as_str);
+            let at = match id.filter(|_| at.ends_with(".steps")) {
+                Some(id) => format!("steps.{id}"),
+                None => format!("{at}[{n}]"),
+            };
+            place(redactor, item, at)
+        }),
+        Value::Object(map) => map.iter().find_map(|(key, item)| {
+            // A plan file calls the action of a step `do`.
+            let of_step = at.starts_with("steps.") && at.matches('.').count() == 1;
+            let shown = if of_step && key == "action" {
+                "do"
+            } else {
+                key
+            };
+            let below = if at.is_empty() {
+                key.clone()
+            } else {
+                format!("{at}.{shown}")
+            };
+            if holds(key) {
+                return Some(below);
+            }
+            place(redactor, item, below)
+        }),
+    }
+}
