@@ -3,9 +3,10 @@
 use super::complete;
 use super::fail::Failure;
 use super::out::Out;
+use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, pick};
-use super::watch::{Printer, print};
 use super::{ask, code, literal, system};
+use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
 use crate::plan::load;
@@ -314,6 +315,23 @@ fn stage_and_drive(
     }
 }
 
+/// How long the steps of a run took before, here, under a plan of the same name.
+pub(super) fn expected(journal: &Journal, name: &str) -> Expected {
+    let book = journal.book();
+    let Some(run) = book.run(name) else {
+        return Expected::new();
+    };
+    let steps = run.plan.steps();
+    steps
+        .filter_map(|(_, step)| {
+            Some((
+                step.id.clone(),
+                forecast::took(book, &run.plan, &step.id)?.0,
+            ))
+        })
+        .collect()
+}
+
 /// Lets the loop go until it rests, and says how it rests.
 fn drive(
     out: &mut Out,
@@ -325,7 +343,8 @@ fn drive(
     let Means {
         secrets, runtime, ..
     } = means;
-    let mut printer = Printer::new(out);
+    let expected = expected(&journal, name);
+    let mut printer = Printer::new(out, expected);
     let driven = runtime.block_on(async {
         let mut runner = Runner::new(home, journal, name, secrets, &mut printer)?;
         let rest = runner.drive().await?;
@@ -339,7 +358,12 @@ fn drive(
 }
 
 /// Says how a run rests.
-fn rests(out: &mut Out, journal: &Journal, name: &str, rest: &Rest) -> Result<u8, Failure> {
+pub(super) fn rests(
+    out: &mut Out,
+    journal: &Journal,
+    name: &str,
+    rest: &Rest,
+) -> Result<u8, Failure> {
     let run = pick(journal.book(), Some(name))?;
     let code = match rest {
         Rest::Ended(Ended::Completed) => code::DONE,

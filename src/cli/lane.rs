@@ -52,6 +52,24 @@ impl Stream {
     }
 }
 
+/// Another way into a stream that a thread writes: for drawings, which are left out while nobody reads.
+#[derive(Debug, Clone)]
+pub(super) struct Brush {
+    queue: Sender<Vec<u8>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Brush {
+    pub(super) fn paint(&self, bytes: Vec<u8>) {
+        let waiting = self.waiting.load(Ordering::SeqCst);
+        if waiting.saturating_add(bytes.len()) <= LIMIT {
+            self.waiting.fetch_add(bytes.len(), Ordering::SeqCst);
+            // The thread lives as long as the queue.
+            let _ = self.queue.send(bytes);
+        }
+    }
+}
+
 /// A stream.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -103,6 +121,14 @@ impl Lane {
             written,
             given_up: false,
         });
+    }
+
+    /// A way in for drawings, where a thread writes.
+    pub(super) fn brush(&self) -> Option<Brush> {
+        self.thread.as_ref().map(|t| Brush {
+            queue: t.queue.clone(),
+            waiting: Arc::clone(&t.waiting),
+        })
     }
 
     /// Says it. What need not be said is dropped while nobody reads; `lost` tells how many lines were.

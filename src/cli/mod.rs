@@ -10,8 +10,10 @@ mod explain;
 mod fail;
 mod lane;
 mod literal;
+mod live;
 mod out;
 mod plans;
+mod printer;
 mod show;
 mod system;
 mod watch;
@@ -96,6 +98,8 @@ enum Command {
     Run(drive::Run),
     #[command(about = help::cmd_status())]
     Status(show::RunArg),
+    #[command(about = help::cmd_watch())]
+    Watch(show::RunArg),
     #[command(about = help::cmd_runs())]
     Runs,
     #[command(about = help::cmd_resume())]
@@ -228,6 +232,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Schema => plans::schema(out),
         Command::Run(args) => drive::run(out, &home, &args),
         Command::Status(args) => show::status(out, &home, &args),
+        Command::Watch(args) => watch::watch(out, &home, &args),
         Command::Runs => show::runs(out, &home),
         Command::Resume(args) => drive::resume(out, &home, &args),
         Command::Decide(args) => ask::decide(out, &home, &args),

@@ -1,6 +1,7 @@
 //! The one way out to the terminal: results, progress and errors, for people or for programs.
 
 use super::lane::{Lane, Stream};
+use super::live::Live;
 use crate::text::screen;
 use serde_json::{Value, json};
 
@@ -32,6 +33,14 @@ impl Out {
     pub(crate) fn background(&mut self) {
         self.stdout.background();
         self.stderr.background();
+    }
+
+    /// The moving part of the screen, where there can be one.
+    pub(super) fn live(&self) -> Option<Live> {
+        if self.json || self.quiet {
+            return None;
+        }
+        self.stdout.brush().and_then(Live::new)
     }
 
     /// A line of the result.

@@ -1,91 +1,102 @@
-//! What a driven run prints while it runs: events that have become durable, and what its steps say.
+//! `watch`: a run as somebody else drives it, on the same screen. Reads only; leaving it changes nothing.
 
-use super::carry::Carry;
+use super::drive::{expected, rests};
+use super::fail::Failure;
 use super::out::Out;
-use crate::journal::Entry;
-use crate::report::{lines, safe};
-use crate::runner::Watcher;
-use serde_json::json;
-use upledger_replay::event::{Attempt, Event};
+use super::printer::Printer;
+use super::show::{RunArg, pick, read};
+use crate::attempt::job::JobDir;
+use crate::attempt::output::Follower;
+use crate::home::Home;
+use crate::journal::Journal;
+use crate::report::status;
+use crate::runner::lock::RunnerLock;
+use crate::runner::{Rest, Watcher};
+use crate::text::screen;
+use std::time::Duration;
+use upledger_replay::book::way_word;
+use upledger_replay::decide::{Next, next};
+use upledger_replay::event::Attempt;
 use upledger_replay::state::Run;
 
-/// Prints what has become durable.
-pub(super) struct Printer<'a> {
-    out: &'a mut Out,
-    /// The attempt that prints, and the line that it has begun.
-    open: Option<(Attempt, Carry)>,
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(200);
+/// Looks between two at whether there is a runner; it may be changing hands.
+const PATIENCE: u32 = 10;
+
+pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
+    let mut journal = read(home)?;
+    let run = pick(journal.book(), args.name())?;
+    let name = run.name.clone();
+    let live = RunnerLock::holder(&home.state).is_some();
+    if !out.json {
+        status::lines(run, live)
+            .iter()
+            .for_each(|l| out.progress(l));
+        out.progress("");
+    }
+    out.background();
+    let expected = expected(&journal, &name);
+    let mut printer = Printer::new(out, expected);
+    let rest = follow(&mut printer, home, &mut journal, &name)?;
+    printer.flush();
+    rests(out, &journal, &name, &rest)
 }
 
-impl<'a> Printer<'a> {
-    pub(super) fn new(out: &'a mut Out) -> Self {
-        Self { out, open: None }
-    }
-
-    /// Events, as they come.
-    pub(super) fn print(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if ends_an_attempt(&entry.event) {
-                self.flush();
+/// Shows what happens until the run rests.
+fn follow(
+    printer: &mut Printer<'_>,
+    home: &Home,
+    journal: &mut Journal,
+    name: &str,
+) -> Result<Rest, Failure> {
+    let mut shown: Option<(Attempt, Follower)> = None;
+    let mut alone = 0;
+    loop {
+        let entries = journal.refresh()?;
+        let run = pick(journal.book(), Some(name))?;
+        let of_it: Vec<_> = entries
+            .into_iter()
+            .filter(|e| e.run.as_deref() == Some(name))
+            .collect();
+        if let Some((at, output)) = &mut shown {
+            let new = output.read().unwrap_or_default();
+            if !new.is_empty() {
+                printer.output(run, at, &new);
             }
-            print(self.out, entry);
         }
-    }
-
-    /// Shows a line that was begun and will not be ended.
-    pub(super) fn flush(&mut self) {
-        if let Some((at, mut carry)) = self.open.take()
-            && let Some(text) = carry.rest()
-        {
-            self.say(&at, &text);
+        printer.entries(run, &of_it);
+        match next(run) {
+            Next::End(ended) => return Ok(Rest::Ended(ended)),
+            Next::Ask(question) => return Ok(Rest::Asked(question)),
+            Next::Stop(stop) => return Ok(Rest::Stopped(stop)),
+            Next::Resolve(at) => {
+                if shown.as_ref().is_none_or(|(of, _)| *of != at) {
+                    shown = Some((at.clone(), output(home, run, &at)));
+                }
+            }
+            Next::Probe(_) | Next::Start(_) | Next::Record(_) => {}
         }
-    }
-
-    fn say(&mut self, at: &Attempt, text: &str) {
-        if self.out.json {
-            self.out
-                .event(&json!({"output": text, "step": at.part.step, "attempt": at.attempt}));
-            return;
+        let held = RunnerLock::holder(&home.state).is_some();
+        alone = if held { 0 } else { alone + 1 };
+        if alone == PATIENCE {
+            printer.say_alone(&screen::nobody_drives("upledger resume"));
         }
-        for line in text.lines() {
-            self.out.progress(&format!("          | {}", safe(line)));
-        }
+        std::thread::sleep(LOOK);
     }
 }
 
-impl Watcher for Printer<'_> {
-    fn entries(&mut self, _run: &Run, entries: &[Entry]) {
-        self.print(entries);
-    }
-
-    fn output(&mut self, _run: &Run, at: &Attempt, bytes: &[u8]) {
-        if self.open.as_ref().is_some_and(|(open, _)| open != at) {
-            self.flush();
-        }
-        let (_, carry) = self
-            .open
-            .get_or_insert_with(|| (at.clone(), Carry::default()));
-        if let Some(text) = carry.add(bytes) {
-            self.say(at, &text);
-        }
-    }
-}
-
-/// One event.
-pub(super) fn print(out: &mut Out, entry: &Entry) {
-    if out.json {
-        out.event(&lines::value(entry));
-    } else if let Some(line) = lines::line(entry) {
-        out.progress(&line);
-    }
-}
-
-fn ends_an_attempt(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::StepSucceeded(_)
-            | Event::StepFailed(_)
-            | Event::StepDoubted(_)
-            | Event::StepFenced(_)
-            | Event::StepStarted(_)
-    )
+fn output(home: &Home, run: &Run, at: &Attempt) -> Follower {
+    let part = run.part(&at.part).and_then(|p| p.started.as_ref());
+    let nonce = part.map_or("", |s| &s.nonce);
+    let way = way_word(at.part.way);
+    let name = JobDir::name(
+        &run.name,
+        &at.part.step,
+        &at.part.target,
+        way,
+        at.attempt,
+        nonce,
+    );
+    Follower::new(home.jobs().join(name).join("output"))
 }

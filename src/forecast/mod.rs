@@ -200,8 +200,9 @@ fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) 
     }
 }
 
-/// The newest run of a plan of this name in which the step succeeded.
-fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
+/// How long a step took, in ms, in the newest run of a plan of this name in which it succeeded, and that run.
+#[must_use]
+pub fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
     book.runs
         .iter()
         .rev()

@@ -19,6 +19,8 @@ use upledger_replay::plan::Pair;
 use upledger_replay::state::PartState;
 use upledger_replay::verdict::verdict;
 
+/// How often new output of a running step is shown.
+const OUTPUT: Duration = Duration::from_millis(200);
 /// Pieces of output that are shown at a time; each is at most 4 MiB, and 64 MiB are stored.
 const PIECES: usize = 20;
 /// How long a supervisor may take to see that it is fenced.
@@ -114,10 +116,11 @@ impl Runner<'_> {
     async fn follow(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let ended = job.ended();
         tokio::pin!(ended);
+        let mut heard = tokio::time::Instant::now();
         loop {
             let over = tokio::select! {
                 () = &mut ended => true,
-                () = tokio::time::sleep(GLANCE) => false,
+                () = tokio::time::sleep(OUTPUT) => false,
                 wish = self.signals.next() => {
                     self.wish(wish)?;
                     false
@@ -127,7 +130,10 @@ impl Runner<'_> {
             if over || self.detach {
                 return Ok(());
             }
-            self.hear()?;
+            if heard.elapsed() >= GLANCE {
+                heard = tokio::time::Instant::now();
+                self.hear()?;
+            }
         }
     }
 

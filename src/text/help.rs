@@ -22,6 +22,7 @@ texts! {
     cmd_schema(): "Print the JSON Schema of plans, for editors", "输出计划的 JSON Schema, 供编辑器使用";
     cmd_run(): "Run a plan", "执行计划";
     cmd_status(): "Show where a run stands, and what is asked", "查看运行状态和待确认的问题";
+    cmd_watch(): "Follow a run that somebody else drives; changes nothing", "实时查看他人正在执行的运行; 不做任何变更";
     cmd_runs(): "List all runs", "列出所有运行";
     cmd_resume(): "Take a run over, after a crash, a pause or a decision", "在崩溃, 暂停或裁定之后接管运行";
     cmd_decide(): "Settle a doubt or a failure", "对存疑或失败的步骤作出裁定";

@@ -66,7 +66,7 @@ texts! {
     before_no_return(what): "the rollback stands before a point of no return: {what}", "回退停在不可逆点之前: {what}";
     what_was_seen(): "what was seen:", "现场证据:";
     answer_with(): "answer with one of:", "请选择:";
-    means_done(): "it is done; the step's own check must agree", "已完成; 须通过该步骤自身的检查";
+    means_done(): "it is done; its own check must agree", "已完成; 须通过自身的检查";
     means_retry(): "run it again", "重新执行";
     means_leave(): "leave it as it is, and reverse what came before it", "保持原状, 继续回退之前的步骤";
     means_skip(): "go on without it", "跳过并继续";
@@ -75,6 +75,8 @@ texts! {
     then(command): "then: {command}", "然后: {command}";
 
     // How a command ends.
+    of_about(time): "of about {time}", "预计约 {time}";
+    nobody_drives(command): "nobody drives this run; take it over with: {command}", "当前没有执行进程; 接管: {command}";
     run_is(name): "run {name}", "运行 {name}";
     run_rests(name, state): "run {name}: {state}", "运行 {name}: {state}";
     dropped(count): "({count} lines were dropped here: nobody read them)", "(此处丢弃了 {count} 行: 无人读取)";

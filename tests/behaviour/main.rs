@@ -14,6 +14,7 @@ mod record;
 mod run;
 mod secrets;
 mod steer;
+mod terminal;
 mod tidy;
 mod torture;
 mod upgrade;

@@ -5,7 +5,7 @@ use crate::common::{Done, World};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["demo"],
     &["init"],
@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 27] = [
     &["schema"],
     &["run"],
     &["status"],
+    &["watch"],
     &["runs"],
     &["resume"],
     &["decide"],

@@ -1,0 +1,179 @@
+//! The moving part of the screen: which step runs, for how long, and its last lines. Below it everything scrolls away
+//! as plain lines do, so that what stands above is the same as in a pipe.
+//!
+//! It is drawn through the lane of standard output, so a terminal that stands still (Ctrl-S, a dead connection) stops
+//! no run. Only ASCII is drawn: many terminals show other signs with another width than they have.
+
+use super::lane::Brush;
+use crate::report::{clip, safe};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Lines of output that are shown.
+const TAIL: usize = 3;
+/// Between two drawings.
+const TICK: Duration = Duration::from_millis(200);
+/// Columns of what stands before the time.
+const NAME: usize = 56;
+
+/// The moving part.
+pub(super) struct Live {
+    all: MultiProgress,
+    /// The running step's line, and those of its output.
+    shown: Option<(ProgressBar, Vec<ProgressBar>)>,
+    last: VecDeque<String>,
+}
+
+impl Live {
+    /// For a terminal that can move its cursor; none elsewhere.
+    pub(super) fn new(brush: Brush) -> Option<Self> {
+        let dumb = std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb");
+        if dumb || !rustix::termios::isatty(rustix::stdio::stdout()) {
+            return None;
+        }
+        let screen = Screen {
+            brush,
+            drawn: Mutex::new(String::new()),
+        };
+        Some(Self {
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen))),
+            shown: None,
+            last: VecDeque::new(),
+        })
+    }
+
+    /// A line that stays, above what moves.
+    pub(super) fn line(&self, text: &str) {
+        // The lane reports no errors: who does not read misses nothing.
+        let _ = self.all.println(text);
+    }
+
+    /// A step runs, since `elapsed`; `name` says which, `expected` how long it took before.
+    pub(super) fn begin(&mut self, name: &str, elapsed: Duration, expected: &str) {
+        self.rest();
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_spinner())
+                .tick_chars("|/-\\ ")
+        };
+        let step = self.all.add(ProgressBar::new_spinner());
+        step.set_style(style("{spinner} {prefix}  {elapsed_precise}{msg}"));
+        step.set_prefix(clip(name, NAME));
+        step.set_message(expected.to_owned());
+        let step = step.with_elapsed(elapsed);
+        step.enable_steady_tick(TICK);
+        let tail = (0..TAIL)
+            .map(|_| {
+                let line = self.all.add(ProgressBar::new_spinner());
+                line.set_style(style("  {wide_msg}"));
+                line
+            })
+            .collect();
+        self.shown = Some((step, tail));
+    }
+
+    /// What it prints.
+    pub(super) fn output(&mut self, text: &str) {
+        self.last
+            .extend(text.lines().map(|l| format!("| {}", safe(l))));
+        while self.last.len() > TAIL {
+            self.last.pop_front();
+        }
+        if let Some((_, tail)) = &self.shown {
+            for (line, text) in tail.iter().zip(&self.last) {
+                line.set_message(text.clone());
+            }
+        }
+    }
+
+    /// Nothing runs now.
+    pub(super) fn rest(&mut self) {
+        if let Some((step, tail)) = self.shown.take() {
+            for line in tail.iter().chain([&step]) {
+                line.finish_and_clear();
+                self.all.remove(line);
+            }
+        }
+        self.last.clear();
+        // As above.
+        let _ = self.all.clear();
+    }
+}
+
+/// A terminal behind the lane. One drawing is one write.
+#[derive(Debug)]
+struct Screen {
+    brush: Brush,
+    drawn: Mutex<String>,
+}
+
+impl Screen {
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.drawn
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn code(&self, count: usize, letter: char) -> io::Result<()> {
+        if count > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(self.drawn(), "\x1b[{count}{letter}");
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+        size.map_or(80, |s| s.ws_col).max(20)
+    }
+
+    fn height(&self) -> u16 {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+        size.map_or(24, |s| s.ws_row).max(6)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.code(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.code(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.code(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.code(n, 'D')
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        let mut drawn = self.drawn();
+        drawn.push_str(s);
+        drawn.push_str("\r\n");
+        Ok(())
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.drawn().push_str(s);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.drawn().push_str("\r\x1b[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let drawn = std::mem::take(&mut *self.drawn());
+        self.brush.paint(drawn.into_bytes());
+        Ok(())
+    }
+}

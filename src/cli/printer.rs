@@ -1,0 +1,165 @@
+//! What a driven run prints while it runs: events that have become durable, and what its steps say.
+
+use super::carry::Carry;
+use super::live::Live;
+use super::out::Out;
+use crate::clock::boottime_us;
+use crate::journal::Entry;
+use crate::report::{duration, lines, safe};
+use crate::runner::Watcher;
+use crate::text::screen as text;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use upledger_replay::event::{Attempt, Event, Way};
+use upledger_replay::state::Run;
+
+/// How long steps took before, in ms, by their ids.
+pub(super) type Expected = BTreeMap<String, u64>;
+
+/// Prints what has become durable.
+pub(super) struct Printer<'a> {
+    out: &'a mut Out,
+    live: Option<Live>,
+    expected: Expected,
+    /// The attempt that prints, and the line that it has begun.
+    open: Option<(Attempt, Carry)>,
+    /// The attempt that the screen shows as running.
+    running: Option<Attempt>,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(out: &'a mut Out, expected: Expected) -> Self {
+        Self {
+            live: out.live(),
+            out,
+            expected,
+            open: None,
+            running: None,
+        }
+    }
+
+    /// Shows a line that was begun and will not be ended, and takes what moves off the screen.
+    pub(super) fn flush(&mut self) {
+        if let Some((at, mut carry)) = self.open.take()
+            && let Some(text) = carry.rest()
+        {
+            self.say(&at, &text);
+        }
+        self.running = None;
+        if let Some(live) = &mut self.live {
+            live.rest();
+        }
+    }
+
+    fn say(&mut self, at: &Attempt, text: &str) {
+        if self.out.json {
+            self.out
+                .event(&json!({"output": text, "step": at.part.step, "attempt": at.attempt}));
+            return;
+        }
+        if let Some(live) = &mut self.live {
+            live.output(text);
+            return;
+        }
+        for line in text.lines() {
+            self.out.progress(&format!("          | {}", safe(line)));
+        }
+    }
+
+    /// A line that is no event.
+    pub(super) fn say_alone(&mut self, text: &str) {
+        match &self.live {
+            Some(live) => live.line(text),
+            None => self.out.progress(text),
+        }
+    }
+
+    fn event(&mut self, entry: &Entry) {
+        match &self.live {
+            Some(live) => lines::line(entry).iter().for_each(|l| live.line(l)),
+            None => print(self.out, entry),
+        }
+    }
+
+    /// Shows an attempt as the one that runs.
+    fn begin(&mut self, run: &Run, at: &Attempt) {
+        if self.running.as_ref() == Some(at) {
+            return;
+        }
+        self.running = Some(at.clone());
+        let Some(live) = &mut self.live else { return };
+        let place = run.units.iter().position(|u| u.step == at.part.step);
+        let phase = run
+            .unit(&at.part)
+            .and_then(|u| run.step(u))
+            .map_or(String::new(), |(phase, _)| format!("{} / ", safe(phase)));
+        let mut name = format!(
+            "{}/{}  {phase}{}",
+            place.map_or(0, |n| n + 1),
+            run.units.len(),
+            lines::part(&at.part)
+        );
+        if at.attempt > 1 {
+            name = format!("{name}  {}", text::attempt(at.attempt));
+        }
+        let since = run.part(&at.part).map_or(0, |p| p.started_at.mono);
+        let elapsed = Duration::from_micros(boottime_us().saturating_sub(since));
+        let expected = self
+            .expected
+            .get(&at.part.step)
+            .filter(|_| at.part.way == Way::Do);
+        let expected = expected.map_or(String::new(), |ms| {
+            format!("  {}", text::of_about(duration(*ms)))
+        });
+        live.begin(&name, elapsed, &expected);
+    }
+}
+
+impl Watcher for Printer<'_> {
+    fn entries(&mut self, run: &Run, entries: &[Entry]) {
+        for entry in entries {
+            if ends_an_attempt(&entry.event) {
+                self.flush();
+            }
+            self.event(entry);
+        }
+        if let Some(part) = run.open() {
+            let attempt = run.part(&part).map_or(1, |p| p.attempts);
+            self.begin(run, &Attempt { part, attempt });
+        }
+    }
+
+    fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]) {
+        if self.open.as_ref().is_some_and(|(open, _)| open != at) {
+            self.flush();
+        }
+        self.begin(run, at);
+        let (_, carry) = self
+            .open
+            .get_or_insert_with(|| (at.clone(), Carry::default()));
+        if let Some(text) = carry.add(bytes) {
+            self.say(at, &text);
+        }
+    }
+}
+
+/// One event.
+pub(super) fn print(out: &mut Out, entry: &Entry) {
+    if out.json {
+        out.event(&lines::value(entry));
+    } else if let Some(line) = lines::line(entry) {
+        out.progress(&line);
+    }
+}
+
+fn ends_an_attempt(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::StepSucceeded(_)
+            | Event::StepFailed(_)
+            | Event::StepDoubted(_)
+            | Event::StepFenced(_)
+            | Event::StepStarted(_)
+    )
+}

@@ -1,0 +1,298 @@
+//! On a real terminal: the moving part of the screen, questions, Ctrl-C once and twice, resizing, 80 columns, dumb
+//! terminals and readers that leave.
+
+use crate::common::{UPLEDGER, World, eventually};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+/// A program on a terminal of its own, and what the terminal shows.
+struct Terminal {
+    keys: File,
+    child: Child,
+    screen: Arc<Mutex<vt100::Parser>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+}
+
+fn size(rows: u16, cols: u16) -> Winsize {
+    Winsize {
+        ws_row: rows,
+        ws_col: cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
+}
+
+fn cells(n: u16) -> std::num::NonZero<u16> {
+    n.try_into().expect("a terminal has cells")
+}
+
+impl Terminal {
+    fn start(world: &World, term: &str, args: &[&str]) -> Self {
+        let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        tcsetwinsize(&master, size(24, 80)).expect("sized");
+        let name = ptsname(&master, Vec::new())
+            .expect("a name")
+            .into_string()
+            .expect("text");
+        let slave = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(&name)
+                .expect("the other side")
+        };
+        let base = world.command(args);
+        // A session of its own on this terminal, so that Ctrl-C is a signal.
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait", UPLEDGER])
+            .args(args)
+            .current_dir(base.get_current_dir().expect("a directory"))
+            .envs(base.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .env("TERM", term)
+            .stdin(Stdio::from(slave()))
+            .stdout(Stdio::from(slave()))
+            .stderr(Stdio::from(slave()))
+            .spawn()
+            .expect("setsid; install it with: apt-get install -y util-linux");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 500)));
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let keys = File::from(master);
+        let mut reads = keys.try_clone().expect("a second handle");
+        let (shown, bytes) = (Arc::clone(&screen), Arc::clone(&raw));
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            // The other side is closed: EIO.
+            while let Ok(n @ 1..) = reads.read(&mut chunk) {
+                shown.lock().expect("unpoisoned").process(&chunk[..n]);
+                bytes
+                    .lock()
+                    .expect("unpoisoned")
+                    .extend_from_slice(&chunk[..n]);
+            }
+        });
+        Self {
+            keys,
+            child,
+            screen,
+            raw,
+        }
+    }
+
+    fn rows(&self) -> Vec<String> {
+        let screen = self.screen.lock().expect("unpoisoned");
+        let (_, cols) = screen.screen().size();
+        screen
+            .screen()
+            .rows(0, cols.get())
+            .map(|r| r.trim_end().to_owned())
+            .collect()
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        self.rows().iter().any(|r| r.contains(text))
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).expect("pressed");
+    }
+
+    fn resize(&self, rows: u16, cols: u16) {
+        tcsetwinsize(self.keys.as_fd(), size(rows, cols)).expect("sized");
+        self.screen
+            .lock()
+            .expect("unpoisoned")
+            .screen_mut()
+            .set_size(cells(rows), cells(cols));
+    }
+
+    fn ends(&mut self) -> i32 {
+        let status = self.child.wait().expect("it ends");
+        // What was written last may still be on its way.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        status.code().unwrap_or(-1)
+    }
+}
+
+const PLAN: &str = r#"
+upledger: 1
+name: on a terminal
+phases:
+  - phase: prepare
+    steps:
+      - {id: first, do: {run: [echo, hello]}, effect: pure}
+  - phase: work
+    steps:
+      - {id: slow, do: {shell: "for i in 1 2 3 4 5; do echo part $i of a line that is longer than eighty columns, so that it has to be cut off somewhere; done; while [ ! -e @/go ]; do sleep 0.05; done"}, effect: pure}
+      - {id: last, do: {run: [test, -e, "@/good"]}, effect: pure}
+"#;
+
+fn started(term: &str) -> (World, Terminal) {
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    let terminal = Terminal::start(&world, term, &["run", "plan.yaml"]);
+    (world, terminal)
+}
+
+#[test]
+fn the_screen_shows_the_running_step_and_its_last_lines_and_then_only_what_stays() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step and its last line are shown", || {
+        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+    });
+    let rows = terminal.rows();
+    assert!(
+        !rows.iter().any(|r| r.contains("| part 2")),
+        "three lines are shown: {rows:#?}"
+    );
+    assert!(rows.iter().any(|r| r.contains("00:00:0")), "{rows:#?}");
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 1);
+    let rows = terminal.rows();
+    assert!(
+        !rows
+            .iter()
+            .any(|r| r.contains("2/3") || r.contains("| part")),
+        "{rows:#?}"
+    );
+    for stays in [
+        "start        slow",
+        "done         slow",
+        "failed       last",
+        "last failed:",
+        "upledger decide last retry",
+        "then: upledger resume",
+    ] {
+        assert!(rows.iter().any(|r| r.contains(stays)), "{stays}: {rows:#?}");
+    }
+    let raw = terminal.raw.lock().expect("unpoisoned").clone();
+    let text = String::from_utf8_lossy(&raw).into_owned();
+    assert!(text.is_ascii(), "no sign has a doubtful width");
+    let colour = regex::Regex::new("\x1b\\[[0-9;]*m").expect("a pattern");
+    assert!(
+        !colour.is_match(&text),
+        "no colours, with NO_COLOR or without"
+    );
+}
+
+#[test]
+fn ctrl_c_once_stops_after_the_step() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    terminal.press(b"\x03");
+    eventually("the pause is shown", || {
+        terminal.shows("interrupted at the terminal")
+    });
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 4);
+    assert!(terminal.shows("upledger resume"), "{:#?}", terminal.rows());
+    assert_eq!(world.status()["state"], "paused");
+}
+
+#[test]
+fn ctrl_c_twice_leaves_the_step_running() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    terminal.press(b"\x03");
+    eventually("the pause is shown", || {
+        terminal.shows("interrupted at the terminal")
+    });
+    terminal.press(b"\x03");
+    assert_eq!(terminal.ends(), 11);
+    assert!(terminal.shows("the step goes on"), "{:#?}", terminal.rows());
+    world.write("go", "");
+    world.write("good", "");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+}
+
+#[test]
+fn a_terminal_that_is_resized_shows_the_same() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    for (rows, cols) in [(20, 50), (6, 24), (40, 120)] {
+        terminal.resize(rows, cols);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    world.write("good", "");
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 0);
+    assert!(terminal.shows("completed"), "{:#?}", terminal.rows());
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines() {
+    let (world, mut terminal) = started("dumb");
+    eventually("the output is shown", || terminal.shows("| part 5"));
+    world.write("good", "");
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 0);
+    let raw = terminal.raw.lock().expect("unpoisoned").clone();
+    assert!(!raw.contains(&0x1b), "nothing moves the cursor");
+}
+
+#[test]
+fn a_terminal_that_stands_still_stops_no_run() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    terminal.press(b"\x13");
+    world.write("good", "");
+    world.write("go", "");
+    eventually("the run ends all the same", || {
+        world.status()["state"] == "completed"
+    });
+    terminal.press(b"\x11");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn watch_shows_what_another_drives_and_ends_with_it() {
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    let mut runner = world.start(&["run", "plan.yaml"]);
+    world.await_step("slow", "running");
+    let mut terminal = Terminal::start(&world, "xterm", &["watch"]);
+    eventually("the step and its last line are shown", || {
+        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+    });
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 1);
+    assert!(
+        terminal.shows("upledger decide last retry"),
+        "{:#?}",
+        terminal.rows()
+    );
+    assert_eq!(runner.wait().expect("it ends").code(), Some(1));
+    // In a pipe it prints plain lines and says the same.
+    let piped = world.upledger(&["watch"]);
+    assert_eq!(piped.code, 1);
+    assert!(
+        piped.out.contains("upledger decide last retry"),
+        "{piped:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_after_one_line_stops_nothing() {
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    world.write("go", "");
+    world.write("good", "");
+    let base = world.command(&[]);
+    let status = Command::new("sh")
+        .args(["-c", &format!("{UPLEDGER} run plan.yaml | head -1")])
+        .current_dir(base.get_current_dir().expect("a directory"))
+        .envs(base.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .output()
+        .expect("sh");
+    assert_eq!(String::from_utf8_lossy(&status.stdout).lines().count(), 1);
+    assert!(status.stderr.is_empty(), "{status:?}");
+    eventually("the run completes", || {
+        world.status()["state"] == "completed"
+    });
+}
