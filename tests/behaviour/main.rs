@@ -9,6 +9,7 @@ mod docs;
 mod doubt;
 mod face;
 mod files;
+mod machine;
 mod processes;
 mod record;
 mod run;
