@@ -7,7 +7,7 @@ use crate::actions::run::quoted;
 use crate::forecast;
 use crate::home::Home;
 use crate::journal::Journal;
-use crate::plan::{blank, load, resolved, schema as plan_schema};
+use crate::plan::{load, resolved, schema as plan_schema, templates};
 use crate::runner::secrets;
 use crate::text::help;
 use crate::text::{commands as text, forecast as forecast_text};
@@ -29,6 +29,8 @@ pub(crate) struct Init {
 enum Template {
     #[value(help = help::template_blank())]
     Blank,
+    #[value(help = help::template_django())]
+    Django,
 }
 
 /// A plan to check.
@@ -79,8 +81,11 @@ fn create(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
-    let Template::Blank = args.template;
-    create(&args.file, blank::BLANK)?;
+    let text = match args.template {
+        Template::Blank => templates::BLANK,
+        Template::Django => templates::DJANGO,
+    };
+    create(&args.file, text)?;
     let schema = args.file.with_file_name("upledger-plan.schema.json");
     if !schema.exists() {
         create(&schema, &format!("{:#}\n", plan_schema::json_schema()))?;

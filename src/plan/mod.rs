@@ -4,7 +4,6 @@
 //! ([`mod@file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected,
 //! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
 
-pub mod blank;
 pub mod file;
 mod literal;
 pub mod load;
@@ -14,6 +13,7 @@ mod read;
 pub mod resolved;
 mod rules;
 pub mod schema;
+pub mod templates;
 mod variables;
 
 #[cfg(test)]

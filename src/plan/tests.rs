@@ -3,10 +3,10 @@
 
 mod bad;
 
-use super::blank::BLANK;
 use super::load::{LIMIT, digest, load, load_text};
 use super::resolved::write;
 use super::schema::json_schema;
+use super::templates::{BLANK, DJANGO};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use upledger_replay::plan::{Effect, Input, OnDoubt, Undo};
@@ -310,7 +310,7 @@ fn a_resolved_plan_is_read_back_and_a_changed_one_is_refused() {
 fn the_schema_agrees_with_the_reader() {
     let schema = json_schema();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for good in [GOOD, BLANK] {
+    for good in [GOOD, BLANK, DJANGO] {
         let errors: Vec<String> = validator
             .iter_errors(&yaml_to_json(good))
             .map(|e| e.to_string())
@@ -339,11 +339,13 @@ fn the_schema_agrees_with_the_reader() {
 }
 
 #[test]
-fn the_blank_plan_is_accepted_as_it_is() {
-    let checked = load_text("blank.yaml", BLANK).unwrap_or_else(|e| panic!("{}", e.render(false)));
-    assert_eq!(checked.warnings, Vec::<String>::new());
-    assert!(BLANK.starts_with("# yaml-language-server: $schema=./upledger-plan.schema.json\n"));
-    assert!(BLANK.lines().all(|l| l.chars().count() <= 120));
+fn templates_are_accepted_as_they_are() {
+    for (name, text) in [("blank.yaml", BLANK), ("django.yaml", DJANGO)] {
+        let checked = load_text(name, text).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        assert!(text.starts_with("# yaml-language-server: $schema=./upledger-plan.schema.json\n"));
+        assert!(text.lines().all(|l| l.chars().count() <= 150), "{name}");
+        assert_eq!(checked.warnings, Vec::<String>::new(), "{name}");
+    }
 }
 
 #[test]

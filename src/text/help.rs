@@ -68,6 +68,7 @@ texts! {
     init_file(): "Where to", "输出文件";
     init_template(): "What to start from", "起始模板";
     template_blank(): "Three commands with their looks and their undo", "三个命令, 附探测与撤销";
+    template_django(): "An upgrade of a Django application with a worker", "Django 应用及其 worker 的升级";
     the_plan(): "The plan", "计划文件";
     plan_out(): "Write the resolved plan: what is approved is what runs", "写出已解析的计划: 批准什么就执行什么";
     plan_details(): "Everything that the plan says of each step", "列出计划对每个步骤的全部说明";
