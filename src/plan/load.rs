@@ -33,7 +33,7 @@ pub struct Checked {
     pub plan: Plan,
     /// Its digest: 64 hexadecimal digits.
     pub digest: String,
-    /// What is allowed and still looks like a slip.
+    /// What is allowed and still looks like a slip. In English: a run records it.
     pub warnings: Vec<String>,
 }
 

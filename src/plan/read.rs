@@ -429,3 +429,48 @@ impl<'de> VariantAccess<'de> for Under<'_> {
         Reader(self.value()?).deserialize_any(visitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::Arg;
+    use crate::actions::file::mode::Mode;
+    use crate::text::plan as say;
+    use crate::time::Length;
+    use serde_json::{Value, json};
+
+    /// What types of actions say, as a runner would record it, is found again and said in both languages.
+    #[test]
+    fn the_words_of_types_are_known() {
+        fn said<T: DeserializeOwned>(value: Value) -> String {
+            let words = serde_json::from_value::<T>(value)
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default();
+            words
+                .rsplit_once(", expected ")
+                .map_or(words.clone(), |(_, wanted)| wanted.to_owned())
+        }
+        for (said, known) in [
+            (said::<Length>(json!("soon")), say::not_a_length()),
+            (said::<Length>(json!([])), say::string()),
+            (said::<Mode>(json!("rw")), say::not_a_mode()),
+            (said::<Port>(json!(0)), say::not_a_port()),
+            (said::<Port>(json!("x")), say::not_a_port()),
+            (said::<Port>(json!([])), say::port()),
+            (said::<Header>(json!([])), say::header()),
+            (said::<Vec<u8>>(json!(1)), say::sequence()),
+            (said::<bool>(json!(1)), say::boolean()),
+            (said::<u16>(json!("x")), say::number_of("u16")),
+            (
+                said::<std::collections::BTreeMap<String, u8>>(json!(1)),
+                say::map(),
+            ),
+        ] {
+            assert_eq!(said, known);
+            assert_eq!(spoken(said), known);
+        }
+        assert_eq!(spoken(said::<Arg>(json!([]))), say::not_a_word());
+        assert_eq!(spoken(said::<crate::actions::From>(json!(1))), say::map());
+    }
+}

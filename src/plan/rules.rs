@@ -280,6 +280,7 @@ fn when(
         return None;
     }
     let value = variables.value(&when.var)?;
+    // In English: it becomes a part of the plan and of its digest.
     (value != when.is.0).then(|| format!("{} is '{value}', not '{}'", when.var, when.is.0))
 }
 

@@ -8,8 +8,8 @@ texts! {
     one_problem(): "1 problem", "1 个问题";
     problems(count): "{count} problems", "{count} 个问题";
     more_problems(count): "{count} more problems are not listed", "另有 {count} 个问题未列出";
-    did_you_mean(word): "did you mean `{word}`?", "是否想写 `{word}`?";
-    one_of(words): "one of {words}", "可选: {words}";
+    did_you_mean(word): "did you mean `{word}`?", "是否应为 `{word}`?";
+    one_of(words): "one of {words}", "可用的有 {words}";
 
     // The file.
     cannot_read(why): "cannot read: {why}", "无法读取: {why}";
@@ -67,11 +67,11 @@ texts! {
     not_a_length(): "a length of time is written with its unit, such as 500ms, 10s, 30m, 1h30m or 2d",
         "时长须带单位, 如 500ms, 10s, 30m, 1h30m, 2d";
     not_a_mode(): "a mode is three or four octal digits, such as \"0640\"", "文件权限须为三到四位八进制数字, 如 \"0640\"";
-    not_a_word(): "a word of a command is text or {{from: step.fact}}", "命令的每个词须为文本或 {{from: step.fact}}";
+    not_a_word(): "a word of a command is text or {{from: step.fact}}", "命令的每个参数须为文本或 {{from: step.fact}}";
     unknown_key(key): "unknown key `{key}`", "未知的键 `{key}`";
     unknown_word(word): "`{word}` is not known here", "此处不支持 `{word}`";
     missing(key): "the key `{key}` is missing", "缺少键 `{key}`";
-    one_key(): "expected exactly one key here", "此处应当只有一个键";
+    one_key(): "expected exactly one key here", "此处应当恰好有一个键";
     needs_settings(word): "`{word}` needs settings: write `{{{word}: ...}}`", "`{word}` 需要参数, 请写成 `{{{word}: ...}}`";
     takes_nothing(word): "`{word}` takes nothing", "`{word}` 不接受参数";
     no_key(): "a value without a key", "有值而没有键";
@@ -79,7 +79,7 @@ texts! {
     // The head of a plan.
     not_built(key): "`{key}` is not built yet", "`{key}` 尚未实现";
     promises(): "leave it out; it is refused because a plan must not promise what does not happen",
-        "请删去; 计划不得承诺不会发生的事, 因此予以拒绝";
+        "请删去; 计划不得承诺不会执行的内容, 因此拒绝";
     plan_is_a_map(): "a plan is a map with the keys `upledger`, `name` and `phases`",
         "计划须为映射, 包含键 `upledger`, `name` 和 `phases`";
     version(number): "version {number} of the plan format is not known", "不支持计划格式版本 {number}";
@@ -95,18 +95,18 @@ texts! {
     cycle(names): "these variables need each other: {names}", "变量循环引用: {names}";
     break_the_cycle(): "give one of them a value of its own", "请让其中一个取固定值";
     open_variable(): "`${{` without its `}}`", "`${{` 缺少对应的 `}}`";
-    literal_dollar(): "`$${{` is a literal `${{`", "要写字面的 `${{`, 请用 `$${{`";
+    literal_dollar(): "`$${{` is a literal `${{`", "若要原样写出 `${{`, 请写 `$${{`";
     too_long(bytes): "with its variables put in, this is longer than {bytes} bytes", "代入变量后超过 {bytes} 字节";
     too_much(bytes): "variables put in more than {bytes} bytes of text", "变量代入的文本合计超过 {bytes} 字节";
     no_variable(name): "there is no variable `{name}`", "没有变量 `{name}`";
     define_variable(): "define it in `vars:`", "请在 `vars:` 中定义";
     define_or_literal(): "define it in `vars:`, or write `$${{` for a literal `${{`",
-        "请在 `vars:` 中定义; 要写字面的 `${{`, 请用 `$${{`";
+        "请在 `vars:` 中定义; 若要原样写出 `${{`, 请写 `$${{`";
     names_no_variable(name): "`${{{name}}}` names no variable", "`${{{name}}}` 中不是变量名";
     name_or_literal(): "a name is made of a-z, 0-9 and _; `$${{` is a literal `${{`",
-        "变量名由 a-z, 0-9 和 _ 组成; 要写字面的 `${{`, 请用 `$${{`";
+        "变量名由 a-z, 0-9 和 _ 组成; 若要原样写出 `${{`, 请写 `$${{`";
     variable_in_script(name): "`${{{name}}}` in a script: variables are never put into code",
-        "脚本中有 `${{{name}}}`: 变量不会代入代码";
+        "脚本中出现 `${{{name}}}`: 变量不会代入代码";
     pass_variable(name): "pass it by `env: {{NAME: \"${{{name}}}\"}}` and write \"$NAME\"; for the shell's own write `$${{{name}}}`",
         "请用 `env: {{NAME: \"${{{name}}}\"}}` 传入, 脚本中写 \"$NAME\"; 若是 shell 自己的变量, 请写 `$${{{name}}}`";
     no_variables_in(key): "variables are not put into `{key}`", "`{key}` 中不能使用变量";
@@ -128,7 +128,7 @@ texts! {
         "本机任何用户都能看到命令的参数; 请用 `env: {{NAME: {{secret: name}}}}` 传入";
     literal_secret(key): "a literal secret under `{key}`", "`{key}` 处直接写入了密钥的值";
     no_literal_secret(): "name it in `secrets: {{db: {{env: DB_PASSWORD}}}}` and pass it by `env: {{NAME: {{secret: db}}}}`; then change it, since it has been written down",
-        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 该值已经落盘, 随后请更换";
+        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 它已被明文写出, 请随后更换该密钥";
 
     // Phases and steps.
     phases_are_a_list(): "`phases` is a list", "`phases` 须为列表";
@@ -156,7 +156,7 @@ texts! {
     unsafe_step(id): "the step `{id}` is unsafe and does not say what doubt means",
         "步骤 `{id}` 不可重复执行 (`unsafe`), 却没有说明存疑时如何处理";
     say_doubt(): "add `on_doubt: ask` (or `retry`), or declare `effect: pure`, `idempotent`, or `probed` with a `probe:`",
-        "请加上 `on_doubt: ask` (或 `retry`), 或声明 `effect: pure`, `idempotent`, 或 `probed` 并编写 `probe:`";
+        "请加上 `on_doubt: ask` (或 `retry`); 或声明 `effect: pure`, `idempotent`, 或 `probed` (须编写 `probe:`)";
     no_undo(id): "the step `{id}` does not say how it is undone", "步骤 `{id}` 没有说明如何撤销";
     say_undo(): "add `undo: {{run: [...]}}`, `undo: {{point_of_no_return: reason}}`, `undo: none`, or `effect: pure` if it changes nothing",
         "请加上 `undo: {{run: [...]}}`, `undo: {{point_of_no_return: reason}}` (不可逆点) 或 `undo: none`; 若步骤只读, 请写 `effect: pure`";
@@ -174,7 +174,7 @@ texts! {
     fact_name_rule(): "a name is made of a-z, 0-9 and _", "名称由 a-z, 0-9 和 _ 组成";
     fact_path(): "a fact is read by a path such as `.rows` or `.hosts[0].id`", "结果须用路径读取, 如 `.rows` 或 `.hosts[0].id`";
     fact_left_out(name): "the step that gives `{name}` is left out of this run", "产生 `{name}` 的步骤在本次运行中不执行";
-    fact_too_early(name): "`{name}` is not known yet", "此时还没有 `{name}`";
+    fact_too_early(name): "`{name}` is not known yet", "此时尚无结果 `{name}`";
     facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的结果";
     no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生结果 `{name}`";
     facts_are_named(): "a fact is named `step.fact` and defined by the step's `facts:`",

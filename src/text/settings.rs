@@ -26,7 +26,7 @@ texts! {
     every_process(): "`match` is empty, so every process would match", "`match` 为空, 所有进程都会匹配";
     nothing_to_compare(): "`exists: false` leaves nothing to compare", "`exists: false` 时没有内容可供比较";
     no_sha256(): "`sha256` is not 64 hexadecimal digits", "`sha256` 须为 64 位十六进制数字";
-    one_count(): "`count`, `none`, and `min` with `max` exclude each other", "`count`, `none`, `min` 与 `max` 这三种写法不能同时使用";
+    one_count(): "`count`, `none`, and `min` with `max` exclude each other", "`count`, `none`, `min`/`max` 三种写法只能用一种";
     min_and_max(min, max): "`min` is {min} and `max` is {max}", "`min` 为 {min}, 大于 `max` ({max})";
 
     // Processes and services.
