@@ -2,6 +2,7 @@
 
 use super::command::capture;
 use super::{Action, Arg, Context, Invocation, Look, Trouble};
+use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,8 +25,8 @@ impl Action for Run {
 
     fn problems(&self) -> Vec<String> {
         match self.0.first() {
-            None => vec!["the command is empty".into()],
-            Some(Arg::Text(t)) if t.is_empty() => vec!["the program's name is empty".into()],
+            None => vec![text::empty_command()],
+            Some(Arg::Text(t)) if t.is_empty() => vec![text::empty_program()],
             Some(_) => Vec::new(),
         }
     }

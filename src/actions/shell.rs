@@ -2,6 +2,7 @@
 
 use super::command::capture;
 use super::{Action, Context, Invocation, Look, Trouble};
+use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +27,7 @@ impl Action for Shell {
 
     fn problems(&self) -> Vec<String> {
         if self.0.trim().is_empty() {
-            vec!["the script is empty".into()]
+            vec![text::empty_script()]
         } else {
             Vec::new()
         }

@@ -2,6 +2,7 @@
 //!
 //! Left out: lengths of time, which are `crate::time::Length`.
 
+use crate::text::settings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,13 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Port(pub u16);
+
+impl Port {
+    /// What it wants, in English: a runner that cannot read an action records it.
+    pub(crate) const WANTED: &str = "a port from 1 to 65535";
+    /// The same of a number that is none.
+    pub(crate) const REFUSED: &str = "a port is a number from 1 to 65535";
+}
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,13 +35,13 @@ impl<'de> Deserialize<'de> for Port {
             type Value = Port;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a port from 1 to 65535")
+                f.write_str(Port::WANTED)
             }
 
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<Port, E> {
                 match u16::try_from(n) {
                     Ok(port) if port > 0 => Ok(Port(port)),
-                    Ok(_) | Err(_) => Err(E::custom("a port is a number from 1 to 65535")),
+                    Ok(_) | Err(_) => Err(E::custom(Port::REFUSED)),
                 }
             }
 
@@ -42,7 +50,7 @@ impl<'de> Deserialize<'de> for Port {
                 let plain = text.starts_with(|c: char| ('1'..='9').contains(&c));
                 match text.parse() {
                     Ok(port) if plain => Ok(Port(port)),
-                    Ok(_) | Err(_) => Err(E::custom("a port is a number from 1 to 65535")),
+                    Ok(_) | Err(_) => Err(E::custom(Port::REFUSED)),
                 }
             }
         }
@@ -68,7 +76,7 @@ impl JsonSchema for Port {
 
 /// The problem of a path that depends on where the program happens to be.
 pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
-    (!Path::new(path).is_absolute()).then(|| format!("`{setting}` is not an absolute path: {path}"))
+    (!Path::new(path).is_absolute()).then(|| settings::no_absolute(setting, path))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! What is not built yet has no key here, so it is refused and never ignored.
 
 use crate::actions::Do;
+use crate::text::plan as say;
 use crate::time::Length;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -304,7 +305,7 @@ impl<'de> Deserialize<'de> for EnvValue {
             type Value = EnvValue;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, {secret: name} or {from: step.fact}")
+                f.write_str(&say::env_value())
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<EnvValue, E> {
@@ -356,7 +357,7 @@ impl<'de> Deserialize<'de> for Undo {
             type Value = Undo;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`none`, {point_of_no_return: reason} or an action")
+                f.write_str(&say::undo_forms())
             }
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Undo, E> {
@@ -378,7 +379,7 @@ impl<'de> Deserialize<'de> for Undo {
                         "effect" => effect = map.next_value()?,
                         "on_doubt" => on_doubt = map.next_value()?,
                         _ if action.is_some() => {
-                            return Err(de::Error::custom("an undo has exactly one action"));
+                            return Err(de::Error::custom(say::one_undo()));
                         }
                         _ => action = Some(map.next_value_seed(OfKind(key))?),
                     }
@@ -387,9 +388,7 @@ impl<'de> Deserialize<'de> for Undo {
                     probe.is_none() && verify.is_none() && effect.is_none() && on_doubt.is_none();
                 match (reason, action) {
                     (Some(reason), None) if bare => Ok(Undo::PointOfNoReturn(reason)),
-                    (Some(_), _) => Err(de::Error::custom(
-                        "a point of no return has nothing beside its reason",
-                    )),
+                    (Some(_), _) => Err(de::Error::custom(say::no_return_alone())),
                     (None, Some(action)) => Ok(Undo::Action(Box::new(Written {
                         action,
                         probe,
@@ -397,7 +396,7 @@ impl<'de> Deserialize<'de> for Undo {
                         effect,
                         on_doubt,
                     }))),
-                    (None, None) => Err(de::Error::custom("the undo has no action")),
+                    (None, None) => Err(de::Error::custom(say::undo_without_action())),
                 }
             }
         }
@@ -451,7 +450,7 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Content<D> {
     type Error = D::Error;
 
     fn unit_variant(self) -> Result<(), D::Error> {
-        Err(de::Error::custom("the action needs settings"))
+        Err(de::Error::custom(say::action_without_settings()))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {

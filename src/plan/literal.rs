@@ -4,6 +4,7 @@
 
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
+use crate::text::plan as say;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -59,9 +60,8 @@ pub(crate) struct Literals {
 impl Literals {
     fn found(&mut self, at: Span, value: Span, key: &str) {
         let key = key.trim_start_matches('-');
-        self.faults.push(Fault::new(at, format!("a literal secret under `{key}`")).hint(
-            "name it in `secrets: {db: {env: DB_PASSWORD}}` and pass it by `env: {NAME: {secret: db}}`; then change it, since it has been written down",
-        ));
+        self.faults
+            .push(Fault::new(at, say::literal_secret(key)).hint(say::no_literal_secret()));
         self.masked.push(value);
     }
 

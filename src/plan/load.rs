@@ -9,6 +9,7 @@ use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
 use super::variables::{Variables, is_name};
+use crate::text::plan as say;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -32,7 +33,7 @@ pub struct Checked {
     pub plan: Plan,
     /// Its digest: 64 hexadecimal digits.
     pub digest: String,
-    /// What is allowed and still looks like a slip.
+    /// What is allowed and still looks like a slip. In English: a run records it.
     pub warnings: Vec<String>,
 }
 
@@ -57,7 +58,7 @@ pub fn digest(plan: &Plan) -> String {
 pub fn load(path: &Path) -> Result<Checked, Refusal> {
     let name = path.display().to_string();
     let unreadable = |e: &std::io::Error| {
-        let mut refusal = Refusal::whole(&name, format!("cannot read: {e}"), None);
+        let mut refusal = Refusal::whole(&name, say::cannot_read(e), None);
         refusal.unreadable = true;
         refusal
     };
@@ -69,9 +70,7 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
         .map_err(|e| unreadable(&e))?;
     let meta = file.metadata().map_err(|e| unreadable(&e))?;
     if !meta.is_file() {
-        return Err(unreadable(&std::io::Error::other(
-            "it is not a regular file",
-        )));
+        return Err(unreadable(&std::io::Error::other(say::no_regular_file())));
     }
     if usize::try_from(meta.len()).is_ok_and(|n| n > RESOLVED_LIMIT) {
         return Err(too_large(&name, meta.len(), LIMIT));
@@ -85,11 +84,7 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        let mut refusal = Refusal::whole(
-            &name,
-            "the text is not UTF-8",
-            Some("save the file as UTF-8"),
-        );
+        let mut refusal = Refusal::whole(&name, say::not_utf8(), Some(say::save_as_utf8()));
         refusal.problems.iter_mut().for_each(|p| p.line = line);
         refusal
     })?;
@@ -97,11 +92,7 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
 }
 
 fn too_large(name: &str, size: impl std::fmt::Display, limit: usize) -> Refusal {
-    Refusal::whole(
-        name,
-        format!("the file has {size} bytes; a plan has at most {limit}"),
-        Some("is this the right file?"),
-    )
+    Refusal::whole(name, say::too_large(size, limit), Some(say::right_file()))
 }
 
 /// Checks the text of a plan file, or of a resolved plan. `name` is what messages call it.
@@ -125,9 +116,9 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
                 start: at,
                 end: at + 1,
             },
-            "a NUL character",
+            say::nul(),
         )
-        .hint("a plan is text");
+        .hint(say::plan_is_text());
         return Err(Refusal::new(name, text, vec![fault], &[]));
     }
     let (root, faults) = outline(text).map_err(|f| Refusal::new(name, text, vec![f], &[]))?;
@@ -154,7 +145,7 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
         }
         Some(_) | None => {
             if faults.is_empty() {
-                faults.push(Fault::new(root.span, "this is not a plan"));
+                faults.push(Fault::new(root.span, say::no_plan()));
             }
             Err(Refusal::new(name, text, faults, &literals.masked))
         }
@@ -180,10 +171,7 @@ impl Loader {
         let mut kept = Vec::new();
         for (key, value) in entries {
             if keys.contains(&key.text.as_str()) {
-                self.fault(
-                    Fault::new(key.span, format!("`{}` is not built yet", key.text))
-                        .hint("leave it out; it is refused because a plan must not promise what does not happen"),
-                );
+                self.fault(Fault::new(key.span, say::not_built(&key.text)).hint(say::promises()));
             } else {
                 kept.push((key.clone(), value.clone()));
             }
@@ -196,10 +184,7 @@ impl Loader {
 
     fn plan(&mut self, root: &Node, text: &str) -> Option<Plan> {
         if !matches!(root.kind, Kind::Map(_)) {
-            self.fault(Fault::new(
-                root.span,
-                "a plan is a map with the keys `upledger`, `name` and `phases`",
-            ));
+            self.fault(Fault::new(root.span, say::plan_is_a_map()));
             return None;
         }
         let root = self.not_built(root, &PLAN_NOT_BUILT);
@@ -283,7 +268,7 @@ impl Loader {
                         *value = variables.put_in(value, &mut self.faults)
                     }
                     "secrets" => {
-                        variables.refuse(value, "`secrets`", &mut self.faults);
+                        variables.refuse(value, &say::no_variables_in("secrets"), &mut self.faults);
                         self.sources(value);
                     }
                     // What is wrong with a variable has been said.
@@ -296,25 +281,19 @@ impl Loader {
             .get("vars")
             .is_some_and(|n| !matches!(n.kind, Kind::Map(_)) && !n.is_null())
         {
-            self.fault(Fault::new(
-                root.span_at(&["vars"]),
-                "`vars` is a map of names and values",
-            ));
+            self.fault(Fault::new(root.span_at(&["vars"]), say::vars_are_a_map()));
         }
         let head: file::File = read_leniently(&node, &mut self.faults)?;
         if head.upledger != VERSION {
             self.fault(
-                Fault::new(
-                    root.span_at(&["upledger"]),
-                    format!("version {} of the plan format is not known", head.upledger),
-                )
-                .hint(format!("this program reads `upledger: {VERSION}`")),
+                Fault::new(root.span_at(&["upledger"]), say::version(head.upledger))
+                    .hint(say::reads_version(VERSION)),
             );
         }
         if head.name.trim().is_empty() {
             self.fault(Fault::new(
                 root.span_at(&["name"]),
-                "the plan's name is empty",
+                say::plan_without_name(),
             ));
         }
         for name in head.secrets.keys() {
@@ -322,15 +301,12 @@ impl Loader {
                 .get("secrets")
                 .map_or(root.span, |n| n.key_span(&name.0));
             if !is_name(&name.0) {
-                self.fault(
-                    Fault::new(at, format!("`{}` is no name for a secret", name.0))
-                        .hint("a name is made of a-z, 0-9 and _, and begins with a letter"),
-                );
+                self.fault(Fault::new(at, say::no_secret_name(&name.0)).hint(say::name_rule()));
             }
             if let Some(file::SecretSource::Command(c)) = head.secrets.get(name)
                 && c.first().is_none_or(String::is_empty)
             {
-                self.fault(Fault::new(at, "the command of this secret is empty"));
+                self.fault(Fault::new(at, say::empty_secret_command()));
             }
         }
         Some(head)
@@ -347,8 +323,8 @@ impl Loader {
             }
             self.literals.masked.push(value.span);
             self.faults.push(
-                Fault::new(key.span, format!("the secret `{}` does not say where its value is read", key.text))
-                    .hint("write {env: NAME}, {file: PATH} or {command: [...]}; the value itself never stands in a plan"),
+                Fault::new(key.span, say::secret_without_source(&key.text))
+                    .hint(say::secret_sources()),
             );
             false
         });
@@ -364,14 +340,11 @@ impl Loader {
             return Vec::new();
         };
         let Kind::List(phases) = &list.kind else {
-            self.fault(
-                Fault::new(list.span, "`phases` is a list")
-                    .hint("begin each phase with `- phase: name`"),
-            );
+            self.fault(Fault::new(list.span, say::phases_are_a_list()).hint(say::begin_phases()));
             return Vec::new();
         };
         if phases.is_empty() {
-            self.fault(Fault::new(list.span, "a plan has at least one phase"));
+            self.fault(Fault::new(list.span, say::no_phase()));
         }
         let (mut out, mut ids, mut count) = (Vec::new(), BTreeMap::new(), 0_usize);
         for phase in phases {
@@ -381,28 +354,25 @@ impl Loader {
                 kind: head.kind,
                 span: phase.span,
             };
-            variables.refuse(&head, "the name of a phase", &mut self.faults);
+            variables.refuse(&head, &say::no_variables_in_phase(), &mut self.faults);
             let head: Option<file::Phase> = read_leniently(&head, &mut self.faults);
             if head.as_ref().is_some_and(|h| h.phase.trim().is_empty()) {
                 self.fault(Fault::new(
                     phase.span_at(&["phase"]),
-                    "the phase's name is empty",
+                    say::phase_without_name(),
                 ));
             }
             let mut steps = Vec::new();
             if let Some(list) = phase.get("steps") {
                 match &list.kind {
                     Kind::List(items) if items.is_empty() => {
-                        self.fault(Fault::new(list.span, "a phase has at least one step"));
+                        self.fault(Fault::new(list.span, say::no_step()));
                     }
                     Kind::List(items) => {
                         for item in items {
                             count += 1;
                             if count == STEPS + 1 {
-                                self.fault(Fault::new(
-                                    item.span,
-                                    format!("more than {STEPS} steps"),
-                                ));
+                                self.fault(Fault::new(item.span, say::too_many_steps(STEPS)));
                             }
                             if count <= STEPS {
                                 steps.extend(self.step(item, &mut ids, variables, before));
@@ -411,8 +381,7 @@ impl Loader {
                     }
                     Kind::Scalar(..) | Kind::Map(_) => {
                         self.fault(
-                            Fault::new(list.span, "`steps` is a list")
-                                .hint("begin each step with `- id: name`"),
+                            Fault::new(list.span, say::steps_are_a_list()).hint(say::begin_steps()),
                         );
                     }
                 }
@@ -437,15 +406,9 @@ impl Loader {
             && let Some(text) = id.text()
         {
             if !is_id(text) {
-                self.fault(
-                    Fault::new(id.span, format!("`{text}` is no id for a step"))
-                        .hint("an id is made of a-z, 0-9, _ and -, at most 64 of them, and begins with a letter or digit; text for people goes into `why:`"),
-                );
+                self.fault(Fault::new(id.span, say::no_id(text)).hint(say::id_rule()));
             } else if ids.insert(text.to_owned(), id.span).is_some() {
-                self.fault(Fault::new(
-                    id.span,
-                    format!("two steps have the id `{text}`"),
-                ));
+                self.fault(Fault::new(id.span, say::two_ids(text)));
             }
         }
         for key in ["do", "probe", "verify", "undo", "env"] {

@@ -4,6 +4,7 @@
 //! words. Aliases are put in here, and the budget for nodes and text is counted *with* them.
 
 use super::problem::Fault;
+use crate::text::plan as say;
 use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span as Marked};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,8 +199,7 @@ pub(crate) fn outline(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     let Builder { root, faults, .. } = builder;
     match root {
         Some(root) => Ok((root, faults)),
-        None => Err(Fault::new(Span::default(), "the plan is empty")
-            .hint("`upledger init` writes one to start from")),
+        None => Err(Fault::new(Span::default(), say::empty()).hint(say::init_writes_one())),
     }
 }
 
@@ -217,15 +217,11 @@ fn scan_error(text: &str, error: &serde_saphyr::granit_parser::ScanError) -> Fau
                 start: start + tab,
                 end: start + tab + 1,
             };
-            return Fault::new(span, "a tab in the indentation")
-                .hint("YAML is indented with spaces");
+            return Fault::new(span, say::tab()).hint(say::indent_with_spaces());
         }
         start += line.len();
     }
-    Fault::new(
-        Span { start: at, end: at },
-        format!("not valid YAML: {}", error.info()),
-    )
+    Fault::new(Span { start: at, end: at }, say::no_yaml(error.info()))
 }
 
 /// The byte that a marker points at, always on a character boundary.
@@ -253,14 +249,12 @@ impl Builder<'_> {
         let span = self.span(&marked);
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                return Err(
-                    Fault::new(span, "a second document").hint("a plan is one YAML document")
-                );
+                return Err(Fault::new(span, say::second_document()).hint(say::one_document()));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.no_tag(tag.is_some(), span);
                 if text.contains('\0') {
-                    self.faults.push(Fault::new(span, "a NUL character"));
+                    self.faults.push(Fault::new(span, say::nul()));
                 }
                 let style = if style == ScalarStyle::Plain {
                     Style::Plain
@@ -305,10 +299,7 @@ impl Builder<'_> {
             }
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Fault::new(
-                        span,
-                        "an alias that stands inside what it stands for",
-                    ));
+                    return Err(Fault::new(span, say::alias_in_itself()));
                 };
                 self.count(size, span)?;
                 self.done(node, 0)?;
@@ -320,10 +311,8 @@ impl Builder<'_> {
 
     fn no_tag(&mut self, tagged: bool, span: Span) {
         if tagged {
-            self.faults.push(
-                Fault::new(span, "a YAML tag")
-                    .hint("plans need no tags such as `!x`; leave it out"),
-            );
+            self.faults
+                .push(Fault::new(span, say::tag()).hint(say::no_tags()));
         }
     }
 
@@ -331,11 +320,7 @@ impl Builder<'_> {
         self.size.nodes = self.size.nodes.saturating_add(more.nodes);
         self.size.text = self.size.text.saturating_add(more.text);
         if self.size.nodes > NODES || self.size.text > TEXT {
-            let message = format!(
-                "with its aliases put in, the plan has more than {NODES} values or {TEXT} bytes of text"
-            );
-            return Err(Fault::new(span, message)
-                .hint("a plan of this size is an accident, or an alias bomb"));
+            return Err(Fault::new(span, say::bomb(NODES, TEXT)).hint(say::no_bombs()));
         }
         Ok(())
     }
@@ -343,10 +328,7 @@ impl Builder<'_> {
     fn start(&mut self, anchor: usize, span: Span, kind: Kind) -> Result<(), Fault> {
         self.count(Size { nodes: 1, text: 0 }, span)?;
         if self.open.len() >= DEPTH {
-            return Err(Fault::new(
-                span,
-                format!("nested deeper than {DEPTH} levels"),
-            ));
+            return Err(Fault::new(span, say::too_deep(DEPTH)));
         }
         if let Some(Open {
             kind: Kind::Map(_),
@@ -354,10 +336,7 @@ impl Builder<'_> {
             ..
         }) = self.open.last()
         {
-            return Err(Fault::new(
-                span,
-                "a key must be one word, not a list or a map",
-            ));
+            return Err(Fault::new(span, say::key_is_a_word()));
         }
         self.open.push(Open {
             anchor,
@@ -387,19 +366,15 @@ impl Builder<'_> {
                 if open.keys.insert(key.text.clone()) {
                     entries.push((key, node));
                 } else {
-                    let message = format!("the key `{}` stands here twice", key.text);
-                    self.faults.push(
-                        Fault::new(key.span, message)
-                            .hint("YAML would silently keep one of the two"),
-                    );
+                    let message = say::twice(&key.text);
+                    self.faults
+                        .push(Fault::new(key.span, message).hint(say::one_is_lost()));
                 }
             }
             (Kind::Map(_), None) => match node.kind {
                 Kind::Scalar(text, Style::Plain) if text == "<<" => {
-                    self.faults.push(
-                        Fault::new(node.span, "`<<` (merge) is not part of plans")
-                            .hint("write the keys out, or use an alias for a whole value"),
-                    );
+                    self.faults
+                        .push(Fault::new(node.span, say::merge()).hint(say::no_merge()));
                     open.pending = Some(Key {
                         text,
                         span: node.span,
@@ -412,10 +387,7 @@ impl Builder<'_> {
                     })
                 }
                 Kind::List(_) | Kind::Map(_) => {
-                    return Err(Fault::new(
-                        node.span,
-                        "a key must be one word, not a list or a map",
-                    ));
+                    return Err(Fault::new(node.span, say::key_is_a_word()));
                 }
             },
             (Kind::Scalar(..), _) => {}

@@ -3,6 +3,7 @@
 //! No secret is shown: where a literal one was found, its bytes are masked in every line that is printed.
 
 use super::outline::Span;
+use crate::text::plan as say;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::fmt;
@@ -70,13 +71,13 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal of the file as a whole.
-    pub(crate) fn whole(name: &str, message: impl Into<String>, hint: Option<&str>) -> Self {
+    pub(crate) fn whole(name: &str, message: impl Into<String>, hint: Option<String>) -> Self {
         let problem = Problem {
             message: message.into(),
             line: 1,
             column: 1,
             span: None,
-            hint: hint.map(str::to_owned),
+            hint,
         };
         Self {
             name: name.into(),
@@ -109,7 +110,7 @@ impl Refusal {
         if more > 0
             && let Some(last) = problems.last_mut()
         {
-            last.hint = Some(format!("{more} more problems are not listed"));
+            last.hint = Some(say::more_problems(more));
         }
         Self {
             name: name.into(),
@@ -123,8 +124,8 @@ impl Refusal {
     #[must_use]
     pub fn summary(&self) -> String {
         match self.problems.len() {
-            1 => "1 problem".into(),
-            n => format!("{n} problems"),
+            1 => say::one_problem(),
+            n => say::problems(n),
         }
     }
 
@@ -146,7 +147,9 @@ impl Refusal {
     }
 
     fn one(&self, problem: &Problem, renderer: &Renderer, name: &str) -> String {
-        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let title = Level::ERROR
+            .with_name(say::error())
+            .primary_title(problem.message.as_str());
         let group = match problem.span {
             None => Group::with_title(title).element(annotate_snippets::Origin::path(name)),
             Some(span) => {
@@ -167,7 +170,7 @@ impl Refusal {
         };
         let group = match &problem.hint {
             None => group,
-            Some(hint) => group.element(Level::HELP.message(hint.as_str())),
+            Some(hint) => group.element(Level::HELP.with_name(say::help()).message(hint.as_str())),
         };
         renderer.render(&[group])
     }
@@ -211,7 +214,7 @@ pub(crate) fn did_you_mean<'a>(
         .map(|k| (distance(word, k), k))
         .filter(|(d, _)| *d <= limit)
         .min()
-        .map(|(_, k)| format!("did you mean `{k}`?"))
+        .map(|(_, k)| say::did_you_mean(k))
 }
 
 /// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.

@@ -5,6 +5,11 @@
 
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
+use crate::actions::file::mode::NotAMode;
+use crate::actions::http::Header;
+use crate::actions::values::Port;
+use crate::text::plan as say;
+use crate::time::NotALength;
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer,
@@ -58,41 +63,59 @@ fn fault(message: impl Into<String>) -> Fault {
 
 fn one_of(known: &[&str]) -> Option<String> {
     let words: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
-    (!words.is_empty()).then(|| format!("one of {}", words.join(", ")))
+    (!words.is_empty()).then(|| say::one_of(words.join(", ")))
+}
+
+/// What a type says it wants, in the language of the process. Types of actions say it in English, because a runner that
+/// cannot read one records their words. Whatever is not known here stays as it is.
+fn spoken(english: String) -> String {
+    if english.starts_with("struct ") {
+        return say::map();
+    }
+    // The one untagged type of actions: a word of a command.
+    if english.ends_with("untagged enum Arg") {
+        return say::not_a_word();
+    }
+    if english == NotALength.to_string() {
+        return say::not_a_length();
+    }
+    if english == NotAMode.to_string() {
+        return say::not_a_mode();
+    }
+    match english.as_str() {
+        "a map" => say::map(),
+        "a sequence" => say::sequence(),
+        "a string" => say::string(),
+        "a boolean" => say::boolean(),
+        "u8" | "u16" | "u32" | "u64" | "i32" | "i64" => say::number_of(english),
+        Port::WANTED => say::port(),
+        Port::REFUSED => say::not_a_port(),
+        Header::WANTED => say::header(),
+        _ => english,
+    }
 }
 
 impl de::Error for Fault {
     fn custom<T: Display>(message: T) -> Self {
-        let message = message.to_string();
-        // The one untagged type of actions: a word of a command.
-        if message.ends_with("untagged enum Arg") {
-            return fault("a word of a command is text or {from: step.fact}");
-        }
-        fault(message)
+        fault(spoken(message.to_string()))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let found = match found {
-            Unexpected::Str(_) => "text",
-            Unexpected::Bool(_) => "true or false",
-            Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a number",
-            Unexpected::Float(_) => "a number with a fraction",
-            Unexpected::Unit | Unexpected::Option => "nothing",
-            Unexpected::Seq => "a list",
-            Unexpected::Map => "a map",
-            _ => "something else",
+            Unexpected::Str(_) => say::text(),
+            Unexpected::Bool(_) => say::true_or_false(),
+            Unexpected::Unsigned(_) | Unexpected::Signed(_) => say::number(),
+            Unexpected::Float(_) => say::fraction(),
+            Unexpected::Unit | Unexpected::Option => say::nothing(),
+            Unexpected::Seq => say::list(),
+            Unexpected::Map => say::map(),
+            _ => say::other(),
         };
-        let expected = expected.to_string();
-        let expected = if expected.starts_with("struct ") {
-            "a map"
-        } else {
-            &expected
-        };
-        fault(format!("expected {expected}, found {found}"))
+        fault(say::expected_found(spoken(expected.to_string()), found))
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        fault(format!("expected {expected}"))
+        fault(say::expected(spoken(expected.to_string())))
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -100,7 +123,7 @@ impl de::Error for Fault {
         Fault {
             hint,
             unknown_key: true,
-            ..fault(format!("unknown key `{field}`"))
+            ..fault(say::unknown_key(field))
         }
     }
 
@@ -108,12 +131,12 @@ impl de::Error for Fault {
         let hint = did_you_mean(word, known.iter().copied()).or_else(|| one_of(known));
         Fault {
             hint,
-            ..fault(format!("`{word}` is not known here"))
+            ..fault(say::unknown_word(word))
         }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        fault(format!("the key `{field}` is missing"))
+        fault(say::missing(field))
     }
 }
 
@@ -146,7 +169,7 @@ macro_rules! numbers {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             match number(self.0, |t| t.parse::<$kind>().ok()) {
                 Some(n) => visitor.$visit(n),
-                None if self.0.text().is_some() => Err(fault("expected a number in its range").or_at(self.0.span)),
+                None if self.0.text().is_some() => Err(fault(say::expected(say::in_range())).or_at(self.0.span)),
                 None => self.deserialize_any(visitor),
             }
         }
@@ -207,7 +230,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         match &self.0.kind {
             Kind::Scalar(text, Style::Plain | Style::PutIn) => match boolean(text) {
                 Some(b) => visitor.visit_bool(b),
-                None => Err(fault("expected true or false").or_at(self.0.span)),
+                None => Err(fault(say::expected(say::true_or_false())).or_at(self.0.span)),
             },
             Kind::Scalar(..) | Kind::List(_) | Kind::Map(_) => self.deserialize_any(visitor),
         }
@@ -256,7 +279,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 }
             }
             (Kind::Scalar(..) | Kind::List(_) | Kind::Map(_), _) => {
-                let mut f = fault("expected exactly one key here").or_at(node.span);
+                let mut f = fault(say::one_key()).or_at(node.span);
                 f.hint = one_of(variants);
                 return Err(f);
             }
@@ -329,10 +352,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let node = self
-            .value
-            .take()
-            .ok_or_else(|| fault("a value without a key"))?;
+        let node = self.value.take().ok_or_else(|| fault(say::no_key()))?;
         seed.deserialize(Reader(node))
             .map_err(|f| f.or_at(node.span))
     }
@@ -374,13 +394,8 @@ struct Under<'n> {
 
 impl<'n> Under<'n> {
     fn value(&self) -> Result<&'n Node, Fault> {
-        self.value.ok_or_else(|| {
-            fault(format!(
-                "`{}` needs settings: write `{{{0}: ...}}`",
-                self.word
-            ))
-            .or_at(self.at)
-        })
+        self.value
+            .ok_or_else(|| fault(say::needs_settings(self.word)).or_at(self.at))
     }
 }
 
@@ -390,7 +405,7 @@ impl<'de> VariantAccess<'de> for Under<'_> {
     fn unit_variant(self) -> Result<(), Fault> {
         match self.value {
             Some(node) if !node.is_null() => {
-                Err(fault(format!("`{}` takes nothing", self.word)).or_at(node.span))
+                Err(fault(say::takes_nothing(self.word)).or_at(node.span))
             }
             Some(_) | None => Ok(()),
         }
@@ -412,5 +427,50 @@ impl<'de> VariantAccess<'de> for Under<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         Reader(self.value()?).deserialize_any(visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::Arg;
+    use crate::actions::file::mode::Mode;
+    use crate::text::plan as say;
+    use crate::time::Length;
+    use serde_json::{Value, json};
+
+    /// What types of actions say, as a runner would record it, is found again and said in both languages.
+    #[test]
+    fn the_words_of_types_are_known() {
+        fn said<T: DeserializeOwned>(value: Value) -> String {
+            let words = serde_json::from_value::<T>(value)
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default();
+            words
+                .rsplit_once(", expected ")
+                .map_or(words.clone(), |(_, wanted)| wanted.to_owned())
+        }
+        for (said, known) in [
+            (said::<Length>(json!("soon")), say::not_a_length()),
+            (said::<Length>(json!([])), say::string()),
+            (said::<Mode>(json!("rw")), say::not_a_mode()),
+            (said::<Port>(json!(0)), say::not_a_port()),
+            (said::<Port>(json!("x")), say::not_a_port()),
+            (said::<Port>(json!([])), say::port()),
+            (said::<Header>(json!([])), say::header()),
+            (said::<Vec<u8>>(json!(1)), say::sequence()),
+            (said::<bool>(json!(1)), say::boolean()),
+            (said::<u16>(json!("x")), say::number_of("u16")),
+            (
+                said::<std::collections::BTreeMap<String, u8>>(json!(1)),
+                say::map(),
+            ),
+        ] {
+            assert_eq!(said, known);
+            assert_eq!(spoken(said), known);
+        }
+        assert_eq!(spoken(said::<Arg>(json!([]))), say::not_a_word());
+        assert_eq!(spoken(said::<crate::actions::From>(json!(1))), say::map());
     }
 }

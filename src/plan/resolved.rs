@@ -9,6 +9,7 @@ use super::problem::{Fault, Refusal};
 use super::rules::is_id;
 use crate::actions::values::absolute;
 use crate::actions::{Arg, Do, Invocation};
+use crate::text::plan as say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -65,27 +66,16 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
             .rsplit_once(" at line ")
             .map_or(message.as_str(), |(m, _)| m)
             .to_owned();
-        let fault = Fault::new(
-            Span { start: at, end: at },
-            format!("not a resolved plan: {message}"),
-        );
-        Refusal::new(
-            name,
-            text,
-            vec![fault.hint("`upledger plan PLAN --out FILE` writes one")],
-            &[],
-        )
+        let fault = Fault::new(Span { start: at, end: at }, say::not_resolved(message));
+        Refusal::new(name, text, vec![fault.hint(say::plan_writes_one())], &[])
     })?;
     let mut wrong = Vec::new();
     if file.upledger_resolved != FORMAT || file.plan.upledger != VERSION {
-        wrong.push("this version of the format is not known".into());
+        wrong.push(say::resolved_version());
     }
     let found = digest(&file.plan);
     if found != file.digest {
-        wrong.push(format!(
-            "the plan does not have the digest that it names: it names {}, it has {found}",
-            file.digest
-        ));
+        wrong.push(say::wrong_digest(&file.digest, &found));
     }
     wrong.extend(rules(&file.plan));
     if wrong.is_empty() {
@@ -100,13 +90,12 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
         start,
         end: start + KEY.len(),
     };
-    let hint = "a resolved plan is never edited; change the plan and resolve it again";
     Err(Refusal::new(
         name,
         text,
         wrong
             .into_iter()
-            .map(|m| Fault::new(span, m).hint(hint))
+            .map(|m| Fault::new(span, m).hint(say::never_edited()))
             .collect(),
         &[],
     ))
@@ -118,19 +107,19 @@ fn rules(plan: &Plan) -> Vec<String> {
     let (mut ids, mut facts) = (BTreeSet::new(), BTreeSet::new());
     let secrets: BTreeSet<&str> = plan.secrets.iter().map(|s| s.name.as_str()).collect();
     if plan.phases.is_empty() || plan.phases.iter().any(|p| p.steps.is_empty()) {
-        wrong.push("a phase without steps, or no phase at all".into());
+        wrong.push(say::empty_phase());
     }
     if plan.steps().count() > STEPS {
-        wrong.push(format!("more than {STEPS} steps"));
+        wrong.push(say::too_many_steps(STEPS));
     }
     for (_, step) in plan.steps() {
         if !is_id(&step.id) || !ids.insert(step.id.as_str()) {
-            wrong.push(format!("the id `{}` is not valid or stands twice", step.id));
+            wrong.push(say::bad_id(&step.id));
         }
         wrong.extend(
             one(step, &facts, &secrets)
                 .into_iter()
-                .map(|m| format!("step `{}`: {m}", step.id)),
+                .map(|m| say::of_step(&step.id, m)),
         );
         facts.extend(step.facts.iter().map(|f| format!("{}.{}", step.id, f.name)));
     }
@@ -140,27 +129,27 @@ fn rules(plan: &Plan) -> Vec<String> {
 fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     if step.targets != [LOCAL] {
-        wrong.push("its targets are not `local`".into());
+        wrong.push(say::not_local());
     }
     wrong.extend(step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)));
     let mut action = |value: &Value, look: bool| -> Option<Do> {
         let action: Do = match serde_json::from_value(value.clone()) {
             Ok(action) => action,
             Err(_) => {
-                wrong.push("an action that this version cannot read".into());
+                wrong.push(say::unreadable_action());
                 return None;
             }
         };
         wrong.extend(action.action().problems());
         if look && !action.action().looks() {
-            wrong.push("a look that does not only look".into());
+            wrong.push(say::look_that_acts());
         }
         if let Invocation::Argv(words) = action.action().invocation() {
             for word in words {
                 if let Arg::From(f) = word
                     && !facts.contains(&f.from)
                 {
-                    wrong.push(format!("no step before gives the fact `{}`", f.from));
+                    wrong.push(say::no_fact(&f.from));
                 }
             }
         }
@@ -182,19 +171,17 @@ fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<S
     let behaviour = own.as_ref().map(Do::action);
     let has = step.probe.is_some() || behaviour.is_some_and(|a| a.has_probe());
     if undo_probe || step.has_probe != has || (step.effect == Effect::Probed && !has) {
-        wrong.push("what it says about its probe is not so".into());
+        wrong.push(say::wrong_probe());
     }
     if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|a| a.has_undo()) {
-        wrong.push("its action has no undo of its own".into());
+        wrong.push(say::no_own_undo());
     }
     for variable in &step.env {
         match &variable.value {
             Input::Secret(name) if !secrets.contains(name.as_str()) => {
-                wrong.push(format!("there is no secret `{name}`"))
+                wrong.push(say::no_secret(name))
             }
-            Input::From(fact) if !facts.contains(fact) => {
-                wrong.push(format!("no step before gives the fact `{fact}`"))
-            }
+            Input::From(fact) if !facts.contains(fact) => wrong.push(say::no_fact(fact)),
             Input::Secret(_) | Input::From(_) | Input::Text(_) => {}
         }
     }

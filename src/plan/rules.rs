@@ -6,6 +6,7 @@ use super::problem::{Fault, did_you_mean};
 use super::variables::{Variables, is_name};
 use crate::actions::values::absolute;
 use crate::actions::{Action, Do};
+use crate::text::plan as say;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::plan::{
@@ -47,9 +48,9 @@ impl Before {
     fn secret(&mut self, name: &str, at: Span, faults: &mut Vec<Fault>) {
         self.used.insert(name.to_owned());
         if !self.secrets.contains(name) {
-            let mut f = Fault::new(at, format!("there is no secret `{name}`"));
+            let mut f = Fault::new(at, say::no_secret(name));
             f.hint = did_you_mean(name, self.secrets.iter().map(String::as_str))
-                .or_else(|| Some(format!("define it: `secrets: {{{name}: {{env: NAME}}}}`")));
+                .or_else(|| Some(say::define_secret(name)));
             faults.push(f);
         }
     }
@@ -59,20 +60,14 @@ impl Before {
             Some(false) => {}
             Some(true) if left_out => {}
             Some(true) => {
-                faults.push(Fault::new(
-                    at,
-                    format!("the step that gives `{name}` is left out of this run"),
-                ));
+                faults.push(Fault::new(at, say::fact_left_out(name)));
             }
-            None if self.all_facts.contains(name) => faults.push(
-                Fault::new(at, format!("`{name}` is not known yet"))
-                    .hint("a fact comes from a step before this one"),
-            ),
+            None if self.all_facts.contains(name) => faults
+                .push(Fault::new(at, say::fact_too_early(name)).hint(say::facts_come_before())),
             None => {
-                let mut f = Fault::new(at, format!("no step before gives the fact `{name}`"));
-                f.hint = did_you_mean(name, self.facts.keys().map(String::as_str)).or_else(|| {
-                    Some("a fact is named `step.fact` and defined by the step's `facts:`".into())
-                });
+                let mut f = Fault::new(at, say::no_fact(name));
+                f.hint = did_you_mean(name, self.facts.keys().map(String::as_str))
+                    .or_else(|| Some(say::facts_are_named()));
                 faults.push(f);
             }
         }
@@ -90,7 +85,7 @@ pub(crate) fn prepare(node: &Node, variables: &mut Variables<'_>, faults: &mut V
             "do" | "probe" | "verify" | "undo" => action(value, variables, faults),
             "env" | "cwd" | "why" => variables.put_in(value, faults),
             _ => {
-                variables.refuse(value, &format!("`{}`", key.text), faults);
+                variables.refuse(value, &say::no_variables_in(&key.text), faults);
                 value.clone()
             }
         };
@@ -133,17 +128,14 @@ fn words(node: &Node, faults: &mut Vec<Fault>) -> Node {
                 Kind::Scalar(text.clone(), Style::Quoted)
             }
             Kind::Map(entries) if entries.iter().any(|(k, _)| k.text == "secret") => {
-                faults.push(Fault::new(item.span, "a secret cannot be a word of a command").hint(
-                    "every user of the machine can read a command's words; pass it by `env: {NAME: {secret: name}}`",
-                ));
+                faults.push(
+                    Fault::new(item.span, say::secret_as_word()).hint(say::words_are_public()),
+                );
                 Kind::Scalar("secret".into(), Style::Quoted)
             }
             // serde would take `[x]` for `{from: x}`.
             Kind::List(_) => {
-                faults.push(Fault::new(
-                    item.span,
-                    "a word of a command is text or {from: step.fact}",
-                ));
+                faults.push(Fault::new(item.span, say::not_a_word()));
                 Kind::Scalar("list".into(), Style::Quoted)
             }
             Kind::Scalar(..) | Kind::Map(_) => item.kind.clone(),
@@ -169,10 +161,7 @@ pub(crate) fn resolve(
 ) -> Option<Step> {
     let at = |path: &[&str]| node.span_at(path);
     if step.on.as_deref().is_some_and(|on| on != LOCAL) {
-        faults.push(
-            Fault::new(node.key_span("on"), "`on` is not built yet for other hosts")
-                .hint("leave it out, or write `on: local`"),
-        );
+        faults.push(Fault::new(node.key_span("on"), say::other_hosts()).hint(say::on_local()));
     }
     let behaviour = step.action.action();
     for problem in behaviour.problems() {
@@ -196,17 +185,12 @@ pub(crate) fn resolve(
     let undo = undo(step, effect, node, faults)?;
     limits(step, node, faults);
     if let Some(problem) = step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)) {
-        faults.push(Fault::new(at(&["cwd"]), problem).hint(
-            "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
-        ));
+        faults.push(Fault::new(at(&["cwd"]), problem).hint(say::cwd_rule()));
     }
     for key in step.env.keys() {
         if !is_env_name(key) {
             let span = node.get("env").map_or(node.span, |n| n.key_span(key));
-            faults.push(Fault::new(
-                span,
-                format!("`{key}` is no name for an environment variable"),
-            ));
+            faults.push(Fault::new(span, say::no_env_name(key)));
         }
     }
     Some(Step {
@@ -274,13 +258,7 @@ fn look(action: Option<&Do>, role: &str, at: Span, faults: &mut Vec<Fault>) {
     let Some(action) = action else { return };
     let behaviour: &dyn Action = action.action();
     if !behaviour.looks() {
-        faults.push(Fault::new(
-            at,
-            format!(
-                "`{}` cannot be a {role}: it does not only look",
-                action.kind()
-            ),
-        ));
+        faults.push(Fault::new(at, say::no_look(action.kind(), role)));
     }
     for problem in behaviour.problems() {
         faults.push(Fault::new(at, problem));
@@ -294,17 +272,15 @@ fn when(
     faults: &mut Vec<Fault>,
 ) -> Option<String> {
     if !variables.has(&when.var) {
-        let mut f = Fault::new(
-            node.span_at(&["when", "var"]),
-            format!("there is no variable `{}`", when.var),
-        );
+        let mut f = Fault::new(node.span_at(&["when", "var"]), say::no_variable(&when.var));
         f.hint = variables
             .meant(&when.var)
-            .or_else(|| Some("define it in `vars:`".into()));
+            .or_else(|| Some(say::define_variable()));
         faults.push(f);
         return None;
     }
     let value = variables.value(&when.var)?;
+    // In English: it becomes a part of the plan and of its digest.
     (value != when.is.0).then(|| format!("{} is '{value}', not '{}'", when.var, when.is.0))
 }
 
@@ -376,15 +352,12 @@ fn doubt(step: &file::Step, effect: Effect, has_probe: bool, node: &Node, faults
         }
     };
     match effect {
-        Effect::Probed if !has_probe => faults.push(
-            Fault::new(at("effect"), "the effect `probed` needs a probe")
-                .hint("write a `probe:` that exits 0 when the step is done and 1 when nothing of it happened"),
-        ),
-        Effect::Unsafe if step.on_doubt.is_none() => faults.push(
-            Fault::new(at("effect"), format!("the step `{}` is unsafe and does not say what doubt means", step.id)).hint(
-                "add `on_doubt: ask` (or `retry`), or declare `effect: pure`, `idempotent`, or `probed` with a `probe:`",
-            ),
-        ),
+        Effect::Probed if !has_probe => {
+            faults.push(Fault::new(at("effect"), say::needs_probe()).hint(say::write_probe()))
+        }
+        Effect::Unsafe if step.on_doubt.is_none() => {
+            faults.push(Fault::new(at("effect"), say::unsafe_step(&step.id)).hint(say::say_doubt()))
+        }
         Effect::Pure | Effect::Idempotent | Effect::Probed | Effect::Unsafe => {}
     }
 }
@@ -400,16 +373,14 @@ fn undo(step: &file::Step, effect: Effect, node: &Node, faults: &mut Vec<Fault>)
         }
         None if !step.action.action().needs_undo() => return Some(Undo::Nothing),
         None => {
-            let message = format!("the step `{}` does not say how it is undone", step.id);
-            faults.push(Fault::new(node.key_span("id"), message).hint(
-                "add `undo: {run: [...]}`, `undo: {point_of_no_return: reason}`, `undo: none`, or `effect: pure` if it changes nothing",
-            ));
+            let message = say::no_undo(&step.id);
+            faults.push(Fault::new(node.key_span("id"), message).hint(say::say_undo()));
             return Some(Undo::Nothing);
         }
         Some(file::Undo::Nothing) => return Some(Undo::Nothing),
         Some(file::Undo::PointOfNoReturn(reason)) => {
             if reason.trim().is_empty() {
-                faults.push(Fault::new(key, "a point of no return needs its reason"));
+                faults.push(Fault::new(key, say::no_return_needs_reason()));
             }
             return Some(Undo::PointOfNoReturn(reason.clone()));
         }
@@ -427,10 +398,7 @@ fn undo(step: &file::Step, effect: Effect, node: &Node, faults: &mut Vec<Fault>)
         .map_or_else(|| behaviour.effect(), Effect::from);
     let has_probe = written.probe.is_some() || behaviour.has_probe();
     if effect == Effect::Probed && !has_probe {
-        faults.push(
-            Fault::new(under("effect"), "the effect `probed` needs a probe")
-                .hint("the undo has a `probe:` of its own"),
-        );
+        faults.push(Fault::new(under("effect"), say::needs_probe()).hint(say::undo_probe()));
     }
     Some(Undo::Action(UndoAction {
         action: kept(&written.action)?,
@@ -446,38 +414,29 @@ fn limits(step: &file::Step, node: &Node, faults: &mut Vec<Fault>) {
     if let Some(timeout) = step.timeout
         && !(1..=LONGEST).contains(&timeout.0)
     {
-        faults.push(Fault::new(
-            node.span_at(&["timeout"]),
-            "a timeout is more than nothing and at most 30d",
-        ));
+        faults.push(Fault::new(node.span_at(&["timeout"]), say::timeout_rule()));
     }
     if let Some(retry) = step.retry {
         if retry.times > RETRIES {
             faults.push(Fault::new(
                 node.span_at(&["retry", "times"]),
-                format!("at most {RETRIES} retries"),
+                say::too_many_retries(RETRIES),
             ));
         }
         if retry.wait.is_some_and(|w| w.0 > LONGEST) {
             faults.push(Fault::new(
                 node.span_at(&["retry", "wait"]),
-                "a pause is at most 30d",
+                say::pause_rule(),
             ));
         }
     }
     for (name, fact) in &step.facts {
         let span = node.get("facts").map_or(node.span, |n| n.key_span(&name.0));
         if !is_name(&name.0) {
-            faults.push(
-                Fault::new(span, format!("`{}` is no name for a fact", name.0))
-                    .hint("a name is made of a-z, 0-9 and _"),
-            );
+            faults.push(Fault::new(span, say::no_fact_name(&name.0)).hint(say::fact_name_rule()));
         }
         if !is_path(&fact.json) {
-            faults.push(Fault::new(
-                span,
-                "a fact is read by a path such as `.rows` or `.hosts[0].id`",
-            ));
+            faults.push(Fault::new(span, say::fact_path()));
         }
     }
 }

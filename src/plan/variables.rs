@@ -3,6 +3,7 @@
 
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
+use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest string after variables were put in, in bytes.
@@ -41,7 +42,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
             continue;
         }
         let name = &rest[at + 2..];
-        let end = name.find('}').ok_or("`${` without its `}`")?;
+        let end = name.find('}').ok_or_else(say::open_variable)?;
         pieces.push(Piece::Text(&rest[..at]));
         pieces.push(Piece::Variable(&name[..end]));
         rest = &name[end + 1..];
@@ -82,26 +83,16 @@ impl<'t> Variables<'t> {
         for (key, node) in vars.map_or(&[][..], Node::entries) {
             if !is_name(&key.text) {
                 faults.push(
-                    Fault::new(
-                        key.span,
-                        format!("`{}` is no name for a variable", key.text),
-                    )
-                    .hint("a name is made of a-z, 0-9 and _, and begins with a letter"),
+                    Fault::new(key.span, say::no_variable_name(&key.text)).hint(say::name_rule()),
                 );
             } else if this.secrets.contains(&key.text) {
-                faults.push(Fault::new(
-                    key.span,
-                    format!("`{}` is both a variable and a secret", key.text),
-                ));
+                faults.push(Fault::new(key.span, say::variable_and_secret(&key.text)));
                 this.broken.insert(key.text.clone());
             } else if let Some(text) = node.text() {
                 open.insert(key.text.clone(), (text, node.span));
             } else {
                 this.broken.insert(key.text.clone());
-                faults.push(Fault::new(
-                    key.span,
-                    format!("the variable `{}` is not a single value", key.text),
-                ));
+                faults.push(Fault::new(key.span, say::no_single_value(&key.text)));
             }
         }
         this.settle(&open, faults);
@@ -184,12 +175,8 @@ impl<'t> Variables<'t> {
                 let span = open
                     .get(cycle[0])
                     .map_or(Span::default(), |(_, span)| *span);
-                let message = format!(
-                    "these variables need each other: {} -> {}",
-                    cycle.join(" -> "),
-                    cycle[0]
-                );
-                faults.push(Fault::new(span, message).hint("give one of them a value of its own"));
+                let names = format!("{} -> {}", cycle.join(" -> "), cycle[0]);
+                faults.push(Fault::new(span, say::cycle(names)).hint(say::break_the_cycle()));
             }
             told.extend(path);
         }
@@ -221,7 +208,7 @@ impl<'t> Variables<'t> {
         let pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(e) => {
-                faults.push(Fault::new(span, e).hint("`$${` is a literal `${`"));
+                faults.push(Fault::new(span, e).hint(say::literal_dollar()));
                 return None;
             }
         };
@@ -237,10 +224,7 @@ impl<'t> Variables<'t> {
             self.used.insert(name.to_owned());
             if let Some(value) = self.values.get(name) {
                 if out.len().saturating_add(value.len()) > LONGEST {
-                    faults.push(Fault::new(
-                        span,
-                        format!("with its variables put in, this is longer than {LONGEST} bytes"),
-                    ));
+                    faults.push(Fault::new(span, say::too_long(LONGEST)));
                     return None;
                 }
                 out.push_str(value);
@@ -254,23 +238,17 @@ impl<'t> Variables<'t> {
             faults.push(if self.secrets.contains(name) {
                 secret(at, name)
             } else if is_name(name) {
-                let mut f = Fault::new(at, format!("there is no variable `{name}`"));
-                f.hint = self.meant(name).or_else(|| {
-                    Some("define it in `vars:`, or write `$${` for a literal `${`".into())
-                });
+                let mut f = Fault::new(at, say::no_variable(name));
+                f.hint = self.meant(name).or_else(|| Some(say::define_or_literal()));
                 f
             } else {
-                Fault::new(at, format!("`${{{name}}}` names no variable"))
-                    .hint("a name is made of a-z, 0-9 and _; `$${` is a literal `${`")
+                Fault::new(at, say::names_no_variable(name)).hint(say::name_or_literal())
             });
         }
         self.together = self.together.saturating_add(out.len());
         if self.together > TOGETHER {
             if self.together - out.len() <= TOGETHER {
-                faults.push(Fault::new(
-                    span,
-                    format!("variables put in more than {TOGETHER} bytes of text"),
-                ));
+                faults.push(Fault::new(span, say::too_much(TOGETHER)));
             }
             return None;
         }
@@ -327,7 +305,7 @@ impl<'t> Variables<'t> {
         }
         let mut out = String::new();
         match pieces(text) {
-            Err(e) => faults.push(Fault::new(node.span, e).hint("`$${` is a literal `${`")),
+            Err(e) => faults.push(Fault::new(node.span, e).hint(say::literal_dollar())),
             Ok(pieces) => {
                 for piece in pieces {
                     match piece {
@@ -336,13 +314,8 @@ impl<'t> Variables<'t> {
                             faults.push(secret(self.within(node.span, name), name));
                         }
                         Piece::Variable(name) => faults.push(
-                            Fault::new(
-                                self.within(node.span, name),
-                                format!("`${{{name}}}` in a script: variables are never put into code"),
-                            )
-                            .hint(format!(
-                                "pass it by `env: {{NAME: \"${{{name}}}\"}}` and write \"$NAME\"; for the shell's own write `$${{{name}}}`"
-                            )),
+                            Fault::new(self.within(node.span, name), say::variable_in_script(name))
+                                .hint(say::pass_variable(name)),
                         ),
                     }
                 }
@@ -354,32 +327,21 @@ impl<'t> Variables<'t> {
         }
     }
 
-    /// Refuses variables where none are put in.
-    pub(crate) fn refuse(&self, node: &Node, whereabouts: &str, faults: &mut Vec<Fault>) {
+    /// Refuses variables where none are put in, with that message.
+    pub(crate) fn refuse(&self, node: &Node, message: &str, faults: &mut Vec<Fault>) {
         match &node.kind {
             Kind::Scalar(text, _) if text.contains("${") => {
-                faults.push(Fault::new(
-                    node.span,
-                    format!("variables are not put into {whereabouts}"),
-                ));
+                faults.push(Fault::new(node.span, message));
             }
             Kind::Scalar(..) => {}
-            Kind::List(items) => items
-                .iter()
-                .for_each(|n| self.refuse(n, whereabouts, faults)),
+            Kind::List(items) => items.iter().for_each(|n| self.refuse(n, message, faults)),
             Kind::Map(entries) => entries
                 .iter()
-                .for_each(|(_, n)| self.refuse(n, whereabouts, faults)),
+                .for_each(|(_, n)| self.refuse(n, message, faults)),
         }
     }
 }
 
 fn secret(at: Span, name: &str) -> Fault {
-    Fault::new(
-        at,
-        format!("`{name}` is a secret and cannot be put into text"),
-    )
-    .hint(format!(
-        "pass it by `env: {{NAME: {{secret: {name}}}}}`: an argument or a text would be recorded"
-    ))
+    Fault::new(at, say::secret_in_text(name)).hint(say::pass_secret(name))
 }

@@ -63,7 +63,9 @@ pub mod demo;
 pub mod explain;
 pub mod forecast;
 pub mod help;
+pub mod plan;
 pub mod screen;
+pub mod settings;
 pub mod usage;
 
 #[cfg(test)]
@@ -79,7 +81,9 @@ mod tests {
             super::explain::ALL,
             super::forecast::ALL,
             super::help::ALL,
+            super::plan::ALL,
             super::screen::ALL,
+            super::settings::ALL,
             super::usage::ALL,
         ];
         for (name, en, zh) in files.into_iter().flatten() {

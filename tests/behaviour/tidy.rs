@@ -45,9 +45,9 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("attempt", &["clock", "failpoint", "redact"]),
     (
         "actions",
-        &["attempt", "clock", "failpoint", "redact", "time"],
+        &["attempt", "clock", "failpoint", "redact", "text", "time"],
     ),
-    ("plan", &["actions", "time"]),
+    ("plan", &["actions", "text", "time"]),
     ("journal.rs", &["clock", "home", "redact", "failpoint"]),
     ("journal", &["redact"]),
     ("report", &["journal", "text"]),

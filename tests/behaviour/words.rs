@@ -1,4 +1,4 @@
-//! What people read: every command's help and twenty errors, in both languages, as snapshots. `INSTA_UPDATE=always` writes
+//! What people read: every command's help, twenty errors and the problems of bad plans, in both languages, as snapshots. `INSTA_UPDATE=always` writes
 //! them anew; each change of them is to be read.
 
 use crate::common::{Done, World};
@@ -160,4 +160,144 @@ fn errors_in_english() {
 #[test]
 fn errors_in_chinese() {
     insta::assert_snapshot!("errors-zh", errors("zh"));
+}
+
+/// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
+const SLIPS: [(&str, &str); 41] = [
+    ("upledger: 1", "upledger: 2"),
+    ("upledger: 1", "upledger: [1]"),
+    ("name: words", "name: \"\""),
+    ("name: words", "name: words\nname: again"),
+    ("name: words", "name: words\nwindow: {opens: 22h}"),
+    (
+        "name: words",
+        "name: words\nvars: {a: \"${b}\", b: \"${a}\"}",
+    ),
+    ("name: words", "name: words\nsecrets: {db: swordfish}"),
+    ("name: words", "name: ${db}\nsecrets: {db: {env: DB}}"),
+    ("phases:", "\tphases:"),
+    ("phases:", "phase:"),
+    ("    steps:", "    steps: []\n    on: web"),
+    ("id: one", "id: Step One"),
+    ("{id: one", "{id: one, id: one"),
+    ("do: {run", "do: {rnu"),
+    ("run: [test, -e, /there]", "run: []"),
+    ("run: [test, -e, /there]", "run: [x, {secret: db}]"),
+    ("run: [test, -e, /there]", "run: [x, [y]]"),
+    ("run: [test, -e, /there]", "run: [x, {from: nothing.rows}]"),
+    ("run: [test, -e, /there]", "run: [x, --password=swordfish]"),
+    ("run: [test, -e, /there]", "shell: \"echo ${HOME}\""),
+    (
+        "run: [test, -e, /there]",
+        "file.line: {path: hosts, match: \"(\"}",
+    ),
+    (
+        "run: [test, -e, /there]",
+        "file.replace: {path: /x, content: y, mode: \"rw\"}",
+    ),
+    ("run: [test, -e, /there]", "expect.port: {port: 70000}"),
+    (
+        "run: [test, -e, /there]",
+        "expect.process: {match: x, none: true, count: 2}",
+    ),
+    (
+        "run: [test, -e, /there]",
+        "http.check: {url: health, headers: {X: [1]}}",
+    ),
+    (
+        "run: [test, -e, /there]",
+        "http.check: {url: \"ftp://x\", status: 20, json: {a: 1}}",
+    ),
+    (
+        "run: [test, -e, /there]",
+        "git.deploy: {repo: x, ref: \"a b\", into: srv}",
+    ),
+    (
+        "run: [test, -e, /there]",
+        "process.start: {argv: [], pidfile: /p, log: /l, ready: {host: x}}",
+    ),
+    ("effect: idempotent", "effect: probed"),
+    (
+        "effect: idempotent",
+        "effect: idempotent, probe: {process.stop: {pidfile: /p}}",
+    ),
+    ("effect: idempotent", "effect: idempotent, timeout: 30"),
+    (
+        "effect: idempotent",
+        "effect: idempotent, timeout: 90d, retry: {times: 500}",
+    ),
+    (
+        "effect: idempotent",
+        "effect: idempotent, cwd: here, env: {A B: x}",
+    ),
+    (
+        "effect: idempotent",
+        "effect: idempotent, env: {A: {secret: db}, B: [x]}",
+    ),
+    (
+        "effect: idempotent",
+        "effect: idempotent, when: {var: region, is: open}",
+    ),
+    (
+        "effect: idempotent",
+        "effect: idempotent, facts: {rows: {json: rows}}",
+    ),
+    ("undo: none", "why: no way back"),
+    ("undo: none", "undo: nothing"),
+    ("undo: none", "undo: {point_of_no_return: \"\"}"),
+    ("undo: none", "undo: {point_of_no_return: x, run: [y]}"),
+    ("undo: none", "undo: {run: [x], shell: y}"),
+];
+
+fn slips(lang: &str) -> String {
+    let world = World::new();
+    let mut all = String::new();
+    // Columns and cut lines must not depend on where the test runs.
+    let good = PLAN.replace("\"@/there\"", "/there");
+    let resolved = r#"{"upledger_resolved": 1, "plan": {}}"#;
+    let whole = ["", "- a\n", "a: *b\n", resolved].map(str::to_owned);
+    let changed = SLIPS.iter().map(|(from, to)| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    });
+    for text in whole.into_iter().chain(changed) {
+        world.write("plan.yaml", &text);
+        let done = speak(&world, lang, &["check", "plan.yaml"]);
+        assert_eq!(done.code, 3, "{text}: {done:?}");
+        assert!(!done.err.contains("swordfish"), "{done:?}");
+        has_one_width(&done.err);
+        let _ = writeln!(all, "{}", done.err);
+    }
+    all
+}
+
+#[test]
+fn slips_in_english() {
+    insta::assert_snapshot!("slips-en", slips("en"));
+}
+
+/// The words of the first line and of the advice are ours, so they are Chinese.
+#[test]
+fn slips_in_chinese() {
+    let all = slips("zh");
+    let ours = |line: &&str| line.starts_with("错误: ") || line.starts_with("  = 建议: ");
+    let is_chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    for line in all.lines().filter(ours) {
+        let words = line.split_once(": ").map_or("", |(_, words)| words);
+        assert!(words.chars().any(is_chinese), "{line}");
+    }
+    let english = |line: &str| line.starts_with("error:") || line.contains("= help:");
+    assert!(!all.lines().any(english), "{all}");
+    insta::assert_snapshot!("slips-zh", all);
+}
+
+/// Programs read English, whoever is at the keyboard.
+#[test]
+fn slips_for_programs_are_english() {
+    let world = World::new();
+    world.write("plan.yaml", &PLAN.replace("effect", "colour"));
+    let done = speak(&world, "zh", &["--json", "check", "plan.yaml"]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(done.out.contains("unknown key `colour`"), "{done:?}");
+    assert!(done.out.is_ascii(), "{done:?}");
 }

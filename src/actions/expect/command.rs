@@ -4,6 +4,7 @@ use super::{Expectation, Seen};
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::run::quoted;
 use crate::actions::{Context, Look, Trouble};
+use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
 use schemars::JsonSchema;
@@ -37,11 +38,12 @@ pub struct Command {
 }
 
 impl Command {
+    fn compiled(&self) -> Result<Option<Regex>, regex::Error> {
+        self.stdout_matches.as_deref().map(Regex::new).transpose()
+    }
+
     fn regex(&self) -> Result<Option<Regex>, Trouble> {
-        self.stdout_matches
-            .as_deref()
-            .map(Regex::new)
-            .transpose()
+        self.compiled()
             .map_err(|e| Trouble::io("`stdout_matches` is no regular expression", &e))
     }
 
@@ -119,19 +121,19 @@ impl Expectation for Command {
 
     fn problems(&self) -> Vec<String> {
         let mut wrong: Vec<String> = self
-            .regex()
+            .compiled()
             .err()
-            .map(|e| e.to_string())
+            .map(|e| text::no_regex("stdout_matches", e))
             .into_iter()
             .collect();
         if self.argv.first().is_none_or(String::is_empty) {
-            wrong.push("`argv` names no program".into());
+            wrong.push(text::no_program());
         }
         if self.stdout_contains.as_ref().is_some_and(String::is_empty) {
-            wrong.push("`stdout_contains` is empty, so every output would do".into());
+            wrong.push(text::every_output());
         }
         if self.timeout.is_some_and(|t| t.0 == 0) {
-            wrong.push("`timeout` is zero".into());
+            wrong.push(text::is_zero("timeout"));
         }
         wrong
     }

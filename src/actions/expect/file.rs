@@ -5,6 +5,7 @@ use crate::actions::file::mode::Mode;
 use crate::actions::file::{digest_of, open_plain};
 use crate::actions::values::absolute;
 use crate::actions::{Context, Trouble};
+use crate::text::settings as text;
 use crate::time::Length;
 use aho_corasick::AhoCorasick;
 use schemars::JsonSchema;
@@ -68,14 +69,14 @@ impl Expectation for File {
         let mut wrong: Vec<String> = absolute("path", &self.path).into_iter().collect();
         let more = self.sha256.is_some() || self.contains.is_some() || self.mode.is_some();
         if !self.exists && more {
-            wrong.push("`exists: false` leaves nothing to compare".into());
+            wrong.push(text::nothing_to_compare());
         }
         let hex = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
         if self.sha256.as_ref().is_some_and(|s| !hex(s)) {
-            wrong.push("`sha256` is not 64 hexadecimal digits".into());
+            wrong.push(text::no_sha256());
         }
         if self.contains.as_ref().is_some_and(String::is_empty) {
-            wrong.push("`contains` is empty, so every file would do".into());
+            wrong.push(text::every_file());
         }
         wrong
     }

@@ -7,6 +7,7 @@ use super::{Expectation, Seen};
 use crate::actions::values::Port;
 use crate::actions::{Context, Trouble, procs};
 use crate::redact::Redactor;
+use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,10 +54,7 @@ impl Expectation for PortState {
 
     fn problems(&self) -> Vec<String> {
         let empty = self.host.as_ref().is_some_and(|h| h.trim().is_empty());
-        empty
-            .then(|| "`host` is empty".into())
-            .into_iter()
-            .collect()
+        empty.then(|| text::empty("host")).into_iter().collect()
     }
 
     fn see(&self, cx: &Context) -> Result<Seen, Trouble> {

@@ -2,6 +2,7 @@
 
 use super::{Expectation, Seen};
 use crate::actions::{Context, Trouble, procs};
+use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
 use schemars::JsonSchema;
@@ -48,8 +49,13 @@ impl Process {
         }
     }
 
+    fn compiled(&self) -> Result<Regex, regex::Error> {
+        Regex::new(&self.pattern)
+    }
+
     fn regex(&self) -> Result<Regex, Trouble> {
-        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+        self.compiled()
+            .map_err(|e| Trouble::io("`match` is no regular expression", &e))
     }
 }
 
@@ -72,13 +78,13 @@ impl Expectation for Process {
 
     fn problems(&self) -> Vec<String> {
         let mut wrong: Vec<String> = self
-            .regex()
+            .compiled()
             .err()
-            .map(|e| e.to_string())
+            .map(|e| text::no_regex("match", e))
             .into_iter()
             .collect();
         if self.pattern.is_empty() {
-            wrong.push("`match` is empty, so every process would match".into());
+            wrong.push(text::every_process());
         }
         let said = [
             self.count.is_some(),
@@ -86,11 +92,11 @@ impl Expectation for Process {
             self.min.is_some() || self.max.is_some(),
         ];
         if said.iter().filter(|s| **s).count() > 1 {
-            wrong.push("`count`, `none`, and `min` with `max` exclude each other".into());
+            wrong.push(text::one_count());
         }
         let (min, max) = self.range();
         if min > max {
-            wrong.push(format!("`min` is {min} and `max` is {max}"));
+            wrong.push(text::min_and_max(min, max));
         }
         wrong
     }

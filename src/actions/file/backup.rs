@@ -8,6 +8,7 @@ use super::disk::{self, Facts, Manner};
 use super::edit::say;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,7 +97,7 @@ impl Action for Backup {
         if let Some(to) = &self.to {
             wrong.extend(absolute("to", to));
             if *to == self.path {
-                wrong.push("`to` is the file itself".into());
+                wrong.push(text::same_file());
             }
         }
         wrong

@@ -5,6 +5,7 @@
 
 use super::edit::{self, Edit};
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,8 +72,13 @@ fn append(former: &[u8], line: &[u8]) -> Vec<u8> {
 }
 
 impl Line {
+    fn compiled(&self) -> Result<Regex, regex::Error> {
+        Regex::new(&self.pattern)
+    }
+
     fn regex(&self) -> Result<Regex, Trouble> {
-        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+        self.compiled()
+            .map_err(|e| Trouble::io("`match` is no regular expression", &e))
     }
 
     fn edited(&self, former: &[u8]) -> Result<Vec<u8>, Trouble> {
@@ -165,17 +171,17 @@ impl Action for Line {
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = edit::problems(&self.path);
-        wrong.extend(self.regex().err().map(|e| e.to_string()));
+        wrong.extend(self.compiled().err().map(|e| text::no_regex("match", e)));
         match (&self.line, self.remove) {
-            (None, false) => wrong.push("`line` or `remove: true` is missing".into()),
-            (Some(_), true) => wrong.push("`line` and `remove` exclude each other".into()),
+            (None, false) => wrong.push(text::missing("line", "remove: true")),
+            (Some(_), true) => wrong.push(text::exclude("line", "remove")),
             (Some(line), false) if line.contains(['\n', '\r']) => {
-                wrong.push("`line` holds a line break".into());
+                wrong.push(text::line_break());
             }
             (Some(_), false) | (None, true) => {}
         }
         if self.remove && self.absent.is_some() {
-            wrong.push("`absent` has no meaning beside `remove`".into());
+            wrong.push(text::absent_beside_remove());
         }
         wrong
     }

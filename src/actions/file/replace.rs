@@ -5,6 +5,7 @@ use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,8 +79,8 @@ impl Action for Replace {
         match (&self.content, &self.from) {
             (Some(_), None) => {}
             (None, Some(from)) => wrong.extend(absolute("from", from)),
-            (None, None) => wrong.push("`content` or `from` is missing".into()),
-            (Some(_), Some(_)) => wrong.push("`content` and `from` exclude each other".into()),
+            (None, None) => wrong.push(text::missing("content", "from")),
+            (Some(_), Some(_)) => wrong.push(text::exclude("content", "from")),
         }
         wrong
     }

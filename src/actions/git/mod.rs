@@ -21,6 +21,7 @@ mod tests;
 
 use super::values::absolute;
 use super::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
 use repo::{Git, Head, Locked, few};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -211,23 +212,20 @@ impl Action for Deploy {
                 && !path.starts_with(':')
         });
         if !(path || url || (host && !self.repo.contains("://"))) {
-            problems.push(format!(
-                "`repo` is an absolute path or a URL that git can fetch, and '{}' is not",
-                self.repo
-            ));
+            problems.push(text::no_repo(&self.repo));
         }
         if Path::new(&self.into).file_name().is_none() {
-            problems.push("`into` needs a name".into());
+            problems.push(text::into_needs_name());
         }
         if let Some(file) = &self.version_file {
             let inside = Path::new(&file.path)
                 .components()
                 .all(|c| matches!(c, std::path::Component::Normal(_)));
             if file.path.is_empty() || !inside {
-                problems.push("`version_file.path` is a path inside the repository".into());
+                problems.push(text::inside_repo());
             }
             if file.equals.is_some() == file.contains.is_some() {
-                problems.push("`version_file` needs either `equals` or `contains`".into());
+                problems.push(text::version_needs());
             }
         }
         problems

@@ -6,6 +6,7 @@
 
 use super::repo::Git;
 use crate::actions::Trouble;
+use crate::text::settings as text;
 
 /// Why this cannot be a name for a commit; none when it can.
 pub(super) fn problem(name: &str) -> Option<String> {
@@ -18,7 +19,7 @@ pub(super) fn problem(name: &str) -> Option<String> {
         || name
             .chars()
             .any(|c| c.is_control() || " ~^:?*[\\".contains(c));
-    bad.then(|| format!("`ref` is a branch, a tag or a commit, and '{name}' is no name for one"))
+    bad.then(|| text::no_ref(name))
 }
 
 /// A full commit id.

@@ -7,6 +7,7 @@
 //! Left out: other methods, cookies, and client certificates.
 
 use crate::actions::Trouble;
+use crate::text::settings as text;
 use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Url};
@@ -62,10 +63,8 @@ impl std::fmt::Display for Miss {
 pub(crate) fn problem(url: &str) -> Option<String> {
     match Url::parse(url) {
         Ok(u) if matches!(u.scheme(), "http" | "https") => None,
-        Ok(_) => Some(format!(
-            "`url` must begin with http:// or https://, and '{url}' does not"
-        )),
-        Err(e) => Some(format!("`url` is no URL: {e}")),
+        Ok(_) => Some(text::no_http(url)),
+        Err(e) => Some(text::no_url(e)),
     }
 }
 

@@ -17,6 +17,7 @@ mod tests;
 use super::values::absolute;
 use super::{Action, Context, Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::settings as text;
 use crate::time::Length;
 use fetch::{Asker, Miss, Request};
 use schemars::JsonSchema;
@@ -74,6 +75,11 @@ pub enum Header {
     Secret(Secret),
 }
 
+impl Header {
+    /// What it wants, in English: a runner that cannot read an action records it.
+    pub(crate) const WANTED: &str = "text or {secret: name}";
+}
+
 impl<'de> Deserialize<'de> for Header {
     // Not derived: a value that is neither is to be told what it may be, and a number is text, too.
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -82,7 +88,7 @@ impl<'de> Deserialize<'de> for Header {
             type Value = Header;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text or {secret: name}")
+                f.write_str(Header::WANTED)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Header, E> {
@@ -200,25 +206,23 @@ impl Action for Check {
         let mut problems: Vec<String> = fetch::problem(&self.url).into_iter().collect();
         problems.extend(self.ca.as_deref().and_then(|ca| absolute("ca", ca)));
         if !(100..=599).contains(&self.status) {
-            problems.push(format!("`status` is from 100 to 599, not {}", self.status));
+            problems.push(text::status_range(self.status));
         }
         if self.timeout.0 == 0 {
-            problems.push("`timeout` must be more than nothing".into());
+            problems.push(text::no_time());
         }
         if self.contains.as_deref() == Some("") {
-            problems.push("`contains` is empty, which every page contains".into());
+            problems.push(text::every_page());
         }
         for pointer in self.json.keys() {
             if !(pointer.is_empty() || pointer.starts_with('/')) {
-                problems.push(format!(
-                    "`json` is keyed by JSON pointers such as /status, and '{pointer}' is none"
-                ));
+                problems.push(text::no_pointer(pointer));
             }
         }
         for name in self.headers.keys() {
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
             if name.is_empty() || !name.bytes().all(token) {
-                problems.push(format!("'{name}' is no name for a header"));
+                problems.push(text::no_header(name));
             }
         }
         problems

@@ -8,6 +8,7 @@ use crate::actions::http::fetch::{self, Asker, Request};
 use crate::actions::values::Port;
 use crate::actions::{Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -53,11 +54,14 @@ impl Ready {
             ),
         ] {
             if given {
-                problems.push(format!("`ready.{name}` needs `ready.{needs}`"));
+                problems.push(text::needs(
+                    format!("ready.{name}"),
+                    format!("ready.{needs}"),
+                ));
             }
         }
         if self.port.is_none() && self.url.is_none() {
-            problems.push("`ready` needs a `port` or a `url`".into());
+            problems.push(text::ready_needs());
         }
         problems
     }

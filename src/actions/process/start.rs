@@ -14,6 +14,7 @@ use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,10 +128,8 @@ impl Action for Start {
         .flatten()
         .collect();
         match self.argv.first() {
-            None => problems.push("`argv` is empty".into()),
-            Some(program) if program.is_empty() => {
-                problems.push("the program's name is empty".into())
-            }
+            None => problems.push(text::empty("argv")),
+            Some(program) if program.is_empty() => problems.push(text::empty_program()),
             Some(_) => {}
         }
         problems.extend(self.ready.iter().flat_map(Ready::problems));

@@ -1,0 +1,199 @@
+//! Texts of the problems of plans: what is wrong, and what to do about it. What a library says of its own (the YAML
+//! parser, the system) stays as it is; the problems of an action's settings are in `settings`.
+
+texts! {
+    // Around the source line.
+    error(): "error", "错误";
+    help(): "help", "建议";
+    one_problem(): "1 problem", "1 个问题";
+    problems(count): "{count} problems", "{count} 个问题";
+    more_problems(count): "{count} more problems are not listed", "另有 {count} 个问题未列出";
+    did_you_mean(word): "did you mean `{word}`?", "是否应为 `{word}`?";
+    one_of(words): "one of {words}", "可用的有 {words}";
+
+    // The file.
+    cannot_read(why): "cannot read: {why}", "无法读取: {why}";
+    no_regular_file(): "it is not a regular file", "不是普通文件";
+    not_utf8(): "the text is not UTF-8", "文件内容不是 UTF-8";
+    save_as_utf8(): "save the file as UTF-8", "请将文件另存为 UTF-8 编码";
+    too_large(size, limit): "the file has {size} bytes; a plan has at most {limit}", "文件有 {size} 字节, 计划最大为 {limit} 字节";
+    right_file(): "is this the right file?", "请确认文件是否正确";
+    nul(): "a NUL character", "含有 NUL 字符";
+    plan_is_text(): "a plan is text", "计划须为纯文本";
+    no_plan(): "this is not a plan", "这不是计划";
+    empty(): "the plan is empty", "计划为空";
+    init_writes_one(): "`upledger init` writes one to start from", "可用 `upledger init` 生成一份起始计划";
+
+    // YAML.
+    no_yaml(why): "not valid YAML: {why}", "不是有效的 YAML: {why}";
+    tab(): "a tab in the indentation", "缩进中含有制表符";
+    indent_with_spaces(): "YAML is indented with spaces", "YAML 须用空格缩进";
+    second_document(): "a second document", "出现第二个 YAML 文档";
+    one_document(): "a plan is one YAML document", "一份计划只能是一个 YAML 文档";
+    alias_in_itself(): "an alias that stands inside what it stands for", "别名出现在它所引用的内容之中";
+    tag(): "a YAML tag", "使用了 YAML 标签";
+    no_tags(): "plans need no tags such as `!x`; leave it out", "计划不需要 `!x` 之类的标签, 请删去";
+    bomb(nodes, bytes): "with its aliases put in, the plan has more than {nodes} values or {bytes} bytes of text",
+        "展开别名后, 计划超过 {nodes} 个值或 {bytes} 字节文本";
+    no_bombs(): "a plan of this size is an accident, or an alias bomb", "这样大的计划多半是失误, 或是别名炸弹";
+    too_deep(levels): "nested deeper than {levels} levels", "嵌套超过 {levels} 层";
+    key_is_a_word(): "a key must be one word, not a list or a map", "键必须是一个词, 不能是列表或映射";
+    twice(key): "the key `{key}` stands here twice", "键 `{key}` 在此处重复";
+    one_is_lost(): "YAML would silently keep one of the two", "YAML 会悄悄丢弃其中一个, 请只保留一个";
+    merge(): "`<<` (merge) is not part of plans", "计划不支持 `<<` (合并键)";
+    no_merge(): "write the keys out, or use an alias for a whole value", "请把各键完整写出, 或用别名引用整个值";
+
+    // Types.
+    expected_found(expected, found): "expected {expected}, found {found}", "应为: {expected}; 实为: {found}";
+    expected(expected): "expected {expected}", "应为: {expected}";
+    in_range(): "a number in its range", "允许范围内的数字";
+    true_or_false(): "true or false", "true 或 false";
+    text(): "text", "文本";
+    string(): "a string", "字符串";
+    boolean(): "a boolean", "true 或 false";
+    number(): "a number", "数字";
+    number_of(kind): "{kind}", "整数 ({kind})";
+    fraction(): "a number with a fraction", "小数";
+    nothing(): "nothing", "空值";
+    sequence(): "a sequence", "序列";
+    list(): "a list", "列表";
+    map(): "a map", "映射";
+    other(): "something else", "其他类型";
+    env_value(): "text, {{secret: name}} or {{from: step.fact}}", "文本, {{secret: name}} 或 {{from: step.fact}}";
+    undo_forms(): "`none`, {{point_of_no_return: reason}} or an action", "`none`, {{point_of_no_return: reason}} 或一个动作";
+    header(): "text or {{secret: name}}", "文本或 {{secret: name}}";
+    port(): "a port from 1 to 65535", "1 到 65535 的端口";
+    not_a_port(): "a port is a number from 1 to 65535", "端口须为 1 到 65535 的数字";
+    not_a_length(): "a length of time is written with its unit, such as 500ms, 10s, 30m, 1h30m or 2d",
+        "时长须带单位, 如 500ms, 10s, 30m, 1h30m, 2d";
+    not_a_mode(): "a mode is three or four octal digits, such as \"0640\"", "文件权限须为三到四位八进制数字, 如 \"0640\"";
+    not_a_word(): "a word of a command is text or {{from: step.fact}}", "命令的每个参数须为文本或 {{from: step.fact}}";
+    unknown_key(key): "unknown key `{key}`", "未知的键 `{key}`";
+    unknown_word(word): "`{word}` is not known here", "此处不支持 `{word}`";
+    missing(key): "the key `{key}` is missing", "缺少键 `{key}`";
+    one_key(): "expected exactly one key here", "此处应当恰好有一个键";
+    needs_settings(word): "`{word}` needs settings: write `{{{word}: ...}}`", "`{word}` 需要参数, 请写成 `{{{word}: ...}}`";
+    takes_nothing(word): "`{word}` takes nothing", "`{word}` 不接受参数";
+    no_key(): "a value without a key", "有值而没有键";
+
+    // The head of a plan.
+    not_built(key): "`{key}` is not built yet", "`{key}` 尚未实现";
+    promises(): "leave it out; it is refused because a plan must not promise what does not happen",
+        "请删去; 计划不得承诺不会执行的内容, 因此拒绝";
+    plan_is_a_map(): "a plan is a map with the keys `upledger`, `name` and `phases`",
+        "计划须为映射, 包含键 `upledger`, `name` 和 `phases`";
+    version(number): "version {number} of the plan format is not known", "不支持计划格式版本 {number}";
+    reads_version(number): "this program reads `upledger: {number}`", "本程序支持 `upledger: {number}`";
+    plan_without_name(): "the plan's name is empty", "计划名称为空";
+
+    // Variables.
+    vars_are_a_map(): "`vars` is a map of names and values", "`vars` 须为名称到值的映射";
+    no_variable_name(name): "`{name}` is no name for a variable", "`{name}` 不能作为变量名";
+    name_rule(): "a name is made of a-z, 0-9 and _, and begins with a letter", "名称由 a-z, 0-9 和 _ 组成, 以字母开头";
+    variable_and_secret(name): "`{name}` is both a variable and a secret", "`{name}` 既是变量又是密钥";
+    no_single_value(name): "the variable `{name}` is not a single value", "变量 `{name}` 不是单个值";
+    cycle(names): "these variables need each other: {names}", "变量循环引用: {names}";
+    break_the_cycle(): "give one of them a value of its own", "请让其中一个取固定值";
+    open_variable(): "`${{` without its `}}`", "`${{` 缺少对应的 `}}`";
+    literal_dollar(): "`$${{` is a literal `${{`", "若要原样写出 `${{`, 请写 `$${{`";
+    too_long(bytes): "with its variables put in, this is longer than {bytes} bytes", "代入变量后超过 {bytes} 字节";
+    too_much(bytes): "variables put in more than {bytes} bytes of text", "变量代入的文本合计超过 {bytes} 字节";
+    no_variable(name): "there is no variable `{name}`", "没有变量 `{name}`";
+    define_variable(): "define it in `vars:`", "请在 `vars:` 中定义";
+    define_or_literal(): "define it in `vars:`, or write `$${{` for a literal `${{`",
+        "请在 `vars:` 中定义; 若要原样写出 `${{`, 请写 `$${{`";
+    names_no_variable(name): "`${{{name}}}` names no variable", "`${{{name}}}` 中不是变量名";
+    name_or_literal(): "a name is made of a-z, 0-9 and _; `$${{` is a literal `${{`",
+        "变量名由 a-z, 0-9 和 _ 组成; 若要原样写出 `${{`, 请写 `$${{`";
+    variable_in_script(name): "`${{{name}}}` in a script: variables are never put into code",
+        "脚本中出现 `${{{name}}}`: 变量不会代入代码";
+    pass_variable(name): "pass it by `env: {{NAME: \"${{{name}}}\"}}` and write \"$NAME\"; for the shell's own write `$${{{name}}}`",
+        "请用 `env: {{NAME: \"${{{name}}}\"}}` 传入, 脚本中写 \"$NAME\"; 若是 shell 自己的变量, 请写 `$${{{name}}}`";
+    no_variables_in(key): "variables are not put into `{key}`", "`{key}` 中不能使用变量";
+    no_variables_in_phase(): "variables are not put into the name of a phase", "阶段名称中不能使用变量";
+
+    // Secrets.
+    no_secret_name(name): "`{name}` is no name for a secret", "`{name}` 不能作为密钥名";
+    empty_secret_command(): "the command of this secret is empty", "该密钥的读取命令为空";
+    secret_without_source(name): "the secret `{name}` does not say where its value is read", "密钥 `{name}` 没有说明从何处读取";
+    secret_sources(): "write {{env: NAME}}, {{file: PATH}} or {{command: [...]}}; the value itself never stands in a plan",
+        "请写 {{env: NAME}}, {{file: PATH}} 或 {{command: [...]}}; 密钥的值不得写在计划中";
+    no_secret(name): "there is no secret `{name}`", "没有密钥 `{name}`";
+    define_secret(name): "define it: `secrets: {{{name}: {{env: NAME}}}}`", "请定义: `secrets: {{{name}: {{env: NAME}}}}`";
+    secret_in_text(name): "`{name}` is a secret and cannot be put into text", "`{name}` 是密钥, 不能代入文本";
+    pass_secret(name): "pass it by `env: {{NAME: {{secret: {name}}}}}`: an argument or a text would be recorded",
+        "请用 `env: {{NAME: {{secret: {name}}}}}` 传入: 参数和文本会被记入账本";
+    secret_as_word(): "a secret cannot be a word of a command", "密钥不能作为命令的参数";
+    words_are_public(): "every user of the machine can read a command's words; pass it by `env: {{NAME: {{secret: name}}}}`",
+        "本机任何用户都能看到命令的参数; 请用 `env: {{NAME: {{secret: name}}}}` 传入";
+    literal_secret(key): "a literal secret under `{key}`", "`{key}` 处直接写入了密钥的值";
+    no_literal_secret(): "name it in `secrets: {{db: {{env: DB_PASSWORD}}}}` and pass it by `env: {{NAME: {{secret: db}}}}`; then change it, since it has been written down",
+        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 它已被明文写出, 请随后更换该密钥";
+
+    // Phases and steps.
+    phases_are_a_list(): "`phases` is a list", "`phases` 须为列表";
+    begin_phases(): "begin each phase with `- phase: name`", "每个阶段以 `- phase: name` 开头";
+    no_phase(): "a plan has at least one phase", "计划至少要有一个阶段";
+    phase_without_name(): "the phase's name is empty", "阶段名称为空";
+    no_step(): "a phase has at least one step", "阶段至少要有一个步骤";
+    too_many_steps(limit): "more than {limit} steps", "步骤超过 {limit} 个";
+    steps_are_a_list(): "`steps` is a list", "`steps` 须为列表";
+    begin_steps(): "begin each step with `- id: name`", "每个步骤以 `- id: name` 开头";
+    no_id(id): "`{id}` is no id for a step", "`{id}` 不能作为步骤 id";
+    id_rule(): "an id is made of a-z, 0-9, _ and -, at most 64 of them, and begins with a letter or digit; text for people goes into `why:`",
+        "id 由 a-z, 0-9, _ 和 - 组成, 最多 64 个字符, 以字母或数字开头; 中文说明请写在 `why:` 中";
+    two_ids(id): "two steps have the id `{id}`", "有两个步骤的 id 都是 `{id}`";
+    other_hosts(): "`on` is not built yet for other hosts", "`on` 尚不支持其他主机";
+    on_local(): "leave it out, or write `on: local`", "请删去, 或写 `on: local`";
+    no_look(kind, role): "`{kind}` cannot be a {role}: it does not only look", "`{kind}` 不能用作 `{role}`: 它不是只读操作";
+    cwd_rule(): "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
+        "步骤默认在 `/` 中执行, 除非用 `cwd` 指定绝对路径; 与在何处启动 upledger 无关";
+    no_env_name(name): "`{name}` is no name for an environment variable", "`{name}` 不能作为环境变量名";
+    needs_probe(): "the effect `probed` needs a probe", "`effect: probed` 需要探测";
+    write_probe(): "write a `probe:` that exits 0 when the step is done and 1 when nothing of it happened",
+        "请编写 `probe:`: 步骤已完成时退出码为 0, 完全没有执行时为 1";
+    undo_probe(): "the undo has a `probe:` of its own", "撤销须有自己的 `probe:`";
+    unsafe_step(id): "the step `{id}` is unsafe and does not say what doubt means",
+        "步骤 `{id}` 不可重复执行 (`unsafe`), 却没有说明存疑时如何处理";
+    say_doubt(): "add `on_doubt: ask` (or `retry`), or declare `effect: pure`, `idempotent`, or `probed` with a `probe:`",
+        "请加上 `on_doubt: ask` (或 `retry`); 或声明 `effect: pure`, `idempotent`, 或 `probed` (须编写 `probe:`)";
+    no_undo(id): "the step `{id}` does not say how it is undone", "步骤 `{id}` 没有说明如何撤销";
+    say_undo(): "add `undo: {{run: [...]}}`, `undo: {{point_of_no_return: reason}}`, `undo: none`, or `effect: pure` if it changes nothing",
+        "请加上 `undo: {{run: [...]}}`, `undo: {{point_of_no_return: reason}}` (不可逆点) 或 `undo: none`; 若步骤只读, 请写 `effect: pure`";
+    no_return_needs_reason(): "a point of no return needs its reason", "不可逆点必须写明原因";
+    no_return_alone(): "a point of no return has nothing beside its reason", "不可逆点除原因外不能有其他内容";
+    one_undo(): "an undo has exactly one action", "撤销只能有一个动作";
+    undo_without_action(): "the undo has no action", "撤销没有指定动作";
+    action_without_settings(): "the action needs settings", "该动作需要参数";
+    timeout_rule(): "a timeout is more than nothing and at most 30d", "`timeout` 须大于 0, 最长 30d";
+    too_many_retries(limit): "at most {limit} retries", "最多重试 {limit} 次";
+    pause_rule(): "a pause is at most 30d", "重试间隔最长 30d";
+
+    // Facts.
+    no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为结果名";
+    fact_name_rule(): "a name is made of a-z, 0-9 and _", "名称由 a-z, 0-9 和 _ 组成";
+    fact_path(): "a fact is read by a path such as `.rows` or `.hosts[0].id`", "结果须用路径读取, 如 `.rows` 或 `.hosts[0].id`";
+    fact_left_out(name): "the step that gives `{name}` is left out of this run", "产生 `{name}` 的步骤在本次运行中不执行";
+    fact_too_early(name): "`{name}` is not known yet", "此时尚无结果 `{name}`";
+    facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的结果";
+    no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生结果 `{name}`";
+    facts_are_named(): "a fact is named `step.fact` and defined by the step's `facts:`",
+        "结果写作 `step.fact`, 由该步骤的 `facts:` 定义";
+
+    // Resolved plans.
+    not_resolved(why): "not a resolved plan: {why}", "不是已解析的计划: {why}";
+    plan_writes_one(): "`upledger plan PLAN --out FILE` writes one", "可用 `upledger plan PLAN --out FILE` 生成";
+    resolved_version(): "this version of the format is not known", "不支持该文件的格式版本";
+    wrong_digest(named, found): "the plan does not have the digest that it names: it names {named}, it has {found}",
+        "计划与所记摘要不符: 所记为 {named}, 实为 {found}";
+    never_edited(): "a resolved plan is never edited; change the plan and resolve it again",
+        "已解析的计划不可手工修改; 请修改原计划后重新解析";
+    empty_phase(): "a phase without steps, or no phase at all", "有阶段没有步骤, 或根本没有阶段";
+    bad_id(id): "the id `{id}` is not valid or stands twice", "id `{id}` 无效或重复";
+    of_step(id, what): "step `{id}`: {what}", "步骤 `{id}`: {what}";
+    not_local(): "its targets are not `local`", "目标不是 `local`";
+    unreadable_action(): "an action that this version cannot read", "含有本版本无法识别的动作";
+    look_that_acts(): "a look that does not only look", "探测或验证不是只读操作";
+    wrong_probe(): "what it says about its probe is not so", "关于探测的声明与实际不符";
+    no_own_undo(): "its action has no undo of its own", "该动作没有自带的撤销";
+}

@@ -1,0 +1,50 @@
+//! Texts of the problems of an action's settings, which `check` shows. What an action tells of its work is recorded, and
+//! so it is not here: it stays English.
+
+texts! {
+    no_absolute(setting, path): "`{setting}` is not an absolute path: {path}", "`{setting}` 不是绝对路径: {path}";
+    no_regex(setting, why): "`{setting}` is no regular expression: {why}", "`{setting}` 不是有效的正则表达式: {why}";
+    empty_command(): "the command is empty", "命令为空";
+    empty_program(): "the program's name is empty", "程序名为空";
+    empty_script(): "the script is empty", "脚本为空";
+    empty(setting): "`{setting}` is empty", "`{setting}` 为空";
+    is_zero(setting): "`{setting}` is zero", "`{setting}` 为零";
+    missing(one, other): "`{one}` or `{other}` is missing", "缺少 `{one}` 或 `{other}`";
+    exclude(one, other): "`{one}` and `{other}` exclude each other", "`{one}` 与 `{other}` 不能同时使用";
+    needs(setting, other): "`{setting}` needs `{other}`", "`{setting}` 需要同时给出 `{other}`";
+
+    // Files.
+    same_file(): "`to` is the file itself", "`to` 就是原文件本身";
+    line_break(): "`line` holds a line break", "`line` 中含有换行符";
+    absent_beside_remove(): "`absent` has no meaning beside `remove`", "`absent` 与 `remove` 同时使用没有意义";
+
+    // Expectations.
+    no_program(): "`argv` names no program", "`argv` 没有指定程序";
+    every_output(): "`stdout_contains` is empty, so every output would do", "`stdout_contains` 为空, 任何输出都会符合";
+    every_file(): "`contains` is empty, so every file would do", "`contains` 为空, 任何文件都会符合";
+    every_page(): "`contains` is empty, which every page contains", "`contains` 为空, 任何页面都会符合";
+    every_process(): "`match` is empty, so every process would match", "`match` 为空, 所有进程都会匹配";
+    nothing_to_compare(): "`exists: false` leaves nothing to compare", "`exists: false` 时没有内容可供比较";
+    no_sha256(): "`sha256` is not 64 hexadecimal digits", "`sha256` 须为 64 位十六进制数字";
+    one_count(): "`count`, `none`, and `min` with `max` exclude each other", "`count`, `none`, `min`/`max` 三种写法只能用一种";
+    min_and_max(min, max): "`min` is {min} and `max` is {max}", "`min` 为 {min}, 大于 `max` ({max})";
+
+    // Processes and services.
+    ready_needs(): "`ready` needs a `port` or a `url`", "`ready` 需要 `port` 或 `url`";
+    no_http(url): "`url` must begin with http:// or https://, and '{url}' does not", "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合";
+    no_url(why): "`url` is no URL: {why}", "`url` 不是有效的 URL: {why}";
+    status_range(status): "`status` is from 100 to 599, not {status}", "`status` 须在 100 到 599 之间, 不能是 {status}";
+    no_time(): "`timeout` must be more than nothing", "`timeout` 须大于 0";
+    no_pointer(pointer): "`json` is keyed by JSON pointers such as /status, and '{pointer}' is none",
+        "`json` 的键须为 JSON 指针, 如 /status; '{pointer}' 不是";
+    no_header(name): "'{name}' is no name for a header", "'{name}' 不能作为请求头名称";
+
+    // git.
+    no_repo(repo): "`repo` is an absolute path or a URL that git can fetch, and '{repo}' is not",
+        "`repo` 须为绝对路径或 git 可以获取的 URL, '{repo}' 不是";
+    no_ref(name): "`ref` is a branch, a tag or a commit, and '{name}' is no name for one",
+        "`ref` 须为分支, 标签或提交, '{name}' 不是有效的名称";
+    into_needs_name(): "`into` needs a name", "`into` 须包含目录名";
+    inside_repo(): "`version_file.path` is a path inside the repository", "`version_file.path` 须为仓库内的路径";
+    version_needs(): "`version_file` needs either `equals` or `contains`", "`version_file` 须在 `equals` 与 `contains` 中二选一";
+}
