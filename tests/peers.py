@@ -5,8 +5,7 @@
 
 Three steps; the second one notes its start, works for four seconds and notes its end. The runner, and in a second round
 the runner with everything that it started, is killed with SIGKILL one second into it, and run again the way its manual
-says. Counted is how often the second step was started and how often it ended. Ansible is installed from PyPI into
-target/peers when it is not there.
+says. Counted is how often the second step was started and how often it ended.
 """
 
 import json
@@ -17,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLACE = ROOT / "target" / "peers"
@@ -45,19 +43,6 @@ def make(place):
     (place / "Makefile").write_text("".join(rules))
     run = ["make", "-s", "-f", str(place / "Makefile")]
     return run, run, {}
-
-
-def ansible(place):
-    home = PLACE / "ansible"
-    if not (home / "bin/ansible-playbook").exists():
-        venv.create(home, with_pip=True)
-        subprocess.run([home / "bin/pip", "install", "--quiet", "ansible-core"], check=True)
-    tasks = "".join(
-        f"    - name: step{s}\n      ansible.builtin.shell: {json.dumps(command(s, place))}\n" for s in (1, 2, 3)
-    )
-    (place / "play.yml").write_text("- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n" + tasks)
-    run = [str(home / "bin/ansible-playbook"), "-i", "localhost,", str(place / "play.yml")]
-    return run, run, {"ANSIBLE_HOME": str(place / "home"), "LC_ALL": "C.UTF-8"}
 
 
 def upledger(place):
@@ -114,6 +99,8 @@ def crash(peer, everything):
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, **env}}
     runner = subprocess.Popen(run, **quiet)
     while "start" not in trace(place):
+        if runner.poll() is not None:
+            sys.exit(f"{peer.__name__} ended before its second step, with exit code {runner.returncode}")
         time.sleep(0.05)
     time.sleep(1)
     pids = [runner.pid]
@@ -135,7 +122,7 @@ def main():
     if not PROGRAM.exists():
         sys.exit(f"there is no {PROGRAM}; build it with: cargo build --release")
     print(f"{'':12}  {'runner killed':24}  runner and command killed")
-    for peer in (shell_loop, make, ansible, upledger):
+    for peer in (shell_loop, make, upledger):
         row = []
         for everything in (False, True):
             starts, ends, code = crash(peer, everything)

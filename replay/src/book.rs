@@ -82,12 +82,10 @@ impl Book {
         self.runs.iter().rev().find(|r| r.effective())
     }
 
-    /// The run that a command without a name means.
+    /// The run that a command without a name means: the open one, else the newest.
     #[must_use]
     pub fn default_run(&self) -> Option<&Run> {
-        self.open()
-            .or_else(|| self.effective())
-            .or(self.runs.last())
+        self.open().or(self.runs.last())
     }
 
     /// A name for a new run: `<slug>-<date>-<n>`, the first free `n`.

@@ -129,7 +129,6 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             break name;
         }
     };
-    out.progress(&screen::run_is(&name));
     let means = Means {
         secrets: known,
         redactor,

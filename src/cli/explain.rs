@@ -18,7 +18,7 @@ pub(crate) struct Explain {
 
 pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
     let all = || {
-        (0..=13)
+        text::codes()
             .map(|n| n.to_string())
             .chain(text::kinds().map(str::to_owned))
     };

@@ -6,7 +6,7 @@ use super::out::Out;
 use crate::clock::boottime_us;
 use crate::journal::Entry;
 use crate::report::{duration, lines, safe};
-use crate::runner::Watcher;
+use crate::runner::{INTERRUPTED, Watcher};
 use crate::text::screen as text;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -75,6 +75,15 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// What the first Ctrl-C leads to, and the second.
+    fn interrupted(&mut self, entry: &Entry) {
+        if matches!(&entry.event, Event::PauseRequested(r) if r.reason == INTERRUPTED)
+            && !self.out.json
+        {
+            self.say_alone(&text::stops_after_this());
+        }
+    }
+
     fn event(&mut self, entry: &Entry) {
         match &self.live {
             Some(live) => lines::line(entry).iter().for_each(|l| live.line(l)),
@@ -123,6 +132,7 @@ impl Watcher for Printer<'_> {
                 self.flush();
             }
             self.event(entry);
+            self.interrupted(entry);
         }
         if let Some(part) = run.open() {
             let attempt = run.part(&part).map_or(1, |p| p.attempts);

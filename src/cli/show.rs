@@ -10,7 +10,7 @@ use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::Journal;
-use crate::report::{lines, local_time, pad, safe, status};
+use crate::report::{lines, local_date, local_time, pad, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::text::help;
 use crate::text::{commands as text, screen};
@@ -97,7 +97,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
         if out.json {
             out.value(&status::value(run, live && run.ended.is_none()));
         } else {
-            let date = run.planned_at.ts.get(..10).unwrap_or_default();
+            let date = local_date(&run.planned_at.ts);
             let time = local_time(&run.planned_at.ts);
             out.line(&format!(
                 "{:<wide$}  {date} {time}  {}  {}",
@@ -123,6 +123,7 @@ pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure>
     }
     let run = args.run.as_deref();
     let mut entries = journal.entries(run)?;
+    let mut date = String::new();
     loop {
         for entry in &entries {
             if run.is_some() && entry.run.as_deref() != run {
@@ -130,9 +131,19 @@ pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure>
             }
             if out.json {
                 out.value(&lines::value(entry));
-            } else if let Some(line) = lines::line(entry) {
-                out.line(&format!("{:>5}  {line}", entry.when.seq));
+                continue;
             }
+            // Every number is there: a gap would look like a missing record.
+            let today = local_date(&entry.when.ts);
+            if today != date {
+                out.line(&today);
+                date = today;
+            }
+            out.line(&format!(
+                "{:>5}  {}",
+                entry.when.seq,
+                lines::any_line(entry)
+            ));
         }
         if !args.follow {
             return Ok(code::DONE);

@@ -8,7 +8,7 @@
 mod shop;
 
 use crate::report::{pad, rows, safe};
-use crate::text::demo as text;
+use crate::text::{demo as text, lang};
 use shop::{Shop, Trouble};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -87,6 +87,8 @@ pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Sum
     let played = stage.play(story);
     stage.shop.close();
     played?;
+    (stage.say)(&text::stopped());
+    (stage.say)("");
     Ok(Summary {
         state: stage.shop.path("state"),
         memory: stage.shop.path("memory"),
@@ -107,9 +109,14 @@ impl Stage<'_> {
                 self.upledger(&["rollback", "--reason", "the new release is broken"], 5)?;
             }
         }
-        let after = self.ask(&text::after())?;
+        let when = if story == Story::Fail {
+            text::back()
+        } else {
+            text::after()
+        };
+        let after = self.ask(&when)?;
         let starts = self.shop.migration_starts()?;
-        self.promise(starts == 1, &text::migration_began(starts))?;
+        self.promise(starts == 1, &text::migration_began_once())?;
         if story == Story::Fail {
             self.promise(after == before, &text::old_answers())?;
         } else {
@@ -136,7 +143,7 @@ impl Stage<'_> {
             let answer = self.shop.get(path)?;
             (self.say)(&format!(
                 "{}  GET {path:<9}  {}",
-                pad(when, 8),
+                pad(when, 11),
                 safe(&answer)
             ));
             answers.push(answer);
@@ -160,6 +167,7 @@ impl Stage<'_> {
         let child = Command::new(&self.program)
             .args(args)
             .current_dir(&self.shop.dir)
+            .env("UPLEDGER_LANG", lang().code())
             .env("UPLEDGER_STATE", self.shop.path("state"))
             .env("UPLEDGER_MEMORY", self.shop.path("memory"))
             .stdin(Stdio::null())

@@ -76,11 +76,8 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             )
         }
         Event::StepFailed(f) => {
-            let took = took(f.took_ms);
-            (
-                text::failed(),
-                format!("{}{took}  {}", part(&f.at.part), f.detail),
-            )
+            let (took, why) = (took(f.took_ms), super::clip(&f.detail, EVIDENCE));
+            (text::failed(), format!("{}{took}  {why}", part(&f.at.part)))
         }
         Event::StepFenced(a) => (
             text::fenced(),
@@ -114,16 +111,46 @@ pub fn words(event: &Event) -> Option<(String, String)> {
     })
 }
 
+/// What a person ordered is said with the person.
+fn ordered(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PauseRequested(_)
+            | Event::AbortRequested(_)
+            | Event::RollbackStarted(_)
+            | Event::StepDecided(_)
+            | Event::KillRequested(_)
+            | Event::NoteAdded(_)
+            | Event::LedgerRestored(_)
+    )
+}
+
 /// The plain line of an event.
 #[must_use]
 pub fn line(entry: &Entry) -> Option<String> {
-    let (verb, words) = words(&entry.event)?;
-    Some(format!(
+    let (verb, mut words) = words(&entry.event)?;
+    if let (Event::RunPlanned(_), Some(run)) = (&entry.event, &entry.run) {
+        words = format!("{run}  {words}");
+    }
+    if ordered(&entry.event) {
+        words = format!("{words}  ({})", text::by(&entry.actor));
+    }
+    Some(put(entry, &verb, &words))
+}
+
+/// The line of every event, also of those that a run's screen leaves out.
+#[must_use]
+pub fn any_line(entry: &Entry) -> String {
+    line(entry).unwrap_or_else(|| put(entry, &text::session(), &text::session_of(&entry.actor)))
+}
+
+fn put(entry: &Entry, verb: &str, words: &str) -> String {
+    format!(
         "{}  {}  {}",
         super::local_time(&entry.when.ts),
-        super::pad(&verb, 11),
-        safe(&words)
-    ))
+        super::pad(verb, 11),
+        safe(words)
+    )
 }
 
 /// The event for programs.

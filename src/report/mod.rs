@@ -94,3 +94,16 @@ pub fn local_time(ts: &str) -> String {
         },
     )
 }
+
+/// The date of a recorded time, UTC, in this machine's zone.
+#[must_use]
+pub fn local_date(ts: &str) -> String {
+    chrono::DateTime::parse_from_rfc3339(ts).map_or_else(
+        |_| ts.to_owned(),
+        |t| {
+            t.with_timezone(&chrono::Local)
+                .format("%Y-%m-%d")
+                .to_string()
+        },
+    )
+}

@@ -1,7 +1,8 @@
 //! Where a run stands: for people and for programs.
 
 use super::lines::part as part_words;
-use super::{duration, rows, safe};
+use super::{clip, duration, rows, safe};
+use crate::clock::{boot_id, boottime_us};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
@@ -9,6 +10,9 @@ use upledger_replay::decide::{self, Asked, Next, Question, Stop};
 use upledger_replay::event::{Decision, Part, Way};
 use upledger_replay::plan::{Step, Undo};
 use upledger_replay::state::{Ended, Run, Status, Unit};
+
+/// Columns of the last outcome in a step's line; the question below has all of it.
+const DETAIL: usize = 60;
 
 /// A run's state: a stable word for programs, and one for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +77,16 @@ pub fn decision_word(decision: Decision) -> &'static str {
 #[must_use]
 pub fn lines(run: &Run, live: bool) -> Vec<String> {
     let digest = run.digest.get(..12).unwrap_or_default();
-    let mut state = word(run).shown;
-    if run.ended.is_none() {
-        if let Some(phase) = run.phase() {
-            state = format!("{state}, {}", text::phase(phase));
-        }
-        if !live {
-            state = format!("{state}, {}", text::no_runner());
-        }
+    let deserted = deserted(run, live);
+    let mut state = if deserted {
+        text::interrupted()
+    } else {
+        word(run).shown
+    };
+    if run.ended.is_none()
+        && let Some(phase) = run.phase()
+    {
+        state = format!("{state}, {}", text::phase(phase));
     }
     let mut out = rows(&[
         (text::run(), run.name.clone()),
@@ -109,6 +115,9 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
     let below = match decide::next(run) {
         Next::Ask(question) => question_lines(run, &question),
         Next::Stop(stop) => stop_lines(&stop),
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if deserted => {
+            vec![text::nobody_drives("upledger resume")]
+        }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
             return out;
         }
@@ -116,6 +125,15 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
     out.push(String::new());
     out.extend(below);
     out
+}
+
+/// Something is to be done, and nobody does it.
+fn deserted(run: &Run, live: bool) -> bool {
+    !live
+        && match decide::next(run) {
+            Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => true,
+            Next::Ask(_) | Next::Stop(_) | Next::End(_) => false,
+        }
 }
 
 /// A stop that somebody asked for, and the command that goes on.
@@ -154,11 +172,14 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
-    if let Some(ms) = part.took_ms {
+    if part.status == Status::Running && part.started_at.boot == boot_id() {
+        let us = boottime_us().saturating_sub(part.started_at.mono);
+        line = format!("{line}  {}", duration(us / 1000));
+    } else if let Some(ms) = part.took_ms {
         line = format!("{line}  {}", duration(ms));
     }
     if !part.detail.is_empty() {
-        line = format!("{line}  {}", safe(&part.detail));
+        line = format!("{line}  {}", clip(&safe(&part.detail), DETAIL));
     }
     line
 }
@@ -176,7 +197,14 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
         Asked::Stuck => text::stuck_is(what, detail),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     }];
-    let evidence: Vec<&String> = part.evidence.iter().chain(&part.tail).take(12).collect();
+    // What the headline says already is not said again.
+    let evidence: Vec<&String> = part
+        .evidence
+        .iter()
+        .chain(&part.tail)
+        .filter(|l| !part.detail.contains(l.trim()))
+        .take(12)
+        .collect();
     if !evidence.is_empty() {
         out.push(text::what_was_seen());
         out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
@@ -255,6 +283,9 @@ pub fn value(run: &Run, live: bool) -> Value {
     let commands = match &next {
         Next::Ask(q) => answers(q).into_iter().map(|(command, _)| command).collect(),
         Next::Stop(_) => vec!["upledger resume".to_owned()],
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if !live => {
+            vec!["upledger resume".to_owned()]
+        }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
             Vec::new()
         }

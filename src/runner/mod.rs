@@ -24,6 +24,8 @@ use upledger_replay::decide::{self, Next, Question, Stop};
 use upledger_replay::event::{Attempt, Event, Reason};
 use upledger_replay::state::{Ended, PartState, Refused, Run};
 
+/// The reason that is recorded for a pause by signal.
+pub const INTERRUPTED: &str = "interrupted at the terminal";
 /// How often a wait looks for events of others.
 const GLANCE: Duration = Duration::from_secs(1);
 /// A look that takes longer than this does not hold back what is known already.
@@ -271,7 +273,7 @@ impl<'a> Runner<'a> {
             let state = self.state()?;
             if state.ended.is_none() && state.pause.is_none() {
                 self.stage(&Event::PauseRequested(Reason {
-                    reason: "interrupted at the terminal".into(),
+                    reason: INTERRUPTED.into(),
                 }))?;
             }
             self.wants_pause = !self.commit()?;

@@ -90,7 +90,7 @@ texts! {
     events_are(verified, events, runs): "{verified} verified of {events}, in {runs} runs",
         "已验证 {verified} / {events}, 共 {runs} 次运行";
     head(): "head", "账本头";
-    root(): "root", "树根";
+    root(): "root", "Merkle 根";
     level(): "level", "级别";
     unanchored(): "unanchored", "未锚定";
     unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";

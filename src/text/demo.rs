@@ -11,7 +11,9 @@ texts! {
         "kill -9 {pid}    执行进程已在迁移途中被杀死";
     seen(): "seen", "已确认";
     runner_killed(): "the runner was killed in the middle of the migration", "执行进程在迁移途中被杀死";
-    migration_began(times): "the migration began {times} time(s)", "迁移共启动 {times} 次";
+    back(): "rolled back", "回退后";
+    stopped(): "the demonstration is over and has stopped the shop; its directory may be deleted", "演示结束, 网店进程已停止; 目录可以删除";
+    migration_began_once(): "the migration began once", "迁移只启动了一次";
     old_answers(): "the old release answers with the old data", "旧版本恢复服务, 数据与升级前一致";
     new_answers(): "the new release answers, and its own check of the data is content", "新版本正常服务, 自检数据无误";
     both_accept(): "both verifiers accept the ledger", "两个验证程序都认可账本";

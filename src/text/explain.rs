@@ -20,7 +20,6 @@ texts! {
         "账本无法写入 (磁盘满或设备故障); 已确认的记录是安全的; 处理后执行 upledger resume";
     code_9(): "somebody else drives the run; the message says who and since when; status, note, pause and abort work beside it",
         "其他人正在执行该运行, 报错中说明是谁, 从何时开始; status, note, pause, abort 仍可使用";
-    code_10(): "a target cannot be reached", "目标不可达";
     code_11(): "detached: the runner has left, the step goes on; take over again with `upledger resume`",
         "已脱离: 执行进程已退出, 步骤仍在继续; 用 upledger resume 重新接管";
     code_12(): "the run was aborted, what was done stays done; `upledger rollback` reverses it",
@@ -106,10 +105,26 @@ const KINDS: &[(&str, Text)] = &[
     ("verify", verify),
 ];
 
-const CODES: [Text; 14] = [
-    code_0, code_1, code_2, code_3, code_4, code_5, code_6, code_7, code_8, code_9, code_10,
-    code_11, code_12, code_13,
+const CODES: [(u8, Text); 13] = [
+    (0, code_0),
+    (1, code_1),
+    (2, code_2),
+    (3, code_3),
+    (4, code_4),
+    (5, code_5),
+    (6, code_6),
+    (7, code_7),
+    (8, code_8),
+    (9, code_9),
+    (11, code_11),
+    (12, code_12),
+    (13, code_13),
 ];
+
+/// The exit codes.
+pub fn codes() -> impl Iterator<Item = u8> {
+    CODES.iter().map(|(code, _)| *code)
+}
 
 /// The kinds, in alphabetical order.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
@@ -119,8 +134,11 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 /// What an exit code or a kind of error means.
 #[must_use]
 pub fn meaning(what: &str) -> Option<String> {
-    if let Ok(number) = what.parse::<usize>() {
-        return CODES.get(number).map(|text| text());
+    if let Ok(number) = what.parse::<u8>() {
+        return CODES
+            .iter()
+            .find(|(code, _)| *code == number)
+            .map(|(_, text)| text());
     }
     KINDS
         .iter()

@@ -20,6 +20,17 @@ pub enum Lang {
     Zh,
 }
 
+impl Lang {
+    /// As `UPLEDGER_LANG` says it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh",
+        }
+    }
+}
+
 static LANG: OnceLock<Lang> = OnceLock::new();
 
 /// Fixes the language of this process. Only the first call counts: a process speaks one language.

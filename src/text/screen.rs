@@ -2,8 +2,8 @@
 
 texts! {
     // Verbs of events, one column.
-    planned(): "planned", "计划";
-    resumed(): "resumed", "接管";
+    planned(): "planned", "登记";
+    resumed(): "resumed", "恢复运行";
     pause(): "pause", "暂停";
     abort(): "abort", "终止";
     aborted(): "aborted", "已终止";
@@ -13,12 +13,12 @@ texts! {
     restored(): "restored", "账本恢复";
     start(): "start", "开始";
     undo(): "undo", "撤销";
-    already(): "already", "已完成";
+    already(): "already", "无需执行";
     skipped(): "skipped", "跳过";
     done(): "done", "成功";
     failed(): "failed", "失败";
     fenced(): "fenced", "封锁";
-    adopted(): "adopted", "接续";
+    adopted(): "adopted", "接管步骤";
     in_doubt(): "in doubt", "存疑";
     looked(): "looked", "探测";
     decided(): "decided", "裁定";
@@ -26,14 +26,18 @@ texts! {
     note(): "note", "备注";
 
     // What stands behind the verbs.
-    plan_is(name, digest): "{name}  plan {digest}", "{name}  计划 {digest}";
+    plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
     before_next_step(reason): "before the next step: {reason}", "在下一步骤之前: {reason}";
     stays_done(): "what was done stays done", "已执行的步骤保持原状";
-    every_step_done(): "every step is done", "全部步骤已完成";
+    every_step_done(): "no step is left", "没有剩余步骤";
     back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
-    all_reversed(): "everything that was to be reversed is reversed", "应回退的步骤均已回退";
+    all_reversed(): "nothing is left to reverse", "没有需要回退的步骤";
     from_older_copy(): "the ledger goes on from an older copy", "账本从较早的副本继续";
     undo_of(step): "undo of {step}", "撤销 {step}";
+    by(actor): "by {actor}", "操作人 {actor}";
+    session(): "session", "会话";
+    session_of(actor): "opened by {actor}", "由 {actor} 打开";
+    stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤之后停下; 再按一次 Ctrl-C 则脱离, 步骤继续运行";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次从未启动";
     still_running(part): "{part}  it is still running", "{part}  仍在运行";
@@ -47,7 +51,7 @@ texts! {
     state(): "state", "状态";
     head(): "head", "账本头";
     phase(name): "phase {name}", "阶段 {name}";
-    no_runner(): "no runner", "无执行进程";
+    interrupted(): "interrupted", "已中断";
     running(): "running", "运行中";
     rolling_back(): "rolling back", "回退中";
     paused(): "paused", "已暂停";
@@ -63,7 +67,7 @@ texts! {
     lost(part, times): "{part} was lost to crashes {times} times", "{part} 因崩溃中断 {times} 次, 待人工确认";
     failed_is(part, why): "{part} failed: {why}", "{part} 失败: {why}";
     stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
-    before_no_return(what): "the rollback stands before a point of no return: {what}", "回退停在不可逆点之前: {what}";
+    before_no_return(what): "the rollback stands before a point of no return: {what}", "前方是不可逆点, 回退已停下: {what}";
     what_was_seen(): "what was seen:", "现场证据:";
     answer_with(): "answer with one of:", "请选择:";
     means_done(): "it is done; its own check must agree", "已完成; 须通过自身的检查";
@@ -77,7 +81,6 @@ texts! {
     // How a command ends.
     of_about(time): "of about {time}", "预计约 {time}";
     nobody_drives(command): "nobody drives this run; take it over with: {command}", "当前没有执行进程; 接管: {command}";
-    run_is(name): "run {name}", "运行 {name}";
     run_rests(name, state): "run {name}: {state}", "运行 {name}: {state}";
     dropped(count): "({count} lines were dropped here: nobody read them)", "(此处丢弃了 {count} 行: 无人读取)";
     is_paused(reason): "paused: {reason}", "已暂停: {reason}";

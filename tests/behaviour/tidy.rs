@@ -50,7 +50,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("plan", &["actions", "text", "time"]),
     ("journal.rs", &["clock", "home", "redact", "failpoint"]),
     ("journal", &["redact"]),
-    ("report", &["journal", "text"]),
+    ("report", &["clock", "journal", "text"]),
     (
         "runner",
         &[
