@@ -254,7 +254,11 @@ fn no_answer(question: &Question, decision: Decision) -> Failure {
 /// The question about that step.
 fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
     if run.plan.step(step).is_none() {
-        return Err(Failure::usage(text::no_step(&run.name, safe(step))));
+        return Err(Failure::new(
+            code::USAGE,
+            "no_step",
+            text::no_step(&run.name, safe(step)),
+        ));
     }
     match next(run) {
         Next::Ask(q) if q.part.step == step => Ok(q),

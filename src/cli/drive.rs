@@ -188,7 +188,11 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     if let Some(to) = &args.to
         && run.plan.step(to).is_none()
     {
-        return Err(Failure::usage(text::no_step(&name, safe(to))));
+        return Err(Failure::new(
+            code::USAGE,
+            "no_step",
+            text::no_step(&name, safe(to)),
+        ));
     }
     let event = Event::RollbackStarted(RollbackStarted {
         to: args.to.clone(),

@@ -67,7 +67,8 @@ pub(crate) fn read(home: &Home) -> Result<Journal, Failure> {
 pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Failure> {
     match name {
         Some(name) => book.run(name).ok_or_else(|| {
-            Failure::usage(text::no_run(safe(name))).hint(text::list_with("upledger runs"))
+            Failure::new(code::USAGE, "no_run", text::no_run(safe(name)))
+                .hint(text::list_with("upledger runs"))
         }),
         None => book.default_run().ok_or_else(|| {
             Failure::new(code::NOT_NOW, "no_run", text::no_run_yet())
@@ -163,7 +164,11 @@ fn output(
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), args.run.as_deref())?;
     let Some(unit) = run.units.iter().find(|u| u.step == step) else {
-        return Err(Failure::usage(text::no_step(&run.name, safe(step))));
+        return Err(Failure::new(
+            code::USAGE,
+            "no_step",
+            text::no_step(&run.name, safe(step)),
+        ));
     };
     system::check_jobs(home)?;
     let mut last: Option<(Follower, Carry)> = None;

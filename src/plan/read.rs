@@ -459,7 +459,6 @@ mod tests {
             (said::<Port>(json!("x")), say::not_a_port()),
             (said::<Port>(json!([])), say::port()),
             (said::<Header>(json!([])), say::header()),
-            (said::<Vec<u8>>(json!(1)), say::sequence()),
             (said::<bool>(json!(1)), say::boolean()),
             (said::<u16>(json!("x")), say::number_of("u16")),
             (
@@ -470,6 +469,7 @@ mod tests {
             assert_eq!(said, known);
             assert_eq!(spoken(said), known);
         }
+        assert_eq!(spoken(said::<Vec<u8>>(json!(1))), say::sequence());
         assert_eq!(spoken(said::<Arg>(json!([]))), say::not_a_word());
         assert_eq!(spoken(said::<crate::actions::From>(json!(1))), say::map());
     }

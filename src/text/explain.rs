@@ -32,6 +32,7 @@ texts! {
     literal_secret(): "a secret's value stands in the plan; refer to it by name", "计划中直接写入了密钥的值, 应改为按名称引用";
     secret(): "a secret cannot be read from its source", "无法从来源读取密钥";
     open_run(): "a run has not ended; one ledger has one open run at a time", "有尚未结束的运行; 同一账本同一时间只能有一个";
+    no_step(): "the run has no such step", "运行中没有这样的步骤";
     not_now(): "the state of the run does not allow this", "运行的当前状态不允许此操作";
     ended(): "the run has ended", "运行已经结束";
     no_run(): "there is no such run", "没有这样的运行";
@@ -92,6 +93,7 @@ const KINDS: &[(&str, Text)] = &[
     ("memory", memory),
     ("no_ledger", no_ledger),
     ("no_run", no_run),
+    ("no_step", no_step),
     ("not_now", not_now),
     ("older_than_remembered", older_than_remembered),
     ("open_run", open_run),

@@ -55,7 +55,7 @@ texts! {
     number_of(kind): "{kind}", "整数 ({kind})";
     fraction(): "a number with a fraction", "小数";
     nothing(): "nothing", "空值";
-    sequence(): "a sequence", "序列";
+    sequence(): "a list, such as [systemctl, stop, shop]", "列表, 例如 [systemctl, stop, shop]";
     list(): "a list", "列表";
     map(): "a map", "映射";
     other(): "something else", "其他类型";
