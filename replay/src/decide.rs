@@ -121,9 +121,10 @@ pub fn next(run: &Run) -> Next {
         let attempt = run.part(&part).map_or(1, |p| p.attempts);
         return Next::Resolve(Attempt { part, attempt });
     }
-    if let Some(unit) = run.may_still_run() {
-        // Before everything else: nothing may happen beside a step that may still run.
-        return doubt(unit, run.way);
+    if let Some((unit, way)) = run.may_still_run() {
+        // Before everything else: nothing may happen beside a step that may still run. A rollback may have been asked for
+        // while it was open, so the question is about its own direction.
+        return doubt(unit, way);
     }
     if run.abort.is_some() {
         return Next::Record(Box::new(Event::RunAborted(Empty {})));

@@ -215,7 +215,7 @@ impl Run {
 
     fn none_may_run(&self, what: &str) -> Result<(), Refused> {
         match self.may_still_run() {
-            Some(unit) => refuse(
+            Some((unit, _)) => refuse(
                 what,
                 format!("{} may still run; decide about it first", unit.step),
             ),
@@ -373,7 +373,7 @@ impl Run {
         let Some(part) = self.part_mut(key) else {
             return refuse(what, format!("the plan has no step {}", key.step));
         };
-        if key.way != way {
+        if key.way != way && !part.may_still_run() {
             return refuse(what, "the run goes the other way");
         }
         let question = matches!(part.status, Status::InDoubt | Status::Failed)

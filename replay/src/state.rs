@@ -347,13 +347,13 @@ impl Run {
 
     /// A part in a doubt that only a person settles, because it may still run.
     #[must_use]
-    pub fn may_still_run(&self) -> Option<&Unit> {
-        let doubtful = |u: &&Unit| {
+    pub fn may_still_run(&self) -> Option<(&Unit, Way)> {
+        self.units.iter().find_map(|u| {
             [Way::Do, Way::Undo]
                 .into_iter()
-                .any(|w| u.part(w).may_still_run())
-        };
-        self.units.iter().find(doubtful)
+                .find(|w| u.part(*w).may_still_run())
+                .map(|w| (u, w))
+        })
     }
 
     /// The part whose attempt is open, if any.

@@ -77,7 +77,9 @@ pub fn verdict(facts: Option<Facts>) -> Verdict {
         facts.tree,
     ) {
         (Token::Fenced, true, false, _, _) if !held => Verdict::NeverStarted,
-        (Token::Fenced, true, false, _, _) => Verdict::Contested,
+        (Token::Fenced, true, false, Lock::Held, _) => Verdict::Contested,
+        // Only a command that was started holds this lock without its supervisor: its token was taken away.
+        (Token::Fenced, true, false, Lock::Free, _) => Verdict::Lost,
         // A fenced attempt has no result, and ours has our spec.
         (Token::Fenced, _, _, _, _) | (_, false, _, _, _) if held => Verdict::Orphaned,
         (Token::Fenced, _, _, _, _) | (_, false, _, _, _) => Verdict::Lost,

@@ -52,6 +52,7 @@ fn the_truth_table() {
                     let fenced = verdict(Some(facts(Token::Fenced, shim, tree, result, ours)));
                     let expected = match (ours && !result, held) {
                         (true, false) => Verdict::NeverStarted,
+                        (true, true) if shim == Lock::Free => Verdict::Lost,
                         (true, true) => Verdict::Contested,
                         (false, true) => Verdict::Orphaned,
                         (false, false) => Verdict::Lost,
@@ -117,6 +118,37 @@ fn beside_a_step_that_may_still_run_nothing_happens_without_a_person() {
             assert_eq!(starts(&decided), Some(2));
         }
     }
+}
+
+#[test]
+fn a_step_that_may_still_run_is_asked_about_in_its_own_direction_also_when_the_run_turned_round() {
+    let state = fold(
+        one(Effect::Unsafe, OnDoubt::Ask, false),
+        &[
+            started("a", Do, 1),
+            rollback(None),
+            may_run("a", Do, 1, Doubt::Lost),
+        ],
+    );
+    let Next::Ask(question) = next(&state) else {
+        panic!("{:?}", next(&state))
+    };
+    assert_eq!(question.part, Part::local("a", Do));
+    for answer in question.answers {
+        let decided = fold(state.clone(), &[decided("a", Do, answer)]);
+        assert!(
+            !matches!(next(&decided), Next::Ask(_)) || answer == Decision::Retry,
+            "{answer:?}"
+        );
+    }
+    let ended = fold(
+        state,
+        &[
+            Event::AbortRequested(reason()),
+            decided("a", Do, Decision::Fail),
+        ],
+    );
+    assert!(matches!(next(&ended), Next::Record(_)));
 }
 
 #[test]

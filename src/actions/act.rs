@@ -26,8 +26,16 @@ pub fn main() -> u8 {
     match act(&mut log) {
         Ok(()) => 0,
         Err(e) => {
+            // The reason comes last, behind what it was seen by: the last line is what the record calls the failure.
+            let text = e.to_string();
+            let (reason, seen) = text.split_once('\n').unwrap_or((&text, ""));
+            let seen = if seen.is_empty() {
+                String::new()
+            } else {
+                format!("{seen}\n")
+            };
             // The supervisor may be gone; the exit code still tells.
-            let _ = writeln!(log, "{e}");
+            let _ = writeln!(log, "{seen}{reason}");
             1
         }
     }

@@ -80,8 +80,16 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
         .process_group(0)
         .spawn()
         .map_err(cannot)?;
-    let stdout = Reader::of(child.stdout.take(), &redactor);
-    let stderr = Reader::of(child.stderr.take(), &redactor);
+    let readers = Reader::of(child.stdout.take(), &redactor)
+        .and_then(|out| Ok((out, Reader::of(child.stderr.take(), &redactor)?)));
+    let (stdout, stderr) = match readers {
+        Ok(readers) => readers,
+        Err(e) => {
+            // Nobody would see what it says or how it ends.
+            wait(&mut child, Duration::ZERO).map_err(cannot)?;
+            return Err(Trouble::io(format!("cannot read what {program} says"), &e));
+        }
+    };
     let status = wait(&mut child, limit)
         .map_err(|e| Trouble::io(format!("cannot wait for {program}"), &e))?;
     // A grandchild may hold the pipes open for ever; what has come by now is all that counts.
@@ -126,6 +134,8 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::proce
                 // It may have ended between the two looks; then there is nothing to kill.
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }
+            // It may have left its group.
+            child.kill()?;
             child.wait()?;
             return Ok(None);
         }
@@ -167,7 +177,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(pipe: Option<impl Read + Send + 'static>, redactor: &Redactor) -> Self {
+    fn of(pipe: Option<impl Read + Send + 'static>, redactor: &Redactor) -> std::io::Result<Self> {
         let kept = Arc::new(Mutex::new(Kept {
             raw: Vec::new(),
             shown: Vec::new(),
@@ -175,7 +185,7 @@ impl Reader {
         }));
         let (tx, ended) = mpsc::channel();
         let shared = Arc::clone(&kept);
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             let mut chunk = [0; 16 << 10];
             let mut pipe = pipe;
             // An unreadable pipe is an empty one: the exit status is what counts.
@@ -185,8 +195,8 @@ impl Reader {
             locked(&shared).finish();
             // Nobody waits any more: the receiver gave up on a pipe that a grandchild holds.
             let _ = tx.send(());
-        });
-        Self { kept, ended }
+        })?;
+        Ok(Self { kept, ended })
     }
 
     /// What has come when the pipe ends, or by then: raw and redacted. What might yet become a secret is not in it.

@@ -132,10 +132,16 @@ impl JobDir {
         let job = Self::named(jobs, name)?;
         match fs::symlink_metadata(&job.path) {
             Ok(meta) if meta.is_dir() => Ok(Some(job)),
-            Ok(_) => Err(failed("open", &job.path)(
-                io::ErrorKind::NotADirectory.into(),
-            )),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            // Something else stands in its place: it is as good as gone.
+            Ok(_) => Ok(None),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             Err(e) => Err(failed("open", &job.path)(e)),
         }
     }

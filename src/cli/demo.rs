@@ -3,6 +3,7 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
+use crate::actions::run::quoted;
 use crate::demo::{Story, play};
 use crate::report::rows;
 use crate::text::help;
@@ -52,8 +53,8 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
     out.progress(&text::look_around());
     out.progress(&format!(
         "  export UPLEDGER_STATE={} UPLEDGER_MEMORY={}",
-        summary.state.display(),
-        summary.memory.display()
+        quoted(&[summary.state.display().to_string()]),
+        quoted(&[summary.memory.display().to_string()])
     ));
     let program =
         std::env::current_exe().map_or_else(|_| "upledger".into(), |p| p.display().to_string());

@@ -10,9 +10,13 @@ mod shop;
 use crate::report::{pad, rows, safe};
 use crate::text::{demo as text, lang};
 use shop::{Shop, Trouble};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What happens to the upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,13 @@ struct Stage<'a> {
     program: PathBuf,
     say: &'a mut dyn FnMut(&str),
     seen: Vec<String>,
+    interrupted: Arc<AtomicBool>,
 }
+
+/// Looks for a shop that a step starts after the demonstration was interrupted.
+const LATE: u32 = 25;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Plays a story. `say` gets every line as it comes.
 ///
@@ -66,6 +76,13 @@ struct Stage<'a> {
 pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Summary, DemoError> {
     let program =
         std::env::current_exe().map_err(|e| Trouble::io("cannot find this program", &e))?;
+    // Handled, not deadly: whoever interrupts a demonstration does not want its shop to live on. The commands that it
+    // runs hear Ctrl-C by themselves and end.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .map_err(|e| Trouble::io("cannot listen for signals", &e))?;
+    }
     say(&text::title());
     say("");
     let place = dir.display().to_string();
@@ -83,9 +100,17 @@ pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Sum
         program,
         say,
         seen: Vec::new(),
+        interrupted,
     };
     let played = stage.play(story);
     stage.shop.close();
+    if played.is_err() {
+        // A step that was under way goes on without its runner and may still start the shop.
+        for _ in 0..LATE {
+            std::thread::sleep(PAUSE);
+            stage.shop.close();
+        }
+    }
     played?;
     (stage.say)(&text::stopped());
     (stage.say)("");
@@ -153,6 +178,9 @@ impl Stage<'_> {
     }
 
     fn start(&mut self, args: &[&str]) -> Result<Child, DemoError> {
+        if self.interrupted.load(Ordering::SeqCst) {
+            return Err(DemoError::Broken(text::interrupted()));
+        }
         let shown: Vec<String> = args
             .iter()
             .map(|a| {

@@ -10,6 +10,9 @@ use crate::redact::{Redactor, marker};
 use serde_json::Value;
 use upledger_replay::plan::{Fact, Pair, Secret};
 
+/// Fractions are exact below 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The longest fact, in bytes: it is recorded, and put into commands.
 const LONGEST: usize = 4096;
 
@@ -106,6 +109,12 @@ fn at(document: &Value, path: &str) -> Result<String, String> {
     }
     match at {
         Value::String(s) => Ok(s.clone()),
+        // Read as a fraction, a number of this size has lost digits.
+        Value::Number(n) if n.as_f64().is_some_and(|f| n.is_f64() && f.abs() >= EXACT) => {
+            Err(format!(
+                "the number that the output has at {path} is too large to be passed on exactly"
+            ))
+        }
         Value::Number(_) | Value::Bool(_) => Ok(at.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
             Err(format!("what the output has at {path} is not one value"))

@@ -28,5 +28,6 @@ texts! {
     ended_otherwise(command, code, expected): "`upledger {command}` ended with exit code {code}, expected {expected}",
         "upledger {command} 的退出码为 {code}, 预期为 {expected}";
     not_as_promised(what): "not as promised: {what}", "与预期不符: {what}";
+    interrupted(): "interrupted; the shop was stopped", "已中断, 网店进程已停止";
     by_signal(): "none (a signal)", "无 (信号)";
 }

@@ -23,6 +23,8 @@ texts! {
     every_output(): "`stdout_contains` is empty, so every output would do", "`stdout_contains` 为空, 任何输出都会符合";
     every_file(): "`contains` is empty, so every file would do", "`contains` 为空, 任何文件都会符合";
     every_page(): "`contains` is empty, which every page contains", "`contains` 为空, 任何页面都会符合";
+    inexact(): "`json` holds a whole number beyond 2^53, which JSON readers do not agree on; compare it with `contains`",
+        "`json` 中含有超过 2^53 的整数, 各 JSON 实现对其读法不一; 请改用 `contains` 比较";
     every_process(): "`match` is empty, so every process would match", "`match` 为空, 所有进程都会匹配";
     nothing_to_compare(): "`exists: false` leaves nothing to compare", "`exists: false` 时没有内容可供比较";
     no_sha256(): "`sha256` is not 64 hexadecimal digits", "`sha256` 须为 64 位十六进制数字";

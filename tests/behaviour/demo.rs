@@ -92,3 +92,22 @@ fn a_directory_with_something_in_it_is_left_alone() {
     assert_eq!(done.code, 2, "{done:?}");
     assert_eq!(std::fs::read_dir(dir).expect("there").count(), 1);
 }
+
+#[test]
+fn interrupted_it_leaves_nothing_running() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let world = World::new();
+        let dir = world.path("demo");
+        let text = dir.display().to_string();
+        let mut demo = world.start(&["demo", "--dir", &text]);
+        crate::common::eventually("the shop runs", || dir.join("shop.pid").exists());
+        let pid = i32::try_from(demo.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a pid");
+        kill_process(pid, signal).expect("it lives");
+        assert_eq!(demo.wait().expect("it ends").code(), Some(1), "{signal:?}");
+        assert!(is_silent(&dir), "{signal:?}");
+    }
+}

@@ -261,3 +261,48 @@ phases:
     }
     assert_eq!(world.lines("looks"), ["look"], "the look was made once");
 }
+
+#[test]
+fn a_rollback_asks_about_the_lost_step_itself_and_goes_on_after_the_answer() {
+    let (world, runner) = running("idempotent", "");
+    dead(runner);
+    kill(*world.supervisors().first().expect("a supervisor"));
+    world.write("go", "");
+    eventually("it has ended", || world.lines("effects").len() == 2);
+    std::fs::remove_dir_all(world.state().join("jobs")).expect("removed");
+    let asked = world.upledger(&["rollback", "--reason", "x"]);
+    assert_eq!(asked.code, 4, "{asked:?}");
+    assert_eq!(world.status()["question"]["way"], "do");
+    let decided = world.upledger(&["decide", "one", "fail", "--reason", "x"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    assert_eq!(world.upledger(&["resume"]).code, 5);
+    assert_eq!(world.lines("effects"), ["start", "end", "undo"]);
+}
+
+#[test]
+fn living_children_prove_a_start_whose_token_is_gone() {
+    let world = orphaned("unsafe", "");
+    std::fs::remove_file(the_job(&world).join("start")).expect("removed");
+    assert_eq!(world.upledger(&["resume"]).code, 4);
+    asks_about_a_doubt(&world);
+    world.write("go", "");
+    eventually("it has ended", || {
+        world.lines("effects") == ["start", "end"]
+    });
+}
+
+#[test]
+fn something_else_in_the_place_of_the_job_directory_is_a_question() {
+    let (world, runner) = running("unsafe", "");
+    dead(runner);
+    let job = the_job(&world);
+    let aside = world.path("aside");
+    std::fs::rename(&job, &aside).expect("moved");
+    std::os::unix::fs::symlink(&aside, &job).expect("a link");
+    assert_eq!(world.upledger(&["resume"]).code, 4);
+    asks_about_a_doubt(&world);
+    world.write("go", "");
+    eventually("it has ended", || {
+        world.lines("effects") == ["start", "end"]
+    });
+}

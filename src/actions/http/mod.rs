@@ -193,6 +193,20 @@ impl Check {
     }
 }
 
+/// Holds a number that JSON readers do not agree on: a whole one beyond 2^53. The plan could not be recorded.
+fn inexact(value: &Value) -> bool {
+    const EXACT: u64 = 1 << 53;
+    match value {
+        Value::Number(n) => {
+            n.as_u64().is_some_and(|n| n > EXACT)
+                || n.as_i64().is_some_and(|n| n.unsigned_abs() > EXACT)
+        }
+        Value::Array(items) => items.iter().any(inexact),
+        Value::Object(map) => map.values().any(inexact),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
 impl Action for Check {
     fn effect(&self) -> Effect {
         Effect::Pure
@@ -218,6 +232,9 @@ impl Action for Check {
             if !(pointer.is_empty() || pointer.starts_with('/')) {
                 problems.push(text::no_pointer(pointer));
             }
+        }
+        if self.json.values().any(inexact) {
+            problems.push(text::inexact());
         }
         for name in self.headers.keys() {
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
