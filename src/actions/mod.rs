@@ -314,6 +314,11 @@ pub trait Action: Send + Sync {
         })
     }
 
+    /// What [`Action::undo`] does, for people who read a plan.
+    fn undoing(&self) -> Option<String> {
+        None
+    }
+
     /// Reverses it from what was observed, in a process of its own. It must cope with a step that is half done.
     ///
     /// # Errors

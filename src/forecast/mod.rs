@@ -26,7 +26,9 @@ pub enum Verdict {
     Change,
     /// It is done already and would not run.
     Already,
-    /// It cannot be told; a run looks again and runs it, unless it is done by then.
+    /// It is done now, and an earlier step may change that: it is decided when its turn comes.
+    Later,
+    /// It cannot be told, because a look failed or was unclear; a run looks again when its turn comes.
     CannotTell,
     /// The plan's own condition leaves it out.
     LeftOut,
@@ -76,7 +78,7 @@ pub fn forecast(
             let one = look(plan, phase, step, secrets, scratch.path(), changed, past);
             let runs = matches!(
                 one.verdict,
-                Verdict::Run | Verdict::Change | Verdict::CannotTell
+                Verdict::Run | Verdict::Change | Verdict::Later | Verdict::CannotTell
             );
             changed |= runs && step.effect != Effect::Pure;
             one
@@ -145,7 +147,7 @@ fn look(
     let look = work.probe(&observed);
     match look.answer {
         Answer::Done if changed => {
-            one.verdict = Verdict::CannotTell;
+            one.verdict = Verdict::Later;
             one.evidence.push(text::may_be_done_by_then());
         }
         Answer::Done => {
@@ -190,7 +192,11 @@ fn plainly(action: &serde_json::Value) -> Vec<String> {
 
 fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) -> Vec<String> {
     match &step.undo {
-        Undo::Own { .. } => vec![text::undone_by_action()],
+        Undo::Own { .. } => {
+            let action = serde_json::from_value::<crate::actions::Do>(step.action.clone());
+            let words = action.ok().and_then(|a| a.action().undoing());
+            vec![words.unwrap_or_else(text::undone_by_action)]
+        }
         Undo::Action(undo) => match work(plan, &step.id, Way::Undo, secrets, scratch) {
             Ok(work) => work.shown(),
             Err(_) => plainly(&undo.action),

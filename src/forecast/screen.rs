@@ -14,6 +14,7 @@ fn word(verdict: Verdict) -> String {
         Verdict::Run => text::run(),
         Verdict::Change => text::will_change(),
         Verdict::Already => text::already(),
+        Verdict::Later => text::later(),
         Verdict::CannotTell => text::cannot_tell(),
         Verdict::LeftOut => text::left_out(),
     }
@@ -219,6 +220,7 @@ pub fn value(steps: &[Forecast]) -> Value {
         Verdict::Run => "run",
         Verdict::Change => "change",
         Verdict::Already => "already",
+        Verdict::Later => "later",
         Verdict::CannotTell => "cannot_tell",
         Verdict::LeftOut => "left_out",
     };

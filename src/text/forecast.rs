@@ -18,9 +18,11 @@ texts! {
     run(): "run", "执行";
     will_change(): "change", "变更";
     already(): "already", "已完成";
+    later(): "later", "届时判断";
     cannot_tell(): "cannot tell", "无法判断";
     left_out(): "left out", "不执行";
-    may_be_done_by_then(): "it is done now; an earlier step may change that", "目前已完成, 但前面的步骤可能改变它";
+    may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
+        "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";
     depends(what): "depends on {what}", "取决于 {what}";
     secret_unknown(name): "the secret {name} cannot be read here", "此处无法读取密钥 {name}";
     legend(): "! is a point of no return", "! 表示不可逆点";
@@ -31,8 +33,8 @@ texts! {
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
     diffs(): "changes", "内容变更";
     time(): "time", "耗时";
-    time_known(took, run): "{took} in {run}", "{took} (参考 {run})";
-    time_unknown(steps): "steps that have not run here before: {steps}",
+    time_known(took, run): "about {took}, as in {run}", "约 {took} (参考 {run})";
+    time_unknown(steps): "unknown for {steps} step(s), which have not run here before",
         "没有历史记录的步骤: {steps} 个";
     time_limit(limit, steps): "steps with a time limit: {steps}, together at most {limit}", "限时步骤 {steps} 个, 合计最长 {limit}";
     step(): "step", "步骤";

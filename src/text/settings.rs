@@ -13,6 +13,12 @@ texts! {
     exclude(one, other): "`{one}` and `{other}` exclude each other", "`{one}` 与 `{other}` 不能同时使用";
     needs(setting, other): "`{setting}` needs `{other}`", "`{setting}` 需要同时给出 `{other}`";
 
+    // What an undo does.
+    undo_start(): "stop the process that it started", "停止它启动的进程";
+    undo_stop(): "start it again as it ran", "按原样重新启动";
+    undo_deploy(): "back to the commit that was there", "回到原来的提交";
+    undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
+
     // Files.
     same_file(): "`to` is the file itself", "`to` 就是原文件本身";
     line_break(): "`line` holds a line break", "`line` 中含有换行符";

@@ -190,6 +190,10 @@ impl Action for Line {
         edit::observe(self, cx)
     }
 
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_file(&self.path))
+    }
+
     fn commands(&self, _cx: &Context) -> Vec<String> {
         vec![edit::Edit::words(self)]
     }

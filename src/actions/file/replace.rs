@@ -89,6 +89,10 @@ impl Action for Replace {
         edit::observe(self, cx)
     }
 
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_file(&self.path))
+    }
+
     fn commands(&self, _cx: &Context) -> Vec<String> {
         vec![edit::Edit::words(self)]
     }
