@@ -182,3 +182,40 @@ fn where_the_fetch_failed_the_undo_has_nothing_to_do_and_loses_nothing() {
     let said = place.undo(&deploy, &seen).unwrap_err();
     assert!(said.contains("modified: same.txt"), "{said}");
 }
+
+#[test]
+fn work_in_a_file_whose_name_is_no_utf_8_is_kept() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.txt");
+    let place = Place::new();
+    place.cloned();
+    std::fs::write(place.path("source").join(name), "third\n").unwrap();
+    place.release("app/3.0", false);
+    std::fs::write(place.path("source").join(name), "fourth\n").unwrap();
+    place.release("app/4.0", false);
+    let file = place.path("app").join(name);
+    for (tag, text) in [("app/3.0", "third\n"), ("app/4.0", "fourth\n")] {
+        let deploy = place.to(tag);
+        let seen = place.observe(&deploy);
+        place.perform(&deploy, &seen).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        std::fs::write(&file, "somebody's work").unwrap();
+        let said = place.undo(&deploy, &seen).unwrap_err();
+        assert!(said.contains("would be lost: caf\u{FFFD}.txt"), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
+        std::fs::write(&file, text).unwrap();
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        place.perform(&deploy, &seen).unwrap();
+    }
+    // An untracked one is in the way of a checkout that was cut off, which is completed by force.
+    place.git("app", &["checkout", "-q", "--detach", "app/1.0"]);
+    let deploy = place.to("app/3.0");
+    let seen = place.observe(&deploy);
+    std::fs::write(&file, "somebody's work").unwrap();
+    assert!(place.perform(&deploy, &seen).is_err());
+    place.write("app/VERSION", "2.0\n");
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(said.contains("would be overwritten: caf"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
+}
