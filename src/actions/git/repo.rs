@@ -65,6 +65,8 @@ impl Git {
         for (key, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_OPTIONAL_LOCKS", "0"),
+            // A commit is what its id says, not what a repository has put in its place.
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_CEILING_DIRECTORIES", &ceiling),
             ("LC_ALL", "C"),
         ] {

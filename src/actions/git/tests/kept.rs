@@ -219,3 +219,19 @@ fn work_in_a_file_whose_name_is_no_utf_8_is_kept() {
     assert!(said.contains("would be overwritten: caf"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
 }
+
+#[test]
+fn a_commit_that_was_replaced_is_deployed_as_it_is() {
+    let place = Place::new();
+    place.cloned();
+    place.git("app", &["replace", "app/2.0^{commit}", "app/1.0"]);
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    place.perform(&deploy, &seen).unwrap();
+    assert_eq!(place.read("app/VERSION"), "2.0\n");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+    // The tree of the other commit is no evidence.
+    place.git("app", &["reset", "-q", "--hard"]);
+    assert_eq!(place.read("app/VERSION"), "1.0\n");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+}
