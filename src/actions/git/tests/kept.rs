@@ -235,3 +235,37 @@ fn a_commit_that_was_replaced_is_deployed_as_it_is() {
     assert_eq!(place.read("app/VERSION"), "1.0\n");
     assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
 }
+
+#[test]
+fn files_that_a_flag_hides_from_git_are_named_and_kept() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let place = Place::new();
+        place.cloned();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.git("app", &["update-index", flag, "same.txt"]);
+        place.write("app/same.txt", "somebody's work");
+        assert_eq!(place.git("app", &["status", "--porcelain"]), "");
+        let said = deploy.observe(&place.context()).unwrap_err().to_string();
+        assert!(said.contains("same.txt (a flag hides it"), "{said}");
+        let said = place.perform(&deploy, &seen).unwrap_err();
+        assert!(said.contains("same.txt (a flag hides it"), "{said}");
+        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+        assert_eq!(place.read("app/same.txt"), "somebody's work");
+    }
+}
+
+#[test]
+fn one_hidden_file_is_found_among_many() {
+    let place = Place::new();
+    for n in 0..5500 {
+        place.write(&format!("source/{}{n}", "n".repeat(200)), "");
+    }
+    place.write("source/zzz", "");
+    place.release("app/3.0", false);
+    place.git("", &["clone", "-q", "source", "app"]);
+    place.git("app", &["update-index", "--assume-unchanged", "zzz"]);
+    let said = place.to("main").observe(&place.context()).unwrap_err();
+    assert!(said.to_string().contains("lost: zzz (a flag"), "{said}");
+}
