@@ -298,12 +298,16 @@ impl Deploy {
             "rev-list",
             "--max-count=1",
             "--all",
+            "--reflog",
             "--not",
             "--remotes",
             "--tags",
             commit,
         ];
-        Ok(head.commit == commit && git.look(&all)?.is_empty() && git.look(&own)?.is_empty())
+        Ok(head.commit == commit
+            && git.look(&all)?.is_empty()
+            && git.hidden()?.is_empty()
+            && git.look(&own)?.is_empty())
     }
 
     /// Whether things are as they were.

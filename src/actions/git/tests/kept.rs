@@ -269,3 +269,33 @@ fn one_hidden_file_is_found_among_many() {
     let said = place.to("main").observe(&place.context()).unwrap_err();
     assert!(said.to_string().contains("lost: zzz (a flag"), "{said}");
 }
+
+#[test]
+fn a_clone_with_hidden_work_is_moved_aside() {
+    for flag in [
+        Some("--assume-unchanged"),
+        Some("--skip-worktree"),
+        // A commit that nothing but the reflog knows.
+        None,
+    ] {
+        let place = Place::new();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.perform(&deploy, &seen).unwrap();
+        place.write("app/same.txt", "somebody's work");
+        if let Some(flag) = flag {
+            place.git("app", &["update-index", flag, "same.txt"]);
+        } else {
+            place.git("app", &["commit", "-q", "-a", "-m", "work"]);
+            place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
+        }
+        let out = place.undo(&deploy, &seen).unwrap();
+        assert!(out.contains("moved to"), "{flag:?}: {out}");
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        let aside = "app.aside-run-1-code";
+        if flag.is_none() {
+            place.git(aside, &["checkout", "-q", "HEAD@{1}"]);
+        }
+        assert_eq!(place.read(&format!("{aside}/same.txt")), "somebody's work");
+    }
+}
