@@ -11,7 +11,7 @@ use crate::actions::values::absolute;
 use crate::actions::{Context, Look, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -139,6 +139,15 @@ fn led_astray(edit: &dyn Edit, observed: &Observed) -> Option<String> {
     }
 }
 
+/// The same, before the way back: a link whose target somebody removed leads nowhere, and the target can be put back.
+fn led_astray_since(edit: &dyn Edit, observed: &Observed) -> Option<String> {
+    let why = led_astray(edit, observed)?;
+    let target = observed.target();
+    let gone = matches!(target.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
+    let moved = |path: &str| disk::resolve(path).is_ok_and(|now| now != target);
+    (!gone || moved(edit.path()) || moved(&observed.target)).then_some(why)
+}
+
 pub(super) fn probe(edit: &dyn Edit, observed: &Value) -> Result<Look, Trouble> {
     let o = Observed::read(observed)?;
     if let Some(why) = led_astray(edit, &o) {
@@ -212,8 +221,18 @@ pub(super) fn perform(
     )
 }
 
-pub(super) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+pub(super) fn undo(
+    edit: &dyn Edit,
+    cx: &Context,
+    observed: &Value,
+    log: &mut dyn Write,
+) -> Result<(), Trouble> {
     let o = Observed::read(observed)?;
+    if let Some(why) = led_astray_since(edit, &o) {
+        return Err(Trouble::new(format!(
+            "{why}; it is left alone, and the former content is kept"
+        )));
+    }
     let now = disk::read(o.target())?.map(|(_, facts)| facts);
     if let Some(now) = &now
         && !o.is_known(now)
@@ -236,8 +255,11 @@ pub(super) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Resul
     say(log, &format!("{} is as it was before", o.target))
 }
 
-pub(super) fn undone(cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+pub(super) fn undone(edit: &dyn Edit, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
     let o = Observed::read(observed)?;
+    if let Some(why) = led_astray_since(edit, &o) {
+        return Ok(Look::unclear(why));
+    }
     let (name, temp) = (&o.target, disk::temporary(cx, o.target()));
     let now = disk::read(o.target())?.map(|(_, facts)| facts);
     if now == o.former {

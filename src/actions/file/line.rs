@@ -215,10 +215,10 @@ impl Action for Line {
     }
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        edit::undo(cx, observed, log)
+        edit::undo(self, cx, observed, log)
     }
 
     fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::undone(cx, observed)
+        edit::undone(self, cx, observed)
     }
 }

@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+/// What this step makes beside the working clone, and removes: the clone before it has its name, and after it had it.
+const OURS: [&str; 2] = ["new", "old"];
+
 /// Whoever reads the output may be gone; what is done does not depend on it.
 fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -232,7 +235,7 @@ impl Deploy {
     ) -> Result<(), Trouble> {
         let git = self.git(cx);
         let Some(before) = &seen.before else {
-            for ours in ["new", "old"] {
+            for ours in OURS {
                 remove(&self.beside(cx, ours))?;
             }
             return self.unclone(cx, &git, seen, out);
@@ -298,21 +301,32 @@ impl Deploy {
             "rev-list",
             "--max-count=1",
             "--all",
+            "--reflog",
             "--not",
             "--remotes",
             "--tags",
             commit,
         ];
-        Ok(head.commit == commit && git.look(&all)?.is_empty() && git.look(&own)?.is_empty())
+        Ok(head.commit == commit
+            && git.look(&all)?.is_empty()
+            && git.hidden()?.is_empty()
+            && git.look(&own)?.is_empty())
     }
 
     /// Whether things are as they were.
     pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
         let Some(before) = &seen.before else {
-            return Ok(if self.exists() {
-                Look::nothing(format!("{} exists", self.into))
-            } else {
-                Look::done(format!("{} does not exist", self.into))
+            if self.exists() {
+                return Ok(Look::nothing(format!("{} exists", self.into)));
+            }
+            // Left by a clone, or by its removal, that was cut off.
+            let left = OURS
+                .map(|what| self.beside(cx, what))
+                .into_iter()
+                .find(|path| std::fs::symlink_metadata(path).is_ok());
+            return Ok(match left {
+                Some(left) => Look::nothing(format!("{} is left over", left.display())),
+                None => Look::done(format!("{} does not exist", self.into)),
             });
         };
         let git = self.git(cx);

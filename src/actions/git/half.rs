@@ -2,7 +2,8 @@
 //!
 //! Invariants: a file counts as left by a checkout only if all that it holds is in one of the two commits: it equals
 //! one of them, it is the beginning of one (the file that was being written), or it is missing. Everything else is
-//! somebody's work and is named, never overwritten.
+//! somebody's work and is named, never overwritten. So is a path that cannot be told apart from another, because its
+//! name is no UTF-8.
 //!
 //! Left out: contents that a filter changes on their way to disk. A half-written file of those counts as somebody's work.
 
@@ -10,6 +11,9 @@ use super::repo::Git;
 use crate::actions::Trouble;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+
+/// What a name that is no UTF-8 holds after its way through words: it may not lead to the file that git means.
+const ILLEGIBLE: char = char::REPLACEMENT_CHARACTER;
 
 /// Between two commits: each path that differs, with its blob in either.
 pub(super) struct Changes(BTreeMap<String, [Option<String>; 2]>);
@@ -55,6 +59,7 @@ impl Changes {
                 Some(_) | None => way.changed.push(path.clone()),
             }
         }
+        let mut illegible = Vec::new();
         for (path, blobs) in &self.0 {
             let [old, new] = if to_second {
                 [&blobs[0], &blobs[1]]
@@ -62,6 +67,10 @@ impl Changes {
                 [&blobs[1], &blobs[0]]
             };
             if old.is_some() || new.is_none() || modified.contains(path) {
+                continue;
+            }
+            if path.contains(ILLEGIBLE) {
+                illegible.push(path.clone());
                 continue;
             }
             match std::fs::symlink_metadata(git.dir().join(path)) {
@@ -83,6 +92,10 @@ impl Changes {
                 Ok(_) => way.untracked.push(path.clone()),
             }
         }
+        // Git itself refuses to overwrite these, unless it is forced to.
+        if way.half {
+            way.untracked.append(&mut illegible);
+        }
         Ok(way)
     }
 
@@ -91,6 +104,9 @@ impl Changes {
     }
 
     fn is_left(&self, git: &Git, path: &str, blobs: &[Option<String>; 2]) -> Result<bool, Trouble> {
+        if path.contains(ILLEGIBLE) {
+            return Ok(false);
+        }
         let full = git.dir().join(path);
         let meta = match std::fs::symlink_metadata(&full) {
             Ok(meta) => meta,

@@ -11,16 +11,19 @@
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::{Context, Trouble};
 use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Fetches and checkouts end by the step's own time limit, not by this one.
 const WORK: Duration = Duration::from_secs(7 * 86_400);
 
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.quotePath=false",
+    "core.ignoreStat=false",
     "protocol.ext.allow=never",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
@@ -65,6 +68,8 @@ impl Git {
         for (key, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_OPTIONAL_LOCKS", "0"),
+            // A commit is what its id says, not what a repository has put in its place.
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_CEILING_DIRECTORIES", &ceiling),
             ("LC_ALL", "C"),
         ] {
@@ -82,12 +87,7 @@ impl Git {
     }
 
     fn call(&self, place: &[&str], words: &[&str], limit: Duration) -> Result<Captured, Trouble> {
-        let mut argv = vec!["git".to_owned(), "--no-pager".to_owned()];
-        for option in OPTIONS {
-            argv.extend(["-c".to_owned(), option.to_owned()]);
-        }
-        argv.extend(place.iter().chain(words).map(|w| (*w).to_owned()));
-        capture(&self.cx, &argv, limit)
+        capture(&self.cx, &argv(place, words), limit)
     }
 
     /// A command in the directory.
@@ -155,7 +155,7 @@ impl Git {
         Ok(Head { commit, branch })
     }
 
-    /// Tracked files that differ from the commit or the index.
+    /// Tracked files that differ from the commit or the index, and those of which git would not tell.
     pub(super) fn modified(&self) -> Result<Vec<String>, Trouble> {
         let words = [
             "status",
@@ -164,12 +164,48 @@ impl Git {
             "--no-renames",
             "--untracked-files=no",
         ];
-        Ok(self
-            .look(&words)?
-            .split('\0')
-            .filter_map(|entry| entry.get(3..))
-            .map(str::to_owned)
-            .collect())
+        let seen = self.look(&words)?;
+        let told = seen.split('\0').filter_map(|entry| entry.get(3..));
+        let mut modified: Vec<String> = told.map(str::to_owned).collect();
+        for path in self.hidden()? {
+            modified.push(format!("{path} (a flag hides it from git status)"));
+        }
+        Ok(modified)
+    }
+
+    /// Tracked files with a flag (`assume-unchanged`, `skip-worktree`) that keeps git from looking at them.
+    pub(super) fn hidden(&self) -> Result<Vec<String>, Trouble> {
+        let cannot = |e: io::Error| Trouble::io("cannot list the files of the index", &e);
+        let dir = self.dir.display().to_string();
+        let argv = argv(&["-C", &dir], &["ls-files", "-v", "-z"]);
+        // Read as it comes: what is captured may be cut, and the flag of one file in a large repository be missed.
+        let mut child = Command::new("git")
+            .args(argv.iter().skip(1))
+            .env_clear()
+            .envs(self.cx.env.iter().map(|(k, v)| (k, v)))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(cannot)?;
+        let mut hidden = Vec::new();
+        if let Some(out) = child.stdout.take() {
+            for entry in BufReader::new(out).split(0) {
+                let entry = entry.map_err(cannot)?;
+                if let [tag, b' ', path @ ..] = entry.as_slice()
+                    && (tag.is_ascii_lowercase() || *tag == b'S')
+                {
+                    hidden.push(String::from_utf8_lossy(path).into_owned());
+                }
+            }
+        }
+        let ended = child.wait().map_err(cannot)?;
+        if ended.success() {
+            Ok(hidden)
+        } else {
+            Err(Trouble::new(format!("git ls-files: {ended}")))
+        }
     }
 
     /// Where `index.lock` would be.
@@ -177,6 +213,15 @@ impl Git {
         let path = self.look(&["rev-parse", "--git-path", "index.lock"])?;
         Ok(self.dir.join(path.trim_end_matches('\n')))
     }
+}
+
+fn argv(place: &[&str], words: &[&str]) -> Vec<String> {
+    let mut argv = vec!["git".to_owned(), "--no-pager".to_owned()];
+    for option in OPTIONS {
+        argv.extend(["-c".to_owned(), option.to_owned()]);
+    }
+    argv.extend(place.iter().chain(words).map(|w| (*w).to_owned()));
+    argv
 }
 
 fn said(words: &[&str], seen: Captured) -> Result<String, Trouble> {

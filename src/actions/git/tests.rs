@@ -267,6 +267,21 @@ fn a_clone_that_was_cut_off_is_made_anew_and_one_with_somebodys_files_is_moved_a
 }
 
 #[test]
+fn what_a_clone_or_its_removal_leaves_when_cut_off_is_not_undone_until_it_is_gone() {
+    for left in ["app.new-run-1-code", "app.old-run-1-code"] {
+        let place = Place::new();
+        let deploy = place.to("main");
+        let seen = place.observe(&deploy);
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        place.write(&format!("{left}/.git/half"), "");
+        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(place.names(), ["source"]);
+    }
+}
+
+#[test]
 fn names_that_mean_two_things_and_directories_that_are_no_clone_are_refused() {
     let place = Place::new();
     place.git("source", &["branch", "app/1.0", "main"]);

@@ -226,6 +226,60 @@ fn a_link_that_was_turned_elsewhere_is_not_followed() {
 }
 
 #[test]
+fn a_strangers_link_is_not_undone() {
+    let link = |to: &str, at: &Path| std::os::unix::fs::symlink(to, at).unwrap();
+    // What was there before; whether our own content lies where the stranger's link leads.
+    for (former, ours) in [(true, true), (true, false), (false, true), (false, false)] {
+        let world = World::new();
+        let path = world.path("file");
+        if former {
+            world.write("file", OLD);
+        }
+        let action = replace(&world);
+        let observed = world.run(&action);
+        std::fs::remove_file(&path).unwrap();
+        link("other", &path);
+        if ours {
+            world.write("other", NEW.as_bytes());
+        }
+        let why = world.undo(&action, &observed).unwrap_err().to_string();
+        let part = if ours {
+            "now leads to"
+        } else {
+            "leads nowhere"
+        };
+        assert!(why.contains(part) && why.contains("left alone"), "{why}");
+        assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+        assert_eq!(std::fs::read_link(&path).unwrap(), Path::new("other"));
+        assert_eq!(world.path("other").exists(), ours);
+    }
+}
+
+#[test]
+fn the_target_of_a_link_is_put_back_when_somebody_removed_it_and_not_when_the_link_was_turned() {
+    let world = World::new();
+    let path = world.write("target", OLD);
+    let before = whole(&path);
+    let file = world.path("file");
+    std::os::unix::fs::symlink("target", &file).unwrap();
+    let action = replace(&world);
+    let observed = world.run(&action);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+    world.undo(&action, &observed).unwrap();
+    assert_eq!(whole(&path), before);
+    assert_eq!(world.undone(&action, &observed), Answer::Done);
+
+    world.perform(&action, &observed).unwrap();
+    world.write("other", OLD);
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("other", &file).unwrap();
+    assert!(world.undo(&action, &observed).is_err());
+    assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+    assert_eq!(whole(&path).0, NEW.as_bytes());
+}
+
+#[test]
 fn what_is_no_plain_file_is_refused_before_anything_changes() {
     let world = World::new();
     let file = world.path("file");

@@ -182,3 +182,120 @@ fn where_the_fetch_failed_the_undo_has_nothing_to_do_and_loses_nothing() {
     let said = place.undo(&deploy, &seen).unwrap_err();
     assert!(said.contains("modified: same.txt"), "{said}");
 }
+
+#[test]
+fn work_in_a_file_whose_name_is_no_utf_8_is_kept() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.txt");
+    let place = Place::new();
+    place.cloned();
+    std::fs::write(place.path("source").join(name), "third\n").unwrap();
+    place.release("app/3.0", false);
+    std::fs::write(place.path("source").join(name), "fourth\n").unwrap();
+    place.release("app/4.0", false);
+    let file = place.path("app").join(name);
+    for (tag, text) in [("app/3.0", "third\n"), ("app/4.0", "fourth\n")] {
+        let deploy = place.to(tag);
+        let seen = place.observe(&deploy);
+        place.perform(&deploy, &seen).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        std::fs::write(&file, "somebody's work").unwrap();
+        let said = place.undo(&deploy, &seen).unwrap_err();
+        assert!(said.contains("would be lost: caf\u{FFFD}.txt"), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
+        std::fs::write(&file, text).unwrap();
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        place.perform(&deploy, &seen).unwrap();
+    }
+    // An untracked one is in the way of a checkout that was cut off, which is completed by force.
+    place.git("app", &["checkout", "-q", "--detach", "app/1.0"]);
+    let deploy = place.to("app/3.0");
+    let seen = place.observe(&deploy);
+    std::fs::write(&file, "somebody's work").unwrap();
+    assert!(place.perform(&deploy, &seen).is_err());
+    place.write("app/VERSION", "2.0\n");
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(said.contains("would be overwritten: caf"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
+}
+
+#[test]
+fn a_commit_that_was_replaced_is_deployed_as_it_is() {
+    let place = Place::new();
+    place.cloned();
+    place.git("app", &["replace", "app/2.0^{commit}", "app/1.0"]);
+    let deploy = place.to("app/2.0");
+    let seen = place.observe(&deploy);
+    place.perform(&deploy, &seen).unwrap();
+    assert_eq!(place.read("app/VERSION"), "2.0\n");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+    // The tree of the other commit is no evidence.
+    place.git("app", &["reset", "-q", "--hard"]);
+    assert_eq!(place.read("app/VERSION"), "1.0\n");
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+}
+
+#[test]
+fn files_that_a_flag_hides_from_git_are_named_and_kept() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let place = Place::new();
+        place.cloned();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.git("app", &["update-index", flag, "same.txt"]);
+        place.write("app/same.txt", "somebody's work");
+        assert_eq!(place.git("app", &["status", "--porcelain"]), "");
+        let said = deploy.observe(&place.context()).unwrap_err().to_string();
+        assert!(said.contains("same.txt (a flag hides it"), "{said}");
+        let said = place.perform(&deploy, &seen).unwrap_err();
+        assert!(said.contains("same.txt (a flag hides it"), "{said}");
+        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+        assert_eq!(place.read("app/same.txt"), "somebody's work");
+    }
+}
+
+#[test]
+fn one_hidden_file_is_found_among_many() {
+    let place = Place::new();
+    for n in 0..5500 {
+        place.write(&format!("source/{}{n}", "n".repeat(200)), "");
+    }
+    place.write("source/zzz", "");
+    place.release("app/3.0", false);
+    place.git("", &["clone", "-q", "source", "app"]);
+    place.git("app", &["update-index", "--assume-unchanged", "zzz"]);
+    let said = place.to("main").observe(&place.context()).unwrap_err();
+    assert!(said.to_string().contains("lost: zzz (a flag"), "{said}");
+}
+
+#[test]
+fn a_clone_with_hidden_work_is_moved_aside() {
+    for flag in [
+        Some("--assume-unchanged"),
+        Some("--skip-worktree"),
+        // A commit that nothing but the reflog knows.
+        None,
+    ] {
+        let place = Place::new();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.perform(&deploy, &seen).unwrap();
+        place.write("app/same.txt", "somebody's work");
+        if let Some(flag) = flag {
+            place.git("app", &["update-index", flag, "same.txt"]);
+        } else {
+            place.git("app", &["commit", "-q", "-a", "-m", "work"]);
+            place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
+        }
+        let out = place.undo(&deploy, &seen).unwrap();
+        assert!(out.contains("moved to"), "{flag:?}: {out}");
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        let aside = "app.aside-run-1-code";
+        if flag.is_none() {
+            place.git(aside, &["checkout", "-q", "HEAD@{1}"]);
+        }
+        assert_eq!(place.read(&format!("{aside}/same.txt")), "somebody's work");
+    }
+}
