@@ -265,6 +265,10 @@ impl Action for Deploy {
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
 
+    fn undoing(&self) -> Option<String> {
+        Some(crate::text::settings::undo_deploy())
+    }
+
     fn commands(&self, _cx: &Context) -> Vec<String> {
         let mut commands = Vec::new();
         if !self.exists() {
