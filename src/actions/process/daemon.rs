@@ -9,8 +9,10 @@
 //! There is no second fork: once the step's process is gone the daemon is nobody's child anyway, and until then its
 //! exit code is known.
 
+use super::end::remains;
 use super::identity::Ident;
 use super::pidfile::{Lock, Record, read};
+use super::up::survivors;
 use crate::actions::Trouble;
 use crate::actions::run::quoted;
 use crate::attempt::find_program;
@@ -145,10 +147,14 @@ fn stage() -> Result<Infallible, Word> {
     let pidfile = Path::new(&frame.pidfile);
     let lock = Lock::take(pidfile)
         .map_err(|e| Trouble::io(format!("cannot lock {}", frame.pidfile), &e))?;
-    if let Some(record) = read(pidfile)?
-        && record.alive()
-    {
-        return Err(Word::Running(record));
+    if let Some(record) = read(pidfile)? {
+        if record.alive() {
+            return Err(Word::Running(record));
+        }
+        if let Some(rest) = remains(&record.ident) {
+            let why = survivors(&frame.pidfile, &rest);
+            return Err(Trouble::new(format!("not started: {why}")).into());
+        }
     }
     failpoint::hit("daemon-before-pidfile");
     let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);

@@ -5,11 +5,11 @@
 //! prints are not redacted there.
 
 use super::daemon::Frame;
-use super::end::{Left, end, left, names};
+use super::end::{Left, end, left, names, remains};
 use super::identity::Ident;
 use super::pidfile::{self, Record};
 use super::ready::Ready;
-use super::up::{bring_up, other, say, stranger};
+use super::up::{bring_up, other, say, stranger, survivors};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
@@ -83,7 +83,10 @@ impl Start {
             Some(record) if record.alive() => {
                 (record.argv != self.argv).then(|| other(&self.pidfile, record))
             }
-            Some(_) | None => stranger(self.ready.as_ref()),
+            Some(record) => remains(&record.ident)
+                .map(|rest| survivors(&self.pidfile, &rest))
+                .or_else(|| stranger(self.ready.as_ref())),
+            None => stranger(self.ready.as_ref()),
         }
     }
 
@@ -162,17 +165,10 @@ impl Action for Start {
         }
         Ok(match now {
             Some(record) if record.alive() => self.ready(&record.ident, &cx.redactor()?)?,
-            Some(record) => match left(&record.ident, &[]) {
-                Left::Nothing => Look::nothing(format!(
-                    "{} names process {}, which has ended",
-                    self.pidfile, record.ident.pid
-                )),
-                Left::These(rest) | Left::Untold(rest) => Look::unclear(format!(
-                    "process {} has ended, but {} may be left of it",
-                    record.ident.pid,
-                    names(&rest)
-                )),
-            },
+            Some(record) => Look::nothing(format!(
+                "{} names process {}, which has ended",
+                self.pidfile, record.ident.pid
+            )),
             None => Look::nothing(format!("there is no {}", self.pidfile)),
         })
     }

@@ -51,8 +51,21 @@ fn grace() -> Length {
 struct Before {
     /// The process, where one lived.
     running: Option<Record>,
-    /// The processes of its session.
+    /// The processes of its session, seen while it lived.
     session: Vec<Ident>,
+    /// The process that had ended, where something of its session may be left.
+    #[serde(default)]
+    ended: Option<Record>,
+}
+
+impl Before {
+    /// The first process of the service whose session has to be gone.
+    fn leader(&self) -> Option<&Ident> {
+        self.running
+            .as_ref()
+            .or(self.ended.as_ref())
+            .map(|r| &r.ident)
+    }
 }
 
 fn before(observed: &Value) -> Result<Before, Trouble> {
@@ -109,11 +122,15 @@ impl Action for Stop {
     }
 
     fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
-        let running = self.now()?.filter(Record::alive);
+        let (running, ended) = match self.now()? {
+            Some(record) if record.alive() => (Some(record), None),
+            now => (None, now.filter(|r| left(&r.ident, &[]) != Left::Nothing)),
+        };
         let members = running.as_ref().map(|r| session(&r.ident));
         serde_json::to_value(Before {
             running,
             session: members.unwrap_or_default(),
+            ended,
         })
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
@@ -129,7 +146,7 @@ impl Action for Stop {
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
         let before = before(observed)?;
-        let was = before.running.as_ref().map(|r| &r.ident);
+        let was = before.leader();
         if let Some(record) = self.another(was)? {
             let name = record.ident.shown();
             return Ok(match was {
@@ -137,7 +154,8 @@ impl Action for Stop {
                 None => Look::nothing(format!("{name} lives")),
             });
         }
-        if let Some(ident) = was {
+        let named = self.now()?.map(|r| r.ident);
+        if let Some(ident) = was.or(named.as_ref()) {
             if ident.alive() {
                 return Ok(Look::nothing(format!("{} lives", ident.shown())));
             }
@@ -163,7 +181,7 @@ impl Action for Stop {
 
     fn perform(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let before = before(observed)?;
-        let was = before.running.as_ref().map(|r| &r.ident);
+        let was = before.leader();
         if let Some(record) = self.another(was)? {
             return Err(Trouble::new(format!(
                 "not stopped: {} names {}, which was started after this step had looked",

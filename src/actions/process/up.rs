@@ -44,6 +44,11 @@ pub(super) fn other(pidfile: &str, record: &Record) -> String {
     )
 }
 
+/// The processes of an earlier start that outlived their first one.
+pub(super) fn survivors(pidfile: &str, rest: &str) -> String {
+    format!("{pidfile}: {rest}; end them before it is started again")
+}
+
 /// Starts what is not running and waits until it is ready.
 pub(super) fn bring_up(
     frame: &Frame,

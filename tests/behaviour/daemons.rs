@@ -1,0 +1,131 @@
+//! Daemons whose processes, pidfiles and ports are not as they should be: nobody is forgotten, and nothing runs twice.
+
+use crate::common::{World, eventually, kill};
+
+/// A world with a service of one leader and one worker, all of which end with it.
+struct Site(World);
+
+impl std::ops::Deref for Site {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for name in ["leader", "worker"] {
+            for pid in self.pids(name) {
+                if self.lives(pid) {
+                    kill(pid);
+                }
+            }
+        }
+    }
+}
+
+const START: &str =
+    "{id: web, do: {process.start: {argv: [/bin/sh, @/leader.sh], pidfile: @/pid, log: @/log}}}";
+const STOP: &str = "{id: stop, do: {process.stop: {pidfile: @/pid, grace: 300ms}}}";
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(World::new());
+        site.write(
+            "leader.sh",
+            &site.here("echo $$ >> @/leader; sh @/worker.sh & while :; do sleep 0.02; done"),
+        );
+        site.write(
+            "worker.sh",
+            &site.here("echo $$ >> @/worker; while :; do sleep 0.02; done"),
+        );
+        site
+    }
+
+    fn here(&self, text: &str) -> String {
+        let here = format!("{}/", self.path("").display()).replace("//", "/");
+        text.replace("@/", &here)
+    }
+
+    fn run(&self, steps: &[&str]) -> crate::common::Done {
+        let steps: String = steps.iter().map(|s| format!("      - {s}\n")).collect();
+        let plan =
+            format!("upledger: 1\nname: daemons\nphases:\n  - phase: all\n    steps:\n{steps}");
+        self.write("plan.yaml", &self.here(&plan));
+        self.upledger(&["run", "plan.yaml"])
+    }
+
+    fn pids(&self, name: &str) -> Vec<i32> {
+        self.lines(name)
+            .iter()
+            .map(|l| l.parse().expect("a number"))
+            .collect()
+    }
+
+    /// It lives, is no zombie, and is of this world.
+    fn lives(&self, pid: i32) -> bool {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|cmd| {
+            String::from_utf8_lossy(&cmd).contains(self.here("@/").trim_end_matches('/'))
+        })
+    }
+
+    /// Starts the service; its leader and its worker.
+    fn service(&self) -> (i32, i32) {
+        let done = self.run(&[START]);
+        assert_eq!(done.code, 0, "{done:?}");
+        eventually("the worker is up", || self.pids("worker").len() == 1);
+        (self.pids("leader")[0], self.pids("worker")[0])
+    }
+
+    /// Kills the leader and leaves the worker.
+    fn behead(&self) -> i32 {
+        let (leader, worker) = self.service();
+        kill(leader);
+        eventually("the leader is dead", || !self.lives(leader));
+        assert!(self.lives(worker));
+        worker
+    }
+}
+
+fn told_of(done: &crate::common::Done, worker: i32) -> bool {
+    done.out.contains(&format!("process {worker} (sh)")) && done.out.contains("may be left of it")
+}
+
+#[test]
+fn a_stop_does_not_forget_the_workers_of_a_dead_leader() {
+    let site = Site::new();
+    let worker = site.behead();
+    let done = site.run(&[STOP]);
+    if done.code == 0 {
+        // Nobody has waited for the leader yet, so its session is known to be its own.
+        assert!(!site.lives(worker), "{done:?}");
+        return;
+    }
+    assert!(told_of(&done, worker), "{done:?}");
+    assert!(site.lives(worker));
+    kill(worker);
+    eventually("the worker is dead", || !site.lives(worker));
+    let done = site.upledger(&["decide", "stop", "retry", "--reason", "test"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let done = site.upledger(&["resume"]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
+fn nothing_is_started_beside_the_workers_of_a_dead_leader() {
+    let site = Site::new();
+    let worker = site.behead();
+    let pidfile = site.lines("pid");
+    let done = site.run(&[START]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(told_of(&done, worker), "{done:?}");
+    assert_eq!((site.lines("pid"), site.pids("leader").len()), (pidfile, 1));
+    kill(worker);
+    eventually("the worker is dead", || !site.lives(worker));
+    let done = site.upledger(&["decide", "web", "retry", "--reason", "test"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let done = site.upledger(&["resume"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    eventually("it is up", || site.pids("leader").len() == 2);
+}
