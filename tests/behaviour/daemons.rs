@@ -129,3 +129,28 @@ fn nothing_is_started_beside_the_workers_of_a_dead_leader() {
     assert_eq!(done.code, 0, "{done:?}");
     eventually("it is up", || site.pids("leader").len() == 2);
 }
+
+#[test]
+fn a_service_that_was_told_to_end_is_not_taken_for_the_one_that_a_rollback_needs() {
+    let site = Site::new();
+    // It has heard TERM, and takes its time.
+    site.write(
+        "leader.sh",
+        &site.here(
+            "trap 'trap \"\" TERM; echo heard >> @/heard; sleep 4; exit 0' TERM; echo $$ >> @/leader; while :; do sleep 0.02; done",
+        ),
+    );
+    assert_eq!(site.run(&[START]).code, 0);
+    eventually("it is up", || site.pids("leader").len() == 1);
+    let first = site.pids("leader")[0];
+    let slow = "{id: stop, timeout: 3s, do: {process.stop: {pidfile: @/pid, grace: 20s}}}";
+    let done = site.run(&[slow]);
+    assert_ne!(done.code, 0, "{done:?}");
+    assert_eq!(site.lines("heard"), ["heard"], "{done:?}");
+    let back = site.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    eventually("another one is up", || site.pids("leader").len() == 2);
+    assert!(!site.lives(first), "{back:?}");
+    assert!(site.lives(site.pids("leader")[1]), "{back:?}");
+    site.assert_sound();
+}

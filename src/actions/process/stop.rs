@@ -1,13 +1,14 @@
 //! `process.stop`: a daemon of ours ends in peace, or is killed after its grace, and its port is closed.
 //!
 //! Evidence: no process of its session lives, and the port does not accept. The undo starts it again from what the
-//! pidfile said (command, directory, log). The environment of the process is not recorded, because it may hold secrets
+//! pidfile said (command, directory, log); one that was told to end and has not ended yet is ended first. The environment of the process is not recorded, because it may hold secrets
 //! and the record is for ever: the undo starts it with the environment of this step, so a plan gives this step the
 //! `env` that the service needs.
 
 use super::daemon::Frame;
 use super::end::{Left, end, left, names};
 use super::identity::{Ident, session};
+use super::note;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use super::up::{bring_up, other, say};
@@ -84,6 +85,12 @@ impl Stop {
     /// The process that lives now and is not the one that was observed.
     fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Trouble> {
         Ok(self.now()?.filter(|r| r.alive() && Some(&r.ident) != was))
+    }
+
+    /// This step has told that process to end, or was about to: it may die at any moment.
+    fn told(&self, cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+        let note = note::place(cx, "stop", &self.pidfile)?;
+        Ok(note::read(&note)?.as_ref() == Some(ident))
     }
 
     fn open_port(&self) -> Option<String> {
@@ -179,7 +186,7 @@ impl Action for Stop {
         Ok(look)
     }
 
-    fn perform(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let before = before(observed)?;
         let was = before.leader();
         if let Some(record) = self.another(was)? {
@@ -190,6 +197,7 @@ impl Action for Stop {
             )));
         }
         if let Some(ident) = was {
+            note::write(&note::place(cx, "stop", &self.pidfile)?, ident)?;
             end(
                 ident,
                 &before.session,
@@ -214,10 +222,29 @@ impl Action for Stop {
     }
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        let Some(record) = before(observed)?.running else {
+        let before = before(observed)?;
+        let Some(record) = before.running else {
             say(log, "nothing ran before; nothing to start");
             return Ok(());
         };
+        let ident = &record.ident;
+        let lives = ident.alive();
+        let doomed = if lives {
+            self.told(cx, ident)?
+        } else {
+            left(ident, &before.session) != Left::Nothing
+        };
+        if doomed {
+            // Half ended it is of no use, and would be in the way of the new one.
+            let grace = Duration::from_millis(self.grace.0);
+            end(ident, &before.session, grace, log)?;
+        } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
+            return Err(Trouble::new(format!(
+                "not started: {} lives, but {} does not name it any more",
+                ident.shown(),
+                self.pidfile
+            )));
+        }
         let frame = Frame {
             pidfile: self.pidfile.clone(),
             argv: record.argv,
@@ -236,6 +263,12 @@ impl Action for Stop {
         let Some(now) = self.now()?.filter(Record::alive) else {
             return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
         };
+        if now.ident == was.ident && self.told(cx, &now.ident)? {
+            return Ok(Look::nothing(format!(
+                "{} lives, but was told to end",
+                now.ident.shown()
+            )));
+        }
         if now.argv != was.argv {
             return Ok(Look::unclear(other(&self.pidfile, &now)));
         }
