@@ -34,7 +34,7 @@ impl Site {
         let site = Self(World::new());
         site.write(
             "leader.sh",
-            &site.here("echo $$ >> @/leader; sh @/worker.sh & while :; do sleep 0.02; done"),
+            &site.here("echo $$ >> @/leader; sh @/worker.sh & trap 'kill $!; exit 0' TERM; while :; do sleep 0.02; done"),
         );
         site.write(
             "worker.sh",
@@ -153,4 +153,19 @@ fn a_service_that_was_told_to_end_is_not_taken_for_the_one_that_a_rollback_needs
     assert!(!site.lives(first), "{back:?}");
     assert!(site.lives(site.pids("leader")[1]), "{back:?}");
     site.assert_sound();
+}
+
+#[test]
+fn without_its_pidfile_a_daemon_is_still_stopped_by_the_rollback() {
+    let site = Site::new();
+    let (leader, worker) = site.service();
+    std::fs::remove_file(site.path("pid")).expect("it is there");
+    let back = site.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert!(!site.lives(leader) && !site.lives(worker), "{back:?}");
+    let notes = std::fs::read_dir(site.state().join("undo")).expect("undo");
+    for note in notes.flatten() {
+        let mode = std::os::unix::fs::MetadataExt::mode(&note.metadata().expect("a note"));
+        assert_eq!(mode & 0o777, 0o600, "{note:?}");
+    }
 }

@@ -11,6 +11,7 @@
 
 use super::end::remains;
 use super::identity::Ident;
+use super::note;
 use super::pidfile::{Lock, Record, read};
 use super::up::survivors;
 use crate::actions::Trouble;
@@ -25,7 +26,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The hidden subcommand.
@@ -39,6 +40,8 @@ pub(super) struct Frame {
     pub(super) cwd: String,
     pub(super) log: String,
     pub(super) env: Vec<(String, String)>,
+    /// Where the process is noted for an undo that finds no pidfile.
+    pub(super) note: Option<PathBuf>,
     /// For failpoints.
     pub(super) step: String,
 }
@@ -164,6 +167,9 @@ fn stage() -> Result<Infallible, Word> {
         cwd: frame.cwd.clone(),
         log: frame.log.clone(),
     };
+    if let Some(note) = &frame.note {
+        note::write(note, &record.ident)?;
+    }
     lock.write(&record)
         .map_err(|e| Trouble::io(format!("cannot write {}", frame.pidfile), &e))?;
     failpoint::hit("daemon-after-pidfile");

@@ -251,6 +251,7 @@ impl Action for Stop {
             cwd: record.cwd,
             log: record.log,
             env: cx.env.clone(),
+            note: None,
             step: cx.step.clone(),
         };
         bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)
