@@ -1,6 +1,8 @@
 //! Daemons whose processes, pidfiles and ports are not as they should be: nobody is forgotten, and nothing runs twice.
 
 use crate::common::{World, eventually, kill};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 /// A world with a service of one leader and one worker, all of which end with it.
 struct Site(World);
@@ -167,5 +169,27 @@ fn without_its_pidfile_a_daemon_is_still_stopped_by_the_rollback() {
     for note in notes.flatten() {
         let mode = std::os::unix::fs::MetadataExt::mode(&note.metadata().expect("a note"));
         assert_eq!(mode & 0o777, 0o600, "{note:?}");
+    }
+}
+
+#[test]
+fn a_stranger_who_answers_under_the_url_is_not_the_service() {
+    let stranger = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = stranger.local_addr().expect("its number").port();
+    std::thread::spawn(move || {
+        for mut stream in stranger.incoming().flatten() {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    for host in ["127.0.0.1", "localhost"] {
+        let site = Site::new();
+        let ready = format!("log: @/log, ready: {{url: 'http://{host}:{port}/'}}");
+        let done = site.run(&[&START.replace("log: @/log", &ready)]);
+        assert_eq!(done.code, 1, "{done:?}");
+        let own = format!("port {port} is taken by process {}", std::process::id());
+        assert!(done.out.contains(&own), "{done:?}");
+        assert!(site.pids("leader").is_empty());
     }
 }

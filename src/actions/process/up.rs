@@ -27,9 +27,8 @@ const LINES: usize = 10;
 
 /// A stranger that holds the service's port, while the service does not run.
 pub(super) fn stranger(ready: Option<&Ready>) -> Option<String> {
-    let ready = ready?;
-    let port = ready.port?;
-    accepts(ready.host(), port).then(|| {
+    let (host, port) = ready?.door()?;
+    accepts(&host, port).then(|| {
         let who = taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
         format!("port {port} is taken by {who}")
     })
