@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod crash;
+mod daemons;
 mod demo;
 mod deploy;
 mod docs;

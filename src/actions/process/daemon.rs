@@ -9,8 +9,11 @@
 //! There is no second fork: once the step's process is gone the daemon is nobody's child anyway, and until then its
 //! exit code is known.
 
+use super::end::remains;
 use super::identity::Ident;
+use super::note;
 use super::pidfile::{Lock, Record, read};
+use super::up::survivors;
 use crate::actions::Trouble;
 use crate::actions::run::quoted;
 use crate::attempt::find_program;
@@ -23,7 +26,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The hidden subcommand.
@@ -37,6 +40,8 @@ pub(super) struct Frame {
     pub(super) cwd: String,
     pub(super) log: String,
     pub(super) env: Vec<(String, String)>,
+    /// Where the process is noted for an undo that finds no pidfile.
+    pub(super) note: Option<PathBuf>,
     /// For failpoints.
     pub(super) step: String,
 }
@@ -145,10 +150,14 @@ fn stage() -> Result<Infallible, Word> {
     let pidfile = Path::new(&frame.pidfile);
     let lock = Lock::take(pidfile)
         .map_err(|e| Trouble::io(format!("cannot lock {}", frame.pidfile), &e))?;
-    if let Some(record) = read(pidfile)?
-        && record.alive()
-    {
-        return Err(Word::Running(record));
+    if let Some(record) = read(pidfile)? {
+        if record.alive() {
+            return Err(Word::Running(record));
+        }
+        if let Some(rest) = remains(&record.ident) {
+            let why = survivors(&frame.pidfile, &rest);
+            return Err(Trouble::new(format!("not started: {why}")).into());
+        }
     }
     failpoint::hit("daemon-before-pidfile");
     let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);
@@ -158,6 +167,9 @@ fn stage() -> Result<Infallible, Word> {
         cwd: frame.cwd.clone(),
         log: frame.log.clone(),
     };
+    if let Some(note) = &frame.note {
+        note::write(note, &record.ident)?;
+    }
     lock.write(&record)
         .map_err(|e| Trouble::io(format!("cannot write {}", frame.pidfile), &e))?;
     failpoint::hit("daemon-after-pidfile");

@@ -2,7 +2,8 @@
 //!
 //! Invariants: each signal is said; a process gets one only while it is known to belong to the service. A session
 //! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
-//! have passed to another. Without such a member nobody is killed, and a person is told who is left.
+//! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
+//! either nobody is killed, and a person is told who is left.
 
 use super::identity::{Ident, Stat, session};
 use super::up::say;
@@ -43,10 +44,22 @@ pub(super) fn left(leader: &Ident, known: &[Ident]) -> Left {
             Left::Nothing
         };
     }
-    if leader.alive() || members.iter().any(|m| known.contains(m)) {
+    if leader.listed() || members.iter().any(|m| known.contains(m)) {
         Left::These(members)
     } else {
         Left::Untold(members)
+    }
+}
+
+/// What a person is told who has to look at what is left.
+pub(super) fn remains(leader: &Ident) -> Option<String> {
+    match left(leader, &[]) {
+        Left::Nothing => None,
+        Left::These(rest) | Left::Untold(rest) => Some(format!(
+            "process {} has ended, but {} may be left of it",
+            leader.pid,
+            names(&rest)
+        )),
     }
 }
 
@@ -182,5 +195,34 @@ pub(super) fn end(
         );
         let waited = first.wait(pause);
         waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_dead_leader_vouches_for_its_session_until_it_is_waited_for() {
+        let mut shell = Command::new("setsid");
+        shell
+            .args(["/bin/sh", "-c", "sleep 600 & echo $!; wait"])
+            .stdout(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let leader = Ident::of(i32::try_from(shell.id()).unwrap()).unwrap();
+        let mut line = String::new();
+        let pipe = shell.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(pipe), &mut line).unwrap();
+        let worker = Ident::of(line.trim().parse().unwrap()).unwrap();
+        shell.kill().unwrap();
+        assert!(leader.wait(Duration::from_secs(30)).unwrap());
+        assert_eq!(left(&leader, &[]), Left::These(vec![worker.clone()]));
+        shell.wait().unwrap();
+        assert_eq!(left(&leader, &[]), Left::Untold(vec![worker.clone()]));
+        let known = std::slice::from_ref(&worker);
+        assert_eq!(left(&leader, known), Left::These(vec![worker.clone()]));
+        end(&leader, known, Duration::ZERO, &mut Vec::new()).unwrap();
+        assert_eq!(left(&leader, known), Left::Nothing);
     }
 }

@@ -90,6 +90,11 @@ impl Ident {
             && Stat::of(self.pid).is_some_and(|s| s.lives() && s.starttime == self.starttime)
     }
 
+    /// Its number is still its own: it lives, or is dead and nobody has waited for it.
+    pub(crate) fn listed(&self) -> bool {
+        self.boot == boot_id() && Stat::of(self.pid).is_some_and(|s| s.starttime == self.starttime)
+    }
+
     fn number(&self) -> io::Result<Pid> {
         // A negative number would be a group, and the type does not take it.
         Some(self.pid)

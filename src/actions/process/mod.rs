@@ -9,6 +9,7 @@
 pub mod daemon;
 mod end;
 mod identity;
+mod note;
 mod pidfile;
 mod ready;
 pub mod start;

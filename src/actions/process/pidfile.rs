@@ -8,10 +8,12 @@
 
 use super::identity::Ident;
 use crate::actions::Trouble;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,18 +56,33 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Trouble> {
             path.display()
         ))
     };
-    // A pipe of that name must not make us wait.
+    // A pipe of that name must not make us wait, and a link may lead to a file that somebody else chose.
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
         .open(path);
     let file = match opened {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(foreign("it is a link"));
+        }
         Err(e) => return Err(cannot(&e)),
     };
-    if !file.metadata().map_err(|e| cannot(&e))?.is_file() {
+    let meta = file.metadata().map_err(|e| cannot(&e))?;
+    if !meta.is_file() {
         return Err(foreign("it is not a plain file"));
+    }
+    // Whoever can write it chooses whom we end.
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own].contains(&meta.uid()) {
+        return Err(foreign(&format!("it belongs to user {}", meta.uid())));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(foreign(&format!(
+            "others may write it: its mode is {:o}",
+            meta.mode() & 0o7777
+        )));
     }
     let mut text = Vec::new();
     file.take(SIZE)
@@ -205,5 +222,31 @@ mod tests {
             assert!(said.contains("no pidfile of upledger"), "{said}");
         }
         assert!(read(dir.path()).is_err(), "a directory");
+    }
+
+    #[test]
+    fn what_others_could_have_written_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        Lock::take(&path).unwrap().write(&record()).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let said = read(&link).unwrap_err().to_string();
+        assert!(
+            said.contains("link is no pidfile of upledger (it is a link)"),
+            "{said}"
+        );
+        for mode in [0o664, 0o646] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let said = read(&path).unwrap_err().to_string();
+            assert!(said.contains("others may write it"), "{said}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(record()));
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65534), None).is_ok() {
+            let said = read(&path).unwrap_err().to_string();
+            assert!(said.contains("belongs to user 65534"), "{said}");
+        }
     }
 }

@@ -66,8 +66,20 @@ impl Ready {
         problems
     }
 
-    pub(super) fn host(&self) -> &str {
+    fn host(&self) -> &str {
         self.host.as_deref().unwrap_or("127.0.0.1")
+    }
+
+    /// Where it must be the service itself that answers: its port, else that of a page of this machine.
+    pub(super) fn door(&self) -> Option<(String, Port)> {
+        if let Some(port) = self.port {
+            return Some((self.host().to_owned(), port));
+        }
+        let url = reqwest::Url::parse(self.url.as_deref()?).ok()?;
+        let host = url.host_str()?;
+        let own = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Some((host, Port(url.port_or_known_default()?))).filter(|_| own)
     }
 
     /// In words, for people.
@@ -93,14 +105,15 @@ impl Ready {
                     self.host()
                 )));
             }
-            if let Some(of) = of
-                && let Some(stranger) = stranger(port, of)
-            {
-                return Ok(Look::unclear(format!(
-                    "port {port} is held by {stranger}, not by this service"
-                )));
-            }
             evidence.push(format!("{}:{port} accepts", self.host()));
+        }
+        if let Some((_, port)) = self.door()
+            && let Some(of) = of
+            && let Some(stranger) = stranger(port, of)
+        {
+            return Ok(Look::unclear(format!(
+                "port {port} is held by {stranger}, not by this service"
+            )));
         }
         if let Some(url) = &self.url {
             let request = Request {
@@ -230,6 +243,22 @@ mod tests {
         assert!(look.evidence[0].contains("not by this service"), "{look:?}");
         drop(listener);
         assert_eq!(taken(port), None);
+    }
+
+    #[test]
+    fn the_port_of_a_page_of_this_machine_is_the_services() {
+        let door = |url: &str| {
+            let url = Some(url.to_owned());
+            let ready = Ready {
+                url,
+                ..Ready::default()
+            };
+            ready.door().map(|(host, port)| (host, port.0))
+        };
+        assert_eq!(door("http://LOCALHOST/x"), Some(("localhost".into(), 80)));
+        assert_eq!(door("https://127.0.0.1/"), Some(("127.0.0.1".into(), 443)));
+        assert_eq!(door("http://[::1]:81/"), Some(("::1".into(), 81)));
+        assert_eq!(door("http://example.org:81/"), None);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! prints are not redacted there.
 
 use super::daemon::Frame;
-use super::end::{Left, end, left, names};
+use super::end::{Left, end, left, names, remains};
 use super::identity::Ident;
+use super::note;
 use super::pidfile::{self, Record};
 use super::ready::Ready;
-use super::up::{bring_up, other, say, stranger};
+use super::up::{bring_up, other, say, stranger, survivors};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
@@ -20,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
@@ -59,22 +60,41 @@ fn before(observed: &Value) -> Option<Ident> {
     serde_json::from_value(observed.get("running")?.clone()).ok()
 }
 
+fn unnamed(pidfile: &str, ident: &Ident) -> String {
+    format!(
+        "{} was started by this step and is not gone, but {pidfile} does not name it any more",
+        ident.shown()
+    )
+}
+
 impl Start {
     fn now(&self) -> Result<Option<Record>, Trouble> {
         pidfile::read(Path::new(&self.pidfile))
     }
 
-    fn frame(&self, cx: &Context) -> Frame {
+    fn note(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+        note::place(cx, "start", &self.pidfile)
+    }
+
+    /// The process that this step started, where it is left and the pidfile does not name it any more.
+    fn astray(&self, cx: &Context, now: Option<&Record>) -> Result<Option<Ident>, Trouble> {
+        Ok(note::read(&self.note(cx)?)?.filter(|ident| {
+            now.is_none_or(|r| r.ident != *ident) && left(ident, &[]) != Left::Nothing
+        }))
+    }
+
+    fn frame(&self, cx: &Context) -> Result<Frame, Trouble> {
         let given = self.cwd.clone();
         let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
-        Frame {
+        Ok(Frame {
             pidfile: self.pidfile.clone(),
             argv: self.argv.clone(),
             cwd: given.or_else(step).unwrap_or_else(|| "/".into()),
             log: self.log.clone(),
             env: cx.env.clone(),
+            note: Some(self.note(cx)?),
             step: cx.step.clone(),
-        }
+        })
     }
 
     /// Why it must not be started now.
@@ -83,7 +103,10 @@ impl Start {
             Some(record) if record.alive() => {
                 (record.argv != self.argv).then(|| other(&self.pidfile, record))
             }
-            Some(_) | None => stranger(self.ready.as_ref()),
+            Some(record) => remains(&record.ident)
+                .map(|rest| survivors(&self.pidfile, &rest))
+                .or_else(|| stranger(self.ready.as_ref())),
+            None => stranger(self.ready.as_ref()),
         }
     }
 
@@ -157,22 +180,18 @@ impl Action for Start {
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
         let now = self.now()?;
+        if let Some(ident) = self.astray(cx, now.as_ref())? {
+            return Ok(Look::unclear(unnamed(&self.pidfile, &ident)));
+        }
         if let Some(why) = self.refusal(now.as_ref()) {
             return Ok(Look::unclear(why));
         }
         Ok(match now {
             Some(record) if record.alive() => self.ready(&record.ident, &cx.redactor()?)?,
-            Some(record) => match left(&record.ident, &[]) {
-                Left::Nothing => Look::nothing(format!(
-                    "{} names process {}, which has ended",
-                    self.pidfile, record.ident.pid
-                )),
-                Left::These(rest) | Left::Untold(rest) => Look::unclear(format!(
-                    "process {} has ended, but {} may be left of it",
-                    record.ident.pid,
-                    names(&rest)
-                )),
-            },
+            Some(record) => Look::nothing(format!(
+                "{} names process {}, which has ended",
+                self.pidfile, record.ident.pid
+            )),
             None => Look::nothing(format!("there is no {}", self.pidfile)),
         })
     }
@@ -180,15 +199,30 @@ impl Action for Start {
     fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let within = Duration::from_millis(self.within.0);
         let redactor = cx.redactor()?;
-        bring_up(&self.frame(cx), self.ready.as_ref(), within, &redactor, log)
+        if let Some(ident) = self.astray(cx, self.now()?.as_ref())? {
+            let why = unnamed(&self.pidfile, &ident);
+            return Err(Trouble::new(format!("not started: {why}")));
+        }
+        bring_up(
+            &self.frame(cx)?,
+            self.ready.as_ref(),
+            within,
+            &redactor,
+            log,
+        )
     }
 
     fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
         self.probe(cx, observed)
     }
 
-    fn undo(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        let Some(record) = self.now()? else {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let now = self.now()?;
+        if let Some(ident) = self.astray(cx, now.as_ref())? {
+            say(log, &unnamed(&self.pidfile, &ident));
+            end(&ident, &[], GRACE, log)?;
+        }
+        let Some(record) = now else {
             say(
                 log,
                 &format!("there is no {}; nothing to stop", self.pidfile),
@@ -217,8 +251,12 @@ impl Action for Start {
         pidfile::remove(Path::new(&self.pidfile), &record.ident)
     }
 
-    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        let Some(record) = self.now()? else {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let now = self.now()?;
+        if let Some(ident) = self.astray(cx, now.as_ref())? {
+            return Ok(Look::nothing(unnamed(&self.pidfile, &ident)));
+        }
+        let Some(record) = now else {
             return Ok(Look::done(format!("there is no {}", self.pidfile)));
         };
         let name = record.ident.shown();

@@ -1,13 +1,14 @@
 //! `process.stop`: a daemon of ours ends in peace, or is killed after its grace, and its port is closed.
 //!
 //! Evidence: no process of its session lives, and the port does not accept. The undo starts it again from what the
-//! pidfile said (command, directory, log). The environment of the process is not recorded, because it may hold secrets
+//! pidfile said (command, directory, log); one that was told to end and has not ended yet is ended first. The environment of the process is not recorded, because it may hold secrets
 //! and the record is for ever: the undo starts it with the environment of this step, so a plan gives this step the
 //! `env` that the service needs.
 
 use super::daemon::Frame;
 use super::end::{Left, end, left, names};
 use super::identity::{Ident, session};
+use super::note;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use super::up::{bring_up, other, say};
@@ -51,8 +52,21 @@ fn grace() -> Length {
 struct Before {
     /// The process, where one lived.
     running: Option<Record>,
-    /// The processes of its session.
+    /// The processes of its session, seen while it lived.
     session: Vec<Ident>,
+    /// The process that had ended, where something of its session may be left.
+    #[serde(default)]
+    ended: Option<Record>,
+}
+
+impl Before {
+    /// The first process of the service whose session has to be gone.
+    fn leader(&self) -> Option<&Ident> {
+        self.running
+            .as_ref()
+            .or(self.ended.as_ref())
+            .map(|r| &r.ident)
+    }
 }
 
 fn before(observed: &Value) -> Result<Before, Trouble> {
@@ -71,6 +85,12 @@ impl Stop {
     /// The process that lives now and is not the one that was observed.
     fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Trouble> {
         Ok(self.now()?.filter(|r| r.alive() && Some(&r.ident) != was))
+    }
+
+    /// This step has told that process to end, or was about to: it may die at any moment.
+    fn told(&self, cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+        let note = note::place(cx, "stop", &self.pidfile)?;
+        Ok(note::read(&note)?.as_ref() == Some(ident))
     }
 
     fn open_port(&self) -> Option<String> {
@@ -109,11 +129,15 @@ impl Action for Stop {
     }
 
     fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
-        let running = self.now()?.filter(Record::alive);
+        let (running, ended) = match self.now()? {
+            Some(record) if record.alive() => (Some(record), None),
+            now => (None, now.filter(|r| left(&r.ident, &[]) != Left::Nothing)),
+        };
         let members = running.as_ref().map(|r| session(&r.ident));
         serde_json::to_value(Before {
             running,
             session: members.unwrap_or_default(),
+            ended,
         })
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
@@ -129,7 +153,7 @@ impl Action for Stop {
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
         let before = before(observed)?;
-        let was = before.running.as_ref().map(|r| &r.ident);
+        let was = before.leader();
         if let Some(record) = self.another(was)? {
             let name = record.ident.shown();
             return Ok(match was {
@@ -137,7 +161,8 @@ impl Action for Stop {
                 None => Look::nothing(format!("{name} lives")),
             });
         }
-        if let Some(ident) = was {
+        let named = self.now()?.map(|r| r.ident);
+        if let Some(ident) = was.or(named.as_ref()) {
             if ident.alive() {
                 return Ok(Look::nothing(format!("{} lives", ident.shown())));
             }
@@ -161,9 +186,9 @@ impl Action for Stop {
         Ok(look)
     }
 
-    fn perform(&self, _cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let before = before(observed)?;
-        let was = before.running.as_ref().map(|r| &r.ident);
+        let was = before.leader();
         if let Some(record) = self.another(was)? {
             return Err(Trouble::new(format!(
                 "not stopped: {} names {}, which was started after this step had looked",
@@ -172,6 +197,7 @@ impl Action for Stop {
             )));
         }
         if let Some(ident) = was {
+            note::write(&note::place(cx, "stop", &self.pidfile)?, ident)?;
             end(
                 ident,
                 &before.session,
@@ -196,16 +222,36 @@ impl Action for Stop {
     }
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        let Some(record) = before(observed)?.running else {
+        let before = before(observed)?;
+        let Some(record) = before.running else {
             say(log, "nothing ran before; nothing to start");
             return Ok(());
         };
+        let ident = &record.ident;
+        let lives = ident.alive();
+        let doomed = if lives {
+            self.told(cx, ident)?
+        } else {
+            left(ident, &before.session) != Left::Nothing
+        };
+        if doomed {
+            // Half ended it is of no use, and would be in the way of the new one.
+            let grace = Duration::from_millis(self.grace.0);
+            end(ident, &before.session, grace, log)?;
+        } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
+            return Err(Trouble::new(format!(
+                "not started: {} lives, but {} does not name it any more",
+                ident.shown(),
+                self.pidfile
+            )));
+        }
         let frame = Frame {
             pidfile: self.pidfile.clone(),
             argv: record.argv,
             cwd: record.cwd,
             log: record.log,
             env: cx.env.clone(),
+            note: None,
             step: cx.step.clone(),
         };
         bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)
@@ -218,6 +264,12 @@ impl Action for Stop {
         let Some(now) = self.now()?.filter(Record::alive) else {
             return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
         };
+        if now.ident == was.ident && self.told(cx, &now.ident)? {
+            return Ok(Look::nothing(format!(
+                "{} lives, but was told to end",
+                now.ident.shown()
+            )));
+        }
         if now.argv != was.argv {
             return Ok(Look::unclear(other(&self.pidfile, &now)));
         }

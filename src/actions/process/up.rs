@@ -27,9 +27,8 @@ const LINES: usize = 10;
 
 /// A stranger that holds the service's port, while the service does not run.
 pub(super) fn stranger(ready: Option<&Ready>) -> Option<String> {
-    let ready = ready?;
-    let port = ready.port?;
-    accepts(ready.host(), port).then(|| {
+    let (host, port) = ready?.door()?;
+    accepts(&host, port).then(|| {
         let who = taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
         format!("port {port} is taken by {who}")
     })
@@ -42,6 +41,11 @@ pub(super) fn other(pidfile: &str, record: &Record) -> String {
         record.ident.shown(),
         quoted(&record.argv)
     )
+}
+
+/// The processes of an earlier start that outlived their first one.
+pub(super) fn survivors(pidfile: &str, rest: &str) -> String {
+    format!("{pidfile}: {rest}; end them before it is started again")
 }
 
 /// Starts what is not running and waits until it is ready.
