@@ -168,6 +168,10 @@ impl Action for Start {
         Ok(json!({"running": running, "pidfile": now}))
     }
 
+    fn undoing(&self) -> Option<String> {
+        Some(crate::text::settings::undo_start())
+    }
+
     fn commands(&self, _cx: &Context) -> Vec<String> {
         let mut commands = vec![format!("start {} as a daemon", quoted(&self.argv))];
         commands.extend(

@@ -142,6 +142,10 @@ impl Action for Stop {
         .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
     }
 
+    fn undoing(&self) -> Option<String> {
+        Some(crate::text::settings::undo_stop())
+    }
+
     fn commands(&self, _cx: &Context) -> Vec<String> {
         let what = match self.now() {
             Ok(Some(r)) if r.alive() => format!("{}: {}", r.ident.shown(), quoted(&r.argv)),
