@@ -304,18 +304,6 @@ impl Follower {
         Self { path, offset: 0 }
     }
 
-    /// From a place in the file.
-    #[must_use]
-    pub fn at(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset }
-    }
-
-    /// Where the next call goes on.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
     /// What has come since the last call, at most 4 MiB; empty when there is nothing new. A character may be cut at
     /// the end.
     ///
@@ -467,7 +455,6 @@ mod tests {
         writer.write_all(b"two").unwrap();
         assert_eq!(follower.read().unwrap(), b"two");
         assert_eq!(follower.read().unwrap(), b"");
-        assert_eq!(Follower::at(file.path().into(), 3).read().unwrap(), b"two");
         assert_eq!(Follower::new("/nonexistent".into()).read().unwrap(), b"");
     }
 }

@@ -16,7 +16,7 @@ use upledger_replay::decide::{self, Next, Start};
 use upledger_replay::event::{Answer, Attempt, Doubt, Doubted, Event, Satisfied, Started, Way};
 use upledger_replay::plan::Undo;
 use upledger_replay::state::PartState;
-use upledger_replay::verdict::Token;
+use upledger_replay::verdict::{Lock, Token};
 
 /// Between TERM and KILL.
 const GRACE_MS: u64 = 10_000;
@@ -223,7 +223,9 @@ impl Runner<'_> {
             way_word(at.part.way),
         );
         for job in JobDir::later(&self.home.jobs(), &stem, at.attempt)? {
-            if job.fence()? == Token::Started {
+            let facts = job.facts("")?;
+            let held = facts.shim == Lock::Held || facts.tree == Lock::Held;
+            if facts.token == Token::Started || held {
                 return Ok(Some(job));
             }
             // A runner died between this directory and its intent. It is fenced now.

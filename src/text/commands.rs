@@ -3,7 +3,6 @@
 texts! {
     error(what): "error: {what}", "错误: {what}";
     cause(what): "cause: {what}", "原因: {what}";
-    explained(kind): "more: upledger explain {kind}", "详情: upledger explain {kind}";
 
     // Plans.
     cannot_make(path, why): "cannot make {path}: {why}", "无法创建 {path}: {why}";

@@ -9,7 +9,6 @@ texts! {
     arguments(): "Arguments", "参数";
     opt_help(): "Print help", "显示帮助";
     opt_version(): "Print version", "显示版本";
-    cmd_help(): "Print help of a command", "显示某个命令的帮助";
     opt_state(): "Where the ledger and its job directories are", "账本和执行目录所在的状态目录";
     opt_json(): "One JSON object per line, for programs", "每行输出一个 JSON 对象, 供程序读取";
     opt_quiet(): "Print results and errors only", "只输出结果和错误";
