@@ -17,9 +17,11 @@ pub mod process;
 mod procs;
 pub mod run;
 pub mod shell;
+pub mod stage;
 pub mod values;
 
 use crate::actions::command::Captured;
+pub use crate::actions::stage::{Service, Stage};
 use crate::redact::Redactor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -251,6 +253,14 @@ pub trait Action: Send + Sync {
     /// It is read-only, so it may serve as a step's `probe` or `verify`.
     fn looks(&self) -> bool {
         false
+    }
+
+    /// Where it stands in an upgrade, for the order rules of `check` (`src/plan/order.rs`): `nginx.stop` says
+    /// `vec![Stage::Stop(Service::Front)]`, `expect.stopped` says `vec![Stage::Confirm]`, `celery.start` of a beat says
+    /// `vec![Stage::Start(Service::Beat)]`. More than one where one step does several at once; none where its place
+    /// cannot be known.
+    fn stages(&self) -> Vec<Stage> {
+        Vec::new()
     }
 
     /// Rules about its settings that types cannot say; each problem in one line.

@@ -20,7 +20,7 @@ mod resolve;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Look, Trouble};
+use super::{Action, Context, Look, Stage, Trouble};
 use crate::text::settings as text;
 use repo::{Git, Head, Locked, few};
 use schemars::JsonSchema;
@@ -196,6 +196,10 @@ impl Action for Deploy {
 
     fn has_undo(&self) -> bool {
         true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Code]
     }
 
     fn problems(&self) -> Vec<String> {

@@ -1,0 +1,36 @@
+//! Where a kind of action stands in an upgrade, so that `check` can refuse a plan whose steps stand in a wrong order.
+//!
+//! An action says it itself, with [`Action::stages`](super::Action::stages); the rules are in `src/plan/order.rs`. An
+//! action whose place nobody can know (`run`, `shell`, a daemon of any kind) says nothing, and no rule speaks of it.
+
+/// The place of a step in an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// A service is stopped. The front end that shows a maintenance page is stopped in this sense.
+    Stop(Service),
+    /// It is confirmed that nothing runs any more: `expect.stopped`.
+    Confirm,
+    /// The code changes: `git.deploy`.
+    Code,
+    /// What the code needs is installed: `pip.install`.
+    Dependencies,
+    /// Files for the front end are collected: `django.collectstatic`.
+    Static,
+    /// A service is started again; the maintenance page is taken away, a schedule is switched on.
+    Start(Service),
+}
+
+/// What is stopped and started around an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// What lets users in: Nginx.
+    Front,
+    /// What starts jobs by the clock: cron, timers. Beat is a service of its own.
+    Schedule,
+    /// What puts periodic tasks into the queues: Celery beat.
+    Beat,
+    /// What works on the queues: Celery workers.
+    Workers,
+    /// What answers requests: Gunicorn.
+    Web,
+}
