@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Some(attempt::launch::STAGE_1) => attempt::supervisor::detach(),
         Some(attempt::launch::STAGE_2) => attempt::supervisor::main(),
         Some(attempt::launch::ACT) => actions::act::main(),
+        Some(actions::LEASH) => actions::leash(std::env::args_os().skip(2)),
         Some(actions::process::daemon::STAGE) => actions::process::daemon::main(),
         _ => cli::main(),
     };

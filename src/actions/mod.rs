@@ -20,6 +20,8 @@ pub mod shell;
 pub mod stage;
 pub mod values;
 
+pub use command::{LEASH, leash};
+
 use crate::actions::command::Captured;
 pub use crate::actions::stage::{Service, Stage};
 use crate::redact::Redactor;
