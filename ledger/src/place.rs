@@ -340,8 +340,12 @@ pub(crate) fn create(dir: &Path, mode: u32) -> Result<(), PlaceError> {
 }
 
 /// What stands under a name, links not followed. `None` if nothing.
+///
+/// A name can be removed between its being found and its file being looked at; the file has no link left then. SQLite
+/// removes its journal at every commit, so that this happens beside a busy writer.
 pub(crate) fn look(path: &Path) -> Result<Option<Metadata>, PlaceError> {
     match fs::symlink_metadata(path) {
+        Ok(found) if found.nlink() == 0 => Ok(None),
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(denied(path, "look at", source)),
@@ -503,6 +507,30 @@ mod tests {
             file_system(Path::new("/dev/shm")).unwrap(),
             Some(WeakFs::Tmpfs)
         );
+    }
+
+    /// Another process commits, and its journal comes and goes.
+    #[test]
+    fn a_journal_that_goes_while_it_is_looked_at_is_gone() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("state");
+        let place = Place::open_or_create(&dir).unwrap();
+        place.create_ledger_file().unwrap();
+        let over = AtomicBool::new(false);
+        let failure = std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let journal = dir.join("ledger.db-journal");
+                    File::create(&journal).unwrap();
+                    fs::remove_file(&journal).unwrap();
+                }
+            });
+            let failure = (0..200_000).find_map(|_| place.ledger_file().err());
+            over.store(true, Ordering::Relaxed);
+            failure
+        });
+        assert!(failure.is_none(), "{failure:?}");
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl From<JournalError> for Failure {
                 OpenError::Identity(_) => Self::of(code::UNWRITABLE, "identity", &e),
             },
             JournalError::Read(ReadError::Busy { .. }) => busy(&e),
+            JournalError::Read(ReadError::Place(_)) => place(&e),
             JournalError::Read(_)
             | JournalError::Unknown { .. }
             | JournalError::Impossible { .. } => {
