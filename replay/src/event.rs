@@ -127,6 +127,10 @@ pub enum Event {
     /// A person ordered the running command to be killed.
     #[serde(rename = "step.kill_requested")]
     KillRequested(KillRequested),
+    /// The action of a running attempt went beyond its ordinary means, such as KILL after a deadline. It was durable in
+    /// the job directory before it was done.
+    #[serde(rename = "step.escalated")]
+    StepEscalated(Escalated),
     /// A remark for the timeline.
     #[serde(rename = "note.added")]
     NoteAdded(Note),
@@ -368,6 +372,16 @@ pub struct KillRequested {
     pub at: Attempt,
     /// Why, in their words.
     pub reason: String,
+}
+
+/// `step.escalated`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalated {
+    /// During which try of what.
+    pub at: Attempt,
+    /// What was done, to whom, and why.
+    pub what: String,
 }
 
 /// `note.added`

@@ -186,6 +186,10 @@ impl Run {
             Event::KillRequested(k) => {
                 self.running(&k.at, "step.kill_requested")?.kill = Some(k.reason.clone());
             }
+            Event::StepEscalated(e) => {
+                let part = self.running(&e.at, "step.escalated")?;
+                part.escalations = part.escalations.saturating_add(1);
+            }
             Event::NoteAdded(_) => {}
         }
         self.last = when.clone();
@@ -313,6 +317,7 @@ impl Run {
         part.doubt = None;
         part.answer = None;
         part.kill = None;
+        part.escalations = 0;
         part.failed = None;
         part.took_ms = None;
         if s.at.part.way == Way::Do

@@ -83,6 +83,8 @@ pub struct PartState {
     pub took_ms: Option<u64>,
     /// A person asked for the open attempt to be killed.
     pub kill: Option<String>,
+    /// How many escalations of the last attempt are recorded.
+    pub escalations: usize,
 }
 
 impl Default for PartState {
@@ -106,6 +108,7 @@ impl Default for PartState {
             evidence: Vec::new(),
             took_ms: None,
             kill: None,
+            escalations: 0,
         }
     }
 }

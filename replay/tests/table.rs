@@ -144,6 +144,13 @@ fn events() -> Vec<(&'static str, Event)> {
             }),
         ),
         (
+            "a escalated",
+            Event::StepEscalated(Escalated {
+                at: at("a", Do, 1),
+                what: String::new(),
+            }),
+        ),
+        (
             "note",
             Event::NoteAdded(Note {
                 text: String::new(),

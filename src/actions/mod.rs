@@ -13,6 +13,7 @@ pub mod expect;
 pub mod file;
 pub mod git;
 pub mod http;
+mod mark;
 pub mod process;
 mod procs;
 pub mod run;
@@ -51,6 +52,9 @@ pub struct Context {
     pub secrets: Vec<(String, String)>,
     /// The step's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// Where the attempt's escalations are written; none for looks, which have no effect.
+    #[serde(default)]
+    pub marks: Option<PathBuf>,
 }
 
 impl Context {
@@ -65,6 +69,7 @@ impl Context {
             cwd: None,
             secrets: Vec::new(),
             timeout_ms: None,
+            marks: None,
         }
     }
 

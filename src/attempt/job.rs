@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use upledger_replay::verdict::{Facts, Lock, Token};
 
+/// The file of escalations.
+const MARKS: &str = "marks";
+
 /// A job directory.
 #[derive(Debug, Clone)]
 pub struct JobDir {
@@ -70,20 +73,47 @@ impl JobDir {
         format!("{run}.{step}.{target}.{way}")
     }
 
-    /// Makes the directory of an attempt, with its spec and the reserved result slot, all durable.
-    ///
-    /// # Errors
-    /// When it exists (`mkdir` is the exclusion), or cannot be made durable. Nothing was started then.
-    pub fn create(jobs: &Path, spec: &Spec) -> Result<Self, JobError> {
-        let name = Self::name(
+    fn name_of(spec: &Spec) -> String {
+        Self::name(
             &spec.run,
             &spec.step,
             &spec.target,
             &spec.way,
             spec.attempt,
             &spec.nonce,
-        );
-        let job = Self::named(jobs, &name)?;
+        )
+    }
+
+    /// Where the action of an attempt will write its escalations: one JSON string a line, durable before each is done.
+    #[must_use]
+    pub fn marks_of(jobs: &Path, spec: &Spec) -> PathBuf {
+        jobs.join(Self::name_of(spec)).join(MARKS)
+    }
+
+    /// The escalations of the attempt so far. A line that was cut off by a death is none: what it announces was not done.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn marks(&self) -> Result<Vec<String>, JobError> {
+        match fs::read_to_string(self.path.join(MARKS)) {
+            Ok(text) => Ok(text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'))
+                .map(|line| {
+                    serde_json::from_str(line).unwrap_or_else(|_| line.trim_end().to_owned())
+                })
+                .collect()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(failed("read the escalations in", &self.path)(e)),
+        }
+    }
+
+    /// Makes the directory of an attempt, with its spec and the reserved result slot, all durable.
+    ///
+    /// # Errors
+    /// When it exists (`mkdir` is the exclusion), or cannot be made durable. Nothing was started then.
+    pub fn create(jobs: &Path, spec: &Spec) -> Result<Self, JobError> {
+        let job = Self::named(jobs, &Self::name_of(spec))?;
         job.make(jobs)?;
         let text = spec
             .text()
@@ -423,6 +453,6 @@ fn new_file(path: &Path) -> io::Result<File> {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -8,8 +8,8 @@
 
 use crate::redact::Redactor;
 use upledger_replay::event::{
-    Decided, Doubted, Event, Failed, KillRequested, Note, Probed, Reason, RollbackStarted,
-    RunPlanned, Satisfied, Skipped, Started, Succeeded,
+    Decided, Doubted, Escalated, Event, Failed, KillRequested, Note, Probed, Reason,
+    RollbackStarted, RunPlanned, Satisfied, Skipped, Started, Succeeded,
 };
 use upledger_replay::plan::Pair;
 
@@ -145,6 +145,10 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
         Event::KillRequested(KillRequested { at, reason }) => Event::KillRequested(KillRequested {
             at,
             reason: text(reason),
+        }),
+        Event::StepEscalated(Escalated { at, what }) => Event::StepEscalated(Escalated {
+            at,
+            what: text(what),
         }),
         Event::NoteAdded(Note { text: said }) => Event::NoteAdded(Note { text: text(said) }),
     }

@@ -107,6 +107,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             )
         }
         Event::KillRequested(k) => (text::kill(), format!("{}  {}", part(&k.at.part), k.reason)),
+        Event::StepEscalated(e) => (
+            text::escalated(),
+            format!("{}  {}", part(&e.at.part), e.what),
+        ),
         Event::NoteAdded(n) => (text::note(), n.text.clone()),
     })
 }

@@ -165,7 +165,10 @@ impl Runner<'_> {
                     action: work.action.clone(),
                     way: if work.own_undo { Way::Undo } else { Way::Do },
                     observed: observed.clone(),
-                    context: work.context.clone(),
+                    context: crate::actions::Context {
+                        marks: Some(JobDir::marks_of(&self.home.jobs(), &spec)),
+                        ..work.context.clone()
+                    },
                 })
             })
             .transpose()

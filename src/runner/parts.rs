@@ -79,6 +79,7 @@ impl Work {
             cwd: step.cwd.as_ref().map(Into::into),
             secrets: secrets.to_vec(),
             timeout_ms: step.timeout_ms,
+            marks: None,
         };
         let redactor = context.redactor()?;
         let mut work = match (part.way, &step.undo) {

@@ -12,8 +12,8 @@ use serde_json::Value;
 use std::time::Duration;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
-    Answer, Attempt, Doubt, Doubted, Event, Failed, Failure, KillRequested, Output, Probed,
-    Succeeded, Way,
+    Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Output,
+    Probed, Succeeded, Way,
 };
 use upledger_replay::plan::Pair;
 use upledger_replay::state::PartState;
@@ -76,6 +76,18 @@ impl Runner<'_> {
         }
     }
 
+    /// Stages the escalations of the open attempt that are not recorded yet.
+    fn escalations(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
+        let known = self.part(at)?.escalations;
+        for what in job.marks()?.into_iter().skip(known) {
+            self.stage(&Event::StepEscalated(Escalated {
+                at: at.clone(),
+                what,
+            }))?;
+        }
+        Ok(())
+    }
+
     fn doubt(
         &mut self,
         at: &Attempt,
@@ -83,6 +95,9 @@ impl Runner<'_> {
         doubt: Doubt,
         cause: &str,
     ) -> Result<(), RunnerError> {
+        if let Some(job) = job {
+            self.escalations(at, job)?;
+        }
         let killing = job.and_then(JobDir::killing).map(|why| match why {
             Killed::Timeout => "; its time was up, and it was being killed".to_owned(),
             Killed::Request(why) => format!("; it was being killed on request: {why}"),
@@ -133,6 +148,11 @@ impl Runner<'_> {
             if heard.elapsed() >= GLANCE {
                 heard = tokio::time::Instant::now();
                 self.hear()?;
+                self.escalations(at, job)?;
+                if self.journal.pending() {
+                    // When somebody else was first, the next glance stages them again.
+                    self.commit()?;
+                }
             }
         }
     }
@@ -188,6 +208,7 @@ impl Runner<'_> {
             return self.doubt(at, Some(job), Doubt::Lost, "its result vanished");
         };
         self.show(at, job);
+        self.escalations(at, job)?;
         let end = End::of(at, job, &outcome);
         if let Some((failure, mut detail)) = failure_of(&outcome) {
             // An action of ours ends with the reason; the code of its process says nothing to anybody.

@@ -23,6 +23,7 @@ texts! {
     looked(): "looked", "探测";
     decided(): "decided", "裁定";
     kill(): "kill", "强制结束";
+    escalated(): "escalated", "强制措施";
     note(): "note", "备注";
 
     // What stands behind the verbs.

@@ -20,7 +20,7 @@ fn context() -> Context {
         env: vec![("PATH".into(), std::env::var("PATH").unwrap())],
         cwd: None,
         secrets: Vec::new(),
-        timeout_ms: None,
+        ..Context::empty()
     }
 }
 

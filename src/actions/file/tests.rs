@@ -30,7 +30,7 @@ impl World {
             env: Vec::new(),
             cwd: None,
             secrets: Vec::new(),
-            timeout_ms: None,
+            ..Context::empty()
         };
         Self { dir, cx }
     }

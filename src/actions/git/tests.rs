@@ -96,7 +96,7 @@ impl Place {
             ],
             cwd: None,
             secrets: Vec::new(),
-            timeout_ms: None,
+            ..Context::empty()
         }
     }
 

@@ -46,7 +46,7 @@ fn context() -> Context {
         env: Vec::new(),
         cwd: None,
         secrets: vec![("token".into(), "open-sesame".into())],
-        timeout_ms: None,
+        ..Context::empty()
     }
 }
 
