@@ -152,7 +152,8 @@ pub struct Step {
     pub retry: Option<Retry>,
     /// The step is left out unless a variable has this value.
     pub when: Option<When>,
-    /// Why a rule is overridden, or anything else a reader of the record should know.
+    /// Why this step stands here although an order rule wants it later, or anything else a reader of the record should
+    /// know. It overrides the rules that would move this step, and is recorded.
     pub why: Option<String>,
     /// Environment of the commands. The only way for a secret to reach one.
     #[serde(default)]

@@ -1,6 +1,7 @@
-//! Finds secrets that are written out: a literal under a key such as `password`, or `--password=...` in a command.
+//! Finds secrets that are written out: a literal under a key such as `password`, `--password=...` in a command, or a
+//! password inside a URL, which a command line, a log and the record would show.
 //!
-//! It reads keys, not values: a secret under an innocent name is not found. What is found is masked in every message.
+//! Else it reads keys, not values: a secret under an innocent name is not found. What is found is masked in every message.
 
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
@@ -31,6 +32,17 @@ const ABOUT: [&str; 18] = [
 /// `name=value`, as an argument, an assignment or an option.
 static ASSIGNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?P<name>[A-Za-z0-9_.-]+)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|()]+)"#).ok()
+});
+
+/// `scheme://user:password@`, and `https://token@` where the token is one of those that say so themselves.
+static IN_URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let user = r#"[^\s/:@'"?\x23]*"#;
+    let word = r#"[^\s/@'"?\x23]+"#;
+    let known = r"(?:gh[opsur]_|github_pat_|glpat-)[A-Za-z0-9_-]+";
+    Regex::new(&format!(
+        "(?i)[a-z][a-z0-9+.-]*://(?:{user}:(?P<password>{word})|(?P<token>{known}))@"
+    ))
+    .ok()
 });
 
 /// Whether a key by that name holds a secret.
@@ -120,6 +132,18 @@ impl Literals {
 
     /// A word of a command or a script.
     fn text(&mut self, text: &str, span: Span) {
+        if let Some(urls) = IN_URL.as_ref()
+            && text.contains('@')
+            && urls.captures_iter(text).any(|found| {
+                let word = found.name("password").or(found.name("token"));
+                word.is_some_and(|w| self.literal(w.as_str()))
+            })
+        {
+            self.faults
+                .push(Fault::new(span, say::password_in_url()).hint(say::no_password_in_url()));
+            self.masked.push(span);
+            return;
+        }
         let Some(assigned) = ASSIGNED.as_ref() else {
             return;
         };

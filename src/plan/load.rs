@@ -3,6 +3,7 @@
 
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
 use super::literal::Literals;
+use super::order::{self, Placed};
 use super::outline::{Key, Kind, Node, Span, outline};
 use super::problem::{Fault, Refusal};
 use super::read::read_leniently;
@@ -126,12 +127,14 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
         faults,
         literals: Literals::default(),
         warnings: Vec::new(),
+        placed: Vec::new(),
     };
     let plan = loader.plan(&root, text);
     let Loader {
         mut faults,
         literals,
         warnings,
+        placed: _,
     } = loader;
     faults.extend(literals.faults);
     match plan {
@@ -156,6 +159,8 @@ struct Loader {
     faults: Vec<Fault>,
     literals: Literals,
     warnings: Vec<String>,
+    /// The steps that are not left out, for the order rules.
+    placed: Vec<Placed>,
 }
 
 impl Loader {
@@ -208,6 +213,7 @@ impl Loader {
             all_facts: all_facts(&root),
         };
         let phases = self.phases(&root, &mut variables, &mut before);
+        self.order(text);
         for (kind, defined, used) in [
             (
                 "variable",
@@ -256,6 +262,19 @@ impl Loader {
                 .collect(),
             phases,
         })
+    }
+
+    /// The order rules.
+    fn order(&mut self, text: &str) {
+        let order = order::check(&self.placed);
+        for breach in order.breaches {
+            let (early, late) = (&self.placed[breach.early], &self.placed[breach.late]);
+            let line = line_of(text, late.at);
+            let message = say::too_early(&early.id, &late.id, line, breach.rule.said());
+            let fault = Fault::new(early.at, message).hint(say::move_it(&early.id, &late.id));
+            self.faults.push(fault);
+        }
+        self.warnings.extend(order.warnings);
     }
 
     /// Everything but the phases, which are read one by one.
@@ -441,11 +460,28 @@ impl Loader {
             ));
         }
         let left_out = resolved.as_ref().is_some_and(|s| s.left_out.is_some());
+        if let (Some(read), Some(s)) = (&step, &resolved)
+            && !left_out
+        {
+            self.placed.push(Placed {
+                id: s.id.clone(),
+                at: node.span_at(&["id"]),
+                why: s.why.clone(),
+                targets: s.targets.clone(),
+                stages: read.action.action().stages(),
+            });
+        }
         before
             .facts
             .extend(facts(&node).into_iter().map(|f| (f, left_out)));
         resolved
     }
+}
+
+/// The number of a line, from 1.
+fn line_of(text: &str, at: Span) -> usize {
+    let before = text.as_bytes().get(..at.start).unwrap_or_default();
+    before.iter().filter(|b| **b == b'\n').count() + 1
 }
 
 /// `step.fact` of a step, also of one that has problems.

@@ -7,6 +7,7 @@
 pub mod file;
 mod literal;
 pub mod load;
+mod order;
 pub mod outline;
 pub mod problem;
 mod read;

@@ -107,6 +107,15 @@ impl Refusal {
                 }
             })
             .collect();
+        // What an action says of its settings may quote what is masked in the text.
+        for secret in masked.iter().filter_map(|s| text.get(s.start..s.end)) {
+            let secret = secret.trim_matches(['"', '\'']);
+            if secret.len() > 2 {
+                for p in &mut problems {
+                    p.message = p.message.replace(secret, "***");
+                }
+            }
+        }
         if more > 0
             && let Some(last) = problems.last_mut()
         {

@@ -129,6 +129,9 @@ texts! {
     literal_secret(key): "a literal secret under `{key}`", "`{key}` 处直接写入了密钥的值";
     no_literal_secret(): "name it in `secrets: {{db: {{env: DB_PASSWORD}}}}` and pass it by `env: {{NAME: {{secret: db}}}}`; then change it, since it has been written down",
         "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 它已被明文写出, 请随后更换该密钥";
+    password_in_url(): "a password inside a URL", "URL 中直接写入了密码";
+    no_password_in_url(): "leave it out of the URL: git takes it from a credential helper, or use a key and `ssh://`; other commands take it by `env: {{NAME: {{secret: name}}}}`; then change it, since it has been written down",
+        "请从 URL 中删去: git 可用凭据助手 (credential helper) 取得, 或改用 `ssh://` 与密钥; 其他命令用 `env: {{NAME: {{secret: name}}}}` 传入; 它已被明文写出, 请随后更换";
 
     // Phases and steps.
     phases_are_a_list(): "`phases` is a list", "`phases` 须为列表";
@@ -168,6 +171,29 @@ texts! {
     timeout_rule(): "a timeout is more than nothing and at most 30d", "`timeout` 须大于 0, 最长 30d";
     too_many_retries(limit): "at most {limit} retries", "最多重试 {limit} 次";
     pause_rule(): "a pause is at most 30d", "重试间隔最长 30d";
+
+    // The order of an upgrade.
+    too_early(early, late, line, rule): "`{early}` comes before `{late}` (line {line}), but {rule}",
+        "`{early}` 排在 `{late}` (第 {line} 行) 之前, 但{rule}";
+    move_it(early, late): "move `{early}` behind `{late}`, or say in the `why:` of `{early}` why this order is right; it is recorded",
+        "请将 `{early}` 移到 `{late}` 之后; 若顺序确实正确, 请在 `{early}` 的 `why:` 中说明理由, 理由会被记录";
+    front_closes_first(): "the front end closes before what answers behind it stops",
+        "应先关闭前端入口, 再停止其后的服务";
+    beat_stops_first(): "beat stops before the workers, or it goes on filling their queues",
+        "应先停止 beat, 再停止 worker, 否则 beat 会继续向队列投递任务";
+    confirmed_after_stops(): "what is stopped is confirmed after the last stop", "确认停止应在最后一个停止步骤之后";
+    confirmed_before_starts(): "what is stopped is confirmed before anything starts again", "确认停止应在任何服务重新启动之前";
+    stopped_before_changes(): "code, dependencies and static files change when the services are stopped",
+        "代码, 依赖和静态文件应在服务停止之后再变更";
+    confirmed_before_changes(): "code, dependencies and static files change when it is confirmed that all is stopped",
+        "代码, 依赖和静态文件应在确认全部停止之后再变更";
+    changed_before_starts(): "a service starts when code, dependencies and static files are in place",
+        "服务应在代码, 依赖和静态文件就位之后再启动";
+    code_before_its_use(): "the code comes first, then its dependencies, then the static files that both make",
+        "应先更新代码, 再安装依赖, 最后收集静态文件";
+    reverse_start(): "services start in the reverse order of their stop", "服务应按停止的相反顺序启动";
+    front_opens_last(): "the front end opens when all that answers behind it has started", "应在其后的服务全部启动之后再打开前端入口";
+    schedule_last(): "scheduled jobs come back when the services have started", "定时任务应在服务启动之后再恢复";
 
     // Facts.
     no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为结果名";

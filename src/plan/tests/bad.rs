@@ -1,6 +1,6 @@
 //! Proves: each of these plans is refused, at that line, with those words.
 
-use super::{refused, with_step};
+use super::{load_text, refused, with_step};
 
 #[test]
 fn bad_heads() {
@@ -365,4 +365,44 @@ fn bad_steps() {
         "id: a\ndo: {run: [x]}\nenv: {DB_PASSWORD: \"${pw}\"}\nundo: none\non_doubt: ask",
     ) + "vars: {pw: hunter2}\n";
     refused(&literal, 8, "a literal secret under `DB_PASSWORD`");
+}
+
+#[test]
+fn passwords_inside_urls_are_refused_and_masked() {
+    for url in [
+        "https://ops:hunter2@git.example.com/app.git",
+        "HTTPS://ops:hunter2@git.example.com/app.git",
+        "https://:hunter2@git.example.com/app.git",
+        "redis://:hunter2@127.0.0.1:6379/0",
+        "https://ghp_hunter2@github.com/x/y",
+    ] {
+        for step in [
+            format!("{{git.deploy: {{repo: \"{url}\", ref: main, into: /srv/app}}}}"),
+            format!("{{http.check: {{url: \"{url}\"}}}}"),
+            format!("{{run: [git, clone, \"{url}\"]}}"),
+            format!("{{shell: \"git clone {url}\"}}"),
+        ] {
+            let text = with_step(&format!("id: a\ndo: {step}\nundo: none\non_doubt: ask"));
+            refused(&text, 7, "a password inside a URL");
+            let refusal = load_text("plan.yaml", &text).expect_err("a password");
+            let shown = format!("{}{refusal}", refusal.render(false));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let variable = with_step("id: a\ndo: {run: [x, \"${u}\"]}\nundo: none\non_doubt: ask")
+            + &format!("vars: {{u: \"{url}\"}}\n");
+        refused(&variable, 10, "a password inside a URL");
+    }
+    for url in [
+        "https://git.example.com/app.git",
+        "https://ops@git.example.com/app.git",
+        "ssh://git@git.example.com:2222/app.git",
+        "git@git.example.com:team/app.git",
+        "http://127.0.0.1:8000/healthz/?at=12:00@x",
+        "postgres://ops:@127.0.0.1/x",
+    ] {
+        let step = format!("id: a\ndo: {{run: [x, \"{url}\"]}}\nundo: none\non_doubt: ask");
+        assert!(load_text("plan.yaml", &with_step(&step)).is_ok(), "{url}");
+    }
+    let shell = "id: a\ndo: {shell: 'git clone \"https://u:$PASS@h/x\" \"https://u:$${PASS}@h/x\"'}\nundo: none\non_doubt: ask";
+    assert!(load_text("plan.yaml", &with_step(shell)).is_ok());
 }

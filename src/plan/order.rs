@@ -1,0 +1,332 @@
+//! The order rules: an upgrade stops from the outside in, confirms, changes, and starts from the inside out.
+//!
+//! Pure over the places that actions give themselves ([`Action::stages`](crate::actions::Action::stages)); a step
+//! without a place is subject to no rule. Every rule speaks of two steps on the same host, of which one stands too
+//! early; that one is named, and its `why:` overrides the rule and is recorded as a warning.
+//!
+//! A plan may go through several rounds (stop A, change it, start it; then B): a rule does not reach across the step
+//! that ends its round, so that only what can really hurt is refused.
+//!
+//! Left out: which application a step belongs to. Two applications of one host whose steps are interleaved may need a
+//! `why:`. Steps that a condition leaves out are not there.
+
+use super::outline::Span;
+use crate::actions::{Service, Stage};
+use crate::text::plan as say;
+use std::collections::{BTreeMap, BTreeSet};
+
+const SERVICES: [Service; 5] = [
+    Service::Front,
+    Service::Schedule,
+    Service::Beat,
+    Service::Workers,
+    Service::Web,
+];
+/// What has a place of its own in the order of stops, and so in the order of starts.
+const INNER: [Service; 3] = [Service::Beat, Service::Workers, Service::Web];
+const CHANGES: [Stage; 3] = [Stage::Code, Stage::Dependencies, Stage::Static];
+
+/// A step, as far as the rules are concerned.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) id: String,
+    /// Where it is written.
+    pub(crate) at: Span,
+    pub(crate) why: Option<String>,
+    pub(crate) targets: Vec<String>,
+    pub(crate) stages: Vec<Stage>,
+}
+
+/// A rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rule {
+    FrontClosesFirst,
+    BeatStopsFirst,
+    ConfirmedAfterStops,
+    ConfirmedBeforeStarts,
+    StoppedBeforeChanges,
+    ConfirmedBeforeChanges,
+    ChangedBeforeStarts,
+    CodeBeforeItsUse,
+    ReverseStart,
+    FrontOpensLast,
+    ScheduleLast,
+}
+
+impl Rule {
+    /// The rule in words.
+    pub(crate) fn said(self) -> String {
+        match self {
+            Self::FrontClosesFirst => say::front_closes_first(),
+            Self::BeatStopsFirst => say::beat_stops_first(),
+            Self::ConfirmedAfterStops => say::confirmed_after_stops(),
+            Self::ConfirmedBeforeStarts => say::confirmed_before_starts(),
+            Self::StoppedBeforeChanges => say::stopped_before_changes(),
+            Self::ConfirmedBeforeChanges => say::confirmed_before_changes(),
+            Self::ChangedBeforeStarts => say::changed_before_starts(),
+            Self::CodeBeforeItsUse => say::code_before_its_use(),
+            Self::ReverseStart => say::reverse_start(),
+            Self::FrontOpensLast => say::front_opens_last(),
+            Self::ScheduleLast => say::schedule_last(),
+        }
+    }
+
+    /// Its name in what is recorded.
+    fn recorded(self) -> &'static str {
+        match self {
+            Self::FrontClosesFirst => "the front end closes first",
+            Self::BeatStopsFirst => "beat stops before the workers",
+            Self::ConfirmedAfterStops => "what is stopped is confirmed after the last stop",
+            Self::ConfirmedBeforeStarts => {
+                "what is stopped is confirmed before anything starts again"
+            }
+            Self::StoppedBeforeChanges => "changes come after the stops",
+            Self::ConfirmedBeforeChanges => "changes come after it is confirmed that all stopped",
+            Self::ChangedBeforeStarts => "starts come after the changes",
+            Self::CodeBeforeItsUse => {
+                "code comes before dependencies, and both before static files"
+            }
+            Self::ReverseStart => "services start in the reverse order of their stop",
+            Self::FrontOpensLast => "the front end opens last",
+            Self::ScheduleLast => "scheduled jobs come back after the services",
+        }
+    }
+}
+
+/// One step stands too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Breach {
+    /// Index of the step that stands too early.
+    pub(crate) early: usize,
+    pub(crate) rule: Rule,
+    /// Index of the step that it has to come after.
+    pub(crate) late: usize,
+}
+
+/// What the rules say of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    /// Refused.
+    pub(crate) breaches: Vec<Breach>,
+    /// What is allowed and worth a warning, in English: a run records it.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Checks the order of a plan's steps.
+pub(crate) fn check(steps: &[Placed]) -> Order {
+    let mut places: BTreeMap<&str, Places> = BTreeMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        for target in &step.targets {
+            let of = places.entry(target).or_default();
+            for stage in &step.stages {
+                of.0.entry(*stage).or_default().push(at);
+            }
+        }
+    }
+    let found: BTreeSet<Breach> = places.values().flat_map(Places::breaches).collect();
+    let mut order = Order::default();
+    for breach in found {
+        let early = &steps[breach.early];
+        match &early.why {
+            None => order.breaches.push(breach),
+            Some(why) => order.warnings.push(format!(
+                "the step `{}` comes before `{}` although {}; why: {why}",
+                early.id,
+                steps[breach.late].id,
+                breach.rule.recorded()
+            )),
+        }
+    }
+    for (at, what) in places.values().flat_map(Places::never_started) {
+        let step = &steps[at];
+        if step.why.is_none() {
+            order.warnings.push(format!(
+                "the step `{}` {what}, and no later step reverses it",
+                step.id
+            ));
+        }
+    }
+    order
+}
+
+/// Where on one host each stage stands, in the order of the plan.
+#[derive(Default)]
+struct Places(BTreeMap<Stage, Vec<usize>>);
+
+impl Places {
+    fn of(&self, stage: Stage) -> &[usize] {
+        self.0.get(&stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first one after a step.
+    fn next(&self, stage: Stage, after: usize) -> Option<usize> {
+        let all = self.of(stage);
+        all.get(all.partition_point(|at| *at <= after)).copied()
+    }
+
+    /// The last one before a step.
+    fn last(&self, stage: Stage, before: usize) -> Option<usize> {
+        let all = self.of(stage);
+        all.get(..all.partition_point(|at| *at < before))?
+            .last()
+            .copied()
+    }
+
+    /// The last one after a step, in the same round: before what ends it.
+    fn late(&self, stage: Stage, after: usize, end: Option<usize>) -> Option<usize> {
+        self.last(stage, end.unwrap_or(usize::MAX))
+            .filter(|at| *at > after)
+    }
+
+    /// The step that has stopped a service which is still down when a step begins.
+    fn down(&self, service: Service, at: usize) -> Option<usize> {
+        let stopped = self.last(Stage::Stop(service), at)?;
+        let started = self.last(Stage::Start(service), at);
+        started
+            .is_none_or(|started| started < stopped)
+            .then_some(stopped)
+    }
+
+    fn breaches(&self) -> Vec<Breach> {
+        let mut found = Vec::new();
+        for (stage, all) in &self.0 {
+            for at in all {
+                let mut add = |rule: Rule, late: Option<usize>| {
+                    found.extend(late.map(|late| Breach {
+                        early: *at,
+                        rule,
+                        late,
+                    }));
+                };
+                match *stage {
+                    Stage::Stop(service) => self.stop(service, *at, &mut add),
+                    Stage::Confirm => {
+                        for service in SERVICES {
+                            add(
+                                Rule::ConfirmedAfterStops,
+                                self.stop_unconfirmed(service, *at),
+                            );
+                        }
+                    }
+                    Stage::Code | Stage::Dependencies | Stage::Static => {
+                        self.change(*stage, *at, &mut add);
+                    }
+                    Stage::Start(service) => self.start(service, *at, &mut add),
+                }
+            }
+        }
+        // Of several steps that one has to come after, the last is enough.
+        let mut last: BTreeMap<(usize, Rule), usize> = BTreeMap::new();
+        for breach in found {
+            let late = last
+                .entry((breach.early, breach.rule))
+                .or_insert(breach.late);
+            *late = breach.late.max(*late);
+        }
+        last.into_iter()
+            .map(|((early, rule), late)| Breach { early, rule, late })
+            .collect()
+    }
+
+    fn stop(&self, service: Service, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
+        let end = self.next(Stage::Start(service), at);
+        let mut first = |rule, other| {
+            if self.down(other, at).is_none() {
+                add(rule, self.late(Stage::Stop(other), at, end));
+            }
+        };
+        if matches!(service, Service::Workers | Service::Web) {
+            first(Rule::FrontClosesFirst, Service::Front);
+        }
+        if service == Service::Workers {
+            first(Rule::BeatStopsFirst, Service::Beat);
+        }
+    }
+
+    /// The last stop after a confirmation that no other confirmation follows.
+    fn stop_unconfirmed(&self, service: Service, confirmed: usize) -> Option<usize> {
+        let end = self.next(Stage::Start(service), confirmed);
+        let stop = self.late(Stage::Stop(service), confirmed, end)?;
+        let again = self.next(Stage::Confirm, stop);
+        // The next confirmation counts only while the service is down; of several before it, the last one is named.
+        let counts = again.is_some_and(|again| end.is_none_or(|end| again < end));
+        let nearest = self.last(Stage::Confirm, stop) == Some(confirmed);
+        (!counts && nearest).then_some(stop)
+    }
+
+    fn change(&self, stage: Stage, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
+        for service in SERVICES {
+            let end = self.next(Stage::Start(service), at);
+            let stop = self.late(Stage::Stop(service), at, end);
+            add(Rule::StoppedBeforeChanges, stop);
+            if let Some(stopped) = self.down(service, at)
+                && self
+                    .last(Stage::Confirm, at)
+                    .is_none_or(|seen| seen < stopped)
+            {
+                let confirmed = self.late(Stage::Confirm, at, end);
+                add(Rule::ConfirmedBeforeChanges, confirmed);
+            }
+        }
+        for first in CHANGES {
+            if first < stage && self.last(first, at).is_none() {
+                add(Rule::CodeBeforeItsUse, self.next(first, at));
+            }
+        }
+    }
+
+    fn start(&self, service: Service, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
+        let end = self.next(Stage::Stop(service), at);
+        for change in CHANGES {
+            add(Rule::ChangedBeforeStarts, self.late(change, at, end));
+        }
+        let stops = SERVICES.map(|s| self.next(Stage::Stop(s), at));
+        let next_stop = stops.into_iter().flatten().min();
+        add(
+            Rule::ConfirmedBeforeStarts,
+            self.late(Stage::Confirm, at, next_stop),
+        );
+        for other in INNER.into_iter().filter(|other| *other != service) {
+            // What is stopped in between is a round of its own.
+            let others_end = self.next(Stage::Stop(other), at);
+            let end = end.into_iter().chain(others_end).min();
+            let late = self.late(Stage::Start(other), at, end);
+            match service {
+                Service::Front => add(Rule::FrontOpensLast, late),
+                Service::Schedule => add(Rule::ScheduleLast, late),
+                // Stopped against the rules, which is said there.
+                Service::Workers if other == Service::Beat => {}
+                Service::Beat | Service::Workers | Service::Web => {
+                    let own = self.last(Stage::Stop(service), at);
+                    let others = self.down(other, at);
+                    if own.zip(others).is_some_and(|(own, others)| own < others) {
+                        add(Rule::ReverseStart, late);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Steps that stop something which no later step starts.
+    fn never_started(&self) -> Vec<(usize, &'static str)> {
+        let mut found = Vec::new();
+        for service in SERVICES {
+            let what = match service {
+                Service::Front => "closes the front end",
+                Service::Schedule => "switches scheduled jobs off",
+                Service::Beat => "stops beat",
+                Service::Workers => "stops workers",
+                Service::Web => "stops the web service",
+            };
+            let last = self.of(Stage::Start(service)).last().copied();
+            let never = self.of(Stage::Stop(service)).iter();
+            found.extend(
+                never
+                    .filter(|stop| last.is_none_or(|start| start < **stop))
+                    .map(|stop| (*stop, what)),
+            );
+        }
+        found.sort_unstable();
+        found
+    }
+}

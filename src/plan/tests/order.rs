@@ -1,0 +1,272 @@
+//! Proves: each order rule refuses a plan that breaks it, names both steps, and accepts the plan that keeps it; several
+//! rounds of one host are no breach; a `why:` overrides a rule and is recorded; a stop without its start is a warning.
+
+use super::super::order::{Order, Placed, Rule, check};
+use super::super::outline::Span;
+use crate::actions::{Service, Stage};
+
+/// Steps in short: `web-` stops, `web+` starts, `?` confirms; `!` behind a word says why; `@host` behind it says where.
+fn order(words: &str) -> Order {
+    let steps: Vec<Placed> = words.split_whitespace().enumerate().map(step).collect();
+    check(&steps)
+}
+
+fn step((at, word): (usize, &str)) -> Placed {
+    let (what, host) = word.split_once('@').unwrap_or((word, "local"));
+    let (what, why) = match what.strip_suffix('!') {
+        Some(what) => (what, Some("it is right here".to_owned())),
+        None => (what, None),
+    };
+    let service = |name: &str| match name {
+        "front" => Service::Front,
+        "cron" => Service::Schedule,
+        "beat" => Service::Beat,
+        "workers" => Service::Workers,
+        "web" => Service::Web,
+        _ => panic!("{name}"),
+    };
+    let stage = |what: &str| match what {
+        "?" => Some(Stage::Confirm),
+        "code" => Some(Stage::Code),
+        "pip" => Some(Stage::Dependencies),
+        "static" => Some(Stage::Static),
+        "other" => None,
+        _ => Some(match what.strip_suffix('-') {
+            Some(name) => Stage::Stop(service(name)),
+            None => Stage::Start(service(what.strip_suffix('+').expect("a sign"))),
+        }),
+    };
+    Placed {
+        id: format!("{at}:{what}"),
+        at: Span { start: at, end: at },
+        why,
+        targets: vec![host.into()],
+        stages: what.split('&').filter_map(stage).collect(),
+    }
+}
+
+#[track_caller]
+fn good(words: &str) {
+    let seen = order(words);
+    assert_eq!(seen.breaches, [], "{words}");
+    assert_eq!(seen.warnings, Vec::<String>::new(), "{words}");
+}
+
+/// Exactly these breaches: which step is too early, by which rule, and which step has to come before it.
+#[track_caller]
+fn bad(words: &str, wanted: &[(usize, Rule, usize)]) {
+    let seen: Vec<_> = order(words)
+        .breaches
+        .into_iter()
+        .map(|b| (b.early, b.rule, b.late))
+        .collect();
+    assert_eq!(seen, wanted, "{words}");
+}
+
+#[test]
+fn the_whole_upgrade_in_its_order() {
+    good(
+        "front- beat- workers- web- cron- ? code pip static other web+ workers+ beat+ front+ cron+",
+    );
+    good(
+        "cron- front- beat- web- workers- ? code pip static workers+ web+ beat+ front+ other cron+",
+    );
+    good("beat- front- workers- ? code workers+ beat+ front+");
+    good("");
+    good("other code other pip static");
+    good("?");
+    good("front- beat-&workers- ? code workers+ beat+ front+");
+    good("front- beat- workers- web- ? web+ workers+&beat+ front+");
+}
+
+#[test]
+fn the_front_end_closes_first() {
+    good("front- web- web+ front+");
+    bad("web- front- web+ front+", &[(0, Rule::FrontClosesFirst, 1)]);
+    bad(
+        "workers- front- workers+ front+",
+        &[(0, Rule::FrontClosesFirst, 1)],
+    );
+    good("beat- front- beat+ front+");
+    good("web- web+");
+}
+
+#[test]
+fn beat_stops_before_the_workers() {
+    good("beat- workers- workers+ beat+");
+    bad(
+        "workers- beat- workers+ beat+",
+        &[(0, Rule::BeatStopsFirst, 1)],
+    );
+    // Each of several workers.
+    bad(
+        "workers- beat- workers- workers+ workers+ beat+",
+        &[(0, Rule::BeatStopsFirst, 1)],
+    );
+}
+
+#[test]
+fn it_is_confirmed_after_the_last_stop() {
+    good("web- ? web+");
+    bad("? web- web+", &[(0, Rule::ConfirmedAfterStops, 1)]);
+    bad(
+        "front- ? workers- web- web+ workers+ front+",
+        &[(1, Rule::ConfirmedAfterStops, 3)],
+    );
+    // Confirmed one by one, and then once more.
+    good("front- ? web- ? web+ front+");
+    bad(
+        "front- ? web- ? workers- workers+ web+ front+",
+        &[(3, Rule::ConfirmedAfterStops, 4)],
+    );
+}
+
+#[test]
+fn it_is_confirmed_before_anything_starts() {
+    bad("web- web+ ?", &[(1, Rule::ConfirmedBeforeStarts, 2)]);
+    good("web- ? web+ workers- ? workers+");
+}
+
+#[test]
+fn changes_come_after_the_stops_and_their_confirmation() {
+    for change in ["code", "pip", "static"] {
+        good(&format!("web- ? {change} web+"));
+        good(&format!("web- {change} web+"));
+        bad(
+            &format!("{change} web- workers- workers+ web+"),
+            &[(0, Rule::StoppedBeforeChanges, 2)],
+        );
+        bad(
+            &format!("{change} cron- cron+"),
+            &[(0, Rule::StoppedBeforeChanges, 1)],
+        );
+        bad(
+            &format!("web- {change} ? web+"),
+            &[(1, Rule::ConfirmedBeforeChanges, 2)],
+        );
+    }
+    // The workers are stopped, and the confirmation was before that.
+    bad(
+        "web- ? code workers- ? workers+ web+",
+        &[(2, Rule::StoppedBeforeChanges, 3)],
+    );
+}
+
+#[test]
+fn starts_come_after_the_changes() {
+    for change in ["code", "pip", "static"] {
+        for service in ["front", "cron", "beat", "workers", "web"] {
+            good(&format!("{change} {service}+"));
+            bad(
+                &format!("{service}+ {change}"),
+                &[(0, Rule::ChangedBeforeStarts, 1)],
+            );
+        }
+    }
+    bad("web- ? web+ code pip", &[(2, Rule::ChangedBeforeStarts, 4)]);
+}
+
+#[test]
+fn code_comes_before_what_is_made_of_it() {
+    good("code pip static");
+    bad("pip code", &[(0, Rule::CodeBeforeItsUse, 1)]);
+    bad("static code", &[(0, Rule::CodeBeforeItsUse, 1)]);
+    bad("code static pip", &[(1, Rule::CodeBeforeItsUse, 2)]);
+    good("code pip code pip static");
+}
+
+#[test]
+fn services_start_in_the_reverse_order_of_their_stop() {
+    good("workers- web- web+ workers+");
+    bad("workers- web- workers+ web+", &[(2, Rule::ReverseStart, 3)]);
+    good("web- workers- workers+ web+");
+    bad("web- workers- web+ workers+", &[(2, Rule::ReverseStart, 3)]);
+    bad(
+        "beat- workers- beat+ workers+",
+        &[(2, Rule::ReverseStart, 3)],
+    );
+    // What was not stopped here has no order of its own.
+    good("workers+ web+ beat+");
+}
+
+#[test]
+fn a_wrong_stop_is_not_refused_a_second_time_at_its_start() {
+    bad("workers-! beat- beat+ workers+", &[]);
+    bad("workers-! beat- workers+ beat+", &[]);
+}
+
+#[test]
+fn the_front_end_opens_last_and_scheduled_jobs_come_back_after_the_services() {
+    for service in ["beat", "workers", "web"] {
+        good(&format!("{service}+ front+ cron+"));
+        bad(
+            &format!("front+ {service}+"),
+            &[(0, Rule::FrontOpensLast, 1)],
+        );
+        bad(&format!("cron+ {service}+"), &[(0, Rule::ScheduleLast, 1)]);
+    }
+    good("cron+ front+");
+    bad(
+        "front- web- web+ front+ workers+",
+        &[(3, Rule::FrontOpensLast, 4)],
+    );
+}
+
+#[test]
+fn several_rounds_on_one_host_are_no_breach() {
+    let round = "front- beat- workers- web- ? code pip static web+ workers+ beat+ front+";
+    good(&format!("{round} {round}"));
+    good("web- ? code web+ web- ? code web+");
+    // Workers that run while the code changes below them are no round of their own.
+    bad(
+        "web- ? code web+ workers- ? workers+",
+        &[(2, Rule::StoppedBeforeChanges, 4)],
+    );
+    good("front- web- code web+ web- code web+ front+");
+    good("web- web+ front- web- web+ front+");
+    // A breach of the second round is still one.
+    bad(
+        &format!("{round} workers- beat- workers+ beat+"),
+        &[(12, Rule::BeatStopsFirst, 13)],
+    );
+}
+
+#[test]
+fn another_host_has_an_order_of_its_own() {
+    good("web-@a web+@a front-@b code@b front+@b");
+    good("code@a web-@b web+@b");
+    bad(
+        "code@a web-@a web+@a",
+        &[(0, Rule::StoppedBeforeChanges, 1)],
+    );
+}
+
+#[test]
+fn a_why_overrides_a_rule_and_is_recorded() {
+    let seen = order("code! web- web+");
+    assert_eq!(seen.breaches, []);
+    assert_eq!(
+        seen.warnings,
+        [
+            "the step `0:code` comes before `1:web-` although changes come after the stops; why: it is right here"
+        ]
+    );
+    // Of the other step it says nothing.
+    bad("code web-! web+", &[(0, Rule::StoppedBeforeChanges, 1)]);
+    assert_eq!(order("web-! ? code web+").warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_stop_without_its_start_is_a_warning() {
+    let seen = order("front- workers- workers+");
+    assert_eq!(seen.breaches, []);
+    assert_eq!(
+        seen.warnings,
+        ["the step `0:front-` closes the front end, and no later step reverses it"]
+    );
+    assert_eq!(
+        order("front-! workers- workers+").warnings,
+        Vec::<String>::new()
+    );
+    assert_eq!(order("web+ web-").warnings.len(), 1);
+}
