@@ -146,7 +146,12 @@ fn files_stay_short() {
 
 #[test]
 fn no_test_file_is_forgotten() {
-    for below in ["tests/behaviour", "ledger/tests", "replay/tests"] {
+    for below in [
+        "tests/behaviour",
+        "tests/staging",
+        "ledger/tests",
+        "replay/tests",
+    ] {
         let dir = root().join(below);
         let main = text(&dir.join("main.rs"));
         for entry in std::fs::read_dir(&dir).expect("tests") {

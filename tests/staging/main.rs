@@ -1,0 +1,10 @@
+//! Real upgrades of a real platform: Django, Celery, MariaDB, Redis, Nginx, all private to the test. See `README.md`.
+
+#[path = "../behaviour/common.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the other test target, which uses the rest of it"
+)]
+mod common;
+mod fixture;
+mod platform;

@@ -1,0 +1,209 @@
+//! One private platform: `Platform::up` makes it, its `Drop` ends every process of it and removes every file.
+//!
+//! Invariants: nothing listens outside of 127.0.0.1 and the private directory; nothing is shared between two platforms
+//! but the read-only templates below `target/staging`; no process is looked for by its name, only by the private
+//! directory.
+
+mod apps;
+mod client;
+mod database;
+mod mariadb;
+mod options;
+mod paths;
+mod ports;
+mod procs;
+mod redis;
+mod repository;
+mod template;
+mod tools;
+mod virtualenv;
+mod web;
+
+pub(crate) use client::Client;
+pub(crate) use options::Options;
+
+use crate::common::World;
+use std::path::Path;
+pub(crate) use tools::{Call, patiently};
+
+/// The platform of one test.
+pub(crate) struct Platform {
+    world: World,
+    dir: tempfile::TempDir,
+    ports: ports::Ports,
+}
+
+impl Platform {
+    /// Everything is up and answers when this returns; release 1.0 serves.
+    pub(crate) fn up(options: Options) -> Self {
+        let platform = Self::laid_out(options);
+        mariadb::start(&platform);
+        redis::start(&platform);
+        mariadb::await_up(&platform);
+        redis::await_up(&platform);
+        platform.start_apps();
+        platform.await_apps();
+        platform
+    }
+
+    /// The directories, the code, the virtualenv, the data and all configuration; nothing runs yet.
+    fn laid_out(options: Options) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("upledger-staging-")
+            .tempdir_in("/tmp")
+            .expect("a directory");
+        // The web user walks through it.
+        tools::mode(dir.path(), 0o755);
+        let platform = Self {
+            world: World::new(),
+            dir,
+            ports: ports::Ports::take(),
+        };
+        for name in ["etc", "run", "log", "data", "data/redis", "venvs", "backup"] {
+            std::fs::create_dir(platform.path(name)).expect("made");
+        }
+        template::copy(&repository::repository(), &platform.path("app.git"));
+        template::copy(
+            &database::database(options.rows).join("mysql"),
+            &platform.path("data/mysql"),
+        );
+        template::copy(
+            &database::database(false).join("static"),
+            &platform.path("static"),
+        );
+        tools::link(&virtualenv::virtualenv("1.0"), &platform.path("venvs/1.0"));
+        tools::link(Path::new("venvs/1.0"), &platform.path("venv"));
+        platform.clone_code("bklog/1.0");
+        platform.write(
+            "etc/bklog.env",
+            &platform.fill(include_str!("conf/bklog.env")),
+        );
+        mariadb::configure(&platform);
+        redis::configure(&platform);
+        web::configure(&platform);
+        platform
+    }
+
+    fn clone_code(&self, tag: &str) {
+        let (from, into) = (self.text("app.git"), self.text("code"));
+        Call::new("git").args(["clone", "-q", &from, &into]).run();
+        Call::new("git")
+            .args(["-C", &into, "checkout", "-q", "--detach", tag])
+            .run();
+    }
+
+    /// What the worker, beat and the web application talk to.
+    pub(crate) fn broker_url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.ports.redis)
+    }
+
+    /// Starts the web application, the worker, beat and Nginx, as the options say.
+    pub(crate) fn start_apps(&self) {
+        apps::start_worker(self);
+        apps::start_beat(self);
+        web::start_gunicorn(self);
+        web::start_nginx(self);
+    }
+
+    /// Waits until they answer.
+    pub(crate) fn await_apps(&self) {
+        patiently("the web application answers through Nginx", || {
+            self.client()
+                .get("/readiness/")
+                .is_ok_and(|a| a.status == 200)
+        });
+        patiently("the worker is ready", || apps::worker_is_ready(self));
+    }
+
+    /// The upledger of this test, with a state of its own.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Asks Nginx.
+    pub(crate) fn client(&self) -> Client {
+        Client::at(self.ports.nginx)
+    }
+
+    /// The release that answers through Nginx.
+    pub(crate) fn release(&self) -> String {
+        let answer = self.client().get("/version").expect("an answer");
+        let page: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        page["release"].as_str().expect("a release").to_owned()
+    }
+
+    /// `manage.py` of the code that is checked out, by the virtualenv that `venv` names.
+    pub(crate) fn manage(&self, args: &[&str]) -> Call {
+        Call::new(&self.text("venv/bin/python"))
+            .args([self.text("code/manage.py").as_str()])
+            .args(args.iter().copied())
+            .dir(&self.path("code"))
+    }
+
+    /// Sends tasks `PREFIX-0`, `PREFIX-1`, ... that take so many seconds each.
+    pub(crate) fn send_tasks(&self, prefix: &str, count: usize, seconds: f64) {
+        let (count, seconds) = (count.to_string(), seconds.to_string());
+        self.manage(&["send_tasks", "--prefix", prefix, &count, &seconds])
+            .run();
+    }
+
+    /// The names of the tasks that a worker began, one for each time.
+    pub(crate) fn tasks_started(&self) -> Vec<String> {
+        self.rows("SELECT task FROM started_tasks ORDER BY id")
+    }
+
+    /// The names of the tasks that a worker ended, one for each time.
+    pub(crate) fn tasks_done(&self) -> Vec<String> {
+        self.rows("SELECT task FROM done_tasks ORDER BY id")
+    }
+
+    /// How many ticks of beat a worker has run.
+    pub(crate) fn ticks(&self) -> usize {
+        self.sql("SELECT COUNT(*) FROM ticks")
+            .parse()
+            .expect("a number")
+    }
+
+    /// Asks the database as its administrator; columns by tabs, rows by line feeds.
+    pub(crate) fn sql(&self, query: &str) -> String {
+        mariadb::ask(
+            &self.path("run/mariadb.sock"),
+            Some(mariadb::DATABASE),
+            query,
+        )
+    }
+
+    fn rows(&self, query: &str) -> Vec<String> {
+        self.sql(query).lines().map(str::to_owned).collect()
+    }
+
+    /// Asks Redis.
+    pub(crate) fn redis(&self, words: &[&str]) -> String {
+        redis::ask(self, words)
+    }
+
+    /// Every process of this platform, whoever started it: its id and its command.
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
+        procs::below(self.dir.path())
+    }
+
+    /// The process of a pidfile in `run/`, when it lives.
+    pub(crate) fn pid(&self, name: &str) -> Option<i32> {
+        let text = std::fs::read_to_string(self.path(&format!("run/{name}.pid"))).ok()?;
+        let pid = text.trim().parse().ok()?;
+        procs::lives(pid).then_some(pid)
+    }
+}
+
+/// Whatever became of the test, nothing of the platform is left.
+impl Drop for Platform {
+    fn drop(&mut self) {
+        procs::end_all(self.dir.path());
+    }
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Platform").field(&self.dir.path()).finish()
+    }
+}

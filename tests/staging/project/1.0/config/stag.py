@@ -1,0 +1,3 @@
+"""The test environment."""
+
+from config.default import *  # noqa: F401,F403
