@@ -17,6 +17,7 @@ mod mark;
 pub mod process;
 mod procs;
 pub mod run;
+pub mod service;
 pub mod shell;
 pub mod stage;
 pub mod values;
@@ -404,6 +405,10 @@ registry! {
     "process.start" => ProcessStart(process::start::Start),
     /// A daemon of `process.start` is stopped.
     "process.stop" => ProcessStop(process::stop::Stop),
+    /// A service of any kind is stopped.
+    "service.stop" => ServiceStop(service::stop::Stop),
+    /// A service of any kind is started and ready.
+    "service.start" => ServiceStart(service::start::Start),
     /// A working clone stands at exactly one commit.
     "git.deploy" => GitDeploy(git::Deploy),
     /// A page answers as it should.

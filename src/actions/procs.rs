@@ -48,6 +48,53 @@ impl Proc {
     }
 }
 
+/// A living process that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    /// Its id at the moment of the look.
+    pub(crate) pid: i32,
+    /// The id of the process that it belongs to.
+    pub(crate) parent: i32,
+    /// Its command line, word by word.
+    pub(crate) words: Vec<String>,
+    /// The name of the file that it executes; empty where we may not see it.
+    pub(crate) program: String,
+}
+
+impl Other {
+    /// Its command line.
+    pub(crate) fn command(&self) -> String {
+        self.words.join(" ")
+    }
+}
+
+/// All processes but our own.
+///
+/// # Errors
+/// [`Trouble`] when the processes of others cannot be seen.
+pub(crate) fn others() -> Result<Vec<Other>, Trouble> {
+    let all = all()?;
+    let own = own(&all);
+    Ok(all
+        .into_iter()
+        .filter(|(pid, _)| !own.contains(pid))
+        .map(|(pid, found)| Other {
+            pid,
+            parent: found.parent,
+            words: found.words,
+            program: found.program,
+        })
+        .collect())
+}
+
+/// The ids of our own processes, and of those above them that were started to start us.
+///
+/// # Errors
+/// [`Trouble`] when the processes of others cannot be seen.
+pub(crate) fn ours() -> Result<BTreeSet<i32>, Trouble> {
+    Ok(own(&all()?))
+}
+
 /// A socket that accepts connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listener {

@@ -39,6 +39,12 @@ texts! {
 
     // Processes and services.
     ready_needs(): "`ready` needs a `port` or a `url`", "`ready` 需要 `port` 或 `url`";
+    one_keeper(): "`by` needs exactly one of `supervisor`, `pidfile`, `process` and `match`",
+        "`by` 须在 `supervisor`, `pidfile`, `process`, `match` 中给出且仅给出一个";
+    one_program(): "`by.supervisor.program` is one name, `group:name` or `group:*`",
+        "`by.supervisor.program` 须为一个程序名, `group:name` 或 `group:*`";
+    no_start_beside(setting): "`{setting}` has no meaning beside `supervisor` or `process`, which know how to start it",
+        "`{setting}` 与 `supervisor` 或 `process` 同时使用没有意义, 启动方式由它们决定";
     no_http(url): "`url` must begin with http:// or https://, and '{url}' does not", "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合";
     no_url(why): "`url` is no URL: {why}", "`url` 不是有效的 URL: {why}";
     status_range(status): "`status` is from 100 to 599, not {status}", "`status` 须在 100 到 599 之间, 不能是 {status}";

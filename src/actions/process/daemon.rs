@@ -34,16 +34,50 @@ pub const STAGE: &str = "__daemon";
 
 /// What is to run. It travels over a pipe, because the environment may hold secrets.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Frame {
-    pub(super) pidfile: String,
-    pub(super) argv: Vec<String>,
-    pub(super) cwd: String,
-    pub(super) log: String,
-    pub(super) env: Vec<(String, String)>,
+pub(in crate::actions) struct Frame {
+    pub(in crate::actions) pidfile: String,
+    pub(in crate::actions) argv: Vec<String>,
+    pub(in crate::actions) cwd: String,
+    pub(in crate::actions) log: String,
+    pub(in crate::actions) env: Vec<(String, String)>,
     /// Where the process is noted for an undo that finds no pidfile.
-    pub(super) note: Option<PathBuf>,
+    pub(in crate::actions) note: Option<PathBuf>,
+    /// As whom it runs; without it, as this process does.
+    #[serde(default)]
+    pub(in crate::actions) user: Option<User>,
+    /// The log is opened as this process and not as the user.
+    #[serde(default)]
+    pub(in crate::actions) own_log: bool,
     /// For failpoints.
-    pub(super) step: String,
+    pub(in crate::actions) step: String,
+}
+
+/// As whom a process runs: root starts a service of somebody else as that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(in crate::actions) uid: u32,
+    pub(in crate::actions) gid: u32,
+    /// Supplementary groups.
+    pub(in crate::actions) groups: Vec<u32>,
+    /// What the modes of its new files lack.
+    pub(in crate::actions) umask: u32,
+}
+
+impl User {
+    /// This process becomes that user, for good.
+    fn assume(&self) -> io::Result<()> {
+        use rustix::process::{Gid, Uid};
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.umask));
+        if self.uid == rustix::process::geteuid().as_raw() {
+            return Ok(());
+        }
+        let groups: Vec<Gid> = self.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+        // The stage has one thread, so what is set for the thread is set for the process. The user comes last: it has
+        // no right to set the rest.
+        rustix::thread::set_thread_groups(&groups)?;
+        rustix::thread::set_thread_gid(Gid::from_raw(self.gid))?;
+        Ok(rustix::thread::set_thread_uid(Uid::from_raw(self.uid))?)
+    }
 }
 
 /// What the stage says when it does not become the daemon.
@@ -60,7 +94,7 @@ impl From<Trouble> for Word {
 }
 
 /// What became of the start.
-pub(super) enum Launched {
+pub(in crate::actions) enum Launched {
     /// The command was executed, or the stage was killed: the pidfile tells.
     Started(Child),
     /// A process of the pidfile runs already.
@@ -71,7 +105,7 @@ pub(super) enum Launched {
 ///
 /// # Errors
 /// [`Trouble`] when the command was not executed; nothing of it is left then.
-pub(super) fn launch(frame: &Frame) -> Result<Launched, Trouble> {
+pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Trouble> {
     let text =
         serde_json::to_vec(frame).map_err(|e| Trouble::io("cannot tell what to start", &e))?;
     let cannot = |e: &io::Error| Trouble::io("cannot start the stage of the daemon", e);
@@ -139,13 +173,19 @@ fn stage() -> Result<Infallible, Word> {
     }
     let path = frame.env.iter().rev().find(|(k, _)| k == "PATH");
     let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(|e| cannot(&e))?;
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(&frame.log)
-        .map_err(|e| Trouble::io(format!("cannot open the log {}", frame.log), &e))?;
-    let also = log.try_clone().map_err(|e| cannot(&e))?;
+    let open = || -> Result<File, Trouble> {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o640)
+            .open(&frame.log)
+            .map_err(|e| Trouble::io(format!("cannot open the log {}", frame.log), &e))
+    };
+    // A log of somebody else is opened as that one: root would follow a link that they put in its place.
+    let mut log = match &frame.user {
+        Some(_) if !frame.own_log => None,
+        Some(_) | None => Some(open()?),
+    };
 
     let pidfile = Path::new(&frame.pidfile);
     let lock = Lock::take(pidfile)
@@ -174,6 +214,17 @@ fn stage() -> Result<Infallible, Word> {
         .map_err(|e| Trouble::io(format!("cannot write {}", frame.pidfile), &e))?;
     failpoint::hit("daemon-after-pidfile");
 
+    let withdraw = |why: Trouble| -> Word {
+        // The pidfile may be the user's no more than the directory; then it names a process that has ended.
+        let _ = lock.remove(&record.ident);
+        why.into()
+    };
+    if let Some(user) = &frame.user {
+        user.assume()
+            .map_err(|e| withdraw(Trouble::io(format!("cannot become user {}", user.uid), &e)))?;
+    }
+    let log = log.take().map_or_else(&open, Ok).map_err(&withdraw)?;
+    let also = log.try_clone().map_err(|e| withdraw(cannot(&e)))?;
     let error = Command::new(program)
         .arg0(name)
         .args(words)

@@ -24,7 +24,7 @@ const AFTER_KILL: Duration = Duration::from_secs(10);
 
 /// What is left of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Left {
+pub(in crate::actions) enum Left {
     /// Nothing.
     Nothing,
     /// These processes.
@@ -34,7 +34,7 @@ pub(super) enum Left {
 }
 
 /// What is left of the session that a process leads or led. `known` are members that were seen while it lived.
-pub(super) fn left(leader: &Ident, known: &[Ident]) -> Left {
+pub(in crate::actions) fn left(leader: &Ident, known: &[Ident]) -> Left {
     let members = session(leader);
     if members.is_empty() {
         // Not a leader of a session, it may live all the same.
@@ -52,7 +52,7 @@ pub(super) fn left(leader: &Ident, known: &[Ident]) -> Left {
 }
 
 /// What a person is told who has to look at what is left.
-pub(super) fn remains(leader: &Ident) -> Option<String> {
+pub(in crate::actions) fn remains(leader: &Ident) -> Option<String> {
     match left(leader, &[]) {
         Left::Nothing => None,
         Left::These(rest) | Left::Untold(rest) => Some(format!(
@@ -64,7 +64,7 @@ pub(super) fn remains(leader: &Ident) -> Option<String> {
 }
 
 /// Processes for people.
-pub(super) fn names(processes: &[Ident]) -> String {
+pub(in crate::actions) fn names(processes: &[Ident]) -> String {
     processes
         .iter()
         .map(Ident::shown)
@@ -135,7 +135,7 @@ fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
 }
 
 /// Ends a service. `known` are members that were seen while its first process lived.
-pub(super) fn end(
+pub(in crate::actions) fn end(
     leader: &Ident,
     known: &[Ident],
     grace: Duration,

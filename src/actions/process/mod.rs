@@ -7,13 +7,13 @@
 //! Left out: services of systemd or supervisor, log rotation, and restarting what dies later.
 
 pub mod daemon;
-mod end;
-mod identity;
-mod note;
-mod pidfile;
-mod ready;
+pub(super) mod end;
+pub(super) mod identity;
+pub(super) mod note;
+pub(super) mod pidfile;
+pub(super) mod ready;
 pub mod start;
 pub mod stop;
-mod up;
+pub(super) mod up;
 
 pub use ready::Ready;

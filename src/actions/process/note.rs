@@ -12,14 +12,18 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Where a note about the process of that pidfile lies.
-pub(super) fn place(cx: &Context, what: &str, pidfile: &str) -> Result<PathBuf, Trouble> {
+pub(in crate::actions) fn place(
+    cx: &Context,
+    what: &str,
+    pidfile: &str,
+) -> Result<PathBuf, Trouble> {
     let mut tag = digest(&format!("{}\0{}\0{pidfile}", cx.run, cx.step));
     tag.truncate(16);
     Ok(cx.undo_dir()?.join(format!("{what}-{}-{tag}", cx.step)))
 }
 
 /// The process that a note names; none when there is no note.
-pub(super) fn read(path: &Path) -> Result<Option<Ident>, Trouble> {
+pub(in crate::actions) fn read(path: &Path) -> Result<Option<Ident>, Trouble> {
     let cannot =
         |e: &dyn std::error::Error| Trouble::io(format!("cannot read {}", path.display()), e);
     match std::fs::read(path) {
@@ -32,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Ident>, Trouble> {
 }
 
 /// Writes a note, durably, where only the runner's user can read it.
-pub(super) fn write(path: &Path, ident: &Ident) -> Result<(), Trouble> {
+pub(in crate::actions) fn write(path: &Path, ident: &Ident) -> Result<(), Trouble> {
     let put = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("/"));
         // Its mode is 0600.

@@ -38,7 +38,7 @@ pub struct Ready {
 
 impl Ready {
     /// What is wrong with it, each in one line.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(in crate::actions) fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self
             .url
             .as_deref()
@@ -71,7 +71,7 @@ impl Ready {
     }
 
     /// Where it must be the service itself that answers: its port, else that of a page of this machine.
-    pub(super) fn door(&self) -> Option<(String, Port)> {
+    pub(in crate::actions) fn door(&self) -> Option<(String, Port)> {
         if let Some(port) = self.port {
             return Some((self.host().to_owned(), port));
         }
@@ -83,7 +83,7 @@ impl Ready {
     }
 
     /// In words, for people.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::actions) fn shown(&self) -> String {
         let port = self.port.map(|p| format!("{}:{p} accepts", self.host()));
         let url = self.url.as_ref().map(|u| match &self.contains {
             Some(text) => format!("{u} answers 200 with '{text}'"),
@@ -96,7 +96,11 @@ impl Ready {
     }
 
     /// Whether it answers now: done, or unclear with what is missing.
-    pub(super) fn look(&self, of: Option<&Ident>, redactor: &Redactor) -> Result<Look, Trouble> {
+    pub(in crate::actions) fn look(
+        &self,
+        of: Option<&Ident>,
+        redactor: &Redactor,
+    ) -> Result<Look, Trouble> {
         let mut evidence = Vec::new();
         if let Some(port) = self.port {
             if !accepts(self.host(), port) {
@@ -144,7 +148,7 @@ impl Ready {
 }
 
 /// Whether the port accepts.
-pub(super) fn accepts(host: &str, port: Port) -> bool {
+pub(in crate::actions) fn accepts(host: &str, port: Port) -> bool {
     (host, port.0)
         .to_socket_addrs()
         .into_iter()
@@ -162,7 +166,7 @@ fn stranger(port: Port, of: &Ident) -> Option<String> {
 }
 
 /// Who listens on a port of this machine, for people; none when nobody does.
-pub(super) fn taken(port: Port) -> Option<String> {
+pub(in crate::actions) fn taken(port: Port) -> Option<String> {
     if sockets(port).is_empty() {
         return None;
     }

@@ -93,6 +93,8 @@ impl Start {
             log: self.log.clone(),
             env: cx.env.clone(),
             note: Some(self.note(cx)?),
+            user: None,
+            own_log: false,
             step: cx.step.clone(),
         })
     }

@@ -256,6 +256,8 @@ impl Action for Stop {
             log: record.log,
             env: cx.env.clone(),
             note: None,
+            user: None,
+            own_log: false,
             step: cx.step.clone(),
         };
         bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)

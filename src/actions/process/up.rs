@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 const LINES: usize = 10;
 
 /// A stranger that holds the service's port, while the service does not run.
-pub(super) fn stranger(ready: Option<&Ready>) -> Option<String> {
+pub(in crate::actions) fn stranger(ready: Option<&Ready>) -> Option<String> {
     let (host, port) = ready?.door()?;
     accepts(&host, port).then(|| {
         let who = taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
@@ -35,7 +35,7 @@ pub(super) fn stranger(ready: Option<&Ready>) -> Option<String> {
 }
 
 /// The process of the pidfile runs another command.
-pub(super) fn other(pidfile: &str, record: &Record) -> String {
+pub(in crate::actions) fn other(pidfile: &str, record: &Record) -> String {
     format!(
         "{pidfile} names {}, which lives and runs another command: {}",
         record.ident.shown(),
@@ -44,12 +44,12 @@ pub(super) fn other(pidfile: &str, record: &Record) -> String {
 }
 
 /// The processes of an earlier start that outlived their first one.
-pub(super) fn survivors(pidfile: &str, rest: &str) -> String {
+pub(in crate::actions) fn survivors(pidfile: &str, rest: &str) -> String {
     format!("{pidfile}: {rest}; end them before it is started again")
 }
 
 /// Starts what is not running and waits until it is ready.
-pub(super) fn bring_up(
+pub(in crate::actions) fn bring_up(
     frame: &Frame,
     ready: Option<&Ready>,
     within: Duration,
@@ -104,12 +104,12 @@ pub(super) fn bring_up(
 }
 
 /// Whoever reads the output may be gone; what is done does not depend on it.
-pub(super) fn say(out: &mut dyn Write, line: &str) {
+pub(in crate::actions) fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// How a process ended that seems to be dead: the system closes its files a moment before it can be waited for.
-fn ended(child: &mut Child) -> Option<ExitStatus> {
+pub(in crate::actions) fn ended(child: &mut Child) -> Option<ExitStatus> {
     let until = Instant::now() + PAUSE;
     loop {
         let status = child.try_wait().ok().flatten();
@@ -162,33 +162,37 @@ impl Start<'_> {
         ))
     }
 
-    /// The last lines that it wrote into its log since it was started.
     fn lines(&self) -> String {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut log = File::open(&self.frame.log)?;
-            let len = log.metadata()?.len();
-            let from = self.since.max(len.saturating_sub(16 << 10));
-            log.seek(SeekFrom::Start(from))?;
-            let mut end = Vec::new();
-            log.take(16 << 10).read_to_end(&mut end)?;
-            if from > self.since {
-                // The rest of a cut line may be the rest of a secret, which nobody would find any more.
-                let line = end.iter().position(|b| *b == b'\n');
-                end.drain(..line.map_or(end.len(), |at| at + 1));
-            }
-            Ok(end)
-        };
-        // A log that cannot be read has nothing to show; the error itself is told all the same.
-        let end = read().unwrap_or_default();
-        let text = String::from_utf8_lossy(&end);
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        let last = lines
-            .get(lines.len().saturating_sub(LINES)..)
-            .unwrap_or_default();
-        if last.is_empty() {
-            format!("; it wrote nothing into {}", self.frame.log)
-        } else {
-            format!("; the end of {}:\n{}", self.frame.log, last.join("\n"))
+        last_lines(Path::new(&self.frame.log), self.since)
+    }
+}
+
+/// The last lines that a service wrote into its log, of which that many bytes were there before.
+pub(in crate::actions) fn last_lines(path: &Path, since: u64) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut log = File::open(path)?;
+        let len = log.metadata()?.len();
+        let from = since.max(len.saturating_sub(16 << 10));
+        log.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        log.take(16 << 10).read_to_end(&mut end)?;
+        if from > since {
+            // The rest of a cut line may be the rest of a secret, which nobody would find any more.
+            let line = end.iter().position(|b| *b == b'\n');
+            end.drain(..line.map_or(end.len(), |at| at + 1));
         }
+        Ok(end)
+    };
+    // A log that cannot be read has nothing to show; the error itself is told all the same.
+    let end = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&end);
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default();
+    if last.is_empty() {
+        format!("; it wrote nothing into {}", path.display())
+    } else {
+        format!("; the end of {}:\n{}", path.display(), last.join("\n"))
     }
 }

@@ -1,0 +1,288 @@
+//! The stop of a service, whoever keeps it: observed, stopped, proved, and started again by its undo.
+//!
+//! Evidence: no process of it lives, the ports that it accepted on and those that the settings name are closed, and
+//! supervisord says so too where it keeps it. The undo starts it as it ran, by the same keeper and as the same user,
+//! and proves that it accepts on its ports again. The environment of the process is not recorded, because it may hold
+//! secrets and the record is for ever: the undo starts it with the environment of the step.
+
+use super::by::Way;
+use super::found::Found;
+use super::keeper::Keeper;
+use super::launch::Doors;
+use super::{ports, tree};
+use crate::actions::process::Ready;
+use crate::actions::process::end::names;
+use crate::actions::process::stop::Stop;
+use crate::actions::process::up::say;
+use crate::actions::values::Port;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::failpoint;
+use crate::time::Length;
+use serde_json::Value;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How long a port may stay open after its process has ended.
+const PORT: Duration = Duration::from_secs(30);
+
+/// A stop.
+#[derive(Clone, Copy)]
+pub(crate) struct Halt<'a> {
+    /// Whose.
+    pub(crate) keeper: Keeper<'a>,
+    /// How long it has to end by itself before it is killed.
+    pub(crate) grace: Length,
+    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    pub(crate) port: Option<Port>,
+    /// How it is known to be ready again after the undo, beside its ports.
+    pub(crate) ready: Option<&'a Ready>,
+    /// How long it may take to be ready again.
+    pub(crate) within: Length,
+}
+
+impl Halt<'_> {
+    /// A daemon of ours has a stop of its own.
+    fn own(&self) -> Option<Stop> {
+        match self.keeper.way() {
+            Some(Way::Process(d)) => Some(d.stop(self.grace, self.port)),
+            _ => None,
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace.0)
+    }
+
+    fn ports(&self, before: &Found) -> Vec<u16> {
+        let mut ports = before.ports.clone();
+        ports.extend(self.port.map(|p| p.0).filter(|p| !before.ports.contains(p)));
+        ports
+    }
+
+    /// What is there now, and all that the undo will need.
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        match self.own() {
+            Some(stop) => stop.observe(cx),
+            None => self.keeper.find(cx)?.value(),
+        }
+    }
+
+    /// What it does, in lines for people.
+    pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
+        if let Some(stop) = self.own() {
+            return stop.commands(cx);
+        }
+        let found = match self.keeper.find(cx) {
+            Ok(found) => found,
+            Err(e) => return vec![e.to_string()],
+        };
+        let mut lines = match self.keeper.way() {
+            Some(Way::Supervisor(s)) => vec![format!("{} stop {}", s.ctl.join(" "), s.program)],
+            _ => {
+                let name = tree::name(self.keeper.kind.gentle());
+                found
+                    .masters
+                    .iter()
+                    .map(|m| format!("{name}, and KILL after {}, to {}", self.grace, m.shown()))
+                    .collect()
+            }
+        };
+        if !found.runs() {
+            lines.push(format!("nothing of {} runs", self.keeper.kind.name()));
+        }
+        lines.extend(found.notes);
+        lines
+    }
+
+    /// Whether it is stopped.
+    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        if let Some(stop) = self.own() {
+            return stop.probe(cx, observed);
+        }
+        let before = Found::of(observed)?;
+        let now = self.keeper.find(cx)?;
+        let new = now.masters.iter().find(|m| !before.knows(&m.ident));
+        if let Some(new) = new {
+            return Ok(if before.runs() {
+                Look::unclear(format!("it was started again as {}", new.shown()))
+            } else {
+                Look::nothing(format!("{} lives", new.shown()))
+            });
+        }
+        if now.runs() {
+            let state: Vec<String> = now
+                .programs
+                .iter()
+                .filter(|p| p.wanted())
+                .map(|p| format!("{} is {}", p.name, p.state))
+                .collect();
+            let lives = now.masters.iter().map(|m| format!("{} lives", m.shown()));
+            return Ok(Look::nothing(
+                state
+                    .into_iter()
+                    .chain(lives)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ));
+        }
+        let left = self.keeper.left(&before);
+        if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
+            // Its keeper does not show it any more, and it lives all the same.
+            return Ok(Look::nothing(format!("{} lives", first.shown())));
+        }
+        if !left.is_empty() {
+            return Ok(Look::unclear(format!(
+                "its first process has ended, but {} is left of it",
+                names(&left)
+            )));
+        }
+        let ports = self.ports(&before);
+        if let Some(open) = ports::open(&ports)? {
+            return Ok(Look::unclear(open));
+        }
+        let mut look = Look::done(if before.runs() {
+            format!("{} and all below it have ended", before.shown())
+        } else {
+            format!("nothing of {} runs", self.keeper.kind.name())
+        });
+        let states = now.programs.iter();
+        look.evidence
+            .extend(states.map(|p| format!("{} is {}", p.name, p.state)));
+        look.evidence.extend(now.notes);
+        if !ports.is_empty() {
+            let each: Vec<String> = ports.iter().map(u16::to_string).collect();
+            look.evidence
+                .push(format!("closed: port {}", each.join(", ")));
+        }
+        Ok(look)
+    }
+
+    /// Stops it.
+    pub(crate) fn perform(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        if let Some(stop) = self.own() {
+            return stop.perform(cx, observed, out);
+        }
+        let before = Found::of(observed)?;
+        let now = self.keeper.find(cx)?;
+        for note in &now.notes {
+            say(out, note);
+        }
+        if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
+            return Err(Trouble::new(format!(
+                "not stopped: {} was started after this step had looked",
+                new.shown()
+            )));
+        }
+        failpoint::hit("service-stop");
+        self.keeper.stop(cx, &before, self.grace(), out)?;
+        failpoint::hit("service-stopped");
+        // Workers that a dying master forked between two looks show themselves now.
+        let late = self.keeper.find(cx)?;
+        if late.masters.iter().any(|m| m.orphan) {
+            let orphans = Found {
+                masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
+                ..Found::default()
+            };
+            say(out, &format!("left of it: {}", orphans.shown()));
+            self.keeper.stop(cx, &orphans, self.grace(), out)?;
+        }
+        for socket in ports::leftover(&before.sockets) {
+            ports::remove(&socket)?;
+            say(
+                out,
+                &format!("removed the socket {socket}, which nobody accepts on"),
+            );
+        }
+        let ports = self.ports(&before);
+        let deadline = Instant::now() + PORT;
+        while let Some(open) = ports::open(&ports)? {
+            // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
+            if Instant::now() >= deadline || !before.runs() {
+                return Err(Trouble::new(open));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn doors<'b>(&'b self, before: &'b Found) -> Doors<'b> {
+        Doors {
+            ready: self.ready,
+            ports: &before.ports,
+        }
+    }
+
+    /// Starts it again as it ran.
+    pub(crate) fn undo(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        if let Some(stop) = self.own() {
+            return stop.undo(cx, observed, out);
+        }
+        let before = Found::of(observed)?;
+        if !before.runs() {
+            say(out, "nothing ran before; nothing to start");
+            return Ok(());
+        }
+        let mut doomed = false;
+        for master in &before.masters {
+            doomed |= if master.ident.alive() {
+                Keeper::told(cx, &master.ident)?
+            } else {
+                true
+            };
+        }
+        if doomed && !self.keeper.left(&before).is_empty() {
+            // Half ended it is of no use, and would be in the way of the new one.
+            say(out, "what is left of it is ended first");
+            self.keeper.stop(cx, &before, self.grace(), out)?;
+        }
+        let within = Duration::from_millis(self.within.0);
+        self.keeper
+            .start(cx, Some(&before), self.doors(&before), within, out)
+    }
+
+    /// Whether it runs as before.
+    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        if let Some(stop) = self.own() {
+            return stop.undone(cx, observed);
+        }
+        let before = Found::of(observed)?;
+        if !before.runs() {
+            return Ok(Look::done("nothing ran before"));
+        }
+        let now = self.keeper.find(cx)?;
+        for master in &now.masters {
+            if before.knows(&master.ident) && Keeper::told(cx, &master.ident)? {
+                return Ok(Look::nothing(format!(
+                    "{} lives, but was told to end",
+                    master.shown()
+                )));
+            }
+        }
+        let down: Vec<String> = before
+            .programs
+            .iter()
+            .filter(|p| p.state == "RUNNING")
+            .filter(|p| {
+                let mut running = now.programs.iter().filter(|n| n.state == "RUNNING");
+                !running.any(|n| n.name == p.name)
+            })
+            .map(|p| p.name.clone())
+            .collect();
+        if !down.is_empty() {
+            return Ok(Look::nothing(format!("{} does not run", down.join(", "))));
+        }
+        let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
+        self.doors(&before)
+            .wait(cx, within, &|| self.keeper.find(cx))
+    }
+}

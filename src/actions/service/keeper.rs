@@ -1,0 +1,440 @@
+//! By whom a service is kept: found, stopped and started in the way of its keeper.
+//!
+//! Invariants: what is found without a keeper is exactly one service, or the error names them all; a process that
+//! supervisord keeps is refused unless the settings name supervisord; a pidfile that names a stranger is told and
+//! nobody is signalled for it.
+
+use super::by::{By, Way};
+use super::found::{Found, Master, supervised};
+use super::launch::{self, Doors, Launch};
+use super::pidfile::{self, Named};
+use super::supervisor::words_of;
+use super::tree;
+use crate::actions::process::identity::{Ident, session};
+use crate::actions::process::up::say;
+use crate::actions::process::{self, note, pidfile as own};
+use crate::actions::procs::{self, Other};
+use crate::actions::{Context, Trouble};
+use crate::attempt::find_program;
+use regex::Regex;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a process is to its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The first process.
+    Master,
+    /// One that a first process has started. Without its master it is an orphan.
+    Worker,
+}
+
+/// What the processes of a kind of service look like.
+pub(crate) trait Kind: Sync {
+    /// Its name, for people.
+    fn name(&self) -> &'static str;
+
+    /// What that process is to a service of this kind; none when it belongs to none.
+    fn role(&self, process: &Other) -> Option<Role>;
+
+    /// The signal that lets it finish its work and end.
+    fn gentle(&self) -> Signal {
+        Signal::TERM
+    }
+
+    /// More than one service of this kind may run, and all of them are meant.
+    fn many(&self) -> bool {
+        false
+    }
+
+    /// The command that starts it again, where its processes do not show how they were started.
+    fn command(&self) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// Any process: the settings say which.
+pub(crate) struct Any;
+
+impl Kind for Any {
+    fn name(&self) -> &'static str {
+        "the service"
+    }
+
+    fn role(&self, _: &Other) -> Option<Role> {
+        Some(Role::Master)
+    }
+
+    fn many(&self) -> bool {
+        true
+    }
+}
+
+/// A kind of service and its keeper.
+#[derive(Clone, Copy)]
+pub(crate) struct Keeper<'a> {
+    pub(crate) by: Option<&'a By>,
+    pub(crate) kind: &'a dyn Kind,
+}
+
+impl<'a> Keeper<'a> {
+    /// The way, where the settings name one.
+    pub(crate) fn way(&self) -> Option<Way<'a>> {
+        self.by.and_then(By::way)
+    }
+
+    /// What it finds now.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot see, or what it sees must not be touched in this way.
+    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Trouble> {
+        let found = match self.way() {
+            Some(Way::Supervisor(s)) => return s.find(cx),
+            Some(Way::Process(d)) => return daemon(cx, Path::new(&d.pidfile)),
+            Some(Way::Pidfile(path)) => self.by_pidfile(cx, path)?,
+            Some(Way::Match(pattern)) => {
+                let pattern = Regex::new(pattern)
+                    .map_err(|e| Trouble::io("`by.match` is no regular expression", &e))?;
+                self.listed(cx, |p| pattern.is_match(&p.command()))?
+            }
+            None => self.listed(cx, |_| true)?,
+        };
+        for master in &found.masters {
+            if let Some(program) = supervised(&master.ident) {
+                return Err(Trouble::new(format!(
+                    "{} is kept by supervisord, which would start it again; say `by: {{supervisor: {{program: '{program}'}}}}`",
+                    master.shown()
+                )));
+            }
+        }
+        Ok(found.with_doors())
+    }
+
+    /// The first processes of this kind that are wanted.
+    fn listed(&self, cx: &Context, wanted: impl Fn(&Other) -> bool) -> Result<Found, Trouble> {
+        let all: BTreeMap<i32, (Other, Role)> = procs::others()?
+            .into_iter()
+            .filter(&wanted)
+            .filter_map(|p| self.kind.role(&p).map(|role| (p.pid, (p, role))))
+            .collect();
+        let mut found = Found::default();
+        for (pid, (process, role)) in &all {
+            if all.contains_key(&process.parent) {
+                continue;
+            }
+            let Some(ident) = Ident::of(*pid) else {
+                continue;
+            };
+            // Its number may have passed on since the list was made.
+            if words_of(*pid) != process.words {
+                continue;
+            }
+            if let Some(mut master) = Master::look(cx, &ident, &process.words)? {
+                master.orphan = *role == Role::Worker;
+                if master.orphan {
+                    found.notes.push(master.shown());
+                }
+                found.masters.push(master);
+            }
+        }
+        if !self.kind.many() {
+            self.one(&found)?;
+        }
+        Ok(found)
+    }
+
+    /// Refuses more than one service.
+    fn one(&self, found: &Found) -> Result<(), Trouble> {
+        let masters: Vec<&Master> = found.masters.iter().filter(|m| !m.orphan).collect();
+        let first = masters.first();
+        if masters.len() > 1
+            && masters
+                .iter()
+                .any(|m| Some(m.service()) != first.map(|f| f.service()))
+        {
+            let name = self.kind.name();
+            return Err(Trouble::new(format!(
+                "there is more than one {name}: {}; say which by `by: {{pidfile: ...}}` or `by: {{match: ...}}`",
+                found.shown()
+            )));
+        }
+        Ok(())
+    }
+
+    fn by_pidfile(&self, cx: &Context, path: &str) -> Result<Found, Trouble> {
+        let mut found = Found::default();
+        let others = procs::others()?;
+        let stale = match pidfile::read(Path::new(path))? {
+            Named::Nobody => format!("{path} names nobody"),
+            Named::Stale(why) => why,
+            Named::Process(ident) => {
+                let process = others.iter().find(|p| p.pid == ident.pid);
+                match process.and_then(|p| self.kind.role(p).map(|_| p)) {
+                    Some(process) => {
+                        found
+                            .masters
+                            .extend(Master::look(cx, &ident, &process.words)?);
+                        return Ok(found);
+                    }
+                    None => format!(
+                        "{path} is stale: {} is no {}",
+                        ident.shown(),
+                        self.kind.name()
+                    ),
+                }
+            }
+        };
+        // A master that was killed leaves its pidfile, and workers that still accept: they show the same command line.
+        for process in &others {
+            let start = self.by.map(|b| b.start.as_slice()).unwrap_or_default();
+            let same = process
+                .words
+                .iter()
+                .any(|w| w == path || w.ends_with(&format!("={path}")))
+                || (start.len() > 1 && process.words.ends_with(start));
+            let parent = others
+                .iter()
+                .any(|p| p.pid == process.parent && p.words == process.words);
+            if same
+                && !parent
+                && self.kind.role(process) == Some(Role::Worker)
+                && let Some(ident) = Ident::of(process.pid)
+                && let Some(mut master) = Master::look(cx, &ident, &process.words)?
+            {
+                master.orphan = true;
+                found.notes.push(master.shown());
+                found.masters.push(master);
+            }
+        }
+        found.notes.insert(0, stale);
+        Ok(found)
+    }
+
+    /// Who lives of what was found, workers included, and of nothing else.
+    pub(crate) fn left(&self, found: &Found) -> Vec<Ident> {
+        let mut left = tree::living(&found.all());
+        if let Some(Way::Process(_)) = self.way() {
+            for master in &found.masters {
+                for member in session(&master.ident) {
+                    if !left.contains(&member) {
+                        left.push(member);
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    /// Stops what was found: told gently, and killed after `grace`. What is not told by a signal of ours is told by
+    /// its keeper.
+    ///
+    /// # Errors
+    /// [`Trouble`] when something of it is left.
+    pub(crate) fn stop(
+        &self,
+        cx: &Context,
+        found: &Found,
+        grace: Duration,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        for master in &found.masters {
+            // A stop that dies in the middle leaves this: its undo must not take the dying one for the one it needs.
+            note::write(&told_place(cx, &master.ident)?, &master.ident)?;
+        }
+        match self.way() {
+            Some(Way::Supervisor(s)) => {
+                if found.runs() {
+                    s.stop(cx, grace, out)?;
+                }
+                // What it started may outlive it: supervisord ends only the process that it knows.
+                tree::end(cx, found, None, Duration::from_secs(2).min(grace), out)
+            }
+            Some(Way::Process(d)) => {
+                for master in &found.masters {
+                    process::end::end(&master.ident, &master.members, grace, out)?;
+                    own::remove(Path::new(&d.pidfile), &master.ident)?;
+                }
+                Ok(())
+            }
+            Some(Way::Pidfile(_) | Way::Match(_)) | None => {
+                tree::end(cx, found, Some(self.kind.gentle()), grace, out)?;
+                if let Some(Way::Pidfile(path)) = self.way() {
+                    for master in &found.masters {
+                        if pidfile::remove(Path::new(path), &master.ident)? {
+                            say(out, &format!("removed {path}, which its process had left"));
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// This step has told that process to end, or was about to: it may die at any moment.
+    pub(crate) fn told(cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+        Ok(note::read(&told_place(cx, ident)?)?.as_ref() == Some(ident))
+    }
+
+    /// Starts what was found before, as it ran; or, where nothing is given, by the settings. Then waits until it
+    /// answers.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it does not come up.
+    pub(crate) fn start(
+        &self,
+        cx: &Context,
+        before: Option<&Found>,
+        doors: Doors<'_>,
+        within: Duration,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        match self.way() {
+            Some(Way::Supervisor(s)) => {
+                let wanted = |f: &Found| -> Vec<String> {
+                    let wanted = f.programs.iter().filter(|p| p.wanted());
+                    wanted.map(|p| p.name.clone()).collect()
+                };
+                let names = before.map_or_else(|| s.names(cx), |f| Ok(wanted(f)))?;
+                if !self.find(cx)?.runs()
+                    && let Some(who) = doors.stranger()?
+                {
+                    return Err(Trouble::new(format!("not started: {who}")));
+                }
+                s.start(cx, &names, within, out)?;
+                let look = doors.wait(cx, within, &|| self.find(cx))?;
+                if look.answer != upledger_replay::event::Answer::Done {
+                    return Err(Trouble::new(format!(
+                        "not ready within {} s: {}",
+                        within.as_secs_f32(),
+                        look.evidence.join("; ")
+                    )));
+                }
+                Ok(say(out, &look.evidence.join("; ")))
+            }
+            Some(Way::Process(d)) => {
+                let ready = doors.ready.cloned();
+                let within =
+                    crate::time::Length(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
+                let start = d.start(ready, within);
+                crate::actions::Action::perform(&start, cx, &serde_json::Value::Null, out)
+            }
+            Some(Way::Pidfile(_) | Way::Match(_)) | None => {
+                for (key, launch) in self.launches(cx, before)? {
+                    let find = || self.of(cx, before, &launch);
+                    launch::bring_up(cx, &key, &launch, doors, within, &find, out)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is found of one of several services that are started one after the other.
+    fn of(&self, cx: &Context, before: Option<&Found>, launch: &Launch) -> Result<Found, Trouble> {
+        let mut now = self.find(cx)?;
+        if self.kind.many() && before.is_some_and(|b| services(b).len() > 1) {
+            let argv: Vec<String> = launch.argv.clone();
+            let mut kept = Vec::new();
+            for master in now.masters {
+                if master.words(cx)? == argv {
+                    kept.push(master);
+                }
+            }
+            now.masters = kept;
+        }
+        Ok(now)
+    }
+
+    /// The commands that start it, each under a key of its own.
+    fn launches(
+        &self,
+        cx: &Context,
+        before: Option<&Found>,
+    ) -> Result<Vec<(String, Launch)>, Trouble> {
+        let by = self.by.cloned().unwrap_or_default();
+        let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
+        let given = Some(by.start).filter(|s| !s.is_empty());
+        let mut launches = Vec::new();
+        for (nth, master) in before
+            .map(services)
+            .unwrap_or_default()
+            .into_iter()
+            .enumerate()
+        {
+            let mut argv = match given.clone().or_else(|| self.kind.command()) {
+                Some(argv) => argv,
+                None => master.words(cx)?,
+            };
+            let cwd = by.cwd.clone().unwrap_or_else(|| master.cwd.clone());
+            let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
+            if let Some(first) = argv.first_mut()
+                && find_program(first, path.map(|(_, v)| v.as_str()), Path::new(&cwd)).is_err()
+            {
+                // It was found in a PATH that is not ours.
+                first.clone_from(&master.exe);
+            }
+            launches.push((
+                format!("{}-{nth}", self.kind.name()),
+                Launch {
+                    argv,
+                    cwd,
+                    log: by.log.clone().or_else(|| master.log.clone()),
+                    user: foreign(master),
+                },
+            ));
+        }
+        if launches.is_empty() {
+            let argv = given.or_else(|| self.kind.command()).ok_or_else(|| {
+                Trouble::new(format!(
+                    "it is not known how {} is started: say `by.start`",
+                    self.kind.name()
+                ))
+            })?;
+            launches.push((
+                format!("{}-0", self.kind.name()),
+                Launch {
+                    argv,
+                    cwd: by.cwd.or_else(step).unwrap_or_else(|| "/".into()),
+                    log: by.log,
+                    user: None,
+                },
+            ));
+        }
+        Ok(launches)
+    }
+}
+
+/// As whom it has to be started, where that is not as us.
+fn foreign(master: &Master) -> Option<crate::actions::process::daemon::User> {
+    let own = rustix::process::geteuid().as_raw();
+    (master.user.uid != own).then(|| master.user.clone())
+}
+
+/// One first process of each service.
+fn services(found: &Found) -> Vec<&Master> {
+    let mut services: Vec<&Master> = Vec::new();
+    for master in &found.masters {
+        if services.iter().all(|s| s.service() != master.service()) {
+            services.push(master);
+        }
+    }
+    services
+}
+
+fn told_place(cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Trouble> {
+    note::place(cx, "told", &ident.pid.to_string())
+}
+
+/// The daemon of a pidfile of `process.start`.
+fn daemon(cx: &Context, path: &Path) -> Result<Found, Trouble> {
+    let mut found = Found::default();
+    if let Some(record) = own::read(path)?.filter(own::Record::alive)
+        && let Some(mut master) = Master::look(cx, &record.ident, &record.argv)?
+    {
+        master.members = session(&record.ident);
+        found.masters.push(master);
+    }
+    Ok(found.with_doors())
+}

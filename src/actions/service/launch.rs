@@ -1,0 +1,219 @@
+//! Starting a service as it ran, or by its command: once, as the same user, and watched until it is there.
+//!
+//! Invariants: of two attempts the second one sees what the first one started, by a private pidfile in the state
+//! directory that the stage writes before it executes; a port that somebody else holds is found before anything is
+//! started; a start that fails is told with the last lines of what it wrote. The command may stay in the foreground or
+//! go into the background by itself: what counts is what the keeper finds.
+
+use super::found::Found;
+use super::ports;
+use crate::actions::process::daemon::{Frame, Launched, User, launch};
+use crate::actions::process::identity::Ident;
+use crate::actions::process::pidfile::Record;
+use crate::actions::process::up::{ended, last_lines, say};
+use crate::actions::process::{Ready, note, pidfile};
+use crate::actions::run::quoted;
+use crate::actions::{Context, Look, Trouble};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a service must live to count as started. Most mistakes show at once.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long a service may be out of sight after its command has gone into the background.
+const HIDDEN: Duration = Duration::from_secs(10);
+
+/// What is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: String,
+    /// Where its output goes; none for a private file.
+    pub(crate) log: Option<String>,
+    pub(crate) user: Option<User>,
+}
+
+/// How it is known to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doors<'a> {
+    /// What the settings want.
+    pub(crate) ready: Option<&'a Ready>,
+    /// Ports that it accepted on before.
+    pub(crate) ports: &'a [u16],
+}
+
+impl Doors<'_> {
+    /// A stranger who holds one of them while the service does not run.
+    pub(crate) fn stranger(&self) -> Result<Option<String>, Trouble> {
+        if let Some(who) = super::by::stranger(self.ready) {
+            return Ok(Some(who));
+        }
+        for port in self.ports {
+            let listeners = crate::actions::procs::listeners(*port)?;
+            if let Some(first) = listeners.first() {
+                return Ok(Some(format!("port {port} is taken: {first}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether what was found answers now.
+    pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Trouble> {
+        let Some(first) = found.masters.first() else {
+            return Ok(Look::nothing("nothing of it lives"));
+        };
+        let mut evidence = vec![format!("{} lives", found.shown())];
+        if let Some(port) = ports::closed(self.ports)? {
+            return Ok(Look::unclear(format!(
+                "{}, but port {port} does not accept",
+                found.shown()
+            )));
+        }
+        if let Some(port) = self.ports.iter().find(|p| !found.ports.contains(p)) {
+            return Ok(Look::unclear(format!(
+                "port {port} is held by another: {}",
+                ports::open(&[*port])?.unwrap_or_default()
+            )));
+        }
+        evidence.extend(self.ports.iter().map(|p| format!("port {p} accepts")));
+        if let Some(ready) = self.ready {
+            let look = ready.look(Some(&first.ident), &cx.redactor()?)?;
+            if look.answer != Answer::Done {
+                return Ok(look);
+            }
+            evidence.extend(look.evidence);
+        }
+        Ok(Look {
+            answer: Answer::Done,
+            evidence,
+        })
+    }
+
+    /// Looks until it answers or the time is over.
+    pub(crate) fn wait(
+        &self,
+        cx: &Context,
+        within: Duration,
+        find: &dyn Fn() -> Result<Found, Trouble>,
+    ) -> Result<Look, Trouble> {
+        let deadline = Instant::now() + within;
+        loop {
+            let look = self.look(cx, &find()?)?;
+            if look.answer != Answer::Unclear || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// The private pidfile of what this step starts under that key.
+pub(crate) fn place(cx: &Context, key: &str) -> Result<PathBuf, Trouble> {
+    note::place(cx, "launched", key)
+}
+
+/// What this step started under that key, if it lives.
+pub(crate) fn launched(cx: &Context, key: &str) -> Result<Option<Ident>, Trouble> {
+    let record = pidfile::read(&place(cx, key)?)?;
+    Ok(record.filter(Record::alive).map(|r| r.ident))
+}
+
+/// Starts it unless it runs, and waits until `find` sees it and it answers.
+pub(crate) fn bring_up(
+    cx: &Context,
+    key: &str,
+    what: &Launch,
+    doors: Doors<'_>,
+    within: Duration,
+    find: &dyn Fn() -> Result<Found, Trouble>,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let there = find()?.masters.iter().any(|m| !m.orphan);
+    let own = place(cx, key)?;
+    let private = own.with_extension("log");
+    let log = what
+        .log
+        .clone()
+        .unwrap_or_else(|| private.display().to_string());
+    let since = std::fs::metadata(&log).map_or(0, |m| m.len());
+    let mut child = None;
+    if there {
+        say(out, "it runs already");
+    } else {
+        if launched(cx, key)?.is_none()
+            && let Some(who) = doors.stranger()?
+        {
+            return Err(Trouble::new(format!("not started: {who}")));
+        }
+        let frame = Frame {
+            pidfile: own.display().to_string(),
+            argv: what.argv.clone(),
+            cwd: what.cwd.clone(),
+            log: log.clone(),
+            env: cx.env.clone(),
+            note: None,
+            user: what.user.clone(),
+            own_log: what.log.is_none(),
+            step: cx.step.clone(),
+        };
+        match launch(&frame)? {
+            Launched::Started(started) => {
+                let shown: Vec<String> = what.argv.iter().map(|w| super::found::mask(w)).collect();
+                let pid = started.id();
+                say(out, &format!("started {} as process {pid}", quoted(&shown)));
+                child = Some(started);
+            }
+            Launched::Running(record) => {
+                say(out, &format!("{} runs already", record.ident.shown()));
+            }
+        }
+    }
+    let name = what.argv.first().cloned().unwrap_or_default();
+    let lines = || last_lines(Path::new(&log), since);
+    let began = Instant::now();
+    let mut background: Option<Instant> = None;
+    let mut seen: Option<Instant> = None;
+    loop {
+        if background.is_none()
+            && let Some(status) = child.as_mut().and_then(ended)
+        {
+            if !status.success() {
+                return Err(Trouble::new(format!(
+                    "{name} ended while it started ({status}){}",
+                    lines()
+                )));
+            }
+            background = Some(Instant::now());
+        }
+        let found = find()?;
+        let look = if found.masters.is_empty() {
+            if seen.is_some() || background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
+                return Err(Trouble::new(format!(
+                    "{name} was started, and nothing of it lives{}",
+                    lines()
+                )));
+            }
+            Look::unclear(format!("nothing that {name} started is seen yet"))
+        } else {
+            seen.get_or_insert_with(Instant::now);
+            doors.look(cx, &found)?
+        };
+        let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
+        if look.answer == Answer::Done && settled {
+            say(out, &look.evidence.join("; "));
+            return Ok(());
+        }
+        if look.answer != Answer::Done && began.elapsed() >= within {
+            return Err(Trouble::new(format!(
+                "not ready within {} s: {}{}",
+                within.as_secs_f32(),
+                look.evidence.join("; "),
+                lines()
+            )));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,107 @@
+//! `service.stop`: a service of any kind ends in peace, or is killed after its grace.
+
+use super::by::By;
+use super::keeper::Any;
+use super::{Halt, Keeper};
+use crate::actions::process::Ready;
+use crate::actions::values::Port;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Stops a service: TERM, time for work in flight, then KILL. One that supervisord keeps is stopped by supervisord,
+/// whose `stopwaitsecs` counts there. Give the step the `env` of the service: the undo starts it with that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// By whom it is kept.
+    pub by: By,
+    /// How long it has to end by itself before it is killed. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub grace: Length,
+    /// A port of this machine that must be closed afterwards, beside those that it is seen to accept on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// How it is known to be ready after the undo. Its ports must accept in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// How long it may take to be ready after the undo. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub within: Length,
+}
+
+pub(crate) fn half_a_minute() -> Length {
+    Length(30_000)
+}
+
+impl Stop {
+    fn halt(&self) -> Halt<'_> {
+        Halt {
+            keeper: Keeper {
+                by: Some(&self.by),
+                kind: &Any,
+            },
+            grace: self.grace,
+            port: self.port,
+            ready: self.ready.as_ref(),
+            within: self.within,
+        }
+    }
+}
+
+impl Action for Stop {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.by.problems();
+        problems.extend(self.ready.iter().flat_map(Ready::problems));
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        self.halt().observe(cx)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_stop())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        self.halt().commands(cx)
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().probe(cx, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.halt().perform(cx, observed, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().probe(cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.halt().undo(cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().undone(cx, observed)
+    }
+}

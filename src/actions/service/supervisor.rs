@@ -1,0 +1,291 @@
+//! A program that supervisord keeps, over `supervisorctl`.
+//!
+//! Exit codes of supervisorctl say little (0 for "not running", 3 for a status, 4 for an unreachable socket), so what
+//! counts is the state that it prints, the number beside it, and the process itself. What is stopped is stopped by
+//! supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills.
+
+use super::by::Supervisor;
+use super::found::{Found, Master, Program};
+use super::tree::announce;
+use crate::actions::command::{self, Captured};
+use crate::actions::process::identity::Ident;
+use crate::actions::process::up::say;
+use crate::actions::{Context, Trouble};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a program may be on its way to a state before we say so.
+const SETTLE: Duration = Duration::from_secs(20);
+/// States that are on their way to another.
+const PASSING: [&str; 3] = ["STARTING", "STOPPING", "BACKOFF"];
+/// All states there are.
+const STATES: [&str; 8] = [
+    "STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN",
+];
+
+/// One line of `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    name: String,
+    state: String,
+    pid: Option<i32>,
+    told: String,
+}
+
+impl Line {
+    /// None of what is no status.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let name = words.next()?.to_owned();
+        let state = words.next().filter(|s| STATES.contains(s))?.to_owned();
+        let told = words.collect::<Vec<_>>().join(" ");
+        let pid = told
+            .strip_prefix("pid ")
+            .and_then(|rest| rest.split(',').next()?.trim().parse().ok());
+        Some(Self {
+            name,
+            state,
+            pid,
+            told,
+        })
+    }
+
+    fn shown(&self) -> String {
+        format!("{} is {} ({})", self.name, self.state, self.told)
+    }
+}
+
+impl Supervisor {
+    fn call(&self, cx: &Context, words: &[&str], limit: Duration) -> Result<Captured, Trouble> {
+        let mut argv = self.ctl.clone();
+        argv.extend(words.iter().map(|w| (*w).to_owned()));
+        command::capture(cx, &argv, limit)
+    }
+
+    fn status(&self, cx: &Context) -> Result<Vec<Line>, Trouble> {
+        let said = self.call(cx, &["status", &self.program], command::LOOK)?;
+        let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
+        let wrong = said
+            .shown
+            .lines()
+            .find(|l| l.contains("ERROR (no such"))
+            .map(str::to_owned);
+        if let Some(wrong) = wrong {
+            return Err(Trouble::new(format!(
+                "supervisord has no program {}: {wrong}",
+                self.program
+            )));
+        }
+        if lines.is_empty() {
+            return Err(Trouble::new(format!(
+                "supervisord does not answer to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
+                self.ctl.join(" "),
+                said.ended,
+                said.tail(3).join("; ")
+            )));
+        }
+        Ok(lines)
+    }
+
+    /// The status once nothing is on its way any more, at most that long.
+    fn settled(&self, cx: &Context, limit: Duration) -> Result<Vec<Line>, Trouble> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let lines = self.status(cx)?;
+            let passing = lines.iter().any(|l| PASSING.contains(&l.state.as_str()));
+            if !passing || Instant::now() >= deadline {
+                return Ok(lines);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// What it keeps now.
+    pub(super) fn find(&self, cx: &Context) -> Result<Found, Trouble> {
+        let lines = self.settled(cx, Duration::from_secs(3))?;
+        let mut found = Found::default();
+        for line in &lines {
+            if line.state == "UNKNOWN" {
+                return Err(Trouble::new(format!(
+                    "supervisord does not know the state of {}: {}",
+                    line.name, line.told
+                )));
+            }
+            let ident = line.pid.and_then(Ident::of);
+            if let Some(ident) = ident {
+                let words = words_of(ident.pid);
+                found.masters.extend(Master::look(cx, &ident, &words)?);
+            }
+            if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
+                found.notes.push(line.shown());
+            }
+            found.programs.push(Program {
+                name: line.name.clone(),
+                state: line.state.clone(),
+            });
+        }
+        Ok(found.with_doors())
+    }
+
+    /// Lets supervisord stop it; `grace` is how long that may take before it is told to kill.
+    pub(super) fn stop(
+        &self,
+        cx: &Context,
+        grace: Duration,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        // It waits until all are stopped, which may take the `stopwaitsecs` of each.
+        let began = Instant::now();
+        let kills = self.kills(cx);
+        let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
+        for line in said.shown.lines().chain(said.stderr.lines()) {
+            say(out, line);
+        }
+        if said.code.is_none() {
+            // Our client was ended, not the stop.
+            let lines = self.status(cx)?;
+            let still: Vec<&Line> = lines
+                .iter()
+                .filter(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
+                .collect();
+            for line in still {
+                let late = began.elapsed().as_secs_f32();
+                announce(
+                    cx,
+                    out,
+                    &format!(
+                        "{}: not stopped within {late:.1} s; KILL through supervisord",
+                        line.name
+                    ),
+                )?;
+                // The name of one, so that no other of its group is killed.
+                self.call(cx, &["signal", "KILL", &line.name], command::LOOK)?;
+            }
+        }
+        for line in self.kills(cx).iter().filter(|l| !kills.contains(l)) {
+            say(
+                out,
+                &format!("supervisord killed by its own stopwaitsecs: {line}"),
+            );
+        }
+        let lines = self.settled(cx, SETTLE)?;
+        match lines
+            .iter()
+            .find(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
+        {
+            Some(line) => Err(Trouble::new(format!("not stopped: {}", line.shown()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The lines of supervisord's own log about processes that it killed.
+    fn kills(&self, cx: &Context) -> Vec<String> {
+        let name = self.program.rsplit(':').next().unwrap_or_default();
+        // The log only tells more; it may be switched off.
+        let said = self.call(cx, &["maintail", "-4000"], command::LOOK);
+        let said = said.map(|s| s.shown).unwrap_or_default();
+        said.lines()
+            .filter(|l| {
+                l.contains("with SIGKILL") && (name == "*" || l.contains(&format!("'{name}'")))
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Lets supervisord start these programs and waits until they run by its own rules.
+    pub(super) fn start(
+        &self,
+        cx: &Context,
+        names: &[String],
+        within: Duration,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        for name in names {
+            let lines = self.status(cx)?;
+            let now = lines.iter().find(|l| l.name == *name);
+            if now.is_some_and(|l| l.state == "RUNNING") {
+                say(out, &format!("{name} runs already"));
+                continue;
+            }
+            let said = self.call(cx, &["start", name], within.max(command::LOOK))?;
+            for line in said.shown.lines().chain(said.stderr.lines()) {
+                say(out, line);
+            }
+            let lines = self.settled(cx, within)?;
+            let Some(line) = lines.iter().find(|l| l.name == *name) else {
+                return Err(Trouble::new(format!("supervisord has no program {name}")));
+            };
+            if line.state != "RUNNING" {
+                return Err(Trouble::new(format!(
+                    "not started: {}{}",
+                    line.shown(),
+                    self.lines(cx, name, &said)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that it means now, with their groups.
+    pub(super) fn names(&self, cx: &Context) -> Result<Vec<String>, Trouble> {
+        Ok(self.status(cx)?.into_iter().map(|l| l.name).collect())
+    }
+
+    /// What it said and what the program wrote last, both streams.
+    fn lines(&self, cx: &Context, name: &str, said: &Captured) -> String {
+        let mut text: Vec<String> = said.tail(2);
+        for stream in ["stdout", "stderr"] {
+            let Ok(tail) = self.call(cx, &["tail", "-3000", name, stream], command::LOOK) else {
+                continue;
+            };
+            let shown: Vec<&str> = tail
+                .shown
+                .lines()
+                .filter(|l| !l.trim().is_empty())
+                .collect();
+            if !shown.is_empty() {
+                text.push(format!("the end of its {stream}:"));
+                let from = shown.len().saturating_sub(10);
+                text.extend(shown.iter().skip(from).map(|l| (*l).to_owned()));
+            }
+        }
+        if text.is_empty() {
+            String::new()
+        } else {
+            format!("\n{}", text.join("\n"))
+        }
+    }
+}
+
+/// The command line of a process.
+pub(super) fn words_of(pid: i32) -> Vec<String> {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .unwrap_or_default()
+        .split(|b| *b == 0)
+        .filter(|w| !w.is_empty())
+        .map(|w| String::from_utf8_lossy(w).into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_supervisorctl_prints_it() {
+        let line = Line::parse("g:web            RUNNING   pid 8366, uptime 0:00:05").unwrap();
+        assert_eq!((line.name.as_str(), line.pid), ("g:web", Some(8366)));
+        let line = Line::parse("bad  FATAL     Exited too quickly (process log may have details)");
+        assert_eq!(line.unwrap().pid, None);
+        for no in [
+            "unix:///run/supervisor.sock no such file",
+            "nope: ERROR (no such process)",
+            "",
+            "http://localhost:9001 refused connection",
+        ] {
+            assert_eq!(Line::parse(no), None, "{no}");
+        }
+    }
+}

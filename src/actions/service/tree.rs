@@ -1,0 +1,280 @@
+//! The end of processes that lead no session of their own: a signal to the first ones, time for work in flight, then
+//! KILL for all that is known to be theirs.
+//!
+//! Invariants: a process belongs to a service because it was seen, by its identity, below one that does; a number alone
+//! never counts; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
+//! member. What a service forks away between two looks can escape; the look of its keeper afterwards finds it.
+
+use super::found::Found;
+use crate::actions::process::end::names;
+use crate::actions::process::identity::{Ident, Stat, all};
+use crate::actions::process::up::say;
+use crate::actions::{Context, Trouble, procs};
+use crate::clock::boot_id;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long processes are tried to be held still before they are killed: who forks faster than we look would get away.
+const FREEZE: Duration = Duration::from_secs(2);
+/// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+
+/// All living processes below these, without themselves.
+pub(crate) fn below(roots: &[Ident]) -> Vec<Ident> {
+    let mut all = living(roots);
+    all.retain(|i| !roots.contains(i));
+    all
+}
+
+/// The living ones of these, and all that lives below them.
+pub(crate) fn living(known: &[Ident]) -> Vec<Ident> {
+    let boot = boot_id();
+    let all = all();
+    let mut members: BTreeMap<i32, Ident> = known
+        .iter()
+        .filter(|i| i.boot == boot && all.get(&i.pid).is_some_and(|s| s.starttime == i.starttime))
+        .map(|i| (i.pid, i.clone()))
+        .collect();
+    loop {
+        let more: Vec<(i32, Ident)> = all
+            .iter()
+            .filter(|(pid, s)| !members.contains_key(pid) && members.contains_key(&s.parent))
+            .map(|(pid, s)| {
+                let ident = Ident {
+                    pid: *pid,
+                    starttime: s.starttime,
+                    boot: boot.clone(),
+                };
+                (*pid, ident)
+            })
+            .collect();
+        if more.is_empty() {
+            return members.into_values().collect();
+        }
+        members.extend(more);
+    }
+}
+
+/// The processes of a service, from look to look.
+struct Service<'a> {
+    cx: &'a Context,
+    known: Vec<Ident>,
+}
+
+impl Service<'_> {
+    fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
+        let members = living(&self.known);
+        let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
+        if !fresh.is_empty() {
+            let ours = procs::ours()?;
+            if let Some(own) = fresh.iter().find(|m| ours.contains(&m.pid)) {
+                return Err(Trouble::new(format!(
+                    "{} of this run is below the service, so the service is not ended; look what was meant",
+                    own.shown()
+                )));
+            }
+            let fresh: Vec<Ident> = fresh.into_iter().cloned().collect();
+            self.known.extend(fresh);
+        }
+        Ok(members)
+    }
+
+    /// Kills all of it, held still first.
+    fn kill(&mut self) -> Result<(), Trouble> {
+        let until = Instant::now() + FREEZE;
+        let mut members = self.members()?;
+        while Instant::now() < until {
+            for member in &members {
+                signal(member, Signal::STOP)?;
+            }
+            members = self.members()?;
+            if members
+                .iter()
+                .all(|m| Stat::of(m.pid).is_none_or(|s| s.stopped()))
+            {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for member in &members {
+            signal(member, Signal::KILL)?;
+        }
+        Ok(())
+    }
+}
+
+fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
+    to.signal(signal)
+        .map_err(|e| Trouble::io(format!("cannot signal {}", to.shown()), &e))
+}
+
+/// The name of a signal for people.
+pub(crate) fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::QUIT => "QUIT",
+        Signal::HUP => "HUP",
+        Signal::TERM => "TERM",
+        _ => "a signal",
+    }
+}
+
+/// Ends the first processes that were found and all below them: `gentle` to the first ones, then, after `grace`, KILL
+/// to whatever is left. An empty `gentle` waits only: somebody else has told them.
+///
+/// # Errors
+/// [`Trouble`] when a signal is refused, something outlives KILL, or a process of ours is below them.
+pub(crate) fn end(
+    cx: &Context,
+    found: &Found,
+    gentle: Option<Signal>,
+    grace: Duration,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let began = Instant::now();
+    let ours = procs::ours()?;
+    let known = found.all();
+    if let Some(own) = known.iter().find(|i| i.alive() && ours.contains(&i.pid)) {
+        return Err(Trouble::new(format!(
+            "{} belongs to this run and is not ended",
+            own.shown()
+        )));
+    }
+    let mut service = Service { cx, known };
+    // Seen before the signal: who lives on afterwards is known then.
+    if service.members()?.is_empty() {
+        return Ok(());
+    }
+    if let Some(gentle) = gentle {
+        for master in &found.masters {
+            let who = master.shown();
+            if signal(&master.ident, gentle)? {
+                say(out, &format!("{} to {who}", name(gentle)));
+                // A stopped process hears nothing else.
+                signal(&master.ident, Signal::CONT)?;
+            }
+        }
+    }
+    let mut killing: Option<Instant> = None;
+    loop {
+        let members = service.members()?;
+        let Some(first) = members.first() else {
+            let took = began.elapsed().as_secs_f32();
+            say(out, &format!("all of it has ended after {took:.1} s"));
+            return Ok(());
+        };
+        match killing {
+            None if began.elapsed() >= grace => {
+                let late = grace.as_secs_f32();
+                announce(
+                    service.cx,
+                    out,
+                    &format!("not ended within {late} s; KILL to {}", names(&members)),
+                )?;
+                killing = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() >= AFTER_KILL => {
+                return Err(Trouble::new(format!(
+                    "{} did not end {} s after KILL",
+                    names(&members),
+                    AFTER_KILL.as_secs()
+                )));
+            }
+            Some(_) | None => {}
+        }
+        if killing.is_some() {
+            service.kill()?;
+        }
+        let pause = PAUSE.min(
+            grace
+                .saturating_sub(began.elapsed())
+                .max(Duration::from_millis(1)),
+        );
+        let waited = first.wait(pause);
+        waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+    }
+}
+
+/// Says an escalation before it is done.
+///
+/// # Errors
+/// [`Trouble`] when it cannot be said.
+pub(crate) fn announce(_cx: &Context, out: &mut dyn Write, what: &str) -> Result<(), Trouble> {
+    say(out, what);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Master;
+    use super::*;
+    use std::io::BufRead;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn what_was_seen_below_is_known_when_the_first_process_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = Context {
+            state: dir.path().into(),
+            ..Context::empty()
+        };
+        let mut shell = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut pipe = std::io::BufReader::new(shell.stdout.take().unwrap());
+        pipe.read_line(&mut line).unwrap();
+        let worker: i32 = line.trim().parse().unwrap();
+        let root = Ident::of(i32::try_from(shell.id()).unwrap()).unwrap();
+        let master = Master::look(&cx, &root, &["sh".into()]).unwrap().unwrap();
+        assert!(master.members.iter().any(|m| m.pid == worker));
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        let found = Found {
+            masters: vec![master],
+            ..Found::default()
+        };
+        assert!(living(&found.all()).iter().any(|m| m.pid == worker));
+        let mut said = Vec::new();
+        let grace = Duration::from_millis(100);
+        end(&cx, &found, Some(Signal::TERM), grace, &mut said).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("KILL to process"), "{said}");
+        assert!(living(&found.all()).is_empty());
+    }
+
+    #[test]
+    fn this_process_is_never_ended() {
+        let cx = Context::empty();
+        let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let state = Context {
+            state: dir.path().into(),
+            ..Context::empty()
+        };
+        let found = Found {
+            masters: vec![Master::look(&state, &own, &["x".into()]).unwrap().unwrap()],
+            ..Found::default()
+        };
+        let said = end(
+            &cx,
+            &found,
+            Some(Signal::TERM),
+            Duration::ZERO,
+            &mut Vec::new(),
+        );
+        assert!(
+            said.unwrap_err()
+                .to_string()
+                .contains("belongs to this run")
+        );
+    }
+}
