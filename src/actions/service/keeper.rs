@@ -312,7 +312,8 @@ impl<'a> Keeper<'a> {
                         look.evidence.join("; ")
                     )));
                 }
-                Ok(say(out, &look.evidence.join("; ")))
+                say(out, &look.evidence.join("; "));
+                Ok(())
             }
             Some(Way::Process(d)) => {
                 let ready = doors.ready.cloned();
