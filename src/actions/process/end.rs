@@ -1,13 +1,13 @@
 //! The end of a service: TERM to its first process, time for work in flight, then KILL for its whole session.
 //!
-//! Invariants: each signal is said; a process gets one only while it is known to belong to the service. A session
+//! Invariants: each signal is said, and a KILL is on record before it is sent; a process gets one only while it is known to belong to the service. A session
 //! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
 //! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
 //! either nobody is killed, and a person is told who is left.
 
 use super::identity::{Ident, Stat, session};
 use super::up::say;
-use crate::actions::Trouble;
+use crate::actions::{Context, Trouble};
 use rustix::process::Signal;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -136,6 +136,7 @@ fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
 
 /// Ends a service. `known` are members that were seen while its first process lived.
 pub(in crate::actions) fn end(
+    cx: &Context,
     leader: &Ident,
     known: &[Ident],
     grace: Duration,
@@ -169,10 +170,8 @@ pub(in crate::actions) fn end(
         match killing {
             None if began.elapsed() >= grace => {
                 let late = grace.as_secs_f32();
-                say(
-                    out,
-                    &format!("not ended within {late} s; KILL to {}", names(&members)),
-                );
+                let what = format!("not ended within {late} s; KILL to {}", names(&members));
+                cx.mark(out, &what)?;
                 killing = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= AFTER_KILL => {
@@ -222,7 +221,8 @@ mod tests {
         assert_eq!(left(&leader, &[]), Left::Untold(vec![worker.clone()]));
         let known = std::slice::from_ref(&worker);
         assert_eq!(left(&leader, known), Left::These(vec![worker.clone()]));
-        end(&leader, known, Duration::ZERO, &mut Vec::new()).unwrap();
+        let cx = Context::empty();
+        end(&cx, &leader, known, Duration::ZERO, &mut Vec::new()).unwrap();
         assert_eq!(left(&leader, known), Left::Nothing);
     }
 }

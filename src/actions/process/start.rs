@@ -226,7 +226,7 @@ impl Action for Start {
         let now = self.now()?;
         if let Some(ident) = self.astray(cx, now.as_ref())? {
             say(log, &unnamed(&self.pidfile, &ident));
-            end(&ident, &[], GRACE, log)?;
+            end(cx, &ident, &[], GRACE, log)?;
         }
         let Some(record) = now else {
             say(
@@ -253,7 +253,7 @@ impl Action for Start {
                 )));
             }
         }
-        end(&record.ident, &[], GRACE, log)?;
+        end(cx, &record.ident, &[], GRACE, log)?;
         pidfile::remove(Path::new(&self.pidfile), &record.ident)
     }
 

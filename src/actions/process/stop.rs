@@ -203,6 +203,7 @@ impl Action for Stop {
         if let Some(ident) = was {
             note::write(&note::place(cx, "stop", &self.pidfile)?, ident)?;
             end(
+                cx,
                 ident,
                 &before.session,
                 Duration::from_millis(self.grace.0),
@@ -241,7 +242,7 @@ impl Action for Stop {
         if doomed {
             // Half ended it is of no use, and would be in the way of the new one.
             let grace = Duration::from_millis(self.grace.0);
-            end(ident, &before.session, grace, log)?;
+            end(cx, ident, &before.session, grace, log)?;
         } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
             return Err(Trouble::new(format!(
                 "not started: {} lives, but {} does not name it any more",

@@ -254,7 +254,7 @@ impl<'a> Keeper<'a> {
             }
             Some(Way::Process(d)) => {
                 for master in &found.masters {
-                    process::end::end(&master.ident, &master.members, grace, out)?;
+                    process::end::end(cx, &master.ident, &master.members, grace, out)?;
                     own::remove(Path::new(&d.pidfile), &master.ident)?;
                 }
                 Ok(())

@@ -6,7 +6,6 @@
 
 use super::by::Supervisor;
 use super::found::{Found, Master, Program};
-use super::tree::announce;
 use crate::actions::command::{self, Captured};
 use crate::actions::process::identity::Ident;
 use crate::actions::process::up::say;
@@ -152,15 +151,13 @@ impl Supervisor {
                 .collect();
             for line in still {
                 let late = began.elapsed().as_secs_f32();
-                announce(
-                    cx,
+                cx.mark(
                     out,
                     &format!(
                         "{}: not stopped within {late:.1} s; KILL through supervisord",
                         line.name
                     ),
-                )?;
-                // The name of one, so that no other of its group is killed.
+                )?; // The name of one, so that no other of its group is killed.
                 self.call(cx, &["signal", "KILL", &line.name], command::LOOK)?;
             }
         }

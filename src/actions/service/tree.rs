@@ -60,12 +60,11 @@ pub(crate) fn living(known: &[Ident]) -> Vec<Ident> {
 }
 
 /// The processes of a service, from look to look.
-struct Service<'a> {
-    cx: &'a Context,
+struct Service {
     known: Vec<Ident>,
 }
 
-impl Service<'_> {
+impl Service {
     fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
         let members = living(&self.known);
         let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
@@ -143,7 +142,7 @@ pub(crate) fn end(
             own.shown()
         )));
     }
-    let mut service = Service { cx, known };
+    let mut service = Service { known };
     // Seen before the signal: who lives on afterwards is known then.
     if service.members()?.is_empty() {
         return Ok(());
@@ -169,11 +168,8 @@ pub(crate) fn end(
         match killing {
             None if began.elapsed() >= grace => {
                 let late = grace.as_secs_f32();
-                announce(
-                    service.cx,
-                    out,
-                    &format!("not ended within {late} s; KILL to {}", names(&members)),
-                )?;
+                let what = format!("not ended within {late} s; KILL to {}", names(&members));
+                cx.mark(out, &what)?;
                 killing = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= AFTER_KILL => {
@@ -196,15 +192,6 @@ pub(crate) fn end(
         let waited = first.wait(pause);
         waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
     }
-}
-
-/// Says an escalation before it is done.
-///
-/// # Errors
-/// [`Trouble`] when it cannot be said.
-pub(crate) fn announce(_cx: &Context, out: &mut dyn Write, what: &str) -> Result<(), Trouble> {
-    say(out, what);
-    Ok(())
 }
 
 #[cfg(test)]
