@@ -389,18 +389,53 @@ fn work_in_flight_is_waited_for() {
     );
 }
 
-#[test]
-fn after_its_grace_the_whole_session_is_killed_and_that_is_said() {
-    let site = Site::new();
+/// A service that hears no TERM, and a plan that stops it.
+fn deaf(site: &Site, grace: &str) {
     let script = "trap '' TERM; sh @/worker.sh & echo $! > @/worker; while :; do sleep 0.02; done";
     site.write("work.sh", script);
     site.write("worker.sh", "trap '' TERM; while :; do sleep 0.02; done");
     site.plan(&[
         "{id: work, do: {process.start: {argv: [/bin/sh, @/work.sh], pidfile: @/pid, log: @/log}}}",
-        "{id: stop, do: {process.stop: {pidfile: @/pid, grace: 300ms}}}",
+        &format!("{{id: stop, do: {{process.stop: {{pidfile: @/pid, grace: {grace}}}}}}}"),
     ]);
+}
+
+/// The escalations in the record, in order.
+fn escalations(site: &Site) -> Vec<String> {
+    let log = site.upledger(&["log", "--json"]).out;
+    log.lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .filter(|e| e["kind"] == "step.escalated")
+        .map(|e| e["data"]["what"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_kill_is_an_event_of_its_own_also_when_the_runner_died_before_it() {
+    let site = Site::new();
+    deaf(&site, "2s");
+    let mut runner = site.start(&["run", "plan.yaml"]);
+    site.await_step("stop", "running");
+    runner.kill().expect("it lives");
+    runner.wait().expect("it is dead");
+    eventually("the service is killed", || !site.pidfile().exists());
+    assert_eq!(escalations(&site), [""; 0], "nobody was there to record it");
+    for code in [0, 13] {
+        assert_eq!(site.upledger(&["resume"]).code, code);
+        let told = escalations(&site);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("not ended within 2 s; KILL to process"));
+    }
+}
+
+#[test]
+fn after_its_grace_the_whole_session_is_killed_and_that_is_said() {
+    let site = Site::new();
+    deaf(&site, "300ms");
     let done = site.run();
     assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(escalations(&site).len(), 1, "{done:?}");
+    assert!(done.out.contains("escalated    stop"), "{done:?}");
     let said = site.upledger(&["log", "--output", "stop"]).out;
     assert!(
         said.contains("not ended within 0.3 s; KILL to process"),
