@@ -3,13 +3,15 @@
 use crate::event::{Event, Way};
 use crate::state::{Refused, Run, When};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Every run of a ledger, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Book {
-    /// The runs.
-    pub runs: Vec<Run>,
+    /// The runs. Shared between a book and its copies until one of them folds an event: what is staged copies one run,
+    /// however many the ledger has.
+    pub runs: Vec<Arc<Run>>,
 }
 
 impl Book {
@@ -41,7 +43,7 @@ impl Book {
                     return refuse(&alloc::format!("the run {} is open", open.name));
                 }
                 self.runs
-                    .push(Run::new(name, planned.clone(), when.clone()));
+                    .push(Arc::new(Run::new(name, planned.clone(), when.clone())));
                 Ok(())
             }
             (Some(name), Event::RollbackStarted(_)) => {
@@ -56,7 +58,7 @@ impl Book {
 
     fn apply_to(&mut self, name: &str, event: &Event, when: &When) -> Result<(), Refused> {
         match self.runs.iter_mut().find(|r| r.name == name) {
-            Some(run) => run.apply(event, when),
+            Some(run) => Arc::make_mut(run).apply(event, when),
             None => Err(Refused {
                 what: "the event".into(),
                 why: alloc::format!("no run {name} was planned"),
@@ -67,25 +69,32 @@ impl Book {
     /// The run of that name.
     #[must_use]
     pub fn run(&self, name: &str) -> Option<&Run> {
-        self.runs.iter().find(|r| r.name == name)
+        self.runs.iter().find(|r| r.name == name).map(Arc::as_ref)
     }
 
     /// The run that has not ended; there is at most one.
     #[must_use]
     pub fn open(&self) -> Option<&Run> {
-        self.runs.iter().find(|r| r.ended.is_none())
+        self.runs
+            .iter()
+            .find(|r| r.ended.is_none())
+            .map(Arc::as_ref)
     }
 
     /// The newest run that counts as the target's present, or the newest one when none does.
     #[must_use]
     pub fn effective(&self) -> Option<&Run> {
-        self.runs.iter().rev().find(|r| r.effective())
+        self.runs
+            .iter()
+            .rev()
+            .find(|r| r.effective())
+            .map(Arc::as_ref)
     }
 
     /// The run that a command without a name means: the open one, else the newest.
     #[must_use]
     pub fn default_run(&self) -> Option<&Run> {
-        self.open().or(self.runs.last())
+        self.open().or(self.runs.last().map(Arc::as_ref))
     }
 
     /// A name for a new run: `<slug>-<date>-<n>`, the first free `n`.

@@ -5,6 +5,7 @@ use crate::event::{Answer, Doubt, Failed, Failure, Part, RunPlanned, Started, Wa
 use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ pub struct Run {
     /// Its name.
     pub name: String,
     /// The plan that runs.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Its digest, hex.
     pub digest: String,
     /// When it was planned.
@@ -260,7 +261,7 @@ impl Run {
         }
         Self {
             name: name.into(),
-            plan: planned.plan,
+            plan: Arc::new(planned.plan),
             digest: planned.digest,
             planned_at: when.clone(),
             last: when,

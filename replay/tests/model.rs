@@ -148,7 +148,7 @@ fn explore(steps: Vec<Step>, faults: u32) -> usize {
             &h.run.name,
             RunPlanned {
                 digest: String::new(),
-                plan: h.run.plan.clone(),
+                plan: upledger_replay::plan::Plan::clone(&h.run.plan),
                 warnings: vec![],
             },
             when(0),
