@@ -9,6 +9,7 @@
 
 pub mod act;
 mod command;
+pub mod cron;
 pub mod expect;
 pub mod file;
 pub mod git;
@@ -411,6 +412,10 @@ registry! {
     "service.start" => ServiceStart(service::start::Start),
     /// A working clone stands at exactly one commit.
     "git.deploy" => GitDeploy(git::Deploy),
+    /// Jobs of a crontab are put off.
+    "cron.disable" => CronDisable(cron::disable::Disable),
+    /// Jobs of a crontab are put on again.
+    "cron.enable" => CronEnable(cron::enable::Enable),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
 }

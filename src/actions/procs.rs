@@ -227,6 +227,39 @@ pub(crate) fn matching(pattern: &Regex) -> Result<Vec<Proc>, Trouble> {
         .collect())
 }
 
+/// A process that a cron daemon has started for a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CronJob {
+    /// Its id at the moment of the look.
+    pub(crate) pid: i32,
+    /// Whose it is.
+    pub(crate) uid: Option<u32>,
+    /// Its command line.
+    pub(crate) words: Vec<String>,
+}
+
+/// The jobs of cron that run now: the first process of each, as its shell or what the shell has become.
+///
+/// # Errors
+/// [`Trouble`] when the processes of others cannot be seen.
+pub(crate) fn cron_jobs() -> Result<Vec<CronJob>, Trouble> {
+    let all = all()?;
+    // The daemon, and the process of it that waits for one job: `/usr/sbin/cron -f`, `CRON -f`, `crond -n`.
+    let daemon = |found: &Found| {
+        let first = found.words.first().map(|w| name(Path::new(w)));
+        first.is_some_and(|n| ["cron", "crond"].contains(&n.to_ascii_lowercase().as_str()))
+    };
+    Ok(all
+        .values()
+        .filter(|found| !daemon(found) && all.get(&found.parent).is_some_and(daemon))
+        .map(|found| CronJob {
+            pid: found.handle.pid(),
+            uid: found.handle.uid().ok(),
+            words: found.words.clone(),
+        })
+        .collect())
+}
+
 /// Who listens on a TCP port of this machine, on any of its addresses.
 ///
 /// # Errors

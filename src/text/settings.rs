@@ -18,6 +18,13 @@ texts! {
     undo_stop(): "start it again as it ran", "按原样重新启动";
     undo_deploy(): "back to the commit that was there", "回到原来的提交";
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
+    undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
+        "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
+
+    // Crontabs.
+    every_job(): "`match` is empty, so every job would match", "`match` 为空, 所有定时任务都会匹配";
+    no_crontab(file): "{file} is a script, not a crontab; make it not executable instead (chmod a-x)",
+        "{file} 是脚本而不是 crontab; 请改为去掉其可执行权限 (chmod a-x)";
 
     // Files.
     same_file(): "`to` is the file itself", "`to` 就是原文件本身";

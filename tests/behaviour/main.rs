@@ -3,6 +3,7 @@
 mod attempt;
 mod common;
 mod crash;
+mod crontabs;
 mod daemons;
 mod demo;
 mod deploy;

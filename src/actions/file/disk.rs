@@ -24,24 +24,24 @@ const XATTRS: usize = 64 << 10;
 
 /// A file as it was or is to be, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Facts {
+pub(in crate::actions) struct Facts {
     /// Lower-case hex.
-    pub(super) sha256: String,
+    pub(in crate::actions) sha256: String,
     /// Bytes.
-    pub(super) len: u64,
-    pub(super) mode: Mode,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Time,
+    pub(in crate::actions) len: u64,
+    pub(in crate::actions) mode: Mode,
+    pub(in crate::actions) uid: u32,
+    pub(in crate::actions) gid: u32,
+    pub(in crate::actions) mtime: Time,
 }
 
 /// A time of the file system. Two integers: nanoseconds alone would not fit into a JSON number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Time {
+pub(in crate::actions) struct Time {
     /// Seconds since 1970.
-    pub(super) sec: i64,
+    pub(in crate::actions) sec: i64,
     /// Nanoseconds.
-    pub(super) nsec: i64,
+    pub(in crate::actions) nsec: i64,
 }
 
 impl std::fmt::Display for Facts {
@@ -71,7 +71,7 @@ impl Facts {
     }
 
     /// The manner in which this file comes back.
-    pub(super) fn manner(&self) -> Manner {
+    pub(in crate::actions) fn manner(&self) -> Manner {
         Manner {
             mode: self.mode,
             owner: Some((self.uid, self.gid)),
@@ -83,16 +83,16 @@ impl Facts {
 
 /// How a file is written, apart from its bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    pub(super) mode: Mode,
-    pub(super) owner: Option<(u32, u32)>,
+pub(in crate::actions) struct Manner {
+    pub(in crate::actions) mode: Mode,
+    pub(in crate::actions) owner: Option<(u32, u32)>,
     /// Without the right to give the file to its owner nothing is written.
-    pub(super) must_own: bool,
-    pub(super) mtime: Option<Time>,
+    pub(in crate::actions) must_own: bool,
+    pub(in crate::actions) mtime: Option<Time>,
 }
 
 /// SHA-256 in lower-case hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(in crate::actions) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Troubl
 }
 
 /// Where a path leads: links are followed, and only the last name may be missing.
-pub(super) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
+pub(in crate::actions) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
     let path = Path::new(path);
     let whole = |p: &Path| p.canonicalize().map_err(|e| cannot("find", p, &e));
     match path.symlink_metadata() {
@@ -157,14 +157,14 @@ pub(super) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
 }
 
 /// A resolved path as text, so that it can be recorded.
-pub(super) fn text(path: &Path) -> Result<String, Trouble> {
+pub(in crate::actions) fn text(path: &Path) -> Result<String, Trouble> {
     path.to_str()
         .map(str::to_owned)
         .ok_or_else(|| Trouble::new(format!("the path {} is no UTF-8", path.display())))
 }
 
 /// A file and its bytes; none when there is nothing.
-pub(super) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Trouble> {
+pub(in crate::actions) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Trouble> {
     let Some((file, meta)) = open_plain(path)? else {
         return Ok(None);
     };
@@ -185,7 +185,7 @@ pub(super) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Trouble> {
 }
 
 /// The same without the bytes, for a file of any size.
-pub(super) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>, Trouble> {
+pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>, Trouble> {
     let Some((mut file, meta)) = open_plain(path)? else {
         return Ok(None);
     };
@@ -219,12 +219,12 @@ fn pour(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(String, u64)> {
 }
 
 /// The temporary file beside a target. Its name is the same in every attempt of this step, forwards and backwards.
-pub(super) fn temporary(cx: &Context, target: &Path) -> PathBuf {
+pub(in crate::actions) fn temporary(cx: &Context, target: &Path) -> PathBuf {
     target.with_file_name(format!(".upledger-{}", tag(cx, target)))
 }
 
 /// A name that only this step of this run has for that file.
-pub(super) fn tag(cx: &Context, target: &Path) -> String {
+pub(in crate::actions) fn tag(cx: &Context, target: &Path) -> String {
     let whole = format!("{}\0{}\0{}", cx.run, cx.step, target.display());
     let mut name = digest(whole.as_bytes());
     name.truncate(16);
@@ -232,7 +232,7 @@ pub(super) fn tag(cx: &Context, target: &Path) -> String {
 }
 
 /// Removes a file that may not be there.
-pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+pub(in crate::actions) fn remove(path: &Path) -> Result<(), Trouble> {
     match std::fs::remove_file(path) {
         Ok(()) => sync_parent(path),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -251,7 +251,7 @@ fn sync_parent(path: &Path) -> Result<(), Trouble> {
 ///
 /// # Errors
 /// [`Trouble`]; the target is then as it was, and no temporary file is left.
-pub(super) fn put(
+pub(in crate::actions) fn put(
     cx: &Context,
     target: &Path,
     bytes: &mut dyn Read,
@@ -270,7 +270,7 @@ pub(super) fn put(
 }
 
 /// The first half of [`put`]: the complete temporary file.
-pub(super) fn stage(
+pub(in crate::actions) fn stage(
     temp: &Path,
     target: &Path,
     bytes: &mut dyn Read,
@@ -346,7 +346,7 @@ fn attributes(from: &Path, to: &File) -> Result<(), Trouble> {
 }
 
 /// Keeps bytes for an undo, by their digest, where only the runner's user can read them.
-pub(super) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
+pub(in crate::actions) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
     let path = cx.undo_dir()?.join(sha256);
     let whole = read(&path)?.is_some_and(|(_, f)| f.sha256 == sha256 && f.mode.bits() == 0o600);
     if whole {
@@ -362,7 +362,7 @@ pub(super) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Troub
 }
 
 /// Bytes that were kept.
-pub(super) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Trouble> {
+pub(in crate::actions) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Trouble> {
     let path = cx.undo_dir()?.join(sha256);
     match read(&path)? {
         Some((bytes, facts)) if facts.sha256 == sha256 => Ok(bytes),

@@ -6,7 +6,7 @@
 
 pub mod backup;
 mod diff;
-mod disk;
+pub(in crate::actions) mod disk;
 mod edit;
 pub mod line;
 pub mod mode;

@@ -1,0 +1,185 @@
+//! `cron.disable`: the jobs of a crontab that match are put off. All but the choice of the lines is `switch`'s.
+
+use super::switch::{self, Fate, Fates, NoMatch, OFF, Switch};
+use super::table;
+use crate::actions::stage::{Service, Stage};
+use crate::actions::values::absolute;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use regex::bytes::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// The jobs of a crontab that match are commented out: exactly these lines, behind the words `#upledger:RUN:STEP`; every
+/// other byte stays. Jobs that are at work already go on and are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Disable {
+    /// A regular expression for the whole line of a job, so that a plain word finds every job that has it. Comments and
+    /// settings such as `MAILTO=` never match. A job that is commented out already is as good.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Whose crontab; without it, and without `file`, that of the user that upledger runs as. Another user's takes root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A crontab that cron reads as a file, such as `/etc/cron.d/bklog`, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What happens when no job matches, on or off. Default: `refuse`.
+    #[serde(default, skip_serializing_if = "is_refuse")]
+    pub absent: NoMatch,
+    /// How long jobs of these lines that are at work are waited for; the step fails when one goes on. Without it they are
+    /// only named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Length>,
+}
+
+pub(super) fn is_refuse(absent: &NoMatch) -> bool {
+    *absent == NoMatch::Refuse
+}
+
+/// What is wrong with the settings that both actions have.
+pub(super) fn problems(
+    pattern: Option<&String>,
+    user: Option<&String>,
+    file: Option<&String>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(pattern) = pattern {
+        wrong.extend(
+            Regex::new(pattern)
+                .err()
+                .map(|e| text::no_regex("match", e)),
+        );
+        if pattern.is_empty() {
+            wrong.push(text::every_job());
+        }
+    }
+    if user.is_some() && file.is_some() {
+        wrong.push(text::exclude("user", "file"));
+    }
+    if user.is_some_and(String::is_empty) {
+        wrong.push(text::empty("user"));
+    }
+    if let Some(file) = file {
+        wrong.extend(absolute("file", file));
+        // What run-parts runs are scripts; a line of one that is commented out is a broken script.
+        let scripts = ["hourly", "daily", "weekly", "monthly"];
+        if scripts
+            .iter()
+            .any(|d| file.starts_with(&format!("/etc/cron.{d}/")))
+        {
+            wrong.push(text::no_crontab(file));
+        }
+    }
+    wrong
+}
+
+impl Disable {
+    fn regex(&self) -> Result<Regex, Trouble> {
+        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+    }
+}
+
+impl Switch for Disable {
+    fn user(&self) -> Option<&String> {
+        self.user.as_ref()
+    }
+
+    fn file(&self) -> Option<&String> {
+        self.file.as_ref()
+    }
+
+    fn absent(&self) -> NoMatch {
+        self.absent
+    }
+
+    fn wait(&self) -> Option<Length> {
+        self.wait
+    }
+
+    fn which(&self, _cx: &Context) -> String {
+        format!("job that matches {}", self.pattern)
+    }
+
+    fn state(&self) -> &'static str {
+        OFF
+    }
+
+    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Trouble> {
+        let regex = self.regex()?;
+        let mark = table::mark(&cx.run, &cx.step);
+        Ok(Box::new(move |line| {
+            if table::is_job(line) {
+                if regex.is_match(line) {
+                    return Fate::Becomes([mark.as_slice(), line].concat());
+                }
+            } else if table::commented(line).is_some_and(|(job, _)| regex.is_match(job)) {
+                return Fate::Already;
+            }
+            Fate::Other
+        }))
+    }
+}
+
+impl Action for Disable {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Stop(Service::Schedule)]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        problems(Some(&self.pattern), self.user.as_ref(), self.file.as_ref())
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        switch::observe(self, cx)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_cron())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        switch::commands(self, cx)
+    }
+
+    fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+        switch::diff(self, cx)
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::probe(self, cx, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        switch::perform(self, cx, observed, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::probe(self, cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        switch::undo(self, cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::undone(self, cx, observed)
+    }
+}

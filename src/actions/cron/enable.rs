@@ -1,0 +1,150 @@
+//! `cron.enable`: jobs of a crontab that were commented out are put on again. All but the choice of the lines is
+//! `switch`'s.
+
+use super::disable::{is_refuse, problems};
+use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
+use super::table;
+use crate::actions::stage::{Service, Stage};
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use regex::bytes::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Jobs of a crontab that were commented out are put on again: those of every `cron.disable` of this run, or those that
+/// `match`, whoever commented them out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enable {
+    /// A regular expression for the whole line of a job, without the comment's sign. Comments that hold no job never
+    /// match. Without it, the lines that this run has commented out.
+    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Whose crontab; without it, and without `file`, that of the user that upledger runs as. Another user's takes root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A crontab that cron reads as a file, such as `/etc/cron.d/bklog`, as an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What happens when there is no such line. Default: `refuse`.
+    #[serde(default, skip_serializing_if = "is_refuse")]
+    pub absent: NoMatch,
+}
+
+impl Enable {
+    fn regex(&self) -> Result<Option<Regex>, Trouble> {
+        let compiled = self.pattern.as_deref().map(Regex::new).transpose();
+        compiled.map_err(|e| Trouble::io("`match` is no regular expression", &e))
+    }
+}
+
+impl Switch for Enable {
+    fn user(&self) -> Option<&String> {
+        self.user.as_ref()
+    }
+
+    fn file(&self) -> Option<&String> {
+        self.file.as_ref()
+    }
+
+    fn absent(&self) -> NoMatch {
+        self.absent
+    }
+
+    fn wait(&self) -> Option<Length> {
+        None
+    }
+
+    fn which(&self, cx: &Context) -> String {
+        match &self.pattern {
+            Some(pattern) => format!("commented job that matches {pattern}"),
+            None => format!("job that the run {} has commented out", cx.run),
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        ON
+    }
+
+    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Trouble> {
+        let regex = self.regex()?;
+        let run = format!("{}:", cx.run).into_bytes();
+        Ok(Box::new(move |line| {
+            let found = |job: &[u8], mark: Option<&[u8]>| match &regex {
+                Some(regex) => regex.is_match(job),
+                None => mark.is_some_and(|m| m.starts_with(&run)),
+            };
+            match table::commented(line) {
+                Some((job, mark)) if found(job, mark) => Fate::Becomes(job.to_vec()),
+                None if table::is_job(line) && found(line, None) => Fate::Already,
+                Some(_) | None => Fate::Other,
+            }
+        }))
+    }
+}
+
+impl Action for Enable {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Start(Service::Schedule)]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        problems(
+            self.pattern.as_ref(),
+            self.user.as_ref(),
+            self.file.as_ref(),
+        )
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        switch::observe(self, cx)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_cron())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        switch::commands(self, cx)
+    }
+
+    fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+        switch::diff(self, cx)
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::probe(self, cx, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        switch::perform(self, cx, observed, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::probe(self, cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        switch::undo(self, cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        switch::undone(self, cx, observed)
+    }
+}
