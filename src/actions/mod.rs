@@ -398,6 +398,8 @@ registry! {
     "expect.process" => ExpectProcess(expect::process::Process),
     /// Whether a TCP port is open.
     "expect.port" => ExpectPort(expect::port::PortState),
+    /// Nothing of the platform runs any more.
+    "expect.stopped" => ExpectStopped(expect::stopped::Stopped),
     /// Whether a file is there, and what it is.
     "expect.file" => ExpectFile(expect::file::File),
     /// How a read-only command ends.

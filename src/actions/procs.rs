@@ -66,6 +66,14 @@ impl Other {
     pub(crate) fn command(&self) -> String {
         self.words.join(" ")
     }
+
+    /// As it is shown.
+    pub(crate) fn proc(&self) -> Proc {
+        Proc {
+            pid: self.pid,
+            command: self.command(),
+        }
+    }
 }
 
 /// All processes but our own.

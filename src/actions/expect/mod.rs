@@ -1,4 +1,5 @@
-//! Expectations: `expect.process`, `expect.port`, `expect.file`, `expect.command`. They look and change nothing.
+//! Expectations: `expect.process`, `expect.port`, `expect.stopped`, `expect.file`, `expect.command`. They look and
+//! change nothing.
 //!
 //! As a step an expectation is always carried out: it has no probe that could settle it beforehand, so its evidence is
 //! of the moment at which the plan wants it. As a `probe` or `verify` of another step it looks once and waits for
@@ -8,11 +9,12 @@ pub mod command;
 pub mod file;
 pub mod port;
 pub mod process;
+pub mod stopped;
 
 #[cfg(test)]
 mod tests;
 
-use super::{Action, Context, Look, Trouble};
+use super::{Action, Context, Look, Stage, Trouble};
 use crate::time::Length;
 use serde_json::Value;
 use std::io::Write;
@@ -43,6 +45,11 @@ pub(crate) trait Expectation: Send + Sync {
 
     /// Rules about its settings.
     fn problems(&self) -> Vec<String>;
+
+    /// Where it stands in an upgrade.
+    fn stages(&self) -> Vec<Stage> {
+        Vec::new()
+    }
 
     /// Looks once.
     ///
@@ -122,6 +129,10 @@ impl<E: Expectation> Action for E {
 
     fn problems(&self) -> Vec<String> {
         Expectation::problems(self)
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        Expectation::stages(self)
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {

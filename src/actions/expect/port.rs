@@ -65,7 +65,7 @@ impl Expectation for PortState {
     }
 }
 
-fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Trouble> {
+pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Trouble> {
     let mut found = procs::listeners(port)?;
     for listener in &mut found {
         let holders = std::mem::take(&mut listener.holders);

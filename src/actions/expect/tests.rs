@@ -3,6 +3,7 @@
 
 mod contents;
 mod ports;
+mod stopped;
 
 use crate::actions::{Context, Do, procs};
 use serde_json::{Value, json};
@@ -107,6 +108,7 @@ fn expectations_are_always_carried_out_and_need_no_undo() {
     for (kind, settings) in [
         ("expect.process", json!({"match": "x"})),
         ("expect.port", json!({"port": 1})),
+        ("expect.stopped", json!({"ports": [1]})),
         ("expect.file", json!({"path": "/"})),
         ("expect.command", json!({"argv": ["true"]})),
     ] {

@@ -1,0 +1,101 @@
+//! `expect.stopped`: after the stops, nothing of the platform runs: no process of these command lines, nobody on these
+//! ports. Whoever is left is named.
+//!
+//! Both come from `/proc`, in one look for all of them. A process that has ended and was not waited for yet is none. Left
+//! out: who is to end what is left; the stops do that.
+
+use super::port::listened;
+use super::{Expectation, Seen};
+use crate::actions::values::Port;
+use crate::actions::{Context, Stage, Trouble, procs};
+use crate::text::settings as text;
+use crate::time::Length;
+use regex::RegexSet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many of the processes found are named.
+const NAMED: usize = 20;
+
+/// Nothing of the platform runs any more. Whoever is left is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// Regular expressions for the words of a command line, joined by spaces: no process matches any of them. upledger's
+    /// own processes never match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<String>,
+    /// TCP ports of this machine on which nobody listens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
+    /// How long it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Length>,
+}
+
+impl Stopped {
+    fn listed(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(|p| format!("port {p}")).collect();
+        let parts = [self.processes.join(", "), ports.join(", ")];
+        let named: Vec<&str> = parts
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !p.is_empty())
+            .collect();
+        named.join("; ")
+    }
+}
+
+impl Expectation for Stopped {
+    fn wanted(&self) -> String {
+        format!("nothing left of {}", self.listed())
+    }
+
+    fn within(&self) -> Option<Length> {
+        self.within
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.processes.is_empty() && self.ports.is_empty() {
+            wrong.push(text::missing("processes", "ports"));
+        }
+        if self.processes.iter().any(|p| p.trim().is_empty()) {
+            wrong.push(text::empty("processes"));
+        }
+        if let Err(e) = RegexSet::new(&self.processes) {
+            wrong.push(text::no_regex("processes", e));
+        }
+        wrong
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Confirm]
+    }
+
+    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+        let redactor = cx.redactor()?;
+        let patterns = RegexSet::new(&self.processes)
+            .map_err(|e| Trouble::io("`processes` holds no regular expression", &e))?;
+        let left: Vec<String> = procs::others()?
+            .into_iter()
+            .filter(|p| patterns.is_match(&p.command()))
+            .map(|p| p.proc().without(&redactor).to_string())
+            .collect();
+        let mut saw: Vec<String> = left.iter().take(NAMED).cloned().collect();
+        if left.len() > NAMED {
+            saw.push(format!("and {} more", left.len() - NAMED));
+        }
+        for port in &self.ports {
+            let seen = listened(port.0, false, &redactor)?;
+            if !seen.holds {
+                saw.extend(seen.saw);
+            }
+        }
+        let holds = saw.is_empty();
+        if holds {
+            saw.push(format!("nothing is left of {}", self.listed()));
+        }
+        Ok(Seen { holds, saw })
+    }
+}
