@@ -1,6 +1,23 @@
-//! The platform of the tests itself: it comes up whole, its lies are lies, and nothing of it is left behind.
+//! The platform of the tests itself: it comes up whole in each of its forms, and nothing of it is left behind.
 
-use crate::platform::{Options, Platform, patiently};
+use crate::common::kill;
+use crate::platform::{Broker, CRONTAB, Call, CronUser, Keeping, Options, Platform, patiently};
+use std::path::Path;
+
+/// Drops the platform and looks whether anything of it is left.
+fn leaves_nothing(platform: Platform) {
+    let dir = platform.path("");
+    let pids: Vec<i32> = platform.processes().iter().map(|(pid, _)| *pid).collect();
+    drop(platform);
+    assert!(!dir.exists());
+    for pid in pids {
+        // A zombie has no program any more; PID 1 takes it away in its own time.
+        assert!(
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_err(),
+            "{pid} lives"
+        );
+    }
+}
 
 #[test]
 fn a_platform_serves_release_1_works_off_tasks_ticks_and_leaves_nothing() {
@@ -15,55 +32,85 @@ fn a_platform_serves_release_1_works_off_tasks_ticks_and_leaves_nothing() {
     let answer = platform.client().get(style).expect("a file");
     assert_eq!(answer.status, 200, "{style}");
     assert!(answer.body.contains("bklog 1.0"), "{answer:?}");
-
-    let dir = platform.path("");
-    let pids: Vec<i32> = platform.processes().iter().map(|(pid, _)| *pid).collect();
-    assert!(pids.len() >= 9, "{:?}", platform.processes());
-    drop(platform);
-    assert!(!dir.exists());
-    for pid in pids {
+    let test = Call::new("nginx").args(["-t", "-q", "-c", &platform.text("etc/nginx.conf")]);
+    let log = platform.text("log/nginx-error.log");
+    let test = test.args(["-e", &log]).output();
+    assert!(test.status.success() && test.stderr.is_empty(), "{test:?}");
+    for name in ["nginx", "gunicorn", "worker", "beat", "mariadb", "redis"] {
         assert!(
-            !std::path::Path::new(&format!("/proc/{pid}/exe")).exists(),
-            "{pid}"
+            platform.pid(name).is_some(),
+            "{name}: {:?}",
+            platform.processes()
         );
     }
+    leaves_nothing(platform);
 }
 
 #[test]
-fn two_platforms_stand_side_by_side_and_the_queue_looks_empty_while_eight_tasks_wait() {
-    let (platform, other) = (
-        Platform::up(Options::default()),
-        Platform::up(Options::default()),
-    );
-    platform.send_tasks("held", 8, 2.0);
-    patiently("two tasks are at work", || {
-        platform.tasks_started().len() >= 2
+fn supervisor_keeps_what_dies() {
+    let platform = Platform::up(Options {
+        keeping: Keeping::Supervisor,
+        ..Options::default()
     });
-    patiently("the rest is prefetched", || {
-        platform.redis(&["LLEN", "celery"]) == "0"
+    assert_eq!(platform.release(), "1.0");
+    let worker = platform.pid("worker").expect("the worker runs");
+    kill(worker);
+    patiently("another worker runs", || {
+        platform.pid("worker").is_some_and(|pid| pid != worker)
     });
-    assert!(
-        platform.tasks_done().len() <= 2,
-        "{:?}",
-        platform.tasks_done()
-    );
-    assert_eq!(other.tasks_started().len(), 0);
-    let master = platform.pid("gunicorn").expect("Gunicorn runs");
-    let done = platform.run(&[
-        r#"{id: page, do: {http.check: {url: "${url}/version", contains: "1.0"}}}"#,
-        r#"{id: web, do: {run: [kill, -TERM, "MASTER"]}, effect: idempotent, undo: none}"#
-            .replace("MASTER", &master.to_string())
-            .as_str(),
-    ]);
-    assert_eq!(done.code, 0, "{done:?}");
-    patiently("Gunicorn has ended", || platform.pid("gunicorn").is_none());
-    assert_eq!(
-        platform
-            .client()
-            .get("/version")
-            .expect("Nginx answers")
-            .status,
-        502
-    );
-    assert_eq!(platform.world().upledger(&["verify"]).code, 0);
+    let shown = platform.supervisorctl(&["status"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for name in ["bklog:gunicorn", "bklog:worker", "bklog:beat", "nginx"] {
+        assert!(shown.contains(name), "{shown}");
+    }
+    leaves_nothing(platform);
+}
+
+#[test]
+fn rabbitmq_carries_the_tasks_when_asked_to() {
+    let platform = Platform::up(Options {
+        broker: Broker::Rabbit,
+        ..Options::default()
+    });
+    platform.send_tasks("once", 2, 0.0);
+    patiently("two tasks are done", || platform.tasks_done().len() == 2);
+    let queues = platform.rabbitmqctl(&["list_queues", "--silent", "name", "consumers"]);
+    let queues = String::from_utf8_lossy(&queues.stdout).into_owned();
+    assert!(queues.lines().any(|l| l == "celery\t1"), "{queues}");
+    leaves_nothing(platform);
+}
+
+#[test]
+fn a_million_rows_are_there_when_asked_for_and_a_panic_leaves_nothing_either() {
+    let mut dir = None;
+    let test = std::panic::AssertUnwindSafe(|| {
+        let platform = Platform::up(Options {
+            keeping: Keeping::Down,
+            rows: true,
+            ..Options::default()
+        });
+        dir = Some(platform.path(""));
+        assert_eq!(platform.sql("SELECT COUNT(*) FROM log_index"), "1000000");
+        assert!(platform.pid("gunicorn").is_none());
+        assert!(platform.processes().len() >= 2);
+        std::panic::resume_unwind(Box::new("as a failed test does"));
+    });
+    let panic = std::panic::catch_unwind(test).expect_err("it panics");
+    assert_eq!(panic.downcast_ref(), Some(&"as a failed test does"));
+    assert!(!dir.expect("it came up").exists());
+}
+
+#[test]
+fn a_user_has_a_crontab_of_odd_lines_and_goes_with_it() {
+    let user = CronUser::with(CRONTAB);
+    assert_eq!(user.crontab(), CRONTAB);
+    // Debian's `crontab -l` keeps comments at the very top to itself, so only the spool has every byte.
+    let shown = Call::new("crontab").args(["-l", "-u", user.name()]).run();
+    let (hidden, rest) = CRONTAB.split_once('\n').expect("two lines");
+    assert!(hidden.starts_with('#'));
+    assert_eq!(shown, rest);
+    let (name, spool) = (user.name().to_owned(), user.spool());
+    drop(user);
+    assert!(!Path::new(&spool).exists());
+    assert!(!Call::new("id").args([&name]).output().status.success());
 }

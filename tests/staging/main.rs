@@ -7,4 +7,5 @@
 )]
 mod common;
 mod fixture;
+mod lies;
 mod platform;

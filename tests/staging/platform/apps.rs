@@ -4,7 +4,7 @@ use super::Platform;
 use super::tools::Call;
 
 /// The command of the worker, in the foreground: two processes, and up to eight tasks that the broker has handed over.
-pub(crate) fn worker_argv(platform: &Platform) -> Vec<String> {
+pub(super) fn worker_argv(platform: &Platform) -> Vec<String> {
     celery(
         platform,
         "worker",
@@ -13,7 +13,7 @@ pub(crate) fn worker_argv(platform: &Platform) -> Vec<String> {
 }
 
 /// The command of beat, in the foreground.
-pub(crate) fn beat_argv(platform: &Platform) -> Vec<String> {
+pub(super) fn beat_argv(platform: &Platform) -> Vec<String> {
     celery(platform, "beat", &[])
 }
 

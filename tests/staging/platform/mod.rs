@@ -6,21 +6,25 @@
 
 mod apps;
 mod client;
+mod cron;
 mod database;
 mod mariadb;
 mod options;
 mod paths;
 mod ports;
 mod procs;
+mod rabbit;
 mod redis;
 mod repository;
+mod supervisor;
 mod template;
 mod tools;
 mod virtualenv;
 mod web;
 
 pub(crate) use client::Client;
-pub(crate) use options::Options;
+pub(crate) use cron::{CRONTAB, CronUser};
+pub(crate) use options::{Broker, Keeping, Options};
 
 use crate::common::World;
 use std::path::Path;
@@ -31,6 +35,7 @@ pub(crate) struct Platform {
     world: World,
     dir: tempfile::TempDir,
     ports: ports::Ports,
+    options: Options,
 }
 
 impl Platform {
@@ -39,10 +44,18 @@ impl Platform {
         let platform = Self::laid_out(options);
         mariadb::start(&platform);
         redis::start(&platform);
+        if options.broker == Broker::Rabbit {
+            rabbit::start(&platform);
+        }
         mariadb::await_up(&platform);
         redis::await_up(&platform);
-        platform.start_apps();
-        platform.await_apps();
+        if options.broker == Broker::Rabbit {
+            rabbit::await_up(&platform);
+        }
+        if options.keeping != Keeping::Down {
+            platform.start_apps();
+            platform.await_apps();
+        }
         platform
     }
 
@@ -58,6 +71,7 @@ impl Platform {
             world: World::new(),
             dir,
             ports: ports::Ports::take(),
+            options,
         };
         for name in ["etc", "run", "log", "data", "data/redis", "venvs", "backup"] {
             std::fs::create_dir(platform.path(name)).expect("made");
@@ -71,7 +85,7 @@ impl Platform {
             &database::database(false).join("static"),
             &platform.path("static"),
         );
-        tools::link(&virtualenv::virtualenv("1.0"), &platform.path("venvs/1.0"));
+        platform.give_virtualenv("1.0");
         tools::link(Path::new("venvs/1.0"), &platform.path("venv"));
         platform.clone_code("bklog/1.0");
         platform.write(
@@ -81,7 +95,28 @@ impl Platform {
         mariadb::configure(&platform);
         redis::configure(&platform);
         web::configure(&platform);
+        supervisor::configure(&platform);
         platform
+    }
+
+    /// Puts a release's virtualenv to `venvs/RELEASE`, for tests that do not install it themselves. It is a link to a
+    /// template that all platforms share: never install into it.
+    pub(crate) fn give_virtualenv(&self, release: &str) {
+        let at = self.path(&format!("venvs/{release}"));
+        tools::link(&virtualenv::virtualenv(release), &at);
+    }
+
+    /// Checks out a release's code, and lets `venv` name its virtualenv when there is one in `venvs`.
+    pub(crate) fn switch_to(&self, release: &str) {
+        let venv = Path::new("venvs").join(release);
+        if self.dir.path().join(&venv).exists() {
+            std::fs::remove_file(self.path("venv")).expect("the link");
+            tools::link(&venv, &self.path("venv"));
+        }
+        let tag = format!("bklog/{release}");
+        Call::new("git")
+            .args(["-C", &self.text("code"), "checkout", "-q", "--detach", &tag])
+            .run();
     }
 
     fn clone_code(&self, tag: &str) {
@@ -94,15 +129,32 @@ impl Platform {
 
     /// What the worker, beat and the web application talk to.
     pub(crate) fn broker_url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.ports.redis)
+        match self.options.broker {
+            Broker::Redis => format!("redis://127.0.0.1:{}/0", self.ports.redis),
+            Broker::Rabbit => format!("amqp://guest:guest@127.0.0.1:{}//", self.ports.rabbit),
+        }
     }
 
-    /// Starts the web application, the worker, beat and Nginx, as the options say.
+    /// Starts the web application, the worker, beat and Nginx, by supervisor or by hand.
     pub(crate) fn start_apps(&self) {
+        if self.options.keeping == Keeping::Supervisor {
+            supervisor::start(self);
+            return;
+        }
         apps::start_worker(self);
         apps::start_beat(self);
         web::start_gunicorn(self);
         web::start_nginx(self);
+    }
+
+    /// The command of `gunicorn`, `worker` or `beat` in the foreground, or of `nginx`, which goes to the background.
+    pub(crate) fn command_of(&self, name: &str) -> Vec<String> {
+        match name {
+            "gunicorn" => web::gunicorn_argv(self),
+            "worker" => apps::worker_argv(self),
+            "beat" => apps::beat_argv(self),
+            _ => web::nginx_argv(self),
+        }
     }
 
     /// Waits until they answer.
@@ -132,12 +184,16 @@ impl Platform {
         page["release"].as_str().expect("a release").to_owned()
     }
 
-    /// `manage.py` of the code that is checked out, by the virtualenv that `venv` names.
-    pub(crate) fn manage(&self, args: &[&str]) -> Call {
+    /// The interpreter that `venv` names, in the code that is checked out.
+    pub(crate) fn python(&self, args: &[&str]) -> Call {
         Call::new(&self.text("venv/bin/python"))
-            .args([self.text("code/manage.py").as_str()])
-            .args(args.iter().copied())
+            .args(args)
             .dir(&self.path("code"))
+    }
+
+    /// `manage.py` of the code that is checked out.
+    pub(crate) fn manage(&self, args: &[&str]) -> Call {
+        self.python(&["manage.py"]).args(args)
     }
 
     /// Sends tasks `PREFIX-0`, `PREFIX-1`, ... that take so many seconds each.

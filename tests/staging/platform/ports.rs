@@ -17,6 +17,9 @@ pub(crate) struct Ports {
     pub(crate) gunicorn: u16,
     pub(crate) mariadb: u16,
     pub(crate) redis: u16,
+    pub(crate) rabbit: u16,
+    pub(crate) epmd: u16,
+    pub(crate) erlang: u16,
     _locks: Vec<File>,
 }
 
@@ -33,6 +36,9 @@ impl Ports {
             gunicorn: next(),
             mariadb: next(),
             redis: next(),
+            rabbit: next(),
+            epmd: next(),
+            erlang: next(),
             _locks: locks,
         }
     }

@@ -4,8 +4,19 @@ use super::template::{digest, lay, once, project};
 use super::tools::Call;
 use std::path::PathBuf;
 
-/// The releases, each with what it is laid over, in the order of their commits.
-const RELEASES: [(&str, &[&str]); 1] = [("1.0", &["1.0"])];
+/// The releases in the order of their commits: each with the one it comes after, and the layers it is made of.
+const RELEASES: [(&str, &str, &[&str]); 4] = [
+    ("1.0", "", &["1.0"]),
+    ("2.0", "1.0", &["1.0", "2.0"]),
+    ("2.0-broken-deps", "2.0", &["1.0", "2.0", "2.0-broken-deps"]),
+    ("2.0-broken-boot", "2.0", &["1.0", "2.0", "2.0-broken-boot"]),
+];
+
+/// The layers of a release, the lowest first.
+pub(super) fn layers(release: &str) -> &'static [&'static str] {
+    let found = RELEASES.iter().find(|(name, ..)| *name == release);
+    found.expect("a release of the project").2
+}
 
 /// The repository with a tag `bklog/RELEASE` for each release.
 pub(super) fn repository() -> PathBuf {
@@ -30,7 +41,11 @@ pub(super) fn repository() -> PathBuf {
                     .run();
             };
             git(&["init", "-q", "-b", "main"]);
-            for (release, layers) in RELEASES {
+            for (release, after, layers) in RELEASES {
+                // What nobody would merge stays off the branch.
+                if release.contains('-') {
+                    git(&["checkout", "-q", "--detach", &format!("bklog/{after}")]);
+                }
                 git(&["rm", "-rq", "--ignore-unmatch", "."]);
                 for layer in layers {
                     lay(&project().join(layer), &work);
@@ -39,6 +54,7 @@ pub(super) fn repository() -> PathBuf {
                 git(&["commit", "-q", "-m", &format!("bklog {release}")]);
                 git(&["tag", &format!("bklog/{release}")]);
             }
+            git(&["checkout", "-q", "main"]);
             git(&["clone", "-q", "--bare", ".", "../app.git"]);
         },
     )

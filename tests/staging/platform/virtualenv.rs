@@ -1,5 +1,6 @@
 //! Virtualenvs, made offline from the wheelhouse of `tests/prepare`.
 
+use super::repository::layers;
 use super::template::{digest, once, project, staging};
 use super::tools::Call;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,13 @@ pub(super) fn virtualenv(release: &str) -> PathBuf {
         "{} is missing; make it with: tests/prepare",
         wheels.display()
     );
-    let requirements = project().join(release).join("requirements.txt");
+    // The topmost layer that has them.
+    let requirements = layers(release)
+        .iter()
+        .rev()
+        .map(|layer| project().join(layer).join("requirements.txt"))
+        .find(|file| file.exists())
+        .expect("the first layer has them");
     let name = format!("venv-{release}");
     once(
         &name,

@@ -14,7 +14,7 @@ pub(super) fn configure(platform: &Platform) {
 }
 
 /// The command of Gunicorn, in the foreground.
-pub(crate) fn gunicorn_argv(platform: &Platform) -> Vec<String> {
+pub(super) fn gunicorn_argv(platform: &Platform) -> Vec<String> {
     let conf = platform.text("etc/gunicorn.conf.py");
     let python = platform.text("venv/bin/python");
     [&python, "-m", "gunicorn", "--config", &conf, "wsgi"]
@@ -23,7 +23,7 @@ pub(crate) fn gunicorn_argv(platform: &Platform) -> Vec<String> {
 }
 
 /// The command of Nginx, without a signal.
-pub(crate) fn nginx_argv(platform: &Platform) -> Vec<String> {
+pub(super) fn nginx_argv(platform: &Platform) -> Vec<String> {
     let (root, log) = (platform.text(""), platform.text("log/nginx-error.log"));
     let conf = platform.text("etc/nginx.conf");
     ["nginx", "-p", &root, "-c", &conf, "-e", &log]

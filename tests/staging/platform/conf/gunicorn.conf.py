@@ -8,3 +8,4 @@ pidfile = "@root@/run/gunicorn.pid"
 errorlog = "@root@/log/gunicorn.log"
 accesslog = "@root@/log/gunicorn-access.log"
 worker_tmp_dir = "@root@/run"
+capture_output = True
