@@ -10,6 +10,7 @@ mod cron;
 mod database;
 mod mariadb;
 mod options;
+mod owner;
 mod paths;
 mod ports;
 mod procs;
@@ -27,6 +28,7 @@ pub(crate) use cron::{CRONTAB, CronUser};
 pub(crate) use options::{Broker, Keeping, Options};
 
 use crate::common::World;
+use std::fs::File;
 use std::path::Path;
 pub(crate) use tools::{Call, patiently};
 
@@ -36,6 +38,7 @@ pub(crate) struct Platform {
     dir: tempfile::TempDir,
     ports: ports::Ports,
     options: Options,
+    _owner: File,
 }
 
 impl Platform {
@@ -61,14 +64,16 @@ impl Platform {
 
     /// The directories, the code, the virtualenv, the data and all configuration; nothing runs yet.
     fn laid_out(options: Options) -> Self {
+        owner::sweep();
         let dir = tempfile::Builder::new()
-            .prefix("upledger-staging-")
+            .prefix(owner::PREFIX)
             .tempdir_in("/tmp")
             .expect("a directory");
         // The web user walks through it.
         tools::mode(dir.path(), 0o755);
         let platform = Self {
             world: World::new(),
+            _owner: owner::own(dir.path()),
             dir,
             ports: ports::Ports::take(),
             options,
@@ -254,6 +259,8 @@ impl Platform {
 /// Whatever became of the test, nothing of the platform is left.
 impl Drop for Platform {
     fn drop(&mut self) {
+        // Runs of upledger first: they could start things again.
+        procs::end_all(&self.world.path(""));
         procs::end_all(self.dir.path());
     }
 }
