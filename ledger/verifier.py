@@ -243,6 +243,21 @@ def main(path, *files):
                  ("level", "matches checkpoint of size %d" % best if best else "L0 chain only"),
                  ("unanchored", "%d events, seq %d to %d" % (n - best, best, n - 1) if n > best else "none")):
         print("%-12s %s" % line)
+    verdict(n, best, db, s["ledger"], s["root"])
+
+
+def verdict(n, best, db, ledger, root):
+    """What is proven, how far, what is not, and what to do next."""
+    print("\nVERDICT      SOUND: all %d events fit together; none was edited, left out, moved or put in between." % n)
+    if best:
+        print("             Seq 0 to %d are those that a checkpoint kept elsewhere saw." % (best - 1))
+    if n > best:
+        print("             NOT proven: that seq %d to %d were not written anew as a whole; no checkpoint given here\n"
+            "             covers them, and whoever can write the file can do that." % (best, n - 1))
+        print("             Next: keep these three lines as a file elsewhere and give it to this script next time:\n"
+            "               upledger.local/%s\n               %d\n               %s"
+            % (ledger, n, base64.b64encode(root).decode()))
+    print("             Left out: signatures%s." % (", and what the triggers do" if db else ""))
 
 
 def quiet(e):                                                    # nothing from the file may steer a terminal
@@ -256,7 +271,9 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except UNREADABLE as e:
-        print("NOT CHECKED  " + quiet(e), file=sys.stderr)
+        print("NOT CHECKED  " + quiet(e) + "\n\nVERDICT      NONE: nothing was proven, neither way.", file=sys.stderr)
         sys.exit(2)
     except BROKEN as e:
-        sys.exit("FAILED       " + quiet(e))
+        sys.exit("FAILED       " + quiet(e) + "\n\nVERDICT      NOT SOUND: the first thing that does not hold is named above; "
+                 "from there on nothing is proven.\n             Next: write nothing to it, keep this copy for the inquiry, "
+                 "and compare with the newest good copy.")

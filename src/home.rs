@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use upledger_ledger::Identity;
+pub use upledger_ledger::Identity;
 
 /// The directories of one installation.
 #[derive(Debug, Clone)]

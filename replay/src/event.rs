@@ -136,6 +136,23 @@ pub enum Event {
     NoteAdded(Note),
 }
 
+/// Words that this program itself records, so that a screen can say them in another language. They never change: old
+/// ledgers hold them.
+pub mod own {
+    /// A resume that found an attempt open.
+    pub const LEFT_OPEN: &str = "an attempt was left open";
+    /// A resume that found none.
+    pub const GO_ON: &str = "go on";
+    /// A pause by signal.
+    pub const INTERRUPTED: &str = "interrupted at the terminal";
+    /// A rollback without a reason of its own.
+    pub const OPERATOR: &str = "asked for by the operator";
+    /// A kill for which nobody else was left.
+    pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
+    /// Begins the detail of a failure whose checks saw something else.
+    pub const DISAGREES: &str = "the evidence disagrees: ";
+}
+
 /// No data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -282,6 +282,11 @@ pub trait Action: Send + Sync {
         Invocation::Own
     }
 
+    /// The program that it starts itself, and the directory that it names for it: a preview looks whether they are there.
+    fn program(&self) -> Option<(&str, Option<&str>)> {
+        None
+    }
+
     /// What is there now, and all that the undo will need.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::home::Home;
 use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
 use crate::report::status::{answers, decision_word};
-use crate::report::{lines, safe};
+use crate::report::{lines, safe, told};
 use crate::runner::parts::Work;
 use crate::runner::secrets;
 use crate::text::help;
@@ -132,6 +132,20 @@ pub(crate) fn note(out: &mut Out, home: &Home, args: &Note) -> Result<u8, Failur
 
 pub(crate) fn pause(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
     let mut journal = open(home)?;
+    // What is asked for is so already: a second record would say that somebody stopped it twice.
+    let run = pick(journal.book(), args.run.name())?;
+    if let (None, Some(reason)) = (run.ended, &run.pause) {
+        let reason = safe(&told::reason(reason));
+        out.word(&text::paused_already(&run.name, reason));
+        out.word(&screen::go_on_with("upledger resume"));
+        if out.json {
+            out.result(
+                json!({"recorded": false, "next": ["upledger resume"]}),
+                code::DONE,
+            );
+        }
+        return Ok(code::DONE);
+    }
     append(out, &mut journal, |journal| {
         let run = pick(journal.book(), args.run.name())?;
         Ok((

@@ -12,7 +12,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Set by the shell code that `completion` prints: the shell whose completion is asked for.
 const VARIABLE: &str = "UPLEDGER_COMPLETE";
@@ -64,7 +64,7 @@ pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Fai
     match &args.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir)
-                .and_then(|()| clap_mangen::generate_to(command, dir))
+                .and_then(|()| pages(command, dir))
                 .map_err(|e| Failure::usage(commands::cannot_make(dir.display(), e)))?;
         }
         None => {
@@ -72,10 +72,55 @@ pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Fai
             clap_mangen::Man::new(command)
                 .render(&mut page)
                 .map_err(|e| cannot(&e))?;
-            text(out, "man", &page);
+            text(out, "man", headed(&page).as_bytes());
         }
     }
     Ok(code::DONE)
+}
+
+/// A page for a command and for each one below it.
+fn pages(mut command: Command, dir: &Path) -> std::io::Result<()> {
+    command.build();
+    let mut open = vec![command];
+    while let Some(command) = open.pop() {
+        open.extend(
+            command
+                .get_subcommands()
+                .filter(|c| !c.is_hide_set())
+                .cloned(),
+        );
+        let man = clap_mangen::Man::new(command);
+        let mut page = Vec::new();
+        man.render(&mut page)?;
+        std::fs::write(dir.join(man.get_filename()), headed(&page))?;
+    }
+    Ok(())
+}
+
+/// The page with its headings in the language of the process: clap knows only English ones.
+fn headed(page: &[u8]) -> String {
+    let page = String::from_utf8_lossy(page);
+    let mut out = String::new();
+    for line in page.lines() {
+        let heading = line.strip_prefix(".SH ").map(|h| h.trim_matches('"'));
+        let ours = heading.and_then(|h| {
+            Some(match h {
+                "NAME" => help::man_name(),
+                "SYNOPSIS" => help::man_synopsis(),
+                "DESCRIPTION" => help::man_description(),
+                "OPTIONS" => help::man_options(),
+                "SUBCOMMANDS" => help::man_commands(),
+                "VERSION" => help::man_version(),
+                _ => return None,
+            })
+        });
+        match ours {
+            Some(heading) => out.push_str(&format!(".SH {heading}")),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn text(out: &mut Out, name: &str, bytes: &[u8]) {

@@ -20,10 +20,11 @@ use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use upledger_replay::decide::{Asked, Next, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned};
+use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, own};
+use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
 
 /// Tries to become the runner that ends an aborted run, a quarter of a second each.
@@ -43,7 +44,7 @@ pub(crate) struct Rollback {
     run: RunArg,
     #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
     to: Option<String>,
-    #[arg(long, value_name = "TEXT", value_parser = super::said, default_value = "asked for by the operator", help = help::reason())]
+    #[arg(long, value_name = "TEXT", value_parser = super::said, default_value = own::OPERATOR, help = help::reason())]
     reason: String,
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let runtime = system::runtime()?;
     out.background();
     let mut journal = Journal::create_or_open(home)?;
-    let lock = RunnerLock::take(&home.state, &identity().actor)?;
+    let lock = RunnerLock::take(&home.state, &identity())?;
     system::check_jobs(home)?;
     journal.redact_with(redactor.clone());
     let name = loop {
@@ -103,7 +104,9 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             );
         }
         let date = chrono::Local::now().format("%Y%m%d").to_string();
-        let name = journal.book().new_name(&checked.plan.name, &date);
+        let name = journal
+            .book()
+            .new_name(&called(&checked.plan, &args.plan), &date);
         let mut warnings = checked.warnings.clone();
         if let Some(weak) = journal.ledger().place().weak_fs() {
             // Recorded, and so in English.
@@ -139,10 +142,25 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     done
 }
 
+/// What a run is named after. Names of runs stand in paths and are typed into shells, so they are ASCII: where that
+/// leaves nothing of the plan's name to read, the change or the file is in front of it.
+fn called(plan: &Plan, file: &Path) -> String {
+    if plan.name.chars().any(|c| c.is_ascii_alphabetic()) {
+        return plan.name.clone();
+    }
+    let change = plan.change.as_ref().map(|c| c.id.as_str());
+    let stem = file.file_stem().and_then(|s| s.to_str());
+    let readable = |t: &&str| t.chars().any(|c| c.is_ascii_alphanumeric());
+    match change.filter(readable).or(stem.filter(readable)) {
+        Some(first) => format!("{first} {}", plan.name),
+        None => plan.name.clone(),
+    }
+}
+
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     let journal = ask::open_existing(home)?;
     out.background();
-    let lock = RunnerLock::take(&home.state, &identity().actor)?;
+    let lock = RunnerLock::take(&home.state, &identity())?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     if run.ended.is_some() {
@@ -163,9 +181,9 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
         return Ok(code);
     }
     let reason = if run.open().is_some() {
-        "an attempt was left open"
+        own::LEFT_OPEN
     } else {
-        "go on"
+        own::GO_ON
     };
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
@@ -179,7 +197,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     let journal = ask::open_existing(home)?;
     out.background();
-    let lock = RunnerLock::take(&home.state, &identity().actor)?;
+    let lock = RunnerLock::take(&home.state, &identity())?;
     let run = match args.run.name() {
         Some(name) => pick(journal.book(), Some(name))?,
         None => newest(&journal)?,
@@ -251,7 +269,7 @@ pub(crate) fn conclude(
     out.background();
     let mut tries = 0;
     let lock = loop {
-        match RunnerLock::take(&home.state, &identity().actor) {
+        match RunnerLock::take(&home.state, &identity()) {
             Ok(lock) => break Some(lock),
             Err(LockError::Held(_)) => {}
             Err(e) => return Err(e.into()),

@@ -3,10 +3,12 @@
 use super::code;
 use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
+use super::verdict;
 use crate::home::{Home, hex, identity};
-use crate::report::rows;
+use crate::report::{rows, wrap};
 use crate::text::commands as text;
 use crate::text::help;
+use crate::text::{Lang, lang};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -168,10 +170,20 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
     let head = report.head.as_ref();
     shown.extend(head.map(|h| (text::head(), format!("{} {}", h.seq, h.hash))));
     shown.push((text::root(), report.root.to_string()));
-    shown.push((text::level(), report.level.to_string()));
+    let level = report.level.to_string();
+    // What it means is said below, in the language of the screen.
+    let code = level.split(' ').next().unwrap_or_default();
+    shown.push((
+        text::level(),
+        if lang() == Lang::En {
+            level.clone()
+        } else {
+            code.into()
+        },
+    ));
     shown.push((
         text::unanchored(),
-        text::unanchored_are(report.unanchored, report.events),
+        text::unanchored_are(verdict::unanchored(report), report.events),
     ));
     shown.push((
         text::checks(),
@@ -188,13 +200,25 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
     if let Some(bad) = report.first_bad() {
         shown.push((text::first_bad(), bad_words(bad)));
     }
-    for bad in report.failures.iter().take(SHOWN) {
+    let (others, following) = verdict::others(report);
+    for bad in others.iter().take(SHOWN) {
         shown.push((text::bad(), bad_words(bad)));
     }
-    if report.failures.len() > SHOWN {
-        shown.push((text::bad(), text::and_more(report.failures.len() - SHOWN)));
+    if others.len() > SHOWN {
+        shown.push((text::bad(), text::and_more(others.len() - SHOWN)));
+    }
+    if following > 0 {
+        shown.push((text::bad(), crate::text::verify::follows(following)));
     }
     out.lines(&rows(&shown));
+    for sentence in verdict::words(report) {
+        let set_in = sentence.starts_with(' ');
+        out.lines(&if set_in {
+            vec![sentence]
+        } else {
+            wrap(&sentence, 79)
+        });
+    }
 }
 
 fn value(report: &Report) -> serde_json::Value {
@@ -209,7 +233,9 @@ fn value(report: &Report) -> serde_json::Value {
         "root": report.root.to_string(),
         "level": level.split(' ').next(),
         "level_text": level,
-        "unanchored": report.unanchored,
+        "unanchored": verdict::unanchored(report),
+        "checkpoint": verdict::note(report),
+        "verdict": verdict::words(report).iter().filter(|l| !l.is_empty() && !l.starts_with(' ')).collect::<Vec<_>>(),
         "stored_checkpoints": report.stored_checkpoints,
         "checkpoints": report.checkpoints,
         "blobs_checked": report.blobs_checked,

@@ -4,9 +4,9 @@ use super::code;
 use super::out::Out;
 use crate::home::Home;
 use crate::journal::JournalError;
-use crate::report::safe;
+use crate::report::{local_date, local_time, safe};
 use crate::runner::RunnerError;
-use crate::runner::lock::LockError;
+use crate::runner::lock::{Holder, LockError};
 use crate::text::{Lang, commands as text, explain, lang, screen};
 use serde_json::json;
 use std::error::Error;
@@ -196,10 +196,32 @@ impl From<RunnerError> for Failure {
     }
 }
 
+/// Who drives a run: who, where, which process, since when in this machine's zone.
+pub(crate) fn holder_words(holder: &Holder) -> String {
+    let mut who = holder.actor.clone();
+    if !holder.host.is_empty() {
+        who = text::holder_at(who, &holder.host);
+    }
+    if let Some(origin) = &holder.origin {
+        who = text::holder_from(who, origin);
+    }
+    let since = format!(
+        "{} {}",
+        local_date(&holder.since),
+        local_time(&holder.since)
+    );
+    text::holder(who, holder.pid, since)
+}
+
 impl From<LockError> for Failure {
     fn from(e: LockError) -> Self {
         match e {
-            LockError::Held(_) => Self::of(code::HELD, "held", &e).hint(text::beside_it()),
+            LockError::Held(holder) => Self::new(
+                code::HELD,
+                "held",
+                text::held_by(holder.map_or_else(text::somebody, |h| holder_words(&h))),
+            )
+            .hint(text::beside_it()),
             LockError::Io { .. } => Self::of(code::USAGE, "state_directory", &e),
         }
     }

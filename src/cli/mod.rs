@@ -16,6 +16,7 @@ mod plans;
 mod printer;
 mod show;
 mod system;
+mod verdict;
 mod watch;
 mod words;
 
@@ -128,6 +129,8 @@ enum Command {
     Export(evidence::Export),
     #[command(about = help::cmd_explain())]
     Explain(explain::Explain),
+    #[command(about = help::cmd_help())]
+    Help(words::Help),
     #[command(about = help::cmd_completion())]
     Completion(complete::Completion),
     #[command(about = help::cmd_man())]
@@ -246,6 +249,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Verify(args) => evidence::verify(out, &home, &args),
         Command::Verifier => evidence::verifier(out),
         Command::Export(args) => evidence::export(out, &home, &args),
+        Command::Help(args) => Ok(words::help(out, &args, Cli::command())),
         Command::Completion(args) => complete::completion(out, &args),
         Command::Man(args) => complete::man(out, &args, words::localized(Cli::command())),
         Command::Explain(args) => explain::explain(out, &args),

@@ -3,7 +3,7 @@
 use super::carry::Carry;
 use super::code;
 use super::complete;
-use super::fail::{Failure, no_ledger};
+use super::fail::{Failure, holder_words, no_ledger};
 use super::out::Out;
 use super::system;
 use crate::attempt::job::JobDir;
@@ -80,11 +80,16 @@ pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Fa
 pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     let journal = read(home)?;
     let run = pick(journal.book(), args.name())?;
-    let live = RunnerLock::holder(&home.state).is_some();
+    let holder = RunnerLock::holder(&home.state);
+    let live = holder.is_some();
     if out.json {
         out.result(status::value(run, live), code::DONE);
-    } else {
-        out.lines(&status::lines(run, live));
+        return Ok(code::DONE);
+    }
+    out.lines(&status::lines(run, live));
+    if let Some(holder) = holder.filter(|_| run.ended.is_none()) {
+        out.line("");
+        out.line(&screen::driven_by(safe(&holder_words(&holder))));
     }
     Ok(code::DONE)
 }

@@ -5,7 +5,7 @@ use super::fail::Failure;
 use super::out::Out;
 use crate::text::{Lang, help, lang, usage};
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Arg, ArgAction, Command, Error};
+use clap::{Arg, ArgAction, Args, Command, Error};
 use serde_json::json;
 
 /// Options of all commands come after those of one.
@@ -61,6 +61,24 @@ pub(super) fn localized(command: Command) -> Command {
             arg.help_heading(heading).display_order(place)
         })
         .mut_subcommands(localized)
+}
+
+/// The help of a command, by another name.
+#[derive(Debug, Args)]
+pub(super) struct Help {
+    #[arg(help = help::help_command())]
+    command: Vec<String>,
+}
+
+/// `help COMMAND` is `COMMAND --help`.
+pub(super) fn help(out: &mut Out, args: &Help, command: Command) -> u8 {
+    let words = args.command.iter().map(String::as_str);
+    let line = ["upledger"].into_iter().chain(words).chain(["--help"]);
+    match localized(command).try_get_matches_from(line) {
+        Err(e) => show(out, &e),
+        // Help is always told as an error.
+        Ok(_) => code::DONE,
+    }
 }
 
 /// Prints help, or what is wrong with the arguments, and returns the exit code.

@@ -4,6 +4,7 @@
 //! present; a step whose look an earlier step of the plan may overturn is never called done. This room decides nothing
 //! about runs; a run looks again before each step.
 
+mod ready;
 mod screen;
 
 pub use screen::{details, lines, value};
@@ -28,6 +29,8 @@ pub enum Verdict {
     Already,
     /// It is done now, and an earlier step may change that: it is decided when its turn comes.
     Later,
+    /// It could not be started: its program or its directory is not there, and nothing before it brings one.
+    CannotRun,
     /// It cannot be told, because a look failed or was unclear; a run looks again when its turn comes.
     CannotTell,
     /// The plan's own condition leaves it out.
@@ -78,7 +81,11 @@ pub fn forecast(
             let one = look(plan, phase, step, secrets, scratch.path(), changed, past);
             let runs = matches!(
                 one.verdict,
-                Verdict::Run | Verdict::Change | Verdict::Later | Verdict::CannotTell
+                Verdict::Run
+                    | Verdict::Change
+                    | Verdict::Later
+                    | Verdict::CannotRun
+                    | Verdict::CannotTell
             );
             changed |= runs && step.effect != Effect::Pure;
             one
@@ -141,10 +148,29 @@ fn look(
     if one.diff.is_some() {
         one.verdict = Verdict::Change;
     }
-    if !work.has_probe {
-        return one;
+    if work.has_probe {
+        probed(&mut one, &work, &observed, changed);
     }
-    let look = work.probe(&observed);
+    if let Some(why) = ready::obstacle(&work)
+        && matches!(
+            one.verdict,
+            Verdict::Run | Verdict::Change | Verdict::CannotTell
+        )
+    {
+        one.evidence.insert(0, why);
+        if !changed {
+            one.verdict = Verdict::CannotRun;
+        } else {
+            one.verdict = Verdict::CannotTell;
+            one.evidence.insert(1, text::may_come());
+        }
+    }
+    one
+}
+
+/// Whether it is done, as far as a look tells now.
+fn probed(one: &mut Forecast, work: &Work, observed: &serde_json::Value, changed: bool) {
+    let look = work.probe(observed);
     match look.answer {
         Answer::Done if changed => {
             one.verdict = Verdict::Later;
@@ -160,7 +186,6 @@ fn look(
             one.evidence = look.evidence;
         }
     }
-    one
 }
 
 fn work(
@@ -198,7 +223,13 @@ fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) 
             vec![words.unwrap_or_else(text::undone_by_action)]
         }
         Undo::Action(undo) => match work(plan, &step.id, Way::Undo, secrets, scratch) {
-            Ok(work) => work.shown(),
+            Ok(work) => {
+                let mut shown = work.shown();
+                if let (Some(line), Some(why)) = (shown.first_mut(), ready::obstacle(&work)) {
+                    *line = text::not_ready_now(&line, why);
+                }
+                shown
+            }
             Err(_) => plainly(&undo.action),
         },
         Undo::PointOfNoReturn(why) => vec![text::no_return(why)],

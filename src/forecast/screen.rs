@@ -15,6 +15,7 @@ fn word(verdict: Verdict) -> String {
         Verdict::Change => text::will_change(),
         Verdict::Already => text::already(),
         Verdict::Later => text::later(),
+        Verdict::CannotRun => text::cannot_run(),
         Verdict::CannotTell => text::cannot_tell(),
         Verdict::LeftOut => text::left_out(),
     }
@@ -221,6 +222,7 @@ pub fn value(steps: &[Forecast]) -> Value {
         Verdict::Change => "change",
         Verdict::Already => "already",
         Verdict::Later => "later",
+        Verdict::CannotRun => "cannot_run",
         Verdict::CannotTell => "cannot_tell",
         Verdict::LeftOut => "left_out",
     };

@@ -41,7 +41,8 @@ pub struct File {
     /// Version of the plan format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub upledger: u32,
-    /// What people call this change. `${name}` puts in a variable.
+    /// What people call this change. `${name}` puts in a variable. Runs are named after it: its ASCII letters and digits,
+    /// with the change's id or the file's name in front where it has no ASCII letter.
     pub name: String,
     /// The environment that the plan is for, such as `production`.
     pub environment: Option<String>,

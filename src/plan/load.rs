@@ -2,6 +2,7 @@
 //! checked after a problem is checked, so that a plan is refused once and not ten times.
 
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
+use super::hints;
 use super::literal::Literals;
 use super::order::{self, Placed};
 use super::outline::{Key, Kind, Node, Span, outline};
@@ -124,17 +125,18 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
     }
     let (root, faults) = outline(text).map_err(|f| Refusal::new(name, text, vec![f], &[]))?;
     let mut loader = Loader {
+        text,
         faults,
         literals: Literals::default(),
         warnings: Vec::new(),
         placed: Vec::new(),
     };
-    let plan = loader.plan(&root, text);
+    let plan = loader.plan(&root);
     let Loader {
         mut faults,
         literals,
         warnings,
-        placed: _,
+        ..
     } = loader;
     faults.extend(literals.faults);
     match plan {
@@ -155,7 +157,8 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
     }
 }
 
-struct Loader {
+struct Loader<'t> {
+    text: &'t str,
     faults: Vec<Fault>,
     literals: Literals,
     warnings: Vec<String>,
@@ -163,7 +166,7 @@ struct Loader {
     placed: Vec<Placed>,
 }
 
-impl Loader {
+impl<'t> Loader<'t> {
     fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
     }
@@ -187,7 +190,7 @@ impl Loader {
         }
     }
 
-    fn plan(&mut self, root: &Node, text: &str) -> Option<Plan> {
+    fn plan(&mut self, root: &Node) -> Option<Plan> {
         if !matches!(root.kind, Kind::Map(_)) {
             self.fault(Fault::new(root.span, say::plan_is_a_map()));
             return None;
@@ -200,9 +203,14 @@ impl Loader {
             .map(|(k, _)| k.text.clone())
             .collect();
         self.literals.secrets.clone_from(&secrets);
-        let mut variables =
-            Variables::new(text, root.get("vars"), secrets.clone(), &mut self.faults);
+        let mut variables = Variables::new(
+            self.text,
+            root.get("vars"),
+            secrets.clone(),
+            &mut self.faults,
+        );
         if let Some(vars) = root.get("vars") {
+            hints::wide(vars, &mut self.faults);
             self.literals.look(vars);
         }
         let head = self.head(&root, &mut variables);
@@ -213,7 +221,7 @@ impl Loader {
             all_facts: all_facts(&root),
         };
         let phases = self.phases(&root, &mut variables, &mut before);
-        self.order(text);
+        self.order(self.text);
         for (kind, defined, used) in [
             (
                 "variable",
@@ -300,9 +308,16 @@ impl Loader {
             .get("vars")
             .is_some_and(|n| !matches!(n.kind, Kind::Map(_)) && !n.is_null())
         {
-            self.fault(Fault::new(root.span_at(&["vars"]), say::vars_are_a_map()));
+            self.fault(
+                Fault::new(root.span_at(&["vars"]), say::vars_are_a_map()).hint(say::write_vars()),
+            );
         }
         let head: file::File = read_leniently(&node, &mut self.faults)?;
+        if head.name.starts_with(['\u{201c}', '\u{2018}', '\u{300c}']) {
+            self.warnings.push(
+                "the quotes around the plan's name are no ASCII quotes and so a part of it".into(),
+            );
+        }
         if head.upledger != VERSION {
             self.fault(
                 Fault::new(root.span_at(&["upledger"]), say::version(head.upledger))
@@ -367,6 +382,12 @@ impl Loader {
         }
         let (mut out, mut ids, mut count) = (Vec::new(), BTreeMap::new(), 0_usize);
         for phase in phases {
+            if phase.get("steps").is_none()
+                && (phase.get("id").is_some() || phase.get("do").is_some())
+            {
+                self.fault(Fault::new(phase.span, say::step_for_phase()).hint(say::add_phases()));
+                continue;
+            }
             let phase = self.not_built(phase, &PHASE_NOT_BUILT);
             let head = phase.clone().with("steps", Kind::List(Vec::new()));
             let head = Node {
@@ -426,8 +447,11 @@ impl Loader {
         {
             if !is_id(text) {
                 self.fault(Fault::new(id.span, say::no_id(text)).hint(say::id_rule()));
-            } else if ids.insert(text.to_owned(), id.span).is_some() {
-                self.fault(Fault::new(id.span, say::two_ids(text)));
+            } else if let Some(first) = ids.get(text) {
+                let line = hints::line(self.text, *first);
+                self.fault(Fault::new(id.span, say::two_ids(text, line)).hint(say::unique_ids()));
+            } else {
+                ids.insert(text.to_owned(), id.span);
             }
         }
         for key in ["do", "probe", "verify", "undo", "env"] {
@@ -435,11 +459,19 @@ impl Loader {
                 self.literals.look(value);
             }
         }
+        for key in ["id", "do", "probe", "verify", "undo", "env", "cwd"] {
+            if let Some(value) = node.get(key) {
+                hints::wide(value, &mut self.faults);
+            }
+        }
+        hints::doubtful(&node, variables.values(), &mut self.warnings);
+        let said = self.faults.len();
         let prepared = prepare(&node, variables, &mut self.faults);
         let step: Option<file::Step> = read_leniently(&prepared, &mut self.faults);
         let resolved = step
             .as_ref()
             .and_then(|step| resolve(step, &prepared, variables, before, &mut self.faults));
+        hints::shapes(&prepared, self.faults.get_mut(said..).unwrap_or_default());
         if resolved.as_ref().is_some_and(|s| {
             s.effect == upledger_replay::plan::Effect::Pure
                 && s.undo != upledger_replay::plan::Undo::Nothing

@@ -3,6 +3,7 @@
 //! Stricter than YAML where YAML surprises: one document, no duplicate keys, no tags, no merge keys, keys are plain
 //! words. Aliases are put in here, and the budget for nodes and text is counted *with* them.
 
+use super::hints;
 use super::problem::Fault;
 use crate::text::plan as say;
 use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span as Marked};
@@ -221,7 +222,7 @@ fn scan_error(text: &str, error: &serde_saphyr::granit_parser::ScanError) -> Fau
         }
         start += line.len();
     }
-    Fault::new(Span { start: at, end: at }, say::no_yaml(error.info()))
+    hints::yaml(text, at, &error.info().to_string())
 }
 
 /// The byte that a marker points at, always on a character boundary.
@@ -336,7 +337,7 @@ impl Builder<'_> {
             ..
         }) = self.open.last()
         {
-            return Err(Fault::new(span, say::key_is_a_word()));
+            return Err(Fault::new(span, say::key_is_a_word()).hint(say::quote_variable()));
         }
         self.open.push(Open {
             anchor,
@@ -366,7 +367,9 @@ impl Builder<'_> {
                 if open.keys.insert(key.text.clone()) {
                     entries.push((key, node));
                 } else {
-                    let message = say::twice(&key.text);
+                    let first = entries.iter().find(|(k, _)| k.text == key.text);
+                    let line = first.map_or(0, |(k, _)| hints::line(self.text, k.span));
+                    let message = say::twice(&key.text, line);
                     self.faults
                         .push(Fault::new(key.span, message).hint(say::one_is_lost()));
                 }
@@ -387,7 +390,9 @@ impl Builder<'_> {
                     })
                 }
                 Kind::List(_) | Kind::Map(_) => {
-                    return Err(Fault::new(node.span, say::key_is_a_word()));
+                    return Err(
+                        Fault::new(node.span, say::key_is_a_word()).hint(say::quote_variable())
+                    );
                 }
             },
             (Kind::Scalar(..), _) => {}

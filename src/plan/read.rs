@@ -3,6 +3,7 @@
 //! Text takes numbers and booleans as they are written, so `version: 4.10` keeps its zero. Numbers and booleans are
 //! never read out of quotes, but a variable may stand for one. No error repeats a value: it may be a secret.
 
+use super::hints;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use crate::actions::file::mode::NotAMode;
@@ -119,7 +120,7 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        let hint = did_you_mean(field, known.iter().copied()).or_else(|| one_of(known));
+        let hint = hints::unknown_key(field, known).or_else(|| one_of(known));
         Fault {
             hint,
             unknown_key: true,
@@ -128,7 +129,14 @@ impl de::Error for Fault {
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        let hint = did_you_mean(word, known.iter().copied()).or_else(|| one_of(known));
+        let action = hints::unknown_action(word, known);
+        if action.is_some() && word.contains(' ') {
+            // A command in one string.
+            return fault(say::expected_found(say::action(), say::text()));
+        }
+        let hint = did_you_mean(word, known.iter().copied())
+            .or(action)
+            .or_else(|| one_of(known));
         Fault {
             hint,
             ..fault(say::unknown_word(word))
@@ -136,7 +144,10 @@ impl de::Error for Fault {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        fault(say::missing(field))
+        Fault {
+            hint: hints::missing(field),
+            ..fault(say::missing(field))
+        }
     }
 }
 
@@ -169,7 +180,9 @@ macro_rules! numbers {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             match number(self.0, |t| t.parse::<$kind>().ok()) {
                 Some(n) => visitor.$visit(n),
-                None if self.0.text().is_some() => Err(fault(say::expected(say::in_range())).or_at(self.0.span)),
+                None if self.0.text().is_some() => {
+                    Err(fault(say::expected(say::in_range())).or_at(self.0.span).hint(say::plain_digits()))
+                }
                 None => self.deserialize_any(visitor),
             }
         }
@@ -280,7 +293,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             }
             (Kind::Scalar(..) | Kind::List(_) | Kind::Map(_), _) => {
                 let mut f = fault(say::one_key()).or_at(node.span);
-                f.hint = one_of(variants);
+                f.hint = if variants.contains(&"shell") {
+                    Some(say::one_action_each())
+                } else {
+                    one_of(variants)
+                };
                 return Err(f);
             }
         };

@@ -1,6 +1,6 @@
 //! One event, one plain line: for pipes, logs and the timeline.
 
-use super::{duration, safe};
+use super::{duration, safe, told};
 use crate::journal::Entry;
 use crate::text::screen as text;
 use serde_json::{Value, json};
@@ -33,21 +33,27 @@ pub fn words(event: &Event) -> Option<(String, String)> {
     };
     Some(match event {
         Event::LedgerCreated(_) | Event::SessionOpened(_) => return None,
-        Event::LedgerRestored(_) => (text::restored(), text::from_older_copy()),
+        Event::LedgerRestored(data) => {
+            let reason = data["reason"].as_str().unwrap_or_default();
+            (text::restored(), text::from_older_copy(reason))
+        }
         Event::RunPlanned(p) => {
             let digest = p.digest.get(..12).unwrap_or_default();
             (text::planned(), text::plan_is(&p.plan.name, digest))
         }
-        Event::RunResumed(r) => (text::resumed(), r.reason.clone()),
-        Event::PauseRequested(r) => (text::pause(), text::before_next_step(&r.reason)),
+        Event::RunResumed(r) => (text::resumed(), told::reason(&r.reason)),
+        Event::PauseRequested(r) => (
+            text::pause(),
+            text::before_next_step(told::reason(&r.reason)),
+        ),
         Event::AbortRequested(r) => (text::abort(), text::before_next_step(&r.reason)),
         Event::RunAborted(_) => (text::aborted(), text::stays_done()),
         Event::RunCompleted(_) => (text::completed(), text::every_step_done()),
         Event::RollbackStarted(r) => (
             text::rollback(),
             match &r.to {
-                Some(to) => text::back_to(to, &r.reason),
-                None => r.reason.clone(),
+                Some(to) => text::back_to(to, told::reason(&r.reason)),
+                None => told::reason(&r.reason),
             },
         ),
         Event::RollbackCompleted(_) => (text::rolled_back(), text::all_reversed()),
@@ -76,7 +82,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             )
         }
         Event::StepFailed(f) => {
-            let (took, why) = (took(f.took_ms), super::clip(&f.detail, EVIDENCE));
+            let (took, why) = (took(f.took_ms), super::clip(&told::failure(f), EVIDENCE));
             (text::failed(), format!("{}{took}  {why}", part(&f.at.part)))
         }
         Event::StepFenced(a) => (
@@ -86,7 +92,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
         Event::StepAdopted(a) => (text::adopted(), text::still_running(part(&a.part))),
         Event::StepDoubted(d) => (
             text::in_doubt(),
-            format!("{}  {}", part(&d.at.part), d.cause),
+            format!("{}  {}", part(&d.at.part), told::doubt(d.doubt, &d.cause)),
         ),
         Event::StepProbed(p) => {
             let answer = match p.answer {
@@ -106,7 +112,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
                 format!("{}: {decision}  {}", part(&d.part), d.reason),
             )
         }
-        Event::KillRequested(k) => (text::kill(), format!("{}  {}", part(&k.at.part), k.reason)),
+        Event::KillRequested(k) => (
+            text::kill(),
+            format!("{}  {}", part(&k.at.part), told::reason(&k.reason)),
+        ),
         Event::StepEscalated(e) => (
             text::escalated(),
             format!("{}  {}", part(&e.at.part), e.what),

@@ -2,6 +2,7 @@
 
 pub mod lines;
 pub mod status;
+pub mod told;
 
 /// Makes text harmless for a terminal: control characters, direction marks and zero-width characters are written out.
 #[must_use]
@@ -62,6 +63,25 @@ pub fn clip(text: &str, width: usize) -> String {
         cut.push(c);
     }
     cut + "..."
+}
+
+/// Breaks a sentence into lines of at most so many terminal columns; those after the first are set in.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let line = lines.last().map_or("", String::as_str);
+        if columns(line) + columns(word.trim_end()) > width && !line.trim().is_empty() {
+            lines.push("  ".into());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
+    }
+    lines
 }
 
 /// Width in terminal columns.

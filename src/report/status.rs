@@ -1,7 +1,7 @@
 //! Where a run stands: for people and for programs.
 
 use super::lines::part as part_words;
-use super::{clip, duration, rows, safe};
+use super::{clip, duration, rows, safe, told};
 use crate::clock::{boot_id, boottime_us};
 use crate::text::screen as text;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn deserted(run: &Run, live: bool) -> bool {
 pub fn stop_lines(stop: &Stop) -> Vec<String> {
     match stop {
         Stop::Paused(reason) => vec![
-            text::is_paused(safe(reason)),
+            text::is_paused(safe(&told::reason(reason))),
             text::go_on_with("upledger resume"),
         ],
         Stop::RolledBackTo(step) => vec![
@@ -179,7 +179,7 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
         line = format!("{line}  {}", duration(ms));
     }
     if !part.detail.is_empty() {
-        line = format!("{line}  {}", clip(&safe(&part.detail), DETAIL));
+        line = format!("{line}  {}", clip(&safe(&told::outcome(part)), DETAIL));
     }
     line
 }
@@ -189,20 +189,20 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
 pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
     let part = run.part(&question.part).cloned().unwrap_or_default();
     let what = part_words(&question.part);
-    let detail = safe(&part.detail);
+    let detail = safe(&told::outcome(&part));
     let mut out = vec![match question.kind {
-        Asked::Doubt => text::doubt_is(what, detail),
+        Asked::Doubt => text::doubt_is(what, &detail),
         Asked::Losses => text::lost(what, part.losses),
-        Asked::Failed => text::failed_is(what, detail),
-        Asked::Stuck => text::stuck_is(what, detail),
+        Asked::Failed => text::failed_is(what, &detail),
+        Asked::Stuck => text::stuck_is(what, &detail),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     }];
     // What the headline says already is not said again.
-    let evidence: Vec<&String> = part
-        .evidence
-        .iter()
-        .chain(&part.tail)
-        .filter(|l| !part.detail.contains(l.trim()))
+    let recorded = Some(&part.detail).filter(|_| !told::whole(&part));
+    let beyond = |l: &&String| !part.detail.contains(l.trim());
+    let evidence: Vec<&String> = recorded
+        .into_iter()
+        .chain(part.evidence.iter().chain(&part.tail).filter(beyond))
         .take(12)
         .collect();
     if !evidence.is_empty() {

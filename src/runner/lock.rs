@@ -2,6 +2,7 @@
 //!
 //! The file is written to, so no link is followed to it and it has no second name.
 
+use crate::home::Identity;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -21,6 +22,12 @@ pub struct Holder {
     pub actor: String,
     /// Since when, UTC.
     pub since: String,
+    /// The machine.
+    #[serde(default)]
+    pub host: String,
+    /// The terminal, or where the person's SSH session comes from.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// Held for as long as this value lives.
@@ -49,7 +56,12 @@ pub enum LockError {
 fn describe(holder: Option<&Holder>) -> String {
     holder.map_or_else(
         || "another runner".into(),
-        |h| format!("{} (process {}) since {}", h.actor, h.pid, h.since),
+        |h| {
+            format!(
+                "{} on {} (process {}) since {}",
+                h.actor, h.host, h.pid, h.since
+            )
+        },
     )
 }
 
@@ -58,7 +70,7 @@ impl RunnerLock {
     ///
     /// # Errors
     /// [`LockError::Held`] names the holder.
-    pub fn take(state: &Path, actor: &str) -> Result<Self, LockError> {
+    pub fn take(state: &Path, who: &Identity) -> Result<Self, LockError> {
         let path = state.join("runner.lock");
         let failed = |source| LockError::Io {
             path: path.clone(),
@@ -78,7 +90,9 @@ impl RunnerLock {
         }
         let holder = Holder {
             pid: std::process::id(),
-            actor: actor.into(),
+            actor: who.actor.clone(),
+            host: who.host.clone(),
+            origin: origin(&who.session),
             since: chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         };
         let mut written = || -> io::Result<()> {
@@ -99,6 +113,13 @@ impl RunnerLock {
             Ok(()) | Err(TryLockError::Error(_)) => None,
         }
     }
+}
+
+/// Where the person sits, as far as the session tells.
+fn origin(session: &serde_json::Value) -> Option<String> {
+    let ssh = session["ssh_connection"].as_str();
+    let from = ssh.and_then(|s| s.split_whitespace().next());
+    from.or_else(|| session["tty"].as_str()).map(str::to_owned)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -145,12 +166,35 @@ fn read(file: &mut File) -> Option<Holder> {
 mod tests {
     use super::*;
 
+    fn me() -> Identity {
+        Identity {
+            actor: "me".into(),
+            host: "here".into(),
+            session: serde_json::json!({"ssh_connection": "10.0.1.5 50000 10.0.1.9 22", "tty": "/dev/pts/1"}),
+        }
+    }
+
+    #[test]
+    fn the_holder_is_told_with_the_place_where_the_person_sits() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let _lock = RunnerLock::take(dir.path(), &me()).expect("taken");
+        let holder = RunnerLock::holder(dir.path()).expect("held");
+        assert_eq!(
+            (
+                holder.actor.as_str(),
+                holder.host.as_str(),
+                holder.origin.as_deref()
+            ),
+            ("me", "here", Some("10.0.1.5"))
+        );
+    }
+
     fn refused(make: impl FnOnce(&Path, &Path)) {
         let dir = tempfile::tempdir().expect("a directory");
         let (lock, precious) = (dir.path().join("runner.lock"), dir.path().join("precious"));
         std::fs::write(&precious, "precious").expect("written");
         make(&lock, &precious);
-        let taken = RunnerLock::take(dir.path(), "me");
+        let taken = RunnerLock::take(dir.path(), &me());
         assert!(matches!(taken, Err(LockError::Io { .. })), "{taken:?}");
         assert_eq!(RunnerLock::holder(dir.path()), None);
         assert_eq!(
@@ -168,14 +212,14 @@ mod tests {
     #[test]
     fn asking_for_the_holder_does_not_keep_a_runner_out() {
         let dir = tempfile::tempdir().expect("a directory");
-        drop(RunnerLock::take(dir.path(), "first").expect("taken"));
+        drop(RunnerLock::take(dir.path(), &me()).expect("taken"));
         let asked = File::open(dir.path().join("runner.lock")).expect("there");
         asked.lock_shared().expect("nobody has it");
         let asker = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(50));
             drop(asked);
         });
-        RunnerLock::take(dir.path(), "second").expect("taken");
+        RunnerLock::take(dir.path(), &me()).expect("taken");
         asker.join().expect("it ends");
     }
 }

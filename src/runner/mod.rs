@@ -25,7 +25,7 @@ use upledger_replay::event::{Attempt, Event, Reason};
 use upledger_replay::state::{Ended, PartState, Refused, Run};
 
 /// The reason that is recorded for a pause by signal.
-pub const INTERRUPTED: &str = "interrupted at the terminal";
+pub use upledger_replay::event::own::INTERRUPTED;
 /// How often a wait looks for events of others.
 const GLANCE: Duration = Duration::from_secs(1);
 /// A look that takes longer than this does not hold back what is known already.

@@ -203,6 +203,16 @@ impl Work {
         }
     }
 
+    /// The program that a typed action would start, and the directory that it names for it.
+    #[must_use]
+    pub fn starts(&self) -> Option<(String, Option<std::path::PathBuf>)> {
+        if self.own_undo {
+            return None;
+        }
+        let (program, cwd) = self.action.action().program()?;
+        Some((program.into(), cwd.map(Into::into)))
+    }
+
     /// The command for people.
     #[must_use]
     pub fn shown(&self) -> Vec<String> {

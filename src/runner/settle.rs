@@ -13,7 +13,7 @@ use std::time::Duration;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
     Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Output,
-    Probed, Succeeded, Way,
+    Probed, Succeeded, Way, own,
 };
 use upledger_replay::plan::Pair;
 use upledger_replay::state::PartState;
@@ -180,7 +180,7 @@ impl Runner<'_> {
             if part.kill.is_none() && overdue(&part) {
                 self.stage(&Event::KillRequested(KillRequested {
                     at: at.clone(),
-                    reason: "its time limit passed, and its supervisor is gone".into(),
+                    reason: own::OVERDUE.into(),
                 }))?;
                 if !self.commit()? {
                     continue;
@@ -229,7 +229,7 @@ impl Runner<'_> {
             return Ok(());
         };
         if look.answer != Answer::Done {
-            let why = format!("the evidence disagrees: {}", look.evidence.join("; "));
+            let why = format!("{}{}", own::DISAGREES, look.evidence.join("; "));
             return self.stage(&end.failed(Failure::Evidence, why));
         }
         match self.facts(at, job) {

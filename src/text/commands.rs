@@ -36,6 +36,13 @@ texts! {
     nothing_asked(): "nothing is asked", "当前没有待确认的问题";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
     paused_first(command): "the run is paused; first: {command}", "运行已暂停; 请先执行: {command}";
+    paused_already(name, reason): "the run {name} is paused already ({reason}); nothing was recorded",
+        "运行 {name} 已经暂停 ({reason}); 没有新增记录";
+    held_by(who): "another runner is at work: {who}", "另一个执行进程正在运行: {who}";
+    holder(actor, pid, since): "{actor}, process {pid}, since {since}", "{actor}, 进程 {pid}, 开始于 {since}";
+    holder_at(actor, host): "{actor} on {host}", "{actor} (主机 {host})";
+    holder_from(who, origin): "{who} from {origin}", "{who}, 来自 {origin}";
+    somebody(): "it has not said who it is", "执行者未知";
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
@@ -58,8 +65,8 @@ texts! {
     name_its_place(): "name its directory with --state, or start a run with: upledger run PLAN",
         "用 --state 指定其目录, 或开始运行: upledger run PLAN";
     see_what_it_holds(command): "see what it holds: {command}", "检查账本内容: {command}";
-    bring_newest_back(): "bring the newest copy back, or record that this one is right:",
-        "请恢复最新的副本, 或确认以此副本为准:";
+    bring_newest_back(): "bring the newest copy of ledger.db back; where there is none, record that you go on without it:",
+        "请恢复 ledger.db 的最新副本; 若已没有, 请记录在没有它的情况下继续:";
     make_room(command): "make room, then: {command}", "请腾出磁盘空间, 然后: {command}";
     look_at_the_disk(): "what was acknowledged is safe; is the disk full, or the size of files limited (ulimit -f)?",
         "已确认的记录是安全的; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";

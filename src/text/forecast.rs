@@ -20,6 +20,13 @@ texts! {
     already(): "already", "已完成";
     later(): "later", "届时判断";
     cannot_tell(): "cannot tell", "无法判断";
+    cannot_run(): "cannot run", "无法执行";
+    no_program(name): "the program is not found: {name}", "找不到程序: {name}";
+    not_executable(path): "it is not executable: {path}", "没有执行权限: {path}";
+    no_directory(path): "there is no directory {path} to run it in", "工作目录不存在: {path}";
+    closed_directory(path): "the directory {path} cannot be entered", "无法进入工作目录: {path}";
+    may_come(): "an earlier step may bring it", "前面的步骤可能会提供";
+    not_ready_now(line, why): "{line}  (now: {why})", "{line}  (目前: {why})";
     left_out(): "left out", "不执行";
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
         "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";

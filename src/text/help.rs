@@ -36,12 +36,20 @@ texts! {
     cmd_verifier(): "Print the auditor's script: a verifier in standard Python", "输出审计脚本: 只用 Python 标准库的验证程序";
     cmd_export(): "Write the ledger's events, one a line", "导出账本事件, 每行一个";
     cmd_explain(): "Say what an exit code or a kind of error means", "解释退出码或错误类型";
+    cmd_help(): "Print the help of a command", "显示某个命令的帮助";
+    help_command(): "The command; all of them when left out", "命令名; 缺省列出全部命令";
     cmd_ledger(): "Decisions about the ledger itself", "对账本本身的处置";
 
     cmd_completion(): "Print the code that completes commands, runs and steps in a shell", "输出 shell 自动补全代码 (命令, 运行, 步骤)";
     cmd_man(): "Print the manual page, or write one for each command", "输出手册页, 或为每个命令写一页";
     completion_shell(): "Which shell", "哪种 shell";
     shell(name, file): "in {file}: source <(upledger completion {name})", "写入 {file}: source <(upledger completion {name})";
+    man_name(): "NAME", "名称";
+    man_synopsis(): "SYNOPSIS", "用法";
+    man_description(): "DESCRIPTION", "说明";
+    man_options(): "OPTIONS", "选项";
+    man_commands(): "SUBCOMMANDS", "子命令";
+    man_version(): "VERSION", "版本";
     man_dir(): "Write the pages of all commands there", "将全部手册页写入此目录";
 
     reason(): "Why, for the record", "原因, 将写入记录";

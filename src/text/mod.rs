@@ -78,6 +78,7 @@ pub mod plan;
 pub mod screen;
 pub mod settings;
 pub mod usage;
+pub mod verify;
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +97,7 @@ mod tests {
             super::screen::ALL,
             super::settings::ALL,
             super::usage::ALL,
+            super::verify::ALL,
         ];
         for (name, en, zh) in files.into_iter().flatten() {
             for text in [en, zh] {

@@ -38,12 +38,54 @@ texts! {
     no_bombs(): "a plan of this size is an accident, or an alias bomb", "这样大的计划多半是失误, 或是别名炸弹";
     too_deep(levels): "nested deeper than {levels} levels", "嵌套超过 {levels} 层";
     key_is_a_word(): "a key must be one word, not a list or a map", "键必须是一个词, 不能是列表或映射";
-    twice(key): "the key `{key}` stands here twice", "键 `{key}` 在此处重复";
+    twice(key, line): "the key `{key}` stands here twice; first in line {line}", "键 `{key}` 在此处重复, 首次出现在第 {line} 行";
     one_is_lost(): "YAML would silently keep one of the two", "YAML 会悄悄丢弃其中一个, 请只保留一个";
     merge(): "`<<` (merge) is not part of plans", "计划不支持 `<<` (合并键)";
     no_merge(): "write the keys out, or use an alias for a whole value", "请把各键完整写出, 或用别名引用整个值";
 
+    wide_sign(): "Chinese punctuation where YAML needs ASCII", "此处须用英文 (半角) 标点, 写成了中文 (全角) 标点";
+    narrow_sign(sign): "write `{sign}`; where the text is meant as it is, put it into ASCII quotes",
+        "请改为半角 `{sign}`; 若确为文本内容, 请用半角引号括起";
+    wide_blank(): "a blank that is no ASCII space", "此处的空白不是半角空格";
+    narrow_blank(): "write an ordinary space; such blanks come from input methods and copied pages",
+        "请改为半角空格; 这类空白多来自输入法或复制的网页";
+    quote_colon(): "a text that holds `: ` is put into quotes: `name: \"words: 2.0\"`",
+        "含有 `: ` 的文本须加引号: `name: \"words: 2.0\"`";
+    quote_sign(): "a text that begins with a sign such as %, @, *, & or ` is put into quotes: `\"*.log\"`",
+        "以 %, @, *, &, ` 等符号开头的文本须加引号: `\"*.log\"`";
+    quote_variable(): "a value that begins with `{{` is put into quotes; variables are written `\"${{name}}\"`",
+        "以 `{{` 开头的值须加引号; 变量写作 `\"${{name}}\"`";
+    key_colon(): "a key is followed by a colon and a space: `name: value`", "键之后须有冒号和空格: `name: value`";
+    indent_alike(): "the keys of one map begin in the same column, and so do the `-` of one list; see the line before, too",
+        "同一映射的各键须左对齐, 同一列表的各 `-` 也须对齐; 请同时检查上一行";
+    close_quote(): "close the quote in the same line", "请在同一行内补上结束的引号";
+    close_brackets(): "close each [ and {{ that was opened, in their order", "请按顺序闭合每个 [ 和 {{";
+
+    // What is missing.
+    add_version(): "begin the plan with `upledger: 1`", "请在开头写 `upledger: 1`";
+    add_name(): "add `name: ` and what people call this change", "请加上 `name: ` 和本次变更的名称";
+    add_phases(): "steps stand in phases: `phases:`, below it `- phase: name`, below that `steps:` with `- id: ...`",
+        "步骤须写在阶段之下: `phases:` 之下是 `- phase: name`, 其下是 `steps:` 和 `- id: ...`";
+    add_id(): "add `id: ` and a short name, such as `id: migrate`", "请加上 `id: ` 和简短的名称, 如 `id: migrate`";
+    add_do(): "add what is done: `do: {{run: [program, argument]}}`", "请加上要执行的动作: `do: {{run: [program, argument]}}`";
+    step_for_phase(): "a step stands where a phase is expected", "此处应为阶段, 却写了步骤";
+
     // Types.
+    action(): "an action", "动作";
+    write_action(key): "write `{key}: {{run: [program, argument]}}`, or `{key}: {{shell: \"a script\"}}`",
+        "请写 `{key}: {{run: [program, argument]}}`, 或 `{key}: {{shell: \"脚本\"}}`";
+    write_undo(): "write `undo: {{run: [program, argument]}}`, `undo: none` or `undo: {{point_of_no_return: reason}}`",
+        "请写 `undo: {{run: [program, argument]}}`, `undo: none` 或 `undo: {{point_of_no_return: reason}}`";
+    write_retry(): "write `retry: {{times: 3, wait: 10s}}`", "请写 `retry: {{times: 3, wait: 10s}}`";
+    write_when(): "write `when: {{var: region, is: open}}`", "请写 `when: {{var: region, is: open}}`";
+    write_env(): "write `env: {{NAME: value}}`", "请写 `env: {{NAME: value}}`";
+    write_vars(): "write `vars: {{name: value}}`, or one `name: value` a line, without `-`", "请写 `vars: {{name: value}}`, 或每行一个 `name: value`, 前面不加 `-`";
+    write_facts(): "write `facts: {{rows: {{json: .rows}}}}`", "请写 `facts: {{rows: {{json: .rows}}}}`";
+    no_such_action(words): "any command is `{{run: [program, argument]}}`; actions here are {words}",
+        "任意命令可写作 `{{run: [program, argument]}}`; 可用的动作有 {words}";
+    one_action_each(): "a step has one action, written `do: {{run: [...]}}` without a `-`; make a second one a step of its own",
+        "每个步骤只有一个动作, 写作 `do: {{run: [...]}}`, 前面不加 `-`; 第二个动作请另写一个步骤";
+    plain_digits(): "write digits, without quotes", "请只写数字, 不加引号";
     expected_found(expected, found): "expected {expected}, found {found}", "应为: {expected}; 实为: {found}";
     expected(expected): "expected {expected}", "应为: {expected}";
     in_range(): "a number in its range", "允许范围内的数字";
@@ -145,7 +187,9 @@ texts! {
     no_id(id): "`{id}` is no id for a step", "`{id}` 不能作为步骤 id";
     id_rule(): "an id is made of a-z, 0-9, _ and -, at most 64 of them, and begins with a letter or digit; text for people goes into `why:`",
         "id 由 a-z, 0-9, _ 和 - 组成, 最多 64 个字符, 以字母或数字开头; 中文说明请写在 `why:` 中";
-    two_ids(id): "two steps have the id `{id}`", "有两个步骤的 id 都是 `{id}`";
+    two_ids(id, line): "two steps have the id `{id}`; the first is in line {line}", "有两个步骤的 id 都是 `{id}`, 前一个在第 {line} 行";
+    unique_ids(): "give one of them another id; `decide`, `log` and `rollback --to` name steps by it",
+        "请更改其中一个的 id; `decide`, `log` 和 `rollback --to` 都用它指明步骤";
     other_hosts(): "`on` is not built yet for other hosts", "`on` 尚不支持其他主机";
     on_local(): "leave it out, or write `on: local`", "请删去, 或写 `on: local`";
     no_look(kind, role): "`{kind}` cannot be a {role}: it does not only look", "`{kind}` 不能用作 `{role}`: 它不是只读操作";

@@ -33,7 +33,7 @@ texts! {
     every_step_done(): "no step is left", "没有剩余步骤";
     back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
     all_reversed(): "nothing is left to reverse", "没有需要回退的步骤";
-    from_older_copy(): "the ledger goes on from an older copy", "账本从较早的副本继续";
+    from_older_copy(reason): "the ledger goes on from this copy: {reason}", "账本从此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     by(actor): "by {actor}", "操作人 {actor}";
     session(): "session", "会话";
@@ -62,6 +62,23 @@ texts! {
     ready(): "ready", "待重试";
     undone(): "undone", "已撤销";
     ledger_head(seq, hash): "ledger head {seq} {hash}", "账本头 {seq} {hash}";
+
+    // What the program itself records as a reason or a cause.
+    left_open(): "an attempt was left open", "有一次执行未结束";
+    goes_on(): "go on", "继续";
+    interrupted_here(): "interrupted at the terminal", "在终端按下 Ctrl-C";
+    asked_by_operator(): "asked for by the operator", "操作人要求";
+    overdue(): "its time limit passed, and its supervisor is gone", "已超过时限, 且监护进程已不在";
+    ended_with(code): "it ended with exit code {code}", "退出码 {code}";
+    ended_by_signal(number): "signal {number} ended it", "被信号 {number} 终止";
+    timed_out(): "its time was up, and it was killed", "超过时限, 已强制结束";
+    killed_on_request(): "it was killed on request", "已按要求强制结束";
+    could_not_start(why): "it could not be started: {why}", "未能启动: {why}";
+    evidence_disagrees(seen): "the evidence disagrees: {seen}", "执行结果与验证不符: {seen}";
+    unseen(): "it started, and nobody saw how it ended", "已启动, 但没有人看到结果";
+    still_alive(): "its processes were still alive", "其进程当时仍然存活";
+    lost_track(): "whether it still runs cannot be told", "执行目录缺失或不符, 无法判断是否仍在运行";
+    driven_by(who): "at work: {who}", "执行中: {who}";
 
     // Questions.
     doubt_is(part, why): "{part} is in doubt: {why}", "{part} 存疑, 待人工确认: {why}";

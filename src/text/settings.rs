@@ -52,8 +52,10 @@ texts! {
         "`by.supervisor.program` 须为一个程序名, `group:name` 或 `group:*`";
     no_start_beside(setting): "`{setting}` has no meaning beside `supervisor` or `process`, which know how to start it",
         "`{setting}` 与 `supervisor` 或 `process` 同时使用没有意义, 启动方式由它们决定";
-    no_http(url): "`url` must begin with http:// or https://, and '{url}' does not", "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合";
-    no_url(why): "`url` is no URL: {why}", "`url` 不是有效的 URL: {why}";
+    no_http(url): "`url` must begin with http:// or https://, and '{url}' does not; such as http://127.0.0.1:8000/health",
+        "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合; 例如 http://127.0.0.1:8000/health";
+    no_url(why): "`url` is no URL ({why}); write it whole, such as http://127.0.0.1:8000/health",
+        "`url` 不是有效的 URL ({why}); 请写完整, 如 http://127.0.0.1:8000/health";
     status_range(status): "`status` is from 100 to 599, not {status}", "`status` 须在 100 到 599 之间, 不能是 {status}";
     no_time(): "`timeout` must be more than nothing", "`timeout` 须大于 0";
     no_pointer(pointer): "`json` is keyed by JSON pointers such as /status, and '{pointer}' is none",

@@ -194,6 +194,127 @@ fn plans_in_the_documentation_are_accepted() {
     assert!(plans >= 2, "only {plans} plans were found");
 }
 
+/// The commands of a page: what stands in its code after `upledger`, without remarks.
+fn commands(page: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in text(&root().join(page)).lines() {
+        let blocks = line.strip_prefix("    ").map(str::trim_start);
+        let inline = line.split('`').skip(1).step_by(2);
+        for code in blocks.into_iter().chain(inline) {
+            let Some(rest) = code.trim_start_matches("$ ").strip_prefix("upledger ") else {
+                continue;
+            };
+            let code = rest.split(" #").next().unwrap_or_default();
+            let code = code.split([';', '>', '|', '&']).next().unwrap_or_default();
+            // What people say in quotes is one word, and its text does not matter.
+            let mut words = Vec::new();
+            for (n, part) in code.split('\'').enumerate() {
+                if n % 2 == 1 {
+                    words.push("...".to_owned());
+                } else {
+                    words.extend(part.split_whitespace().map(str::to_owned));
+                }
+            }
+            if words
+                .first()
+                .is_some_and(|w| w.starts_with(|c: char| c.is_ascii_lowercase()))
+            {
+                found.push(words);
+            }
+        }
+    }
+    found
+}
+
+const GUIDES: [(&str, &str); 3] = [
+    ("README.md", "README.zh-CN.md"),
+    ("docs/first-plan.md", "docs/first-plan.zh-CN.md"),
+    ("docs/operations.md", "docs/operations.zh-CN.md"),
+];
+
+/// At two in the morning a command is copied from the page: each one and each of its options exists.
+#[test]
+fn commands_in_the_guides_exist() {
+    let world = World::new();
+    let mut seen = 0;
+    for page in GUIDES.iter().flat_map(|(en, zh)| [*en, *zh]) {
+        for words in commands(page) {
+            let mut name = vec![words[0].as_str()];
+            if words[0] == "ledger" {
+                name.extend(words.get(1).map(String::as_str));
+            }
+            let asked: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
+            let help = world.upledger(&asked);
+            assert_eq!(help.code, 0, "{page}: upledger {}", words.join(" "));
+            for option in words.iter().filter(|w| w.starts_with("--")) {
+                let known = help.out.split_whitespace().any(|w| w == option);
+                assert!(
+                    known,
+                    "{page}: upledger {} has no {option}",
+                    words.join(" ")
+                );
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} commands were found");
+}
+
+/// The Chinese pages tell the same commands in the same order as the English ones.
+#[test]
+fn the_chinese_guides_tell_the_same_commands() {
+    for (en, zh) in GUIDES.iter().skip(1) {
+        let of_blocks = |page: &str| -> Vec<String> {
+            let lines = text(&root().join(page));
+            let code = lines
+                .lines()
+                .filter(|l| l.trim_start().starts_with("upledger "));
+            let plain = |l: &str| {
+                let code = l.split(" #").next().unwrap_or_default().trim();
+                let parts: Vec<&str> = code.split('\'').step_by(2).collect();
+                parts.join("'")
+            };
+            code.map(plain).collect()
+        };
+        assert_eq!(of_blocks(en), of_blocks(zh), "{en} and {zh}");
+        let heads = |page: &str| text(&root().join(page)).matches("\n## ").count();
+        assert_eq!(heads(en), heads(zh), "{en} and {zh}");
+    }
+}
+
+/// A heading as a link names it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn links_to_headings_lead_to_one() {
+    for page in pages() {
+        for link in text(&page).split("](").skip(1) {
+            let target = link.split(')').next().unwrap_or_default();
+            let Some((file, name)) = target.split_once('#') else {
+                continue;
+            };
+            if file.contains("://") {
+                continue;
+            }
+            let to = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().expect("a directory").join(file)
+            };
+            let headings = text(&to);
+            let mut headings = headings.lines().filter(|l| l.starts_with('#'));
+            let found = headings.any(|h| anchor(h.trim_start_matches('#')) == name);
+            assert!(found, "{} links to {target}", page.display());
+        }
+    }
+}
+
 #[test]
 fn links_lead_somewhere() {
     for page in pages() {

@@ -118,6 +118,8 @@ fn every_command_ends_with_an_object_that_tells_the_exit_code() {
         &["man", "--dir", "pages"],
         &["explain"],
         &["explain", "nope"],
+        &["help"],
+        &["help", "run"],
         &["ledger", "restored", "--reason", "none"],
     ] {
         json(&world, args);

@@ -12,6 +12,7 @@ mod doubt;
 mod face;
 mod files;
 mod machine;
+mod preview;
 mod processes;
 mod record;
 mod run;

@@ -139,3 +139,143 @@ fn two_runs_of_one_day_have_two_names() {
     assert_eq!(world.upledger(&["status", names[0]]).code, 0);
     assert_eq!(world.upledger(&["status", "nope"]).code, 2);
 }
+
+/// Where nothing of a plan's name can be typed into a shell, the change or the file says which run it is.
+#[test]
+fn a_run_of_a_plan_with_a_chinese_name_has_a_name_to_type() {
+    let named = |name: &str, file: &str| {
+        let world = World::new();
+        let plan = format!(
+            "upledger: 1\nname: {name}\nphases:\n  - phase: all\n    steps:\n      - {{id: one, do: {{run: [test, -e, /]}}, effect: pure}}\n"
+        );
+        world.write(file, &plan);
+        let done = world.upledger(&["run", file]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let run = world.status()["run"].as_str().expect("a name").to_owned();
+        assert_eq!(world.upledger(&["status", &run]).code, 0);
+        run
+    };
+    for (name, file, begins) in [
+        ("数据库升级", "db-upgrade.yaml", "db-upgrade-20"),
+        ("监控平台 4.9.0", "bkmonitor.yaml", "bkmonitor-4.9.0-20"),
+        ("bklog 升级 4.9.0", "plan.yaml", "bklog-4.9.0-20"),
+        (
+            "升级\nchange: {id: CR-2026-1123}",
+            "plan.yaml",
+            "cr-2026-1123-20",
+        ),
+        ("升级", "升级.yaml", "run-20"),
+    ] {
+        let run = named(name, file);
+        assert!(run.starts_with(begins), "{name}: {run}");
+        assert!(run.is_ascii() && run.ends_with("-1"), "{run}");
+    }
+}
+
+fn python(world: &World, args: &[&str]) -> crate::common::Done {
+    world.write("verify.py", &world.upledger(&["verifier"]).out);
+    let done = Command::new("python3")
+        .args(["-I", "verify.py"])
+        .args(args)
+        .current_dir(world.path(""))
+        .output();
+    crate::common::Done::of(done.expect("python3; install it with: apt-get install -y python3"))
+}
+
+/// Both verifiers say in plain words what is proven, how far, what is not, and what to keep; and what they say to keep
+/// proves more the next time.
+#[test]
+fn a_verification_ends_with_a_verdict_and_with_what_to_keep_elsewhere() {
+    let world = ran();
+    let done = world.upledger(&["verify"]);
+    for part in [
+        "\nSOUND: all ",
+        "\nHow far it reaches: L2, ",
+        "\nNot proven from outside of this machine: the last ",
+    ] {
+        assert!(done.out.contains(part), "{part}: {done:?}");
+    }
+    assert!(done.out.lines().all(|l| l.len() <= 90), "{done:?}");
+    let note: Vec<&str> = done.out.lines().rev().take(3).collect();
+    let note: Vec<&str> = note.iter().rev().map(|l| l.trim()).collect();
+    world.write("kept", &format!("{}\n", note.join("\n")));
+    let script = python(&world, &["state/ledger.db"]);
+    assert_eq!(script.code, 0, "{script:?}");
+    assert!(script.out.contains("\nVERDICT      SOUND: "), "{script:?}");
+    assert!(
+        script.out.contains("NOT proven: that seq 0 to "),
+        "{script:?}"
+    );
+    assert!(
+        script.out.contains(&note.join("\n               ")),
+        "both say the same to keep: {script:?}"
+    );
+
+    let done = world.upledger(&["verify", "--checkpoint", "kept"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("Nothing is left unanchored."), "{done:?}");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    let done = world.upledger(&["verify", "--checkpoint", "kept", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+    let (events, unanchored) = (value["events"].as_u64(), value["unanchored"].as_u64());
+    assert!(unanchored > Some(0) && unanchored < events, "{value}");
+    assert!(
+        value["verdict"][0]
+            .as_str()
+            .is_some_and(|v| v.starts_with("SOUND")),
+        "{value}"
+    );
+    let script = python(&world, &["state/ledger.db", "kept"]);
+    assert!(
+        script
+            .out
+            .contains("are those that a checkpoint kept elsewhere saw"),
+        "{script:?}"
+    );
+}
+
+#[test]
+fn a_damaged_ledger_gets_a_verdict_and_its_consequences_are_one_line() {
+    let world = ran();
+    for _ in 0..3 {
+        assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    }
+    world.damages_its_ledger();
+    let guard = "SELECT sql FROM sqlite_master WHERE type = 'trigger'";
+    let edit = format!(
+        "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); t=[r[0] for r in c.execute(\"{guard}\")]; \
+         n=[r[0] for r in c.execute(\"SELECT name FROM sqlite_master WHERE type='trigger'\")]; \
+         [c.execute('DROP TRIGGER '+x) for x in n]; \
+         c.execute(\"UPDATE event SET body = replace(body, 'echo one', 'echo two') WHERE seq = 2\"); \
+         [c.execute(x) for x in t]; c.commit()"
+    );
+    let done = Command::new("python3")
+        .args(["-c", &edit])
+        .arg(world.state().join("ledger.db"))
+        .output()
+        .expect("python3");
+    assert!(done.status.success(), "{done:?}");
+    let done = world.upledger(&["verify"]);
+    assert_eq!(done.code, 7, "{done:?}");
+    assert!(
+        done.out
+            .contains("\nDAMAGED: events before it hold (2); from event 2 on"),
+        "{done:?}"
+    );
+    assert!(
+        done.out
+            .contains("checkpoint(s) over it cannot hold either"),
+        "{done:?}"
+    );
+    assert!(!done.out.contains("truncated"), "no cascade: {done:?}");
+    assert_eq!(done.out.matches("event 2: ").count(), 1, "{done:?}");
+    let script = python(&world, &["state/ledger.db"]);
+    assert_eq!(script.code, 1, "{script:?}");
+    assert!(
+        script.err.contains("seq 2") && script.err.contains("VERDICT      NOT SOUND"),
+        "{script:?}"
+    );
+    let script = python(&world, &["nothing.db"]);
+    assert_eq!(script.code, 2, "{script:?}");
+    assert!(script.err.contains("VERDICT      NONE"), "{script:?}");
+}

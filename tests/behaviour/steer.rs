@@ -42,6 +42,60 @@ fn pause_stops_before_the_next_step_and_resume_goes_on() {
 }
 
 #[test]
+fn a_pause_of_a_paused_run_says_so_and_records_nothing() {
+    let (world, mut child) = running();
+    let pause = ["pause", "--reason", "lunch"];
+    assert_eq!(world.upledger(&pause).code, 0);
+    let before = world.upledger(&["log", "--json"]).out;
+    let again = world.upledger(&["pause", "--reason", "coffee"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.out.contains("paused already (lunch)"), "{again:?}");
+    let json = world
+        .upledger(&["pause", "--reason", "coffee", "--json"])
+        .out;
+    assert!(json.contains(r#""recorded":false"#), "{json}");
+    let events = |log: &str| log.matches("run.pause_requested").count();
+    let after = world.upledger(&["log", "--json"]).out;
+    assert_eq!((events(&before), events(&after)), (1, 1));
+    assert!(!after.contains("coffee"), "{after}");
+    world.write("go", "");
+    assert_eq!(child.wait().expect("it ends").code(), Some(4));
+    assert_eq!(world.upledger(&pause).code, 0);
+    assert_eq!(events(&world.upledger(&["log", "--json"]).out), 1);
+}
+
+#[test]
+fn who_drives_is_told_with_machine_process_and_local_time() {
+    let (world, mut child) = running();
+    let mut second = world.command(&["resume"]);
+    let second = second
+        .env("TZ", "CST-8")
+        .env("UPLEDGER_LANG", "zh")
+        .output();
+    let second = crate::common::Done::of(second.expect("it starts"));
+    assert_eq!(second.code, 9, "{second:?}");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    for part in [host.trim(), &format!("进程 {}", child.id()), "开始于 20"] {
+        assert!(second.err.contains(part), "{part}: {second:?}");
+    }
+    let clock = std::process::Command::new("date")
+        .args(["+%Y-%m-%d %H:"])
+        .env("TZ", "CST-8")
+        .output()
+        .expect("date");
+    let hour = String::from_utf8_lossy(&clock.stdout).trim().to_owned();
+    assert!(second.err.contains(&hour), "{hour}: {second:?}");
+    let status = world.upledger(&["status"]).out;
+    assert!(
+        status.contains(&format!("process {}", child.id())),
+        "{status}"
+    );
+    world.write("go", "");
+    assert!(child.wait().expect("it ends").success());
+    assert!(!world.upledger(&["status"]).out.contains("at work"));
+}
+
+#[test]
 fn abort_ends_the_run_with_and_without_a_runner() {
     let (world, mut runner) = running();
     assert_eq!(world.upledger(&["abort", "--reason", "wrong plan"]).code, 0);

@@ -131,6 +131,10 @@ impl Start {
 }
 
 impl Action for Start {
+    fn program(&self) -> Option<(&str, Option<&str>)> {
+        Some((self.argv.first()?, self.cwd.as_deref()))
+    }
+
     fn effect(&self) -> Effect {
         Effect::Probed
     }

@@ -1,0 +1,108 @@
+//! What a verification means, in plain words: what is proven, how far, what is not, and what to do next.
+
+use crate::text::verify as text;
+use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Level, Report};
+
+/// The newest checkpoint from elsewhere that holds: so many events are as somebody else saw them.
+pub(super) fn covered(report: &Report) -> u64 {
+    report.checkpoints.iter().copied().max().unwrap_or(0)
+}
+
+/// Events at the end that nothing from elsewhere vouches for.
+pub(super) fn unanchored(report: &Report) -> u64 {
+    report
+        .unanchored
+        .min(report.events - covered(report).min(report.events))
+}
+
+/// The level, explained.
+pub(super) fn level(level: Level) -> String {
+    match level {
+        Level::ChainOnly => text::chain_only(),
+        Level::Signed => text::signed(),
+        Level::Remembered => text::remembered(),
+        Level::Anchored => text::anchored(),
+        Level::Witnessed => text::witnessed(),
+    }
+}
+
+/// Failures beside the first that are no mere consequence of it, and how many are: where events are missing or wrong,
+/// no checkpoint over them can hold.
+pub(super) fn others(report: &Report) -> (Vec<&Bad>, usize) {
+    let first = report.first_bad();
+    let at = first.and_then(|b| b.seq);
+    let follows = |bad: &Bad| {
+        let truncated = match &bad.what {
+            BadWhat::Checkpoint { why, .. } | BadWhat::StoredCheckpoint { why, .. } => {
+                matches!(why, CheckpointBad::Truncated { .. })
+            }
+            _ => false,
+        };
+        at.is_some() && truncated
+    };
+    let rest = report.failures.iter().filter(|b| Some(*b) != first);
+    let (following, own): (Vec<&Bad>, Vec<&Bad>) = rest.partition(|b| follows(b));
+    (own, following.len())
+}
+
+/// The verdict, a sentence a line.
+pub(super) fn words(report: &Report) -> Vec<String> {
+    let mut out = vec![String::new()];
+    let Some(first) = report.first_bad() else {
+        out.push(text::holds(report.events));
+        out.push(text::reaches(level(report.level)));
+        let covered = covered(report);
+        if covered > 0 {
+            out.push(text::as_seen(covered));
+        }
+        match unanchored(report) {
+            0 => out.push(text::all_seen()),
+            events => {
+                out.push(text::unseen(events));
+                out.extend(keep(report));
+            }
+        }
+        return out;
+    };
+    if report
+        .failures
+        .iter()
+        .all(|b| matches!(b.what, BadWhat::Memory(_)))
+    {
+        out.push(text::not_newest(report.verified));
+        out.push(text::older_next("upledger ledger restored --reason '...'"));
+        return out;
+    }
+    out.push(match first.seq {
+        Some(seq) => text::breaks(report.verified, seq),
+        None => text::disagrees(report.verified),
+    });
+    out.push(text::damaged_next());
+    out
+}
+
+/// What is to be kept elsewhere, so that a later verification proves more.
+fn keep(report: &Report) -> Vec<String> {
+    let Some(note) = note(report) else {
+        return Vec::new();
+    };
+    let mut out = vec![
+        text::keep_lines(),
+        text::proves("upledger verify --checkpoint FILE"),
+    ];
+    out.extend(note.lines().map(|l| format!("  {l}")));
+    out
+}
+
+/// The checkpoint over all that was verified, of a sound ledger.
+pub(super) fn note(report: &Report) -> Option<String> {
+    if !report.is_sound() {
+        return None;
+    }
+    let checkpoint = Checkpoint {
+        ledger: report.ledger.clone()?,
+        size: report.events,
+        root: report.root,
+    };
+    Some(checkpoint.to_string())
+}

@@ -1,0 +1,39 @@
+//! Whether a step could be started at all as things are: its program is found and its directory can be entered. The
+//! same look-up as the supervisor's, so that a preview is as right about it as the run.
+
+use crate::attempt::find_program;
+use crate::attempt::spec::Command;
+use crate::runner::parts::Work;
+use crate::text::forecast as text;
+use rustix::fs::{Access, access};
+use std::path::Path;
+
+/// Why it could not be started now.
+pub(super) fn obstacle(work: &Work) -> Option<String> {
+    let own = work.starts();
+    let named = own.as_ref().and_then(|(_, cwd)| cwd.as_deref());
+    let cwd = named.or(work.context.cwd.as_deref());
+    let cwd = cwd.unwrap_or(Path::new("/"));
+    if !cwd.is_dir() {
+        return Some(text::no_directory(cwd.display()));
+    }
+    if access(cwd, Access::EXEC_OK).is_err() {
+        return Some(text::closed_directory(cwd.display()));
+    }
+    let program = match work.command() {
+        Command::Argv(words) => words.into_iter().next()?,
+        Command::Act => own.as_ref()?.0.clone(),
+    };
+    let env = &work.context.env;
+    let path = env.iter().rev().find(|(k, _)| k == "PATH");
+    let Ok(found) = find_program(&program, path.map(|(_, v)| v.as_str()), cwd) else {
+        return Some(text::no_program(program));
+    };
+    let found = cwd.join(found);
+    if !found.is_file() {
+        return Some(text::no_program(program));
+    }
+    access(&found, Access::EXEC_OK)
+        .is_err()
+        .then(|| text::not_executable(found.display()))
+}

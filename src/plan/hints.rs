@@ -1,0 +1,306 @@
+//! Remedies for the slips that people make again and again: what a person who wrote this most likely wanted.
+//!
+//! Nothing here decides whether a plan is accepted, with one exception: [`wide`] refuses Chinese punctuation where only
+//! ASCII punctuation can have been meant, because YAML would silently take it as text.
+
+use super::outline::{Kind, Node, Span, Style};
+use super::problem::{Fault, did_you_mean};
+use crate::text::plan as say;
+use std::collections::BTreeMap;
+
+/// Words that people write for a key of ours.
+const SYNONYMS: [(&str, &str); 31] = [
+    ("action", "do"),
+    ("actions", "do"),
+    ("chdir", "cwd"),
+    ("check", "verify"),
+    ("cmd", "do"),
+    ("command", "do"),
+    ("desc", "why"),
+    ("description", "why"),
+    ("dir", "cwd"),
+    ("directory", "cwd"),
+    ("environment", "env"),
+    ("if", "when"),
+    ("name", "id"),
+    ("name", "phase"),
+    ("only_if", "when"),
+    ("retries", "retry"),
+    ("revert", "undo"),
+    ("rollback", "undo"),
+    ("shell", "do"),
+    ("run", "do"),
+    ("stages", "phases"),
+    ("tasks", "steps"),
+    ("tasks", "phases"),
+    ("step", "steps"),
+    ("title", "name"),
+    ("title", "why"),
+    ("variables", "vars"),
+    ("version", "upledger"),
+    ("workdir", "cwd"),
+    ("env", "vars"),
+    ("stage", "phase"),
+];
+
+/// Punctuation of Chinese input methods, and what YAML wants in its place.
+const WIDE: [(char, &str); 18] = [
+    ('\u{ff1a}', ":"),
+    ('\u{ff0c}', ","),
+    ('\u{3001}', ","),
+    ('\u{201c}', "\""),
+    ('\u{201d}', "\""),
+    ('\u{2018}', "'"),
+    ('\u{2019}', "'"),
+    ('\u{300c}', "\""),
+    ('\u{300d}', "\""),
+    ('\u{3010}', "["),
+    ('\u{3011}', "]"),
+    ('\u{ff3b}', "["),
+    ('\u{ff3d}', "]"),
+    ('\u{ff5b}', "{"),
+    ('\u{ff5d}', "}"),
+    ('\u{ff0d}', "-"),
+    ('\u{2013}', "-"),
+    ('\u{2014}', "-"),
+];
+
+fn narrow(c: char) -> Option<&'static str> {
+    WIDE.iter().find(|(w, _)| *w == c).map(|(_, n)| *n)
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{3000}' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{200b}'
+    )
+}
+
+fn wide_fault(start: usize, c: char) -> Fault {
+    let span = Span {
+        start,
+        end: start + c.len_utf8(),
+    };
+    // No sign whose width depends on the terminal is put into a text of ours: it is seen in the line itself.
+    match narrow(c) {
+        Some(n) => Fault::new(span, say::wide_sign()).hint(say::narrow_sign(n)),
+        None => Fault::new(span, say::wide_blank()).hint(say::narrow_blank()),
+    }
+}
+
+/// A sign in a line that can only have been meant as YAML's own: its byte in the line.
+fn wide_in_line(line: &str) -> Option<(usize, char)> {
+    let indent = line.find(|c: char| !c.is_whitespace() && !is_blank(c))?;
+    if let Some((at, c)) = line[..indent].char_indices().find(|(_, c)| is_blank(*c)) {
+        return Some((at, c));
+    }
+    let mut body = indent;
+    let first = line[body..].chars().next()?;
+    if narrow(first) == Some("-") {
+        return Some((body, first));
+    }
+    while let Some(rest) = line[body..].strip_prefix("- ") {
+        body += 2 + (rest.len() - rest.trim_start_matches(' ').len());
+    }
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '{' | ' ');
+    let end = line[body..].find(|c: char| !is_key(c))?;
+    let at = body + end;
+    let sign = line[at..].chars().next()?;
+    if end > 0 && narrow(sign) == Some(":") {
+        return Some((at, sign));
+    }
+    let after = line[at..].strip_prefix(':')?.chars().next()?;
+    is_blank(after).then_some((at + 1, after))
+}
+
+/// What the YAML parser stumbled over at a byte of the text, in words that help.
+pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
+    let from = text[..at].rfind('\n').map_or(0, |n| n + 1);
+    // The parser often sees only one line later that the line before made no sense.
+    let before = text[..from.saturating_sub(1)]
+        .rfind('\n')
+        .map_or(0, |n| n + 1);
+    for start in [from, before] {
+        let line = text[start..].lines().next().unwrap_or_default();
+        if let Some((place, c)) = wide_in_line(line) {
+            return wide_fault(start + place, c);
+        }
+    }
+    let fault = Fault::new(Span { start: at, end: at }, say::no_yaml(info));
+    let line = text[from..].lines().next().unwrap_or_default();
+    let hint = if info.contains("mapping values") || info.contains("flow mapping") {
+        let second = line[..at - from].contains(": ");
+        if second {
+            say::quote_colon()
+        } else {
+            say::indent_alike()
+        }
+    } else if info.contains("simple key") || info.contains("':'") {
+        say::key_colon()
+    } else if info.contains("expected key") || info.contains("'-' indicator") {
+        say::indent_alike()
+    } else if info.contains("quote") {
+        say::close_quote()
+    } else if info.contains("bracket") || info.contains("flow") {
+        say::close_brackets()
+    } else if info.contains("unexpected character") || info.contains("anchor") {
+        say::quote_sign()
+    } else {
+        return fault;
+    };
+    fault.hint(hint)
+}
+
+/// What stands where a key is missing.
+pub(super) fn missing(key: &str) -> Option<String> {
+    Some(match key {
+        "upledger" => say::add_version(),
+        "name" => say::add_name(),
+        "phases" | "steps" => say::add_phases(),
+        "phase" => say::begin_phases(),
+        "id" => say::add_id(),
+        "do" => say::add_do(),
+        _ => return None,
+    })
+}
+
+/// The remedy for a key that its type does not know.
+pub(super) fn unknown_key(key: &str, known: &[&str]) -> Option<String> {
+    if known.contains(&"phases") && matches!(key, "steps" | "step" | "tasks") {
+        return Some(say::add_phases());
+    }
+    did_you_mean(key, known.iter().copied()).or_else(|| {
+        SYNONYMS
+            .iter()
+            .find(|(word, ours)| *word == key && known.contains(ours))
+            .map(|(_, ours)| say::did_you_mean(ours))
+    })
+}
+
+/// The remedy for the name of an action that does not exist; none where something else is named.
+pub(super) fn unknown_action(word: &str, known: &[&str]) -> Option<String> {
+    if !known.contains(&"shell") {
+        return None;
+    }
+    let family = word.split_once('.').map(|(family, _)| format!("{family}."));
+    let ours: Vec<String> = known
+        .iter()
+        .filter(|k| family.as_ref().is_none_or(|f| k.starts_with(f)))
+        .map(|k| format!("`{k}`"))
+        .collect();
+    let listed = if ours.is_empty() {
+        known.iter().map(|k| format!("`{k}`")).collect()
+    } else {
+        ours
+    };
+    Some(say::no_such_action(listed.join(", ")))
+}
+
+/// How the value under a step's key is written.
+pub(super) fn shape(key: &str) -> Option<String> {
+    Some(match key {
+        "do" | "probe" | "verify" => say::write_action(key),
+        "undo" => say::write_undo(),
+        "retry" => say::write_retry(),
+        "when" => say::write_when(),
+        "env" => say::write_env(),
+        "facts" => say::write_facts(),
+        _ => return None,
+    })
+}
+
+/// Gives the faults of a step that stand at the value of one of its keys the remedy for that key.
+pub(super) fn shapes(step: &Node, faults: &mut [Fault]) {
+    for (key, value) in step.entries() {
+        for fault in faults
+            .iter_mut()
+            .filter(|f| f.hint.is_none() && f.span == Some(value.span))
+        {
+            let map = matches!(value.kind, Kind::Map(_));
+            fault.hint = shape(&key.text).filter(|_| !map);
+        }
+    }
+}
+
+/// The line of a place, from 1.
+pub(super) fn line(text: &str, at: Span) -> usize {
+    let before = text.as_bytes().get(..at.start).unwrap_or_default();
+    before.iter().filter(|b| **b == b'\n').count() + 1
+}
+
+/// Refuses Chinese quotes, brackets and commas that YAML takes as a part of the text. Text for people (`name`, `why`,
+/// `change`, phases) may hold them.
+pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
+    match &node.kind {
+        Kind::Scalar(text, Style::Plain) => {
+            let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else {
+                return;
+            };
+            if narrow(first).is_some_and(|n| n != "-" && narrow(last).is_some()) && text.len() > 3 {
+                faults.push(wide_fault(node.span.start, first));
+            }
+        }
+        Kind::Scalar(..) => {}
+        Kind::List(items) => {
+            for item in items {
+                let comma = item.text().and_then(|t| t.find('\u{ff0c}'));
+                match (&item.kind, comma) {
+                    (Kind::Scalar(_, Style::Plain), Some(at)) => {
+                        faults.push(wide_fault(item.span.start + at, '\u{ff0c}'));
+                    }
+                    _ => wide(item, faults),
+                }
+            }
+        }
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                if let Some(at) = key.text.find(['\u{ff1a}', '\u{ff0c}'])
+                    && let Some(c) = key.text[at..].chars().next()
+                {
+                    faults.push(wide_fault(key.span.start + at, c));
+                }
+                wide(value, faults);
+            }
+        }
+    }
+}
+
+/// Words of a command that only a shell understands, and variables in the manner of other tools. In English: a run
+/// records them.
+pub(super) fn doubtful(step: &Node, vars: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
+    let id = step.get("id").and_then(Node::text).unwrap_or("?");
+    let undo = step.get("undo");
+    for action in [step.get("do"), step.get("probe"), step.get("verify"), undo]
+        .into_iter()
+        .flatten()
+    {
+        for word in action.get("run").map_or(&[][..], Node::items) {
+            if let Some(text @ ("|" | "||" | "&&" | "&" | ">" | ">>" | "<" | "2>&1")) = word.text()
+            {
+                warnings.push(format!(
+                    "the step `{id}` hands `{text}` to the program as a word; only a script (`shell:`) gives it a meaning"
+                ));
+            }
+        }
+        foreign(id, action, vars, warnings);
+    }
+}
+
+fn foreign(id: &str, node: &Node, vars: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
+    match &node.kind {
+        Kind::Scalar(text, _) => {
+            for name in vars.keys() {
+                let jinja = [format!("{{{{ {name} }}}}"), format!("{{{{{name}}}}}")];
+                if let Some(found) = jinja.iter().find(|j| text.contains(*j)) {
+                    warnings.push(format!(
+                        "the step `{id}` holds `{found}`, which stays as it is; the variable is written `${{{name}}}`"
+                    ));
+                }
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|n| foreign(id, n, vars, warnings)),
+        Kind::Map(entries) => entries
+            .iter()
+            .for_each(|(_, n)| foreign(id, n, vars, warnings)),
+    }
+}

@@ -1,0 +1,79 @@
+//! What this program itself records again and again, in the language of the screen. The record stays English; what
+//! happened is told by the kind of the failure or doubt, and what the translation leaves out is shown as recorded.
+
+use crate::text::{Lang, lang, screen as text};
+use upledger_replay::event::{Doubt, Failed, Failure, own};
+use upledger_replay::state::{PartState, Status};
+
+/// A reason. What a person wrote stays as it is; so does everything in English.
+#[must_use]
+pub fn reason(recorded: &str) -> String {
+    match recorded {
+        own::LEFT_OPEN => text::left_open(),
+        own::GO_ON => text::goes_on(),
+        own::INTERRUPTED => text::interrupted_here(),
+        own::OPERATOR => text::asked_by_operator(),
+        own::OVERDUE => text::overdue(),
+        other => other.to_owned(),
+    }
+}
+
+/// How an attempt failed, in one line.
+#[must_use]
+pub fn failure(failed: &Failed) -> String {
+    let detail = &failed.detail;
+    if lang() == Lang::En {
+        return detail.clone();
+    }
+    match failed.failure {
+        // An action of ours ends with its reason, which is its last line.
+        Failure::Exit(_) if failed.tail.last() == Some(detail) => detail.clone(),
+        Failure::Exit(code) => text::ended_with(code),
+        Failure::Signal(number) => text::ended_by_signal(number),
+        Failure::Timeout => text::timed_out(),
+        Failure::Killed => text::killed_on_request(),
+        Failure::NotStarted => text::could_not_start(detail),
+        Failure::Evidence => {
+            let seen = detail.strip_prefix(own::DISAGREES).unwrap_or(detail);
+            text::evidence_disagrees(seen)
+        }
+    }
+}
+
+/// What kind of doubt, in one line.
+#[must_use]
+pub fn doubt(kind: Doubt, cause: &str) -> String {
+    if lang() == Lang::En {
+        return cause.to_owned();
+    }
+    match kind {
+        Doubt::Unseen => text::unseen(),
+        Doubt::Alive => text::still_alive(),
+        Doubt::Lost => text::lost_track(),
+    }
+}
+
+/// Whether that line says all that the recorded one says.
+#[must_use]
+pub fn whole(part: &PartState) -> bool {
+    if lang() == Lang::En {
+        return true;
+    }
+    match (part.status, &part.failed) {
+        (Status::Failed, Some(failed)) => {
+            !matches!(failed.failure, Failure::Timeout | Failure::Killed)
+        }
+        (Status::InDoubt, _) => false,
+        _ => true,
+    }
+}
+
+/// One line on the last outcome of a part.
+#[must_use]
+pub fn outcome(part: &PartState) -> String {
+    match (part.status, &part.failed, part.doubt) {
+        (Status::Failed, Some(failed), _) if failed.detail == part.detail => failure(failed),
+        (Status::InDoubt, _, Some(kind)) => doubt(kind, &part.detail),
+        _ => part.detail.clone(),
+    }
+}

@@ -1,0 +1,202 @@
+//! `plan`: what cannot run is said before the night, and on the demonstration's own application the preview changes
+//! nothing (files, processes, database) and predicts exactly the steps that the run then makes.
+
+use crate::common::{Done, World, kill};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+fn verdicts(world: &World, args: &[&str]) -> Vec<(String, String)> {
+    let done = world.upledger(args);
+    assert_eq!(done.code, 0, "{done:?}");
+    let value: Value = serde_json::from_str(done.out.trim()).expect("JSON");
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let steps = value["steps"].as_array().expect("steps");
+    steps
+        .iter()
+        .map(|s| (word(&s["step"]), word(&s["verdict"])))
+        .collect()
+}
+
+const MISSING: &str = r#"
+upledger: 1
+name: missing
+phases:
+  - phase: all
+    steps:
+      - {id: gone, do: {run: [upledger-no-such-binary, --all]}, effect: pure}
+      - {id: closed, do: {run: ["@/plain"]}, effect: pure}
+      - {id: place, do: {shell: "true"}, cwd: "@/nowhere", effect: pure}
+      - {id: daemon, do: {process.start: {argv: ["@/no-daemon"], pidfile: "@/pid", log: "@/log"}}}
+      - {id: good, do: {run: [test, -e, /]}, effect: pure}
+      - {id: makes, do: {shell: "echo 'exit 0' > @/tool; chmod +x @/tool"}, effect: idempotent, undo: {run: [upledger-no-undo]}}
+      - {id: made, do: {run: ["@/tool"]}, effect: pure}
+"#;
+
+#[test]
+fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
+    let world = World::new();
+    world.write("plan.yaml", MISSING);
+    world.write("plain", "no program");
+    let found = verdicts(&world, &["plan", "plan.yaml", "--json"]);
+    let found: Vec<(&str, &str)> = found.iter().map(|(s, v)| (&s[..], &v[..])).collect();
+    assert_eq!(
+        found,
+        [
+            ("gone", "cannot_run"),
+            ("closed", "cannot_run"),
+            ("place", "cannot_run"),
+            ("daemon", "cannot_run"),
+            ("good", "run"),
+            ("makes", "run"),
+            ("made", "cannot_tell"),
+        ]
+    );
+    let shown = world.upledger(&["plan", "plan.yaml"]).out;
+    for part in [
+        "cannot run   gone",
+        "the program is not found: upledger-no-such-binary",
+        "it is not executable: ",
+        "there is no directory ",
+        "an earlier step may bring it",
+        "upledger-no-undo  (now: the program is not found: upledger-no-undo)",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // As predicted, and with the cause that was predicted.
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.out.contains("gone failed: upledger-no-such-binary"),
+        "{run:?}"
+    );
+}
+
+/// Every file below a directory, its bytes and its time of change.
+fn files(dir: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
+    let (mut found, mut open) = (BTreeMap::new(), vec![dir.to_path_buf()]);
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a directory").flatten() {
+            let meta = std::fs::symlink_metadata(entry.path()).expect("there");
+            if meta.is_dir() {
+                open.push(entry.path());
+            } else {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                let name = entry.path().display().to_string();
+                found.insert(name, (bytes, meta.modified().expect("a time")));
+            }
+        }
+    }
+    found
+}
+
+/// Processes whose command line names the directory: number, start time and words.
+fn processes(dir: &Path) -> Vec<(i32, String, String)> {
+    let name = dir.display().to_string();
+    let mut found: Vec<(i32, String, String)> = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|e| {
+            let pid = e.file_name().to_str()?.parse().ok()?;
+            let words = std::fs::read(e.path().join("cmdline")).ok()?;
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            let stat = std::fs::read_to_string(e.path().join("stat")).ok()?;
+            let after = stat.rsplit_once(')')?.1;
+            let began = after.split_whitespace().nth(19)?.to_owned();
+            words.contains(&name).then_some((pid, began, words))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// All that the database says, as SQL.
+fn database(file: &Path) -> String {
+    let script = "import sqlite3,sys; [print(l) for l in sqlite3.connect('file:'+sys.argv[1]+'?mode=ro', uri=True).iterdump()]";
+    let done = Command::new("python3")
+        .args(["-c", script])
+        .arg(file)
+        .output();
+    let done = Done::of(done.expect("python3; install it with: apt-get install -y python3"));
+    assert_eq!(done.code, 0, "{done:?}");
+    done.out
+}
+
+/// The demonstration's shop, as the demonstration left it.
+struct Shop(World);
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        for (pid, _, words) in processes(&self.0.path("demo")) {
+            if words.contains("shop.py") {
+                kill(pid);
+            }
+        }
+    }
+}
+
+#[test]
+fn on_the_demonstrations_application_the_preview_changes_nothing_and_predicts_the_run() {
+    let shop = Shop(World::new());
+    let world = &shop.0;
+    let dir = world.path("demo");
+    let text = dir.display().to_string();
+    let done = world.upledger(&["demo", "--dir", &text]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let state = dir.join("state").display().to_string();
+    let here = |args: &[&str]| -> Done {
+        let mut command = world.command(args);
+        command
+            .current_dir(&dir)
+            .env("UPLEDGER_STATE", &state)
+            .env("UPLEDGER_MEMORY", dir.join("memory"));
+        Done::of(command.output().expect("it starts"))
+    };
+    // Back to the old release: the rollback starts the shop again, as it ran before the upgrade.
+    let back = here(&["rollback", "--reason", "once more, with a preview"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    let data = dir.join("shop.db");
+    let (sql, living, all) = (database(&data), processes(&dir), files(&dir));
+    assert!(living.iter().any(|p| p.2.contains("shop.py")), "{living:?}");
+    assert!(
+        sql.contains("2.59"),
+        "the old schema with its data: {}",
+        sql.len()
+    );
+
+    let shown = here(&["plan", "upgrade.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let json = here(&["plan", "upgrade.yaml", "--json"]);
+    assert_eq!(database(&data), sql);
+    assert_eq!(processes(&dir), living, "the same processes, none besides");
+    let after = files(&dir);
+    let changed: Vec<&String> = all
+        .keys()
+        .chain(after.keys())
+        .filter(|name| all.get(*name) != after.get(*name))
+        .collect();
+    assert!(changed.is_empty(), "{changed:?}");
+
+    let value: Value = serde_json::from_str(json.out.trim()).expect("JSON");
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let predicted: Vec<String> = value["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .filter(|s| !["already", "left_out", "cannot_run"].contains(&&word(&s["verdict"])[..]))
+        .map(|s| word(&s["step"]))
+        .collect();
+    let run = here(&["run", "upgrade.yaml", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let made: Vec<String> = run
+        .out
+        .lines()
+        .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+        .filter(|e| e["kind"] == "step.started")
+        .map(|e| word(&e["data"]["at"]["part"]["step"]))
+        .collect();
+    assert_eq!(made, predicted);
+    assert_eq!(made.len(), 7, "{made:?}");
+    assert_ne!(database(&data), sql, "the run did change it");
+}
