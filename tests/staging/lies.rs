@@ -117,3 +117,51 @@ fn a_release_that_needs_what_nobody_installed_does_not_start() {
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(said.contains("a_module_that_nobody_installs"), "{said}");
 }
+
+#[test]
+fn a_migration_that_dies_leaves_its_first_half_and_a_reversal_stops_half_way() {
+    let platform = down();
+    platform.give_virtualenv("2.0");
+    platform.switch_to("2.0");
+    platform.switch_to("2.0-dies-halfway");
+    let migrate = || platform.manage(&["migrate", "--verbosity=0"]).output();
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said(&migrate()).contains("(1054,"));
+    let columns = "SELECT COUNT(*) FROM information_schema.columns WHERE table_name = 'orders' AND column_name = 'note'";
+    assert_eq!(platform.sql(columns), "1");
+    assert!(said(&migrate()).contains("(1060,"));
+    let left = "SELECT name FROM django_migrations WHERE app = 'log_search' ORDER BY id";
+    assert_eq!(platform.sql(left), "0001_initial\n0002_order_level");
+
+    platform.switch_to("2.0-irreversible");
+    assert!(migrate().status.success());
+    let back = platform
+        .manage(&["migrate", "--verbosity=0", "log_search", "0001"])
+        .output();
+    assert!(
+        !back.status.success() && said(&back).contains("IrreversibleError"),
+        "{back:?}"
+    );
+    // The reversal of the last one was committed before that: neither the new state nor the old.
+    assert_eq!(
+        platform.sql(left),
+        "0001_initial\n0002_order_level\n0003_levels"
+    );
+}
+
+#[test]
+fn with_the_permission_service_away_migrate_fails_and_has_migrated_and_the_grant_says_sorry_and_ends_well()
+ {
+    let platform = down();
+    platform.give_virtualenv("2.0");
+    platform.switch_to("2.0");
+    platform.switch_to("2.0-iam");
+    let migrate = platform.manage(&["migrate", "--verbosity=0"]).output();
+    assert!(!migrate.status.success(), "{migrate:?}");
+    platform.manage(&["migrate", "--check"]).run();
+    let grant = platform.manage(&["iam_upgrade_action_v2"]).run();
+    assert!(
+        grant.starts_with("Sorry, maybe something wrong with IAM upgrade"),
+        "{grant}"
+    );
+}

@@ -5,11 +5,22 @@ use super::tools::Call;
 use std::path::PathBuf;
 
 /// The releases in the order of their commits: each with the one it comes after, and the layers it is made of.
-const RELEASES: [(&str, &str, &[&str]); 4] = [
+const RELEASES: [(&str, &str, &[&str]); 7] = [
     ("1.0", "", &["1.0"]),
     ("2.0", "1.0", &["1.0", "2.0"]),
     ("2.0-broken-deps", "2.0", &["1.0", "2.0", "2.0-broken-deps"]),
     ("2.0-broken-boot", "2.0", &["1.0", "2.0", "2.0-broken-boot"]),
+    (
+        "2.0-dies-halfway",
+        "2.0",
+        &["1.0", "2.0", "2.0-dies-halfway"],
+    ),
+    (
+        "2.0-irreversible",
+        "2.0",
+        &["1.0", "2.0", "2.0-irreversible"],
+    ),
+    ("2.0-iam", "2.0", &["1.0", "2.0", "2.0-iam"]),
 ];
 
 /// The layers of a release, the lowest first.
