@@ -120,18 +120,39 @@ impl Context {
 
 /// Why an action could not do its work, in one line for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Trouble(String);
+#[error("{what}")]
+pub struct Trouble {
+    what: String,
+    sure: bool,
+}
 
 impl Trouble {
     /// From a sentence.
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self {
+            what: what.into(),
+            sure: false,
+        }
+    }
+
+    /// From a sentence about what no earlier step of a plan can change, such as a tag that a remote repository does not
+    /// have: the preview says that the step would fail.
+    pub fn sure(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            sure: true,
+        }
+    }
+
+    /// No earlier step of a plan can change it.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.sure
     }
 
     /// From a sentence and its cause.
     pub fn io(what: impl std::fmt::Display, cause: &dyn std::error::Error) -> Self {
-        Self(format!("{what}: {cause}"))
+        Self::new(format!("{what}: {cause}"))
     }
 }
 
@@ -297,6 +318,17 @@ pub trait Action: Send + Sync {
 
     /// What it does, in lines for people; they stand in the intent.
     fn commands(&self, cx: &Context) -> Vec<String>;
+
+    /// What the look before found that a reader of the preview wants to know, in lines, such as the commit of a tag.
+    fn found(&self, _observed: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Its settings with what the look before found written in, so that what is approved is what runs: a tag becomes a
+    /// commit. None where there is nothing to write in.
+    fn resolved(&self, _observed: &Value) -> Option<Value> {
+        None
+    }
 
     /// A unified diff of what it would change now, where it can be shown.
     ///

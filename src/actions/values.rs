@@ -1,4 +1,4 @@
-//! Settings that several kinds of action share: a port, and the rule for paths.
+//! What several kinds of action share: a port, the rule for paths, how far two words are apart.
 //!
 //! Left out: lengths of time, which are `crate::time::Length`.
 
@@ -77,6 +77,30 @@ impl JsonSchema for Port {
 /// The problem of a path that depends on where the program happens to be.
 pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
     (!Path::new(path).is_absolute()).then(|| settings::no_absolute(setting, path))
+}
+
+/// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let differs = usize::from(a[i - 1] != b[j - 1]);
+                let mut best = (rows[i - 1][j] + 1)
+                    .min(rows[i][j - 1] + 1)
+                    .min(rows[i - 1][j - 1] + differs);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

@@ -126,23 +126,31 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
 }
 
 pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failure> {
-    let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
-    if let Some(path) = &args.out {
-        create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
-    }
+    let mut checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     let (known, missing) = secrets::readable(&checked.plan.secrets);
     // A preview on another machine has no past to learn from.
     let past = Journal::read(home).ok();
     let book = past.as_ref().map(Journal::book);
     let steps = forecast::forecast(&checked.plan, &known, book)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    let failing = forecast::failing(&steps);
+    if let Some(path) = args.out.as_ref().filter(|_| failing == 0) {
+        checked.plan = forecast::resolved(&checked.plan, &steps);
+        checked.digest = load::digest(&checked.plan);
+        create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
+    }
+    let ended = if failing == 0 {
+        code::DONE
+    } else {
+        code::REFUSED
+    };
     if out.json {
         let result = json!({
             "plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings,
             "secrets_missing": missing, "steps": forecast::value(&steps),
         });
-        out.result(result, code::DONE);
-        return Ok(code::DONE);
+        out.result(result, ended);
+        return Ok(ended);
     }
     out.lines(&forecast::lines(&checked.plan, &steps));
     for name in missing {
@@ -150,6 +158,17 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     if args.details {
         out.lines(&forecast::details(&checked.plan));
+    }
+    if failing > 0 {
+        let mut failure = Failure::new(
+            code::REFUSED,
+            "would_fail",
+            forecast_text::steps_would_fail(failing),
+        );
+        if args.out.is_some() {
+            failure = failure.hint(forecast_text::not_written());
+        }
+        return Err(failure);
     }
     if let Some(path) = &args.out {
         let path = path.display().to_string();

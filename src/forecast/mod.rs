@@ -11,6 +11,7 @@ pub use screen::{details, lines, value};
 
 use crate::runner::parts::Work;
 use crate::text::forecast as text;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use upledger_replay::book::Book;
@@ -33,6 +34,8 @@ pub enum Verdict {
     CannotRun,
     /// It cannot be told, because a look failed or was unclear; a run looks again when its turn comes.
     CannotTell,
+    /// It would fail: what it needs is not there, and no earlier step changes that.
+    Fail,
     /// The plan's own condition leaves it out.
     LeftOut,
 }
@@ -60,6 +63,27 @@ pub struct Forecast {
     pub took: Option<(u64, String)>,
     /// Its time limit in ms.
     pub limit_ms: Option<u64>,
+    /// Its action with what the look found written in, such as the commit of a tag.
+    resolved: Option<Value>,
+}
+
+/// How many steps would fail.
+#[must_use]
+pub fn failing(steps: &[Forecast]) -> usize {
+    steps.iter().filter(|s| s.verdict == Verdict::Fail).count()
+}
+
+/// The plan with what the looks found written in: a tag becomes a commit.
+#[must_use]
+pub fn resolved(plan: &Plan, steps: &[Forecast]) -> Plan {
+    let mut plan = plan.clone();
+    for step in plan.phases.iter_mut().flat_map(|p| &mut p.steps) {
+        let found = steps.iter().find(|f| f.step == step.id);
+        if let Some(action) = found.and_then(|f| f.resolved.clone()) {
+            step.action = action;
+        }
+    }
+    plan
 }
 
 /// Looks at every step of a plan, in order. `secrets` holds those that can be read here.
@@ -116,6 +140,7 @@ fn look(
         undo: undo(plan, step, secrets, scratch),
         took: past.and_then(|book| took(book, plan, &step.id)),
         limit_ms: step.timeout_ms,
+        resolved: None,
     };
     if let Some(why) = &step.left_out {
         one.verdict = Verdict::LeftOut;
@@ -136,11 +161,16 @@ fn look(
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
         Err(why) => {
-            one.verdict = Verdict::CannotTell;
+            one.verdict = if why.is_sure() {
+                Verdict::Fail
+            } else {
+                Verdict::CannotTell
+            };
             one.evidence.push(why.to_string());
             return one;
         }
     };
+    (one.evidence, one.resolved) = work.found(&observed);
     one.diff = work.diff().unwrap_or_else(|why| {
         one.evidence.push(why.to_string());
         None
@@ -178,12 +208,12 @@ fn probed(one: &mut Forecast, work: &Work, observed: &serde_json::Value, changed
         }
         Answer::Done => {
             one.verdict = Verdict::Already;
-            one.evidence = look.evidence;
+            one.evidence.extend(look.evidence);
         }
         Answer::Nothing => {}
         Answer::Unclear => {
             one.verdict = Verdict::CannotTell;
-            one.evidence = look.evidence;
+            one.evidence.extend(look.evidence);
         }
     }
 }

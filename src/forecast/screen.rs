@@ -17,6 +17,7 @@ fn word(verdict: Verdict) -> String {
         Verdict::Later => text::later(),
         Verdict::CannotRun => text::cannot_run(),
         Verdict::CannotTell => text::cannot_tell(),
+        Verdict::Fail => text::would_fail(),
         Verdict::LeftOut => text::left_out(),
     }
 }
@@ -80,14 +81,12 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
                 .to_owned(),
         );
         let below = " ".repeat(words + ids + 6);
-        if step.verdict != Verdict::Run {
-            out.extend(
-                step.evidence
-                    .iter()
-                    .take(3)
-                    .map(|e| format!("{below}{}", safe(e))),
-            );
-        }
+        out.extend(
+            step.evidence
+                .iter()
+                .take(3)
+                .map(|e| format!("{below}{}", safe(e))),
+        );
     }
     if steps.iter().any(|s| s.no_return.is_some()) {
         out.extend([String::new(), text::legend()]);
@@ -224,6 +223,7 @@ pub fn value(steps: &[Forecast]) -> Value {
         Verdict::Later => "later",
         Verdict::CannotRun => "cannot_run",
         Verdict::CannotTell => "cannot_tell",
+        Verdict::Fail => "fail",
         Verdict::LeftOut => "left_out",
     };
     steps

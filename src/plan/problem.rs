@@ -3,6 +3,7 @@
 //! No secret is shown: where a literal one was found, its bytes are masked in every line that is printed.
 
 use super::outline::Span;
+use crate::actions::values::distance;
 use crate::text::plan as say;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -224,30 +225,6 @@ pub(crate) fn did_you_mean<'a>(
         .filter(|(d, _)| *d <= limit)
         .min()
         .map(|(_, k)| say::did_you_mean(k))
-}
-
-/// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let differs = usize::from(a[i - 1] != b[j - 1]);
-                let mut best = (rows[i - 1][j] + 1)
-                    .min(rows[i][j - 1] + 1)
-                    .min(rows[i - 1][j - 1] + differs);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 fn place(text: &str, at: usize) -> (usize, usize) {

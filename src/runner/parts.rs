@@ -149,6 +149,20 @@ impl Work {
         }
     }
 
+    /// What the look before tells a reader of the preview, and the action with that written in.
+    #[must_use]
+    pub fn found(&self, observed: &Value) -> (Vec<String>, Option<Value>) {
+        let action = self.action.action();
+        let lines = action.found(observed);
+        let resolved = action
+            .resolved(observed)
+            .map(|settings| serde_json::json!({ self.action.kind(): settings }));
+        (
+            lines.iter().map(|l| self.redactor.text(l)).collect(),
+            resolved,
+        )
+    }
+
     /// Whether it is done.
     #[must_use]
     pub fn probe(&self, observed: &Value) -> Look {
@@ -188,7 +202,12 @@ impl Work {
     /// A trouble as it may be recorded and shown.
     fn told(&self, trouble: &Trouble) -> Trouble {
         let look = Look::unclear(trouble.to_string()).fit(&self.redactor);
-        Trouble::new(look.evidence.join("; "))
+        let told = look.evidence.join("; ");
+        if trouble.is_sure() {
+            Trouble::sure(told)
+        } else {
+            Trouble::new(told)
+        }
     }
 
     /// The command that the supervisor starts.

@@ -29,6 +29,8 @@ texts! {
     usage(): "the command line or an access is wrong", "用法错误或没有权限";
     no_ledger(): "there is no ledger where one was expected", "没有找到账本";
     plan_refused(): "the plan has problems; each is shown with its line and a remedy", "计划有误, 每个问题都标明所在行和处理办法";
+    would_fail(): "a step of the plan would fail: what it needs is not there; the preview says what",
+        "计划中有步骤会失败: 所需的内容不存在, 预览中有说明";
     literal_secret(): "a secret's value stands in the plan; refer to it by name", "计划中直接写入了密钥的值, 应改为按名称引用";
     secret(): "a secret cannot be read from its source", "无法从来源读取密钥";
     open_run(): "a run has not ended; one ledger has one open run at a time", "有尚未结束的运行; 同一账本同一时间只能有一个";
@@ -105,6 +107,7 @@ const KINDS: &[(&str, Text)] = &[
     ("system", system),
     ("usage", usage),
     ("verify", verify),
+    ("would_fail", would_fail),
 ];
 
 const CODES: [(u8, Text); 13] = [

@@ -27,6 +27,9 @@ texts! {
     closed_directory(path): "the directory {path} cannot be entered", "无法进入工作目录: {path}";
     may_come(): "an earlier step may bring it", "前面的步骤可能会提供";
     not_ready_now(line, why): "{line}  (now: {why})", "{line}  (目前: {why})";
+    would_fail(): "would fail", "会失败";
+    steps_would_fail(count): "{count} step(s) would fail", "{count} 个步骤会失败";
+    not_written(): "the resolved plan is not written: it would not run as it is", "未写出已解析的计划: 按现状无法执行";
     left_out(): "left out", "不执行";
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
         "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";

@@ -17,6 +17,7 @@ texts! {
     undo_start(): "stop the process that it started", "停止它启动的进程";
     undo_stop(): "start it again as it ran", "按原样重新启动";
     undo_deploy(): "back to the commit that was there", "回到原来的提交";
+    undo_release(current): "{current} leads to the former release again", "{current} 重新指向原来的版本";
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
         "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
@@ -67,7 +68,20 @@ texts! {
         "`repo` 须为绝对路径或 git 可以获取的 URL, '{repo}' 不是";
     no_ref(name): "`ref` is a branch, a tag or a commit, and '{name}' is no name for one",
         "`ref` 须为分支, 标签或提交, '{name}' 不是有效的名称";
-    into_needs_name(): "`into` needs a name", "`into` 须包含目录名";
+    path_needs_name(setting): "`{setting}` needs a name at its end", "`{setting}` 末尾须有名称";
+    no_place(): "say where: `into`, or `releases` with `current`", "请说明位置: `into`, 或 `releases` 与 `current`";
+    one_place(): "`into` is one place, `releases` with `current` are many; they exclude each other",
+        "`into` 为原地更新, `releases` 与 `current` 为并列发布, 二者只能选一";
+    keep_two(): "`keep` is 2 or more: the new release, and the former one to go back to", "`keep` 至少为 2: 新版本, 以及可供回退的旧版本";
+    current_among_releases(): "`current` is a link beside the releases, not `releases` itself", "`current` 是指向某个版本的链接, 不能就是 `releases` 目录";
+    releases_fetch(): "`fetch: false` goes with `into`: each release is a clone of its own", "`fetch: false` 只能与 `into` 同用: 每个版本都是独立的克隆";
+    no_commit(): "`commit` is a whole commit id, 40 or 64 hexadecimal digits", "`commit` 须为完整的提交 id (40 或 64 位十六进制数字)";
+    is_commit(name, commit): "{name} is commit {commit}", "{name} 为提交 {commit}";
+    stands_at(place, stands): "{place} is at {stands}", "{place} 目前位于 {stands}";
+    leads_to(link, from, to): "{link} leads to {from}; it will lead to {to}", "{link} 目前指向 {from}, 将指向 {to}";
+    no_link_yet(link, to): "{link} does not exist; it will lead to {to}", "{link} 尚不存在, 将指向 {to}";
+    release_exists(dir): "{dir} exists and is whole", "{dir} 已存在且完整";
+    release_goes(dir): "{dir} will be removed (`keep`)", "{dir} 将被删除 (`keep`)";
     inside_repo(): "`version_file.path` is a path inside the repository", "`version_file.path` 须为仓库内的路径";
     version_needs(): "`version_file` needs either `equals` or `contains`", "`version_file` 须在 `equals` 与 `contains` 中二选一";
 }

@@ -15,6 +15,7 @@ mod machine;
 mod preview;
 mod processes;
 mod record;
+mod releases;
 mod run;
 mod secrets;
 mod steer;

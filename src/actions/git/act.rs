@@ -3,6 +3,7 @@
 use super::half::Changes;
 use super::repo::{Git, Head, Locked, few};
 use super::{Deploy, Observed, stands};
+use super::{cloned, modules};
 use crate::actions::{Context, Look, Trouble};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::File;
@@ -13,12 +14,12 @@ use std::path::{Path, PathBuf};
 const OURS: [&str; 2] = ["new", "old"];
 
 /// Whoever reads the output may be gone; what is done does not depend on it.
-fn say(out: &mut dyn Write, line: &str) {
+pub(super) fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Gives a directory another name that nobody has, durably.
-fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
     let renamed = || -> io::Result<()> {
         renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?;
         File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
@@ -32,7 +33,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
 }
 
 /// Removes a directory of ours; that it is gone already is fine.
-fn remove(dir: &Path) -> Result<(), Trouble> {
+pub(super) fn remove(dir: &Path) -> Result<(), Trouble> {
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != ErrorKind::NotFound => {
             Err(Trouble::io(format!("cannot remove {}", dir.display()), &e))
@@ -41,27 +42,30 @@ fn remove(dir: &Path) -> Result<(), Trouble> {
     }
 }
 
+/// A name beside a path that only this step of this run uses.
+pub(super) fn beside(path: &Path, cx: &Context, what: &str) -> PathBuf {
+    let plain = |text: &str| -> String {
+        text.chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect()
+    };
+    let own = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(
+        "{own}.{what}-{}-{}",
+        plain(&cx.run),
+        plain(&cx.step)
+    ))
+}
+
 impl Deploy {
-    /// A name beside the working clone that only this step of this run uses.
     fn beside(&self, cx: &Context, what: &str) -> PathBuf {
-        let plain = |text: &str| -> String {
-            text.chars()
-                .map(|c| {
-                    if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                        c
-                    } else {
-                        '-'
-                    }
-                })
-                .collect()
-        };
-        let own = self
-            .into()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let name = format!("{own}.{what}-{}-{}", plain(&cx.run), plain(&cx.step));
-        self.into().with_file_name(name)
+        beside(self.into(), cx, what)
     }
 
     /// Checks the commit out.
@@ -75,6 +79,9 @@ impl Deploy {
             return self.clone_it(cx, seen, out);
         }
         let git = self.git(cx);
+        if self.submodules {
+            modules::mend_all(&git, &seen.commit, &seen.modules, out)?;
+        }
         // One that was cloned by an attempt of this step stands where the clone put it.
         let before = seen.before.clone().unwrap_or_else(|| Head {
             commit: seen.commit.clone(),
@@ -86,16 +93,31 @@ impl Deploy {
             commit: seen.commit.clone(),
             branch: None,
         };
-        self.go(&git, &before, &to, out)
+        let changes = Changes::known(&git, &before.commit, &to.commit)?;
+        go(&git, changes, &before, &to, out)?;
+        self.follow(&git, seen, out)
     }
 
-    fn clone_it(&self, cx: &Context, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
+    /// Brings the submodules along, where that is wanted.
+    fn follow(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
+        if self.submodules {
+            modules::follow(git, &seen.commit, "", &seen.modules, out)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn clone_it(
+        &self,
+        cx: &Context,
+        seen: &Observed,
+        out: &mut dyn Write,
+    ) -> Result<(), Trouble> {
         let new = self.beside(cx, "new");
         // Left by an attempt that was cut off.
         remove(&new)?;
         say(out, &format!("cloning {}", self.repo));
         let path = new.display().to_string();
-        let git = Git::at(cx, &new);
+        let git = Git::at(cx, &new).following(self.submodules);
         git.outside(&[
             "clone",
             "--quiet",
@@ -107,8 +129,15 @@ impl Deploy {
         ])?;
         self.have(&git, seen, out)?;
         git.work(&["checkout", "--quiet", "--detach", &seen.commit, "--"])?;
+        self.follow(&git, seen, out)?;
+        self.proven(&git, &seen.commit)?;
+        cloned::note(&git, &seen.commit)?;
+        // A name that outlives a power cut must not lead to files that do not.
+        File::open(&new)
+            .and_then(|d| Ok(rustix::fs::syncfs(d)?))
+            .map_err(|e| Trouble::io(format!("cannot sync {}", new.display()), &e))?;
         rename(&new, self.into())?;
-        say(out, &format!("{} is at {}", self.into, seen.commit));
+        say(out, &format!("{} is at {}", self.place(), seen.commit));
         Ok(())
     }
 
@@ -121,7 +150,8 @@ impl Deploy {
         if !self.fetch {
             return Err(Trouble::new(format!(
                 "{} does not have {}, and `fetch: false` gets nothing",
-                self.into, seen.commit
+                self.place(),
+                seen.commit
             )));
         }
         // By its name, which every server allows; by its id when the name has moved on since.
@@ -142,80 +172,8 @@ impl Deploy {
         )))
     }
 
-    /// From where the working tree stands, between `from` and `to`, all the way to `to`.
-    fn go(&self, git: &Git, from: &Head, to: &Head, out: &mut dyn Write) -> Result<(), Trouble> {
-        let head = git.head()?;
-        if head.commit != from.commit && head.commit != to.commit {
-            return Err(Trouble::new(format!(
-                "{} is at {}; somebody moved it since it was at {}",
-                self.into,
-                stands(&head),
-                stands(from)
-            )));
-        }
-        // An attempt that failed before it had fetched knows nothing of the commit, and has changed nothing.
-        let changes = match git.commit(&from.commit)? {
-            Some(_) => Changes::between(git, &from.commit, &to.commit)?,
-            None => None,
-        };
-        let half = match changes {
-            Some(changes) => {
-                let way = changes.way(git, head.commit != to.commit)?;
-                if !way.changed.is_empty() {
-                    return Err(Trouble::new(format!(
-                        "these files were modified and would be lost: {}",
-                        few(&way.changed)
-                    )));
-                }
-                // Where it stands already, nothing of them is overwritten.
-                if !way.untracked.is_empty() && (way.half || head.commit != to.commit) {
-                    return Err(Trouble::new(format!(
-                        "these untracked files would be overwritten: {}",
-                        few(&way.untracked)
-                    )));
-                }
-                way.half
-            }
-            None => {
-                let modified = git.modified()?;
-                if !modified.is_empty() {
-                    return Err(Trouble::new(format!(
-                        "these files are modified: {}",
-                        few(&modified)
-                    )));
-                }
-                false
-            }
-        };
-        let mut words = vec!["checkout", "--quiet"];
-        if half {
-            say(out, "a checkout was cut off here");
-            words.push("--force");
-            if head.commit == to.commit {
-                // It was on its way from here. Only a checkout that is complete knows which files to take away again.
-                let other = &from.commit;
-                git.work(&["checkout", "--quiet", "--force", "--detach", other, "--"])?;
-            }
-        } else {
-            // Without it, git overwrites files that the repository ignores.
-            words.push("--no-overwrite-ignore");
-        }
-        let branch = to
-            .branch
-            .as_deref()
-            .and_then(|b| b.strip_prefix("refs/heads/"));
-        match branch {
-            Some(name) => words.push(name),
-            None => words.extend(["--detach", &to.commit]),
-        }
-        words.push("--");
-        git.work(&words)?;
-        say(out, &format!("{} is at {}", self.into, stands(to)));
-        Ok(())
-    }
-
     /// Where the working tree goes back to: on its branch, if that still is where it was.
-    fn former(git: &Git, before: &Head) -> Result<Head, Trouble> {
+    pub(super) fn former(git: &Git, before: &Head) -> Result<Head, Trouble> {
         let branch = match &before.branch {
             Some(b) if git.commit(b)?.as_ref() == Some(&before.commit) => Some(b.clone()),
             Some(_) | None => None,
@@ -252,7 +210,13 @@ impl Deploy {
             commit: seen.commit.clone(),
             branch: None,
         };
-        self.go(&git, &from, &to, out)
+        if self.submodules {
+            modules::mend_all(&git, &seen.commit, &seen.modules, out)?;
+            modules::take_away(&git, &seen.commit, "", &seen.modules, out)?;
+        }
+        let changes = Changes::known(&git, &from.commit, &to.commit)?;
+        go(&git, changes, &from, &to, out)?;
+        modules::put_back(&git, &seen.commit, &seen.modules, out)
     }
 
     fn unclone(
@@ -263,16 +227,18 @@ impl Deploy {
         out: &mut dyn Write,
     ) -> Result<(), Trouble> {
         if !self.exists() {
-            say(out, &format!("{} does not exist", self.into));
+            say(out, &format!("{} does not exist", self.place()));
             return Ok(());
         }
         // Whatever cannot be told is somebody's.
-        let mine = self.untouched(git, &seen.commit).unwrap_or(false);
+        let mine = modules::untouched(git, &seen.commit)
+            .and_then(|clean| Ok(clean && cloned::agrees(git, &seen.commit)?))
+            .unwrap_or(false);
         if mine {
             let old = self.beside(cx, "old");
             rename(self.into(), &old)?;
             remove(&old)?;
-            say(out, &format!("removed {}", self.into));
+            say(out, &format!("removed {}", self.place()));
         } else {
             let aside = self.beside(cx, "aside");
             rename(self.into(), &aside)?;
@@ -280,7 +246,7 @@ impl Deploy {
                 out,
                 &format!(
                     "{} holds files or commits that are not of the clone; it was moved to {}",
-                    self.into,
+                    self.place(),
                     aside.display()
                 ),
             );
@@ -288,36 +254,11 @@ impl Deploy {
         Ok(())
     }
 
-    /// Nothing is in the clone but what was cloned.
-    fn untouched(&self, git: &Git, commit: &str) -> Result<bool, Trouble> {
-        let head = git.head()?;
-        let all = [
-            "status",
-            "--porcelain",
-            "--ignored",
-            "--untracked-files=all",
-        ];
-        let own = [
-            "rev-list",
-            "--max-count=1",
-            "--all",
-            "--reflog",
-            "--not",
-            "--remotes",
-            "--tags",
-            commit,
-        ];
-        Ok(head.commit == commit
-            && git.look(&all)?.is_empty()
-            && git.hidden()?.is_empty()
-            && git.look(&own)?.is_empty())
-    }
-
     /// Whether things are as they were.
     pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
         let Some(before) = &seen.before else {
             if self.exists() {
-                return Ok(Look::nothing(format!("{} exists", self.into)));
+                return Ok(Look::nothing(format!("{} exists", self.place())));
             }
             // Left by a clone, or by its removal, that was cut off.
             let left = OURS
@@ -326,7 +267,7 @@ impl Deploy {
                 .find(|path| std::fs::symlink_metadata(path).is_ok());
             return Ok(match left {
                 Some(left) => Look::nothing(format!("{} is left over", left.display())),
-                None => Look::done(format!("{} does not exist", self.into)),
+                None => Look::done(format!("{} does not exist", self.place())),
             });
         };
         let git = self.git(cx);
@@ -343,11 +284,22 @@ impl Deploy {
         }
         let text = format!(
             "{} is at {}, and no tracked file is modified",
-            self.into,
+            self.place(),
             stands(&head)
         );
         Ok(if head == Self::former(&git, before)? {
-            Look::done(text)
+            let subs = if self.submodules {
+                modules::as_before(&git, &seen.commit, &seen.modules)?
+            } else {
+                modules::Seen::default()
+            };
+            let mut look = if subs.wrong.is_empty() {
+                Look::done(text)
+            } else {
+                Look::unclear(few(&subs.wrong))
+            };
+            look.evidence.extend(subs.lines);
+            look
         } else if head.commit == seen.commit && head.branch.is_none() {
             Look::nothing(text)
         } else {
@@ -356,9 +308,86 @@ impl Deploy {
     }
 }
 
+/// From where a working tree stands, between `from` and `to`, all the way to `to`. `changes` lie between the two; none
+/// where they are not known.
+pub(super) fn go(
+    git: &Git,
+    changes: Option<Changes>,
+    from: &Head,
+    to: &Head,
+    out: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let head = git.head()?;
+    if head.commit != from.commit && head.commit != to.commit {
+        return Err(Trouble::new(format!(
+            "{} is at {}; somebody moved it since it was at {}",
+            git.dir().display(),
+            stands(&head),
+            stands(from)
+        )));
+    }
+    let half = match changes {
+        Some(changes) => {
+            let way = changes.way(git, head.commit != to.commit)?;
+            if !way.changed.is_empty() {
+                return Err(Trouble::new(format!(
+                    "these files were modified and would be lost: {}",
+                    few(&way.changed)
+                )));
+            }
+            // Where it stands already, nothing of them is overwritten.
+            if !way.untracked.is_empty() && (way.half || head.commit != to.commit) {
+                return Err(Trouble::new(format!(
+                    "these untracked files would be overwritten: {}",
+                    few(&way.untracked)
+                )));
+            }
+            way.half
+        }
+        None => {
+            let modified = git.modified()?;
+            if !modified.is_empty() {
+                return Err(Trouble::new(format!(
+                    "these files are modified: {}",
+                    few(&modified)
+                )));
+            }
+            false
+        }
+    };
+    let mut words = vec!["checkout", "--quiet"];
+    if half {
+        say(out, "a checkout was cut off here");
+        words.push("--force");
+        if head.commit == to.commit {
+            // It was on its way from here. Only a checkout that is complete knows which files to take away again.
+            let other = &from.commit;
+            git.work(&["checkout", "--quiet", "--force", "--detach", other, "--"])?;
+        }
+    } else {
+        // Without it, git overwrites files that the repository ignores.
+        words.push("--no-overwrite-ignore");
+    }
+    let branch = to
+        .branch
+        .as_deref()
+        .and_then(|b| b.strip_prefix("refs/heads/"));
+    match branch {
+        Some(name) => words.push(name),
+        None => words.extend(["--detach", &to.commit]),
+    }
+    words.push("--");
+    git.work(&words)?;
+    say(
+        out,
+        &format!("{} is at {}", git.dir().display(), stands(to)),
+    );
+    Ok(())
+}
+
 /// A lock on the index that came after our look, that is this user's and that nobody holds was left by a git of ours
 /// that was killed. It is moved aside, not deleted. Any other is refused.
-fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Trouble> {
+pub(super) fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Trouble> {
     use std::os::unix::fs::MetadataExt;
     let Some(lock) = Locked::find(git)? else {
         return Ok(());

@@ -15,7 +15,10 @@ use std::io::ErrorKind;
 /// What a name that is no UTF-8 holds after its way through words: it may not lead to the file that git means.
 const ILLEGIBLE: char = char::REPLACEMENT_CHARACTER;
 
-/// Between two commits: each path that differs, with its blob in either.
+/// What stands in a tree for a submodule.
+const LINK: &str = "160000";
+
+/// Between two commits: each path that differs, with its blob in either. Submodules are looked at elsewhere.
 pub(super) struct Changes(BTreeMap<String, [Option<String>; 2]>);
 
 /// What stands in the way of a checkout.
@@ -40,13 +43,33 @@ impl Changes {
         let mut words = raw.split('\0');
         while let (Some(entry), Some(path)) = (words.next(), words.next()) {
             let fields: Vec<&str> = entry.split(' ').collect();
-            let [_, _, old, new, _] = fields.as_slice() else {
+            let [was, is, old, new, _] = fields.as_slice() else {
                 return Err(Trouble::new("git diff-tree said something unknown"));
             };
-            let blob = |id: &str| (!id.bytes().all(|b| b == b'0')).then(|| id.to_owned());
-            changes.insert(path.to_owned(), [blob(old), blob(new)]);
+            let blob = |mode: &str, id: &str| {
+                (mode != LINK && !id.bytes().all(|b| b == b'0')).then(|| id.to_owned())
+            };
+            let blobs = [blob(was.trim_start_matches(':'), old), blob(is, new)];
+            if blobs != [None, None] {
+                changes.insert(path.to_owned(), blobs);
+            }
         }
         Ok(Some(Self(changes)))
+    }
+
+    /// Between two commits, unless the first is not there: an attempt that failed before it had fetched knows nothing of
+    /// it, and has changed nothing.
+    pub(super) fn known(git: &Git, from: &str, to: &str) -> Result<Option<Self>, Trouble> {
+        match git.commit(from)? {
+            Some(_) => Self::between(git, from, to),
+            None => Ok(None),
+        }
+    }
+
+    /// All of a commit: what its first checkout brings.
+    pub(super) fn whole(git: &Git, commit: &str) -> Result<Option<Self>, Trouble> {
+        let nothing = git.look(&["hash-object", "-t", "tree", "/dev/null"])?;
+        Self::between(git, nothing.trim(), commit)
     }
 
     /// Looks at the working tree. `head` and `to` are the commits of [`Changes::between`], in either order.

@@ -1,12 +1,12 @@
 //! `git`, as this program calls it: words without a shell, nothing of a repository is executed, nobody is asked.
 //!
-//! Invariants: hooks, the file-system monitor and `ext::` transports of a hostile repository do not run, and submodules
-//! are not followed; a look takes no lock; a repository above the named directory is never taken for it. The system's
+//! Invariants: hooks, the file-system monitor and `ext::` transports of a hostile repository do not run, and no command
+//! follows submodules by itself; a look takes no lock; a repository above the named directory is never taken for it. The system's
 //! and the user's configuration are read, because `safe.directory` is there: git's refusal of a repository that
 //! another user owns stays in force.
 //!
-//! Left out: filters that a repository's own configuration names (large-file storage needs them), submodules, bare
-//! repositories as a working tree.
+//! Left out: filters that a repository's own configuration names (large-file storage needs them), bare repositories as a
+//! working tree.
 
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::{Context, Trouble};
@@ -48,6 +48,8 @@ const ELSEWHERE: [&str; 7] = [
 pub(super) struct Git {
     cx: Context,
     dir: PathBuf,
+    /// Submodules are looked at one by one, so that the tree above them says nothing of them.
+    follows: bool,
 }
 
 /// Where a working tree stands.
@@ -79,7 +81,18 @@ impl Git {
         Self {
             cx,
             dir: dir.into(),
+            follows: false,
         }
+    }
+
+    /// The same; with `follows`, a submodule that moved is no modification.
+    pub(super) fn following(self, follows: bool) -> Self {
+        Self { follows, ..self }
+    }
+
+    /// A repository inside this one, which follows submodules as this one does.
+    pub(super) fn inside(&self, path: &str) -> Self {
+        Self::at(&self.cx, &self.dir.join(path)).following(self.follows)
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -165,8 +178,14 @@ impl Git {
             "--untracked-files=no",
         ];
         let seen = self.look(&words)?;
-        let told = seen.split('\0').filter_map(|entry| entry.get(3..));
-        let mut modified: Vec<String> = told.map(str::to_owned).collect();
+        let moved = |entry: &&str| {
+            let path = entry.strip_prefix(" M ");
+            self.follows && path.is_some_and(|p| self.dir.join(p).join(".git").exists())
+        };
+        let told = seen.split('\0').filter(|entry| !moved(entry));
+        let mut modified: Vec<String> = told
+            .filter_map(|entry| entry.get(3..).map(str::to_owned))
+            .collect();
         for path in self.hidden()? {
             modified.push(format!("{path} (a flag hides it from git status)"));
         }
@@ -175,10 +194,24 @@ impl Git {
 
     /// Tracked files with a flag (`assume-unchanged`, `skip-worktree`) that keeps git from looking at them.
     pub(super) fn hidden(&self) -> Result<Vec<String>, Trouble> {
-        let cannot = |e: io::Error| Trouble::io("cannot list the files of the index", &e);
+        let mut hidden = Vec::new();
+        self.each(&["ls-files", "-v", "-z"], &mut |entry| {
+            if let [tag, b' ', path @ ..] = entry
+                && (tag.is_ascii_lowercase() || *tag == b'S')
+            {
+                hidden.push(String::from_utf8_lossy(path).into_owned());
+            }
+        })?;
+        Ok(hidden)
+    }
+
+    /// Each entry that a look prints, as it comes: what is captured may be cut, and one entry of a large repository
+    /// be missed. Entries end with NUL.
+    pub(super) fn each(&self, words: &[&str], entry: &mut dyn FnMut(&[u8])) -> Result<(), Trouble> {
+        let what = words.first().copied().unwrap_or_default();
+        let cannot = |e: io::Error| Trouble::io(format!("cannot read what git {what} says"), &e);
         let dir = self.dir.display().to_string();
-        let argv = argv(&["-C", &dir], &["ls-files", "-v", "-z"]);
-        // Read as it comes: what is captured may be cut, and the flag of one file in a large repository be missed.
+        let argv = argv(&["-C", &dir], words);
         let mut child = Command::new("git")
             .args(argv.iter().skip(1))
             .env_clear()
@@ -189,22 +222,16 @@ impl Git {
             .stderr(Stdio::null())
             .spawn()
             .map_err(cannot)?;
-        let mut hidden = Vec::new();
         if let Some(out) = child.stdout.take() {
-            for entry in BufReader::new(out).split(0) {
-                let entry = entry.map_err(cannot)?;
-                if let [tag, b' ', path @ ..] = entry.as_slice()
-                    && (tag.is_ascii_lowercase() || *tag == b'S')
-                {
-                    hidden.push(String::from_utf8_lossy(path).into_owned());
-                }
+            for one in BufReader::new(out).split(0) {
+                entry(&one.map_err(cannot)?);
             }
         }
         let ended = child.wait().map_err(cannot)?;
         if ended.success() {
-            Ok(hidden)
+            Ok(())
         } else {
-            Err(Trouble::new(format!("git ls-files: {ended}")))
+            Err(Trouble::new(format!("git {what}: {ended}")))
         }
     }
 

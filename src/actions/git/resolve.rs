@@ -6,6 +6,7 @@
 
 use super::repo::Git;
 use crate::actions::Trouble;
+use crate::actions::values::distance;
 use crate::text::settings as text;
 
 /// Why this cannot be a name for a commit; none when it can.
@@ -20,6 +21,18 @@ pub(super) fn problem(name: &str) -> Option<String> {
             .chars()
             .any(|c| c.is_control() || " ~^:?*[\\".contains(c));
     bad.then(|| text::no_ref(name))
+}
+
+/// A path or a URL of a repository, and no command or option.
+pub(super) fn is_repo(repo: &str) -> bool {
+    let path = repo.starts_with('/');
+    let url = ["https://", "http://", "ssh://", "git://", "file://"]
+        .iter()
+        .any(|s| repo.starts_with(s));
+    let host = repo.split_once(':').is_some_and(|(host, path)| {
+        !host.is_empty() && !host.contains('/') && !host.starts_with('-') && !path.starts_with(':')
+    });
+    path || url || (host && !repo.contains("://"))
 }
 
 /// A full commit id.
@@ -77,9 +90,91 @@ pub(super) fn resolve(
     } else {
         "the working clone (`fetch: false`)"
     };
-    Err(Trouble::new(format!(
-        "{place} has neither a branch nor a tag {name}{whole}"
-    )))
+    let missing = format!("{place} has neither a branch nor a tag {name}{whole}");
+    if !fetch {
+        return Err(Trouble::new(missing));
+    }
+    let meant = meant(outside, repo, name)?;
+    let hint = if meant.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", meant.join(" or "))
+    };
+    Err(Trouble::sure(format!("{missing}{hint}")))
+}
+
+/// The commit that was approved, against what the name means now.
+pub(super) fn approved(
+    found: Resolved,
+    commit: Option<&str>,
+    name: &str,
+) -> Result<Resolved, Trouble> {
+    let Some(commit) = commit.map(str::to_ascii_lowercase) else {
+        return Ok(found);
+    };
+    if found.commit == commit {
+        return Ok(found);
+    }
+    match found.name {
+        // Branches move all the time; what was approved is still what is meant.
+        Some(branch) if branch.starts_with("refs/heads/") => Ok(Resolved {
+            commit,
+            name: Some(branch),
+        }),
+        // A tag that moves is another release by the same name, and somebody had a reason to move it.
+        Some(_) | None => Err(Trouble::sure(format!(
+            "{name} was {commit} when the plan was resolved, and is {} now; resolve the plan again, and have it approved, \
+             or write the commit that is meant as `ref`",
+            found.commit
+        ))),
+    }
+}
+
+/// Names of the repository that may be meant, the likeliest only.
+fn meant(git: &Git, repo: &str, name: &str) -> Result<Vec<String>, Trouble> {
+    const FEW: usize = 3;
+    let listed = git.ask(&["ls-remote", "--quiet", "--tags", "--heads", "--", repo])?;
+    let mut near: Vec<(usize, String)> = listed
+        .lines()
+        .filter_map(|l| l.split_once('\t'))
+        .filter_map(|(_, full)| {
+            full.strip_prefix("refs/tags/")
+                .or_else(|| full.strip_prefix("refs/heads/"))
+        })
+        .filter(|known| !known.ends_with("^{}"))
+        .filter_map(|known| Some((apart(name, known)?, known.to_owned())))
+        .collect();
+    near.sort();
+    near.dedup();
+    let best = near.first().map(|(n, _)| *n);
+    Ok(near
+        .into_iter()
+        .filter(|(n, _)| Some(*n) == best)
+        .map(|(_, known)| known)
+        .take(FEW)
+        .collect())
+}
+
+/// How far a name is from one that exists; none when nobody would take one for the other. `bklog-4.6.4`, `v4.6.4` and
+/// `release/4.6.4` are all near to `bklog/4.6.4`.
+fn apart(name: &str, known: &str) -> Option<usize> {
+    let plain = |text: &str| -> String {
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let last = |text: &str| {
+        let last = text.rsplit('/').next().unwrap_or(text);
+        plain(last.trim_start_matches(['v', 'V']))
+    };
+    if plain(name) == plain(known) {
+        return Some(0);
+    }
+    if last(name) == last(known) {
+        return Some(1);
+    }
+    let edits = distance(name, known);
+    let limit = (name.chars().count() / 3).clamp(1, 3);
+    (edits <= limit).then_some(edits.saturating_add(1))
 }
 
 fn remote(git: &Git, repo: &str, name: &str) -> Result<Option<Resolved>, Trouble> {
@@ -151,7 +246,7 @@ fn one_of(mut found: impl Iterator<Item = Resolved>) -> Result<Option<Resolved>,
 
 #[cfg(test)]
 mod tests {
-    use super::problem;
+    use super::{apart, problem};
 
     #[test]
     fn names_that_git_would_read_as_something_else_are_refused() {
@@ -188,5 +283,18 @@ mod tests {
         ] {
             assert!(problem(bad).is_some(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_near_to_what_exists() {
+        for slip in ["bklog/4.6.4", "bklog-4.6.4", "BKLOG_4.6.4"] {
+            assert_eq!(apart(slip, "bklog/4.6.4"), Some(0), "{slip}");
+        }
+        for slip in ["4.6.4", "v4.6.4", "release/v4.6.4", "bkmonitor/4.6.4"] {
+            assert_eq!(apart(slip, "bklog/4.6.4"), Some(1), "{slip}");
+        }
+        assert_eq!(apart("bklgo/4.6.4", "bklog/4.6.4"), Some(1));
+        assert_eq!(apart("bklog/4.6.5", "bklog/4.6.4"), Some(2));
+        assert_eq!(apart("main", "bklog/4.6.4"), None);
     }
 }

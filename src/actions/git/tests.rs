@@ -1,6 +1,8 @@
 //! Real repositories in a directory of the test's own: deployed, deployed again, refused, cut off, undone, undone again.
 
 mod kept;
+mod releases;
+mod submodules;
 
 use super::*;
 use std::path::PathBuf;
@@ -104,8 +106,13 @@ impl Place {
         Deploy {
             repo: self.path("source").display().to_string(),
             reference: reference.into(),
-            into: self.path("app").display().to_string(),
+            into: Some(self.path("app").display().to_string()),
+            releases: None,
+            current: None,
+            keep: None,
             fetch: true,
+            submodules: false,
+            commit: None,
             version_file: None,
         }
     }
@@ -304,7 +311,7 @@ fn names_that_mean_two_things_and_directories_that_are_no_clone_are_refused() {
         "{said}"
     );
     let below = Deploy {
-        into: place.path("source/new").display().to_string(),
+        into: Some(place.path("source/new").display().to_string()),
         ..place.to("main")
     };
     assert!(below.observe(&place.context()).is_err());
@@ -380,4 +387,67 @@ fn repositories_that_are_commands_or_options_are_problems() {
     }
     let read = serde_json::from_str::<Deploy>(r#"{"repo": "/r", "ref": "main", "into": "app"}"#);
     assert!(read.unwrap().problems()[0].contains("`into`"));
+}
+
+#[test]
+fn a_missing_name_is_sure_to_fail_and_what_may_be_meant_is_named() {
+    let place = Place::new();
+    place.git("source", &["tag", "bklog/4.6.4"]);
+    for (slip, meant) in [
+        ("bklog-4.6.4", "; did you mean bklog/4.6.4?"),
+        ("release/v4.6.4", "; did you mean bklog/4.6.4?"),
+        ("app/2.1", "; did you mean app/2.0?"),
+        ("mian", "; did you mean main?"),
+    ] {
+        let trouble = place.to(slip).observe(&place.context()).unwrap_err();
+        assert!(trouble.is_sure());
+        let said = trouble.to_string();
+        assert!(said.ends_with(meant), "{said}");
+    }
+    let trouble = place
+        .to("unheard-of")
+        .observe(&place.context())
+        .unwrap_err();
+    assert!(trouble.is_sure() && !trouble.to_string().contains("mean"));
+    // A repository that does not answer is another matter.
+    let away = Deploy {
+        repo: place.path("away").display().to_string(),
+        ..place.to("main")
+    };
+    assert!(!away.observe(&place.context()).unwrap_err().is_sure());
+}
+
+#[test]
+fn what_was_approved_is_what_is_deployed() {
+    let place = Place::new();
+    let planned = |name: &str| -> Deploy {
+        let deploy = place.to(name);
+        let seen = place.observe(&deploy);
+        assert!(deploy.found(&seen)[0].contains(&place.commit(name)));
+        serde_json::from_value(deploy.resolved(&seen).unwrap()).unwrap()
+    };
+    let (tag, branch) = (planned("app/2.0"), planned("main"));
+    let second = place.commit("app/2.0");
+    assert_eq!(tag.commit.as_ref(), Some(&second));
+    assert!(tag.problems().is_empty());
+    assert_eq!(place.observe(&tag)["commit"], second.as_str());
+    place.write("source/VERSION", "3.0\n");
+    place.release("app/3.0", false);
+    place.git("source", &["tag", "-f", "app/2.0", "app/3.0"]);
+    // A tag that moved is refused, for sure; of a branch that moved on, the approved commit is deployed.
+    let trouble = tag.observe(&place.context()).unwrap_err();
+    assert!(trouble.is_sure());
+    let said = trouble.to_string();
+    assert!(
+        said.contains(&second) && said.contains("resolve the plan again"),
+        "{said}"
+    );
+    let seen = place.observe(&branch);
+    assert_eq!(seen["commit"], second.as_str());
+    place.perform(&branch, &seen).unwrap();
+    assert_eq!(
+        (place.head(), place.read("app/VERSION")),
+        (second, "2.0\n".into())
+    );
+    assert_eq!(place.probe(&branch, &seen), Answer::Done);
 }

@@ -299,3 +299,36 @@ fn a_clone_with_hidden_work_is_moved_aside() {
         assert_eq!(place.read(&format!("{aside}/same.txt")), "somebody's work");
     }
 }
+
+#[test]
+fn a_commit_that_only_a_tag_keeps_and_settings_of_somebody_are_moved_aside_with_the_clone() {
+    for added in ["tag", "hook", "setting", "note"] {
+        let place = Place::new();
+        let deploy = place.to("app/2.0");
+        let seen = place.observe(&deploy);
+        place.perform(&deploy, &seen).unwrap();
+        match added {
+            "tag" => {
+                place.write("app/same.txt", "somebody's work");
+                place.git("app", &["commit", "-q", "-a", "-m", "work"]);
+                place.git("app", &["tag", "kept"]);
+                place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
+                place.git("app", &["reflog", "expire", "--expire=now", "--all"]);
+            }
+            "hook" => place.write("app/.git/hooks/pre-push", "#!/bin/sh\n"),
+            "setting" => drop(place.git("app", &["config", "user.name", "somebody"])),
+            // Made by a version that took no note.
+            _ => std::fs::remove_file(place.path("app/.git/upledger-clone")).unwrap(),
+        }
+        let out = place.undo(&deploy, &seen).unwrap();
+        assert!(out.contains("moved to"), "{added}: {out}");
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        if added == "tag" {
+            let aside = "app.aside-run-1-code";
+            assert_eq!(
+                place.git(aside, &["show", "kept:same.txt"]),
+                "somebody's work"
+            );
+        }
+    }
+}

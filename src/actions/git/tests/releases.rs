@@ -1,0 +1,277 @@
+//! Releases side by side: switched only when whole, nobody's link or directory is lost, killed anywhere and gone on with.
+
+use super::*;
+use std::os::unix::fs::symlink;
+
+impl Place {
+    fn beside(&self, reference: &str) -> Deploy {
+        Deploy {
+            into: None,
+            releases: Some(self.path("releases").display().to_string()),
+            current: Some(self.path("current").display().to_string()),
+            ..self.to(reference)
+        }
+    }
+
+    fn dir(&self, reference: &str) -> PathBuf {
+        let commit = self.commit(reference);
+        let name = reference.replace('/', "-");
+        self.path("releases")
+            .join(format!("{name}-{}", &commit[..12]))
+    }
+
+    fn leads(&self) -> PathBuf {
+        std::fs::read_link(self.path("current")).unwrap()
+    }
+
+    fn releases(&self) -> Vec<String> {
+        let listed = std::fs::read_dir(self.path("releases")).unwrap();
+        let mut names: Vec<String> = listed
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn deployed(&self, reference: &str) -> Value {
+        let deploy = self.beside(reference);
+        let seen = self.observe(&deploy);
+        self.perform(&deploy, &seen).unwrap();
+        assert_eq!(self.probe(&deploy, &seen), Answer::Done);
+        seen
+    }
+}
+
+#[test]
+fn each_release_has_its_directory_and_the_link_is_switched_and_switched_back() {
+    let place = Place::new();
+    let first = place.deployed("app/1.0");
+    assert_eq!(place.leads(), place.dir("app/1.0"));
+    assert_eq!(place.read("current/VERSION"), "1.0\n");
+    let deploy = place.beside("app/2.0");
+    let seen = place.observe(&deploy);
+    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    for _ in 0..2 {
+        place.perform(&deploy, &seen).unwrap();
+        assert_eq!(place.leads(), place.dir("app/2.0"));
+        assert_eq!(place.read("current/VERSION"), "2.0\n");
+        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+    }
+    let look = deploy.verify(&place.context(), &seen).unwrap();
+    assert!(look.evidence[0].contains("current leads to"), "{look:?}");
+    for _ in 0..2 {
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(place.leads(), place.dir("app/1.0"));
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    }
+    // The release stays and is used again; the first undo of all takes the link away.
+    let again = place.observe(&deploy);
+    assert_eq!(again["release"]["existed"], true);
+    place.perform(&deploy, &again).unwrap();
+    place.undo(&deploy, &again).unwrap();
+    let first_deploy = place.beside("app/1.0");
+    place.undo(&first_deploy, &first).unwrap();
+    assert_eq!(place.undone(&first_deploy, &first), Answer::Done);
+    assert_eq!(place.names(), ["releases", "source"]);
+}
+
+#[test]
+fn a_relative_link_is_put_back_as_it_was_written() {
+    let place = Place::new();
+    place.write("releases/before/VERSION", "0.9\n");
+    symlink("releases/before", place.path("current")).unwrap();
+    let deploy = place.beside("app/1.0");
+    let seen = place.deployed("app/1.0");
+    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(place.leads(), PathBuf::from("releases/before"));
+    assert_eq!(place.read("current/VERSION"), "0.9\n");
+}
+
+#[test]
+fn a_directory_or_file_at_the_place_of_the_link_is_refused_with_a_remedy() {
+    let place = Place::new();
+    place.write("current/VERSION", "0.9\n");
+    let deploy = place.beside("app/1.0");
+    let said = deploy.observe(&place.context()).unwrap_err().to_string();
+    assert!(
+        said.contains("no symbolic link") && said.contains("mv ") && said.contains("into:"),
+        "{said}"
+    );
+    assert_eq!(place.read("current/VERSION"), "0.9\n");
+    // It came between the look and the work.
+    std::fs::remove_dir_all(place.path("current")).unwrap();
+    let seen = place.observe(&deploy);
+    place.write("current/VERSION", "0.9\n");
+    assert!(place.perform(&deploy, &seen).is_err());
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(place.read("current/VERSION"), "0.9\n");
+}
+
+#[test]
+fn a_link_that_somebody_moved_is_refused() {
+    let place = Place::new();
+    place.deployed("app/1.0");
+    let deploy = place.beside("app/2.0");
+    let seen = place.observe(&deploy);
+    std::fs::remove_file(place.path("current")).unwrap();
+    symlink("/somewhere", place.path("current")).unwrap();
+    for said in [place.perform(&deploy, &seen), place.undo(&deploy, &seen)] {
+        assert!(said.unwrap_err().contains("somebody moved it"));
+    }
+    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+    assert_eq!(place.leads(), PathBuf::from("/somewhere"));
+}
+
+#[test]
+fn the_link_is_not_switched_to_a_release_whose_version_file_disagrees() {
+    let place = Place::new();
+    place.deployed("app/1.0");
+    let deploy = Deploy {
+        version_file: Some(VersionFile {
+            path: "VERSION".into(),
+            equals: Some("2.1".into()),
+            contains: None,
+        }),
+        ..place.beside("app/2.0")
+    };
+    let seen = place.observe(&deploy);
+    let said = place.perform(&deploy, &seen).unwrap_err();
+    assert!(said.contains("should say '2.1' and says '2.0'"), "{said}");
+    assert_eq!(place.leads(), place.dir("app/1.0"));
+    assert!(!place.dir("app/2.0").exists(), "it did not get its name");
+    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert_eq!(place.releases().len(), 1);
+}
+
+#[test]
+fn what_a_killed_attempt_left_is_made_anew_or_removed_and_what_is_not_ours_is_refused() {
+    let place = Place::new();
+    place.deployed("app/1.0");
+    let deploy = place.beside("app/2.0");
+    let seen = place.observe(&deploy);
+    let half = format!("{}.new-run-1-code", place.dir("app/2.0").display());
+    let link = place.path("current.new-run-1-code");
+    for forwards in [true, false] {
+        std::fs::create_dir_all(format!("{half}/.git")).unwrap();
+        symlink("/half", &link).unwrap();
+        assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        if forwards {
+            place.perform(&deploy, &seen).unwrap();
+            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+        }
+        place.undo(&deploy, &seen).unwrap();
+        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert!(!PathBuf::from(&half).exists() && !link.is_symlink());
+        assert_eq!(place.leads(), place.dir("app/1.0"));
+    }
+    // A directory by its name that is no release, and one in which somebody worked.
+    let dir = place.dir("app/2.0");
+    place.write(
+        &format!("releases/{}/same.txt", dir.file_name().unwrap().display()),
+        "somebody's work",
+    );
+    let said = deploy.observe(&place.context()).unwrap_err().to_string();
+    assert!(said.contains("same.txt"), "{said}");
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::create_dir(&dir).unwrap();
+    assert!(deploy.observe(&place.context()).is_err());
+    assert!(place.perform(&deploy, &seen).is_err());
+    assert_eq!(place.leads(), place.dir("app/1.0"));
+}
+
+#[test]
+fn old_releases_are_removed_but_not_the_former_one_nor_those_with_work() {
+    let place = Place::new();
+    for n in 3..8 {
+        place.write("source/VERSION", &format!("{n}.0\n"));
+        place.release(&format!("app/{n}.0"), false);
+    }
+    for n in 1..6 {
+        place.deployed(&format!("app/{n}.0"));
+        // Their age is told by their time.
+        let note = place.dir(&format!("app/{n}.0")).join(".git/upledger-clone");
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n * 1000);
+        std::fs::File::options()
+            .write(true)
+            .open(note)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+    std::fs::write(place.dir("app/1.0").join("notes"), "somebody's").unwrap();
+    std::fs::write(place.dir("app/2.0").join("x.pyc"), "made").unwrap();
+    place.write("releases/by-hand/VERSION", "somebody's");
+    let deploy = Deploy {
+        keep: Some(3),
+        ..place.beside("app/6.0")
+    };
+    let seen = place.observe(&deploy);
+    let old: Vec<PathBuf> = seen["release"]["old"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| PathBuf::from(o.as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        old,
+        ["app/1.0", "app/2.0", "app/3.0"].map(|r| place.dir(r)),
+        "the new one, the former one and one more are kept"
+    );
+    let out = place.perform(&deploy, &seen).unwrap();
+    assert!(
+        out.contains("stays: somebody's files are in it: notes"),
+        "{out}"
+    );
+    assert_eq!(place.releases().len(), 5, "{:?}", place.releases());
+    for kept in ["app/1.0", "app/4.0", "app/5.0", "app/6.0"] {
+        assert!(place.dir(kept).exists(), "{kept}");
+    }
+    assert_eq!(place.read("releases/by-hand/VERSION"), "somebody's");
+    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(place.leads(), place.dir("app/5.0"));
+}
+
+#[test]
+fn where_it_is_written_twice_or_not_at_all_is_a_problem() {
+    let place = Place::new();
+    assert_eq!(place.beside("main").problems(), Vec::<String>::new());
+    let nowhere = Deploy {
+        into: None,
+        ..place.to("main")
+    };
+    let both = Deploy {
+        into: Some("/srv/app".into()),
+        ..place.beside("main")
+    };
+    let half = Deploy {
+        current: None,
+        ..place.beside("main")
+    };
+    let one = Deploy {
+        keep: Some(1),
+        ..place.beside("main")
+    };
+    let offline = Deploy {
+        fetch: false,
+        ..place.beside("main")
+    };
+    let same = Deploy {
+        current: place.beside("main").releases,
+        ..place.beside("main")
+    };
+    let relative = Deploy {
+        current: Some("current".into()),
+        ..place.beside("main")
+    };
+    let short = Deploy {
+        commit: Some("0a1b2c3".into()),
+        ..place.beside("main")
+    };
+    for bad in [nowhere, both, half, one, offline, same, relative, short] {
+        assert_eq!(bad.problems().len(), 1, "{bad:?}: {:?}", bad.problems());
+    }
+}

@@ -1,0 +1,174 @@
+//! `git.deploy` through the binary: a preview names the commit and refuses a tag that is not there, a resolved plan
+//! deploys what was approved, releases side by side are switched, killed, resumed and switched back; `check` refuses a
+//! wrong order.
+
+use crate::common::World;
+use std::process::Command;
+
+fn git(world: &World, words: &[&str]) -> String {
+    let done = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+        .args(words)
+        .current_dir(world.path("source"))
+        .output()
+        .expect("git; install it with: apt-get install -y git");
+    assert!(done.status.success(), "{words:?}: {done:?}");
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+fn release(world: &World, version: &str) {
+    world.write("source/VERSION", version);
+    git(world, &["add", "-A"]);
+    git(world, &["commit", "-q", "-m", version]);
+    git(world, &["tag", &format!("bklog/{version}")]);
+}
+
+fn world() -> World {
+    let world = World::new();
+    std::fs::create_dir(world.path("source")).expect("made");
+    git(&world, &["init", "-q", "-b", "main"]);
+    release(&world, "4.6.3");
+    release(&world, "4.6.4");
+    world
+}
+
+fn plan(world: &World, steps: &str) {
+    let head = "upledger: 1\nname: x\nphases:\n  - phase: p\n    steps:\n";
+    world.write("plan.yaml", &format!("{head}{steps}"));
+}
+
+fn in_place(world: &World, reference: &str) {
+    plan(
+        world,
+        &format!(
+            "      - {{id: code, do: {{git.deploy: {{repo: @/source, ref: {reference}, into: @/app}}}}}}\n"
+        ),
+    );
+}
+
+#[test]
+fn the_preview_names_the_commit_and_a_tag_that_is_not_there_would_fail() {
+    let world = world();
+    in_place(&world, "bklog/4.6.4");
+    let commit = git(&world, &["rev-parse", "bklog/4.6.4"]);
+    let seen = world.upledger(&["plan", "plan.yaml"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    let line = format!("refs/tags/bklog/4.6.4 is commit {commit}");
+    assert!(seen.out.contains(&line), "{seen:?}");
+    in_place(&world, "release/v4.6.4");
+    let seen = world.upledger(&["plan", "plan.yaml", "--out", "resolved.json"]);
+    assert_eq!(seen.code, 3, "{seen:?}");
+    assert!(
+        seen.out.contains("would fail") && seen.out.contains("did you mean bklog/4.6.4?"),
+        "{seen:?}"
+    );
+    assert!(seen.err.contains("1 step(s) would fail"), "{seen:?}");
+    assert!(!world.path("resolved.json").exists());
+    let seen = world.upledger(&["plan", "plan.yaml", "--json"]);
+    assert_eq!(seen.code, 3, "{seen:?}");
+    assert!(seen.out.contains(r#""verdict":"fail""#), "{seen:?}");
+    assert!(!world.path("app").exists());
+}
+
+#[test]
+fn a_resolved_plan_holds_the_commit_and_a_tag_that_moves_is_refused() {
+    let world = world();
+    in_place(&world, "bklog/4.6.4");
+    let commit = git(&world, &["rev-parse", "bklog/4.6.4"]);
+    let seen = world.upledger(&["plan", "plan.yaml", "--out", "tag.json"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    let resolved = std::fs::read_to_string(world.path("tag.json")).expect("written");
+    assert!(
+        resolved.contains(&format!("\"commit\": \"{commit}\"")),
+        "{resolved}"
+    );
+    in_place(&world, "main");
+    let seen = world.upledger(&["plan", "plan.yaml", "--out", "branch.json"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    world.write("source/VERSION", "4.6.5");
+    git(&world, &["commit", "-q", "-a", "-m", "later"]);
+    git(&world, &["tag", "-f", "bklog/4.6.4"]);
+    let seen = world.upledger(&["plan", "tag.json"]);
+    assert_eq!(seen.code, 3, "{seen:?}");
+    assert!(seen.out.contains("resolve the plan again"), "{seen:?}");
+    let done = world.upledger(&["run", "tag.json"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("resolve the plan again"), "{done:?}");
+    assert!(!world.path("app").exists());
+    let ended = world.upledger(&["abort", "--reason", "the tag moved"]);
+    assert!(ended.code == 0 || ended.code == 12, "{ended:?}");
+    // Of a branch, the commit that was approved is deployed.
+    let done = world.upledger(&["run", "branch.json"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let version = std::fs::read_to_string(world.path("app/VERSION")).expect("deployed");
+    assert_eq!(version, "4.6.4");
+    world.assert_sound();
+}
+
+#[test]
+fn releases_side_by_side_are_switched_and_switched_back() {
+    let world = world();
+    let step = |reference: &str| {
+        format!(
+            "      - {{id: code, do: {{git.deploy: {{repo: @/source, ref: {reference}, releases: @/releases, current: @/current, version_file: {{path: VERSION, contains: \"4.6\"}}}}}}}}\n"
+        )
+    };
+    let version = || std::fs::read_to_string(world.path("current/VERSION")).ok();
+    plan(&world, &step("bklog/4.6.3"));
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    assert_eq!(version().as_deref(), Some("4.6.3"));
+    plan(&world, &step("bklog/4.6.4"));
+    let seen = world.upledger(&["plan", "plan.yaml"]);
+    assert!(seen.out.contains("it will lead to"), "{seen:?}");
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(version().as_deref(), Some("4.6.4"));
+    let back = world.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(version().as_deref(), Some("4.6.3"));
+    world.assert_sound();
+}
+
+#[test]
+fn an_upgrade_in_a_wrong_order_is_refused_at_its_line_and_a_why_is_recorded() {
+    let world = world();
+    let step = |id: &str, action: &str| format!("      - {{id: {id}, do: {{{action}}}WHY}}\n");
+    let code = step(
+        "code",
+        "git.deploy: {repo: @/source, ref: main, into: @/app}",
+    );
+    let off = step("cron", "cron.disable: {match: bklog, file: @/crontab}").replace("WHY", "");
+    let on = step("again", "cron.enable: {file: @/crontab}").replace("WHY", "");
+    let quiet =
+        step("quiet", "expect.stopped: {processes: [no-such-process-7]}").replace("WHY", "");
+    let plain = code.replace("WHY", "");
+    plan(&world, &format!("{off}{quiet}{plain}{on}"));
+    let seen = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    plan(&world, &format!("{plain}{off}{quiet}{on}"));
+    let seen = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(seen.code, 3, "{seen:?}");
+    let said = "`code` comes before `cron` (line 7), but code, dependencies and static files change when the services are stopped";
+    assert!(seen.err.contains(said), "{seen:?}");
+    assert!(seen.err.contains("plan.yaml:6:") && seen.err.contains("move `code` behind `cron`"));
+    let zh = world.upledger(&["--lang", "zh", "check", "plan.yaml"]);
+    assert!(
+        zh.err.contains("`code` 排在 `cron` (第 7 行) 之前"),
+        "{zh:?}"
+    );
+    let why = code.replace("WHY", ", why: \"the job reads nothing of it\"");
+    plan(&world, &format!("{why}{off}{quiet}{on}"));
+    let seen = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    assert!(
+        seen.out.contains("why: the job reads nothing of it"),
+        "{seen:?}"
+    );
+    plan(&world, &format!("{off}{quiet}{plain}"));
+    let seen = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    assert!(
+        seen.out.contains("`cron` switches scheduled jobs off"),
+        "{seen:?}"
+    );
+}
