@@ -259,6 +259,9 @@ impl Platform {
 /// Whatever became of the test, nothing of the platform is left.
 impl Drop for Platform {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            template::keep_logs(self.dir.path());
+        }
         // Runs of upledger first: they could start things again.
         procs::end_all(&self.world.path(""));
         procs::end_all(self.dir.path());

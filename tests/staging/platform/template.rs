@@ -25,6 +25,20 @@ pub(super) fn copy(from: &Path, to: &Path) {
     Call::new("cp").args([Path::new("-a"), from, to]).run();
 }
 
+/// Keeps the logs of a failed test's platform in `target/staging/failed`, as well as it can.
+pub(super) fn keep_logs(platform: &Path) {
+    let failed = staging().join("failed");
+    let name = platform.file_name().unwrap_or_default();
+    let copied = std::fs::create_dir_all(&failed).and_then(|()| {
+        std::process::Command::new("cp")
+            .arg("-r")
+            .args([platform.join("log"), failed.join(name)])
+            .status()
+    });
+    // The test has failed already, and that is what it must tell.
+    drop(copied);
+}
+
 /// Copies a layer of the project over what is there.
 pub(super) fn lay(from: &Path, over: &Path) {
     std::fs::create_dir_all(over).expect("made");

@@ -69,6 +69,11 @@ impl Call {
             .chain(self.0.get_args())
             .map(OsStr::to_owned)
             .collect();
+        // The shell would only say so in the log.
+        let found = ["", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(&argv[0]).is_file());
+        assert!(found, "{:?} is not installed; {INSTALL}", argv[0]);
         let mut shell = Command::new("/bin/sh");
         shell
             .args([
