@@ -2,8 +2,10 @@
 //! deploys what was approved, releases side by side are switched, killed, resumed and switched back; `check` refuses a
 //! wrong order.
 
-use crate::common::World;
+use crate::common::{World, eventually, kill};
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn git(world: &World, words: &[&str]) -> String {
     let done = Command::new("git")
@@ -171,4 +173,101 @@ fn an_upgrade_in_a_wrong_order_is_refused_at_its_line_and_a_why_is_recorded() {
         seen.out.contains("`cron` switches scheduled jobs off"),
         "{seen:?}"
     );
+}
+
+/// Every process that works for this world: the runner, the supervisor, the action and its git.
+fn workers(world: &World) -> Vec<i32> {
+    let dir = world.path("").display().to_string();
+    let works = |proc: &Path| {
+        let words = std::fs::read(proc.join("cmdline")).unwrap_or_default();
+        let named = String::from_utf8_lossy(&words).contains(dir.trim_end_matches('/'));
+        let fds = std::fs::read_dir(proc.join("fd"));
+        let mut open = fds.into_iter().flatten().flatten();
+        named || open.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(&dir)))
+    };
+    std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path())))
+        .filter(|(pid, path)| u32::try_from(*pid) != Ok(std::process::id()) && works(path))
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
+/// What the kill waits for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Moment {
+    CloneBegan,
+    ReleaseIsThere,
+}
+
+#[test]
+fn everything_is_killed_in_the_middle_and_the_link_never_leads_to_half_a_release() {
+    for moment in [Moment::CloneBegan, Moment::ReleaseIsThere] {
+        for forwards in [true, false] {
+            let world = world();
+            let step = |reference: &str| {
+                format!(
+                    "      - {{id: code, do: {{git.deploy: {{repo: @/source, ref: {reference}, releases: @/releases, current: @/current}}}}}}\n"
+                )
+            };
+            plan(&world, &step("bklog/4.6.3"));
+            assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+            plan(&world, &step("bklog/4.6.4"));
+            let mut child = world.start(&["run", "plan.yaml"]);
+            let deadline = Instant::now() + Duration::from_secs(60);
+            loop {
+                let listed = std::fs::read_dir(world.path("releases")).expect("made");
+                let names: Vec<String> = listed
+                    .map(|e| {
+                        e.expect("an entry")
+                            .file_name()
+                            .to_string_lossy()
+                            .into_owned()
+                    })
+                    .filter(|n| n.starts_with("bklog-4.6.4-"))
+                    .collect();
+                let clone = names.iter().any(|n| n.contains(".new-"));
+                let reached = match moment {
+                    Moment::CloneBegan => clone,
+                    Moment::ReleaseIsThere => !clone && !names.is_empty(),
+                };
+                if reached {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{moment:?} never came");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            eventually("all are dead", || {
+                let left = workers(&world);
+                left.iter().for_each(|pid| kill(*pid));
+                left.is_empty()
+            });
+            child.wait().expect("it ended");
+            let version = || std::fs::read_to_string(world.path("current/VERSION")).ok();
+            let now = version();
+            assert!(
+                now.as_deref() == Some("4.6.3")
+                    || (moment == Moment::ReleaseIsThere && now.as_deref() == Some("4.6.4")),
+                "{moment:?}: {now:?}"
+            );
+            let ended = if forwards {
+                world.upledger(&["resume"])
+            } else {
+                world.upledger(&["rollback", "--reason", "killed"])
+            };
+            let (code, wanted) = if forwards { (0, "4.6.4") } else { (5, "4.6.3") };
+            assert!(
+                ended.code == code || ended.code == 13,
+                "{moment:?}: {ended:?}"
+            );
+            assert_eq!(version().as_deref(), Some(wanted), "{moment:?}: {ended:?}");
+            let listed = std::fs::read_dir(world.path("releases")).expect("made");
+            for entry in listed.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                assert!(!name.contains(".new-"), "{moment:?}: {name} is left over");
+            }
+            world.assert_sound();
+        }
+    }
 }

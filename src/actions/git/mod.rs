@@ -278,6 +278,12 @@ impl Deploy {
         }
     }
 
+    /// The commit, for people who read a plan.
+    fn meant(&self) -> String {
+        let known = self.commit.clone();
+        known.unwrap_or_else(|| format!("<the commit of {}>", self.reference))
+    }
+
     fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Trouble> {
         let found = resolve::resolve(git, clone, &self.repo, &self.reference, self.fetch)?;
         resolve::approved(found, self.commit.as_deref(), &self.reference)
@@ -444,9 +450,9 @@ impl Action for Deploy {
             ));
         }
         commands.push(format!(
-            "git -C {} checkout --detach <the commit of {}>",
+            "git -C {} checkout --detach {}",
             self.place(),
-            self.reference
+            self.meant()
         ));
         if self.submodules {
             commands.push(format!(

@@ -216,10 +216,7 @@ impl Deploy {
         };
         let mut commands = vec![
             format!("git clone --no-checkout {} {dir}", self.repo),
-            format!(
-                "git -C {dir} checkout --detach <the commit of {}>",
-                self.reference
-            ),
+            format!("git -C {dir} checkout --detach {}", self.meant()),
         ];
         if self.submodules {
             commands.push(format!("git -C {dir} submodule update --init --recursive"));
