@@ -13,8 +13,10 @@ pub mod cron;
 pub mod expect;
 pub mod file;
 pub mod git;
+pub mod gunicorn;
 pub mod http;
 mod mark;
+pub mod nginx;
 pub mod process;
 mod procs;
 pub mod run;
@@ -445,6 +447,20 @@ registry! {
     "process.start" => ProcessStart(process::start::Start),
     /// A daemon of `process.start` is stopped.
     "process.stop" => ProcessStop(process::stop::Stop),
+    /// The web application's server is stopped.
+    "gunicorn.stop" => GunicornStop(gunicorn::stop::Stop),
+    /// The web application's server is started and ready.
+    "gunicorn.start" => GunicornStart(gunicorn::start::Start),
+    /// The web application's server takes new workers.
+    "gunicorn.reload" => GunicornReload(gunicorn::reload::Reload),
+    /// Nginx is stopped.
+    "nginx.stop" => NginxStop(nginx::stop::Stop),
+    /// Nginx is started and answers.
+    "nginx.start" => NginxStart(nginx::start::Start),
+    /// Nginx takes its new configuration.
+    "nginx.reload" => NginxReload(nginx::reload::Reload),
+    /// A maintenance page is switched on, or off.
+    "nginx.maintenance" => NginxMaintenance(nginx::maintenance::Maintenance),
     /// A service of any kind is stopped.
     "service.stop" => ServiceStop(service::stop::Stop),
     /// A service of any kind is started and ready.

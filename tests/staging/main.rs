@@ -7,5 +7,9 @@
 )]
 mod common;
 mod fixture;
+mod gunicorn;
+mod keeper;
 mod lies;
+mod nginx;
 mod platform;
+mod services;

@@ -1,18 +1,22 @@
 //! `expect.stopped`: after the stops, nothing of the platform runs: no process of these command lines, nobody on these
-//! ports. Whoever is left is named.
+//! ports, nobody behind these pidfiles and sockets. Whoever is left is named.
 //!
+//! What a dead service leaves behind, a stale pidfile or a socket that nobody accepts on, is told and does not count.
 //! Both come from `/proc`, in one look for all of them. A process that has ended and was not waited for yet is none. Left
 //! out: who is to end what is left; the stops do that.
 
 use super::port::listened;
 use super::{Expectation, Seen};
-use crate::actions::values::Port;
+use crate::actions::service::pidfile::{self, Named};
+use crate::actions::service::ports;
+use crate::actions::values::{Port, absolute};
 use crate::actions::{Context, Stage, Trouble, procs};
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::RegexSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How many of the processes found are named.
 const NAMED: usize = 20;
@@ -28,6 +32,12 @@ pub struct Stopped {
     /// TCP ports of this machine on which nobody listens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
+    /// Pidfiles, plain numbers, that name no living process; absolute paths. A stale one is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pidfiles: Vec<String>,
+    /// Sockets in the file system on which nobody accepts; absolute paths. A dead one is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<String>,
     /// How long it is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
@@ -36,13 +46,54 @@ pub struct Stopped {
 impl Stopped {
     fn listed(&self) -> String {
         let ports: Vec<String> = self.ports.iter().map(|p| format!("port {p}")).collect();
-        let parts = [self.processes.join(", "), ports.join(", ")];
+        let paths: Vec<&str> = [&self.pidfiles, &self.sockets]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let parts = [
+            self.processes.join(", "),
+            ports.join(", "),
+            paths.join(", "),
+        ];
         let named: Vec<&str> = parts
             .iter()
             .map(String::as_str)
             .filter(|p| !p.is_empty())
             .collect();
         named.join("; ")
+    }
+
+    /// Who is behind the pidfiles and sockets.
+    fn behind(&self) -> Result<Vec<String>, Trouble> {
+        let mut left = Vec::new();
+        for path in &self.pidfiles {
+            if let Named::Process(ident) = pidfile::read(Path::new(path))? {
+                left.push(format!("{path} names {}, which lives", ident.shown()));
+            }
+        }
+        for path in &self.sockets {
+            if Path::new(path).exists() && ports::leftover(std::slice::from_ref(path)).is_empty() {
+                left.push(format!("{path} accepts, or is no socket"));
+            }
+        }
+        Ok(left)
+    }
+
+    /// What the dead left behind.
+    fn leftovers(&self) -> Result<Vec<String>, Trouble> {
+        let mut told = Vec::new();
+        for path in &self.pidfiles {
+            if let Named::Stale(_, why) = pidfile::read(Path::new(path))? {
+                told.push(format!("left behind: {why}"));
+            }
+        }
+        for socket in ports::leftover(&self.sockets) {
+            told.push(format!(
+                "left behind: the socket {socket}, on which nobody accepts"
+            ));
+        }
+        Ok(told)
     }
 }
 
@@ -57,7 +108,11 @@ impl Expectation for Stopped {
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        if self.processes.is_empty() && self.ports.is_empty() {
+        let paths = self.pidfiles.iter().map(|p| ("pidfiles", p));
+        let paths = paths.chain(self.sockets.iter().map(|p| ("sockets", p)));
+        wrong.extend(paths.filter_map(|(name, path)| absolute(name, path)));
+        let files = self.pidfiles.is_empty() && self.sockets.is_empty();
+        if self.processes.is_empty() && self.ports.is_empty() && files {
             wrong.push(text::missing("processes", "ports"));
         }
         if self.processes.iter().any(|p| p.trim().is_empty()) {
@@ -92,9 +147,11 @@ impl Expectation for Stopped {
                 saw.extend(seen.saw);
             }
         }
+        saw.extend(self.behind()?);
         let holds = saw.is_empty();
         if holds {
             saw.push(format!("nothing is left of {}", self.listed()));
+            saw.extend(self.leftovers()?);
         }
         Ok(Seen { holds, saw })
     }

@@ -4,6 +4,7 @@
 //! by a temporary file beside the target and a rename, so a file is never seen half-written. Left out: directories,
 //! and files whose hard links a rename would part.
 
+pub(crate) mod absent;
 pub mod backup;
 mod diff;
 pub(in crate::actions) mod disk;

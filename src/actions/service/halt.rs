@@ -63,7 +63,11 @@ impl Halt<'_> {
     pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
         match self.own() {
             Some(stop) => stop.observe(cx),
-            None => self.keeper.find(cx)?.value(),
+            None => {
+                let found = self.keeper.find(cx)?;
+                self.keeper.restartable(&found)?;
+                found.value()
+            }
         }
     }
 

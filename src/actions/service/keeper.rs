@@ -10,7 +10,7 @@ use super::launch::{self, Doors, Launch};
 use super::pidfile::{self, Named};
 use super::supervisor::words_of;
 use super::tree;
-use crate::actions::process::identity::{Ident, session};
+use crate::actions::process::identity::{Ident, Stat, session};
 use crate::actions::process::up::say;
 use crate::actions::process::{self, note, pidfile as own};
 use crate::actions::procs::{self, Other};
@@ -50,9 +50,29 @@ pub(crate) trait Kind: Sync {
         false
     }
 
-    /// The command that starts it again, where its processes do not show how they were started.
+    /// The command that starts it, where the settings say it.
     fn command(&self) -> Option<Vec<String>> {
         None
+    }
+
+    /// The command that starts that one again, where its command line is not it.
+    fn again(&self, _master: &Master) -> Option<Vec<String>> {
+        None
+    }
+
+    /// What its command line shows is a title that it gave itself, not how it was started.
+    fn titled(&self, _words: &[String]) -> bool {
+        false
+    }
+
+    /// That first process is one of those that the settings mean.
+    fn wanted(&self, _process: &Other) -> bool {
+        true
+    }
+
+    /// Every process is of this kind, so that only the settings tell one service from another.
+    fn any(&self) -> bool {
+        false
     }
 }
 
@@ -69,6 +89,10 @@ impl Kind for Any {
     }
 
     fn many(&self) -> bool {
+        true
+    }
+
+    fn any(&self) -> bool {
         true
     }
 }
@@ -117,12 +141,17 @@ impl<'a> Keeper<'a> {
     fn listed(&self, cx: &Context, wanted: impl Fn(&Other) -> bool) -> Result<Found, Trouble> {
         let all: BTreeMap<i32, (Other, Role)> = procs::others()?
             .into_iter()
-            .filter(&wanted)
+            .filter(|p| !self.kind.any() || wanted(p))
             .filter_map(|p| self.kind.role(&p).map(|role| (p.pid, (p, role))))
             .collect();
         let mut found = Found::default();
         for (pid, (process, role)) in &all {
             if all.contains_key(&process.parent) {
+                continue;
+            }
+            // Asked of the first ones only: a worker shows less, and without its master it would seem an orphan.
+            let meant = self.kind.any() || (wanted(process) && self.kind.wanted(process));
+            if !meant {
                 continue;
             }
             let Some(ident) = Ident::of(*pid) else {
@@ -167,9 +196,13 @@ impl<'a> Keeper<'a> {
     fn by_pidfile(&self, cx: &Context, path: &str) -> Result<Found, Trouble> {
         let mut found = Found::default();
         let others = procs::others()?;
+        let mut former = None;
         let stale = match pidfile::read(Path::new(path))? {
             Named::Nobody => format!("{path} names nobody"),
-            Named::Stale(why) => why,
+            Named::Stale(pid, why) => {
+                former = Some(pid);
+                why
+            }
             Named::Process(ident) => {
                 let process = others.iter().find(|p| p.pid == ident.pid);
                 match process.and_then(|p| self.kind.role(p).map(|_| p)) {
@@ -198,7 +231,12 @@ impl<'a> Keeper<'a> {
             let parent = others
                 .iter()
                 .any(|p| p.pid == process.parent && p.words == process.words);
-            if same
+            // A session's number is not given to a new process while the session has members.
+            let session = former.is_some_and(|f| {
+                let of = Stat::of(process.pid);
+                of.is_some_and(|s| s.session == f) && Stat::of(f).is_none_or(|s| s.session != f)
+            });
+            if (same || session)
                 && !parent
                 && self.kind.role(process) == Some(Role::Worker)
                 && let Some(ident) = Ident::of(process.pid)
@@ -348,6 +386,31 @@ impl<'a> Keeper<'a> {
         Ok(now)
     }
 
+    /// The command that starts that one again, where its command line is not it.
+    fn again(&self, master: &Master) -> Option<Vec<String>> {
+        self.kind.again(master).or_else(|| self.kind.command())
+    }
+
+    /// Refuses what could not be started again.
+    ///
+    /// # Errors
+    /// [`Trouble`] with the remedy.
+    pub(crate) fn restartable(&self, found: &Found) -> Result<(), Trouble> {
+        if matches!(self.way(), Some(Way::Supervisor(_) | Way::Process(_)))
+            || self.by.is_some_and(|b| !b.start.is_empty())
+        {
+            return Ok(());
+        }
+        let hidden = |m: &&Master| self.kind.titled(&m.argv) && self.again(m).is_none();
+        match found.masters.iter().find(hidden) {
+            Some(master) => Err(Trouble::new(format!(
+                "{} shows a title instead of the command that started it, so its undo could not start it again; say `by.start`",
+                master.shown()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The commands that start it, each under a key of its own.
     fn launches(
         &self,
@@ -364,7 +427,7 @@ impl<'a> Keeper<'a> {
             .into_iter()
             .enumerate()
         {
-            let mut argv = match given.clone().or_else(|| self.kind.command()) {
+            let mut argv = match given.clone().or_else(|| self.again(master)) {
                 Some(argv) => argv,
                 None => master.words(cx)?,
             };

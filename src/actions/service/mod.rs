@@ -19,13 +19,15 @@ pub(crate) mod launch;
 pub(crate) mod lift;
 pub(crate) mod pidfile;
 pub(crate) mod ports;
+pub(crate) mod renew;
 pub mod start;
 pub mod stop;
 pub(crate) mod supervisor;
 pub(crate) mod tree;
 
 pub use by::By;
-pub(crate) use found::Master;
+pub(crate) use found::{Found, Master};
 pub(crate) use halt::Halt;
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, Kind, Role};
 pub(crate) use lift::Lift;
+pub(crate) use renew::Renew;

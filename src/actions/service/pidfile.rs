@@ -25,8 +25,8 @@ const SIZE: u64 = 64;
 pub(crate) enum Named {
     /// There is no pidfile, or nothing stands in it yet.
     Nobody,
-    /// It names a process that has ended, or whose number has passed to another; why we think so.
-    Stale(String),
+    /// It names a process that has ended, or whose number has passed to another: the number, and why we think so.
+    Stale(i32, String),
     /// It names this one.
     Process(Ident),
 }
@@ -75,16 +75,20 @@ pub(crate) fn read(path: &Path) -> Result<Named, Trouble> {
     let pid = text.parse::<i32>().ok().filter(|pid| *pid > 1);
     let pid = pid.ok_or_else(|| refused("it holds no process number"))?;
     let Some(ident) = Ident::of(pid) else {
-        return Ok(Named::Stale(format!(
-            "{shown} names process {pid}, which has ended"
-        )));
+        return Ok(Named::Stale(
+            pid,
+            format!("{shown} names process {pid}, which has ended"),
+        ));
     };
     let written = meta.modified().map_err(|e| cannot(&e))?;
     if began(&ident).is_some_and(|began| began > written + SLACK) {
-        return Ok(Named::Stale(format!(
-            "{shown} is stale: its number {pid} has passed to {}, which began after the file was written",
-            ident.shown()
-        )));
+        return Ok(Named::Stale(
+            pid,
+            format!(
+                "{shown} is stale: its number {pid} has passed to {}, which began after the file was written",
+                ident.shown()
+            ),
+        ));
     }
     let user = Process::new(pid).and_then(|p| p.status()).map(|s| s.euid);
     if user.is_ok_and(|user| ![0, user].contains(&meta.uid())) {
@@ -148,12 +152,15 @@ mod tests {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
         file.set_modified(long_ago).unwrap();
-        let Named::Stale(why) = read(&path).unwrap() else {
+        let Named::Stale(_, why) = read(&path).unwrap() else {
             panic!("this process is younger than its pidfile")
         };
         assert!(why.contains("has passed to"), "{why}");
         std::fs::write(&path, "2000000000").unwrap();
-        assert!(matches!(read(&path).unwrap(), Named::Stale(_)));
+        assert!(matches!(
+            read(&path).unwrap(),
+            Named::Stale(2_000_000_000, _)
+        ));
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Supervisor {
             let shown: Vec<&str> = tail
                 .shown
                 .lines()
-                .filter(|l| !l.trim().is_empty())
+                .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
                 .collect();
             if !shown.is_empty() {
                 text.push(format!("the end of its {stream}:"));

@@ -31,6 +31,7 @@ use crate::common::World;
 use std::fs::File;
 use std::path::Path;
 pub(crate) use tools::{Call, patiently};
+pub(crate) use virtualenv::virtualenv;
 
 /// The platform of one test.
 pub(crate) struct Platform {

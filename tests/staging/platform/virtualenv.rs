@@ -6,7 +6,7 @@ use super::tools::Call;
 use std::path::{Path, PathBuf};
 
 /// The virtualenv of a release, made by Debian's Python from the wheelhouse. Platforms link to it: never change it.
-pub(super) fn virtualenv(release: &str) -> PathBuf {
+pub(crate) fn virtualenv(release: &str) -> PathBuf {
     let wheels = staging().join("wheels");
     assert!(
         wheels.join("stamp").exists(),

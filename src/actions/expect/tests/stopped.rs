@@ -61,3 +61,22 @@ fn settings_that_find_nothing_or_everything_are_refused() {
         assert_eq!(action.action().problems().len(), 1, "{bad}");
     }
 }
+
+#[test]
+fn who_is_behind_a_pidfile_or_a_socket_is_named_and_what_the_dead_left_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let [socket, pidfile] = ["s", "p"].map(|n| dir.path().join(n).display().to_string());
+    let sleeper = Sleeper::new(&unique("stopped-file"));
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::write(&pidfile, sleeper.0.id().to_string()).unwrap();
+    let all = json!({"pidfiles": [&pidfile], "sockets": [&socket]});
+    let said = fails("expect.stopped", all.clone());
+    let pid = format!("names process {}", sleeper.0.id());
+    says(&said, &[pid.as_str(), "which lives", "s accepts"]);
+    drop((sleeper, listener));
+    let said = holds("expect.stopped", all);
+    says(
+        &said,
+        &["left behind", "which has ended", "on which nobody accepts"],
+    );
+}

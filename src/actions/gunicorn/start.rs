@@ -1,0 +1,103 @@
+//! `gunicorn.start`: the application's server is started by its keeper, and answers before the step counts as done.
+
+use super::Gunicorn;
+use crate::actions::process::Ready;
+use crate::actions::service::by::By;
+use crate::actions::service::stop::half_a_minute;
+use crate::actions::service::{Keeper, Lift};
+use crate::actions::stage::{Service, Stage};
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Starts Gunicorn and waits until it is ready. A stranger on its port, and workers that an earlier master left, are
+/// found before anything is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// By whom it is kept.
+    pub by: By,
+    /// How it is known to be ready. Without it, living for half a second is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// How long it may take to be ready. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub within: Length,
+}
+
+impl Start {
+    fn lift(&self) -> Lift<'_> {
+        Lift {
+            keeper: Keeper {
+                by: Some(&self.by),
+                kind: &Gunicorn,
+            },
+            ready: self.ready.as_ref(),
+            within: self.within,
+        }
+    }
+}
+
+impl Action for Start {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Start(Service::Web)]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.by.problems();
+        if problems.is_empty() && !self.by.can_start() {
+            problems.push(text::needs("by", "by.start"));
+        }
+        problems.extend(self.ready.iter().flat_map(Ready::problems));
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        self.lift().observe(cx)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_start())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        self.lift().commands(cx)
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.lift().probe(cx, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.lift().perform(cx, observed, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.lift().probe(cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.lift().undo(cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.lift().undone(cx, observed)
+    }
+}

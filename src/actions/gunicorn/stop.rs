@@ -1,0 +1,114 @@
+//! `gunicorn.stop`: requests in flight finish, then the master and its workers are gone and the port is closed.
+//!
+//! TERM lets Gunicorn finish what it has, for its own `graceful_timeout` (30 s by default) at most; a shorter `grace`
+//! ends it sooner, by a KILL that is on record. Workers that outlived a killed master, its pidfile and its socket are
+//! seen and taken away.
+
+use super::Gunicorn;
+use crate::actions::process::Ready;
+use crate::actions::service::by::By;
+use crate::actions::service::stop::half_a_minute;
+use crate::actions::service::{Halt, Keeper};
+use crate::actions::stage::{Service, Stage};
+use crate::actions::values::Port;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Stops Gunicorn: TERM, time for requests in flight, then KILL. Give the step the `env` of the application: the undo
+/// starts it with that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// By whom it is kept. Default: the one Gunicorn that runs on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// How long requests in flight have before it is killed. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub grace: Length,
+    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// How it is known to be ready after the undo. Its ports must accept in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
+    /// How long it may take to be ready after the undo. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub within: Length,
+}
+
+impl Stop {
+    fn halt(&self) -> Halt<'_> {
+        Halt {
+            keeper: Keeper {
+                by: self.by.as_ref(),
+                kind: &Gunicorn,
+            },
+            grace: self.grace,
+            port: self.port,
+            ready: self.ready.as_ref(),
+            within: self.within,
+        }
+    }
+}
+
+impl Action for Stop {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Stop(Service::Web)]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
+        problems.extend(self.ready.iter().flat_map(Ready::problems));
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        self.halt().observe(cx)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_stop())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        self.halt().commands(cx)
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().probe(cx, observed)
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.halt().perform(cx, observed, log)
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().probe(cx, observed)
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.halt().undo(cx, observed, log)
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.halt().undone(cx, observed)
+    }
+}

@@ -1,0 +1,112 @@
+//! `nginx.reload`: the configuration is tested, HUP, and new workers serve it; the former ones finish their requests.
+//!
+//! A test that succeeds promises nothing: a master that cannot bind a new port keeps its former workers and says so only
+//! in its log. So what counts is that the workers are new. A reload has no undo of its own, because a rollback puts the
+//! configuration back only after it; the plan says how it is reversed.
+
+use super::{Nginx, url};
+use crate::actions::http::fetch;
+use crate::actions::process::Ready;
+use crate::actions::service::by::By;
+use crate::actions::service::renew::before;
+use crate::actions::service::stop::half_a_minute;
+use crate::actions::service::{Keeper, Renew};
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Lets a running Nginx take its configuration: tested first, and served by new workers afterwards. It has no undo of
+/// its own, because a rollback puts the configuration back only afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {
+    /// The program. Default: `nginx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<String>,
+    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs, else its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conf: Option<String>,
+    /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// By whom it is kept. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// A page that must answer 200 afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How long it may take until only new workers accept. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub within: Length,
+}
+
+impl Reload {
+    fn kind(&self) -> Nginx {
+        Nginx::of(
+            self.binary.as_deref(),
+            self.conf.as_deref(),
+            self.prefix.as_deref(),
+        )
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Renew<'_>) -> T) -> T {
+        let (kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
+        act(&Renew {
+            keeper: Keeper {
+                by: self.by.as_ref(),
+                kind: &kind,
+            },
+            ready: ready.as_ref(),
+            within: self.within,
+        })
+    }
+}
+
+impl Action for Reload {
+    fn effect(&self) -> Effect {
+        Effect::Idempotent
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
+        problems.extend(self.kind().problems());
+        problems.extend(self.url.as_deref().and_then(fetch::problem));
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        let found = self.with(|renew| renew.observe(cx))?;
+        self.kind().test(cx, found.masters.first())?;
+        found.value()
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        let mut commands = vec![self.kind().testing()];
+        commands.extend(self.with(|renew| renew.commands(cx)));
+        commands
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let before = before(observed)?;
+        self.with(|renew| renew.probe(cx, &before))
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let before = before(observed)?;
+        self.kind().test(cx, before.masters.first())?;
+        self.with(|renew| renew.perform(cx, &before, log))
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let before = before(observed)?;
+        self.with(|renew| renew.probe(cx, &before))
+    }
+}

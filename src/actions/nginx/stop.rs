@@ -1,0 +1,138 @@
+//! `nginx.stop`: what is in flight finishes, then the master and its workers are gone and the ports are closed.
+//!
+//! The configuration is tested first: an Nginx that could not be started again is not stopped.
+
+use super::{Nginx, url};
+use crate::actions::http::fetch;
+use crate::actions::process::Ready;
+use crate::actions::service::by::By;
+use crate::actions::service::stop::half_a_minute;
+use crate::actions::service::{Found, Halt, Keeper};
+use crate::actions::stage::{Service, Stage};
+use crate::actions::values::Port;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use upledger_replay::plan::Effect;
+
+/// Stops Nginx: its configuration is tested, then QUIT, time for requests in flight, then KILL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// The program. Default: `nginx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<String>,
+    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs, else its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conf: Option<String>,
+    /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// By whom it is kept. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// How long requests in flight have before it is killed. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub grace: Length,
+    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// A page that must answer 200 after the undo. Its ports must accept in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How long it may take to be ready after the undo. Default: 30s.
+    #[serde(default = "half_a_minute")]
+    pub within: Length,
+}
+
+impl Stop {
+    fn kind(&self) -> Nginx {
+        Nginx::of(
+            self.binary.as_deref(),
+            self.conf.as_deref(),
+            self.prefix.as_deref(),
+        )
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Halt<'_>) -> T) -> T {
+        let (kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
+        act(&Halt {
+            keeper: Keeper {
+                by: self.by.as_ref(),
+                kind: &kind,
+            },
+            grace: self.grace,
+            port: self.port,
+            ready: ready.as_ref(),
+            within: self.within,
+        })
+    }
+}
+
+impl Action for Stop {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Stop(Service::Front)]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
+        problems.extend(self.kind().problems());
+        problems.extend(self.url.as_deref().and_then(fetch::problem));
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        let observed = self.with(|halt| halt.observe(cx))?;
+        let found = Found::of(&observed).unwrap_or_default();
+        if let Some(master) = found.masters.first() {
+            self.kind().test(cx, Some(master))?;
+        }
+        Ok(observed)
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(text::undo_stop())
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        let mut commands = vec![self.kind().testing()];
+        commands.extend(self.with(|halt| halt.commands(cx)));
+        commands
+    }
+
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.with(|halt| halt.probe(cx, observed))
+    }
+
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.with(|halt| halt.perform(cx, observed, log))
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.with(|halt| halt.probe(cx, observed))
+    }
+
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.with(|halt| halt.undo(cx, observed, log))
+    }
+
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.with(|halt| halt.undone(cx, observed))
+    }
+}

@@ -1,0 +1,232 @@
+//! `gunicorn.*` with a real Gunicorn: requests in flight finish or are cut off on record, what a killed master leaves is
+//! seen through, and a reload proves new code.
+
+use crate::common::{eventually, kill};
+use crate::keeper::Place;
+use crate::platform::virtualenv;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// Answers with its release, after as many seconds as the query says; each request leaves a line.
+const APP: &str = r#"
+import os, time
+RELEASE = "one"
+def app(environ, start):
+    with open("requests", "a") as f: f.write("begun\n")
+    time.sleep(float(environ["QUERY_STRING"] or 0))
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [("release %s of %d" % (RELEASE, os.getpid())).encode()]
+"#;
+
+/// A place with an application.
+struct Web(Place);
+
+impl std::ops::Deref for Web {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl Web {
+    fn new() -> Self {
+        let web = Self(Place::new());
+        web.write("app.py", APP);
+        web
+    }
+
+    fn argv(&self, more: &[&str]) -> Vec<String> {
+        let here = self.here();
+        let bind = format!("127.0.0.1:{}", self.port);
+        let python = virtualenv("1.0").join("bin/python").display().to_string();
+        let pidfile = format!("{here}/app.pid");
+        let mut argv: Vec<String> = [
+            &python, "-m", "gunicorn", "-w", "2", "-b", &bind, "-p", &pidfile, "--chdir", &here,
+        ]
+        .map(str::to_owned)
+        .into();
+        argv.extend(more.iter().map(|w| (*w).to_owned()));
+        argv.push("app:app".into());
+        argv
+    }
+
+    /// Runs it; the caller waits for it.
+    fn up(&self, more: &[&str]) -> Child {
+        let argv = self.argv(more);
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let child = self.spawn(&words, "out");
+        eventually("it answers", || self.get("/").is_some());
+        child
+    }
+
+    fn begun(&self) -> usize {
+        self.lines("requests").len()
+    }
+
+    /// Asks for a page that takes so many seconds, and returns when the request is in flight.
+    fn ask(&self, seconds: u32) -> std::thread::JoinHandle<Option<String>> {
+        let (before, port) = (self.begun(), self.port);
+        let asked = std::thread::spawn(move || crate::keeper::get(port, &format!("/?{seconds}")));
+        eventually("it is in flight", || self.begun() > before);
+        asked
+    }
+
+    /// By its command line: other tests have a Gunicorn, too.
+    fn by(&self) -> String {
+        format!("{{match: '127.0.0.1:{} '}}", self.port)
+    }
+
+    fn stop(&self, more: &str) -> String {
+        format!(
+            "{{id: stop, do: {{gunicorn.stop: {{by: {}{more}}}}}}}",
+            self.by()
+        )
+    }
+}
+
+#[test]
+fn a_request_in_flight_finishes_and_the_undo_brings_the_same_server_back() {
+    let web = Web::new();
+    let mut child = web.up(&[]);
+    let asked = web.ask(2);
+    let done = web.run(&[&web.stop("")]);
+    child.wait().expect("its end");
+    assert_eq!(done.code, 0, "{done:?}");
+    let answer = asked.join().expect("asked").expect("an answer");
+    assert!(answer.contains("release one"), "{answer}");
+    assert!(web.processes().is_empty());
+    assert!(!web.log().contains("KILL to"), "{}", web.log());
+    let undone = web.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(web.get("/").is_some_and(|a| a.contains("release one")));
+    // Stopped again by its pidfile, and started by its command.
+    let argv = serde_json::to_string(&web.argv(&["--daemon"])).expect("JSON");
+    let by = format!("{{pidfile: @/app.pid, start: {argv}, log: @/boot}}");
+    let stop = format!("{{id: stop, do: {{gunicorn.stop: {{by: {by}}}}}}}");
+    let start = format!(
+        "{{id: start, do: {{gunicorn.start: {{by: {by}, ready: {{url: 'http://127.0.0.1:%/', contains: release}}}}}}}}"
+    );
+    let both = web.run(&[&stop, &start]);
+    assert_eq!(both.code, 0, "{both:?}");
+    assert!(web.get("/").is_some());
+    let undone = web.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(web.get("/").is_some());
+}
+
+#[test]
+fn a_request_longer_than_the_grace_is_cut_off_and_the_kill_is_an_event() {
+    let web = Web::new();
+    let mut child = web.up(&[]);
+    let asked = web.ask(60);
+    let began = Instant::now();
+    let done = web.run(&[&web.stop(", grace: 500ms")]);
+    child.wait().expect("its end");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(web.processes().is_empty());
+    assert_eq!(asked.join().expect("asked"), None);
+    let log = web.log();
+    assert!(log.contains("KILL to process"), "{log}");
+    assert!(log.contains("escalat"), "it is an event of its own: {log}");
+}
+
+#[test]
+fn what_a_killed_master_leaves_is_seen_through_and_taken_away() {
+    let web = Web::new();
+    let socket = format!("unix:{}/app.sock", web.here());
+    let mut child = web.up(&["-b", &socket]);
+    let asked = [web.ask(30), web.ask(30)];
+    let master: i32 = web.lines("app.pid")[0].parse().expect("a number");
+    kill(master);
+    child.wait().expect("its end");
+    // Both workers are busy, and the port still accepts.
+    assert_eq!(web.pids("gunicorn").len(), 2);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", web.port)).is_ok());
+    let expect = "{id: silent, do: {expect.stopped: {processes: ['127.0.0.1:% '], ports: ['%'], pidfiles: [@/app.pid], sockets: [@/app.sock]}}}";
+    let seen = web.run(&[expect]);
+    assert!(
+        seen.code != 0 && format!("{}{}", seen.out, seen.err).contains("gunicorn"),
+        "{seen:?}"
+    );
+    assert_eq!(web.upledger(&["abort", "--reason", "x"]).code, 12);
+
+    let argv = serde_json::to_string(&web.argv(&["-b", &socket])).expect("JSON");
+    let by = format!("{{pidfile: @/app.pid, start: {argv}, log: @/boot}}");
+    let start = web.run(&[&format!(
+        "{{id: start, do: {{gunicorn.start: {{by: {by}}}}}}}"
+    )]);
+    let said = format!("{}{}", start.out, start.err);
+    assert!(
+        start.code != 0 && said.contains("a worker whose master is gone"),
+        "{said}"
+    );
+    web.upledger(&["abort", "--reason", "x"]);
+
+    let stop = format!("{{id: stop, do: {{gunicorn.stop: {{by: {by}, grace: 500ms}}}}}}");
+    let done = web.run(&[&stop, &expect.replace("pidfiles: [@/app.pid], ", "")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(web.processes().is_empty() && !web.path("app.sock").exists());
+    assert!(
+        web.log().contains("a worker whose master is gone"),
+        "{}",
+        web.log()
+    );
+    for one in asked {
+        assert_eq!(one.join().expect("asked"), None);
+    }
+    let undone = web.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(web.get("/").is_some(), "one server, as it ran: {undone:?}");
+}
+
+#[test]
+fn a_reload_serves_new_code_and_one_that_cannot_is_told() {
+    let web = Web::new();
+    let mut child = web.up(&[]);
+    let reload = |ready: &str| {
+        format!(
+            "{{id: reload, do: {{gunicorn.reload: {{by: {}, ready: {{url: 'http://127.0.0.1:%/', contains: '{ready}'}}, within: 15s}}}}, undo: none}}",
+            web.by()
+        )
+    };
+    let former = web.pids("gunicorn");
+    web.write("app.py", &APP.replace("\"one\"", "\"two\""));
+    let done = web.run(&[&reload("release two")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(web.get("/").is_some_and(|a| a.contains("release two")));
+    let now = web.pids("gunicorn");
+    let kept: Vec<_> = now.iter().filter(|p| former.contains(p)).collect();
+    assert_eq!(kept.len(), 1, "only the master stayed: {former:?} {now:?}");
+    // Code that does not load: the master gives up, and that is told.
+    web.write("app.py", "raise RuntimeError('no such release')");
+    let done = web.run(&[&reload("release")]);
+    assert_ne!(done.code, 0);
+    let said = web.log();
+    assert!(said.contains("not reloaded"), "{said}");
+    // It may live or have given up; its end is ours to see to.
+    kill(i32::try_from(child.id()).expect("a number"));
+    child.wait().expect("its end");
+}
+
+#[test]
+fn one_that_preloads_is_refused_because_it_would_serve_the_old_code() {
+    let web = Web::new();
+    let mut child = web.up(&["--preload"]);
+    eventually("it is whole", || web.pids("gunicorn").len() == 3);
+    let before = web.pids("gunicorn");
+    let reload = format!(
+        "{{id: reload, do: {{gunicorn.reload: {{by: {}}}}}, undo: none}}",
+        web.by()
+    );
+    let done = web.run(&[&reload]);
+    let said = format!("{}{}", done.out, done.err);
+    assert!(
+        done.code != 0 && said.contains("preloads the application"),
+        "{said}"
+    );
+    assert_eq!(web.pids("gunicorn"), before);
+    kill(i32::try_from(child.id()).expect("a number"));
+    child.wait().expect("its end");
+}
