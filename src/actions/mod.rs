@@ -332,6 +332,12 @@ pub trait Action: Send + Sync {
         None
     }
 
+    /// Its settings hold what was approved and the world may have left behind, such as the commit of a tag: a run looks
+    /// at once whether that still is so, before it stops anything.
+    fn approved(&self) -> bool {
+        false
+    }
+
     /// A unified diff of what it would change now, where it can be shown.
     ///
     /// # Errors

@@ -89,6 +89,18 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         )
         .hint(text::literal_secret_hint(safe(&name))));
     }
+    let behind = forecast::left_behind(&checked.plan, &known)
+        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    if !behind.is_empty() {
+        let failure = Failure::new(
+            code::REFUSED,
+            "would_fail",
+            crate::text::forecast::steps_would_fail(behind.len()),
+        );
+        return Err(behind.iter().fold(failure, |failure, (step, why)| {
+            failure.hint(format!("{}: {}", safe(step), safe(why)))
+        }));
+    }
     let runtime = system::runtime()?;
     out.background();
     let mut journal = Journal::create_or_open(home)?;

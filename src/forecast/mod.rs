@@ -67,6 +67,34 @@ pub struct Forecast {
     resolved: Option<Value>,
 }
 
+/// Steps whose approved settings the world has left behind, and why, such as a tag that has moved: they would fail for
+/// sure, when half of the plan is done.
+///
+/// # Errors
+/// When there is no room for temporary files.
+pub fn left_behind(
+    plan: &Plan,
+    secrets: &[(String, String)],
+) -> std::io::Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (_, step) in plan.steps().filter(|(_, s)| s.left_out.is_none()) {
+        let action = serde_json::from_value::<crate::actions::Do>(step.action.clone());
+        if !action.is_ok_and(|a| a.action().approved()) {
+            continue;
+        }
+        let scratch = tempfile::Builder::new()
+            .prefix("upledger-plan-")
+            .tempdir()?;
+        if let Ok(work) = work(plan, &step.id, Way::Do, secrets, scratch.path())
+            && let Err(why) = work.observe()
+            && why.is_sure()
+        {
+            found.push((step.id.clone(), why.to_string()));
+        }
+    }
+    Ok(found)
+}
+
 /// How many steps would fail.
 #[must_use]
 pub fn failing(steps: &[Forecast]) -> usize {

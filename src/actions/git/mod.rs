@@ -423,6 +423,10 @@ impl Action for Deploy {
         serde_json::to_value(resolved).ok()
     }
 
+    fn approved(&self) -> bool {
+        self.commit.is_some() && self.fetch
+    }
+
     fn undoing(&self) -> Option<String> {
         Some(match &self.current {
             Some(current) => text::undo_release(current),
