@@ -7,9 +7,8 @@
 
 mod stream;
 
+pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
-#[expect(unused_imports, reason = "its first caller comes with the next change")]
-pub(crate) use stream::{Streamed, stream};
 
 use super::{Context, Trouble};
 use crate::attempt::find_program;

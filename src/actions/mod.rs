@@ -17,6 +17,8 @@ pub mod gunicorn;
 pub mod http;
 mod mark;
 pub mod nginx;
+pub mod pip;
+pub mod pre_commit;
 pub mod process;
 mod procs;
 pub mod run;
@@ -477,6 +479,10 @@ registry! {
     "cron.disable" => CronDisable(cron::disable::Disable),
     /// Jobs of a crontab are put on again.
     "cron.enable" => CronEnable(cron::enable::Enable),
+    /// A virtualenv of one release is built beside the old one, proved to start, and switched to.
+    "pip.install" => PipInstall(pip::Install),
+    /// The hooks of pre-commit are in a repository; not for production hosts.
+    "pre_commit.install" => PreCommitInstall(pre_commit::Install),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
 }

@@ -74,6 +74,59 @@ impl JsonSchema for Port {
     }
 }
 
+/// An amount of bytes with its unit: `500MiB`, `10GiB`. A bare number is refused, because nobody knows its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// What it wants, in English: a runner that cannot read an action records it.
+    pub(crate) const WANTED: &str = "a size is written with its unit, such as 500MiB or 10GiB";
+    const UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, bits): &&(&str, u32)| self.0 > 0 && self.0.trailing_zeros() >= *bits;
+        let (unit, bits) = Self::UNITS.iter().find(whole).unwrap_or(&("B", 0));
+        write!(f, "{}{unit}", self.0 >> bits)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let read = || {
+            let digits = text.find(|c: char| !c.is_ascii_digit())?;
+            let (number, unit) = text.split_at(digits);
+            let (_, bits) = Self::UNITS.iter().find(|(u, _)| *u == unit)?;
+            number.parse::<u64>().ok()?.checked_mul(1 << bits)
+        };
+        read()
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(Self::WANTED))
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "An amount of bytes with its unit: 500MiB, 10GiB.",
+            "pattern": r"^[0-9]+(B|KiB|MiB|GiB|TiB)$|\$\{"
+        })
+    }
+}
+
 /// The problem of a path that depends on where the program happens to be.
 pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
     (!Path::new(path).is_absolute()).then(|| settings::no_absolute(setting, path))
@@ -116,6 +169,29 @@ mod tests {
             "0", "65536", "\"\"", "\"+80\"", "\"080\"", "\"http\"", "-1", "[80]",
         ] {
             assert!(serde_json::from_str::<Port>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit() {
+        for (text, bytes) in [
+            ("0B", 0),
+            ("512B", 512),
+            ("500MiB", 500 << 20),
+            ("10GiB", 10 << 30),
+        ] {
+            let size: Size = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            assert_eq!((size.0, size.to_string()), (bytes, text.to_owned()));
+        }
+        for bad in [
+            "\"10\"",
+            "\"GiB\"",
+            "10",
+            "\"-1B\"",
+            "\"1.5GiB\"",
+            "\"99999999TiB\"",
+        ] {
+            assert!(serde_json::from_str::<Size>(bad).is_err(), "{bad}");
         }
     }
 

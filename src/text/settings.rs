@@ -63,6 +63,22 @@ texts! {
         "`json` 的键须为 JSON 指针, 如 /status; '{pointer}' 不是";
     no_header(name): "'{name}' is no name for a header", "'{name}' 不能作为请求头名称";
 
+    // Dependencies.
+    undo_pip_both(current, venv): "{current} leads where it led; {venv} is removed if this step made it",
+        "{current} 指回原处; 若 {venv} 由本步骤创建则删除";
+    undo_pip_switch(current): "{current} leads where it led; the new virtualenv is left in place", "{current} 指回原处; 新虚拟环境保留不删";
+    undo_pip_remove(venv): "{venv} is removed if this step made it", "若 {venv} 由本步骤创建则删除";
+    undo_pip_nothing(venv): "nothing was switched; {venv} is left in place", "没有切换任何链接; {venv} 保留不删";
+    venv_needs_name(): "`venv` needs a name", "`venv` 须包含目录名";
+    current_in_venv(): "`current` lies in `venv`, and is a link beside it", "`current` 不能位于 `venv` 之内, 它是旁边的一个符号链接";
+    no_requirement_file(file): "a requirement file is a path, and '{file}' is none", "依赖文件须为路径, '{file}' 不是";
+    index_credentials(): "a URL with credentials is a secret: `index: {{secret: name}}`", "含有凭据的 URL 须作为机密引用: `index: {{secret: name}}`";
+    no_index_url(url): "`index` begins with https://, http:// or file://, and '{url}' does not", "`index` 须以 https://, http:// 或 file:// 开头, '{url}' 不符合";
+    smoke_needs_program(): "a command in `smoke` names no program", "`smoke` 中有一条命令没有指定程序";
+
+    undo_pre_commit(): "the hooks as they were, byte for byte", "钩子恢复原样 (逐字节)";
+    no_hook(hook): "'{hook}' is no kind of hook of git", "'{hook}' 不是 git 钩子的名称";
+
     // git.
     no_repo(repo): "`repo` is an absolute path or a URL that git can fetch, and '{repo}' is not",
         "`repo` 须为绝对路径或 git 可以获取的 URL, '{repo}' 不是";

@@ -12,6 +12,7 @@ mod doubt;
 mod face;
 mod files;
 mod machine;
+mod pip;
 mod preview;
 mod processes;
 mod record;

@@ -8,8 +8,10 @@
 mod common;
 mod fixture;
 mod gunicorn;
+mod hooks;
 mod keeper;
 mod lies;
 mod nginx;
+mod pip;
 mod platform;
 mod services;

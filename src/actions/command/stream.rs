@@ -37,10 +37,6 @@ const TAIL: usize = 20;
 const LONG: u64 = 64 << 10;
 
 /// How a streamed command ended.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "its first caller comes with the next change")
-)]
 #[derive(Debug, Clone)]
 pub(crate) struct Streamed {
     /// Exit code; none when a signal or the time limit ended it.
@@ -56,10 +52,6 @@ pub(crate) struct Streamed {
 ///
 /// # Errors
 /// [`Trouble`] when it cannot be started, and when this process is told to end meanwhile.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "its first caller comes with the next change")
-)]
 pub(crate) fn stream(
     cx: &Context,
     argv: &[String],

@@ -1,0 +1,456 @@
+//! The build: a fresh virtualenv, the requirement files in their order, the evidence, the note, the link.
+//!
+//! Every step of it may be the last one that happens. What that leaves is told by the note (half-built until the end)
+//! and by the link (former or new), and both are looked at again before anything is done.
+
+use super::explain::{Story, broken, explain};
+use super::index::access;
+use super::requirements::{Set, same_version};
+use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, remove_all, size};
+use super::{Install, Observed, link};
+use crate::actions::command::stream;
+use crate::actions::run::quoted;
+use crate::actions::{Context, Trouble};
+use crate::failpoint;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long one smoke command may take.
+const SMOKE: Duration = Duration::from_secs(300);
+/// Free space that is obviously too little.
+const LEAST: u64 = 100 << 20;
+const MIB: u64 = 1 << 20;
+
+/// Whoever reads the output may be gone; what is done does not depend on it.
+pub(super) fn say(log: &mut dyn Write, line: &str) {
+    let _ = writeln!(log, "{line}").and_then(|()| log.flush());
+}
+
+impl Install {
+    /// Refuses to begin where there is obviously too little room.
+    pub(super) fn room(&self, current: Option<&Path>) -> Result<(), Trouble> {
+        let venv = self.venv();
+        let there = venv
+            .path()
+            .ancestors()
+            .find(|p| p.exists())
+            .unwrap_or(Path::new("/"));
+        let fs = rustix::fs::statvfs(there).map_err(|e| {
+            Trouble::io(
+                format!("cannot ask for the room of {}", there.display()),
+                &e,
+            )
+        })?;
+        // What a half-built one takes is taken away first.
+        let free = fs
+            .f_bavail
+            .saturating_mul(fs.f_frsize)
+            .saturating_add(size(venv.path()));
+        let old = current.map_or(0, |c| c.canonicalize().map_or(0, |c| size(&c)));
+        let need = self.free.map_or(old.max(LEAST), |s| s.0);
+        if free < need {
+            return Err(Trouble::new(format!(
+                "too little space for a new virtualenv: {} MiB are free on the file system of {}, and {} MiB are needed{}: \
+                 free some, or set `free` if you know better",
+                free / MIB,
+                there.display(),
+                need.div_ceil(MIB),
+                if self.free.is_none() && old > LEAST {
+                    " (as much as the old one takes)"
+                } else {
+                    ""
+                }
+            )));
+        }
+        if fs.f_files > 0 && fs.f_favail < 1000 {
+            return Err(Trouble::new(format!(
+                "too few inodes are free on the file system of {}: {}",
+                there.display(),
+                fs.f_favail
+            )));
+        }
+        Ok(())
+    }
+
+    /// The command that installs one file.
+    pub(super) fn install_argv(
+        &self,
+        venv: &Venv,
+        file: &Path,
+        hashes: bool,
+        constraints: &[String],
+    ) -> Vec<String> {
+        let mut argv = venv.pip_argv();
+        let mut add = |words: &[&str]| argv.extend(words.iter().map(|w| (*w).to_owned()));
+        add(&["--log", &venv.own("pip.log").display().to_string()]);
+        add(&["install", "--progress-bar", "off"]);
+        let cache = self
+            .cache
+            .clone()
+            .unwrap_or_else(|| venv.own("cache").display().to_string());
+        add(&["--cache-dir", &cache]);
+        if hashes {
+            add(&["--require-hashes"]);
+        }
+        if self.no_index {
+            add(&["--no-index"]);
+        }
+        for place in &self.find_links {
+            add(&["--find-links", place]);
+        }
+        for file in constraints {
+            add(&["--constraint", file]);
+        }
+        add(&["--requirement", &file.display().to_string()]);
+        argv
+    }
+
+    /// A smoke command; its program is the virtualenv's where it is not another's.
+    pub(super) fn smoke_argv(&self, words: &[String]) -> Vec<String> {
+        let mut argv = words.to_vec();
+        if let Some(program) = argv.first_mut()
+            && program.contains('/')
+        {
+            // An absolute one stays what it is.
+            *program = self.venv().path().join(&*program).display().to_string();
+        }
+        argv
+    }
+
+    /// Builds, proves and switches, from wherever an earlier attempt came to.
+    pub(super) fn build(
+        &self,
+        cx: &Context,
+        seen: &Observed,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let venv = self.venv();
+        let set = self.unchanged(cx, seen)?;
+        if venv.state()? == State::Absent {
+            venv.make(cx)?;
+        }
+        failpoint::hit("pip-made");
+        if let State::Foreign(why) = venv.state()? {
+            return Err(Trouble::new(why));
+        }
+        let lock = venv.lock()?;
+        // Under the lock, for another step may have finished it while this one waited.
+        match venv.state()? {
+            State::Foreign(why) => return Err(Trouble::new(why)),
+            State::Absent => return Err(Trouble::new(format!("somebody removed {}", self.venv))),
+            State::Half(_) => {
+                let current = self.current.as_deref().map(Path::new);
+                if current.is_some_and(|c| link::leads(c, venv.path())) {
+                    return Err(Trouble::new(format!(
+                        "{} is half-built, and somebody switched the link to it; it is left alone",
+                        self.venv
+                    )));
+                }
+                self.fill(cx, &venv, &set, seen, log)?;
+            }
+            State::Complete(_, built) => {
+                if let Some(why) = self.differs(&built, &seen.python, &seen.files) {
+                    return Err(Trouble::new(why));
+                }
+                if let Some(why) = self.spoilt(cx, &built)? {
+                    return Err(Trouble::new(format!(
+                        "{why}; remove {} and try again",
+                        self.venv
+                    )));
+                }
+                say(log, &format!("{} is finished already", self.venv));
+                if built.smoke != self.smoke_digest() {
+                    self.prove(cx, &venv, &set, log)?;
+                    let again = Built {
+                        smoke: self.smoke_digest(),
+                        ..built
+                    };
+                    venv.complete(cx, &again, &venv.freeze(cx)?)?;
+                }
+            }
+        }
+        failpoint::hit("pip-complete");
+        drop(lock);
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        link::switch(
+            Path::new(current),
+            seen.current.as_deref(),
+            Some(&self.venv),
+        )?;
+        failpoint::hit("pip-switched");
+        say(log, &format!("{current} leads to {}", self.venv));
+        Ok(())
+    }
+
+    /// The requirement files, which must be those that were looked at, for the interpreter that was.
+    fn unchanged(&self, cx: &Context, seen: &Observed) -> Result<Set, Trouble> {
+        let set = self.set(cx)?;
+        let changed = set.files.iter().find(|f| !seen.files.contains(f));
+        if let Some(file) = changed {
+            return Err(Trouble::new(format!(
+                "{} was changed since it was looked at, and this run installs what it looked at: abort it or roll it back, \
+                 and run the plan again",
+                file.path
+            )));
+        }
+        if set.files != seen.files {
+            return Err(Trouble::new(
+                "the requirement files were changed since they were looked at",
+            ));
+        }
+        let python = Interpreter::ask(cx, Path::new(&self.python))?;
+        if python != seen.python {
+            return Err(Trouble::new(format!(
+                "{} is {python} now, and was {} when it was looked at",
+                self.python, seen.python
+            )));
+        }
+        Ok(set)
+    }
+
+    fn fill(
+        &self,
+        cx: &Context,
+        venv: &Venv,
+        set: &Set,
+        seen: &Observed,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        venv.empty()?;
+        remove_all(&venv.own("pip.log"))?;
+        self.room(self.current.as_deref().map(Path::new))?;
+        say(log, &format!("{}: {}", self.python, seen.python));
+        let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
+        let mut story = Story::default();
+        let made = stream(&clean(cx), &words, None, log, &mut |l| story.take(l))?;
+        if made.code != Some(0) {
+            return Err(failed(
+                &words,
+                &made.ended,
+                &made.tail,
+                explain(&story, set),
+            ));
+        }
+        failpoint::hit("pip-venv");
+        let pip = venv.pip_version(cx)?;
+        say(log, &format!("pip {pip}"));
+        let mut changed = Vec::new();
+        let mut freeze = Freeze::default();
+        for (of, file) in self.requirements.iter().enumerate() {
+            self.install(cx, venv, set, of, log)?;
+            let now = venv.freeze(cx)?;
+            pinned(set, of, &now)?;
+            if of > 0 {
+                let other = freeze
+                    .changes(&now)
+                    .into_iter()
+                    .filter(|c| c.contains(" -> "));
+                for change in other {
+                    let told = format!("{file} changed {change}");
+                    say(log, &told);
+                    changed.push(told);
+                }
+            }
+            freeze = now;
+            failpoint::hit("pip-file");
+        }
+        self.prove(cx, venv, set, log)?;
+        self.unchanged(cx, seen)?;
+        failpoint::hit("pip-proved");
+        say(log, &format!("{} packages are installed:", freeze.count()));
+        freeze.text.lines().for_each(|l| say(log, l));
+        remove_all(&venv.own("cache"))?;
+        remove_all(&venv.own("pip.log"))?;
+        let built = Built {
+            python: Interpreter::ask(cx, &venv.python())?,
+            pip,
+            files: seen.files.clone(),
+            sha256: freeze.sha256(),
+            count: freeze.count(),
+            changed,
+            smoke: self.smoke_digest(),
+        };
+        venv.complete(cx, &built, &freeze)
+    }
+
+    fn install(
+        &self,
+        cx: &Context,
+        venv: &Venv,
+        set: &Set,
+        of: usize,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let files = self.paths(cx, &self.requirements)?;
+        let constraints: Vec<String> = self
+            .paths(cx, &self.constraints)?
+            .iter()
+            .map(|p| p.display().to_string())
+            .collect();
+        let argv = self.install_argv(venv, &files[of], self.hashes(set), &constraints);
+        let access = access(cx, self.index.as_ref())?;
+        let mut with = clean(cx);
+        for (key, value) in &access.env {
+            with.env.retain(|(k, _)| k != key);
+            with.env.push((key.clone(), value.clone()));
+        }
+        say(log, &quoted(&argv));
+        let mut story = Story::default();
+        let ended = stream(&with, &argv, None, log, &mut |l| story.take(l))?;
+        if ended.code == Some(0) {
+            return Ok(());
+        }
+        // Why an index gave nothing stands only there.
+        let whole = std::fs::read_to_string(venv.own("pip.log")).unwrap_or_default();
+        whole
+            .lines()
+            .filter(|l| l.contains("Could not fetch URL"))
+            .for_each(|l| story.take(l));
+        let what = ["pip", "install", "-r", &files[of].display().to_string()].map(str::to_owned);
+        Err(failed(
+            &what,
+            &ended.ended,
+            &ended.tail,
+            explain(&story, set),
+        ))
+    }
+
+    /// `pip check`, and the smoke commands.
+    fn prove(
+        &self,
+        cx: &Context,
+        venv: &Venv,
+        set: &Set,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let check = venv.pip(cx, &["check"])?;
+        check
+            .tail(20)
+            .iter()
+            .for_each(|l| say(log, &format!("pip check: {l}")));
+        if check.code != Some(0) {
+            let mut broken = broken(&check.stdout, set);
+            let more = broken.len().saturating_sub(3);
+            broken.truncate(3);
+            let what = match (broken.is_empty(), more) {
+                (true, _) => check.tail(3).join("; "),
+                (false, 0) => broken.join("; "),
+                (false, more) => format!("{}; and {more} more", broken.join("; ")),
+            };
+            return Err(Trouble::new(format!("pip check does not agree: {what}")));
+        }
+        let mut with = cx.clone();
+        let bin = venv.path().join("bin");
+        let path = with.env.iter().rev().find(|(k, _)| k == "PATH");
+        let path = match path {
+            Some((_, path)) => format!("{}:{path}", bin.display()),
+            None => format!("{}:/usr/bin:/bin", bin.display()),
+        };
+        for (key, value) in [("PATH", path), ("VIRTUAL_ENV", self.venv.clone())] {
+            with.env.retain(|(k, _)| k != key);
+            with.env.push((key.into(), value));
+        }
+        for words in &self.smoke {
+            let argv = self.smoke_argv(words);
+            say(log, &format!("smoke: {}", quoted(&argv)));
+            let ended = stream(&with, &argv, Some(SMOKE), log, &mut |_| {})?;
+            if ended.code != Some(0) {
+                let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());
+                return Err(Trouble::new(format!(
+                    "pip is content, but the application does not start: {}: {}: {}",
+                    quoted(words),
+                    ended.ended,
+                    last.map_or("it printed nothing", |l| l.trim())
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a failed command is told as: a sentence where it is understood, its own last words where not.
+fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) -> Trouble {
+    let own = || {
+        let error = tail
+            .iter()
+            .rev()
+            .find(|l| l.contains("ERROR") || l.contains("Error"));
+        let last = error.or_else(|| tail.iter().rev().find(|l| !l.trim().is_empty()));
+        last.map_or("it printed nothing", |l| l.trim()).to_owned()
+    };
+    Trouble::new(format!(
+        "{}: {ended}: {}",
+        quoted(what),
+        why.unwrap_or_else(own)
+    ))
+}
+
+/// After one file, what it pins must be what is there: pip's exit code does not prove it.
+fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Trouble> {
+    let lines: Vec<_> = set
+        .lines
+        .iter()
+        .filter(|l| l.of == of && !l.constraint && !l.name.is_empty())
+        .collect();
+    for line in &lines {
+        let same: Vec<_> = lines.iter().filter(|l| l.name == line.name).collect();
+        let Some(version) = freeze.versions.get(&line.name) else {
+            // A marker may leave it out.
+            if same.iter().any(|l| !l.marker) {
+                return Err(Trouble::new(format!(
+                    "pip says that it has installed all, and {} ({}) is not there",
+                    line.name,
+                    line.place()
+                )));
+            }
+            continue;
+        };
+        let from_elsewhere = version.contains([' ', '@', '/']);
+        let agrees = |pin: &Option<String>| pin.as_ref().is_none_or(|p| same_version(p, version));
+        if !from_elsewhere && !same.iter().any(|l| agrees(&l.pin)) {
+            return Err(Trouble::new(format!(
+                "pip says that it has installed all, but {} {version} is there and {} asks for {}",
+                line.name,
+                line.place(),
+                line.text
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_of_0_with_a_wrong_version_is_seen_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.txt");
+        std::fs::write(&path, "aa==1.0\nbb==2.*\nold==1; python_version < '3'\n").unwrap();
+        let set = Set::read(&Context::empty(), &[path], &[]).unwrap();
+        pinned(&set, 0, &Freeze::of("AA==1.0.0\nbb==2.7\n")).unwrap();
+        pinned(&set, 0, &Freeze::of("aa @ file:///w/aa.whl\nbb==2.7\n")).unwrap();
+        let wrong = |text: &str| pinned(&set, 0, &Freeze::of(text)).unwrap_err().to_string();
+        assert!(wrong("aa==1.1\nbb==2.7\n").contains("aa 1.1 is there and"));
+        assert!(wrong("aa==1.0\n").contains("bb ("));
+    }
+
+    #[test]
+    fn what_a_later_file_changed_is_told() {
+        let before = Freeze::of("celery==5.3.1\nkombu==5.3.0\n# comment\n");
+        let after = Freeze::of("kombu==5.2.4\nredis==4.4\n-e git+https://h/x.git@abc#egg=My_App\n");
+        assert_eq!(
+            before.changes(&after),
+            [
+                "celery 5.3.1 -> gone",
+                "kombu 5.3.0 -> 5.2.4",
+                "my-app new -e git+https://h/x.git@abc#egg=My_App",
+                "redis new 4.4"
+            ]
+        );
+    }
+}

@@ -1,0 +1,479 @@
+//! `pip.install`: one virtualenv for each release, built beside the old one, proved to start, and then switched to.
+//!
+//! Pip says little that counts. It exits 0 where a later file has downgraded what an earlier one pinned, and
+//! `pip check` is content with packages that cannot be imported together. So the evidence is: the versions that the files
+//! pin are the ones that are there, `pip check` agrees, the smoke commands end well, what is installed is what was
+//! recorded when it was finished, and the link leads there.
+//!
+//! Invariants: nothing is ever installed into a virtualenv that was finished, and nothing touches a directory that
+//! upledger did not make; a half-built virtualenv is known as half-built, whatever killed its builder, and is built
+//! anew; the link is switched last, in one step, and the old virtualenv stays.
+//!
+//! Left out: installing into the system's Python, conda, and building packages: what comes as source is built by pip
+//! as ever, with what the machine has.
+
+mod build;
+mod explain;
+mod index;
+mod link;
+mod requirements;
+mod undo;
+mod venv;
+
+#[cfg(test)]
+mod tests;
+
+use super::run::quoted;
+use super::values::{Size, absolute};
+use super::{Action, Context, Look, Stage, Trouble};
+use crate::text::settings as text;
+use index::Index;
+use requirements::{Seen, Set};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use upledger_replay::plan::Effect;
+use venv::{Built, Interpreter, State, Venv};
+
+/// Builds a virtualenv for one release beside the old one, proves that it starts, and switches a link to it. Give the
+/// step the `env` and `cwd` that the application needs: the smoke commands run with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Install {
+    /// The virtualenv, an absolute path, one for each release. It is made here and works nowhere else. A directory
+    /// that upledger did not make is refused.
+    pub venv: String,
+    /// A symbolic link, an absolute path, that leads to the virtualenv in force. It is switched in one step when
+    /// everything has agreed. Without it, nothing is switched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// The interpreter, an absolute path. It may be another one than that of the old virtualenv.
+    pub python: String,
+    /// Requirement files, absolute or below the step's `cwd`, installed one after the other in this order: a later one
+    /// may change what an earlier one installed, and that is told.
+    pub requirements: Vec<String>,
+    /// Constraint files, for all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
+    /// The package index, instead of the one that pip is configured for. A URL with credentials is a secret:
+    /// `{secret: pypi}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Index>,
+    /// Directories or pages with packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub find_links: Vec<String>,
+    /// Ask no index, only `find_links`. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_index: bool,
+    /// Every package must have a hash in its file. Default: as soon as one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_hashes: Option<bool>,
+    /// A directory in which downloads are kept for other builds, an absolute path. Without it they are kept until the
+    /// virtualenv is finished, so that a further attempt does not load them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
+    /// Commands that must end with 0 before the virtualenv counts as finished, such as
+    /// `[bin/python, -c, "import app"]`: pip is content with what cannot start. A program with a slash is below the
+    /// virtualenv unless it is absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub smoke: Vec<Vec<String>>,
+    /// Free space that there must be at the beginning. Default: as much as the old virtualenv takes, and at least
+    /// 100MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Size>,
+    /// The undo also removes the virtualenv, if this step made it. Default: false, it is left in place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo_removes: bool,
+}
+
+/// What was there before, and what is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Observed {
+    /// The virtualenv was finished before this step came.
+    complete: bool,
+    /// The interpreter that is meant.
+    python: Interpreter,
+    /// The requirement files that are meant.
+    files: Vec<Seen>,
+    /// Where the link led; none when there was no link.
+    current: Option<String>,
+    /// It led to a directory.
+    led: bool,
+}
+
+fn observed(value: &Value) -> Result<Observed, Trouble> {
+    serde_json::from_value(value.clone())
+        .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+}
+
+impl Install {
+    fn venv(&self) -> Venv {
+        Venv::at(&self.venv)
+    }
+
+    fn paths(&self, cx: &Context, names: &[String]) -> Result<Vec<PathBuf>, Trouble> {
+        names
+            .iter()
+            .map(|name| match (Path::new(name).is_absolute(), &cx.cwd) {
+                (true, _) => Ok(PathBuf::from(name)),
+                (false, Some(cwd)) => Ok(cwd.join(name)),
+                (false, None) => Err(Trouble::new(format!(
+                    "{name} is a relative path, and the step has no `cwd`: give it one, or write an absolute path"
+                ))),
+            })
+            .collect()
+    }
+
+    /// The requirement files as they are now.
+    fn set(&self, cx: &Context) -> Result<Set, Trouble> {
+        let files = self.paths(cx, &self.requirements)?;
+        Set::read(cx, &files, &self.paths(cx, &self.constraints)?)
+    }
+
+    fn hashes(&self, set: &Set) -> bool {
+        self.require_hashes.unwrap_or_else(|| set.any_hash())
+    }
+
+    /// What a finished virtualenv is against what is meant; none when it is the one.
+    fn differs(&self, built: &Built, python: &Interpreter, files: &[Seen]) -> Option<String> {
+        let why = if !built.python.fits(python) {
+            format!("it is made of {}, and `python` is {python}", built.python)
+        } else {
+            let digests =
+                |files: &[Seen]| files.iter().map(|f| f.sha256.clone()).collect::<Vec<_>>();
+            if digests(&built.files) == digests(files) {
+                return None;
+            }
+            let new: Vec<&str> = files
+                .iter()
+                .filter(|f| built.files.iter().all(|b| b.sha256 != f.sha256))
+                .map(|f| f.path.as_str())
+                .collect();
+            match new.as_slice() {
+                [] => "it was made from other requirement files".into(),
+                new => format!("since then {} changed", new.join(", ")),
+            }
+        };
+        Some(format!(
+            "{} was finished before and is not what is meant: {why}; nothing is installed into a virtualenv that may be in \
+             use: name another directory, or remove this one",
+            self.venv
+        ))
+    }
+
+    /// Whether the smoke commands of the plan are those that ended well.
+    fn smoke_digest(&self) -> String {
+        // A list of lists of strings always has a JSON form.
+        let text = serde_json::to_string(&self.smoke).unwrap_or_default();
+        crate::attempt::spec::digest(&text)
+    }
+
+    /// What is wrong with a finished virtualenv; none when it is as it was when it was finished.
+    fn spoilt(&self, cx: &Context, built: &Built) -> Result<Option<String>, Trouble> {
+        let venv = self.venv();
+        let now = match Interpreter::ask(cx, &venv.python()) {
+            Ok(now) => now,
+            Err(why) => return Ok(Some(why.to_string())),
+        };
+        if !now.fits(&built.python) {
+            return Ok(Some(format!(
+                "{} runs {now} now and was made of {}: its interpreter was exchanged",
+                self.venv, built.python
+            )));
+        }
+        let freeze = venv.freeze(cx)?;
+        if freeze.sha256() == built.sha256 {
+            return Ok(None);
+        }
+        let mut changes = venv.kept()?.changes(&freeze);
+        let more = changes.len().saturating_sub(5);
+        changes.truncate(5);
+        Ok(Some(format!(
+            "what is installed in {} was changed after it was finished: {}{}",
+            self.venv,
+            changes.join(", "),
+            if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            }
+        )))
+    }
+
+    /// Whether it is there, finished, as it was, and in force.
+    fn look(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+        let current = self.current.as_deref().map(Path::new);
+        let leads = current.is_some_and(|c| link::leads(c, Path::new(&self.venv)));
+        let (note, built) = match self.venv().state()? {
+            State::Foreign(why) => return Ok(Look::unclear(why)),
+            State::Absent => return Ok(Look::nothing(format!("{} does not exist", self.venv))),
+            State::Half(_) if leads => {
+                return Ok(Look::unclear(format!(
+                    "{} is half-built, and {} leads to it",
+                    self.venv,
+                    self.current.as_deref().unwrap_or_default()
+                )));
+            }
+            State::Half(_) => {
+                return Ok(Look::nothing(format!(
+                    "{} is half-built and not in force; it is built anew",
+                    self.venv
+                )));
+            }
+            State::Complete(note, built) => (note, built),
+        };
+        if let Some(why) = self.differs(&built, &seen.python, &seen.files) {
+            return Ok(Look::unclear(why));
+        }
+        if let Some(why) = self.spoilt(cx, &built)? {
+            return Ok(Look::unclear(why));
+        }
+        if built.smoke != self.smoke_digest() {
+            return Ok(Look::nothing(format!(
+                "{} is finished, but with other smoke commands than the plan's",
+                self.venv
+            )));
+        }
+        if let Some(current) = current
+            && !leads
+        {
+            let now = link::read(current)?;
+            let text = format!(
+                "{} is finished, and {} leads to {}",
+                self.venv,
+                current.display(),
+                now.as_deref().unwrap_or("nothing")
+            );
+            return Ok(if now == seen.current {
+                Look::nothing(text)
+            } else {
+                Look::unclear(text)
+            });
+        }
+        let mut look = Look::done(format!(
+            "{} is finished (run {}): {}, pip {}",
+            self.venv,
+            note.run(),
+            built.python,
+            built.pip
+        ));
+        look.evidence.push(format!(
+            "{} packages, freeze sha256 {}, kept in {}",
+            built.count,
+            built.sha256,
+            self.venv().own("freeze.txt").display()
+        ));
+        look.evidence.extend(
+            built
+                .files
+                .iter()
+                .take(6)
+                .map(|f| format!("{} sha256 {}", f.path, f.sha256)),
+        );
+        look.evidence.push(format!(
+            "pip check agreed, and {} smoke commands ended well",
+            self.smoke.len()
+        ));
+        look.evidence.extend(built.changed.iter().take(6).cloned());
+        look.evidence
+            .extend(self.current.as_ref().map(|c| format!("{c} leads to it")));
+        Ok(look)
+    }
+}
+
+impl Action for Install {
+    fn effect(&self) -> Effect {
+        Effect::Probed
+    }
+
+    fn has_probe(&self) -> bool {
+        true
+    }
+
+    fn has_undo(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::Dependencies]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let paths = [
+            ("venv", Some(&self.venv)),
+            ("current", self.current.as_ref()),
+            ("python", Some(&self.python)),
+            ("cache", self.cache.as_ref()),
+        ];
+        let mut problems: Vec<String> = paths
+            .into_iter()
+            .filter_map(|(name, path)| absolute(name, path?))
+            .collect();
+        if Path::new(&self.venv).file_name().is_none() {
+            problems.push(text::venv_needs_name());
+        }
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|c| Path::new(c).starts_with(&self.venv))
+        {
+            problems.push(text::current_in_venv());
+        }
+        if self.requirements.is_empty() {
+            problems.push(text::empty("requirements"));
+        }
+        let files = self.requirements.iter().chain(&self.constraints);
+        problems.extend(
+            files
+                .filter(|f| f.contains("://") || f.is_empty())
+                .map(text::no_requirement_file),
+        );
+        match &self.index {
+            Some(Index::Text(url)) if index::has_credentials(url) => {
+                problems.push(text::index_credentials());
+            }
+            Some(Index::Text(url)) if !index::is_url(url) => problems.push(text::no_index_url(url)),
+            Some(_) | None => {}
+        }
+        if self.find_links.iter().any(|l| index::has_credentials(l)) {
+            problems.push(text::index_credentials());
+        }
+        if self.no_index && self.index.is_some() {
+            problems.push(text::exclude("no_index", "index"));
+        }
+        if self.no_index && self.find_links.is_empty() {
+            problems.push(text::needs("no_index", "find_links"));
+        }
+        if self
+            .smoke
+            .iter()
+            .any(|s| s.first().is_none_or(String::is_empty))
+        {
+            problems.push(text::smoke_needs_program());
+        }
+        problems
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        let set = self.set(cx)?;
+        if self.hashes(&set)
+            && let Some(line) = set.unhashed()
+        {
+            return Err(Trouble::new(format!(
+                "{} has no hash ({}), and {}: lock all files with hashes (pip-compile --generate-hashes), or none",
+                line.text,
+                line.place(),
+                if self.require_hashes == Some(true) {
+                    "`require_hashes` is set"
+                } else {
+                    "others have one"
+                }
+            )));
+        }
+        let python = Interpreter::ask(cx, Path::new(&self.python))?;
+        let current = self.current.as_deref().map(Path::new);
+        let state = self.venv().state()?;
+        match &state {
+            State::Foreign(why) => return Err(Trouble::new(why.clone())),
+            State::Complete(_, built) => {
+                if let Some(why) = self.differs(built, &python, &set.files) {
+                    return Err(Trouble::new(why));
+                }
+            }
+            State::Absent | State::Half(_) => {
+                self.room(current)?;
+                if current.is_some_and(|c| link::leads(c, Path::new(&self.venv))) {
+                    return Err(Trouble::new(format!(
+                        "{} is half-built, and the link leads to it: switch the link to a virtualenv that works first",
+                        self.venv
+                    )));
+                }
+            }
+        }
+        let seen = Observed {
+            complete: matches!(state, State::Complete(..)),
+            python,
+            files: set.files,
+            current: current.map(link::read).transpose()?.flatten(),
+            led: current.is_some_and(Path::is_dir),
+        };
+        serde_json::to_value(seen).map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+    }
+
+    fn undoing(&self) -> Option<String> {
+        Some(match (&self.current, self.undo_removes) {
+            (Some(current), true) => text::undo_pip_both(current, &self.venv),
+            (Some(current), false) => text::undo_pip_switch(current),
+            (None, true) => text::undo_pip_remove(&self.venv),
+            (None, false) => text::undo_pip_nothing(&self.venv),
+        })
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        let venv = self.venv();
+        let mut commands = Vec::new();
+        if !matches!(venv.state(), Ok(State::Complete(..))) {
+            let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
+            commands.push(quoted(&words));
+            let hashes = self
+                .set(cx)
+                .map_or(self.require_hashes == Some(true), |s| self.hashes(&s));
+            let index = self
+                .index
+                .as_ref()
+                .map(|i| format!(" (index: {i})"))
+                .unwrap_or_default();
+            for file in &self.requirements {
+                let words = self.install_argv(&venv, Path::new(file), hashes, &self.constraints);
+                commands.push(format!("{}{index}", quoted(&words)));
+            }
+            commands.push(format!("{}/bin/python -m pip check", self.venv));
+        }
+        commands.extend(self.smoke.iter().map(|s| quoted(&self.smoke_argv(s))));
+        commands.extend(
+            self.current
+                .as_ref()
+                .map(|c| format!("switch the link {c} to {}", self.venv)),
+        );
+        commands
+    }
+
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+        let Some(current) = &self.current else {
+            return Ok(None);
+        };
+        let path = Path::new(current);
+        if link::leads(path, Path::new(&self.venv)) {
+            return Ok(None);
+        }
+        let line = |to: &str| format!("{current} -> {to}\n");
+        let former = link::read(path)?.map(|to| line(&to)).unwrap_or_default();
+        Ok(Some(
+            similar::TextDiff::from_lines(former, line(&self.venv))
+                .unified_diff()
+                .to_string(),
+        ))
+    }
+
+    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+        self.look(cx, &observed(value)?)
+    }
+
+    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.build(cx, &observed(value)?, log)
+    }
+
+    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+        self.probe(cx, value)
+    }
+
+    fn undo(&self, _cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.put_back(&observed(value)?, log)
+    }
+
+    fn undone(&self, _cx: &Context, value: &Value) -> Result<Look, Trouble> {
+        self.is_back(&observed(value)?)
+    }
+}

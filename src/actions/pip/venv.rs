@@ -1,0 +1,539 @@
+//! A virtualenv of ours on disk: known as ours, known as whole or half-built, and asked what is in it.
+//!
+//! Invariants: a directory gets its name with our note already in it (`.upledger/note.json`), so there is no moment in
+//! which a directory of ours looks like a stranger's; the note says "complete" only after everything else is durable;
+//! a directory without our note is never written to, whatever is in it. Who builds holds a lock on `.upledger`, which
+//! its commands inherit, so that nobody builds beside a pip that outlived its step.
+//!
+//! Left out: files that were changed behind the packages' records. What is compared is what pip itself knows of.
+
+use super::requirements::{Seen, normal};
+use crate::actions::command::{Captured, capture};
+use crate::actions::file::disk;
+use crate::actions::{Context, Trouble};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Our own directory in a virtualenv.
+pub(super) const OURS: &str = ".upledger";
+const NOTE: &str = "note.json";
+const FREEZE: &str = "freeze.txt";
+/// The version of the note.
+const FORMAT: u32 = 1;
+/// How long another builder is waited for. One that was killed lets go in a moment.
+const LOCK: Duration = Duration::from_secs(10);
+
+/// An interpreter, as it answered itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Interpreter {
+    /// `cpython`, `pypy`.
+    pub(super) implementation: String,
+    /// Such as `3.11.2`.
+    pub(super) version: String,
+    /// Where it stands itself; of a virtualenv's the one that it is made of.
+    pub(super) base: String,
+}
+
+impl std::fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {} of {}",
+            self.implementation, self.version, self.base
+        )
+    }
+}
+
+impl Interpreter {
+    /// Asks an interpreter. It is not let near the user's or the application's modules.
+    pub(super) fn ask(cx: &Context, program: &Path) -> Result<Self, Trouble> {
+        const SCRIPT: &str = "import sys\nprint(sys.implementation.name)\n\
+            print('.'.join(str(n) for n in sys.version_info[:3]))\nprint(getattr(sys, 'base_prefix', sys.prefix))";
+        let shown = program.display();
+        match std::fs::metadata(program) {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let link = std::fs::read_link(program);
+                return Err(Trouble::new(match link {
+                    Ok(to) => format!(
+                        "the interpreter of {shown} is gone: it was {}, which was removed or upgraded; install it again",
+                        to.display()
+                    ),
+                    Err(_) => {
+                        format!("there is no interpreter {shown}: install it, or name another one")
+                    }
+                }));
+            }
+            Err(e) => return Err(Trouble::io(format!("cannot look at {shown}"), &e)),
+        }
+        let argv = [&program.display().to_string(), "-I", "-B", "-c", SCRIPT].map(str::to_owned);
+        let seen = capture(&clean(cx), &argv, cx.patience())?;
+        let lines: Vec<&str> = seen.stdout.lines().collect();
+        match (seen.code, lines.as_slice()) {
+            (Some(0), [implementation, version, base]) => Ok(Self {
+                implementation: (*implementation).into(),
+                version: (*version).into(),
+                base: (*base).into(),
+            }),
+            _ => Err(Trouble::new(format!(
+                "{shown} is no Python that works: {}: {}",
+                seen.ended,
+                seen.tail(3).join("; ")
+            ))),
+        }
+    }
+
+    /// Modules of one work in the other: same implementation, same minor version.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        let minor = |v: &str| v.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+        self.implementation == other.implementation && minor(&self.version) == minor(&other.version)
+    }
+}
+
+/// The step's context for a Python of ours: nothing in its environment leads elsewhere.
+pub(super) fn clean(cx: &Context) -> Context {
+    const ELSEWHERE: [&str; 10] = [
+        "VIRTUAL_ENV",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_ROOT",
+        "PIP_REQUIREMENT",
+        "PIP_CONSTRAINT",
+        "PIP_REQUIRE_VIRTUALENV",
+        "PIP_DRY_RUN",
+    ];
+    let mut cx = cx.clone();
+    cx.env.retain(|(k, _)| !ELSEWHERE.contains(&k.as_str()));
+    // Its words are read here; and a configured `user = true` would lead out of the virtualenv.
+    for (key, value) in [("LC_ALL", "C.UTF-8"), ("PIP_USER", "0")] {
+        cx.env.retain(|(k, _)| k != key);
+        cx.env.push((key.into(), value.into()));
+    }
+    cx
+}
+
+/// What stands in our directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    format: u32,
+    /// Where the virtualenv was made: it works nowhere else.
+    path: String,
+    /// The run that made it.
+    run: String,
+    /// What it is made of; none while it is being built.
+    pub(super) built: Option<Built>,
+}
+
+impl Note {
+    /// The run that made it.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+}
+
+/// A virtualenv that is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Built {
+    pub(super) python: Interpreter,
+    /// The version of pip.
+    pub(super) pip: String,
+    /// The requirement files.
+    pub(super) files: Vec<Seen>,
+    /// Of the freeze.
+    pub(super) sha256: String,
+    /// How many packages.
+    pub(super) count: u64,
+    /// Versions that a later file changed.
+    pub(super) changed: Vec<String>,
+    /// Of the smoke commands that ended well with it.
+    pub(super) smoke: String,
+}
+
+/// What a directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing has that name.
+    Absent,
+    /// Ours, and not finished.
+    Half(Note),
+    /// Ours, and finished.
+    Complete(Note, Built),
+    /// Not ours, or not where it was made; why.
+    Foreign(String),
+}
+
+/// A virtualenv by its path.
+#[derive(Debug, Clone)]
+pub(super) struct Venv(PathBuf);
+
+impl Venv {
+    pub(super) fn at(path: &str) -> Self {
+        Self(PathBuf::from(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn python(&self) -> PathBuf {
+        self.0.join("bin/python")
+    }
+
+    pub(super) fn own(&self, name: &str) -> PathBuf {
+        self.0.join(OURS).join(name)
+    }
+
+    fn parent(&self) -> &Path {
+        self.0.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A name beside it that stands for one purpose, in every run.
+    fn beside(&self, what: &str) -> PathBuf {
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        self.0.with_file_name(format!(".{name}.upledger-{what}"))
+    }
+
+    /// What is left beside it by a step that was cut off.
+    pub(super) fn removed(&self) -> PathBuf {
+        self.beside("removed")
+    }
+
+    /// What it is.
+    pub(super) fn state(&self) -> Result<State, Trouble> {
+        let shown = self.0.display();
+        match std::fs::symlink_metadata(&self.0) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(State::Absent),
+            Err(e) => return Err(Trouble::io(format!("cannot look at {shown}"), &e)),
+            Ok(meta) if !meta.is_dir() => {
+                return Ok(State::Foreign(format!(
+                    "{shown} is there and is no directory"
+                )));
+            }
+            Ok(_) => {}
+        }
+        let Some((bytes, _)) = disk::read(&self.own(NOTE))? else {
+            return Ok(State::Foreign(format!(
+                "{shown} is there and was not made by upledger, so it is left alone; name another directory for the new \
+                 virtualenv, or move this one away"
+            )));
+        };
+        let note: Note = match serde_json::from_slice(&bytes) {
+            Ok(note) => note,
+            Err(e) => {
+                return Ok(State::Foreign(format!(
+                    "the note in {shown} cannot be read: {e}"
+                )));
+            }
+        };
+        if note.format != FORMAT {
+            return Ok(State::Foreign(format!(
+                "{shown} was made by another version of upledger"
+            )));
+        }
+        let real = |p: &Path| p.canonicalize().ok();
+        if note.path != self.0.display().to_string() && real(Path::new(&note.path)) != real(&self.0)
+        {
+            return Ok(State::Foreign(format!(
+                "{shown} was made as {} and moved or copied here; a virtualenv works only where it was made: remove it, or \
+                 put it back",
+                note.path
+            )));
+        }
+        Ok(match note.built.clone() {
+            Some(built) => State::Complete(note, built),
+            None => State::Half(note),
+        })
+    }
+
+    /// Makes the directory with our note in it.
+    pub(super) fn make(&self, cx: &Context) -> Result<(), Trouble> {
+        let cannot =
+            |e: std::io::Error| Trouble::io(format!("cannot make {}", self.0.display()), &e);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(self.parent())
+            .map_err(cannot)?;
+        let new = self.beside("new");
+        // Left by an attempt that was cut off.
+        remove_all(&new)?;
+        let make = |path: &Path| DirBuilder::new().mode(0o755).create(path);
+        make(&new)
+            .and_then(|()| make(&new.join(OURS)))
+            .map_err(cannot)?;
+        let note = Note {
+            format: FORMAT,
+            path: self.0.display().to_string(),
+            run: cx.run.clone(),
+            built: None,
+        };
+        write(&new.join(OURS).join(NOTE), &to_bytes(&note)?)?;
+        sync(&new)?;
+        renameat_with(CWD, &new, CWD, &self.0, RenameFlags::NOREPLACE)
+            .map_err(|e| cannot(e.into()))?;
+        sync(self.parent())
+    }
+
+    /// Takes away everything but our own directory.
+    pub(super) fn empty(&self) -> Result<(), Trouble> {
+        let cannot =
+            |e: std::io::Error| Trouble::io(format!("cannot empty {}", self.0.display()), &e);
+        for entry in std::fs::read_dir(&self.0).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            if entry.file_name() != OURS {
+                remove_all(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all of it. It loses its name first, so that what is half removed has none.
+    pub(super) fn remove(&self) -> Result<(), Trouble> {
+        let removed = self.removed();
+        remove_all(&removed)?;
+        match renameat_with(CWD, &self.0, CWD, &removed, RenameFlags::NOREPLACE) {
+            Ok(()) => sync(self.parent())?,
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            Err(e) => {
+                return Err(Trouble::io(
+                    format!("cannot remove {}", self.0.display()),
+                    &e,
+                ));
+            }
+        }
+        remove_all(&removed)
+    }
+
+    /// Takes the lock; it is held until the file is dropped and every command has ended.
+    pub(super) fn lock(&self) -> Result<File, Trouble> {
+        let path = self.0.join(OURS);
+        let cannot = |e: std::io::Error| Trouble::io(format!("cannot lock {}", path.display()), &e);
+        let file = File::open(&path).map_err(cannot)?;
+        let until = Instant::now() + LOCK;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    return Err(Trouble::new(format!(
+                        "another process is at work in {}: wait for it, or end it (fuser {})",
+                        self.0.display(),
+                        path.display()
+                    )));
+                }
+                Err(std::fs::TryLockError::Error(e)) => return Err(cannot(e)),
+            }
+        }
+        // The commands inherit it.
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
+            .map_err(|e| cannot(e.into()))?;
+        Ok(file)
+    }
+
+    /// Writes "complete", durably, after everything else is durable.
+    pub(super) fn complete(
+        &self,
+        cx: &Context,
+        built: &Built,
+        freeze: &Freeze,
+    ) -> Result<(), Trouble> {
+        write(&self.own(FREEZE), freeze.text.as_bytes())?;
+        let dir = File::open(&self.0)
+            .map_err(|e| Trouble::io(format!("cannot open {}", self.0.display()), &e))?;
+        rustix::fs::syncfs(&dir)
+            .map_err(|e| Trouble::io(format!("cannot sync {}", self.0.display()), &e))?;
+        let note = Note {
+            format: FORMAT,
+            path: self.0.display().to_string(),
+            run: cx.run.clone(),
+            built: Some(built.clone()),
+        };
+        write(&self.own(NOTE), &to_bytes(&note)?)
+    }
+
+    /// A command of its pip that only looks.
+    pub(super) fn pip(&self, cx: &Context, words: &[&str]) -> Result<Captured, Trouble> {
+        let mut argv = self.pip_argv();
+        argv.extend(words.iter().map(|w| (*w).to_owned()));
+        capture(&clean(cx), &argv, cx.patience())
+    }
+
+    /// Its pip, kept from the user's and the application's modules, from asking, and from asking for its own updates.
+    pub(super) fn pip_argv(&self) -> Vec<String> {
+        let python = self.python().display().to_string();
+        [
+            &python,
+            "-u",
+            "-I",
+            "-B",
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    /// The version of its pip.
+    pub(super) fn pip_version(&self, cx: &Context) -> Result<String, Trouble> {
+        let seen = self.pip(cx, &["--version"])?;
+        let version = seen.stdout.split_whitespace().nth(1).map(str::to_owned);
+        version.filter(|_| seen.code == Some(0)).ok_or_else(|| {
+            let why = super::explain::explain(
+                &super::explain::Story::of(&seen.stderr),
+                &super::requirements::Set::default(),
+            );
+            let said = || format!("{}: {}", seen.ended, seen.tail(3).join("; "));
+            Trouble::new(format!(
+                "pip of {}: {}",
+                self.0.display(),
+                why.unwrap_or_else(said)
+            ))
+        })
+    }
+
+    /// Everything that is installed in it.
+    pub(super) fn freeze(&self, cx: &Context) -> Result<Freeze, Trouble> {
+        let seen = self.pip(cx, &["freeze", "--all"])?;
+        if seen.code != Some(0) {
+            return Err(Trouble::new(format!(
+                "pip freeze of {}: {}: {}",
+                self.0.display(),
+                seen.ended,
+                seen.tail(3).join("; ")
+            )));
+        }
+        Ok(Freeze::of(&seen.stdout))
+    }
+
+    /// The freeze that was kept when it was completed.
+    pub(super) fn kept(&self) -> Result<Freeze, Trouble> {
+        let bytes = disk::read(&self.own(FREEZE))?
+            .map(|(b, _)| b)
+            .unwrap_or_default();
+        Ok(Freeze::of(&String::from_utf8_lossy(&bytes)))
+    }
+}
+
+/// What `pip freeze --all` says, in an order of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Freeze {
+    pub(super) text: String,
+    /// Versions by normalized name; what was installed from elsewhere has its whole line.
+    pub(super) versions: BTreeMap<String, String>,
+}
+
+impl Freeze {
+    pub(super) fn of(text: &str) -> Self {
+        let mut lines: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            .collect();
+        lines.sort_unstable();
+        let versions = lines.iter().map(|line| match line.split_once("==") {
+            Some((name, version)) => (normal(name), version.to_owned()),
+            None => {
+                let egg = line.split_once("#egg=").map(|(_, egg)| egg);
+                let name = egg.unwrap_or(line.split([' ', '@']).next().unwrap_or(line));
+                (normal(name), (*line).to_owned())
+            }
+        });
+        Self {
+            versions: versions.collect(),
+            text: lines.iter().map(|l| format!("{l}\n")).collect(),
+        }
+    }
+
+    pub(super) fn sha256(&self) -> String {
+        disk::digest(self.text.as_bytes())
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.versions.len() as u64
+    }
+
+    /// What is another in `now`, in words.
+    pub(super) fn changes(&self, now: &Self) -> Vec<String> {
+        let gone = self
+            .versions
+            .iter()
+            .filter_map(|(name, was)| match now.versions.get(name) {
+                None => Some(format!("{name} {was} -> gone")),
+                Some(is) if is != was => Some(format!("{name} {was} -> {is}")),
+                Some(_) => None,
+            });
+        let new = now
+            .versions
+            .iter()
+            .filter(|(name, _)| !self.versions.contains_key(*name))
+            .map(|(name, is)| format!("{name} new {is}"));
+        gone.chain(new).collect()
+    }
+}
+
+/// Bytes below a directory, as they lie on the disk.
+pub(super) fn size(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let (mut sum, mut open) = (0_u64, vec![dir.to_path_buf()]);
+    while let Some(dir) = open.pop() {
+        // What cannot be seen is not counted: it is an estimate.
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            sum = sum.saturating_add(meta.blocks().saturating_mul(512));
+            if meta.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    sum
+}
+
+fn to_bytes(note: &Note) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec_pretty(note).map_err(|e| Trouble::io("the note cannot be written", &e))
+}
+
+/// A whole file, atomically and durably.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
+    let put = || -> std::io::Result<()> {
+        let temp = path.with_extension("new");
+        let mut file = File::create(&temp)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temp, path)
+    };
+    put().map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))?;
+    sync(path.parent().unwrap_or(Path::new("/")))
+}
+
+pub(super) fn sync(dir: &Path) -> Result<(), Trouble> {
+    File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| Trouble::io(format!("cannot sync {}", dir.display()), &e))
+}
+
+/// Removes a file, a link or a directory of ours; that it is gone already is fine.
+pub(super) fn remove_all(path: &Path) -> Result<(), Trouble> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Trouble::io(format!("cannot remove {}", path.display()), &e))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
