@@ -280,7 +280,7 @@ fn a_service_of_another_user_comes_back_as_that_user() {
     } else {
         words.clear();
     }
-    words.extend(["python3", &server, &port, "-"]);
+    words.extend(["/usr/bin/python3", &server, &port, "-"]);
     let mut child = place.spawn(&words, "out");
     place.await_port();
     let status = |pid: i32| {

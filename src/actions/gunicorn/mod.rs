@@ -44,6 +44,11 @@ impl Kind for Gunicorn {
         })
     }
 
+    fn drops(&self, worker: &Master) -> bool {
+        let says = |w: &String| w == "-u" || w == "--user" || w.starts_with("--user=");
+        worker.argv.iter().any(says)
+    }
+
     fn titled(&self, words: &[String]) -> bool {
         words.first().is_some_and(|w| w.starts_with("gunicorn: "))
     }

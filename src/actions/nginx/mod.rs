@@ -153,6 +153,10 @@ impl Kind for Nginx {
         Some(self.argv(Some(master)))
     }
 
+    fn drops(&self, _worker: &Master) -> bool {
+        true
+    }
+
     fn titled(&self, words: &[String]) -> bool {
         words.first().is_some_and(|w| w.starts_with("nginx: "))
     }

@@ -65,6 +65,11 @@ pub(crate) trait Kind: Sync {
         false
     }
 
+    /// Its workers run as somebody else than its master, which is ours to start.
+    fn drops(&self, _worker: &Master) -> bool {
+        false
+    }
+
     /// That first process is one of those that the settings mean.
     fn wanted(&self, _process: &Other) -> bool {
         true
@@ -234,7 +239,8 @@ impl<'a> Keeper<'a> {
             // A session's number is not given to a new process while the session has members.
             let session = former.is_some_and(|f| {
                 let of = Stat::of(process.pid);
-                of.is_some_and(|s| s.session == f) && Stat::of(f).is_none_or(|s| s.session != f)
+                of.is_some_and(|s| s.session == f)
+                    && Stat::of(f).is_none_or(|s| !s.lives() || s.session != f)
             });
             if (same || session)
                 && !parent
@@ -444,8 +450,8 @@ impl<'a> Keeper<'a> {
                 Launch {
                     argv,
                     cwd,
-                    log: by.log.clone().or_else(|| master.log.clone()),
-                    user: foreign(master),
+                    log: by.log.clone().or_else(|| log(master)),
+                    user: foreign(master).filter(|_| !(master.orphan && self.kind.drops(master))),
                 },
             ));
         }
@@ -474,6 +480,24 @@ impl<'a> Keeper<'a> {
 fn foreign(master: &Master) -> Option<crate::actions::process::daemon::User> {
     let own = rustix::process::geteuid().as_raw();
     (master.user.uid != own).then(|| master.user.clone())
+}
+
+/// The file that it wrote to, where it may open that again: somebody else may have opened it for it.
+fn log(master: &Master) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let path = master.log.clone()?;
+    let Some(user) = foreign(master) else {
+        return Some(path);
+    };
+    let meta = std::fs::metadata(&path).ok()?;
+    let bit = if meta.uid() == user.uid {
+        0o200
+    } else if meta.gid() == user.gid || user.groups.contains(&meta.gid()) {
+        0o020
+    } else {
+        0o002
+    };
+    (meta.mode() & bit != 0).then_some(path)
 }
 
 /// One first process of each service.
