@@ -10,6 +10,7 @@
 pub mod act;
 mod command;
 pub mod cron;
+pub mod django;
 pub mod expect;
 pub mod file;
 pub mod git;
@@ -483,6 +484,10 @@ registry! {
     "pip.install" => PipInstall(pip::Install),
     /// The hooks of pre-commit are in a repository; not for production hosts.
     "pre_commit.install" => PreCommitInstall(pre_commit::Install),
+    /// Django's own checks find nothing bad.
+    "django.check" => DjangoCheck(django::check::Check),
+    /// Static files are collected, compared and seen to be served.
+    "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
 }

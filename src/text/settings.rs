@@ -21,6 +21,11 @@ texts! {
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
         "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
+    undo_static(): "the former directory, exchanged for the new one at once", "与新目录原子互换, 恢复原来的目录";
+
+    // Django.
+    no_module(name): "`settings` is dev, stag, prod or a Python module, and '{name}' is not",
+        "`settings` 须为 dev, stag, prod 或 Python 模块名, '{name}' 不是";
 
     // Crontabs.
     every_job(): "`match` is empty, so every job would match", "`match` 为空, 所有定时任务都会匹配";

@@ -289,8 +289,15 @@ fn a_slip_is_refused_and_what_is_off_already_is_satisfied() {
     );
     refused("match: MAILTO, user: bkmon", "there is no job that matches");
     assert_eq!(site.crontab(), table());
-    std::fs::write(site.path("spool").join(USER), "* * * * * bk-monitor").expect("written");
-    refused("match: bk-monitor, user: bkmon", "no line break at its end");
+    // Written to the spool by hand, without a header and without an end: cron ignores it, `crontab` would refuse it.
+    let unended = b"# a\n* * * * * bk-monitor";
+    std::fs::write(site.path("spool").join(USER), unended).expect("written");
+    site.plan(&[DISABLE]);
+    site.run(0);
+    let raw = || std::fs::read(site.path("spool").join(USER)).expect("there");
+    assert_eq!(raw(), off(unended, &run_name(&site), "cron"));
+    site.back(5);
+    assert_eq!(raw(), unended);
 
     site.install(&table());
     step("match: no-such-job, user: bkmon, absent: ok");

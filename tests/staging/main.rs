@@ -15,3 +15,4 @@ mod nginx;
 mod pip;
 mod platform;
 mod services;
+mod static_files;

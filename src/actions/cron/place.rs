@@ -60,6 +60,11 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether cron takes it at all.
+fn ended(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.ends_with(b"\n")
+}
+
 /// A command that sees the same words everywhere and no header.
 fn run(cx: &Context, cwd: Option<&Path>, argv: &[&str]) -> Result<Captured, Trouble> {
     let mut cx = cx.clone();
@@ -185,6 +190,17 @@ impl Place {
         argv
     }
 
+    /// Why bytes with that ending cannot become its content.
+    pub(super) fn refusal(&self, bytes: &[u8]) -> Option<String> {
+        let user = !matches!(self, Self::File(_));
+        (user && !ended(bytes) && !is_root()).then(|| {
+            format!(
+                "{self} has no line break at its end, so cron runs nothing of it and crontab would refuse it; add one \
+                 with `crontab -e` first"
+            )
+        })
+    }
+
     /// Its bytes; none when there is no such crontab.
     ///
     /// # Errors
@@ -296,7 +312,26 @@ impl Place {
         }
     }
 
+    /// A crontab that cron ignores, because no line break is at its end: `crontab` takes no such one, but it can be
+    /// commented out and put back all the same. The name beside it begins with a dot, which cron does not read.
+    fn install_unended(&self, cx: &Context, bytes: &[u8]) -> Result<(), Trouble> {
+        let path = self.spool(cx)?;
+        let read = path.as_deref().map(disk::read).transpose()?.flatten();
+        let (Some(path), Some((raw, facts))) = (path, read) else {
+            return Err(Trouble::new(format!("{self} is gone")));
+        };
+        let header = raw.len() - without_header(&raw).unwrap_or(&raw).len();
+        let whole = [&raw[..header], bytes].concat();
+        let mut manner = facts.manner();
+        manner.mtime = None;
+        let sha256 = disk::digest(&whole);
+        disk::put(cx, &path, &mut &*whole, &sha256, manner)
+    }
+
     fn install(&self, cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
+        if !ended(bytes) {
+            return self.install_unended(cx, bytes);
+        }
         let dir = cx.undo_dir()?;
         // The name is short and without its directory: some versions cut a longer one off after 100 bytes.
         let name = format!("cron-{}", disk::tag(cx, Path::new(&self.to_string())));

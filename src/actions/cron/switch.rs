@@ -154,12 +154,10 @@ pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Troubl
         Some((bytes, seen)) => {
             let drawn = draw(switch, cx, &bytes)?;
             disk::keep(cx, &bytes, &seen.sha256)?;
-            let ends = bytes.ends_with(b"\n") || matches!(place, Place::File(_));
-            if !drawn.lines.is_empty() && !ends {
-                return Err(Trouble::new(format!(
-                    "{place} has no line break at its end, so cron runs nothing of it and crontab would refuse it; \
-                     add one with `crontab -e` first"
-                )));
+            if !drawn.lines.is_empty()
+                && let Some(why) = place.refusal(&bytes)
+            {
+                return Err(Trouble::new(why));
             }
             (Some(seen), drawn)
         }

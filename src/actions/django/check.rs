@@ -1,0 +1,195 @@
+//! `django.check`: Django's own checks, and how bad what they find is. It only looks.
+//!
+//! The checks are run inside the application and come back as data: the text of `manage.py check` is made for people, and
+//! its exit code says nothing of what was found below the level that it fails at.
+
+use super::App;
+use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::settings as text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::Write;
+use upledger_replay::event::Answer;
+use upledger_replay::plan::Effect;
+
+/// How many findings the evidence names.
+const NAMED: usize = 12;
+
+/// Django's checks find nothing as bad as `fail_level`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The interpreter of the release's virtualenv, as an absolute path.
+    pub python: String,
+    /// `manage.py`, as an absolute path; without it, the one in the `cwd` of the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage: Option<String>,
+    /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`;
+    /// without it, what the environment of the step and `manage.py` say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<String>,
+    /// The checks for a deployment, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deploy: bool,
+    /// Only the checks with these tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The level that is too bad, and all above it. Default: `error`.
+    #[serde(default)]
+    pub fail_level: Level,
+}
+
+/// How bad a finding is.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For information.
+    Info,
+    /// A warning.
+    Warning,
+    /// An error.
+    #[default]
+    Error,
+    /// Worse.
+    Critical,
+}
+
+impl Level {
+    /// Of Django's number.
+    fn of(number: i64) -> Self {
+        match number {
+            ..30 => Self::Info,
+            30..40 => Self::Warning,
+            40..50 => Self::Error,
+            50.. => Self::Critical,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Answered {
+    messages: Vec<Message>,
+    django: String,
+    settings: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    level: i64,
+    id: String,
+    text: String,
+    about: String,
+}
+
+impl std::fmt::Display for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, text, .. } = self;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{}: ({id}) ", Level::of(self.level).word())?;
+        if !self.about.is_empty() {
+            write!(f, "{}: ", self.about)?;
+        }
+        f.write_str(&text)
+    }
+}
+
+impl Check {
+    fn app(&self) -> App<'_> {
+        App {
+            python: &self.python,
+            manage: self.manage.as_ref(),
+            settings: self.settings.as_ref(),
+        }
+    }
+
+    /// What was found, the worst first, and whether it is too bad.
+    fn see(&self, cx: &Context) -> Result<(String, Vec<String>, bool), Trouble> {
+        let arguments = json!({"deploy": self.deploy, "tags": self.tags});
+        let mut seen: Answered = self.app().ask(cx, "check", &arguments)?;
+        seen.messages.sort_by_key(|m| std::cmp::Reverse(m.level));
+        let bad = |m: &Message| Level::of(m.level) >= self.fail_level;
+        let worst = seen.messages.iter().filter(|m| bad(m)).count();
+        let head = format!(
+            "Django {} with {}: {} found, {worst} of level {} or worse",
+            seen.django,
+            seen.settings,
+            seen.messages.len(),
+            self.fail_level.word()
+        );
+        let lines = seen.messages.iter().map(ToString::to_string).collect();
+        Ok((head, lines, worst > 0))
+    }
+}
+
+impl Action for Check {
+    fn effect(&self) -> Effect {
+        Effect::Pure
+    }
+
+    fn looks(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = self.app().problems();
+        if self.tags.iter().any(String::is_empty) {
+            wrong.push(text::empty("tags"));
+        }
+        wrong
+    }
+
+    fn commands(&self, cx: &Context) -> Vec<String> {
+        let level = self.fail_level.word().to_uppercase();
+        let mut words = vec!["check", "--fail-level", &level];
+        if self.deploy {
+            words.push("--deploy");
+        }
+        words.extend(self.tags.iter().flat_map(|t| ["--tag", t]));
+        vec![self.app().shown(cx, &words)]
+    }
+
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+        let (head, mut lines, bad) = self.see(cx)?;
+        if lines.len() > NAMED {
+            let more = lines.len() - NAMED;
+            lines.truncate(NAMED);
+            lines.push(format!("and {more} more"));
+        }
+        lines.insert(0, head);
+        let answer = if bad { Answer::Unclear } else { Answer::Done };
+        Ok(Look {
+            answer,
+            evidence: lines,
+        })
+    }
+
+    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        let (head, lines, bad) = self.see(cx)?;
+        let redactor = cx.redactor()?;
+        for line in lines.iter().chain([&head]) {
+            writeln!(log, "{}", redactor.text(line))
+                .map_err(|e| Trouble::io("cannot write the step's output", &e))?;
+        }
+        if bad {
+            let worst = lines.first().map_or("", String::as_str);
+            return Err(Trouble::new(format!("{head}, such as {worst}")));
+        }
+        Ok(())
+    }
+
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        self.probe(cx, observed)
+    }
+}

@@ -1,0 +1,168 @@
+//! Django: what its `manage.py` does, judged by what Django itself says.
+//!
+//! Invariants: the application is set up by its own `manage.py`, with the interpreter of its release, so that what is
+//! seen are the settings in force and not what a file seems to say; answers come as one marked line, because any
+//! application prints what it likes; a look changes nothing. `App` is the one place that talks to Django, for
+//! [`check`], [`collectstatic`] and every command to come. Left out: migrations.
+
+pub mod check;
+pub mod collectstatic;
+mod served;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use super::command::capture;
+use super::run::quoted;
+use super::values::absolute;
+use super::{Context, Trouble};
+use crate::text::settings as text;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+
+/// The program that is run inside the application.
+const PROBE: &str = include_str!("probe.py");
+/// How many lines of a command that failed are shown.
+const SHOWN: usize = 5;
+/// The environments of BlueKing, as its two generations name them.
+const ENVIRONMENTS: [(&str, &str); 3] = [
+    ("dev", "development"),
+    ("stag", "testing"),
+    ("prod", "production"),
+];
+
+/// An application: its interpreter, its `manage.py`, its settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct App<'a> {
+    pub(super) python: &'a str,
+    pub(super) manage: Option<&'a String>,
+    pub(super) settings: Option<&'a String>,
+}
+
+impl App<'_> {
+    /// What is wrong with its settings.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut wrong: Vec<String> = absolute("python", self.python).into_iter().collect();
+        wrong.extend(self.manage.and_then(|m| absolute("manage", m)));
+        let module = |name: &str| {
+            let part = |p: &str| {
+                !p.is_empty()
+                    && !p.starts_with(|c: char| c.is_ascii_digit())
+                    && p.chars().all(|c| c.is_alphanumeric() || c == '_')
+            };
+            name.split('.').all(part)
+        };
+        wrong.extend(self.settings.filter(|s| !module(s)).map(text::no_module));
+        wrong
+    }
+
+    /// Its `manage.py`.
+    fn manage(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+        match (self.manage, &cx.cwd) {
+            (Some(path), _) => Ok(PathBuf::from(path)),
+            (None, Some(cwd)) => Ok(cwd.join("manage.py")),
+            (None, None) => Err(Trouble::new(
+                "where manage.py is has to be said by `manage`, or by the `cwd` of the step",
+            )),
+        }
+    }
+
+    /// The words of a command of its `manage.py`.
+    pub(super) fn words(&self, cx: &Context, args: &[&str]) -> Result<Vec<String>, Trouble> {
+        let manage = self.manage(cx)?.display().to_string();
+        let mut words = vec![self.python.to_owned(), manage];
+        words.extend(args.iter().map(ToString::to_string));
+        Ok(words)
+    }
+
+    /// The same, as a person would type it.
+    pub(super) fn shown(&self, cx: &Context, args: &[&str]) -> String {
+        let environment = self.settings.map(|s| format!("[{s}] ")).unwrap_or_default();
+        match self.words(cx, args) {
+            Ok(words) => format!("{environment}{}", quoted(&words)),
+            Err(_) => format!("{environment}manage.py {}", args.join(" ")),
+        }
+    }
+
+    /// Where its commands run, and with which environment.
+    pub(super) fn context(&self, cx: &Context) -> Result<Context, Trouble> {
+        let manage = self.manage(cx)?;
+        let mut inner = cx.clone();
+        if inner.cwd.is_none() {
+            inner.cwd = manage.parent().map(Path::to_path_buf);
+        }
+        let mut set = |key: &str, value: &str| {
+            inner.env.retain(|(k, _)| k != key);
+            inner.env.push((key.to_owned(), value.to_owned()));
+        };
+        if let Some(settings) = self.settings {
+            match ENVIRONMENTS.iter().find(|(name, _)| name == settings) {
+                Some((name, old)) => {
+                    set("BKPAAS_ENVIRONMENT", name);
+                    set("BK_ENV", old);
+                }
+                None => set("DJANGO_SETTINGS_MODULE", settings),
+            }
+        }
+        // What it prints is to be seen as it comes, in whatever language the operator works.
+        set("PYTHONUNBUFFERED", "1");
+        set("PYTHONIOENCODING", "utf-8");
+        Ok(inner)
+    }
+
+    /// Asks the application.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot be set up, or gives no answer.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        cx: &Context,
+        question: &str,
+        arguments: &Value,
+    ) -> Result<T, Trouble> {
+        let manage = self.manage(cx)?;
+        let mut inner = self.context(cx)?;
+        inner.env.retain(|(k, _)| k != "PYTHONDONTWRITEBYTECODE");
+        inner
+            .env
+            .push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
+        if !manage.is_file() {
+            return Err(Trouble::new(format!("there is no {}", manage.display())));
+        }
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        let marker = format!("@upledger-{random:016x}:");
+        let argv = [
+            self.python,
+            "-c",
+            PROBE,
+            &marker,
+            &manage.display().to_string(),
+            question,
+            &arguments.to_string(),
+        ]
+        .map(str::to_owned);
+        let ran = capture(&inner, &argv, cx.patience())?;
+        let answer = ran
+            .stdout
+            .lines()
+            .find_map(|line| line.strip_prefix(marker.as_str()));
+        let Some(answer) = answer else {
+            let mut lines = vec![format!(
+                "{} could not be asked: {} without an answer",
+                manage.display(),
+                ran.ended
+            )];
+            lines.extend(ran.tail(SHOWN));
+            return Err(Trouble::new(lines.join("\n")));
+        };
+        let wrong = |e: serde_json::Error| Trouble::io("the application's answer is garbled", &e);
+        let answer: Value = serde_json::from_str(answer).map_err(wrong)?;
+        if let Some(why) = answer["error"].as_str() {
+            return Err(Trouble::new(why));
+        }
+        serde_json::from_value(answer).map_err(wrong)
+    }
+}

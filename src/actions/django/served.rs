@@ -1,0 +1,125 @@
+//! Whether the web server hands out collected files: the same bytes, and not a page in their place. It names the cause.
+//!
+//! One file is not enough: it may be the same in the stale directory that is served instead.
+
+use super::collectstatic::Seen;
+use crate::actions::http::fetch::{Asker, Miss, Reply, Request};
+use crate::actions::{Context, Trouble};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A file's name as a part of a URL.
+fn escaped(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut url, b| {
+        if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) {
+            url.push(char::from(b));
+        } else {
+            url.push_str(&format!("%{b:02X}"));
+        }
+        url
+    })
+}
+
+/// Asks for the samples; what was seen, or why it is wrong.
+///
+/// # Errors
+/// [`Trouble`] when it cannot ask.
+pub(super) fn look(
+    cx: &Context,
+    url: &str,
+    root: &Path,
+    seen: &Seen,
+) -> Result<Result<String, String>, Trouble> {
+    let redactor = cx.redactor()?;
+    let mut last = String::new();
+    for sample in &seen.samples {
+        let path = root.join(sample);
+        let wanted = std::fs::read(&path)
+            .map_err(|e| Trouble::io(format!("cannot read {}", path.display()), &e))?;
+        let url = format!("{}/{}", url.trim_end_matches('/'), escaped(sample));
+        let request = Request {
+            url: &url,
+            timeout: PATIENCE,
+            ..Request::default()
+        };
+        // Both as text, in the same way: the asker reads text.
+        let wanted = String::from_utf8_lossy(&wanted).into_owned();
+        let answer = match Asker::new(&request)?.ask(&request) {
+            Err(Miss::Refused(why)) => Err(format!("{url}: {why}: the web server does not run")),
+            Err(Miss::Broken(why)) => Err(format!("{url}: {why}")),
+            Ok(reply) => judge(&url, root, &wanted, &reply),
+        };
+        if let Err(why) = answer {
+            return Ok(Err(redactor.text(&why)));
+        }
+        last = url;
+    }
+    Ok(match seen.samples.len() {
+        0 => Err(format!(
+            "{url}: there is no small file in {} to ask for",
+            root.display()
+        )),
+        1 => Ok(format!("{last} answers 200 with the bytes of the file")),
+        n => Ok(format!(
+            "{n} files, {last} among them, answer 200 with the bytes of the files"
+        )),
+    })
+}
+
+fn judge(url: &str, root: &Path, wanted: &str, reply: &Reply) -> Result<(), String> {
+    let root = root.display();
+    let start = reply.body.trim_start().to_ascii_lowercase();
+    let page = start.starts_with("<!doctype html") || start.starts_with("<html");
+    match reply.status {
+        200 if reply.body == wanted => Ok(()),
+        200 if page => Err(format!(
+            "{url} answers 200 with a page instead of the file: the location of the web server falls back to the \
+             application or to an index page"
+        )),
+        200 => Err(format!(
+            "{url} answers 200 with other bytes than the file in {root}: the web server serves another directory (a \
+             stale alias or root), or a cache"
+        )),
+        403 => Err(format!(
+            "{url} answers 403: the user of the web server may not read {root}, or its configuration forbids it; \
+             `web_user` names the part of the path"
+        )),
+        404 => Err(format!(
+            "{url} answers 404 although the file is in {root}: the alias or root of the web server's location leads to \
+             another directory"
+        )),
+        status => match &reply.location {
+            Some(to) => Err(format!("{url} answers {status} and points to {to}")),
+            None => Err(format!("{url} answers {status}")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_in_place_of_a_file_and_every_other_cause_is_named() {
+        let reply = |status, body: &str| Reply {
+            status,
+            body: body.into(),
+            location: None,
+        };
+        let says = |reply: Reply| judge("u", Path::new("/s"), "body{}", &reply);
+        assert_eq!(says(reply(200, "body{}")), Ok(()));
+        for (status, body, word) in [
+            (200, " <!DOCTYPE html><title>x", "instead of the file"),
+            (200, "body{x}", "other bytes"),
+            (403, "", "may not read"),
+            (404, "body{}", "another directory"),
+            (502, "", "502"),
+        ] {
+            assert!(says(reply(status, body)).unwrap_err().contains(word));
+        }
+        assert_eq!(escaped("a b/ü%.css"), "a%20b/%C3%BC%25.css");
+    }
+}

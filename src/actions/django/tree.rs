@@ -1,0 +1,279 @@
+//! Whole directories: known by one digest, copied, exchanged, removed.
+//!
+//! Invariants: a digest covers names, kinds, modes, owners, contents, targets of links and the times of files; links are
+//! never followed; a copy shares nothing with its original, because some writers change files in place (compressed
+//! copies of static files are written so), and that would reach through a hard link. On file systems that can, its
+//! blocks are shared until they are written.
+
+use crate::actions::Trouble;
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, chownat, renameat_with,
+};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use std::fs::{DirEntry, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a directory is, in short.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Facts {
+    /// Of everything in it; lower-case hex.
+    pub(super) sha256: String,
+    /// How many files there are.
+    pub(super) files: u64,
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} files, sha256 {}", self.files, self.sha256)
+    }
+}
+
+fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Trouble {
+    Trouble::io(format!("cannot {what} {}", path.display()), cause)
+}
+
+/// The entries of a directory, by name.
+fn entries(dir: &Path) -> Result<Vec<DirEntry>, Trouble> {
+    let mut all: Vec<DirEntry> = std::fs::read_dir(dir)
+        .and_then(Iterator::collect)
+        .map_err(|e| cannot("read", dir, &e))?;
+    all.sort_by_key(DirEntry::file_name);
+    Ok(all)
+}
+
+/// A directory; none when there is nothing.
+///
+/// # Errors
+/// [`Trouble`] when it is something else, or holds what is neither file, link nor directory.
+pub(super) fn look(root: &Path) -> Result<Option<Facts>, Trouble> {
+    let meta = match root.symlink_metadata() {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(cannot("look at", root, &e)),
+    };
+    if !meta.is_dir() {
+        return Err(Trouble::new(format!("{} is no directory", root.display())));
+    }
+    let mut hash = Sha256::new();
+    let mut files = 0;
+    add(&mut hash, &mut files, root, root, &meta)?;
+    Ok(Some(Facts {
+        sha256: format!("{:x}", Hex(&hash.finalize())),
+        files,
+    }))
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::LowerHex for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+fn add(
+    hash: &mut Sha256,
+    files: &mut u64,
+    root: &Path,
+    path: &Path,
+    meta: &Metadata,
+) -> Result<(), Trouble> {
+    let inside = path.strip_prefix(root).unwrap_or(path).as_os_str();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    field(inside.as_bytes());
+    let kind = meta.file_type();
+    let owner = format!("{}:{}", meta.uid(), meta.gid());
+    if kind.is_symlink() {
+        let to = path.read_link().map_err(|e| cannot("read", path, &e))?;
+        field(b"link");
+        field(owner.as_bytes());
+        field(to.as_os_str().as_bytes());
+        return Ok(());
+    }
+    let mode = meta.mode() & 0o7777;
+    if kind.is_file() {
+        *files += 1;
+        let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
+        field(format!("file {mode:o} {owner} {time} {}", meta.len()).as_bytes());
+        let mut file = File::open(path).map_err(|e| cannot("open", path, &e))?;
+        io::copy(&mut file, &mut Sink(hash)).map_err(|e| cannot("read", path, &e))?;
+        return Ok(());
+    }
+    if !kind.is_dir() {
+        return Err(Trouble::new(format!(
+            "{} is neither a file, a link nor a directory",
+            path.display()
+        )));
+    }
+    field(format!("directory {mode:o} {owner}").as_bytes());
+    for entry in entries(path)? {
+        let path = entry.path();
+        let meta = path
+            .symlink_metadata()
+            .map_err(|e| cannot("look at", &path, &e))?;
+        add(hash, files, root, &path, &meta)?;
+    }
+    Ok(())
+}
+
+struct Sink<'a>(&'a mut Sha256);
+
+impl io::Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Copies a directory to a place where nothing is, durably.
+///
+/// # Errors
+/// [`Trouble`]; a part of the copy may be there.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Trouble> {
+    copy_dir(from, to)?;
+    File::open(to)
+        .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
+        .map_err(|e| cannot("sync", to, &e))
+}
+
+fn owner(meta: &Metadata) -> (Option<Uid>, Option<Gid>) {
+    (
+        Some(Uid::from_raw(meta.uid())),
+        Some(Gid::from_raw(meta.gid())),
+    )
+}
+
+fn copy_dir(from: &Path, to: &Path) -> Result<(), Trouble> {
+    let meta = from
+        .symlink_metadata()
+        .map_err(|e| cannot("look at", from, &e))?;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(to)
+        .map_err(|e| cannot("make", to, &e))?;
+    for entry in entries(from)? {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry
+            .file_type()
+            .map_err(|e| cannot("look at", &from, &e))?;
+        if kind.is_dir() {
+            copy_dir(&from, &to)?;
+        } else if kind.is_symlink() {
+            let meta = from
+                .symlink_metadata()
+                .map_err(|e| cannot("look at", &from, &e))?;
+            let target = from.read_link().map_err(|e| cannot("read", &from, &e))?;
+            std::os::unix::fs::symlink(target, &to).map_err(|e| cannot("make", &to, &e))?;
+            let (uid, gid) = owner(&meta);
+            chownat(CWD, &to, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| cannot("keep the owner of", &from, &e))?;
+        } else {
+            copy_file(&from, &to)?;
+        }
+    }
+    let (uid, gid) = owner(&meta);
+    chownat(CWD, to, uid, gid, AtFlags::empty())
+        .map_err(|e| cannot("keep the owner of", from, &e))?;
+    let mode = std::fs::Permissions::from_mode(meta.mode() & 0o7777);
+    std::fs::set_permissions(to, mode).map_err(|e| cannot("keep the mode of", from, &e))
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), Trouble> {
+    let mut source = File::open(from).map_err(|e| cannot("open", from, &e))?;
+    let meta = source.metadata().map_err(|e| cannot("look at", from, &e))?;
+    let wrong = |e: &dyn std::error::Error| cannot("write", to, e);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)
+        .map_err(|e| wrong(&e))?;
+    if rustix::fs::ioctl_ficlone(&file, &source).is_err() {
+        io::copy(&mut source, &mut file).map_err(|e| wrong(&e))?;
+    }
+    let (uid, gid) = owner(&meta);
+    rustix::fs::fchown(&file, uid, gid).map_err(|e| cannot("keep the owner of", from, &e))?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(meta.mode() & 0o7777)).map_err(|e| wrong(&e))?;
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: meta.atime(),
+            tv_nsec: meta.atime_nsec(),
+        },
+        last_modification: Timespec {
+            tv_sec: meta.mtime(),
+            tv_nsec: meta.mtime_nsec(),
+        },
+    };
+    rustix::fs::futimens(&file, &times).map_err(|e| wrong(&e))
+}
+
+/// Removes a directory that may not be there.
+pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => sync_parent(path),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(cannot("remove", path, &e)),
+    }
+}
+
+/// Gives a directory another name, durably.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
+    std::fs::rename(from, to).map_err(|e| cannot("rename", from, &e))?;
+    sync_parent(to)
+}
+
+/// Lets two directories change places: at once, where the file system can; otherwise by way of a third name, and who
+/// comes after a crash in between finds the one place empty.
+pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Trouble> {
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => sync_parent(one),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            rename(one, third)?;
+            rename(other, one)
+        }
+        Err(e) => Err(cannot("exchange", one, &e)),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), Trouble> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| cannot("sync", parent, &e))
+}
+
+/// Where a path leads once it exists: as much of it as exists is resolved.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, Trouble> {
+    let mut rest = Vec::new();
+    let mut base = path;
+    loop {
+        match base.canonicalize() {
+            Ok(found) => {
+                return Ok(rest.iter().rev().fold(found, |path, name| path.join(name)));
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let (Some(parent), Some(name)) = (base.parent(), base.file_name()) else {
+                    return Err(cannot("find", path, &e));
+                };
+                if base.symlink_metadata().is_ok() {
+                    return Err(Trouble::new(format!("{} leads nowhere", base.display())));
+                }
+                rest.push(name);
+                base = parent;
+            }
+            Err(e) => return Err(cannot("find", base, &e)),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! `django.collectstatic` and `django.check` on the real application behind the real Nginx: what is collected is compared
+//! and seen to be served, each lie is named with its cause, and the former directory comes back, whoever dies.
+
+use crate::common::Done;
+use crate::platform::{Call, Keeping, Options, Platform};
+use std::os::unix::fs::PermissionsExt;
+
+struct Site(Platform);
+
+impl std::ops::Deref for Site {
+    type Target = Platform;
+
+    fn deref(&self) -> &Platform {
+        &self.0
+    }
+}
+
+const COLLECT: &str = r#"{id: static, cwd: "${code}", do: {django.collectstatic: {python: "${python}", settings: prod, root: "${static}", web_user: www-data, url: "${url}/static/"}}}"#;
+
+impl Site {
+    /// Release 1.0 was collected and is served; nothing else runs.
+    fn new() -> Self {
+        let site = Self(Platform::up(Options {
+            keeping: Keeping::Down,
+            ..Options::default()
+        }));
+        let argv = site.command_of("nginx");
+        Call::new(&argv[0]).args(&argv[1..]).run();
+        site
+    }
+
+    /// Runs the step; what was said includes the record, where nothing is cut off.
+    fn go(&self, step: &str, code: i32) -> Done {
+        let mut done = self.run(&[step]);
+        done.out += &self.world().upledger(&["log", "--json"]).out;
+        assert_eq!(done.code, code, "{step}: {done:?}");
+        done
+    }
+
+    fn up(&self, args: &[&str], code: i32) -> Done {
+        let done = self.world().upledger(args);
+        assert_eq!(done.code, code, "{args:?}: {done:?}");
+        done
+    }
+
+    fn back(&self) -> Done {
+        let mut done = self.up(&["rollback", "--reason", "test"], 5);
+        done.out += &self.up(&["log", "--json"], 0).out;
+        done
+    }
+
+    /// A step that has to fail, why, and that the directory is put back.
+    fn refused(&self, step: &str, why: &[&str]) {
+        let before = self.tree();
+        let done = self.go(step, 1);
+        for word in why {
+            assert!(done.out.contains(word), "{word}: {done:?}");
+        }
+        self.world().upledger(&["rollback", "--reason", "test"]);
+        self.world().upledger(&["abort", "--reason", "test"]);
+        assert_eq!(self.tree(), before, "{why:?}");
+    }
+
+    /// Everything below the served directory and what lies beside it.
+    fn tree(&self) -> String {
+        let find = "find static -printf '%y %m %u %g %T@ %s %p\\n' | grep -v '^d' | sort; find static -type f | sort | xargs sha256sum; ls -A | grep upledger";
+        let script = format!("cd {}; {find}; true", self.text(""));
+        Call::new("sh").args(["-c", &script]).run()
+    }
+}
+
+#[test]
+fn a_release_is_collected_compared_served_and_taken_back() {
+    let site = Site::new();
+    let before = site.tree();
+    let done = site.go(COLLECT, 0);
+    assert!(
+        done.out.contains("are there with the content"),
+        "satisfied: {done:?}"
+    );
+    assert_eq!(site.tree(), before, "what is right is left alone");
+
+    site.switch_to("2.0");
+    let done = site.go(COLLECT, 0);
+    for seen in [
+        "the manifest: sha256",
+        "STATIC_VERSION: 1.0 before, 1.0 now",
+        "www-data can read every file",
+        "files, http://127.0.0.1:",
+        "answer 200 with the bytes",
+    ] {
+        assert!(done.out.contains(seen), "{seen}: {done:?}");
+    }
+    let page = site
+        .client()
+        .get("/static/bklog/new.css")
+        .expect("an answer");
+    assert_eq!(page.status, 200);
+    let output = site.up(&["log", "--output", "static"], 0).out;
+    assert!(
+        output.contains("static files copied") || output.contains("static file copied"),
+        "{output}"
+    );
+    site.back();
+    assert_eq!(
+        site.tree(),
+        before,
+        "byte for byte, times and owners too, and nothing beside it"
+    );
+    assert_eq!(
+        site.client()
+            .get("/static/bklog/new.css")
+            .expect("an answer")
+            .status,
+        404
+    );
+
+    // What somebody else has added since is not removed.
+    site.go(COLLECT, 0);
+    site.write("static/of-a-person.txt", "work");
+    let back = site.back();
+    assert!(back.out.contains("changes of somebody else"), "{back:?}");
+    assert!(!site.path("static/of-a-person.txt").exists());
+    let kept = std::fs::read_dir(site.path(""))
+        .expect("there")
+        .flatten()
+        .find(|e| e.path().join("of-a-person.txt").exists());
+    std::fs::remove_dir_all(kept.expect("it is kept").path()).expect("removed");
+    assert_eq!(site.tree(), before);
+
+    // A directory that was not there is not there again.
+    let fresh = COLLECT
+        .replace("${static}", "${root}/new/static")
+        .replace(r#", url: "${url}/static/""#, "");
+    let fresh = fresh.replace(
+        "{id: static,",
+        r#"{id: static, env: {STATIC_ROOT: "${root}/new/static"},"#,
+    );
+    site.go(&fresh, 0);
+    assert!(site.path("new/static/bklog/new.css").exists());
+    site.back();
+    assert!(!site.path("new/static").exists());
+    assert_eq!(site.up(&["verify"], 0).code, 0);
+}
+
+#[test]
+fn each_lie_is_seen_through_and_its_cause_named() {
+    let site = Site::new();
+    site.switch_to("2.0");
+    let prod = site.read("code/config/prod.py");
+    let manage = site.read("code/manage.py");
+    let lie = |line: &str| {
+        let (head, rest) = manage.split_once("    from django").expect("manage.py");
+        site.write(
+            "code/manage.py",
+            &format!("{head}    {line}\n    from django{rest}"),
+        );
+    };
+
+    site.refused(
+        &COLLECT.replace("settings: prod", "settings: dev"),
+        &["STATIC_ROOT is None in settings"],
+    );
+    // Without the site's file Django collects into a directory that nobody serves.
+    let nobody = COLLECT.replace("{id: static,", "{id: static, env: {BKLOG_ENV: /nowhere},");
+    site.refused(
+        &nobody,
+        &[
+            "Django collects into",
+            "/code/staticfiles, and the web server serves",
+        ],
+    );
+    site.refused(
+        &nobody.replace(r#"root: "${static}", "#, ""),
+        &[
+            "404",
+            "alias or root of the web server's location leads to another directory",
+        ],
+    );
+    // Exit 0 with nothing written, and with everything written elsewhere.
+    lie("if 'collectstatic' in sys.argv: print('126 static files copied.'); sys.exit(0)");
+    site.refused(COLLECT, &["files are not in", "bklog/new.css"]);
+    lie("if 'collectstatic' in sys.argv: os.environ['STATIC_ROOT'] = '/tmp/upledger-elsewhere'");
+    site.refused(
+        COLLECT,
+        &["collectstatic says that it wrote to /tmp/upledger-elsewhere"],
+    );
+    std::fs::remove_dir_all("/tmp/upledger-elsewhere").expect("what the lie has written");
+    lie("if 'collectstatic' in sys.argv: print('no platform'); sys.exit(1)");
+    site.refused(COLLECT, &["collectstatic failed (exit 1): no platform"]);
+    site.write("code/manage.py", &manage);
+    // Files that the web server may not read.
+    let closed = site.path("static/bklog");
+    let mode = |bits| {
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(bits)).expect("its own")
+    };
+    mode(0o700);
+    site.refused(
+        COLLECT,
+        &["www-data cannot read", "static/bklog (mode 0700"],
+    );
+    let only_url = COLLECT.replace("web_user: www-data, ", "");
+    site.refused(&only_url, &["answers 403"]);
+    mode(0o755);
+    // Old content with a newer time, which Django leaves alone.
+    site.write("static/bklog/new.css", "old");
+    site.refused(COLLECT, &["have another content than their sources: bklog/new.css (older content with a newer time)", "`clear: true`"]);
+    let before = site.tree();
+    site.go(
+        &COLLECT.replace("settings: prod,", "settings: prod, clear: true,"),
+        0,
+    );
+    site.back();
+    assert_eq!(site.tree(), before);
+    std::fs::remove_file(site.path("static/bklog/new.css")).expect("removed");
+    // Noise around the answer, and Nginx that answers 200 with a page.
+    site.write(
+        "code/config/prod.py",
+        &format!("import atexit\nprint('noise', end='')\natexit.register(print, 'more')\n{prod}"),
+    );
+    let conf = site.read("etc/nginx.conf");
+    let fallback = conf.replace(
+        &format!("alias {}/;", site.text("static")),
+        "default_type text/html; return 200 '<!doctype html>';",
+    );
+    assert_ne!(conf, fallback);
+    site.write("etc/nginx.conf", &fallback);
+    let argv = site.command_of("nginx");
+    Call::new(&argv[0])
+        .args(&argv[1..])
+        .args(["-s", "reload"])
+        .run();
+    crate::platform::patiently("the page is served", || {
+        site.client()
+            .get("/static/x")
+            .is_ok_and(|a| a.body.contains("<!doctype"))
+    });
+    site.refused(COLLECT, &["answers 200 with a page instead of the file"]);
+}
+
+#[test]
+fn killed_at_every_place_it_is_taken_back_or_finished() {
+    let site = Site::new();
+    let before = site.tree();
+    site.switch_to("2.0");
+    let hit = site.path("hit");
+    let step = |point: &str| {
+        let env = format!(
+            "{{id: static, env: {{UPLEDGER_FAILPOINT: '{point}@{}'}},",
+            hit.display()
+        );
+        COLLECT.replace("{id: static,", &env)
+    };
+    for point in [
+        "static-before-copy",
+        "static-copied",
+        "static-kept",
+        "static-collected",
+    ] {
+        site.go(&step(point), 1);
+        assert!(hit.exists(), "{point}: it was killed there");
+        if point != "static-kept" {
+            site.up(&["decide", "static", "retry", "--reason", "test"], 0);
+            site.up(&["resume"], 0);
+            let page = site
+                .client()
+                .get("/static/bklog/new.css")
+                .expect("an answer");
+            assert_eq!(page.status, 200, "{point}");
+        }
+        let done = site.world().upledger(&["rollback", "--reason", "test"]);
+        // Killed before anything had changed there may be nothing to roll back but the copy.
+        assert!([5, 13].contains(&done.code), "{point}: {done:?}");
+        if site.tree() != before {
+            // Half collected: what is there is kept, because nobody noted its end.
+            assert_eq!(point, "static-kept", "{}", site.tree());
+        }
+        std::fs::remove_file(&hit).expect("removed");
+    }
+    for point in ["static-before-exchange", "static-exchanged"] {
+        std::fs::write(&hit, "").expect("written");
+        site.go(&step(point), 0);
+        std::fs::remove_file(&hit).expect("removed");
+        site.up(&["rollback", "--reason", "test"], 6);
+        assert!(hit.exists(), "{point}: the undo was killed there");
+        site.up(&["decide", "static", "retry", "--reason", "test"], 0);
+        site.up(&["resume"], 5);
+        assert_eq!(site.tree(), before, "{point}");
+        std::fs::remove_file(&hit).expect("removed");
+    }
+    assert_eq!(site.up(&["verify"], 0).code, 0);
+}
+
+#[test]
+fn the_checks_of_django_are_judged_by_their_level() {
+    let site = Site::new();
+    let check = |more: &str| {
+        format!(
+            r#"{{id: check, cwd: "${{code}}", do: {{django.check: {{python: "${{python}}", settings: prod{more}}}}}}}"#
+        )
+    };
+    let done = site.go(&check(""), 0);
+    assert!(done.out.contains("0 of level error or worse"), "{done:?}");
+    let done = site.go(&check(", deploy: true"), 0);
+    assert!(done.out.contains("warning: (security.W003)"), "{done:?}");
+    let done = site.go(&check(", deploy: true, fail_level: warning"), 1);
+    assert!(done.out.contains("warning: (security.W"), "{done:?}");
+    site.up(&["abort", "--reason", "test"], 12);
+    // An error that the exit code of nobody tells: the command ends before its checks.
+    site.write("code/urls.py", "urlpatterns = 'none'\n");
+    let done = site.go(&check(""), 1);
+    assert!(done.out.contains("error: (urls.E"), "{done:?}");
+    site.up(&["abort", "--reason", "test"], 12);
+    let done = site.go(
+        &check("").replace("settings: prod", "settings: no.such.settings"),
+        1,
+    );
+    assert!(done.out.contains("No module named 'no'"), "{done:?}");
+}
