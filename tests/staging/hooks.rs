@@ -69,7 +69,7 @@ fn hooks_are_installed_proved_and_taken_back_byte_for_byte() {
     // The files are there, and one of them would not run: that is not done.
     mode(0o640);
     let seen = world.upledger(&["plan", "plan.yaml"]);
-    assert!(seen.out.contains("  run  hooks"), "{seen:?}");
+    assert!(seen.out.contains("  run      hooks"), "{seen:?}");
 
     let back = world.upledger(&["rollback", "--reason", "test"]);
     assert_eq!(back.code, 5, "{back:?}");
