@@ -299,3 +299,21 @@ fn a_service_of_another_user_comes_back_as_that_user() {
     assert_eq!(undone.code, 5, "{undone:?}");
     assert_eq!(status(place.pids("server.py")[0]), before);
 }
+
+#[test]
+fn a_program_that_supervisord_has_to_kill_is_on_record() {
+    let place = place();
+    place.supervisord(
+        "[program:deaf]\ncommand=python3 @/server.py % - stubborn worker\nstopwaitsecs=1\n",
+    );
+    place.await_port();
+    eventually("its worker, too", || place.pids("server.py").len() == 2);
+    let by = "{supervisor: {program: deaf, ctl: [supervisorctl, -c, @/s.conf]}}";
+    let done = place.run(&[&stop(by)]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let log = place.log();
+    assert!(log.contains("killed by its own stopwaitsecs"), "{log}");
+    // supervisord ends the process that it knows; what that one started is ended by the step, on record as well.
+    assert!(place.pids("server.py").is_empty());
+    assert!(log.contains("KILL to process"), "{log}");
+}

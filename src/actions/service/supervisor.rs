@@ -162,10 +162,11 @@ impl Supervisor {
             }
         }
         for line in self.kills(cx).iter().filter(|l| !kills.contains(l)) {
-            say(
+            // Not ours, and seen only afterwards: on record all the same, because work was cut off.
+            cx.mark(
                 out,
                 &format!("supervisord killed by its own stopwaitsecs: {line}"),
-            );
+            )?;
         }
         let lines = self.settled(cx, SETTLE)?;
         match lines
