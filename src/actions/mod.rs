@@ -8,6 +8,7 @@
 //! Actions never touch the ledger and decide nothing about the run.
 
 pub mod act;
+pub mod celery;
 mod command;
 pub mod cron;
 pub mod django;

@@ -1,0 +1,379 @@
+//! The drain: workers consume no more, finish what they have taken, and only then are they told to end.
+//!
+//! Protocol: where `queues` are named, wait until they are empty; then `cancel_consumer` for every queue of every
+//! worker; then wait until each worker that lives has answered that nothing is active and nothing reserved, twice, with
+//! more than a second in between, because a worker that was waiting for a message when it was told may still get one and
+//! puts it back. Tasks that wait for their time are not waited for: their messages are not acknowledged, and go back to
+//! the queue when the worker ends in peace. One that is about to start is waited for.
+//!
+//! Invariants: nothing is told to end here. A worker that lives and does not answer is not empty. At the deadline the
+//! consumers are put back and the running tasks are named, unless the settings say to go on.
+
+use super::App;
+use super::ask::{Desk, Lengths, Told};
+use super::census::{Census, census};
+use super::find::{self, Found, Origin};
+use super::words::Role;
+use crate::actions::process::say;
+use crate::actions::{Context, Trouble};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How long nothing may be active before it counts. Longer than a worker waits for a message on Redis (one second).
+const CALM: Duration = Duration::from_millis(1300);
+/// A task whose time comes this soon is waited for.
+const SOON: f64 = 2.0;
+/// Unchanged counts are said again after this time: whoever watches wants to see that it lives.
+const AGAIN: Duration = Duration::from_secs(15);
+/// How long an application that cannot be asked is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What is to be drained.
+pub(super) struct Drain<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) app: &'a App,
+    pub(super) origin: &'a Origin,
+    /// Must be empty before workers stop to consume.
+    pub(super) queues: &'a [String],
+    /// Queues that each worker consumed before anything changed.
+    pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
+    /// Workers that were told to end: they do not answer any more.
+    pub(super) told: &'a dyn Fn(&Found) -> bool,
+    pub(super) until: Instant,
+    /// In words.
+    pub(super) limit: String,
+}
+
+/// How it came out.
+#[derive(Debug)]
+pub(super) enum Drained {
+    /// Nothing runs, and nothing is taken.
+    Empty {
+        /// Tasks that wait for their time and go back to the queue.
+        scheduled: u64,
+    },
+    /// Work is left at the deadline; what it is.
+    Late(String),
+}
+
+/// A drain that is going on.
+pub(super) struct Run<'a> {
+    drain: Drain<'a>,
+    pub(super) desk: Option<Desk>,
+    /// Queues that this drain has cancelled or seen, by worker.
+    seen: BTreeMap<String, BTreeSet<String>>,
+    /// Since when nothing is active.
+    calm: Option<Instant>,
+    /// The named queues were seen empty, so that consumers are cancelled.
+    cancelling: bool,
+    said: Option<(String, Instant)>,
+    last: Census,
+    trouble: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(drain: Drain<'a>) -> Self {
+        let cancelling = drain.queues.is_empty();
+        let seen = drain
+            .consumed
+            .iter()
+            .map(|(node, queues)| (node.clone(), queues.iter().cloned().collect()))
+            .collect();
+        Self {
+            drain,
+            desk: None,
+            seen,
+            calm: None,
+            cancelling,
+            said: None,
+            last: Census::default(),
+            trouble: None,
+        }
+    }
+
+    /// Workers that have to be drained.
+    fn live(&self) -> Result<Vec<Found>, Trouble> {
+        let mut live = find::of(Role::Worker, self.drain.origin)?;
+        live.retain(|f| !(self.drain.told)(f));
+        Ok(live)
+    }
+
+    /// Until nothing runs, or the deadline.
+    pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Trouble> {
+        loop {
+            let live = self.live()?;
+            if live.is_empty() {
+                return Ok(Drained::Empty { scheduled: 0 });
+            }
+            let over = Instant::now() >= self.drain.until;
+            match self.tick(&live, log) {
+                Ok(Some(scheduled)) => return Ok(Drained::Empty { scheduled }),
+                Ok(None) => self.trouble = None,
+                Err(e) => self.failed(&e, log),
+            }
+            if over {
+                return Ok(Drained::Late(self.left()));
+            }
+            let pause = if self.desk.is_some() { PAUSE } else { RETRY };
+            let left = self.drain.until.saturating_duration_since(Instant::now());
+            std::thread::sleep(pause.min(left));
+        }
+    }
+
+    fn failed(&mut self, e: &Trouble, log: &mut dyn Write) {
+        self.desk = None;
+        self.calm = None;
+        let text = e.to_string();
+        if self.trouble.as_ref() != Some(&text) {
+            say(log, &text);
+        }
+        self.trouble = Some(text);
+    }
+
+    fn desk(&mut self, live: &[Found], log: &mut dyn Write) -> Result<&mut Desk, Trouble> {
+        if self.desk.is_none() {
+            let first = live
+                .first()
+                .ok_or_else(|| Trouble::new("no worker lives"))?;
+            let desk = Desk::open(self.drain.cx, first, self.drain.app)?;
+            let hello = &desk.hello;
+            say(
+                log,
+                &format!("celery {} by {} {}", hello.celery, hello.driver, hello.broker),
+            );
+            self.desk = Some(desk);
+        }
+        self.desk
+            .as_mut()
+            .ok_or_else(|| Trouble::new("the application cannot be asked"))
+    }
+
+    /// What the workers do now.
+    pub(super) fn look(&mut self, live: &[Found], log: &mut dyn Write) -> Result<&Census, Trouble> {
+        let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
+        // Once everyone's name is known only they are asked, and nobody waits for more answers.
+        let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
+        let (names, count) = if all {
+            (self.last.names(), self.last.count())
+        } else {
+            (Vec::new(), 0)
+        };
+        let desk = self.desk(live, log)?;
+        let heard = desk.look(&names, count)?;
+        let elsewhere = std::mem::take(&mut self.last.elsewhere);
+        self.last = census(live, heard);
+        if all {
+            self.last.elsewhere = elsewhere;
+        }
+        for told in &self.last.told {
+            let queues = self.seen.entry(told.node.clone()).or_default();
+            queues.extend(told.queues.iter().cloned());
+        }
+        Ok(&self.last)
+    }
+
+    /// One look, and what follows from it; the number of scheduled tasks when all is done.
+    fn tick(&mut self, live: &[Found], log: &mut dyn Write) -> Result<Option<u64>, Trouble> {
+        self.look(live, log)?;
+        let mut counts = self.last.counts();
+        let mut empty = true;
+        if !self.drain.queues.is_empty() {
+            let lengths = self.lengths(self.drain.queues)?;
+            empty = lengths.queues.values().all(|n| *n == 0);
+            counts = format!("{}; {counts}", waiting(&lengths));
+            // What comes while nobody consumes would stay: somebody still sends.
+            if self.cancelling && !empty {
+                say(log, "a queue that has to be empty has got messages again");
+                self.put_back(log)?;
+                self.cancelling = false;
+            } else if !self.cancelling && empty {
+                self.cancelling = true;
+            }
+        }
+        self.say(&counts, log);
+        if self.cancelling {
+            self.cancel(log)?;
+        }
+        let idle = self.cancelling && empty && self.last.whole() && self.last.told.iter().all(idle);
+        if !idle {
+            self.calm = None;
+            return Ok(None);
+        }
+        let since = *self.calm.get_or_insert_with(Instant::now);
+        if since.elapsed() < CALM {
+            return Ok(None);
+        }
+        Ok(Some(self.last.told.iter().map(|t| t.scheduled).sum()))
+    }
+
+    fn say(&mut self, text: &str, log: &mut dyn Write) {
+        let again = self
+            .said
+            .as_ref()
+            .is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
+        if again {
+            say(log, text);
+            self.said = Some((text.to_owned(), Instant::now()));
+        }
+    }
+
+    /// How long queues are.
+    pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Trouble> {
+        match &mut self.desk {
+            Some(desk) => desk.lengths(queues),
+            None => Err(Trouble::new("the application cannot be asked")),
+        }
+    }
+
+    fn cancel(&mut self, log: &mut dyn Write) -> Result<(), Trouble> {
+        let Some(desk) = &mut self.desk else {
+            return Ok(());
+        };
+        for told in &self.last.told {
+            for queue in &told.queues {
+                say(log, &format!("cancel_consumer {queue} to {}", told.node));
+                desk.consume(&told.node, queue, false)?;
+                self.calm = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Workers consume again what they consumed.
+    pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.calm = None;
+        let live = self.live()?;
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.look(&live, log)?;
+            let mut missing = Vec::new();
+            for (node, queues) in &self.seen {
+                let Some(told) = self.last.told.iter().find(|t| t.node == *node) else {
+                    continue;
+                };
+                let fallback;
+                let queues = if queues.is_empty() {
+                    // They were cancelled before anybody looked.
+                    fallback = self.ordinary(&live);
+                    &fallback
+                } else {
+                    queues
+                };
+                let gone = queues.iter().filter(|q| !told.queues.contains(q));
+                missing.extend(gone.map(|q| (node.clone(), q.clone())));
+            }
+            if missing.is_empty() && self.last.silent.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(Trouble::new(format!(
+                    "consumers could not be put back: {}",
+                    self.last.counts()
+                )));
+            }
+            for (node, queue) in missing {
+                say(log, &format!("add_consumer {queue} to {node}"));
+                if let Some(desk) = &mut self.desk {
+                    desk.consume(&node, &queue, true)?;
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// What a worker consumes that was started like these.
+    fn ordinary(&self, live: &[Found]) -> BTreeSet<String> {
+        let named: BTreeSet<String> = live
+            .iter()
+            .flat_map(|f| f.words.queues.iter().cloned())
+            .collect();
+        if named.is_empty() {
+            let desk = self.desk.iter();
+            desk.flat_map(|d| d.hello.queues.iter().cloned()).collect()
+        } else {
+            named
+        }
+    }
+
+    /// What keeps it from being done, for people.
+    fn left(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(why) = &self.trouble {
+            parts.push(why.clone());
+        }
+        parts.extend(
+            self.last
+                .silent
+                .iter()
+                .map(|pid| format!("worker {pid} does not answer, so nobody knows what it runs")),
+        );
+        for told in &self.last.told {
+            if !told.running.is_empty() {
+                let names: Vec<String> = told
+                    .running
+                    .iter()
+                    .map(|t| format!("{} {}", t.name, t.id))
+                    .collect();
+                let tasks = if told.active == 1 { "task runs" } else { "tasks run" };
+                parts.push(format!(
+                    "{} {tasks} on {}: {}",
+                    told.active,
+                    told.node,
+                    names.join(", ")
+                ));
+            }
+            if told.reserved > 0 {
+                let (n, node) = (told.reserved, &told.node);
+                parts.push(format!("{n} more are taken by {node} and wait to run there"));
+            }
+            if !told.whole {
+                parts.push(format!("{} has not answered everything", told.node));
+            }
+        }
+        if parts.is_empty() && !self.drain.queues.is_empty() && !self.cancelling {
+            parts.push(format!("{} did not become empty", self.drain.queues.join(", ")));
+        }
+        if parts.is_empty() {
+            parts.push("the workers were not at rest for long enough".to_owned());
+        }
+        format!("not drained within {}: {}", self.drain.limit, parts.join("; "))
+    }
+
+    /// The tasks that run, as far as they are known.
+    pub(super) fn running(&self) -> String {
+        let tasks: Vec<String> = self
+            .last
+            .told
+            .iter()
+            .flat_map(|t| t.running.iter().chain(&t.waiting))
+            .map(|t| format!("{} {}", t.name, t.id))
+            .collect();
+        if tasks.is_empty() {
+            "none known".to_owned()
+        } else {
+            tasks.join(", ")
+        }
+    }
+}
+
+/// A worker at rest.
+fn idle(told: &Told) -> bool {
+    told.whole
+        && told.queues.is_empty()
+        && told.active == 0
+        && told.reserved == 0
+        && told.due_in.is_none_or(|due| due > SOON)
+}
+
+/// Lengths for people.
+pub(super) fn waiting(lengths: &Lengths) -> String {
+    let parts: Vec<String> = lengths
+        .queues
+        .iter()
+        .map(|(queue, n)| format!("{n} wait in {queue}"))
+        .collect();
+    parts.join(", ")
+}

@@ -1,0 +1,307 @@
+//! Which workers and beats of Celery run on this machine, and to which application they belong, from `/proc`.
+//!
+//! Invariants: the processes of a worker's pool are no workers; a process that ends while we look is gone; what may not
+//! be seen is an error, because "none" would be a lie. An application is known by its interpreter's environment, its
+//! directory and its module, so that the workers of another one on the same machine are never touched. The environment
+//! of a process is read to start commands as it runs, in this process only: it is never recorded and never shown.
+//!
+//! Left out: where the directory of a process in a container is on this machine.
+
+use super::words::{self, Role, Words};
+use super::App;
+use crate::actions::Trouble;
+use crate::actions::process::identity::{self, Ident};
+use crate::actions::run::quoted;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where an application is, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// Its interpreter.
+    pub(super) python: String,
+    /// The directory that it runs in.
+    pub(super) cwd: String,
+    /// `-A`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) module: Option<String>,
+}
+
+impl Origin {
+    /// For people.
+    pub(super) fn shown(&self) -> String {
+        let module = self.module.as_deref().unwrap_or("without -A");
+        format!("{module} in {} of {}", self.cwd, self.python)
+    }
+
+    /// The same application: another spelling of its module, or another name of its interpreter, is none.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.cwd == other.cwd
+            && environment(&self.python) == environment(&other.python)
+            && plain(self.module.as_deref()) == plain(other.module.as_deref())
+    }
+
+    /// It is the one that the settings mean.
+    fn meant(&self, app: &App) -> bool {
+        let cwd = app.cwd.as_deref().is_none_or(|cwd| {
+            let real = fs::canonicalize(cwd).unwrap_or_else(|_| cwd.into());
+            Path::new(&self.cwd) == real
+        });
+        let python = app
+            .python
+            .as_deref()
+            .is_none_or(|python| environment(python) == environment(&self.python));
+        let module = app.module.as_deref();
+        cwd && python && (module.is_none() || plain(module) == plain(self.module.as_deref()))
+    }
+}
+
+/// The directory of an interpreter's environment, by its real name: `bin/python3` and `bin/python` are one.
+fn environment(python: &str) -> PathBuf {
+    let bin = Path::new(python).parent().unwrap_or(Path::new("/"));
+    fs::canonicalize(bin).unwrap_or_else(|_| bin.to_path_buf())
+}
+
+/// `config`, `config.celery` and `config.celery:app` are one application to Celery's own search.
+fn plain(module: Option<&str>) -> Option<&str> {
+    let module = module?;
+    let module = module.split_once(':').map_or(module, |(m, _)| m);
+    Some(module.strip_suffix(".celery").unwrap_or(module))
+}
+
+/// A worker or a beat that lives.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) ident: Ident,
+    pub(super) argv: Vec<String>,
+    pub(super) words: Words,
+    pub(super) origin: Origin,
+    /// Its user and group.
+    pub(super) user: (u32, u32),
+    /// Its number as it sees it itself: another one inside a container.
+    pub(super) inner: i32,
+}
+
+impl Found {
+    /// For people. A command line may hold the broker's password, so only what is known is shown of it.
+    pub(super) fn shown(&self) -> String {
+        let mut text = format!("{} {}", self.words.role.name(), self.ident.pid);
+        if let Some(node) = &self.words.node {
+            text.push_str(&format!(" (-n {node})"));
+        }
+        text
+    }
+
+    /// The environment that it was started with, where we may see it.
+    pub(super) fn environ(&self) -> Vec<(OsString, OsString)> {
+        environ(self.ident.pid)
+    }
+
+    /// The name that it answers by, as far as its command line says it.
+    pub(super) fn node(&self) -> Option<String> {
+        words::node(self.words.node.as_deref(), &host())
+    }
+}
+
+/// The name of this machine.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn environ(pid: i32) -> Vec<(OsString, OsString)> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    bytes
+        .split(|b| *b == 0)
+        .filter_map(|entry| {
+            let at = entry.iter().position(|b| *b == b'=').filter(|at| *at > 0)?;
+            let part = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+            Some((part(&entry[..at]), part(&entry[at + 1..])))
+        })
+        .collect()
+}
+
+fn inner(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("NSpid:"))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
+fn argv(pid: i32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words: Vec<String> = bytes
+        .split(|b| *b == 0)
+        .map(|w| String::from_utf8_lossy(w).into_owned())
+        .collect();
+    // The last word ends with a zero, and is not followed by an empty one.
+    words.pop();
+    words
+}
+
+/// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter
+/// is that of the system.
+fn python(pid: i32, words: &Words, cwd: &Path) -> Option<String> {
+    let exe = || fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let found = match words.python.as_deref() {
+        Some(name) if name.starts_with('/') => Some(PathBuf::from(name)),
+        Some(name) if name.contains('/') => Some(cwd.join(name)),
+        Some(name) => path(pid)
+            .into_iter()
+            .map(|dir| dir.join(name))
+            .find(|p| p.is_file())
+            .or_else(exe),
+        None => loaded(pid).or_else(exe),
+    };
+    found.map(|p| p.to_string_lossy().into_owned())
+}
+
+fn path(pid: i32) -> Vec<PathBuf> {
+    let environ = environ(pid);
+    let path = environ.iter().find(|(k, _)| k == "PATH");
+    path.map(|(_, v)| std::env::split_paths(v).collect())
+        .unwrap_or_default()
+}
+
+/// The interpreter of the environment whose libraries a process has loaded. The module that overwrites command lines is
+/// such a library.
+fn loaded(pid: i32) -> Option<PathBuf> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    maps.lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]))
+        .filter(|path| path.contains("/site-packages/"))
+        .filter_map(|path| {
+            let at = path.find("/lib/python").or_else(|| path.find("/lib64/python"))?;
+            Some(Path::new(&path[..at]).join("bin/python"))
+        })
+        .find(|python| python.is_file())
+}
+
+/// All workers and beats that live on this machine.
+///
+/// # Errors
+/// [`Trouble`] when the processes of others cannot be seen.
+pub(super) fn all() -> Result<Vec<Found>, Trouble> {
+    // With `hidepid` others' processes are missing from the list.
+    fs::read("/proc/1/stat").map_err(|e| {
+        Trouble::io("cannot read /proc/1: the processes of others cannot be seen", &e)
+    })?;
+    let all = identity::all();
+    let celery: BTreeMap<i32, (Vec<String>, Words)> = all
+        .keys()
+        .filter_map(|pid| {
+            let argv = argv(*pid);
+            let words = words::read(&argv)?;
+            Some((*pid, (argv, words)))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for (pid, (argv, words)) in &celery {
+        let parent = all.get(pid).map_or(0, |s| s.parent);
+        // A worker's pool is its children, which look like it.
+        if words.pool || celery.contains_key(&parent) {
+            continue;
+        }
+        let Some(ident) = Ident::of(*pid) else {
+            continue;
+        };
+        let seen = fs::metadata(format!("/proc/{pid}"))
+            .and_then(|meta| Ok((meta, fs::read_link(format!("/proc/{pid}/cwd"))?)));
+        let (meta, cwd) = match seen {
+            Ok(seen) => seen,
+            Err(_) if !ident.alive() => continue,
+            Err(e) => {
+                return Err(Trouble::io(
+                    format!("cannot see the directory of {} {pid}", words.role.name()),
+                    &e,
+                ));
+            }
+        };
+        let Some(python) = python(*pid, words, &cwd) else {
+            continue;
+        };
+        if !ident.alive() {
+            continue;
+        }
+        found.push(Found {
+            ident,
+            argv: argv.clone(),
+            origin: Origin {
+                python,
+                cwd: cwd.to_string_lossy().into_owned(),
+                module: words.module.clone(),
+            },
+            words: words.clone(),
+            user: (meta.uid(), meta.gid()),
+            inner: inner(*pid).unwrap_or(*pid),
+        });
+    }
+    Ok(found)
+}
+
+/// Those of a role that belong to the application that the settings mean; of the only one that runs, where they name none.
+///
+/// # Errors
+/// [`Trouble`] when more than one application is meant.
+pub(super) fn meant(role: Role, app: &App) -> Result<Vec<Found>, Trouble> {
+    let found: Vec<Found> = all()?
+        .into_iter()
+        .filter(|f| f.words.role == role && f.origin.meant(app))
+        .collect();
+    one(&found)?;
+    Ok(found)
+}
+
+/// Those of a role that belong to an application.
+pub(super) fn of(role: Role, origin: &Origin) -> Result<Vec<Found>, Trouble> {
+    Ok(all()?
+        .into_iter()
+        .filter(|f| f.words.role == role && f.origin.same(origin))
+        .collect())
+}
+
+/// Whether they are of one application.
+fn one(found: &[Found]) -> Result<(), Trouble> {
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    if found.iter().all(|f| f.origin.same(&first.origin)) {
+        return Ok(());
+    }
+    let mut apps: Vec<(&Origin, Vec<String>)> = Vec::new();
+    for f in found {
+        match apps.iter_mut().find(|(o, _)| o.same(&f.origin)) {
+            Some((_, names)) => names.push(f.shown()),
+            None => apps.push((&f.origin, vec![f.shown()])),
+        }
+    }
+    let list: Vec<String> = apps
+        .iter()
+        .map(|(o, names)| format!("{}: {}", o.shown(), names.join(", ")))
+        .collect();
+    Err(Trouble::new(format!(
+        "{} applications of Celery run here, and `app` does not say which is meant\n{}",
+        apps.len(),
+        list.join("\n")
+    )))
+}
+
+/// Several for people.
+pub(super) fn names(found: &[Found]) -> String {
+    let names: Vec<String> = found.iter().map(Found::shown).collect();
+    names.join(", ")
+}
+
+/// A command line without what may be secret in it, for people.
+pub(super) fn command(found: &Found) -> String {
+    let mut argv = found.argv.clone();
+    if let Some(broker) = &found.words.broker {
+        for word in &mut argv {
+            *word = word.replace(broker, "[broker]");
+        }
+    }
+    quoted(&argv)
+}

@@ -1,0 +1,46 @@
+//! `celery.stop` and `celery.start`: workers that lose no task and run none twice, and the beat that feeds them.
+//!
+//! A worker is stopped in four steps: it is told to take no more tasks, it finishes what it has taken, it is told to end
+//! exactly once, and it is gone. Who it is comes from `/proc`; what it does comes from itself, asked in the
+//! application's own interpreter ([`ask`]).
+//!
+//! Invariants: a worker that lives and does not answer is not empty; the workers of another application on the same
+//! machine are never touched; what a task was called with and what stands in a worker's environment is never recorded.
+//!
+//! Left out: results of tasks, and workers on other machines, which are only told about.
+
+mod ask;
+mod census;
+mod drain;
+mod find;
+mod words;
+
+pub use words::Role;
+
+use crate::actions::values::absolute;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which application's workers are meant, and how it is asked about them. What is not said here is taken from the
+/// processes that run: it is needed where several applications run on one machine, or where theirs cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// The interpreter of its virtual environment; an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// What `celery -A` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// The directory that it runs in; an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+}
+
+impl App {
+    fn problems(&self) -> impl Iterator<Item = String> {
+        [("app.python", &self.python), ("app.cwd", &self.cwd)]
+            .into_iter()
+            .filter_map(|(setting, path)| absolute(setting, path.as_deref()?))
+    }
+}

@@ -1,0 +1,307 @@
+//! What a command line of Celery says: worker or beat, of which application, by which name, of which queues.
+//!
+//! Celery 3 to 5 are read alike: its general options stand before or behind the subcommand, `manage.py celery` is the
+//! way of Django's old integration, and with `setproctitle` installed the command line is one text in brackets.
+//!
+//! Left out: options that nobody here asks for, and the environment variables that Celery takes defaults from.
+
+use serde::{Deserialize, Serialize};
+
+/// What a process of Celery does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Runs tasks.
+    #[default]
+    Worker,
+    /// Sends tasks when their time has come.
+    Beat,
+}
+
+impl Role {
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Beat => "beat",
+        }
+    }
+}
+
+/// A command line of Celery.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) role: Role,
+    /// `-A`.
+    pub(super) module: Option<String>,
+    /// `-b`: it may hold a password.
+    pub(super) broker: Option<String>,
+    pub(super) loader: Option<String>,
+    pub(super) config: Option<String>,
+    /// `-n`, as written.
+    pub(super) node: Option<String>,
+    /// `-Q`.
+    pub(super) queues: Vec<String>,
+    pub(super) pidfile: Option<String>,
+    /// `-f`.
+    pub(super) logfile: Option<String>,
+    /// `-s`.
+    pub(super) schedule: Option<String>,
+    /// A worker with `-B`: a beat lives inside it.
+    pub(super) beat_inside: bool,
+    /// `manage.py celery`.
+    pub(super) django: bool,
+    /// The first word, where the system has not overwritten it: the interpreter.
+    pub(super) python: Option<String>,
+    /// The command line is a title that Celery has set; what it was started with cannot be read off it for sure.
+    pub(super) titled: bool,
+    /// A title of a process of the pool, which belongs to a worker.
+    pub(super) pool: bool,
+}
+
+/// Options of Celery that take a value and may stand before the subcommand.
+const VALUED: [&str; 10] = [
+    "-A",
+    "--app",
+    "-b",
+    "--broker",
+    "--result-backend",
+    "--loader",
+    "--config",
+    "--workdir",
+    "--settings",
+    "--pythonpath",
+];
+/// Options of the interpreter that take a value.
+const PYTHON_VALUED: [&str; 3] = ["-W", "-X", "--check-hash-based-pycs"];
+
+fn base(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+/// Reads a command line; none where it is not that of a worker or a beat.
+pub(super) fn read(line: &[String]) -> Option<Words> {
+    // A title leaves empty words behind it, where the command line was longer.
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let full = line.iter().filter(|w| !w.is_empty()).count();
+    let first = *line.first()?;
+    if full == 1 && first.starts_with("[celery") {
+        return title(first);
+    }
+    let mut words = if base(first).starts_with("python") || base(first).starts_with("pypy") {
+        let (script, rest) = program(&line[1..])?;
+        let django = base(script) == "manage.py" || script == "django";
+        let rest = match (base(script), rest.split_first()) {
+            ("celery", _) => rest,
+            (_, Some((&"celery", behind))) if django => behind,
+            _ => return None,
+        };
+        Words {
+            django,
+            python: Some(first.to_owned()),
+            ..arguments(rest)?
+        }
+    } else if base(first) == "celery" {
+        arguments(&line[1..])?
+    } else {
+        return None;
+    };
+    words.titled = false;
+    Some(words)
+}
+
+/// The script or module that the interpreter runs, and what stands behind it.
+fn program<'a>(line: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
+    let mut at = 0;
+    while let Some(word) = line.get(at) {
+        match *word {
+            "-m" => return Some((line.get(at + 1)?, line.get(at + 2..)?)),
+            "-c" => return None,
+            w if PYTHON_VALUED.contains(&w) => at += 2,
+            w if w.starts_with('-') => at += 1,
+            w => return Some((w, &line[at + 1..])),
+        }
+    }
+    None
+}
+
+/// What stands behind the program's name.
+fn arguments(rest: &[&str]) -> Option<Words> {
+    let mut at = 0;
+    let mut role = None;
+    while let Some(word) = rest.get(at) {
+        match *word {
+            "worker" => role = Some(Role::Worker),
+            "beat" => role = Some(Role::Beat),
+            w if VALUED.contains(&w) => {
+                at += 2;
+                continue;
+            }
+            w if w.starts_with('-') => {
+                at += 1;
+                continue;
+            }
+            _ => return None,
+        }
+        break;
+    }
+    let role = role?;
+    let value = |names: &[&str]| option(rest, names);
+    let queues = value(&["-Q", "--queues"]).unwrap_or_default();
+    Some(Words {
+        role,
+        module: value(&["-A", "--app"]),
+        broker: value(&["-b", "--broker"]),
+        loader: value(&["--loader"]),
+        config: value(&["--config"]),
+        node: value(&["-n", "--hostname"]).filter(|_| role == Role::Worker),
+        queues: queues
+            .split(',')
+            .map(|q| q.trim().to_owned())
+            .filter(|q| !q.is_empty())
+            .collect(),
+        pidfile: value(&["--pidfile"]),
+        logfile: value(&["-f", "--logfile"]),
+        schedule: value(&["-s", "--schedule"]),
+        beat_inside: role == Role::Worker && rest.iter().any(|w| *w == "-B" || *w == "--beat"),
+        ..Words::default()
+    })
+}
+
+/// The last value of an option: `-A x`, `-Ax`, `--app x`, `--app=x`.
+fn option(rest: &[&str], names: &[&str]) -> Option<String> {
+    let mut found = None;
+    for (at, word) in rest.iter().enumerate() {
+        for name in names {
+            if word == name {
+                found = rest.get(at + 1).map(|w| (*w).to_owned()).or(found);
+            } else if let Some(value) = word.strip_prefix(name)
+                && let Some(value) = if name.starts_with("--") {
+                    value.strip_prefix('=')
+                } else {
+                    Some(value)
+                }
+            {
+                found = Some(value.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// `[celeryd: w1@host:MainProcess] -active- (worker -A app)`, `[celery beat] -A app beat`.
+fn title(text: &str) -> Option<Words> {
+    let (head, tail) = text.strip_prefix('[')?.split_once(']')?;
+    let (role, node, process) = if let Some(rest) = head.strip_prefix("celeryd: ") {
+        let (node, process) = rest.rsplit_once(':')?;
+        (Role::Worker, Some(node.to_owned()), process)
+    } else if head.starts_with("celery beat") {
+        (Role::Beat, None, "MainProcess")
+    } else {
+        return None;
+    };
+    let inside = tail.rsplit_once('(').map_or(tail, |(_, t)| t);
+    let rest: Vec<&str> = inside.trim_end_matches(')').split_whitespace().collect();
+    let rest = match rest.first() {
+        Some(&"celery") => rest.get(1..).unwrap_or_default(),
+        _ => &rest,
+    };
+    Some(Words {
+        role,
+        node,
+        titled: true,
+        pool: process != "MainProcess",
+        ..arguments(rest).unwrap_or_default()
+    })
+}
+
+/// The name that a worker answers by, as far as its command line says it: `%h` is the whole name of the machine, `%n`
+/// its first part, `%d` the rest.
+pub(super) fn node(written: Option<&str>, host: &str) -> Option<String> {
+    let written = written.unwrap_or("celery");
+    let (name, at) = written.split_once('@').unwrap_or((written, "%h"));
+    let name = if name.is_empty() { "celery" } else { name };
+    let (short, domain) = host.split_once('.').unwrap_or((host, ""));
+    let text = format!("{name}@{at}");
+    // The number of a process of the pool has no place in the name of a whole worker; whoever writes it is not guessed.
+    if text.contains("%i") || text.contains("%I") {
+        return None;
+    }
+    Some(
+        text.replace("%h", host)
+            .replace("%n", short)
+            .replace("%d", domain)
+            .replace("%%", "%"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Option<Words> {
+        read(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn workers_and_beats_are_known_however_they_were_started() {
+        for (text, role, module) in [
+            ("/v/bin/python /v/bin/celery -A config worker -l INFO", Role::Worker, Some("config")),
+            ("/v/bin/python3.6 /v/bin/celery worker -A config", Role::Worker, Some("config")),
+            ("/v/bin/python -u -m celery --app=config.x:app beat", Role::Beat, Some("config.x:app")),
+            ("python -W ignore manage.py celery worker -c 5", Role::Worker, None),
+            ("/v/bin/pypy3 /v/bin/celery -Aconfig -q worker", Role::Worker, Some("config")),
+            ("/v/bin/python /v/bin/celery -b redis://:worker@h/0 -A a --workdir beat worker", Role::Worker, Some("a")),
+        ] {
+            let words = line(text).unwrap();
+            assert_eq!((words.role, words.module.as_deref()), (role, module), "{text}");
+            assert!(!words.titled && words.python.is_some());
+        }
+        assert!(line("python -W ignore manage.py celery worker").unwrap().django);
+    }
+
+    #[test]
+    fn others_are_none() {
+        for text in [
+            "vim worker beat celery",
+            "/bin/sh -c celery",
+            "/bin/sh -c /v/bin/celery -A x worker",
+            "/v/bin/python /v/bin/celery -A config inspect active",
+            "/v/bin/python /v/bin/celery -A worker inspect ping",
+            "/v/bin/python /v/bin/celery multi start w1 -A x",
+            "/v/bin/python -c import celery worker",
+            "/v/bin/python manage.py worker",
+            "/v/bin/python",
+            "[celery flower]",
+            "",
+        ] {
+            assert_eq!(line(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn options_are_read_in_each_spelling() {
+        let words = line("/v/bin/python /v/bin/celery -A a worker -n w1@%h --queues=x,y -B --pidfile /p -f l -s s").unwrap();
+        assert_eq!(words.queues, ["x", "y"]);
+        assert!(words.beat_inside);
+        assert_eq!(words.pidfile.as_deref(), Some("/p"));
+        assert_eq!(words.logfile.as_deref(), Some("l"));
+        assert_eq!(words.schedule.as_deref(), Some("s"));
+        assert_eq!(node(words.node.as_deref(), "m.example.com").unwrap(), "w1@m.example.com");
+        assert_eq!(node(None, "m").unwrap(), "celery@m");
+        assert_eq!(node(Some("w2"), "m").unwrap(), "w2@m");
+        assert_eq!(node(Some("w@%n.%d%%"), "m.x.y").unwrap(), "w@m.x.y%");
+        assert_eq!(node(Some("w%I@%h"), "m"), None);
+    }
+
+    #[test]
+    fn a_title_tells_the_name_and_the_children() {
+        let full = |text: &str| read(&[text.to_owned(), String::new()]).unwrap();
+        let main = full("[celeryd: w1@m:MainProcess] -active- (celery -A a worker -Q x)");
+        assert_eq!((main.node.as_deref(), main.pool), (Some("w1@m"), false));
+        assert_eq!((main.module.as_deref(), main.titled), (Some("a"), true));
+        assert!(full("[celeryd: w1@m:ForkPoolWorker-2]").pool);
+        let beat = full("[celery beat] -A a beat");
+        assert_eq!((beat.role, beat.module.as_deref()), (Role::Beat, Some("a")));
+    }
+}
