@@ -475,6 +475,10 @@ registry! {
     "service.stop" => ServiceStop(service::stop::Stop),
     /// A service of any kind is started and ready.
     "service.start" => ServiceStart(service::start::Start),
+    /// Celery's workers are drained and stopped, or its beat is stopped.
+    "celery.stop" => CeleryStop(celery::stop::Stop),
+    /// Celery's workers, or its beat, are started and answer.
+    "celery.start" => CeleryStart(celery::start::Start),
     /// A working clone stands at exactly one commit.
     "git.deploy" => GitDeploy(git::Deploy),
     /// Jobs of a crontab are put off.

@@ -83,6 +83,9 @@ texts! {
 
     undo_pre_commit(): "the hooks as they were, byte for byte", "钩子恢复原样 (逐字节)";
     no_hook(hook): "'{hook}' is no kind of hook of git", "'{hook}' 不是 git 钩子的名称";
+    // Celery.
+    beat_has_none(setting): "`{setting}` is about workers; a beat has none", "`{setting}` 只适用于 worker, beat 不适用";
+    undo_workers(): "drain and stop the workers that it started", "排空并停止它启动的 worker";
 
     // git.
     no_repo(repo): "`repo` is an absolute path or a URL that git can fetch, and '{repo}' is not",

@@ -185,16 +185,6 @@ class Desk(object):
         )
         return {"answered": len(said)}
 
-    def ping(self, ask):
-        said = self.broadcast("ping", nodes=ask["nodes"] or None, timeout=ask["timeout"],
-                              limit=ask["expected"] or None)
-        return {"nodes": [node for node, word in said if isinstance(word, dict) and word.get("ok") == "pong"]}
-
-    def shutdown(self, ask):
-        # A worker that obeys does not answer.
-        self.app.control.broadcast("shutdown", destination=ask["nodes"], connection=self.connection)
-        return {}
-
     def lengths(self, ask):
         queues = {}
         for name in ask["queues"]:

@@ -5,8 +5,8 @@
 //! end; each question has a deadline, after which it is killed. Nothing that it says is shown but through a redactor
 //! that also knows what looks secret in the worker's environment.
 
-use super::find::Found;
 use super::App;
+use super::find::Live;
 use crate::actions::{Context, Trouble};
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
@@ -40,7 +40,16 @@ const KEPT: usize = 50;
 const LONGEST: u64 = 16 << 20;
 /// Variables of every command's environment; those of the worker say more than those of the runner.
 const COMMON: [&str; 11] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TZ",
     "TMPDIR",
 ];
 /// Parts of names of variables that hold secrets.
@@ -122,7 +131,7 @@ pub(super) struct Desk {
 
 /// The environment of commands of an application: the worker's, and over it the step's. Of what every command gets
 /// the worker's own comes first.
-fn environment(cx: &Context, found: &Found) -> BTreeMap<OsString, OsString> {
+fn environment(cx: &Context, found: &Live) -> BTreeMap<OsString, OsString> {
     let mut env: BTreeMap<OsString, OsString> = found.environ().into_iter().collect();
     for (name, value) in &cx.env {
         let name = OsString::from(name);
@@ -156,7 +165,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Trouble`] when the application cannot be imported or the broker not be reached.
-    pub(super) fn open(cx: &Context, found: &Found, app: &App) -> Result<Self, Trouble> {
+    pub(super) fn open(cx: &Context, found: &Live, app: &App) -> Result<Self, Trouble> {
         let words = &found.words;
         let python = app.python.as_ref().unwrap_or(&found.origin.python);
         let cwd = app.cwd.as_ref().unwrap_or(&found.origin.cwd);
@@ -238,7 +247,9 @@ impl Desk {
     fn write(&mut self, what: &Value) -> Result<(), Trouble> {
         let text = format!("{what}\n");
         let sent = match &mut self.input {
-            Some(input) => input.write_all(text.as_bytes()).and_then(|()| input.flush()),
+            Some(input) => input
+                .write_all(text.as_bytes())
+                .and_then(|()| input.flush()),
             None => Err(std::io::ErrorKind::BrokenPipe.into()),
         };
         sent.map_err(|e| {
@@ -308,17 +319,6 @@ impl Desk {
     /// How long queues are.
     pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Trouble> {
         self.ask(&json!({"do": "lengths", "queues": queues}), LIMIT)
-    }
-
-    /// Which workers answer a ping.
-    pub(super) fn ping(&mut self, nodes: &[String]) -> Result<Vec<String>, Trouble> {
-        #[derive(Deserialize)]
-        struct Nodes {
-            nodes: Vec<String>,
-        }
-        let ask =
-            json!({"do": "ping", "nodes": nodes, "expected": nodes.len(), "timeout": ANSWER});
-        self.ask::<Nodes>(&ask, LIMIT).map(|n| n.nodes)
     }
 
     fn kill(&mut self) {

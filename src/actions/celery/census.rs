@@ -4,7 +4,7 @@
 //! here is another machine's, and nobody tells it anything.
 
 use super::ask::{Heard, Told};
-use super::find::Found;
+use super::find::Live;
 use crate::actions::process::identity::Stat;
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) struct Census {
 }
 
 /// Joins what was found with what was heard.
-pub(super) fn census(found: &[Found], heard: Heard) -> Census {
+pub(super) fn census(found: &[Live], heard: Heard) -> Census {
     let parent = |pid: i32| Stat::of(pid).map(|s| s.parent);
     let mut census = Census::default();
     for f in found {
@@ -34,15 +34,25 @@ pub(super) fn census(found: &[Found], heard: Heard) -> Census {
         let node = heard.roll.iter().filter(|p| p.pid == f.inner).find(|p| {
             Some(&p.node) == name.as_ref()
                 || f.inner != f.ident.pid
-                || (!p.children.is_empty() && p.children.iter().all(|c| parent(*c) == Some(f.ident.pid)))
+                || (!p.children.is_empty()
+                    && p.children.iter().all(|c| parent(*c) == Some(f.ident.pid)))
         });
         let node = node.map(|p| p.node.as_str());
         match node {
             Some(node) => {
-                census.nodes.entry(node.to_owned()).or_default().push(f.ident.pid);
-                let children = heard.roll.iter().find(|p| p.node == node && p.pid == f.inner);
+                census
+                    .nodes
+                    .entry(node.to_owned())
+                    .or_default()
+                    .push(f.ident.pid);
+                let children = heard
+                    .roll
+                    .iter()
+                    .find(|p| p.node == node && p.pid == f.inner);
                 if let Some(present) = children {
-                    census.children.insert(f.ident.pid, present.children.clone());
+                    census
+                        .children
+                        .insert(f.ident.pid, present.children.clone());
                 }
             }
             None => census.silent.push(f.ident.pid),
@@ -88,7 +98,11 @@ impl Census {
             .told
             .iter()
             .map(|t| {
-                let more = if t.whole { "" } else { " (not all was answered)" };
+                let more = if t.whole {
+                    ""
+                } else {
+                    " (not all was answered)"
+                };
                 let consumes = if t.queues.is_empty() {
                     "consumes nothing".to_owned()
                 } else {
@@ -100,7 +114,11 @@ impl Census {
                 )
             })
             .collect();
-        parts.extend(self.silent.iter().map(|pid| format!("worker {pid}: no answer")));
+        parts.extend(
+            self.silent
+                .iter()
+                .map(|pid| format!("worker {pid}: no answer")),
+        );
         parts.join("; ")
     }
 }

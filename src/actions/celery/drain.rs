@@ -12,9 +12,8 @@
 use super::App;
 use super::ask::{Desk, Lengths, Told};
 use super::census::{Census, census};
-use super::find::{self, Found, Origin};
-use super::words::Role;
-use crate::actions::process::say;
+use super::find::Live;
+use crate::actions::process::up::say;
 use crate::actions::{Context, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -35,13 +34,12 @@ const RETRY: Duration = Duration::from_secs(2);
 pub(super) struct Drain<'a> {
     pub(super) cx: &'a Context,
     pub(super) app: &'a App,
-    pub(super) origin: &'a Origin,
+    /// The workers that live and were not told to end: those that were do not answer any more.
+    pub(super) live: &'a dyn Fn() -> Result<Vec<Live>, Trouble>,
     /// Must be empty before workers stop to consume.
     pub(super) queues: &'a [String],
     /// Queues that each worker consumed before anything changed.
     pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
-    /// Workers that were told to end: they do not answer any more.
-    pub(super) told: &'a dyn Fn(&Found) -> bool,
     pub(super) until: Instant,
     /// In words.
     pub(super) limit: String,
@@ -94,17 +92,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Workers that have to be drained.
-    fn live(&self) -> Result<Vec<Found>, Trouble> {
-        let mut live = find::of(Role::Worker, self.drain.origin)?;
-        live.retain(|f| !(self.drain.told)(f));
-        Ok(live)
-    }
-
     /// Until nothing runs, or the deadline.
     pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Trouble> {
         loop {
-            let live = self.live()?;
+            let live = (self.drain.live)()?;
             if live.is_empty() {
                 return Ok(Drained::Empty { scheduled: 0 });
             }
@@ -133,7 +124,7 @@ impl<'a> Run<'a> {
         self.trouble = Some(text);
     }
 
-    fn desk(&mut self, live: &[Found], log: &mut dyn Write) -> Result<&mut Desk, Trouble> {
+    fn desk(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&mut Desk, Trouble> {
         if self.desk.is_none() {
             let first = live
                 .first()
@@ -142,7 +133,10 @@ impl<'a> Run<'a> {
             let hello = &desk.hello;
             say(
                 log,
-                &format!("celery {} by {} {}", hello.celery, hello.driver, hello.broker),
+                &format!(
+                    "celery {} by {} {}",
+                    hello.celery, hello.driver, hello.broker
+                ),
             );
             self.desk = Some(desk);
         }
@@ -152,7 +146,7 @@ impl<'a> Run<'a> {
     }
 
     /// What the workers do now.
-    pub(super) fn look(&mut self, live: &[Found], log: &mut dyn Write) -> Result<&Census, Trouble> {
+    pub(super) fn look(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&Census, Trouble> {
         let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
         // Once everyone's name is known only they are asked, and nobody waits for more answers.
         let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
@@ -176,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     /// One look, and what follows from it; the number of scheduled tasks when all is done.
-    fn tick(&mut self, live: &[Found], log: &mut dyn Write) -> Result<Option<u64>, Trouble> {
+    fn tick(&mut self, live: &[Live], log: &mut dyn Write) -> Result<Option<u64>, Trouble> {
         self.look(live, log)?;
         let mut counts = self.last.counts();
         let mut empty = true;
@@ -245,7 +239,7 @@ impl<'a> Run<'a> {
     /// Workers consume again what they consumed.
     pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Trouble> {
         self.calm = None;
-        let live = self.live()?;
+        let live = (self.drain.live)()?;
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             self.look(&live, log)?;
@@ -285,7 +279,7 @@ impl<'a> Run<'a> {
     }
 
     /// What a worker consumes that was started like these.
-    fn ordinary(&self, live: &[Found]) -> BTreeSet<String> {
+    fn ordinary(&self, live: &[Live]) -> BTreeSet<String> {
         let named: BTreeSet<String> = live
             .iter()
             .flat_map(|f| f.words.queues.iter().cloned())
@@ -317,7 +311,11 @@ impl<'a> Run<'a> {
                     .iter()
                     .map(|t| format!("{} {}", t.name, t.id))
                     .collect();
-                let tasks = if told.active == 1 { "task runs" } else { "tasks run" };
+                let tasks = if told.active == 1 {
+                    "task runs"
+                } else {
+                    "tasks run"
+                };
                 parts.push(format!(
                     "{} {tasks} on {}: {}",
                     told.active,
@@ -327,19 +325,28 @@ impl<'a> Run<'a> {
             }
             if told.reserved > 0 {
                 let (n, node) = (told.reserved, &told.node);
-                parts.push(format!("{n} more are taken by {node} and wait to run there"));
+                parts.push(format!(
+                    "{n} more are taken by {node} and wait to run there"
+                ));
             }
             if !told.whole {
                 parts.push(format!("{} has not answered everything", told.node));
             }
         }
         if parts.is_empty() && !self.drain.queues.is_empty() && !self.cancelling {
-            parts.push(format!("{} did not become empty", self.drain.queues.join(", ")));
+            parts.push(format!(
+                "{} did not become empty",
+                self.drain.queues.join(", ")
+            ));
         }
         if parts.is_empty() {
             parts.push("the workers were not at rest for long enough".to_owned());
         }
-        format!("not drained within {}: {}", self.drain.limit, parts.join("; "))
+        format!(
+            "not drained within {}: {}",
+            self.drain.limit,
+            parts.join("; ")
+        )
     }
 
     /// The tasks that run, as far as they are known.

@@ -7,11 +7,11 @@
 //!
 //! Left out: where the directory of a process in a container is on this machine.
 
-use super::words::{self, Role, Words};
 use super::App;
+use super::words::{self, Words};
 use crate::actions::Trouble;
-use crate::actions::process::identity::{self, Ident};
-use crate::actions::run::quoted;
+use crate::actions::process::identity::Ident;
+use crate::actions::procs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -47,7 +47,7 @@ impl Origin {
     }
 
     /// It is the one that the settings mean.
-    fn meant(&self, app: &App) -> bool {
+    pub(super) fn meant(&self, app: &App) -> bool {
         let cwd = app.cwd.as_deref().is_none_or(|cwd| {
             let real = fs::canonicalize(cwd).unwrap_or_else(|_| cwd.into());
             Path::new(&self.cwd) == real
@@ -76,9 +76,8 @@ fn plain(module: Option<&str>) -> Option<&str> {
 
 /// A worker or a beat that lives.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct Live {
     pub(super) ident: Ident,
-    pub(super) argv: Vec<String>,
     pub(super) words: Words,
     pub(super) origin: Origin,
     /// Its user and group.
@@ -87,7 +86,7 @@ pub(super) struct Found {
     pub(super) inner: i32,
 }
 
-impl Found {
+impl Live {
     /// For people. A command line may hold the broker's password, so only what is known is shown of it.
     pub(super) fn shown(&self) -> String {
         let mut text = format!("{} {}", self.words.role.name(), self.ident.pid);
@@ -110,7 +109,10 @@ impl Found {
 
 /// The name of this machine.
 pub(super) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn environ(pid: i32) -> Vec<(OsString, OsString)> {
@@ -144,9 +146,9 @@ fn argv(pid: i32) -> Vec<String> {
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter
 /// is that of the system.
-fn python(pid: i32, words: &Words, cwd: &Path) -> Option<String> {
+fn python(pid: i32, words: &Words, cwd: &Path) -> Option<PathBuf> {
     let exe = || fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let found = match words.python.as_deref() {
+    match words.python.as_deref() {
         Some(name) if name.starts_with('/') => Some(PathBuf::from(name)),
         Some(name) if name.contains('/') => Some(cwd.join(name)),
         Some(name) => path(pid)
@@ -155,8 +157,7 @@ fn python(pid: i32, words: &Words, cwd: &Path) -> Option<String> {
             .find(|p| p.is_file())
             .or_else(exe),
         None => loaded(pid).or_else(exe),
-    };
-    found.map(|p| p.to_string_lossy().into_owned())
+    }
 }
 
 fn path(pid: i32) -> Vec<PathBuf> {
@@ -174,97 +175,78 @@ fn loaded(pid: i32) -> Option<PathBuf> {
         .filter_map(|line| line.find('/').map(|at| &line[at..]))
         .filter(|path| path.contains("/site-packages/"))
         .filter_map(|path| {
-            let at = path.find("/lib/python").or_else(|| path.find("/lib64/python"))?;
+            let at = path
+                .find("/lib/python")
+                .or_else(|| path.find("/lib64/python"))?;
             Some(Path::new(&path[..at]).join("bin/python"))
         })
         .find(|python| python.is_file())
+}
+
+/// A worker or a beat of that number that is no process of a pool; none when it is no such process, or has ended.
+///
+/// # Errors
+/// [`Trouble`] when it may not be seen.
+pub(super) fn at(pid: i32) -> Result<Option<Live>, Trouble> {
+    let argv = argv(pid);
+    let Some(words) = words::read(&argv).filter(|w| !w.pool) else {
+        return Ok(None);
+    };
+    let Some(ident) = Ident::of(pid) else {
+        return Ok(None);
+    };
+    let seen = fs::metadata(format!("/proc/{pid}"))
+        .and_then(|meta| Ok((meta, fs::read_link(format!("/proc/{pid}/cwd"))?)));
+    let (meta, cwd) = match seen {
+        Ok(seen) => seen,
+        Err(_) if !ident.alive() => return Ok(None),
+        Err(e) => {
+            return Err(Trouble::io(
+                format!("cannot see the directory of {} {pid}", words.role.name()),
+                &e,
+            ));
+        }
+    };
+    let python = python(pid, &words, &cwd).unwrap_or_default();
+    // What was read may be of a process that has taken its number.
+    if !ident.alive() {
+        return Ok(None);
+    }
+    Ok(Some(Live {
+        ident,
+        origin: Origin {
+            python: python.to_string_lossy().into_owned(),
+            cwd: cwd.to_string_lossy().into_owned(),
+            module: words.module.clone(),
+        },
+        words,
+        user: (meta.uid(), meta.gid()),
+        inner: inner(pid).unwrap_or(pid),
+    }))
 }
 
 /// All workers and beats that live on this machine.
 ///
 /// # Errors
 /// [`Trouble`] when the processes of others cannot be seen.
-pub(super) fn all() -> Result<Vec<Found>, Trouble> {
-    // With `hidepid` others' processes are missing from the list.
-    fs::read("/proc/1/stat").map_err(|e| {
-        Trouble::io("cannot read /proc/1: the processes of others cannot be seen", &e)
-    })?;
-    let all = identity::all();
-    let celery: BTreeMap<i32, (Vec<String>, Words)> = all
-        .keys()
-        .filter_map(|pid| {
-            let argv = argv(*pid);
-            let words = words::read(&argv)?;
-            Some((*pid, (argv, words)))
-        })
+pub(super) fn all() -> Result<Vec<Live>, Trouble> {
+    let celery: BTreeMap<i32, i32> = procs::others()?
+        .into_iter()
+        .filter(|p| words::read(&p.words).is_some())
+        .map(|p| (p.pid, p.parent))
         .collect();
     let mut found = Vec::new();
-    for (pid, (argv, words)) in &celery {
-        let parent = all.get(pid).map_or(0, |s| s.parent);
+    for (pid, parent) in &celery {
         // A worker's pool is its children, which look like it.
-        if words.pool || celery.contains_key(&parent) {
-            continue;
+        if !celery.contains_key(parent) {
+            found.extend(at(*pid)?);
         }
-        let Some(ident) = Ident::of(*pid) else {
-            continue;
-        };
-        let seen = fs::metadata(format!("/proc/{pid}"))
-            .and_then(|meta| Ok((meta, fs::read_link(format!("/proc/{pid}/cwd"))?)));
-        let (meta, cwd) = match seen {
-            Ok(seen) => seen,
-            Err(_) if !ident.alive() => continue,
-            Err(e) => {
-                return Err(Trouble::io(
-                    format!("cannot see the directory of {} {pid}", words.role.name()),
-                    &e,
-                ));
-            }
-        };
-        let Some(python) = python(*pid, words, &cwd) else {
-            continue;
-        };
-        if !ident.alive() {
-            continue;
-        }
-        found.push(Found {
-            ident,
-            argv: argv.clone(),
-            origin: Origin {
-                python,
-                cwd: cwd.to_string_lossy().into_owned(),
-                module: words.module.clone(),
-            },
-            words: words.clone(),
-            user: (meta.uid(), meta.gid()),
-            inner: inner(*pid).unwrap_or(*pid),
-        });
     }
     Ok(found)
 }
 
-/// Those of a role that belong to the application that the settings mean; of the only one that runs, where they name none.
-///
-/// # Errors
-/// [`Trouble`] when more than one application is meant.
-pub(super) fn meant(role: Role, app: &App) -> Result<Vec<Found>, Trouble> {
-    let found: Vec<Found> = all()?
-        .into_iter()
-        .filter(|f| f.words.role == role && f.origin.meant(app))
-        .collect();
-    one(&found)?;
-    Ok(found)
-}
-
-/// Those of a role that belong to an application.
-pub(super) fn of(role: Role, origin: &Origin) -> Result<Vec<Found>, Trouble> {
-    Ok(all()?
-        .into_iter()
-        .filter(|f| f.words.role == role && f.origin.same(origin))
-        .collect())
-}
-
 /// Whether they are of one application.
-fn one(found: &[Found]) -> Result<(), Trouble> {
+pub(super) fn one(found: &[Live]) -> Result<(), Trouble> {
     let Some(first) = found.first() else {
         return Ok(());
     };
@@ -290,18 +272,7 @@ fn one(found: &[Found]) -> Result<(), Trouble> {
 }
 
 /// Several for people.
-pub(super) fn names(found: &[Found]) -> String {
-    let names: Vec<String> = found.iter().map(Found::shown).collect();
+pub(super) fn names(found: &[Live]) -> String {
+    let names: Vec<String> = found.iter().map(Live::shown).collect();
     names.join(", ")
-}
-
-/// A command line without what may be secret in it, for people.
-pub(super) fn command(found: &Found) -> String {
-    let mut argv = found.argv.clone();
-    if let Some(broker) = &found.words.broker {
-        for word in &mut argv {
-            *word = word.replace(broker, "[broker]");
-        }
-    }
-    quoted(&argv)
 }

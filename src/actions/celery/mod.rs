@@ -9,10 +9,16 @@
 //!
 //! Left out: results of tasks, and workers on other machines, which are only told about.
 
+mod again;
 mod ask;
+mod beat;
+mod before;
 mod census;
+mod crew;
 mod drain;
 mod find;
+pub mod start;
+pub mod stop;
 mod words;
 
 pub use words::Role;

@@ -8,7 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 /// What a process of Celery does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Runs tasks.
@@ -246,18 +248,50 @@ mod tests {
     #[test]
     fn workers_and_beats_are_known_however_they_were_started() {
         for (text, role, module) in [
-            ("/v/bin/python /v/bin/celery -A config worker -l INFO", Role::Worker, Some("config")),
-            ("/v/bin/python3.6 /v/bin/celery worker -A config", Role::Worker, Some("config")),
-            ("/v/bin/python -u -m celery --app=config.x:app beat", Role::Beat, Some("config.x:app")),
-            ("python -W ignore manage.py celery worker -c 5", Role::Worker, None),
-            ("/v/bin/pypy3 /v/bin/celery -Aconfig -q worker", Role::Worker, Some("config")),
-            ("/v/bin/python /v/bin/celery -b redis://:worker@h/0 -A a --workdir beat worker", Role::Worker, Some("a")),
+            (
+                "/v/bin/python /v/bin/celery -A config worker -l INFO",
+                Role::Worker,
+                Some("config"),
+            ),
+            (
+                "/v/bin/python3.6 /v/bin/celery worker -A config",
+                Role::Worker,
+                Some("config"),
+            ),
+            (
+                "/v/bin/python -u -m celery --app=config.x:app beat",
+                Role::Beat,
+                Some("config.x:app"),
+            ),
+            (
+                "python -W ignore manage.py celery worker -c 5",
+                Role::Worker,
+                None,
+            ),
+            (
+                "/v/bin/pypy3 /v/bin/celery -Aconfig -q worker",
+                Role::Worker,
+                Some("config"),
+            ),
+            (
+                "/v/bin/python /v/bin/celery -b redis://:worker@h/0 -A a --workdir beat worker",
+                Role::Worker,
+                Some("a"),
+            ),
         ] {
             let words = line(text).unwrap();
-            assert_eq!((words.role, words.module.as_deref()), (role, module), "{text}");
+            assert_eq!(
+                (words.role, words.module.as_deref()),
+                (role, module),
+                "{text}"
+            );
             assert!(!words.titled && words.python.is_some());
         }
-        assert!(line("python -W ignore manage.py celery worker").unwrap().django);
+        assert!(
+            line("python -W ignore manage.py celery worker")
+                .unwrap()
+                .django
+        );
     }
 
     #[test]
@@ -287,7 +321,10 @@ mod tests {
         assert_eq!(words.pidfile.as_deref(), Some("/p"));
         assert_eq!(words.logfile.as_deref(), Some("l"));
         assert_eq!(words.schedule.as_deref(), Some("s"));
-        assert_eq!(node(words.node.as_deref(), "m.example.com").unwrap(), "w1@m.example.com");
+        assert_eq!(
+            node(words.node.as_deref(), "m.example.com").unwrap(),
+            "w1@m.example.com"
+        );
         assert_eq!(node(None, "m").unwrap(), "celery@m");
         assert_eq!(node(Some("w2"), "m").unwrap(), "w2@m");
         assert_eq!(node(Some("w@%n.%d%%"), "m.x.y").unwrap(), "w@m.x.y%");

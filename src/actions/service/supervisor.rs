@@ -179,7 +179,7 @@ impl Supervisor {
     }
 
     /// The lines of supervisord's own log about processes that it killed.
-    fn kills(&self, cx: &Context) -> Vec<String> {
+    pub(crate) fn kills(&self, cx: &Context) -> Vec<String> {
         let name = self.program.rsplit(':').next().unwrap_or_default();
         // The log only tells more; it may be switched off.
         let said = self.call(cx, &["maintail", "-4000"], command::LOOK);

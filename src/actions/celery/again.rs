@@ -1,0 +1,279 @@
+//! Workers and beats that run again: started as they ran, answering, and consuming what they consumed.
+//!
+//! Invariants: an answer counts only from a process that lives here, by its number, so that no old worker and none of
+//! another machine answers for a new one; a worker that was told to end is not taken for one that runs.
+
+use super::ask::Desk;
+use super::beat;
+use super::before::Before;
+use super::census::census;
+use super::crew::{Crew, Seen};
+use super::drain::{Drain, Run};
+use super::find::{self, Live};
+use super::words::Role;
+use crate::actions::process::up::say;
+use crate::actions::service::launch::Doors;
+use crate::actions::{Context, Look, Trouble};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How long consumers may take to be put back.
+const BACK: Duration = Duration::from_secs(30);
+
+/// What has to be there.
+pub(super) struct Wanted {
+    /// How many.
+    pub(super) count: usize,
+    /// What each worker of that name has to consume.
+    pub(super) queues: BTreeMap<String, Vec<String>>,
+    /// What must be consumed by any of them.
+    pub(super) anywhere: Vec<String>,
+}
+
+impl Wanted {
+    fn as_before(before: &Before) -> Self {
+        Self {
+            count: before.crew.len(),
+            queues: before.consumed(),
+            anywhere: Vec::new(),
+        }
+    }
+}
+
+/// Asks again and again, through one import of the application.
+pub(super) struct Asker<'a> {
+    cx: &'a Context,
+    crew: Crew<'a>,
+    desk: Option<(i32, Desk)>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(cx: &'a Context, crew: Crew<'a>) -> Self {
+        Self {
+            cx,
+            crew,
+            desk: None,
+        }
+    }
+
+    /// One look at all that lives.
+    pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Trouble> {
+        let Seen { found, live } = self.crew.look(self.cx)?;
+        let name = self.crew.role.name();
+        if live.is_empty() {
+            let states: Vec<String> = found
+                .programs
+                .iter()
+                .map(|p| format!("{} is {}", p.name, p.state))
+                .collect();
+            let mut look = Look::nothing(format!("no {name} runs"));
+            look.evidence.extend(states);
+            look.evidence.extend(found.notes);
+            return Ok(look);
+        }
+        for l in &live {
+            if Crew::told(self.cx, &l.ident)? {
+                return Ok(Look::nothing(format!(
+                    "{} lives, but was told to end",
+                    l.shown()
+                )));
+            }
+        }
+        if live.len() < wanted.count {
+            return Ok(Look::unclear(format!(
+                "{} of {} live: {}",
+                live.len(),
+                wanted.count,
+                find::names(&live)
+            )));
+        }
+        if let Some(down) = found.programs.iter().find(|p| p.state != "RUNNING")
+            && wanted.count > 1
+        {
+            return Ok(Look::unclear(format!("{} is {}", down.name, down.state)));
+        }
+        match self.crew.role {
+            Role::Beat => beat::ready(&live),
+            Role::Worker => self.answers(&live, wanted),
+        }
+    }
+
+    fn answers(&mut self, live: &[Live], wanted: &Wanted) -> Result<Look, Trouble> {
+        let heard = self.heard(live);
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(e) => {
+                self.desk = None;
+                return Ok(Look::unclear(e.to_string()));
+            }
+        };
+        let census = census(live, heard);
+        if !census.whole() {
+            return Ok(Look::unclear(census.counts()));
+        }
+        for (node, queues) in &wanted.queues {
+            let Some(told) = census.told.iter().find(|t| t.node == *node) else {
+                return Ok(Look::unclear(format!(
+                    "{node} does not answer; {}",
+                    census.counts()
+                )));
+            };
+            if let Some(missing) = queues.iter().find(|q| !told.queues.contains(q)) {
+                return Ok(Look::unclear(format!("{node} does not consume {missing}")));
+            }
+        }
+        if let Some(idle) = census.told.iter().find(|t| t.queues.is_empty()) {
+            return Ok(Look::unclear(format!("{} consumes nothing", idle.node)));
+        }
+        let missing = wanted
+            .anywhere
+            .iter()
+            .find(|q| !census.told.iter().any(|t| t.queues.contains(q)));
+        if let Some(missing) = missing {
+            return Ok(Look::unclear(format!("nobody consumes {missing}")));
+        }
+        let evidence = census
+            .told
+            .iter()
+            .map(|t| {
+                let pids = census.nodes.get(&t.node).cloned().unwrap_or_default();
+                let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
+                format!(
+                    "{} answers (process {}) and consumes {}",
+                    t.node,
+                    pids.join(", "),
+                    t.queues.join(", ")
+                )
+            })
+            .collect();
+        Ok(Look {
+            answer: Answer::Done,
+            evidence,
+        })
+    }
+
+    fn heard(&mut self, live: &[Live]) -> Result<super::ask::Heard, Trouble> {
+        // The environment is that of the process beside which the helper was started.
+        let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
+        if self.desk.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
+            let first = live
+                .first()
+                .ok_or_else(|| Trouble::new("no worker lives"))?;
+            self.desk = Some((first.ident.pid, Desk::open(self.cx, first, self.crew.app)?));
+        }
+        match &mut self.desk {
+            Some((_, desk)) => desk.look(&[], 0),
+            None => Err(Trouble::new("the application cannot be asked")),
+        }
+    }
+
+    /// Looks until all is there, or time is up.
+    pub(super) fn wait(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Trouble> {
+        let deadline = Instant::now() + within;
+        loop {
+            let look = self.look(wanted)?;
+            if look.answer == Answer::Done || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Starts what ran before, and gives those that live their consumers back.
+pub(super) fn bring_back(
+    cx: &Context,
+    crew: &Crew<'_>,
+    before: &Before,
+    grace: Duration,
+    within: Duration,
+    log: &mut dyn Write,
+) -> Result<(), Trouble> {
+    if before.crew.is_empty() && !before.service.runs() {
+        say(log, "nothing ran before; nothing to start");
+        return Ok(());
+    }
+    let began = Instant::now();
+    let seen = crew.look(cx)?;
+    let mut doomed = false;
+    for live in &seen.live {
+        doomed |= Crew::told(cx, &live.ident)?;
+    }
+    if doomed {
+        // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
+        say(log, "those that were told to end are waited for");
+        crew.end(cx, &seen, grace, None, log)?;
+    }
+    if crew.role == Role::Beat {
+        for master in &before.service.masters {
+            beat::sweep(&master.words(cx)?, &master.cwd, log)?;
+        }
+    }
+    let doors = Doors {
+        ready: None,
+        ports: &[],
+    };
+    crew.keeper()
+        .start(cx, Some(&before.service), doors, within, log)?;
+    let left = within.saturating_sub(began.elapsed());
+    let mut wanted = Wanted::as_before(before);
+    if crew.role == Role::Worker {
+        put_back(cx, crew, before, left, log)?;
+        wanted.queues = before.consumed();
+    }
+    let look = Asker::new(cx, *crew).wait(&wanted, left)?;
+    let said = look.evidence.join("; ");
+    if look.answer == Answer::Done {
+        say(log, &said);
+        return Ok(());
+    }
+    Err(Trouble::new(format!(
+        "not as before within {} s: {said}",
+        within.as_secs()
+    )))
+}
+
+/// Once all answer, they consume what they consumed.
+fn put_back(
+    cx: &Context,
+    crew: &Crew<'_>,
+    before: &Before,
+    within: Duration,
+    log: &mut dyn Write,
+) -> Result<(), Trouble> {
+    let live = || Ok(crew.look(cx)?.live);
+    let consumed = before.consumed();
+    let mut run = Run::new(Drain {
+        cx,
+        app: crew.app,
+        live: &live,
+        queues: &[],
+        consumed: &consumed,
+        until: Instant::now() + within,
+        limit: String::new(),
+    });
+    let until = Instant::now() + within;
+    // A worker that starts answers after it has imported its tasks.
+    loop {
+        let all = live()?;
+        let there = all.len() >= before.crew.len()
+            && run.look(&all, log).is_ok_and(super::census::Census::whole);
+        if there || Instant::now() >= until {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    run.put_back(log)
+}
+
+/// Whether all runs as before.
+pub(super) fn as_before(cx: &Context, crew: &Crew<'_>, before: &Before) -> Result<Look, Trouble> {
+    if before.crew.is_empty() && !before.service.runs() {
+        return Ok(Look::done("nothing ran before"));
+    }
+    Asker::new(cx, *crew).wait(&Wanted::as_before(before), BACK.min(Duration::from_secs(3)))
+}

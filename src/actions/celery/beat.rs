@@ -1,0 +1,122 @@
+//! What is peculiar to a beat: the pidfile that keeps it from starting, and how it is seen to work.
+//!
+//! Celery removes a pidfile whose number is free, but takes any living process of that number for a beat, so that after
+//! a reboot or in a container a beat does not start. A pidfile that names no beat is taken away before the start.
+
+use super::find::{self, Live};
+use super::words::{self, Role, Words};
+use crate::actions::process::up::say;
+use crate::actions::{Look, Trouble};
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a beat that shows nothing must live to count. Large projects need seconds to fail.
+const SETTLE: Duration = Duration::from_secs(5);
+/// The name that Celery gives its schedule.
+const SCHEDULE: &str = "celerybeat-schedule";
+/// More is no number.
+const SIZE: usize = 64;
+
+/// Takes away a pidfile that would keep a beat from starting, where its command line names one.
+pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(), Trouble> {
+    let Some(words) = words::read(argv).filter(|w| w.role == Role::Beat) else {
+        return Ok(());
+    };
+    // Celery 4 wrote one of that name unless told otherwise.
+    let name = words.pidfile.unwrap_or_else(|| "celerybeat.pid".into());
+    away(&Path::new(cwd).join(name), log)
+}
+
+/// Takes away a pidfile that names no beat that lives.
+pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Trouble> {
+    let cannot = |what: &str, e: &std::io::Error| {
+        Trouble::io(format!("cannot {what} the pidfile {}", path.display()), e)
+    };
+    let text = match fs::read(path) {
+        Ok(text) if text.len() <= SIZE => String::from_utf8_lossy(&text).trim().to_owned(),
+        // Whatever that is, it is no pidfile of a beat, and Celery says so itself.
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(cannot("read", &e)),
+    };
+    let pid: Option<i32> = text.parse().ok().filter(|p| *p > 0);
+    let beat = match pid {
+        Some(pid) => find::at(pid)?.is_some_and(|l| l.words.role == Role::Beat),
+        None => !text.is_empty(),
+    };
+    if beat {
+        return Ok(());
+    }
+    fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
+    say(
+        log,
+        &format!(
+            "removed the stale pidfile {}: '{text}' is no beat",
+            path.display()
+        ),
+    );
+    Ok(())
+}
+
+/// Whether a beat is seen to work: its pidfile names it, or it has written its schedule; else it has lived for a while.
+pub(super) fn ready(live: &[Live]) -> Result<Look, Trouble> {
+    let mut evidence = Vec::new();
+    for beat in live {
+        let name = beat.shown();
+        let Some(age) = age(beat) else {
+            return Ok(Look::unclear(format!("{name} has ended")));
+        };
+        if let Some(path) = &beat.words.pidfile {
+            let path = Path::new(&beat.origin.cwd).join(path);
+            let named = fs::read_to_string(&path).unwrap_or_default();
+            if named.trim() == beat.inner.to_string() {
+                evidence.push(format!("{name} lives, and {} names it", path.display()));
+                continue;
+            }
+        } else if let Some(path) = schedule(beat, age) {
+            evidence.push(format!("{name} lives and writes {}", path.display()));
+            continue;
+        } else if age >= SETTLE {
+            evidence.push(format!(
+                "{name} lives; its schedule keeps no file that can be seen"
+            ));
+            continue;
+        }
+        return Ok(Look::unclear(format!("{name} lives and has not begun")));
+    }
+    let mut look = Look::done("");
+    look.evidence = evidence;
+    Ok(look)
+}
+
+/// How long it has lived.
+fn age(beat: &Live) -> Option<Duration> {
+    if !beat.ident.alive() {
+        return None;
+    }
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let started = Duration::from_millis(beat.ident.starttime.saturating_mul(1000) / ticks);
+    Some(Duration::from_secs_f64(uptime.max(0.0)).saturating_sub(started))
+}
+
+/// The file of its schedule, where it has opened or written one since it began.
+fn schedule(beat: &Live, age: Duration) -> Option<PathBuf> {
+    let Words { schedule, .. } = &beat.words;
+    let name = schedule.as_deref().unwrap_or(SCHEDULE);
+    let path = Path::new(&beat.origin.cwd).join(name);
+    let file = path.file_name()?.to_string_lossy().into_owned();
+    let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
+    fs::read_dir(path.parent()?)
+        .ok()?
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&file))
+        .find(|e| {
+            let written = e.metadata().and_then(|m| m.modified());
+            written.is_ok_and(|at| at >= since)
+        })
+        .map(|e| e.path())
+}

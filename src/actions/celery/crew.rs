@@ -1,0 +1,239 @@
+//! The processes that a step is about, and their end: told exactly once, and killed only where the settings say so.
+//!
+//! Invariants: whoever lives below what the keeper finds is found, also behind a shell that was started in between;
+//! that a process was told is noted before it is told, and that it heard it afterwards, so that no step tells it twice
+//! unless it died between the two; a KILL is announced with what it cuts off before it is sent.
+
+use super::App;
+use super::find::{self, Live, Origin};
+use super::words::{self, Role};
+use crate::actions::command::capture;
+use crate::actions::process::end::names;
+use crate::actions::process::identity::Ident;
+use crate::actions::process::note;
+use crate::actions::process::up::say;
+use crate::actions::procs::Other;
+use crate::actions::service::by::Way;
+use crate::actions::service::found::Found;
+use crate::actions::service::keeper::{self, Kind};
+use crate::actions::service::{By, Keeper, tree};
+use crate::actions::{Context, Trouble};
+use crate::failpoint;
+use rustix::process::Signal;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long the client of supervisord may take to say what it did.
+const CLIENT: Duration = Duration::from_secs(5);
+
+/// Which processes are meant.
+#[derive(Clone, Copy)]
+pub(super) struct Crew<'a> {
+    pub(super) role: Role,
+    pub(super) by: Option<&'a By>,
+    pub(super) app: &'a App,
+    /// The application that was seen before; none before anything was.
+    pub(super) origin: Option<&'a Origin>,
+}
+
+/// What was seen.
+pub(super) struct Seen {
+    /// As their keeper finds them.
+    pub(super) found: Found,
+    /// The workers or beats among them.
+    pub(super) live: Vec<Live>,
+}
+
+impl Kind for Crew<'_> {
+    fn name(&self) -> &'static str {
+        match self.role {
+            Role::Worker => "Celery worker",
+            Role::Beat => "Celery beat",
+        }
+    }
+
+    fn role(&self, process: &Other) -> Option<keeper::Role> {
+        let words = words::read(&process.words)?;
+        if words.role != self.role || words.pool {
+            return None;
+        }
+        if self.by.is_none() {
+            let live = find::at(process.pid).ok()??;
+            if !self.is_of(&live) {
+                return None;
+            }
+        }
+        Some(keeper::Role::Master)
+    }
+
+    fn many(&self) -> bool {
+        true
+    }
+}
+
+impl Crew<'_> {
+    fn is_of(&self, live: &Live) -> bool {
+        live.origin.meant(self.app) && self.origin.is_none_or(|o| o.same(&live.origin))
+    }
+
+    pub(super) fn keeper(&self) -> Keeper<'_> {
+        Keeper {
+            by: self.by,
+            kind: self,
+        }
+    }
+
+    /// Who lives now.
+    ///
+    /// # Errors
+    /// [`Trouble`] when it cannot be seen, or more than one application is meant.
+    pub(super) fn look(&self, cx: &Context) -> Result<Seen, Trouble> {
+        // First, because the keeper asks for each process alone and cannot tell that it may not see one.
+        let all = find::all()?;
+        let found = self.keeper().find(cx)?;
+        let known = tree::living(&found.all());
+        let below: Vec<Live> = all
+            .into_iter()
+            .filter(|l| known.contains(&l.ident))
+            .collect();
+        let (live, others): (Vec<Live>, Vec<Live>) =
+            below.into_iter().partition(|l| l.words.role == self.role);
+        find::one(&live)?;
+        if self.by.is_some() && !found.masters.is_empty() {
+            if live.is_empty() {
+                return Err(Trouble::new(format!(
+                    "{} is no {} and has none below it",
+                    found.shown(),
+                    self.name()
+                )));
+            }
+            if !others.is_empty() {
+                return Err(Trouble::new(format!(
+                    "{} belongs to it too; name in `by` what is a {} alone",
+                    find::names(&others),
+                    self.role.name()
+                )));
+            }
+        }
+        Ok(Seen { found, live })
+    }
+
+    /// Those that live of the other role, or are left out by `by`, of the same application.
+    pub(super) fn others(&self, origin: &Origin, seen: &[Live]) -> Result<Vec<Live>, Trouble> {
+        let mut all = find::all()?;
+        all.retain(|l| l.origin.same(origin) && !seen.iter().any(|s| s.ident == l.ident));
+        Ok(all)
+    }
+
+    /// This step has told it to end.
+    pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+        Keeper::told(cx, ident)
+    }
+
+    /// Tells them to end and waits until they have. `tasks` are cut off where they have to be killed; without it
+    /// nobody is.
+    ///
+    /// # Errors
+    /// [`Trouble`] when something of them lives after `grace`.
+    pub(super) fn end(
+        &self,
+        cx: &Context,
+        seen: &Seen,
+        grace: Duration,
+        tasks: Option<&str>,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let mut known = seen.found.all();
+        known.extend(seen.live.iter().map(|l| l.ident.clone()));
+        known = tree::living(&known);
+        for live in &seen.live {
+            let told = note::place(cx, "told", &live.ident.pid.to_string())?;
+            note::write(&told, &live.ident)?;
+        }
+        failpoint::hit("celery-told");
+        if let Some(Way::Supervisor(s)) = self.keeper().way() {
+            let wanted = seen.found.programs.iter().filter(|p| p.wanted());
+            let mut argv = s.ctl.clone();
+            argv.push("stop".into());
+            argv.extend(wanted.map(|p| p.name.clone()));
+            if argv.len() > s.ctl.len() + 1 {
+                let before = s.kills(cx);
+                let said = capture(cx, &argv, grace.max(CLIENT))?;
+                for line in said.tail(20) {
+                    say(log, &line);
+                }
+                for line in s.kills(cx).iter().filter(|l| !before.contains(l)) {
+                    let why = "supervisord killed by its own stopwaitsecs";
+                    say(log, &format!("{why}: {line}"));
+                }
+            }
+        }
+        for live in &seen.live {
+            // What supervisord knows it has told itself; what a shell started that it knows hears nothing of that.
+            let kept = seen.found.idents().iter().any(Ident::alive);
+            if !(kept && matches!(self.keeper().way(), Some(Way::Supervisor(_)))) {
+                self.tell(cx, live, log)?;
+            }
+        }
+        failpoint::hit("celery-heard");
+        let left = loop {
+            let now = tree::living(&known);
+            for member in &now {
+                if !known.contains(member) {
+                    known.push(member.clone());
+                }
+            }
+            let Some(first) = now.first() else {
+                let took = began.elapsed().as_secs_f32();
+                say(log, &format!("all of it has ended after {took:.1} s"));
+                break false;
+            };
+            if began.elapsed() >= grace {
+                let late = grace.as_secs_f32();
+                let left = names(&now);
+                let Some(tasks) = tasks else {
+                    return Err(Trouble::new(format!(
+                        "{} did not end within {late} s after TERM: {left} is left; nothing was killed (`overdue: kill` would)",
+                        find::names(&seen.live),
+                    )));
+                };
+                tree::announce(
+                    cx,
+                    log,
+                    &format!("not ended within {late} s; KILL to {left}; tasks cut off: {tasks}"),
+                )?;
+                break true;
+            }
+            first
+                .wait(PAUSE)
+                .map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+        };
+        // It kills what is left, and takes away the pidfile that a dead process leaves behind.
+        let pidfile = matches!(self.keeper().way(), Some(Way::Pidfile(_) | Way::Process(_)));
+        if left || pidfile {
+            self.keeper().stop(cx, &seen.found, Duration::ZERO, log)?;
+        }
+        Ok(())
+    }
+
+    /// TERM, once.
+    fn tell(&self, cx: &Context, live: &Live, log: &mut dyn Write) -> Result<(), Trouble> {
+        let ident = &live.ident;
+        let heard = note::place(cx, "heard", &ident.pid.to_string())?;
+        if note::read(&heard)?.as_ref() == Some(ident) {
+            say(log, &format!("{} was told to end before", live.shown()));
+            return Ok(());
+        }
+        let cannot = |e: &std::io::Error| Trouble::io(format!("cannot signal {}", live.shown()), e);
+        if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
+            say(log, &format!("TERM to {}", live.shown()));
+            note::write(&heard, ident)?;
+            // A stopped process hears nothing else.
+            ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;
+        }
+        Ok(())
+    }
+}
