@@ -1,5 +1,7 @@
 //! Real upgrades of a real platform: Django, Celery, MariaDB, Redis, Nginx, all private to the test. See `README.md`.
 
+mod celery_drain;
+mod celery_services;
 #[path = "../behaviour/common.rs"]
 #[expect(
     dead_code,

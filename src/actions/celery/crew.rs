@@ -200,11 +200,9 @@ impl Crew<'_> {
                         find::names(&seen.live),
                     )));
                 };
-                tree::announce(
-                    cx,
-                    log,
-                    &format!("not ended within {late} s; KILL to {left}; tasks cut off: {tasks}"),
-                )?;
+                let what =
+                    format!("not ended within {late} s; KILL to {left}; tasks cut off: {tasks}");
+                cx.mark(log, &what)?;
                 break true;
             }
             first

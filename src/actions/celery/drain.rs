@@ -15,6 +15,7 @@ use super::census::{Census, census};
 use super::find::Live;
 use crate::actions::process::up::say;
 use crate::actions::{Context, Trouble};
+use crate::failpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -231,6 +232,7 @@ impl<'a> Run<'a> {
                 say(log, &format!("cancel_consumer {queue} to {}", told.node));
                 desk.consume(&told.node, queue, false)?;
                 self.calm = None;
+                failpoint::hit("celery-cancelled");
             }
         }
         Ok(())
