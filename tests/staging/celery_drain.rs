@@ -46,7 +46,7 @@ fn quiet() -> Platform {
 
 /// Sends tasks from one process, so that nothing of them is done before the last is sent: name, number, seconds.
 fn send(platform: &Platform, tasks: &[(&str, usize, f64)], more: &str) {
-    let mut code = String::from("from apps.log_search.tasks import record\n");
+    let mut code = String::from("import celery_app\nfrom apps.log_search.tasks import record\n");
     for (name, count, seconds) in tasks {
         code.push_str(&format!(
             "for n in range({count}): record.delay('{name}-%d' % n, {seconds})\n"

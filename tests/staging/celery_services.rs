@@ -2,8 +2,7 @@
 //! nobody, with a broker that is away, with a TERM that is ignored, with a pidfile that lies, and with libraries that do
 //! not fit together although pip is content.
 
-use crate::platform::{Call, Options, Platform, patiently};
-use std::fmt::Write;
+use crate::platform::{Broker, Call, Keeping, Options, Platform, patiently};
 
 /// Only this platform's: other tests run beside it.
 const APP: &str = r#"app: {cwd: "${code}"}"#;
@@ -14,15 +13,6 @@ fn said(platform: &Platform, step: &str) -> String {
 
 fn abort(platform: &Platform) {
     platform.world().upledger(&["abort", "--reason", "test"]);
-}
-
-/// A worker or beat of a module, as it is started by hand.
-fn by_hand(platform: &Platform, words: &[&str], log: &str) {
-    Call::new(&platform.text("venv/bin/python"))
-        .args(["-m", "celery"])
-        .args(words.iter().copied())
-        .dir(&platform.path("code"))
-        .daemon(&platform.path(log));
 }
 
 #[test]
@@ -99,99 +89,26 @@ fn one_application_is_meant_a_broker_that_is_away_stops_nothing_and_an_ignored_t
     );
     assert_eq!(platform.pid("worker"), Some(worker));
     abort(&platform);
-    let done = platform.run(&[&format!(
-        r#"{{id: worker, do: {{celery.stop: {{app: {{cwd: "${{code}}", module: celery_app}}, drain: 0s}}}}}}"#
-    )]);
+    let done = platform.run(&[
+        r#"{id: worker, do: {celery.stop: {app: {cwd: "${code}", module: celery_app}, drain: 0s}}}"#,
+    ]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(platform.pid("worker").is_none());
 }
 
 #[test]
 fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_libraries_are_told() {
-    let platform = Platform::up(Options::default());
-    // What ran by hand ends, and comes back by supervisord.
-    let done = platform.run(&[
-        &format!(r#"{{id: beat, do: {{celery.stop: {{role: beat, {APP}}}}}}}"#),
-        &format!(r#"{{id: workers, do: {{celery.stop: {{{APP}}}}}}}"#),
-    ]);
-    assert_eq!(done.code, 0, "{done:?}");
-    let broken = platform.text("broken");
-    Call::new("/usr/bin/python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-index",
-            "--no-deps",
-            "--target",
-            &broken,
-        ])
-        .args([
-            "--find-links",
-            &platform.wheels(),
-            "kombu==5.7.0",
-            "amqp==5.4.2",
-        ])
-        .run();
-    let (python, code) = (platform.text("venv/bin/python"), platform.text("code"));
-    let mut conf = format!(
-        "[supervisord]\nlogfile={0}/log/supervisord.log\npidfile={0}/run/supervisord.pid\n[unix_http_server]\nfile={0}/run/supervisor.sock\n[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n[supervisorctl]\nserverurl=unix://{0}/run/supervisor.sock\n",
-        platform.text("").trim_end_matches('/')
-    );
-    let pidfile = platform.text("run/celerybeat.pid");
-    for (name, words, env) in [
-        (
-            "worker",
-            "worker -c 1 -n kept@%%h".to_owned(),
-            String::new(),
-        ),
-        ("beat", format!("beat --pidfile {pidfile}"), String::new()),
-        (
-            "broken",
-            "worker -c 1 -n broken@%%h".to_owned(),
-            format!("environment=PYTHONPATH=\"{broken}\"\n"),
-        ),
-    ] {
-        write!(
-            conf,
-            "[program:{name}]\ncommand={python} -m celery -A celery_app {words}\ndirectory={code}\nautostart=false\nautorestart=true\nstartsecs=0\nstartretries=1\n{env}"
-        )
-        .expect("text");
-    }
-    platform.write("etc/supervisord.conf", &conf);
-    Call::new("supervisord")
-        .args(["-n", "-c", &platform.text("etc/supervisord.conf")])
-        .daemon(&platform.path("log/supervisord.out"));
-    patiently("supervisord answers", || {
-        platform.path("run/supervisor.sock").exists()
+    let platform = Platform::up(Options {
+        keeping: Keeping::Supervisor,
+        ..Options::default()
     });
     let by = |program: &str| {
         let conf = platform.text("etc/supervisord.conf");
-        format!(r#"by: {{supervisor: {{program: {program}, ctl: [supervisorctl, -c, {conf}]}}}}"#)
+        format!(
+            r#"by: {{supervisor: {{program: "bklog:{program}", ctl: [supervisorctl, -c, {conf}]}}}}"#
+        )
     };
-    // A process of that number lives, and is no beat: Celery would not start.
-    platform.write("run/celerybeat.pid", &std::process::id().to_string());
-    let ticks = platform.ticks();
-    let start = [
-        format!(
-            r#"{{id: worker, do: {{celery.start: {{{}, within: 100s, queues: [celery]}}}}}}"#,
-            by("worker")
-        ),
-        format!(
-            r#"{{id: beat, do: {{celery.start: {{role: beat, {}, within: 60s, {APP}}}}}}}"#,
-            by("beat")
-        ),
-    ];
-    let done = platform.run(&[&start[0], &start[1]]);
-    assert_eq!(done.code, 0, "{done:?} {}", said(&platform, "beat"));
-    assert!(
-        said(&platform, "beat").contains("removed the stale pidfile"),
-        "{}",
-        said(&platform, "beat")
-    );
-    patiently("the beat ticks again", || platform.ticks() > ticks);
-    // Told by hand, the worker would come back: supervisord has to be told.
+    // Told to end by us it would come back: supervisord has to be told.
     let done = platform.run(&[&format!(r#"{{id: blind, do: {{celery.stop: {{{APP}}}}}}}"#)]);
     assert!(
         format!("{done:?}").contains("kept by supervisord"),
@@ -208,6 +125,12 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
             by("worker")
         ),
     ];
+    let start = |within: &str| {
+        format!(
+            r#"{{id: worker, do: {{celery.start: {{{}, within: {within}, queues: [celery]}}}}}}"#,
+            by("worker")
+        )
+    };
     let done = platform.run(&[&stop[0], &stop[1]]);
     assert_eq!(done.code, 0, "{done:?}");
     let left = platform.processes();
@@ -215,12 +138,72 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
         !left.iter().any(|(_, c)| c.contains("-m celery")),
         "{left:?}"
     );
-    // RUNNING, says supervisord; and yet it dies again and again.
-    let done = platform.run(&[&format!(
-        r#"{{id: broken, do: {{celery.start: {{{}, within: 25s}}}}}}"#,
-        by("broken")
-    )]);
+
+    // A process of that number lives, and is no beat: Celery would not start.
+    platform.write("run/beat.pid", &std::process::id().to_string());
+    let ticks = platform.ticks();
+    let beat = format!(
+        r#"{{id: beat, do: {{celery.start: {{role: beat, {}, within: 60s}}}}}}"#,
+        by("beat")
+    );
+    let done = platform.run(&[&start("100s"), &beat]);
+    let text = said(&platform, "beat");
+    assert_eq!(done.code, 0, "{done:?} {text}");
+    assert!(text.contains("removed the stale pidfile"), "{text}");
+    patiently("the beat ticks again", || platform.ticks() > ticks);
+
+    // The rollback of that start drains and stops what it started, and nothing else.
+    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    let left = platform.processes();
+    assert!(
+        !left.iter().any(|(_, c)| c.contains("-m celery")),
+        "{left:?}"
+    );
+
+    // RUNNING, says supervisord, and pip is content; and yet it dies again and again.
+    platform.give_virtualenv("2.0-broken-deps");
+    platform.switch_to("2.0-broken-deps");
+    let done = platform.run(&[&start("20s")]);
     assert_eq!(done.code, 1, "{done:?}");
-    let text = said(&platform, "broken");
-    assert!(text.contains("ersion") && text.contains("redis"), "{text}");
+    let text = said(&platform, "worker");
+    assert!(text.contains("VersionMismatch"), "{text}");
+}
+
+#[test]
+fn on_rabbitmq_what_is_taken_is_done_once_and_the_rest_waits_for_the_new_worker() {
+    let platform = Platform::up(Options {
+        broker: Broker::Rabbit,
+        ..Options::default()
+    });
+    let beat = format!(r#"{{id: beat, do: {{celery.stop: {{role: beat, {APP}}}}}}}"#);
+    let done = platform.run(&[&beat]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let code = "import celery_app\nfrom apps.log_search.tasks import record\nfor n in range(15): record.delay('t-%d' % n, 6.0 if n < 2 else 0.1)\n";
+    platform.manage(&["shell", "-c", code]).run();
+    patiently("two run", || platform.tasks_started().len() >= 2);
+    let stop = format!(r#"{{id: workers, do: {{celery.stop: {{drain: 90s, {APP}}}}}}}"#);
+    let done = platform.run(&[&stop]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(platform.pid("worker").is_none());
+    let text = said(&platform, "workers");
+    assert!(text.contains("by amqp amqp://"), "{text}");
+    let mut first = platform.tasks_done();
+    assert_eq!(platform.tasks_started().len(), first.len());
+    let argv = platform.command_of("worker");
+    let words: Vec<String> = argv.iter().map(|w| format!("\"{w}\"")).collect();
+    let done = platform.run(&[&format!(
+        r#"{{id: start, do: {{celery.start: {{within: 60s, by: {{process: {{pidfile: "${{root}}/run/w.json", log: "${{root}}/log/w.log", cwd: "${{code}}", argv: [{}]}}}}}}}}}}"#,
+        words.join(", ")
+    )]);
+    assert_eq!(done.code, 0, "{done:?}");
+    patiently("all are done", || platform.tasks_done().len() >= 15);
+    first = platform.tasks_done();
+    first.sort();
+    first.dedup();
+    assert_eq!(first.len(), 15);
+    assert_eq!(
+        (platform.tasks_started().len(), platform.tasks_done().len()),
+        (15, 15)
+    );
 }
