@@ -173,26 +173,17 @@ fn at_the_deadline_the_tasks_are_named_and_consumers_are_back_and_only_kill_kill
 #[test]
 fn killed_in_the_middle_of_the_drain_it_goes_on_and_a_rollback_gives_the_consumers_back() {
     let platform = quiet();
-    let stop = format!(r#"{{id: workers, do: {{celery.stop: {{drain: 90s, {APP}}}}}}}"#);
-    let plan = platform.plan(
-        "plan.yaml",
-        &format!("phases:\n  - phase: all\n    steps:\n      - {stop}\n"),
-    );
-    let plan = plan.to_str().expect("text");
-    let die = |point: &str, args: &[&str]| {
+    let run = |point: &str| {
         let once = platform.path(&format!("hit-{point}"));
-        let output = platform
-            .world()
-            .command(args)
-            .env("UPLEDGER_FAILPOINT", format!("{point}@{}", once.display()))
-            .output()
-            .expect("it starts");
-        assert!(once.exists(), "{point} was not reached: {output:?}");
-        output.status.code()
+        let done = platform.run(&[&format!(
+            r#"{{id: workers, do: {{celery.stop: {{drain: 90s, {APP}}}}}, env: {{UPLEDGER_FAILPOINT: "{point}@{}"}}}}"#,
+            once.display()
+        )]);
+        assert!(once.exists(), "{point} was not reached: {done:?}");
     };
     // The action dies with consumers cancelled: what follows is the probe's, which allows a further attempt.
     busy(&platform, 6.0, &[], "");
-    die("celery-cancelled", &["run", plan]);
+    run("celery-cancelled");
     let worker = platform.pid("worker").expect("a worker");
     assert_ne!(platform.world().status()["phase"], "completed");
     let back = platform.world().upledger(&["rollback", "--reason", "test"]);
@@ -204,7 +195,7 @@ fn killed_in_the_middle_of_the_drain_it_goes_on_and_a_rollback_gives_the_consume
     });
     send(&platform, &[("again", 2, 4.0)], "");
     patiently("both run", || platform.tasks_started().len() == 12);
-    die("celery-told", &["run", plan]);
+    run("celery-told");
     let mut done = platform.world().upledger(&["resume"]);
     if done.code == 4 || done.code == 1 {
         platform

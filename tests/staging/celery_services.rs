@@ -140,7 +140,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     );
 
     // A process of that number lives, and is no beat: Celery would not start.
-    platform.write("run/beat.pid", &std::process::id().to_string());
+    platform.write("run/beat.pid", &format!("{}\n", std::process::id()));
     let ticks = platform.ticks();
     let beat = format!(
         r#"{{id: beat, do: {{celery.start: {{role: beat, {}, within: 60s}}}}}}"#,
