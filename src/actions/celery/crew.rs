@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the first process of a service may be something else than Celery.
+const SETTLE: Duration = Duration::from_secs(3);
 /// How long the client of supervisord may take to say what it did.
 const CLIENT: Duration = Duration::from_secs(5);
 
@@ -90,24 +92,20 @@ impl Crew<'_> {
     /// # Errors
     /// [`Trouble`] when it cannot be seen, or more than one application is meant.
     pub(super) fn look(&self, cx: &Context) -> Result<Seen, Trouble> {
-        // First, because the keeper asks for each process alone and cannot tell that it may not see one.
-        let all = find::all()?;
-        let found = self.keeper().find(cx)?;
-        let known = tree::living(&found.all());
-        let below: Vec<Live> = all
-            .into_iter()
-            .filter(|l| known.contains(&l.ident))
-            .collect();
-        let (live, others): (Vec<Live>, Vec<Live>) =
-            below.into_iter().partition(|l| l.words.role == self.role);
-        find::one(&live)?;
-        if self.by.is_some() && !found.masters.is_empty() {
-            if live.is_empty() {
-                return Err(Trouble::new(format!(
-                    "{} is no {} and has none below it",
-                    found.shown(),
-                    self.name()
-                )));
+        let mut first: Option<Vec<Ident>> = None;
+        let until = Instant::now() + SETTLE;
+        loop {
+            // Also because the keeper asks for each process alone and cannot tell that it may not see one.
+            find::all()?;
+            let found = self.keeper().find(cx)?;
+            let known = tree::living(&found.all());
+            let mut below = find::all()?;
+            below.retain(|l| known.contains(&l.ident));
+            let (live, others): (Vec<Live>, Vec<Live>) =
+                below.into_iter().partition(|l| l.words.role == self.role);
+            find::one(&live)?;
+            if self.by.is_none() || found.masters.is_empty() {
+                return Ok(Seen { found, live });
             }
             if !others.is_empty() {
                 return Err(Trouble::new(format!(
@@ -116,8 +114,21 @@ impl Crew<'_> {
                     self.role.name()
                 )));
             }
+            let idents = found.idents();
+            if !live.is_empty() || first.as_ref().is_some_and(|f| *f != idents) {
+                return Ok(Seen { found, live });
+            }
+            // What has just been forked is not Celery yet, and what has just died is none any more.
+            if Instant::now() >= until {
+                return Err(Trouble::new(format!(
+                    "{} is no {} and has none below it",
+                    found.shown(),
+                    self.name()
+                )));
+            }
+            first = Some(idents);
+            std::thread::sleep(PAUSE);
         }
-        Ok(Seen { found, live })
     }
 
     /// Those that live of the other role, or are left out by `by`, of the same application.
