@@ -190,7 +190,12 @@ pub(crate) fn bring_up(
         }
         let found = find()?;
         let look = if found.masters.is_empty() {
-            if seen.is_some() || background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
+            // Celery tries its pidfile out before it goes into the background, so what was seen may be out of sight
+            // again.
+            if seen.take().is_some() {
+                background = background.map(|_| Instant::now());
+            }
+            if background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
                 return Err(Trouble::new(format!(
                     "{name} was started, and nothing of it lives{}",
                     lines()
