@@ -3,7 +3,9 @@
 
 use super::super::order::{Order, Placed, Rule, check};
 use super::super::outline::Span;
-use crate::actions::{Service, Stage};
+use super::super::templates::DJANGO;
+use super::load_text;
+use crate::actions::{Do, Service, Stage};
 
 /// Steps in short: `web-` stops, `web+` starts, `?` confirms; `!` behind a word says why; `@host` behind it says where.
 fn order(words: &str) -> Order {
@@ -269,4 +271,61 @@ fn a_stop_without_its_start_is_a_warning() {
         Vec::<String>::new()
     );
     assert_eq!(order("web+ web-").warnings.len(), 1);
+}
+
+#[test]
+fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_unseen() {
+    let checked = load_text("django.yaml", DJANGO).unwrap();
+    assert_eq!(checked.warnings, Vec::<String>::new());
+    let placed: Vec<Placed> = checked
+        .plan
+        .steps()
+        .map(|(_, step)| Placed {
+            id: step.id.clone(),
+            at: Span { start: 0, end: 0 },
+            why: None,
+            targets: step.targets.clone(),
+            stages: serde_json::from_value::<Do>(step.action.clone())
+                .unwrap()
+                .action()
+                .stages(),
+        })
+        .filter(|p| !p.stages.is_empty())
+        .collect();
+    let mut wanted = vec![
+        Stage::Confirm,
+        Stage::Code,
+        Stage::Dependencies,
+        Stage::Static,
+    ];
+    for service in [
+        Service::Front,
+        Service::Schedule,
+        Service::Beat,
+        Service::Workers,
+        Service::Web,
+    ] {
+        wanted.extend([Stage::Stop(service), Stage::Start(service)]);
+    }
+    for stage in wanted {
+        assert!(
+            placed.iter().any(|p| p.stages.contains(&stage)),
+            "{stage:?}"
+        );
+    }
+    assert_eq!(check(&placed).breaches, []);
+    let silent = placed.iter().position(|p| p.stages == [Stage::Confirm]);
+    let silent = silent.unwrap();
+    for at in 0..placed.len() {
+        // Each step on the other side of the confirmation.
+        let mut moved = placed.clone();
+        let step = moved.remove(at);
+        match at.cmp(&silent) {
+            std::cmp::Ordering::Less => moved.insert(silent, step),
+            std::cmp::Ordering::Equal => continue,
+            std::cmp::Ordering::Greater => moved.insert(silent, step),
+        }
+        let id = &placed[at].id;
+        assert_ne!(check(&moved).breaches, [], "{id} may stand anywhere");
+    }
 }
