@@ -192,7 +192,17 @@ impl Start {
             ports: &[],
         };
         let began = Instant::now();
-        crew.keeper().start(cx, None, doors, self.within(), log)?;
+        let started = crew.keeper().start(cx, None, doors, self.within(), log);
+        if let Err(why) = started {
+            let why = why.to_string();
+            // Whoever dies between two looks of its keeper has still said why.
+            let last = if why.contains('\n') {
+                String::new()
+            } else {
+                self.last(cx, &lengths)
+            };
+            return Err(Trouble::new(format!("{why}{last}")));
+        }
         failpoint::hit("celery-started");
         let mut asker = Asker::new(cx, crew);
         let wanted = self.wanted();
