@@ -2,7 +2,7 @@
 //!
 //! A worker is stopped in four steps: it is told to take no more tasks, it finishes what it has taken, it is told to end
 //! exactly once, and it is gone. Who it is comes from `/proc`; what it does comes from itself, asked in the
-//! application's own interpreter ([`ask`]).
+//! application's own interpreter (`ask`).
 //!
 //! Invariants: a worker that lives and does not answer is not empty; the workers of another application on the same
 //! machine are never touched; what a task was called with and what stands in a worker's environment is never recorded.

@@ -1,7 +1,7 @@
 //! Services that others keep: how they are found, stopped and started again.
 //!
-//! A [`Keeper`] knows by whom a service is started and stopped ([`By`]: supervisord, a pidfile, a daemon of
-//! `process.start`, or nobody but a command line) and what its processes look like ([`Kind`]). [`Halt`] and [`Lift`]
+//! A `Keeper` knows by whom a service is started and stopped (`By`: supervisord, a pidfile, a daemon of
+//! `process.start`, or nobody but a command line) and what its processes look like (`Kind`). `Halt` and `Lift`
 //! are the whole of a stop and of a start on top of it; `service.*`, `nginx.*` and `gunicorn.*` only choose their
 //! settings.
 //!
