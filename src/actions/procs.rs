@@ -2,7 +2,8 @@
 //!
 //! Invariants: a process that ends while we look is as good as gone, never an error; what we may not see is an error
 //! where it would make an answer wrong, and left unnamed where it would only be less telling. upledger's own processes
-//! match nothing: the runner's command line names a plan, and the plan names what it stops. Left out: signals.
+//! match nothing: the runner's command line names a plan, and the plan names what it stops; nor do those of a container.
+//! Left out: signals.
 
 use super::Trouble;
 use crate::redact::Redactor;
@@ -144,6 +145,7 @@ fn all() -> Result<BTreeMap<i32, Found>, Trouble> {
         .and_then(|p| p.stat())
         .map_err(|e| trouble("/proc/1: the processes of others cannot be seen", &e))?;
     let mut found = BTreeMap::new();
+    let own = container(Path::new("/proc/self"));
     let list = procfs::process::all_processes().map_err(|e| trouble("/proc", &e))?;
     // One that cannot be looked at has ended meanwhile.
     for handle in list.filter_map(Result::ok) {
@@ -160,6 +162,11 @@ fn all() -> Result<BTreeMap<i32, Found>, Trouble> {
         if !read || words.is_empty() {
             continue;
         }
+        // What runs in a container looks the same from here, and belongs to somebody else.
+        let theirs = container(Path::new(&format!("/proc/{}", handle.pid())));
+        if theirs.is_some() && own.is_some() && theirs != own {
+            continue;
+        }
         // Of a process of somebody else the program cannot be read; its first word has to do.
         let program = handle.exe().map(|p| name(&p)).unwrap_or_default();
         found.insert(
@@ -173,6 +180,11 @@ fn all() -> Result<BTreeMap<i32, Found>, Trouble> {
         );
     }
     Ok(found)
+}
+
+/// The container that a process runs in: its namespace of process numbers. None where we may not see it.
+fn container(process: &Path) -> Option<std::path::PathBuf> {
+    std::fs::read_link(process.join("ns/pid")).ok()
 }
 
 fn name(path: &Path) -> String {

@@ -185,7 +185,10 @@ impl Shop {
             grace: Length(5000),
             port: None,
         };
-        let context = Context::empty();
+        let context = Context {
+            state: self.path("undo"),
+            ..Context::empty()
+        };
         if let Ok(observed) = stop.observe(&context) {
             // What still lives then is said by nobody; the demonstration has told what it had to.
             let _ = stop.perform(&context, &observed, &mut std::io::sink());

@@ -212,7 +212,7 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
     out.push(text::answer_with());
     let answers = answers(question);
     out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
-    out.push(text::then("upledger resume"));
+    out.push(text::after_deciding("upledger resume"));
     out
 }
 

@@ -93,8 +93,9 @@ texts! {
     means_leave(): "leave it as it is, and reverse what came before it", "保持原状, 继续回退之前的步骤";
     means_skip(): "go on without it", "跳过并继续";
     means_fail(): "it failed", "判定为失败";
-    means_rollback(): "reverse what was done", "回退已执行的步骤";
+    means_rollback(): "reverse what was done; it starts at once", "回退已执行的步骤; 立即开始";
     then(command): "then: {command}", "然后: {command}";
+    after_deciding(command): "after a decide: {command}", "执行 decide 之后: {command}";
 
     // How a command ends.
     of_about(time): "of about {time}", "预计约 {time}";

@@ -38,6 +38,11 @@ fn the_upgrade_goes_through() {
     assert!(done.out.contains(r#""release": "2.0""#), "{}", done.out);
     assert_eq!(migrations(&dir), 1);
     assert!(is_silent(&dir));
+    // The world's directory is where it was started.
+    assert!(
+        !world.path("undo").exists(),
+        "it keeps to its own directory"
+    );
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn the_screen_shows_the_running_step_and_its_last_lines_and_then_only_what_stays
         "failed       last",
         "last failed:",
         "upledger decide last retry",
-        "then: upledger resume",
+        "after a decide: upledger resume",
     ] {
         assert!(rows.iter().any(|r| r.contains(stays)), "{stays}: {rows:#?}");
     }

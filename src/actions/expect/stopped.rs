@@ -8,7 +8,7 @@
 use super::port::listened;
 use super::{Expectation, Seen};
 use crate::actions::service::pidfile::{self, Named};
-use crate::actions::service::ports;
+use crate::actions::service::ports::{self, Door};
 use crate::actions::values::{Port, absolute};
 use crate::actions::{Context, Stage, Trouble, procs};
 use crate::text::settings as text;
@@ -73,8 +73,10 @@ impl Stopped {
             }
         }
         for path in &self.sockets {
-            if Path::new(path).exists() && ports::leftover(std::slice::from_ref(path)).is_empty() {
-                left.push(format!("{path} accepts, or is no socket"));
+            match ports::knock(path) {
+                Door::Accepts => left.push(format!("{path} accepts")),
+                Door::Untold(why) => left.push(why),
+                Door::Gone | Door::Dead => {}
             }
         }
         Ok(left)

@@ -8,7 +8,13 @@ use crate::actions::procs;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a knock at a socket may take.
+const KNOCK: Duration = Duration::from_secs(2);
 
 /// The TCP ports that these processes accept on, in order.
 pub(crate) fn of(processes: &[Ident]) -> Vec<u16> {
@@ -33,14 +39,9 @@ pub(crate) fn of(processes: &[Ident]) -> Vec<u16> {
     ports.into_iter().collect()
 }
 
-/// The sockets in the file system that these processes accept on.
+/// Sockets in the file system that these processes accept on.
 pub(crate) fn sockets(processes: &[Ident]) -> Vec<String> {
     let inodes = inodes(processes);
-    listening(|inode| inodes.contains(inode))
-}
-
-/// Sockets in the file system that accept, of those inodes.
-fn listening(wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let text = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let mut found = BTreeSet::new();
     for line in text.lines().skip(1) {
@@ -48,7 +49,7 @@ fn listening(wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         if let [_, _, _, "00010000", _, _, inode, path] = fields.as_slice()
             && path.starts_with('/')
-            && wanted(inode)
+            && inodes.contains(*inode)
         {
             found.insert((*path).to_owned());
         }
@@ -102,15 +103,54 @@ pub(crate) fn closed(ports: &[u16]) -> Result<Option<u16>, Trouble> {
     Ok(None)
 }
 
+/// What stands at the path of a socket in the file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Nothing.
+    Gone,
+    /// A socket whose service has ended.
+    Dead,
+    /// A socket that somebody accepts on, or is about to.
+    Accepts,
+    /// It cannot be told, and why.
+    Untold(String),
+}
+
+/// Knocks at a socket in the file system. The kernel's table knows it only by the name that its service gave it, which may
+/// be another one: relative, below a link, renamed since.
+pub(crate) fn knock(path: &str) -> Door {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Door::Gone,
+        Err(e) => return Door::Untold(format!("{path} cannot be looked at: {e}")),
+        Ok(m) if !m.file_type().is_socket() => return Door::Untold(format!("{path} is no socket")),
+        Ok(_) => {}
+    }
+    let (tx, rx) = mpsc::channel();
+    let knocked = path.to_owned();
+    // A thread, because a connection waits for as long as the queue of its service is full.
+    std::thread::spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = tx.send(UnixStream::connect(knocked).map(drop));
+    });
+    match rx.recv_timeout(KNOCK) {
+        Ok(Err(e)) => match e.kind() {
+            ErrorKind::ConnectionRefused => Door::Dead,
+            ErrorKind::NotFound => Door::Gone,
+            ErrorKind::PermissionDenied => {
+                Door::Untold(format!("{path} cannot be connected to: {e}"))
+            }
+            // A socket of another type has its service; whatever else it is, it is not known to be dead.
+            _ => Door::Accepts,
+        },
+        Ok(Ok(())) | Err(_) => Door::Accepts,
+    }
+}
+
 /// Sockets in the file system whose service has ended.
 pub(crate) fn leftover(sockets: &[String]) -> Vec<String> {
-    let live = listening(|_| true);
     sockets
         .iter()
-        .filter(|path| !live.contains(path))
-        .filter(|path| {
-            std::fs::symlink_metadata(path.as_str()).is_ok_and(|m| m.file_type().is_socket())
-        })
+        .filter(|path| knock(path) == Door::Dead)
         .cloned()
         .collect()
 }
@@ -153,5 +193,28 @@ mod tests {
         remove(&path).unwrap();
         remove(&path).unwrap();
         assert!(leftover(&[path]).is_empty());
+    }
+
+    #[test]
+    fn a_socket_is_known_by_a_knock_and_not_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let bound = dir.path().join("bound.sock");
+        let unix = std::os::unix::net::UnixListener::bind(&bound).unwrap();
+        // supervisord binds one name and links it to another; `/var/run` is a link.
+        let linked = dir.path().join("linked.sock").display().to_string();
+        std::fs::hard_link(&bound, &linked).unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("run")).unwrap();
+        let through = dir.path().join("run/bound.sock").display().to_string();
+        for path in [&linked, &through] {
+            assert_eq!(knock(path), Door::Accepts, "{path}");
+        }
+        drop(unix);
+        for path in [&linked, &through] {
+            assert_eq!(knock(path), Door::Dead, "{path}");
+        }
+        let file = dir.path().join("file").display().to_string();
+        assert_eq!(knock(&file), Door::Gone);
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(knock(&file), Door::Untold(_)));
     }
 }
