@@ -414,6 +414,12 @@ impl JobDir {
             .all(|name| !matches!(self.lock(name), Ok(Some(Lock::Held)) | Err(_)))
     }
 
+    /// The processes of the command that live, with their command lines, which may hold secrets.
+    #[must_use]
+    pub fn living(&self) -> Vec<String> {
+        super::watch::holders(self)
+    }
+
     /// Kills every process that holds `tree.lock`: those of a command whose supervisor is gone.
     pub fn kill_tree(&self) {
         super::watch::kill_holders(self, super::watch::everybody());

@@ -189,6 +189,23 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
     }
 }
 
+/// The processes that hold `tree.lock`, with their command lines as they are: not yet for anybody's eyes.
+pub(super) fn holders(job: &JobDir) -> Vec<String> {
+    let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
+        return Vec::new();
+    };
+    everybody()
+        .into_iter()
+        .filter(|pid| holds(*pid, (lock.dev(), lock.ino())))
+        .map(|pid| {
+            let pid = pid.as_raw_nonzero();
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
+            format!("process {pid} ({})", words.trim())
+        })
+        .collect()
+}
+
 /// Whether a process has that file open.
 fn holds(pid: Pid, file: (u64, u64)) -> bool {
     let fds = read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));

@@ -5,7 +5,7 @@ use super::live::Live;
 use super::out::Out;
 use crate::clock::boottime_us;
 use crate::journal::Entry;
-use crate::report::{duration, lines, safe};
+use crate::report::{clip, duration, lines, safe};
 use crate::runner::{INTERRUPTED, Watcher};
 use crate::text::screen as text;
 use serde_json::json;
@@ -138,6 +138,16 @@ impl Watcher for Printer<'_> {
             let attempt = run.part(&part).map_or(1, |p| p.attempts);
             self.begin(run, &Attempt { part, attempt });
         }
+    }
+
+    fn waits(&mut self, run: &Run, at: &Attempt, living: &[String]) {
+        self.begin(run, at);
+        if self.out.json {
+            return;
+        }
+        let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
+        let text = text::waits_for_processes(lines::part(&at.part), names.join(", "));
+        self.say_alone(&text);
     }
 
     fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]) {

@@ -73,6 +73,8 @@ pub trait Watcher {
     fn entries(&mut self, run: &Run, entries: &[Entry]);
     /// The running step printed something; it is redacted.
     fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]);
+    /// The supervisor of the step is gone, and these processes of it are waited for; they are redacted.
+    fn waits(&mut self, run: &Run, at: &Attempt, living: &[String]);
 }
 
 /// Drives one run.

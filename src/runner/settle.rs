@@ -162,6 +162,7 @@ impl Runner<'_> {
     async fn await_tree(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let began = tokio::time::Instant::now();
         let mut killed = false;
+        let mut told = false;
         loop {
             let gone = tokio::select! {
                 gone = job.quiet(GLANCE) => gone,
@@ -174,6 +175,15 @@ impl Runner<'_> {
             if gone || self.detach {
                 // The loop looks again.
                 return Ok(());
+            }
+            if !told && let Some(run) = self.journal.run(&self.run) {
+                let living: Vec<String> = job
+                    .living()
+                    .iter()
+                    .map(|words| self.journal.redact(words))
+                    .collect();
+                self.watcher.waits(run, at, &living);
+                told = true;
             }
             self.hear()?;
             let part = self.part(at)?;

@@ -95,6 +95,8 @@ texts! {
     means_fail(): "it failed", "判定为失败";
     means_rollback(): "reverse what was done; it starts at once", "回退已执行的步骤; 立即开始";
     then(command): "then: {command}", "然后: {command}";
+    waits_for_processes(part, names): "{part}: its supervisor is gone, and it still runs: {names}; waiting for it (Ctrl-C twice leaves it alone, kill-step ends it)",
+        "{part}: 监护进程已不在, 但仍在运行: {names}; 正在等待 (按两次 Ctrl-C 离开, kill-step 可结束它)";
     after_deciding(command): "after a decide: {command}", "执行 decide 之后: {command}";
 
     // How a command ends.

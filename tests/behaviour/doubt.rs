@@ -129,6 +129,28 @@ fn an_orphans_time_limit_is_still_enforced() {
 }
 
 #[test]
+fn who_waits_for_an_orphan_says_for_whom() {
+    let world = orphaned("unsafe", "");
+    let screen = std::fs::File::create(world.path("screen")).expect("made");
+    let mut resumed = world
+        .command(&["resume"])
+        .stdout(screen)
+        .spawn()
+        .expect("it starts");
+    eventually("the process is named", || {
+        world
+            .lines("screen")
+            .iter()
+            .any(|l| l.contains("it still runs: process "))
+    });
+    world.write("go", "");
+    assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
+    let told = world.lines("screen");
+    let told = told.iter().filter(|l| l.contains("it still runs")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn an_orphan_can_be_killed_on_request() {
     let world = orphaned("unsafe", "");
     let resumed = world.start(&["resume"]);
