@@ -147,14 +147,17 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     if out.json {
         let result = json!({
             "plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings,
-            "secrets_missing": missing, "steps": forecast::value(&steps),
+            "secrets_missing": missing.iter().map(|m| &m.name).collect::<Vec<_>>(), "steps": forecast::value(&steps),
         });
         out.result(result, ended);
         return Ok(ended);
     }
     out.lines(&forecast::lines(&checked.plan, &steps));
-    for name in missing {
-        out.line(&forecast_text::secret_unknown(name));
+    for secret in missing {
+        out.line(&forecast_text::secret_unknown(
+            secret.name,
+            crate::report::safe(&secret.why),
+        ));
     }
     if args.details {
         out.lines(&forecast::details(&checked.plan));

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use upledger_replay::book::Book;
 use upledger_replay::event::{Answer, Part, Way};
-use upledger_replay::plan::{Effect, Plan, Step, Undo};
+use upledger_replay::plan::{Effect, Input, Plan, Step, Undo};
 use upledger_replay::state::Status;
 
 /// What would become of a step.
@@ -180,7 +180,10 @@ fn look(
         Err(why) => {
             one.commands = plainly(&step.action);
             one.verdict = Verdict::CannotTell;
-            one.evidence.push(text::depends(why));
+            one.evidence.push(match unread(step, secrets) {
+                Some(name) => text::needs_secret(name),
+                None => text::depends(why),
+            });
             return one;
         }
     };
@@ -224,6 +227,16 @@ fn look(
         }
     }
     one
+}
+
+/// A secret of the step that cannot be read here.
+fn unread<'a>(step: &'a Step, secrets: &[(String, String)]) -> Option<&'a str> {
+    step.env.iter().find_map(|variable| match &variable.value {
+        Input::Secret(name) if !secrets.iter().any(|(known, _)| known == name) => {
+            Some(name.as_str())
+        }
+        Input::Secret(_) | Input::Text(_) | Input::From(_) => None,
+    })
 }
 
 /// Whether it is done, as far as a look tells now.

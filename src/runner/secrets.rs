@@ -32,7 +32,7 @@ pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
 
 /// Those secrets that can be read here, and the names of the others.
 #[must_use]
-pub fn readable(secrets: &[Secret]) -> (Vec<(String, String)>, Vec<String>) {
+pub fn readable(secrets: &[Secret]) -> (Vec<(String, String)>, Vec<Missing>) {
     sorted(secrets, LIMIT)
 }
 
@@ -42,12 +42,12 @@ pub fn at_hand(secrets: &[Secret]) -> Vec<(String, String)> {
     sorted(secrets, QUICK).0
 }
 
-fn sorted(secrets: &[Secret], limit: Duration) -> (Vec<(String, String)>, Vec<String>) {
+fn sorted(secrets: &[Secret], limit: Duration) -> (Vec<(String, String)>, Vec<Missing>) {
     let (mut known, mut missing) = (Vec::new(), Vec::new());
     for secret in secrets {
         match one(secret, limit) {
             Ok(pair) => known.push(pair),
-            Err(e) => missing.push(e.name),
+            Err(e) => missing.push(e),
         }
     }
     (known, missing)

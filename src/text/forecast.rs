@@ -34,7 +34,8 @@ texts! {
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
         "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";
     depends(what): "depends on {what}", "取决于 {what}";
-    secret_unknown(name): "the secret {name} cannot be read here", "此处无法读取密钥 {name}";
+    secret_unknown(name, why): "the secret {name} cannot be read here, so `run` would refuse: {why}", "此处无法读取密钥 {name}, `run` 会因此拒绝执行: {why}";
+    needs_secret(name): "it needs the secret {name}, which cannot be read here", "需要密钥 {name}, 此处无法读取";
     legend(): "! is a point of no return", "! 表示不可逆点";
     the_way_back(): "the way back, from the last step to the first; only what was started is undone",
         "回退方案, 从最后一步到第一步; 只回退已开始的步骤";

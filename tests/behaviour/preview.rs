@@ -200,3 +200,29 @@ fn on_the_demonstrations_application_the_preview_changes_nothing_and_predicts_th
     assert_eq!(made.len(), 7, "{made:?}");
     assert_ne!(database(&data), sql, "the run did change it");
 }
+
+#[test]
+fn a_secret_that_cannot_be_read_is_told_with_its_reason() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: secret
+secrets: {db: {file: "@/absent"}}
+phases:
+  - phase: all
+    steps:
+      - {id: dump, do: {run: ["true"]}, env: {PASSWORD: {secret: db}}, effect: pure}
+"#,
+    );
+    let shown = world.upledger(&["plan", "plan.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for part in [
+        "it needs the secret db, which cannot be read here",
+        "the secret db cannot be read here, so `run` would refuse: ",
+        "/absent",
+    ] {
+        assert!(shown.out.contains(part), "{part}: {shown:?}");
+    }
+}
