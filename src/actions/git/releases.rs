@@ -34,9 +34,16 @@ pub(super) struct Release {
     existed: bool,
     /// What the link held, as it stood there; none when there was no link.
     target: Option<String>,
+    /// It led to a directory. An older record does not tell, and then it did.
+    #[serde(default = "led")]
+    led: bool,
     /// Releases that `keep` no longer keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     old: Vec<String>,
+}
+
+fn led() -> bool {
+    true
 }
 
 /// What is at the place of the link.
@@ -127,6 +134,10 @@ impl Deploy {
         std::fs::canonicalize(whole).ok()
     }
 
+    fn is_there(&self, target: &str) -> bool {
+        self.leads(target).is_some_and(|to| to.is_dir())
+    }
+
     fn leads_to(&self, target: &str, dir: &str) -> bool {
         target == dir
             || self
@@ -186,6 +197,7 @@ impl Deploy {
         seen.release = Some(Release {
             dir,
             existed,
+            led: target.as_deref().is_some_and(|t| self.is_there(t)),
             target,
             old,
         });
@@ -235,7 +247,8 @@ impl Deploy {
         release: &Release,
         out: &mut dyn Write,
     ) -> Result<(), Trouble> {
-        let now = self.now(release)?;
+        // Before the clone, which may take minutes and would be for nothing.
+        self.now(release)?;
         let inner = self.in_place(&release.dir);
         if inner.exists() {
             inner.proven(&inner.git(cx), &seen.commit)?;
@@ -246,9 +259,7 @@ impl Deploy {
                 .map_err(|e| Trouble::io(format!("cannot make {}", releases.display()), &e))?;
             inner.clone_it(cx, seen, out)?;
         }
-        if now != Now::Switched {
-            self.switch(cx, release.target.as_deref(), Some(&release.dir), out)?;
-        }
+        self.switch(cx, release, Now::Before, Some(&release.dir), out)?;
         self.remove_old(cx, release, out);
         Ok(())
     }
@@ -270,11 +281,13 @@ impl Deploy {
         })
     }
 
-    /// Switches the link at once: a new one under another name, then a rename.
+    /// Switches the link at once: a new one under another name, then a rename. Only a link that leads where it is meant
+    /// to be switched from is replaced, by a look right before the rename: hours may lie behind the first one.
     fn switch(
         &self,
         cx: &Context,
-        from: Option<&str>,
+        seen: &Release,
+        from: Now,
         to: Option<&str>,
         out: &mut dyn Write,
     ) -> Result<(), Trouble> {
@@ -282,22 +295,25 @@ impl Deploy {
         let cannot =
             |e: std::io::Error| Trouble::io(format!("cannot switch {}", current.display()), &e);
         let new = beside(current, cx, "new");
-        match std::fs::remove_file(&new) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(cannot(e)),
-            Ok(()) | Err(_) => {}
+        let none = || match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(cannot(e)),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        none()?;
+        if let Some(to) = to {
+            std::os::unix::fs::symlink(to, &new).map_err(cannot)?;
         }
-        match (from, to) {
-            (_, None) => std::fs::remove_file(current).map_err(cannot)?,
-            (None, Some(to)) => {
-                std::os::unix::fs::symlink(to, &new).map_err(cannot)?;
-                // Whatever came into its place meanwhile is somebody's.
-                rename(&new, current)?;
-            }
-            (Some(_), Some(to)) => {
-                std::os::unix::fs::symlink(to, &new).map_err(cannot)?;
-                // A rename over a directory that came into its place fails.
-                std::fs::rename(&new, current).map_err(cannot)?;
-            }
+        let now = self.now(seen);
+        if now.as_ref().ok() != Some(&from) {
+            none()?;
+            return now.map(drop);
+        }
+        match to {
+            None => std::fs::remove_file(current).map_err(cannot)?,
+            // Whatever came into the place of nothing meanwhile is somebody's.
+            Some(_) if from == Now::Before && seen.target.is_none() => rename(&new, current)?,
+            // A rename over a directory that came into its place fails.
+            Some(_) => std::fs::rename(&new, current).map_err(cannot)?,
         }
         let parent = current.parent().unwrap_or(Path::new("/"));
         File::open(parent)
@@ -349,11 +365,26 @@ impl Deploy {
             .target
             .as_ref()
             .is_some_and(|t| self.leads_to(t, &seen.dir));
-        if self.now(seen)? == Now::Switched && !same {
-            self.switch(cx, Some(&seen.dir), seen.target.as_deref(), out)?;
+        let now = self.now(seen)?;
+        if let Some(gone) = self.gone(seen) {
+            return Err(Trouble::new(format!("not switched back: {gone}")));
+        }
+        if now == Now::Switched && !same {
+            self.switch(cx, seen, Now::Switched, seen.target.as_deref(), out)?;
         }
         say(out, &format!("{} stays, and nothing leads to it", seen.dir));
         Ok(())
+    }
+
+    /// Why a link that leads where it led leads to nothing; none when it leads to a directory, or never did.
+    fn gone(&self, seen: &Release) -> Option<String> {
+        let target = seen.target.as_deref().filter(|_| seen.led)?;
+        (!self.is_there(target)).then(|| {
+            format!(
+                "{} led to {target}, and that is gone: put it back first, and try again",
+                self.current.as_deref().unwrap_or_default()
+            )
+        })
     }
 
     pub(super) fn is_switched_back(&self, cx: &Context, seen: &Release) -> Result<Look, Trouble> {
@@ -363,9 +394,10 @@ impl Deploy {
         }
         Ok(match (self.link()?, &seen.target) {
             (Link::Missing, None) => Look::done(format!("{current} does not exist")),
-            (Link::To(now), Some(target)) if now == *target => {
-                Look::done(format!("{current} leads to {target}"))
-            }
+            (Link::To(now), Some(target)) if now == *target => match self.gone(seen) {
+                Some(gone) => Look::unclear(gone),
+                None => Look::done(format!("{current} leads to {target}")),
+            },
             (Link::To(now), _) if self.leads_to(&now, &seen.dir) => {
                 Look::nothing(format!("{current} leads to {now}"))
             }

@@ -124,6 +124,73 @@ fn a_link_that_somebody_moved_is_refused() {
     assert_eq!(place.leads(), PathBuf::from("/somewhere"));
 }
 
+/// Does something at the first word of an attempt, which is when it has looked and begins to clone.
+struct Meanwhile<F>(Option<F>);
+
+impl<F: FnOnce()> Write for Meanwhile<F> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(act) = self.0.take() {
+            act();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_link_that_somebody_moved_during_the_clone_is_refused() {
+    let place = Place::new();
+    place.deployed("app/1.0");
+    place.write("hotfix/VERSION", "1.1\n");
+    let deploy = place.beside("app/2.0");
+    let seen = place.observe(&deploy);
+    let mut out = Meanwhile(Some(|| {
+        std::fs::remove_file(place.path("current")).unwrap();
+        symlink(place.path("hotfix"), place.path("current")).unwrap();
+    }));
+    let said = deploy.perform(&place.context(), &seen, &mut out);
+    assert!(out.0.is_none(), "somebody was there");
+    let said = said.unwrap_err().to_string();
+    assert!(said.contains("somebody moved it"), "{said}");
+    assert_eq!(place.leads(), place.path("hotfix"));
+    assert_eq!(place.names(), ["current", "hotfix", "releases", "source"]);
+    // Who switches to the same release is no stranger.
+    std::fs::remove_file(place.path("current")).unwrap();
+    symlink(place.dir("app/2.0"), place.path("current")).unwrap();
+    place.perform(&deploy, &seen).unwrap();
+}
+
+#[test]
+fn a_link_is_not_switched_back_to_a_release_that_is_gone() {
+    let place = Place::new();
+    place.deployed("app/1.0");
+    let deploy = place.beside("app/2.0");
+    let seen = place.observe(&deploy);
+    let former = place.dir("app/1.0");
+    let away = place.path("away");
+    std::fs::rename(&former, &away).unwrap();
+    // Not even switched yet, it leads to nothing and is not "as before".
+    assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+    place.perform(&deploy, &seen).unwrap();
+    let said = place.undo(&deploy, &seen).unwrap_err();
+    assert!(said.contains("gone: put it back first"), "{said}");
+    assert_eq!(place.leads(), place.dir("app/2.0"));
+    std::fs::rename(&away, &former).unwrap();
+    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert_eq!(place.leads(), former);
+    // One that led to nothing before leads to nothing again.
+    std::fs::remove_file(place.path("current")).unwrap();
+    symlink("/nowhere", place.path("current")).unwrap();
+    let seen = place.observe(&deploy);
+    place.perform(&deploy, &seen).unwrap();
+    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+}
+
 #[test]
 fn the_link_is_not_switched_to_a_release_whose_version_file_disagrees() {
     let place = Place::new();
