@@ -68,8 +68,12 @@ impl Stopped {
     fn behind(&self) -> Result<Vec<String>, Trouble> {
         let mut left = Vec::new();
         for path in &self.pidfiles {
-            if let Named::Process(ident) = pidfile::read(Path::new(path))? {
-                left.push(format!("{path} names {}, which lives", ident.shown()));
+            match pidfile::read(Path::new(path))? {
+                Named::Process(ident) => {
+                    left.push(format!("{path} names {}, which lives", ident.shown()));
+                }
+                Named::Doubtful(_, why) => left.push(why),
+                Named::Nobody | Named::Stale(..) => {}
             }
         }
         for path in &self.sockets {

@@ -208,6 +208,18 @@ impl<'a> Keeper<'a> {
                 former = Some(pid);
                 why
             }
+            Named::Doubtful(ident, why) => {
+                let process = others.iter().find(|p| p.pid == ident.pid);
+                if process.is_some_and(|p| self.kind.role(p).is_some()) {
+                    return Err(Trouble::new(why));
+                }
+                former = Some(ident.pid);
+                format!(
+                    "{path} is stale: its number has passed to {}, which is no {}",
+                    ident.shown(),
+                    self.kind.name()
+                )
+            }
             Named::Process(ident) => {
                 let process = others.iter().find(|p| p.pid == ident.pid);
                 match process.and_then(|p| self.kind.role(p).map(|_| p)) {

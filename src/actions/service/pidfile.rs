@@ -1,7 +1,7 @@
 //! Pidfiles of other programs: a bare number, which cannot say whether its process is still the same.
 //!
-//! Invariants: a process that began after the file was written is not the one that the file means: numbers are used
-//! again; whoever could have written the file chooses whom we end, so a file that everybody may write, or of a user who
+//! Invariants: a process that seems to have begun after the file was written is in doubt, never taken for ended: numbers
+//! are used again, and clocks are set, and from outside both look the same; whoever could have written the file chooses whom we end, so a file that everybody may write, or of a user who
 //! is neither root nor the process's own, is refused.
 
 use crate::actions::Trouble;
@@ -25,8 +25,11 @@ const SIZE: u64 = 64;
 pub(crate) enum Named {
     /// There is no pidfile, or nothing stands in it yet.
     Nobody,
-    /// It names a process that has ended, or whose number has passed to another: the number, and why we think so.
+    /// It names a process that has ended: the number, and in words.
     Stale(i32, String),
+    /// It names a process that lives and seems younger than the file: another to whom the number has passed, or the
+    /// right one behind a clock that was set. And in words, with the remedy.
+    Doubtful(Ident, String),
     /// It names this one.
     Process(Ident),
 }
@@ -82,13 +85,13 @@ pub(crate) fn read(path: &Path) -> Result<Named, Trouble> {
     };
     let written = meta.modified().map_err(|e| cannot(&e))?;
     if began(&ident).is_some_and(|began| began > written + SLACK) {
-        return Ok(Named::Stale(
-            pid,
-            format!(
-                "{shown} is stale: its number {pid} has passed to {}, which began after the file was written",
-                ident.shown()
-            ),
-        ));
+        let why = format!(
+            "{shown} names {}, which lives and by the clock began after the file was written: either its number has \
+             passed to a stranger, or the clock was set since; look at it (ps -fp {pid}), then `touch {shown}` if it is \
+             the right one, or remove the file if it is not",
+            ident.shown()
+        );
+        return Ok(Named::Doubtful(ident, why));
     }
     let user = Process::new(pid).and_then(|p| p.status()).map(|s| s.euid);
     if user.is_ok_and(|user| ![0, user].contains(&meta.uid())) {
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_given_away_is_stale() {
+    fn a_number_that_may_have_been_given_away_is_doubtful_while_it_lives() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
         assert_eq!(read(&path).unwrap(), Named::Nobody);
@@ -152,10 +155,11 @@ mod tests {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
         file.set_modified(long_ago).unwrap();
-        let Named::Stale(_, why) = read(&path).unwrap() else {
-            panic!("this process is younger than its pidfile")
+        let Named::Doubtful(ident, why) = read(&path).unwrap() else {
+            panic!("this process is younger than its pidfile, and lives")
         };
-        assert!(why.contains("has passed to"), "{why}");
+        assert_eq!(ident, own());
+        assert!(why.contains("the clock was set"), "{why}");
         std::fs::write(&path, "2000000000").unwrap();
         assert!(matches!(
             read(&path).unwrap(),
