@@ -168,6 +168,8 @@ impl Install {
                     };
                     venv.complete(cx, &again, &venv.freeze(cx)?)?;
                 }
+                // Before the switch, or the undo of the run that made it would take it away from under this one.
+                venv.rely(cx)?;
             }
         }
         failpoint::hit("pip-complete");

@@ -83,7 +83,8 @@ pub struct Install {
     /// 100MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Size>,
-    /// The undo also removes the virtualenv, if this step made it. Default: false, it is left in place.
+    /// The undo also removes the virtualenv, if this run made it and no other run has switched to it since. Default:
+    /// false, it is left in place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo_removes: bool,
 }
@@ -469,11 +470,11 @@ impl Action for Install {
         self.probe(cx, value)
     }
 
-    fn undo(&self, _cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.put_back(&observed(value)?, log)
+    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+        self.put_back(cx, &observed(value)?, log)
     }
 
-    fn undone(&self, _cx: &Context, value: &Value) -> Result<Look, Trouble> {
-        self.is_back(&observed(value)?)
+    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+        self.is_back(cx, &observed(value)?)
     }
 }

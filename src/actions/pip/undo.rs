@@ -1,9 +1,12 @@
 //! The way back: the link leads where it led; the new virtualenv stays, or is removed where the plan says so and this
 //! step made it.
+//!
+//! Invariants: a virtualenv on which another run relies (the note says so, before that run switches to it) stays, and so
+//! does one from which a process runs.
 
 use super::build::say;
 use super::{Install, Observed, State, link};
-use crate::actions::{Look, Trouble};
+use crate::actions::{Context, Look, Trouble};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,7 +17,25 @@ impl Install {
         self.undo_removes && !seen.complete
     }
 
-    pub(super) fn put_back(&self, seen: &Observed, log: &mut dyn Write) -> Result<(), Trouble> {
+    /// Why a virtualenv that this step made has to stay.
+    fn relied_on(&self, cx: &Context, state: &State) -> Option<String> {
+        let State::Complete(note, _) = state else {
+            return None;
+        };
+        note.other_user(&cx.run).map(|run| {
+            format!(
+                "{} is left in place: the run {run} relies on it, too; remove it by hand when no run does",
+                self.venv
+            )
+        })
+    }
+
+    pub(super) fn put_back(
+        &self,
+        cx: &Context,
+        seen: &Observed,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
         if let Some(current) = &self.current {
             let path = Path::new(current);
             let now = link::read(path)?;
@@ -47,6 +68,11 @@ impl Install {
             State::Foreign(why) => return Err(Trouble::new(why)),
             State::Half(_) | State::Complete(..) => {
                 let lock = venv.lock()?;
+                // Under the lock, for another run may have come to rely on it while this one waited.
+                if let Some(why) = self.relied_on(cx, &venv.state()?) {
+                    say(log, &why);
+                    return Ok(());
+                }
                 if let Some(user) = user(venv.path()) {
                     return Err(Trouble::new(format!(
                         "{} is not removed: {user} runs from it; stop it first",
@@ -61,7 +87,7 @@ impl Install {
         Ok(())
     }
 
-    pub(super) fn is_back(&self, seen: &Observed) -> Result<Look, Trouble> {
+    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
         let mut evidence = Vec::new();
         if let Some(current) = &self.current {
             let now = link::read(Path::new(current))?;
@@ -78,12 +104,15 @@ impl Install {
         }
         let venv = self.venv();
         if self.to_remove(seen) {
-            for path in [venv.path(), &venv.removed()] {
+            let stays = self.relied_on(cx, &venv.state()?);
+            let removed = venv.removed();
+            let gone = stays.is_none().then(|| venv.path());
+            for path in gone.into_iter().chain([removed.as_path()]) {
                 if std::fs::symlink_metadata(path).is_ok() {
                     return Ok(Look::nothing(format!("{} is still there", path.display())));
                 }
             }
-            evidence.push(format!("{} does not exist", self.venv));
+            evidence.push(stays.unwrap_or_else(|| format!("{} does not exist", self.venv)));
         } else if venv.path().exists() {
             evidence.push(format!("{} is left in place", self.venv));
         }
@@ -116,4 +145,55 @@ fn user(dir: &Path) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::Action;
+    use upledger_replay::event::Answer;
+
+    #[test]
+    fn a_virtualenv_on_which_another_run_relies_is_left_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(at("none.txt"), "").unwrap();
+        let install = |link: &str, smoke: &str| -> Install {
+            serde_json::from_value(serde_json::json!({
+                "venv": at("venv"), "current": at(link), "python": "/usr/bin/python3", "requirements": [at("none.txt")],
+                "free": "1MiB", "no_index": true, "find_links": [at("")], "smoke": [["bin/python", "-c", smoke]],
+                "undo_removes": true,
+            }))
+            .unwrap()
+        };
+        let run = |name: &str| Context {
+            run: name.into(),
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            ..Context::empty()
+        };
+        let (first, second) = (install("one", "1"), install("two", "2"));
+        let (a, b) = (run("run-a"), run("run-b"));
+        let seen_a = first.observe(&a).unwrap();
+        first.perform(&a, &seen_a, &mut Vec::new()).unwrap();
+        let seen_b = second.observe(&b).unwrap();
+        second.perform(&b, &seen_b, &mut Vec::new()).unwrap();
+
+        let mut said = Vec::new();
+        first.undo(&a, &seen_a, &mut said).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("the run run-b relies on it"), "{said}");
+        let look = first.undone(&a, &seen_a).unwrap();
+        assert_eq!(look.answer, Answer::Done, "{look:?}");
+        assert!(look.evidence[0].contains("run-b relies"), "{look:?}");
+        assert_eq!(second.verify(&b, &seen_b).unwrap().answer, Answer::Done);
+
+        // Of one run alone, it is removed.
+        std::fs::remove_dir_all(at("venv")).unwrap();
+        std::fs::remove_file(at("two")).unwrap();
+        let seen_a = first.observe(&a).unwrap();
+        first.perform(&a, &seen_a, &mut Vec::new()).unwrap();
+        first.undo(&a, &seen_a, &mut Vec::new()).unwrap();
+        assert_eq!(first.undone(&a, &seen_a).unwrap().answer, Answer::Done);
+        assert!(!Path::new(&at("venv")).exists());
+    }
 }

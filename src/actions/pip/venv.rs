@@ -128,6 +128,9 @@ pub(super) struct Note {
     path: String,
     /// The run that made it.
     run: String,
+    /// Other runs that found it complete and rely on it; none of them is undone by an undo of another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    users: Vec<String>,
     /// What it is made of; none while it is being built.
     pub(super) built: Option<Built>,
 }
@@ -136,6 +139,15 @@ impl Note {
     /// The run that made it.
     pub(super) fn run(&self) -> &str {
         &self.run
+    }
+
+    /// A run for which it has to stay when this one is undone; none when it is this run's alone.
+    pub(super) fn other_user(&self, run: &str) -> Option<&str> {
+        std::iter::once(&self.run)
+            .filter(|_| self.built.is_some())
+            .chain(&self.users)
+            .map(String::as_str)
+            .find(|r| *r != run)
     }
 }
 
@@ -273,6 +285,7 @@ impl Venv {
             format: FORMAT,
             path: self.0.display().to_string(),
             run: cx.run.clone(),
+            users: Vec::new(),
             built: None,
         };
         write(&new.join(OURS).join(NOTE), &to_bytes(&note)?)?;
@@ -352,12 +365,33 @@ impl Venv {
             .map_err(|e| Trouble::io(format!("cannot open {}", self.0.display()), &e))?;
         rustix::fs::syncfs(&dir)
             .map_err(|e| Trouble::io(format!("cannot sync {}", self.0.display()), &e))?;
+        // Who completes it anew, for other smoke commands, has not made it.
+        let (run, users) = match self.state()? {
+            State::Complete(note, _) => (note.run, note.users),
+            State::Absent | State::Half(_) | State::Foreign(_) => (cx.run.clone(), Vec::new()),
+        };
         let note = Note {
             format: FORMAT,
             path: self.0.display().to_string(),
-            run: cx.run.clone(),
+            run,
+            users,
             built: Some(built.clone()),
         };
+        write(&self.own(NOTE), &to_bytes(&note)?)
+    }
+
+    /// Writes down, durably, that this run relies on it, too. The caller holds the lock.
+    pub(super) fn rely(&self, cx: &Context) -> Result<(), Trouble> {
+        let State::Complete(mut note, _) = self.state()? else {
+            return Err(Trouble::new(format!(
+                "{} is not finished any more",
+                self.0.display()
+            )));
+        };
+        if note.run == cx.run || note.users.contains(&cx.run) {
+            return Ok(());
+        }
+        note.users.push(cx.run.clone());
         write(&self.own(NOTE), &to_bytes(&note)?)
     }
 
