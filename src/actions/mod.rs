@@ -18,6 +18,7 @@ pub mod git;
 pub mod gunicorn;
 pub mod http;
 mod mark;
+mod mask;
 pub mod nginx;
 pub mod pip;
 pub mod pre_commit;

@@ -5,7 +5,7 @@
 //! match nothing: the runner's command line names a plan, and the plan names what it stops; nor do those of a container.
 //! Left out: signals.
 
-use super::Trouble;
+use super::{Trouble, mask};
 use crate::redact::Redactor;
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
@@ -44,7 +44,7 @@ impl fmt::Display for Proc {
 impl Proc {
     /// Without secrets, as it may be cut and shown.
     pub(crate) fn without(mut self, redactor: &Redactor) -> Self {
-        self.command = redactor.text(&self.command);
+        self.command = mask::line(&redactor.text(&self.command));
         self
     }
 }

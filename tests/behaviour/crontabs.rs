@@ -213,7 +213,7 @@ fn exactly_the_lines_go_off_and_the_crontab_comes_back_byte_for_byte() {
     assert_eq!(preview.code, 0, "{preview:?}");
     for shown in [
         "@@ line 5 @@",
-        "--key=***",
+        "--key=[hidden]",
         "+#upledger:",
         "lines 5, 6, 10, 12",
     ] {

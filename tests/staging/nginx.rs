@@ -254,6 +254,15 @@ fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile()
         "{said}"
     );
     front.upledger(&["abort", "--reason", "x"]);
+    // By its configuration alone it cannot be told whose they are, and "nothing runs" would be a lie.
+    let done = front.run(&[STOP]);
+    let said = format!("{}{}", done.out, done.err);
+    assert!(
+        done.code != 0 && said.contains("cannot be told") && said.contains(&workers[0].to_string()),
+        "{said}"
+    );
+    assert!(front.get("/").is_some(), "and nobody was ended");
+    front.upledger(&["abort", "--reason", "x"]);
     let done =
         front.run(&[&STOP.replace("conf: @/nginx.conf", &format!("conf: @/nginx.conf, {by}"))]);
     assert_eq!(done.code, 0, "{done:?}");

@@ -7,7 +7,6 @@
 
 pub mod disable;
 pub mod enable;
-mod mask;
 mod place;
 mod running;
 pub mod switch;

@@ -7,12 +7,11 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
-use super::mask::masked;
 use super::place::{Place, Seen};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
 use crate::actions::file::disk;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Look, Trouble, mask};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -216,7 +215,7 @@ pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, 
     };
     let drawn = draw(switch, cx, &former)?;
     let redactor = cx.redactor()?;
-    let shown = |line: &[u8]| masked(&redactor.text(&String::from_utf8_lossy(line)));
+    let shown = |line: &[u8]| mask::line(&redactor.text(&String::from_utf8_lossy(line)));
     let mut text = String::new();
     let pairs = table::lines(&former).zip(table::lines(&drawn.wanted));
     for (at, (old, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {

@@ -161,6 +161,10 @@ impl Kind for Nginx {
         words.first().is_some_and(|w| w.starts_with("nginx: "))
     }
 
+    fn placeless(&self) -> bool {
+        self.given()
+    }
+
     fn wanted(&self, process: &Other) -> bool {
         if !self.given() {
             return true;

@@ -7,14 +7,12 @@
 use super::{ports, tree};
 use crate::actions::process::daemon::User;
 use crate::actions::process::identity::{Ident, Stat};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Trouble, mask};
 use crate::attempt::spec::digest;
 use procfs::process::Process;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 /// One first process of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +66,9 @@ pub(crate) struct Found {
     /// What else is worth telling: a stale pidfile, a worker without a master.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
+    /// Workers without a master that may be of it or not: they show no place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strays: Vec<String>,
 }
 
 impl Found {
@@ -111,6 +112,17 @@ impl Found {
     /// It knows that process as one of its first.
     pub(crate) fn knows(&self, ident: &Ident) -> bool {
         self.masters.iter().any(|m| m.ident == *ident)
+    }
+
+    /// Why it cannot be said that nothing of it runs, with the remedy.
+    pub(crate) fn astray(&self, name: &str) -> Option<String> {
+        (!self.runs() && !self.strays.is_empty()).then(|| {
+            format!(
+                "it cannot be told whether {name} of these settings runs: {}, and shows no configuration; say `by: \
+                 {{pidfile: ...}}` with the pidfile of that configuration, or end it",
+                self.strays.join(", ")
+            )
+        })
     }
 
     /// Its processes for people.
@@ -182,7 +194,8 @@ impl Master {
             return Ok(None);
         };
         let redactor = cx.redactor()?;
-        let masked: Vec<String> = argv.iter().map(|w| mask(&redactor.text(w))).collect();
+        let redacted: Vec<String> = argv.iter().map(|w| redactor.text(w)).collect();
+        let masked = mask::words(&redacted);
         if masked != argv {
             master.kept = Some(keep(cx, &argv)?);
             master.argv = masked;
@@ -248,32 +261,6 @@ fn keep(cx: &Context, argv: &[String]) -> Result<String, Trouble> {
     Ok(digested)
 }
 
-/// What stands in place of a secret.
-const MASK: &str = "[hidden]";
-
-/// A word without what seems to be a secret: the password of a URL, the value of a setting whose name says so.
-pub(crate) fn mask(word: &str) -> String {
-    static URL: OnceLock<Option<Regex>> = OnceLock::new();
-    static NAMED: OnceLock<Option<Regex>> = OnceLock::new();
-    let url = URL.get_or_init(|| Regex::new(r"(://[^/\s:@]*:)[^@\s]+@").ok());
-    let named = NAMED.get_or_init(|| {
-        Regex::new(
-            r"(?i)((?:password|passwd|secret|token|api_?key|access_?key)[a-z_]*\s*[=:]\s*)\S+",
-        )
-        .ok()
-    });
-    let word = match url {
-        Some(url) => url.replace_all(word, format!("${{1}}{MASK}@")).into_owned(),
-        None => word.to_owned(),
-    };
-    match named {
-        Some(named) => named
-            .replace_all(&word, format!("${{1}}{MASK}"))
-            .into_owned(),
-        None => word,
-    }
-}
-
 /// The program of a supervisord that keeps that process, where one does: its name, as the process was told it.
 pub(crate) fn supervised(ident: &Ident) -> Option<String> {
     let parent = Stat::of(ident.pid)?.parent;
@@ -304,19 +291,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_of_a_command_line_are_cut_out() {
-        for (word, masked) in [
-            ("redis://:pw@h:6379/0", "redis://:[hidden]@h:6379/0"),
-            ("amqp://user:p:w@h//", "amqp://user:[hidden]@h//"),
-            ("--db-password=x y", "--db-password=[hidden] y"),
-            ("API_KEY=abc", "API_KEY=[hidden]"),
-            ("--bind=0.0.0.0:8000", "--bind=0.0.0.0:8000"),
-        ] {
-            assert_eq!(mask(word), masked, "{word}");
-        }
-    }
-
-    #[test]
     fn a_masked_command_is_whole_in_private() {
         let dir = tempfile::tempdir().unwrap();
         let cx = Context {
@@ -334,7 +308,7 @@ mod tests {
             (plain.words(&cx).unwrap(), plain.kept),
             (argv.to_vec(), None)
         );
-        let argv = ["sleep", "--password=x"].map(String::from);
+        let argv = ["sleep", "--password=x", "--broker-pass", "y=x"].map(String::from);
         let secret = Master::look(&cx, &ident, &argv).unwrap().unwrap();
         let recorded = serde_json::to_string(&secret).unwrap();
         assert!(!recorded.contains("=x"), "{recorded}");

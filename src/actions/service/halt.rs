@@ -91,8 +91,11 @@ impl Halt<'_> {
                     .collect()
             }
         };
-        if !found.runs() {
-            lines.push(format!("nothing of {} runs", self.keeper.kind.name()));
+        let name = self.keeper.kind.name();
+        if let Some(why) = found.astray(name) {
+            lines.push(why);
+        } else if !found.runs() {
+            lines.push(format!("nothing of {name} runs"));
         }
         lines.extend(found.notes);
         lines
@@ -128,6 +131,12 @@ impl Halt<'_> {
                     .collect::<Vec<_>>()
                     .join("; "),
             ));
+        }
+        // Where it ran, its own processes and its ports tell; a worker that shows no place may be of another.
+        if !before.runs()
+            && let Some(why) = now.astray(self.keeper.kind.name())
+        {
+            return Ok(Look::unclear(why));
         }
         let left = self.keeper.left(&before);
         if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
@@ -181,6 +190,11 @@ impl Halt<'_> {
                 "not stopped: {} was started after this step had looked",
                 new.shown()
             )));
+        }
+        if !before.runs()
+            && let Some(why) = now.astray(self.keeper.kind.name())
+        {
+            return Err(Trouble::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
         self.keeper.stop(cx, &before, self.grace(), out)?;

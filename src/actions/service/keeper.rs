@@ -75,6 +75,11 @@ pub(crate) trait Kind: Sync {
         true
     }
 
+    /// A worker without its master does not show whether it is one of those that the settings mean.
+    fn placeless(&self) -> bool {
+        false
+    }
+
     /// Every process is of this kind, so that only the settings tell one service from another.
     fn any(&self) -> bool {
         false
@@ -156,7 +161,8 @@ impl<'a> Keeper<'a> {
             }
             // Asked of the first ones only: a worker shows less, and without its master it would seem an orphan.
             let meant = self.kind.any() || (wanted(process) && self.kind.wanted(process));
-            if !meant {
+            let stray = !meant && *role == Role::Worker && self.kind.placeless() && wanted(process);
+            if !meant && !stray {
                 continue;
             }
             let Some(ident) = Ident::of(*pid) else {
@@ -168,6 +174,10 @@ impl<'a> Keeper<'a> {
             }
             if let Some(mut master) = Master::look(cx, &ident, &process.words)? {
                 master.orphan = *role == Role::Worker;
+                if stray {
+                    found.strays.push(master.shown());
+                    continue;
+                }
                 if master.orphan {
                     found.notes.push(master.shown());
                 }

@@ -161,7 +161,7 @@ pub(crate) fn bring_up(
         };
         match launch(&frame)? {
             Launched::Started(started) => {
-                let shown: Vec<String> = what.argv.iter().map(|w| super::found::mask(w)).collect();
+                let shown = crate::actions::mask::words(&what.argv);
                 let pid = started.id();
                 say(out, &format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
