@@ -9,13 +9,13 @@ use super::{Trouble, mask};
 use crate::redact::Redactor;
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
-use procfs::process::{FDTarget, Process};
+use procfs::process::{FDTarget, MMapPath, Process};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Names of our own processes begin with this.
 const OURS: &str = "upledger";
@@ -326,4 +326,38 @@ fn holders(sockets: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Proc>> {
         }
     }
     holders
+}
+
+/// A process that uses a directory: that works, runs or has something open or mapped below it, or names something below
+/// it in its words. Our own process does not count, those of containers do. Of one that we may not look into, the words
+/// have to do.
+///
+/// # Errors
+/// [`Trouble`] when the processes of others cannot be seen.
+pub(crate) fn user(dir: &Path) -> Result<Option<String>, Trouble> {
+    Process::new(1)
+        .and_then(|p| p.stat())
+        .map_err(|e| trouble("/proc/1: the processes of others cannot be seen", &e))?;
+    let me = i32::try_from(std::process::id()).unwrap_or_default();
+    let below = |path: &Path| path.starts_with(dir);
+    let uses = |process: &Process| {
+        let at = |path: Result<PathBuf, ProcError>| path.is_ok_and(|p| below(&p));
+        let words = || process.cmdline().unwrap_or_default();
+        let named = |word: &String| Path::new(word) != dir && below(Path::new(word));
+        let mut fds = process.fd().into_iter().flatten().flatten();
+        let maps = || process.maps().into_iter().flatten();
+        at(process.cwd())
+            || at(process.exe())
+            || at(process.root())
+            || words().iter().any(named)
+            || fds.any(|fd| matches!(fd.target, FDTarget::Path(p) if below(&p)))
+            || maps().any(|m| matches!(m.pathname, MMapPath::Path(p) if below(&p)))
+    };
+    let list = procfs::process::all_processes().map_err(|e| trouble("/proc", &e))?;
+    let mut others = list.filter_map(Result::ok).filter(|p| p.pid() != me);
+    Ok(others.find(uses).map(|process| {
+        // Its name and no more: a command line may hold secrets.
+        let name = process.stat().map(|s| s.comm).unwrap_or_default();
+        format!("process {} ({name})", process.pid())
+    }))
 }

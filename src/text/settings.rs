@@ -106,6 +106,8 @@ texts! {
     no_link_yet(link, to): "{link} does not exist; it will lead to {to}", "{link} 尚不存在, 将指向 {to}";
     release_exists(dir): "{dir} exists and is whole", "{dir} 已存在且完整";
     release_goes(dir): "{dir} will be removed (`keep`)", "{dir} 将被删除 (`keep`)";
+    release_linked(dir, link): "{dir} stays: {link} leads to it", "{dir} 将保留: {link} 指向它";
+    release_used(dir, process): "{dir} stays: {process} uses it", "{dir} 将保留: {process} 正在使用它";
     inside_repo(): "`version_file.path` is a path inside the repository", "`version_file.path` 须为仓库内的路径";
     version_needs(): "`version_file` needs either `equals` or `contains`", "`version_file` 须在 `equals` 与 `contains` 中二选一";
 }

@@ -19,6 +19,7 @@
 mod act;
 mod cloned;
 mod half;
+mod keep;
 mod modules;
 mod releases;
 mod repo;
@@ -62,7 +63,8 @@ pub struct Deploy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// Beside `releases`: how many releases stay, the new and the former one included. Older ones that this program
-    /// made are removed after the switch with all that git ignores in them, unless somebody worked there. Default: all.
+    /// made are removed after the switch with all that git ignores in them, unless somebody worked there, a symbolic
+    /// link beside `current` or in `releases` leads there, or a process uses it. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,
     /// Ask the repository, and fetch what is missing. Default: true. Without it, the working clone must have it all.

@@ -8,11 +8,12 @@
 //! release that is there already is used only when it is exactly that commit, clean; the former release is never
 //! removed, since the undo needs it. The undo switches back and leaves the release, which no one uses then.
 //!
-//! Left out: what uses the link. A process that has it open stays in the old release until it is started anew.
+//! Left out: which old releases go (`keep`), and what uses the link. A process that has it open stays in the old release until it is started anew.
 
 use super::act::{beside, remove, rename, say};
-use super::repo::{Git, few};
-use super::{Deploy, Observed, cloned, resolve};
+use super::keep::{Stays, Why};
+use super::repo::Git;
+use super::{Deploy, Observed, resolve};
 use crate::actions::{Context, Look, Trouble};
 use crate::text::settings as text;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,10 @@ pub(super) struct Release {
     led: bool,
     /// Releases that `keep` no longer keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    old: Vec<String>,
+    pub(super) old: Vec<String>,
+    /// Releases that stay although `keep` no longer keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) stays: Vec<Stays>,
 }
 
 fn led() -> bool {
@@ -128,7 +132,7 @@ impl Deploy {
     }
 
     /// Where a link leads to, resolved.
-    fn leads(&self, target: &str) -> Option<PathBuf> {
+    pub(super) fn leads(&self, target: &str) -> Option<PathBuf> {
         let current = Path::new(self.current.as_deref().unwrap_or_default());
         let whole = current.parent().unwrap_or(Path::new("/")).join(target);
         std::fs::canonicalize(whole).ok()
@@ -193,13 +197,14 @@ impl Deploy {
                 )));
             }
         }
-        let old = self.superseded(cx, &dir, target.as_deref());
+        let (old, stays) = self.superseded(cx, &dir, target.as_deref())?;
         seen.release = Some(Release {
             dir,
             existed,
             led: target.as_deref().is_some_and(|t| self.is_there(t)),
             target,
             old,
+            stays,
         });
         Ok(seen)
     }
@@ -214,6 +219,10 @@ impl Deploy {
             lines.push(text::release_exists(&seen.dir));
         }
         lines.extend(seen.old.iter().map(text::release_goes));
+        lines.extend(seen.stays.iter().map(|stays| match &stays.why {
+            Why::Link(link) => text::release_linked(&stays.dir, link),
+            Why::Process(process) => text::release_used(&stays.dir, process),
+        }));
         lines
     }
 
@@ -407,7 +416,7 @@ impl Deploy {
     }
 
     /// What this step of this run made under names of its own, and did not finish.
-    fn leftovers(&self, cx: &Context) -> Vec<PathBuf> {
+    pub(super) fn leftovers(&self, cx: &Context) -> Vec<PathBuf> {
         let (releases, current) = self
             .side_by_side()
             .unwrap_or((Path::new(""), Path::new("")));
@@ -430,71 +439,6 @@ impl Deploy {
         found.sort();
         found
     }
-
-    /// Releases that `keep` no longer keeps, oldest first: only whole ones that this program made.
-    fn superseded(&self, cx: &Context, dir: &str, target: Option<&str>) -> Vec<String> {
-        let Some(keep) = self.keep.and_then(|n| usize::try_from(n).ok()) else {
-            return Vec::new();
-        };
-        let releases = Path::new(self.releases.as_deref().unwrap_or_default());
-        let former = target.and_then(|t| self.leads(t));
-        let own = std::fs::canonicalize(dir).ok();
-        let mut kept = 1;
-        let mut others = Vec::new();
-        for entry in std::fs::read_dir(releases).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let (Ok(meta), Some(text)) = (entry.metadata(), path.to_str()) else {
-                continue;
-            };
-            if !meta.is_dir() || text == dir {
-                continue;
-            }
-            let real = std::fs::canonicalize(&path).ok();
-            if real.is_some() && real == own {
-                continue;
-            }
-            if real.is_some() && real == former {
-                kept += 1;
-            } else if !text.contains(".new-")
-                && !text.contains(".old-")
-                && let Some(made) = cloned::made(&Git::at(cx, &path))
-            {
-                others.push((made, text.to_owned()));
-            }
-        }
-        others.sort();
-        let stay = keep.saturating_sub(kept);
-        others.truncate(others.len().saturating_sub(stay));
-        others.into_iter().map(|(_, path)| path).collect()
-    }
-
-    /// Removes old releases in which nobody worked. That one cannot be removed is no failure of the deployment.
-    fn remove_old(&self, cx: &Context, seen: &Release, out: &mut dyn Write) {
-        for left in self.leftovers(cx) {
-            if let Err(e) = remove_any(&left) {
-                say(out, &e.to_string());
-            }
-        }
-        for old in &seen.old {
-            let path = Path::new(old);
-            if std::fs::symlink_metadata(path).is_err() {
-                continue;
-            }
-            let said = match unused(&Git::at(cx, path).following(true)) {
-                Ok(None) => {
-                    // Another name first, so that half of it is never taken for a release.
-                    let away = beside(path, cx, "old");
-                    match rename(path, &away).and_then(|()| remove(&away)) {
-                        Ok(()) => format!("removed {old}"),
-                        Err(e) => format!("{old} stays: {e}"),
-                    }
-                }
-                Ok(Some(why)) => format!("{old} stays: {why}"),
-                Err(e) => format!("{old} stays: {e}"),
-            };
-            say(out, &said);
-        }
-    }
 }
 
 /// Where the link leads, of the two places where it may.
@@ -505,53 +449,13 @@ enum Now {
 }
 
 /// Removes a directory or a link of ours.
-fn remove_any(path: &Path) -> Result<(), Trouble> {
+pub(super) fn remove_any(path: &Path) -> Result<(), Trouble> {
     if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
         std::fs::remove_file(path)
             .map_err(|e| Trouble::io(format!("cannot remove {}", path.display()), &e))
     } else {
         remove(path)
     }
-}
-
-/// Why a release may not be removed; none when nobody worked in it. Files that git ignores are what the release made.
-fn unused(git: &Git) -> Result<Option<String>, Trouble> {
-    let head = git.head()?;
-    let words = [
-        "status",
-        "--porcelain",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-    ];
-    let seen = git.look(&words)?;
-    let mut changed: Vec<String> = seen
-        .split('\0')
-        .filter_map(|entry| entry.get(3..).map(str::to_owned))
-        .collect();
-    changed.extend(git.hidden()?);
-    if !changed.is_empty() {
-        return Ok(Some(format!(
-            "somebody's files are in it: {}",
-            few(&changed)
-        )));
-    }
-    let own = [
-        "rev-list",
-        "--max-count=1",
-        "--all",
-        "--reflog",
-        "--not",
-        "--remotes",
-        "--tags",
-        &head.commit,
-    ];
-    if head.branch.is_some() || !git.look(&own)?.is_empty() || !cloned::agrees(git, &head.commit)? {
-        return Ok(Some(
-            "commits, tags or settings of somebody are in it".to_owned(),
-        ));
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

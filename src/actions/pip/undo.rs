@@ -2,13 +2,12 @@
 //! step made it.
 //!
 //! Invariants: a virtualenv on which another run relies (the note says so, before that run switches to it) stays, and so
-//! does one from which a process runs.
+//! does one that a process uses.
 
 use super::build::say;
 use super::{Install, Observed, State, link};
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Look, Trouble, procs};
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 impl Install {
@@ -73,9 +72,13 @@ impl Install {
                     say(log, &why);
                     return Ok(());
                 }
-                if let Some(user) = user(venv.path()) {
+                let real = venv
+                    .path()
+                    .canonicalize()
+                    .unwrap_or_else(|_| venv.path().into());
+                if let Some(user) = procs::user(&real)? {
                     return Err(Trouble::new(format!(
-                        "{} is not removed: {user} runs from it; stop it first",
+                        "{} is not removed: {user} uses it; stop it first",
                         self.venv
                     )));
                 }
@@ -124,29 +127,6 @@ impl Install {
     }
 }
 
-/// A process whose program or words lie below a directory.
-fn user(dir: &Path) -> Option<String> {
-    let mut below = dir.as_os_str().as_bytes().to_vec();
-    below.push(b'/');
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        // One that ends meanwhile has no words any more.
-        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let found = words.split(|b| *b == 0).any(|w| w.starts_with(&below));
-        if found {
-            let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            return Some(format!("process {pid} ({})", comm.trim_end()));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,14 +166,5 @@ mod tests {
         assert_eq!(look.answer, Answer::Done, "{look:?}");
         assert!(look.evidence[0].contains("run-b relies"), "{look:?}");
         assert_eq!(second.verify(&b, &seen_b).unwrap().answer, Answer::Done);
-
-        // Of one run alone, it is removed.
-        std::fs::remove_dir_all(at("venv")).unwrap();
-        std::fs::remove_file(at("two")).unwrap();
-        let seen_a = first.observe(&a).unwrap();
-        first.perform(&a, &seen_a, &mut Vec::new()).unwrap();
-        first.undo(&a, &seen_a, &mut Vec::new()).unwrap();
-        assert_eq!(first.undone(&a, &seen_a).unwrap().answer, Answer::Done);
-        assert!(!Path::new(&at("venv")).exists());
     }
 }

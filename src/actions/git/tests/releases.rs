@@ -303,6 +303,82 @@ fn old_releases_are_removed_but_not_the_former_one_nor_those_with_work() {
 }
 
 #[test]
+fn old_releases_that_a_link_leads_to_or_a_process_uses_stay_and_it_is_told_why() {
+    let place = Place::new();
+    for n in 3..10 {
+        place.write("source/VERSION", &format!("{n}.0\n"));
+        place.release(&format!("app/{n}.0"), false);
+    }
+    for n in 1..9 {
+        place.deployed(&format!("app/{n}.0"));
+    }
+    let dir = |n: u32| place.dir(&format!("app/{n}.0"));
+    let name = |n: u32| dir(n).file_name().unwrap().to_owned();
+    symlink(dir(1), place.path("current-worker")).unwrap();
+    symlink(name(2), place.path("releases/stable")).unwrap();
+    let sleeper = |words: &[&str], at: PathBuf| {
+        Command::new("sleep")
+            .args(words)
+            .current_dir(at)
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut works = sleeper(&["600"], dir(3));
+    let file = std::fs::File::open(dir(4).join("VERSION")).unwrap();
+    let mut opened = Command::new("sleep")
+        .arg("600")
+        .stdin(file)
+        .spawn()
+        .unwrap();
+    std::fs::copy("/bin/sleep", dir(5).join("worker.pyc")).unwrap();
+    let mut runs = Command::new(dir(5).join("worker.pyc"))
+        .arg("600")
+        .spawn()
+        .unwrap();
+    let deploy = Deploy {
+        keep: Some(2),
+        ..place.beside("app/9.0")
+    };
+    let seen = place.observe(&deploy);
+    // 6 is used only after the look.
+    let mut late = sleeper(&["600"], dir(6));
+    let out = place.perform(&deploy, &seen);
+    for child in [&mut works, &mut opened, &mut runs, &mut late] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let out = out.unwrap();
+    for n in 1..7 {
+        assert!(dir(n).exists(), "{n}: {out}");
+    }
+    assert!(!dir(7).exists(), "{out}");
+    let shown = deploy.found(&seen).join("\n");
+    for (n, why) in [
+        (
+            1,
+            format!("{} leads to it", place.path("current-worker").display()),
+        ),
+        (
+            2,
+            format!("{} leads to it", place.path("releases/stable").display()),
+        ),
+        (3, format!("process {} (sleep) uses it", works.id())),
+        (4, format!("process {} (sleep) uses it", opened.id())),
+        (5, format!("process {} (worker.pyc) uses it", runs.id())),
+    ] {
+        let line = format!("{} stays: {why}", dir(n).display());
+        assert!(
+            out.contains(&line) && shown.contains(&line),
+            "{line}: {out} {shown}"
+        );
+    }
+    let line = format!("process {} (sleep) uses it", late.id());
+    assert!(out.contains(&line), "{line}: {out}");
+    assert!(!shown.contains(&line), "{shown}");
+}
+
+#[test]
 fn where_it_is_written_twice_or_not_at_all_is_a_problem() {
     let place = Place::new();
     assert_eq!(place.beside("main").problems(), Vec::<String>::new());

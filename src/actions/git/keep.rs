@@ -1,0 +1,209 @@
+//! `keep`: which releases go after the switch, and which stay all the same.
+//!
+//! Invariants: only a whole release that this program made goes, and never the new one or the former one; nor one to
+//! which a symbolic link beside it or beside `current` leads (each worker may have a link of its own), nor one that a
+//! process uses, nor one in which somebody worked. The look before says which; it is looked at again right before each
+//! removal, and what stays is told with the reason. That one stays is no failure of the deployment.
+//!
+//! Left out: links elsewhere on the machine, and processes that we may not look into, which are known by their words only.
+
+use super::act::{beside, remove, rename, say};
+use super::releases::{Release, remove_any};
+use super::repo::{Git, few};
+use super::{Deploy, cloned};
+use crate::actions::{Context, Trouble, procs};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// A release that stays although `keep` no longer keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stays {
+    pub(super) dir: String,
+    pub(super) why: Why,
+}
+
+/// Who needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Why {
+    /// A symbolic link leads to it.
+    Link(String),
+    /// A process uses it.
+    Process(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(link) => write!(f, "{link} leads to it"),
+            Self::Process(process) => write!(f, "{process} uses it"),
+        }
+    }
+}
+
+impl Deploy {
+    /// Releases that `keep` no longer keeps, oldest first, and those of them that stay because somebody needs them.
+    pub(super) fn superseded(
+        &self,
+        cx: &Context,
+        dir: &str,
+        target: Option<&str>,
+    ) -> Result<(Vec<String>, Vec<Stays>), Trouble> {
+        let Some(keep) = self.keep.and_then(|n| usize::try_from(n).ok()) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let releases = Path::new(self.releases.as_deref().unwrap_or_default());
+        let former = target.and_then(|t| self.leads(t));
+        let own = std::fs::canonicalize(dir).ok();
+        let mut kept = 1;
+        let mut others = Vec::new();
+        for entry in std::fs::read_dir(releases).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let (Ok(meta), Some(text)) = (entry.metadata(), path.to_str()) else {
+                continue;
+            };
+            if !meta.is_dir() || text == dir {
+                continue;
+            }
+            let real = std::fs::canonicalize(&path).ok();
+            if real.is_some() && real == own {
+                continue;
+            }
+            if real.is_some() && real == former {
+                kept += 1;
+            } else if !text.contains(".new-")
+                && !text.contains(".old-")
+                && let Some(made) = cloned::made(&Git::at(cx, &path))
+            {
+                others.push((made, text.to_owned()));
+            }
+        }
+        others.sort();
+        let stay = keep.saturating_sub(kept);
+        others.truncate(others.len().saturating_sub(stay));
+        let (mut old, mut stays) = (Vec::new(), Vec::new());
+        for (_, dir) in others {
+            match self.needed(Path::new(&dir))? {
+                Some(why) => stays.push(Stays { dir, why }),
+                None => old.push(dir),
+            }
+        }
+        Ok((old, stays))
+    }
+
+    /// Who needs a release; none when nobody does.
+    fn needed(&self, dir: &Path) -> Result<Option<Why>, Trouble> {
+        let cannot = |e| Trouble::io(format!("cannot look at {}", dir.display()), &e);
+        let real = std::fs::canonicalize(dir).map_err(cannot)?;
+        for link in self.links()? {
+            if std::fs::canonicalize(&link).is_ok_and(|to| to.starts_with(&real)) {
+                return Ok(Some(Why::Link(link.display().to_string())));
+            }
+        }
+        Ok(procs::user(&real)?.map(Why::Process))
+    }
+
+    /// The symbolic links beside `current`, itself included, and beside the releases.
+    fn links(&self) -> Result<Vec<PathBuf>, Trouble> {
+        let current = Path::new(self.current.as_deref().unwrap_or_default());
+        let beside = current.parent().unwrap_or(Path::new("/"));
+        let releases = Path::new(self.releases.as_deref().unwrap_or_default());
+        let mut links = Vec::new();
+        for dir in BTreeSet::from([beside, releases]) {
+            let cannot = |e| Trouble::io(format!("cannot list {}", dir.display()), &e);
+            let listed = match std::fs::read_dir(dir) {
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                listed => listed.map_err(cannot)?,
+            };
+            for entry in listed {
+                let entry = entry.map_err(cannot)?;
+                if entry.file_type().map_err(cannot)?.is_symlink() {
+                    links.push(entry.path());
+                }
+            }
+        }
+        links.sort();
+        Ok(links)
+    }
+
+    /// Removes old releases that nobody needs and in which nobody worked.
+    pub(super) fn remove_old(&self, cx: &Context, seen: &Release, out: &mut dyn Write) {
+        for left in self.leftovers(cx) {
+            if let Err(e) = remove_any(&left) {
+                say(out, &e.to_string());
+            }
+        }
+        for stays in &seen.stays {
+            say(out, &format!("{} stays: {}", stays.dir, stays.why));
+        }
+        for old in &seen.old {
+            let path = Path::new(old);
+            if std::fs::symlink_metadata(path).is_err() {
+                continue;
+            }
+            let why = || -> Result<Option<String>, Trouble> {
+                match unused(&Git::at(cx, path).following(true))? {
+                    Some(why) => Ok(Some(why)),
+                    // Last, for it is what changes from one moment to the next.
+                    None => Ok(self.needed(path)?.map(|why| why.to_string())),
+                }
+            };
+            let said = match why() {
+                Ok(None) => {
+                    // Another name first, so that half of it is never taken for a release.
+                    let away = beside(path, cx, "old");
+                    match rename(path, &away).and_then(|()| remove(&away)) {
+                        Ok(()) => format!("removed {old}"),
+                        Err(e) => format!("{old} stays: {e}"),
+                    }
+                }
+                Ok(Some(why)) => format!("{old} stays: {why}"),
+                Err(e) => format!("{old} stays: {e}"),
+            };
+            say(out, &said);
+        }
+    }
+}
+
+/// Why a release may not be removed; none when nobody worked in it. Files that git ignores are what the release made.
+fn unused(git: &Git) -> Result<Option<String>, Trouble> {
+    let head = git.head()?;
+    let words = [
+        "status",
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+    ];
+    let seen = git.look(&words)?;
+    let mut changed: Vec<String> = seen
+        .split('\0')
+        .filter_map(|entry| entry.get(3..).map(str::to_owned))
+        .collect();
+    changed.extend(git.hidden()?);
+    if !changed.is_empty() {
+        return Ok(Some(format!(
+            "somebody's files are in it: {}",
+            few(&changed)
+        )));
+    }
+    let own = [
+        "rev-list",
+        "--max-count=1",
+        "--all",
+        "--reflog",
+        "--not",
+        "--remotes",
+        "--tags",
+        &head.commit,
+    ];
+    if head.branch.is_some() || !git.look(&own)?.is_empty() || !cloned::agrees(git, &head.commit)? {
+        return Ok(Some(
+            "commits, tags or settings of somebody are in it".to_owned(),
+        ));
+    }
+    Ok(None)
+}
