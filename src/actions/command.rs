@@ -310,7 +310,12 @@ mod tests {
         look.evidence.extend((0..40).map(|n| format!("a {n}\nb")));
         let fit = look.fit(&redactor);
         assert_eq!(fit.evidence.len(), 20);
-        assert!(fit.evidence[0].ends_with("x[red"), "{:?}", fit.evidence);
+        assert!(
+            fit.evidence[0].ends_with("xxx[redacted:db]") && fit.evidence[0].contains("x ... x"),
+            "{:?}",
+            fit.evidence
+        );
+        assert_eq!(fit.evidence[0].chars().count(), LINE);
         assert_eq!(fit.evidence[19], "and 62 more lines");
     }
 }

@@ -168,6 +168,21 @@ pub const LINE: usize = 400;
 /// Most lines of evidence of one look.
 const LINES: usize = 20;
 
+/// Characters of a long line's end that are kept: that is where a remedy stands.
+const END: usize = 120;
+
+/// A line that is not too long, its end included.
+fn bounded(line: &str) -> String {
+    let length = line.chars().count();
+    if length <= LINE {
+        return line.to_owned();
+    }
+    let gap = " ... ";
+    let begin: String = line.chars().take(LINE - END - gap.len()).collect();
+    let end: String = line.chars().skip(length - END).collect();
+    format!("{begin}{gap}{end}")
+}
+
 /// What a look saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -202,9 +217,7 @@ impl Look {
             .iter()
             .flat_map(|text| {
                 let text = redactor.text(text);
-                text.lines()
-                    .map(|l| l.chars().take(LINE).collect())
-                    .collect::<Vec<String>>()
+                text.lines().map(bounded).collect::<Vec<String>>()
             })
             .collect();
         let more = lines.len().saturating_sub(LINES);

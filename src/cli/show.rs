@@ -249,7 +249,7 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
     } else {
         out.progress(&screen::as_of(args.at.unwrap_or(last)));
         out.progress("");
-        out.lines(&status::lines(run, true));
+        out.lines(&status::lines_then(run));
     }
     Ok(code::DONE)
 }

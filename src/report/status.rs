@@ -76,6 +76,17 @@ pub fn decision_word(decision: Decision) -> &'static str {
 /// The run on one screen.
 #[must_use]
 pub fn lines(run: &Run, live: bool) -> Vec<String> {
+    lines_at(run, live, &boot_id(), boottime_us())
+}
+
+/// The same as it was at the run's last event.
+#[must_use]
+pub fn lines_then(run: &Run) -> Vec<String> {
+    lines_at(run, true, &run.last.boot, run.last.mono)
+}
+
+/// `boot` and `mono` say when it is looked at: how long a running step has run is measured to then.
+fn lines_at(run: &Run, live: bool, boot: &str, mono: u64) -> Vec<String> {
     let digest = run.digest.get(..12).unwrap_or_default();
     let deserted = deserted(run, live);
     let mut state = if deserted {
@@ -110,7 +121,7 @@ pub fn lines(run: &Run, live: bool) -> Vec<String> {
             out.push(safe(name));
             phase = Some(name);
         }
-        out.push(unit_line(unit, step, wide));
+        out.push(unit_line(unit, step, wide, boot, mono));
     }
     let below = match decide::next(run) {
         Next::Ask(question) => question_lines(run, &question),
@@ -151,7 +162,7 @@ pub fn stop_lines(stop: &Stop) -> Vec<String> {
     }
 }
 
-fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
+fn unit_line(unit: &Unit, step: &Step, wide: usize, boot: &str, mono: u64) -> String {
     let backwards =
         unit.backward.status != Status::Pending && unit.forward.status != Status::Undone;
     let part = if backwards {
@@ -172,8 +183,8 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize) -> String {
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
-    if part.status == Status::Running && part.started_at.boot == boot_id() {
-        let us = boottime_us().saturating_sub(part.started_at.mono);
+    if part.status == Status::Running && part.started_at.boot == boot {
+        let us = mono.saturating_sub(part.started_at.mono);
         line = format!("{line}  {}", duration(us / 1000));
     } else if let Some(ms) = part.took_ms {
         line = format!("{line}  {}", duration(ms));

@@ -117,6 +117,11 @@ fn the_state_can_be_replayed_as_it_was() {
     let world = ran();
     let then = world.upledger(&["replay", "--at", "3", "--json"]).out;
     assert!(then.contains("\"status\":\"running\""), "{then}");
+    // However late it is asked, a running step has run only until then.
+    let screen = world.upledger(&["replay", "--at", "3"]).out;
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(world.upledger(&["replay", "--at", "3"]).out, screen);
+    assert!(screen.contains("running  0.0 s"), "{screen}");
     let now = world.upledger(&["replay", "--json"]).out;
     assert!(now.contains("\"state\":\"completed\""), "{now}");
     assert_eq!(world.upledger(&["replay", "--at", "999"]).code, 2);
