@@ -269,8 +269,20 @@ pub(crate) fn cron_jobs() -> Result<Vec<CronJob>, Trouble> {
         let first = found.words.first().map(|w| name(Path::new(w)));
         first.is_some_and(|n| ["cron", "crond"].contains(&n.to_ascii_lowercase().as_str()))
     };
+    // A job that runs us, through whatever script, is not one to wait for: it waits for us.
+    let mut above = own(&all);
+    for mut pid in above.clone() {
+        for _ in 0..all.len() {
+            let Some(found) = all.get(&pid).filter(|f| !daemon(f)) else {
+                break;
+            };
+            above.insert(pid);
+            pid = found.parent;
+        }
+    }
     Ok(all
         .values()
+        .filter(|found| !above.contains(&found.handle.pid()))
         .filter(|found| !daemon(found) && all.get(&found.parent).is_some_and(daemon))
         .map(|found| CronJob {
             pid: found.handle.pid(),

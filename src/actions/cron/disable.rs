@@ -32,8 +32,8 @@ pub struct Disable {
     /// What happens when no job matches, on or off. Default: `refuse`.
     #[serde(default, skip_serializing_if = "is_refuse")]
     pub absent: NoMatch,
-    /// How long jobs of these lines that are at work are waited for; the step fails when one goes on. Without it they are
-    /// only named.
+    /// How long jobs of these lines that are at work are waited for; the step fails when one goes on. What cron has started
+    /// for the same user, and no other line explains, counts as one of them. Without it they are only named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Length>,
 }

@@ -252,16 +252,19 @@ fn wanted(
 
 /// The jobs of the step's lines that are at work now.
 fn at_work(o: &Observed, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Trouble> {
-    let lines: Vec<(usize, Vec<u8>)> = table::lines(former)
+    let (lines, rest): (Vec<_>, Vec<_>) = table::lines(former)
         .enumerate()
         .map(|(at, line)| (at + 1, line))
-        .filter(|(number, _)| o.lines.contains(number) || o.already.contains(number))
+        .partition(|(number, _)| o.lines.contains(number) || o.already.contains(number));
+    let rest: Vec<Vec<u8>> = rest.into_iter().map(|(_, line)| line.to_vec()).collect();
+    let lines: Vec<(usize, Vec<u8>)> = lines
+        .into_iter()
         .map(|(number, line)| {
             let job = table::commented(line).map_or(line, |(job, _)| job);
             (number, job.to_vec())
         })
         .collect();
-    running::of(cx, &o.place, &lines)
+    running::of(cx, &o.place, &lines, &rest)
 }
 
 /// Adds what is still at work; with `wait:` that is not done yet.

@@ -12,6 +12,7 @@ mod edit;
 pub mod line;
 pub mod mode;
 pub mod replace;
+pub(crate) mod trust;
 
 pub(crate) use disk::{digest_of, open_plain};
 

@@ -7,6 +7,7 @@
 use super::Nginx;
 use crate::actions::file::absent;
 use crate::actions::file::replace::Replace;
+use crate::actions::file::trust;
 use crate::actions::http::expect::short;
 use crate::actions::http::fetch::{self, Asker, Request};
 use crate::actions::process::up::say;
@@ -37,7 +38,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
-    /// The file that makes the difference; an absolute path.
+    /// The file that makes the difference; an absolute path. A link of somebody else than root and the runner is refused,
+    /// and a file in a directory that everybody may write.
     pub file: String,
     /// What the file holds while the page is on. Default: nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -222,6 +224,7 @@ impl Action for Maintenance {
     }
 
     fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+        trust::ours(&self.file)?;
         let nginx = self.with(|renew| renew.observe(cx))?;
         self.kind().test(cx, nginx.masters.first())?;
         let file = if self.on {
@@ -274,6 +277,8 @@ impl Action for Maintenance {
     fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let found = Found::of(part(observed, "nginx"))?;
         let file = part(observed, "file");
+        // What it was when it was looked at, somebody may have changed since.
+        trust::ours(&self.file)?;
         if self.on {
             self.replace().perform(cx, file, log)?;
         } else {
