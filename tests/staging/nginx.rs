@@ -23,6 +23,9 @@ http {
 }
 ";
 
+/// Workers without a master put every stop by configuration in doubt, those of other tests, too.
+static ORPHANS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 struct Front {
     place: Place,
     back: u16,
@@ -87,6 +90,7 @@ const PAGE: &str = "{id: page, do: {nginx.maintenance: {file: @/extra.conf, cont
 
 #[test]
 fn a_request_in_flight_finishes_and_the_undo_serves_again() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.up();
     let back = TcpListener::bind(("127.0.0.1", front.back)).expect("the back end");
@@ -240,6 +244,7 @@ fn a_page_that_dies_before_the_reload_is_finished_by_a_resume() {
 
 #[test]
 fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.up();
     let workers = front.workers();

@@ -65,6 +65,10 @@ impl Halt<'_> {
             Some(stop) => stop.observe(cx),
             None => {
                 let found = self.keeper.find(cx)?;
+                // Refused before anything is done, so that nobody has to decide about a doubt.
+                if let Some(why) = found.astray(self.keeper.kind.name()) {
+                    return Err(Trouble::new(why));
+                }
                 self.keeper.restartable(&found)?;
                 found.value()
             }
