@@ -130,6 +130,7 @@ fn a_request_in_flight_finishes_and_the_undo_serves_again() {
 
 #[test]
 fn a_broken_configuration_is_refused_before_anything_is_stopped_or_loaded() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.up();
     let master = front.master();
@@ -155,6 +156,7 @@ fn a_broken_configuration_is_refused_before_anything_is_stopped_or_loaded() {
 
 #[test]
 fn a_reload_is_done_when_new_workers_serve() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.up();
     let (master, worker) = (front.master(), front.workers());
@@ -184,6 +186,7 @@ fn a_reload_is_done_when_new_workers_serve() {
 
 #[test]
 fn a_maintenance_page_is_on_when_it_answers_and_off_byte_for_byte() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.write("extra.conf", "# a note of the administrator\n");
     front.up();
@@ -226,6 +229,7 @@ fn a_maintenance_page_is_on_when_it_answers_and_off_byte_for_byte() {
 
 #[test]
 fn a_page_that_dies_before_the_reload_is_finished_by_a_resume() {
+    let _alone = ORPHANS.lock();
     let front = Front::new();
     front.up();
     let env = "env: {UPLEDGER_FAILPOINT: 'maintenance-placed@@/hit'}}";

@@ -123,6 +123,7 @@ fn a_number_that_may_have_passed_on_is_refused_and_a_stale_pidfile_ends_nobody()
     assert!(stranger.try_wait().expect("a look").is_none(), "it lives");
     stranger.kill().expect("killed");
     stranger.wait().expect("its end");
+    assert_eq!(place.rollback().code, 5, "nothing was begun");
     let done = place.run(&[&stop(PIDFILE)]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(place.log().contains("which has ended"), "{}", place.log());

@@ -21,7 +21,10 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a worker may outlive its master without being in the way.
+const STRAY: Duration = Duration::from_secs(2);
 
 /// What a process is to its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +158,7 @@ impl<'a> Keeper<'a> {
             .filter_map(|p| self.kind.role(&p).map(|role| (p.pid, (p, role))))
             .collect();
         let mut found = Found::default();
+        let mut strays: Vec<Master> = Vec::new();
         for (pid, (process, role)) in &all {
             if all.contains_key(&process.parent) {
                 continue;
@@ -175,7 +179,7 @@ impl<'a> Keeper<'a> {
             if let Some(mut master) = Master::look(cx, &ident, &process.words)? {
                 master.orphan = *role == Role::Worker;
                 if stray {
-                    found.strays.push(master.shown());
+                    strays.push(master);
                     continue;
                 }
                 if master.orphan {
@@ -184,6 +188,15 @@ impl<'a> Keeper<'a> {
                 found.masters.push(master);
             }
         }
+        if !found.runs() {
+            // A worker outlives its master by a moment; only one that stays is in anybody's way.
+            let until = Instant::now() + STRAY;
+            while strays.iter().any(|s| s.ident.alive()) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let stay = strays.iter().filter(|s| s.ident.alive());
+        found.strays = stay.map(Master::shown).collect();
         if !self.kind.many() {
             self.one(&found)?;
         }
