@@ -205,11 +205,13 @@ fn torture(victim: Victim) {
 }
 
 #[test]
+#[ignore = "minutes a round: the long tier runs it (tests/long)"]
 fn the_runner_is_killed_at_random_moments() {
     torture(Victim::Runner);
 }
 
 #[test]
+#[ignore = "minutes a round: the long tier runs it (tests/long)"]
 fn the_running_command_is_killed_at_random_moments() {
     torture(Victim::Command);
 }
