@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Rounds of the ordinary tier.
+/// Rounds where none are asked for.
 const ROUNDS: u64 = 3;
 
 /// Who is killed.
