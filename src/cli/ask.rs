@@ -227,7 +227,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         let run = pick(journal.book(), args.run.as_deref())?;
         let question = asked(run, &args.step)?;
         if !question.answers.contains(&decision) {
-            return Err(no_answer(&question, decision));
+            return Err(no_answer(run, &question, decision));
         }
         let part = question.part;
         let evidence = if decision == Decision::Done {
@@ -252,14 +252,14 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     Ok(code::DONE)
 }
 
-fn no_answer(question: &Question, decision: Decision) -> Failure {
+fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
     let mut failure = Failure::new(
         code::NOT_NOW,
         "not_now",
         text::no_answer(decision_word(decision), lines::part(&question.part)),
     )
     .hint(screen::answer_with());
-    for (command, _) in answers(question) {
+    for (command, _) in answers(run, question) {
         failure = failure.hint(format!("  {command}"));
     }
     failure

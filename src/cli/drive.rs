@@ -5,11 +5,11 @@ use super::fail::Failure;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, pick};
-use super::{ask, code, literal, system};
+use super::{ask, code, literal, plans, system};
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
-use crate::plan::load;
+use crate::plan::{Warning, load};
 use crate::redact::Redactor;
 use crate::report::{safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
@@ -121,19 +121,16 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             .new_name(&called(&checked.plan, &args.plan), &date);
         let mut warnings = checked.warnings.clone();
         if let Some(weak) = journal.ledger().place().weak_fs() {
-            // Recorded, and so in English.
-            warnings.push(format!(
-                "the ledger lies on {}, which may not survive a power loss",
-                weak.name()
-            ));
+            let say = || crate::text::plan::weak_filesystem(weak.name());
+            warnings.push(Warning::anywhere(say));
         }
         for warning in &warnings {
-            out.progress(&screen::warning(safe(warning)));
+            out.progress(&plans::warning(&args.plan, warning));
         }
         let planned = Event::RunPlanned(RunPlanned {
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
-            warnings,
+            warnings: warnings.into_iter().map(|w| w.recorded).collect(),
         });
         journal
             .stage(Some(&name), &planned)

@@ -35,6 +35,12 @@ impl Stream {
         }
     }
 
+    /// How wide the terminal is that it goes to.
+    pub(super) fn columns(self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(self.fd()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     fn write(self, mut bytes: &[u8], written: &AtomicU64) {
         while !bytes.is_empty() {
             let chunk = bytes.get(..CHUNK).unwrap_or(bytes);

@@ -43,6 +43,11 @@ impl Out {
         self.stdout.brush().and_then(Live::new)
     }
 
+    /// How wide the terminal is that reads the result; none where no terminal does, and lines need not be broken.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        Stream::Out.columns()
+    }
+
     /// A line of the result.
     pub(crate) fn line(&mut self, text: &str) {
         self.put(text, true);

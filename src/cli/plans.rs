@@ -7,7 +7,8 @@ use crate::actions::run::quoted;
 use crate::forecast;
 use crate::home::Home;
 use crate::journal::Journal;
-use crate::plan::{load, resolved, schema as plan_schema, templates};
+use crate::plan::{Warning, load, resolved, schema as plan_schema, templates};
+use crate::report::safe;
 use crate::runner::secrets;
 use crate::text::help;
 use crate::text::{commands as text, forecast as forecast_text};
@@ -107,18 +108,32 @@ pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
     Ok(code::DONE)
 }
 
+/// A warning with its place, as an editor reads it.
+pub(crate) fn warning(plan: &Path, warning: &Warning) -> String {
+    let what = safe(&warning.shown);
+    let place = match warning.line {
+        Some(line) => format!("{}:{line}: {what}", plan.display()),
+        None => what,
+    };
+    crate::text::screen::warning(place)
+}
+
+fn recorded(warnings: &[Warning]) -> Vec<&str> {
+    warnings.iter().map(|w| w.recorded.as_str()).collect()
+}
+
 pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     let steps = checked.plan.steps().count();
     if out.json {
         let result = json!({
             "plan": checked.plan.name, "steps": steps, "digest": checked.digest,
-            "warnings": checked.warnings,
+            "warnings": recorded(&checked.warnings),
         });
         out.result(result, code::DONE);
     } else {
         for warning in &checked.warnings {
-            out.progress(&crate::text::screen::warning(warning));
+            out.progress(&self::warning(&args.plan, warning));
         }
         out.line(&text::checked(args.plan.display(), steps, &checked.digest));
     }
@@ -146,17 +161,21 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     };
     if out.json {
         let result = json!({
-            "plan": checked.plan, "digest": checked.digest, "warnings": checked.warnings,
+            "plan": checked.plan, "digest": checked.digest, "warnings": recorded(&checked.warnings),
             "secrets_missing": missing.iter().map(|m| &m.name).collect::<Vec<_>>(), "steps": forecast::value(&steps),
         });
         out.result(result, ended);
         return Ok(ended);
     }
-    out.lines(&forecast::lines(&checked.plan, &steps));
+    for warning in &checked.warnings {
+        out.progress(&self::warning(&args.plan, warning));
+    }
+    let width = out.columns().unwrap_or(usize::MAX);
+    out.lines(&forecast::lines(&checked.plan, &steps, width));
     for secret in missing {
         out.line(&forecast_text::secret_unknown(
             secret.name,
-            crate::report::safe(&secret.why),
+            safe(&secret.why),
         ));
     }
     if args.details {

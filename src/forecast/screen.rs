@@ -2,7 +2,7 @@
 
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
-use crate::report::{duration, pad, rows, safe};
+use crate::report::{columns, duration, pad, rows, safe, wrap};
 use crate::text::forecast as text;
 use crate::time::Length;
 use serde_json::{Value, json};
@@ -56,9 +56,53 @@ fn head(plan: &Plan) -> Vec<String> {
     rows(&out)
 }
 
-/// The whole forecast.
+/// Lines of one thing of a step that are shown; of the others their number. `--details` has all commands.
+const SHOWN: usize = 3;
+
+/// The first ones, and how many there are beside them, broken at a width.
+fn some(lines: &[String], columns: usize) -> Vec<String> {
+    let mut out: Vec<String> = lines.iter().take(SHOWN).map(|l| safe(l)).collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    if let (Some(last), 1..) = (out.last_mut(), more) {
+        *last = format!("{last}  (+{more})");
+    }
+    // What little room is left beside long names would break every word into a line.
+    let columns = columns.max(24);
+    out.iter().flat_map(|l| wrap(l, columns)).collect()
+}
+
+/// A step's line, and what belongs to it below, set in.
+fn put(out: &mut Vec<String>, first: &str, lines: &[String]) {
+    let set_in = " ".repeat(columns(first));
+    for (n, line) in lines.iter().enumerate() {
+        let before = if n == 0 { first } else { &set_in };
+        out.push(format!("{before}{line}").trim_end().to_owned());
+    }
+    if lines.is_empty() {
+        out.push(first.trim_end().to_owned());
+    }
+}
+
+/// How many steps have which verdict.
+fn summary(steps: &[Forecast]) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for step in steps {
+        let word = word(step.verdict);
+        match counts.iter_mut().find(|(w, _)| *w == word) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let counts: Vec<String> = counts
+        .into_iter()
+        .map(|(word, n)| text::count(word, n))
+        .collect();
+    text::nothing_changed(counts.join(", "))
+}
+
+/// The whole forecast, in lines of at most so many columns where words can be broken.
 #[must_use]
-pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
+pub fn lines(plan: &Plan, steps: &[Forecast], width: usize) -> Vec<String> {
     let mut out = head(plan);
     let words = steps
         .iter()
@@ -74,19 +118,11 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         }
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
         let verdict = pad(&word(step.verdict), words);
-        let command = step.commands.first().map_or(String::new(), |c| safe(c));
-        out.push(
-            format!("{mark} {verdict}  {:<ids$}  {command}", step.step)
-                .trim_end()
-                .to_owned(),
-        );
-        let below = " ".repeat(words + ids + 6);
-        out.extend(
-            step.evidence
-                .iter()
-                .take(3)
-                .map(|e| format!("{below}{}", safe(e))),
-        );
+        let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
+        let room = width.saturating_sub(words + ids + 6);
+        let mut below = some(&step.commands, room);
+        below.extend(some(&step.evidence, room));
+        put(&mut out, &first, &below);
     }
     if steps.iter().any(|s| s.no_return.is_some()) {
         out.extend([String::new(), text::legend()]);
@@ -99,22 +135,17 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         .filter(|s| !matches!(s.verdict, Verdict::LeftOut | Verdict::Already))
     {
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
-        let how = step.undo.first().map_or(String::new(), |u| safe(u));
-        let more = step.undo.len().saturating_sub(1);
-        let more = if more > 0 {
-            format!("  (+{more})")
-        } else {
-            String::new()
-        };
-        out.push(format!("{mark} {:<ids$}  {how}{more}", step.step));
+        let first = format!("{mark} {:<ids$}  ", step.step);
+        put(
+            &mut out,
+            &first,
+            &some(&step.undo, width.saturating_sub(ids + 4)),
+        );
     }
     out.push(String::new());
-    out.extend(rows(
-        &time(steps)
-            .into_iter()
-            .map(|t| (text::time(), t))
-            .collect::<Vec<_>>(),
-    ));
+    let mut last = vec![(text::summary(), summary(steps))];
+    last.extend(time(steps).into_iter().map(|t| (text::time(), t)));
+    out.extend(rows(&last));
     out
 }
 

@@ -5,6 +5,7 @@
 
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
+use super::warning::Warning;
 use crate::text::plan as say;
 use std::collections::BTreeMap;
 
@@ -222,12 +223,6 @@ pub(super) fn shapes(step: &Node, faults: &mut [Fault]) {
     }
 }
 
-/// The line of a place, from 1.
-pub(super) fn line(text: &str, at: Span) -> usize {
-    let before = text.as_bytes().get(..at.start).unwrap_or_default();
-    before.iter().filter(|b| **b == b'\n').count() + 1
-}
-
 /// Refuses Chinese quotes, brackets and commas that YAML takes as a part of the text. Text for people (`name`, `why`,
 /// `change`, phases) may hold them.
 pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
@@ -265,9 +260,13 @@ pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Words of a command that only a shell understands, and variables in the manner of other tools. In English: a run
-/// records them.
-pub(super) fn doubtful(step: &Node, vars: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
+/// Words of a command that only a shell understands, and variables in the manner of other tools.
+pub(super) fn doubtful(
+    text: &str,
+    step: &Node,
+    vars: &BTreeMap<String, String>,
+    warnings: &mut Vec<Warning>,
+) {
     let id = step.get("id").and_then(Node::text).unwrap_or("?");
     let undo = step.get("undo");
     for action in [step.get("do"), step.get("probe"), step.get("verify"), undo]
@@ -275,32 +274,38 @@ pub(super) fn doubtful(step: &Node, vars: &BTreeMap<String, String>, warnings: &
         .flatten()
     {
         for word in action.get("run").map_or(&[][..], Node::items) {
-            if let Some(text @ ("|" | "||" | "&&" | "&" | ">" | ">>" | "<" | "2>&1")) = word.text()
+            if let Some(sign @ ("|" | "||" | "&&" | "&" | ">" | ">>" | "<" | "2>&1")) = word.text()
             {
-                warnings.push(format!(
-                    "the step `{id}` hands `{text}` to the program as a word; only a script (`shell:`) gives it a meaning"
-                ));
+                let say = || say::shell_word(id, sign);
+                warnings.push(Warning::new(text, word.span, say));
             }
         }
-        foreign(id, action, vars, warnings);
+        foreign(text, id, action, vars, warnings);
     }
 }
 
-fn foreign(id: &str, node: &Node, vars: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
+fn foreign(
+    text: &str,
+    id: &str,
+    node: &Node,
+    vars: &BTreeMap<String, String>,
+    warnings: &mut Vec<Warning>,
+) {
     match &node.kind {
-        Kind::Scalar(text, _) => {
+        Kind::Scalar(value, _) => {
             for name in vars.keys() {
                 let jinja = [format!("{{{{ {name} }}}}"), format!("{{{{{name}}}}}")];
-                if let Some(found) = jinja.iter().find(|j| text.contains(*j)) {
-                    warnings.push(format!(
-                        "the step `{id}` holds `{found}`, which stays as it is; the variable is written `${{{name}}}`"
-                    ));
+                if let Some(found) = jinja.iter().find(|j| value.contains(*j)) {
+                    let say = || say::foreign_variable(id, found, name);
+                    warnings.push(Warning::new(text, node.span, say));
                 }
             }
         }
-        Kind::List(items) => items.iter().for_each(|n| foreign(id, n, vars, warnings)),
+        Kind::List(items) => items
+            .iter()
+            .for_each(|n| foreign(text, id, n, vars, warnings)),
         Kind::Map(entries) => entries
             .iter()
-            .for_each(|(_, n)| foreign(id, n, vars, warnings)),
+            .for_each(|(_, n)| foreign(text, id, n, vars, warnings)),
     }
 }

@@ -11,6 +11,7 @@ use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
 use super::variables::{Variables, is_name};
+use super::warning::{Warning, line};
 use crate::text::plan as say;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +36,8 @@ pub struct Checked {
     pub plan: Plan,
     /// Its digest: 64 hexadecimal digits.
     pub digest: String,
-    /// What is allowed and still looks like a slip. In English: a run records it.
-    pub warnings: Vec<String>,
+    /// What is allowed and still looks like a slip.
+    pub warnings: Vec<Warning>,
 }
 
 /// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
@@ -161,7 +162,7 @@ struct Loader<'t> {
     text: &'t str,
     faults: Vec<Fault>,
     literals: Literals,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     /// The steps that are not left out, for the order rules.
     placed: Vec<Placed>,
 }
@@ -222,18 +223,17 @@ impl<'t> Loader<'t> {
         };
         let phases = self.phases(&root, &mut variables, &mut before);
         self.order(self.text);
-        for (kind, defined, used) in [
-            (
-                "variable",
-                variables.values().keys().collect::<Vec<_>>(),
-                &variables.used,
-            ),
-            ("secret", before.secrets.iter().collect(), &before.used),
-        ] {
-            for name in defined.into_iter().filter(|n| !used.contains(*n)) {
-                self.warnings
-                    .push(format!("the {kind} `{name}` is not used"));
+        for name in variables.values().keys() {
+            if !variables.used.contains(name) {
+                let at = root.span_at(&["vars", name]);
+                let say = || say::unused_variable(name);
+                self.warnings.push(Warning::new(self.text, at, say));
             }
+        }
+        for name in before.secrets.difference(&before.used) {
+            let at = root.span_at(&["secrets", name]);
+            let say = || say::unused_secret(name);
+            self.warnings.push(Warning::new(self.text, at, say));
         }
         let head = head?;
         Some(Plan {
@@ -274,10 +274,10 @@ impl<'t> Loader<'t> {
 
     /// The order rules.
     fn order(&mut self, text: &str) {
-        let order = order::check(&self.placed);
+        let order = order::check(text, &self.placed);
         for breach in order.breaches {
             let (early, late) = (&self.placed[breach.early], &self.placed[breach.late]);
-            let line = line_of(text, late.at);
+            let line = line(text, late.at);
             let message = say::too_early(&early.id, &late.id, line, breach.rule.said());
             let fault = Fault::new(early.at, message).hint(say::move_it(&early.id, &late.id));
             self.faults.push(fault);
@@ -314,9 +314,9 @@ impl<'t> Loader<'t> {
         }
         let head: file::File = read_leniently(&node, &mut self.faults)?;
         if head.name.starts_with(['\u{201c}', '\u{2018}', '\u{300c}']) {
-            self.warnings.push(
-                "the quotes around the plan's name are no ASCII quotes and so a part of it".into(),
-            );
+            let at = root.span_at(&["name"]);
+            self.warnings
+                .push(Warning::new(self.text, at, say::quotes_in_name));
         }
         if head.upledger != VERSION {
             self.fault(
@@ -448,7 +448,7 @@ impl<'t> Loader<'t> {
             if !is_id(text) {
                 self.fault(Fault::new(id.span, say::no_id(text)).hint(say::id_rule()));
             } else if let Some(first) = ids.get(text) {
-                let line = hints::line(self.text, *first);
+                let line = line(self.text, *first);
                 self.fault(Fault::new(id.span, say::two_ids(text, line)).hint(say::unique_ids()));
             } else {
                 ids.insert(text.to_owned(), id.span);
@@ -464,7 +464,7 @@ impl<'t> Loader<'t> {
                 hints::wide(value, &mut self.faults);
             }
         }
-        hints::doubtful(&node, variables.values(), &mut self.warnings);
+        hints::doubtful(self.text, &node, variables.values(), &mut self.warnings);
         let said = self.faults.len();
         let prepared = prepare(&node, variables, &mut self.faults);
         let step: Option<file::Step> = read_leniently(&prepared, &mut self.faults);
@@ -477,19 +477,17 @@ impl<'t> Loader<'t> {
                 && s.undo != upledger_replay::plan::Undo::Nothing
         }) && let Some(s) = &resolved
         {
-            self.warnings.push(format!(
-                "the step `{}` changes nothing (`effect: pure`) and still has an undo",
-                s.id
-            ));
+            let at = node.span_at(&["undo"]);
+            let say = || say::pure_with_undo(&s.id);
+            self.warnings.push(Warning::new(self.text, at, say));
         }
         if let Some(s) = resolved
             .as_ref()
             .filter(|s| s.has_probe && !s.facts.is_empty())
         {
-            self.warnings.push(format!(
-                "the step `{}` has facts and a probe: if the probe finds it done, its facts are not known, and a step that needs them fails",
-                s.id
-            ));
+            let at = node.span_at(&["facts"]);
+            let say = || say::facts_and_probe(&s.id);
+            self.warnings.push(Warning::new(self.text, at, say));
         }
         let left_out = resolved.as_ref().is_some_and(|s| s.left_out.is_some());
         if let (Some(read), Some(s)) = (&step, &resolved)
@@ -508,12 +506,6 @@ impl<'t> Loader<'t> {
             .extend(facts(&node).into_iter().map(|f| (f, left_out)));
         resolved
     }
-}
-
-/// The number of a line, from 1.
-fn line_of(text: &str, at: Span) -> usize {
-    let before = text.as_bytes().get(..at.start).unwrap_or_default();
-    before.iter().filter(|b| **b == b'\n').count() + 1
 }
 
 /// `step.fact` of a step, also of one that has problems.

@@ -17,9 +17,11 @@ mod rules;
 pub mod schema;
 pub mod templates;
 mod variables;
+mod warning;
 
 #[cfg(test)]
 mod tests;
 
 pub use load::{Checked, load, load_text};
 pub use problem::{Problem, Refusal};
+pub use warning::Warning;

@@ -11,6 +11,7 @@
 //! `why:`. Steps that a condition leaves out are not there.
 
 use super::outline::Span;
+use super::warning::Warning;
 use crate::actions::{Service, Stage};
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,27 +71,6 @@ impl Rule {
             Self::ScheduleLast => say::schedule_last(),
         }
     }
-
-    /// Its name in what is recorded.
-    fn recorded(self) -> &'static str {
-        match self {
-            Self::FrontClosesFirst => "the front end closes first",
-            Self::BeatStopsFirst => "beat stops before the workers",
-            Self::ConfirmedAfterStops => "what is stopped is confirmed after the last stop",
-            Self::ConfirmedBeforeStarts => {
-                "what is stopped is confirmed before anything starts again"
-            }
-            Self::StoppedBeforeChanges => "changes come after the stops",
-            Self::ConfirmedBeforeChanges => "changes come after it is confirmed that all stopped",
-            Self::ChangedBeforeStarts => "starts come after the changes",
-            Self::CodeBeforeItsUse => {
-                "code comes before dependencies, and both before static files"
-            }
-            Self::ReverseStart => "services start in the reverse order of their stop",
-            Self::FrontOpensLast => "the front end opens last",
-            Self::ScheduleLast => "scheduled jobs come back after the services",
-        }
-    }
 }
 
 /// One step stands too early.
@@ -108,12 +88,12 @@ pub(crate) struct Breach {
 pub(crate) struct Order {
     /// Refused.
     pub(crate) breaches: Vec<Breach>,
-    /// What is allowed and worth a warning, in English: a run records it.
-    pub(crate) warnings: Vec<String>,
+    /// What is allowed and worth a warning.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// Checks the order of a plan's steps.
-pub(crate) fn check(steps: &[Placed]) -> Order {
+pub(crate) fn check(text: &str, steps: &[Placed]) -> Order {
     let mut places: BTreeMap<&str, Places> = BTreeMap::new();
     for (at, step) in steps.iter().enumerate() {
         for target in &step.targets {
@@ -129,24 +109,31 @@ pub(crate) fn check(steps: &[Placed]) -> Order {
         let early = &steps[breach.early];
         match &early.why {
             None => order.breaches.push(breach),
-            Some(why) => order.warnings.push(format!(
-                "the step `{}` comes before `{}` although {}; why: {why}",
-                early.id,
-                steps[breach.late].id,
-                breach.rule.recorded()
-            )),
+            Some(why) => order.warnings.push(Warning::new(text, early.at, || {
+                say::early_on_purpose(&early.id, &steps[breach.late].id, breach.rule.said(), why)
+            })),
         }
     }
     for (at, what) in places.values().flat_map(Places::never_started) {
         let step = &steps[at];
         if step.why.is_none() {
-            order.warnings.push(format!(
-                "the step `{}` {what}, and no later step reverses it",
-                step.id
-            ));
+            order.warnings.push(Warning::new(text, step.at, || {
+                say::never_reversed(&step.id, stops(what))
+            }));
         }
     }
     order
+}
+
+/// What a stop does, in words.
+fn stops(service: Service) -> String {
+    match service {
+        Service::Front => say::closes_front(),
+        Service::Schedule => say::switches_jobs_off(),
+        Service::Beat => say::stops_beat(),
+        Service::Workers => say::stops_workers(),
+        Service::Web => say::stops_web(),
+    }
 }
 
 /// Where on one host each stage stands, in the order of the plan.
@@ -308,22 +295,15 @@ impl Places {
     }
 
     /// Steps that stop something which no later step starts.
-    fn never_started(&self) -> Vec<(usize, &'static str)> {
+    fn never_started(&self) -> Vec<(usize, Service)> {
         let mut found = Vec::new();
         for service in SERVICES {
-            let what = match service {
-                Service::Front => "closes the front end",
-                Service::Schedule => "switches scheduled jobs off",
-                Service::Beat => "stops beat",
-                Service::Workers => "stops workers",
-                Service::Web => "stops the web service",
-            };
             let last = self.of(Stage::Start(service)).last().copied();
             let never = self.of(Stage::Stop(service)).iter();
             found.extend(
                 never
                     .filter(|stop| last.is_none_or(|start| start < **stop))
-                    .map(|stop| (*stop, what)),
+                    .map(|stop| (*stop, service)),
             );
         }
         found.sort_unstable();

@@ -368,7 +368,7 @@ impl Builder<'_> {
                     entries.push((key, node));
                 } else {
                     let first = entries.iter().find(|(k, _)| k.text == key.text);
-                    let line = first.map_or(0, |(k, _)| hints::line(self.text, k.span));
+                    let line = first.map_or(0, |(k, _)| super::warning::line(self.text, k.span));
                     let message = say::twice(&key.text, line);
                     self.faults
                         .push(Fault::new(key.span, message).hint(say::one_is_lost()));

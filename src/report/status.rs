@@ -7,9 +7,9 @@ use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Asked, Next, Question, Stop};
-use upledger_replay::event::{Decision, Part, Way};
+use upledger_replay::event::{Decision, Failure, Part, Way};
 use upledger_replay::plan::{Step, Undo};
-use upledger_replay::state::{Ended, Run, Status, Unit};
+use upledger_replay::state::{Ended, PartState, Run, Status, Unit};
 
 /// Columns of the last outcome in a step's line; the question below has all of it.
 const DETAIL: usize = 60;
@@ -204,6 +204,7 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
     let mut out = vec![match question.kind {
         Asked::Doubt => text::doubt_is(what, &detail),
         Asked::Losses => text::lost(what, part.losses),
+        Asked::Failed if never_started(&part) => text::not_started_is(what, &detail),
         Asked::Failed => text::failed_is(what, &detail),
         Asked::Stuck => text::stuck_is(what, &detail),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
@@ -221,26 +222,60 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
         out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
     }
     out.push(text::answer_with());
-    let answers = answers(question);
+    let answers = answers(run, question);
     out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
     out.push(text::after_deciding("upledger resume"));
     out
 }
 
+/// Its look before the start failed, or its start did: nothing of it was done.
+fn never_started(part: &PartState) -> bool {
+    let failed = part.failed.as_ref();
+    failed.is_some_and(|f| f.failure == Failure::NotStarted)
+}
+
+/// A look must agree when a person says that it is done.
+fn checked(run: &Run, part: &Part) -> bool {
+    run.plan
+        .step(&part.step)
+        .is_some_and(|step| match (part.way, &step.undo) {
+            (Way::Do, _) => step.has_probe || step.verify.is_some(),
+            (Way::Undo, Undo::Own { .. }) => true,
+            (Way::Undo, Undo::Action(undo)) => undo.has_probe || undo.verify.is_some(),
+            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
+        })
+}
+
 /// The commands that answer a question, and what each means.
 #[must_use]
-pub fn answers(question: &Question) -> Vec<(String, String)> {
+pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
     let step = &question.part.step;
+    let way = question.part.way;
     let mut answers: Vec<(String, String)> = question
         .answers
         .iter()
         .map(|answer| {
             let meaning = match (answer, question.kind) {
-                (Decision::Done, _) => text::means_done(),
-                (Decision::Retry, _) => text::means_retry(),
-                (Decision::Skip, Asked::NoReturn) => text::means_leave(),
+                (Decision::Done, _) if checked(run, &question.part) => match way {
+                    Way::Do => text::means_done(),
+                    Way::Undo => text::means_undone(),
+                },
+                (Decision::Done, _) => match way {
+                    Way::Do => text::means_done_unchecked(),
+                    Way::Undo => text::means_undone_unchecked(),
+                },
+                (Decision::Retry, _) => match way {
+                    Way::Do => text::means_retry(),
+                    Way::Undo => text::means_undo_again(),
+                },
+                (Decision::Skip, _) if way == Way::Undo || question.kind == Asked::NoReturn => {
+                    text::means_leave()
+                }
                 (Decision::Skip, _) => text::means_skip(),
-                (Decision::Fail, _) => text::means_fail(),
+                (Decision::Fail, _) => match way {
+                    Way::Do => text::means_fail(),
+                    Way::Undo => text::means_undo_failed(),
+                },
             };
             let word = decision_word(*answer);
             (
@@ -292,7 +327,10 @@ pub fn value(run: &Run, live: bool) -> Value {
         .collect();
     let next = decide::next(run);
     let commands = match &next {
-        Next::Ask(q) => answers(q).into_iter().map(|(command, _)| command).collect(),
+        Next::Ask(q) => answers(run, q)
+            .into_iter()
+            .map(|(command, _)| command)
+            .collect(),
         Next::Stop(_) => vec!["upledger resume".to_owned()],
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if !live => {
             vec!["upledger resume".to_owned()]

@@ -43,6 +43,9 @@ texts! {
     nothing_to_undo(): "nothing to undo", "无需回退";
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
     diffs(): "changes", "内容变更";
+    summary(): "steps", "步骤";
+    count(word, n): "{n} {word}", "{n} 个{word}";
+    nothing_changed(counts): "{counts}; nothing was changed", "{counts}; 本次预览未做任何变更";
     time(): "time", "耗时";
     time_known(took, run): "about {took}, as in {run}", "约 {took} (参考 {run})";
     time_unknown(steps): "unknown for {steps} step(s), which have not run here before",

@@ -8,6 +8,7 @@ mod choose;
 
 pub use choose::{Choice, ChoiceError, choose};
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// A language.
@@ -39,9 +40,25 @@ pub fn speak(lang: Lang) {
     let _ = LANG.set(lang);
 }
 
+thread_local! {
+    /// What is made now is for the record.
+    static RECORDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes a text for the record: in English, whatever the process speaks.
+pub fn english<T>(say: impl FnOnce() -> T) -> T {
+    let before = RECORDING.replace(true);
+    let said = say();
+    RECORDING.set(before);
+    said
+}
+
 /// The language of this process.
 #[must_use]
 pub fn lang() -> Lang {
+    if RECORDING.get() {
+        return Lang::En;
+    }
     LANG.get().copied().unwrap_or(Lang::En)
 }
 

@@ -221,6 +221,14 @@ texts! {
         "`{early}` 排在 `{late}` (第 {line} 行) 之前, 但{rule}";
     move_it(early, late): "move `{early}` behind `{late}`, or say in the `why:` of `{early}` why this order is right; it is recorded",
         "请将 `{early}` 移到 `{late}` 之后; 若顺序确实正确, 请在 `{early}` 的 `why:` 中说明理由, 理由会被记录";
+    early_on_purpose(early, late, rule, why): "the step `{early}` comes before `{late}` although {rule}; why: {why}",
+        "步骤 `{early}` 排在 `{late}` 之前, 尽管{rule}; 理由: {why}";
+    never_reversed(id, what): "the step `{id}` {what}, and no later step reverses it", "步骤 `{id}` {what}, 之后没有步骤将其恢复";
+    closes_front(): "closes the front end", "关闭前端入口";
+    switches_jobs_off(): "switches scheduled jobs off", "停用定时任务";
+    stops_beat(): "stops beat", "停止 beat";
+    stops_workers(): "stops workers", "停止 worker";
+    stops_web(): "stops the web service", "停止 Web 服务";
     front_closes_first(): "the front end closes before what answers behind it stops",
         "应先关闭前端入口, 再停止其后的服务";
     beat_stops_first(): "beat stops before the workers, or it goes on filling their queues",
@@ -238,6 +246,21 @@ texts! {
     reverse_start(): "services start in the reverse order of their stop", "服务应按停止的相反顺序启动";
     front_opens_last(): "the front end opens when all that answers behind it has started", "应在其后的服务全部启动之后再打开前端入口";
     schedule_last(): "scheduled jobs come back when the services have started", "定时任务应在服务启动之后再恢复";
+
+    // Warnings: allowed, and still like a slip.
+    shell_word(id, word): "the step `{id}` hands `{word}` to the program as a word; only a script (`shell:`) gives it a meaning",
+        "步骤 `{id}` 把 `{word}` 作为普通参数传给程序; 只有脚本 (`shell:`) 中它才有特殊含义";
+    foreign_variable(id, found, name): "the step `{id}` holds `{found}`, which stays as it is; the variable is written `${{{name}}}`",
+        "步骤 `{id}` 中的 `{found}` 会原样保留; 变量应写作 `${{{name}}}`";
+    unused_variable(name): "the variable `{name}` is not used", "变量 `{name}` 没有用到";
+    unused_secret(name): "the secret `{name}` is not used", "密钥 `{name}` 没有用到";
+    quotes_in_name(): "the quotes around the plan's name are no ASCII quotes and so a part of it",
+        "计划名称两侧的引号不是 ASCII 引号, 因此成了名称的一部分";
+    pure_with_undo(id): "the step `{id}` changes nothing (`effect: pure`) and still has an undo",
+        "步骤 `{id}` 是只读的 (`effect: pure`), 却写了撤销";
+    facts_and_probe(id): "the step `{id}` has facts and a probe: if the probe finds it done, its facts are not known, and a step that needs them fails",
+        "步骤 `{id}` 既有结果 (`facts`) 又有探测: 若探测判断已完成, 则得不到结果, 需要它的步骤会失败";
+    weak_filesystem(name): "the ledger lies on {name}, which may not survive a power loss", "账本位于 {name} 上, 断电时可能丢失";
 
     // Facts.
     no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为结果名";

@@ -84,12 +84,18 @@ texts! {
     doubt_is(part, why): "{part} is in doubt: {why}", "{part} 存疑, 待人工确认: {why}";
     lost(part, times): "{part} was lost to crashes {times} times", "{part} 因崩溃中断 {times} 次, 待人工确认";
     failed_is(part, why): "{part} failed: {why}", "{part} 失败: {why}";
+    not_started_is(part, why): "{part} was not started, nothing of it was done: {why}", "{part} 未启动, 没有执行任何操作: {why}";
     stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
     before_no_return(what): "the rollback stands before a point of no return: {what}", "前方是不可逆点, 回退已停下: {what}";
     what_was_seen(): "what was seen:", "现场证据:";
     answer_with(): "answer with one of:", "请选择:";
     means_done(): "it is done; its own check must agree", "已完成; 须通过自身的检查";
+    means_done_unchecked(): "it is done; it has no check of its own, so you answer for it", "已完成; 该步骤没有自带检查, 由您负责确认";
+    means_undone(): "it is undone; the check of the undo must agree", "已撤销; 须通过撤销自身的检查";
+    means_undone_unchecked(): "it is undone; the undo has no check of its own, so you answer for it", "已撤销; 该撤销没有自带检查, 由您负责确认";
     means_retry(): "run it again", "重新执行";
+    means_undo_again(): "run the undo again", "重新执行撤销";
+    means_undo_failed(): "the undo failed", "判定撤销失败";
     means_leave(): "leave it as it is, and reverse what came before it", "保持原状, 继续回退之前的步骤";
     means_skip(): "go on without it", "跳过并继续";
     means_fail(): "it failed", "判定为失败";

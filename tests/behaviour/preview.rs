@@ -68,7 +68,8 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
     let run = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
-        run.out.contains("gone failed: upledger-no-such-binary"),
+        run.out
+            .contains("gone was not started, nothing of it was done: upledger-no-such-binary"),
         "{run:?}"
     );
 }

@@ -268,6 +268,19 @@ impl Action for Stop {
         before::before(cx, &crew, &seen, self.asks())?.value()
     }
 
+    fn found(&self, observed: &Value) -> Vec<String> {
+        let Some(origin) = Before::of(observed).ok().and_then(|b| b.origin) else {
+            return Vec::new();
+        };
+        // Whoever names nothing gets whatever runs alone: a reader has to see what that is.
+        let unnamed = self.app.is_none() && self.by.is_none();
+        vec![if unnamed {
+            text::only_application(origin.shown())
+        } else {
+            text::application(origin.shown())
+        }]
+    }
+
     fn undoing(&self) -> Option<String> {
         Some(text::undo_stop())
     }

@@ -4,16 +4,14 @@ use super::Gunicorn;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift};
+use crate::actions::service::{Keeper, Lift, forwarded};
 use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Starts Gunicorn and waits until it is ready. A stranger on its port, and workers that an earlier master left, are
 /// found before anything is started.
@@ -31,30 +29,20 @@ pub struct Start {
 }
 
 impl Start {
-    fn lift(&self) -> Lift<'_> {
-        Lift {
+    fn with<T>(&self, act: impl FnOnce(&Lift<'_>) -> T) -> T {
+        act(&Lift {
             keeper: Keeper {
                 by: Some(&self.by),
                 kind: &Gunicorn,
             },
             ready: self.ready.as_ref(),
             within: self.within,
-        }
+        })
     }
 }
 
 impl Action for Start {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Start(Service::Web)]
@@ -70,7 +58,7 @@ impl Action for Start {
     }
 
     fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
-        self.lift().observe(cx)
+        self.with(|lift| lift.observe(cx))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -78,26 +66,6 @@ impl Action for Start {
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {
-        self.lift().commands(cx)
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.lift().probe(cx, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.lift().perform(cx, observed, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.lift().probe(cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.lift().undo(cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.lift().undone(cx, observed)
+        self.with(|lift| lift.commands(cx))
     }
 }

@@ -8,17 +8,15 @@ use super::Gunicorn;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Halt, Keeper};
+use crate::actions::service::{Halt, Keeper, forwarded};
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Stops Gunicorn: TERM, time for requests in flight, then KILL. Give the step the `env` of the application: the undo
 /// starts it with that.
@@ -43,8 +41,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    fn halt(&self) -> Halt<'_> {
-        Halt {
+    fn with<T>(&self, act: impl FnOnce(&Halt<'_>) -> T) -> T {
+        act(&Halt {
             keeper: Keeper {
                 by: self.by.as_ref(),
                 kind: &Gunicorn,
@@ -53,22 +51,12 @@ impl Stop {
             port: self.port,
             ready: self.ready.as_ref(),
             within: self.within,
-        }
+        })
     }
 }
 
 impl Action for Stop {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Stop(Service::Web)]
@@ -81,7 +69,7 @@ impl Action for Stop {
     }
 
     fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
-        self.halt().observe(cx)
+        self.with(|halt| halt.observe(cx))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -89,26 +77,6 @@ impl Action for Stop {
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {
-        self.halt().commands(cx)
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().probe(cx, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.halt().perform(cx, observed, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().probe(cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.halt().undo(cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().undone(cx, observed)
+        self.with(|halt| halt.commands(cx))
     }
 }

@@ -5,16 +5,14 @@ use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift};
+use crate::actions::service::{Keeper, Lift, forwarded};
 use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Starts Nginx: its configuration is tested first, and the page must answer afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,17 +62,7 @@ impl Start {
 }
 
 impl Action for Start {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Start(Service::Front)]
@@ -100,25 +88,5 @@ impl Action for Start {
         let mut commands = vec![self.kind().testing()];
         commands.extend(self.with(|lift| lift.commands(cx)));
         commands
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|lift| lift.probe(cx, observed))
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.with(|lift| lift.perform(cx, observed, log))
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|lift| lift.probe(cx, observed))
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.with(|lift| lift.undo(cx, observed, log))
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|lift| lift.undone(cx, observed))
     }
 }

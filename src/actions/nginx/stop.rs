@@ -7,17 +7,15 @@ use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Halt, Keeper};
+use crate::actions::service::{Found, Halt, Keeper, forwarded};
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Stops Nginx: its configuration is tested, then QUIT, time for requests in flight, then KILL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,17 +72,7 @@ impl Stop {
 }
 
 impl Action for Stop {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Stop(Service::Front)]
@@ -114,25 +102,5 @@ impl Action for Stop {
         let mut commands = vec![self.kind().testing()];
         commands.extend(self.with(|halt| halt.commands(cx)));
         commands
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|halt| halt.probe(cx, observed))
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.with(|halt| halt.perform(cx, observed, log))
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|halt| halt.probe(cx, observed))
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.with(|halt| halt.undo(cx, observed, log))
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.with(|halt| halt.undone(cx, observed))
     }
 }

@@ -5,23 +5,17 @@
 //! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
 //! either nobody is killed, and a person is told who is left.
 
-use super::identity::{Ident, Stat, session};
+use super::grace::{Members, expire, signal};
+use super::identity::{Ident, session};
 use super::up::say;
 use crate::actions::{Context, Trouble};
 use rustix::process::Signal;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
 /// Looks that follow one another this closely see the same session: numbers are given in a circle, and no machine goes
 /// round it in this time.
 const CONTINUOUS: Duration = Duration::from_millis(250);
-/// How long a service is tried to be held still before it is killed.
-const FREEZE: Duration = Duration::from_secs(2);
-/// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
-const AFTER_KILL: Duration = Duration::from_secs(10);
-
 /// What is left of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) enum Left {
@@ -81,7 +75,7 @@ struct Service<'a> {
     seen: Option<Instant>,
 }
 
-impl Service<'_> {
+impl Members for Service<'_> {
     fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
         let members = match left(self.leader, &self.known) {
             Left::Nothing => return Ok(Vec::new()),
@@ -104,34 +98,6 @@ impl Service<'_> {
         }
         Ok(members)
     }
-
-    /// Kills all of it. They are stopped first: who forks faster than we look would get away.
-    fn kill(&mut self) -> Result<(), Trouble> {
-        let until = Instant::now() + FREEZE;
-        let mut members = self.members()?;
-        while Instant::now() < until {
-            for member in &members {
-                signal(member, Signal::STOP)?;
-            }
-            members = self.members()?;
-            if members
-                .iter()
-                .all(|m| Stat::of(m.pid).is_none_or(|s| s.stopped()))
-            {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        for member in &members {
-            signal(member, Signal::KILL)?;
-        }
-        Ok(())
-    }
-}
-
-fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
-    to.signal(signal)
-        .map_err(|e| Trouble::io(format!("cannot signal {}", to.shown()), &e))
 }
 
 /// Ends a service. `known` are members that were seen while its first process lived.
@@ -142,7 +108,6 @@ pub(in crate::actions) fn end(
     grace: Duration,
     out: &mut dyn Write,
 ) -> Result<(), Trouble> {
-    let began = Instant::now();
     let name = leader.shown();
     let mut service = Service {
         leader,
@@ -156,45 +121,8 @@ pub(in crate::actions) fn end(
         // A stopped process hears nothing else.
         signal(leader, Signal::CONT)?;
     }
-    let mut killing: Option<Instant> = None;
-    loop {
-        let members = service.members()?;
-        let Some(first) = members.first() else {
-            let took = began.elapsed().as_secs_f32();
-            say(
-                out,
-                &format!("{name} and its session have ended after {took:.1} s"),
-            );
-            return Ok(());
-        };
-        match killing {
-            None if began.elapsed() >= grace => {
-                let late = grace.as_secs_f32();
-                let what = format!("not ended within {late} s; KILL to {}", names(&members));
-                cx.mark(out, &what)?;
-                killing = Some(Instant::now());
-            }
-            Some(since) if since.elapsed() >= AFTER_KILL => {
-                return Err(Trouble::new(format!(
-                    "{} did not end {} s after KILL",
-                    names(&members),
-                    AFTER_KILL.as_secs()
-                )));
-            }
-            Some(_) | None => {}
-        }
-        if killing.is_some() {
-            service.kill()?;
-        }
-        // The kernel tells of the end of one; which one does not matter, because all are looked at again.
-        let pause = PAUSE.min(
-            grace
-                .saturating_sub(began.elapsed())
-                .max(Duration::from_millis(1)),
-        );
-        let waited = first.wait(pause);
-        waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
-    }
+    let whole = format!("{name} and its session have");
+    expire(cx, &mut service, &whole, grace, out)
 }
 
 #[cfg(test)]

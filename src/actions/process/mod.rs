@@ -8,6 +8,7 @@
 
 pub mod daemon;
 pub(super) mod end;
+pub(super) mod grace;
 pub(super) mod identity;
 pub(super) mod note;
 pub(super) mod pidfile;

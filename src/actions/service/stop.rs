@@ -2,17 +2,15 @@
 
 use super::by::By;
 use super::keeper::Any;
-use super::{Halt, Keeper};
+use super::{Halt, Keeper, forwarded};
 use crate::actions::process::Ready;
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Stops a service: TERM, time for work in flight, then KILL. One that supervisord keeps is stopped by supervisord,
 /// whose `stopwaitsecs` counts there. Give the step the `env` of the service: the undo starts it with that.
@@ -40,8 +38,8 @@ pub(crate) fn half_a_minute() -> Length {
 }
 
 impl Stop {
-    fn halt(&self) -> Halt<'_> {
-        Halt {
+    fn with<T>(&self, act: impl FnOnce(&Halt<'_>) -> T) -> T {
+        act(&Halt {
             keeper: Keeper {
                 by: Some(&self.by),
                 kind: &Any,
@@ -50,22 +48,12 @@ impl Stop {
             port: self.port,
             ready: self.ready.as_ref(),
             within: self.within,
-        }
+        })
     }
 }
 
 impl Action for Stop {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn problems(&self) -> Vec<String> {
         let mut problems = self.by.problems();
@@ -74,7 +62,7 @@ impl Action for Stop {
     }
 
     fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
-        self.halt().observe(cx)
+        self.with(|halt| halt.observe(cx))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -82,26 +70,6 @@ impl Action for Stop {
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {
-        self.halt().commands(cx)
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().probe(cx, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.halt().perform(cx, observed, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().probe(cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        self.halt().undo(cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        self.halt().undone(cx, observed)
+        self.with(|halt| halt.commands(cx))
     }
 }

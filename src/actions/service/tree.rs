@@ -6,22 +6,15 @@
 //! member. What a service forks away between two looks can escape; the look of its keeper afterwards finds it.
 
 use super::found::Found;
-use crate::actions::process::end::names;
-use crate::actions::process::identity::{Ident, Stat, all};
+use crate::actions::process::grace::{Members, expire, signal};
+use crate::actions::process::identity::{Ident, all};
 use crate::actions::process::up::say;
 use crate::actions::{Context, Trouble, procs};
 use crate::clock::boot_id;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::{Duration, Instant};
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long processes are tried to be held still before they are killed: who forks faster than we look would get away.
-const FREEZE: Duration = Duration::from_secs(2);
-/// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
-const AFTER_KILL: Duration = Duration::from_secs(10);
+use std::time::Duration;
 
 /// All living processes below these, without themselves.
 pub(crate) fn below(roots: &[Ident]) -> Vec<Ident> {
@@ -64,7 +57,7 @@ struct Service {
     known: Vec<Ident>,
 }
 
-impl Service {
+impl Members for Service {
     fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
         let members = living(&self.known);
         let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
@@ -81,34 +74,6 @@ impl Service {
         }
         Ok(members)
     }
-
-    /// Kills all of it, held still first.
-    fn kill(&mut self) -> Result<(), Trouble> {
-        let until = Instant::now() + FREEZE;
-        let mut members = self.members()?;
-        while Instant::now() < until {
-            for member in &members {
-                signal(member, Signal::STOP)?;
-            }
-            members = self.members()?;
-            if members
-                .iter()
-                .all(|m| Stat::of(m.pid).is_none_or(|s| s.stopped()))
-            {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        for member in &members {
-            signal(member, Signal::KILL)?;
-        }
-        Ok(())
-    }
-}
-
-fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
-    to.signal(signal)
-        .map_err(|e| Trouble::io(format!("cannot signal {}", to.shown()), &e))
 }
 
 /// The name of a signal for people.
@@ -133,7 +98,6 @@ pub(crate) fn end(
     grace: Duration,
     out: &mut dyn Write,
 ) -> Result<(), Trouble> {
-    let began = Instant::now();
     let ours = procs::ours()?;
     let known = found.all();
     if let Some(own) = known.iter().find(|i| i.alive() && ours.contains(&i.pid)) {
@@ -157,41 +121,7 @@ pub(crate) fn end(
             }
         }
     }
-    let mut killing: Option<Instant> = None;
-    loop {
-        let members = service.members()?;
-        let Some(first) = members.first() else {
-            let took = began.elapsed().as_secs_f32();
-            say(out, &format!("all of it has ended after {took:.1} s"));
-            return Ok(());
-        };
-        match killing {
-            None if began.elapsed() >= grace => {
-                let late = grace.as_secs_f32();
-                let what = format!("not ended within {late} s; KILL to {}", names(&members));
-                cx.mark(out, &what)?;
-                killing = Some(Instant::now());
-            }
-            Some(since) if since.elapsed() >= AFTER_KILL => {
-                return Err(Trouble::new(format!(
-                    "{} did not end {} s after KILL",
-                    names(&members),
-                    AFTER_KILL.as_secs()
-                )));
-            }
-            Some(_) | None => {}
-        }
-        if killing.is_some() {
-            service.kill()?;
-        }
-        let pause = PAUSE.min(
-            grace
-                .saturating_sub(began.elapsed())
-                .max(Duration::from_millis(1)),
-        );
-        let waited = first.wait(pause);
-        waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
-    }
+    expire(cx, &mut service, "all of it has", grace, out)
 }
 
 #[cfg(test)]
