@@ -313,6 +313,11 @@ pub trait Action: Send + Sync {
         Vec::new()
     }
 
+    /// What of it is looked for in the step's `cwd`, where it cannot do without one: `manage.py`, a requirement file.
+    fn below_cwd(&self) -> Option<&str> {
+        None
+    }
+
     /// Rules about its settings that types cannot say; each problem in one line.
     fn problems(&self) -> Vec<String> {
         Vec::new()

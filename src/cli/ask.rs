@@ -6,7 +6,7 @@ use super::drive;
 use super::fail::{Failure, no_ledger};
 use super::out::Out;
 use super::printer::print;
-use super::show::{RunArg, pick};
+use super::show::{RunArg, no_step, pick};
 use crate::attempt::job::JobDir;
 use crate::home::Home;
 use crate::journal::{Committed, Journal};
@@ -268,11 +268,7 @@ fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
 /// The question about that step.
 fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
     if run.plan.step(step).is_none() {
-        return Err(Failure::new(
-            code::USAGE,
-            "no_step",
-            text::no_step(&run.name, safe(step)),
-        ));
+        return Err(no_step(run, step));
     }
     match next(run) {
         Next::Ask(q) if q.part.step == step => Ok(q),

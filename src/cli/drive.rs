@@ -4,7 +4,7 @@ use super::complete;
 use super::fail::Failure;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
-use super::show::{RunArg, pick};
+use super::show::{RunArg, no_step, pick};
 use super::{ask, code, literal, plans, system};
 use crate::forecast;
 use crate::home::{Home, identity};
@@ -206,7 +206,8 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     let journal = ask::open_existing(home)?;
     out.background();
-    let lock = RunnerLock::take(&home.state, &identity())?;
+    let lock = RunnerLock::take(&home.state, &identity())
+        .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
     let run = match args.run.name() {
         Some(name) => pick(journal.book(), Some(name))?,
         None => newest(&journal)?,
@@ -215,11 +216,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     if let Some(to) = &args.to
         && run.plan.step(to).is_none()
     {
-        return Err(Failure::new(
-            code::USAGE,
-            "no_step",
-            text::no_step(&name, safe(to)),
-        ));
+        return Err(no_step(run, to));
     }
     let event = Event::RollbackStarted(RollbackStarted {
         to: args.to.clone(),

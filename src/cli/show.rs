@@ -10,6 +10,7 @@ use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::Journal;
+use crate::plan::did_you_mean;
 use crate::report::{lines, local_date, local_time, pad, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::text::help;
@@ -21,6 +22,9 @@ use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
 use upledger_replay::event::Way;
 use upledger_replay::state::Run;
+
+/// Steps that are listed where one was not found.
+const LISTED: usize = 20;
 
 /// A run, or the newest.
 #[derive(Debug, Args)]
@@ -75,6 +79,18 @@ pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Fa
                 .hint(text::start_with("upledger run PLAN"))
         }),
     }
+}
+
+/// Refused: the run has no step of that name.
+pub(crate) fn no_step(run: &Run, step: &str) -> Failure {
+    let names: Vec<&str> = run.plan.steps().map(|(_, s)| s.id.as_str()).collect();
+    let listed = || match names.get(..LISTED) {
+        Some(first) => format!("{}, ...", first.join(", ")),
+        None => names.join(", "),
+    };
+    Failure::new(code::USAGE, "no_step", text::no_step(&run.name, safe(step))).hint(
+        did_you_mean(step, names.iter().copied()).unwrap_or_else(|| text::steps_are(listed())),
+    )
 }
 
 pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
@@ -169,11 +185,7 @@ fn output(
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), args.run.as_deref())?;
     let Some(unit) = run.units.iter().find(|u| u.step == step) else {
-        return Err(Failure::new(
-            code::USAGE,
-            "no_step",
-            text::no_step(&run.name, safe(step)),
-        ));
+        return Err(no_step(run, step));
     };
     system::check_jobs(home)?;
     let mut last: Option<(Follower, Carry)> = None;

@@ -152,6 +152,28 @@ pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
     fault.hint(hint)
 }
 
+/// How settings are written that no action of theirs can do without.
+const EXAMPLES: [(&str, &str); 18] = [
+    ("argv", "[/srv/app/bin/worker, --quiet]"),
+    ("by", "{supervisor: {program: web}}"),
+    ("file", "/srv/app/www/maintenance.html"),
+    ("is", "open"),
+    ("json", ".rows"),
+    ("log", "/srv/app/log/worker.log"),
+    ("match", "bk-monitor"),
+    ("path", "/srv/app/settings.py"),
+    ("pidfile", "/srv/app/run/worker.pid"),
+    ("port", "8000"),
+    ("program", "web"),
+    ("python", "/usr/bin/python3"),
+    ("ref", "app/2.0"),
+    ("repo", "/srv/app.git"),
+    ("requirements", "[requirements.txt]"),
+    ("url", "http://127.0.0.1:8000/healthz/"),
+    ("var", "region"),
+    ("venv", "/srv/app/venvs/2.0"),
+];
+
 /// What stands where a key is missing.
 pub(super) fn missing(key: &str) -> Option<String> {
     Some(match key {
@@ -161,7 +183,10 @@ pub(super) fn missing(key: &str) -> Option<String> {
         "phase" => say::begin_phases(),
         "id" => say::add_id(),
         "do" => say::add_do(),
-        _ => return None,
+        _ => {
+            let (_, value) = EXAMPLES.iter().find(|(name, _)| *name == key)?;
+            say::such_as(format!("{key}: {value}"))
+        }
     })
 }
 

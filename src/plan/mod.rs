@@ -23,5 +23,6 @@ mod warning;
 mod tests;
 
 pub use load::{Checked, load, load_text};
+pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};
 pub use warning::Warning;

@@ -167,6 +167,10 @@ pub(crate) fn resolve(
     for problem in behaviour.problems() {
         faults.push(Fault::new(at(&["do"]), problem));
     }
+    if let Some(name) = behaviour.below_cwd().filter(|_| step.cwd.is_none()) {
+        let fault = Fault::new(at(&["do"]), say::below_cwd(name)).hint(say::give_cwd(name));
+        faults.push(fault);
+    }
     look(step.probe.as_ref(), "probe", node.key_span("probe"), faults);
     look(
         step.verify.as_ref(),

@@ -81,8 +81,11 @@ texts! {
         "它必须是本人独占的目录, 且位于状态目录之外; 可用 {variable} 另行指定";
     not_text(path): "the path {path} is not UTF-8", "路径 {path} 不是 UTF-8";
     name_other(option, variable): "name another directory with {option} or {variable}", "用 {option} 或 {variable} 另行指定目录";
-    beside_it(): "watch it: upledger status; add to it: upledger note, pause, abort",
-        "查看: upledger status; 也可以: upledger note, pause, abort";
+    beside_it(): "watch it: upledger status; add to it: upledger note, pause, abort, kill-step",
+        "查看: upledger status; 也可以: upledger note, pause, abort, kill-step";
+    pause_first(): "to turn round now: upledger pause --reason '...', wait until it rests, then upledger rollback",
+        "若要现在回退: upledger pause --reason '...', 待其停下后执行 upledger rollback";
+    steps_are(names): "its steps are: {names}", "其步骤有: {names}";
     exported(lines, path): "{lines} events in {path}", "{lines} 个事件已写入 {path}";
     goes_on_from(seq): "recorded; the ledger goes on from event {seq}", "已记录; 账本从事件 {seq} 继续";
     in_file(path): "in {path}", "位于 {path}";

@@ -3,14 +3,14 @@
 
 texts! {
     code_0(): "done", "完成";
-    code_1(): "a step failed and the run stopped; `upledger status` shows the evidence, then decide or roll back",
-        "某步骤失败, 运行已停止; 用 upledger status 查看现场证据, 然后裁定或回退";
+    code_1(): "a step failed and the run stopped; `upledger status` shows the evidence and the answers: `upledger decide STEP retry` after mending the cause, then `upledger resume`; or `upledger rollback`",
+        "某步骤失败, 运行已停止; 用 upledger status 查看现场证据和可选答案: 排除原因后 upledger decide 步骤 retry, 再 upledger resume; 或 upledger rollback 回退";
     code_2(): "usage, or no access: a wrong option, an unreadable file, an unsafe state directory; the message names the remedy",
         "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全; 报错中给出处理办法";
     code_3(): "the plan is refused, nothing was written; the message shows the line and the remedy",
         "计划被拒绝, 没有写入任何内容; 报错中给出所在行和处理办法";
-    code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers",
-        "待人工确认: 存疑, 暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选答案";
+    code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. A doubt is settled by `upledger decide STEP done|retry|skip`, a pause by `upledger resume`, an open run by `upledger resume` or `upledger abort`, a secret by making it readable",
+        "待人工确认: 存疑, 暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选答案。存疑用 upledger decide 步骤 done|retry|skip 裁定; 暂停用 upledger resume 继续; 未结束的运行用 upledger resume 继续或 upledger abort 终止; 缺少密钥则使其可读";
     code_5(): "rolled back", "已回退";
     code_6(): "the rollback is stuck: an undo failed, or it stands before a point of no return; `upledger status`, then decide and resume",
         "回退受阻: 某个撤销失败, 或停在不可逆点之前; 用 upledger status 查看, 裁定后 resume";
@@ -18,13 +18,14 @@ texts! {
         "账本已损坏, 或比记忆中的旧; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
     code_8(): "the ledger cannot be written (full disk, device error); what was acknowledged is safe; make room, then `upledger resume`",
         "账本无法写入 (磁盘满或设备故障); 已确认的记录是安全的; 处理后执行 upledger resume";
-    code_9(): "somebody else drives the run; the message says who and since when; status, note, pause and abort work beside it",
-        "其他人正在执行该运行, 报错中说明是谁, 从何时开始; status, note, pause, abort 仍可使用";
+    code_9(): "somebody else drives the run; the message says who and since when; status, note, pause, abort and kill-step work beside it",
+        "其他人正在执行该运行, 报错中说明是谁, 从何时开始; status, note, pause, abort, kill-step 仍可使用";
     code_11(): "detached: the runner has left, the step goes on; take over again with `upledger resume`",
         "已脱离: 执行进程已退出, 步骤仍在继续; 用 upledger resume 重新接管";
     code_12(): "the run was aborted, what was done stays done; `upledger rollback` reverses it",
         "运行已终止, 已执行的步骤保持原状; 用 upledger rollback 回退";
-    code_13(): "not possible in this state; the message says why", "当前状态下不允许; 报错中说明原因";
+    code_13(): "not possible in this state, and nothing was recorded; the message says why. `upledger status` shows what is possible now: `decide` needs a question, `kill-step` a running step, `rollback` a run that changed something; after the end of a run only `rollback`, `note` and the reading commands are left",
+        "当前状态下不允许, 没有新增记录; 报错中说明原因。用 upledger status 查看此时可做什么: decide 须有待确认的问题, kill-step 须有正在执行的步骤, rollback 须有已产生变更的运行; 运行结束后只能使用 rollback, note 和只读命令";
 
     usage(): "the command line or an access is wrong", "用法错误或没有权限";
     no_ledger(): "there is no ledger where one was expected", "没有找到账本";

@@ -112,6 +112,7 @@ texts! {
     not_a_word(): "a word of a command is text or {{from: step.fact}}", "命令的每个参数须为文本或 {{from: step.fact}}";
     unknown_key(key): "unknown key `{key}`", "未知的键 `{key}`";
     unknown_word(word): "`{word}` is not known here", "此处不支持 `{word}`";
+    such_as(example): "such as `{example}`", "例如 `{example}`";
     missing(key): "the key `{key}` is missing", "缺少键 `{key}`";
     one_key(): "expected exactly one key here", "此处应当恰好有一个键";
     needs_settings(word): "`{word}` needs settings: write `{{{word}: ...}}`", "`{word}` 需要参数, 请写成 `{{{word}: ...}}`";
@@ -193,6 +194,9 @@ texts! {
     other_hosts(): "`on` is not built yet for other hosts", "`on` 尚不支持其他主机";
     on_local(): "leave it out, or write `on: local`", "请删去, 或写 `on: local`";
     no_look(kind, role): "`{kind}` cannot be a {role}: it does not only look", "`{kind}` 不能用作 `{role}`: 它不是只读操作";
+    below_cwd(name): "`{name}` is looked for in the step's `cwd`, and the step has none", "`{name}` 在步骤的 `cwd` 中查找, 而该步骤没有 `cwd`";
+    give_cwd(name): "write `cwd: /srv/app` beside `do`, or an absolute path in the place of `{name}`",
+        "请在 `do` 旁写 `cwd: /srv/app`, 或用绝对路径代替 `{name}`";
     cwd_rule(): "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
         "步骤默认在 `/` 中执行, 除非用 `cwd` 指定绝对路径; 与在何处启动 upledger 无关";
     no_env_name(name): "`{name}` is no name for an environment variable", "`{name}` 不能作为环境变量名";

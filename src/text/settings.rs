@@ -10,6 +10,7 @@ texts! {
     empty(setting): "`{setting}` is empty", "`{setting}` 为空";
     is_zero(setting): "`{setting}` is zero", "`{setting}` 为零";
     missing(one, other): "`{one}` or `{other}` is missing", "缺少 `{one}` 或 `{other}`";
+    missing_all(settings): "one of {settings} is needed", "{settings} 至少须给出一个";
     exclude(one, other): "`{one}` and `{other}` exclude each other", "`{one}` 与 `{other}` 不能同时使用";
     needs(setting, other): "`{setting}` needs `{other}`", "`{setting}` 需要同时给出 `{other}`";
 

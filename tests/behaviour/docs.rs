@@ -67,6 +67,11 @@ fn shape(schema: &Value) -> String {
     }
     match &schema["type"] {
         Value::String(t) if t == "array" => format!("list of {}", shape(&schema["items"])),
+        Value::String(t) if t == "object" && schema["properties"].is_object() => {
+            let keys = schema["properties"].as_object().into_iter().flatten();
+            let keys: Vec<String> = keys.map(|(k, v)| format!("{k}: {}", shape(v))).collect();
+            format!("{{{}}}", keys.join(", "))
+        }
         Value::String(t) if t == "object" => match &schema["patternProperties"] {
             Value::Object(patterns) => format!(
                 "map to {}",
@@ -89,9 +94,64 @@ fn shape(schema: &Value) -> String {
     }
 }
 
+/// A value that is written in one of several forms.
+fn forms(out: &mut String, schema: &Value) {
+    let all = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+    let described = all.filter(|all| all.iter().all(|s| s["description"].is_string()));
+    let Some(all) = described else {
+        let _ = writeln!(out, "\n{}", shape(schema));
+        return;
+    };
+    let _ = writeln!(out, "\n| written | meaning |\n|---|---|");
+    let keys = |form: &Value| form["properties"].as_object().map_or(0, |p| p.len());
+    let (actions, own): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|f| keys(f) > 3);
+    if let Some(first) = actions.first() {
+        let beside = first["properties"].as_object().into_iter().flatten();
+        let beside: Vec<String> = beside
+            .map(|(key, _)| key)
+            .filter(|key| {
+                actions
+                    .iter()
+                    .all(|a| a["properties"][key.as_str()].is_object())
+            })
+            .map(|key| format!("`{key}`"))
+            .collect();
+        let _ = writeln!(
+            out,
+            "| the one key of [Do](#do), and {} | An action of its own. |",
+            beside.join(", ")
+        );
+    }
+    for form in own {
+        let written = form["const"]
+            .as_str()
+            .map_or_else(|| shape(form), |c| format!("`{c}`"));
+        let _ = writeln!(out, "| {written} | {} |", one_line(&form["description"]));
+    }
+}
+
+/// The step of `docs/examples.yaml` for a kind of action, without its indentation.
+fn example(kind: &str) -> String {
+    let examples = text(&root().join("docs/examples.yaml"));
+    let wanted = format!("        do: {{{kind}:");
+    let step = examples
+        .split("      - ")
+        .find(|step| step.contains(&wanted))
+        .unwrap_or_else(|| panic!("docs/examples.yaml has no {kind}"));
+    let lines = step
+        .lines()
+        .enumerate()
+        .take_while(|(n, l)| *n == 0 || l.starts_with("        "))
+        .map(|(n, l)| match n {
+            0 => format!("- {l}"),
+            _ => l.get(6..).unwrap_or_default().to_owned(),
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn table(out: &mut String, schema: &Value) {
     let Some(properties) = schema["properties"].as_object() else {
-        let _ = writeln!(out, "\n{}", shape(schema));
+        forms(out, schema);
         return;
     };
     let required: Vec<&str> = schema["required"]
@@ -118,7 +178,7 @@ fn table(out: &mut String, schema: &Value) {
 
 fn reference(schema: &Value) -> String {
     let mut out = String::from(
-        "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema. An unknown key is refused, and so is one that is not built yet.\n\n## Plan\n",
+        "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema, and `docs/examples.yaml` holds the examples as one plan. An unknown key is refused, and so is one that is not built yet.\n\n## Plan\n",
     );
     table(&mut out, schema);
     let definitions = schema["$defs"].as_object().expect("definitions");
@@ -145,6 +205,11 @@ fn reference(schema: &Value) -> String {
         let reference = settings["$ref"].as_str().unwrap_or_default();
         let definition = reference.rsplit('/').next().unwrap_or_default().to_owned();
         let _ = writeln!(out, "### {name}\n\n{}", one_line(&kind["description"]));
+        let about = &definitions[&definition]["description"];
+        if about.is_string() {
+            let _ = writeln!(out, "\n{}", one_line(about));
+        }
+        let _ = writeln!(out, "\n```yaml\n{}\n```", example(name));
         table(&mut out, &definitions[&definition]);
         out.push('\n');
         of_kinds.push(definition);
@@ -173,6 +238,16 @@ fn the_plan_reference_is_the_schema() {
         std::fs::write(&path, &made).expect("written");
     }
     assert_eq!(text(&path), made, "UPDATE_DOCS=1 writes it anew");
+}
+
+#[test]
+fn the_examples_are_accepted_without_a_warning() {
+    let world = World::new();
+    let plan = root().join("docs/examples.yaml");
+    let done = world.upledger(&["check", &plan.display().to_string(), "--json"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let said: Value = serde_json::from_str(done.out.trim()).expect("JSON");
+    assert_eq!(said["warnings"], serde_json::json!([]));
 }
 
 #[test]

@@ -142,6 +142,10 @@ impl Action for Check {
         true
     }
 
+    fn below_cwd(&self) -> Option<&str> {
+        self.app().below_cwd()
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut wrong = self.app().problems();
         if self.tags.iter().any(String::is_empty) {

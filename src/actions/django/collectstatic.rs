@@ -378,6 +378,10 @@ impl Action for Collectstatic {
         true
     }
 
+    fn below_cwd(&self) -> Option<&str> {
+        self.app().below_cwd()
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut wrong = self.app().problems();
         wrong.extend(self.root.as_ref().and_then(|r| absolute("root", r)));

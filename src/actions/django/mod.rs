@@ -59,6 +59,11 @@ impl App<'_> {
         wrong
     }
 
+    /// Without `manage` it is looked for where the step runs.
+    pub(super) fn below_cwd(&self) -> Option<&'static str> {
+        self.manage.is_none().then_some("manage.py")
+    }
+
     /// Its `manage.py`.
     fn manage(&self, cx: &Context) -> Result<PathBuf, Trouble> {
         match (self.manage, &cx.cwd) {

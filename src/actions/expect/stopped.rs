@@ -119,7 +119,9 @@ impl Expectation for Stopped {
         wrong.extend(paths.filter_map(|(name, path)| absolute(name, path)));
         let files = self.pidfiles.is_empty() && self.sockets.is_empty();
         if self.processes.is_empty() && self.ports.is_empty() && files {
-            wrong.push(text::missing("processes", "ports"));
+            wrong.push(text::missing_all(
+                "`processes`, `ports`, `pidfiles`, `sockets`",
+            ));
         }
         if self.processes.iter().any(|p| p.trim().is_empty()) {
             wrong.push(text::empty("processes"));

@@ -301,6 +301,11 @@ impl Action for Install {
         vec![Stage::Dependencies]
     }
 
+    fn below_cwd(&self) -> Option<&str> {
+        let mut files = self.requirements.iter().map(String::as_str);
+        files.find(|f| !Path::new(f).is_absolute())
+    }
+
     fn problems(&self) -> Vec<String> {
         let paths = [
             ("venv", Some(&self.venv)),

@@ -3,6 +3,23 @@
 use super::{load_text, refused, with_step};
 
 #[test]
+fn what_is_looked_for_in_cwd_needs_one() {
+    for (action, name) in [
+        ("django.check: {python: /p}", "manage.py"),
+        ("django.collectstatic: {python: /p}", "manage.py"),
+        (
+            "pip.install: {venv: /v, python: /p, requirements: [/a.txt, b.txt]}",
+            "b.txt",
+        ),
+    ] {
+        let part = format!("`{name}` is looked for in the step's `cwd`, and the step has none");
+        let step = format!("id: a\ndo: {{{action}}}");
+        refused(&with_step(&step), 7, &part);
+        load_text("p", &with_step(&format!("{step}\ncwd: /srv"))).expect("it has one");
+    }
+}
+
+#[test]
 fn bad_heads() {
     for (text, line, part) in [
         ("", 1, "the plan is empty"),
