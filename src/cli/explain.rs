@@ -26,6 +26,7 @@ pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
         .code
         .clone()
         .map_or_else(|| all().collect(), |one| vec![one]);
+    let wide = asked.iter().map(String::len).max().unwrap_or(0);
     for what in asked {
         let Some(meaning) = text::meaning(&what) else {
             return Err(Failure::usage(text::unknown(safe(&what)))
@@ -35,7 +36,7 @@ pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
         if out.json {
             out.value(&json!({"code": what, "meaning": meaning}));
         } else {
-            out.line(&format!("{what:<22}  {meaning}"));
+            out.line(&format!("{what:<wide$}  {meaning}"));
         }
     }
     Ok(code::DONE)

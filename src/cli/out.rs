@@ -2,6 +2,7 @@
 
 use super::lane::{Lane, Stream};
 use super::live::Live;
+use crate::report::fit;
 use crate::text::screen;
 use serde_json::{Value, json};
 
@@ -43,14 +44,9 @@ impl Out {
         self.stdout.brush().and_then(Live::new)
     }
 
-    /// How wide the terminal is that reads the result; none where no terminal does, and lines need not be broken.
-    pub(crate) fn columns(&self) -> Option<usize> {
-        Stream::Out.columns()
-    }
-
     /// A line of the result.
     pub(crate) fn line(&mut self, text: &str) {
-        self.put(text, true);
+        self.fitted(text, true);
     }
 
     /// Lines of the result.
@@ -70,7 +66,19 @@ impl Out {
     /// Progress, dropped by `--quiet` and `--json`, and while nobody reads.
     pub(crate) fn progress(&mut self, text: &str) {
         if !self.quiet && !self.json {
-            self.put(text, false);
+            self.fitted(text, false);
+        }
+    }
+
+    /// A line for people, broken where their terminal is narrower.
+    fn fitted(&mut self, text: &str, must: bool) {
+        match Stream::Out.columns() {
+            Some(columns) if !self.json => {
+                for line in text.split('\n').flat_map(|l| fit(l, columns)) {
+                    self.put(&line, must);
+                }
+            }
+            _ => self.put(text, must),
         }
     }
 

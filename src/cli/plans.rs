@@ -170,8 +170,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     for warning in &checked.warnings {
         out.progress(&self::warning(&args.plan, warning));
     }
-    let width = out.columns().unwrap_or(usize::MAX);
-    out.lines(&forecast::lines(&checked.plan, &steps, width));
+    out.lines(&forecast::lines(&checked.plan, &steps));
     for secret in missing {
         out.line(&forecast_text::secret_unknown(
             secret.name,
@@ -206,7 +205,7 @@ pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {
     if out.json {
         out.result(json!({ "schema": schema }), code::DONE);
     } else {
-        out.line(&format!("{schema:#}"));
+        out.raw(format!("{schema:#}\n").as_bytes());
     }
     Ok(code::DONE)
 }

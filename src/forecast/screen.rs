@@ -2,7 +2,7 @@
 
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
-use crate::report::{columns, duration, pad, rows, safe, wrap};
+use crate::report::{columns, duration, pad, rows, safe};
 use crate::text::forecast as text;
 use crate::time::Length;
 use serde_json::{Value, json};
@@ -59,16 +59,14 @@ fn head(plan: &Plan) -> Vec<String> {
 /// Lines of one thing of a step that are shown; of the others their number. `--details` has all commands.
 const SHOWN: usize = 3;
 
-/// The first ones, and how many there are beside them, broken at a width.
-fn some(lines: &[String], columns: usize) -> Vec<String> {
+/// The first ones, and how many there are beside them.
+fn some(lines: &[String]) -> Vec<String> {
     let mut out: Vec<String> = lines.iter().take(SHOWN).map(|l| safe(l)).collect();
     let more = lines.len().saturating_sub(SHOWN);
     if let (Some(last), 1..) = (out.last_mut(), more) {
         *last = format!("{last}  (+{more})");
     }
-    // What little room is left beside long names would break every word into a line.
-    let columns = columns.max(24);
-    out.iter().flat_map(|l| wrap(l, columns)).collect()
+    out
 }
 
 /// A step's line, and what belongs to it below, set in.
@@ -100,9 +98,9 @@ fn summary(steps: &[Forecast]) -> String {
     text::nothing_changed(counts.join(", "))
 }
 
-/// The whole forecast, in lines of at most so many columns where words can be broken.
+/// The whole forecast.
 #[must_use]
-pub fn lines(plan: &Plan, steps: &[Forecast], width: usize) -> Vec<String> {
+pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
     let mut out = head(plan);
     let words = steps
         .iter()
@@ -119,9 +117,8 @@ pub fn lines(plan: &Plan, steps: &[Forecast], width: usize) -> Vec<String> {
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
         let verdict = pad(&word(step.verdict), words);
         let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
-        let room = width.saturating_sub(words + ids + 6);
-        let mut below = some(&step.commands, room);
-        below.extend(some(&step.evidence, room));
+        let mut below = some(&step.commands);
+        below.extend(some(&step.evidence));
         put(&mut out, &first, &below);
     }
     if steps.iter().any(|s| s.no_return.is_some()) {
@@ -136,11 +133,7 @@ pub fn lines(plan: &Plan, steps: &[Forecast], width: usize) -> Vec<String> {
     {
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
         let first = format!("{mark} {:<ids$}  ", step.step);
-        put(
-            &mut out,
-            &first,
-            &some(&step.undo, width.saturating_sub(ids + 4)),
-        );
+        put(&mut out, &first, &some(&step.undo));
     }
     out.push(String::new());
     let mut last = vec![(text::summary(), summary(steps))];

@@ -84,6 +84,48 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Breaks a line that is wider than a terminal. What follows is set in below the last column of the line, as far as that
+/// begins in its first half; else below the line's own beginning.
+#[must_use]
+pub fn fit(line: &str, width: usize) -> Vec<String> {
+    if columns(line) <= width {
+        return vec![line.to_owned()];
+    }
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let mut set_in = indent + 2;
+    let mut blanks = 0;
+    for (at, c) in line.char_indices().skip(indent) {
+        let column = columns(line.get(..at).unwrap_or_default());
+        if column * 2 > width {
+            break;
+        }
+        if c == ' ' {
+            blanks += 1;
+        } else {
+            if blanks >= 2 {
+                set_in = column;
+            }
+            blanks = 0;
+        }
+    }
+    let mut lines = vec![String::new()];
+    for word in line.split_inclusive(' ') {
+        let full = lines
+            .last()
+            .is_some_and(|l| columns(l) + columns(word.trim_end()) > width && !l.trim().is_empty());
+        if full {
+            lines.push(" ".repeat(set_in));
+        }
+        if let Some(last) = lines.last_mut() {
+            last.push_str(word);
+        }
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
+    }
+    lines
+}
+
 /// Width in terminal columns.
 #[must_use]
 pub fn columns(text: &str) -> usize {
@@ -126,4 +168,25 @@ pub fn local_date(ts: &str) -> String {
                 .to_string()
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn a_wide_line_is_broken_below_its_last_column() {
+        assert_eq!(fit("short", 10), ["short"]);
+        assert_eq!(
+            fit("12:00:00  done  migrate is done, and so is all else", 30),
+            [
+                "12:00:00  done  migrate is",
+                "          done, and so is all",
+                "          else"
+            ]
+        );
+        assert_eq!(fit("  | aa bb cc dd", 9), ["  | aa bb", "    cc dd"]);
+        // A word that is wider than the terminal stays whole: somebody may copy it.
+        assert_eq!(fit("x /a/very/long/path", 10), ["x", "  /a/very/long/path"]);
+    }
 }

@@ -44,7 +44,7 @@ texts! {
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
     diffs(): "changes", "内容变更";
     summary(): "steps", "步骤";
-    count(word, n): "{n} {word}", "{n} 个{word}";
+    count(word, n): "{n} {word}", "{word} {n}";
     nothing_changed(counts): "{counts}; nothing was changed", "{counts}; 本次预览未做任何变更";
     time(): "time", "耗时";
     time_known(took, run): "about {took}, as in {run}", "约 {took} (参考 {run})";

@@ -296,3 +296,29 @@ fn a_reader_that_leaves_after_one_line_stops_nothing() {
         world.status()["state"] == "completed"
     });
 }
+
+/// Rows that the terminal itself broke would begin anywhere.
+#[test]
+fn a_preview_is_broken_between_words_below_its_own_column() {
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    let mut terminal = Terminal::start(&world, "xterm", &["plan", "plan.yaml"]);
+    assert_eq!(terminal.ends(), 0);
+    let raw = terminal.raw.lock().expect("unpoisoned").clone();
+    let text = String::from_utf8_lossy(&raw).into_owned();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    assert!(lines.iter().all(|l| l.len() <= 80), "{lines:#?}");
+    let first = lines
+        .iter()
+        .position(|l| l.contains("for i in"))
+        .expect("slow");
+    let column = lines[first].find("for i in").expect("its command");
+    let next = lines[first + 1];
+    assert_eq!(next.len() - next.trim_start().len(), column, "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.contains("3 run; nothing was changed")),
+        "{lines:#?}"
+    );
+}

@@ -6,6 +6,7 @@
 
 use super::disk::{self, Facts, Manner};
 use super::edit::say;
+use super::trust;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::text::settings as text;
@@ -106,6 +107,7 @@ impl Action for Backup {
     fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
         let (source, facts) = self.source()?;
         let copy = self.copy(cx, &source)?;
+        trust::ours(&disk::text(&copy)?)?;
         if copy == source {
             return Err(Trouble::new("the copy would be the file itself"));
         }

@@ -7,6 +7,7 @@
 use super::diff;
 use super::disk::{self, Facts, Manner};
 use super::mode::Mode;
+use super::trust;
 use crate::actions::values::absolute;
 use crate::actions::{Context, Look, Trouble};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,7 @@ pub(super) fn problems(path: &str) -> Vec<String> {
 
 /// Looks, and keeps the former bytes.
 pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Trouble> {
+    trust::ours(edit.path())?;
     let target = disk::resolve(edit.path())?;
     let former = disk::read(&target)?;
     let links = target.symlink_metadata().map_or(1, |m| m.nlink());

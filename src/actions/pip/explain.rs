@@ -7,6 +7,7 @@
 //! The patterns are those of pip 18 to 25 in English; the commands run with `LC_ALL=C.UTF-8`.
 
 use super::requirements::{Line, Set};
+use crate::actions::mask;
 use regex::{Captures, Regex};
 use std::collections::VecDeque;
 
@@ -77,6 +78,8 @@ pub(super) fn explain(story: &Story, set: &Set) -> Option<String> {
         .or_else(|| missing(story, set))
         .or_else(|| source(story, set))
         .or_else(|| file(story))
+        // A requirement that is named may be a URL with a password in it.
+        .map(|why| mask::line(&why))
 }
 
 fn disk(story: &Story) -> Option<String> {

@@ -103,6 +103,11 @@ impl Install {
                     Look::unclear(text)
                 });
             }
+            if seen.led && !Path::new(current).exists() {
+                return Ok(Look::unclear(format!(
+                    "{text}, as before, but that is gone"
+                )));
+            }
             evidence.push(format!("{text}, as before"));
         }
         let venv = self.venv();

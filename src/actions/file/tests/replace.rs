@@ -422,3 +422,16 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
         "exclude each other",
     );
 }
+
+/// Whoever owns a link chooses the file behind it: with the runner's power they would write where they may not.
+#[test]
+fn through_a_link_of_somebody_else_nothing_is_written() {
+    use std::os::unix::fs::{lchown, symlink};
+    let world = World::new();
+    let target = world.write("target", OLD);
+    let link = target.with_file_name("file");
+    symlink(&target, &link).unwrap();
+    lchown(&link, Some(4711), Some(4711)).expect("as root");
+    world.refuses(&replace(&world), "a link of user 4711");
+    assert_eq!(std::fs::read(&target).unwrap(), OLD);
+}
