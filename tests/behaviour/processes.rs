@@ -415,7 +415,11 @@ fn a_kill_is_an_event_of_its_own_also_when_the_runner_died_before_it() {
     let site = Site::new();
     deaf(&site, "8s");
     let mut runner = site.start(&["run", "plan.yaml"]);
-    site.await_step("stop", "running");
+    // Between its intent and its token a step is running to the record, and is never begun without a runner.
+    eventually("it has begun", || {
+        let said = site.upledger(&["log", "--output", "stop"]).out;
+        said.contains("TERM to process")
+    });
     runner.kill().expect("it lives");
     runner.wait().expect("it is dead");
     eventually("the service is killed", || !site.pidfile().exists());
