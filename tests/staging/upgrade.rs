@@ -282,7 +282,11 @@ fn with_supervisor_it_goes_there_and_back() {
     upgrade.works("1.0");
 }
 
-/// Each step does its work and is then found wanting.
+/// The steps that are broken in turn where not every one is: of each phase the first and the heaviest, and the last.
+const SOME: [&str; 6] = ["front", "workers-off", "code", "deps", "workers", "healthy"];
+
+/// Each step does its work and is then found wanting. Every step takes minutes, which the long tier has
+/// (`UPLEDGER_EVERY_STEP=1`).
 #[test]
 fn whichever_step_is_broken_the_rollback_brings_the_old_world_back() {
     let upgrade = Upgrade::of(Keeping::Plain);
@@ -294,7 +298,9 @@ fn whichever_step_is_broken_the_rollback_brings_the_old_world_back() {
         .map(|(_, rest)| rest.split(',').next().unwrap_or_default().to_owned())
         .collect();
     assert!(steps.len() >= 14, "{steps:?}");
-    for step in &steps {
+    assert!(SOME.iter().all(|s| steps.iter().any(|step| step == s)));
+    let every = std::env::var_os("UPLEDGER_EVERY_STEP").is_some();
+    for step in steps.iter().filter(|s| every || SOME.contains(&s.as_str())) {
         let from = format!("{{id: {step},");
         let plan = upgrade.plan(
             Keeping::Plain,
