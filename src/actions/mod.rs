@@ -14,6 +14,7 @@ pub mod cron;
 pub mod django;
 pub mod expect;
 pub mod file;
+mod forward;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
@@ -31,6 +32,7 @@ pub mod stage;
 pub mod values;
 
 pub use command::{LEASH, leash};
+use forward::forwarded;
 
 use crate::actions::command::Captured;
 pub use crate::actions::stage::{Service, Stage};

@@ -4,15 +4,13 @@ use super::switch::{self, Fate, Fates, NoMatch, OFF, Switch};
 use super::table;
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// The jobs of a crontab that match are commented out: exactly these lines, behind the words `#upledger:RUN:STEP`; every
 /// other byte stays. Jobs that are at work already go on and are named.
@@ -126,18 +124,14 @@ impl Switch for Disable {
     }
 }
 
+impl Disable {
+    fn with<T>(&self, act: impl FnOnce(&dyn Switch) -> T) -> T {
+        act(self)
+    }
+}
+
 impl Action for Disable {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Stop(Service::Schedule)]
@@ -161,25 +155,5 @@ impl Action for Disable {
 
     fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
         switch::diff(self, cx)
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::probe(self, cx, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        switch::perform(self, cx, observed, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::probe(self, cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        switch::undo(self, cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::undone(self, cx, observed)
     }
 }

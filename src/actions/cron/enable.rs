@@ -5,15 +5,13 @@ use super::disable::{is_refuse, problems};
 use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
 use super::table;
 use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// Jobs of a crontab that were commented out are put on again: those of every `cron.disable` of this run, or those that
 /// `match`, whoever commented them out.
@@ -87,18 +85,14 @@ impl Switch for Enable {
     }
 }
 
+impl Enable {
+    fn with<T>(&self, act: impl FnOnce(&dyn Switch) -> T) -> T {
+        act(self)
+    }
+}
+
 impl Action for Enable {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Start(Service::Schedule)]
@@ -126,25 +120,5 @@ impl Action for Enable {
 
     fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
         switch::diff(self, cx)
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::probe(self, cx, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        switch::perform(self, cx, observed, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::probe(self, cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        switch::undo(self, cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        switch::undone(self, cx, observed)
     }
 }

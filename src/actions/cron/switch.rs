@@ -308,93 +308,6 @@ fn others(switch: &dyn Switch, cx: &Context, now: &[u8]) -> Result<Option<String
     }))
 }
 
-pub(super) fn probe(switch: &dyn Switch, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-    let o = Observed::read(observed)?;
-    let (place, state) = (&o.place, switch.state());
-    let now = place.read(cx)?;
-    let former = former(&o, cx)?;
-    if o.lines.is_empty() {
-        if let Some((now, _)) = &now
-            && let Some(others) = others(switch, cx, now)?
-        {
-            return Ok(Look::unclear(format!("{place}: {others}")));
-        }
-        let look = Look::done(match (&now, o.already.as_slice()) {
-            (None, _) => format!("{place} does not exist"),
-            (Some(_), []) => format!("{place}: there is no {}", switch.which(cx)),
-            (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
-        });
-        return with_jobs(switch, &o, cx, &former, look);
-    }
-    let Some((now, _)) = now else {
-        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
-    };
-    let wanted = wanted(switch, &o, cx, &former)?;
-    let lines = numbers(&o.lines);
-    let look = match Change::new(&former, &wanted).stand(&now) {
-        Stand::Former => Look::nothing(format!("{place} is as it was")),
-        Stand::Old => {
-            let mut look = Look::nothing(format!("{place}: {lines} as before"));
-            look.evidence.push(EDITED.into());
-            look
-        }
-        Stand::Wanted => Look::done(format!(
-            "{place}: {lines} {state}, every other byte as before ({} bytes, sha256 {})",
-            now.len(),
-            o.wanted
-        )),
-        Stand::New => match others(switch, cx, &now)? {
-            Some(others) => Look::unclear(format!("{place}: {lines} {state}, but {others}")),
-            None => {
-                let mut look = Look::done(format!("{place}: {lines} {state}"));
-                look.evidence.push(EDITED.into());
-                look
-            }
-        },
-        Stand::Mixed => Look::unclear(format!(
-            "{place}: of {lines} some are {state} and some are not: somebody has edited it"
-        )),
-        Stand::Lost => Look::unclear(format!(
-            "{place}: somebody has edited it, and what became of {lines} cannot be told"
-        )),
-    };
-    with_jobs(switch, &o, cx, &former, look)
-}
-
-pub(super) fn perform(
-    switch: &dyn Switch,
-    cx: &Context,
-    observed: &Value,
-    log: &mut dyn Write,
-) -> Result<(), Trouble> {
-    let o = Observed::read(observed)?;
-    let (place, state) = (&o.place, switch.state());
-    let former = former(&o, cx)?;
-    if !o.lines.is_empty() {
-        let Some((now, _)) = place.read(cx)? else {
-            return Err(Trouble::new(format!("{place} is gone, and not by us")));
-        };
-        let wanted = wanted(switch, &o, cx, &former)?;
-        let change = Change::new(&former, &wanted);
-        let lines = numbers(&o.lines);
-        let Some(new) = change.forwards(&now) else {
-            return Err(Trouble::new(format!(
-                "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
-                 is left alone"
-            )));
-        };
-        if new != now {
-            let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
-            place.write(cx, &new, facts, false)?;
-        }
-        say(log, &format!("{place}: {lines} {state}"))?;
-        if new != wanted {
-            say(log, EDITED)?;
-        }
-    }
-    wait(switch, &o, cx, &former, log)
-}
-
 /// Waits until the jobs of the lines have ended, where the plan says so.
 fn wait(
     switch: &dyn Switch,
@@ -437,85 +350,6 @@ fn wait(
     }
 }
 
-pub(super) fn undo(
-    switch: &dyn Switch,
-    cx: &Context,
-    observed: &Value,
-    log: &mut dyn Write,
-) -> Result<(), Trouble> {
-    let o = Observed::read(observed)?;
-    let place = &o.place;
-    if o.lines.is_empty() {
-        return say(log, &format!("nothing was changed in {place}"));
-    }
-    let former = former(&o, cx)?;
-    let wanted = wanted(switch, &o, cx, &former)?;
-    let Some((now, seen)) = place.read(cx)? else {
-        return Err(Trouble::new(format!(
-            "{place} is gone, and not by us; its former content is kept"
-        )));
-    };
-    let lines = numbers(&o.lines);
-    let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
-        return Err(Trouble::new(format!(
-            "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
-             its former content is kept"
-        )));
-    };
-    let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
-    let whole = new == former;
-    if new != now || (whole && seen.facts.as_ref() != facts) {
-        place.write(cx, &new, facts, whole)?;
-    }
-    if let Place::File(path) = place {
-        let path = std::path::Path::new(path);
-        disk::remove(&disk::temporary(cx, path))?;
-    }
-    if whole {
-        return say(log, &format!("{place} is as it was before"));
-    }
-    say(log, &format!("{place}: {lines} as before"))?;
-    say(log, EDITED)
-}
-
-pub(super) fn undone(switch: &dyn Switch, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-    let o = Observed::read(observed)?;
-    let place = &o.place;
-    if o.lines.is_empty() {
-        return Ok(Look::done(format!("nothing was changed in {place}")));
-    }
-    let former = former(&o, cx)?;
-    let wanted = wanted(switch, &o, cx, &former)?;
-    let Some((now, seen)) = place.read(cx)? else {
-        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
-    };
-    let lines = numbers(&o.lines);
-    Ok(match Change::new(&former, &wanted).stand(&now) {
-        Stand::Former if seen.facts != o.former.as_ref().and_then(|f| f.facts.clone()) => {
-            Look::nothing(format!("{place}: its mode, owner or time is not as before"))
-        }
-        Stand::Former => match left_over(&o, cx) {
-            Some(left) => Look::nothing(left),
-            None => Look::done(format!(
-                "{place} is as before, byte for byte: {} bytes, sha256 {}",
-                now.len(),
-                disk::digest(&now)
-            )),
-        },
-        Stand::Old => {
-            let mut look = Look::done(format!("{place}: {lines} as before"));
-            look.evidence.push(EDITED.into());
-            look
-        }
-        Stand::Wanted | Stand::New | Stand::Mixed => {
-            Look::nothing(format!("{place}: {lines} not as before"))
-        }
-        Stand::Lost => Look::unclear(format!(
-            "{place}: somebody has edited it, and what became of {lines} cannot be told"
-        )),
-    })
-}
-
 /// What a step that was cut off left beside a file.
 fn left_over(o: &Observed, cx: &Context) -> Option<String> {
     let Place::File(path) = &o.place else {
@@ -524,6 +358,175 @@ fn left_over(o: &Observed, cx: &Context) -> Option<String> {
     let temporary = disk::temporary(cx, std::path::Path::new(path));
     let there = temporary.symlink_metadata().is_ok();
     there.then(|| format!("{} is left over", temporary.display()))
+}
+
+/// What its actions have in common.
+impl dyn Switch + '_ {
+    pub(super) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let o = Observed::read(observed)?;
+        let (place, state) = (&o.place, self.state());
+        let now = place.read(cx)?;
+        let former = former(&o, cx)?;
+        if o.lines.is_empty() {
+            if let Some((now, _)) = &now
+                && let Some(others) = others(self, cx, now)?
+            {
+                return Ok(Look::unclear(format!("{place}: {others}")));
+            }
+            let look = Look::done(match (&now, o.already.as_slice()) {
+                (None, _) => format!("{place} does not exist"),
+                (Some(_), []) => format!("{place}: there is no {}", self.which(cx)),
+                (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
+            });
+            return with_jobs(self, &o, cx, &former, look);
+        }
+        let Some((now, _)) = now else {
+            return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+        };
+        let wanted = wanted(self, &o, cx, &former)?;
+        let lines = numbers(&o.lines);
+        let look = match Change::new(&former, &wanted).stand(&now) {
+            Stand::Former => Look::nothing(format!("{place} is as it was")),
+            Stand::Old => {
+                let mut look = Look::nothing(format!("{place}: {lines} as before"));
+                look.evidence.push(EDITED.into());
+                look
+            }
+            Stand::Wanted => Look::done(format!(
+                "{place}: {lines} {state}, every other byte as before ({} bytes, sha256 {})",
+                now.len(),
+                o.wanted
+            )),
+            Stand::New => match others(self, cx, &now)? {
+                Some(others) => Look::unclear(format!("{place}: {lines} {state}, but {others}")),
+                None => {
+                    let mut look = Look::done(format!("{place}: {lines} {state}"));
+                    look.evidence.push(EDITED.into());
+                    look
+                }
+            },
+            Stand::Mixed => Look::unclear(format!(
+                "{place}: of {lines} some are {state} and some are not: somebody has edited it"
+            )),
+            Stand::Lost => Look::unclear(format!(
+                "{place}: somebody has edited it, and what became of {lines} cannot be told"
+            )),
+        };
+        with_jobs(self, &o, cx, &former, look)
+    }
+
+    pub(super) fn perform(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let o = Observed::read(observed)?;
+        let (place, state) = (&o.place, self.state());
+        let former = former(&o, cx)?;
+        if !o.lines.is_empty() {
+            let Some((now, _)) = place.read(cx)? else {
+                return Err(Trouble::new(format!("{place} is gone, and not by us")));
+            };
+            let wanted = wanted(self, &o, cx, &former)?;
+            let change = Change::new(&former, &wanted);
+            let lines = numbers(&o.lines);
+            let Some(new) = change.forwards(&now) else {
+                return Err(Trouble::new(format!(
+                    "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
+                     is left alone"
+                )));
+            };
+            if new != now {
+                let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
+                place.write(cx, &new, facts, false)?;
+            }
+            say(log, &format!("{place}: {lines} {state}"))?;
+            if new != wanted {
+                say(log, EDITED)?;
+            }
+        }
+        wait(self, &o, cx, &former, log)
+    }
+
+    pub(super) fn undo(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let o = Observed::read(observed)?;
+        let place = &o.place;
+        if o.lines.is_empty() {
+            return say(log, &format!("nothing was changed in {place}"));
+        }
+        let former = former(&o, cx)?;
+        let wanted = wanted(self, &o, cx, &former)?;
+        let Some((now, seen)) = place.read(cx)? else {
+            return Err(Trouble::new(format!(
+                "{place} is gone, and not by us; its former content is kept"
+            )));
+        };
+        let lines = numbers(&o.lines);
+        let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
+            return Err(Trouble::new(format!(
+                "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
+                 its former content is kept"
+            )));
+        };
+        let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
+        let whole = new == former;
+        if new != now || (whole && seen.facts.as_ref() != facts) {
+            place.write(cx, &new, facts, whole)?;
+        }
+        if let Place::File(path) = place {
+            let path = std::path::Path::new(path);
+            disk::remove(&disk::temporary(cx, path))?;
+        }
+        if whole {
+            return say(log, &format!("{place} is as it was before"));
+        }
+        say(log, &format!("{place}: {lines} as before"))?;
+        say(log, EDITED)
+    }
+
+    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let o = Observed::read(observed)?;
+        let place = &o.place;
+        if o.lines.is_empty() {
+            return Ok(Look::done(format!("nothing was changed in {place}")));
+        }
+        let former = former(&o, cx)?;
+        let wanted = wanted(self, &o, cx, &former)?;
+        let Some((now, seen)) = place.read(cx)? else {
+            return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+        };
+        let lines = numbers(&o.lines);
+        Ok(match Change::new(&former, &wanted).stand(&now) {
+            Stand::Former if seen.facts != o.former.as_ref().and_then(|f| f.facts.clone()) => {
+                Look::nothing(format!("{place}: its mode, owner or time is not as before"))
+            }
+            Stand::Former => match left_over(&o, cx) {
+                Some(left) => Look::nothing(left),
+                None => Look::done(format!(
+                    "{place} is as before, byte for byte: {} bytes, sha256 {}",
+                    now.len(),
+                    disk::digest(&now)
+                )),
+            },
+            Stand::Old => {
+                let mut look = Look::done(format!("{place}: {lines} as before"));
+                look.evidence.push(EDITED.into());
+                look
+            }
+            Stand::Wanted | Stand::New | Stand::Mixed => {
+                Look::nothing(format!("{place}: {lines} not as before"))
+            }
+            Stand::Lost => Look::unclear(format!(
+                "{place}: somebody has edited it, and what became of {lines} cannot be told"
+            )),
+        })
+    }
 }
 
 fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {

@@ -150,133 +150,138 @@ fn led_astray_since(edit: &dyn Edit, observed: &Observed) -> Option<String> {
     (!gone || moved(edit.path()) || moved(&observed.target)).then_some(why)
 }
 
-pub(super) fn probe(edit: &dyn Edit, observed: &Value) -> Result<Look, Trouble> {
-    let o = Observed::read(observed)?;
-    if let Some(why) = led_astray(edit, &o) {
-        return Ok(Look::unclear(why));
+/// What its actions have in common.
+impl dyn Edit + '_ {
+    pub(super) fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let o = Observed::read(observed)?;
+        if let Some(why) = led_astray(self, &o) {
+            return Ok(Look::unclear(why));
+        }
+        let name = &o.target;
+        Ok(match (disk::read(o.target())?, &o.former) {
+            (Some((_, now)), _) if o.is_wanted(&now) => Look::done(format!("{name}: {now}")),
+            (None, None) => Look::nothing(format!("{name} is not there")),
+            // Its time may differ: that is nobody's work.
+            (Some((_, now)), Some(former))
+                if now.sha256 == former.sha256 && now.mode == former.mode && o.owned(&now) =>
+            {
+                Look::nothing(format!("{name} is as it was: {now}"))
+            }
+            (None, Some(_)) => Look::unclear(format!("{name} is gone, and not by us")),
+            (Some((_, now)), _) => Look::unclear(format!(
+                "{name} is neither as it was nor as wanted: {now}; wanted sha256 {}, mode {}",
+                o.wanted, o.mode
+            )),
+        })
     }
-    let name = &o.target;
-    Ok(match (disk::read(o.target())?, &o.former) {
-        (Some((_, now)), _) if o.is_wanted(&now) => Look::done(format!("{name}: {now}")),
-        (None, None) => Look::nothing(format!("{name} is not there")),
-        // Its time may differ: that is nobody's work.
-        (Some((_, now)), Some(former))
-            if now.sha256 == former.sha256 && now.mode == former.mode && o.owned(&now) =>
+
+    pub(super) fn perform(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let o = Observed::read(observed)?;
+        if let Some(why) = led_astray(self, &o) {
+            return Err(Trouble::new(why));
+        }
+        let now = disk::read(o.target())?;
+        match &now {
+            Some((_, now)) if o.is_wanted(now) => {
+                disk::remove(&disk::temporary(cx, o.target()))?;
+                return say(log, &format!("{} is as wanted already", o.target));
+            }
+            Some((_, now)) if o.is_known(now) => {}
+            None if o.former.is_none() => {}
+            Some((_, now)) => {
+                return Err(Trouble::new(format!(
+                    "{} was changed by somebody since it was looked at; it is left alone: {now}",
+                    o.target
+                )));
+            }
+            None => {
+                return Err(Trouble::new(format!(
+                    "{} was removed by somebody since it was looked at",
+                    o.target
+                )));
+            }
+        }
+        let former = o
+            .former
+            .as_ref()
+            .map(|f| disk::kept(cx, &f.sha256))
+            .transpose()?;
+        let wanted = self.wanted(former.as_deref())?;
+        let manner = Manner {
+            mode: o.mode,
+            owner: o.former.as_ref().map(|f| (f.uid, f.gid)),
+            must_own: true,
+            mtime: None,
+        };
+        disk::put(cx, o.target(), &mut wanted.as_slice(), &o.wanted, manner)?;
+        say(
+            log,
+            &format!("{}: {} bytes, sha256 {}", o.target, wanted.len(), o.wanted),
+        )
+    }
+
+    pub(super) fn undo(
+        &self,
+        cx: &Context,
+        observed: &Value,
+        log: &mut dyn Write,
+    ) -> Result<(), Trouble> {
+        let o = Observed::read(observed)?;
+        if let Some(why) = led_astray_since(self, &o) {
+            return Err(Trouble::new(format!(
+                "{why}; it is left alone, and the former content is kept"
+            )));
+        }
+        let now = disk::read(o.target())?.map(|(_, facts)| facts);
+        if let Some(now) = &now
+            && !o.is_known(now)
         {
-            Look::nothing(format!("{name} is as it was: {now}"))
-        }
-        (None, Some(_)) => Look::unclear(format!("{name} is gone, and not by us")),
-        (Some((_, now)), _) => Look::unclear(format!(
-            "{name} is neither as it was nor as wanted: {now}; wanted sha256 {}, mode {}",
-            o.wanted, o.mode
-        )),
-    })
-}
-
-pub(super) fn perform(
-    edit: &dyn Edit,
-    cx: &Context,
-    observed: &Value,
-    log: &mut dyn Write,
-) -> Result<(), Trouble> {
-    let o = Observed::read(observed)?;
-    if let Some(why) = led_astray(edit, &o) {
-        return Err(Trouble::new(why));
-    }
-    let now = disk::read(o.target())?;
-    match &now {
-        Some((_, now)) if o.is_wanted(now) => {
-            disk::remove(&disk::temporary(cx, o.target()))?;
-            return say(log, &format!("{} is as wanted already", o.target));
-        }
-        Some((_, now)) if o.is_known(now) => {}
-        None if o.former.is_none() => {}
-        Some((_, now)) => {
             return Err(Trouble::new(format!(
-                "{} was changed by somebody since it was looked at; it is left alone: {now}",
-                o.target
+                "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours was sha256 {}",
+                o.target, o.wanted
             )));
         }
-        None => {
-            return Err(Trouble::new(format!(
-                "{} was removed by somebody since it was looked at",
-                o.target
-            )));
+        match &o.former {
+            None => disk::remove(o.target())?,
+            Some(former) if now.as_ref() == Some(former) => {}
+            Some(former) => {
+                let bytes = disk::kept(cx, &former.sha256)?;
+                let (sha256, manner) = (&former.sha256, former.manner());
+                disk::put(cx, o.target(), &mut bytes.as_slice(), sha256, manner)?;
+            }
         }
+        disk::remove(&disk::temporary(cx, o.target()))?;
+        say(log, &format!("{} is as it was before", o.target))
     }
-    let former = o
-        .former
-        .as_ref()
-        .map(|f| disk::kept(cx, &f.sha256))
-        .transpose()?;
-    let wanted = edit.wanted(former.as_deref())?;
-    let manner = Manner {
-        mode: o.mode,
-        owner: o.former.as_ref().map(|f| (f.uid, f.gid)),
-        must_own: true,
-        mtime: None,
-    };
-    disk::put(cx, o.target(), &mut wanted.as_slice(), &o.wanted, manner)?;
-    say(
-        log,
-        &format!("{}: {} bytes, sha256 {}", o.target, wanted.len(), o.wanted),
-    )
-}
 
-pub(super) fn undo(
-    edit: &dyn Edit,
-    cx: &Context,
-    observed: &Value,
-    log: &mut dyn Write,
-) -> Result<(), Trouble> {
-    let o = Observed::read(observed)?;
-    if let Some(why) = led_astray_since(edit, &o) {
-        return Err(Trouble::new(format!(
-            "{why}; it is left alone, and the former content is kept"
-        )));
-    }
-    let now = disk::read(o.target())?.map(|(_, facts)| facts);
-    if let Some(now) = &now
-        && !o.is_known(now)
-    {
-        return Err(Trouble::new(format!(
-            "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours was sha256 {}",
-            o.target, o.wanted
-        )));
-    }
-    match &o.former {
-        None => disk::remove(o.target())?,
-        Some(former) if now.as_ref() == Some(former) => {}
-        Some(former) => {
-            let bytes = disk::kept(cx, &former.sha256)?;
-            let (sha256, manner) = (&former.sha256, former.manner());
-            disk::put(cx, o.target(), &mut bytes.as_slice(), sha256, manner)?;
+    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+        let o = Observed::read(observed)?;
+        if let Some(why) = led_astray_since(self, &o) {
+            return Ok(Look::unclear(why));
         }
-    }
-    disk::remove(&disk::temporary(cx, o.target()))?;
-    say(log, &format!("{} is as it was before", o.target))
-}
-
-pub(super) fn undone(edit: &dyn Edit, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-    let o = Observed::read(observed)?;
-    if let Some(why) = led_astray_since(edit, &o) {
-        return Ok(Look::unclear(why));
-    }
-    let (name, temp) = (&o.target, disk::temporary(cx, o.target()));
-    let now = disk::read(o.target())?.map(|(_, facts)| facts);
-    if now == o.former {
-        // The file is right, but the step left something beside it.
-        if temp.symlink_metadata().is_ok() {
-            return Ok(Look::nothing(format!("{} is left over", temp.display())));
+        let (name, temp) = (&o.target, disk::temporary(cx, o.target()));
+        let now = disk::read(o.target())?.map(|(_, facts)| facts);
+        if now == o.former {
+            // The file is right, but the step left something beside it.
+            if temp.symlink_metadata().is_ok() {
+                return Ok(Look::nothing(format!("{} is left over", temp.display())));
+            }
+            let state = now.map_or_else(|| "not there".into(), |f| f.to_string());
+            return Ok(Look::done(format!("{name} is as before: {state}")));
         }
-        let state = now.map_or_else(|| "not there".into(), |f| f.to_string());
-        return Ok(Look::done(format!("{name} is as before: {state}")));
+        Ok(match now {
+            None => Look::nothing(format!("{name} is gone")),
+            Some(now) if o.is_known(&now) => {
+                Look::nothing(format!("{name} is not as before: {now}"))
+            }
+            Some(now) => Look::unclear(format!("{name} was edited by somebody: {now}")),
+        })
     }
-    Ok(match now {
-        None => Look::nothing(format!("{name} is gone")),
-        Some(now) if o.is_known(&now) => Look::nothing(format!("{name} is not as before: {now}")),
-        Some(now) => Look::unclear(format!("{name} was edited by somebody: {now}")),
-    })
 }
 
 pub(super) fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {

@@ -4,14 +4,12 @@
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.
 
 use super::edit::{self, Edit};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
-use upledger_replay::plan::Effect;
 
 /// How many line numbers an error names.
 const NAMED: usize = 10;
@@ -156,18 +154,14 @@ impl Edit for Line {
     }
 }
 
+impl Line {
+    fn with<T>(&self, act: impl FnOnce(&dyn Edit) -> T) -> T {
+        act(self)
+    }
+}
+
 impl Action for Line {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = edit::problems(&self.path);
@@ -200,25 +194,5 @@ impl Action for Line {
 
     fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
         edit::diff(self)
-    }
-
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::probe(self, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        edit::perform(self, cx, observed, log)
-    }
-
-    fn verify(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::probe(self, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        edit::undo(self, cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::undone(self, cx, observed)
     }
 }

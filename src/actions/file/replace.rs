@@ -4,14 +4,12 @@ use super::disk;
 use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
-use upledger_replay::plan::Effect;
 
 /// A whole file is replaced, atomically; owner and mode stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,18 +59,14 @@ impl Edit for Replace {
     }
 }
 
+impl Replace {
+    fn with<T>(&self, act: impl FnOnce(&dyn Edit) -> T) -> T {
+        act(self)
+    }
+}
+
 impl Action for Replace {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
+    forwarded!();
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = edit::problems(&self.path);
@@ -99,25 +93,5 @@ impl Action for Replace {
 
     fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
         edit::diff(self)
-    }
-
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::probe(self, observed)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        edit::perform(self, cx, observed, log)
-    }
-
-    fn verify(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::probe(self, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
-        edit::undo(self, cx, observed, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
-        edit::undone(self, cx, observed)
     }
 }

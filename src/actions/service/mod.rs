@@ -25,66 +25,6 @@ pub mod stop;
 pub(crate) mod supervisor;
 pub(crate) mod tree;
 
-/// The part of an action that is a [`Halt`] or a [`Lift`] through and through: its `with` hands out which.
-macro_rules! forwarded {
-    () => {
-        fn effect(&self) -> upledger_replay::plan::Effect {
-            upledger_replay::plan::Effect::Probed
-        }
-
-        fn has_probe(&self) -> bool {
-            true
-        }
-
-        fn has_undo(&self) -> bool {
-            true
-        }
-
-        fn probe(
-            &self,
-            cx: &$crate::actions::Context,
-            observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
-            self.with(|it| it.probe(cx, observed))
-        }
-
-        fn perform(
-            &self,
-            cx: &$crate::actions::Context,
-            observed: &serde_json::Value,
-            log: &mut dyn std::io::Write,
-        ) -> Result<(), $crate::actions::Trouble> {
-            self.with(|it| it.perform(cx, observed, log))
-        }
-
-        fn verify(
-            &self,
-            cx: &$crate::actions::Context,
-            observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
-            self.with(|it| it.probe(cx, observed))
-        }
-
-        fn undo(
-            &self,
-            cx: &$crate::actions::Context,
-            observed: &serde_json::Value,
-            log: &mut dyn std::io::Write,
-        ) -> Result<(), $crate::actions::Trouble> {
-            self.with(|it| it.undo(cx, observed, log))
-        }
-
-        fn undone(
-            &self,
-            cx: &$crate::actions::Context,
-            observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
-            self.with(|it| it.undone(cx, observed))
-        }
-    };
-}
-pub(crate) use forwarded;
-
 pub use by::By;
 pub(crate) use found::{Found, Master};
 pub(crate) use halt::Halt;

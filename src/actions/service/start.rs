@@ -3,9 +3,9 @@
 use super::by::By;
 use super::keeper::Any;
 use super::stop::half_a_minute;
-use super::{Keeper, Lift, forwarded};
+use super::{Keeper, Lift};
 use crate::actions::process::Ready;
-use crate::actions::{Action, Context, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;

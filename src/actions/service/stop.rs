@@ -2,10 +2,10 @@
 
 use super::by::By;
 use super::keeper::Any;
-use super::{Halt, Keeper, forwarded};
+use super::{Halt, Keeper};
 use crate::actions::process::Ready;
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Trouble};
+use crate::actions::{Action, Context, Trouble, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
