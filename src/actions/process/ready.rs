@@ -246,7 +246,12 @@ mod tests {
         let look = ready.look(Some(&nobody), &Redactor::none()).unwrap();
         assert!(look.evidence[0].contains("not by this service"), "{look:?}");
         drop(listener);
-        assert_eq!(taken(port), None);
+        // What another test starts holds all our files until it becomes another program.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while taken(port).is_some() {
+            assert!(std::time::Instant::now() < until, "{:?}", taken(port));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 
     #[test]
