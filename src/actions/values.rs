@@ -129,7 +129,9 @@ impl JsonSchema for Size {
 
 /// The problem of a path that depends on where the program happens to be.
 pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
-    (!Path::new(path).is_absolute()).then(|| settings::no_absolute(setting, path))
+    // A variable that does not exist is told as such.
+    (!Path::new(path).is_absolute() && !path.starts_with("${"))
+        .then(|| settings::no_absolute(setting, path))
 }
 
 /// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.

@@ -3,7 +3,7 @@
 use super::code;
 use super::complete;
 use super::drive;
-use super::fail::{Failure, no_ledger};
+use super::fail::{Failure, holder_words, no_ledger};
 use super::out::Out;
 use super::printer::print;
 use super::show::{RunArg, no_step, pick};
@@ -12,7 +12,8 @@ use crate::home::Home;
 use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
 use crate::report::status::{answers, decision_word};
-use crate::report::{lines, safe, told};
+use crate::report::{lines, safe, status, told};
+use crate::runner::lock::RunnerLock;
 use crate::runner::parts::Work;
 use crate::runner::secrets;
 use crate::text::help;
@@ -113,6 +114,26 @@ fn append(
     Err(Failure::new(code::HELD, "busy", text::busy()))
 }
 
+/// Refused: an ended run can only be rolled back.
+pub(crate) fn unended(run: &Run) -> Result<(), Failure> {
+    if run.ended.is_none() {
+        return Ok(());
+    }
+    let failure = Failure::new(
+        code::NOT_NOW,
+        "ended",
+        text::has_ended(&run.name, status::word(run).shown),
+    );
+    Err(if run.effective() {
+        failure.hint(text::reverse_with(format!(
+            "upledger rollback {} --reason '...'",
+            run.name
+        )))
+    } else {
+        failure
+    })
+}
+
 pub(crate) fn note(out: &mut Out, home: &Home, args: &Note) -> Result<u8, Failure> {
     let mut journal = open(home)?;
     append(out, &mut journal, |journal| {
@@ -134,6 +155,7 @@ pub(crate) fn pause(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
     let mut journal = open(home)?;
     // What is asked for is so already: a second record would say that somebody stopped it twice.
     let run = pick(journal.book(), args.run.name())?;
+    unended(run)?;
     if let (None, Some(reason)) = (run.ended, &run.pause) {
         let reason = safe(&told::reason(reason));
         out.word(&text::paused_already(&run.name, reason));
@@ -163,6 +185,7 @@ pub(crate) fn abort(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
     let mut name = String::new();
     append(out, &mut journal, |journal| {
         let run = pick(journal.book(), args.run.name())?;
+        unended(run)?;
         name.clone_from(&run.name);
         Ok((
             Some(run.name.clone()),
@@ -225,7 +248,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     };
     append(out, &mut journal, |journal| {
         let run = pick(journal.book(), args.run.as_deref())?;
-        let question = asked(run, &args.step)?;
+        let question = asked(home, run, &args.step)?;
         if !question.answers.contains(&decision) {
             return Err(no_answer(run, &question, decision));
         }
@@ -266,7 +289,7 @@ fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
 }
 
 /// The question about that step.
-fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
+fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
     if run.plan.step(step).is_none() {
         return Err(no_step(run, step));
     }
@@ -277,6 +300,14 @@ fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
             "not_now",
             text::asked_about(&q.part.step, safe(step)),
         )),
+        Next::Resolve(_) if let Some(holder) = RunnerLock::holder(&home.state) => {
+            Err(Failure::new(
+                code::NOT_NOW,
+                "not_now",
+                text::still_at_work(safe(&holder_words(&holder))),
+            )
+            .hint(text::wait_or_end("upledger kill-step --reason '...'")))
+        }
         Next::Resolve(_) => Err(
             Failure::new(code::NOT_NOW, "not_now", text::not_looked_at())
                 .hint(text::find_out_with("upledger resume")),
@@ -287,10 +318,18 @@ fn asked(run: &Run, step: &str) -> Result<Question, Failure> {
             "not_now",
             text::paused_first("upledger resume"),
         )),
-        Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::Stop(_) | Next::End(_) => Err(
-            Failure::new(code::NOT_NOW, "not_now", text::nothing_asked())
-                .hint(text::see_with("upledger status")),
-        ),
+        Next::Probe(_) | Next::Start(_) | Next::Record(_) => {
+            Err(
+                Failure::new(code::NOT_NOW, "not_now", text::nothing_asked())
+                    .hint(screen::go_on_with("upledger resume")),
+            )
+        }
+        Next::Stop(_) | Next::End(_) => {
+            Err(
+                Failure::new(code::NOT_NOW, "not_now", text::nothing_asked())
+                    .hint(text::see_with("upledger status")),
+            )
+        }
     }
 }
 

@@ -51,11 +51,14 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
     out.lines(&rows(&shown));
     out.progress("");
     out.progress(&text::look_around());
-    out.progress(&format!(
-        "  export UPLEDGER_STATE={} UPLEDGER_MEMORY={}",
-        quoted(&[summary.state.display().to_string()]),
-        quoted(&[summary.memory.display().to_string()])
-    ));
+    // A line each: whoever copies them from a narrow terminal gets both.
+    for (name, dir) in [
+        ("UPLEDGER_STATE", &summary.state),
+        ("UPLEDGER_MEMORY", &summary.memory),
+    ] {
+        let dir = quoted(&[dir.display().to_string()]);
+        out.progress(&format!("  export {name}={dir}"));
+    }
     let program =
         std::env::current_exe().map_or_else(|_| "upledger".into(), |p| p.display().to_string());
     let commands = [

@@ -172,13 +172,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let lock = RunnerLock::take(&home.state, &identity())?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
-    if run.ended.is_some() {
-        return Err(Failure::new(
-            code::NOT_NOW,
-            "ended",
-            text::has_ended(&name, status::word(run).shown),
-        ));
-    }
+    ask::unended(run)?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
         let code = code_of_question(question.kind);

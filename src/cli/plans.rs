@@ -78,7 +78,13 @@ fn create(path: &Path, text: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(path);
     made.and_then(|mut f| f.write_all(text.as_bytes()))
-        .map_err(|e| Failure::usage(text::cannot_make(path.display(), e)))
+        .map_err(|e| {
+            Failure::usage(if e.kind() == std::io::ErrorKind::AlreadyExists {
+                text::there_already(path.display())
+            } else {
+                text::cannot_make(path.display(), e)
+            })
+        })
 }
 
 pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {

@@ -73,6 +73,20 @@ pub(super) fn words(report: &Report) -> Vec<String> {
         out.push(text::older_next("upledger ledger restored --reason '...'"));
         return out;
     }
+    let foreign = |b: &Bad| {
+        matches!(
+            &b.what,
+            BadWhat::Checkpoint {
+                why: CheckpointBad::OtherLedger(_),
+                ..
+            }
+        )
+    };
+    if report.failures.iter().all(foreign) {
+        out.push(text::of_another(report.verified));
+        out.push(text::of_another_next());
+        return out;
+    }
     out.push(match first.seq {
         Some(seq) => text::breaks(report.verified, seq),
         None => text::disagrees(report.verified),

@@ -95,10 +95,11 @@ pub fn left_behind(
     Ok(found)
 }
 
-/// How many steps would fail.
+/// How many steps would fail, or could not even be started.
 #[must_use]
 pub fn failing(steps: &[Forecast]) -> usize {
-    steps.iter().filter(|s| s.verdict == Verdict::Fail).count()
+    let fails = |s: &&Forecast| matches!(s.verdict, Verdict::Fail | Verdict::CannotRun);
+    steps.iter().filter(fails).count()
 }
 
 /// The plan with what the looks found written in: a tag becomes a commit.
@@ -192,7 +193,7 @@ fn look(
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
         Err(why) => {
-            one.verdict = if why.is_sure() {
+            one.verdict = if why.is_sure() || !changed {
                 Verdict::Fail
             } else {
                 Verdict::CannotTell

@@ -118,7 +118,20 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         let verdict = pad(&word(step.verdict), words);
         let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
         let mut below = some(&step.commands);
-        below.extend(some(&step.evidence));
+        // What a command's line or a longer finding says is not said again.
+        let said = |e: &&String, at: usize| {
+            let others = step.evidence.iter().enumerate();
+            step.commands.iter().any(|c| c.contains(e.as_str()))
+                || others
+                    .filter(|(n, _)| *n != at)
+                    .any(|(n, o)| o.contains(e.as_str()) && (o.len() > e.len() || n < at))
+        };
+        let found = step.evidence.iter().enumerate();
+        let found: Vec<String> = found
+            .filter(|(at, e)| !said(e, *at))
+            .map(|(_, e)| e.clone())
+            .collect();
+        below.extend(some(&found));
         put(&mut out, &first, &below);
     }
     if steps.iter().any(|s| s.no_return.is_some()) {

@@ -470,7 +470,7 @@ impl<'t> Loader<'t> {
         let step: Option<file::Step> = read_leniently(&prepared, &mut self.faults);
         let resolved = step
             .as_ref()
-            .and_then(|step| resolve(step, &prepared, variables, before, &mut self.faults));
+            .and_then(|step| resolve(step, &prepared, variables, before, &mut self.faults, said));
         hints::shapes(&prepared, self.faults.get_mut(said..).unwrap_or_default());
         if resolved.as_ref().is_some_and(|s| {
             s.effect == upledger_replay::plan::Effect::Pure

@@ -151,13 +151,15 @@ fn words(node: &Node, faults: &mut Vec<Fault>) -> Node {
     }
 }
 
-/// The step as it will run; none when its action cannot be kept. `node` is the step's prepared tree.
+/// The step as it will run; none when its action cannot be kept. `node` is the step's prepared tree; the faults from
+/// `said` on are about this step.
 pub(crate) fn resolve(
     step: &file::Step,
     node: &Node,
     variables: &mut Variables<'_>,
     before: &mut Before,
     faults: &mut Vec<Fault>,
+    said: usize,
 ) -> Option<Step> {
     let at = |path: &[&str]| node.span_at(path);
     if step.on.as_deref().is_some_and(|on| on != LOCAL) {
@@ -185,8 +187,17 @@ pub(crate) fn resolve(
     references(node, before, left_out.is_some(), faults);
     let has_probe = step.probe.is_some() || behaviour.has_probe();
     let effect = step.effect.map_or_else(|| behaviour.effect(), Effect::from);
-    doubt(step, effect, has_probe, node, faults);
-    let undo = undo(step, effect, node, faults)?;
+    // What is missing may stand under a key that is not known and that resembles it.
+    let mut guesses = Vec::new();
+    doubt(step, effect, has_probe, node, &mut guesses);
+    let undo = undo(step, effect, node, faults, &mut guesses)?;
+    let resembles = |f: &Fault| {
+        let mut keys = ["`effect`", "`on_doubt`", "`probe`", "`undo`"].into_iter();
+        f.unknown_key && keys.any(|key| f.hint.as_ref().is_some_and(|h| h.contains(key)))
+    };
+    if !faults.iter().skip(said).any(resembles) {
+        faults.extend(guesses);
+    }
     limits(step, node, faults);
     if let Some(problem) = step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)) {
         faults.push(Fault::new(at(&["cwd"]), problem).hint(say::cwd_rule()));
@@ -366,7 +377,13 @@ fn doubt(step: &file::Step, effect: Effect, has_probe: bool, node: &Node, faults
     }
 }
 
-fn undo(step: &file::Step, effect: Effect, node: &Node, faults: &mut Vec<Fault>) -> Option<Undo> {
+fn undo(
+    step: &file::Step,
+    effect: Effect,
+    node: &Node,
+    faults: &mut Vec<Fault>,
+    guesses: &mut Vec<Fault>,
+) -> Option<Undo> {
     let key = node.key_span("undo");
     let written = match &step.undo {
         None if effect == Effect::Pure => return Some(Undo::Nothing),
@@ -378,7 +395,7 @@ fn undo(step: &file::Step, effect: Effect, node: &Node, faults: &mut Vec<Fault>)
         None if !step.action.action().needs_undo() => return Some(Undo::Nothing),
         None => {
             let message = say::no_undo(&step.id);
-            faults.push(Fault::new(node.key_span("id"), message).hint(say::say_undo()));
+            guesses.push(Fault::new(node.key_span("id"), message).hint(say::say_undo()));
             return Some(Undo::Nothing);
         }
         Some(file::Undo::Nothing) => return Some(Undo::Nothing),

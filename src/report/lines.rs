@@ -154,7 +154,10 @@ pub fn line(entry: &Entry) -> Option<String> {
 /// The line of every event, also of those that a run's screen leaves out.
 #[must_use]
 pub fn any_line(entry: &Entry) -> String {
-    line(entry).unwrap_or_else(|| put(entry, &text::session(), &text::session_of(&entry.actor)))
+    line(entry).unwrap_or_else(|| match &entry.event {
+        Event::LedgerCreated(_) => put(entry, &text::created(), &text::by(&entry.actor)),
+        _ => put(entry, &text::session(), &text::session_of(&entry.actor)),
+    })
 }
 
 fn put(entry: &Entry, verb: &str, words: &str) -> String {

@@ -1,5 +1,6 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
+use crate::redact::{SHORTEST, TooShort};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -46,6 +47,10 @@ fn sorted(secrets: &[Secret], limit: Duration) -> (Vec<(String, String)>, Vec<Mi
     let (mut known, mut missing) = (Vec::new(), Vec::new());
     for secret in secrets {
         match one(secret, limit) {
+            Ok((name, value)) if value.len() < SHORTEST => missing.push(Missing {
+                why: TooShort { name: name.clone() }.to_string(),
+                name,
+            }),
             Ok(pair) => known.push(pair),
             Err(e) => missing.push(e),
         }

@@ -34,6 +34,10 @@ texts! {
     not_looked_at(): "an attempt is open; nobody has looked at it yet", "有一次执行尚未结束, 还没有确认其结果";
     find_out_with(command): "find out with: {command}", "确认结果: {command}";
     nothing_asked(): "nothing is asked", "当前没有待确认的问题";
+    still_at_work(who): "its step is still at work: {who}", "其步骤仍在执行: {who}";
+    wait_or_end(command): "wait for its end, or end it: {command}", "请等待其结束, 或强制结束: {command}";
+    reverse_with(command): "what it did can be reversed: {command}", "其变更可以回退: {command}";
+    there_already(path): "{path} exists already, and is not overwritten; name another file", "{path} 已存在, 不会覆盖; 请换一个文件名";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
     paused_first(command): "the run is paused; first: {command}", "运行已暂停; 请先执行: {command}";
     paused_already(name, reason): "the run {name} is paused already ({reason}); nothing was recorded",

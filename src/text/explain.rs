@@ -68,7 +68,7 @@ texts! {
     demo(): "the demonstration did not end as promised", "演示没有按预期结束";
     language(): "the language is not known", "未知的语言设置";
     unknown(what): "there is no exit code or kind of error called {what}", "没有名为 {what} 的退出码或错误类型";
-    list(): "exit codes are 0 to 13; kinds are the words after `error` in --json:", "退出码为 0 到 13; 错误类型即 --json 中 error 的取值:";
+    list(): "exit codes are 0 to 9 and 11 to 13; kinds are the words after `error` in --json:", "退出码为 0 到 9 以及 11 到 13; 错误类型即 --json 中 error 的取值:";
 }
 
 /// A text that takes nothing.

@@ -44,12 +44,12 @@ texts! {
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
     diffs(): "changes", "内容变更";
     summary(): "steps", "步骤";
-    count(word, n): "{n} {word}", "{word} {n}";
+    count(word, n): "{n} {word}", "{word} {n} 个";
     nothing_changed(counts): "{counts}; nothing was changed", "{counts}; 本次预览未做任何变更";
     time(): "time", "耗时";
     time_known(took, run): "about {took}, as in {run}", "约 {took} (参考 {run})";
-    time_unknown(steps): "unknown for {steps} step(s), which have not run here before",
-        "没有历史记录的步骤: {steps} 个";
+    time_unknown(steps): "unknown for what has not run here before, {steps} in number",
+        "{steps} 个步骤未在本机执行过, 耗时无法估计";
     time_limit(limit, steps): "steps with a time limit: {steps}, together at most {limit}", "限时步骤 {steps} 个, 合计最长 {limit}";
     step(): "step", "步骤";
     probe(): "probe", "探测";

@@ -36,6 +36,7 @@ texts! {
     from_older_copy(reason): "the ledger goes on from this copy: {reason}", "账本从此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     by(actor): "by {actor}", "操作人 {actor}";
+    created(): "created", "账本建立";
     session(): "session", "会话";
     session_of(actor): "opened by {actor}", "由 {actor} 打开";
     stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤之后停下; 再按一次 Ctrl-C 则脱离, 步骤继续运行";
@@ -75,7 +76,7 @@ texts! {
     killed_on_request(): "it was killed on request", "已按要求强制结束";
     could_not_start(why): "it could not be started: {why}", "未能启动: {why}";
     evidence_disagrees(seen): "the evidence disagrees: {seen}", "执行结果与验证不符: {seen}";
-    unseen(): "it started, and nobody saw how it ended", "已启动, 但没有人看到结果";
+    unseen(): "it started, and nobody saw how it ended", "已启动, 但结果未知";
     still_alive(): "its processes were still alive", "其进程当时仍然存活";
     lost_track(): "whether it still runs cannot be told", "执行目录缺失或不符, 无法判断是否仍在运行";
     driven_by(who): "at work: {who}", "执行中: {who}";

@@ -24,6 +24,10 @@ texts! {
         "覆盖该处的 {count} 个检查点因此也不成立";
     breaks(events, seq): "DAMAGED: events before it hold ({events}); from event {seq} on nothing is proven.",
         "已损坏: 之前的 {events} 个事件成立; 从事件 {seq} 起无法证明";
+    of_another(events): "NOT THE SAME LEDGER: these {events} events fit together, but the checkpoint is about another ledger.",
+        "不是同一个账本: 这 {events} 个事件首尾相接, 但检查点属于另一个账本";
+    of_another_next(): "Next: see whether that is the right checkpoint file. If it is, the ledger was exchanged: keep this copy for the inquiry.",
+        "下一步: 确认检查点文件是否拿对。如果没有拿错, 则账本已被调换: 请保留此副本以备调查";
     disagrees(events): "DAMAGED: {events} events fit together, but something around them does not; it is named above.",
         "已损坏: {events} 个事件首尾相接, 但其他部分不一致, 见上文";
     not_newest(events): "NOT THE NEWEST: these {events} events fit together, and this machine remembers more, or others.",

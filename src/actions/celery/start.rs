@@ -278,6 +278,10 @@ fn tails(cx: &Context, s: &Supervisor) -> String {
 }
 
 impl Action for Start {
+    fn program(&self) -> Option<(&str, Option<&str>)> {
+        self.by.program()
+    }
+
     fn effect(&self) -> Effect {
         Effect::Probed
     }

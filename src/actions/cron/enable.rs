@@ -57,10 +57,10 @@ impl Switch for Enable {
         None
     }
 
-    fn which(&self, cx: &Context) -> String {
+    fn which(&self, _cx: &Context) -> String {
         match &self.pattern {
             Some(pattern) => format!("commented job that matches {pattern}"),
-            None => format!("job that the run {} has commented out", cx.run),
+            None => "job that this run has commented out".into(),
         }
     }
 

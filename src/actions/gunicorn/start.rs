@@ -44,6 +44,10 @@ impl Start {
 impl Action for Start {
     forwarded!();
 
+    fn program(&self) -> Option<(&str, Option<&str>)> {
+        self.by.program()
+    }
+
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Start(Service::Web)]
     }

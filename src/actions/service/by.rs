@@ -113,6 +113,18 @@ impl By {
         supervisor.or(pidfile).or(process).or(pattern)
     }
 
+    /// The program that starts it, and the directory that is named for it.
+    pub(crate) fn program(&self) -> Option<(&str, Option<&str>)> {
+        if let Some(first) = self.start.first() {
+            return Some((first, self.cwd.as_deref()));
+        }
+        match self.way()? {
+            Way::Supervisor(s) => Some((s.ctl.first()?, None)),
+            Way::Process(d) => Some((d.argv.first()?, d.cwd.as_deref())),
+            Way::Pidfile(_) | Way::Match(_) => None,
+        }
+    }
+
     /// It can be started without having been seen running.
     pub(crate) fn can_start(&self) -> bool {
         match self.way() {

@@ -42,6 +42,10 @@ impl Start {
 impl Action for Start {
     forwarded!();
 
+    fn program(&self) -> Option<(&str, Option<&str>)> {
+        self.by.program()
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = self.by.problems();
         if problems.is_empty() && !self.by.can_start() {

@@ -19,6 +19,18 @@ fn what_is_looked_for_in_cwd_needs_one() {
     }
 }
 
+/// What is missing most likely stands under the key that is not known.
+#[test]
+fn an_unknown_key_is_not_followed_by_what_it_was_meant_to_say() {
+    let text = with_step("id: a\ndo: {run: [x]}\neffects: pure");
+    let problems = load_text("p", &text).unwrap_err().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    refused(&text, 8, "unknown key `effects`");
+    // Without it both are said.
+    let problems = load_text("p", &with_step("id: a\ndo: {run: [x]}")).unwrap_err();
+    assert_eq!(problems.problems.len(), 2, "{problems}");
+}
+
 #[test]
 fn bad_heads() {
     for (text, line, part) in [
