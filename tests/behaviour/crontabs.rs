@@ -442,7 +442,7 @@ fn lines_are_put_on_again_by_the_run_that_put_them_off_or_by_what_they_say() {
     assert_eq!(site.crontab(), table());
     // Nothing of this run is off.
     site.plan(&[on]);
-    assert!(site.run(1).out.contains("there is no job that the run"));
+    assert!(site.run(1).out.contains("there is no job that this run"));
     assert_eq!(site.up(&["abort", "--reason", "test"]).code, 12);
 
     site.plan(&["{id: old, do: {cron.enable: {match: bk-old, user: bkmon}}}"]);
