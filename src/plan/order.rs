@@ -110,7 +110,12 @@ pub(crate) fn check(text: &str, steps: &[Placed]) -> Order {
         match &early.why {
             None => order.breaches.push(breach),
             Some(why) => order.warnings.push(Warning::new(text, early.at, || {
-                say::early_on_purpose(&early.id, &steps[breach.late].id, breach.rule.said(), why)
+                say::early_on_purpose(
+                    &early.id,
+                    &steps[breach.late].id,
+                    breach.rule.said(),
+                    why.trim(),
+                )
             })),
         }
     }

@@ -169,9 +169,16 @@ pub(crate) fn resolve(
     for problem in behaviour.problems() {
         faults.push(Fault::new(at(&["do"]), problem));
     }
-    if let Some(name) = behaviour.below_cwd().filter(|_| step.cwd.is_none()) {
-        let fault = Fault::new(at(&["do"]), say::below_cwd(name)).hint(say::give_cwd(name));
-        faults.push(fault);
+    let all = [
+        ("do", Some(&step.action)),
+        ("probe", step.probe.as_ref()),
+        ("verify", step.verify.as_ref()),
+    ];
+    for (key, action) in all.into_iter().filter(|_| step.cwd.is_none()) {
+        if let Some(name) = action.and_then(|a| a.action().below_cwd()) {
+            let fault = Fault::new(at(&[key]), say::below_cwd(name)).hint(say::give_cwd(name));
+            faults.push(fault);
+        }
     }
     look(step.probe.as_ref(), "probe", node.key_span("probe"), faults);
     look(

@@ -93,36 +93,35 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     }
     let indent = line.len() - line.trim_start_matches(' ').len();
     let mut set_in = indent + 2;
-    let mut blanks = 0;
-    for (at, c) in line.char_indices().skip(indent) {
-        let column = columns(line.get(..at).unwrap_or_default());
+    let (mut column, mut blanks) = (0, 0);
+    for c in line.chars() {
         if column * 2 > width {
             break;
         }
         if c == ' ' {
             blanks += 1;
         } else {
-            if blanks >= 2 {
+            if blanks >= 2 && column > indent {
                 set_in = column;
             }
             blanks = 0;
         }
+        column += unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
     }
-    let mut lines = vec![String::new()];
+    // What a step prints may be long: each word is measured once.
+    let mut lines = Vec::new();
+    let (mut full, mut used, mut empty) = (String::new(), 0, true);
     for word in line.split_inclusive(' ') {
-        let full = lines
-            .last()
-            .is_some_and(|l| columns(l) + columns(word.trim_end()) > width && !l.trim().is_empty());
-        if full {
-            lines.push(" ".repeat(set_in));
+        let text = columns(word.trim_end());
+        if used + text > width && !empty {
+            lines.push(full.trim_end().to_owned());
+            (full, used, empty) = (" ".repeat(set_in), set_in, true);
         }
-        if let Some(last) = lines.last_mut() {
-            last.push_str(word);
-        }
+        full.push_str(word);
+        used += columns(word);
+        empty &= text == 0;
     }
-    for line in &mut lines {
-        line.truncate(line.trim_end().len());
-    }
+    lines.push(full.trim_end().to_owned());
     lines
 }
 
@@ -186,6 +185,8 @@ mod tests {
             ]
         );
         assert_eq!(fit("  | aa bb cc dd", 9), ["  | aa bb", "    cc dd"]);
+        let blanks = format!("{}x", " ".repeat(100_000));
+        assert_eq!(fit(&blanks, 80).concat().trim(), "x");
         // A word that is wider than the terminal stays whole: somebody may copy it.
         assert_eq!(fit("x /a/very/long/path", 10), ["x", "  /a/very/long/path"]);
     }

@@ -8,6 +8,8 @@ use crate::actions::Trouble;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// As many links as the kernel follows.
+const LINKS: u32 = 40;
 /// Everybody may write into it.
 const OTHERS: u32 = 0o002;
 /// But only the owner of an entry may replace it.
@@ -18,7 +20,11 @@ const STICKY: u32 = 0o1000;
 /// # Errors
 /// [`Trouble`] with the remedy.
 pub(crate) fn ours(path: &str) -> Result<(), Trouble> {
-    let path = Path::new(path);
+    walk(Path::new(path), LINKS)
+}
+
+/// The path, and where its own links lead: `links` of them one behind the other at most.
+fn walk(path: &Path, links: u32) -> Result<(), Trouble> {
     let runner = rustix::process::geteuid().as_raw();
     let trusted = |uid: u32| uid == 0 || uid == runner;
     // Every directory on the way may be a link, too.
@@ -35,6 +41,18 @@ pub(crate) fn ours(path: &str) -> Result<(), Trouble> {
                 meta.uid()
             )));
         }
+    }
+    for part in path.ancestors() {
+        let (Ok(target), Some(dir)) = (part.read_link(), part.parent()) else {
+            continue;
+        };
+        if links == 0 {
+            return Err(Trouble::new(format!(
+                "{} is not written: too many links lead one to the other",
+                path.display()
+            )));
+        }
+        walk(&dir.join(target), links - 1)?;
     }
     let entry = path.symlink_metadata().ok();
     if entry.is_some_and(|e| trusted(e.uid())) {
@@ -75,7 +93,9 @@ mod tests {
         for link in ["link", "way"] {
             lchown(path(link), Some(4711), Some(4711)).expect("as root");
         }
-        for refused in ["link", "way/file"] {
+        // Ours, and it leads through theirs.
+        symlink(path("link"), path("ours")).unwrap();
+        for refused in ["link", "way/file", "ours"] {
             let why = check(refused).unwrap_err().to_string();
             assert!(
                 why.contains("4711") && why.contains("chown -h root"),

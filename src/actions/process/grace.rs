@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long processes are tried to be held still before they are killed: who forks faster than we look would get away.
 const FREEZE: Duration = Duration::from_secs(2);
+/// Further looks that have to agree that nothing is left.
+const CONFIRM: u32 = 3;
 /// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
@@ -74,7 +76,15 @@ pub(in crate::actions) fn expire(
     let began = Instant::now();
     let mut killing: Option<Instant> = None;
     loop {
-        let members = whom.members()?;
+        let mut members = whom.members()?;
+        // One look is no moment: who forks and ends while it is taken shows itself in another.
+        for _ in 0..CONFIRM {
+            if !members.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            members = whom.members()?;
+        }
         let Some(first) = members.first() else {
             let took = began.elapsed().as_secs_f32();
             say(out, &format!("{whole} ended after {took:.1} s"));
