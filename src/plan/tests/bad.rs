@@ -17,6 +17,9 @@ fn what_is_looked_for_in_cwd_needs_one() {
         refused(&with_step(&step), 7, &part);
         load_text("p", &with_step(&format!("{step}\ncwd: /srv"))).expect("it has one");
     }
+    // A look would only find out when the step has acted.
+    let step = "id: a\ndo: {run: [x]}\neffect: pure\nverify: {django.check: {python: /p}}";
+    refused(&with_step(step), 9, "`manage.py` is looked for");
 }
 
 /// What is missing most likely stands under the key that is not known.
