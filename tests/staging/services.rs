@@ -193,7 +193,8 @@ fn supervisord_stops_starts_and_brings_back_what_it_keeps() {
 fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told() {
     let place = place();
     place.supervisord(
-        "[program:bad]\ncommand=sh -c 'echo no_such_module_here >&2; exit 3'\nautostart=false\nstartretries=1\nstartsecs=1\n",
+        "[program:bad]\ncommand=sh -c 'echo no_such_module_here >&2; exit 3'\nautostart=false\nstartretries=1\nstartsecs=1\n\
+         [program:short]\ncommand=sh -c 'sleep 2; echo its_last_words >&2; exit 3'\nautostart=false\nautorestart=false\nstartsecs=0\n",
     );
     let by = |name: &str| {
         format!("{{supervisor: {{program: {name}, ctl: [supervisorctl, -c, @/s.conf]}}}}")
@@ -213,6 +214,20 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     );
     assert!(
         said.contains("FATAL") && said.contains("no_such_module_here"),
+        "{said}"
+    );
+    assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
+
+    // RUNNING, says supervisord; and then it dies, before it has ever answered.
+    let short = format!(
+        "{{id: start, do: {{service.start: {{by: {}, ready: {{port: '%'}}, within: 90s}}}}}}",
+        by("short")
+    );
+    let done = place.run(&[&short]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let said = place.upledger(&["log", "--output", "start"]).out;
+    assert!(
+        said.contains("did not stay") && said.contains("its_last_words"),
         "{said}"
     );
     assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);

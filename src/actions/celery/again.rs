@@ -14,8 +14,9 @@ use super::words::Role;
 use crate::actions::process::up::say;
 use crate::actions::service::launch::Doors;
 use crate::actions::{Context, Look, Trouble};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
@@ -49,6 +50,7 @@ pub(super) struct Asker<'a> {
     cx: &'a Context,
     crew: Crew<'a>,
     desk: Option<(i32, Desk)>,
+    logs: BTreeSet<PathBuf>,
 }
 
 impl<'a> Asker<'a> {
@@ -57,7 +59,13 @@ impl<'a> Asker<'a> {
             cx,
             crew,
             desk: None,
+            logs: BTreeSet::new(),
         }
+    }
+
+    /// The log files that those seen so far named on their command lines.
+    pub(super) fn logs(&self) -> &BTreeSet<PathBuf> {
+        &self.logs
     }
 
     /// One look at all that lives.
@@ -76,6 +84,9 @@ impl<'a> Asker<'a> {
             return Ok(look);
         }
         for l in &live {
+            let file = l.words.logfile.as_ref();
+            let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
+            self.logs.extend(file.filter(|f| f.is_file()));
             if Crew::told(self.cx, &l.ident)? {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",

@@ -13,13 +13,12 @@ use super::crew::{Crew, Seen};
 use super::find;
 use super::stop::{self, ANY, Overdue, Stop};
 use super::words::Role;
-use crate::actions::command::{LOOK, capture};
 use crate::actions::process::up::{last_lines, say};
 use crate::actions::run::quoted;
 use crate::actions::service::By;
 use crate::actions::service::by::{Supervisor, Way};
 use crate::actions::service::keeper::Kind;
-use crate::actions::service::launch::{self, Doors};
+use crate::actions::service::launch::{self, DEAD, Doors};
 use crate::actions::stage::{Service, Stage};
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
@@ -28,17 +27,12 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
-
-/// Lines of a log that an error shows.
-const LINES: usize = 12;
-/// How long it must have been dead to be given up: whoever keeps it may start it again.
-const DEAD: Duration = Duration::from_secs(3);
 
 /// Starts Celery's workers, or its beat, and waits until each worker answers and consumes, or the beat works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,14 +117,10 @@ impl Start {
     }
 
     /// Where it writes, as far as that is known.
-    fn logs(&self, cx: &Context, seen: Option<&Seen>) -> Vec<PathBuf> {
+    fn logs(&self, cx: &Context) -> Vec<PathBuf> {
         let mut logs: Vec<PathBuf> = Vec::new();
         logs.extend(self.by.process.iter().map(|d| d.log.clone().into()));
         logs.extend(self.by.log.iter().map(PathBuf::from));
-        for live in seen.iter().flat_map(|s| &s.live) {
-            let file = live.words.logfile.as_ref();
-            logs.extend(file.map(|f| Path::new(&live.origin.cwd).join(f)));
-        }
         if let Some((argv, cwd)) = self.command(cx)
             && let Some(file) = super::words::read(&argv).and_then(|w| w.logfile)
         {
@@ -145,15 +135,24 @@ impl Start {
         logs
     }
 
-    /// The last lines of what it wrote.
-    fn last(&self, cx: &Context, since: &BTreeMap<PathBuf, u64>) -> String {
-        if let Some(s) = &self.by.supervisor {
-            return tails(cx, s);
+    /// The last lines of what it wrote, also into log files that those who lived named on their command lines.
+    fn last(
+        &self,
+        cx: &Context,
+        since: &BTreeMap<PathBuf, u64>,
+        named: &BTreeSet<PathBuf>,
+    ) -> String {
+        let mut logs: BTreeSet<PathBuf> = named.clone();
+        let mut said = String::new();
+        match &self.by.supervisor {
+            Some(s) => said = s.tails(cx, &s.names(cx).unwrap_or_default()),
+            None => logs.extend(self.logs(cx)),
         }
-        let logs = self.logs(cx, None);
-        logs.iter()
-            .map(|l| last_lines(l, since.get(l).copied().unwrap_or(0)))
-            .collect()
+        said.extend(
+            logs.iter()
+                .map(|l| last_lines(l, since.get(l).copied().unwrap_or(0))),
+        );
+        said
     }
 
     /// A pidfile that a beat's own words complain of, where the settings do not say its command.
@@ -180,7 +179,7 @@ impl Start {
     fn up(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Trouble> {
         let crew = self.crew();
         let lengths: BTreeMap<PathBuf, u64> = self
-            .logs(cx, None)
+            .logs(cx)
             .into_iter()
             .map(|l| {
                 let len = std::fs::metadata(&l).map_or(0, |m| m.len());
@@ -196,10 +195,10 @@ impl Start {
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its keeper has still said why.
-            let last = if why.contains('\n') {
+            let last = if why.contains("the end of ") {
                 String::new()
             } else {
-                self.last(cx, &lengths)
+                self.last(cx, &lengths, &BTreeSet::new())
             };
             return Err(Trouble::new(format!("{why}{last}")));
         }
@@ -222,7 +221,7 @@ impl Start {
                     if since.elapsed() >= DEAD {
                         return Err(Trouble::new(format!(
                             "it was started and did not stay: {text}{}",
-                            self.last(cx, &lengths)
+                            self.last(cx, &lengths, asker.logs())
                         )));
                     }
                 }
@@ -232,49 +231,12 @@ impl Start {
                 return Err(Trouble::new(format!(
                     "not ready within {}: {text}{}",
                     self.within,
-                    self.last(cx, &lengths)
+                    self.last(cx, &lengths, asker.logs())
                 )));
             }
             std::thread::sleep(Duration::from_millis(300));
         }
     }
-}
-
-/// The end of both streams of each program.
-fn tails(cx: &Context, s: &Supervisor) -> String {
-    let mut text = String::new();
-    let mut names = vec![s.program.clone()];
-    if s.program.ends_with(":*") {
-        let argv: Vec<String> = [&s.ctl[..], &["status".into(), s.program.clone()]].concat();
-        let said = capture(cx, &argv, LOOK);
-        let said = said.map(|c| c.stdout).unwrap_or_default();
-        names = said
-            .lines()
-            .filter_map(|l| l.split_whitespace().next().map(str::to_owned))
-            .collect();
-    }
-    for name in names {
-        for stream in ["stdout", "stderr"] {
-            let words = ["tail", "-4000", &name, stream].map(str::to_owned);
-            let argv: Vec<String> = [&s.ctl[..], &words[..]].concat();
-            let Ok(said) = capture(cx, &argv, LOOK) else {
-                continue;
-            };
-            let lines: Vec<&str> = said
-                .shown
-                .lines()
-                .filter(|l| !l.trim().is_empty())
-                .collect();
-            if !lines.is_empty() {
-                let from = lines.len().saturating_sub(LINES);
-                text.push_str(&format!(
-                    "\nthe end of {stream} of {name}:\n{}",
-                    lines[from..].join("\n")
-                ));
-            }
-        }
-    }
-    text
 }
 
 impl Action for Start {

@@ -305,6 +305,6 @@ impl Halt<'_> {
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
         self.doors(&before)
-            .wait(cx, within, &|| self.keeper.find(cx))
+            .wait(cx, within, Duration::ZERO, &|| self.keeper.find(cx))
     }
 }

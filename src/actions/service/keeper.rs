@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
 
 /// How long a worker may outlive its master without being in the way.
 const STRAY: Duration = Duration::from_secs(2);
@@ -383,16 +384,23 @@ impl<'a> Keeper<'a> {
                     return Err(Trouble::new(format!("not started: {who}")));
                 }
                 s.start(cx, &names, within, out)?;
-                let look = doors.wait(cx, within, &|| self.find(cx))?;
-                if look.answer != upledger_replay::event::Answer::Done {
-                    return Err(Trouble::new(format!(
-                        "not ready within {} s: {}",
+                let look = doors.wait(cx, within, launch::DEAD, &|| self.find(cx))?;
+                let seen = look.evidence.join("; ");
+                match look.answer {
+                    Answer::Done => {
+                        say(out, &seen);
+                        Ok(())
+                    }
+                    Answer::Nothing => Err(Trouble::new(format!(
+                        "it was started and did not stay: {seen}{}",
+                        s.tails(cx, &names)
+                    ))),
+                    Answer::Unclear => Err(Trouble::new(format!(
+                        "not ready within {} s: {seen}{}",
                         within.as_secs_f32(),
-                        look.evidence.join("; ")
-                    )));
+                        s.tails(cx, &names)
+                    ))),
                 }
-                say(out, &look.evidence.join("; "));
-                Ok(())
             }
             Some(Way::Process(d)) => {
                 let ready = doors.ready.cloned();

@@ -26,6 +26,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// How long a service may be out of sight after its command has gone into the background.
 const HIDDEN: Duration = Duration::from_secs(10);
 
+/// How long nothing may live of what somebody keeps, who may start it again, before it is given up.
+pub(crate) const DEAD: Duration = Duration::from_secs(5);
+
 /// What is started.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
@@ -92,17 +95,27 @@ impl Doors<'_> {
         })
     }
 
-    /// Looks until it answers or the time is over.
+    /// Looks until it answers, nothing of it has lived for `dead`, or the time is over.
     pub(crate) fn wait(
         &self,
         cx: &Context,
         within: Duration,
+        dead: Duration,
         find: &dyn Fn() -> Result<Found, Trouble>,
     ) -> Result<Look, Trouble> {
         let deadline = Instant::now() + within;
+        let mut since: Option<Instant> = None;
         loop {
             let look = self.look(cx, &find()?)?;
-            if look.answer != Answer::Unclear || Instant::now() >= deadline {
+            let over = match look.answer {
+                Answer::Done => true,
+                Answer::Nothing => since.get_or_insert_with(Instant::now).elapsed() >= dead,
+                Answer::Unclear => {
+                    since = None;
+                    false
+                }
+            };
+            if over || Instant::now() >= deadline {
                 return Ok(look);
             }
             std::thread::sleep(PAUSE);

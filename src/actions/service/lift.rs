@@ -121,7 +121,7 @@ impl Lift<'_> {
         if self.up(&now) {
             return self
                 .doors()
-                .wait(cx, self.within(), &|| self.keeper.find(cx));
+                .wait(cx, self.within(), Duration::ZERO, &|| self.keeper.find(cx));
         }
         if now.runs() {
             let states = now.programs.iter();

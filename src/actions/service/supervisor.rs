@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a program may be on its way to a state before we say so.
 const SETTLE: Duration = Duration::from_secs(20);
+/// Lines of a log that an error shows.
+const LINES: usize = 12;
 /// States that are on their way to another.
 const PASSING: [&str; 3] = ["STARTING", "STOPPING", "BACKOFF"];
 /// All states there are.
@@ -227,33 +229,38 @@ impl Supervisor {
     }
 
     /// The names that it means now, with their groups.
-    pub(super) fn names(&self, cx: &Context) -> Result<Vec<String>, Trouble> {
+    pub(crate) fn names(&self, cx: &Context) -> Result<Vec<String>, Trouble> {
         Ok(self.status(cx)?.into_iter().map(|l| l.name).collect())
     }
 
     /// What it said and what the program wrote last, both streams.
     fn lines(&self, cx: &Context, name: &str, said: &Captured) -> String {
-        let mut text: Vec<String> = said.tail(2);
-        for stream in ["stdout", "stderr"] {
-            let Ok(tail) = self.call(cx, &["tail", "-3000", name, stream], command::LOOK) else {
-                continue;
-            };
-            let shown: Vec<&str> = tail
-                .shown
-                .lines()
-                .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
-                .collect();
-            if !shown.is_empty() {
-                text.push(format!("the end of its {stream}:"));
-                let from = shown.len().saturating_sub(10);
-                text.extend(shown.iter().skip(from).map(|l| (*l).to_owned()));
+        let said = said.tail(2).into_iter().map(|l| format!("\n{l}"));
+        said.collect::<String>() + &self.tails(cx, &[name.to_owned()])
+    }
+
+    /// What these programs wrote last, both streams.
+    pub(crate) fn tails(&self, cx: &Context, names: &[String]) -> String {
+        let mut text = String::new();
+        for name in names {
+            for stream in ["stdout", "stderr"] {
+                let Ok(tail) = self.call(cx, &["tail", "-4000", name, stream], command::LOOK)
+                else {
+                    continue;
+                };
+                let shown: Vec<&str> = tail
+                    .shown
+                    .lines()
+                    .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
+                    .collect();
+                if !shown.is_empty() {
+                    let last = &shown[shown.len().saturating_sub(LINES)..];
+                    let last = last.join("\n");
+                    text.push_str(&format!("\nthe end of {stream} of {name}:\n{last}"));
+                }
             }
         }
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!("\n{}", text.join("\n"))
-        }
+        text
     }
 }
 
