@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The program under test.
@@ -20,6 +21,22 @@ pub(crate) struct Done {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+/// Does `round` for record 1, 2, … in worlds of their own, several at a time, until one says that its record was not
+/// reached any more; returns how many were. A round mostly waits for processes.
+pub(crate) fn for_each_record(round: impl Fn(u32) -> bool + Sync) -> u32 {
+    let (next, reached) = (AtomicU32::new(1), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while round(next.fetch_add(1, Ordering::SeqCst)) {
+                    reached.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    reached.into_inner()
 }
 
 impl World {

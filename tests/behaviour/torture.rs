@@ -3,7 +3,7 @@
 //!
 //! Every command appends a line to `trace`, outside the program's state; that file is the judge.
 
-use crate::common::World;
+use crate::common::{World, for_each_record};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 
@@ -69,13 +69,11 @@ fn counts(world: &World) -> BTreeMap<String, usize> {
 
 #[test]
 fn the_runner_is_killed_after_every_record_forwards() {
-    let mut kills = 0;
-    for record in 1.. {
+    let kills = for_each_record(|record| {
         let world = world();
         if !killed_at(&world, &["run", "plan.yaml"], &format!("append:{record}")) {
-            break;
+            return false;
         }
-        kills += 1;
         let code = match world.upledger(&["resume"]) {
             // Killed before the run was planned: nothing has happened, and it is simply run.
             done if done.code == 13 && world.lines("trace").is_empty() => {
@@ -90,7 +88,8 @@ fn the_runner_is_killed_after_every_record_forwards() {
         );
         assert_eq!(world.lines("trace"), FORWARD, "after record {record}");
         world.assert_sound();
-    }
+        true
+    });
     assert_eq!(
         kills, 13,
         "a session, the plan, five intents and outcomes, the end"
@@ -99,14 +98,12 @@ fn the_runner_is_killed_after_every_record_forwards() {
 
 #[test]
 fn the_runner_is_killed_after_every_record_backwards() {
-    let mut kills = 0;
-    for record in 1.. {
+    let kills = for_each_record(|record| {
         let world = world();
         assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
         if !killed_at(&world, &["rollback"], &format!("append:{record}")) {
-            break;
+            return false;
         }
-        kills += 1;
         let mut code = world.upledger(&["resume"]).code;
         if code == 13 && world.status()["state"] == "completed" {
             code = world.upledger(&["rollback"]).code;
@@ -122,7 +119,8 @@ fn the_runner_is_killed_after_every_record_backwards() {
             "after record {record}"
         );
         world.assert_sound();
-    }
+        true
+    });
     assert!(kills >= 10, "only {kills} records were reached");
 }
 

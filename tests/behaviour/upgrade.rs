@@ -1,7 +1,7 @@
 //! A small platform upgraded by typed actions alone. The runner is killed with SIGKILL after every record, forwards and
 //! backwards, and resumed: the same end, no double effect.
 
-use crate::common::World;
+use crate::common::{World, for_each_record};
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -135,14 +135,12 @@ impl Platform {
 
 #[test]
 fn forwards_killed_after_every_record() {
-    let mut kills = 0;
-    for record in 1.. {
+    let kills = for_each_record(|record| {
         let platform = platform();
         if !platform.killed_after(&["run", "upgrade.yaml"], record) {
             platform.is_at("2", &["start 1", "start 2"]);
-            break;
+            return false;
         }
-        kills += 1;
         let done = platform.world.upledger(&["resume"]);
         if done.code == 13 {
             let state = platform.world.status();
@@ -155,14 +153,14 @@ fn forwards_killed_after_every_record() {
             assert_eq!(done.code, 0, "after record {record}: {done:?}");
         }
         platform.is_at("2", &["start 1", "start 2"]);
-    }
+        true
+    });
     assert!(kills >= 19, "only {kills} records were reached");
 }
 
 #[test]
 fn backwards_killed_after_every_record() {
-    let mut kills = 0;
-    for record in 1.. {
+    let kills = for_each_record(|record| {
         let platform = platform();
         assert_eq!(platform.world.upledger(&["run", "upgrade.yaml"]).code, 0);
         let run = platform.world.status()["run"]
@@ -172,7 +170,6 @@ fn backwards_killed_after_every_record() {
         let back = ["rollback", &run, "--reason", "test"];
         let reached = platform.killed_after(&back, record);
         if reached {
-            kills += 1;
             let mut code = platform.world.upledger(&["resume", &run]).code;
             let state = platform.world.upledger(&["status", &run, "--json"]).out;
             if code == 13 && state.contains(r#""state":"completed""#) {
@@ -186,10 +183,8 @@ fn backwards_killed_after_every_record() {
             );
         }
         platform.is_at("1", &["start 1", "start 2", "start 1"]);
-        if !reached {
-            break;
-        }
-    }
+        reached
+    });
     assert!(kills >= 12, "only {kills} records were reached");
 }
 

@@ -9,8 +9,8 @@
     reason = "whoever repeats a failed round needs its seed"
 )]
 
+use crate::acceptance::Upgrade;
 use crate::platform::{Keeping, patiently};
-use crate::upgrade::Upgrade;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::process::Child;

@@ -1,5 +1,6 @@
 //! Real upgrades of a real platform: Django, Celery, MariaDB, Redis, Nginx, all private to the test. See `README.md`.
 
+mod acceptance;
 mod celery_drain;
 mod celery_services;
 #[path = "../behaviour/common.rs"]
@@ -19,4 +20,3 @@ mod pip;
 mod platform;
 mod services;
 mod static_files;
-mod upgrade;

@@ -5,6 +5,7 @@
 use crate::platform::{CRONTAB, CronUser, Keeping, Options, Platform, patiently};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// The plan after its variables: `CRON` is the user of the crontab, `WEB`, `WORKER`, `BEAT`, `NGINX` how they are kept.
 const PLAN: &str = include_str!("upgrade.yaml");
@@ -289,9 +290,6 @@ const SOME: [&str; 6] = ["front", "workers-off", "code", "deps", "workers", "hea
 /// (`UPLEDGER_EVERY_STEP=1`).
 #[test]
 fn whichever_step_is_broken_the_rollback_brings_the_old_world_back() {
-    let upgrade = Upgrade::of(Keeping::Plain);
-    let before = upgrade.world();
-    let world = upgrade.platform.world();
     let steps: Vec<String> = PLAN
         .lines()
         .filter_map(|l| l.split_once("- {id: "))
@@ -300,22 +298,37 @@ fn whichever_step_is_broken_the_rollback_brings_the_old_world_back() {
     assert!(steps.len() >= 14, "{steps:?}");
     assert!(SOME.iter().all(|s| steps.iter().any(|step| step == s)));
     let every = std::env::var_os("UPLEDGER_EVERY_STEP").is_some();
-    for step in steps.iter().filter(|s| every || SOME.contains(&s.as_str())) {
-        let from = format!("{{id: {step},");
-        let plan = upgrade.plan(
-            Keeping::Plain,
-            &from,
-            &format!("{from} verify: {{run: [\"false\"]}},"),
-        );
-        let done = world.upledger(&["run", &plan]);
-        assert_eq!(done.code, 1, "{step}: {done:?}");
-        assert!(
-            done.out.contains(&format!("failed       {step}")),
-            "{step}: {done:?}"
-        );
-        let back = world.upledger(&["rollback", "--reason", "test"]);
-        assert_eq!(back.code, 5, "{step}: {back:?}");
-        assert_eq!(upgrade.world(), before, "{step}");
-    }
-    upgrade.works("1.0");
+    let mut chosen = steps;
+    chosen.retain(|s| every || SOME.contains(&s.as_str()));
+    let left = Mutex::new(chosen.into_iter());
+    // Platforms side by side: an upgrade mostly waits.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let upgrade = Upgrade::of(Keeping::Plain);
+                let before = upgrade.world();
+                let next = || left.lock().expect("no other has failed").next();
+                while let Some(step) = next() {
+                    break_and_roll_back(&upgrade, &before, &step);
+                }
+                upgrade.works("1.0");
+            });
+        }
+    });
+}
+
+fn break_and_roll_back(upgrade: &Upgrade, before: &World, step: &str) {
+    let from = format!("{{id: {step},");
+    let broken = format!("{from} verify: {{run: [\"false\"]}},");
+    let plan = upgrade.plan(Keeping::Plain, &from, &broken);
+    let world = upgrade.platform.world();
+    let done = world.upledger(&["run", &plan]);
+    assert_eq!(done.code, 1, "{step}: {done:?}");
+    assert!(
+        done.out.contains(&format!("failed       {step}")),
+        "{step}: {done:?}"
+    );
+    let back = world.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{step}: {back:?}");
+    assert_eq!(upgrade.world(), *before, "{step}");
 }
