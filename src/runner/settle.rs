@@ -322,6 +322,9 @@ fn overdue(part: &PartState) -> bool {
 }
 
 /// What is known of an attempt's end before its evidence is looked at.
+/// What is said of a command that others of its tree outlived.
+const ALIVE: &str = "processes that it started are still alive";
+
 struct End<'a> {
     at: &'a Attempt,
     tail: Vec<String>,
@@ -345,8 +348,12 @@ impl<'a> End<'a> {
         }
     }
 
-    fn failed(self, failure: Failure, detail: String) -> Event {
+    fn failed(self, failure: Failure, mut detail: String) -> Event {
         let started = failure != Failure::NotStarted;
+        if self.left_behind {
+            // It is why nothing is tried again without a person's word.
+            detail = format!("{detail}; {ALIVE}");
+        }
         Event::StepFailed(Failed {
             at: self.at.clone(),
             failure,
@@ -360,7 +367,7 @@ impl<'a> End<'a> {
 
     fn succeeded(self, mut evidence: Vec<String>, facts: Vec<Pair>) -> Event {
         if self.left_behind {
-            evidence.push("processes that it started are still alive".into());
+            evidence.push(ALIVE.into());
         }
         Event::StepSucceeded(Succeeded {
             at: self.at.clone(),

@@ -70,7 +70,7 @@ const LATER: &str = "record.apply_async(('later', 0.0), countdown=3600)";
 #[test]
 fn running_and_prefetched_tasks_are_done_once_and_waiting_ones_are_left_to_the_new_worker() {
     let platform = quiet();
-    busy(&platform, 9.0, &[("waiting", 5, 0.0)], LATER);
+    busy(&platform, 15.0, &[("waiting", 5, 0.0)], LATER);
     let first = platform.pid("worker").expect("a worker");
     let stop = format!(r#"{{id: workers, do: {{celery.stop: {{drain: 90s, {APP}}}}}}}"#);
     let done = platform.run(&[&stop]);
