@@ -3,6 +3,9 @@
 texts! {
     error(what): "error: {what}", "错误: {what}";
     cause(what): "cause: {what}", "原因: {what}";
+    no_output(why): "standard output cannot be written: {why}; what was written is not whole", "无法写入标准输出: {why}; 已写出的内容不完整";
+    goes_on_unseen(what): "warning: {what}; nothing else depends on it, and `upledger log` has all that is recorded",
+        "警告: {what}; 其他不受影响, 全部记录可用 upledger log 查看";
 
     // Plans.
     cannot_make(path, why): "cannot make {path}: {why}", "无法创建 {path}: {why}";
