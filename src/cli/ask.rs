@@ -26,6 +26,7 @@ use upledger_replay::decide::{Next, Question, Stop, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
 };
+use upledger_replay::needs;
 use upledger_replay::state::Run;
 
 /// Tries of an append while others append too.
@@ -335,8 +336,9 @@ fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
 
 /// `done` counts only when the step's own check agrees, where it has one.
 fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
-    let known =
-        secrets::read(&run.plan.secrets).map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
+    let needed = needs::of_part(&run.plan, part);
+    let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
+        .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
     let work = Work::new(&home.state, &run.name, &run.plan, part, &run.facts, &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
     let observed = match part.way {

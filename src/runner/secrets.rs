@@ -1,6 +1,7 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
 use crate::redact::{SHORTEST, TooShort};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -29,6 +30,25 @@ pub struct Missing {
 /// [`Missing`] names the first that cannot be had.
 pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
     secrets.iter().map(|s| one(s, LIMIT)).collect()
+}
+
+/// Reads those secrets that are needed, and the others where they are at hand: what is printed is searched for them all.
+/// The second are those others that are not.
+///
+/// # Errors
+/// [`Missing`] names the first needed one that cannot be had.
+pub fn read_needed(
+    secrets: &[Secret],
+    needed: &BTreeSet<String>,
+) -> Result<(Vec<(String, String)>, Vec<Missing>), Missing> {
+    let (needed, others): (Vec<_>, Vec<_>) = secrets
+        .iter()
+        .cloned()
+        .partition(|s| needed.contains(&s.name));
+    let mut known = read(&needed)?;
+    let (more, missing) = sorted(&others, QUICK);
+    known.extend(more);
+    Ok((known, missing))
 }
 
 /// Those secrets that can be read here, and the names of the others.
