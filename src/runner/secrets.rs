@@ -14,6 +14,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The same where a person waits who only wants something written down.
 const QUICK: Duration = Duration::from_secs(3);
 
+/// Names and values.
+type Known = Vec<(String, String)>;
+
 /// A secret cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the secret {name} cannot be read: {why}")]
@@ -40,7 +43,7 @@ pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
 pub fn read_needed(
     secrets: &[Secret],
     needed: &BTreeSet<String>,
-) -> Result<(Vec<(String, String)>, Vec<Missing>), Missing> {
+) -> Result<(Known, Vec<Missing>), Missing> {
     let (needed, others): (Vec<_>, Vec<_>) = secrets
         .iter()
         .cloned()
