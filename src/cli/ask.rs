@@ -248,7 +248,10 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         Choice::Fail => Decision::Fail,
     };
     append(out, &mut journal, |journal| {
-        let run = pick(journal.book(), args.run.as_deref())?;
+        let now = pick(journal.book(), args.run.as_deref())?;
+        // A wrong answer is taken back by another one, until something is done on it.
+        let before = now.before_decision(&args.step);
+        let run = before.as_ref().unwrap_or(now);
         let question = asked(home, run, &args.step)?;
         if !question.answers.contains(&decision) {
             return Err(no_answer(run, &question, decision));
@@ -269,6 +272,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
     out.progress(&screen::go_on_with("upledger resume"));
+    out.progress(&text::replaced_until_then());
     if out.json {
         let result = json!({"decided": decision_word(decision), "next": ["upledger resume"]});
         out.result(result, code::DONE);

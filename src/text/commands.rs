@@ -55,6 +55,7 @@ texts! {
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
+    replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次裁定都会留在记录中";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
     last_event(seq): "the ledger ends with event {seq}", "账本止于事件 {seq}";
