@@ -2,11 +2,13 @@
 //!
 //! Invariants: a refused event changes nothing; a prefix and its rest fold as the whole; a part has at most one open
 //! attempt; attempt numbers never repeat; an attempt in doubt or failed is followed by another only as the plan or a
-//! person allows.
+//! person allows; a decision replaces the one before it about the same question, as if that had not been made, as long as
+//! nothing but notes has come between them.
 
 use crate::event::{Answer, Attempt, Decision, Event, Failure, Part, Started, Way};
 use crate::plan::Pair;
-use crate::state::{Ended, PartState, Refused, Run, Status, When};
+use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, When};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 
@@ -172,7 +174,7 @@ impl Run {
                 }
             }
             Event::StepDecided(d) => {
-                self.decided(&d.part, d.decision)?;
+                self.decide(&d.part, d.decision)?;
                 let reason = d.reason.clone();
                 if let Some(part) = self.part_mut(&d.part) {
                     part.detail = reason;
@@ -191,6 +193,9 @@ impl Run {
                 part.escalations = part.escalations.saturating_add(1);
             }
             Event::NoteAdded(_) => {}
+        }
+        if !matches!(event, Event::StepDecided(_) | Event::NoteAdded(_)) {
+            self.decided = None;
         }
         self.last = when.clone();
         Ok(())
@@ -369,6 +374,30 @@ impl Run {
             return refuse(what, "the attempt is not open");
         }
         Ok(part)
+    }
+
+    /// A decision, or another one in the place of the last.
+    fn decide(&mut self, key: &Part, decision: Decision) -> Result<(), Refused> {
+        let Some(now) = self.unit(key).cloned() else {
+            return self.decided(key, decision);
+        };
+        let same = |d: &Decidable| {
+            d.way == key.way && d.unit.step == key.step && d.unit.target == key.target
+        };
+        let asked = match &self.decided {
+            Some(former) if same(former) => former.unit.clone(),
+            Some(_) | None => now.clone(),
+        };
+        self.put_back(&asked);
+        if let Err(refused) = self.decided(key, decision) {
+            self.put_back(&now);
+            return Err(refused);
+        }
+        self.decided = Some(Box::new(Decidable {
+            way: key.way,
+            unit: asked,
+        }));
+        Ok(())
     }
 
     fn decided(&mut self, key: &Part, decision: Decision) -> Result<(), Refused> {

@@ -3,6 +3,7 @@
 
 use crate::event::{Answer, Doubt, Failed, Failure, Part, RunPlanned, Started, Way};
 use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -231,6 +232,15 @@ pub struct Run {
     pub ended: Option<Ended>,
     /// Facts by `step.fact`.
     pub facts: BTreeMap<String, String>,
+    /// What was decided last and can be decided anew, because nothing has happened since.
+    pub(crate) decided: Option<Box<Decidable>>,
+}
+
+/// A unit as it was when a question about it was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decidable {
+    pub(crate) way: Way,
+    pub(crate) unit: Unit,
 }
 
 /// An event that the state does not allow. The state is unchanged.
@@ -274,6 +284,29 @@ impl Run {
             held: false,
             ended: None,
             facts: BTreeMap::new(),
+            decided: None,
+        }
+    }
+
+    /// The run as it was before the last decision, where that was about this step and nothing has happened since: then it
+    /// may be decided anew.
+    #[must_use]
+    pub fn before_decision(&self, step: &str) -> Option<Self> {
+        let former = self.decided.as_ref().filter(|d| d.unit.step == step)?;
+        let mut run = self.clone();
+        run.put_back(&former.unit);
+        run.decided = None;
+        Some(run)
+    }
+
+    /// Puts a unit in the place of the one that it was.
+    pub(crate) fn put_back(&mut self, unit: &Unit) {
+        let place = self
+            .units
+            .iter_mut()
+            .find(|u| u.step == unit.step && u.target == unit.target);
+        if let Some(place) = place {
+            place.clone_from(unit);
         }
     }
 

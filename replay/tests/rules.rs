@@ -460,3 +460,43 @@ fn run_names_are_made_of_the_plan_and_the_day() {
     assert_eq!(book.new_name("日志平台", "20261201"), "run-20261201-1");
     assert_eq!(book.new_name("../../etc", "20261201"), "etc-20261201-1");
 }
+
+/// A wrong answer is taken back by the right one, as long as nothing was done on it.
+#[test]
+fn a_decision_replaces_the_one_before_it_until_something_happens() {
+    use Decision::{Done, Fail, Retry, Skip};
+    let asked = || {
+        let unsafe_step = |id| step(id, Effect::Unsafe, OnDoubt::Ask, false, undo());
+        let mut run = run(plan(vec![unsafe_step("a"), unsafe_step("b")]));
+        run.apply(&started("a", Way::Do, 1), &when(1)).unwrap();
+        run.apply(&doubted("a", Way::Do, 1), &when(2)).unwrap();
+        run
+    };
+    for first in [Done, Retry, Skip, Fail] {
+        for second in [Done, Retry, Skip, Fail] {
+            let mut once = asked();
+            once.apply(&decided("a", Way::Do, second), &when(4))
+                .unwrap();
+            let mut twice = asked();
+            twice
+                .apply(&decided("a", Way::Do, first), &when(3))
+                .unwrap();
+            assert!(twice.before_decision("b").is_none());
+            let before = twice.before_decision("a").expect("it can be taken back");
+            assert_eq!(next(&before), next(&asked()));
+            twice
+                .apply(&decided("a", Way::Do, second), &when(4))
+                .unwrap();
+            assert_eq!(once, twice, "{first:?}, {second:?}");
+            // Once the run goes on, what was decided holds.
+            twice.apply(&Event::RunResumed(reason()), &when(5)).unwrap();
+            assert!(twice.before_decision("a").is_none());
+        }
+    }
+    let mut gone = asked();
+    gone.apply(&decided("a", Way::Do, Skip), &when(3)).unwrap();
+    gone.apply(&Event::RunResumed(reason()), &when(4)).unwrap();
+    let before = gone.clone();
+    assert!(gone.apply(&decided("a", Way::Do, Done), &when(5)).is_err());
+    assert_eq!(gone, before);
+}

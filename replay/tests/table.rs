@@ -28,6 +28,23 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
             "a failed",
             vec![started("a", Do, 1), failed("a", Do, 1, Failure::Exit(1))],
         ),
+        (
+            "a failed, decided skip",
+            vec![
+                started("a", Do, 1),
+                failed("a", Do, 1, Failure::Exit(1)),
+                decided("a", Do, Decision::Skip),
+            ],
+        ),
+        (
+            "a failed, decided skip, resumed",
+            vec![
+                started("a", Do, 1),
+                failed("a", Do, 1, Failure::Exit(1)),
+                decided("a", Do, Decision::Skip),
+                Event::RunResumed(reason()),
+            ],
+        ),
         ("a done", done("a", Do)),
         (
             "a done, paused",
@@ -56,6 +73,19 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
                     rollback(None),
                     started("b", Undo, 1),
                     failed("b", Undo, 1, Failure::Exit(1)),
+                ],
+            ]
+            .concat(),
+        ),
+        (
+            "b undo failed, decided done",
+            [
+                completed(),
+                vec![
+                    rollback(None),
+                    started("b", Undo, 1),
+                    failed("b", Undo, 1, Failure::Exit(1)),
+                    decided("b", Undo, Decision::Done),
                 ],
             ]
             .concat(),

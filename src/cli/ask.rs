@@ -26,6 +26,7 @@ use upledger_replay::decide::{Next, Question, Stop, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
 };
+use upledger_replay::needs;
 use upledger_replay::state::Run;
 
 /// Tries of an append while others append too.
@@ -247,7 +248,10 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         Choice::Fail => Decision::Fail,
     };
     append(out, &mut journal, |journal| {
-        let run = pick(journal.book(), args.run.as_deref())?;
+        let now = pick(journal.book(), args.run.as_deref())?;
+        // A wrong answer is taken back by another one, until something is done on it.
+        let before = now.before_decision(&args.step);
+        let run = before.as_ref().unwrap_or(now);
         let question = asked(home, run, &args.step)?;
         if !question.answers.contains(&decision) {
             return Err(no_answer(run, &question, decision));
@@ -268,6 +272,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
     out.progress(&screen::go_on_with("upledger resume"));
+    out.progress(&text::replaced_until_then());
     if out.json {
         let result = json!({"decided": decision_word(decision), "next": ["upledger resume"]});
         out.result(result, code::DONE);
@@ -335,8 +340,9 @@ fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
 
 /// `done` counts only when the step's own check agrees, where it has one.
 fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
-    let known =
-        secrets::read(&run.plan.secrets).map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
+    let needed = needs::of_part(&run.plan, part);
+    let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
+        .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
     let work = Work::new(&home.state, &run.name, &run.plan, part, &run.facts, &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
     let observed = match part.way {

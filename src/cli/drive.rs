@@ -23,7 +23,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use upledger_replay::decide::{Asked, Next, Stop, next};
+
 use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, own};
+use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
 
@@ -56,7 +58,8 @@ struct Means {
 }
 
 impl Means {
-    fn of(home: &Home, run: &RunState) -> Result<Self, Failure> {
+    /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
+    fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
         let missing = |e: &dyn Error| {
             let failure = Failure::of(code::WAITING, "secret", e);
             if run.open().is_some() {
@@ -66,7 +69,14 @@ impl Means {
             }
         };
         system::check_jobs(home)?;
-        let secrets = secrets::read(&run.plan.secrets).map_err(|e| missing(&e))?;
+        let (secrets, without) = secrets::read_needed(&run.plan.secrets, &needs::secrets(run))
+            .map_err(|e| missing(&e))?;
+        for secret in without {
+            out.progress(&text::secret_not_needed(
+                safe(&secret.name),
+                safe(&secret.why),
+            ));
+        }
         Ok(Self {
             redactor: Redactor::new(&secrets).map_err(|e| missing(&e))?,
             secrets,
@@ -191,7 +201,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let means = Means::of(home, run)?;
+    let means = Means::of(out, home, &after(&journal, &name, &event)?)?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
@@ -217,8 +227,8 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         reason: args.reason.clone(),
     });
     // Before the secrets are read: what is not possible needs none.
-    possible(&journal, &name, &event)?;
-    let means = Means::of(home, run)?;
+    let then = after(&journal, &name, &event)?;
+    let means = Means::of(out, home, &then)?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
@@ -247,12 +257,13 @@ fn newest(journal: &Journal) -> Result<&RunState, Failure> {
     })
 }
 
-/// Refuses an event that the state does not allow.
-fn possible(journal: &Journal, name: &str, event: &Event) -> Result<(), Failure> {
+/// The run as an event would make it; refuses one that the state does not allow.
+fn after(journal: &Journal, name: &str, event: &Event) -> Result<RunState, Failure> {
     let mut book = journal.book().clone();
     let when = book.run(name).map(|r| r.last.clone()).unwrap_or_default();
     book.apply(Some(name), event, &when)
-        .map_err(|e| refused(&e))
+        .map_err(|e| refused(&e))?;
+    pick(&book, Some(name)).cloned()
 }
 
 fn refused(error: &dyn Error) -> Failure {
@@ -311,7 +322,7 @@ pub(crate) fn conclude(
             | Next::Record(_)
             | Next::Ask(_)
             | Next::Stop(_) => {
-                let means = Means::of(home, run)?;
+                let means = Means::of(out, home, run)?;
                 return drive(out, home, journal, name, means);
             }
         }

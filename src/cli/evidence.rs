@@ -267,16 +267,25 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     let wrote = |e: &dyn Error| Failure::of(code::USAGE, "export", e);
     match &args.out {
         None => {
-            let mut to = std::io::stdout().lock();
-            match export_jsonl(&ledger, &mut to) {
-                Ok(_) => {}
-                // A closed pipe is quiet.
-                Err(upledger_ledger::ExportError::Io(e))
-                    if e.kind() == std::io::ErrorKind::BrokenPipe => {}
-                Err(e) => return Err(wrote(&e)),
+            let mut failure = None;
+            let whole = out.document(|| {
+                let mut to = std::io::stdout().lock();
+                match export_jsonl(&ledger, &mut to) {
+                    Ok(_) => Ok(()),
+                    Err(upledger_ledger::ExportError::Io(e)) => Err(e),
+                    Err(e) => {
+                        failure = Some(wrote(&e));
+                        Ok(())
+                    }
+                }
+            });
+            if let Some(failure) = failure {
+                return Err(failure);
             }
             // What is on standard output is the export, to the byte; each of its lines is an object.
-            out.result_beside(json!({}), code::DONE);
+            if whole {
+                out.result_beside(json!({}), code::DONE);
+            }
         }
         Some(path) => {
             use std::os::unix::fs::OpenOptionsExt;

@@ -2,13 +2,14 @@
 //! stops a run.
 //!
 //! Invariants: lines keep their order; a line that must be said is never dropped; memory is bounded by [`LIMIT`] and
-//! those lines. A closed pipe is quiet: the work goes on, the words are dropped.
+//! those lines. A closed pipe is quiet: the work goes on, the words are dropped. Any other failure is kept for whoever
+//! asks, and nothing is written after it: what stands there ends where it broke, and has no hole.
 
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Bytes that wait for a reader; what comes beyond is dropped and counted.
@@ -41,20 +42,38 @@ impl Stream {
         Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
     }
 
-    fn write(self, mut bytes: &[u8], written: &AtomicU64) {
-        while !bytes.is_empty() {
+    fn write(self, mut bytes: &[u8], so_far: &SoFar) {
+        while !bytes.is_empty() && so_far.failed.get().is_none() {
             let chunk = bytes.get(..CHUNK).unwrap_or(bytes);
             match rustix::io::write(self.fd(), chunk) {
+                Ok(0) => so_far.fail(Errno::IO),
                 Ok(n) => {
                     bytes = bytes.get(n..).unwrap_or_default();
-                    written.fetch_add(1, Ordering::SeqCst);
+                    so_far.written.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => std::thread::sleep(PAUSE),
-                // A closed pipe is quiet.
-                Err(_) => return,
+                // Whoever read has left; a named pipe may get another reader.
+                Err(Errno::PIPE) => return,
+                Err(e) => so_far.fail(e),
             }
         }
+    }
+}
+
+/// What became of what was written.
+#[derive(Debug, Default)]
+struct SoFar {
+    /// Grows with every write that succeeds.
+    written: AtomicU64,
+    /// Why nothing more can be written.
+    failed: OnceLock<Errno>,
+}
+
+impl SoFar {
+    fn fail(&self, why: Errno) {
+        // The first failure is the one that is told.
+        let _ = self.failed.set(why);
     }
 }
 
@@ -82,6 +101,7 @@ pub(super) struct Lane {
     to: Stream,
     thread: Option<Thread>,
     dropped: u64,
+    so_far: Arc<SoFar>,
 }
 
 #[derive(Debug)]
@@ -89,8 +109,6 @@ struct Thread {
     queue: Sender<Vec<u8>>,
     /// Bytes that are not written yet.
     waiting: Arc<AtomicUsize>,
-    /// Grows with every write that succeeds.
-    written: Arc<AtomicU64>,
     /// The reader was given up.
     given_up: bool,
 }
@@ -101,6 +119,30 @@ impl Lane {
             to,
             thread: None,
             dropped: 0,
+            so_far: Arc::default(),
+        }
+    }
+
+    /// Why nothing more can be written, where that is not just a reader who left.
+    pub(super) fn failed(&self) -> Option<Errno> {
+        self.so_far.failed.get().copied()
+    }
+
+    /// Somebody else has written to it, and could not.
+    pub(super) fn fail(&mut self, why: Errno) {
+        if why != Errno::PIPE {
+            self.so_far.fail(why);
+        }
+    }
+
+    /// A file has taken what was written only once it is on its disk: some file systems find out late that there is no
+    /// room for it.
+    pub(super) fn settle(&mut self) {
+        let fd = self.to.fd();
+        let file = rustix::fs::fstat(fd)
+            .is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_file());
+        if file && let Err(e @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) = rustix::fs::fsync(fd) {
+            self.so_far.fail(e);
         }
     }
 
@@ -111,20 +153,18 @@ impl Lane {
         }
         let (queue, jobs) = channel::<Vec<u8>>();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let written = Arc::new(AtomicU64::new(0));
-        let (to, left, grows) = (self.to, Arc::clone(&waiting), Arc::clone(&written));
+        let (to, left, so_far) = (self.to, Arc::clone(&waiting), Arc::clone(&self.so_far));
         let spawned = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
                 for bytes in jobs {
-                    to.write(&bytes, &grows);
+                    to.write(&bytes, &so_far);
                     left.fetch_sub(bytes.len(), Ordering::SeqCst);
                 }
             });
         self.thread = spawned.is_ok().then_some(Thread {
             queue,
             waiting,
-            written,
             given_up: false,
         });
     }
@@ -162,7 +202,7 @@ impl Lane {
                 // The thread lives as long as the queue.
                 let _ = thread.queue.send(bytes);
             }
-            None => self.to.write(&bytes, &AtomicU64::new(0)),
+            None => self.to.write(&bytes, &self.so_far),
         }
     }
 
@@ -171,10 +211,10 @@ impl Lane {
         let Some(thread) = &mut self.thread else {
             return;
         };
-        let mut seen = thread.written.load(Ordering::SeqCst);
+        let mut seen = self.so_far.written.load(Ordering::SeqCst);
         let mut since = Instant::now();
         while thread.waiting.load(Ordering::SeqCst) > 0 {
-            let now = thread.written.load(Ordering::SeqCst);
+            let now = self.so_far.written.load(Ordering::SeqCst);
             if now != seen {
                 (seen, since) = (now, Instant::now());
             } else if thread.given_up || since.elapsed() > PATIENCE {

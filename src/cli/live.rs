@@ -4,8 +4,8 @@
 //! It is drawn through the lane of standard output, so a terminal that stands still (Ctrl-S, a dead connection) stops
 //! no run. Only ASCII is drawn: many terminals show other signs with another width than they have.
 
-use super::lane::Brush;
-use crate::report::{clip, safe};
+use super::lane::{Brush, Stream};
+use crate::report::{clip, fit, safe};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -19,6 +19,10 @@ const TAIL: usize = 3;
 const TICK: Duration = Duration::from_millis(200);
 /// Columns of what stands before the time.
 const NAME: usize = 56;
+/// Columns of the spinner, the time and what lies between them.
+const TIME: usize = 13;
+/// So many columns of the name go before how long the step took the last time.
+const LEAST: usize = 16;
 
 /// The moving part.
 pub(super) struct Live {
@@ -46,10 +50,12 @@ impl Live {
         })
     }
 
-    /// A line that stays, above what moves.
+    /// A line that stays, above what moves, broken as it is without anything that moves.
     pub(super) fn line(&self, text: &str) {
-        // The lane reports no errors: who does not read misses nothing.
-        let _ = self.all.println(text);
+        for line in fit(text, width()) {
+            // The lane reports no errors: who does not read misses nothing.
+            let _ = self.all.println(line);
+        }
     }
 
     /// A step runs, since `elapsed`; `name` says which, `expected` how long it took before.
@@ -62,7 +68,14 @@ impl Live {
         };
         let step = self.all.add(ProgressBar::new_spinner());
         step.set_style(style("{spinner} {prefix}  {elapsed_precise}{msg}"));
-        step.set_prefix(clip(name, NAME));
+        // The spinner and the time need their place beside it.
+        let room = width().saturating_sub(TIME + crate::report::columns(expected));
+        let (name, expected) = if room < LEAST {
+            (clip(name, width().saturating_sub(TIME)), "")
+        } else {
+            (clip(name, NAME.min(room)), expected)
+        };
+        step.set_prefix(name);
         step.set_message(expected.to_owned());
         let step = step.with_elapsed(elapsed);
         step.enable_steady_tick(TICK);
@@ -104,6 +117,11 @@ impl Live {
     }
 }
 
+/// Columns of the terminal.
+fn width() -> usize {
+    Stream::Out.columns().unwrap_or(80).max(20)
+}
+
 /// A terminal behind the lane. One drawing is one write.
 #[derive(Debug)]
 struct Screen {
@@ -129,8 +147,7 @@ impl Screen {
 
 impl TermLike for Screen {
     fn width(&self) -> u16 {
-        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-        size.map_or(80, |s| s.ws_col).max(20)
+        u16::try_from(width()).unwrap_or(u16::MAX)
     }
 
     fn height(&self) -> u16 {

@@ -140,6 +140,25 @@ enum Command {
     Ledger(evidence::LedgerCommand),
 }
 
+impl Command {
+    /// It does something whose end the exit code tells, whatever becomes of its words.
+    fn acts(&self) -> bool {
+        match self {
+            Self::Demo(_) | Self::Init(_) | Self::Run(_) | Self::Resume(_) | Self::Rollback(_) => {
+                true
+            }
+            Self::Decide(_) | Self::Pause(_) | Self::Abort(_) | Self::KillStep(_) => true,
+            Self::Note(_) | Self::Ledger(_) => true,
+            Self::Check(_) | Self::Plan(_) | Self::Schema | Self::Status(_) | Self::Watch(_) => {
+                false
+            }
+            Self::Runs | Self::Log(_) | Self::Replay(_) | Self::Verify(_) | Self::Verifier => false,
+            Self::Export(_) | Self::Explain(_) | Self::Help(_) => false,
+            Self::Completion(_) | Self::Man(_) => false,
+        }
+    }
+}
+
 /// What the program does inside, on standard error: `UPLEDGER_LOG=debug`. Nothing that a plan or a command says is in it.
 fn diagnostics() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("UPLEDGER_LOG") {
@@ -186,8 +205,7 @@ pub fn main() -> u8 {
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     let mut out = Out::new(arguments().iter().any(|a| a == "--json"), false);
     let code = command(&mut out);
-    out.finish(code);
-    code
+    out.finish(code)
 }
 
 fn command(out: &mut Out) -> u8 {
@@ -227,6 +245,7 @@ fn command(out: &mut Out) -> u8 {
                 .show(out);
         }
     }
+    out.acts = cli.command.acts();
     let done = match cli.command {
         Command::Demo(args) => demo::demo(out, &args),
         Command::Init(args) => plans::init(out, &args),

@@ -1,10 +1,13 @@
 //! The one way out to the terminal: results, progress and errors, for people or for programs.
 
+use super::code;
 use super::lane::{Lane, Stream};
 use super::live::Live;
 use crate::report::fit;
-use crate::text::screen;
+use crate::text::{commands, screen};
+use rustix::io::Errno;
 use serde_json::{Value, json};
+use std::io::Write;
 
 /// Standard output and standard error.
 #[derive(Debug)]
@@ -13,10 +16,14 @@ pub(crate) struct Out {
     pub(crate) json: bool,
     /// Results and errors only.
     pub(crate) quiet: bool,
+    /// The command does something, and its exit code tells of that; of any other, what it prints is all that it is for.
+    pub(crate) acts: bool,
     stdout: Lane,
     stderr: Lane,
     /// The final object has been printed.
     ended: bool,
+    /// It was said that standard output cannot be written.
+    told: bool,
 }
 
 impl Out {
@@ -24,9 +31,11 @@ impl Out {
         Self {
             json,
             quiet,
+            acts: false,
             stdout: Lane::new(Stream::Out),
             stderr: Lane::new(Stream::Err),
             ended: false,
+            told: false,
         }
     }
 
@@ -118,13 +127,59 @@ impl Out {
         self.stdout.put(bytes.to_vec(), true, |_| Vec::new());
     }
 
-    /// The end of a command: programs always get a last object with the exit code, and what can be said is said.
-    pub(crate) fn finish(&mut self, code: u8) {
+    /// Writes a document that makes itself to standard output, and says whether it is there. A closed pipe is quiet, and
+    /// any other failure is kept.
+    pub(crate) fn document(&mut self, make: impl FnOnce() -> std::io::Result<()>) -> bool {
+        self.stdout.flush();
+        if let Err(e) = make().and_then(|()| std::io::stdout().flush()) {
+            self.stdout
+                .fail(Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        }
+        self.stdout.failed().is_none()
+    }
+
+    /// The end of a command: programs always get a last object with the exit code, and what can be said is said. Words
+    /// that are lost are no verdict on a run; where they are all that was asked for, the command has failed.
+    pub(crate) fn finish(&mut self, code: u8) -> u8 {
         if self.json && !self.ended {
             self.result(json!({}), code);
         }
         self.stdout.flush();
+        if !self.acts {
+            self.stdout.settle();
+        }
+        let code = match self.stdout.failed() {
+            Some(why) => {
+                let code = if code == code::DONE && !self.acts {
+                    code::USAGE
+                } else {
+                    code
+                };
+                self.tell(why, code);
+                code
+            }
+            None => code,
+        };
         self.stderr.flush();
+        code
+    }
+
+    /// Says once that standard output cannot be written.
+    fn tell(&mut self, why: Errno, code: u8) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let text = commands::no_output(std::io::Error::from(why));
+        let said = if self.json {
+            let value =
+                json!({"error": "standard_output", "message": text, "causes": [], "hints": []});
+            ended(value, code).to_string()
+        } else if self.acts {
+            commands::goes_on_unseen(text)
+        } else {
+            commands::error(text)
+        };
+        self.stderr.put(line(&said), true, |_| Vec::new());
     }
 
     fn put(&mut self, text: &str, must: bool) {
@@ -136,6 +191,10 @@ impl Out {
                 line(&screen::dropped(n))
             }
         });
+        // Whoever watches a run is told at once; programs are told its exit code as well.
+        if let Some(why) = self.stdout.failed().filter(|_| self.acts && !json) {
+            self.tell(why, code::DONE);
+        }
     }
 }
 

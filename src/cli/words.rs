@@ -112,8 +112,13 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
             out.error(&crate::text::commands::error(reason));
             out.error(&format!("  {}", usage::more()));
         }
-        // Nobody reads it: then nobody misses it.
-        (Lang::En | Lang::Zh, _) => drop(error.print()),
+        (Lang::En | Lang::Zh, _) if error.use_stderr() => {
+            // Nobody reads it: then nobody misses it.
+            let _ = error.print();
+        }
+        (Lang::En | Lang::Zh, _) => {
+            out.document(|| error.print());
+        }
     }
     code
 }

@@ -1,24 +1,31 @@
 //! A resolved plan as a file: what `plan --out` writes, what is approved, and what runs.
 //!
 //! The digest in the file only finds accidents. It says nothing about who wrote it, so the rules that a runner relies
-//! on are checked again.
+//! on are checked again, and what looked like a slip is said again. Warnings about what is not in a resolved plan any more
+//! (variables, the spelling of a step) come along in the file, in English.
 
 use super::load::{Checked, STEPS, VERSION, digest};
+use super::order::{self, Placed};
 use super::outline::Span;
 use super::problem::{Fault, Refusal};
 use super::rules::is_id;
+use super::warning::Warning;
 use crate::actions::values::absolute;
 use crate::actions::{Arg, Do, Invocation};
 use crate::text::plan as say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use upledger_replay::event::{Part, Way};
+use upledger_replay::needs;
 use upledger_replay::plan::{Effect, Input, LOCAL, Plan, Step, Undo};
 
 /// The version of the file.
 const FORMAT: u32 = 1;
 /// Its first key.
 const KEY: &str = "\"upledger_resolved\"";
+/// Steps of a resolved plan have no line that a person has written.
+const NOWHERE: Span = Span { start: 0, end: 0 };
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +33,9 @@ struct File {
     upledger_resolved: u32,
     plan: Plan,
     digest: String,
+    /// What was said when it was written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// The text of the file, with its last line break.
@@ -35,6 +45,11 @@ pub fn write(checked: &Checked) -> String {
         upledger_resolved: FORMAT,
         plan: checked.plan.clone(),
         digest: checked.digest.clone(),
+        warnings: checked
+            .warnings
+            .iter()
+            .map(|w| w.recorded.clone())
+            .collect(),
     };
     let mut text = serde_json::to_string_pretty(&file).unwrap_or_default();
     text.push('\n');
@@ -77,12 +92,18 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
     if found != file.digest {
         wrong.push(say::wrong_digest(&file.digest, &found));
     }
-    wrong.extend(rules(&file.plan));
+    let mut warnings = Vec::new();
+    wrong.extend(rules(&file.plan, &mut warnings));
     if wrong.is_empty() {
+        for said in file.warnings {
+            if warnings.iter().all(|w: &Warning| w.recorded != said) {
+                warnings.push(Warning::anywhere(|| said.clone()));
+            }
+        }
         return Ok(Checked {
             plan: file.plan,
             digest: found,
-            warnings: Vec::new(),
+            warnings,
         });
     }
     let start = text.find(KEY).unwrap_or(0);
@@ -101,9 +122,9 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
     ))
 }
 
-/// What a runner relies on.
-fn rules(plan: &Plan) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// What a runner relies on, and what looks like a slip.
+fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
+    let (mut wrong, mut placed) = (Vec::new(), Vec::new());
     let (mut ids, mut facts) = (BTreeSet::new(), BTreeSet::new());
     let secrets: BTreeSet<&str> = plan.secrets.iter().map(|s| s.name.as_str()).collect();
     if plan.phases.is_empty() || plan.phases.iter().any(|p| p.steps.is_empty()) {
@@ -116,17 +137,50 @@ fn rules(plan: &Plan) -> Vec<String> {
         if !is_id(&step.id) || !ids.insert(step.id.as_str()) {
             wrong.push(say::bad_id(&step.id));
         }
-        wrong.extend(
-            one(step, &facts, &secrets)
-                .into_iter()
-                .map(|m| say::of_step(&step.id, m)),
-        );
+        let (own, faults) = one(step, &facts, &secrets);
+        wrong.extend(faults.into_iter().map(|m| say::of_step(&step.id, m)));
+        if step.effect == Effect::Pure && step.undo != Undo::Nothing {
+            warnings.push(Warning::anywhere(|| say::pure_with_undo(&step.id)));
+        }
+        if step.has_probe && !step.facts.is_empty() {
+            warnings.push(Warning::anywhere(|| say::facts_and_probe(&step.id)));
+        }
+        if let Some(own) = own.filter(|_| step.left_out.is_none()) {
+            placed.push(Placed {
+                id: step.id.clone(),
+                at: NOWHERE,
+                why: step.why.clone(),
+                targets: step.targets.clone(),
+                stages: own.action().stages(),
+            });
+        }
         facts.extend(step.facts.iter().map(|f| format!("{}.{}", step.id, f.name)));
+    }
+    let order = order::check("", &placed);
+    for breach in order.breaches {
+        let (early, late) = (&placed[breach.early].id, &placed[breach.late].id);
+        wrong.push(say::too_early_here(early, late, breach.rule.said()));
+    }
+    // Places in the plan that it was made of are not known here.
+    let placeless = |w| Warning { line: None, ..w };
+    warnings.extend(order.warnings.into_iter().map(placeless));
+    let used: BTreeSet<String> = plan
+        .steps()
+        .flat_map(|(_, step)| [Way::Do, Way::Undo].map(|way| Part::local(&step.id, way)))
+        .flat_map(|part| needs::of_part(plan, &part))
+        .collect();
+    for name in secrets.iter().filter(|name| !used.contains(**name)) {
+        warnings.push(Warning::anywhere(|| say::unused_secret(name)));
     }
     wrong
 }
 
-fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<String> {
+/// The step's own action, where it can be read, and what is wrong.
+fn one(
+    step: &Step,
+    facts: &BTreeSet<String>,
+    secrets: &BTreeSet<&str>,
+) -> (Option<Do>, Vec<String>) {
     let mut wrong = Vec::new();
     if step.targets != [LOCAL] {
         wrong.push(say::not_local());
@@ -141,6 +195,9 @@ fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<S
             }
         };
         wrong.extend(action.action().problems());
+        if let Some(name) = action.action().below_cwd().filter(|_| step.cwd.is_none()) {
+            wrong.push(say::below_cwd(name));
+        }
         if look && !action.action().looks() {
             wrong.push(say::look_that_acts());
         }
@@ -185,5 +242,5 @@ fn one(step: &Step, facts: &BTreeSet<String>, secrets: &BTreeSet<&str>) -> Vec<S
             Input::Secret(_) | Input::From(_) | Input::Text(_) => {}
         }
     }
-    wrong
+    (own, wrong)
 }

@@ -169,14 +169,21 @@ pub(crate) fn resolve(
     for problem in behaviour.problems() {
         faults.push(Fault::new(at(&["do"]), problem));
     }
+    let written = match &step.undo {
+        Some(file::Undo::Action(written)) => Some(written),
+        Some(file::Undo::Nothing | file::Undo::PointOfNoReturn(_)) | None => None,
+    };
     let all = [
-        ("do", Some(&step.action)),
-        ("probe", step.probe.as_ref()),
-        ("verify", step.verify.as_ref()),
+        (&["do"][..], Some(&step.action)),
+        (&["probe"], step.probe.as_ref()),
+        (&["verify"], step.verify.as_ref()),
+        (&["undo"], written.map(|u| &u.action)),
+        (&["undo", "probe"], written.and_then(|u| u.probe.as_ref())),
+        (&["undo", "verify"], written.and_then(|u| u.verify.as_ref())),
     ];
-    for (key, action) in all.into_iter().filter(|_| step.cwd.is_none()) {
+    for (place, action) in all.into_iter().filter(|_| step.cwd.is_none()) {
         if let Some(name) = action.and_then(|a| a.action().below_cwd()) {
-            let fault = Fault::new(at(&[key]), say::below_cwd(name)).hint(say::give_cwd(name));
+            let fault = Fault::new(at(place), say::below_cwd(name)).hint(say::give_cwd(name));
             faults.push(fault);
         }
     }

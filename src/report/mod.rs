@@ -111,7 +111,7 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     // What a step prints may be long: each word is measured once.
     let mut lines = Vec::new();
     let (mut full, mut used, mut empty) = (String::new(), 0, true);
-    for word in line.split_inclusive(' ') {
+    for word in words(line) {
         let text = columns(word.trim_end());
         if used + text > width && !empty {
             lines.push(full.trim_end().to_owned());
@@ -123,6 +123,108 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     }
     lines.push(full.trim_end().to_owned());
     lines
+}
+
+/// Pieces between which a line may be broken: after blanks, and between wide characters, which have none. Nothing that
+/// closes begins a line, and nothing that opens ends one.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        let mut last = None;
+        let mut letters = rest.char_indices().peekable();
+        while let Some((_, c)) = letters.next() {
+            last = Some(c);
+            let Some((at, next)) = letters.peek().copied() else {
+                break;
+            };
+            if c == ' ' || between(c, next) {
+                let (word, after) = rest.split_at(at);
+                rest = after;
+                return Some(word);
+            }
+        }
+        last.map(|_| std::mem::take(&mut rest))
+    })
+}
+
+/// A line may be broken between these two, though there is no blank.
+fn between(before: char, after: char) -> bool {
+    let wide = |c| unicode_width::UnicodeWidthChar::width(c) == Some(2);
+    (wide(before) || wide(after))
+        && before != ' '
+        && after != ' '
+        && !opens(before)
+        && !closes(after)
+        // What has no width belongs to what stands before it.
+        && unicode_width::UnicodeWidthChar::width(after) != Some(0)
+}
+
+/// What may not end a line.
+fn opens(c: char) -> bool {
+    matches!(
+        c,
+        '(' | '['
+            | '{'
+            | '<'
+            | '\''
+            | '"'
+            | '`'
+            | '\u{2018}'
+            | '\u{201c}'
+            | '\u{3008}'
+            | '\u{300a}'
+            | '\u{300c}'
+            | '\u{300e}'
+            | '\u{3010}'
+            | '\u{3014}'
+            | '\u{3016}'
+            | '\u{ff08}'
+            | '\u{ff3b}'
+            | '\u{ff5b}'
+    )
+}
+
+/// What may not begin a line.
+fn closes(c: char) -> bool {
+    matches!(
+        c,
+        ')' | ']'
+            | '}'
+            | '>'
+            | '\''
+            | '"'
+            | '`'
+            | ','
+            | '.'
+            | ';'
+            | ':'
+            | '!'
+            | '?'
+            | '%'
+            | '\u{2019}'
+            | '\u{201d}'
+            | '\u{2026}'
+            | '\u{3001}'
+            | '\u{3002}'
+            | '\u{3009}'
+            | '\u{300b}'
+            | '\u{300d}'
+            | '\u{300f}'
+            | '\u{3011}'
+            | '\u{3015}'
+            | '\u{3017}'
+            | '\u{30fb}'
+            | '\u{ff01}'
+            | '\u{ff05}'
+            | '\u{ff09}'
+            | '\u{ff0c}'
+            | '\u{ff0e}'
+            | '\u{ff1a}'
+            | '\u{ff1b}'
+            | '\u{ff1f}'
+            | '\u{ff3d}'
+            | '\u{ff5d}'
+    )
 }
 
 /// Width in terminal columns.
@@ -171,7 +273,36 @@ pub fn local_date(ts: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::fit;
+    use super::{columns, fit};
+
+    /// Text without blanks would leave the whole line to the terminal, which breaks it anywhere.
+    #[test]
+    fn wide_characters_are_broken_between_and_nothing_closing_begins_a_line() {
+        assert_eq!(
+            fit("  结果  升级之前须先停止前端, 再停止任务调度。完成", 20),
+            [
+                "  结果  升级之前须先",
+                "        停止前端, 再",
+                "        停止任务调",
+                "        度。完成"
+            ]
+        );
+        let text =
+            "执行进程已退出（步骤仍在继续），用upledger resume重新接管；“否则”会丢失《记录》。"
+                .repeat(3);
+        for width in 20..100 {
+            let lines = fit(&text, width);
+            for line in &lines {
+                assert!(columns(line) <= width, "{width}: {line}");
+                let first = line.trim_start().chars().next().unwrap();
+                let last = line.chars().last().unwrap();
+                assert!(!"）），；”》。".contains(first), "{width}: {line}");
+                assert!(!"（“《".contains(last), "{width}: {line}");
+            }
+            let whole: String = lines.concat().split(' ').collect();
+            assert_eq!(whole, text.replace(' ', ""), "{width}");
+        }
+    }
 
     #[test]
     fn a_wide_line_is_broken_below_its_last_column() {

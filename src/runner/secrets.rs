@@ -1,6 +1,7 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
 use crate::redact::{SHORTEST, TooShort};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -12,6 +13,9 @@ use upledger_replay::plan::{Secret, SecretSource};
 const LIMIT: Duration = Duration::from_secs(30);
 /// The same where a person waits who only wants something written down.
 const QUICK: Duration = Duration::from_secs(3);
+
+/// Names and values.
+type Known = Vec<(String, String)>;
 
 /// A secret cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +33,25 @@ pub struct Missing {
 /// [`Missing`] names the first that cannot be had.
 pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
     secrets.iter().map(|s| one(s, LIMIT)).collect()
+}
+
+/// Reads those secrets that are needed, and the others where they are at hand: what is printed is searched for them all.
+/// The second are those others that are not.
+///
+/// # Errors
+/// [`Missing`] names the first needed one that cannot be had.
+pub fn read_needed(
+    secrets: &[Secret],
+    needed: &BTreeSet<String>,
+) -> Result<(Known, Vec<Missing>), Missing> {
+    let (needed, others): (Vec<_>, Vec<_>) = secrets
+        .iter()
+        .cloned()
+        .partition(|s| needed.contains(&s.name));
+    let mut known = read(&needed)?;
+    let (more, missing) = sorted(&others, QUICK);
+    known.extend(more);
+    Ok((known, missing))
 }
 
 /// Those secrets that can be read here, and the names of the others.

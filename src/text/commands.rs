@@ -3,6 +3,9 @@
 texts! {
     error(what): "error: {what}", "错误: {what}";
     cause(what): "cause: {what}", "原因: {what}";
+    no_output(why): "standard output cannot be written: {why}; what was written is not whole", "无法写入标准输出: {why}; 已写出的内容不完整";
+    goes_on_unseen(what): "warning: {what}; nothing else depends on it, and `upledger log` has all that is recorded",
+        "警告: {what}; 其他不受影响, 全部记录可用 upledger log 查看";
 
     // Plans.
     cannot_make(path, why): "cannot make {path}: {why}", "无法创建 {path}: {why}";
@@ -36,6 +39,8 @@ texts! {
     nothing_asked(): "nothing is asked", "当前没有待确认的问题";
     still_at_work(who): "its step is still at work: {who}", "其步骤仍在执行: {who}";
     wait_or_end(command): "wait for its end, or end it: {command}", "请等待其结束, 或强制结束: {command}";
+    secret_not_needed(name, why): "the secret {name} cannot be read here: {why}; nothing that is left to do uses it, and what is printed is not searched for it",
+        "此处无法读取密钥 {name}: {why}; 余下的步骤都不使用它, 输出中也不会对它做脱敏";
     reverse_with(command): "what it did can be reversed: {command}", "其变更可以回退: {command}";
     there_already(path): "{path} exists already, and is not overwritten; name another file", "{path} 已存在, 不会覆盖; 请换一个文件名";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
@@ -50,6 +55,7 @@ texts! {
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
+    replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次裁定都会留在记录中";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
     last_event(seq): "the ledger ends with event {seq}", "账本止于事件 {seq}";

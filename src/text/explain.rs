@@ -5,8 +5,8 @@ texts! {
     code_0(): "done", "完成";
     code_1(): "a step failed and the run stopped; `upledger status` shows the evidence and the answers: `upledger decide STEP retry` after mending the cause, then `upledger resume`; or `upledger rollback`",
         "某步骤失败, 运行已停止; 用 upledger status 查看现场证据和可选答案: 排除原因后 upledger decide 步骤 retry, 再 upledger resume; 或 upledger rollback 回退";
-    code_2(): "usage, or no access: a wrong option, an unreadable file, an unsafe state directory; the message names the remedy",
-        "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全; 报错中给出处理办法";
+    code_2(): "usage, or no access: a wrong option, an unreadable file, an unsafe state directory, a standard output that cannot be written; the message names the remedy",
+        "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全, 标准输出无法写入; 报错中给出处理办法";
     code_3(): "the plan is refused, nothing was written; the message shows the line and the remedy",
         "计划被拒绝, 没有写入任何内容; 报错中给出所在行和处理办法";
     code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. A doubt is settled by `upledger decide STEP done|retry|skip`, a pause by `upledger resume`, an open run by `upledger resume` or `upledger abort`, a secret by making it readable",
@@ -65,6 +65,8 @@ texts! {
     evidence_disagrees(): "the step's own check says that it is not done; `done` would be a false record",
         "步骤自身的检查表明尚未完成; 裁定为 done 将与事实不符";
     output(): "what a step printed cannot be read", "无法读取步骤的输出";
+    standard_output(): "what a command prints could not be written whole, such as to a file on a full disk; what the file holds is not the answer. A run is not touched by it, and its exit code tells of the run as ever",
+        "命令的输出未能完整写出 (例如目标文件所在磁盘已满), 文件中的内容不完整; 运行不受影响, 其退出码仍反映运行本身的结果";
     demo(): "the demonstration did not end as promised", "演示没有按预期结束";
     language(): "the language is not known", "未知的语言设置";
     unknown(what): "there is no exit code or kind of error called {what}", "没有名为 {what} 的退出码或错误类型";
@@ -104,6 +106,7 @@ const KINDS: &[(&str, Text)] = &[
     ("plan_refused", plan_refused),
     ("restore", restore),
     ("secret", secret),
+    ("standard_output", standard_output),
     ("state_directory", state_directory),
     ("system", system),
     ("usage", usage),

@@ -221,6 +221,7 @@ texts! {
     pause_rule(): "a pause is at most 30d", "重试间隔最长 30d";
 
     // The order of an upgrade.
+    too_early_here(early, late, rule): "`{early}` comes before `{late}`, but {rule}", "`{early}` 排在 `{late}` 之前, 但{rule}";
     too_early(early, late, line, rule): "`{early}` comes before `{late}` (line {line}), but {rule}",
         "`{early}` 排在 `{late}` (第 {line} 行) 之前, 但{rule}";
     move_it(early, late): "move `{early}` behind `{late}`, or say in the `why:` of `{early}` why this order is right; it is recorded",

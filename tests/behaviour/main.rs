@@ -19,6 +19,7 @@ mod record;
 mod releases;
 mod run;
 mod secrets;
+mod stdout;
 mod steer;
 mod terminal;
 mod tidy;

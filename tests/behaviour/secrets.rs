@@ -263,3 +263,102 @@ fn the_reason_of_a_kill_is_redacted_in_every_file() {
     );
     assert_eq!(holding(&world, SECRET), Vec::<PathBuf>::new());
 }
+
+/// Three steps of which each has a secret of its own, the last one fails.
+const THREE: &str = r#"
+upledger: 1
+name: three
+secrets: {one: {env: TEST_ONE}, two: {env: TEST_TWO}, three: {env: TEST_THREE}}
+phases:
+  - phase: all
+    steps:
+      - {id: first, do: {shell: "echo $S >> @/first"}, env: {S: {secret: one}}, on_doubt: ask, undo: none}
+      - id: second
+        do: {shell: "echo $S >> @/second"}
+        env: {S: {secret: two}}
+        on_doubt: ask
+        undo: {shell: "echo back $S >> @/second"}
+      - {id: third, do: {shell: "test -e @/go && echo $S >> @/third"}, env: {S: {secret: three}}, on_doubt: ask, undo: none}
+"#;
+
+/// The program with these secrets alone.
+fn knowing(world: &World, secrets: &[&str], args: &[&str]) -> Done {
+    let mut command = world.command(args);
+    command.envs(
+        secrets
+            .iter()
+            .map(|name| (name, format!("value-of-{name}"))),
+    );
+    Done::of(command.output().expect("the program starts"))
+}
+
+const ALL: [&str; 3] = ["TEST_ONE", "TEST_TWO", "TEST_THREE"];
+
+#[test]
+fn a_rollback_needs_only_the_secrets_of_what_it_undoes() {
+    let world = World::new();
+    world.write("plan.yaml", THREE);
+    assert_eq!(knowing(&world, &ALL[..2], &["run", "plan.yaml"]).code, 3);
+    assert_eq!(knowing(&world, &ALL, &["run", "plan.yaml"]).code, 1);
+
+    let before = world.upledger(&["log", "--json"]).out;
+    let without = knowing(&world, &["TEST_ONE", "TEST_THREE"], &["rollback"]);
+    assert_eq!(without.code, 4, "{without:?}");
+    assert!(
+        without.err.contains("the secret two cannot be read"),
+        "{without:?}"
+    );
+    assert_eq!(
+        before,
+        world.upledger(&["log", "--json"]).out,
+        "nothing is recorded"
+    );
+
+    let done = knowing(&world, &["TEST_TWO"], &["rollback"]);
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(
+        done.out.contains("the secret one cannot be read here"),
+        "{done:?}"
+    );
+    assert_eq!(
+        world.lines("second"),
+        ["value-of-TEST_TWO", "back value-of-TEST_TWO"]
+    );
+}
+
+#[test]
+fn a_resume_needs_only_the_secrets_of_what_is_left_unless_the_plan_rolls_back_by_itself() {
+    for (on_failure, alone) in [("ask", 0), ("rollback", 4)] {
+        let world = World::new();
+        let plan = THREE.replace(
+            "name: three",
+            &format!("name: three\non_failure: {on_failure}"),
+        );
+        // Paused before the last one, which would fail.
+        let plan = plan.replace(
+            "env: {S: {secret: three}}, on",
+            "env: {S: {secret: three}}, retry: {times: 1, wait: 5s}, on",
+        );
+        world.write("plan.yaml", &plan);
+        let mut command = world.command(&["run", "plan.yaml"]);
+        command.envs(ALL.iter().map(|name| (name, format!("value-of-{name}"))));
+        let mut runner = command
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        eventually("the last step has failed once", || {
+            !events(&world, "step.failed").is_empty()
+        });
+        crate::common::kill(i32::try_from(runner.id()).expect("a number"));
+        runner.wait().expect("it ends");
+        world.write("go", "");
+        let done = knowing(&world, &["TEST_THREE"], &["resume"]);
+        assert_eq!(done.code, alone, "{done:?}");
+        if alone == 4 {
+            assert!(done.err.contains("the secret two"), "{done:?}");
+            let done = knowing(&world, &["TEST_THREE", "TEST_TWO"], &["resume"]);
+            assert_eq!(done.code, 0, "{done:?}");
+        }
+        assert_eq!(world.lines("third"), ["value-of-TEST_THREE"]);
+    }
+}

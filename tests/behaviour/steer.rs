@@ -218,3 +218,48 @@ fn a_closed_pipe_never_stops_a_run() {
     assert_eq!(runner.wait().expect("it ends").code(), Some(0));
     assert_eq!(world.lines("trace"), ["slow", "ended", "next"]);
 }
+
+#[test]
+fn a_wrong_decision_is_taken_back_until_the_run_goes_on() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: taken back
+phases:
+  - phase: all
+    steps:
+      - {id: one, do: {run: [test, -e, "@/go"]}, verify: {run: [test, -e, "@/seen"]}, on_doubt: ask, undo: none}
+      - {id: two, do: {run: [test, -e, "@/end"]}, on_doubt: ask, undo: none}
+"#,
+    );
+    let decide = |step: &str, what: &str| {
+        let done = world.upledger(&["decide", step, what, "--reason", what]);
+        (done.code, format!("{}{}", done.out, done.err))
+    };
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let (code, said) = decide("one", "skip");
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("another decide replaces it"), "{said}");
+    assert_eq!(world.upledger(&["note", "that was wrong"]).code, 0);
+    // What is allowed is what was allowed when it was asked.
+    assert_eq!(decide("one", "done").0, 13, "its check does not agree");
+    assert_eq!(decide("one", "fail").0, 13, "it has failed already");
+    assert_eq!(decide("two", "skip").0, 13, "nothing is asked about it");
+    assert_eq!(decide("one", "retry").0, 0);
+    world.write("go", "");
+    world.write("seen", "");
+    assert_eq!(world.upledger(&["resume"]).code, 1, "two fails");
+    let log = world.upledger(&["log"]).out;
+    assert!(
+        log.contains("one: skip") && log.contains("one: retry"),
+        "{log}"
+    );
+    assert_eq!(world.status()["steps"][0]["do"]["status"], "done");
+    assert_eq!(decide("one", "skip").0, 13, "something has happened on it");
+    assert_eq!(decide("two", "retry").0, 0);
+    assert_eq!(decide("two", "skip").0, 0);
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(decide("two", "retry").0, 13, "the run has ended");
+}

@@ -322,3 +322,35 @@ fn a_preview_is_broken_between_words_below_its_own_column() {
         "{lines:#?}"
     );
 }
+
+/// What is printed above a running step is broken by us, too: a terminal would cut it anywhere, and the screen's own
+/// count of its rows would be wrong.
+#[test]
+fn what_stays_above_a_running_step_is_fitted_to_the_terminal() {
+    let (world, mut terminal) = started("xterm");
+    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    let english = "a remark of quite a number of words ".repeat(4);
+    let chinese =
+        "执行进程已退出（步骤仍在继续），用命令重新接管；“否则”会丢失《记录》。".repeat(2);
+    assert_eq!(world.upledger(&["note", english.trim()]).code, 0);
+    assert_eq!(world.upledger(&["note", &chinese]).code, 0);
+    eventually("both are shown", || terminal.shows("《记录》。"));
+    world.write("good", "");
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 0);
+    let rows = terminal.rows();
+    let set_in = " ".repeat(23);
+    // What a terminal breaks begins in its first column.
+    for part in [
+        "number of words a",
+        "remark of quite",
+        "丢失《记录》",
+        "接管；“否则”",
+    ] {
+        let found = rows.iter().find(|r| r.contains(part));
+        let broken = rows
+            .iter()
+            .any(|r| r.starts_with(&format!("{set_in}{part}")));
+        assert!(broken, "{part}: {found:?} of {rows:#?}");
+    }
+}

@@ -10,6 +10,12 @@ use std::collections::BTreeMap;
 /// What a marker begins with.
 const MARK: &[u8] = b"#upledger:";
 
+/// Debian's for a user, and those of `/etc/crontab` on Debian and on Red Hat.
+const SAMPLES: [&[u8]; 2] = [
+    b"0 5 * * 1 tar -zcf /var/backups/home.tgz /home/",
+    b"* * * * * user-name command to be executed",
+];
+
 /// A line without its ending, and the ending.
 fn split(line: &[u8]) -> (&[u8], &[u8]) {
     let ending = if line.ends_with(b"\r\n") {
@@ -140,7 +146,15 @@ pub(super) fn commented(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         return None;
     }
     let job = trim(&comment[at..]);
-    is_job(job).then_some((job, None))
+    (is_job(job) && !is_sample(job)).then_some((job, None))
+}
+
+/// What a system's crontab shows in its comments to explain itself, and what never was a job.
+fn is_sample(job: &[u8]) -> bool {
+    SAMPLES.iter().any(|sample| {
+        let words = job.split(|b| is_blank(*b)).filter(|w| !w.is_empty());
+        words.eq(sample.split(|b| is_blank(*b)))
+    })
 }
 
 /// A crontab with some lines changed.

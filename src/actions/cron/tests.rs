@@ -54,6 +54,9 @@ fn a_comment_gives_its_job_back() {
         Some((line.as_slice(), Some(b"r-1:cron".as_slice())))
     );
     assert!(!is_job(&marked));
+    // Once it was a job, it is one.
+    let used = b"0 5 * * 1 tar -zcf /var/backups/home.tgz /home/";
+    assert!(is_job(used) && commented(&[mark("r", "s").as_slice(), used].concat()).is_some());
     for by_hand in ["#* * * * * x", "# * * * * * x", " ##  * * * * * x"] {
         assert_eq!(
             commented(by_hand.as_bytes()),
@@ -66,6 +69,10 @@ fn a_comment_gives_its_job_back() {
         "# every day: x",
         "#upledger:",
         "#upledger:a:b",
+        // What Debian and Red Hat explain a crontab with.
+        "# 0 5 * * 1 tar -zcf /var/backups/home.tgz /home/",
+        "# *  *  *  *  * user-name  command to be executed",
+        "# *  *  *  *  * user-name command to be executed",
     ] {
         assert_eq!(commented(other.as_bytes()), None, "{other}");
     }

@@ -3,10 +3,13 @@
 //! Invariants: each signal is said, and a KILL is on record before it is sent; a process gets one only while it is known to belong to the service. A session
 //! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
 //! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
-//! either nobody is killed, and a person is told who is left.
+//! either nobody is killed, and a person is told who is left. A session counts as gone only when several looks agree, and
+//! when the kernel says in one moment that its group is empty, or that nobody of it has died between the looks: a chain
+//! of processes of which each starts the next and ends is in no single look. Left out: a chain whose members leave the
+//! group, or the session, is seen by the looks alone.
 
 use super::grace::{Members, expire, signal};
-use super::identity::{Ident, session};
+use super::identity::{Ident, group_exists, hold_group, listed, newest};
 use super::up::say;
 use crate::actions::{Context, Trouble};
 use rustix::process::Signal;
@@ -16,6 +19,13 @@ use std::time::{Duration, Instant};
 /// Looks that follow one another this closely see the same session: numbers are given in a circle, and no machine goes
 /// round it in this time.
 const CONTINUOUS: Duration = Duration::from_millis(250);
+/// Looks that have to agree that nothing of a session is left.
+const LOOKS: u32 = 4;
+/// Between them.
+const BETWEEN: Duration = Duration::from_millis(7);
+/// How long a session whose processes come and go is looked for a living one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is left of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) enum Left {
@@ -29,7 +39,10 @@ pub(in crate::actions) enum Left {
 
 /// What is left of the session that a process leads or led. `known` are members that were seen while it lived.
 pub(in crate::actions) fn left(leader: &Ident, known: &[Ident]) -> Left {
-    let members = session(leader);
+    let (members, untold) = members(leader);
+    if untold {
+        return Left::Untold(members);
+    }
     if members.is_empty() {
         // Not a leader of a session, it may live all the same.
         return if leader.alive() {
@@ -42,6 +55,42 @@ pub(in crate::actions) fn left(leader: &Ident, known: &[Ident]) -> Left {
         Left::These(members)
     } else {
         Left::Untold(members)
+    }
+}
+
+/// The living members of a session, looked for until it is sure that there are none. `true`: none could be caught, and
+/// these of it have just died.
+fn members(leader: &Ident) -> (Vec<Ident>, bool) {
+    let until = Instant::now() + PATIENCE;
+    let (mut before, mut agree) = (None, 0);
+    loop {
+        let (living, dead) = listed(leader);
+        if !living.is_empty() {
+            return (living, false);
+        }
+        // Who is dead and not waited for yet keeps the group. Somebody new among them has lived since the last look.
+        let quiet = !group_exists(leader) || (!dead.is_empty() && before.as_ref() == Some(&dead));
+        agree = if quiet { agree + 1 } else { 0 };
+        if agree >= LOOKS {
+            return (Vec::new(), false);
+        }
+        if Instant::now() >= until {
+            let known = if dead.is_empty() {
+                vec![leader.clone()]
+            } else {
+                dead
+            };
+            return (known, true);
+        }
+        before = Some(dead);
+        let next = Instant::now() + BETWEEN;
+        while Instant::now() < next {
+            let living = newest(leader);
+            if !living.is_empty() {
+                return (living, false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -76,12 +125,22 @@ struct Service<'a> {
 }
 
 impl Members for Service<'_> {
+    fn hold(&mut self) -> Result<(), Trouble> {
+        // Asked right before: as long as a member lives, the group's number is the session's own.
+        if self.members()?.is_empty() {
+            return Ok(());
+        }
+        hold_group(self.leader).map_err(|e| Trouble::io("cannot hold the session still", &e))
+    }
+
     fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
+        // Before the look, which takes its time with those that come and go.
+        let continuous = self.seen.is_some_and(|s| s.elapsed() < CONTINUOUS);
         let members = match left(self.leader, &self.known) {
             Left::Nothing => return Ok(Vec::new()),
             Left::These(members) => members,
             // Forked since the last look by those that are gone now.
-            Left::Untold(members) if self.seen.is_some_and(|s| s.elapsed() < CONTINUOUS) => members,
+            Left::Untold(members) if continuous => members,
             Left::Untold(members) => {
                 return Err(Trouble::new(format!(
                     "process {} is gone; {} may be left of it, which cannot be told for sure, so they were not killed; look, and end them",
@@ -129,6 +188,60 @@ pub(in crate::actions) fn end(
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
+
+    /// Each process starts the next one and ends, for some seconds; the first says who it is.
+    const CHAIN: &str = r"
+import os, sys, time
+until = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < until:
+    if os.fork(): os._exit(0)
+    time.sleep(0.002)
+";
+
+    /// A chain in a session of its own, whose first process is gone.
+    fn chain(seconds: &str) -> Ident {
+        let mut first = Command::new("setsid");
+        first.args(["python3", "-c", CHAIN, seconds]);
+        let mut first = first.spawn().unwrap();
+        let pid = i32::try_from(first.id()).unwrap();
+        let mut leader = Ident::of(pid).unwrap();
+        first.wait().unwrap();
+        leader.pid = pid;
+        leader
+    }
+
+    #[test]
+    fn a_chain_of_processes_is_never_taken_for_gone() {
+        let leader = chain("5");
+        let began = Instant::now();
+        let mut looks = 0;
+        while began.elapsed() < Duration::from_secs(4) {
+            assert_ne!(left(&leader, &[]), Left::Nothing, "after {looks} looks");
+            looks += 1;
+        }
+        assert!(looks > 3, "{looks}");
+        let end = Instant::now() + Duration::from_secs(30);
+        while left(&leader, &[]) != Left::Nothing {
+            assert!(Instant::now() < end, "it ends by itself");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_processes_is_killed_for_good() {
+        let leader = chain("60");
+        let (Left::Untold(known) | Left::These(known)) = left(&leader, &[]) else {
+            panic!("it lives");
+        };
+        let cx = Context::empty();
+        let mut service = Service {
+            leader: &leader,
+            known,
+            seen: Some(Instant::now()),
+        };
+        let mut log = Vec::new();
+        expire(&cx, &mut service, "the chain has", Duration::ZERO, &mut log).unwrap();
+        assert_eq!(left(&leader, &[]), Left::Nothing);
+    }
 
     #[test]
     fn a_dead_leader_vouches_for_its_session_until_it_is_waited_for() {

@@ -28,6 +28,14 @@ pub(in crate::actions) trait Members {
     /// # Errors
     /// [`Trouble`] when it cannot be told which they are, or when they must not be ended.
     fn members(&mut self) -> Result<Vec<Ident>, Trouble>;
+
+    /// Holds all of them still at once, where there is a way to.
+    ///
+    /// # Errors
+    /// [`Trouble`] when the kernel refuses, or when it cannot be told which they are.
+    fn hold(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
 }
 
 /// Sends a signal to a process, if it still is the one that was seen: whether it was.
@@ -41,6 +49,7 @@ pub(in crate::actions) fn signal(to: &Ident, signal: Signal) -> Result<bool, Tro
 
 /// Kills all of them, held still first.
 fn kill(whom: &mut dyn Members) -> Result<(), Trouble> {
+    whom.hold()?;
     let until = Instant::now() + FREEZE;
     let mut members = whom.members()?;
     while Instant::now() < until {

@@ -9,7 +9,10 @@
 use crate::clock::boot_id;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+    test_kill_process_group,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +29,9 @@ pub(crate) struct Ident {
     /// The boot in which it runs.
     pub(crate) boot: String,
 }
+
+/// How many numbers below the last one that was given are looked at for those who come and go.
+const NEWEST: i32 = 32;
 
 /// How a process can be reached.
 enum Handle {
@@ -161,33 +167,89 @@ pub(crate) fn shown(pid: i32) -> String {
 
 /// All processes that live now.
 pub(crate) fn all() -> BTreeMap<i32, Stat> {
+    every().filter(|(_, s)| s.lives()).collect()
+}
+
+/// All processes, the dead that nobody has waited for among them.
+fn every() -> impl Iterator<Item = (i32, Stat)> {
     std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| Some((pid, Stat::of(pid).filter(Stat::lives)?)))
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+}
+
+/// The living processes of the session that a process leads or led, the leader included, in one look. One look is no
+/// moment: who forks and ends while it is taken may be missed; [`super::end::left`] looks until that is excluded.
+pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
+    listed(leader).0
+}
+
+/// The members of that session in one look: those that live, and those that are dead and were not waited for yet.
+pub(super) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
+    // A session's number is not given to a new process while the session has members. So another process of that
+    // number means that the session is gone.
+    if leader.boot != boot_id() || taken_over(leader) {
+        return (Vec::new(), Vec::new());
+    }
+    let (mut living, mut dead) = (Vec::new(), Vec::new());
+    for (pid, s) in every().filter(|(_, s)| s.session == leader.pid) {
+        let ident = Ident {
+            pid,
+            starttime: s.starttime,
+            boot: leader.boot.clone(),
+        };
+        if s.lives() {
+            living.push(ident);
+        } else {
+            dead.push(ident);
+        }
+    }
+    (living, dead)
+}
+
+/// The living members of that session among the processes that were started last: a short look, which those who come and
+/// go are more likely to be in.
+pub(super) fn newest(leader: &Ident) -> Vec<Ident> {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let last: Option<i32> = text.split_whitespace().last().and_then(|n| n.parse().ok());
+    let Some(last) = last.filter(|_| leader.boot == boot_id() && !taken_over(leader)) else {
+        return Vec::new();
+    };
+    (last.saturating_sub(NEWEST).max(1)..=last)
+        .rev()
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        .filter(|(_, s)| s.session == leader.pid && s.lives())
+        .map(|(pid, s)| Ident {
+            pid,
+            starttime: s.starttime,
+            boot: leader.boot.clone(),
+        })
         .collect()
 }
 
-/// The living processes of the session that a process leads or led, the leader included.
-pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
-    if leader.boot != boot_id() {
-        return Vec::new();
-    }
-    // A session's number is not given to a new process while the session has members. So another process of that
-    // number means that the session is gone.
-    match Stat::of(leader.pid) {
-        Some(now) if now.starttime != leader.starttime => Vec::new(),
-        Some(_) | None => all()
-            .into_iter()
-            .filter(|(_, s)| s.session == leader.pid)
-            .map(|(pid, s)| Ident {
-                pid,
-                starttime: s.starttime,
-                boot: leader.boot.clone(),
-            })
-            .collect(),
+/// Another process has its number now.
+fn taken_over(leader: &Ident) -> bool {
+    Stat::of(leader.pid).is_some_and(|now| now.starttime != leader.starttime)
+}
+
+/// Whether the process group that it led has members, dead ones among them. Unlike a walk through `/proc` the kernel's
+/// answer is about one moment, in which nobody is between two processes.
+pub(super) fn group_exists(leader: &Ident) -> bool {
+    leader.boot == boot_id()
+        && !taken_over(leader)
+        && leader
+            .number()
+            .is_ok_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
+}
+
+/// Holds still the whole group that it led, whoever is forking in it. Only while somebody of its session is known to
+/// live: as long as that is so, no other group can have the number.
+pub(super) fn hold_group(leader: &Ident) -> io::Result<()> {
+    match kill_process_group(leader.number()?, Signal::STOP) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }
 

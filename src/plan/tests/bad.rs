@@ -20,6 +20,92 @@ fn what_is_looked_for_in_cwd_needs_one() {
     // A look would only find out when the step has acted.
     let step = "id: a\ndo: {run: [x]}\neffect: pure\nverify: {django.check: {python: /p}}";
     refused(&with_step(step), 9, "`manage.py` is looked for");
+    // A way back that cannot be gone is found out at night.
+    for undo in [
+        "{django.check: {python: /p}}",
+        "{run: [y], verify: {django.check: {python: /p}}}",
+        "{run: [y], probe: {django.check: {python: /p}}}",
+    ] {
+        let step = format!("id: a\ndo: {{run: [x]}}\non_doubt: ask\nundo: {undo}");
+        refused(&with_step(&step), 9, "`manage.py` is looked for");
+        load_text("p", &with_step(&format!("{step}\ncwd: /srv"))).expect("it has one");
+    }
+}
+
+/// The text of a resolved plan with this step's part taken out.
+fn without(text: &str, key: &str) -> String {
+    let mut file: serde_json::Value = serde_json::from_str(text).unwrap();
+    file["plan"]["phases"][0]["steps"][0][key] = serde_json::Value::Null;
+    let plan = serde_json::from_value(file["plan"].clone()).unwrap();
+    file["digest"] = super::digest(&plan).into();
+    file.to_string()
+}
+
+#[test]
+fn a_resolved_plan_keeps_the_rule_of_the_cwd() {
+    for step in [
+        "do: {django.check: {python: /p}}",
+        "do: {run: [x]}\neffect: pure\nverify: {django.check: {python: /p}}",
+        "do: {run: [x]}\non_doubt: ask\nundo: {django.check: {python: /p}}",
+    ] {
+        let good = with_step(&format!("id: a\n{step}\ncwd: /srv"));
+        let text = super::write(&load_text("p", &good).unwrap());
+        load_text("r", &text).expect("it has one");
+        let refusal = load_text("r", &without(&text, "cwd")).expect_err(step);
+        assert!(
+            refusal.to_string().contains("`manage.py` is looked for"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn a_resolved_plan_keeps_its_warnings_and_the_order_of_its_steps() {
+    let text = r"
+upledger: 1
+name: x
+vars: {unused: x}
+secrets: {idle: {env: IDLE}}
+phases:
+  - phase: p
+    steps:
+      - {id: a, do: {run: [x, '|']}, effect: pure, undo: {run: [y], effect: idempotent}}
+      - {id: f, do: {run: [x]}, probe: {run: [y]}, effect: probed, undo: none, facts: {n: {json: .n}}}
+      - {id: stop, do: {celery.stop: {}}, why: told so}
+      - {id: front, do: {nginx.stop: {}}}
+      - {id: web, do: {gunicorn.stop: {}}}
+";
+    let checked = load_text("p", text).unwrap_or_else(|e| panic!("{e}"));
+    let said = |c: &super::super::load::Checked| -> std::collections::BTreeSet<String> {
+        c.warnings.iter().map(|w| w.recorded.clone()).collect()
+    };
+    assert!(checked.warnings.len() >= 6, "{:#?}", checked.warnings);
+    let again = load_text("r", &super::write(&checked)).unwrap();
+    assert_eq!(said(&checked), said(&again));
+    assert_eq!(checked.warnings.len(), again.warnings.len(), "{again:?}");
+    assert!(again.warnings.iter().all(|w| w.line.is_none()));
+    // What stands in the plan itself is found without the list, in a file of before as well.
+    let mut file: serde_json::Value = serde_json::from_str(&super::write(&checked)).unwrap();
+    file.as_object_mut()
+        .unwrap()
+        .remove("warnings")
+        .expect("they are there");
+    let bare = load_text("r", &file.to_string()).unwrap();
+    for part in ["idle", "`a` changes nothing", "`f` has facts", "told so"] {
+        assert!(
+            bare.warnings.iter().any(|w| w.recorded.contains(part)),
+            "{part}: {bare:#?}"
+        );
+    }
+    let unexcused = file.to_string().replace("\"told so\"", "null");
+    let mut file: serde_json::Value = serde_json::from_str(&unexcused).unwrap();
+    let plan = serde_json::from_value(file["plan"].clone()).unwrap();
+    file["digest"] = super::digest(&plan).into();
+    let refusal = load_text("r", &file.to_string()).expect_err("too early");
+    assert!(
+        refusal.to_string().contains("`stop` comes before `front`"),
+        "{refusal}"
+    );
 }
 
 /// What is missing most likely stands under the key that is not known.

@@ -1,0 +1,93 @@
+//! Which secrets what is left of a run still uses. A rollback at night must not wait for the password of a step that
+//! nobody is going to run again.
+//!
+//! More rather than fewer: whatever the loop may come to without another command of a person counts, so a run whose plan
+//! rolls back by itself needs those of its undos as well.
+
+use crate::event::{Part, Way};
+use crate::plan::{Input, OnFailure, Plan, Step, Undo};
+use crate::state::{Run, Unit};
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde_json::Value;
+
+/// Names of the secrets that what is left of a run uses.
+#[must_use]
+pub fn secrets(run: &Run) -> BTreeSet<String> {
+    left(run)
+        .iter()
+        .flat_map(|part| of_part(&run.plan, part))
+        .collect()
+}
+
+/// Names of the secrets that one direction of a step uses.
+#[must_use]
+pub fn of_part(plan: &Plan, part: &Part) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if let Some(step) = plan.step(&part.step) {
+        of_step(step, part.way, &mut names);
+    }
+    // A setting may be called so and be none.
+    names.retain(|name| plan.secrets.iter().any(|s| s.name == *name));
+    names
+}
+
+fn of_step(step: &Step, way: Way, names: &mut BTreeSet<String>) {
+    match (way, &step.undo) {
+        (Way::Do, _) | (Way::Undo, Undo::Own { .. }) => {
+            of_value(&step.action, names);
+            for look in [&step.probe, &step.verify].into_iter().flatten() {
+                of_value(look, names);
+            }
+        }
+        (Way::Undo, Undo::Action(undo)) => {
+            of_value(&undo.action, names);
+            for look in [&undo.probe, &undo.verify].into_iter().flatten() {
+                of_value(look, names);
+            }
+        }
+        (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => return,
+    }
+    for variable in &step.env {
+        if let Input::Secret(name) = &variable.value {
+            names.insert(name.clone());
+        }
+    }
+}
+
+/// `{secret: NAME}`, wherever it stands.
+fn of_value(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => match (map.len(), map.get("secret")) {
+            (1, Some(Value::String(name))) => {
+                names.insert(name.clone());
+            }
+            _ => map.values().for_each(|v| of_value(v, names)),
+        },
+        Value::Array(items) => items.iter().for_each(|v| of_value(v, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The parts that the loop may still come to.
+fn left(run: &Run) -> Vec<Part> {
+    let mut parts: Vec<Part> = run.open().into_iter().collect();
+    parts.extend(run.may_still_run().map(|(unit, way)| unit.key(way)));
+    if run.ended.is_some() || run.abort.is_some() {
+        return parts;
+    }
+    match run.way {
+        Way::Undo => parts.extend(run.to_undo().map(|u| u.key(Way::Undo))),
+        Way::Do => {
+            let left_out = |u: &Unit| run.step(u).is_some_and(|(_, s)| s.left_out.is_some());
+            let ahead = |u: &&Unit| !u.forward.settled() && !left_out(u);
+            parts.extend(run.units.iter().filter(ahead).map(|u| u.key(Way::Do)));
+            if run.plan.on_failure == OnFailure::Rollback {
+                let behind = |u: &&Unit| u.forward.touched || ahead(u);
+                parts.extend(run.units.iter().filter(behind).map(|u| u.key(Way::Undo)));
+            }
+        }
+    }
+    parts
+}
