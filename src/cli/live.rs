@@ -4,7 +4,7 @@
 //! It is drawn through the lane of standard output, so a terminal that stands still (Ctrl-S, a dead connection) stops
 //! no run. Only ASCII is drawn: many terminals show other signs with another width than they have.
 
-use super::lane::Brush;
+use super::lane::{Brush, Stream};
 use crate::report::{clip, safe};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::collections::VecDeque;
@@ -48,8 +48,14 @@ impl Live {
 
     /// A line that stays, above what moves.
     pub(super) fn line(&self, text: &str) {
-        // The lane reports no errors: who does not read misses nothing.
-        let _ = self.all.println(text);
+        let lines = match Stream::Out.columns() {
+            Some(columns) => crate::report::fit(text, columns),
+            None => vec![text.to_owned()],
+        };
+        for line in lines {
+            // The lane reports no errors: who does not read misses nothing.
+            let _ = self.all.println(line);
+        }
     }
 
     /// A step runs, since `elapsed`; `name` says which, `expected` how long it took before.
