@@ -105,7 +105,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         let failure = Failure::new(
             code::REFUSED,
             "would_fail",
-            crate::text::forecast::steps_would_fail(behind.len()),
+            forecast::failing_words(behind.len()),
         );
         return Err(behind.iter().fold(failure, |failure, (step, why)| {
             failure.hint(format!("{}: {}", safe(step), safe(why)))

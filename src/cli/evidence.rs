@@ -178,7 +178,11 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
         if lang() == Lang::En {
             level.clone()
         } else {
-            code.into()
+            verdict::level(report.level)
+                .split(';')
+                .next()
+                .unwrap_or(code)
+                .to_owned()
         },
     ));
     shown.push((
@@ -208,7 +212,14 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
         shown.push((text::bad(), text::and_more(others.len() - SHOWN)));
     }
     if following > 0 {
-        shown.push((text::bad(), crate::text::verify::follows(following)));
+        shown.push((
+            text::bad(),
+            if following == 1 {
+                crate::text::verify::follows_one()
+            } else {
+                crate::text::verify::follows(following)
+            },
+        ));
     }
     out.lines(&rows(&shown));
     for sentence in verdict::words(report) {

@@ -68,8 +68,6 @@ struct Cli {
         long,
         global = true,
         value_name = "DIR",
-        env = "UPLEDGER_STATE",
-        hide_env_values = true,
         help = help::opt_state()
     )]
     state: Option<PathBuf>,

@@ -11,7 +11,7 @@ use crate::plan::{Warning, load, resolved, schema as plan_schema, templates};
 use crate::report::safe;
 use crate::runner::secrets;
 use crate::text::help;
-use crate::text::{commands as text, forecast as forecast_text};
+use crate::text::{commands as text, forecast as forecast_text, lang};
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -68,7 +68,10 @@ pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure 
     Failure::new(
         code::REFUSED,
         "plan_refused",
-        text::refused(refusal.problems.len()),
+        match refusal.problems.len() {
+            1 => text::refused_one(),
+            n => text::refused(n),
+        },
     )
 }
 
@@ -89,8 +92,8 @@ fn create(path: &Path, text: &str) -> Result<(), Failure> {
 
 pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
     let text = match args.template {
-        Template::Blank => templates::BLANK,
-        Template::Django => templates::DJANGO,
+        Template::Blank => templates::blank(lang()),
+        Template::Django => templates::django(lang()),
     };
     create(&args.file, text)?;
     let schema = args.file.with_file_name("upledger-plan.schema.json");
@@ -190,7 +193,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         let mut failure = Failure::new(
             code::REFUSED,
             "would_fail",
-            forecast_text::steps_would_fail(failing),
+            forecast::failing_words(failing),
         );
         if args.out.is_some() {
             failure = failure.hint(forecast_text::not_written());

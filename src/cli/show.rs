@@ -124,7 +124,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
             out.line(&format!(
                 "{:<wide$}  {date} {time}  {}  {}",
                 run.name,
-                pad(&status::word(run).shown, 14),
+                pad(&status::shown(run, live), 14),
                 safe(&run.plan.name)
             ));
         }

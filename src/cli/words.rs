@@ -58,9 +58,41 @@ pub(super) fn localized(command: Command) -> Command {
                 _ if arg.is_positional() => (arguments.clone(), place),
                 _ => (options.clone(), place),
             };
-            arg.help_heading(heading).display_order(place)
+            translated(arg).help_heading(heading).display_order(place)
         })
         .mut_subcommands(localized)
+}
+
+/// The parser words the values and the default of an option in English only: elsewhere they become a part of its help.
+fn translated(arg: Arg) -> Arg {
+    if lang() == Lang::En || !arg.get_action().takes_values() {
+        return arg;
+    }
+    let mut words = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    if !arg.is_hide_possible_values_set() {
+        let values: Vec<String> = arg
+            .get_possible_values()
+            .iter()
+            .map(|value| match value.get_help() {
+                Some(meaning) => format!("{} ({meaning})", value.get_name()),
+                None => value.get_name().to_owned(),
+            })
+            .collect();
+        if !values.is_empty() {
+            words = format!("{words}; {}", help::values(values.join(", ")));
+        }
+    }
+    let defaults: Vec<String> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| crate::report::told::reason(&value.to_string_lossy()))
+        .collect();
+    if !defaults.is_empty() {
+        words = format!("{words}; {}", help::default_is(defaults.join(" ")));
+    }
+    arg.help(words)
+        .hide_possible_values(true)
+        .hide_default_value(true)
 }
 
 /// The help of a command, by another name.
@@ -110,6 +142,9 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
     match (lang(), reason(error)) {
         (Lang::Zh, Some(reason)) => {
             out.error(&crate::text::commands::error(reason));
+            for meant in meant(error) {
+                out.error(&format!("  {}", crate::text::plan::did_you_mean(meant)));
+            }
             out.error(&format!("  {}", usage::more()));
         }
         (Lang::En | Lang::Zh, _) if error.use_stderr() => {
@@ -121,6 +156,24 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
         }
     }
     code
+}
+
+/// What resembles the word that is not known.
+fn meant(error: &Error) -> Vec<String> {
+    use clap::error::ContextValue;
+    [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ]
+    .into_iter()
+    .filter_map(|kind| error.get(kind))
+    .flat_map(|value| match value {
+        ContextValue::String(word) => vec![word.clone()],
+        ContextValue::Strings(words) => words.clone(),
+        _ => Vec::new(),
+    })
+    .collect()
 }
 
 /// What is wrong, where we have words of our own for it.

@@ -102,6 +102,15 @@ pub fn failing(steps: &[Forecast]) -> usize {
     steps.iter().filter(fails).count()
 }
 
+/// How many steps would fail, in words.
+#[must_use]
+pub fn failing_words(count: usize) -> String {
+    match count {
+        1 => text::step_would_fail(),
+        n => text::steps_would_fail(n),
+    }
+}
+
 /// The plan with what the looks found written in: a tag becomes a commit.
 #[must_use]
 pub fn resolved(plan: &Plan, steps: &[Forecast]) -> Plan {
@@ -181,10 +190,13 @@ fn look(
         Err(why) => {
             one.commands = plainly(&step.action);
             one.verdict = Verdict::CannotTell;
-            one.evidence.push(match unread(step, secrets) {
-                Some(name) => text::needs_secret(name),
-                None => text::depends(why),
-            });
+            match unread(step, secrets) {
+                Some(name) => {
+                    without_secrets(&mut one, plan, step, secrets, scratch, changed);
+                    one.evidence.push(text::needs_secret(name));
+                }
+                None => one.evidence.push(text::depends(why)),
+            }
             return one;
         }
     };
@@ -228,6 +240,61 @@ fn look(
         }
     }
     one
+}
+
+/// Actions whose look does not ask the application: it sees the same without the secrets of their environment.
+const SEEN_WITHOUT: [&str; 8] = [
+    "file.",
+    "expect.port",
+    "expect.process",
+    "expect.stopped",
+    "expect.file",
+    "process.",
+    "gunicorn.",
+    "cron.",
+];
+
+/// What can be told of a step whose secrets cannot be read here: whether it could be started, and what a look sees that
+/// needs none of them. No other value is put in their place: a wrong password is never sent anywhere.
+fn without_secrets(
+    one: &mut Forecast,
+    plan: &Plan,
+    step: &Step,
+    secrets: &[(String, String)],
+    scratch: &Path,
+    changed: bool,
+) {
+    let mut bare = plan.clone();
+    for step in bare.phases.iter_mut().flat_map(|p| &mut p.steps) {
+        step.env.retain(|variable| match &variable.value {
+            Input::Secret(name) => secrets.iter().any(|(known, _)| known == name),
+            Input::Text(_) | Input::From(_) => true,
+        });
+    }
+    let Ok(work) = work(&bare, &step.id, Way::Do, secrets, scratch) else {
+        return;
+    };
+    one.commands = work.shown();
+    let kind = work.action.kind();
+    if SEEN_WITHOUT.iter().any(|k| kind.starts_with(k)) {
+        match work.observe() {
+            Ok(observed) => one.evidence.extend(work.found(&observed).0),
+            Err(why) => {
+                if why.is_sure() || !changed {
+                    one.verdict = Verdict::Fail;
+                }
+                one.evidence.push(why.to_string());
+            }
+        }
+    }
+    if let Some(why) = ready::obstacle(&work) {
+        one.evidence.insert(0, why);
+        if changed {
+            one.evidence.insert(1, text::may_come());
+        } else if one.verdict == Verdict::CannotTell {
+            one.verdict = Verdict::CannotRun;
+        }
+    }
 }
 
 /// A secret of the step that cannot be read here.

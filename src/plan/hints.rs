@@ -70,6 +70,14 @@ fn narrow(c: char) -> Option<&'static str> {
     WIDE.iter().find(|(w, _)| *w == c).map(|(_, n)| *n)
 }
 
+/// The ASCII digit of a full-width one; anything else as it is.
+fn ascii_digit(c: char) -> char {
+    match c {
+        '\u{ff10}'..='\u{ff19}' => char::from_u32(u32::from(c) - 0xff10 + 0x30).unwrap_or(c),
+        _ => c,
+    }
+}
+
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -83,9 +91,10 @@ fn wide_fault(start: usize, c: char) -> Fault {
         end: start + c.len_utf8(),
     };
     // No sign whose width depends on the terminal is put into a text of ours: it is seen in the line itself.
+    let code = format!("U+{:04X}", u32::from(c));
     match narrow(c) {
-        Some(n) => Fault::new(span, say::wide_sign()).hint(say::narrow_sign(n)),
-        None => Fault::new(span, say::wide_blank()).hint(say::narrow_blank()),
+        Some(n) => Fault::new(span, say::wide_sign()).hint(say::narrow_sign(code, n)),
+        None => Fault::new(span, say::wide_blank()).hint(say::narrow_blank(code)),
     }
 }
 
@@ -208,6 +217,15 @@ pub(super) fn unknown_action(word: &str, known: &[&str]) -> Option<String> {
     if !known.contains(&"shell") {
         return None;
     }
+    if let Some((family, "restart")) = word.split_once('.') {
+        let has = |what: &str| known.contains(&format!("{family}.{what}").as_str());
+        if has("reload") {
+            return Some(say::no_restart(family));
+        }
+        if has("start") && has("stop") {
+            return Some(say::no_restart_at_all(family));
+        }
+    }
     let family = word.split_once('.').map(|(family, _)| format!("{family}."));
     let ours: Vec<String> = known
         .iter()
@@ -235,6 +253,33 @@ pub(super) fn shape(key: &str) -> Option<String> {
     })
 }
 
+/// Settings that are maps, by examples.
+const MAPS: [(&str, &str); 5] = [
+    ("app", "{cwd: /srv/app/current}"),
+    ("by", "{supervisor: {program: web}}"),
+    (
+        "process",
+        "{pidfile: /srv/app/run/web.pid, argv: [...], log: /srv/app/log/web.log}",
+    ),
+    ("ready", "{port: 8000}"),
+    ("supervisor", "{program: web}"),
+];
+
+/// The remedy for text where the map of a setting is wanted.
+pub(super) fn wants_map(key: &str, value: &Node, fault: Fault) -> Fault {
+    let here = fault.span.is_none_or(|s| s == value.span);
+    let example = MAPS.iter().find(|(name, _)| *name == key);
+    let found = example.filter(|_| {
+        here && fault.hint.is_none()
+            && value.text().is_some()
+            && fault.message == say::expected_found(say::map(), say::text())
+    });
+    match found {
+        Some((_, map)) => fault.hint(say::such_as(format!("{key}: {map}"))),
+        None => fault,
+    }
+}
+
 /// Gives the faults of a step that stand at the value of one of its keys the remedy for that key.
 pub(super) fn shapes(step: &Node, faults: &mut [Fault]) {
     for (key, value) in step.entries() {
@@ -256,6 +301,12 @@ pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
             let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else {
                 return;
             };
+            let plain: String = text.chars().map(ascii_digit).collect();
+            if plain.is_ascii() && plain != *text {
+                let fault = Fault::new(node.span, say::wide_digits());
+                faults.push(fault.hint(say::narrow_digits(plain)));
+                return;
+            }
             if narrow(first).is_some_and(|n| n != "-" && narrow(last).is_some()) && text.len() > 3 {
                 faults.push(wide_fault(node.span.start, first));
             }
@@ -274,7 +325,9 @@ pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
         }
         Kind::Map(entries) => {
             for (key, value) in entries {
-                if let Some(at) = key.text.find(['\u{ff1a}', '\u{ff0c}'])
+                if let Some(at) = key
+                    .text
+                    .find(|c| matches!(c, '\u{ff1a}' | '\u{ff0c}') || is_blank(c))
                     && let Some(c) = key.text[at..].chars().next()
                 {
                     faults.push(wide_fault(key.span.start + at, c));

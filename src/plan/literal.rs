@@ -67,9 +67,27 @@ pub(crate) struct Literals {
     pub(crate) secrets: BTreeSet<String>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) masked: Vec<Span>,
+    /// The plan as written: a long script is pointed into.
+    source: String,
 }
 
 impl Literals {
+    pub(crate) fn of(source: &str) -> Self {
+        Self {
+            source: source.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Where a part of a text stands, as far as it stands there as it is; else the place of the text.
+    fn within(&self, span: Span, part: &str) -> Span {
+        let text = self.source.get(span.start..span.end);
+        text.and_then(|t| t.find(part)).map_or(span, |at| Span {
+            start: span.start + at,
+            end: span.start + at + part.len(),
+        })
+    }
+
     fn found(&mut self, at: Span, value: Span, key: &str) {
         let key = key.trim_start_matches('-');
         self.faults
@@ -153,7 +171,8 @@ impl Literals {
         for found in assigned.captures_iter(text) {
             let (name, value) = (&found["name"], found["value"].trim_matches(['"', '\'']));
             if holds_secret(name) && self.literal(value) {
-                self.found(span, span, name);
+                let at = self.within(span, &found[0]);
+                self.found(at, span, name);
                 return;
             }
         }

@@ -128,7 +128,7 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
     let mut loader = Loader {
         text,
         faults,
-        literals: Literals::default(),
+        literals: Literals::of(text),
         warnings: Vec::new(),
         placed: Vec::new(),
     };

@@ -134,7 +134,10 @@ impl de::Error for Fault {
             // A command in one string.
             return fault(say::expected_found(say::action(), say::text()));
         }
-        let hint = did_you_mean(word, known.iter().copied())
+        // A word that resembles another one would start what is to be restarted.
+        let restart = action.clone().filter(|_| word.ends_with(".restart"));
+        let hint = restart
+            .or_else(|| did_you_mean(word, known.iter().copied()))
             .or(action)
             .or_else(|| one_of(known));
         Fault {
@@ -181,7 +184,11 @@ macro_rules! numbers {
             match number(self.0, |t| t.parse::<$kind>().ok()) {
                 Some(n) => visitor.$visit(n),
                 None if self.0.text().is_some() => {
-                    Err(fault(say::expected(say::in_range())).or_at(self.0.span).hint(say::plain_digits()))
+                    let wanted = say::in_range(<$kind>::MIN, <$kind>::MAX);
+                    let wrong = fault(say::expected(wanted)).or_at(self.0.span);
+                    // Digits alone are too many of them.
+                    let digits = number(self.0, |t| t.parse::<i128>().ok()).is_some();
+                    Err(if digits { wrong } else { wrong.hint(say::plain_digits()) })
                 }
                 None => self.deserialize_any(visitor),
             }
@@ -348,7 +355,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
 struct Entries<'n> {
     rest: std::slice::Iter<'n, (super::outline::Key, Node)>,
-    value: Option<&'n Node>,
+    value: Option<(&'n str, &'n Node)>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -361,7 +368,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
-        self.value = Some(value);
+        self.value = Some((&key.text, value));
         let text: StrDeserializer<'_, Fault> = key.text.as_str().into_deserializer();
         seed.deserialize(text)
             .map(Some)
@@ -369,9 +376,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let node = self.value.take().ok_or_else(|| fault(say::no_key()))?;
+        let (key, node) = self.value.take().ok_or_else(|| fault(say::no_key()))?;
         seed.deserialize(Reader(node))
-            .map_err(|f| f.or_at(node.span))
+            .map_err(|f| hints::wants_map(key, node, f.or_at(node.span)))
     }
 }
 
@@ -430,8 +437,11 @@ impl<'de> VariantAccess<'de> for Under<'_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let node = self.value()?;
-        seed.deserialize(Reader(node))
-            .map_err(|f| f.or_at(node.span))
+        seed.deserialize(Reader(node)).map_err(|f: Fault| {
+            let f = f.or_at(node.span);
+            let command = self.word == "run" && node.text().is_some() && f.hint.is_none();
+            if command { f.hint(say::write_run()) } else { f }
+        })
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {

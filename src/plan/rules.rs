@@ -167,7 +167,8 @@ pub(crate) fn resolve(
     }
     let behaviour = step.action.action();
     for problem in behaviour.problems() {
-        faults.push(Fault::new(at(&["do"]), problem));
+        let span = setting(node.get("do"), &problem, at(&["do"]));
+        faults.push(Fault::new(span, problem));
     }
     let written = match &step.undo {
         Some(file::Undo::Action(written)) => Some(written),
@@ -257,6 +258,17 @@ pub(crate) fn resolve(
             })
             .collect(),
     })
+}
+
+/// The place of the value that an action's problem is about: problems name their setting first. Else the place of all.
+fn setting(action: Option<&Node>, problem: &str, all: Span) -> Span {
+    let named = problem.strip_prefix('`').and_then(|p| p.split('`').next());
+    let settings = action.and_then(|a| a.entries().first()).map(|(_, v)| v);
+    let (Some(path), Some(settings)) = (named, settings) else {
+        return all;
+    };
+    let found = path.split('.').try_fold(settings, |at, key| at.get(key));
+    found.map_or(all, |value| value.span)
 }
 
 fn is_env_name(key: &str) -> bool {

@@ -39,6 +39,21 @@ fn refused(text: &str, line: usize, part: &str) {
 }
 
 #[test]
+fn templates_of_both_languages_are_the_same_plan() {
+    use super::templates::{blank, django};
+    use crate::text::Lang;
+    for (template, same) in [(blank as fn(Lang) -> &'static str, BLANK), (django, DJANGO)] {
+        let chinese = template(Lang::Zh);
+        assert_eq!(template(Lang::En), same);
+        assert_eq!(yaml_to_json(chinese), yaml_to_json(same));
+        let digest = |text: &str| load_text("p", text).expect("accepted").digest;
+        assert_eq!(digest(chinese), digest(same));
+        let signs = |text: &str| text.chars().filter(|c| !c.is_ascii()).count();
+        assert!(signs(same) == 0 && signs(chinese) > 150, "{chinese}");
+    }
+}
+
+#[test]
 fn a_plan_of_all_features_resolves() {
     let checked = load_text("plan.yaml", GOOD).unwrap_or_else(|e| panic!("{}", e.render(false)));
     let warnings: Vec<&str> = checked.warnings.iter().map(|w| &*w.recorded).collect();

@@ -1,13 +1,10 @@
-//! One event, one plain line: for pipes, logs and the timeline.
+//! One event, one plain line: for pipes, logs and the timeline. Nothing is cut: a terminal breaks it where it is narrow.
 
 use super::{duration, safe, told};
 use crate::journal::Entry;
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::event::{Answer, Event, Part, Way};
-
-/// Columns of evidence in a line; all of it is in the record.
-const EVIDENCE: usize = 60;
 
 /// A part for people.
 #[must_use]
@@ -28,7 +25,7 @@ pub fn part(part: &Part) -> String {
 pub fn words(event: &Event) -> Option<(String, String)> {
     let took = |ms: Option<u64>| ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
     let more = |lines: &[String]| {
-        let first = lines.first().map(|l| super::clip(l, EVIDENCE));
+        let first = lines.first();
         first.map_or(String::new(), |l| format!("  {l}"))
     };
     Some(match event {
@@ -82,7 +79,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             )
         }
         Event::StepFailed(f) => {
-            let (took, why) = (took(f.took_ms), super::clip(&told::failure(f), EVIDENCE));
+            let (took, why) = (took(f.took_ms), told::failure(f));
             (text::failed(), format!("{}{took}  {why}", part(&f.at.part)))
         }
         Event::StepFenced(a) => (

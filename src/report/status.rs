@@ -45,6 +45,16 @@ pub fn word(run: &Run) -> Word {
     Word { stable, shown }
 }
 
+/// The same for people, who are told when nobody drives a run that ought to go on.
+#[must_use]
+pub fn shown(run: &Run, live: bool) -> String {
+    if deserted(run, live) {
+        text::interrupted()
+    } else {
+        word(run).shown
+    }
+}
+
 /// A part's status in one word.
 #[must_use]
 pub fn status_word(status: Status) -> Word {
@@ -89,11 +99,7 @@ pub fn lines_then(run: &Run) -> Vec<String> {
 fn lines_at(run: &Run, live: bool, boot: &str, mono: u64) -> Vec<String> {
     let digest = run.digest.get(..12).unwrap_or_default();
     let deserted = deserted(run, live);
-    let mut state = if deserted {
-        text::interrupted()
-    } else {
-        word(run).shown
-    };
+    let mut state = shown(run, live);
     if run.ended.is_none()
         && let Some(phase) = run.phase()
     {
@@ -121,7 +127,13 @@ fn lines_at(run: &Run, live: bool, boot: &str, mono: u64) -> Vec<String> {
             out.push(safe(name));
             phase = Some(name);
         }
-        out.push(unit_line(unit, step, wide, boot, mono));
+        out.push(unit_line(
+            unit,
+            step,
+            wide,
+            (boot, mono),
+            run.ended.is_none() && !live,
+        ));
     }
     let below = match decide::next(run) {
         Next::Ask(question) => question_lines(run, &question),
@@ -162,10 +174,12 @@ pub fn stop_lines(stop: &Stop) -> Vec<String> {
     }
 }
 
-fn unit_line(unit: &Unit, step: &Step, wide: usize, boot: &str, mono: u64) -> String {
-    let backwards =
-        unit.backward.status != Status::Pending && unit.forward.status != Status::Undone;
-    let part = if backwards {
+/// `now` is a boot and its time; `alone`: no runner sees what becomes of an attempt.
+fn unit_line(unit: &Unit, step: &Step, wide: usize, now: (&str, u64), alone: bool) -> String {
+    let undone = unit.forward.status == Status::Undone;
+    let backwards = unit.backward.status != Status::Pending && !undone;
+    // Of what is undone, the undoing is told: how often, how long, how it ended.
+    let part = if backwards || undone {
         &unit.backward
     } else {
         &unit.forward
@@ -179,11 +193,19 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize, boot: &str, mono: u64) -> St
     if backwards {
         line = format!("{line}{} ", text::undo());
     }
-    line.push_str(&status_word(part.status).shown);
+    let unseen = part.status == Status::Running && alone;
+    line.push_str(&if undone {
+        text::undone()
+    } else if unseen {
+        text::runner_gone()
+    } else {
+        status_word(part.status).shown
+    });
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
-    if part.status == Status::Running && part.started_at.boot == boot {
+    let (boot, mono) = now;
+    if part.status == Status::Running && !unseen && part.started_at.boot == boot {
         let us = mono.saturating_sub(part.started_at.mono);
         line = format!("{line}  {}", duration(us / 1000));
     } else if let Some(ms) = part.took_ms {
@@ -212,9 +234,11 @@ pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
     // What the headline says already is not said again.
     let recorded = Some(&part.detail).filter(|_| !told::whole(&part));
     let beyond = |l: &&String| !part.detail.contains(l.trim());
+    let mut said = std::collections::BTreeSet::new();
     let evidence: Vec<&String> = recorded
         .into_iter()
         .chain(part.evidence.iter().chain(&part.tail).filter(beyond))
+        .filter(|l| said.insert(l.trim()))
         .take(12)
         .collect();
     if !evidence.is_empty() {

@@ -12,7 +12,8 @@ texts! {
     cannot_read(path, why): "cannot read {path}: {why}", "无法读取 {path}: {why}";
     wrote_plan(path): "wrote {path} and its schema for editors", "已写入 {path} 以及供编辑器使用的 schema";
     next(command): "next: {command}", "下一步: {command}";
-    refused(count): "the plan is refused: {count} problem(s)", "计划被拒绝: {count} 个问题";
+    refused_one(): "the plan is refused: 1 problem", "计划被拒绝: 1 个问题";
+    refused(count): "the plan is refused: {count} problems", "计划被拒绝: {count} 个问题";
     checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
     literal_secret(name, at): "the plan holds the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值, 位于 {at}";
     literal_secret_hint(name): "take it out; refer to it with {{secret: {name}}}", "请删去该值, 改用 {{secret: {name}}} 引用";
@@ -53,7 +54,7 @@ texts! {
     holder_from(who, origin): "{who} from {origin}", "{who}, 来自 {origin}";
     somebody(): "it has not said who it is", "执行者未知";
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
-    check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自身的检查不认可已完成";
+    check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自带的检查表明尚未完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
     replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次裁定都会留在记录中";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";

@@ -15,7 +15,7 @@ texts! {
     code_6(): "the rollback is stuck: an undo failed, or it stands before a point of no return; `upledger status`, then decide and resume",
         "回退受阻: 某个撤销失败, 或停在不可逆点之前; 用 upledger status 查看, 裁定后 resume";
     code_7(): "the ledger is damaged, or older than remembered; `upledger verify`, then bring the newest copy back or record `upledger ledger restored`",
-        "账本已损坏, 或比记忆中的旧; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
+        "账本已损坏, 或比本机上次记录的旧; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
     code_8(): "the ledger cannot be written (full disk, device error); what was acknowledged is safe; make room, then `upledger resume`",
         "账本无法写入 (磁盘满或设备故障); 已确认的记录是安全的; 处理后执行 upledger resume";
     code_9(): "somebody else drives the run; the message says who and since when; status, note, pause, abort and kill-step work beside it",
@@ -42,7 +42,7 @@ texts! {
     state_directory(): "the state directory cannot be used: it must be a directory of yours alone (0700) on a local file system",
         "状态目录不可用: 它必须是本人独占 (0700) 的本地目录";
     memory(): "the memory of ledger heads cannot be used; it lies outside the state directory, so that an older copy of the ledger is noticed",
-        "账本头的记忆不可用; 它位于状态目录之外, 用来发现被换成旧副本的账本";
+        "账本头记录不可用; 它存放在状态目录之外, 用于发现账本被换成旧副本";
     ledger_damaged(): "the ledger does not hold together; nothing was done; `upledger verify` names the first bad event",
         "账本内容不一致, 未执行任何操作; upledger verify 会指出首个错误事件";
     older_than_remembered(): "the ledger is an older or another copy than the one seen last", "账本比上次见到的旧, 或不是同一个账本";

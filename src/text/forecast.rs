@@ -28,7 +28,8 @@ texts! {
     may_come(): "an earlier step may bring it", "前面的步骤可能会提供";
     not_ready_now(line, why): "{line}  (now: {why})", "{line}  (目前: {why})";
     would_fail(): "would fail", "会失败";
-    steps_would_fail(count): "{count} step(s) would fail", "{count} 个步骤会失败";
+    step_would_fail(): "1 step would fail", "1 个步骤会失败";
+    steps_would_fail(count): "{count} steps would fail", "{count} 个步骤会失败";
     not_written(): "the resolved plan is not written: it would not run as it is", "未写出已解析的计划: 按现状无法执行";
     left_out(): "left out", "不执行";
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",

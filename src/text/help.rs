@@ -7,9 +7,11 @@ texts! {
     commands(): "Commands", "命令";
     options(): "Options", "选项";
     arguments(): "Arguments", "参数";
+    values(list): "one of {list}", "可选: {list}";
+    default_is(value): "default: {value}", "缺省: {value}";
     opt_help(): "Print help", "显示帮助";
     opt_version(): "Print version", "显示版本";
-    opt_state(): "Where the ledger and its job directories are", "账本和执行目录所在的状态目录";
+    opt_state(): "Where the ledger and its job directories are [env: UPLEDGER_STATE]", "账本和执行目录所在的状态目录 [环境变量: UPLEDGER_STATE]";
     opt_json(): "One JSON object per line, for programs", "每行输出一个 JSON 对象, 供程序读取";
     opt_quiet(): "Print results and errors only", "只输出结果和错误";
     opt_lang(): "The language of screens: en or zh; else from UPLEDGER_LANG, the configuration, the locale",

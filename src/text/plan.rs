@@ -44,11 +44,13 @@ texts! {
     no_merge(): "write the keys out, or use an alias for a whole value", "请把各键完整写出, 或用别名引用整个值";
 
     wide_sign(): "Chinese punctuation where YAML needs ASCII", "此处须用英文 (半角) 标点, 写成了中文 (全角) 标点";
-    narrow_sign(sign): "write `{sign}`; where the text is meant as it is, put it into ASCII quotes",
-        "请改为半角 `{sign}`; 若确为文本内容, 请用半角引号括起";
+    narrow_sign(code, sign): "write `{sign}` in the place of {code}; where the text is meant as it is, put it into ASCII quotes",
+        "请将 {code} 改为半角 `{sign}`; 若确为文本内容, 请用半角引号括起";
     wide_blank(): "a blank that is no ASCII space", "此处的空白不是半角空格";
-    narrow_blank(): "write an ordinary space; such blanks come from input methods and copied pages",
-        "请改为半角空格; 这类空白多来自输入法或复制的网页";
+    wide_digits(): "full-width digits where ASCII digits are needed", "此处须用半角数字, 写成了全角数字";
+    narrow_digits(digits): "write `{digits}`", "请改为 `{digits}`";
+    narrow_blank(code): "write an ordinary space in the place of {code}; such blanks come from input methods and copied pages",
+        "请将 {code} 改为半角空格; 这类空白多来自输入法或复制的网页";
     quote_colon(): "a text that holds `: ` is put into quotes: `name: \"words: 2.0\"`",
         "含有 `: ` 的文本须加引号: `name: \"words: 2.0\"`";
     quote_sign(): "a text that begins with a sign such as %, @, *, & or ` is put into quotes: `\"*.log\"`",
@@ -81,6 +83,12 @@ texts! {
     write_env(): "write `env: {{NAME: value}}`", "请写 `env: {{NAME: value}}`";
     write_vars(): "write `vars: {{name: value}}`, or one `name: value` a line, without `-`", "请写 `vars: {{name: value}}`, 或每行一个 `name: value`, 前面不加 `-`";
     write_facts(): "write `facts: {{rows: {{json: .rows}}}}`", "请写 `facts: {{rows: {{json: .rows}}}}`";
+    write_run(): "a list, word by word: `run: [ls, -l]`; or a line for the shell: `shell: \"ls -l | wc -l\"`",
+        "请逐词写成列表: `run: [ls, -l]`; 或交给 shell 执行: `shell: \"ls -l | wc -l\"`";
+    no_restart(family): "there is no restart, so that the record tells what happened: use `{family}.reload`, or `{family}.stop` and `{family}.start` as two steps",
+        "没有 restart 动作, 以便记录清楚每一步: 请用 `{family}.reload`, 或分为 `{family}.stop` 和 `{family}.start` 两个步骤";
+    no_restart_at_all(family): "there is no restart, so that the record tells what happened: use `{family}.stop` and `{family}.start` as two steps",
+        "没有 restart 动作, 以便记录清楚每一步: 请分为 `{family}.stop` 和 `{family}.start` 两个步骤";
     no_such_action(words): "any command is `{{run: [program, argument]}}`; actions here are {words}",
         "任意命令可写作 `{{run: [program, argument]}}`; 可用的动作有 {words}";
     one_action_each(): "a step has one action, written `do: {{run: [...]}}` without a `-`; make a second one a step of its own",
@@ -88,7 +96,7 @@ texts! {
     plain_digits(): "write digits, without quotes", "请只写数字, 不加引号";
     expected_found(expected, found): "expected {expected}, found {found}", "应为: {expected}; 实为: {found}";
     expected(expected): "expected {expected}", "应为: {expected}";
-    in_range(): "a number in its range", "允许范围内的数字";
+    in_range(min, max): "a number from {min} to {max}", "{min} 到 {max} 的整数";
     true_or_false(): "true or false", "true 或 false";
     text(): "text", "文本";
     string(): "a string", "字符串";

@@ -30,7 +30,7 @@ texts! {
     plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
     before_next_step(reason): "before the next step: {reason}", "在下一步骤之前: {reason}";
     stays_done(): "what was done stays done", "已执行的步骤保持原状";
-    every_step_done(): "no step is left", "没有剩余步骤";
+    every_step_done(): "no step is left", "全部步骤已执行完毕";
     back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
     all_reversed(): "nothing is left to reverse", "没有需要回退的步骤";
     from_older_copy(reason): "the ledger goes on from this copy: {reason}", "账本从此副本继续: {reason}";
@@ -39,9 +39,9 @@ texts! {
     created(): "created", "账本建立";
     session(): "session", "会话";
     session_of(actor): "opened by {actor}", "由 {actor} 打开";
-    stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤之后停下; 再按一次 Ctrl-C 则脱离, 步骤继续运行";
+    stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤之后停下; 再按一次 Ctrl-C 则立即退出, 步骤在后台继续运行";
     attempt(n): "attempt {n}", "第 {n} 次";
-    never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次从未启动";
+    never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
     still_running(part): "{part}  it is still running", "{part}  仍在运行";
     it_is_done(): "it is done", "已完成";
     nothing_happened(): "nothing of it happened", "完全没有执行";
@@ -53,6 +53,7 @@ texts! {
     state(): "state", "状态";
     head(): "head", "账本头";
     phase(name): "phase {name}", "阶段 {name}";
+    runner_gone(): "begun, its runner is gone", "已开始, 执行进程已不在";
     interrupted(): "interrupted", "已中断";
     running(): "running", "运行中";
     rolling_back(): "rolling back", "回退中";
@@ -75,7 +76,7 @@ texts! {
     timed_out(): "its time was up, and it was killed", "超过时限, 已强制结束";
     killed_on_request(): "it was killed on request", "已按要求强制结束";
     could_not_start(why): "it could not be started: {why}", "未能启动: {why}";
-    evidence_disagrees(seen): "the evidence disagrees: {seen}", "执行结果与验证不符: {seen}";
+    evidence_disagrees(seen): "the evidence disagrees: {seen}", "验证未通过: {seen}";
     unseen(): "it started, and nobody saw how it ended", "已启动, 但结果未知";
     still_alive(): "its processes were still alive", "其进程当时仍然存活";
     lost_track(): "whether it still runs cannot be told", "执行目录缺失或不符, 无法判断是否仍在运行";
@@ -113,9 +114,9 @@ texts! {
     dropped(count): "({count} lines were dropped here: nobody read them)", "(此处丢弃了 {count} 行: 无人读取)";
     is_paused(reason): "paused: {reason}", "已暂停: {reason}";
     is_rolled_back_to(step): "rolled back to {step}", "已退回到 {step}";
-    is_detached(): "detached: the step goes on", "已脱离: 步骤仍在继续";
+    is_detached(): "detached: the step goes on", "已离开终端: 步骤在后台继续运行";
     go_on_with(command): "go on with: {command}", "继续执行: {command}";
-    forwards_with(command): "forwards again with: {command}", "再次前进: {command}";
+    forwards_with(command): "forwards again with: {command}", "重新向前执行: {command}";
     take_over_with(command): "take over again with: {command}", "重新接管: {command}";
     warning(what): "warning: {what}", "警告: {what}";
     no_runs(): "no runs yet", "还没有运行记录";

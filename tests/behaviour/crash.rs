@@ -45,6 +45,57 @@ fn a_running_step_is_adopted() {
 }
 
 #[test]
+fn without_a_runner_nothing_is_called_running() {
+    let world = killed();
+    let status = world.upledger(&["status"]).out;
+    assert!(status.contains("begun, its runner is gone"), "{status}");
+    assert!(status.contains("interrupted, phase all"), "{status}");
+    let s3 = status
+        .lines()
+        .find(|l| l.contains("s3"))
+        .unwrap_or_default();
+    assert!(!s3.contains("running") && !s3.ends_with(" s"), "{s3}");
+    let runs = world.upledger(&["runs"]).out;
+    assert!(
+        runs.contains("interrupted") && !runs.contains("running"),
+        "{runs}"
+    );
+    world.write("go", "");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    let runs = world.upledger(&["runs"]).out;
+    assert!(runs.contains("completed"), "{runs}");
+}
+
+#[test]
+fn what_is_undone_shows_how_long_the_undoing_took_and_evidence_is_whole_in_a_pipe() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: slow\nphases:\n  - phase: all\n    steps:\n      - {id: slow, do: {shell: sleep 2}, effect: idempotent, undo: {shell: 'true', effect: idempotent}}\n      - {id: bad, do: {shell: 'exit 1'}, effect: pure}\n",
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    assert_eq!(world.upledger(&["rollback"]).code, 5);
+    let status = world.upledger(&["status"]).out;
+    let slow = status
+        .lines()
+        .find(|l| l.contains("undone"))
+        .unwrap_or_default();
+    assert!(
+        slow.contains("undone  0.") || slow.contains("undone  1."),
+        "{status}"
+    );
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &format!("upledger: 1\nname: long\nphases:\n  - phase: all\n    steps:\n      - {{id: a, do: {{expect.file: {{path: '/nowhere/{}end-of-it', exists: false}}}}}}\n", "x".repeat(90)),
+    );
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.out.contains("end-of-it"), "{run:?}");
+    assert!(world.upledger(&["log"]).out.contains("end-of-it"));
+}
+
+#[test]
 fn a_step_that_ended_meanwhile_is_imported() {
     let world = killed();
     world.write("go", "");

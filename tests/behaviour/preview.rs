@@ -76,6 +76,49 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
     );
 }
 
+const SECRET: &str = r#"
+upledger: 1
+name: secret
+secrets: {db: {env: UPLEDGER_TEST_NO_SUCH}}
+phases:
+  - phase: all
+    steps:
+      - {id: gone, do: {run: [upledger-no-such-binary]}, env: {P: {secret: db}}, effect: pure}
+      - {id: place, do: {shell: "true"}, cwd: "@/nowhere", env: {P: {secret: db}}, effect: pure}
+      - {id: file, do: {file.backup: {path: "@/no-file"}}, env: {P: {secret: db}}}
+      - {id: good, do: {run: [test, -e, /]}, env: {P: {secret: db}}, effect: pure}
+      - {id: asks, do: {expect.command: {argv: [touch, "@/ran"]}}, env: {P: {secret: db}}}
+"#;
+
+/// A look that might need the secret is not made without it, and nothing else is put in its place.
+#[test]
+fn a_secret_that_is_missing_hides_nothing_else() {
+    let world = World::new();
+    world.write("plan.yaml", SECRET);
+    let found = verdicts(&world, &["plan", "plan.yaml", "--json"]);
+    let found: Vec<(&str, &str)> = found.iter().map(|(s, v)| (&s[..], &v[..])).collect();
+    assert_eq!(
+        found,
+        [
+            ("gone", "cannot_run"),
+            ("place", "cannot_run"),
+            ("file", "fail"),
+            ("good", "cannot_tell"),
+            ("asks", "cannot_tell"),
+        ]
+    );
+    let shown = world.upledger(&["plan", "plan.yaml"]).out;
+    for part in [
+        "the program is not found: upledger-no-such-binary",
+        "there is no directory ",
+        "no-file",
+        "it needs the secret db",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!world.path("ran").exists());
+}
+
 /// Every file below a directory, its bytes and its time of change.
 fn files(dir: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
     let (mut found, mut open) = (BTreeMap::new(), vec![dir.to_path_buf()]);

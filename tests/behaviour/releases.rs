@@ -64,7 +64,7 @@ fn the_preview_names_the_commit_and_a_tag_that_is_not_there_would_fail() {
         seen.out.contains("would fail") && seen.out.contains("did you mean bklog/4.6.4?"),
         "{seen:?}"
     );
-    assert!(seen.err.contains("1 step(s) would fail"), "{seen:?}");
+    assert!(seen.err.contains("1 step would fail"), "{seen:?}");
     assert!(!world.path("resolved.json").exists());
     let seen = world.upledger(&["plan", "plan.yaml", "--json"]);
     assert_eq!(seen.code, 3, "{seen:?}");

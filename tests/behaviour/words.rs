@@ -116,6 +116,7 @@ fn errors(lang: &str) -> String {
     };
     let plan = |text: &str| world.write("plan.yaml", text);
     told(&["bogus"], 2);
+    told(&["rnu", "plan.yaml"], 2);
     told(&["run"], 2);
     told(&["decide", "one", "perhaps", "--reason", "x"], 2);
     told(&["status"], 2);

@@ -108,6 +108,61 @@ phases:
     );
 }
 
+/// The value that is wrong is pointed at, and what is to be written instead is said.
+#[test]
+fn a_wrong_value_is_pointed_at_and_has_a_remedy() {
+    for (action, at, hint) in [
+        ("run: \"ls -l\"", "\"ls -l\"", "`run: [ls, -l]`"),
+        (
+            "service.stop: {by: {supervisor: web}}",
+            "web",
+            "`supervisor: {program: web}`",
+        ),
+        ("service.stop: {by: web}", "web", "`by: {supervisor: "),
+        ("nginx.restart: {}", "nginx.restart", "`nginx.reload`, or"),
+        (
+            "celery.restart: {}",
+            "celery.restart",
+            "`celery.stop` and `celery.start`",
+        ),
+        ("file.backup: {path: there}", "there", ""),
+        ("expect.process: {match: x, count: -1}", "-1", ""),
+        (
+            "expect.port: {port: \u{ff18}0, is: open}",
+            "\u{ff18}0",
+            "write `80`",
+        ),
+        (
+            "expect.port: {port: 80,\u{3000}is: open}",
+            "\u{3000}",
+            "in the place of U+3000",
+        ),
+        ("run: [a\u{ff0c} b]", "\u{ff0c}", "in the place of U+FF0C"),
+    ] {
+        let text = with_step(&format!("id: a\ndo: {{{action}}}\neffect: pure"));
+        let problems = load_text("p", &text).expect_err(action).problems;
+        let found = problems.iter().any(|p| {
+            let marked = p.span.and_then(|s| text.get(s.start..s.end));
+            let remedy = p.hint.as_deref().unwrap_or_default();
+            marked == Some(at) && remedy.contains(hint)
+        });
+        assert!(found, "{action}: {problems:#?}");
+    }
+    let text =
+        with_step("id: a\ndo: {expect.process: {match: x, count: 99999999999}}\neffect: pure");
+    refused(&text, 7, "a number from 0 to 4294967295");
+}
+
+/// A script of many lines is pointed into; all of it stays masked.
+#[test]
+fn a_secret_in_a_script_is_found_with_its_line() {
+    let step = "id: a\ndo:\n  shell: |\n    set -e\n    cd /srv\n    mysql --password=hunter22 x\neffect: pure";
+    let text = with_step(step);
+    refused(&text, 11, "a literal secret under `password`");
+    let shown = load_text("p", &text).expect_err("refused").render(false);
+    assert!(!shown.contains("hunter22"), "{shown}");
+}
+
 /// What is missing most likely stands under the key that is not known.
 #[test]
 fn an_unknown_key_is_not_followed_by_what_it_was_meant_to_say() {
@@ -349,7 +404,7 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x]}\nretry: {times: -1}\nOK",
             8,
-            "a number in its range",
+            "a number from ",
         ),
         (
             "id: a\ndo: {run: [x]}\nwhen: {var: nope, is: 1}\nOK",
