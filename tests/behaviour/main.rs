@@ -13,6 +13,7 @@ mod face;
 mod files;
 mod machine;
 mod pip;
+mod pip_index;
 mod preview;
 mod processes;
 mod record;

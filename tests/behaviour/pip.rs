@@ -1,16 +1,15 @@
 //! `pip.install` with the real pip and real virtualenvs: built beside the old one, proved, switched, and taken back;
-//! killed, out of space, lied to, and pointed at what is not its own.
+//! killed, out of space, lied to, and pointed at what is not its own. What it says to an index is in `pip_index.rs`.
 //!
 //! The packages are tiny wheels that the test makes, so that nothing comes from a network.
 
 use crate::common::{World, kill};
-use std::io::BufRead;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// Makes wheels: `name version [requirement ...] -- source of the module`.
 const WHEELS: &str = r#"
@@ -55,10 +54,10 @@ phases:
 ENV
 "#;
 
-struct Site(World);
+pub(crate) struct Site(pub(crate) World);
 
 impl Site {
-    fn new(python: &str, retry: u8, env: &str) -> Self {
+    pub(crate) fn new(python: &str, retry: u8, env: &str) -> Self {
         let world = World::new();
         for dir in ["wheels", "venvs", "venvs/old"] {
             std::fs::create_dir(world.path(dir)).expect("made");
@@ -86,7 +85,7 @@ impl Site {
         self.0.write("env.txt", env);
     }
 
-    fn edit(&self, what: &str, with: &str) {
+    pub(crate) fn edit(&self, what: &str, with: &str) {
         let plan = std::fs::read_to_string(self.0.path("plan.yaml")).expect("readable");
         assert!(plan.contains(what), "{what}");
         std::fs::write(self.0.path("plan.yaml"), plan.replace(what, with)).expect("written");
@@ -114,7 +113,7 @@ impl Site {
     }
 
     #[track_caller]
-    fn assert_in_force(&self) {
+    pub(crate) fn assert_in_force(&self) {
         assert_eq!(
             self.current(),
             self.venv("").display().to_string().trim_end_matches('/')
@@ -137,7 +136,7 @@ impl Site {
 
     /// A run that must fail at this step, with these words; it is then taken back.
     #[track_caller]
-    fn fails(&self, words: &[&str]) {
+    pub(crate) fn fails(&self, words: &[&str]) {
         let done = self.0.upledger(&["run", "plan.yaml"]);
         assert_eq!(done.code, 1, "{done:?}");
         for word in words {
@@ -512,97 +511,4 @@ fn killed_between_the_note_and_the_link_only_the_link_is_missing() {
         "it is not built twice: {done:?}"
     );
     site.assert_in_force();
-}
-
-/// A package index that wants a user and a password, and says who came.
-const INDEX: &str = r#"
-import base64, http.server, os, sys
-where, wanted = sys.argv[1], "Basic " + base64.b64encode(os.environ["WANTED"].encode()).decode()
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.headers.get("Authorization") != wanted:
-            self.send_response(401); self.send_header("WWW-Authenticate", "Basic realm=x"); self.end_headers(); return
-        parts = self.path.strip("/").split("/")
-        if parts[0] == "simple":
-            name = parts[1] + "-"
-            body = "".join(f'<a href="/files/{f}">{f}</a>' for f in os.listdir(where) if f.startswith(name)).encode()
-        else:
-            body = open(os.path.join(where, parts[1]), "rb").read()
-        self.send_response(200); self.send_header("Content-Type", "text/html"); self.end_headers(); self.wfile.write(body)
-    def log_message(self, *args): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
-server.serve_forever()
-"#;
-
-/// Ended with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn credentials_of_the_index_reach_pip_and_neither_an_argument_nor_a_record() {
-    let site = Site::new(PYTHON, 0, "");
-    let world = &site.0;
-    let mut server = Server(
-        Command::new(PYTHON)
-            .args(["-c", INDEX])
-            .env("WANTED", "joe:p@ss-w0rd")
-            .arg(world.path("wheels"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3"),
-    );
-    let mut port = String::new();
-    let out = server.0.stdout.take().expect("piped");
-    std::io::BufReader::new(out)
-        .read_line(&mut port)
-        .expect("a port");
-    let url = |password: &str| format!("http://joe:{password}@127.0.0.1:{}/simple/\n", port.trim());
-    let secret = |password: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(world.path("pypi"), url(password)).expect("written");
-        let only = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(world.path("pypi"), only).expect("set");
-    };
-    site.edit("no_index: true", "index: {secret: pypi}");
-    site.edit("            find_links: [\"${dir}/wheels\"]\n", "");
-    let file = format!(
-        "secrets: {{pypi: {{file: {}}}}}\nphases:",
-        world.path("pypi").display()
-    );
-    site.edit("phases:", &file);
-    secret("wr0ng-w0rd");
-    site.fails(&["the index refused us (401 for http://127.0.0.1"]);
-    secret("p%40ss-w0rd");
-    let mut run = world.start(&["run", "plan.yaml"]);
-    let code = loop {
-        for pid in std::fs::read_dir("/proc").expect("/proc").flatten() {
-            let words = std::fs::read(pid.path().join("cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&words).into_owned();
-            assert!(!words.contains("ss-w0rd"), "{words}");
-        }
-        if let Some(status) = run.try_wait().expect("a status") {
-            break status.code();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    assert_eq!(code, Some(0), "{:?}", world.upledger(&["log"]));
-    site.assert_in_force();
-    let found = Command::new("grep")
-        .args(["-rl", "--exclude=pypi", "ss-w0rd"])
-        .arg(world.path("."))
-        .output()
-        .expect("grep");
-    assert!(
-        found.stdout.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&found.stdout)
-    );
 }
