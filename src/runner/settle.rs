@@ -321,10 +321,10 @@ fn overdue(part: &PartState) -> bool {
     limit.is_some_and(|ms| part.started_at.boot == boot_id() && age > ms.saturating_mul(1000))
 }
 
-/// What is known of an attempt's end before its evidence is looked at.
 /// What is said of a command that others of its tree outlived.
 const ALIVE: &str = "processes that it started are still alive";
 
+/// What is known of an attempt's end before its evidence is looked at.
 struct End<'a> {
     at: &'a Attempt,
     tail: Vec<String>,
