@@ -208,8 +208,12 @@ def parse_note(text, where):
 def main(path, *files):
     outside, stored, signed, db, blobs = [], [], 0, None, "not in an export"
     for name in files:
-        with open(name, "rb") as f:
-            outside.append(parse_note(f.read(1000).decode("utf-8", "replace"), "checkpoint file %a" % name))
+        with open(name, "rb") as f:                              # as it came out of a terminal or a mail
+            lines = [line.strip() for line in f.read(1000).decode("utf-8", "replace").splitlines()]
+        text = "".join(line + "\n" for line in lines if line)
+        if not NOTE.fullmatch(text):
+            raise OSError("%a is no checkpoint of three lines" % name)
+        outside.append(parse_note(text, "checkpoint file %a" % name))
     with open(path, "rb") as f:
         header = f.read(100)
     if header[:16] == b"SQLite format 3\0":

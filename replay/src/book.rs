@@ -47,8 +47,11 @@ impl Book {
                 Ok(())
             }
             (Some(name), Event::RollbackStarted(_)) => {
-                if self.effective().is_some_and(|r| r.name != name) {
-                    return refuse("only the newest effective run rolls back");
+                if let Some(newer) = self.effective().filter(|r| r.name != name) {
+                    let newer = &newer.name;
+                    return refuse(&alloc::format!(
+                        "the run {newer} came after it: roll that one back first"
+                    ));
                 }
                 self.apply_to(name, event, when)
             }

@@ -116,6 +116,9 @@ fn never_made(home: &Home, memory: &Memory) -> bool {
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::usage(text::cannot_read(path.display(), e)))?;
+    // As it came out of a terminal, a ticket or a mail: set in, with other line ends.
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let text: String = lines.map(|l| format!("{l}\n")).collect();
     text.parse().map_err(|e| {
         let mut failure = Failure::of(code::USAGE, "checkpoint", &e);
         failure = failure.hint(text::in_file(path.display()));

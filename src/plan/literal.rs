@@ -119,7 +119,16 @@ impl Literals {
 
     fn list(&mut self, items: &[Node]) {
         let mut after: Option<&str> = None;
+        let program = items.first().and_then(Node::text).unwrap_or_default();
+        let program = program.rsplit('/').next().unwrap_or_default();
+        // The clients of MySQL take the password right behind `-p`.
+        let client = program.starts_with("mysql") || program.starts_with("mariadb");
         for item in items {
+            let behind = item.text().and_then(|t| t.strip_prefix("-p"));
+            if client && behind.is_some_and(|t| !t.is_empty() && self.literal(t)) {
+                self.found(item.span, item.span, "password");
+                continue;
+            }
             match (after.take(), item.text()) {
                 (Some(option), Some(text)) if self.literal(text) && !text.starts_with('-') => {
                     self.found(item.span, item.span, option);

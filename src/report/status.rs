@@ -263,11 +263,20 @@ fn checked(run: &Run, part: &Part) -> bool {
     run.plan
         .step(&part.step)
         .is_some_and(|step| match (part.way, &step.undo) {
-            (Way::Do, _) => step.has_probe || step.verify.is_some(),
+            (Way::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
             (Way::Undo, Undo::Own { .. }) => true,
-            (Way::Undo, Undo::Action(undo)) => undo.has_probe || undo.verify.is_some(),
+            (Way::Undo, Undo::Action(undo)) => {
+                undo.has_probe || undo.verify.is_some() || typed(&undo.action)
+            }
             (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
         })
+}
+
+/// Every kind but the plain commands looks by itself at what it did.
+fn typed(action: &serde_json::Value) -> bool {
+    ["run", "shell"]
+        .iter()
+        .all(|kind| action.get(kind).is_none())
 }
 
 /// The commands that answer a question, and what each means.

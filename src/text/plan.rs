@@ -153,7 +153,7 @@ texts! {
     define_variable(): "define it in `vars:`", "请在 `vars:` 中定义";
     define_or_literal(): "define it in `vars:`, or write `$${{` for a literal `${{`",
         "请在 `vars:` 中定义; 若要原样写出 `${{`, 请写 `$${{`";
-    names_no_variable(name): "`${{{name}}}` names no variable", "`${{{name}}}` 中不是变量名";
+    names_no_variable(name): "`${{{name}}}` names no variable", "`${{{name}}}` 不是有效的变量名";
     name_or_literal(): "a name is made of a-z, 0-9 and _; `$${{` is a literal `${{`",
         "变量名由 a-z, 0-9 和 _ 组成; 若要原样写出 `${{`, 请写 `$${{`";
     variable_in_script(name): "`${{{name}}}` in a script: variables are never put into code",

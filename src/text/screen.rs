@@ -32,7 +32,7 @@ texts! {
     stays_done(): "what was done stays done", "已执行的步骤保持原状";
     every_step_done(): "no step is left", "全部步骤已执行完毕";
     back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
-    all_reversed(): "nothing is left to reverse", "没有需要回退的步骤";
+    all_reversed(): "nothing is left to reverse", "已无待回退的步骤";
     from_older_copy(reason): "the ledger goes on from this copy: {reason}", "账本从此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     by(actor): "by {actor}", "操作人 {actor}";

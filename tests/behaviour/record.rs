@@ -203,7 +203,12 @@ fn a_verification_ends_with_a_verdict_and_with_what_to_keep_elsewhere() {
     assert!(done.out.lines().all(|l| l.len() <= 90), "{done:?}");
     let note: Vec<&str> = done.out.lines().rev().take(3).collect();
     let note: Vec<&str> = note.iter().rev().map(|l| l.trim()).collect();
-    world.write("kept", &format!("{}\n", note.join("\n")));
+    // As it comes out of a terminal and a mail.
+    world.write("kept", &format!("  {}", note.join("\r\n  ")));
+    world.write("other", "nothing of the kind\n");
+    let script = python(&world, &["state/ledger.db", "other"]);
+    assert_eq!(script.code, 2, "{script:?}");
+    assert!(script.err.contains("VERDICT      NONE"), "{script:?}");
     let script = python(&world, &["state/ledger.db"]);
     assert_eq!(script.code, 0, "{script:?}");
     assert!(script.out.contains("\nVERDICT      SOUND: "), "{script:?}");

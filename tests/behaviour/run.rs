@@ -160,3 +160,26 @@ fn a_bad_plan_is_refused_with_its_line_and_nothing_is_written() {
     );
     assert!(!world.state().exists());
 }
+
+#[test]
+fn whoever_says_done_is_told_whether_the_step_looks_for_itself() {
+    for (step, says) in [
+        (
+            "do: {expect.file: {path: @/none}}",
+            "its own check must agree",
+        ),
+        (
+            "do: {run: [\"false\"]}, on_doubt: ask, undo: none",
+            "you answer for it",
+        ),
+    ] {
+        let world = World::new();
+        world.write("plan.yaml", &format!("upledger: 1\nname: done\nphases:\n  - phase: p\n    steps:\n      - {{id: one, {step}}}\n"));
+        let done = world.upledger(&["run", "plan.yaml"]);
+        assert_eq!(done.code, 1, "{done:?}");
+        assert!(
+            done.out.contains(says) || done.err.contains(says),
+            "{done:?}"
+        );
+    }
+}

@@ -433,6 +433,11 @@ fn bad_steps() {
             "a literal secret under `password`",
         ),
         (
+            "id: a\ndo: {run: [/usr/bin/mysqldump, -phunter2]}\nOK",
+            7,
+            "a literal secret under `password`",
+        ),
+        (
             "id: a\ndo: {run: [x, --password, hunter2]}\nOK",
             7,
             "a literal secret under `password`",
