@@ -23,7 +23,6 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use upledger_replay::decide::{Asked, Next, Stop, next};
-
 use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;

@@ -63,7 +63,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// The log files that those seen so far named on their command lines.
+    /// The log files that those of our own user named on their command lines.
     pub(super) fn logs(&self) -> &BTreeSet<PathBuf> {
         &self.logs
     }
@@ -84,7 +84,9 @@ impl<'a> Asker<'a> {
             return Ok(look);
         }
         for l in &live {
-            let file = l.words.logfile.as_ref();
+            // What another user writes on a command line may name any file, and would have us read it out.
+            let ours = l.user.0 == rustix::process::geteuid().as_raw();
+            let file = l.words.logfile.as_ref().filter(|_| ours);
             let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
             self.logs.extend(file.filter(|f| f.is_file()));
             if Crew::told(self.cx, &l.ident)? {
