@@ -50,6 +50,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let cx = Context {
             marks: Some(home.path().join("marks")),
+            moment: None,
             secrets: vec![("db".into(), "s3cret-word".into())],
             ..Context::empty()
         };
@@ -82,6 +83,7 @@ mod tests {
     fn what_cannot_be_recorded_is_not_to_be_done() {
         let cx = Context {
             marks: Some("/no/such/directory/marks".into()),
+            moment: None,
             ..Context::empty()
         };
         let why = cx.mark(&mut Vec::new(), "KILL").unwrap_err();

@@ -20,6 +20,7 @@ pub mod gunicorn;
 pub mod http;
 mod mark;
 mod mask;
+mod moment;
 pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
@@ -35,6 +36,7 @@ pub use command::{LEASH, leash};
 use forward::forwarded;
 
 use crate::actions::command::Captured;
+pub use crate::actions::moment::Moment;
 pub use crate::actions::stage::{Service, Stage};
 use crate::redact::Redactor;
 use schemars::JsonSchema;
@@ -66,6 +68,9 @@ pub struct Context {
     /// Where the attempt's escalations are written; none for looks, which have no effect.
     #[serde(default)]
     pub marks: Option<PathBuf>,
+    /// The moment that its looks share; none at work, where everything is asked anew.
+    #[serde(skip)]
+    pub moment: Option<Moment>,
 }
 
 impl Context {
@@ -81,6 +86,14 @@ impl Context {
             secrets: Vec::new(),
             timeout_ms: None,
             marks: None,
+            moment: None,
+        }
+    }
+
+    /// What follows looks again at what may have changed.
+    pub(crate) fn look_anew(&self) {
+        if let Some(moment) = &self.moment {
+            moment.pass();
         }
     }
 

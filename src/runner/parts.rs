@@ -80,6 +80,7 @@ impl Work {
             secrets: secrets.to_vec(),
             timeout_ms: step.timeout_ms,
             marks: None,
+            moment: Some(crate::actions::Moment::default()),
         };
         let redactor = context.redactor()?;
         let mut work = match (part.way, &step.undo) {
@@ -136,6 +137,7 @@ impl Work {
     /// [`Trouble`] when it cannot see, or when what it sees holds a secret: recorded as it is, it would give the secret
     /// away; redacted, the undo would put the redaction back.
     pub fn observe(&self) -> Result<Value, Trouble> {
+        self.context.look_anew();
         let observed = self
             .action
             .action()
@@ -176,6 +178,7 @@ impl Work {
     /// The evidence after it ran.
     #[must_use]
     pub fn verify(&self, observed: &Value) -> Look {
+        self.context.look_anew();
         self.seen(match &self.verify {
             Some(verify) => verify.action().probe(&self.context, &Value::Null),
             None if self.own_undo => self.action.action().undone(&self.context, observed),

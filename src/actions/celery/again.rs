@@ -193,6 +193,7 @@ impl<'a> Asker<'a> {
                 return Ok(look);
             }
             std::thread::sleep(PAUSE);
+            self.cx.look_anew();
         }
     }
 }

@@ -128,6 +128,7 @@ impl Crew<'_> {
             }
             first = Some(idents);
             std::thread::sleep(PAUSE);
+            cx.look_anew();
         }
     }
 

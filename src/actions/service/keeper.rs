@@ -377,13 +377,17 @@ impl<'a> Keeper<'a> {
                     let wanted = f.programs.iter().filter(|p| p.wanted());
                     wanted.map(|p| p.name.clone()).collect()
                 };
-                let names = before.map_or_else(|| s.names(cx), |f| Ok(wanted(f)))?;
-                if !self.find(cx)?.runs()
+                let now = self.find(cx)?;
+                let names = match before {
+                    Some(before) => wanted(before),
+                    None => now.programs.iter().map(|p| p.name.clone()).collect(),
+                };
+                if !now.runs()
                     && let Some(who) = doors.stranger()?
                 {
                     return Err(Trouble::new(format!("not started: {who}")));
                 }
-                s.start(cx, &names, within, out)?;
+                s.start(cx, &names, &now, within, out)?;
                 let look = doors.wait(cx, within, launch::DEAD, &|| self.find(cx))?;
                 let seen = look.evidence.join("; ");
                 match look.answer {

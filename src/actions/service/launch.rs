@@ -119,6 +119,7 @@ impl Doors<'_> {
                 return Ok(look);
             }
             std::thread::sleep(PAUSE);
+            cx.look_anew();
         }
     }
 }

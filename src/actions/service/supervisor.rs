@@ -53,6 +53,11 @@ impl Line {
         })
     }
 
+    /// It is on its way to another state.
+    fn passing(&self) -> bool {
+        PASSING.contains(&self.state.as_str())
+    }
+
     fn shown(&self) -> String {
         format!("{} is {} ({})", self.name, self.state, self.told)
     }
@@ -66,7 +71,14 @@ impl Supervisor {
     }
 
     fn status(&self, cx: &Context) -> Result<Vec<Line>, Trouble> {
-        let said = self.call(cx, &["status", &self.program], command::LOOK)?;
+        let mut asked = self.ctl.clone();
+        asked.extend(["status".into(), self.program.clone()]);
+        let told = cx.moment.as_ref().and_then(|m| m.told(&asked));
+        let at = Instant::now();
+        let said = match &told {
+            Some(said) => said.clone(),
+            None => command::capture(cx, &asked, command::LOOK)?,
+        };
         let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
         let wrong = said
             .shown
@@ -87,6 +99,11 @@ impl Supervisor {
                 said.tail(3).join("; ")
             )));
         }
+        if let (Some(moment), None) = (&cx.moment, told)
+            && !lines.iter().any(Line::passing)
+        {
+            moment.keep(at, asked, said);
+        }
         Ok(lines)
     }
 
@@ -95,8 +112,7 @@ impl Supervisor {
         let deadline = Instant::now() + limit;
         loop {
             let lines = self.status(cx)?;
-            let passing = lines.iter().any(|l| PASSING.contains(&l.state.as_str()));
-            if !passing || Instant::now() >= deadline {
+            if !lines.iter().any(Line::passing) || Instant::now() >= deadline {
                 return Ok(lines);
             }
             std::thread::sleep(PAUSE);
@@ -194,18 +210,18 @@ impl Supervisor {
             .collect()
     }
 
-    /// Lets supervisord start these programs and waits until they run by its own rules.
+    /// Lets supervisord start these programs and waits until they run by its own rules; `now` is what it keeps.
     pub(super) fn start(
         &self,
         cx: &Context,
         names: &[String],
+        now: &Found,
         within: Duration,
         out: &mut dyn Write,
     ) -> Result<(), Trouble> {
         for name in names {
-            let lines = self.status(cx)?;
-            let now = lines.iter().find(|l| l.name == *name);
-            if now.is_some_and(|l| l.state == "RUNNING") {
+            let now = now.programs.iter().find(|p| p.name == *name);
+            if now.is_some_and(|p| p.state == "RUNNING") {
                 say(out, &format!("{name} runs already"));
                 continue;
             }
