@@ -149,6 +149,8 @@ pub mod own {
     pub const OPERATOR: &str = "asked for by the operator";
     /// A kill for which nobody else was left.
     pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
+    /// Of an attempt that is in doubt.
+    pub const UNSEEN: &str = "it started, and nobody saw how it ended";
     /// Begins the detail of a failure whose checks saw something else.
     pub const DISAGREES: &str = "the evidence disagrees: ";
 }

@@ -35,6 +35,9 @@ pub mod values;
 pub use command::{LEASH, leash};
 use forward::forwarded;
 
+/// What a look saw is evidence, which is English on every screen and in the record (`docs/decisions/0022-*`).
+pub use crate::text::english as recorded;
+
 use crate::actions::command::Captured;
 pub use crate::actions::moment::Moment;
 pub use crate::actions::stage::{Service, Stage};
@@ -356,7 +359,7 @@ pub trait Action: Send + Sync {
         Ok(Value::Null)
     }
 
-    /// What it does, in lines for people; they stand in the intent.
+    /// What it does, in lines for people and in their language; the intent holds them in English.
     fn commands(&self, cx: &Context) -> Vec<String>;
 
     /// What the look before found that a reader of the preview wants to know, in lines, such as the commit of a tag.
@@ -455,6 +458,12 @@ macro_rules! registry {
             #[must_use]
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            /// What it does, in lines for the record: English, whatever the screen speaks.
+            #[must_use]
+            pub fn intent(&self, cx: &Context) -> Vec<String> {
+                recorded(|| self.action().commands(cx))
             }
 
             /// Its behaviour.

@@ -14,6 +14,7 @@ use super::file::disk::{self, Facts};
 use super::run::quoted;
 use super::values::absolute;
 use super::{Action, Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -193,11 +194,7 @@ impl Action for Install {
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        vec![format!(
-            "in {}: {}",
-            self.repo,
-            quoted(&self.words("install"))
-        )]
+        vec![told::inside(&self.repo, quoted(&self.words("install")))]
     }
 
     fn undoing(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Commands that drive a run: run, resume, rollback. They take the runner's lock, let the loop go, and say how it rests.
 
 use super::complete;
-use super::fail::Failure;
+use super::fail::{Failure, unread};
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
@@ -73,7 +73,7 @@ impl Means {
         for secret in without {
             out.progress(&text::secret_not_needed(
                 safe(&secret.name),
-                safe(&secret.why),
+                safe(&unread(&secret.why)),
             ));
         }
         Ok(Self {

@@ -3,7 +3,7 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
-use crate::report::safe;
+use crate::report::{fit, safe};
 use crate::text::explain as text;
 use crate::text::help;
 use clap::Args;
@@ -36,7 +36,9 @@ pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
         if out.json {
             out.value(&json!({"code": what, "meaning": meaning}));
         } else {
-            out.line(&format!("{what:<wide$}  {meaning}"));
+            for line in fit(&format!("{what:<wide$}  {meaning}"), 80) {
+                out.line(&line);
+            }
         }
     }
     Ok(code::DONE)

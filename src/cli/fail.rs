@@ -237,3 +237,9 @@ impl From<RestoreError> for Failure {
         }
     }
 }
+
+/// Why a secret cannot be read, in the language of the screen where the reason is ours.
+pub(crate) fn unread(why: &str) -> String {
+    why.strip_prefix(crate::runner::secrets::NO_VARIABLE)
+        .map_or_else(|| why.to_owned(), text::no_variable)
+}

@@ -62,7 +62,7 @@ pub mod code {
 
 /// The command line. Its words are in `text::help`.
 #[derive(Debug, Parser)]
-#[command(name = "upledger", version, max_term_width = 100, about = help::about())]
+#[command(name = "upledger", version, max_term_width = 80, about = help::about())]
 struct Cli {
     #[arg(
         long,

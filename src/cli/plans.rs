@@ -1,7 +1,7 @@
 //! Commands about plans: init, check, plan, schema.
 
 use super::code;
-use super::fail::Failure;
+use super::fail::{Failure, unread};
 use super::out::Out;
 use crate::actions::run::quoted;
 use crate::forecast;
@@ -183,7 +183,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     for secret in missing {
         out.line(&forecast_text::secret_unknown(
             secret.name,
-            safe(&secret.why),
+            safe(&unread(&secret.why)),
         ));
     }
     if args.details {

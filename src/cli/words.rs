@@ -3,10 +3,14 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
+use crate::report::{columns, fit};
 use crate::text::{Lang, help, lang, usage};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, Error};
 use serde_json::json;
+
+/// Help is not wider than this.
+const WIDTH: usize = 80;
 
 /// Options of all commands come after those of one.
 const GLOBAL: usize = 100;
@@ -145,6 +149,10 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
             for meant in meant(error) {
                 out.error(&format!("  {}", crate::text::plan::did_you_mean(meant)));
             }
+            if let Some(usage) = error.get(ContextKind::Usage).map(ToString::to_string) {
+                let line = usage.trim().trim_start_matches("Usage: ");
+                out.error(&format!("  {}: {line}", help::usage()));
+            }
             out.error(&format!("  {}", usage::more()));
         }
         (Lang::En | Lang::Zh, _) if error.use_stderr() => {
@@ -152,6 +160,14 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
             let _ = error.print();
         }
         (Lang::En | Lang::Zh, _) => {
+            // The parser counts letters, of which a Chinese one takes two columns.
+            let text = error.render().to_string();
+            if text.lines().any(|line| columns(line) > WIDTH) {
+                for line in text.lines().flat_map(|line| fit(line, WIDTH)) {
+                    out.line(&line);
+                }
+                return code;
+            }
             out.document(|| error.print());
         }
     }

@@ -10,6 +10,7 @@ mod screen;
 pub use screen::{details, lines, value};
 
 use crate::runner::parts::Work;
+use crate::text::actions as told;
 use crate::text::forecast as text;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -200,7 +201,7 @@ fn look(
             return one;
         }
     };
-    one.commands = work.shown();
+    one.commands = work.preview();
     let observed = match work.observe() {
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
@@ -210,13 +211,13 @@ fn look(
             } else {
                 Verdict::CannotTell
             };
-            one.evidence.push(why.to_string());
+            one.evidence.push(told::looked(why));
             return one;
         }
     };
     (one.evidence, one.resolved) = work.found(&observed);
     one.diff = work.diff().unwrap_or_else(|why| {
-        one.evidence.push(why.to_string());
+        one.evidence.push(told::looked(why));
         None
     });
     if one.diff.is_some() {
@@ -274,7 +275,7 @@ fn without_secrets(
     let Ok(work) = work(&bare, &step.id, Way::Do, secrets, scratch) else {
         return;
     };
-    one.commands = work.shown();
+    one.commands = work.preview();
     let kind = work.action.kind();
     if SEEN_WITHOUT.iter().any(|k| kind.starts_with(k)) {
         match work.observe() {
@@ -283,7 +284,7 @@ fn without_secrets(
                 if why.is_sure() || !changed {
                     one.verdict = Verdict::Fail;
                 }
-                one.evidence.push(why.to_string());
+                one.evidence.push(told::looked(why));
             }
         }
     }
@@ -317,12 +318,12 @@ fn probed(one: &mut Forecast, work: &Work, observed: &serde_json::Value, changed
         }
         Answer::Done => {
             one.verdict = Verdict::Already;
-            one.evidence.extend(look.evidence);
+            one.evidence.extend(look.evidence.iter().map(told::looked));
         }
         Answer::Nothing => {}
         Answer::Unclear => {
             one.verdict = Verdict::CannotTell;
-            one.evidence.extend(look.evidence);
+            one.evidence.extend(look.evidence.iter().map(told::looked));
         }
     }
 }
@@ -363,7 +364,7 @@ fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) 
         }
         Undo::Action(undo) => match work(plan, &step.id, Way::Undo, secrets, scratch) {
             Ok(work) => {
-                let mut shown = work.shown();
+                let mut shown = work.preview();
                 if let (Some(line), Some(why)) = (shown.first_mut(), ready::obstacle(&work)) {
                     *line = text::not_ready_now(&line, why);
                 }

@@ -3,6 +3,7 @@
 //! Nothing here decides whether a plan is accepted, with one exception: [`wide`] refuses Chinese punctuation where only
 //! ASCII punctuation can have been meant, because YAML would silently take it as text.
 
+use super::flow;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::warning::Warning;
@@ -66,7 +67,7 @@ const WIDE: [(char, &str); 18] = [
     ('\u{2014}', "-"),
 ];
 
-fn narrow(c: char) -> Option<&'static str> {
+pub(super) fn narrow(c: char) -> Option<&'static str> {
     WIDE.iter().find(|(w, _)| *w == c).map(|(_, n)| *n)
 }
 
@@ -132,11 +133,19 @@ pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
         .map_or(0, |n| n + 1);
     for start in [from, before] {
         let line = text[start..].lines().next().unwrap_or_default();
-        if let Some((place, c)) = wide_in_line(line) {
+        if let Some((place, c)) = wide_in_line(line).or_else(|| flow::wide(line)) {
             return wide_fault(start + place, c);
         }
     }
-    let fault = Fault::new(Span { start: at, end: at }, say::no_yaml(info));
+    // The parser goes on after a bracket that is not closed, and stumbles over what comes next.
+    if let Some((open, c)) = flow::unclosed(text, at) {
+        let span = Span {
+            start: open,
+            end: open,
+        };
+        return Fault::new(span, say::no_yaml(say::yaml_unclosed(c))).hint(say::close_brackets());
+    }
+    let fault = Fault::new(Span { start: at, end: at }, say::no_yaml(parsers(info)));
     let line = text[from..].lines().next().unwrap_or_default();
     let hint = if info.contains("mapping values") || info.contains("flow mapping") {
         let second = line[..at - from].contains(": ");
@@ -159,6 +168,27 @@ pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
         return fault;
     };
     fault.hint(hint)
+}
+
+/// The parser's own words; behind words of the language, where it is a common one.
+fn parsers(info: &str) -> String {
+    if info.contains("mapping values") {
+        say::yaml_mapping(info)
+    } else if info.contains("simple key") || info.contains("':'") {
+        say::yaml_key(info)
+    } else if info.contains("expected ','") || info.contains("bracket") {
+        say::yaml_flow(info)
+    } else if info.contains("quote") || info.contains("scalar") {
+        say::yaml_quote(info)
+    } else if info.contains("expected key") || info.contains("'-'") {
+        say::yaml_indent(info)
+    } else if info.contains("character") || info.contains("tab") {
+        say::yaml_sign(info)
+    } else if info.contains("anchor") || info.contains("alias") {
+        say::yaml_anchor(info)
+    } else {
+        info.to_owned()
+    }
 }
 
 /// How settings are written that no action of theirs can do without.
@@ -293,6 +323,18 @@ pub(super) fn shapes(step: &Node, faults: &mut [Fault]) {
     }
 }
 
+/// A Chinese quote or bracket at one end of an item that has no other at its end: the comma between them was taken for
+/// YAML's own. Its byte.
+fn torn(text: &str) -> Option<usize> {
+    let pair = |c: char| narrow(c).is_some_and(|n| !matches!(n, "-" | ":" | ","));
+    let (first, last) = (text.chars().next()?, text.chars().next_back()?);
+    match (pair(first), pair(last)) {
+        (true, false) => Some(0),
+        (false, true) => Some(text.len() - last.len_utf8()),
+        _ => None,
+    }
+}
+
 /// Refuses Chinese quotes, brackets and commas that YAML takes as a part of the text. Text for people (`name`, `why`,
 /// `change`, phases) may hold them.
 pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
@@ -314,6 +356,13 @@ pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
         Kind::Scalar(..) => {}
         Kind::List(items) => {
             for item in items {
+                if let (Kind::Scalar(text, Style::Plain), Some(at)) =
+                    (&item.kind, item.text().and_then(torn))
+                    && let Some(c) = text[at..].chars().next()
+                {
+                    faults.push(wide_fault(item.span.start + at, c));
+                    continue;
+                }
                 let comma = item.text().and_then(|t| t.find('\u{ff0c}'));
                 match (&item.kind, comma) {
                     (Kind::Scalar(_, Style::Plain), Some(at)) => {
@@ -328,6 +377,7 @@ pub(super) fn wide(node: &Node, faults: &mut Vec<Fault>) {
                 if let Some(at) = key
                     .text
                     .find(|c| matches!(c, '\u{ff1a}' | '\u{ff0c}') || is_blank(c))
+                    .or_else(|| torn(&key.text))
                     && let Some(c) = key.text[at..].chars().next()
                 {
                     faults.push(wide_fault(key.span.start + at, c));

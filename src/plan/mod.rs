@@ -5,6 +5,7 @@
 //! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
 
 pub mod file;
+mod flow;
 mod hints;
 mod literal;
 pub mod load;

@@ -84,6 +84,9 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Columns that a line may be shorter, so that it is not broken inside of a Chinese word.
+const NEAR: usize = 16;
+
 /// Breaks a line that is wider than a terminal. What follows is set in below the last column of the line, as far as that
 /// begins in its first half; else below the line's own beginning.
 #[must_use]
@@ -111,14 +114,28 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     // What a step prints may be long: each word is measured once.
     let mut lines = Vec::new();
     let (mut full, mut used, mut empty) = (String::new(), 0, true);
+    // The last place after a blank or a punctuation mark, where a reader would break the line: byte and column.
+    let mut good = (0, 0);
     for word in words(line) {
         let text = columns(word.trim_end());
         if used + text > width && !empty {
+            let near = good.1 > set_in && used - good.1 <= NEAR && !full.ends_with(' ');
+            let rest = if near {
+                full.split_off(good.0)
+            } else {
+                String::new()
+            };
             lines.push(full.trim_end().to_owned());
-            (full, used, empty) = (" ".repeat(set_in), set_in, true);
+            empty = rest.is_empty();
+            used = set_in + columns(&rest);
+            full = format!("{}{rest}", " ".repeat(set_in));
+            good = (0, 0);
         }
         full.push_str(word);
         used += columns(word);
+        if text > 0 && word.ends_with(|c| c == ' ' || "，。；：、）》”,;:)".contains(c)) {
+            good = (full.len(), used);
+        }
         empty &= text == 0;
     }
     lines.push(full.trim_end().to_owned());
@@ -282,8 +299,8 @@ mod tests {
             fit("  结果  升级之前须先停止前端, 再停止任务调度。完成", 20),
             [
                 "  结果  升级之前须先",
-                "        停止前端, 再",
-                "        停止任务调",
+                "        停止前端,",
+                "        再停止任务调",
                 "        度。完成"
             ]
         );

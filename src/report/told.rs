@@ -63,7 +63,7 @@ pub fn whole(part: &PartState) -> bool {
         (Status::Failed, Some(failed)) => {
             !matches!(failed.failure, Failure::Timeout | Failure::Killed)
         }
-        (Status::InDoubt, _) => false,
+        (Status::InDoubt, _) => part.detail == own::UNSEEN,
         _ => true,
     }
 }

@@ -1,6 +1,6 @@
 //! From a plan's part to what is done with it: its action, its looks, its environment. No decisions.
 
-use crate::actions::{Context, Do, Invocation, Look, Trouble, shell::Shell};
+use crate::actions::{Context, Do, Invocation, Look, Trouble, recorded, shell::Shell};
 use crate::attempt::spec::{Command, Variable, VariableValue};
 use crate::redact::Redactor;
 use serde_json::Value;
@@ -138,11 +138,8 @@ impl Work {
     /// away; redacted, the undo would put the redaction back.
     pub fn observe(&self) -> Result<Value, Trouble> {
         self.context.look_anew();
-        let observed = self
-            .action
-            .action()
-            .observe(&self.context)
-            .map_err(|e| self.told(&e))?;
+        let observed =
+            recorded(|| self.action.action().observe(&self.context)).map_err(|e| self.told(&e))?;
         match self.redactor.found_in_value(&observed) {
             None => Ok(observed),
             Some(name) => Err(Trouble::new(format!(
@@ -168,7 +165,7 @@ impl Work {
     /// Whether it is done.
     #[must_use]
     pub fn probe(&self, observed: &Value) -> Look {
-        self.seen(match &self.probe {
+        self.seen(|| match &self.probe {
             Some(probe) => probe.action().probe(&self.context, &Value::Null),
             None if self.own_undo => self.action.action().undone(&self.context, observed),
             None => self.action.action().probe(&self.context, observed),
@@ -179,7 +176,7 @@ impl Work {
     #[must_use]
     pub fn verify(&self, observed: &Value) -> Look {
         self.context.look_anew();
-        self.seen(match &self.verify {
+        self.seen(|| match &self.verify {
             Some(verify) => verify.action().probe(&self.context, &Value::Null),
             None if self.own_undo => self.action.action().undone(&self.context, observed),
             None => self.action.action().verify(&self.context, observed),
@@ -197,8 +194,9 @@ impl Work {
         }
     }
 
-    fn seen(&self, look: Result<Look, Trouble>) -> Look {
-        look.unwrap_or_else(|e| Look::unclear(e.to_string()))
+    fn seen(&self, look: impl FnOnce() -> Result<Look, Trouble>) -> Look {
+        recorded(look)
+            .unwrap_or_else(|e| Look::unclear(e.to_string()))
             .fit(&self.redactor)
     }
 
@@ -235,10 +233,17 @@ impl Work {
         Some((program.into(), cwd.map(Into::into)))
     }
 
-    /// The command for people.
+    /// What it does, in the language of the screen.
+    #[must_use]
+    pub fn preview(&self) -> Vec<String> {
+        let lines = self.action.action().commands(&self.context);
+        lines.iter().map(|line| self.redactor.text(line)).collect()
+    }
+
+    /// What it does, for the record.
     #[must_use]
     pub fn shown(&self) -> Vec<String> {
-        let preview = self.action.action().commands(&self.context);
+        let preview = self.action.intent(&self.context);
         let undo = self
             .own_undo
             .then(|| format!("undo of {}", self.action.kind()));

@@ -96,11 +96,12 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
     Ok((s.name.clone(), value))
 }
 
+/// Begins the reason of a secret whose environment variable is not set.
+pub const NO_VARIABLE: &str = "the environment has no ";
+
 fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
     match source {
-        SecretSource::Env(name) => {
-            std::env::var(name).map_err(|_| format!("the environment has no {name}"))
-        }
+        SecretSource::Env(name) => std::env::var(name).map_err(|_| format!("{NO_VARIABLE}{name}")),
         SecretSource::File(path) => {
             let meta = std::fs::metadata(path).map_err(|e| format!("{path}: {e}"))?;
             if !meta.is_file() {

@@ -70,8 +70,7 @@ impl Runner<'_> {
             }
             Resolution::AwaitTree => self.await_tree(at, &job).await,
             Resolution::Unseen | Resolution::Lost => {
-                let cause = "it started, and nobody saw how it ended";
-                self.doubt(at, Some(&job), Doubt::Unseen, cause)
+                self.doubt(at, Some(&job), Doubt::Unseen, own::UNSEEN)
             }
         }
     }

@@ -42,6 +42,7 @@ texts! {
     wait_or_end(command): "wait for its end, or end it: {command}", "请等待其结束, 或强制结束: {command}";
     secret_not_needed(name, why): "the secret {name} cannot be read here: {why}; nothing that is left to do uses it, and what is printed is not searched for it",
         "此处无法读取密钥 {name}: {why}; 余下的步骤都不使用它, 输出中也不会对它做脱敏";
+    no_variable(name): "the environment has no {name}", "没有设置环境变量 {name}";
     reverse_with(command): "what it did can be reversed: {command}", "其变更可以回退: {command}";
     there_already(path): "{path} exists already, and is not overwritten; name another file", "{path} 已存在, 不会覆盖; 请换一个文件名";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";

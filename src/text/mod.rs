@@ -86,6 +86,7 @@ macro_rules! texts {
     };
 }
 
+pub mod actions;
 pub mod commands;
 pub mod demo;
 pub mod explain;
@@ -105,6 +106,7 @@ mod tests {
     #[test]
     fn every_text_has_one_width_in_every_terminal() {
         let files = [
+            super::actions::ALL,
             super::commands::ALL,
             super::demo::ALL,
             super::explain::ALL,

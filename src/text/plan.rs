@@ -302,4 +302,13 @@ texts! {
     look_that_acts(): "a look that does not only look", "探测或验证不是只读操作";
     wrong_probe(): "what it says about its probe is not so", "关于探测的声明与实际不符";
     no_own_undo(): "its action has no undo of its own", "该动作没有自带的撤销";
+    // The YAML parser's words.
+    yaml_unclosed(sign): "unclosed bracket '{sign}'", "括号 '{sign}' 没有闭合";
+    yaml_mapping(info): "{info}", "此处不能再有 `键: 值` ({info})";
+    yaml_key(info): "{info}", "键与值之间的冒号有误 ({info})";
+    yaml_flow(info): "{info}", "括号内缺少逗号, 或括号没有闭合 ({info})";
+    yaml_quote(info): "{info}", "引号没有闭合或位置有误 ({info})";
+    yaml_indent(info): "{info}", "缩进没有对齐 ({info})";
+    yaml_sign(info): "{info}", "此处有不允许的字符 ({info})";
+    yaml_anchor(info): "{info}", "锚点或别名有误 ({info})";
 }

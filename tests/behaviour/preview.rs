@@ -1,4 +1,4 @@
-//! `plan`: what cannot run is said before the night, and on the demonstration's own application the preview changes
+//! `plan`: in the language of the screen and for the record in English; what cannot run is said before the night, and on the demonstration's own application the preview changes
 //! nothing (files, processes, database) and predicts exactly the steps that the run then makes.
 
 use crate::common::{Done, World, kill};
@@ -270,5 +270,89 @@ phases:
         "/absent",
     ] {
         assert!(shown.out.contains(part), "{part}: {shown:?}");
+    }
+}
+
+/// Words that an English sentence hardly does without, and a command, path or name hardly holds.
+const ENGLISH: &str = r"\b(the|and|of|with|until|expect|that|which|is|to|by|at|runs|lives|no|none|be|line|process|mode|already|left)\b";
+
+/// What the screen says in its own words; what a look saw is evidence, and quoted as it would be recorded.
+fn english_words(screen: &str) -> Vec<String> {
+    let words = regex::Regex::new(ENGLISH).expect("a pattern");
+    // From the plan: its own words, names and commands; the words of options.
+    let plans = regex::Regex::new(
+        r"the schema is new|page-on|Back at|/\S+|--?[a-z-]+|one-\w+|\S+-\w+|process\.st\w+|'[^']*'",
+    )
+    .expect("a pattern");
+    screen
+        .lines()
+        .map(|line| line.split_once("探测结果: ").map_or(line, |(own, _)| own))
+        .filter(|line| words.is_match(&plans.replace_all(line, "")))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_chinese_preview_of_every_kind_of_action_is_chinese() {
+    let world = World::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let examples = std::fs::read_to_string(root.join("docs/examples.yaml")).expect("the examples");
+    let here = world.path("app").display().to_string();
+    std::fs::create_dir_all(world.path("app/etc")).expect("made");
+    world.write("app/etc/app.env", "WORKERS=2\nBROKER_URL=x\n");
+    world.write("app/etc/limits.conf", "nofile 1024\n");
+    world.write("plan.yaml", &examples.replace("/srv/app", &here));
+    let preview = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env("APP_TOKEN", "swordfish-1");
+        Done::of(command.output().expect("it starts"))
+    };
+    let shown = preview(&["plan", "plan.yaml", "--lang", "zh"]).out;
+    assert!(shown.contains("WORKERS=4"), "{shown}");
+    let english = english_words(&shown);
+    assert!(english.is_empty(), "{english:#?}\n{shown}");
+    // Nothing of that is a matter of course: the English screen is full of them.
+    let other = preview(&["plan", "plan.yaml", "--lang", "en"]).out;
+    assert!(english_words(&other).len() > 20, "{other}");
+    // For programs it is English, whoever is at the keyboard.
+    let json = preview(&["plan", "plan.yaml", "--lang", "zh", "--json"]).out;
+    assert!(json.is_ascii() && json.contains("wait up to"), "{json}");
+}
+
+const RECORDED: &str = r#"
+upledger: 1
+name: recorded
+phases:
+  - phase: all
+    steps:
+      - {id: there, do: {expect.file: {path: "@/conf", contains: one}}}
+      - {id: none, do: {expect.process: {match: "upledger-no-such-@", none: true}}}
+      - {id: keep, do: {file.backup: {path: "@/conf"}}}
+      - {id: line, do: {file.line: {path: "@/conf", match: "^one", line: two}}}
+      - {id: start, do: {process.start: {argv: [sleep, "300"], pidfile: "@/pid", log: "@/log"}}}
+      - {id: stop, do: {process.stop: {pidfile: "@/pid"}}}
+      - {id: put, do: {file.replace: {path: "@/conf", content: three}}}
+"#;
+
+#[test]
+fn the_intents_and_the_evidence_of_a_run_are_english_on_every_screen() {
+    let world = World::new();
+    world.write("conf", "one\n");
+    world.write("plan.yaml", RECORDED);
+    let run = world.upledger(&["run", "plan.yaml", "--lang", "zh"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let back = world.upledger(&["rollback", "--reason", "x", "--lang", "zh"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    let log = world.upledger(&["log", "--json", "--lang", "zh"]).out;
+    assert!(log.is_ascii(), "{log}");
+    for part in [
+        "no process matching ",
+        " to the state directory",
+        "the line that matches ^one becomes: two",
+        "as a daemon",
+        "TERM, and KILL after ",
+        "bytes of the plan",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
     }
 }

@@ -72,6 +72,39 @@ fn help_in_chinese() {
     insta::assert_snapshot!("help-zh", help("zh"));
 }
 
+/// On the narrowest terminal that is common; what cannot be broken is a path, a URL or a command.
+#[test]
+fn no_help_and_no_explanation_is_wider_than_a_terminal() {
+    let world = World::new();
+    for lang in ["en", "zh"] {
+        let explained = speak(&world, lang, &["explain"]).out;
+        for line in help(lang).lines().chain(explained.lines()) {
+            let one_word = line.split_whitespace().count() <= 1;
+            let ours = !line.starts_with("$ ") && !one_word;
+            assert!(!ours || line.width() <= 80, "{lang}: {line}");
+        }
+    }
+}
+
+/// Whoever mistypes an option sees how the command is written, in both languages.
+#[test]
+fn a_usage_error_shows_the_usage() {
+    let world = World::new();
+    for (lang, usage) in [("en", "Usage: "), ("zh", "用法: ")] {
+        let done = speak(&world, lang, &["run"]);
+        let line = format!("{usage}upledger run <PLAN>");
+        assert!(done.err.contains(&line), "{done:?}");
+    }
+    // There is only one form, so it need not be named.
+    assert_eq!(
+        speak(&world, "en", &["export"]).code,
+        2,
+        "there is no ledger"
+    );
+    let done = speak(&world, "en", &["export"]);
+    assert!(done.err.contains("there is no ledger"), "{done:?}");
+}
+
 #[test]
 fn every_command_is_in_the_snapshots() {
     let done = World::new().upledger(&["--help"]);
@@ -237,7 +270,24 @@ fn causes_of_the_programs_own_are_told_in_the_language_of_the_screen() {
 }
 
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
-const SLIPS: [(&str, &str); 62] = [
+const SLIPS: [(&str, &str); 67] = [
+    (
+        "effect: idempotent,",
+        "effect: idempotent\u{ff0c} timeout: 1s,",
+    ),
+    (
+        "do: {run: [test, -e, /there]}",
+        "do: \u{ff5b}run: [test]\u{ff5d}",
+    ),
+    ("run: [test, -e, /there]", "run: \u{3010}test, -e\u{3011}"),
+    (
+        "run: [test, -e, /there]",
+        "run: [test, \u{201c}a, b\u{201d}]",
+    ),
+    (
+        "do: {run: [test, -e, /there]}",
+        "do: {run: [test, -e, /there}",
+    ),
     ("upledger: 1", "upledger: 2"),
     ("upledger: 1", "upledger: v1"),
     ("name: words", "name words"),

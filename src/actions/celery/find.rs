@@ -12,6 +12,7 @@ use super::words::{self, Words};
 use crate::actions::Trouble;
 use crate::actions::process::identity::Ident;
 use crate::actions::procs;
+use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -35,8 +36,8 @@ pub(super) struct Origin {
 impl Origin {
     /// For people.
     pub(super) fn shown(&self) -> String {
-        let module = self.module.as_deref().unwrap_or("without -A");
-        format!("{module} in {} of {}", self.cwd, self.python)
+        let module = self.module.clone().unwrap_or_else(told::without_module);
+        told::origin(module, &self.cwd, &self.python)
     }
 
     /// The same application: another spelling of its module, or another name of its interpreter, is none.

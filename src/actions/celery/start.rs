@@ -22,6 +22,7 @@ use crate::actions::service::launch::{self, DEAD, Doors};
 use crate::actions::stage::{Service, Stage};
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -298,11 +299,8 @@ impl Action for Start {
             (_, None) => Vec::new(),
         };
         lines.push(match self.role {
-            Role::Worker => format!(
-                "wait, at most {}, until each worker answers and consumes",
-                self.within
-            ),
-            Role::Beat => format!("wait, at most {}, until the beat works", self.within),
+            Role::Worker => told::wait_workers(self.within),
+            Role::Beat => told::wait_beat(self.within),
         });
         lines
     }

@@ -14,10 +14,12 @@ use super::drain::{Drain, Drained, Run, waiting};
 use super::find::{self, Live};
 use super::words::Role;
 use crate::actions::process::up::say;
+use crate::actions::recorded;
 use crate::actions::service::By;
 use crate::actions::stage::{Service, Stage};
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -288,34 +290,31 @@ impl Action for Stop {
     fn commands(&self, cx: &Context) -> Vec<String> {
         let nobody = Before::default();
         let crew = self.crew(&nobody);
-        let Seen { found, live } = match crew.look(cx) {
+        let Seen { found, live } = match recorded(|| crew.look(cx)) {
             Ok(seen) => seen,
-            Err(e) => return e.to_string().lines().map(str::to_owned).collect(),
+            Err(e) => return e.to_string().lines().map(told::looked).collect(),
         };
         if live.is_empty() {
-            let mut lines = vec![format!("no {} runs", self.role.name())];
-            lines.extend(found.notes);
+            let mut lines = vec![told::no_worker_runs(self.role.name())];
+            lines.extend(found.notes.iter().map(told::looked));
             return lines;
         }
         let who = find::names(&live);
         let mut lines = Vec::new();
         if self.asks() {
             if !self.queues.is_empty() {
-                lines.push(format!("wait until {} are empty", self.queues.join(", ")));
+                lines.push(told::wait_empty(self.queues.join(", ")));
             }
-            lines.push(format!("cancel_consumer for every queue of {who}"));
-            lines.push(format!(
-                "wait, at most {}, until nothing is active and nothing reserved",
-                self.drain
-            ));
+            lines.push(told::cancel_consumers(&who));
+            lines.push(told::wait_drained(self.drain));
         }
-        let then = match self.overdue {
-            Overdue::Kill => format!(", and KILL after {}", self.grace),
-            Overdue::Fail | Overdue::Term => format!(", which may take {}", self.grace),
+        let stop = match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
+            Some(s) => format!("{} stop {}", s.ctl.join(" "), s.program),
+            None => told::term_to(who),
         };
-        lines.push(match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
-            Some(s) => format!("{} stop {}{then}", s.ctl.join(" "), s.program),
-            None => format!("TERM to {who}{then}"),
+        lines.push(match self.overdue {
+            Overdue::Kill => told::stop_and_kill(stop, self.grace),
+            Overdue::Fail | Overdue::Term => told::stop_may_take(stop, self.grace),
         });
         lines
     }

@@ -5,6 +5,7 @@ use super::table;
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
@@ -101,7 +102,7 @@ impl Switch for Disable {
     }
 
     fn which(&self, _cx: &Context) -> String {
-        format!("job that matches {}", self.pattern)
+        told::job_matching(&self.pattern)
     }
 
     fn state(&self) -> &'static str {

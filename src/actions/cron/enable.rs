@@ -6,6 +6,7 @@ use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
 use super::table;
 use crate::actions::stage::{Service, Stage};
 use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
@@ -59,8 +60,8 @@ impl Switch for Enable {
 
     fn which(&self, _cx: &Context) -> String {
         match &self.pattern {
-            Some(pattern) => format!("commented job that matches {pattern}"),
-            None => "job that this run has commented out".into(),
+            Some(pattern) => told::commented_matching(pattern),
+            None => told::commented_by_run(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::running::{self, Running};
 use super::table::{self, Change, Stand};
 use crate::actions::file::disk;
 use crate::actions::{Context, Look, Trouble, mask};
+use crate::text::actions as told;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,8 +71,8 @@ pub(super) trait Switch: Send + Sync {
     fn name(&self) -> String {
         match (self.user(), self.file()) {
             (_, Some(file)) => file.clone(),
-            (Some(user), None) => format!("the crontab of {user}"),
-            (None, None) => "the crontab of the user that upledger runs as".into(),
+            (Some(user), None) => told::crontab_of(user),
+            (None, None) => told::crontab_of_ours(),
         }
     }
 }
@@ -102,10 +103,14 @@ impl Observed {
 fn numbers(lines: &[usize]) -> String {
     let mut all: Vec<String> = lines.iter().take(NAMED).map(ToString::to_string).collect();
     if lines.len() > NAMED {
-        all.push(format!("and {} more", lines.len() - NAMED));
+        all.push(told::and_more(lines.len() - NAMED));
     }
-    let word = if lines.len() == 1 { "line" } else { "lines" };
-    format!("{word} {}", all.join(", "))
+    let all = all.join(", ");
+    if lines.len() == 1 {
+        told::one_line(all)
+    } else {
+        told::lines(all)
+    }
 }
 
 /// What the step makes of a crontab.
@@ -182,28 +187,24 @@ pub(super) fn commands(switch: &dyn Switch, cx: &Context) -> Vec<String> {
     let look = || -> Result<String, Trouble> {
         let place = Place::find(cx, switch.user(), switch.file())?;
         let Some((bytes, _)) = place.read(cx)? else {
-            return Ok("there is none".into());
+            return Ok(told::no_crontab());
         };
         let drawn = draw(switch, cx, &bytes)?;
         Ok(match (drawn.lines.as_slice(), drawn.already.as_slice()) {
-            ([], []) => "none matches".into(),
-            ([], already) => format!("{} already", numbers(already)),
+            ([], []) => told::no_job(),
+            ([], already) => told::already(numbers(already)),
             (lines, _) => numbers(lines),
         })
     };
     // A preview without a run may not be able to look; the step itself will tell why.
-    let found = look().unwrap_or_else(|_| "not looked at".into());
-    let mut lines = vec![format!(
-        "put {} in {}: {} ({found})",
-        switch.state(),
-        switch.name(),
-        switch.which(cx)
-    )];
-    lines.extend(
-        switch
-            .wait()
-            .map(|wait| format!("wait up to {wait} for the jobs of these lines that run now")),
-    );
+    let found = look().unwrap_or_else(|_| told::not_looked_at());
+    let (name, which) = (switch.name(), switch.which(cx));
+    let mut lines = vec![if switch.state() == OFF {
+        told::put_off(name, which, found)
+    } else {
+        told::put_on(name, which, found)
+    }];
+    lines.extend(switch.wait().map(told::wait_for_jobs));
     lines
 }
 
@@ -220,7 +221,7 @@ pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, 
     let pairs = table::lines(&former).zip(table::lines(&drawn.wanted));
     for (at, (old, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {
         let (old, new) = (shown(old), shown(new));
-        text.push_str(&format!("@@ line {} @@\n-{old}\n+{new}\n", at + 1));
+        text.push_str(&format!("{}\n-{old}\n+{new}\n", told::hunk(at + 1)));
     }
     let head = format!("--- {place}\n+++ {place}\n");
     Ok((!text.is_empty()).then(|| format!("{head}{text}")))

@@ -4,6 +4,7 @@ use super::{Expectation, Seen};
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::run::quoted;
 use crate::actions::{Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
@@ -48,17 +49,13 @@ impl Command {
     }
 
     fn parts(&self) -> String {
-        let mut parts = vec![format!("exit {}", self.exit)];
+        let mut parts = vec![told::exit(self.exit)];
         parts.extend(
             self.stdout_contains
                 .as_ref()
-                .map(|c| format!("the text {c:?} on standard output")),
+                .map(|c| told::text_on_stdout(format!("{c:?}"))),
         );
-        parts.extend(
-            self.stdout_matches
-                .as_ref()
-                .map(|m| format!("standard output that matches {m}")),
-        );
+        parts.extend(self.stdout_matches.as_ref().map(told::stdout_matching));
         parts.join(", ")
     }
 
@@ -112,7 +109,7 @@ fn short(text: &str) -> &str {
 
 impl Expectation for Command {
     fn wanted(&self) -> String {
-        format!("{} to give {}", quoted(&self.argv), self.parts())
+        told::to_give(quoted(&self.argv), self.parts())
     }
 
     fn within(&self) -> Option<Length> {

@@ -5,6 +5,7 @@ use crate::actions::file::mode::Mode;
 use crate::actions::file::{digest_of, open_plain};
 use crate::actions::values::absolute;
 use crate::actions::{Context, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use aho_corasick::AhoCorasick;
@@ -44,20 +45,22 @@ fn yes() -> bool {
 impl Expectation for File {
     fn wanted(&self) -> String {
         if !self.exists {
-            return format!("nothing at {}", self.path);
+            return told::nothing_at(&self.path);
         }
         let parts: Vec<String> = [
-            self.sha256.as_ref().map(|s| format!("sha256 {s}")),
-            self.contains.as_ref().map(|c| format!("the text {c:?}")),
-            self.mode.map(|m| format!("mode {m}")),
+            self.sha256.as_ref().map(told::sha256),
+            self.contains
+                .as_ref()
+                .map(|c| told::text_in_file(format!("{c:?}"))),
+            self.mode.map(told::mode),
         ]
         .into_iter()
         .flatten()
         .collect();
         if parts.is_empty() {
-            format!("{} to be there", self.path)
+            told::to_be_there(&self.path)
         } else {
-            format!("{} with {}", self.path, parts.join(", "))
+            told::file_with(&self.path, parts.join(", "))
         }
     }
 

@@ -15,6 +15,7 @@ pub mod stopped;
 mod tests;
 
 use super::{Action, Context, Look, Stage, Trouble};
+use crate::text::actions as told;
 use crate::time::Length;
 use serde_json::Value;
 use std::io::Write;
@@ -136,10 +137,10 @@ impl<E: Expectation> Action for E {
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        let within = self
-            .within()
-            .map_or_else(String::new, |l| format!(" within {l}"));
-        vec![format!("expect {}{within}", self.wanted())]
+        vec![match self.within() {
+            Some(limit) => told::expect_within(self.wanted(), limit),
+            None => told::expect(self.wanted()),
+        }]
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

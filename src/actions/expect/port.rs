@@ -7,6 +7,7 @@ use super::{Expectation, Seen};
 use crate::actions::values::Port;
 use crate::actions::{Context, Trouble, procs};
 use crate::redact::Redactor;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -41,10 +42,11 @@ fn yes() -> bool {
 
 impl Expectation for PortState {
     fn wanted(&self) -> String {
-        let (port, is) = (self.port, if self.open { "open" } else { "closed" });
-        match &self.host {
-            Some(host) => format!("port {port} of {host} {is}"),
-            None => format!("port {port} {is}"),
+        match (&self.host, self.open) {
+            (Some(host), true) => told::port_of_open(self.port, host),
+            (Some(host), false) => told::port_of_closed(self.port, host),
+            (None, true) => told::port_open(self.port),
+            (None, false) => told::port_closed(self.port),
         }
     }
 

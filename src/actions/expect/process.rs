@@ -2,6 +2,7 @@
 
 use super::{Expectation, Seen};
 use crate::actions::{Context, Trouble, procs};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
@@ -36,8 +37,11 @@ pub struct Process {
 }
 
 fn processes(number: u32) -> String {
-    let ending = if number == 1 { "" } else { "es" };
-    format!("{number} process{ending}")
+    if number == 1 {
+        told::one_process(number)
+    } else {
+        told::processes(number)
+    }
 }
 
 impl Process {
@@ -62,14 +66,14 @@ impl Process {
 impl Expectation for Process {
     fn wanted(&self) -> String {
         let number = match self.range() {
-            (0, 0) => "no process".into(),
-            (0, u32::MAX) => "any number of processes".into(),
-            (min, u32::MAX) => format!("at least {}", processes(min)),
-            (0, max) => format!("at most {}", processes(max)),
-            (min, max) if min == max => format!("exactly {}", processes(min)),
-            (min, max) => format!("{min} to {}", processes(max)),
+            (0, 0) => told::no_process(),
+            (0, u32::MAX) => told::any_number(),
+            (min, u32::MAX) => told::at_least(processes(min)),
+            (0, max) => told::at_most(processes(max)),
+            (min, max) if min == max => told::exactly(processes(min)),
+            (min, max) => told::from_to(min, processes(max)),
         };
-        format!("{number} matching {}", self.pattern)
+        told::matching(number, &self.pattern)
     }
 
     fn within(&self) -> Option<Length> {

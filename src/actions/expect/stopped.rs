@@ -11,6 +11,7 @@ use crate::actions::service::pidfile::{self, Named};
 use crate::actions::service::ports::{self, Door};
 use crate::actions::values::{Port, absolute};
 use crate::actions::{Context, Stage, Trouble, procs};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::RegexSet;
@@ -45,7 +46,7 @@ pub struct Stopped {
 
 impl Stopped {
     fn listed(&self) -> String {
-        let ports: Vec<String> = self.ports.iter().map(|p| format!("port {p}")).collect();
+        let ports: Vec<String> = self.ports.iter().map(told::port).collect();
         let paths: Vec<&str> = [&self.pidfiles, &self.sockets]
             .into_iter()
             .flatten()
@@ -105,7 +106,7 @@ impl Stopped {
 
 impl Expectation for Stopped {
     fn wanted(&self) -> String {
-        format!("nothing left of {}", self.listed())
+        told::nothing_left(self.listed())
     }
 
     fn within(&self) -> Option<Length> {

@@ -9,6 +9,7 @@ use super::edit::say;
 use super::trust;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,8 +135,8 @@ impl Action for Backup {
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        let to = self.to.as_deref().unwrap_or("the state directory");
-        vec![format!("copy {} to {to}", self.path)]
+        let to = self.to.clone().unwrap_or_else(told::state_directory);
+        vec![told::copy(&self.path, to)]
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

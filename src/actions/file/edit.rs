@@ -10,6 +10,7 @@ use super::mode::Mode;
 use super::trust;
 use crate::actions::values::absolute;
 use crate::actions::{Context, Look, Trouble};
+use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{ErrorKind, Write};
@@ -122,7 +123,7 @@ pub(super) fn diff(edit: &dyn Edit) -> Result<Option<String>, Trouble> {
     if let (Some((_, facts)), Some(mode)) = (&former, edit.mode())
         && facts.mode != mode
     {
-        text = format!("mode {} -> {mode}\n{text}", facts.mode);
+        text = format!("{}\n{text}", told::mode_changes(facts.mode, mode));
     }
     Ok((!text.is_empty()).then_some(text))
 }

@@ -5,6 +5,7 @@
 
 use super::edit::{self, Edit};
 use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
@@ -142,14 +143,8 @@ impl Edit for Line {
 
     fn words(&self) -> String {
         match &self.line {
-            Some(line) => format!(
-                "in {} the line that matches {} becomes: {line}",
-                self.path, self.pattern
-            ),
-            None => format!(
-                "in {} the line that matches {} goes",
-                self.path, self.pattern
-            ),
+            Some(line) => told::line_becomes(&self.path, &self.pattern, line),
+            None => told::line_goes(&self.path, &self.pattern),
         }
     }
 }

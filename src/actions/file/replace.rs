@@ -5,6 +5,7 @@ use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,10 +51,10 @@ impl Edit for Replace {
 
     fn words(&self) -> String {
         match (&self.from, &self.content) {
-            (Some(from), _) => format!("replace {} with the content of {from}", self.path),
+            (Some(from), _) => told::replace_from(&self.path, from),
             (None, content) => {
                 let len = content.as_ref().map_or(0, String::len);
-                format!("replace {} with {len} bytes of the plan", self.path)
+                told::replace_with(&self.path, len)
             }
         }
     }

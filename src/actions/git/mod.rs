@@ -30,6 +30,7 @@ mod tests;
 
 use super::values::absolute;
 use super::{Action, Context, Look, Stage, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use modules::Former;
 use releases::Release;
@@ -283,7 +284,7 @@ impl Deploy {
     /// The commit, for people who read a plan.
     fn meant(&self) -> String {
         let known = self.commit.clone();
-        known.unwrap_or_else(|| format!("<the commit of {}>", self.reference))
+        known.unwrap_or_else(|| told::the_commit_of(&self.reference))
     }
 
     fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Trouble> {

@@ -15,6 +15,7 @@ use super::keep::{Stays, Why};
 use super::repo::Git;
 use super::{Deploy, Observed, resolve};
 use crate::actions::{Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -233,7 +234,7 @@ impl Deploy {
         );
         let dir = match &self.commit {
             Some(commit) => format!("{releases}/{}", named(&self.reference, commit)),
-            None => format!("{releases}/<{} and its commit>", self.reference),
+            None => format!("{releases}/{}", told::name_and_commit(&self.reference)),
         };
         let mut commands = vec![
             format!("git clone --no-checkout {} {dir}", self.repo),

@@ -4,6 +4,7 @@ use super::Check;
 use super::fetch::Reply;
 use crate::actions::Look;
 use crate::redact::Redactor;
+use crate::text::actions as told;
 use serde_json::Value;
 
 /// How much of a body is shown, in characters.
@@ -12,10 +13,12 @@ const SHOWN: usize = 200;
 impl Check {
     /// What is expected, in words.
     pub(super) fn expected(&self) -> String {
-        let mut words = vec![format!("status {}", self.status)];
-        words.extend(self.contains.as_ref().map(|t| format!("the text '{t}'")));
-        words.extend(self.json.iter().map(|(p, v)| format!("{v} at {p}")));
-        words.join(" and ")
+        let text = self.contains.iter().map(told::the_text);
+        let values = self.json.iter().map(|(p, v)| told::value_at(v, p));
+        text.chain(values)
+            .fold(told::status(self.status), |all, one| {
+                told::join_and(all, one)
+            })
     }
 }
 

@@ -17,6 +17,7 @@ mod tests;
 use super::values::absolute;
 use super::{Action, Context, Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use fetch::{Asker, Miss, Request};
@@ -246,7 +247,7 @@ impl Action for Check {
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        vec![format!("GET {} and expect {}", self.url, self.expected())]
+        vec![told::get(&self.url, self.expected())]
     }
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {

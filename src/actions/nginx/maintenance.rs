@@ -18,6 +18,7 @@ use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -114,7 +115,7 @@ impl Maintenance {
     fn expected(&self) -> String {
         let status = self.status();
         match &self.contains {
-            Some(text) => format!("{status} with '{text}'"),
+            Some(text) => told::with_text(status, text),
             None => status.to_string(),
         }
     }
@@ -244,11 +245,11 @@ impl Action for Maintenance {
         let mut commands = if self.on {
             self.replace().commands(cx)
         } else {
-            vec![format!("remove {}", self.file)]
+            vec![told::remove(&self.file)]
         };
         commands.push(self.kind().testing());
         commands.extend(self.with(|renew| renew.commands(cx)));
-        commands.push(format!("GET {} and expect {}", self.url, self.expected()));
+        commands.push(told::get(&self.url, self.expected()));
         commands
     }
 

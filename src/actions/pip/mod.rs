@@ -26,6 +26,7 @@ mod tests;
 use super::run::quoted;
 use super::values::{Size, absolute};
 use super::{Action, Context, Look, Stage, Trouble};
+use crate::text::actions as told;
 use crate::text::settings as text;
 use index::Index;
 use requirements::{Seen, Set};
@@ -426,14 +427,13 @@ impl Action for Install {
             let hashes = self
                 .set(cx)
                 .map_or(self.require_hashes == Some(true), |s| self.hashes(&s));
-            let index = self
-                .index
-                .as_ref()
-                .map(|i| format!(" (index: {i})"))
-                .unwrap_or_default();
             for file in &self.requirements {
                 let words = self.install_argv(&venv, Path::new(file), hashes, &self.constraints);
-                commands.push(format!("{}{index}", quoted(&words)));
+                let install = quoted(&words);
+                commands.push(match &self.index {
+                    Some(index) => told::with_index(install, index),
+                    None => install,
+                });
             }
             commands.push(format!("{}/bin/python -m pip check", self.venv));
         }
@@ -441,7 +441,7 @@ impl Action for Install {
         commands.extend(
             self.current
                 .as_ref()
-                .map(|c| format!("switch the link {c} to {}", self.venv)),
+                .map(|c| told::switch_link(c, &self.venv)),
         );
         commands
     }

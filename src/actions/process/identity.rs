@@ -7,6 +7,7 @@
 //! Left out: processes of other process-number namespaces, which look like strangers here.
 
 use crate::clock::boot_id;
+use crate::text::actions as told;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -160,8 +161,8 @@ impl Ident {
 /// A process by name and number, for people.
 pub(crate) fn shown(pid: i32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => format!("process {pid} ({})", name.trim_end()),
-        Err(_) => format!("process {pid}"),
+        Ok(name) => told::process_named(pid, name.trim_end()),
+        Err(_) => told::process(pid),
     }
 }
 

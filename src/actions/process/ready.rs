@@ -8,6 +8,7 @@ use crate::actions::http::fetch::{self, Asker, Request};
 use crate::actions::values::Port;
 use crate::actions::{Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,15 +85,17 @@ impl Ready {
 
     /// In words, for people.
     pub(in crate::actions) fn shown(&self) -> String {
-        let port = self.port.map(|p| format!("{}:{p} accepts", self.host()));
+        let port = self
+            .port
+            .map(|p| told::accepts(format!("{}:{p}", self.host())));
         let url = self.url.as_ref().map(|u| match &self.contains {
-            Some(text) => format!("{u} answers 200 with '{text}'"),
-            None => format!("{u} answers 200"),
+            Some(text) => told::answers_with(u, text),
+            None => told::answers(u),
         });
-        port.into_iter()
-            .chain(url)
-            .collect::<Vec<_>>()
-            .join(" and ")
+        match (port, url) {
+            (Some(port), Some(url)) => told::join_and(port, url),
+            (one, other) => one.or(other).unwrap_or_default(),
+        }
     }
 
     /// Whether it answers now: done, or unclear with what is missing.

@@ -15,6 +15,7 @@ use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::redact::Redactor;
+use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -175,16 +176,12 @@ impl Action for Start {
     }
 
     fn undoing(&self) -> Option<String> {
-        Some(crate::text::settings::undo_start())
+        Some(text::undo_start())
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        let mut commands = vec![format!("start {} as a daemon", quoted(&self.argv))];
-        commands.extend(
-            self.ready
-                .iter()
-                .map(|r| format!("wait until {}", r.shown())),
-        );
+        let mut commands = vec![told::start_daemon(quoted(&self.argv))];
+        commands.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
         commands
     }
 

@@ -12,9 +12,11 @@ use super::note;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use super::up::{bring_up, other, say};
+use crate::actions::recorded;
 use crate::actions::run::quoted;
 use crate::actions::values::{Port, absolute};
 use crate::actions::{Action, Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -147,12 +149,12 @@ impl Action for Stop {
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
-        let what = match self.now() {
+        let what = match recorded(|| self.now()) {
             Ok(Some(r)) if r.alive() => format!("{}: {}", r.ident.shown(), quoted(&r.argv)),
-            Ok(_) => format!("{} (nothing of it lives)", self.pidfile),
-            Err(e) => e.to_string(),
+            Ok(_) => told::nothing_lives(&self.pidfile),
+            Err(e) => return vec![told::looked(e)],
         };
-        vec![format!("TERM, and KILL after {}, to {what}", self.grace)]
+        vec![told::term_and_kill(self.grace, what)]
     }
 
     fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {

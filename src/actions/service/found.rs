@@ -9,6 +9,7 @@ use crate::actions::process::daemon::User;
 use crate::actions::process::identity::{Ident, Stat};
 use crate::actions::{Context, Trouble, mask};
 use crate::attempt::spec::digest;
+use crate::text::actions as told;
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -116,13 +117,8 @@ impl Found {
 
     /// Why it cannot be said that nothing of it runs, with the remedy.
     pub(crate) fn astray(&self, name: &str) -> Option<String> {
-        (!self.runs() && !self.strays.is_empty()).then(|| {
-            format!(
-                "it cannot be told whether {name} of these settings runs: {}, and shows no configuration; say `by: \
-                 {{pidfile: ...}}` with the pidfile of that configuration, or end it",
-                self.strays.join(", ")
-            )
-        })
+        (!self.runs() && !self.strays.is_empty())
+            .then(|| told::untold(name, self.strays.join(", ")))
     }
 
     /// Its processes for people.
@@ -228,13 +224,13 @@ impl Master {
 
     /// For people.
     pub(crate) fn shown(&self) -> String {
-        let kind = if self.orphan {
-            ", a worker whose master is gone"
-        } else {
-            ""
-        };
         let command: String = self.argv.join(" ").chars().take(160).collect();
-        format!("process {} ({command}{kind})", self.ident.pid)
+        let command = if self.orphan {
+            told::orphan(command)
+        } else {
+            command
+        };
+        told::process_named(self.ident.pid, command)
     }
 }
 

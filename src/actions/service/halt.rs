@@ -14,9 +14,11 @@ use crate::actions::process::Ready;
 use crate::actions::process::end::names;
 use crate::actions::process::stop::Stop;
 use crate::actions::process::up::say;
+use crate::actions::recorded;
 use crate::actions::values::Port;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
+use crate::text::actions as told;
 use crate::time::Length;
 use serde_json::Value;
 use std::io::Write;
@@ -80,9 +82,9 @@ impl Halt<'_> {
         if let Some(stop) = self.own() {
             return stop.commands(cx);
         }
-        let found = match self.keeper.find(cx) {
+        let found = match recorded(|| self.keeper.find(cx)) {
             Ok(found) => found,
-            Err(e) => return vec![e.to_string()],
+            Err(e) => return vec![told::looked(e)],
         };
         let mut lines = match self.keeper.way() {
             Some(Way::Supervisor(s)) => vec![format!("{} stop {}", s.ctl.join(" "), s.program)],
@@ -91,7 +93,7 @@ impl Halt<'_> {
                 found
                     .masters
                     .iter()
-                    .map(|m| format!("{name}, and KILL after {}, to {}", self.grace, m.shown()))
+                    .map(|m| told::signal_and_kill(name, self.grace, m.shown()))
                     .collect()
             }
         };
@@ -99,9 +101,9 @@ impl Halt<'_> {
         if let Some(why) = found.astray(name) {
             lines.push(why);
         } else if !found.runs() {
-            lines.push(format!("nothing of {name} runs"));
+            lines.push(told::nothing_runs(name));
         }
-        lines.extend(found.notes);
+        lines.extend(found.notes.iter().map(told::looked));
         lines
     }
 

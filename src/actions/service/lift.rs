@@ -13,6 +13,7 @@ use crate::actions::process::up::say;
 use crate::actions::run::quoted;
 use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
+use crate::text::actions as told;
 use crate::time::Length;
 use serde_json::Value;
 use std::io::Write;
@@ -104,11 +105,7 @@ impl Lift<'_> {
                 .map(|a| quoted(a))
                 .collect(),
         };
-        lines.extend(
-            self.ready
-                .iter()
-                .map(|r| format!("wait until {}", r.shown())),
-        );
+        lines.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
         lines
     }
 

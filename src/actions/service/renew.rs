@@ -11,8 +11,10 @@ use crate::actions::process::identity::{Ident, Stat};
 use crate::actions::process::up::{last_lines, say};
 use crate::actions::process::{Ready, end, note};
 use crate::actions::procs::Other;
+use crate::actions::recorded;
 use crate::actions::service::supervisor::words_of;
 use crate::actions::{Context, Look, Trouble};
+use crate::text::actions as told;
 use crate::time::Length;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -56,9 +58,9 @@ impl Renew<'_> {
 
     /// What it does, in lines for people.
     pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
-        match self.observe(cx) {
-            Ok(found) => vec![format!("HUP to {}", found.shown())],
-            Err(e) => vec![e.to_string()],
+        match recorded(|| self.observe(cx)) {
+            Ok(found) => vec![told::hup(found.shown())],
+            Err(e) => vec![told::looked(e)],
         }
     }
 

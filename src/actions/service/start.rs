@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Starts a service by its keeper and waits until it is ready.
+/// Starts a service by its keeper and waits until it is ready. systemd does not keep services here yet: start a unit with
+/// `run: [systemctl, start, web.service]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {

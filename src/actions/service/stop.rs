@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Stops a service: TERM, time for work in flight, then KILL. One that supervisord keeps is stopped by supervisord,
-/// whose `stopwaitsecs` counts there. Give the step the `env` of the service: the undo starts it with that.
+/// whose `stopwaitsecs` counts there. systemd does not keep services here yet: stop a unit with
+/// `run: [systemctl, stop, web.service]`. Give the step the `env` of the service: the undo starts it with that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
