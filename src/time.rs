@@ -18,6 +18,17 @@ const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
+/// A length of time as evidence tells it, in the form of the screens: `0.3 s`, `10 s`, `1m30s`.
+#[must_use]
+pub fn said(time: std::time::Duration) -> String {
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match ms {
+        0..60_000 if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        0..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => Length(ms / 1000 * 1000).to_string(),
+    }
+}
+
 /// A text that is no length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a length of time is written with its unit, such as 500ms, 10s, 30m, 1h30m or 2d")]

@@ -396,6 +396,7 @@ impl Run {
         self.decided = Some(Box::new(Decidable {
             way: key.way,
             unit: asked,
+            decision,
         }));
         Ok(())
     }

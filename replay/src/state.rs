@@ -1,7 +1,7 @@
 //! The state of a run, and questions about it. State is never stored; `fold` makes it from events whenever it
 //! is needed.
 
-use crate::event::{Answer, Doubt, Failed, Failure, Part, RunPlanned, Started, Way};
+use crate::event::{Answer, Decision, Doubt, Failed, Failure, Part, RunPlanned, Started, Way};
 use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -241,6 +241,7 @@ pub struct Run {
 pub(crate) struct Decidable {
     pub(crate) way: Way,
     pub(crate) unit: Unit,
+    pub(crate) decision: Decision,
 }
 
 /// An event that the state does not allow. The state is unchanged.
@@ -297,6 +298,20 @@ impl Run {
         run.put_back(&former.unit);
         run.decided = None;
         Some(run)
+    }
+
+    /// The last decision, where nothing has happened since: it is recorded, and not carried out yet.
+    #[must_use]
+    pub fn standing_decision(&self) -> Option<(Part, Decision)> {
+        let decided = self.decided.as_ref()?;
+        Some((decided.unit.key(decided.way), decided.decision))
+    }
+
+    /// Steps that a rollback has passed over: what they did is still there, because a person said so.
+    pub fn passed_over(&self) -> impl Iterator<Item = &Unit> {
+        self.units
+            .iter()
+            .filter(|u| u.forward.touched && u.backward.status == Status::Skipped)
     }
 
     /// Puts a unit in the place of the one that it was.
@@ -411,16 +426,12 @@ impl Run {
             && (self.ended.is_none() || self.units.iter().any(|u| u.forward.touched))
     }
 
-    /// The phase that the run is in: that of the first part which is not settled in its direction.
+    /// The phase that the run is in: that of the first step which is not settled, or of the next to be reversed.
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         let unit = match self.way {
             Way::Do => self.units.iter().find(|u| !u.forward.settled()),
-            Way::Undo => self
-                .units
-                .iter()
-                .rev()
-                .find(|u| u.forward.touched && !u.backward.settled()),
+            Way::Undo => self.to_undo().next(),
         };
         unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
     }

@@ -201,6 +201,15 @@ fn bounded(line: &str) -> String {
     format!("{begin}{gap}{end}")
 }
 
+/// Where something is kept that an undo puts back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it is.
+    pub at: String,
+    /// What it was: the path, the link or the crontab that it belongs to.
+    pub of: String,
+}
+
 /// What a look saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -422,6 +431,11 @@ pub trait Action: Send + Sync {
     /// What [`Action::undo`] does, for people who read a plan.
     fn undoing(&self) -> Option<String> {
         None
+    }
+
+    /// Where the former content is that [`Action::undo`] puts back, for people whom the undo has left alone with it.
+    fn kept(&self, _cx: &Context, _observed: &Value) -> Vec<Kept> {
+        Vec::new()
     }
 
     /// Reverses it from what was observed, in a process of its own. It must cope with a step that is half done.

@@ -281,7 +281,7 @@ impl JobDir {
         }
     }
 
-    fn read_token(&self) -> io::Result<Token> {
+    pub(super) fn read_token(&self) -> io::Result<Token> {
         let text = fs::read(self.path.join("start"))?;
         Ok(match serde_json::from_slice(&text) {
             Ok(TokenText::Fenced(_)) => Token::Fenced,
@@ -296,7 +296,11 @@ impl JobDir {
     /// # Errors
     /// When something cannot be read; that is no verdict.
     pub fn facts(&self, spec_digest: &str) -> Result<Facts, JobError> {
-        let token = self.fence()?;
+        self.facts_of(self.fence()?, spec_digest)
+    }
+
+    /// The same for a token that was read.
+    pub(super) fn facts_of(&self, token: Token, spec_digest: &str) -> Result<Facts, JobError> {
         let shim = self
             .lock("shim.lock")
             .map_err(failed("look at the lock of", &self.path))?;

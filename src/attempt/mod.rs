@@ -14,6 +14,7 @@ mod child;
 pub mod job;
 pub mod launch;
 pub mod output;
+pub mod peek;
 pub mod slot;
 pub mod spec;
 pub mod supervisor;

@@ -189,16 +189,31 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
     }
 }
 
-/// The processes that hold `tree.lock`, with their command lines as they are: not yet for anybody's eyes.
-pub(super) fn holders(job: &JobDir) -> Vec<String> {
+/// The processes that hold `tree.lock`.
+pub(super) fn held_by(job: &JobDir) -> Vec<i32> {
     let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
         return Vec::new();
     };
     everybody()
         .into_iter()
         .filter(|pid| holds(*pid, (lock.dev(), lock.ino())))
+        .map(|pid| pid.as_raw_nonzero().get())
+        .collect()
+}
+
+/// The group of a process.
+pub(super) fn group(pid: i32) -> Option<i32> {
+    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything, brackets too.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// The same processes with their command lines as they are: not yet for anybody's eyes.
+pub(super) fn holders(job: &JobDir) -> Vec<String> {
+    held_by(job)
+        .into_iter()
         .map(|pid| {
-            let pid = pid.as_raw_nonzero();
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let words = String::from_utf8_lossy(&words).replace('\0', " ");
             format!("process {pid} ({})", words.trim())

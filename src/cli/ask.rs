@@ -4,6 +4,7 @@ use super::code;
 use super::complete;
 use super::drive;
 use super::fail::{Failure, holder_words, no_ledger};
+use super::look;
 use super::out::Out;
 use super::printer::print;
 use super::show::{RunArg, no_step, pick};
@@ -11,7 +12,8 @@ use crate::attempt::job::JobDir;
 use crate::home::Home;
 use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
-use crate::report::status::{answers, decision_word};
+use crate::report::question::{self, answers};
+use crate::report::status::decision_word;
 use crate::report::{lines, safe, status, told};
 use crate::runner::lock::RunnerLock;
 use crate::runner::parts::Work;
@@ -22,7 +24,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Next, Question, Stop, next};
+use upledger_replay::decide::{Asked, Next, Question, Stop, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
 };
@@ -46,7 +48,7 @@ pub(crate) struct Because {
 pub(crate) struct Decide {
     #[arg(help = help::decide_step(), add = ArgValueCandidates::new(complete::steps))]
     step: String,
-    #[arg(value_enum, help = help::decide_decision())]
+    #[arg(value_enum, value_name = "done|retry|skip|fail", help = help::decide_decision())]
     decision: Choice,
     #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::reason())]
     reason: String,
@@ -271,10 +273,32 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         Ok((Some(run.name.clone()), event))
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
-    out.progress(&screen::go_on_with("upledger resume"));
+    let run = pick(journal.book(), args.run.as_deref())?;
+    let commands = match next(run) {
+        // A failure that nothing follows but a person's word: a resume would only ask again.
+        Next::Ask(question) => {
+            out.progress(&match question.kind {
+                Asked::Stuck => text::undo_fails_and_stops(),
+                Asked::Failed => text::fails_and_stops(),
+                Asked::Doubt | Asked::Losses | Asked::NoReturn => text::asks_next(),
+            });
+            let now = look::now(home, run, false);
+            let lines = question::lines(run, &question, &now);
+            lines.iter().for_each(|line| out.progress(line));
+            answers(run, &question).into_iter().map(|a| a.0).collect()
+        }
+        Next::Record(event) if matches!(*event, Event::RollbackStarted(_)) => {
+            out.progress(&text::fails_and_turns("upledger resume"));
+            vec!["upledger resume".to_owned()]
+        }
+        _ => {
+            out.progress(&screen::go_on_with("upledger resume"));
+            vec!["upledger resume".to_owned()]
+        }
+    };
     out.progress(&text::replaced_until_then());
     if out.json {
-        let result = json!({"decided": decision_word(decision), "next": ["upledger resume"]});
+        let result = json!({"decided": decision_word(decision), "next": commands});
         out.result(result, code::DONE);
     }
     Ok(code::DONE)

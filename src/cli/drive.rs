@@ -2,6 +2,7 @@
 
 use super::complete;
 use super::fail::{Failure, unread};
+use super::look;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
@@ -11,7 +12,7 @@ use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
 use crate::plan::{Warning, load};
 use crate::redact::Redactor;
-use crate::report::{safe, status};
+use crate::report::{question, safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
 use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::text::help;
@@ -185,10 +186,11 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
         let code = code_of_question(question.kind);
+        let now = look::now(home, run, false);
         if out.json {
-            out.result(status::value(run, false), code);
+            out.result(status::value(run, &now), code);
         } else {
-            out.lines(&status::question_lines(run, &question));
+            out.lines(&question::lines(run, &question, &now));
         }
         return Ok(code);
     }
@@ -301,7 +303,7 @@ pub(crate) fn conclude(
         match next(run) {
             Next::End(ended) if ours => {
                 drop(lock);
-                return rests(out, &journal, name, &Rest::Ended(ended));
+                return rests(out, home, &journal, name, &Rest::Ended(ended));
             }
             Next::End(_) => {
                 out.word(&text::has_ended(name, status::word(run).shown));
@@ -385,30 +387,32 @@ fn drive(
     // A look that still blocks has no effect: it is not waited for.
     runtime.shutdown_background();
     let (rest, journal) = driven?;
-    rests(out, &journal, name, &rest)
+    rests(out, home, &journal, name, &rest)
 }
 
 /// Says how a run rests.
 pub(super) fn rests(
     out: &mut Out,
+    home: &Home,
     journal: &Journal,
     name: &str,
     rest: &Rest,
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), Some(name))?;
+    let now = look::now(home, run, false);
     let code = match rest {
         Rest::Ended(Ended::Completed) => code::DONE,
         Rest::Ended(Ended::RolledBack) => code::ROLLED_BACK,
         Rest::Ended(Ended::Aborted) => code::ABORTED,
         Rest::Asked(question) => {
             out.progress("");
-            for line in status::question_lines(run, question) {
+            for line in question::lines(run, question, &now) {
                 out.word(&line);
             }
             code_of_question(question.kind)
         }
         Rest::Stopped(stop) => {
-            for line in status::stop_lines(stop) {
+            for line in status::stop_lines(run, stop) {
                 out.word(&line);
             }
             match stop {
@@ -422,8 +426,11 @@ pub(super) fn rests(
             code::DETACHED
         }
     };
+    for line in status::end_lines(run) {
+        out.word(&line);
+    }
     if out.json {
-        let mut value = status::value(run, false);
+        let mut value = status::value(run, &now);
         if matches!(rest, Rest::Detached) {
             value["next"] = json!(["upledger resume"]);
         }

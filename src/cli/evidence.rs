@@ -57,7 +57,7 @@ pub(crate) enum LedgerCommand {
 }
 
 pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Failure> {
-    let checkpoints = args
+    let given = args
         .checkpoint
         .iter()
         .map(|p| checkpoint(p))
@@ -69,7 +69,7 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
     let report = if file.extension().is_some_and(|e| e == "jsonl") {
         let text = std::fs::File::open(&file)
             .map_err(|e| Failure::new(code::USAGE, "file", text::cannot_read(file.display(), e)))?;
-        verify_jsonl(&mut BufReader::new(text), &checkpoints)
+        verify_jsonl(&mut BufReader::new(text), &given)
             .map_err(|e| Failure::of(code::DAMAGED, "verify", &e))?
     } else {
         let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
@@ -78,7 +78,7 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         }
         let options = VerifyOptions {
             memory: Some(memory),
-            checkpoints,
+            checkpoints: given.clone(),
             ..VerifyOptions::default()
         };
         upledger_ledger::verify(&file, &options).map_err(|e| {
@@ -96,9 +96,9 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         code::DAMAGED
     };
     if out.json {
-        out.result(value(&report), code);
+        out.result(value(&report, &given), code);
     } else {
-        show(out, &file, &report);
+        show(out, &file, &report, &given);
     }
     Ok(code)
 }
@@ -158,9 +158,11 @@ fn finding_words(finding: &Finding) -> String {
     }
 }
 
-fn show(out: &mut Out, file: &Path, report: &Report) {
+fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     let sound = if report.is_sound() {
         text::sound()
+    } else if verdict::only_given(report) {
+        text::not_as_given()
     } else {
         text::damaged()
     };
@@ -196,7 +198,11 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
         text::checks(),
         text::checks_are(
             report.stored_checkpoints.len(),
-            report.checkpoints.len(),
+            if report.checkpoints.len() == given.len() {
+                text::given(given.len())
+            } else {
+                text::given_and_hold(given.len(), report.checkpoints.len())
+            },
             report.blobs_checked,
             report.blobs_absent,
         ),
@@ -225,7 +231,7 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
         ));
     }
     out.lines(&rows(&shown));
-    for sentence in verdict::words(report) {
+    for sentence in verdict::words(report, given) {
         let set_in = sentence.starts_with(' ');
         out.lines(&if set_in {
             vec![sentence]
@@ -235,7 +241,7 @@ fn show(out: &mut Out, file: &Path, report: &Report) {
     }
 }
 
-fn value(report: &Report) -> serde_json::Value {
+fn value(report: &Report, given: &[Checkpoint]) -> serde_json::Value {
     let level = report.level.to_string();
     json!({
         "sound": report.is_sound(),
@@ -249,9 +255,10 @@ fn value(report: &Report) -> serde_json::Value {
         "level_text": level,
         "unanchored": verdict::unanchored(report),
         "checkpoint": verdict::note(report),
-        "verdict": verdict::words(report).iter().filter(|l| !l.is_empty() && !l.starts_with(' ')).collect::<Vec<_>>(),
+        "verdict": verdict::words(report, given).iter().filter(|l| !l.is_empty() && !l.starts_with(' ')).collect::<Vec<_>>(),
         "stored_checkpoints": report.stored_checkpoints,
         "checkpoints": report.checkpoints,
+        "checkpoints_given": given.len(),
         "blobs_checked": report.blobs_checked,
         "blobs_absent": report.blobs_absent,
         "first_bad": report.first_bad().map(|b| json!({"seq": b.seq, "what": chain(&b.what)})),

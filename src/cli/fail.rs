@@ -64,6 +64,11 @@ impl Failure {
         self
     }
 
+    /// What it says, in one line.
+    pub(crate) fn words(&self) -> String {
+        self.words.join(": ")
+    }
+
     pub(crate) fn show(&self, out: &mut Out) -> u8 {
         if out.json {
             let value = json!({
@@ -109,7 +114,9 @@ impl From<JournalError> for Failure {
             JournalError::Memory(m) => memory(m, &e),
             JournalError::Open(open) => match &**open {
                 OpenError::Place(_) => place(&e),
-                OpenError::NoLedger { .. } => Self::of(code::USAGE, "no_ledger", &e),
+                OpenError::NoLedger { .. } => {
+                    Self::of(code::USAGE, "no_ledger", &e).hint(text::name_its_place())
+                }
                 OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
                     .hint(text::bring_newest_back())
                     .hint("  upledger ledger restored --reason '...'"),

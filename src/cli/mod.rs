@@ -11,6 +11,7 @@ mod fail;
 mod lane;
 mod literal;
 mod live;
+mod look;
 mod out;
 mod plans;
 mod printer;

@@ -3,10 +3,11 @@
 use super::code;
 use super::fail::{Failure, unread};
 use super::out::Out;
+use super::system;
 use crate::actions::run::quoted;
 use crate::forecast;
 use crate::home::Home;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::plan::{Warning, load, resolved, schema as plan_schema, templates};
 use crate::report::safe;
 use crate::runner::secrets;
@@ -14,8 +15,10 @@ use crate::text::help;
 use crate::text::{commands as text, forecast as forecast_text, lang};
 use clap::Args;
 use serde_json::json;
+use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use upledger_ledger::OpenError;
 
 /// A new plan.
 #[derive(Debug, Args)]
@@ -144,7 +147,11 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
         for warning in &checked.warnings {
             out.progress(&self::warning(&args.plan, warning));
         }
-        out.line(&text::checked(args.plan.display(), steps, &checked.digest));
+        let path = args.plan.display();
+        out.line(&match steps {
+            1 => text::checked_one(path, &checked.digest),
+            _ => text::checked(path, steps, &checked.digest),
+        });
     }
     Ok(code::DONE)
 }
@@ -153,25 +160,30 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     let mut checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     let (known, missing) = secrets::readable(&checked.plan.secrets);
     // A preview on another machine has no past to learn from.
-    let past = Journal::read(home).ok();
+    let past = Journal::read(home);
+    let mut against = Vec::new();
+    if let Err(why) = &past {
+        against.extend(not_here(home, why));
+    }
+    if let Err(why) = system::check_jobs(home) {
+        against.push(why.words());
+    }
+    let past = past.ok();
     let book = past.as_ref().map(Journal::book);
     let steps = forecast::forecast(&checked.plan, &known, book)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let failing = forecast::failing(&steps);
-    if let Some(path) = args.out.as_ref().filter(|_| failing == 0) {
+    let refused = failing > 0 || !missing.is_empty() || !against.is_empty();
+    if let Some(path) = args.out.as_ref().filter(|_| !refused) {
         checked.plan = forecast::resolved(&checked.plan, &steps);
         checked.digest = load::digest(&checked.plan);
         create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
     }
-    let ended = if failing == 0 {
-        code::DONE
-    } else {
-        code::REFUSED
-    };
+    let ended = if refused { code::REFUSED } else { code::DONE };
     if out.json {
         let result = json!({
             "plan": checked.plan, "digest": checked.digest, "warnings": recorded(&checked.warnings),
-            "secrets_missing": missing.iter().map(|m| &m.name).collect::<Vec<_>>(), "steps": forecast::value(&steps),
+            "secrets_missing": missing.iter().map(|m| &m.name).collect::<Vec<_>>(), "refusals": against, "steps": forecast::value(&steps),
         });
         out.result(result, ended);
         return Ok(ended);
@@ -180,21 +192,24 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.progress(&self::warning(&args.plan, warning));
     }
     out.lines(&forecast::lines(&checked.plan, &steps));
-    for secret in missing {
+    for secret in &missing {
         out.line(&forecast_text::secret_unknown(
-            secret.name,
+            &secret.name,
             safe(&unread(&secret.why)),
         ));
+    }
+    for why in &against {
+        out.line(&forecast_text::run_would_refuse(safe(why)));
     }
     if args.details {
         out.lines(&forecast::details(&checked.plan));
     }
-    if failing > 0 {
-        let mut failure = Failure::new(
-            code::REFUSED,
-            "would_fail",
-            forecast::failing_words(failing),
-        );
+    if refused {
+        let what = match failing {
+            0 => forecast_text::run_is_refused(),
+            n => forecast::failing_words(n),
+        };
+        let mut failure = Failure::new(code::REFUSED, "would_fail", what);
         if args.out.is_some() {
             failure = failure.hint(forecast_text::not_written());
         }
@@ -207,6 +222,28 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.progress(&format!("  upledger run {}", quoted(&[path])));
     }
     Ok(code::DONE)
+}
+
+/// Why a run would refuse what lies in the place of its ledger. That there is none yet is no reason.
+fn not_here(home: &Home, why: &JournalError) -> Option<String> {
+    let refused = match why {
+        JournalError::Place(_) | JournalError::Memory(_) => home.state.exists(),
+        JournalError::Open(open) => !matches!(
+            **open,
+            OpenError::NoLedger { .. } | OpenError::Busy { .. } | OpenError::Identity(_)
+        ),
+        JournalError::Unknown { .. } | JournalError::Impossible { .. } => true,
+        JournalError::Read(_) | JournalError::Append(_) | JournalError::Refused(_) => false,
+    };
+    refused.then(|| {
+        let mut words = why.to_string();
+        let mut cause = why.source();
+        while let Some(c) = cause {
+            words = format!("{words}: {c}");
+            cause = c.source();
+        }
+        words
+    })
 }
 
 pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {

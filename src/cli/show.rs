@@ -4,6 +4,7 @@ use super::carry::Carry;
 use super::code;
 use super::complete;
 use super::fail::{Failure, holder_words, no_ledger};
+use super::look;
 use super::out::Out;
 use super::system;
 use crate::attempt::job::JobDir;
@@ -11,6 +12,7 @@ use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::plan::did_you_mean;
+use crate::report::now::{self, Now};
 use crate::report::{lines, local_date, local_time, pad, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::text::help;
@@ -20,7 +22,7 @@ use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
-use upledger_replay::event::Way;
+use upledger_replay::event::{Attempt, Way};
 use upledger_replay::state::Run;
 
 /// Steps that are listed where one was not found.
@@ -98,11 +100,12 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let run = pick(journal.book(), args.name())?;
     let holder = RunnerLock::holder(&home.state);
     let live = holder.is_some();
+    let now = look::now(home, run, live);
     if out.json {
-        out.result(status::value(run, live), code::DONE);
+        out.result(status::value(run, &now), code::DONE);
         return Ok(code::DONE);
     }
-    out.lines(&status::lines(run, live));
+    out.lines(&status::lines(run, &now));
     if let Some(holder) = holder.filter(|_| run.ended.is_none()) {
         out.line("");
         out.line(&screen::driven_by(safe(&holder_words(&holder))));
@@ -117,7 +120,8 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
     let wide = runs.iter().map(|r| r.name.len()).max().unwrap_or(0);
     for run in runs {
         if out.json {
-            out.value(&status::value(run, live && run.ended.is_none()));
+            let now = look::now(home, run, live && run.ended.is_none());
+            out.value(&status::value(run, &now));
         } else {
             let date = local_date(&run.planned_at.ts);
             let time = local_time(&run.planned_at.ts);
@@ -125,7 +129,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
                 "{:<wide$}  {date} {time}  {}  {}",
                 run.name,
                 pad(&status::shown(run, live), 14),
-                safe(&run.plan.name)
+                about(run)
             ));
         }
     }
@@ -133,6 +137,15 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
         out.progress(&screen::no_runs());
     }
     Ok(code::DONE)
+}
+
+/// The plan's name, and a decision that waits for a resume.
+fn about(run: &Run) -> String {
+    let name = safe(&run.plan.name);
+    match now::decision_clause(run) {
+        Some(decision) => format!("{name}  ({decision})"),
+        None => name,
+    }
 }
 
 pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure> {
@@ -188,8 +201,10 @@ fn output(
         return Err(no_step(run, step));
     };
     system::check_jobs(home)?;
-    let mut last: Option<(Follower, Carry)> = None;
+    let mut last: Option<(Follower, Carry, Attempt)> = None;
     let entries = journal.entries(Some(&run.name))?;
+    // One attempt needs no name.
+    let several = unit.forward.attempts + unit.backward.attempts > 1;
     for entry in entries {
         if let upledger_replay::event::Event::StepStarted(s) = &entry.event
             && s.at.part.step == step
@@ -202,29 +217,39 @@ fn output(
                 s.at.attempt,
                 &s.nonce,
             );
-            if let Some((_, mut before)) = last.take() {
-                say(out, before.rest());
+            if let Some((_, mut before, at)) = last.take() {
+                say(out, &at, before.rest());
+            }
+            let at = &s.at;
+            if several {
+                let time = local_time(&entry.when.ts);
+                out.progress(&screen::output_of(lines::part(&at.part), at.attempt, time));
             }
             let mut follower = Follower::new(home.jobs().join(name).join("output"));
             let mut carry = Carry::default();
-            copy(out, &mut follower, &mut carry)?;
-            last = Some((follower, carry));
+            copy(out, at, &mut follower, &mut carry)?;
+            last = Some((follower, carry, at.clone()));
         }
     }
     let running = [Way::Do, Way::Undo]
         .into_iter()
         .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);
-    if let Some((mut follower, mut carry)) = last {
+    if let Some((mut follower, mut carry, at)) = last {
         while args.follow && running && RunnerLock::holder(&home.state).is_some() {
             std::thread::sleep(Duration::from_millis(200));
-            copy(out, &mut follower, &mut carry)?;
+            copy(out, &at, &mut follower, &mut carry)?;
         }
-        say(out, carry.rest());
+        say(out, &at, carry.rest());
     }
     Ok(code::DONE)
 }
 
-fn copy(out: &mut Out, follower: &mut Follower, carry: &mut Carry) -> Result<(), Failure> {
+fn copy(
+    out: &mut Out,
+    at: &Attempt,
+    follower: &mut Follower,
+    carry: &mut Carry,
+) -> Result<(), Failure> {
     loop {
         let bytes = follower
             .read()
@@ -232,14 +257,17 @@ fn copy(out: &mut Out, follower: &mut Follower, carry: &mut Carry) -> Result<(),
         if bytes.is_empty() {
             return Ok(());
         }
-        say(out, carry.add(&bytes));
+        say(out, at, carry.add(&bytes));
     }
 }
 
-fn say(out: &mut Out, text: Option<String>) {
+fn say(out: &mut Out, at: &Attempt, text: Option<String>) {
     let Some(text) = text else { return };
     if out.json {
-        out.value(&json!({ "output": text }));
+        let way = way_word(at.part.way);
+        out.value(
+            &json!({"output": text, "step": at.part.step, "way": way, "attempt": at.attempt}),
+        );
     } else {
         let shown: Vec<String> = text.split('\n').map(safe).collect();
         out.raw(shown.join("\n").as_bytes());
@@ -257,7 +285,7 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
     let book = journal.fold(args.at)?;
     let run = pick(&book, args.run.as_deref())?;
     if out.json {
-        out.result(status::value(run, false), code::DONE);
+        out.result(status::value(run, &Now::default()), code::DONE);
     } else {
         out.progress(&screen::as_of(args.at.unwrap_or(last)));
         out.progress("");

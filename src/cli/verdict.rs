@@ -1,7 +1,7 @@
 //! What a verification means, in plain words: what is proven, how far, what is not, and what to do next.
 
 use crate::text::verify as text;
-use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Level, Report};
+use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Digest, Level, Report};
 
 /// The newest checkpoint from elsewhere that holds: so many events are as somebody else saw them.
 pub(super) fn covered(report: &Report) -> u64 {
@@ -45,8 +45,54 @@ pub(super) fn others(report: &Report) -> (Vec<&Bad>, usize) {
     (own, following.len())
 }
 
-/// The verdict, a sentence a line.
-pub(super) fn words(report: &Report) -> Vec<String> {
+/// All that is wrong is that checkpoints which were handed in do not fit: they may be mistyped.
+pub(super) fn only_given(report: &Report) -> bool {
+    let given = |b: &Bad| matches!(b.what, BadWhat::Checkpoint { .. });
+    !report.failures.is_empty() && report.failures.iter().all(given)
+}
+
+/// A root as it stands in a checkpoint file.
+fn as_written(root: Digest) -> String {
+    let note = Checkpoint {
+        ledger: String::new(),
+        size: 0,
+        root,
+    };
+    let text = note.to_string();
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+/// What such a checkpoint says, and what is there.
+fn compared(report: &Report, given: &[Checkpoint]) -> Vec<String> {
+    let mut out = Vec::new();
+    for bad in &report.failures {
+        let BadWhat::Checkpoint { size, why } = &bad.what else {
+            continue;
+        };
+        for one in given.iter().filter(|c| c.size == *size) {
+            out.push(format!(
+                "  {}",
+                text::checkpoint_says(one.size, as_written(one.root))
+            ));
+        }
+        match why {
+            CheckpointBad::Rewritten { root } => {
+                out.push(format!("  {}", text::ledger_says(size, as_written(*root))));
+            }
+            CheckpointBad::Truncated { have } => {
+                out.push(format!(
+                    "  {}",
+                    text::ledger_says(have, as_written(report.root))
+                ));
+            }
+            CheckpointBad::Text(_) | CheckpointBad::Size | CheckpointBad::OtherLedger(_) => {}
+        }
+    }
+    out
+}
+
+/// The verdict, a sentence a line. `given` are the checkpoints that were handed in.
+pub(super) fn words(report: &Report, given: &[Checkpoint]) -> Vec<String> {
     let mut out = vec![String::new()];
     let Some(first) = report.first_bad() else {
         out.push(text::holds(report.events));
@@ -85,6 +131,13 @@ pub(super) fn words(report: &Report) -> Vec<String> {
     if report.failures.iter().all(foreign) {
         out.push(text::of_another(report.verified));
         out.push(text::of_another_next());
+        return out;
+    }
+    if only_given(report) {
+        out.push(text::not_as_given(report.verified));
+        out.push(text::either_or());
+        out.extend(compared(report, given));
+        out.push(text::not_as_given_next());
         return out;
     }
     out.push(match first.seq {

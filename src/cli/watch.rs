@@ -2,6 +2,7 @@
 
 use super::drive::{expected, rests};
 use super::fail::Failure;
+use super::look;
 use super::out::Out;
 use super::printer::Printer;
 use super::show::{RunArg, pick, read};
@@ -30,7 +31,7 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     let name = run.name.clone();
     let live = RunnerLock::holder(&home.state).is_some();
     if !out.json {
-        status::lines(run, live)
+        status::lines(run, &look::now(home, run, live))
             .iter()
             .for_each(|l| out.progress(l));
         out.progress("");
@@ -40,7 +41,7 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     let mut printer = Printer::new(out, expected);
     let rest = follow(&mut printer, home, &mut journal, &name)?;
     printer.flush();
-    rests(out, &journal, &name, &rest)
+    rests(out, home, &journal, &name, &rest)
 }
 
 /// Shows what happens until the run rests.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 const ANYWHERE: [&str; 3] = ["password", "passwd", "passphrase"];
-const AT_THE_END: [&str; 10] = [
+const AT_THE_END: [&str; 12] = [
     "token",
     "secret",
     "api_key",
@@ -20,9 +20,13 @@ const AT_THE_END: [&str; 10] = [
     "secret_key",
     "access_key",
     "_pwd",
+    "_pw",
+    "_pass",
     "credential",
     "credentials",
 ];
+/// A key that is this word and nothing else. `PWD` is the shell's directory, and a script counts with `pass`.
+const ALONE: [&str; 1] = ["pw"];
 /// A key that ends so is about a secret, and does not hold one.
 const ABOUT: [&str; 18] = [
     "file", "path", "dir", "env", "name", "id", "ttl", "length", "policy", "prompt", "timeout",
@@ -57,7 +61,9 @@ fn holds_secret(key: &str) -> bool {
     {
         return false;
     }
-    ANYWHERE.iter().any(|w| key.contains(w)) || AT_THE_END.iter().any(|w| key.ends_with(w))
+    ANYWHERE.iter().any(|w| key.contains(w))
+        || AT_THE_END.iter().any(|w| key.ends_with(w))
+        || ALONE.contains(&key.as_str())
 }
 
 /// What was found in a plan.
@@ -204,12 +210,17 @@ mod tests {
             "authToken",
             "MYSQL_PWD",
             "client.secret",
+            "PW",
+            "DB_PW",
+            "db-pass",
         ] {
             assert!(holds_secret(key), "{key}");
         }
         for key in [
             "PWD",
             "OLDPWD",
+            "BYPASS",
+            "compass",
             "password_file",
             "--password-stdin",
             "token_ttl",

@@ -1,6 +1,8 @@
 //! What people and programs are shown of a run. Folds of the same events; nothing here stores or decides anything.
 
 pub mod lines;
+pub mod now;
+pub mod question;
 pub mod status;
 pub mod told;
 

@@ -1,15 +1,16 @@
 //! Where a run stands: for people and for programs.
 
-use super::lines::part as part_words;
+use super::now::{self, Now};
+use super::question::{self, answers};
 use super::{clip, duration, rows, safe, told};
 use crate::clock::{boot_id, boottime_us};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{self, Asked, Next, Question, Stop};
-use upledger_replay::event::{Decision, Failure, Part, Way};
+use upledger_replay::decide::{self, Asked, Next, Stop};
+use upledger_replay::event::{Decision, Way};
 use upledger_replay::plan::{Step, Undo};
-use upledger_replay::state::{Ended, PartState, Run, Status, Unit};
+use upledger_replay::state::{Ended, Run, Status, Unit};
 
 /// Columns of the last outcome in a step's line; the question below has all of it.
 const DETAIL: usize = 60;
@@ -28,6 +29,9 @@ pub struct Word {
 pub fn word(run: &Run) -> Word {
     let (stable, shown) = match decide::next(run) {
         Next::End(Ended::Completed) => ("completed", text::completed()),
+        Next::End(Ended::RolledBack) if run.passed_over().next().is_some() => {
+            ("rolled back", text::rolled_back_but())
+        }
         Next::End(Ended::RolledBack) => ("rolled back", text::rolled_back()),
         Next::End(Ended::Aborted) => ("aborted", text::aborted()),
         Next::Ask(q) => match q.kind {
@@ -49,7 +53,10 @@ pub fn word(run: &Run) -> Word {
 #[must_use]
 pub fn shown(run: &Run, live: bool) -> String {
     if deserted(run, live) {
-        text::interrupted()
+        match run.standing_decision() {
+            Some(_) => text::to_be_resumed(),
+            None => text::interrupted(),
+        }
     } else {
         word(run).shown
     }
@@ -85,25 +92,33 @@ pub fn decision_word(decision: Decision) -> &'static str {
 
 /// The run on one screen.
 #[must_use]
-pub fn lines(run: &Run, live: bool) -> Vec<String> {
-    lines_at(run, live, &boot_id(), boottime_us())
+pub fn lines(run: &Run, now: &Now) -> Vec<String> {
+    lines_at(run, now, &boot_id(), boottime_us())
 }
 
 /// The same as it was at the run's last event.
 #[must_use]
 pub fn lines_then(run: &Run) -> Vec<String> {
-    lines_at(run, true, &run.last.boot, run.last.mono)
+    lines_at(run, &Now::of_runner(true), &run.last.boot, run.last.mono)
 }
 
 /// `boot` and `mono` say when it is looked at: how long a running step has run is measured to then.
-fn lines_at(run: &Run, live: bool, boot: &str, mono: u64) -> Vec<String> {
+fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
+    let live = now.live;
     let digest = run.digest.get(..12).unwrap_or_default();
     let deserted = deserted(run, live);
     let mut state = shown(run, live);
     if run.ended.is_none()
         && let Some(phase) = run.phase()
     {
-        state = format!("{state}, {}", text::phase(phase));
+        state = match (run.way, word(run).stable) {
+            // These words say so themselves.
+            (Way::Undo, "rolling back" | "rollback stuck") if !deserted => {
+                format!("{state}, {}", text::phase(phase))
+            }
+            (Way::Undo, _) => format!("{state}, {}", text::going_back(phase)),
+            (Way::Do, _) => format!("{state}, {}", text::phase(phase)),
+        };
     }
     let mut out = rows(&[
         (text::run(), run.name.clone()),
@@ -136,18 +151,54 @@ fn lines_at(run: &Run, live: bool, boot: &str, mono: u64) -> Vec<String> {
         ));
     }
     let below = match decide::next(run) {
-        Next::Ask(question) => question_lines(run, &question),
-        Next::Stop(stop) => stop_lines(&stop),
+        Next::Ask(question) => {
+            let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
+            below.extend(question::lines(run, &question, now));
+            below
+        }
+        Next::Stop(stop) => {
+            let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
+            below.extend(now::decision_next(run));
+            below.extend(stop_lines(run, &stop));
+            below
+        }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if deserted => {
-            vec![text::nobody_drives("upledger resume")]
+            now::deserted_lines(run, now)
         }
-        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
-            return out;
-        }
+        Next::End(_) => end_lines(run),
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => Vec::new(),
     };
-    out.push(String::new());
+    if !below.is_empty() {
+        out.push(String::new());
+    }
     out.extend(below);
     out
+}
+
+/// What is said of a run at its end, beside its state: what a rollback left, and which command is left to type.
+#[must_use]
+pub fn end_lines(run: &Run) -> Vec<String> {
+    let mut out = not_undone(run);
+    if run.ended == Some(Ended::Aborted) && run.effective() {
+        let command = format!("upledger rollback {} --reason '...'", run.name);
+        out.push(text::aborted_stays(command));
+    }
+    out
+}
+
+/// The steps that the rollback passed over.
+fn not_undone(run: &Run) -> Vec<String> {
+    let over = run.ended == Some(Ended::RolledBack) || run.held;
+    let mut left = run.passed_over().filter(|_| over).peekable();
+    if left.peek().is_none() {
+        return Vec::new();
+    }
+    let name = |u: &Unit| match u.backward.detail.as_str() {
+        "" => u.step.clone(),
+        why => format!("{} ({})", u.step, safe(why)),
+    };
+    let names: Vec<String> = left.map(name).collect();
+    vec![text::not_undone(names.join(", "))]
 }
 
 /// Something is to be done, and nobody does it.
@@ -161,16 +212,18 @@ fn deserted(run: &Run, live: bool) -> bool {
 
 /// A stop that somebody asked for, and the command that goes on.
 #[must_use]
-pub fn stop_lines(stop: &Stop) -> Vec<String> {
+pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     match stop {
         Stop::Paused(reason) => vec![
             text::is_paused(safe(&told::reason(reason))),
             text::go_on_with("upledger resume"),
         ],
-        Stop::RolledBackTo(step) => vec![
-            text::is_rolled_back_to(safe(step)),
-            text::forwards_with("upledger resume"),
-        ],
+        Stop::RolledBackTo(step) => {
+            let mut out = vec![text::is_rolled_back_to(safe(step))];
+            out.extend(not_undone(run));
+            out.push(text::forwards_with("upledger resume"));
+            out
+        }
     }
 }
 
@@ -217,125 +270,9 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize, now: (&str, u64), alone: boo
     line
 }
 
-/// A question with its evidence and the commands that answer it.
-#[must_use]
-pub fn question_lines(run: &Run, question: &Question) -> Vec<String> {
-    let part = run.part(&question.part).cloned().unwrap_or_default();
-    let what = part_words(&question.part);
-    let detail = safe(&told::outcome(&part));
-    let mut out = vec![match question.kind {
-        Asked::Doubt => text::doubt_is(what, &detail),
-        Asked::Losses => text::lost(what, part.losses),
-        Asked::Failed if never_started(&part) => text::not_started_is(what, &detail),
-        Asked::Failed => text::failed_is(what, &detail),
-        Asked::Stuck => text::stuck_is(what, &detail),
-        Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
-    }];
-    // What the headline says already is not said again.
-    let recorded = Some(&part.detail).filter(|_| !told::whole(&part));
-    let beyond = |l: &&String| !part.detail.contains(l.trim());
-    let mut said = std::collections::BTreeSet::new();
-    let evidence: Vec<&String> = recorded
-        .into_iter()
-        .chain(part.evidence.iter().chain(&part.tail).filter(beyond))
-        .filter(|l| said.insert(l.trim()))
-        .take(12)
-        .collect();
-    if !evidence.is_empty() {
-        out.push(text::what_was_seen());
-        out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
-    }
-    out.push(text::answer_with());
-    let answers = answers(run, question);
-    out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
-    out.push(text::after_deciding("upledger resume"));
-    out
-}
-
-/// Its look before the start failed, or its start did: nothing of it was done.
-fn never_started(part: &PartState) -> bool {
-    let failed = part.failed.as_ref();
-    failed.is_some_and(|f| f.failure == Failure::NotStarted)
-}
-
-/// A look must agree when a person says that it is done.
-fn checked(run: &Run, part: &Part) -> bool {
-    run.plan
-        .step(&part.step)
-        .is_some_and(|step| match (part.way, &step.undo) {
-            (Way::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
-            (Way::Undo, Undo::Own { .. }) => true,
-            (Way::Undo, Undo::Action(undo)) => {
-                undo.has_probe || undo.verify.is_some() || typed(&undo.action)
-            }
-            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
-        })
-}
-
-/// Every kind but the plain commands looks by itself at what it did.
-fn typed(action: &serde_json::Value) -> bool {
-    ["run", "shell"]
-        .iter()
-        .all(|kind| action.get(kind).is_none())
-}
-
-/// The commands that answer a question, and what each means.
-#[must_use]
-pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
-    let step = &question.part.step;
-    let way = question.part.way;
-    let mut answers: Vec<(String, String)> = question
-        .answers
-        .iter()
-        .map(|answer| {
-            let meaning = match (answer, question.kind) {
-                (Decision::Done, _) if checked(run, &question.part) => match way {
-                    Way::Do => text::means_done(),
-                    Way::Undo => text::means_undone(),
-                },
-                (Decision::Done, _) => match way {
-                    Way::Do => text::means_done_unchecked(),
-                    Way::Undo => text::means_undone_unchecked(),
-                },
-                (Decision::Retry, _) => match way {
-                    Way::Do => text::means_retry(),
-                    Way::Undo => text::means_undo_again(),
-                },
-                (Decision::Skip, _) if way == Way::Undo || question.kind == Asked::NoReturn => {
-                    text::means_leave()
-                }
-                (Decision::Skip, _) => text::means_skip(),
-                (Decision::Fail, _) => match way {
-                    Way::Do => text::means_fail(),
-                    Way::Undo => text::means_undo_failed(),
-                },
-            };
-            let word = decision_word(*answer);
-            (
-                format!("upledger decide {step} {word} --reason '...'"),
-                meaning,
-            )
-        })
-        .collect();
-    if question.may_roll_back {
-        answers.push((
-            "upledger rollback --reason '...'".into(),
-            text::means_rollback(),
-        ));
-    }
-    answers
-}
-
-fn no_return(run: &Run, part: &Part) -> String {
-    match run.plan.step(&part.step).map(|s| &s.undo) {
-        Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
-        Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),
-    }
-}
-
 /// The run for programs.
 #[must_use]
-pub fn value(run: &Run, live: bool) -> Value {
+pub fn value(run: &Run, now: &Now) -> Value {
     let steps: Vec<Value> = run
         .units
         .iter()
@@ -365,29 +302,18 @@ pub fn value(run: &Run, live: bool) -> Value {
             .map(|(command, _)| command)
             .collect(),
         Next::Stop(_) => vec!["upledger resume".to_owned()],
-        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if !live => {
+        Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if !now.live => {
             vec!["upledger resume".to_owned()]
+        }
+        Next::End(Ended::Aborted) if run.effective() => {
+            vec![format!("upledger rollback {} --reason '...'", run.name)]
         }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
             Vec::new()
         }
     };
     let question = match next {
-        Next::Ask(q) => json!({
-            "evidence": run.part(&q.part).map_or(Vec::new(), |p| p.evidence.iter().chain(&p.tail).collect()),
-            "detail": run.part(&q.part).map(|p| &p.detail),
-            "step": q.part.step,
-            "target": q.part.target,
-            "way": way_word(q.part.way),
-            "kind": match q.kind {
-                Asked::Doubt => "doubt",
-                Asked::Losses => "losses",
-                Asked::Failed => "failed",
-                Asked::Stuck => "stuck",
-                Asked::NoReturn => "point_of_no_return",
-            },
-            "answers": q.answers.iter().map(|a| decision_word(*a)).collect::<Vec<_>>(),
-        }),
+        Next::Ask(q) => question::value(run, &q, now),
         Next::Resolve(_)
         | Next::Probe(_)
         | Next::Start(_)
@@ -402,11 +328,18 @@ pub fn value(run: &Run, live: bool) -> Value {
         "state": word(run).stable,
         "phase": run.phase(),
         "direction": way_word(run.way),
-        "runner": live,
+        "runner": now.live,
         "planned": run.planned_at.ts,
         "last": run.last.ts,
         "seq": run.last.seq,
         "steps": steps,
+        "command": now::command_value(run, now),
+        "decision": now::decision_value(run),
+        "not_undone": run.passed_over().map(|u| json!({
+            "step": u.step,
+            "target": u.target,
+            "reason": u.backward.detail,
+        })).collect::<Vec<_>>(),
         "question": question,
         "next": commands,
     })

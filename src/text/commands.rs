@@ -14,6 +14,7 @@ texts! {
     next(command): "next: {command}", "下一步: {command}";
     refused_one(): "the plan is refused: 1 problem", "计划被拒绝: 1 个问题";
     refused(count): "the plan is refused: {count} problems", "计划被拒绝: {count} 个问题";
+    checked_one(path, digest): "{path}: 1 step, digest {digest}", "{path}: 1 个步骤, 摘要 {digest}";
     checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
     literal_secret(name, at): "the plan holds the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值, 位于 {at}";
     literal_secret_hint(name): "take it out; refer to it with {{secret: {name}}}", "请删去该值, 改用 {{secret: {name}}} 引用";
@@ -57,6 +58,11 @@ texts! {
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自带的检查表明尚未完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
+    fails_and_stops(): "the step counts as failed, and the run stands here until you answer:", "该步骤已判定为失败, 运行停在此处, 请选择下一步:";
+    undo_fails_and_stops(): "the undo counts as failed, and the rollback stands here until you answer:", "该撤销已判定为失败, 回退停在此处, 请选择下一步:";
+    asks_next(): "before anything goes on, there is another question:", "继续之前还有一个待确认的问题:";
+    fails_and_turns(command): "the step counts as failed; the run turns round by itself then, as the plan says (on_failure: rollback): {command}",
+        "该步骤已判定为失败; 执行以下命令后, 将按计划规定 (on_failure: rollback) 自动回退: {command}";
     replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次裁定都会留在记录中";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
@@ -116,8 +122,11 @@ texts! {
     unanchored(): "unanchored", "未锚定";
     unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";
     checks(): "checked", "已检查";
-    checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given} given, {blobs} blobs ({absent} absent)",
-        "内部检查点 {stored} 个, 外部检查点 {given} 个, 附件 {blobs} 个 (缺失 {absent} 个)";
+    checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given}, {blobs} blobs ({absent} absent)",
+        "内部检查点 {stored} 个, {given}, 附件 {blobs} 个 (缺失 {absent} 个)";
+    given(count): "{count} given", "外部检查点 {count} 个";
+    given_and_hold(count, hold): "{count} given ({hold} of them hold)", "外部检查点 {count} 个 (吻合 {hold} 个)";
+    not_as_given(): "NOT AS THE CHECKPOINT SAYS", "与检查点不符";
     note(): "note", "注意";
     first_bad(): "first bad", "首个错误";
     bad(): "bad", "错误";

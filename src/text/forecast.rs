@@ -36,6 +36,8 @@ texts! {
         "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";
     depends(what): "depends on {what}", "取决于 {what}";
     secret_unknown(name, why): "the secret {name} cannot be read here, so `run` would refuse: {why}", "此处无法读取密钥 {name}, `run` 会因此拒绝执行: {why}";
+    run_would_refuse(why): "`run` would refuse: {why}", "`run` 会拒绝执行: {why}";
+    run_is_refused(): "a run of it would be refused as things are; the reasons stand above", "按现状会拒绝执行; 原因见上文";
     needs_secret(name): "it needs the secret {name}, which cannot be read here", "需要密钥 {name}, 此处无法读取";
     legend(): "! is a point of no return", "! 表示不可逆点";
     the_way_back(): "the way back, from the last step to the first; only what was started is undone",

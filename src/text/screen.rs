@@ -32,7 +32,7 @@ texts! {
     stays_done(): "what was done stays done", "已执行的步骤保持原状";
     every_step_done(): "no step is left", "全部步骤已执行完毕";
     back_to(step, reason): "back to {step}: {reason}", "退回到 {step}: {reason}";
-    all_reversed(): "nothing is left to reverse", "已无待回退的步骤";
+    all_reversed(): "the way back is at its end", "回退过程结束";
     from_older_copy(reason): "the ledger goes on from this copy: {reason}", "账本从此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     by(actor): "by {actor}", "操作人 {actor}";
@@ -42,6 +42,7 @@ texts! {
     stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤之后停下; 再按一次 Ctrl-C 则立即退出, 步骤在后台继续运行";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
+    output_of(part, n, time): "--- {part}, attempt {n}, at {time}", "--- {part}, 第 {n} 次执行, {time}";
     still_running(part): "{part}  it is still running", "{part}  仍在运行";
     it_is_done(): "it is done", "已完成";
     nothing_happened(): "nothing of it happened", "完全没有执行";
@@ -54,10 +55,15 @@ texts! {
     head(): "head", "账本头";
     phase(name): "phase {name}", "阶段 {name}";
     runner_gone(): "begun, its runner is gone", "已开始, 执行进程已不在";
+    going_back(name): "going back, in phase {name}", "回退方向, 阶段 {name}";
     interrupted(): "interrupted", "已中断";
+    to_be_resumed(): "to be resumed", "待恢复运行";
     running(): "running", "运行中";
     rolling_back(): "rolling back", "回退中";
     paused(): "paused", "已暂停";
+    rolled_back_but(): "rolled back, but not all", "已回退, 但有步骤未撤销";
+    not_undone(names): "NOT undone, what they did is still there: {names}", "未撤销, 其变更仍然存在: {names}";
+    aborted_stays(command): "what was done stays done; it can be reversed with: {command}", "已执行的步骤保持原状; 可以回退: {command}";
     rolled_back_in_part(): "rolled back in part", "已部分回退";
     rollback_stuck(): "rollback stuck", "回退受阻";
     pending(): "pending", "待执行";
@@ -90,6 +96,10 @@ texts! {
     stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
     before_no_return(what): "the rollback stands before a point of no return: {what}", "前方是不可逆点, 回退已停下: {what}";
     what_was_seen(): "what was seen:", "现场证据:";
+    undo_is(): "what the undo runs:", "撤销所执行的操作:";
+    kept_here(): "what it would put back is kept here:", "待恢复的原内容保存在:";
+    kept_of(at, of): "{at}  (the former {of})", "{at}  (原 {of})";
+    turns_round(): "then the run turns round by itself, as the plan says (on_failure: rollback)", "随后按计划规定 (on_failure: rollback) 自动开始回退";
     answer_with(): "answer with one of:", "请选择:";
     means_done(): "it is done; its own check must agree", "已完成; 须通过自身的检查";
     means_done_unchecked(): "it is done; it has no check of its own, so you answer for it", "已完成; 该步骤没有自带检查, 由您负责确认";
@@ -106,6 +116,24 @@ texts! {
     waits_for_processes(part, names): "{part}: its supervisor is gone, and it still runs: {names}; waiting for it (Ctrl-C twice leaves it alone, kill-step ends it)",
         "{part}: 监护进程已不在, 但仍在运行: {names}; 正在等待 (按两次 Ctrl-C 离开, kill-step 可结束它)";
     after_deciding(command): "after a decide: {command}", "执行 decide 之后: {command}";
+
+    // What stands between an event and the next.
+    command_runs(part, pid, time): "{part}: its command is still running (pid {pid}, for {time}); resume adopts it",
+        "{part}: 其命令仍在运行 (进程 {pid}, 已运行 {time}); resume 会接管它";
+    command_runs_somewhere(part, time): "{part}: its command is still running (for {time}); resume adopts it",
+        "{part}: 其命令仍在运行 (已运行 {time}); resume 会接管它";
+    command_ended(part): "{part}: its command has ended; resume imports its result", "{part}: 其命令已结束; resume 会登记其结果";
+    command_not_started(part): "{part}: its command has not started; resume sees to it", "{part}: 其命令尚未启动; resume 会重新启动它";
+    command_alone(part, pids): "{part}: its supervisor is gone, and it still runs (processes: {pids}); resume waits for it",
+        "{part}: 监护进程已不在, 但仍在运行 (进程: {pids}); resume 会等待其结束";
+    command_unseen(part): "{part}: its command is gone, and nobody saw how it ended; resume looks at what it left",
+        "{part}: 其命令已不在, 且结果未知; resume 会查看现场";
+    command_lost(part): "{part}: whether its command still runs cannot be told; resume asks", "{part}: 无法判断其命令是否仍在运行; resume 会询问";
+    decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); nothing has been done on it yet",
+        "已记录裁定: {part} 为 {word} ({reason}); 尚未据此执行任何操作";
+    decision_may_change(command): "`upledger resume` carries it out; until then it may be said again: {command}",
+        "upledger resume 会按此执行; 在此之前可重新裁定: {command}";
+    decision_waits(word, part): "{word} is recorded for {part}", "已记录裁定: {part} 为 {word}";
 
     // How a command ends.
     of_about(time): "of about {time}", "预计约 {time}";

@@ -29,6 +29,14 @@ texts! {
         "不是同一个账本: 这 {events} 个事件的哈希链连续, 但检查点属于另一个账本";
     of_another_next(): "Next: see whether that is the right checkpoint file. If it is, the ledger was exchanged: keep this copy for the inquiry.",
         "下一步: 确认检查点文件是否拿对。如果没有拿错, 则账本已被调换: 请保留此副本以备调查";
+    not_as_given(events): "NOT AS THE CHECKPOINT SAYS: these {events} events fit together, but the checkpoint that was given does not fit them.",
+        "与检查点不符: 这 {events} 个事件的哈希链连续, 但与给出的检查点不吻合";
+    either_or(): "Either events were removed or rewritten since it was written, or the checkpoint file is mistyped: its count or its root.",
+        "可能是检查点写下之后有事件被删除或改写, 也可能是检查点文件抄写有误 (事件数或根)";
+    checkpoint_says(size, root): "the checkpoint file says  {size} events, root {root}", "检查点文件: {size} 个事件, 根 {root}";
+    ledger_says(size, root): "this ledger has           {size} events, root {root}", "本账本:     {size} 个事件, 根 {root}";
+    not_as_given_next(): "Next: compare the file, sign by sign, with the three lines as they were kept (ticket, mail). If they are the same, write nothing to the ledger, and keep this copy for the inquiry.",
+        "下一步: 将该文件与当初保存的三行原文 (工单, 邮件) 逐字核对。若完全一致, 则不要再写入账本, 并保留此副本以备调查";
     disagrees(events): "DAMAGED: {events} events fit together, but something around them does not; it is named above.",
         "已损坏: {events} 个事件的哈希链连续, 但其他部分不一致, 见上文";
     not_newest(events): "NOT THE NEWEST: these {events} events fit together, and this machine remembers more, or others.",

@@ -24,6 +24,7 @@ mod stdout;
 mod steer;
 mod terminal;
 mod tidy;
+mod told;
 mod torture;
 mod upgrade;
 mod words;

@@ -263,7 +263,8 @@ phases:
 "#,
     );
     let shown = world.upledger(&["plan", "plan.yaml"]);
-    assert_eq!(shown.code, 0, "{shown:?}");
+    assert_eq!(shown.code, 3, "as the run ends: {shown:?}");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 3);
     for part in [
         "it needs the secret db, which cannot be read here",
         "the secret db cannot be read here, so `run` would refuse: ",

@@ -24,7 +24,7 @@ use crate::actions::{Action, Context, Look, Trouble};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
-use crate::time::Length;
+use crate::time::{self, Length};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -231,7 +231,7 @@ impl Start {
             if began.elapsed() >= self.within() {
                 return Err(Trouble::new(format!(
                     "not ready within {}: {text}{}",
-                    self.within,
+                    time::said(self.within()),
                     self.last(cx, &lengths, asker.logs())
                 )));
             }

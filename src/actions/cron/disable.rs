@@ -4,7 +4,7 @@ use super::switch::{self, Fate, Fates, NoMatch, OFF, Switch};
 use super::table;
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Kept, Trouble, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -148,6 +148,10 @@ impl Action for Disable {
 
     fn undoing(&self) -> Option<String> {
         Some(text::undo_cron())
+    }
+
+    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
+        switch::kept(cx, observed)
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {

@@ -5,7 +5,7 @@ use super::disable::{is_refuse, problems};
 use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
 use super::table;
 use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Kept, Trouble, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -113,6 +113,10 @@ impl Action for Enable {
 
     fn undoing(&self) -> Option<String> {
         Some(text::undo_cron())
+    }
+
+    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
+        switch::kept(cx, observed)
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {

@@ -11,7 +11,7 @@ use super::place::{Place, Seen};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
 use crate::actions::file::disk;
-use crate::actions::{Context, Look, Trouble, mask};
+use crate::actions::{Context, Kept, Look, Trouble, mask};
 use crate::text::actions as told;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -532,4 +532,18 @@ impl dyn Switch + '_ {
 
 fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {
     writeln!(log, "{line}").map_err(|e| Trouble::io("cannot write the step's output", &e))
+}
+
+/// Where the former crontab is kept.
+pub(super) fn kept(cx: &Context, observed: &Value) -> Vec<Kept> {
+    let Ok(o) = Observed::read(observed) else {
+        return Vec::new();
+    };
+    let (Some(seen), Ok(dir)) = (&o.former, cx.undo_dir()) else {
+        return Vec::new();
+    };
+    vec![Kept {
+        at: dir.join(&seen.sha256).display().to_string(),
+        of: o.place.to_string(),
+    }]
 }

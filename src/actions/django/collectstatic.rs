@@ -13,7 +13,7 @@ use crate::actions::file::disk::{self, Manner};
 use crate::actions::http::fetch;
 use crate::actions::stage::Stage;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Kept, Look, Trouble};
 use crate::failpoint;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -503,6 +503,16 @@ impl Action for Collectstatic {
             answer: Answer::Unclear,
             evidence: wrong,
         })
+    }
+
+    fn kept(&self, _cx: &Context, observed: &Value) -> Vec<Kept> {
+        let copy = Observed::read(observed).ok().filter(|o| o.former.is_some());
+        copy.map(|o| Kept {
+            at: o.copy().display().to_string(),
+            of: o.root,
+        })
+        .into_iter()
+        .collect()
     }
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {

@@ -6,10 +6,11 @@
 //! replaced; those of `security.` and `trusted.` are the system's business.
 
 use super::mode::Mode;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Kept, Trouble};
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions};
@@ -359,6 +360,19 @@ pub(in crate::actions) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Resu
         mtime: None,
     };
     put(cx, &path, &mut &*bytes, sha256, manner)
+}
+
+/// Where the bytes are kept of what was observed: a `target` and its `former` facts.
+pub(in crate::actions) fn kept_at(cx: &Context, observed: &Value) -> Vec<Kept> {
+    let sha256 = observed["former"]["sha256"].as_str();
+    let (Some(sha256), Some(of), Ok(dir)) = (sha256, observed["target"].as_str(), cx.undo_dir())
+    else {
+        return Vec::new();
+    };
+    vec![Kept {
+        at: dir.join(sha256).display().to_string(),
+        of: of.to_owned(),
+    }]
 }
 
 /// Bytes that were kept.

@@ -3,8 +3,9 @@
 //! Lines are bytes up to a line feed. A line keeps its own ending, a new one takes the file's, and every other byte of
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.
 
+use super::disk;
 use super::edit::{self, Edit};
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Kept, Trouble, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use regex::bytes::Regex;
@@ -181,6 +182,10 @@ impl Action for Line {
 
     fn undoing(&self) -> Option<String> {
         Some(text::undo_file(&self.path))
+    }
+
+    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
+        disk::kept_at(cx, observed)
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::disk;
 use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Kept, Trouble, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -86,6 +86,10 @@ impl Action for Replace {
 
     fn undoing(&self) -> Option<String> {
         Some(text::undo_file(&self.path))
+    }
+
+    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
+        disk::kept_at(cx, observed)
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {

@@ -29,7 +29,7 @@ mod resolve;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Look, Stage, Trouble};
+use super::{Action, Context, Kept, Look, Stage, Trouble};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use modules::Former;
@@ -435,6 +435,20 @@ impl Action for Deploy {
             Some(current) => text::undo_release(current),
             None => text::undo_deploy(),
         })
+    }
+
+    fn kept(&self, _cx: &Context, value: &Value) -> Vec<Kept> {
+        let Ok(seen) = observed(value) else {
+            return Vec::new();
+        };
+        let former = match (&seen.release, &self.current) {
+            (Some(release), Some(current)) => release.former().map(|at| (at, current.clone())),
+            _ => seen.before.as_ref().map(|head| {
+                let place = self.place().to_owned();
+                (format!("{place}, commit {}", head.commit), place)
+            }),
+        };
+        former.map(|(at, of)| Kept { at, of }).into_iter().collect()
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {

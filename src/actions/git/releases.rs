@@ -47,6 +47,13 @@ pub(super) struct Release {
     pub(super) stays: Vec<Stays>,
 }
 
+impl Release {
+    /// Where the link led.
+    pub(super) fn former(&self) -> Option<String> {
+        self.target.clone()
+    }
+}
+
 fn led() -> bool {
     true
 }

@@ -19,7 +19,7 @@ use super::{Action, Context, Look, Trouble};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
-use crate::time::Length;
+use crate::time::{self, Length};
 use fetch::{Asker, Miss, Request};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -256,17 +256,20 @@ impl Action for Check {
 
     fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
         let limit = Duration::from_millis(self.within.0);
+        let began = Instant::now();
         let look = self.until(cx, limit, |look| {
+            // With its time: what an early look saw must not be taken for what the last one saw.
+            let after = time::said(began.elapsed());
             for line in &look.evidence {
                 // Whoever reads the output may be gone; the verdict does not depend on it.
-                let _ = writeln!(log, "{line}");
+                let _ = writeln!(log, "after {after}: {line}");
             }
         })?;
         let said = look.evidence.join("; ");
         if look.answer != Answer::Done {
             return Err(Trouble::new(format!(
                 "not right within {}: {said}",
-                self.within
+                time::said(limit)
             )));
         }
         let _ = writeln!(log, "{said}");

@@ -6,6 +6,7 @@
 
 use super::Nginx;
 use crate::actions::file::absent;
+use crate::actions::file::disk;
 use crate::actions::file::replace::Replace;
 use crate::actions::file::trust;
 use crate::actions::http::expect::short;
@@ -16,7 +17,7 @@ use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Found, Keeper, Renew};
 use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Kept, Look, Trouble};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -304,6 +305,10 @@ impl Action for Maintenance {
 
     fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
         self.probe(cx, observed)
+    }
+
+    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
+        disk::kept_at(cx, part(observed, "file"))
     }
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {

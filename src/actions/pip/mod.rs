@@ -25,7 +25,7 @@ mod tests;
 
 use super::run::quoted;
 use super::values::{Size, absolute};
-use super::{Action, Context, Look, Stage, Trouble};
+use super::{Action, Context, Kept, Look, Stage, Trouble};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use index::Index;
@@ -416,6 +416,13 @@ impl Action for Install {
             (None, true) => text::undo_pip_remove(&self.venv),
             (None, false) => text::undo_pip_nothing(&self.venv),
         })
+    }
+
+    fn kept(&self, _cx: &Context, value: &Value) -> Vec<Kept> {
+        let former = observed(value).ok().and_then(|seen| seen.current);
+        let link = self.current.clone();
+        let kept = former.zip(link).map(|(at, of)| Kept { at, of });
+        kept.into_iter().collect()
     }
 
     fn commands(&self, cx: &Context) -> Vec<String> {

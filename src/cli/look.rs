@@ -1,0 +1,84 @@
+//! What a look at the machine says about a run beyond its events. Reads only, and takes no token.
+
+use crate::actions::{Context, Do};
+use crate::attempt::job::JobDir;
+use crate::attempt::peek::Seen;
+use crate::home::Home;
+use crate::report::now::{Command, Now, Undo};
+use upledger_replay::book::way_word;
+use upledger_replay::decide::{Asked, Next, next};
+use upledger_replay::event::Way;
+use upledger_replay::plan::Undo as PlanUndo;
+use upledger_replay::state::Run;
+
+/// What is there now.
+pub(super) fn now(home: &Home, run: &Run, live: bool) -> Now {
+    Now {
+        live,
+        command: command(home, run),
+        undo: undo(home, run),
+    }
+}
+
+/// What an undo that is asked about runs, and where that is kept which it puts back.
+fn undo(home: &Home, run: &Run) -> Option<Undo> {
+    let Next::Ask(question) = next(run) else {
+        return None;
+    };
+    let part = question.part;
+    if part.way == Way::Do || question.kind == Asked::NoReturn {
+        return None;
+    }
+    let step = run.plan.step(&part.step)?;
+    let started = run.part(&part).and_then(|p| p.started.as_ref());
+    let mut command = started.map(|s| s.command.clone()).unwrap_or_default();
+    let mut kept = Vec::new();
+    if let (PlanUndo::Own { .. }, Ok(action)) = (
+        &step.undo,
+        serde_json::from_value::<Do>(step.action.clone()),
+    ) {
+        // What is recorded behind the first line are the commands of the way there.
+        command.truncate(1);
+        command.extend(action.action().undoing());
+        let cx = Context {
+            state: home.state.clone(),
+            run: run.name.clone(),
+            step: part.step.clone(),
+            ..Context::empty()
+        };
+        let observed = run.unit(&part).map(|u| u.forward.observed.clone());
+        kept = action
+            .action()
+            .kept(&cx, &observed.unwrap_or_default())
+            .into_iter()
+            .map(|k| (k.at, k.of))
+            .collect();
+    }
+    Some(Undo { command, kept })
+}
+
+/// How the command of the open attempt stands.
+fn command(home: &Home, run: &Run) -> Option<Command> {
+    let part = run.open()?;
+    let state = run.part(&part)?;
+    let started = state.started.as_ref()?;
+    let name = JobDir::name(
+        &run.name,
+        &part.step,
+        &part.target,
+        way_word(part.way),
+        state.attempts,
+        &started.nonce,
+    );
+    let Ok(Some(job)) = JobDir::open(&home.jobs(), &name) else {
+        return Some(Command::Lost);
+    };
+    Some(match job.peek(&started.spec) {
+        Seen::NotStarted => Command::NotStarted,
+        Seen::Running => Command::Running(job.pids().first().copied()),
+        Seen::Ended => Command::Ended,
+        Seen::Alone => Command::Alone(job.pids()),
+        Seen::Unseen => Command::Unseen,
+        Seen::Lost => Command::Lost,
+    })
+}

@@ -1,0 +1,175 @@
+//! What is known of a run beyond its events: seen on the machine when somebody asks, and never recorded.
+
+use super::lines::part as part_words;
+use super::{duration, status};
+use crate::clock::{boot_id, boottime_us};
+use crate::text::screen as text;
+use serde_json::{Value, json};
+use upledger_replay::book::way_word;
+use upledger_replay::decide::{self, Next};
+use upledger_replay::event::{Event, Part};
+use upledger_replay::state::Run;
+
+/// What a look around a run saw.
+#[derive(Debug, Clone, Default)]
+pub struct Now {
+    /// A runner is at work.
+    pub live: bool,
+    /// How the command of the open attempt stands, where one is open.
+    pub command: Option<Command>,
+    /// The undo that is asked about, where one is.
+    pub undo: Option<Undo>,
+}
+
+/// An undo that waits for a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// What it runs, in lines.
+    pub command: Vec<String>,
+    /// Where the former content is that it puts back: the place, and what it is the content of.
+    pub kept: Vec<(String, String)>,
+}
+
+/// How the command of an open attempt stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// It was not started so far, or never will be.
+    NotStarted,
+    /// It runs, under its supervisor, as this process.
+    Running(Option<i32>),
+    /// It has ended, and its exact result is there.
+    Ended,
+    /// Its supervisor is gone, and these processes of it live.
+    Alone(Vec<i32>),
+    /// It is gone, and nobody saw how it ended.
+    Unseen,
+    /// It cannot be told.
+    Lost,
+}
+
+impl Now {
+    /// Nothing was looked at but whether there is a runner.
+    #[must_use]
+    pub fn of_runner(live: bool) -> Self {
+        Self {
+            live,
+            ..Self::default()
+        }
+    }
+}
+
+/// What is said where something is to be done and nobody does it.
+#[must_use]
+pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
+    let mut out = Vec::new();
+    if let (Some(part), Some(command)) = (run.open(), &now.command) {
+        out.push(command_line(run, &part, command));
+    }
+    let Some(decision) = decision_line(run) else {
+        out.push(text::nobody_drives("upledger resume"));
+        return out;
+    };
+    out.push(decision);
+    out.extend(decision_next(run));
+    let next = decide::next(run);
+    if matches!(&next, Next::Record(event) if matches!(**event, Event::RollbackStarted(_))) {
+        out.push(text::turns_round());
+    }
+    out
+}
+
+fn command_line(run: &Run, part: &Part, command: &Command) -> String {
+    let what = part_words(part);
+    match command {
+        Command::NotStarted => text::command_not_started(what),
+        Command::Running(pid) => {
+            let begun = run.part(part).map(|p| p.started_at.clone());
+            let for_ms = begun
+                .filter(|at| at.boot == boot_id())
+                .map_or(0, |at| boottime_us().saturating_sub(at.mono) / 1000);
+            match pid {
+                Some(pid) => text::command_runs(what, pid, duration(for_ms)),
+                None => text::command_runs_somewhere(what, duration(for_ms)),
+            }
+        }
+        Command::Ended => text::command_ended(what),
+        Command::Alone(pids) => {
+            let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            text::command_alone(what, pids.join(", "))
+        }
+        Command::Unseen => text::command_unseen(what),
+        Command::Lost => text::command_lost(what),
+    }
+}
+
+/// A decision that is recorded and not carried out yet.
+#[must_use]
+pub fn decision_line(run: &Run) -> Option<String> {
+    let (part, decision) = run.standing_decision()?;
+    let word = status::decision_word(decision);
+    let reason = run.part(&part).map_or("", |p| p.detail.as_str());
+    Some(text::decision_stands(
+        word,
+        part_words(&part),
+        super::safe(reason),
+    ))
+}
+
+/// How such a decision is carried out, or said again.
+#[must_use]
+pub fn decision_next(run: &Run) -> Option<String> {
+    let (part, _) = run.standing_decision()?;
+    Some(text::decision_may_change(format!(
+        "upledger decide {} ...",
+        part.step
+    )))
+}
+
+/// The same in one clause, for a list of runs.
+#[must_use]
+pub fn decision_clause(run: &Run) -> Option<String> {
+    let (part, decision) = run.standing_decision()?;
+    Some(text::decision_waits(
+        status::decision_word(decision),
+        part_words(&part),
+    ))
+}
+
+/// The decision for programs.
+#[must_use]
+pub fn decision_value(run: &Run) -> Value {
+    let Some((part, decision)) = run.standing_decision() else {
+        return Value::Null;
+    };
+    json!({
+        "step": part.step,
+        "target": part.target,
+        "way": way_word(part.way),
+        "decision": status::decision_word(decision),
+        "reason": run.part(&part).map(|p| &p.detail),
+    })
+}
+
+/// The open attempt for programs.
+#[must_use]
+pub fn command_value(run: &Run, now: &Now) -> Value {
+    let (Some(part), Some(command)) = (run.open(), &now.command) else {
+        return Value::Null;
+    };
+    let (state, pids) = match command {
+        Command::NotStarted => ("not_started", Vec::new()),
+        Command::Running(pid) => ("running", pid.iter().copied().collect()),
+        Command::Ended => ("ended", Vec::new()),
+        Command::Alone(pids) => ("alone", pids.clone()),
+        Command::Unseen => ("unseen", Vec::new()),
+        Command::Lost => ("lost", Vec::new()),
+    };
+    json!({
+        "step": part.step,
+        "target": part.target,
+        "way": way_word(part.way),
+        "attempt": run.part(&part).map(|p| p.attempts),
+        "state": state,
+        "pids": pids,
+    })
+}

@@ -1,0 +1,186 @@
+//! What a person is asked: the question, the evidence, the commands that answer it and what each means.
+
+use super::lines::part as part_words;
+use super::now::Now;
+use super::status::decision_word;
+use super::{rows, safe, told};
+use crate::text::screen as text;
+use serde_json::{Value, json};
+use upledger_replay::book::way_word;
+use upledger_replay::decide::{Asked, Question};
+use upledger_replay::event::{Decision, Failure, Part, Way};
+use upledger_replay::plan::Undo;
+use upledger_replay::state::{PartState, Run};
+
+/// Lines of an undo that are shown.
+const COMMAND: usize = 8;
+
+/// A question with its evidence and the commands that answer it.
+#[must_use]
+pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
+    let part = run.part(&question.part).cloned().unwrap_or_default();
+    let what = part_words(&question.part);
+    let detail = safe(&told::outcome(&part));
+    let mut out = vec![match question.kind {
+        Asked::Doubt => text::doubt_is(what, &detail),
+        Asked::Losses => text::lost(what, part.losses),
+        Asked::Failed if never_started(&part) => text::not_started_is(what, &detail),
+        Asked::Failed => text::failed_is(what, &detail),
+        Asked::Stuck => text::stuck_is(what, &detail),
+        Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
+    }];
+    // What the headline says already is not said again.
+    let recorded = Some(&part.detail).filter(|_| !told::whole(&part));
+    // A line of a look that was repeated begins with its time.
+    let bare = |l: &str| match l.split_once(": ") {
+        Some((after, rest)) if after.starts_with("after ") => rest.to_owned(),
+        _ => l.to_owned(),
+    };
+    let several = part.tail.iter().filter(|l| l.starts_with("after ")).count() > 1;
+    let beyond = |l: &&String| {
+        (several && l.starts_with("after ")) || !part.detail.contains(bare(l.trim()).as_str())
+    };
+    let mut said = std::collections::BTreeSet::new();
+    let evidence: Vec<&String> = recorded
+        .into_iter()
+        .chain(part.evidence.iter().chain(&part.tail).filter(beyond))
+        .filter(|l| said.insert(l.trim()))
+        .take(12)
+        .collect();
+    if !evidence.is_empty() {
+        out.push(text::what_was_seen());
+        out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
+    }
+    out.extend(undo_lines(now));
+    out.push(text::answer_with());
+    let answers = answers(run, question);
+    out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
+    out.push(text::after_deciding("upledger resume"));
+    out
+}
+
+/// What the undo runs, and where that is which it puts back.
+fn undo_lines(now: &Now) -> Vec<String> {
+    let Some(undo) = &now.undo else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    if !undo.command.is_empty() {
+        out.push(text::undo_is());
+        let lines = undo.command.iter().flat_map(|c| c.lines());
+        out.extend(lines.take(COMMAND).map(|l| format!("  $ {}", safe(l))));
+    }
+    if !undo.kept.is_empty() {
+        out.push(text::kept_here());
+        let kept = undo.kept.iter();
+        out.extend(kept.map(|(at, of)| format!("  {}", text::kept_of(safe(at), safe(of)))));
+    }
+    out
+}
+
+/// Its look before the start failed, or its start did: nothing of it was done.
+fn never_started(part: &PartState) -> bool {
+    let failed = part.failed.as_ref();
+    failed.is_some_and(|f| f.failure == Failure::NotStarted)
+}
+
+/// A look must agree when a person says that it is done.
+fn checked(run: &Run, part: &Part) -> bool {
+    run.plan
+        .step(&part.step)
+        .is_some_and(|step| match (part.way, &step.undo) {
+            (Way::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
+            (Way::Undo, Undo::Own { .. }) => true,
+            (Way::Undo, Undo::Action(undo)) => {
+                undo.has_probe || undo.verify.is_some() || typed(&undo.action)
+            }
+            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
+        })
+}
+
+/// Every kind but the plain commands looks by itself at what it did.
+fn typed(action: &serde_json::Value) -> bool {
+    ["run", "shell"]
+        .iter()
+        .all(|kind| action.get(kind).is_none())
+}
+
+/// The commands that answer a question, and what each means.
+#[must_use]
+pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
+    let step = &question.part.step;
+    let way = question.part.way;
+    let mut answers: Vec<(String, String)> = question
+        .answers
+        .iter()
+        .map(|answer| {
+            let meaning = match (answer, question.kind) {
+                (Decision::Done, _) if checked(run, &question.part) => match way {
+                    Way::Do => text::means_done(),
+                    Way::Undo => text::means_undone(),
+                },
+                (Decision::Done, _) => match way {
+                    Way::Do => text::means_done_unchecked(),
+                    Way::Undo => text::means_undone_unchecked(),
+                },
+                (Decision::Retry, _) => match way {
+                    Way::Do => text::means_retry(),
+                    Way::Undo => text::means_undo_again(),
+                },
+                (Decision::Skip, _) if way == Way::Undo || question.kind == Asked::NoReturn => {
+                    text::means_leave()
+                }
+                (Decision::Skip, _) => text::means_skip(),
+                (Decision::Fail, _) => match way {
+                    Way::Do => text::means_fail(),
+                    Way::Undo => text::means_undo_failed(),
+                },
+            };
+            let word = decision_word(*answer);
+            (
+                format!("upledger decide {step} {word} --reason '...'"),
+                meaning,
+            )
+        })
+        .collect();
+    if question.may_roll_back {
+        answers.push((
+            "upledger rollback --reason '...'".into(),
+            text::means_rollback(),
+        ));
+    }
+    answers
+}
+
+fn no_return(run: &Run, part: &Part) -> String {
+    match run.plan.step(&part.step).map(|s| &s.undo) {
+        Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
+        Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),
+    }
+}
+
+/// The question for programs.
+#[must_use]
+pub fn value(run: &Run, question: &Question, now: &Now) -> Value {
+    let part = run.part(&question.part).cloned().unwrap_or_default();
+    let undo = now.undo.as_ref().map(|undo| {
+        let kept = undo.kept.iter().map(|(at, of)| json!({"at": at, "of": of}));
+        json!({"command": undo.command, "kept": kept.collect::<Vec<_>>()})
+    });
+    json!({
+        "undo": undo,
+        "evidence": part.evidence.iter().chain(&part.tail).collect::<Vec<_>>(),
+        "detail": part.detail,
+        "step": question.part.step,
+        "target": question.part.target,
+        "way": way_word(question.part.way),
+        "kind": match question.kind {
+            Asked::Doubt => "doubt",
+            Asked::Losses => "losses",
+            Asked::Failed => "failed",
+            Asked::Stuck => "stuck",
+            Asked::NoReturn => "point_of_no_return",
+        },
+        "answers": question.answers.iter().map(|a| decision_word(*a)).collect::<Vec<_>>(),
+    })
+}
