@@ -23,20 +23,24 @@ pub(crate) struct Done {
     pub(crate) err: String,
 }
 
-/// Does `round` for record 1, 2, … in worlds of their own, several at a time, until one says that its record was not
-/// reached any more; returns how many were. A round mostly waits for processes.
-pub(crate) fn for_each_record(round: impl Fn(u32) -> bool + Sync) -> u32 {
-    let (next, reached) = (AtomicU32::new(1), AtomicU32::new(0));
+/// Does `round` for record 1, 1 + `stride`, … in worlds of their own, several at a time, until one says that its record
+/// was not reached any more; returns the last that was. A round mostly waits for processes.
+pub(crate) fn for_each_record(stride: u32, round: impl Fn(u32) -> bool + Sync) -> u32 {
+    let (next, last) = (AtomicU32::new(1), AtomicU32::new(0));
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                while round(next.fetch_add(1, Ordering::SeqCst)) {
-                    reached.fetch_add(1, Ordering::SeqCst);
+                loop {
+                    let record = next.fetch_add(stride, Ordering::SeqCst);
+                    if !round(record) {
+                        break;
+                    }
+                    last.fetch_max(record, Ordering::SeqCst);
                 }
             });
         }
     });
-    reached.into_inner()
+    last.into_inner()
 }
 
 impl World {

@@ -364,6 +364,7 @@ fn a_full_disk_leaves_the_old_one_in_force_and_a_rerun_works() {
 }
 
 #[test]
+#[ignore = "a minute for PyPy alone: the long tier runs it (tests/long)"]
 fn another_interpreter_makes_another_virtualenv() {
     assert!(
         Path::new("/usr/bin/pypy3").exists(),

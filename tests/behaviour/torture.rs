@@ -69,7 +69,7 @@ fn counts(world: &World) -> BTreeMap<String, usize> {
 
 #[test]
 fn the_runner_is_killed_after_every_record_forwards() {
-    let kills = for_each_record(|record| {
+    let kills = for_each_record(1, |record| {
         let world = world();
         if !killed_at(&world, &["run", "plan.yaml"], &format!("append:{record}")) {
             return false;
@@ -98,7 +98,7 @@ fn the_runner_is_killed_after_every_record_forwards() {
 
 #[test]
 fn the_runner_is_killed_after_every_record_backwards() {
-    let kills = for_each_record(|record| {
+    let kills = for_each_record(1, |record| {
         let world = world();
         assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
         if !killed_at(&world, &["rollback"], &format!("append:{record}")) {

@@ -133,9 +133,18 @@ impl Platform {
     }
 }
 
+/// After every second record where not after every one, which the long tier does (`UPLEDGER_EVERY_RECORD=1`); the golden
+/// plan in `torture.rs` is always killed after each.
+fn stride() -> u32 {
+    match std::env::var_os("UPLEDGER_EVERY_RECORD") {
+        Some(_) => 1,
+        None => 2,
+    }
+}
+
 #[test]
 fn forwards_killed_after_every_record() {
-    let kills = for_each_record(|record| {
+    let kills = for_each_record(stride(), |record| {
         let platform = platform();
         if !platform.killed_after(&["run", "upgrade.yaml"], record) {
             platform.is_at("2", &["start 1", "start 2"]);
@@ -160,7 +169,7 @@ fn forwards_killed_after_every_record() {
 
 #[test]
 fn backwards_killed_after_every_record() {
-    let kills = for_each_record(|record| {
+    let kills = for_each_record(stride(), |record| {
         let platform = platform();
         assert_eq!(platform.world.upledger(&["run", "upgrade.yaml"]).code, 0);
         let run = platform.world.status()["run"]
