@@ -133,12 +133,12 @@ impl Platform {
     }
 }
 
-/// After every second record where not after every one, which the long tier does (`UPLEDGER_EVERY_RECORD=1`); the golden
+/// After every third record where not after every one, which the long tier does (`UPLEDGER_EVERY_RECORD=1`); the golden
 /// plan in `torture.rs` is always killed after each.
 fn stride() -> u32 {
     match std::env::var_os("UPLEDGER_EVERY_RECORD") {
         Some(_) => 1,
-        None => 2,
+        None => 3,
     }
 }
 

@@ -164,7 +164,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     // RUNNING, says supervisord, and pip is content; and yet it dies again and again.
     platform.give_virtualenv("2.0-broken-deps");
     platform.switch_to("2.0-broken-deps");
-    let done = platform.run(&[&start("25s")]);
+    let done = platform.run(&[&start("15s")]);
     assert_eq!(done.code, 1, "{done:?}");
     let text = said(&platform, "worker");
     assert!(text.contains("VersionMismatch"), "{text}");

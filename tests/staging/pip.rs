@@ -12,7 +12,7 @@ phases:
     steps:
       - id: pip
         cwd: PROJECT
-        env: {PYTHONDONTWRITEBYTECODE: "1"}
+        env: {PYTHONDONTWRITEBYTECODE: "1", PIP_NO_COMPILE: "1"}
         do:
           pip.install:
             venv: @/venvs/NAME

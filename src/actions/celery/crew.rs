@@ -172,12 +172,11 @@ impl Crew<'_> {
             argv.push("stop".into());
             argv.extend(wanted.map(|p| p.name.clone()));
             if argv.len() > s.ctl.len() + 1 {
-                let before = s.kills(cx);
                 let said = capture(cx, &argv, grace.max(CLIENT))?;
                 for line in said.tail(20) {
                     say(log, &line);
                 }
-                for line in s.kills(cx).iter().filter(|l| !before.contains(l)) {
+                for line in s.kills(cx, &seen.found.idents()) {
                     let why = "supervisord killed by its own stopwaitsecs";
                     say(log, &format!("{why}: {line}"));
                 }

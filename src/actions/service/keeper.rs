@@ -327,7 +327,7 @@ impl<'a> Keeper<'a> {
         match self.way() {
             Some(Way::Supervisor(s)) => {
                 if found.runs() {
-                    s.stop(cx, grace, out)?;
+                    s.stop(cx, found, grace, out)?;
                 }
                 // What it started may outlive it: supervisord ends only the process that it knows.
                 tree::end(cx, found, None, Duration::from_secs(2).min(grace), out)

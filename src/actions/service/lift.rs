@@ -205,7 +205,7 @@ impl Lift<'_> {
                         program: program.name.clone(),
                         ctl: s.ctl.clone(),
                     };
-                    one.stop(cx, Duration::from_millis(GRACE.0), out)?;
+                    one.stop(cx, &ours, Duration::from_millis(GRACE.0), out)?;
                 }
             }
             return super::tree::end(cx, &ours, None, Duration::from_secs(2), out);

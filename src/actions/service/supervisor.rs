@@ -146,16 +146,16 @@ impl Supervisor {
         Ok(found.with_doors())
     }
 
-    /// Lets supervisord stop it; `grace` is how long that may take before it is told to kill.
+    /// Lets supervisord stop it, which runs as `found`; `grace` is how long that may take before it is told to kill.
     pub(super) fn stop(
         &self,
         cx: &Context,
+        found: &Found,
         grace: Duration,
         out: &mut dyn Write,
     ) -> Result<(), Trouble> {
         // It waits until all are stopped, which may take the `stopwaitsecs` of each.
         let began = Instant::now();
-        let kills = self.kills(cx);
         let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
             say(out, line);
@@ -179,7 +179,7 @@ impl Supervisor {
                 self.call(cx, &["signal", "KILL", &line.name], command::LOOK)?;
             }
         }
-        for line in self.kills(cx).iter().filter(|l| !kills.contains(l)) {
+        for line in self.kills(cx, &found.idents()) {
             // Not ours, and seen only afterwards: on record all the same, because work was cut off.
             cx.mark(
                 out,
@@ -196,15 +196,14 @@ impl Supervisor {
         }
     }
 
-    /// The lines of supervisord's own log about processes that it killed.
-    pub(crate) fn kills(&self, cx: &Context) -> Vec<String> {
-        let name = self.program.rsplit(':').next().unwrap_or_default();
+    /// The lines of supervisord's own log about those of these processes that it killed.
+    pub(crate) fn kills(&self, cx: &Context, of: &[Ident]) -> Vec<String> {
         // The log only tells more; it may be switched off.
         let said = self.call(cx, &["maintail", "-4000"], command::LOOK);
         let said = said.map(|s| s.shown).unwrap_or_default();
         said.lines()
             .filter(|l| {
-                l.contains("with SIGKILL") && (name == "*" || l.contains(&format!("'{name}'")))
+                l.contains("with SIGKILL") && of.iter().any(|i| l.contains(&format!("({})", i.pid)))
             })
             .map(str::to_owned)
             .collect()
