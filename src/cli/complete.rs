@@ -60,7 +60,7 @@ pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure
 }
 
 pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Failure> {
-    let cannot = |e: &dyn std::error::Error| Failure::of(code::USAGE, "system", e);
+    let cannot = |e: &(dyn std::error::Error + 'static)| Failure::of(code::USAGE, "system", e);
     match &args.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir)

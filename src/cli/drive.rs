@@ -60,7 +60,7 @@ struct Means {
 impl Means {
     /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
     fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
-        let missing = |e: &dyn Error| {
+        let missing = |e: &(dyn Error + 'static)| {
             let failure = Failure::of(code::WAITING, "secret", e);
             if run.open().is_some() {
                 failure.hint(text::step_goes_on("upledger resume"))
@@ -87,7 +87,7 @@ impl Means {
 
 pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| super::plans::refused(out, &e))?;
-    let refused = |e: &dyn Error| Failure::of(code::REFUSED, "secret", e);
+    let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
     // Secrets first: a run that cannot start is not opened.
     let known = secrets::read(&checked.plan.secrets).map_err(|e| refused(&e))?;
     let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
@@ -267,7 +267,7 @@ fn after(journal: &Journal, name: &str, event: &Event) -> Result<RunState, Failu
     pick(&book, Some(name)).cloned()
 }
 
-fn refused(error: &dyn Error) -> Failure {
+fn refused(error: &(dyn Error + 'static)) -> Failure {
     Failure::of(code::NOT_NOW, "not_now", error).hint(text::see_with("upledger status"))
 }
 

@@ -286,7 +286,7 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     let place =
         Place::open(&home.state).map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
     let ledger = Ledger::open_read(place, None).map_err(crate::journal::JournalError::from)?;
-    let wrote = |e: &dyn Error| Failure::of(code::USAGE, "export", e);
+    let wrote = |e: &(dyn Error + 'static)| Failure::of(code::USAGE, "export", e);
     match &args.out {
         None => {
             let mut failure = None;

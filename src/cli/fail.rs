@@ -1,5 +1,6 @@
 //! Errors as people and programs see them: what, why, and the command that helps.
 
+use super::cause;
 use super::code;
 use super::out::Out;
 use crate::home::Home;
@@ -36,10 +37,12 @@ impl Failure {
         }
     }
 
-    pub(crate) fn of(code: u8, kind: &'static str, error: &dyn Error) -> Self {
+    pub(crate) fn of(code: u8, kind: &'static str, error: &(dyn Error + 'static)) -> Self {
         let mut words = vec![error.to_string()];
         let mut cause = error.source();
+        let mut ours = cause::told(error);
         while let Some(c) = cause {
+            ours = ours.or_else(|| cause::told(c));
             let text = c.to_string();
             if words.last() != Some(&text) {
                 words.push(text);
@@ -49,7 +52,7 @@ impl Failure {
         Self {
             code,
             kind,
-            words,
+            words: ours.map_or(words, |told| vec![told]),
             foreign: true,
             hints: Vec::new(),
         }
@@ -159,12 +162,12 @@ fn place(whole: &JournalError) -> Failure {
     Failure::of(code::USAGE, "state_directory", whole)
 }
 
-fn busy(whole: &dyn Error) -> Failure {
+fn busy(whole: &(dyn Error + 'static)) -> Failure {
     Failure::of(code::HELD, "ledger_busy", whole).hint(text::try_again("upledger status"))
 }
 
 /// The memory of heads, which can be damaged, in the wrong place, or on a full disk.
-pub(crate) fn memory(why: &MemoryError, whole: &dyn Error) -> Failure {
+pub(crate) fn memory(why: &MemoryError, whole: &(dyn Error + 'static)) -> Failure {
     let code = match why {
         MemoryError::Damaged { .. } => code::DAMAGED,
         MemoryError::Io { source, .. }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod carry;
+mod cause;
 mod complete;
 mod demo;
 mod drive;

@@ -87,6 +87,7 @@ macro_rules! texts {
 }
 
 pub mod actions;
+pub mod cause;
 pub mod commands;
 pub mod demo;
 pub mod explain;
@@ -107,6 +108,7 @@ mod tests {
     fn every_text_has_one_width_in_every_terminal() {
         let files = [
             super::actions::ALL,
+            super::cause::ALL,
             super::commands::ALL,
             super::demo::ALL,
             super::explain::ALL,

@@ -269,6 +269,44 @@ fn causes_of_the_programs_own_are_told_in_the_language_of_the_screen() {
     assert!(log.contains("停机窗口已过"), "{log}");
 }
 
+/// Where the ledger is, what is remembered of it, and what was kept of it elsewhere.
+#[test]
+fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    world.damages_its_ledger();
+    world.write("plan.yaml", &PLAN.replace("-e, \"@/there\"", "-d, /"));
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    let told = |args: &[&str], code: i32, chinese: &str, english: &str| {
+        let done = speak(&world, "zh", args);
+        assert_eq!(done.code, code, "{done:?}");
+        let said = done.out + &done.err;
+        assert!(said.contains(chinese) && !said.contains(english), "{said}");
+        let machine = speak(&world, "zh", &[args, &["--json"]].concat()).out;
+        assert!(machine.contains(english), "{machine}");
+    };
+    world.write("kept.txt", "upledger.local/00\n1\n");
+    let kept = ["verify", "--checkpoint", "kept.txt"];
+    told(&kept, 2, "检查点应恰好三行", "exactly three lines");
+
+    let mode = |bits| {
+        let mode = std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(world.state(), mode).expect("ours");
+    };
+    mode(0o755);
+    let open = "的权限是 0755, 其他用户可以访问";
+    told(&["status"], 2, open, "has mode 0755");
+    mode(0o700);
+
+    std::fs::remove_file(world.state().join("ledger.db")).expect("there");
+    told(
+        &["status"],
+        7,
+        "已不存在: 本机记录有",
+        "is gone: remembered are",
+    );
+}
+
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
 const SLIPS: [(&str, &str); 67] = [
     (

@@ -1,0 +1,66 @@
+//! Causes that the ledger's library names in English, in the language of the screen. Those that are not named here are
+//! shown as the library and the system say them.
+
+use crate::journal::JournalError;
+use crate::text::{Lang, cause as text, lang};
+use std::error::Error;
+use upledger_ledger::{CheckpointError, Disagreement, How, OpenError, PlaceError};
+
+/// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
+pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+    if lang() == Lang::En {
+        return None;
+    }
+    // Errors that are another's are transparent: their causes begin below it.
+    if let Some(journal) = error.downcast_ref() {
+        return match journal {
+            JournalError::Place(why) => place(why),
+            JournalError::Open(why) => told(&**why),
+            _ => None,
+        };
+    }
+    if let Some(OpenError::Remembered(how)) = error.downcast_ref() {
+        return Some(remembered(how));
+    }
+    let place = error.downcast_ref().and_then(place);
+    place.or_else(|| error.downcast_ref().map(checkpoint))
+}
+
+fn place(error: &PlaceError) -> Option<String> {
+    Some(match error {
+        PlaceError::NoAccess { path, owner } => text::no_access(path.display(), owner),
+        PlaceError::NotOurs { path, owner, us } => text::not_ours(path.display(), owner, us),
+        PlaceError::Absent { path } => text::absent(path.display()),
+        PlaceError::Symlink { path } => text::symlink(path.display()),
+        PlaceError::HardLink { path, links } => text::hard_links(path.display(), links),
+        PlaceError::TooOpen { path, mode } => text::too_open(path.display(), format!("{mode:04o}")),
+        PlaceError::Network { path, name } => text::network(path.display(), name),
+        PlaceError::Type { .. } | PlaceError::Io { .. } => return None,
+    })
+}
+
+fn checkpoint(error: &CheckpointError) -> String {
+    match error {
+        CheckpointError::Lines => text::checkpoint_lines(),
+        CheckpointError::Origin => text::checkpoint_origin(),
+        CheckpointError::Size => text::checkpoint_size(),
+        CheckpointError::Root => text::checkpoint_root(),
+    }
+}
+
+fn remembered(error: &Disagreement) -> String {
+    let path = &error.remembered.path;
+    let how = match error.how {
+        How::Shorter => text::shorter(path),
+        How::Rewritten => text::rewritten(path),
+        How::Foreign => text::foreign(path),
+        How::Missing => text::missing(path),
+    };
+    let was = &error.remembered;
+    match &error.found {
+        Some(found) => {
+            text::remembered_and_found(how, was.size, &was.ledger, found.size, &found.ledger)
+        }
+        None => text::remembered(how, was.size, &was.ledger),
+    }
+}

@@ -1,0 +1,30 @@
+//! Causes that the ledger's library names: its own words are the English ones.
+
+texts! {
+    // Where the ledger is.
+    no_access(path, owner): "no access to {path}, which belongs to {owner}", "无权访问 {path}, 它属于 {owner}";
+    not_ours(path, owner, us): "{path} belongs to {owner}, not to us ({us})", "{path} 属于 {owner}, 而不是当前用户 ({us})";
+    absent(path): "there is no state directory {path}", "状态目录 {path} 不存在";
+    symlink(path): "{path} is a symbolic link", "{path} 是符号链接";
+    hard_links(path, links): "{path} has {links} hard links", "{path} 有 {links} 个硬链接";
+    too_open(path, mode): "{path} has mode {mode}: others have access (chmod go= {path})",
+        "{path} 的权限是 {mode}, 其他用户可以访问; 收紧: chmod go= {path}";
+    network(path, name): "{path} is on {name}, a file system whose locks and syncs cannot be relied on",
+        "{path} 位于 {name} 文件系统, 其锁和落盘不可靠";
+
+    // Checkpoints.
+    checkpoint_lines(): "a checkpoint is exactly three lines, each ended by a line feed", "检查点应恰好三行, 每行以换行符结束";
+    checkpoint_origin(): "the first line of a checkpoint is `upledger.local/` and 32 hexadecimal digits",
+        "检查点第一行应为 `upledger.local/` 加 32 位十六进制数字";
+    checkpoint_size(): "the second line of a checkpoint is a decimal number without leading zeros", "检查点第二行应为十进制数字, 不带前导零";
+    checkpoint_root(): "the third line of a checkpoint is 32 bytes in padded base64", "检查点第三行应为 32 字节的 base64, 含末尾的 =";
+
+    // What is remembered of the ledger.
+    shorter(path): "the ledger {path} is shorter than remembered (an older copy, or cut off)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
+    rewritten(path): "the ledger {path} is not the one that is remembered (its events are others)", "账本 {path} 与本机记录的不一致 (事件内容不同)";
+    foreign(path): "the ledger {path} is another ledger than the one that is remembered", "账本 {path} 不是本机记录的那一个";
+    missing(path): "the ledger {path} is gone", "账本 {path} 已不存在";
+    remembered(how, size, id): "{how}: remembered are {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
+    remembered_and_found(how, size, id, found, other): "{how}: remembered are {size} events of {id}, found are {found} of {other}",
+        "{how}: 本机记录有 {size} 个事件, 标识 {id}; 现有 {found} 个事件, 标识 {other}";
+}
