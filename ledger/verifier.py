@@ -8,7 +8,7 @@ Exit 0: all holds. 1: it does not, and the first bad seq is named. 2: could not 
 A chain alone is a checksum: only checkpoint files that were kept elsewhere prove anything. Their signatures:
     ssh-keygen -Y verify -f allowed_signers -I WHO -n upledger-checkpoint-v1 -s NAME.sig < NAME
 """
-import base64, datetime, hashlib, json, os, pathlib, re, sys
+import base64, datetime, hashlib, json, os, pathlib, re, sys, textwrap
 try:
     import sqlite3
     UNREADABLE, BROKEN = (OSError, sqlite3.OperationalError), (ValueError, RecursionError, sqlite3.DatabaseError)
@@ -237,7 +237,7 @@ def main(path, *files):
         found = [row[0] for row in db.execute("PRAGMA integrity_check")]
         need(found == ["ok"], "file: integrity_check: %a", found[:3])
     for line in (("ledger", s["ledger"]), ("events", n), ("runs", len(s["runs"])),
-                 ("head", "seq %d  %s" % (n - 1, s["head"].hex())), ("root", s["root"].hex()),
+                 ("head", "seq %d" % (n - 1)), ("", s["head"].hex()), ("root", s["root"].hex()),
                  ("", base64.b64encode(s["root"]).decode() + "  as in a checkpoint"),
                  ("checkpoints", "%d outside, %d stored, all match" % (len(outside), len(stored))),
                  ("blobs", blobs),
@@ -252,16 +252,21 @@ def main(path, *files):
 
 def verdict(n, best, db, ledger, root):
     """What is proven, how far, what is not, and what to do next."""
-    print("\nVERDICT      SOUND: all %d events fit together; none was edited, left out, moved or put in between." % n)
+    print()
+    print(column("VERDICT", "SOUND: all %d events fit together; none was edited, left out, moved or put in between." % n))
     if best:
-        print("             Seq 0 to %d are those that a checkpoint kept elsewhere saw." % (best - 1))
+        print(column("", "Seq 0 to %d are those that a checkpoint kept elsewhere saw." % (best - 1)))
     if n > best:
-        print("             NOT proven: that seq %d to %d were not written anew as a whole; no checkpoint given here\n"
-            "             covers them, and whoever can write the file can do that." % (best, n - 1))
-        print("             Next: keep these three lines as a file elsewhere and give it to this script next time:\n"
-            "               upledger.local/%s\n               %d\n               %s"
-            % (ledger, n, base64.b64encode(root).decode()))
-    print("             Left out: signatures%s." % (", and what the triggers do" if db else ""))
+        print(column("", "NOT proven: that seq %d to %d were not written anew as a whole; no checkpoint given here "
+                     "covers them, and whoever can write the file can do that." % (best, n - 1)))
+        print(column("", "Next: keep these three lines as a file elsewhere and give it to this script next time:"))
+        for line in ("upledger.local/" + ledger, n, base64.b64encode(root).decode()):
+            print("               %s" % line)
+    print(column("", "Left out: signatures%s." % (", and what the triggers do" if db else "")))
+
+
+def column(title, text):
+    return textwrap.fill(text, 80, initial_indent="%-13s" % title, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def quiet(e):                                                    # nothing from the file may steer a terminal
@@ -275,9 +280,11 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except UNREADABLE as e:
-        print("NOT CHECKED  " + quiet(e) + "\n\nVERDICT      NONE: nothing was proven, neither way.", file=sys.stderr)
+        print(column("NOT CHECKED", quiet(e)) + "\n\n"
+              + column("VERDICT", "NONE: nothing was proven, neither way."), file=sys.stderr)
         sys.exit(2)
     except BROKEN as e:
-        sys.exit("FAILED       " + quiet(e) + "\n\nVERDICT      NOT SOUND: the first thing that does not hold is named above; "
-                 "from there on nothing is proven.\n             Next: write nothing to it, keep this copy for the inquiry, "
-                 "and compare with the newest good copy.")
+        sys.exit("\n".join((
+            column("FAILED", quiet(e)), "",
+            column("VERDICT", "NOT SOUND: the first thing that does not hold is named above; from there on nothing is proven."),
+            column("", "Next: write nothing to it, keep this copy for the inquiry, and compare with the newest good copy."))))

@@ -212,6 +212,7 @@ fn a_verification_ends_with_a_verdict_and_with_what_to_keep_elsewhere() {
     let script = python(&world, &["state/ledger.db"]);
     assert_eq!(script.code, 0, "{script:?}");
     assert!(script.out.contains("\nVERDICT      SOUND: "), "{script:?}");
+    assert!(script.out.lines().all(|l| l.len() <= 80), "{script:?}");
     assert!(
         script.out.contains("NOT proven: that seq 0 to "),
         "{script:?}"
