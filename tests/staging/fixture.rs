@@ -67,6 +67,7 @@ fn supervisor_keeps_what_dies() {
 }
 
 #[test]
+#[ignore = "the drain on RabbitMQ stands on the same: the long tier runs it (tests/long)"]
 fn rabbitmq_carries_the_tasks_when_asked_to() {
     let platform = Platform::up(Options {
         broker: Broker::Rabbit,
