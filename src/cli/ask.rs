@@ -260,7 +260,10 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         }
         let part = question.part;
         let evidence = if decision == Decision::Done {
-            agreed(home, run, &part)?
+            agreed(home, run, &part).map_err(|failure| match now.standing_decision() {
+                Some((_, before)) => failure.hint(text::former_stands(decision_word(before))),
+                None => failure.hint(text::see_with("upledger status")),
+            })?
         } else {
             Vec::new()
         };
@@ -305,12 +308,13 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
 }
 
 fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
-    let mut failure = Failure::new(
-        code::NOT_NOW,
-        "not_now",
-        text::no_answer(decision_word(decision), lines::part(&question.part)),
-    )
-    .hint(screen::answer_with());
+    let part = lines::part(&question.part);
+    let what = if decision == Decision::Fail && question.kind == Asked::Failed {
+        text::failed_already(part)
+    } else {
+        text::no_answer(decision_word(decision), part)
+    };
+    let mut failure = Failure::new(code::NOT_NOW, "not_now", what).hint(screen::answer_with());
     for (command, _) in answers(run, question) {
         failure = failure.hint(format!("  {command}"));
     }
@@ -328,7 +332,8 @@ fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
             code::NOT_NOW,
             "not_now",
             text::asked_about(&q.part.step, safe(step)),
-        )),
+        )
+        .hint(text::see_with("upledger status"))),
         Next::Resolve(_) if let Some(holder) = RunnerLock::holder(&home.state) => {
             Err(Failure::new(
                 code::NOT_NOW,

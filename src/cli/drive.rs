@@ -119,9 +119,13 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     journal.redact_with(redactor.clone());
     let name = loop {
         if let Some(open) = journal.book().open() {
+            let first = match next(open) {
+                Next::Ask(_) => text::answer_first("upledger status"),
+                _ => text::go_on("upledger resume"),
+            };
             return Err(
                 Failure::new(code::WAITING, "open_run", text::open_run(&open.name))
-                    .hint(text::go_on("upledger resume"))
+                    .hint(first)
                     .hint(text::or_end("upledger abort --reason '...'")),
             );
         }
@@ -217,6 +221,9 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         Some(name) => pick(journal.book(), Some(name))?,
         None => newest(&journal)?,
     };
+    if run.ended == Some(Ended::RolledBack) {
+        return Err(rolled_back(run));
+    }
     let name = run.name.clone();
     if let Some(to) = &args.to
         && run.plan.step(to).is_none()
@@ -243,12 +250,12 @@ fn newest(journal: &Journal) -> Result<&RunState, Failure> {
     if last.effective() {
         return Ok(last);
     }
-    let what = if last.ended == Some(Ended::RolledBack) {
-        text::already_rolled_back(&last.name)
+    let failure = if last.ended == Some(Ended::RolledBack) {
+        rolled_back(last)
     } else {
-        text::nothing_to_roll_back(&last.name)
+        let what = text::nothing_to_roll_back(&last.name);
+        Failure::new(code::NOT_NOW, "not_now", what)
     };
-    let failure = Failure::new(code::NOT_NOW, "not_now", what);
     Err(match journal.book().effective() {
         Some(before) => failure.hint(text::name_the_one_before(format!(
             "upledger rollback {} --reason '...'",
@@ -256,6 +263,18 @@ fn newest(journal: &Journal) -> Result<&RunState, Failure> {
         ))),
         None => failure,
     })
+}
+
+/// Refused: it is rolled back, as far as it ever will be.
+fn rolled_back(run: &RunState) -> Failure {
+    let left: Vec<&str> = run.passed_over().map(|u| u.step.as_str()).collect();
+    if left.is_empty() {
+        let what = text::already_rolled_back(&run.name);
+        return Failure::new(code::NOT_NOW, "not_now", what);
+    }
+    let what = text::rolled_back_without(&run.name, left.join(", "));
+    Failure::new(code::NOT_NOW, "not_now", what)
+        .hint(text::put_right_by_hand("upledger note '...'"))
 }
 
 /// The run as an event would make it; refuses one that the state does not allow.

@@ -316,7 +316,13 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(|e| Failure::usage(text::cannot_make(path.display(), e)))?;
+                .map_err(|e| {
+                    Failure::usage(if e.kind() == std::io::ErrorKind::AlreadyExists {
+                        text::there_already(path.display())
+                    } else {
+                        text::cannot_make(path.display(), e)
+                    })
+                })?;
             let lines = export_jsonl(&ledger, &mut file).map_err(|e| wrote(&e))?;
             file.flush()
                 .and_then(|()| file.sync_all())

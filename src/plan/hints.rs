@@ -158,6 +158,8 @@ pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
         say::key_colon()
     } else if info.contains("expected key") || info.contains("'-' indicator") {
         say::indent_alike()
+    } else if info.contains("trailing content after") {
+        say::comma_or_quote()
     } else if info.contains("quote") {
         say::close_quote()
     } else if info.contains("bracket") || info.contains("flow") {

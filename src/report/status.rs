@@ -134,6 +134,10 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
         .unwrap_or(0)
         .max(4);
     let mut phase = None;
+    // A retry shows as one that is ready.
+    let decided = run
+        .standing_decision()
+        .filter(|(_, d)| *d != Decision::Retry);
     for unit in &run.units {
         let Some((name, step)) = run.step(unit) else {
             continue;
@@ -148,6 +152,10 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
             wide,
             (boot, mono),
             run.ended.is_none() && !live,
+            decided
+                .as_ref()
+                .filter(|(p, _)| p.step == unit.step && p.target == unit.target)
+                .map(|(_, d)| *d),
         ));
     }
     let below = match decide::next(run) {
@@ -227,8 +235,16 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     }
 }
 
-/// `now` is a boot and its time; `alone`: no runner sees what becomes of an attempt.
-fn unit_line(unit: &Unit, step: &Step, wide: usize, now: (&str, u64), alone: bool) -> String {
+/// `now` is a boot and its time; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
+/// it, and nothing has been done on yet.
+fn unit_line(
+    unit: &Unit,
+    step: &Step,
+    wide: usize,
+    now: (&str, u64),
+    alone: bool,
+    decided: Option<Decision>,
+) -> String {
     let undone = unit.forward.status == Status::Undone;
     let backwards = unit.backward.status != Status::Pending && !undone;
     // Of what is undone, the undoing is told: how often, how long, how it ended.
@@ -247,7 +263,9 @@ fn unit_line(unit: &Unit, step: &Step, wide: usize, now: (&str, u64), alone: boo
         line = format!("{line}{} ", text::undo());
     }
     let unseen = part.status == Status::Running && alone;
-    line.push_str(&if undone {
+    line.push_str(&if let Some(decided) = decided {
+        text::decided_as(decision_word(decided))
+    } else if undone {
         text::undone()
     } else if unseen {
         text::runner_gone()

@@ -21,12 +21,16 @@ texts! {
 
     // Runs.
     open_run(name): "the run {name} is open", "运行 {name} 尚未结束";
+    answer_first(command): "it waits for an answer, see which: {command}", "它在等待裁定, 查看问题: {command}";
     go_on(command): "go on with it: {command}", "继续该运行: {command}";
     or_end(command): "or end it: {command}", "或终止该运行: {command}";
     has_ended(name, state): "the run {name} has ended: {state}", "运行 {name} 已经结束: {state}";
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run that could be rolled back", "没有可以回退的运行";
+    rolled_back_without(name, steps): "the run {name} is rolled back, but not {steps}: its undo was skipped, and no rollback tries it again",
+        "运行 {name} 已经回退, 但 {steps} 除外: 其撤销已被跳过, 再次回退也不会重试";
+    put_right_by_hand(command): "put it right by hand, and leave a word about it: {command}", "请手工处理, 并留下说明: {command}";
     already_rolled_back(name): "the run {name} is rolled back already", "运行 {name} 已经回退";
     nothing_to_roll_back(name): "the run {name} changed nothing that could be rolled back", "运行 {name} 没有可回退的变更";
     name_the_one_before(command): "the run before it is rolled back by its name only: {command}",
@@ -56,6 +60,8 @@ texts! {
     holder_from(who, origin): "{who} from {origin}", "{who}, 来自 {origin}";
     somebody(): "it has not said who it is", "执行者未知";
     no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
+    failed_already(part): "{part} has failed already", "{part} 已经是失败状态";
+    former_stands(word): "what was recorded before still stands: {word}", "此前记录的裁定仍然有效: {word}";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自带的检查表明尚未完成";
     decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
     fails_and_stops(): "the step counts as failed, and the run stands here until you answer:", "该步骤已判定为失败, 运行停在此处, 请选择下一步:";

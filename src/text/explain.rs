@@ -9,8 +9,8 @@ texts! {
         "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全, 标准输出无法写入; 报错中给出处理办法";
     code_3(): "the plan is refused, nothing was written; the message shows the line and the remedy",
         "计划被拒绝, 没有写入任何内容; 报错中给出所在行和处理办法";
-    code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. A doubt is settled by `upledger decide STEP done|retry|skip`, a pause by `upledger resume`, an open run by `upledger resume` or `upledger abort`, a secret by making it readable",
-        "待人工确认: 存疑, 暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选答案。存疑用 upledger decide 步骤 done|retry|skip 裁定; 暂停用 upledger resume 继续; 未结束的运行用 upledger resume 继续或 upledger abort 终止; 缺少密钥则使其可读";
+    code_4(): "a person is waited for: a doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. A doubt is settled by `upledger decide STEP done|retry|skip|fail`, a pause by `upledger resume`, an open run by `upledger resume` or `upledger abort`, a secret by making it readable",
+        "待人工确认: 存疑, 暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选答案。存疑用 upledger decide 步骤 done|retry|skip|fail 裁定; 暂停用 upledger resume 继续; 未结束的运行用 upledger resume 继续或 upledger abort 终止; 缺少密钥则使其可读";
     code_5(): "rolled back", "已回退";
     code_6(): "the rollback is stuck: an undo failed, or it stands before a point of no return; `upledger status`, then decide and resume",
         "回退受阻: 某个撤销失败, 或停在不可逆点之前; 用 upledger status 查看, 裁定后 resume";

@@ -60,6 +60,8 @@ texts! {
     key_colon(): "a key is followed by a colon and a space: `name: value`", "键之后须有冒号和空格: `name: value`";
     indent_alike(): "the keys of one map begin in the same column, and so do the `-` of one list; see the line before, too",
         "同一映射的各键须左对齐, 同一列表的各 `-` 也须对齐; 请同时检查上一行";
+    comma_or_quote(): "something stands behind the closing quote: a comma is missing, or the quote closes too early",
+        "结束引号之后还有内容: 缺少逗号, 或引号结束得过早";
     close_quote(): "close the quote in the same line", "请在同一行内补上结束的引号";
     close_brackets(): "close each [ and {{ that was opened, in their order", "请按顺序闭合每个 [ 和 {{";
 

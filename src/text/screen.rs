@@ -69,6 +69,7 @@ texts! {
     pending(): "pending", "待执行";
     ready(): "ready", "待重试";
     undone(): "undone", "已撤销";
+    decided_as(word): "decided: {word}", "已裁定: {word}";
     ledger_head(seq, hash): "ledger head {seq} {hash}", "账本头 {seq} {hash}";
 
     // What the program itself records as a reason or a cause.

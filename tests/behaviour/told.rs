@@ -83,8 +83,13 @@ fn a_recorded_decision_is_told_until_it_is_carried_out() {
     assert_eq!(world.upledger(&skip).code, 0);
     has(
         &world.upledger(&["status"]),
-        &["recorded: skip for third (not needed)"],
+        &[
+            "third   decided: skip",
+            "recorded: skip for third (not needed)",
+        ],
     );
+    let value = world.status();
+    assert_eq!(value["decision"]["decision"], "skip");
     assert_eq!(world.upledger(&["resume"]).code, 0);
     assert!(world.status()["decision"].is_null());
     assert!(!world.upledger(&["status"]).out.contains("recorded:"));
@@ -273,15 +278,46 @@ fn a_rollback_names_what_it_has_not_undone() {
     assert_eq!(value["state"], "rolled back");
     assert_eq!(value["not_undone"][0]["step"], "second");
     assert_eq!(value["not_undone"][0]["reason"], "by hand");
+    let run = value["run"].as_str().expect("a name").to_owned();
+    for again in [&["rollback"][..], &["rollback", &run]] {
+        let refused = world.upledger(again);
+        assert_eq!(refused.code, 13, "{refused:?}");
+        let parts = ["rolled back, but not second", "upledger note '...'"];
+        assert!(parts.iter().all(|p| refused.err.contains(p)), "{refused:?}");
+    }
 
     let world = failed();
     let done = world.upledger(&["rollback"]);
     assert_eq!(done.code, 5, "{done:?}");
     assert!(!done.out.contains("NOT undone"), "{done:?}");
+    let run = world.status()["run"].as_str().expect("a name").to_owned();
+    let named = world.upledger(&["rollback", &run]);
+    assert_eq!(named.err, world.upledger(&["rollback"]).err);
+    assert!(named.err.contains("is rolled back already"), "{named:?}");
     assert_eq!(
         world.status()["not_undone"].as_array().map(Vec::len),
         Some(0)
     );
+}
+
+/// Whoever types the wrong thing at a run that waits is told where to look and what still holds.
+#[test]
+fn a_wrong_answer_names_the_next_command() {
+    let world = failed();
+    let says = |args: &[&str], code: i32, parts: &[&str]| {
+        let done = world.upledger(args);
+        assert_eq!(done.code, code, "{done:?}");
+        for part in parts {
+            assert!(done.err.contains(part), "{part} is not in {done:?}");
+        }
+    };
+    let waits = "it waits for an answer, see which: upledger status";
+    says(&["run", "plan.yaml"], 4, &[waits]);
+    let look = "see where it stands: upledger status";
+    let other = ["decide", "first", "retry", "--reason", "x"];
+    says(&other, 13, &["the question is about third", look]);
+    let fail = ["decide", "third", "fail", "--reason", "x"];
+    says(&fail, 13, &["third has failed already"]);
 }
 
 #[test]

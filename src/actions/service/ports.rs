@@ -173,6 +173,17 @@ pub(crate) fn remove(socket: &str) -> Result<(), Trouble> {
 mod tests {
     use super::*;
 
+    /// A child that another test has forked holds our sockets, too, until its program starts.
+    fn soon(holds: impl Fn() -> bool) -> bool {
+        (0..500).any(|_| {
+            let held = holds();
+            if !held {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            held
+        })
+    }
+
     #[test]
     fn a_process_is_asked_where_it_listens_and_a_dead_socket_is_known() {
         let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
@@ -189,7 +200,7 @@ mod tests {
         drop((tcp, unix));
         assert!(!of(own).contains(&port));
         assert_eq!(closed(&[port]).unwrap(), Some(port));
-        assert_eq!(leftover(std::slice::from_ref(&path)).len(), 1);
+        assert!(soon(|| leftover(std::slice::from_ref(&path)).len() == 1));
         remove(&path).unwrap();
         remove(&path).unwrap();
         assert!(leftover(&[path]).is_empty());
@@ -210,7 +221,7 @@ mod tests {
         }
         drop(unix);
         for path in [&linked, &through] {
-            assert_eq!(knock(path), Door::Dead, "{path}");
+            assert!(soon(|| knock(path) == Door::Dead), "{path}");
         }
         let file = dir.path().join("file").display().to_string();
         assert_eq!(knock(&file), Door::Gone);
