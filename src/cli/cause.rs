@@ -4,7 +4,7 @@
 use crate::journal::JournalError;
 use crate::text::{Lang, cause as text, lang};
 use std::error::Error;
-use upledger_ledger::{CheckpointError, Disagreement, How, OpenError, PlaceError};
+use upledger_ledger::{CheckpointError, Disagreement, How, OpenError, PlaceError, VerifyError};
 
 /// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
 pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
@@ -19,8 +19,13 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
             _ => None,
         };
     }
-    if let Some(OpenError::Remembered(how)) = error.downcast_ref() {
-        return Some(remembered(how));
+    match error.downcast_ref() {
+        Some(OpenError::Remembered(how)) => return Some(remembered(how)),
+        Some(OpenError::NoLedger { path }) => return Some(text::no_file(path.display())),
+        _ => {}
+    }
+    if let Some(VerifyError::NoFile { path, .. }) = error.downcast_ref() {
+        return Some(text::no_file(path.display()));
     }
     let place = error.downcast_ref().and_then(place);
     place.or_else(|| error.downcast_ref().map(checkpoint))

@@ -23,8 +23,8 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::decide::{Asked, Next, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, own};
+use upledger_replay::decide::{Asked, Next, Question, Stop, next};
+use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -237,6 +237,15 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     // Before the secrets are read: what is not possible needs none.
     let then = after(&journal, &name, &event)?;
     let means = Means::of(out, home, &then)?;
+    if let Next::Ask(Question {
+        kind: Asked::Doubt,
+        part,
+        ..
+    }) = next(run)
+        && part.way == Way::Do
+    {
+        out.progress(&text::doubt_left(safe(&part.step)));
+    }
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done

@@ -19,6 +19,8 @@ texts! {
     checkpoint_size(): "the second line of a checkpoint is a decimal number without leading zeros", "检查点第二行应为十进制数字, 不带前导零";
     checkpoint_root(): "the third line of a checkpoint is 32 bytes in padded base64", "检查点第三行应为 32 字节的 base64, 含末尾的 =";
 
+    no_file(path): "there is no ledger {path}", "没有账本 {path}";
+
     // What is remembered of the ledger.
     shorter(path): "the ledger {path} is shorter than remembered (an older copy, or cut off)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
     rewritten(path): "the ledger {path} is not the one that is remembered (its events are others)", "账本 {path} 与本机记录的不一致 (事件内容不同)";

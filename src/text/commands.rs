@@ -28,6 +28,7 @@ texts! {
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run that could be rolled back", "没有可以回退的运行";
+    doubt_left(step): "{step} was in doubt and stays unanswered: its undo is run whether it happened or not", "{step} 存疑且未裁定: 无论是否执行过, 都执行其撤销";
     rolled_back_without(name, steps): "the run {name} is rolled back, but not {steps}: its undo was skipped, and no rollback tries it again",
         "运行 {name} 已经回退, 但 {steps} 除外: 其撤销已被跳过, 再次回退也不会重试";
     put_right_by_hand(command): "put it right by hand, and leave a word about it: {command}", "请手工处理, 并留下说明: {command}";
@@ -120,7 +121,7 @@ texts! {
     damaged(): "DAMAGED", "已损坏";
     id(): "id", "标识";
     events(): "events", "事件";
-    events_are(verified, events, runs): "{verified} verified of {events}, in {runs} runs",
+    events_are(verified, events, runs): "{verified} verified of {events}; runs: {runs}",
         "已验证 {verified} / {events}, 共 {runs} 次运行";
     head(): "head", "账本头";
     root(): "root", "Merkle 根";

@@ -158,6 +158,14 @@ fn a_decision_that_a_step_failed_tells_what_follows() {
 }
 
 #[test]
+fn a_rollback_before_the_answer_says_that_the_doubt_stays() {
+    let world = doubted("ask");
+    let back = world.upledger(&["rollback"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    has(&back, &["second was in doubt and stays unanswered"]);
+}
+
+#[test]
 fn whether_the_command_is_still_at_work_is_told_without_its_runner() {
     let world = deserted();
     let pid = world.lines("pid")[0].clone();
