@@ -97,6 +97,12 @@ pub enum Event {
     /// The intent: durable before the attempt can have any effect. Holds everything that an undo will need.
     #[serde(rename = "step.started")]
     StepStarted(Started),
+    /// What an action made durable on the way, before it came true: its undo and its next attempt may rely on it.
+    #[serde(rename = "step.noted")]
+    StepNoted(Noted),
+    /// The step was not started, because its look before or its inputs failed: it took no attempt number and left nothing.
+    #[serde(rename = "step.refused")]
+    StepRefused(Refusal),
     /// It was done before this run came; it was not run and will not be undone.
     #[serde(rename = "step.satisfied")]
     StepSatisfied(Satisfied),
@@ -178,6 +184,21 @@ pub struct RunPlanned {
     pub plan: Plan,
     /// Warnings that the operator saw, such as a weak file system under the ledger.
     pub warnings: Vec<String>,
+    /// Which contract of actions its events follow: [`CONTRACT`], or 0 for a run that was begun before there was one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub contract: u32,
+}
+
+/// The contract of actions that new runs follow: observations, notes and outputs are typed, and kept content is named by
+/// salted digest.
+pub const CONTRACT: u32 = 1;
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// `rollback.started`
@@ -216,16 +237,42 @@ pub struct Started {
     pub observed: Value,
     /// The limit that the supervisor enforces, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// Outputs of earlier steps that were put into its settings, `cwd` and environment, by `step.name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Pair>,
+}
+
+/// `step.noted`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noted {
+    /// During which try of what.
+    pub at: Attempt,
+    /// The note, as its kind of action defines it.
+    pub note: Value,
+}
+
+/// `step.refused`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What.
+    pub part: Part,
+    /// Why, in lines for people.
+    pub detail: String,
 }
 
 /// `step.satisfied`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Satisfied {
     /// What.
     pub part: Part,
     /// What the look saw.
     pub evidence: Vec<String>,
+    /// What the step would have produced, as the look found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced: Option<Value>,
 }
 
 /// `step.skipped`
@@ -238,11 +285,23 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// What the command printed, after redaction.
+/// What the command printed, after redaction, by its salted digest; the salt lies beside the ledger's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Printed {
+    /// `SHA-256(salt || content)` of the stored output, hex.
+    pub sha256: String,
+    /// Bytes stored.
+    pub len: u64,
+    /// Bytes that were printed and not stored.
+    pub dropped: u64,
+}
+
+/// What the command printed, as runs before [`CONTRACT`] recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// SHA-256 of the stored output, hex.
+    /// SHA-256 of the stored output, hex, without a salt.
     pub sha256: String,
     /// Bytes stored.
     pub len: u64,
@@ -258,9 +317,15 @@ pub struct Succeeded {
     pub at: Attempt,
     /// What the checks saw.
     pub evidence: Vec<String>,
-    /// Facts read from the output, for later steps.
+    /// Facts read from what it printed, for later steps.
     pub facts: Vec<Pair>,
+    /// What the action produced, for later steps and for its undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced: Option<Value>,
     /// What it printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Printed>,
+    /// What it printed, of a run before [`CONTRACT`].
     pub output: Option<Output>,
     /// Wall duration by the boot clock, in milliseconds; absent when nobody saw it.
     pub took_ms: Option<u64>,
@@ -279,6 +344,9 @@ pub struct Failed {
     /// Last lines of the output.
     pub tail: Vec<String>,
     /// What it printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Printed>,
+    /// What it printed, of a run before [`CONTRACT`].
     pub output: Option<Output>,
     /// Wall duration by the boot clock, in milliseconds.
     pub took_ms: Option<u64>,
@@ -344,7 +412,7 @@ pub enum Answer {
 }
 
 /// `step.probed`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probed {
     /// About which try of what.
@@ -353,6 +421,9 @@ pub struct Probed {
     pub answer: Answer,
     /// What the look saw.
     pub evidence: Vec<String>,
+    /// What the step produced, as the look found it, where it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced: Option<Value>,
 }
 
 /// What a person may decide.
@@ -370,7 +441,7 @@ pub enum Decision {
 }
 
 /// `step.decided`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decided {
     /// About what.
@@ -381,6 +452,9 @@ pub struct Decided {
     pub reason: String,
     /// What the step's own check saw, for `done`.
     pub evidence: Vec<String>,
+    /// What the step produced, as that check found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub produced: Option<Value>,
 }
 
 /// `step.kill_requested`

@@ -6,11 +6,12 @@
 //! nothing but notes has come between them.
 
 use crate::event::{Answer, Attempt, Decision, Event, Failure, Part, Started, Way};
-use crate::plan::Pair;
-use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, When};
+use crate::facts;
+use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, Unit, When};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+use serde_json::Value;
 
 fn refuse<T>(what: impl ToString, why: impl ToString) -> Result<T, Refused> {
     Err(Refused {
@@ -86,7 +87,17 @@ impl Run {
                 part.status = Status::Satisfied;
                 part.evidence.clone_from(&s.evidence);
                 part.ended_at = when.clone();
+                self.produced(&s.part, s.produced.as_ref());
                 self.reversed(&s.part);
+            }
+            Event::StepRefused(r) => {
+                let part = self.begin(&r.part, "step.refused")?;
+                part.status = Status::Failed;
+                part.failures = part.failures.saturating_add(1);
+                part.detail.clone_from(&r.detail);
+                part.tail.clear();
+                part.took_ms = None;
+                part.ended_at = when.clone();
             }
             Event::StepSkipped(s) => {
                 let left_out = self
@@ -111,9 +122,11 @@ impl Run {
                 part.detail.clear();
                 part.tail.clear();
                 part.ended_at = when.clone();
-                for Pair { key, value } in &s.facts {
-                    self.facts
-                        .insert(format!("{}.{key}", s.at.part.step), value.clone());
+                self.produced(&s.at.part, s.produced.as_ref());
+                if s.at.part.way == Way::Do
+                    && let Some(unit) = self.unit_mut(&s.at.part)
+                {
+                    unit.facts.extend_from_slice(&s.facts);
                 }
                 self.reversed(&s.at.part);
             }
@@ -164,6 +177,7 @@ impl Run {
                 match p.answer {
                     Answer::Done => {
                         part.status = Status::Succeeded;
+                        self.produced(&p.at.part, p.produced.as_ref());
                         self.reversed(&p.at.part);
                     }
                     Answer::Nothing => {
@@ -182,6 +196,7 @@ impl Run {
                     part.ended_at = when.clone();
                 }
                 if d.decision == Decision::Done {
+                    self.produced(&d.part, d.produced.as_ref());
                     self.reversed(&d.part);
                 }
             }
@@ -190,7 +205,14 @@ impl Run {
             }
             Event::StepEscalated(e) => {
                 let part = self.running(&e.at, "step.escalated")?;
-                part.escalations = part.escalations.saturating_add(1);
+                part.imported = part.imported.saturating_add(1);
+            }
+            Event::StepNoted(n) => {
+                let part = self.running(&n.at, "step.noted")?;
+                part.imported = part.imported.saturating_add(1);
+                if let Some(unit) = self.unit_mut(&n.at.part) {
+                    unit.notes.push(n.clone());
+                }
             }
             Event::NoteAdded(_) => {}
         }
@@ -232,11 +254,25 @@ impl Run {
         }
     }
 
-    fn part_mut(&mut self, part: &Part) -> Option<&mut PartState> {
+    fn unit_mut(&mut self, part: &Part) -> Option<&mut Unit> {
         self.units
             .iter_mut()
             .find(|u| u.step == part.step && u.target == part.target)
-            .map(|u| u.part_mut(part.way))
+    }
+
+    fn part_mut(&mut self, part: &Part) -> Option<&mut PartState> {
+        self.unit_mut(part).map(|u| u.part_mut(part.way))
+    }
+
+    /// What a step that is done hands on.
+    fn produced(&mut self, part: &Part, produced: Option<&Value>) {
+        if part.way == Way::Undo {
+            return;
+        }
+        if let Some(unit) = self.unit_mut(part) {
+            unit.produced = produced.cloned();
+            unit.facts = produced.map(facts::of_product).unwrap_or_default();
+        }
     }
 
     /// A part in the direction of travel that has no open attempt and is not settled.
@@ -322,9 +358,21 @@ impl Run {
         part.doubt = None;
         part.answer = None;
         part.kill = None;
-        part.escalations = 0;
+        part.imported = 0;
         part.failed = None;
         part.took_ms = None;
+        let fresh = !part.touched_before;
+        if s.at.part.way == Way::Do
+            && let Some(unit) = self.unit_mut(&s.at.part)
+        {
+            unit.produced = None;
+            unit.facts.clear();
+            if fresh {
+                // What was noted before belongs to a step that is as before the run again.
+                unit.notes.clear();
+                unit.inputs.clone_from(&s.inputs);
+            }
+        }
         if s.at.part.way == Way::Do
             && let Some(back) = self.part_mut(&Part {
                 way: Way::Undo,
@@ -341,11 +389,11 @@ impl Run {
     /// When an undo is done, its step is as it was before the run.
     fn reversed(&mut self, part: &Part) {
         if part.way == Way::Undo
-            && let Some(forward) = self.part_mut(&Part {
-                way: Way::Do,
-                ..part.clone()
-            })
+            && let Some(unit) = self.unit_mut(part)
         {
+            unit.produced = None;
+            unit.facts.clear();
+            let forward = &mut unit.forward;
             forward.status = Status::Undone;
             forward.touched = false;
             forward.touched_before = false;

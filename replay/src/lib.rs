@@ -2,7 +2,7 @@
 //!
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
-//! that amounts to (folded by `fold`), [`decide`] what comes next, [`needs`] what that will use,
+//! that amounts to (folded by `fold`; [`facts`] are what steps hand on), [`decide`] what comes next, [`needs`] what that will use,
 //! [`verdict`] what a look at a job directory means.
 #![no_std]
 #![cfg_attr(
@@ -20,6 +20,7 @@ extern crate alloc;
 pub mod book;
 pub mod decide;
 pub mod event;
+pub mod facts;
 mod fold;
 pub mod needs;
 pub mod plan;

@@ -1,10 +1,11 @@
 //! The state of a run, and questions about it. State is never stored; `fold` makes it from events whenever it
 //! is needed.
 
-use crate::event::{Answer, Decision, Doubt, Failed, Failure, Part, RunPlanned, Started, Way};
-use crate::plan::{Effect, OnDoubt, Plan, Step, Undo};
+use crate::event::{
+    Answer, Decision, Doubt, Failed, Failure, Noted, Part, RunPlanned, Started, Way,
+};
+use crate::plan::{Effect, OnDoubt, Pair, Plan, Step, Undo};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -85,8 +86,8 @@ pub struct PartState {
     pub took_ms: Option<u64>,
     /// A person asked for the open attempt to be killed.
     pub kill: Option<String>,
-    /// How many escalations of the last attempt are recorded.
-    pub escalations: usize,
+    /// How many escalations and notes of the last attempt are recorded.
+    pub imported: usize,
 }
 
 impl Default for PartState {
@@ -110,7 +111,7 @@ impl Default for PartState {
             evidence: Vec::new(),
             took_ms: None,
             kill: None,
-            escalations: 0,
+            imported: 0,
         }
     }
 }
@@ -149,6 +150,14 @@ pub struct Unit {
     pub forward: PartState,
     /// Backwards.
     pub backward: PartState,
+    /// What its attempts noted, in both directions and in order, since it was last as before the run.
+    pub notes: Vec<Noted>,
+    /// What it produced, where it is done.
+    pub produced: Option<Value>,
+    /// What it hands on to later steps, where it is done.
+    pub facts: Vec<Pair>,
+    /// Outputs of earlier steps that were put into it when it was first started.
+    pub inputs: Vec<Pair>,
 }
 
 impl Unit {
@@ -210,6 +219,8 @@ pub struct Run {
     pub plan: Arc<Plan>,
     /// Its digest, hex.
     pub digest: String,
+    /// The contract of actions that its events follow; 0 for none.
+    pub contract: u32,
     /// When it was planned.
     pub planned_at: When,
     /// The last event of it.
@@ -230,8 +241,6 @@ pub struct Run {
     pub held: bool,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
-    /// Facts by `step.fact`.
-    pub facts: BTreeMap<String, String>,
     /// What was decided last and can be decided anew, because nothing has happened since.
     pub(crate) decided: Option<Box<Decidable>>,
 }
@@ -267,6 +276,10 @@ impl Run {
                     target: target.clone(),
                     forward: PartState::default(),
                     backward: PartState::default(),
+                    notes: Vec::new(),
+                    produced: None,
+                    facts: Vec::new(),
+                    inputs: Vec::new(),
                 });
             }
         }
@@ -274,6 +287,7 @@ impl Run {
             name: name.into(),
             plan: Arc::new(planned.plan),
             digest: planned.digest,
+            contract: planned.contract,
             planned_at: when.clone(),
             last: when,
             units,
@@ -284,7 +298,6 @@ impl Run {
             abort: None,
             held: false,
             ended: None,
-            facts: BTreeMap::new(),
             decided: None,
         }
     }

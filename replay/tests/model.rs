@@ -106,6 +106,7 @@ fn successors(h: &History) -> Vec<History> {
                         decision: *answer,
                         reason: String::new(),
                         evidence: vec![],
+                        produced: None,
                     }));
                     n.allowed |= *answer == Decision::Retry;
                     n
@@ -150,6 +151,7 @@ fn explore(steps: Vec<Step>, faults: u32) -> usize {
                 digest: String::new(),
                 plan: upledger_replay::plan::Plan::clone(&h.run.plan),
                 warnings: vec![],
+                contract: CONTRACT,
             },
             when(0),
         );

@@ -280,6 +280,7 @@ fn only_what_may_have_had_an_effect_is_undone() {
             Event::StepSatisfied(Satisfied {
                 part: Part::local("a", Do),
                 evidence: vec![],
+                produced: None,
             }),
             started("b", Do, 1),
             doubted("b", Do, 1),
@@ -408,6 +409,7 @@ fn one_run_is_open_at_a_time_and_only_the_newest_effective_one_rolls_back() {
             digest: String::new(),
             plan: plan(steps),
             warnings: vec![],
+            contract: CONTRACT,
         })
     };
     let mut book = Book::default();

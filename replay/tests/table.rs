@@ -154,6 +154,7 @@ fn events() -> Vec<(&'static str, Event)> {
             Event::StepSatisfied(Satisfied {
                 part: Part::local("a", Do),
                 evidence: vec![],
+                produced: None,
             }),
         ),
         (

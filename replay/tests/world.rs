@@ -79,6 +79,7 @@ pub(crate) fn run(plan: Plan) -> Run {
             digest: String::new(),
             plan,
             warnings: vec![],
+            contract: CONTRACT,
         },
         when(0),
     )
@@ -99,6 +100,7 @@ pub(crate) fn started(step: &str, way: Way, attempt: u32) -> Event {
         command: vec![],
         observed: serde_json::Value::Null,
         timeout_ms: None,
+        inputs: vec![],
     })
 }
 
@@ -107,6 +109,8 @@ pub(crate) fn succeeded(step: &str, way: Way, attempt: u32) -> Event {
         at: at(step, way, attempt),
         evidence: vec![],
         facts: vec![],
+        produced: None,
+        printed: None,
         output: None,
         took_ms: None,
     })
@@ -118,6 +122,7 @@ pub(crate) fn failed(step: &str, way: Way, attempt: u32, failure: Failure) -> Ev
         failure,
         detail: String::new(),
         tail: vec![],
+        printed: None,
         output: None,
         took_ms: None,
         left_behind: false,
@@ -142,6 +147,7 @@ pub(crate) fn probed(step: &str, way: Way, attempt: u32, answer: Answer) -> Even
         at: at(step, way, attempt),
         answer,
         evidence: vec![],
+        produced: None,
     })
 }
 
@@ -151,6 +157,7 @@ pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
         decision,
         reason: String::new(),
         evidence: vec![],
+        produced: None,
     })
 }
 

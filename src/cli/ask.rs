@@ -272,6 +272,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
             decision,
             reason: args.reason.clone(),
             evidence,
+            produced: None,
         });
         Ok((Some(run.name.clone()), event))
     })?;
@@ -372,7 +373,7 @@ fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
     let needed = needs::of_part(&run.plan, part);
     let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
         .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
-    let work = Work::new(&home.state, &run.name, &run.plan, part, &run.facts, &known)
+    let work = Work::new(&home.state, &run.name, &run.plan, part, Some(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
     let observed = match part.way {
         Way::Do => run.part(part).map(|p| p.observed.clone()),

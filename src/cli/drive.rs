@@ -145,6 +145,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
+            contract: 0,
         });
         journal
             .stage(Some(&name), &planned)

@@ -13,7 +13,6 @@ use crate::runner::parts::Work;
 use crate::text::actions as told;
 use crate::text::forecast as text;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::Path;
 use upledger_replay::book::Book;
 use upledger_replay::event::{Answer, Part, Way};
@@ -335,15 +334,8 @@ fn work(
     secrets: &[(String, String)],
     scratch: &Path,
 ) -> Result<Work, String> {
-    Work::new(
-        scratch,
-        "plan",
-        plan,
-        &Part::local(id, way),
-        &BTreeMap::new(),
-        secrets,
-    )
-    .map_err(|e| e.to_string())
+    Work::new(scratch, "plan", plan, &Part::local(id, way), None, secrets)
+        .map_err(|e| e.to_string())
 }
 
 /// An action that cannot be made ready, such as one that needs a fact of an earlier step.

@@ -8,8 +8,8 @@
 
 use crate::redact::Redactor;
 use upledger_replay::event::{
-    Decided, Doubted, Escalated, Event, Failed, KillRequested, Note, Probed, Reason,
-    RollbackStarted, RunPlanned, Satisfied, Skipped, Started, Succeeded,
+    Decided, Doubted, Escalated, Event, Failed, KillRequested, Note, Noted, Probed, Reason,
+    Refusal, RollbackStarted, RunPlanned, Satisfied, Skipped, Started, Succeeded,
 };
 use upledger_replay::plan::Pair;
 
@@ -30,10 +30,12 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             digest,
             plan,
             warnings,
+            contract,
         }) => Event::RunPlanned(RunPlanned {
             digest,
             plan,
             warnings: lines(warnings),
+            contract,
         }),
         Event::RunResumed(r) => Event::RunResumed(reason(r)),
         Event::PauseRequested(r) => Event::PauseRequested(reason(r)),
@@ -56,6 +58,7 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             command,
             observed,
             timeout_ms,
+            inputs,
         }) => Event::StepStarted(Started {
             at,
             nonce,
@@ -63,10 +66,22 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             command: lines(command),
             observed,
             timeout_ms,
+            inputs,
         }),
-        Event::StepSatisfied(Satisfied { part, evidence }) => Event::StepSatisfied(Satisfied {
+        // Like `observed`: recorded as it is or not at all.
+        Event::StepNoted(Noted { at, note }) => Event::StepNoted(Noted { at, note }),
+        Event::StepRefused(Refusal { part, detail }) => Event::StepRefused(Refusal {
+            part,
+            detail: text(detail),
+        }),
+        Event::StepSatisfied(Satisfied {
+            part,
+            evidence,
+            produced,
+        }) => Event::StepSatisfied(Satisfied {
             part,
             evidence: lines(evidence),
+            produced,
         }),
         Event::StepSkipped(Skipped { part, reason }) => Event::StepSkipped(Skipped {
             part,
@@ -76,6 +91,8 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             at,
             evidence,
             facts,
+            produced,
+            printed,
             output,
             took_ms,
         }) => Event::StepSucceeded(Succeeded {
@@ -89,6 +106,9 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
                     value: text(value),
                 })
                 .collect(),
+            // Whoever makes it refuses one that holds a secret.
+            produced,
+            printed,
             output,
             took_ms,
         }),
@@ -97,6 +117,7 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             failure,
             detail,
             tail,
+            printed,
             output,
             took_ms,
             left_behind,
@@ -105,6 +126,7 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             failure,
             detail: text(detail),
             tail: lines(tail),
+            printed,
             output,
             took_ms,
             left_behind,
@@ -126,21 +148,25 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             at,
             answer,
             evidence,
+            produced,
         }) => Event::StepProbed(Probed {
             at,
             answer,
             evidence: lines(evidence),
+            produced,
         }),
         Event::StepDecided(Decided {
             part,
             decision,
             reason,
             evidence,
+            produced,
         }) => Event::StepDecided(Decided {
             part,
             decision,
             reason: text(reason),
             evidence: lines(evidence),
+            produced,
         }),
         Event::KillRequested(KillRequested { at, reason }) => Event::KillRequested(KillRequested {
             at,
@@ -187,6 +213,7 @@ mod tests {
             command: vec!["migrate --all".into()],
             observed: json!({"sha256": "x"}),
             timeout_ms: None,
+            inputs: Vec::new(),
         };
         let Event::StepStarted(kept) = redacted(&Event::StepStarted(started.clone()), &redactor())
         else {
@@ -204,6 +231,7 @@ mod tests {
             failure: Failure::Killed,
             detail: "killed by hand".into(),
             tail: vec!["a part of it".into()],
+            printed: None,
             output: Some(Output {
                 sha256: "cafe".into(),
                 len: 1,

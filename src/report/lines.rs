@@ -117,6 +117,8 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             text::escalated(),
             format!("{}  {}", part(&e.at.part), e.what),
         ),
+        Event::StepNoted(n) => (text::noted(), format!("{}  {}", part(&n.at.part), n.note)),
+        Event::StepRefused(r) => (text::refused(), format!("{}  {}", part(&r.part), r.detail)),
         Event::NoteAdded(n) => (text::note(), n.text.clone()),
     })
 }

@@ -66,6 +66,7 @@ impl Runner<'_> {
             return self.stage(&Event::StepSatisfied(Satisfied {
                 part: start.at.part.clone(),
                 evidence: look.evidence,
+                produced: None,
             }));
         }
         self.act(start, &work, observed).await
@@ -117,6 +118,7 @@ impl Runner<'_> {
             command: Vec::new(),
             observed,
             timeout_ms: None,
+            inputs: Vec::new(),
         }))?;
         self.stage(&never_started(at, why))
     }
@@ -180,6 +182,7 @@ impl Runner<'_> {
             command: work.shown(),
             observed,
             timeout_ms: step.timeout_ms,
+            inputs: Vec::new(),
         });
         if let Some(unknown) = self.unknown(at)? {
             return self.ask_about(at, intent, &unknown);

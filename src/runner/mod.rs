@@ -225,7 +225,7 @@ impl<'a> Runner<'a> {
             &self.run,
             &run.plan,
             &at.part,
-            &run.facts,
+            Some(run),
             &self.secrets,
         )
         .map_err(|e| e.to_string())

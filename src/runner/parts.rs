@@ -4,10 +4,13 @@ use crate::actions::{Context, Do, Invocation, Look, Trouble, recorded, shell::Sh
 use crate::attempt::spec::{Command, Variable, VariableValue};
 use crate::redact::Redactor;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::Path;
 use upledger_replay::event::{Part, Way};
 use upledger_replay::plan::{EnvVar, Input, Plan, Step, Undo};
+use upledger_replay::state::Run;
+
+/// The run whose steps have handed on facts; none for a preview.
+pub type Facts<'a> = Option<&'a Run>;
 
 /// Names of the runner's environment that every command gets.
 const PASSED: [&str; 11] = [
@@ -64,7 +67,7 @@ impl Work {
         run: &str,
         plan: &Plan,
         part: &Part,
-        facts: &BTreeMap<String, String>,
+        facts: Facts<'_>,
         secrets: &[(String, String)],
     ) -> Result<Self, Trouble> {
         let step = plan
@@ -254,7 +257,7 @@ impl Work {
 }
 
 /// Puts facts into the words of a command.
-fn put_in(action: &mut Do, facts: &BTreeMap<String, String>) -> Result<(), Trouble> {
+fn put_in(action: &mut Do, facts: Facts<'_>) -> Result<(), Trouble> {
     use crate::actions::Arg;
     if let Do::Run(run) = action {
         for word in &mut run.0 {
@@ -266,8 +269,10 @@ fn put_in(action: &mut Do, facts: &BTreeMap<String, String>) -> Result<(), Troub
     Ok(())
 }
 
-fn known(facts: &BTreeMap<String, String>, name: &str) -> Result<String, Trouble> {
-    facts.get(name).cloned().ok_or_else(|| {
+fn known(facts: Facts<'_>, name: &str) -> Result<String, Trouble> {
+    let target = upledger_replay::plan::LOCAL;
+    let known = facts.and_then(|run| run.fact(name, target).ok());
+    known.map(str::to_owned).ok_or_else(|| {
         let step = name.split_once('.').map_or(name, |(step, _)| step);
         Trouble::new(format!(
             "the fact {name} is not known, because no attempt of {step} succeeded in this run: it was found done, or a \
@@ -277,11 +282,7 @@ fn known(facts: &BTreeMap<String, String>, name: &str) -> Result<String, Trouble
     })
 }
 
-fn environment(
-    step: &Step,
-    run: &str,
-    facts: &BTreeMap<String, String>,
-) -> Result<Vec<Variable>, Trouble> {
+fn environment(step: &Step, run: &str, facts: Facts<'_>) -> Result<Vec<Variable>, Trouble> {
     let text = |key: &str, value: String| Variable {
         key: key.into(),
         value: VariableValue::Text(value),

@@ -77,7 +77,7 @@ impl Runner<'_> {
 
     /// Stages the escalations of the open attempt that are not recorded yet.
     fn escalations(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
-        let known = self.part(at)?.escalations;
+        let known = self.part(at)?.imported;
         for what in job.marks()?.into_iter().skip(known) {
             self.stage(&Event::StepEscalated(Escalated {
                 at: at.clone(),
@@ -287,6 +287,7 @@ impl Runner<'_> {
             at: at.clone(),
             answer: look.answer,
             evidence: look.evidence,
+            produced: None,
         }))
     }
 }
@@ -358,6 +359,7 @@ impl<'a> End<'a> {
             failure,
             detail,
             tail: self.tail,
+            printed: None,
             output: started.then_some(self.output),
             took_ms: Some(self.took_ms),
             left_behind: self.left_behind,
@@ -372,6 +374,8 @@ impl<'a> End<'a> {
             at: self.at.clone(),
             evidence,
             facts,
+            produced: None,
+            printed: None,
             output: Some(self.output),
             took_ms: Some(self.took_ms),
         })
@@ -385,6 +389,7 @@ pub(super) fn never_started(at: &Attempt, detail: String) -> Event {
         failure: Failure::NotStarted,
         detail,
         tail: Vec::new(),
+        printed: None,
         output: None,
         took_ms: None,
         left_behind: false,

@@ -24,6 +24,8 @@ texts! {
     decided(): "decided", "裁定";
     kill(): "kill", "强制结束";
     escalated(): "escalated", "强制措施";
+    noted(): "noted", "记录";
+    refused(): "refused", "未启动";
     note(): "note", "备注";
 
     // What stands behind the verbs.
