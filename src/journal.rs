@@ -9,12 +9,13 @@
 
 mod redacted;
 
+use crate::action::{Blob, Kept, RawPast};
 use crate::failpoint;
 use crate::home::{Home, identity};
 use crate::redact::Redactor;
 use serde_json::{Value, json};
 use upledger_ledger::{
-    Append, AppendError, Draft, Ledger, Memory, MemoryError, OpenError, Place, PlaceError,
+    Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
     ReadError, Record,
 };
 use upledger_replay::book::Book;
@@ -32,6 +33,8 @@ pub struct Journal {
     /// What the drafts were made of.
     events: Vec<(Option<String>, Event)>,
     checkpoint: bool,
+    /// Content that the drafts name.
+    blobs: Vec<NewBlob>,
     redactor: Redactor,
 }
 
@@ -153,6 +156,7 @@ impl Journal {
             drafts: Vec::new(),
             events: Vec::new(),
             checkpoint: false,
+            blobs: Vec::new(),
             redactor: Redactor::none(),
         };
         journal.durable = journal.fold(None)?;
@@ -240,6 +244,32 @@ impl Journal {
         Ok(())
     }
 
+    /// The next commit carries this content, which the staged events name.
+    pub fn attach(&mut self, blobs: impl IntoIterator<Item = NewBlob>) {
+        self.blobs.extend(blobs);
+    }
+
+    /// The salts of the kept content that a step's past names. What was purged has none.
+    #[must_use]
+    pub fn salts(&self, past: &RawPast) -> Vec<Blob> {
+        let mut named = Vec::new();
+        Kept::named_in(&past.before, &mut named);
+        for note in &past.notes {
+            Kept::named_in(&note.note, &mut named);
+        }
+        if let Some(output) = &past.output {
+            Kept::named_in(output, &mut named);
+        }
+        let salt = |kept: &Kept| self.ledger.salt(kept.blob.parse().ok()?).ok()?;
+        named
+            .into_iter()
+            .filter_map(|kept| {
+                let salt = salt(&kept)?;
+                Some(Blob { kept, salt })
+            })
+            .collect()
+    }
+
     /// The next commit carries a checkpoint.
     pub fn checkpoint(&mut self) {
         self.checkpoint = true;
@@ -260,7 +290,7 @@ impl Journal {
         }
         let extra = Append {
             checkpoint: self.checkpoint,
-            blobs: Vec::new(),
+            blobs: self.blobs.clone(),
         };
         let head = self.ledger.head();
         match self.ledger.append(&head, &self.drafts, &extra) {
@@ -268,6 +298,7 @@ impl Journal {
                 self.drafts.clear();
                 self.events.clear();
                 self.checkpoint = false;
+                self.blobs.clear();
                 self.staged = None;
                 let mut entries = Vec::new();
                 for record in &appended.records {
@@ -291,6 +322,7 @@ impl Journal {
     fn moved(&mut self, tries: u32) -> Result<Committed, JournalError> {
         let events = std::mem::take(&mut self.events);
         let checkpoint = self.checkpoint;
+        let blobs = std::mem::take(&mut self.blobs);
         self.void();
         let mut others = self.refresh()?;
         let neutral = |e: &Entry| matches!(e.event, Event::NoteAdded(_) | Event::SessionOpened(_));
@@ -304,6 +336,7 @@ impl Journal {
             }
         }
         self.checkpoint = checkpoint;
+        self.blobs = blobs;
         Ok(match self.commit_within(tries - 1)? {
             Committed::Done(ours) => {
                 others.extend(ours);
@@ -319,6 +352,7 @@ impl Journal {
         self.events.clear();
         self.staged = None;
         self.checkpoint = false;
+        self.blobs.clear();
     }
 
     /// Folds what others have appended; returns it. What is staged is void if there is any.

@@ -5,6 +5,7 @@
 //! records and back), [`report`] (what people see), [`cli`] (the commands). The rules of a run are in
 //! `upledger-replay`, the record is in `upledger-ledger`; neither knows the other, and this package joins them.
 
+pub mod action;
 pub mod actions;
 pub mod attempt;
 pub mod cli;
@@ -18,5 +19,6 @@ pub mod plan;
 pub mod redact;
 pub mod report;
 pub mod runner;
+pub mod site;
 pub mod text;
 pub mod time;

@@ -69,7 +69,8 @@ pub enum BlobError {
 pub struct NewBlob {
     reference: BlobRef,
     salt: [u8; 16],
-    content: Vec<u8>,
+    /// None for content that is kept elsewhere.
+    content: Option<Vec<u8>>,
 }
 
 impl NewBlob {
@@ -78,17 +79,32 @@ impl NewBlob {
     /// # Errors
     /// [`BlobError::Salt`] if the system gives no random bytes.
     pub fn new(content: Vec<u8>) -> Result<Self, BlobError> {
-        let mut salt = [0; 16];
-        random(&mut salt).map_err(BlobError::Salt)?;
+        let (salt, sha256) = salted(&content)?;
         let reference = BlobRef {
-            sha256: digest(&salt, &content),
+            sha256,
             len: len64(content.len()),
         };
         Ok(Self {
             reference,
             salt,
-            content,
+            content: Some(content),
         })
+    }
+
+    /// Names content that is kept elsewhere: the ledger holds its salt, and not itself.
+    #[must_use]
+    pub fn elsewhere(reference: BlobRef, salt: [u8; 16]) -> Self {
+        Self {
+            reference,
+            salt,
+            content: None,
+        }
+    }
+
+    /// The same with the content left elsewhere.
+    #[must_use]
+    pub fn elsewhere_only(self) -> Self {
+        Self::elsewhere(self.reference, self.salt)
     }
 
     /// What the body is to hold.
@@ -97,15 +113,16 @@ impl NewBlob {
         self.reference
     }
 
-    fn inline(&self) -> bool {
-        self.content.len() <= INLINE
+    /// The content of a blob that gets a file of its own.
+    fn large(&self) -> Option<&[u8]> {
+        self.content.as_deref().filter(|c| c.len() > INLINE)
     }
 
     /// Makes the file of a large blob durable; does nothing for a small one.
     pub(crate) fn write_file(&self, place: &Place) -> Result<(), BlobError> {
-        if self.inline() {
+        let Some(content) = self.large() else {
             return Ok(());
-        }
+        };
         let sha256 = self.reference.sha256;
         let dir = place.make_blobs_dir().map_err(BlobError::Place)?;
         let fresh = dir.join(format!(".{sha256}.{}", std::process::id()));
@@ -117,7 +134,7 @@ impl NewBlob {
                 | OFlags::CLOEXEC;
             let file = File::from(rustix::fs::open(&fresh, flags, Mode::from_raw_mode(0o600))?);
             let mut encoder = zstd::stream::write::Encoder::new(file, 0)?;
-            encoder.write_all(&self.content)?;
+            encoder.write_all(content)?;
             encoder.finish()?.sync_all()?;
             fs::rename(&fresh, dir.join(sha256.to_string()))
         };
@@ -130,7 +147,7 @@ impl NewBlob {
 
     /// Takes back the file of an append that provably did not happen.
     pub(crate) fn remove_file(&self, place: &Place) {
-        if !self.inline() {
+        if self.large().is_some() {
             // What stays is unreachable and harmless; the append's own error matters more.
             drop(fs::remove_file(
                 place.blobs_path().join(self.reference.sha256.to_string()),
@@ -140,8 +157,8 @@ impl NewBlob {
 
     /// The row, in the transaction of the event that names it.
     pub(crate) fn insert(&self, conn: &Connection) -> Result<(), rusqlite::Error> {
-        let data = self.inline().then_some(self.content.as_slice());
-        let len = i64::try_from(self.content.len()).unwrap_or(i64::MAX);
+        let data = self.content.as_deref().filter(|c| c.len() <= INLINE);
+        let len = i64::try_from(self.reference.len).unwrap_or(i64::MAX);
         conn.prepare_cached("INSERT INTO blob(sha256, salt, len, data) VALUES (?1, ?2, ?3, ?4)")?
             .execute((self.reference.sha256.as_bytes(), self.salt, len, data))?;
         Ok(())
@@ -164,6 +181,22 @@ pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Draws a salt, and digests `content` with it.
+///
+/// # Errors
+/// [`BlobError::Salt`] if the system gives no random bytes.
+pub fn salted(content: &[u8]) -> Result<([u8; 16], Digest), BlobError> {
+    let mut salt = [0; 16];
+    random(&mut salt).map_err(BlobError::Salt)?;
+    Ok((salt, salted_digest(&salt, content)))
+}
+
+/// `SHA-256(salt || content)`.
+#[must_use]
+pub fn salted_digest(salt: &[u8; 16], content: &[u8]) -> Digest {
+    digest(salt, content)
+}
+
 fn digest(salt: &[u8], content: &[u8]) -> Digest {
     Digest::from_bytes(
         Sha256::new()
@@ -179,6 +212,17 @@ pub(crate) struct Stored {
     pub(crate) salt: Option<Vec<u8>>,
     pub(crate) len: i64,
     pub(crate) data: Option<Vec<u8>>,
+}
+
+/// The salt of what is named so; none once it was purged.
+pub(crate) fn salt(conn: &Connection, sha256: Digest) -> Result<Option<[u8; 16]>, BlobError> {
+    let salt: Option<Vec<u8>> = conn
+        .prepare_cached("SELECT salt FROM blob WHERE sha256 = ?1")?
+        .query_row([sha256.as_bytes()], |row| row.get(0))
+        .optional()?
+        .ok_or(BlobError::Unknown(sha256))?;
+    salt.map(|s| <[u8; 16]>::try_from(s).map_err(|_| BlobError::Damaged(sha256)))
+        .transpose()
 }
 
 /// The content under `sha256`, checked.

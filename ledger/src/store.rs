@@ -147,6 +147,14 @@ impl Ledger {
         }
     }
 
+    /// The salt of kept content; none once it was purged.
+    ///
+    /// # Errors
+    /// [`BlobError`] when nothing is known under this digest.
+    pub fn salt(&self, sha256: Digest) -> Result<Option<[u8; 16]>, BlobError> {
+        blob::salt(&self.conn, sha256)
+    }
+
     /// The content of a blob, checked.
     ///
     /// # Errors

@@ -136,6 +136,9 @@ pub struct Step {
     pub env: Vec<EnvVar>,
     /// Working directory.
     pub cwd: Option<String>,
+    /// The fact of an earlier step that is its working directory, where the plan says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd_from: Option<String>,
     /// What later steps may use of its output.
     pub facts: Vec<Fact>,
 }

@@ -28,6 +28,7 @@ pub(crate) fn step(
         why: None,
         env: vec![],
         cwd: None,
+        cwd_from: None,
         facts: vec![],
     }
 }

@@ -10,7 +10,7 @@ mod stream;
 pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
 
-use super::{Context, Trouble};
+use super::{Context, Error};
 use crate::attempt::find_program;
 use crate::redact::{Redactor, Stream};
 use std::io::Read;
@@ -20,8 +20,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-/// How long a look may take at least; a step's longer `timeout` is its looks' too.
-pub(crate) const LOOK: Duration = Duration::from_secs(60);
+pub(crate) use crate::action::LOOK;
+
 /// How much of a command's output is kept.
 pub(crate) const KEPT: usize = 1 << 20;
 /// How long the pipes of a command that has ended are waited for.
@@ -57,24 +57,25 @@ impl Captured {
 /// Runs `argv` with the step's environment and working directory.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be started.
-pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<Captured, Trouble> {
+/// [`Error`] when it cannot be started.
+pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<Captured, Error> {
     let (program, args) = argv
         .split_first()
-        .ok_or_else(|| Trouble::new("the command is empty"))?;
+        .ok_or_else(|| Error::new("the command is empty"))?;
     let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
     // The system's words are the same for a program and for a directory that is not there.
     if !cwd.is_dir() {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "there is no directory {}",
             cwd.display()
         )));
     }
-    let cannot = |e: std::io::Error| Trouble::io(format!("cannot start {program}"), &e);
+    let cannot = |e: std::io::Error| Error::io(format!("cannot start {program}"), &e);
     let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
     let found = find_program(program, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
     let redactor = cx.redactor()?;
-    let mut child = Command::new(found)
+    let mut command = Command::new(found);
+    command
         .arg0(program)
         .args(args)
         .env_clear()
@@ -83,21 +84,24 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(cannot)?;
+        .process_group(0);
+    let mut child = match &cx.answers {
+        Some(answers) => answers.start(|| command.spawn(), group),
+        None => command.spawn(),
+    }
+    .map_err(cannot)?;
     let readers = Reader::of(child.stdout.take(), &redactor)
         .and_then(|out| Ok((out, Reader::of(child.stderr.take(), &redactor)?)));
     let (stdout, stderr) = match readers {
         Ok(readers) => readers,
         Err(e) => {
             // Nobody would see what it says or how it ends.
-            wait(&mut child, Duration::ZERO).map_err(cannot)?;
-            return Err(Trouble::io(format!("cannot read what {program} says"), &e));
+            wait(cx, &mut child, Duration::ZERO).map_err(cannot)?;
+            return Err(Error::io(format!("cannot read what {program} says"), &e));
         }
     };
-    let status = wait(&mut child, limit)
-        .map_err(|e| Trouble::io(format!("cannot wait for {program}"), &e))?;
+    let status = wait(cx, &mut child, limit)
+        .map_err(|e| Error::io(format!("cannot wait for {program}"), &e))?;
     // A grandchild may hold the pipes open for ever; what has come by now is all that counts.
     let until = Instant::now() + GRACE;
     let (stdout, shown) = stdout.until(until);
@@ -125,24 +129,39 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     })
 }
 
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::process::ExitStatus>> {
+/// The number of its process group, which is its own.
+fn group(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap_or_default()
+}
+
+fn wait(
+    cx: &Context,
+    child: &mut Child,
+    limit: Duration,
+) -> std::io::Result<Option<std::process::ExitStatus>> {
     let deadline = Instant::now() + limit;
+    let group = group(child);
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(status) = child.try_wait()? {
+        let ended = match &cx.answers {
+            Some(answers) => answers.reap(group, || child.try_wait())?,
+            None => child.try_wait()?,
+        };
+        if let Some(status) = ended {
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            if let Some(group) = i32::try_from(child.id())
-                .ok()
-                .and_then(rustix::process::Pid::from_raw)
-            {
+            if let Some(group) = rustix::process::Pid::from_raw(group) {
                 // It may have ended between the two looks; then there is nothing to kill.
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }
             // It may have left its group.
             child.kill()?;
-            child.wait()?;
+            let mut reaped = || child.wait().map(Some);
+            match &cx.answers {
+                Some(answers) => answers.reap(group, reaped)?,
+                None => reaped()?,
+            };
             return Ok(None);
         }
         std::thread::sleep(pause);

@@ -19,7 +19,7 @@ macro_rules! forwarded {
             &self,
             cx: &$crate::actions::Context,
             observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
+        ) -> Result<$crate::actions::Look, $crate::actions::Error> {
             self.with(|it| it.probe(cx, observed))
         }
 
@@ -28,7 +28,7 @@ macro_rules! forwarded {
             cx: &$crate::actions::Context,
             observed: &serde_json::Value,
             log: &mut dyn std::io::Write,
-        ) -> Result<(), $crate::actions::Trouble> {
+        ) -> Result<(), $crate::actions::Error> {
             self.with(|it| it.perform(cx, observed, log))
         }
 
@@ -36,7 +36,7 @@ macro_rules! forwarded {
             &self,
             cx: &$crate::actions::Context,
             observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
+        ) -> Result<$crate::actions::Look, $crate::actions::Error> {
             self.with(|it| it.probe(cx, observed))
         }
 
@@ -45,7 +45,7 @@ macro_rules! forwarded {
             cx: &$crate::actions::Context,
             observed: &serde_json::Value,
             log: &mut dyn std::io::Write,
-        ) -> Result<(), $crate::actions::Trouble> {
+        ) -> Result<(), $crate::actions::Error> {
             self.with(|it| it.undo(cx, observed, log))
         }
 
@@ -53,7 +53,7 @@ macro_rules! forwarded {
             &self,
             cx: &$crate::actions::Context,
             observed: &serde_json::Value,
-        ) -> Result<$crate::actions::Look, $crate::actions::Trouble> {
+        ) -> Result<$crate::actions::Look, $crate::actions::Error> {
             self.with(|it| it.undone(cx, observed))
         }
     };

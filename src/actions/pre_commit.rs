@@ -13,7 +13,7 @@ use super::command::{capture, stream};
 use super::file::disk::{self, Facts};
 use super::run::quoted;
 use super::values::absolute;
-use super::{Action, Context, Look, Trouble};
+use super::{Action, Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -61,13 +61,13 @@ struct Observed {
     files: Vec<Former>,
 }
 
-fn observed(value: &Value) -> Result<Observed, Trouble> {
+fn observed(value: &Value) -> Result<Observed, Error> {
     serde_json::from_value(value.clone())
-        .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+        .map_err(|e| Error::io("what was observed cannot be read", &e))
 }
 
 /// A hook's text, where it is one of pre-commit's.
-fn ours(path: &Path) -> Result<Option<String>, Trouble> {
+fn ours(path: &Path) -> Result<Option<String>, Error> {
     let Some((bytes, _)) = disk::read(path)? else {
         return Ok(None);
     };
@@ -99,7 +99,7 @@ impl Install {
         }
     }
 
-    fn git(&self, cx: &Context, words: &[&str]) -> Result<(Option<i32>, String), Trouble> {
+    fn git(&self, cx: &Context, words: &[&str]) -> Result<(Option<i32>, String), Error> {
         let mut argv = vec!["git".to_owned()];
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         let seen = capture(&self.inside(cx), &argv, cx.patience())?;
@@ -112,26 +112,23 @@ impl Install {
     }
 
     /// Where git looks for hooks.
-    fn dir(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+    fn dir(&self, cx: &Context) -> Result<PathBuf, Error> {
         if let (Some(0), path) = self.git(cx, &["config", "--get", "core.hooksPath"])?
             && !path.is_empty()
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "git looks for hooks in {path} (core.hooksPath), and pre-commit installs none there: unset it with \
                  git config --unset-all core.hooksPath"
             )));
         }
         match self.git(cx, &["rev-parse", "--git-path", "hooks"])? {
             (Some(0), path) => Ok(Path::new(&self.repo).join(path)),
-            (_, why) => Err(Trouble::new(format!(
-                "{} is no repository: {why}",
-                self.repo
-            ))),
+            (_, why) => Err(Error::new(format!("{} is no repository: {why}", self.repo))),
         }
     }
 
     /// The hooks, each with its legacy.
-    fn paths(&self, cx: &Context) -> Result<Vec<[PathBuf; 2]>, Trouble> {
+    fn paths(&self, cx: &Context) -> Result<Vec<[PathBuf; 2]>, Error> {
         let dir = self.dir(cx)?;
         let both = |hook: &String| [dir.join(hook), dir.join(format!("{hook}.legacy"))];
         Ok(self.hooks.iter().map(both).collect())
@@ -167,9 +164,9 @@ impl Action for Install {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         if !Path::new(&self.repo).join(CONFIG).is_file() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} has no {CONFIG}: with hooks and without it, nobody could commit",
                 self.repo
             )));
@@ -177,7 +174,7 @@ impl Action for Install {
         let mut files = Vec::new();
         for path in self.paths(cx)?.into_iter().flatten() {
             if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} is a symbolic link, which pre-commit would replace: whoever made it manages the hooks already",
                     path.display()
                 )));
@@ -190,7 +187,7 @@ impl Action for Install {
             files.push(Former { path, facts });
         }
         serde_json::to_value(Observed { files })
-            .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+            .map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
@@ -201,7 +198,7 @@ impl Action for Install {
         Some(text::undo_pre_commit())
     }
 
-    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         let former = observed(value)?;
         let (mut there, mut evidence) = (0, Vec::new());
         for [hook, _] in self.paths(cx)? {
@@ -239,7 +236,7 @@ impl Action for Install {
         Ok(look)
     }
 
-    fn perform(&self, cx: &Context, _value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let words = self.words("install");
         let ended = stream(&self.inside(cx), &words, None, log, &mut |_| {})?;
         if ended.code == Some(0) {
@@ -249,14 +246,14 @@ impl Action for Install {
             .tail
             .last()
             .map_or("it printed nothing", String::as_str);
-        Err(Trouble::new(format!(
+        Err(Error::new(format!(
             "{}: {}: {last}",
             quoted(&words),
             ended.ended
         )))
     }
 
-    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         let mut look = self.probe(cx, value)?;
         if look.answer != Answer::Done {
             look.evidence
@@ -265,7 +262,7 @@ impl Action for Install {
         Ok(look)
     }
 
-    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let former = observed(value)?;
         for file in &former.files {
             // Nobody's work is overwritten: what is there is pre-commit's, or what was there before, in either place.
@@ -277,7 +274,7 @@ impl Action for Install {
                     .any(|f| f.facts.as_ref().is_some_and(|f| f.sha256 == *n))
             });
             if !known && ours(&file.path)?.is_none() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} was written by somebody since; it is left alone",
                     file.path.display()
                 )));
@@ -311,7 +308,7 @@ impl Action for Install {
         Ok(())
     }
 
-    fn undone(&self, _cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, _cx: &Context, value: &Value) -> Result<Look, Error> {
         for file in observed(value)?.files {
             if !file.is_back()? {
                 return Ok(Look::nothing(format!(
@@ -325,7 +322,7 @@ impl Action for Install {
 }
 
 impl Former {
-    fn is_back(&self) -> Result<bool, Trouble> {
+    fn is_back(&self) -> Result<bool, Error> {
         let now = disk::read(&self.path)?.map(|(_, facts)| (facts.sha256, facts.mode));
         let was = self.facts.as_ref().map(|f| (f.sha256.clone(), f.mode));
         Ok(now == was)

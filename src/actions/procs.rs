@@ -5,7 +5,7 @@
 //! match nothing: the runner's command line names a plan, and the plan names what it stops; nor do those of a container.
 //! Left out: signals.
 
-use super::{Trouble, mask};
+use super::{Error, mask};
 use crate::redact::Redactor;
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
@@ -80,8 +80,8 @@ impl Other {
 /// All processes but our own.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(crate) fn others() -> Result<Vec<Other>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(crate) fn others() -> Result<Vec<Other>, Error> {
     let all = all()?;
     let own = own(&all);
     Ok(all
@@ -99,8 +99,8 @@ pub(crate) fn others() -> Result<Vec<Other>, Trouble> {
 /// The ids of our own processes, and of those above them that were started to start us.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(crate) fn ours() -> Result<BTreeSet<i32>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(crate) fn ours() -> Result<BTreeSet<i32>, Error> {
     Ok(own(&all()?))
 }
 
@@ -126,8 +126,8 @@ impl fmt::Display for Listener {
     }
 }
 
-fn trouble(what: &str, cause: &ProcError) -> Trouble {
-    Trouble::io(format!("cannot read {what}"), cause)
+fn trouble(what: &str, cause: &ProcError) -> Error {
+    Error::io(format!("cannot read {what}"), cause)
 }
 
 /// Everything about a process that the rules below need.
@@ -139,7 +139,7 @@ struct Found {
 }
 
 /// All processes that have a command line: neither threads of the kernel nor processes that have ended.
-fn all() -> Result<BTreeMap<i32, Found>, Trouble> {
+fn all() -> Result<BTreeMap<i32, Found>, Error> {
     // With `hidepid` others' processes are missing from the list, and "none" would be a lie.
     Process::new(1)
         .and_then(|p| p.stat())
@@ -235,8 +235,8 @@ fn own(all: &BTreeMap<i32, Found>) -> BTreeSet<i32> {
 /// Processes whose command line matches, by their ids.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(crate) fn matching(pattern: &Regex) -> Result<Vec<Proc>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(crate) fn matching(pattern: &Regex) -> Result<Vec<Proc>, Error> {
     let all = all()?;
     let own = own(&all);
     Ok(all
@@ -261,8 +261,8 @@ pub(crate) struct CronJob {
 /// The jobs of cron that run now: the first process of each, as its shell or what the shell has become.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(crate) fn cron_jobs() -> Result<Vec<CronJob>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(crate) fn cron_jobs() -> Result<Vec<CronJob>, Error> {
     let all = all()?;
     // The daemon, and the process of it that waits for one job: `/usr/sbin/cron -f`, `CRON -f`, `crond -n`.
     let daemon = |found: &Found| {
@@ -295,8 +295,8 @@ pub(crate) fn cron_jobs() -> Result<Vec<CronJob>, Trouble> {
 /// Who listens on a TCP port of this machine, on any of its addresses.
 ///
 /// # Errors
-/// [`Trouble`] when the sockets cannot be read.
-pub(crate) fn listeners(port: u16) -> Result<Vec<Listener>, Trouble> {
+/// [`Error`] when the sockets cannot be read.
+pub(crate) fn listeners(port: u16) -> Result<Vec<Listener>, Error> {
     let mut entries = procfs::net::tcp().map_err(|e| trouble("/proc/net/tcp", &e))?;
     match procfs::net::tcp6() {
         Ok(more) => entries.extend(more),
@@ -345,8 +345,8 @@ fn holders(sockets: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Proc>> {
 /// have to do.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(crate) fn user(dir: &Path) -> Result<Option<String>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(crate) fn user(dir: &Path) -> Result<Option<String>, Error> {
     Process::new(1)
         .and_then(|p| p.stat())
         .map_err(|e| trouble("/proc/1: the processes of others cannot be seen", &e))?;

@@ -1,11 +1,10 @@
 //! `run`: a command, word by word. Nothing in it is ever read by a shell.
 
 use super::command::capture;
-use super::{Action, Arg, Context, Invocation, Look, Trouble};
+use crate::action::{Action, Arg, Context, Direction, Error, Invocation, Look, Past, Properties};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,8 +18,15 @@ impl Run {
 }
 
 impl Action for Run {
-    fn looks(&self) -> bool {
-        true
+    type Before = ();
+    type Note = ();
+    type Output = ();
+
+    fn properties(&self) -> Properties {
+        Properties {
+            looks: true,
+            ..Properties::command()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -35,13 +41,18 @@ impl Action for Run {
         Invocation::Argv(self.0.clone())
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         vec![quoted(&self.words())]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn observe(&self, _cx: &Context) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
         let words = self.words();
-        Ok(capture(cx, &words, cx.patience())?.look(&quoted(&words)))
+        let look = capture(cx, &words, cx.patience())?.look(&quoted(&words));
+        Ok((look, None))
     }
 }
 

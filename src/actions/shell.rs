@@ -1,11 +1,10 @@
 //! `shell`: a script for `sh -e`. Variables are refused in it; values reach it by `env:`.
 
 use super::command::capture;
-use super::{Action, Context, Invocation, Look, Trouble};
+use crate::action::{Action, Context, Direction, Error, Invocation, Look, Past, Properties};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,8 +20,15 @@ impl Shell {
 }
 
 impl Action for Shell {
-    fn looks(&self) -> bool {
-        true
+    type Before = ();
+    type Note = ();
+    type Output = ();
+
+    fn properties(&self) -> Properties {
+        Properties {
+            looks: true,
+            ..Properties::command()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -37,11 +43,16 @@ impl Action for Shell {
         Invocation::Shell(self.0.clone())
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         self.0.lines().map(str::to_owned).collect()
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
-        Ok(capture(cx, &Self::argv(&self.0), cx.patience())?.look("the script"))
+    fn observe(&self, _cx: &Context) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        let look = capture(cx, &Self::argv(&self.0), cx.patience())?.look("the script");
+        Ok((look, None))
     }
 }

@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use upledger_replay::verdict::{Facts, Lock, Token};
 
-/// The file of escalations.
-const MARKS: &str = "marks";
-
 /// A job directory.
 #[derive(Debug, Clone)]
 pub struct JobDir {
@@ -84,28 +81,20 @@ impl JobDir {
         )
     }
 
-    /// Where the action of an attempt will write its escalations: one JSON string a line, durable before each is done.
+    /// Where the action of an attempt will write what it has for the record.
     #[must_use]
-    pub fn marks_of(jobs: &Path, spec: &Spec) -> PathBuf {
-        jobs.join(Self::name_of(spec)).join(MARKS)
+    pub fn spool(&self) -> PathBuf {
+        self.path.join(super::spool::NAME)
     }
 
-    /// The escalations of the attempt so far. A line that was cut off by a death is none: what it announces was not done.
+    /// All that the action has written for the record so far.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn marks(&self) -> Result<Vec<String>, JobError> {
-        match fs::read_to_string(self.path.join(MARKS)) {
-            Ok(text) => Ok(text
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'))
-                .map(|line| {
-                    serde_json::from_str(line).unwrap_or_else(|_| line.trim_end().to_owned())
-                })
-                .collect()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(failed("read the escalations in", &self.path)(e)),
-        }
+    /// When it cannot be read.
+    pub fn spooled(&self) -> Result<Vec<super::spool::Entry>, JobError> {
+        super::spool::SpoolReader::default()
+            .read(self)
+            .map_err(failed("read the spool in", &self.path))
     }
 
     /// Makes the directory of an attempt, with its spec and the reserved result slot, all durable.
@@ -130,6 +119,14 @@ impl JobDir {
         };
         written().map_err(failed("fill", &job.path))?;
         Ok(job)
+    }
+
+    /// Where the directory of that attempt will be.
+    ///
+    /// # Errors
+    /// When its name is none.
+    pub fn of(jobs: &Path, spec: &Spec) -> Result<Self, JobError> {
+        Self::named(jobs, &Self::name_of(spec))
     }
 
     fn named(jobs: &Path, name: &str) -> Result<Self, JobError> {

@@ -17,6 +17,7 @@ pub mod output;
 pub mod peek;
 pub mod slot;
 pub mod spec;
+pub mod spool;
 pub mod supervisor;
 mod sys;
 mod watch;

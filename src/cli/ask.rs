@@ -16,8 +16,9 @@ use crate::report::question::{self, answers};
 use crate::report::status::decision_word;
 use crate::report::{lines, safe, status, told};
 use crate::runner::lock::RunnerLock;
-use crate::runner::parts::Work;
 use crate::runner::secrets;
+use crate::site::Local;
+use crate::site::task::{Facts, Task};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
@@ -26,7 +27,7 @@ use serde_json::json;
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{Asked, Next, Question, Stop, next};
 use upledger_replay::event::{
-    Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
+    Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason,
 };
 use upledger_replay::needs;
 use upledger_replay::state::Run;
@@ -259,20 +260,20 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
             return Err(no_answer(run, &question, decision));
         }
         let part = question.part;
-        let evidence = if decision == Decision::Done {
-            agreed(home, run, &part).map_err(|failure| match now.standing_decision() {
+        let (evidence, produced) = if decision == Decision::Done {
+            agreed(home, journal, run, &part).map_err(|failure| match now.standing_decision() {
                 Some((_, before)) => failure.hint(text::former_stands(decision_word(before))),
                 None => failure.hint(text::see_with("upledger status")),
             })?
         } else {
-            Vec::new()
+            (Vec::new(), None)
         };
         let event = Event::StepDecided(Decided {
             part,
             decision,
             reason: args.reason.clone(),
             evidence,
-            produced: None,
+            produced,
         });
         Ok((Some(run.name.clone()), event))
     })?;
@@ -369,24 +370,26 @@ fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
 }
 
 /// `done` counts only when the step's own check agrees, where it has one.
-fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
+fn agreed(
+    home: &Home,
+    journal: &Journal,
+    run: &Run,
+    part: &Part,
+) -> Result<(Vec<String>, Option<serde_json::Value>), Failure> {
     let needed = needs::of_part(&run.plan, part);
     let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
         .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
-    let work = Work::new(&home.state, &run.name, &run.plan, part, Some(run), &known)
+    let site = Local::new(&home.state);
+    let task = Task::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
-    let observed = match part.way {
-        Way::Do => run.part(part).map(|p| p.observed.clone()),
-        Way::Undo => run.unit(part).map(|u| u.forward.observed.clone()),
-    }
-    .unwrap_or_default();
-    let look = if work.verify.is_some() || !work.has_probe {
-        work.verify(&observed)
-    } else {
-        work.probe(&observed)
-    };
+    let past = run
+        .unit(part)
+        .map(|unit| Task::past(unit, part, &run.plan))
+        .unwrap_or_default();
+    let blobs = journal.salts(&past);
+    let (look, produced) = task.agrees(&site.moment(), &past, &blobs);
     if look.answer == Answer::Done {
-        return Ok(look.evidence);
+        return Ok((look.evidence, produced.filter(|p| !p.is_null())));
     }
     let mut failure = Failure::new(
         code::NOT_NOW,

@@ -103,6 +103,13 @@ impl Live {
         }
     }
 
+    /// How far it is.
+    pub(super) fn progress(&mut self, text: &str) {
+        if let Some((step, _)) = &self.shown {
+            step.set_message(format!("  {}", safe(text)));
+        }
+    }
+
     /// Nothing runs now.
     pub(super) fn rest(&mut self) {
         if let Some((step, tail)) = self.shown.take() {

@@ -1,10 +1,13 @@
 //! What a look at the machine says about a run beyond its events. Reads only, and takes no token.
 
-use crate::actions::{Context, Do};
+use crate::action::Direction;
+use crate::actions::Do;
 use crate::attempt::job::JobDir;
 use crate::attempt::peek::Seen;
 use crate::home::Home;
 use crate::report::now::{Command, Now, Undo};
+use crate::site::Local;
+use crate::site::task::Task;
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{Asked, Next, next};
 use upledger_replay::event::Way;
@@ -31,27 +34,21 @@ fn undo(home: &Home, run: &Run) -> Option<Undo> {
     }
     let step = run.plan.step(&part.step)?;
     let started = run.part(&part).and_then(|p| p.started.as_ref());
-    let mut command = started.map(|s| s.command.clone()).unwrap_or_default();
+    let command = started.map(|s| s.command.clone()).unwrap_or_default();
     let mut kept = Vec::new();
-    if let (PlanUndo::Own { .. }, Ok(action)) = (
+    if let (PlanUndo::Own { .. }, Ok(action), Some(unit)) = (
         &step.undo,
         serde_json::from_value::<Do>(step.action.clone()),
+        run.unit(&part),
     ) {
-        // What is recorded behind the first line are the commands of the way there.
-        command.truncate(1);
-        command.extend(action.action().undoing());
-        let cx = Context {
-            state: home.state.clone(),
-            run: run.name.clone(),
-            step: part.step.clone(),
-            ..Context::empty()
-        };
-        let observed = run.unit(&part).map(|u| u.forward.observed.clone());
-        kept = action
-            .action()
-            .kept(&cx, &observed.unwrap_or_default())
+        let past = Task::past(unit, &part, &run.plan);
+        let preview = Local::preview(&action, Direction::Undo, &past);
+        let site = Local::new(&home.state);
+        kept = preview
+            .map(|p| p.kept)
+            .unwrap_or_default()
             .into_iter()
-            .map(|k| (k.at, k.of))
+            .map(|(kept, of)| (site.kept_at(&kept).display().to_string(), of))
             .collect();
     }
     Some(Undo { command, kept })

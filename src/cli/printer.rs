@@ -6,6 +6,7 @@ use super::out::Out;
 use crate::clock::boottime_us;
 use crate::journal::Entry;
 use crate::report::{clip, duration, lines, safe};
+use crate::runner::Progress;
 use crate::runner::{INTERRUPTED, Watcher};
 use crate::text::screen as text;
 use serde_json::json;
@@ -148,6 +149,18 @@ impl Watcher for Printer<'_> {
         let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
         let text = text::waits_for_processes(lines::part(&at.part), names.join(", "));
         self.say_alone(&text);
+    }
+
+    fn progress(&mut self, run: &Run, at: &Attempt, progress: &Progress) {
+        self.begin(run, at);
+        let Progress { done, total, unit } = progress;
+        let text = match total {
+            Some(total) => format!("{done}/{total} {unit}"),
+            None => format!("{done} {unit}"),
+        };
+        if let Some(live) = &mut self.live {
+            live.progress(&text);
+        }
     }
 
     fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]) {

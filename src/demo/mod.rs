@@ -9,7 +9,7 @@ mod shop;
 
 use crate::report::{pad, rows, safe};
 use crate::text::{demo as text, lang};
-use shop::{Shop, Trouble};
+use shop::{Error, Shop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub struct Summary {
 pub enum DemoError {
     /// The shop.
     #[error(transparent)]
-    Shop(#[from] Trouble),
+    Shop(#[from] Error),
     /// A promise was not kept, or a command of ours ended otherwise.
     #[error("{0}")]
     Broken(String),
@@ -74,14 +74,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// # Errors
 /// [`DemoError`] when anything is not as promised.
 pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Summary, DemoError> {
-    let program =
-        std::env::current_exe().map_err(|e| Trouble::io("cannot find this program", &e))?;
+    let program = std::env::current_exe().map_err(|e| Error::io("cannot find this program", &e))?;
     // Handled, not deadly: whoever interrupts a demonstration does not want its shop to live on. The commands that it
     // runs hear Ctrl-C by themselves and end.
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))
-            .map_err(|e| Trouble::io("cannot listen for signals", &e))?;
+            .map_err(|e| Error::io("cannot listen for signals", &e))?;
     }
     say(&text::title());
     say("");
@@ -202,7 +201,7 @@ impl Stage<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        Ok(child.map_err(|e| Trouble::io("cannot start this program", &e))?)
+        Ok(child.map_err(|e| Error::io("cannot start this program", &e))?)
     }
 
     /// Runs one of our commands and shows what it prints.
@@ -220,7 +219,7 @@ impl Stage<'_> {
         }
         let output = child
             .wait_with_output()
-            .map_err(|e| Trouble::io("cannot wait for this program", &e))?;
+            .map_err(|e| Error::io("cannot wait for this program", &e))?;
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             (self.say)(line);
         }
@@ -254,7 +253,7 @@ impl Stage<'_> {
         }
         let status = child
             .wait()
-            .map_err(|e| Trouble::io("cannot wait for this program", &e))?;
+            .map_err(|e| Error::io("cannot wait for this program", &e))?;
         (self.say)(&text::killed(child.id()));
         (self.say)("");
         self.promise(killed && status.code().is_none(), &text::runner_killed())?;
@@ -266,7 +265,7 @@ impl Stage<'_> {
         let script = Command::new(&self.program)
             .arg("verifier")
             .output()
-            .map_err(|e| Trouble::io("cannot start this program", &e))?;
+            .map_err(|e| Error::io("cannot start this program", &e))?;
         self.shop.write(VERIFIER, &script.stdout)?;
         self.upledger(&["verify"], 0)?;
         (self.say)("$ python3 verify.py state/ledger.db");

@@ -40,9 +40,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why the shop cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Trouble(String);
+pub struct Error(String);
 
-impl Trouble {
+impl Error {
     pub(super) fn io(what: &str, cause: &dyn std::error::Error) -> Self {
         Self(format!("{what}: {cause}"))
     }
@@ -57,7 +57,7 @@ pub(super) struct Shop {
 
 impl Shop {
     /// Makes the repository with its releases and writes the plans.
-    pub(super) fn build(dir: PathBuf, broken: bool) -> Result<Self, Trouble> {
+    pub(super) fn build(dir: PathBuf, broken: bool) -> Result<Self, Error> {
         let next = if broken { BROKEN } else { V2.tag };
         let shop = Self {
             port: free_port()?,
@@ -66,7 +66,7 @@ impl Shop {
         };
         shop.python(&["-c", "import sqlite3, http.server"])?;
         let source = shop.dir.join("source");
-        std::fs::create_dir_all(&source).map_err(|e| Trouble::io("cannot make a directory", &e))?;
+        std::fs::create_dir_all(&source).map_err(|e| Error::io("cannot make a directory", &e))?;
         shop.git(&source, &["init", "--quiet"])?;
         for (release, tag) in [(V1, V1.tag), (V2, next)] {
             for (name, text) in release.files {
@@ -76,7 +76,7 @@ impl Shop {
                     (*text).into()
                 };
                 std::fs::write(source.join(name), text)
-                    .map_err(|e| Trouble::io("cannot write a file", &e))?;
+                    .map_err(|e| Error::io("cannot write a file", &e))?;
             }
             shop.git(&source, &["add", "."])?;
             shop.git(&source, &["commit", "--quiet", "-m", tag])?;
@@ -111,15 +111,15 @@ impl Shop {
         self.dir.join(name)
     }
 
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         std::fs::write(self.path(name), bytes)
-            .map_err(|e| Trouble::io(&format!("cannot write {name}"), &e))
+            .map_err(|e| Error::io(&format!("cannot write {name}"), &e))
     }
 
     /// How often the migration was started, by its own journal.
-    pub(super) fn migration_starts(&self) -> Result<usize, Trouble> {
+    pub(super) fn migration_starts(&self) -> Result<usize, Error> {
         let text = std::fs::read_to_string(self.path("migrations.log"))
-            .map_err(|e| Trouble::io("cannot read the migration's journal", &e))?;
+            .map_err(|e| Error::io("cannot read the migration's journal", &e))?;
         Ok(text
             .lines()
             .filter(|l| l.starts_with("migration began"))
@@ -127,9 +127,9 @@ impl Shop {
     }
 
     /// What the shop answers, one line.
-    pub(super) fn get(&self, path: &str) -> Result<String, Trouble> {
+    pub(super) fn get(&self, path: &str) -> Result<String, Error> {
         let what = |e: &std::io::Error| {
-            Trouble::io(
+            Error::io(
                 &format!("the shop on port {} does not answer", self.port),
                 e,
             )
@@ -150,7 +150,7 @@ impl Shop {
     }
 
     /// Runs a script in the shop's directory and returns what it printed.
-    pub(super) fn python(&self, args: &[&str]) -> Result<String, Trouble> {
+    pub(super) fn python(&self, args: &[&str]) -> Result<String, Error> {
         output(
             Command::new("python3")
                 .arg("-I")
@@ -160,7 +160,7 @@ impl Shop {
         )
     }
 
-    fn git(&self, at: &Path, args: &[&str]) -> Result<String, Trouble> {
+    fn git(&self, at: &Path, args: &[&str]) -> Result<String, Error> {
         let mut command = Command::new("git");
         command
             .args(["-c", "user.name=shop", "-c", "user.email=shop@localhost"])
@@ -196,25 +196,25 @@ impl Shop {
     }
 }
 
-fn output(command: &mut Command, name: &str) -> Result<String, Trouble> {
+fn output(command: &mut Command, name: &str) -> Result<String, Error> {
     let done = command.stdin(Stdio::null()).output().map_err(|e| {
-        Trouble(format!(
+        Error(format!(
             "cannot start {name}: {e}; install it with: apt-get install -y {name}"
         ))
     })?;
     if done.status.success() {
         return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
     }
-    Err(Trouble(format!(
+    Err(Error(format!(
         "{name} failed: {}",
         String::from_utf8_lossy(&done.stderr).trim()
     )))
 }
 
 /// A port on which nothing listens now.
-fn free_port() -> Result<u16, Trouble> {
+fn free_port() -> Result<u16, Error> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|l| l.local_addr())
         .map(|a| a.port())
-        .map_err(|e| Trouble::io("no free port", &e))
+        .map_err(|e| Error::io("no free port", &e))
 }

@@ -9,13 +9,15 @@ mod screen;
 
 pub use screen::{details, lines, value};
 
-use crate::runner::parts::Work;
+use crate::action::{Blob, Direction, RawPast};
+use crate::actions::Do;
+use crate::site::task::{Facts, Task};
+use crate::site::{Local, Moment};
 use crate::text::actions as told;
 use crate::text::forecast as text;
 use serde_json::Value;
-use std::path::Path;
 use upledger_replay::book::Book;
-use upledger_replay::event::{Answer, Part, Way};
+use upledger_replay::event::{Answer, Part};
 use upledger_replay::plan::{Effect, Input, Plan, Step, Undo};
 use upledger_replay::state::Status;
 
@@ -77,17 +79,15 @@ pub fn left_behind(
     secrets: &[(String, String)],
 ) -> std::io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
+    let site = Site::new()?;
     for (_, step) in plan.steps().filter(|(_, s)| s.left_out.is_none()) {
-        let action = serde_json::from_value::<crate::actions::Do>(step.action.clone());
-        if !action.is_ok_and(|a| a.action().approved()) {
+        let action = serde_json::from_value::<Do>(step.action.clone());
+        if !action.is_ok_and(|a| a.kind_of().properties().approved) {
             continue;
         }
-        let scratch = tempfile::Builder::new()
-            .prefix("upledger-plan-")
-            .tempdir()?;
-        if let Ok(work) = work(plan, &step.id, Way::Do, secrets, scratch.path())
-            && let Err(why) = work.observe()
-            && why.is_sure()
+        if let Ok(task) = site.task(plan, &step.id, Direction::Do, secrets)
+            && let Err(why) = task.observe(&site.local.moment())
+            && why.is_certain()
         {
             found.push((step.id.clone(), why.to_string()));
         }
@@ -133,14 +133,12 @@ pub fn forecast(
     secrets: &[(String, String)],
     past: Option<&Book>,
 ) -> std::io::Result<Vec<Forecast>> {
-    let scratch = tempfile::Builder::new()
-        .prefix("upledger-plan-")
-        .tempdir()?;
+    let site = Site::new()?;
     let mut changed = false;
     Ok(plan
         .steps()
         .map(|(phase, step)| {
-            let one = look(plan, phase, step, secrets, scratch.path(), changed, past);
+            let one = look(plan, phase, step, secrets, &site, changed, past);
             let runs = matches!(
                 one.verdict,
                 Verdict::Run
@@ -160,7 +158,7 @@ fn look(
     phase: &str,
     step: &Step,
     secrets: &[(String, String)],
-    scratch: &Path,
+    site: &Site,
     changed: bool,
     past: Option<&Book>,
 ) -> Forecast {
@@ -175,7 +173,7 @@ fn look(
             Undo::PointOfNoReturn(why) => Some(why.clone()),
             Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
         },
-        undo: undo(plan, step, secrets, scratch),
+        undo: undo(plan, step, secrets, site, &RawPast::default()),
         took: past.and_then(|book| took(book, plan, &step.id)),
         limit_ms: step.timeout_ms,
         resolved: None,
@@ -185,14 +183,14 @@ fn look(
         one.evidence.push(why.clone());
         return one;
     }
-    let work = match work(plan, &step.id, Way::Do, secrets, scratch) {
-        Ok(work) => work,
+    let task = match site.task(plan, &step.id, Direction::Do, secrets) {
+        Ok(task) => task,
         Err(why) => {
             one.commands = plainly(&step.action);
             one.verdict = Verdict::CannotTell;
             match unread(step, secrets) {
                 Some(name) => {
-                    without_secrets(&mut one, plan, step, secrets, scratch, changed);
+                    without_secrets(&mut one, plan, step, secrets, site, changed);
                     one.evidence.push(text::needs_secret(name));
                 }
                 None => one.evidence.push(text::depends(why)),
@@ -200,12 +198,14 @@ fn look(
             return one;
         }
     };
-    one.commands = work.preview();
-    let observed = match work.observe() {
+    // What a step's looks ask is asked once.
+    let moment = site.local.moment();
+    let observed = match task.observe(&moment) {
         Ok(observed) => observed,
         // Before an earlier step has run, what this one needs may well be missing.
         Err(why) => {
-            one.verdict = if why.is_sure() || !changed {
+            one.commands = task.outline();
+            one.verdict = if why.is_certain() || !changed {
                 Verdict::Fail
             } else {
                 Verdict::CannotTell
@@ -214,18 +214,23 @@ fn look(
             return one;
         }
     };
-    (one.evidence, one.resolved) = work.found(&observed);
-    one.diff = work.diff().unwrap_or_else(|why| {
-        one.evidence.push(told::looked(why));
-        None
-    });
+    let past = RawPast {
+        before: observed.before.clone(),
+        ..RawPast::default()
+    };
+    let preview = task.preview(&past);
+    one.commands = preview.commands;
+    one.evidence = preview.findings;
+    one.undo = undo(plan, step, secrets, site, &past);
+    one.resolved = task.resolved(&observed);
+    one.diff = observed.diff;
     if one.diff.is_some() {
         one.verdict = Verdict::Change;
     }
-    if work.has_probe {
-        probed(&mut one, &work, &observed, changed);
+    if task.has_probe {
+        probed(&mut one, &task, &moment, &past, &observed.kept, changed);
     }
-    if let Some(why) = ready::obstacle(&work)
+    if let Some(why) = ready::obstacle(&task)
         && matches!(
             one.verdict,
             Verdict::Run | Verdict::Change | Verdict::CannotTell
@@ -261,7 +266,7 @@ fn without_secrets(
     plan: &Plan,
     step: &Step,
     secrets: &[(String, String)],
-    scratch: &Path,
+    site: &Site,
     changed: bool,
 ) {
     let mut bare = plan.clone();
@@ -271,23 +276,30 @@ fn without_secrets(
             Input::Text(_) | Input::From(_) => true,
         });
     }
-    let Ok(work) = work(&bare, &step.id, Way::Do, secrets, scratch) else {
+    let Ok(task) = site.task(&bare, &step.id, Direction::Do, secrets) else {
         return;
     };
-    one.commands = work.preview();
-    let kind = work.action.kind();
+    one.commands = task.outline();
+    let kind = task.action.kind();
     if SEEN_WITHOUT.iter().any(|k| kind.starts_with(k)) {
-        match work.observe() {
-            Ok(observed) => one.evidence.extend(work.found(&observed).0),
+        match task.observe(&site.local.moment()) {
+            Ok(observed) => {
+                let preview = task.preview(&RawPast {
+                    before: observed.before,
+                    ..RawPast::default()
+                });
+                one.commands = preview.commands;
+                one.evidence.extend(preview.findings);
+            }
             Err(why) => {
-                if why.is_sure() || !changed {
+                if why.is_certain() || !changed {
                     one.verdict = Verdict::Fail;
                 }
                 one.evidence.push(told::looked(why));
             }
         }
     }
-    if let Some(why) = ready::obstacle(&work) {
+    if let Some(why) = ready::obstacle(&task) {
         one.evidence.insert(0, why);
         if changed {
             one.evidence.insert(1, text::may_come());
@@ -308,8 +320,15 @@ fn unread<'a>(step: &'a Step, secrets: &[(String, String)]) -> Option<&'a str> {
 }
 
 /// Whether it is done, as far as a look tells now.
-fn probed(one: &mut Forecast, work: &Work, observed: &serde_json::Value, changed: bool) {
-    let look = work.probe(observed);
+fn probed(
+    one: &mut Forecast,
+    task: &Task,
+    moment: &Moment,
+    past: &RawPast,
+    kept: &[Blob],
+    changed: bool,
+) {
+    let (look, _) = task.probe(moment, past, kept);
     match look.answer {
         Answer::Done if changed => {
             one.verdict = Verdict::Later;
@@ -327,37 +346,76 @@ fn probed(one: &mut Forecast, work: &Work, observed: &serde_json::Value, changed
     }
 }
 
-fn work(
-    plan: &Plan,
-    id: &str,
-    way: Way,
-    secrets: &[(String, String)],
-    scratch: &Path,
-) -> Result<Work, String> {
-    Work::new(scratch, "plan", plan, &Part::local(id, way), None, secrets)
-        .map_err(|e| e.to_string())
+/// This machine, looked at for a preview.
+struct Site {
+    local: Local,
+    /// Nothing is kept in a preview, so it stays empty.
+    _scratch: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> std::io::Result<Self> {
+        let scratch = tempfile::Builder::new()
+            .prefix("upledger-plan-")
+            .tempdir()?;
+        Ok(Self {
+            local: Local::new(scratch.path()),
+            _scratch: scratch,
+        })
+    }
+
+    fn task(
+        &self,
+        plan: &Plan,
+        id: &str,
+        direction: Direction,
+        secrets: &[(String, String)],
+    ) -> Result<Task, String> {
+        let part = Part::local(id, direction);
+        Task::new(&self.local, "plan", plan, &part, Facts::None, secrets)
+            .map(Task::for_preview)
+            .map_err(|e| e.to_string())
+    }
 }
 
 /// An action that cannot be made ready, such as one that needs a fact of an earlier step.
 fn plainly(action: &serde_json::Value) -> Vec<String> {
-    use crate::actions::{Context, Do};
     let Ok(action) = serde_json::from_value::<Do>(action.clone()) else {
         return vec![action.to_string()];
     };
-    action.action().commands(&Context::empty())
+    action.kind_of().outline(Direction::Do)
 }
 
-fn undo(plan: &Plan, step: &Step, secrets: &[(String, String)], scratch: &Path) -> Vec<String> {
+/// How it is undone. `past` is empty where nothing was observed.
+fn undo(
+    plan: &Plan,
+    step: &Step,
+    secrets: &[(String, String)],
+    site: &Site,
+    past: &RawPast,
+) -> Vec<String> {
     match &step.undo {
         Undo::Own { .. } => {
-            let action = serde_json::from_value::<crate::actions::Do>(step.action.clone());
-            let words = action.ok().and_then(|a| a.action().undoing());
-            vec![words.unwrap_or_else(text::undone_by_action)]
+            let Ok(action) = serde_json::from_value::<Do>(step.action.clone()) else {
+                return vec![text::undone_by_action()];
+            };
+            let seen = (!past.before.is_null())
+                .then(|| Local::preview(&action, Direction::Undo, past).ok())
+                .flatten();
+            let lines = seen.map_or_else(
+                || action.kind_of().outline(Direction::Undo),
+                |preview| preview.commands,
+            );
+            if lines.is_empty() {
+                vec![text::undone_by_action()]
+            } else {
+                lines
+            }
         }
-        Undo::Action(undo) => match work(plan, &step.id, Way::Undo, secrets, scratch) {
-            Ok(work) => {
-                let mut shown = work.preview();
-                if let (Some(line), Some(why)) = (shown.first_mut(), ready::obstacle(&work)) {
+        Undo::Action(undo) => match site.task(plan, &step.id, Direction::Undo, secrets) {
+            Ok(task) => {
+                let mut shown = task.outline();
+                if let (Some(line), Some(why)) = (shown.first_mut(), ready::obstacle(&task)) {
                     *line = text::not_ready_now(&line, why);
                 }
                 shown

@@ -3,16 +3,16 @@
 
 use crate::attempt::find_program;
 use crate::attempt::spec::Command;
-use crate::runner::parts::Work;
+use crate::site::task::Task;
 use crate::text::forecast as text;
 use rustix::fs::{Access, access};
 use std::path::Path;
 
 /// Why it could not be started now.
-pub(super) fn obstacle(work: &Work) -> Option<String> {
-    let own = work.starts();
+pub(super) fn obstacle(task: &Task) -> Option<String> {
+    let own = task.starts();
     let named = own.as_ref().and_then(|(_, cwd)| cwd.as_deref());
-    let cwd = named.or(work.context.cwd.as_deref());
+    let cwd = named.or(task.cwd.as_deref().map(Path::new));
     let cwd = cwd.unwrap_or(Path::new("/"));
     if !cwd.is_dir() {
         return Some(text::no_directory(cwd.display()));
@@ -20,13 +20,11 @@ pub(super) fn obstacle(work: &Work) -> Option<String> {
     if access(cwd, Access::EXEC_OK).is_err() {
         return Some(text::closed_directory(cwd.display()));
     }
-    let program = match work.command() {
+    let program = match task.command() {
         Command::Argv(words) => words.into_iter().next()?,
         Command::Act => own.as_ref()?.0.clone(),
     };
-    let env = &work.context.env;
-    let path = env.iter().rev().find(|(k, _)| k == "PATH");
-    let Ok(found) = find_program(&program, path.map(|(_, v)| v.as_str()), cwd) else {
+    let Ok(found) = find_program(&program, task.path(), cwd) else {
         return Some(text::no_program(program));
     };
     let found = cwd.join(found);

@@ -498,7 +498,7 @@ impl<'t> Loader<'t> {
                 at: node.span_at(&["id"]),
                 why: s.why.clone(),
                 targets: s.targets.clone(),
-                stages: read.action.action().stages(),
+                stages: read.action.kind_of().properties().stages,
             });
         }
         before

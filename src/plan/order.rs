@@ -1,6 +1,6 @@
 //! The order rules: an upgrade stops from the outside in, confirms, changes, and starts from the inside out.
 //!
-//! Pure over the places that actions give themselves ([`Action::stages`](crate::actions::Action::stages)); a step
+//! Pure over the places that actions give themselves ([`Properties::stages`](crate::action::Properties::stages)); a step
 //! without a place is subject to no rule. Every rule speaks of two steps on the same host, of which one stands too
 //! early; that one is named, and its `why:` overrides the rule and is recorded as a warning.
 //!

@@ -151,7 +151,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
                 at: NOWHERE,
                 why: step.why.clone(),
                 targets: step.targets.clone(),
-                stages: own.action().stages(),
+                stages: own.kind_of().properties().stages,
             });
         }
         facts.extend(step.facts.iter().map(|f| format!("{}.{}", step.id, f.name)));
@@ -194,14 +194,16 @@ fn one(
                 return None;
             }
         };
-        wrong.extend(action.action().problems());
-        if let Some(name) = action.action().below_cwd().filter(|_| step.cwd.is_none()) {
+        wrong.extend(action.kind_of().problems());
+        let properties = action.kind_of().properties();
+        let cwd = step.cwd.is_some() || step.cwd_from.is_some();
+        if let Some(name) = properties.below_cwd.filter(|_| !cwd) {
             wrong.push(say::below_cwd(name));
         }
-        if look && !action.action().looks() {
+        if look && !properties.looks {
             wrong.push(say::look_that_acts());
         }
-        if let Invocation::Argv(words) = action.action().invocation() {
+        if let Invocation::Argv(words) = action.kind_of().invocation() {
             for word in words {
                 if let Arg::From(f) = word
                     && !facts.contains(&f.from)
@@ -222,15 +224,16 @@ fn one(
         for look in [&undo.probe, &undo.verify].into_iter().flatten() {
             action(look, true);
         }
-        let has = undo.probe.is_some() || written.is_some_and(|a| a.action().has_probe());
+        let has =
+            undo.probe.is_some() || written.is_some_and(|a| a.kind_of().properties().has_probe);
         undo_probe = undo.has_probe != has || (undo.effect == Effect::Probed && !has);
     }
-    let behaviour = own.as_ref().map(Do::action);
-    let has = step.probe.is_some() || behaviour.is_some_and(|a| a.has_probe());
+    let behaviour = own.as_ref().map(|own| own.kind_of().properties());
+    let has = step.probe.is_some() || behaviour.as_ref().is_some_and(|b| b.has_probe);
     if undo_probe || step.has_probe != has || (step.effect == Effect::Probed && !has) {
         wrong.push(say::wrong_probe());
     }
-    if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|a| a.has_undo()) {
+    if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|b| b.has_undo) {
         wrong.push(say::no_own_undo());
     }
     for variable in &step.env {

@@ -4,8 +4,8 @@ use super::file;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::variables::{Variables, is_name};
+use crate::actions::Do;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Do};
 use crate::text::plan as say;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,8 +165,8 @@ pub(crate) fn resolve(
     if step.on.as_deref().is_some_and(|on| on != LOCAL) {
         faults.push(Fault::new(node.key_span("on"), say::other_hosts()).hint(say::on_local()));
     }
-    let behaviour = step.action.action();
-    for problem in behaviour.problems() {
+    let behaviour = step.action.kind_of().properties();
+    for problem in step.action.kind_of().problems() {
         let span = setting(node.get("do"), &problem, at(&["do"]));
         faults.push(Fault::new(span, problem));
     }
@@ -183,8 +183,8 @@ pub(crate) fn resolve(
         (&["undo", "verify"], written.and_then(|u| u.verify.as_ref())),
     ];
     for (place, action) in all.into_iter().filter(|_| step.cwd.is_none()) {
-        if let Some(name) = action.and_then(|a| a.action().below_cwd()) {
-            let fault = Fault::new(at(place), say::below_cwd(name)).hint(say::give_cwd(name));
+        if let Some(name) = action.and_then(|a| a.kind_of().properties().below_cwd) {
+            let fault = Fault::new(at(place), say::below_cwd(&name)).hint(say::give_cwd(&name));
             faults.push(fault);
         }
     }
@@ -200,8 +200,8 @@ pub(crate) fn resolve(
         .as_ref()
         .and_then(|w| when(w, node, variables, faults));
     references(node, before, left_out.is_some(), faults);
-    let has_probe = step.probe.is_some() || behaviour.has_probe();
-    let effect = step.effect.map_or_else(|| behaviour.effect(), Effect::from);
+    let has_probe = step.probe.is_some() || behaviour.has_probe;
+    let effect = step.effect.map_or(behaviour.effect, Effect::from);
     // What is missing may stand under a key that is not known and that resembles it.
     let mut guesses = Vec::new();
     doubt(step, effect, has_probe, node, &mut guesses);
@@ -249,6 +249,7 @@ pub(crate) fn resolve(
             })
             .collect(),
         cwd: step.cwd.clone(),
+        cwd_from: None,
         facts: step
             .facts
             .iter()
@@ -297,8 +298,8 @@ fn maybe(action: Option<&Do>) -> Option<Option<Value>> {
 
 fn look(action: Option<&Do>, role: &str, at: Span, faults: &mut Vec<Fault>) {
     let Some(action) = action else { return };
-    let behaviour: &dyn Action = action.action();
-    if !behaviour.looks() {
+    let behaviour = action.kind_of();
+    if !behaviour.properties().looks {
         faults.push(Fault::new(at, say::no_look(action.kind(), role)));
     }
     for problem in behaviour.problems() {
@@ -413,12 +414,12 @@ fn undo(
     let key = node.key_span("undo");
     let written = match &step.undo {
         None if effect == Effect::Pure => return Some(Undo::Nothing),
-        None if step.action.action().has_undo() => {
+        None if step.action.kind_of().properties().has_undo => {
             return Some(Undo::Own {
                 on_doubt: OnDoubt::Ask,
             });
         }
-        None if !step.action.action().needs_undo() => return Some(Undo::Nothing),
+        None if !step.action.kind_of().properties().needs_undo => return Some(Undo::Nothing),
         None => {
             let message = say::no_undo(&step.id);
             guesses.push(Fault::new(node.key_span("id"), message).hint(say::say_undo()));
@@ -433,17 +434,15 @@ fn undo(
         }
         Some(file::Undo::Action(written)) => written,
     };
-    let behaviour = written.action.action();
-    for problem in behaviour.problems() {
+    let behaviour = written.action.kind_of().properties();
+    for problem in written.action.kind_of().problems() {
         faults.push(Fault::new(key, problem));
     }
     let under = |name: &str| node.get("undo").map_or(key, |n| n.key_span(name));
     look(written.probe.as_ref(), "probe", under("probe"), faults);
     look(written.verify.as_ref(), "verify", under("verify"), faults);
-    let effect = written
-        .effect
-        .map_or_else(|| behaviour.effect(), Effect::from);
-    let has_probe = written.probe.is_some() || behaviour.has_probe();
+    let effect = written.effect.map_or(behaviour.effect, Effect::from);
+    let has_probe = written.probe.is_some() || behaviour.has_probe;
     if effect == Effect::Probed && !has_probe {
         faults.push(Fault::new(under("effect"), say::needs_probe()).hint(say::undo_probe()));
     }

@@ -2,20 +2,22 @@
 
 use super::settle::never_started;
 use super::{GLANCE, Runner, RunnerError};
+use crate::action::{Blob, Look, RawPast};
 use crate::attempt::job::JobDir;
 use crate::attempt::launch::{Launched, launch};
 use crate::attempt::output::last_lines;
-use crate::attempt::spec::{Command, Frame, Spec, VERSION, digest};
+use crate::attempt::spec::{Frame, Spec, VERSION, digest};
 use crate::failpoint;
 use crate::home::random_hex;
-use crate::runner::parts::Work;
+use crate::site::task::Task;
 use serde_json::Value;
 use std::time::Duration;
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Next, Start};
-use upledger_replay::event::{Answer, Attempt, Doubt, Doubted, Event, Satisfied, Started, Way};
+use upledger_replay::event::{
+    Answer, Attempt, Doubt, Doubted, Event, Refusal, Satisfied, Started, Way,
+};
 use upledger_replay::plan::Undo;
-use upledger_replay::state::PartState;
 use upledger_replay::verdict::{Lock, Token};
 
 /// Between TERM and KILL.
@@ -23,53 +25,75 @@ const GRACE_MS: u64 = 10_000;
 /// Stored output of one attempt, from its start.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 
+/// What is known when a step is about to be started.
+struct Looked {
+    past: RawPast,
+    /// Salts of kept content that the past names.
+    blobs: Vec<Blob>,
+    /// Those that the ledger does not know yet.
+    kept: Vec<Blob>,
+    /// Whether it is done already, and what it then has produced.
+    probed: Option<(Look, Option<Value>)>,
+}
+
 impl Runner<'_> {
     pub(super) async fn start(&mut self, start: &Start) -> Result<(), RunnerError> {
         if start.wait_ms > 0 && !self.pause_before(start).await? {
             return Ok(());
         }
-        let before = self.part(&start.at)?;
-        let work = match self.work(&start.at) {
-            Ok(work) => work,
-            Err(why) => return self.not_started(&start.at, Value::Null, why),
+        let at = &start.at;
+        let before = self.part(at)?;
+        let task = match self.task(at) {
+            Ok(task) => task,
+            Err(why) => return self.refuse(at, why),
         };
-        let observed = self.observed(start, &before)?;
+        // A further attempt and an undo work from the first look, before anything had changed.
+        let known = (before.touched || task.own_undo())
+            .then(|| self.past(at))
+            .transpose()?;
         let fresh = start.fresh;
         let looked = self
-            .look({
-                let work = work.clone();
-                move || {
-                    let observed = match observed {
-                        Some(observed) => observed,
-                        None => work.observe()?,
+            .look(task.deadline(), {
+                let task = task.clone();
+                move |moment| {
+                    let (past, blobs, kept) = match known {
+                        Some((past, blobs)) => (past, blobs, Vec::new()),
+                        None => {
+                            let seen = task.observe(moment)?;
+                            let past = RawPast {
+                                before: seen.before,
+                                ..RawPast::default()
+                            };
+                            (past, seen.kept.clone(), seen.kept)
+                        }
                     };
-                    let look = (fresh && work.has_probe).then(|| work.probe(&observed));
-                    Ok::<_, crate::actions::Trouble>((observed, look))
+                    let probed =
+                        (fresh && task.has_probe).then(|| task.probe(moment, &past, &blobs));
+                    Ok(Looked {
+                        past,
+                        blobs,
+                        kept,
+                        probed,
+                    })
                 }
             })
             .await?;
-        let Some(looked) = looked else { return Ok(()) };
-        let (observed, look) = match looked {
-            Ok(seen) => seen,
-            Err(why) => {
-                return self.not_started(
-                    &start.at,
-                    Value::Null,
-                    format!("cannot look before acting: {why}"),
-                );
-            }
+        let looked = match looked {
+            None => return Ok(()),
+            Some(Ok(looked)) => looked,
+            Some(Err(why)) => return self.refuse(at, format!("cannot look before acting: {why}")),
         };
-        if let Some(look) = look
+        if let Some((look, produced)) = &looked.probed
             && look.answer == Answer::Done
-            && (!before.touched || start.at.part.way == Way::Undo)
+            && (!before.touched || at.part.way == Way::Undo)
         {
             return self.stage(&Event::StepSatisfied(Satisfied {
-                part: start.at.part.clone(),
-                evidence: look.evidence,
-                produced: None,
+                part: at.part.clone(),
+                evidence: look.evidence.clone(),
+                produced: produced.clone().filter(|p| !p.is_null()),
             }));
         }
-        self.act(start, &work, observed).await
+        self.act(start, &task, &looked).await
     }
 
     /// Waits before a further attempt, and goes on hearing signals and others. `false`: something else comes next now.
@@ -92,48 +116,25 @@ impl Runner<'_> {
         Ok(true)
     }
 
-    /// What an undo and a further attempt work from: the first observation before anything changed.
-    fn observed(&self, start: &Start, before: &PartState) -> Result<Option<Value>, RunnerError> {
-        Ok(match start.at.part.way {
-            Way::Undo => self
-                .state()?
-                .unit(&start.at.part)
-                .map(|u| u.forward.observed.clone()),
-            Way::Do if before.touched => Some(before.observed.clone()),
-            Way::Do => None,
-        })
-    }
-
-    /// An attempt that fails before it can have had any effect.
-    fn not_started(
-        &mut self,
-        at: &Attempt,
-        observed: Value,
-        why: String,
-    ) -> Result<(), RunnerError> {
-        self.stage(&Event::StepStarted(Started {
-            at: at.clone(),
-            nonce: String::new(),
-            spec: String::new(),
-            command: Vec::new(),
-            observed,
-            timeout_ms: None,
-            inputs: Vec::new(),
-        }))?;
-        self.stage(&never_started(at, why))
+    /// The step is not started: it takes no attempt number and leaves nothing.
+    fn refuse(&mut self, at: &Attempt, why: String) -> Result<(), RunnerError> {
+        self.stage(&Event::StepRefused(Refusal {
+            part: at.part.clone(),
+            detail: why,
+        }))
     }
 
     /// Intent, job directory, supervisor.
     async fn act(
         &mut self,
         start: &Start,
-        work: &Work,
-        observed: Value,
+        task: &Task,
+        looked: &Looked,
     ) -> Result<(), RunnerError> {
         let at = &start.at;
         let state = self.state()?;
         let Some(step) = state.plan.step(&at.part.step) else {
-            return self.not_started(at, Value::Null, "the plan has no such step".into());
+            return self.refuse(at, "the plan has no such step".into());
         };
         let no_return = at.part.way == Way::Do && matches!(step.undo, Undo::PointOfNoReturn(_));
         let head = self.journal.ledger().head();
@@ -151,9 +152,9 @@ impl Runner<'_> {
             attempt: at.attempt,
             nonce: nonce.clone(),
             boot: crate::clock::boot_id(),
-            command: work.command(),
-            cwd: step.cwd.clone(),
-            env: work.env.clone(),
+            command: task.command(),
+            cwd: task.cwd.clone(),
+            env: task.env.clone(),
             timeout_ms: step.timeout_ms,
             grace_ms: GRACE_MS,
             output_limit: OUTPUT_LIMIT,
@@ -161,28 +162,24 @@ impl Runner<'_> {
         let text = spec
             .text()
             .map_err(|e| RunnerError::Io("cannot write the job's spec", e.into()))?;
-        let act = (spec.command == Command::Act)
-            .then(|| {
-                serde_json::to_value(crate::actions::act::Frame {
-                    action: work.action.clone(),
-                    way: if work.own_undo { Way::Undo } else { Way::Do },
-                    observed: observed.clone(),
-                    context: crate::actions::Context {
-                        marks: Some(JobDir::marks_of(&self.home.jobs(), &spec)),
-                        ..work.context.clone()
-                    },
-                })
-            })
+        let act = JobDir::of(&self.home.jobs(), &spec)
+            .map(|job| task.frame(&looked.past, &looked.blobs, job.spool()))?
+            .map(|frame| serde_json::to_value(&frame))
             .transpose()
             .map_err(|e| RunnerError::Io("cannot write the action's frame", e.into()))?;
         let intent = Event::StepStarted(Started {
             at: at.clone(),
             nonce,
             spec: digest(&text),
-            command: work.shown(),
-            observed,
+            command: task.intent(&looked.past),
+            // An own undo works from what its step observed.
+            observed: if task.own_undo() {
+                Value::Null
+            } else {
+                looked.past.before.clone()
+            },
             timeout_ms: step.timeout_ms,
-            inputs: Vec::new(),
+            inputs: task.inputs.clone(),
         });
         if let Some(unknown) = self.unknown(at)? {
             return self.ask_about(at, intent, &unknown);
@@ -191,10 +188,11 @@ impl Runner<'_> {
         // nothing was started.
         let job = match JobDir::create(&self.home.jobs(), &spec) {
             Ok(job) => job,
-            Err(e) => return self.not_started(at, Value::Null, chain(&e)),
+            Err(e) => return self.refuse(at, chain(&e)),
         };
         failpoint::hit("job-made");
         self.stage(&intent)?;
+        self.attach(&looked.kept);
         if no_return {
             self.journal.checkpoint();
         }
@@ -217,6 +215,13 @@ impl Runner<'_> {
             }
             Err(e) => self.fence(at, &job, &e),
         }
+    }
+
+    /// The next commit carries the salts of content that it names.
+    pub(super) fn attach(&mut self, kept: &[Blob]) {
+        // Their digests are ours: each has a row.
+        let rows: Vec<_> = kept.iter().filter_map(|blob| blob.row().ok()).collect();
+        self.journal.attach(rows);
     }
 
     /// The directory of an attempt that began and that this ledger does not know: the ledger is an older copy than the

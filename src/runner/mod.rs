@@ -7,17 +7,19 @@
 mod begin;
 mod facts;
 pub mod lock;
-pub mod parts;
 pub mod secrets;
 mod settle;
 pub mod signals;
 
+use crate::action::{Blob, Error, RawPast};
 use crate::attempt::job::JobError;
 use crate::attempt::output::Follower;
+use crate::attempt::spool::SpoolReader;
 use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
 use crate::redact::{Redactor, TooShort};
-use parts::Work;
+use crate::site::task::{Facts, Task};
+use crate::site::{Local, Moment};
 use signals::{Signals, Wish};
 use std::time::Duration;
 use upledger_replay::decide::{self, Next, Question, Stop};
@@ -73,13 +75,27 @@ pub trait Watcher {
     fn entries(&mut self, run: &Run, entries: &[Entry]);
     /// The running step printed something; it is redacted.
     fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]);
+    /// The running step is so far: `done` of `total` units.
+    fn progress(&mut self, run: &Run, at: &Attempt, progress: &Progress);
     /// The supervisor of the step is gone, and these processes of it are waited for; they are redacted.
     fn waits(&mut self, run: &Run, at: &Attempt, living: &[String]);
+}
+
+/// How far a running step is, by its own account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// So many are done.
+    pub done: u64,
+    /// Of so many, where that is known.
+    pub total: Option<u64>,
+    /// Units of what; redacted.
+    pub unit: String,
 }
 
 /// Drives one run.
 pub struct Runner<'a> {
     home: &'a Home,
+    site: Local,
     journal: Journal,
     run: String,
     secrets: Vec<(String, String)>,
@@ -89,6 +105,8 @@ pub struct Runner<'a> {
     ours: Option<Attempt>,
     /// What of an attempt's output was shown.
     shown: Option<(Attempt, Follower)>,
+    /// How far the spool of an attempt was read for what passes.
+    heard: Option<(Attempt, SpoolReader)>,
     /// A signal asked for a pause that is not recorded yet.
     wants_pause: bool,
     detach: bool,
@@ -111,6 +129,7 @@ impl<'a> Runner<'a> {
             Signals::new().map_err(|e| RunnerError::Io("cannot listen for signals", e))?;
         Ok(Self {
             home,
+            site: Local::new(&home.state),
             journal,
             run: run.into(),
             secrets,
@@ -118,6 +137,7 @@ impl<'a> Runner<'a> {
             watcher,
             ours: None,
             shown: None,
+            heard: None,
             wants_pause: false,
             detach: false,
         })
@@ -218,41 +238,68 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn work(&self, at: &Attempt) -> Result<Work, String> {
+    /// One direction of a step, as it is looked at and done.
+    fn task(&self, at: &Attempt) -> Result<Task, String> {
         let run = self.state().map_err(|e| e.to_string())?;
-        Work::new(
-            &self.home.state,
+        Task::new(
+            &self.site,
             &self.run,
             &run.plan,
             &at.part,
-            Some(run),
+            Facts::Of(run),
             &self.secrets,
         )
         .map_err(|e| e.to_string())
+    }
+
+    /// What the record holds of a part, and the salts of what it names.
+    fn past(&self, at: &Attempt) -> Result<(RawPast, Vec<Blob>), RunnerError> {
+        let run = self.state()?;
+        let past = run
+            .unit(&at.part)
+            .map(|unit| Task::past(unit, &at.part, &run.plan))
+            .unwrap_or_default();
+        let blobs = self.journal.salts(&past);
+        Ok((past, blobs))
     }
 
     fn part(&self, at: &Attempt) -> Result<PartState, RunnerError> {
         Ok(self.state()?.part(&at.part).cloned().unwrap_or_default())
     }
 
-    /// Looks on a thread that may block. What is staged is committed when the look takes long.
+    /// Looks on a thread that may block. What is staged is committed when the look takes long. A look that is not
+    /// waited for any more, because of a signal or because its time is over, leaves no process behind.
     async fn look<T: Send + 'static>(
         &mut self,
-        look: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Option<T>, RunnerError> {
-        let mut thread = tokio::task::spawn_blocking(look);
+        deadline: Duration,
+        look: impl FnOnce(&Moment) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<Result<T, Error>>, RunnerError> {
+        let moment = self.site.moment();
+        let mut thread = tokio::task::spawn_blocking({
+            let moment = moment.clone();
+            move || look(&moment)
+        });
+        let until = tokio::time::Instant::now() + deadline;
         let joined = match tokio::time::timeout(PATIENCE, &mut thread).await {
             Ok(joined) => joined,
             Err(_) => {
                 if self.journal.pending() && !self.commit()? {
+                    moment.give_up();
                     return Ok(None);
                 }
                 tokio::select! {
                     joined = thread => joined,
-                    // A look has no effect: it may be left alone.
                     wish = self.signals.next() => {
+                        moment.give_up();
                         self.wish(wish)?;
                         return Ok(None);
+                    }
+                    () = tokio::time::sleep_until(until) => {
+                        moment.give_up();
+                        return Ok(Some(Err(Error::new(format!(
+                            "the look had not answered after {} s and was given up",
+                            deadline.as_secs()
+                        )))));
                     }
                 }
             }

@@ -1,19 +1,22 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
 use super::facts;
-use super::{GLANCE, Runner, RunnerError};
+use super::{GLANCE, Progress, Runner, RunnerError};
+use crate::action::Look;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
 use crate::attempt::spec::Command;
+use crate::attempt::spool::{Entry, SpoolReader};
 use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
+use upledger_ledger::{INLINE, NewBlob};
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
-    Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Output,
-    Probed, Succeeded, Way, own,
+    Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Noted,
+    Printed, Probed, Succeeded, Way, own,
 };
 use upledger_replay::plan::Pair;
 use upledger_replay::state::PartState;
@@ -60,7 +63,7 @@ impl Runner<'_> {
                 }
                 self.follow(at, &job).await
             }
-            Resolution::Import => self.import(at, &part, &job).await,
+            Resolution::Import => self.import(at, &job).await,
             Resolution::AwaitFence => {
                 if job.quiet(FENCE).await {
                     return Ok(());
@@ -75,16 +78,42 @@ impl Runner<'_> {
         }
     }
 
-    /// Stages the escalations of the open attempt that are not recorded yet.
-    fn escalations(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
+    /// Stages what the action has written for the record and is not recorded yet. Returns what it produced, where it
+    /// says so.
+    fn import_spool(&mut self, at: &Attempt, job: &JobDir) -> Result<Option<Value>, RunnerError> {
         let known = self.part(at)?.imported;
-        for what in job.marks()?.into_iter().skip(known) {
-            self.stage(&Event::StepEscalated(Escalated {
-                at: at.clone(),
-                what,
-            }))?;
+        let mut produced = None;
+        let mut seen = 0;
+        for entry in job.spooled()? {
+            let event = match entry {
+                Entry::Progress { .. } => continue,
+                Entry::Produced { output, blobs } => {
+                    produced = Some((output, blobs));
+                    continue;
+                }
+                Entry::Noted { note, blobs } => {
+                    if seen >= known {
+                        self.attach(&blobs);
+                    }
+                    Event::StepNoted(Noted {
+                        at: at.clone(),
+                        note,
+                    })
+                }
+                Entry::Escalated { what } => Event::StepEscalated(Escalated {
+                    at: at.clone(),
+                    what,
+                }),
+            };
+            seen += 1;
+            if seen > known {
+                self.stage(&event)?;
+            }
         }
-        Ok(())
+        Ok(produced.map(|(output, blobs)| {
+            self.attach(&blobs);
+            output
+        }))
     }
 
     fn doubt(
@@ -95,7 +124,7 @@ impl Runner<'_> {
         cause: &str,
     ) -> Result<(), RunnerError> {
         if let Some(job) = job {
-            self.escalations(at, job)?;
+            self.import_spool(at, job)?;
         }
         let killing = job.and_then(JobDir::killing).map(|why| match why {
             Killed::Timeout => "; its time was up, and it was being killed".to_owned(),
@@ -124,6 +153,29 @@ impl Runner<'_> {
             self.watcher.output(run, at, &new);
         }
         self.shown = Some((at.clone(), output));
+        self.show_progress(at, job);
+    }
+
+    /// Shows how far an attempt is, as it has said last.
+    fn show_progress(&mut self, at: &Attempt, job: &JobDir) {
+        let mut spool = match self.heard.take() {
+            Some((of, spool)) if of == *at => spool,
+            Some(_) | None => SpoolReader::default(),
+        };
+        // What cannot be read now is told by whoever imports it.
+        let new = spool.read(job).unwrap_or_default();
+        let last = new.into_iter().rev().find_map(|entry| match entry {
+            Entry::Progress { done, total, unit } => Some(Progress {
+                done,
+                total,
+                unit: self.journal.redact(&unit),
+            }),
+            Entry::Noted { .. } | Entry::Escalated { .. } | Entry::Produced { .. } => None,
+        });
+        if let (Some(progress), Some(run)) = (last, self.journal.run(&self.run)) {
+            self.watcher.progress(run, at, &progress);
+        }
+        self.heard = Some((at.clone(), spool));
     }
 
     /// Follows a running attempt until its supervisor is gone or we are told to leave.
@@ -147,7 +199,7 @@ impl Runner<'_> {
             if heard.elapsed() >= GLANCE {
                 heard = tokio::time::Instant::now();
                 self.hear()?;
-                self.escalations(at, job)?;
+                self.import_spool(at, job)?;
                 if self.journal.pending() {
                     // When somebody else was first, the next glance stages them again.
                     self.commit()?;
@@ -207,56 +259,81 @@ impl Runner<'_> {
     }
 
     /// Reads the exact result, checks the evidence, and records the outcome.
-    async fn import(
-        &mut self,
-        at: &Attempt,
-        part: &PartState,
-        job: &JobDir,
-    ) -> Result<(), RunnerError> {
+    async fn import(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let Some(outcome) = job.outcome()? else {
             return self.doubt(at, Some(job), Doubt::Lost, "its result vanished");
         };
         self.show(at, job);
-        self.escalations(at, job)?;
-        let end = End::of(at, job, &outcome);
+        let produced = self.import_spool(at, job)?;
+        let task = self.task(at);
+        let own = task.as_ref().is_ok_and(|t| t.command() == Command::Act);
+        let end = self.end(at, job, &outcome);
         if let Some((failure, mut detail)) = failure_of(&outcome) {
             // An action of ours ends with the reason; the code of its process says nothing to anybody.
             if matches!(failure, Failure::Exit(_))
-                && self.work(at).is_ok_and(|w| w.command() == Command::Act)
+                && own
                 && let Some(reason) = end.tail.last()
             {
                 detail.clone_from(reason);
             }
             return self.stage(&end.failed(failure, detail));
         }
-        let work = match self.work(at) {
-            Ok(work) => work,
+        if own && produced.is_none() {
+            let cause = "it ended well, and did not say what it produced";
+            return self.doubt(at, Some(job), Doubt::Unseen, cause);
+        }
+        let task = match task {
+            Ok(task) => task,
             Err(why) => return self.stage(&end.failed(Failure::Evidence, why)),
         };
-        let observed = self.observed_of(at, part)?;
-        let Some(look) = self.look(move || work.verify(&observed)).await? else {
-            return Ok(());
-        };
+        let (mut past, blobs) = self.past(at)?;
+        past.output = produced
+            .clone()
+            .filter(|_| !task.own_undo())
+            .or(past.output);
+        let looked = self
+            .look(task.deadline(), move |moment| {
+                Ok(task.verify(moment, &past, &blobs))
+            })
+            .await?;
+        let Some(looked) = looked else { return Ok(()) };
+        let look = looked.unwrap_or_else(|e| Look::unclear(e.to_string()));
         if look.answer != Answer::Done {
             let why = format!("{}{}", own::DISAGREES, look.evidence.join("; "));
             return self.stage(&end.failed(Failure::Evidence, why));
         }
+        let produced = produced.filter(|p| !p.is_null());
         match self.facts(at, job) {
-            Ok(facts) => self.stage(&end.succeeded(look.evidence, facts)),
+            Ok(facts) => self.stage(&end.succeeded(look.evidence, facts, produced)),
             Err(why) => self.stage(&end.failed(Failure::Evidence, why)),
         }
     }
 
-    /// What the look after it and the look at its doubt work from.
-    fn observed_of(&self, at: &Attempt, part: &PartState) -> Result<Value, RunnerError> {
-        Ok(match at.part.way {
-            Way::Do => part.observed.clone(),
-            Way::Undo => self
-                .state()?
-                .unit(&at.part)
-                .map(|u| u.forward.observed.clone())
-                .unwrap_or_default(),
-        })
+    /// What is known of an attempt's end before its evidence is looked at.
+    fn end<'a>(&mut self, at: &'a Attempt, job: &JobDir, outcome: &Outcome) -> End<'a> {
+        let printed = std::fs::read(job.output()).ok().and_then(|content| {
+            let len = content.len();
+            let blob = NewBlob::new(content).ok()?;
+            let reference = blob.reference();
+            // More than the table takes stays where it is, and the ledger has its digest.
+            self.journal.attach([if len > INLINE {
+                blob.elsewhere_only()
+            } else {
+                blob
+            }]);
+            Some(Printed {
+                sha256: reference.sha256.to_string(),
+                len: reference.len,
+                dropped: outcome.output_dropped,
+            })
+        });
+        End {
+            at,
+            tail: last_lines(&job.output(), 10),
+            printed,
+            took_ms: outcome.ended_us.saturating_sub(outcome.started_us) / 1000,
+            left_behind: outcome.left_behind,
+        }
     }
 
     fn facts(&self, at: &Attempt, job: &JobDir) -> Result<Vec<Pair>, String> {
@@ -276,18 +353,23 @@ impl Runner<'_> {
 
     /// Looks at what an attempt in doubt left.
     pub(super) async fn probe(&mut self, at: &Attempt) -> Result<(), RunnerError> {
-        let part = self.part(at)?;
-        let observed = self.observed_of(at, &part)?;
-        let look = match self.work(at) {
-            Ok(work) => self.look(move || work.probe(&observed)).await?,
-            Err(why) => Some(crate::actions::Look::unclear(why)),
+        let (past, blobs) = self.past(at)?;
+        let looked = match self.task(at) {
+            Ok(task) => {
+                self.look(task.deadline(), move |moment| {
+                    Ok(task.probe(moment, &past, &blobs))
+                })
+                .await?
+            }
+            Err(why) => Some(Ok((Look::unclear(why), None))),
         };
-        let Some(look) = look else { return Ok(()) };
+        let Some(looked) = looked else { return Ok(()) };
+        let (look, produced) = looked.unwrap_or_else(|e| (Look::unclear(e.to_string()), None));
         self.stage(&Event::StepProbed(Probed {
             at: at.clone(),
             answer: look.answer,
             evidence: look.evidence,
-            produced: None,
+            produced: produced.filter(|p| !p.is_null()),
         }))
     }
 }
@@ -328,26 +410,12 @@ const ALIVE: &str = "processes that it started are still alive";
 struct End<'a> {
     at: &'a Attempt,
     tail: Vec<String>,
-    output: Output,
+    printed: Option<Printed>,
     took_ms: u64,
     left_behind: bool,
 }
 
-impl<'a> End<'a> {
-    fn of(at: &'a Attempt, job: &JobDir, outcome: &Outcome) -> Self {
-        Self {
-            at,
-            tail: last_lines(&job.output(), 10),
-            output: Output {
-                sha256: outcome.output_sha256.clone(),
-                len: outcome.output_len,
-                dropped: outcome.output_dropped,
-            },
-            took_ms: outcome.ended_us.saturating_sub(outcome.started_us) / 1000,
-            left_behind: outcome.left_behind,
-        }
-    }
-
+impl End<'_> {
     fn failed(self, failure: Failure, mut detail: String) -> Event {
         let started = failure != Failure::NotStarted;
         if self.left_behind {
@@ -359,14 +427,19 @@ impl<'a> End<'a> {
             failure,
             detail,
             tail: self.tail,
-            printed: None,
-            output: started.then_some(self.output),
+            printed: self.printed.filter(|_| started),
+            output: None,
             took_ms: Some(self.took_ms),
             left_behind: self.left_behind,
         })
     }
 
-    fn succeeded(self, mut evidence: Vec<String>, facts: Vec<Pair>) -> Event {
+    fn succeeded(
+        self,
+        mut evidence: Vec<String>,
+        facts: Vec<Pair>,
+        produced: Option<Value>,
+    ) -> Event {
         if self.left_behind {
             evidence.push(ALIVE.into());
         }
@@ -374,9 +447,9 @@ impl<'a> End<'a> {
             at: self.at.clone(),
             evidence,
             facts,
-            produced: None,
-            printed: None,
-            output: Some(self.output),
+            produced,
+            printed: self.printed,
+            output: None,
             took_ms: Some(self.took_ms),
         })
     }

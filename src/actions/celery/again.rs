@@ -13,7 +13,7 @@ use super::find::{self, Live};
 use super::words::Role;
 use crate::actions::process::up::say;
 use crate::actions::service::launch::Doors;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ impl<'a> Asker<'a> {
     }
 
     /// One look at all that lives.
-    pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Trouble> {
+    pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Error> {
         let Seen { found, live } = self.crew.look(self.cx)?;
         let name = self.crew.role.name();
         if live.is_empty() {
@@ -115,7 +115,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    fn answers(&mut self, live: &[Live], wanted: &Wanted) -> Result<Look, Trouble> {
+    fn answers(&mut self, live: &[Live], wanted: &Wanted) -> Result<Look, Error> {
         let heard = self.heard(live);
         let heard = match heard {
             Ok(heard) => heard,
@@ -169,23 +169,21 @@ impl<'a> Asker<'a> {
         })
     }
 
-    fn heard(&mut self, live: &[Live]) -> Result<super::ask::Heard, Trouble> {
+    fn heard(&mut self, live: &[Live]) -> Result<super::ask::Heard, Error> {
         // The environment is that of the process beside which the helper was started.
         let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
         if self.desk.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
-            let first = live
-                .first()
-                .ok_or_else(|| Trouble::new("no worker lives"))?;
+            let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
             self.desk = Some((first.ident.pid, Desk::open(self.cx, first, self.crew.app)?));
         }
         match &mut self.desk {
             Some((_, desk)) => desk.look(&[], 0),
-            None => Err(Trouble::new("the application cannot be asked")),
+            None => Err(Error::new("the application cannot be asked")),
         }
     }
 
     /// Looks until all is there, or time is up.
-    pub(super) fn wait(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Trouble> {
+    pub(super) fn wait(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Error> {
         let deadline = Instant::now() + within;
         loop {
             let look = self.look(wanted)?;
@@ -206,7 +204,7 @@ pub(super) fn bring_back(
     grace: Duration,
     within: Duration,
     log: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     if before.crew.is_empty() && !before.service.runs() {
         say(log, "nothing ran before; nothing to start");
         return Ok(());
@@ -245,7 +243,7 @@ pub(super) fn bring_back(
         say(log, &said);
         return Ok(());
     }
-    Err(Trouble::new(format!(
+    Err(Error::new(format!(
         "not as before within {} s: {said}",
         within.as_secs()
     )))
@@ -258,7 +256,7 @@ fn put_back(
     before: &Before,
     within: Duration,
     log: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let live = || Ok(crew.look(cx)?.live);
     let consumed = before.consumed();
     let mut run = Run::new(Drain {
@@ -285,7 +283,7 @@ fn put_back(
 }
 
 /// Whether all runs as before.
-pub(super) fn as_before(cx: &Context, crew: &Crew<'_>, before: &Before) -> Result<Look, Trouble> {
+pub(super) fn as_before(cx: &Context, crew: &Crew<'_>, before: &Before) -> Result<Look, Error> {
     if before.crew.is_empty() && !before.service.runs() {
         return Ok(Look::done("nothing ran before"));
     }

@@ -7,7 +7,7 @@
 
 use super::App;
 use super::find::Live;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ fn environment(cx: &Context, found: &Live) -> BTreeMap<OsString, OsString> {
 }
 
 /// Finds the run's secrets, and what looks secret in the environment of a worker.
-fn redactor(cx: &Context, env: &BTreeMap<OsString, OsString>) -> Result<Redactor, Trouble> {
+fn redactor(cx: &Context, env: &BTreeMap<OsString, OsString>) -> Result<Redactor, Error> {
     let mut secrets = cx.secrets.clone();
     for (name, value) in env {
         let name = name.to_string_lossy();
@@ -157,15 +157,15 @@ fn redactor(cx: &Context, env: &BTreeMap<OsString, OsString>) -> Result<Redactor
             secrets.push((name.into_owned(), value.into_owned()));
         }
     }
-    Redactor::new(&secrets).map_err(|e| Trouble::new(e.to_string()))
+    Redactor::new(&secrets).map_err(|e| Error::new(e.to_string()))
 }
 
 impl Desk {
     /// Starts the helper beside a worker or beat that lives, and waits until it has reached the broker.
     ///
     /// # Errors
-    /// [`Trouble`] when the application cannot be imported or the broker not be reached.
-    pub(super) fn open(cx: &Context, found: &Live, app: &App) -> Result<Self, Trouble> {
+    /// [`Error`] when the application cannot be imported or the broker not be reached.
+    pub(super) fn open(cx: &Context, found: &Live, app: &App) -> Result<Self, Error> {
         let words = &found.words;
         let python = app.python.as_ref().unwrap_or(&found.origin.python);
         let cwd = app.cwd.as_ref().unwrap_or(&found.origin.cwd);
@@ -177,14 +177,14 @@ impl Desk {
             "config": words.config,
         });
         if !Path::new(cwd).is_dir() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} runs in {cwd}, which is gone; name the application's directory: `app: {{cwd: ...}}`",
                 found.shown()
             )));
         }
         let env = environment(cx, found);
         let redactor = redactor(cx, &env)?;
-        let cannot = |e: &std::io::Error| Trouble::io(format!("cannot start {python}"), e);
+        let cannot = |e: &std::io::Error| Error::io(format!("cannot start {python}"), e);
         let mut command = Command::new(python);
         command
             .args(["-c", READ, "upledger"])
@@ -235,7 +235,7 @@ impl Desk {
         read.map_err(|e| cannot(&e))?;
         desk.write(&Value::from(PROGRAM))?;
         let hello = desk.ask(&setup, START).map_err(|e| {
-            Trouble::new(format!(
+            Error::new(format!(
                 "the application {} cannot be asked about its workers: {e}",
                 found.origin.shown()
             ))
@@ -244,7 +244,7 @@ impl Desk {
         Ok(desk)
     }
 
-    fn write(&mut self, what: &Value) -> Result<(), Trouble> {
+    fn write(&mut self, what: &Value) -> Result<(), Error> {
         let text = format!("{what}\n");
         let sent = match &mut self.input {
             Some(input) => input
@@ -254,7 +254,7 @@ impl Desk {
         };
         sent.map_err(|e| {
             let said = self.last();
-            Trouble::io(format!("the helper of the application has ended{said}"), &e)
+            Error::io(format!("the helper of the application has ended{said}"), &e)
         })
     }
 
@@ -276,48 +276,48 @@ impl Desk {
         }
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, what: &Value, limit: Duration) -> Result<T, Trouble> {
+    fn ask<T: DeserializeOwned>(&mut self, what: &Value, limit: Duration) -> Result<T, Error> {
         self.write(what)?;
         let line = match self.answers.recv_timeout(limit) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "no answer within {} s: the broker is not reachable, or the application hangs",
                     limit.as_secs()
                 )));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let said = self.last();
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "the helper of the application has ended{said}"
                 )));
             }
         };
         let value: Value = serde_json::from_str(&line)
-            .map_err(|e| Trouble::io("the helper of the application was cut off", &e))?;
+            .map_err(|e| Error::io("the helper of the application was cut off", &e))?;
         if let Some(error) = value.get("error").and_then(Value::as_str) {
-            return Err(Trouble::new(self.redactor.text(error)));
+            return Err(Error::new(self.redactor.text(error)));
         }
         serde_json::from_value(value)
-            .map_err(|e| Trouble::io("the answer of the application is not understood", &e))
+            .map_err(|e| Error::io("the answer of the application is not understood", &e))
     }
 
     /// Asks workers what they do: those of these names, or all. `expected` answers end the wait.
-    pub(super) fn look(&mut self, nodes: &[String], expected: usize) -> Result<Heard, Trouble> {
+    pub(super) fn look(&mut self, nodes: &[String], expected: usize) -> Result<Heard, Error> {
         let ask = json!({"do": "look", "nodes": nodes, "expected": expected, "timeout": ANSWER});
         self.ask(&ask, LIMIT)
     }
 
     /// Tells a worker to consume a queue, or not to.
-    pub(super) fn consume(&mut self, node: &str, queue: &str, add: bool) -> Result<(), Trouble> {
+    pub(super) fn consume(&mut self, node: &str, queue: &str, add: bool) -> Result<(), Error> {
         let ask =
             json!({"do": "consume", "node": node, "queue": queue, "add": add, "timeout": ANSWER});
         self.ask::<Value>(&ask, LIMIT).map(|_| ())
     }
 
     /// How long queues are.
-    pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Trouble> {
+    pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Error> {
         self.ask(&json!({"do": "lengths", "queues": queues}), LIMIT)
     }
 

@@ -6,7 +6,7 @@
 use super::find::{self, Live};
 use super::words::{self, Role, Words};
 use crate::actions::process::up::say;
-use crate::actions::{Look, Trouble};
+use crate::actions::{Error, Look};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const SCHEDULE: &str = "celerybeat-schedule";
 const SIZE: usize = 64;
 
 /// Takes away a pidfile that would keep a beat from starting, where its command line names one.
-pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(), Trouble> {
+pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(), Error> {
     let Some(words) = words::read(argv).filter(|w| w.role == Role::Beat) else {
         return Ok(());
     };
@@ -30,9 +30,9 @@ pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(
 }
 
 /// Takes away a pidfile that names no beat that lives.
-pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Trouble> {
+pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Error> {
     let cannot = |what: &str, e: &std::io::Error| {
-        Trouble::io(format!("cannot {what} the pidfile {}", path.display()), e)
+        Error::io(format!("cannot {what} the pidfile {}", path.display()), e)
     };
     let text = match fs::read(path) {
         Ok(text) if text.len() <= SIZE => String::from_utf8_lossy(&text).trim().to_owned(),
@@ -61,7 +61,7 @@ pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Trouble> {
 }
 
 /// Whether a beat is seen to work: its pidfile names it, or it has written its schedule; else it has lived for a while.
-pub(super) fn ready(live: &[Live]) -> Result<Look, Trouble> {
+pub(super) fn ready(live: &[Live]) -> Result<Look, Error> {
     let mut evidence = Vec::new();
     for beat in live {
         let name = beat.shown();

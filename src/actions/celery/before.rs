@@ -11,7 +11,7 @@ use super::words::Role;
 use crate::actions::process::identity::Ident;
 use crate::actions::process::note;
 use crate::actions::service::found::Found;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,16 +50,16 @@ pub(super) struct Member {
 }
 
 impl Before {
-    pub(super) fn value(&self) -> Result<Value, Trouble> {
-        serde_json::to_value(self).map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+    pub(super) fn value(&self) -> Result<Value, Error> {
+        serde_json::to_value(self).map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
-    pub(super) fn of(observed: &Value) -> Result<Self, Trouble> {
+    pub(super) fn of(observed: &Value) -> Result<Self, Error> {
         if observed.is_null() {
             return Ok(Self::default());
         }
         serde_json::from_value(observed.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 
     /// What each worker consumed, by its name.
@@ -99,7 +99,7 @@ pub(super) fn before(
     crew: &Crew<'_>,
     seen: &Seen,
     asks: bool,
-) -> Result<Before, Trouble> {
+) -> Result<Before, Error> {
     let mut members: Vec<Member> = seen
         .live
         .iter()
@@ -137,14 +137,14 @@ pub(super) fn before(
 }
 
 /// A beat that lives inside a worker is none that can be stopped alone.
-pub(super) fn inside(crew: &Crew<'_>) -> Result<(), Trouble> {
+pub(super) fn inside(crew: &Crew<'_>) -> Result<(), Error> {
     let all = find::all()?;
     let inside = all
         .iter()
         .filter(|l| l.words.role == Role::Worker && l.words.beat_inside)
         .find(|l| crew.by.is_none() && l.origin.meant(crew.app));
     match inside {
-        Some(live) => Err(Trouble::new(format!(
+        Some(live) => Err(Error::new(format!(
             "the beat runs inside {} (-B) and ends with it: leave this step out, and stop the workers first",
             live.shown()
         ))),
@@ -165,12 +165,12 @@ struct Outcome {
     lines: Vec<String>,
 }
 
-fn place(cx: &Context) -> Result<PathBuf, Trouble> {
+fn place(cx: &Context) -> Result<PathBuf, Error> {
     note::place(cx, "drained", "")
 }
 
 /// Keeps what a drain came to.
-pub(super) fn keep(cx: &Context, scheduled: u64, tasks: Option<&str>) -> Result<(), Trouble> {
+pub(super) fn keep(cx: &Context, scheduled: u64, tasks: Option<&str>) -> Result<(), Error> {
     let outcome = Outcome {
         scheduled,
         tasks: tasks.map(str::to_owned),
@@ -180,7 +180,7 @@ pub(super) fn keep(cx: &Context, scheduled: u64, tasks: Option<&str>) -> Result<
 }
 
 /// Adds what the queues held afterwards.
-pub(super) fn note(cx: &Context, lines: &[String]) -> Result<(), Trouble> {
+pub(super) fn note(cx: &Context, lines: &[String]) -> Result<(), Error> {
     let place = place(cx)?;
     let mut outcome: Outcome = read(&place)?.unwrap_or_default();
     outcome.lines = lines.to_vec();
@@ -188,13 +188,13 @@ pub(super) fn note(cx: &Context, lines: &[String]) -> Result<(), Trouble> {
 }
 
 /// The tasks that ran when time was up.
-pub(super) fn tasks(cx: &Context) -> Result<Option<String>, Trouble> {
+pub(super) fn tasks(cx: &Context) -> Result<Option<String>, Error> {
     let outcome: Option<Outcome> = read(&place(cx)?)?;
     Ok(outcome.and_then(|o| o.tasks))
 }
 
 /// What is worth telling as evidence.
-pub(super) fn noted(cx: &Context) -> Result<Vec<String>, Trouble> {
+pub(super) fn noted(cx: &Context) -> Result<Vec<String>, Error> {
     let Some(outcome) = read::<Outcome>(&place(cx)?)? else {
         return Ok(Vec::new());
     };
@@ -212,9 +212,9 @@ pub(super) fn noted(cx: &Context) -> Result<Vec<String>, Trouble> {
     Ok(lines)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Trouble> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let cannot =
-        |e: &dyn std::error::Error| Trouble::io(format!("cannot read {}", path.display()), e);
+        |e: &dyn std::error::Error| Error::io(format!("cannot read {}", path.display()), e);
     match std::fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)
             .map(Some)
@@ -224,7 +224,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Trouble> {
     }
 }
 
-fn write(path: &Path, what: &impl Serialize) -> Result<(), Trouble> {
+fn write(path: &Path, what: &impl Serialize) -> Result<(), Error> {
     let put = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("/"));
         let mut file = tempfile::Builder::new()
@@ -235,5 +235,5 @@ fn write(path: &Path, what: &impl Serialize) -> Result<(), Trouble> {
         file.persist(path).map_err(|e| e.error)?;
         File::open(dir)?.sync_all()
     };
-    put().map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))
+    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
 }

@@ -17,7 +17,7 @@ use crate::actions::service::by::Way;
 use crate::actions::service::found::Found;
 use crate::actions::service::keeper::{self, Kind};
 use crate::actions::service::{By, Keeper, tree};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::failpoint;
 use rustix::process::Signal;
 use std::io::Write;
@@ -90,8 +90,8 @@ impl Crew<'_> {
     /// Who lives now.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot be seen, or more than one application is meant.
-    pub(super) fn look(&self, cx: &Context) -> Result<Seen, Trouble> {
+    /// [`Error`] when it cannot be seen, or more than one application is meant.
+    pub(super) fn look(&self, cx: &Context) -> Result<Seen, Error> {
         let mut first: Option<Vec<Ident>> = None;
         let until = Instant::now() + SETTLE;
         loop {
@@ -108,7 +108,7 @@ impl Crew<'_> {
                 return Ok(Seen { found, live });
             }
             if !others.is_empty() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} belongs to it too; name in `by` what is a {} alone",
                     find::names(&others),
                     self.role.name()
@@ -120,7 +120,7 @@ impl Crew<'_> {
             }
             // What has just been forked is not Celery yet, and what has just died is none any more.
             if Instant::now() >= until {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} is no {} and has none below it",
                     found.shown(),
                     self.name()
@@ -133,14 +133,14 @@ impl Crew<'_> {
     }
 
     /// Those that live of the other role, or are left out by `by`, of the same application.
-    pub(super) fn others(&self, origin: &Origin, seen: &[Live]) -> Result<Vec<Live>, Trouble> {
+    pub(super) fn others(&self, origin: &Origin, seen: &[Live]) -> Result<Vec<Live>, Error> {
         let mut all = find::all()?;
         all.retain(|l| l.origin.same(origin) && !seen.iter().any(|s| s.ident == l.ident));
         Ok(all)
     }
 
     /// This step has told it to end.
-    pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+    pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
         Keeper::told(cx, ident)
     }
 
@@ -148,7 +148,7 @@ impl Crew<'_> {
     /// nobody is.
     ///
     /// # Errors
-    /// [`Trouble`] when something of them lives after `grace`.
+    /// [`Error`] when something of them lives after `grace`.
     pub(super) fn end(
         &self,
         cx: &Context,
@@ -156,7 +156,7 @@ impl Crew<'_> {
         grace: Duration,
         tasks: Option<&str>,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let began = Instant::now();
         let mut known = seen.found.all();
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
@@ -206,7 +206,7 @@ impl Crew<'_> {
                 let late = grace.as_secs_f32();
                 let left = names(&now);
                 let Some(tasks) = tasks else {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{} did not end within {late} s after TERM: {left} is left; nothing was killed (`overdue: kill` would)",
                         find::names(&seen.live),
                     )));
@@ -218,7 +218,7 @@ impl Crew<'_> {
             }
             first
                 .wait(PAUSE)
-                .map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+                .map_err(|e| Error::io(format!("cannot wait for {}", first.shown()), &e))?;
         };
         // It kills what is left, and takes away the pidfile that a dead process leaves behind.
         let pidfile = matches!(self.keeper().way(), Some(Way::Pidfile(_) | Way::Process(_)));
@@ -229,14 +229,14 @@ impl Crew<'_> {
     }
 
     /// TERM, once.
-    fn tell(&self, cx: &Context, live: &Live, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn tell(&self, cx: &Context, live: &Live, log: &mut dyn Write) -> Result<(), Error> {
         let ident = &live.ident;
         let heard = note::place(cx, "heard", &ident.pid.to_string())?;
         if note::read(&heard)?.as_ref() == Some(ident) {
             say(log, &format!("{} was told to end before", live.shown()));
             return Ok(());
         }
-        let cannot = |e: &std::io::Error| Trouble::io(format!("cannot signal {}", live.shown()), e);
+        let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
             say(log, &format!("TERM to {}", live.shown()));
             note::write(&heard, ident)?;

@@ -14,7 +14,7 @@ use super::ask::{Desk, Lengths, Told};
 use super::census::{Census, census};
 use super::find::Live;
 use crate::actions::process::up::say;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::failpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -36,7 +36,7 @@ pub(super) struct Drain<'a> {
     pub(super) cx: &'a Context,
     pub(super) app: &'a App,
     /// The workers that live and were not told to end: those that were do not answer any more.
-    pub(super) live: &'a dyn Fn() -> Result<Vec<Live>, Trouble>,
+    pub(super) live: &'a dyn Fn() -> Result<Vec<Live>, Error>,
     /// Must be empty before workers stop to consume.
     pub(super) queues: &'a [String],
     /// Queues that each worker consumed before anything changed.
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
     }
 
     /// Until nothing runs, or the deadline.
-    pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Trouble> {
+    pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Error> {
         loop {
             let live = (self.drain.live)()?;
             if live.is_empty() {
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn failed(&mut self, e: &Trouble, log: &mut dyn Write) {
+    fn failed(&mut self, e: &Error, log: &mut dyn Write) {
         self.desk = None;
         self.calm = None;
         let text = e.to_string();
@@ -125,11 +125,9 @@ impl<'a> Run<'a> {
         self.trouble = Some(text);
     }
 
-    fn desk(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&mut Desk, Trouble> {
+    fn desk(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&mut Desk, Error> {
         if self.desk.is_none() {
-            let first = live
-                .first()
-                .ok_or_else(|| Trouble::new("no worker lives"))?;
+            let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
             let desk = Desk::open(self.drain.cx, first, self.drain.app)?;
             let hello = &desk.hello;
             say(
@@ -143,11 +141,11 @@ impl<'a> Run<'a> {
         }
         self.desk
             .as_mut()
-            .ok_or_else(|| Trouble::new("the application cannot be asked"))
+            .ok_or_else(|| Error::new("the application cannot be asked"))
     }
 
     /// What the workers do now.
-    pub(super) fn look(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&Census, Trouble> {
+    pub(super) fn look(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&Census, Error> {
         let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
         // Once everyone's name is known only they are asked, and nobody waits for more answers.
         let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
@@ -171,7 +169,7 @@ impl<'a> Run<'a> {
     }
 
     /// One look, and what follows from it; the number of scheduled tasks when all is done.
-    fn tick(&mut self, live: &[Live], log: &mut dyn Write) -> Result<Option<u64>, Trouble> {
+    fn tick(&mut self, live: &[Live], log: &mut dyn Write) -> Result<Option<u64>, Error> {
         self.look(live, log)?;
         let mut counts = self.last.counts();
         let mut empty = true;
@@ -216,14 +214,14 @@ impl<'a> Run<'a> {
     }
 
     /// How long queues are.
-    pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Trouble> {
+    pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Error> {
         match &mut self.desk {
             Some(desk) => desk.lengths(queues),
-            None => Err(Trouble::new("the application cannot be asked")),
+            None => Err(Error::new("the application cannot be asked")),
         }
     }
 
-    fn cancel(&mut self, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn cancel(&mut self, log: &mut dyn Write) -> Result<(), Error> {
         let Some(desk) = &mut self.desk else {
             return Ok(());
         };
@@ -239,7 +237,7 @@ impl<'a> Run<'a> {
     }
 
     /// Workers consume again what they consumed.
-    pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Trouble> {
+    pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Error> {
         self.calm = None;
         let live = (self.drain.live)()?;
         let until = Instant::now() + Duration::from_secs(10);
@@ -265,7 +263,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             if Instant::now() >= until {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "consumers could not be put back: {}",
                     self.last.counts()
                 )));

@@ -9,7 +9,7 @@
 
 use super::App;
 use super::words::{self, Words};
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::actions::process::identity::Ident;
 use crate::actions::procs;
 use crate::text::actions as told;
@@ -187,8 +187,8 @@ fn loaded(pid: i32) -> Option<PathBuf> {
 /// A worker or a beat of that number that is no process of a pool; none when it is no such process, or has ended.
 ///
 /// # Errors
-/// [`Trouble`] when it may not be seen.
-pub(super) fn at(pid: i32) -> Result<Option<Live>, Trouble> {
+/// [`Error`] when it may not be seen.
+pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
     let argv = argv(pid);
     let Some(words) = words::read(&argv).filter(|w| !w.pool) else {
         return Ok(None);
@@ -202,7 +202,7 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Trouble> {
         Ok(seen) => seen,
         Err(_) if !ident.alive() => return Ok(None),
         Err(e) => {
-            return Err(Trouble::io(
+            return Err(Error::io(
                 format!("cannot see the directory of {} {pid}", words.role.name()),
                 &e,
             ));
@@ -229,8 +229,8 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Trouble> {
 /// All workers and beats that live on this machine.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
-pub(super) fn all() -> Result<Vec<Live>, Trouble> {
+/// [`Error`] when the processes of others cannot be seen.
+pub(super) fn all() -> Result<Vec<Live>, Error> {
     let celery: BTreeMap<i32, i32> = procs::others()?
         .into_iter()
         .filter(|p| words::read(&p.words).is_some())
@@ -247,7 +247,7 @@ pub(super) fn all() -> Result<Vec<Live>, Trouble> {
 }
 
 /// Whether they are of one application.
-pub(super) fn one(found: &[Live]) -> Result<(), Trouble> {
+pub(super) fn one(found: &[Live]) -> Result<(), Error> {
     let Some(first) = found.first() else {
         return Ok(());
     };
@@ -265,7 +265,7 @@ pub(super) fn one(found: &[Live]) -> Result<(), Trouble> {
         .iter()
         .map(|(o, names)| format!("{}: {}", o.shown(), names.join(", ")))
         .collect();
-    Err(Trouble::new(format!(
+    Err(Error::new(format!(
         "{} applications of Celery run here, and `app` does not say which is meant\n{}",
         apps.len(),
         list.join("\n")

@@ -13,14 +13,14 @@ use super::crew::{Crew, Seen};
 use super::find;
 use super::stop::{self, ANY, Overdue, Stop};
 use super::words::Role;
+use crate::action::{Service, Stage};
 use crate::actions::process::up::{last_lines, say};
 use crate::actions::run::quoted;
 use crate::actions::service::By;
 use crate::actions::service::by::{Supervisor, Way};
 use crate::actions::service::keeper::Kind;
 use crate::actions::service::launch::{self, DEAD, Doors};
-use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -92,11 +92,11 @@ impl Start {
     }
 
     /// A process whose directory or interpreter was taken away runs what was there before.
-    fn fresh(&self, seen: &Seen) -> Result<(), Trouble> {
+    fn fresh(&self, seen: &Seen) -> Result<(), Error> {
         for live in &seen.live {
             let there = Path::new(&live.origin.cwd).is_dir();
             if !there || !live.origin.meant(self.crew().app) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} runs already, and not what `app` says, or in a directory that is gone ({}): stop it first",
                     live.shown(),
                     live.origin.shown()
@@ -157,7 +157,7 @@ impl Start {
     }
 
     /// A pidfile that a beat's own words complain of, where the settings do not say its command.
-    fn complained(&self, cx: &Context, why: &str, log: &mut dyn Write) -> Result<bool, Trouble> {
+    fn complained(&self, cx: &Context, why: &str, log: &mut dyn Write) -> Result<bool, Error> {
         let Some(at) = why.find("Pidfile (") else {
             return Ok(false);
         };
@@ -177,7 +177,7 @@ impl Start {
         Ok(there && !path.exists())
     }
 
-    fn up(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn up(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Error> {
         let crew = self.crew();
         let lengths: BTreeMap<PathBuf, u64> = self
             .logs(cx)
@@ -201,7 +201,7 @@ impl Start {
             } else {
                 self.last(cx, &lengths, &BTreeSet::new())
             };
-            return Err(Trouble::new(format!("{why}{last}")));
+            return Err(Error::new(format!("{why}{last}")));
         }
         failpoint::hit("celery-started");
         let mut asker = Asker::new(cx, crew);
@@ -220,7 +220,7 @@ impl Start {
                 Answer::Nothing => {
                     let since = *dead.get_or_insert_with(Instant::now);
                     if since.elapsed() >= DEAD {
-                        return Err(Trouble::new(format!(
+                        return Err(Error::new(format!(
                             "it was started and did not stay: {text}{}",
                             self.last(cx, &lengths, asker.logs())
                         )));
@@ -229,7 +229,7 @@ impl Start {
                 Answer::Unclear => dead = None,
             }
             if began.elapsed() >= self.within() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "not ready within {}: {text}{}",
                     time::said(self.within()),
                     self.last(cx, &lengths, asker.logs())
@@ -276,7 +276,7 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let crew = self.crew();
         let seen = crew.look(cx)?;
         self.fresh(&seen)?;
@@ -305,7 +305,7 @@ impl Action for Start {
         lines
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = Before::of(observed)?;
         let crew = self.crew();
         let seen = crew.look(cx)?;
@@ -340,7 +340,7 @@ impl Action for Start {
         Ok(look)
     }
 
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
         self.fresh(&self.crew().look(cx)?)?;
         if self.role == Role::Beat
             && let Some((argv, cwd)) = self.command(cx)
@@ -359,11 +359,11 @@ impl Action for Start {
         Err(why)
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = Before::of(observed)?;
         let seen = self.crew().look(cx)?;
         let fresh: Vec<_> = seen
@@ -380,7 +380,7 @@ impl Action for Start {
             return stop.perform(cx, &stop.observe(cx)?, log);
         }
         let Some(s) = &self.by.supervisor else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not stopped: some of {} ran before this step and some did not; end those that are too many by hand",
                 find::names(&seen.live)
             )));
@@ -408,7 +408,7 @@ impl Action for Start {
         Ok(())
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = Before::of(observed)?;
         let seen = self.crew().look(cx)?;
         if let Some(fresh) = seen.live.iter().find(|l| !before.knows(&l.ident)) {

@@ -13,11 +13,11 @@ use super::crew::{Crew, Seen};
 use super::drain::{Drain, Drained, Run, waiting};
 use super::find::{self, Live};
 use super::words::Role;
+use crate::action::{Service, Stage};
 use crate::actions::process::up::say;
 use crate::actions::recorded;
 use crate::actions::service::By;
-use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -112,10 +112,10 @@ impl Stop {
     }
 
     /// The step's own time limit must leave room: a drain that is cut off leaves workers that take nothing.
-    fn room(&self, cx: &Context) -> Result<(), Trouble> {
+    fn room(&self, cx: &Context) -> Result<(), Error> {
         let need = self.drain.0.saturating_add(self.grace.0);
         match cx.timeout_ms {
-            Some(limit) if self.asks() && limit < need => Err(Trouble::new(format!(
+            Some(limit) if self.asks() && limit < need => Err(Error::new(format!(
                 "the step's `timeout` ({}) is shorter than `drain` and `grace` ({}); its end would leave workers that take no tasks",
                 Length(limit),
                 Length(need)
@@ -130,7 +130,7 @@ impl Stop {
         crew: &Crew<'_>,
         before: &Before,
         log: &mut dyn Write,
-    ) -> Result<Option<Desk>, Trouble> {
+    ) -> Result<Option<Desk>, Error> {
         let live = || {
             let mut live = Vec::new();
             for l in crew.look(cx)?.live {
@@ -171,7 +171,7 @@ impl Stop {
                     } else {
                         ""
                     };
-                    return Err(Trouble::new(match run.put_back(log) {
+                    return Err(Error::new(match run.put_back(log) {
                         Ok(()) => {
                             format!("{why}{more}; nothing was told to end, and consumers are back")
                         }
@@ -259,7 +259,7 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.room(cx)?;
         let nobody = Before::default();
         let crew = self.crew(&nobody);
@@ -319,7 +319,7 @@ impl Action for Stop {
         lines
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = Before::of(observed)?;
         let crew = self.crew(&before);
         let Seen { found, live } = crew.look(cx)?;
@@ -354,7 +354,7 @@ impl Action for Stop {
         Ok(look)
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = Before::of(observed)?;
         let crew = self.crew(&before);
         let seen = crew.look(cx)?;
@@ -392,19 +392,19 @@ impl Action for Stop {
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let mut look = self.probe(cx, observed)?;
         look.evidence.extend(before::noted(cx)?);
         Ok(look)
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = Before::of(observed)?;
         let crew = self.crew(&before);
         again::bring_back(cx, &crew, &before, span(self.grace), span(self.within), log)
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = Before::of(observed)?;
         again::as_before(cx, &self.crew(&before), &before)
     }

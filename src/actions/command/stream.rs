@@ -11,7 +11,7 @@
 //! Left out: input; a command that reads gets the end of it at once.
 
 use super::{GRACE, find_program};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::redact::Redactor;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group};
 use signal_hook::consts::SIGTERM;
@@ -51,14 +51,14 @@ pub(crate) struct Streamed {
 /// it is also handed to `each`. Without a `limit` the step's own time limit, which the supervisor keeps, is the only one.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be started, and when this process is told to end meanwhile.
+/// [`Error`] when it cannot be started, and when this process is told to end meanwhile.
 pub(crate) fn stream(
     cx: &Context,
     argv: &[String],
     limit: Option<Duration>,
     log: &mut dyn Write,
     each: &mut dyn FnMut(&str),
-) -> Result<Streamed, Trouble> {
+) -> Result<Streamed, Error> {
     let redactor = cx.redactor()?;
     let told = Told::listen()?;
     let (mut child, lines) = start(cx, argv)?;
@@ -73,12 +73,12 @@ pub(crate) fn stream(
     signal(&child, Signal::KILL);
     let status = child
         .wait()
-        .map_err(|e| Trouble::io(format!("cannot wait for {}", argv[0]), &e))?;
+        .map_err(|e| Error::io(format!("cannot wait for {}", argv[0]), &e))?;
     running.rest(&lines);
     let tail = running.tail.into();
     let (code, ended) = match end {
         End::Told => {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} was ended, because this step was told to end",
                 argv[0]
             )));
@@ -138,19 +138,19 @@ fn words(status: ExitStatus) -> (Option<i32>, String) {
     }
 }
 
-fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Trouble> {
+fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Error> {
     let (name, args) = argv
         .split_first()
-        .ok_or_else(|| Trouble::new("the command is empty"))?;
+        .ok_or_else(|| Error::new("the command is empty"))?;
     let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
     // The system's words are the same for a program and for a directory that is not there.
     if !cwd.is_dir() {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "there is no directory {}",
             cwd.display()
         )));
     }
-    let cannot = |e: std::io::Error| Trouble::io(format!("cannot start {name}"), &e);
+    let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
     let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
     let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
     // One pipe for both, so that what is said in an order is read in that order.
@@ -185,7 +185,7 @@ fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Tro
             signal(&child, Signal::KILL);
             // Nobody would see what it says or how it ends.
             let _ = child.wait();
-            Err(Trouble::io(format!("cannot read what {name} says"), &e))
+            Err(Error::io(format!("cannot read what {name} says"), &e))
         }
     }
 }
@@ -312,10 +312,10 @@ static FLAGS: LazyLock<std::io::Result<Flags>> = LazyLock::new(|| {
 });
 
 impl Told {
-    fn listen() -> Result<Self, Trouble> {
+    fn listen() -> Result<Self, Error> {
         let [told, deaf] = FLAGS
             .as_ref()
-            .map_err(|e| Trouble::io("cannot listen to signals", e))?;
+            .map_err(|e| Error::io("cannot listen to signals", e))?;
         told.store(false, Ordering::SeqCst);
         deaf.store(false, Ordering::SeqCst);
         Ok(Self { told, deaf })

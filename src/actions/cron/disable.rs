@@ -2,9 +2,9 @@
 
 use super::switch::{self, Fate, Fates, NoMatch, OFF, Switch};
 use super::table;
-use crate::actions::stage::{Service, Stage};
+use crate::action::{Service, Stage};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Kept, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -79,8 +79,8 @@ pub(super) fn problems(
 }
 
 impl Disable {
-    fn regex(&self) -> Result<Regex, Trouble> {
-        Regex::new(&self.pattern).map_err(|e| Trouble::io("`match` is no regular expression", &e))
+    fn regex(&self) -> Result<Regex, Error> {
+        Regex::new(&self.pattern).map_err(|e| Error::io("`match` is no regular expression", &e))
     }
 }
 
@@ -109,7 +109,7 @@ impl Switch for Disable {
         OFF
     }
 
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Trouble> {
+    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error> {
         let regex = self.regex()?;
         let mark = table::mark(&cx.run, &cx.step);
         Ok(Box::new(move |line| {
@@ -142,7 +142,7 @@ impl Action for Disable {
         problems(Some(&self.pattern), self.user.as_ref(), self.file.as_ref())
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         switch::observe(self, cx)
     }
 
@@ -158,7 +158,7 @@ impl Action for Disable {
         switch::commands(self, cx)
     }
 
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
         switch::diff(self, cx)
     }
 }

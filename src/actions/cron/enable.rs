@@ -4,8 +4,8 @@
 use super::disable::{is_refuse, problems};
 use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
 use super::table;
-use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Kept, Trouble, forwarded};
+use crate::action::{Service, Stage};
+use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -35,9 +35,9 @@ pub struct Enable {
 }
 
 impl Enable {
-    fn regex(&self) -> Result<Option<Regex>, Trouble> {
+    fn regex(&self) -> Result<Option<Regex>, Error> {
         let compiled = self.pattern.as_deref().map(Regex::new).transpose();
-        compiled.map_err(|e| Trouble::io("`match` is no regular expression", &e))
+        compiled.map_err(|e| Error::io("`match` is no regular expression", &e))
     }
 }
 
@@ -69,7 +69,7 @@ impl Switch for Enable {
         ON
     }
 
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Trouble> {
+    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error> {
         let regex = self.regex()?;
         let run = format!("{}:", cx.run).into_bytes();
         Ok(Box::new(move |line| {
@@ -107,7 +107,7 @@ impl Action for Enable {
         )
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         switch::observe(self, cx)
     }
 
@@ -123,7 +123,7 @@ impl Action for Enable {
         switch::commands(self, cx)
     }
 
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
         switch::diff(self, cx)
     }
 }

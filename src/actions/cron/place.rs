@@ -8,7 +8,7 @@
 
 use crate::actions::command::{Captured, KEPT, LOOK, capture};
 use crate::actions::file::disk::{self, Facts, Manner};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::failpoint;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -66,7 +66,7 @@ fn ended(bytes: &[u8]) -> bool {
 }
 
 /// A command that sees the same words everywhere and no header.
-fn run(cx: &Context, cwd: Option<&Path>, argv: &[&str]) -> Result<Captured, Trouble> {
+fn run(cx: &Context, cwd: Option<&Path>, argv: &[&str]) -> Result<Captured, Error> {
     let mut cx = cx.clone();
     if let Some(cwd) = cwd {
         cx.cwd = Some(cwd.to_path_buf());
@@ -80,14 +80,14 @@ fn run(cx: &Context, cwd: Option<&Path>, argv: &[&str]) -> Result<Captured, Trou
 }
 
 /// Why a command failed; its standard output may be somebody's crontab, so that is never shown.
-fn failed(what: &str, ran: &Captured) -> Trouble {
+fn failed(what: &str, ran: &Captured) -> Error {
     let said = ran.stderr.trim();
     let why = if said.is_empty() { &ran.ended } else { said };
-    Trouble::new(format!("{what}: {why}"))
+    Error::new(format!("{what}: {why}"))
 }
 
 /// The name of the runner's own user.
-fn me(cx: &Context) -> Result<String, Trouble> {
+fn me(cx: &Context) -> Result<String, Error> {
     let ran = run(cx, None, &["id", "-un"])?;
     match (ran.code, ran.stdout.trim()) {
         (Some(0), name) if !name.is_empty() => Ok(name.to_owned()),
@@ -148,12 +148,12 @@ impl Place {
     /// Where the settings point to; a link is followed.
     ///
     /// # Errors
-    /// [`Trouble`] when the runner may not change it.
+    /// [`Error`] when the runner may not change it.
     pub(super) fn find(
         cx: &Context,
         user: Option<&String>,
         file: Option<&String>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         if let Some(file) = file {
             return Ok(Self::File(disk::text(&disk::resolve(file)?)?));
         }
@@ -167,13 +167,13 @@ impl Place {
         if me == *user {
             return Ok(Self::Own);
         }
-        Err(Trouble::new(format!(
+        Err(Error::new(format!(
             "only root may change the crontab of {user}, and upledger runs as {me}"
         )))
     }
 
     /// Whose jobs these are, where the table does not say it line by line.
-    pub(super) fn user(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+    pub(super) fn user(&self, cx: &Context) -> Result<Option<String>, Error> {
         match self {
             Self::Own => me(cx).map(Some),
             Self::User(user) => Ok(Some(user.clone())),
@@ -204,8 +204,8 @@ impl Place {
     /// Its bytes; none when there is no such crontab.
     ///
     /// # Errors
-    /// [`Trouble`] when they cannot be read to the byte.
-    pub(super) fn read(&self, cx: &Context) -> Result<Option<(Vec<u8>, Seen)>, Trouble> {
+    /// [`Error`] when they cannot be read to the byte.
+    pub(super) fn read(&self, cx: &Context) -> Result<Option<(Vec<u8>, Seen)>, Error> {
         let bytes = match self {
             Self::File(path) => {
                 let read = disk::read(Path::new(path))?;
@@ -229,7 +229,7 @@ impl Place {
         }))
     }
 
-    fn read_user(&self, cx: &Context) -> Result<Option<Vec<u8>>, Trouble> {
+    fn read_user(&self, cx: &Context) -> Result<Option<Vec<u8>>, Error> {
         let ran = run(cx, None, &self.crontab(&["-l"]))?;
         match ran.code {
             Some(0) => {}
@@ -244,10 +244,10 @@ impl Place {
                 Some((raw, _)) if agrees(&raw, listing) => {
                     Ok(Some(without_header(&raw).unwrap_or(&raw).to_vec()))
                 }
-                Some(_) => Err(Trouble::new(format!(
+                Some(_) => Err(Error::new(format!(
                     "`crontab -l` shows something else than the file in the spool holds for {self}"
                 ))),
-                None => Err(Trouble::new(format!(
+                None => Err(Error::new(format!(
                     "the file of {self} is not in {}, where `crontab -l` should have it from",
                     SPOOLS.join(" or in ")
                 ))),
@@ -257,7 +257,7 @@ impl Place {
             .iter()
             .any(|sign| listing.contains(sign));
         if altered || listing.len() >= KEPT {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{self} may hold bytes that `crontab -l` does not show as they are; only root can read it to the byte"
             )));
         }
@@ -265,10 +265,10 @@ impl Place {
     }
 
     /// The file in the spool.
-    fn spool(&self, cx: &Context) -> Result<Option<PathBuf>, Trouble> {
+    fn spool(&self, cx: &Context) -> Result<Option<PathBuf>, Error> {
         let user = self.user(cx)?.unwrap_or_default();
         if user.is_empty() || user.contains('/') || user.starts_with('.') {
-            return Err(Trouble::new(format!("'{user}' is no name of a user")));
+            return Err(Error::new(format!("'{user}' is no name of a user")));
         }
         Ok(SPOOLS
             .iter()
@@ -279,21 +279,21 @@ impl Place {
     /// Gives it new bytes, and reads them back. A file keeps its mode and owner, and takes the time of `facts`.
     ///
     /// # Errors
-    /// [`Trouble`]; it is then as it was, or what is there is told.
+    /// [`Error`]; it is then as it was, or what is there is told.
     pub(super) fn write(
         &self,
         cx: &Context,
         bytes: &[u8],
         facts: Option<&Facts>,
         keep_time: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let sha256 = disk::digest(bytes);
         failpoint::hit("cron-before-write");
         match self {
             Self::File(path) => {
                 let now = disk::read(Path::new(path))?.map(|(_, facts)| facts);
                 let Some(facts) = facts.or(now.as_ref()) else {
-                    return Err(Trouble::new(format!("{path} is gone")));
+                    return Err(Error::new(format!("{path} is gone")));
                 };
                 let mut manner = facts.manner();
                 if !keep_time {
@@ -306,7 +306,7 @@ impl Place {
         failpoint::hit("cron-after-write");
         match self.read(cx)? {
             Some((_, seen)) if seen.sha256 == sha256 => Ok(()),
-            _ => Err(Trouble::new(format!(
+            _ => Err(Error::new(format!(
                 "{self} is not as it was written just now: somebody edits it at the same time, or it was not taken"
             ))),
         }
@@ -314,11 +314,11 @@ impl Place {
 
     /// A crontab that cron ignores, because no line break is at its end: `crontab` takes no such one, but it can be
     /// commented out and put back all the same. The name beside it begins with a dot, which cron does not read.
-    fn install_unended(&self, cx: &Context, bytes: &[u8]) -> Result<(), Trouble> {
+    fn install_unended(&self, cx: &Context, bytes: &[u8]) -> Result<(), Error> {
         let path = self.spool(cx)?;
         let read = path.as_deref().map(disk::read).transpose()?.flatten();
         let (Some(path), Some((raw, facts))) = (path, read) else {
-            return Err(Trouble::new(format!("{self} is gone")));
+            return Err(Error::new(format!("{self} is gone")));
         };
         let header = raw.len() - without_header(&raw).unwrap_or(&raw).len();
         let whole = [&raw[..header], bytes].concat();
@@ -328,7 +328,7 @@ impl Place {
         disk::put(cx, &path, &mut &*whole, &sha256, manner)
     }
 
-    fn install(&self, cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
+    fn install(&self, cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Error> {
         if !ended(bytes) {
             return self.install_unended(cx, bytes);
         }
@@ -356,7 +356,7 @@ impl Place {
             let dir = path.parent().unwrap_or(Path::new("/"));
             for path in [path.as_path(), dir] {
                 File::open(path).and_then(|f| f.sync_all()).map_err(|e| {
-                    Trouble::io(format!("cannot make {} durable", path.display()), &e)
+                    Error::io(format!("cannot make {} durable", path.display()), &e)
                 })?;
             }
         }

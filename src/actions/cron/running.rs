@@ -6,7 +6,7 @@
 
 use super::place::{self, Place};
 use super::table::{self, Job};
-use crate::actions::{Context, Trouble, procs};
+use crate::actions::{Context, Error, procs};
 use std::collections::BTreeMap;
 
 /// A job at work.
@@ -113,13 +113,13 @@ fn system() -> Vec<Job> {
 /// The jobs of these lines of a crontab that are at work, and those that may be; `rest` are its other lines.
 ///
 /// # Errors
-/// [`Trouble`] when the processes of others cannot be seen.
+/// [`Error`] when the processes of others cannot be seen.
 pub(super) fn of(
     cx: &Context,
     place: &Place,
     lines: &[(usize, Vec<u8>)],
     rest: &[Vec<u8>],
-) -> Result<Vec<Running>, Trouble> {
+) -> Result<Vec<Running>, Error> {
     let processes = procs::cron_jobs()?;
     if processes.is_empty() {
         return Ok(Vec::new());

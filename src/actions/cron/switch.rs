@@ -11,7 +11,7 @@ use super::place::{Place, Seen};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
 use crate::actions::file::disk;
-use crate::actions::{Context, Kept, Look, Trouble, mask};
+use crate::actions::{Context, Error, Kept, Look, mask};
 use crate::text::actions as told;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -65,7 +65,7 @@ pub(super) trait Switch: Send + Sync {
     /// What it makes of them: `off`, `on`.
     fn state(&self) -> &'static str;
     /// What a line becomes. The same line always becomes the same.
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Trouble>;
+    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error>;
 
     /// The crontab as the settings name it.
     fn name(&self) -> String {
@@ -93,9 +93,9 @@ struct Observed {
 }
 
 impl Observed {
-    fn read(value: &Value) -> Result<Self, Trouble> {
+    fn read(value: &Value) -> Result<Self, Error> {
         serde_json::from_value(value.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 }
 
@@ -120,7 +120,7 @@ struct Drawn {
     already: Vec<usize>,
 }
 
-fn draw(switch: &dyn Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Trouble> {
+fn draw(switch: &dyn Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
     let fate = switch.fate(cx)?;
     let (mut lines, mut already) = (Vec::new(), Vec::new());
     for (at, line) in table::lines(former).enumerate() {
@@ -142,7 +142,7 @@ fn draw(switch: &dyn Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Troub
 }
 
 /// Looks, and keeps the former bytes.
-pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Trouble> {
+pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Error> {
     let place = Place::find(cx, switch.user(), switch.file())?;
     let lenient = switch.absent() == NoMatch::Ok;
     let (former, drawn) = match place.read(cx)? {
@@ -151,7 +151,7 @@ pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Troubl
             (None, drawn)
         }
         None => {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{place} does not exist; with `absent: ok` that is as good as no line"
             )));
         }
@@ -161,13 +161,13 @@ pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Troubl
             if !drawn.lines.is_empty()
                 && let Some(why) = place.refusal(&bytes)
             {
-                return Err(Trouble::new(why));
+                return Err(Error::new(why));
             }
             (Some(seen), drawn)
         }
     };
     if drawn.lines.is_empty() && drawn.already.is_empty() && !lenient {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{place}: there is no {}",
             switch.which(cx)
         )));
@@ -179,12 +179,12 @@ pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Troubl
         lines: drawn.lines,
         already: drawn.already,
     };
-    serde_json::to_value(observed).map_err(|e| Trouble::io("cannot record what was observed", &e))
+    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
 }
 
 /// What is done, in lines for people. They are recorded, so no line of the crontab is in them.
 pub(super) fn commands(switch: &dyn Switch, cx: &Context) -> Vec<String> {
-    let look = || -> Result<String, Trouble> {
+    let look = || -> Result<String, Error> {
         let place = Place::find(cx, switch.user(), switch.file())?;
         let Some((bytes, _)) = place.read(cx)? else {
             return Ok(told::no_crontab());
@@ -209,7 +209,7 @@ pub(super) fn commands(switch: &dyn Switch, cx: &Context) -> Vec<String> {
 }
 
 /// The lines that would change now, without what looks like a secret.
-pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, Trouble> {
+pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, Error> {
     let place = Place::find(cx, switch.user(), switch.file())?;
     let Some((former, _)) = place.read(cx)? else {
         return Ok(None);
@@ -228,7 +228,7 @@ pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, 
 }
 
 /// The former crontab.
-fn former(o: &Observed, cx: &Context) -> Result<Vec<u8>, Trouble> {
+fn former(o: &Observed, cx: &Context) -> Result<Vec<u8>, Error> {
     match &o.former {
         Some(seen) => disk::kept(cx, &seen.sha256),
         None => Ok(Vec::new()),
@@ -241,10 +241,10 @@ fn wanted(
     o: &Observed,
     cx: &Context,
     former: &[u8],
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<Vec<u8>, Error> {
     let wanted = draw(switch, cx, former)?.wanted;
     if disk::digest(&wanted) != o.wanted {
-        return Err(Trouble::new(
+        return Err(Error::new(
             "what the crontab is to become is not what was intended when it was looked at",
         ));
     }
@@ -252,7 +252,7 @@ fn wanted(
 }
 
 /// The jobs of the step's lines that are at work now.
-fn at_work(o: &Observed, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Trouble> {
+fn at_work(o: &Observed, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Error> {
     let (lines, rest): (Vec<_>, Vec<_>) = table::lines(former)
         .enumerate()
         .map(|(at, line)| (at + 1, line))
@@ -275,7 +275,7 @@ fn with_jobs(
     cx: &Context,
     former: &[u8],
     mut look: Look,
-) -> Result<Look, Trouble> {
+) -> Result<Look, Error> {
     if switch.state() != OFF || look.answer != Answer::Done {
         return Ok(look);
     }
@@ -299,7 +299,7 @@ const EDITED: &str =
     "somebody else has edited the crontab since it was looked at; their edit stays";
 
 /// Lines that match and that the step did not see.
-fn others(switch: &dyn Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Trouble> {
+fn others(switch: &dyn Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
     let drawn = draw(switch, cx, now)?;
     Ok((!drawn.lines.is_empty()).then(|| {
         format!(
@@ -316,7 +316,7 @@ fn wait(
     cx: &Context,
     former: &[u8],
     log: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     if switch.state() != OFF {
         return Ok(());
     }
@@ -338,7 +338,7 @@ fn wait(
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(Trouble::new(running::named(
+            return Err(Error::new(running::named(
                 &format!("the lines are off, but after {wait} a job begun before is still at work"),
                 &jobs,
             )));
@@ -363,7 +363,7 @@ fn left_over(o: &Observed, cx: &Context) -> Option<String> {
 
 /// What its actions have in common.
 impl dyn Switch + '_ {
-    pub(super) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(super) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         let (place, state) = (&o.place, self.state());
         let now = place.read(cx)?;
@@ -421,19 +421,19 @@ impl dyn Switch + '_ {
         cx: &Context,
         observed: &Value,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         let (place, state) = (&o.place, self.state());
         let former = former(&o, cx)?;
         if !o.lines.is_empty() {
             let Some((now, _)) = place.read(cx)? else {
-                return Err(Trouble::new(format!("{place} is gone, and not by us")));
+                return Err(Error::new(format!("{place} is gone, and not by us")));
             };
             let wanted = wanted(self, &o, cx, &former)?;
             let change = Change::new(&former, &wanted);
             let lines = numbers(&o.lines);
             let Some(new) = change.forwards(&now) else {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
                      is left alone"
                 )));
@@ -455,7 +455,7 @@ impl dyn Switch + '_ {
         cx: &Context,
         observed: &Value,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         let place = &o.place;
         if o.lines.is_empty() {
@@ -464,13 +464,13 @@ impl dyn Switch + '_ {
         let former = former(&o, cx)?;
         let wanted = wanted(self, &o, cx, &former)?;
         let Some((now, seen)) = place.read(cx)? else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{place} is gone, and not by us; its former content is kept"
             )));
         };
         let lines = numbers(&o.lines);
         let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
                  its former content is kept"
             )));
@@ -491,7 +491,7 @@ impl dyn Switch + '_ {
         say(log, EDITED)
     }
 
-    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         let place = &o.place;
         if o.lines.is_empty() {
@@ -530,8 +530,8 @@ impl dyn Switch + '_ {
     }
 }
 
-fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {
-    writeln!(log, "{line}").map_err(|e| Trouble::io("cannot write the step's output", &e))
+fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
+    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
 }
 
 /// Where the former crontab is kept.

@@ -4,7 +4,7 @@
 //! its exit code says nothing of what was found below the level that it fails at.
 
 use super::App;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,7 @@ impl Check {
     }
 
     /// What was found, the worst first, and whether it is too bad.
-    fn see(&self, cx: &Context) -> Result<(String, Vec<String>, bool), Trouble> {
+    fn see(&self, cx: &Context) -> Result<(String, Vec<String>, bool), Error> {
         let arguments = json!({"deploy": self.deploy, "tags": self.tags});
         let mut seen: Answered = self.app().ask(cx, "check", &arguments)?;
         seen.messages.sort_by_key(|m| std::cmp::Reverse(m.level));
@@ -164,7 +164,7 @@ impl Action for Check {
         vec![self.app().shown(cx, &words)]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         let (head, mut lines, bad) = self.see(cx)?;
         if lines.len() > NAMED {
             let more = lines.len() - NAMED;
@@ -179,21 +179,21 @@ impl Action for Check {
         })
     }
 
-    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let (head, lines, bad) = self.see(cx)?;
         let redactor = cx.redactor()?;
         for line in lines.iter().chain([&head]) {
             writeln!(log, "{}", redactor.text(line))
-                .map_err(|e| Trouble::io("cannot write the step's output", &e))?;
+                .map_err(|e| Error::io("cannot write the step's output", &e))?;
         }
         if bad {
             let worst = lines.first().map_or("", String::as_str);
-            return Err(Trouble::new(format!("{head}, such as {worst}")));
+            return Err(Error::new(format!("{head}, such as {worst}")));
         }
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 }

@@ -8,12 +8,12 @@
 //! copy stays until a person removes it: the run may be rolled back later. Left out: storages that are not a directory.
 
 use super::{App, served, tree};
+use crate::action::Stage;
 use crate::actions::command::stream;
 use crate::actions::file::disk::{self, Manner};
 use crate::actions::http::fetch;
-use crate::actions::stage::Stage;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Kept, Look, Trouble};
+use crate::actions::{Action, Context, Error, Kept, Look};
 use crate::failpoint;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -113,9 +113,9 @@ struct Observed {
 }
 
 impl Observed {
-    fn read(value: &Value) -> Result<Self, Trouble> {
+    fn read(value: &Value) -> Result<Self, Error> {
         serde_json::from_value(value.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 
     fn root(&self) -> &Path {
@@ -132,7 +132,7 @@ impl Observed {
     }
 
     /// Where the name of what this step left there is noted, so that its undo can tell it from others' work.
-    fn note(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+    fn note(&self, cx: &Context) -> Result<PathBuf, Error> {
         Ok(cx
             .undo_dir()?
             .join(format!("static-{}", disk::tag(cx, self.root()))))
@@ -170,21 +170,21 @@ impl Collectstatic {
         args
     }
 
-    fn ask(&self, cx: &Context) -> Result<Seen, Trouble> {
+    fn ask(&self, cx: &Context) -> Result<Seen, Error> {
         let arguments = json!({"user": self.web_user, "few": FEW});
         self.app().ask(cx, "static", &arguments)
     }
 
     /// Where Django puts the files.
-    fn place(&self, seen: &Seen) -> Result<PathBuf, Trouble> {
+    fn place(&self, seen: &Seen) -> Result<PathBuf, Error> {
         let Some(root) = &seen.root else {
             return Err(match &seen.static_root {
-                None => Trouble::new(format!(
+                None => Error::new(format!(
                     "STATIC_ROOT is None in {}, so that collectstatic cannot work: set it to the directory that the web \
                      server serves at {}",
                     seen.settings, seen.static_url
                 )),
-                Some(root) => Trouble::new(format!(
+                Some(root) => Error::new(format!(
                     "the storage of static files in {} keeps them in no directory, although STATIC_ROOT is {root}",
                     seen.settings
                 )),
@@ -194,7 +194,7 @@ impl Collectstatic {
         if let Some(served) = &self.root {
             let served = tree::resolve(Path::new(served))?;
             if served != found {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "Django collects into {}, and the web server serves {}: with {} STATIC_ROOT is {}",
                     found.display(),
                     served.display(),
@@ -207,7 +207,7 @@ impl Collectstatic {
     }
 
     /// What is wrong now.
-    fn faults(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Trouble> {
+    fn faults(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Error> {
         let root = self.place(seen)?;
         if root != o.root() {
             return Ok(vec![format!(
@@ -265,7 +265,7 @@ impl Collectstatic {
     }
 
     /// What was seen, once nothing is wrong.
-    fn evidence(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Trouble> {
+    fn evidence(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Error> {
         let mut lines = vec![format!(
             "{}: all {} files of {} are there with the content of their sources, digest {}",
             o.root, seen.files, seen.settings, seen.digest
@@ -298,10 +298,10 @@ impl Collectstatic {
     }
 
     /// Makes the copy of the former directory, once.
-    fn keep(&self, o: &Observed, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn keep(&self, o: &Observed, log: &mut dyn Write) -> Result<(), Error> {
         let copy = o.copy();
         let changed = |what: &Path| {
-            Trouble::new(format!(
+            Error::new(format!(
                 "{} is not the directory that was looked at: somebody has changed it; nothing is done",
                 what.display()
             ))
@@ -336,7 +336,7 @@ impl Collectstatic {
     }
 
     /// Removes what this step left beside the directory, unless somebody has changed it: then it is named.
-    fn clean(&self, cx: &Context, o: &Observed, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn clean(&self, cx: &Context, o: &Observed, log: &mut dyn Write) -> Result<(), Error> {
         tree::remove(&o.beside(".part"))?;
         let noted = disk::read(&o.note(cx)?)?;
         let noted = noted.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned());
@@ -392,17 +392,17 @@ impl Action for Collectstatic {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let seen = self.ask(cx)?;
         let root = self.place(&seen)?;
         let former = tree::look(&root)?;
         let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
-            return Err(Trouble::new("STATIC_ROOT is the root of all files"));
+            return Err(Error::new("STATIC_ROOT is the root of all files"));
         };
         if former.is_some() {
             let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
             if device(&root) != device(parent) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} is a file system of its own, so that it cannot be exchanged for its former state; collect into a \
                      directory below it",
                     root.display()
@@ -417,8 +417,7 @@ impl Action for Collectstatic {
             manifest: seen.manifest.and_then(|m| m.sha256),
             version: seen.version,
         };
-        serde_json::to_value(observed)
-            .map_err(|e| Trouble::io("cannot record what was observed", &e))
+        serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -429,7 +428,7 @@ impl Action for Collectstatic {
         vec![self.app().shown(cx, &self.args())]
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         let seen = self.ask(cx)?;
         let wrong = self.faults(cx, &o, &seen)?;
@@ -450,7 +449,7 @@ impl Action for Collectstatic {
         })
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         self.keep(&o, log)?;
         let argv = self.app().words(cx, &self.args())?;
@@ -472,7 +471,7 @@ impl Action for Collectstatic {
         }
         if ran.code != Some(0) {
             let said = ran.tail.last().map_or("", String::as_str);
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "collectstatic failed ({}): {said}",
                 ran.ended
             )));
@@ -480,7 +479,7 @@ impl Action for Collectstatic {
         if let Some(said) = into {
             let into = tree::resolve(Path::new(&said)).unwrap_or_else(|_| PathBuf::from(&said));
             if into != o.root() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "collectstatic says that it wrote to {said}, and the settings in force name {}",
                     o.root
                 )));
@@ -489,7 +488,7 @@ impl Action for Collectstatic {
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         let seen = self.ask(cx)?;
         let wrong = self.faults(cx, &o, &seen)?;
@@ -515,7 +514,7 @@ impl Action for Collectstatic {
         .collect()
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         let (root, copy) = (o.root(), o.copy());
         let now = tree::look(root)?;
@@ -524,7 +523,7 @@ impl Action for Collectstatic {
                 None => tree::rename(root, &copy)?,
                 Some(former) => {
                     if tree::look(&copy)?.as_ref() != Some(former) {
-                        return Err(Trouble::new(format!(
+                        return Err(Error::new(format!(
                             "{} has changed and {} is not its former state; both are left alone",
                             o.root,
                             copy.display()
@@ -546,7 +545,7 @@ impl Action for Collectstatic {
         }
     }
 
-    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         let now = tree::look(o.root())?;
         if now != o.former {
@@ -582,6 +581,6 @@ fn written(line: &str) -> Option<String> {
     line.contains("static file").then(|| path.to_owned())
 }
 
-fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {
-    writeln!(log, "{line}").map_err(|e| Trouble::io("cannot write the step's output", &e))
+fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
+    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
 }

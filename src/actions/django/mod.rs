@@ -16,7 +16,7 @@ mod tests;
 use super::command::capture;
 use super::run::quoted;
 use super::values::absolute;
-use super::{Context, Trouble};
+use super::{Context, Error};
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -65,18 +65,18 @@ impl App<'_> {
     }
 
     /// Its `manage.py`.
-    fn manage(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+    fn manage(&self, cx: &Context) -> Result<PathBuf, Error> {
         match (self.manage, &cx.cwd) {
             (Some(path), _) => Ok(PathBuf::from(path)),
             (None, Some(cwd)) => Ok(cwd.join("manage.py")),
-            (None, None) => Err(Trouble::new(
+            (None, None) => Err(Error::new(
                 "where manage.py is has to be said by `manage`, or by the `cwd` of the step",
             )),
         }
     }
 
     /// The words of a command of its `manage.py`.
-    pub(super) fn words(&self, cx: &Context, args: &[&str]) -> Result<Vec<String>, Trouble> {
+    pub(super) fn words(&self, cx: &Context, args: &[&str]) -> Result<Vec<String>, Error> {
         let manage = self.manage(cx)?.display().to_string();
         let mut words = vec![self.python.to_owned(), manage];
         words.extend(args.iter().map(ToString::to_string));
@@ -93,7 +93,7 @@ impl App<'_> {
     }
 
     /// Where its commands run, and with which environment.
-    pub(super) fn context(&self, cx: &Context) -> Result<Context, Trouble> {
+    pub(super) fn context(&self, cx: &Context) -> Result<Context, Error> {
         let manage = self.manage(cx)?;
         let mut inner = cx.clone();
         if inner.cwd.is_none() {
@@ -121,13 +121,13 @@ impl App<'_> {
     /// Asks the application.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot be set up, or gives no answer.
+    /// [`Error`] when it cannot be set up, or gives no answer.
     pub(super) fn ask<T: DeserializeOwned>(
         &self,
         cx: &Context,
         question: &str,
         arguments: &Value,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, Error> {
         let manage = self.manage(cx)?;
         let mut inner = self.context(cx)?;
         inner.env.retain(|(k, _)| k != "PYTHONDONTWRITEBYTECODE");
@@ -135,7 +135,7 @@ impl App<'_> {
             .env
             .push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
         if !manage.is_file() {
-            return Err(Trouble::new(format!("there is no {}", manage.display())));
+            return Err(Error::new(format!("there is no {}", manage.display())));
         }
         let random = std::hash::RandomState::new().build_hasher().finish();
         let marker = format!("@upledger-{random:016x}:");
@@ -161,12 +161,12 @@ impl App<'_> {
                 ran.ended
             )];
             lines.extend(ran.tail(SHOWN));
-            return Err(Trouble::new(lines.join("\n")));
+            return Err(Error::new(lines.join("\n")));
         };
-        let wrong = |e: serde_json::Error| Trouble::io("the application's answer is garbled", &e);
+        let wrong = |e: serde_json::Error| Error::io("the application's answer is garbled", &e);
         let answer: Value = serde_json::from_str(answer).map_err(wrong)?;
         if let Some(why) = answer["error"].as_str() {
-            return Err(Trouble::new(why));
+            return Err(Error::new(why));
         }
         serde_json::from_value(answer).map_err(wrong)
     }

@@ -4,7 +4,7 @@
 
 use super::collectstatic::Seen;
 use crate::actions::http::fetch::{Asker, Miss, Reply, Request};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ fn escaped(name: &str) -> String {
 /// Asks for the samples; what was seen, or why it is wrong.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot ask.
+/// [`Error`] when it cannot ask.
 pub(super) fn look(
     cx: &Context,
     url: &str,
     root: &Path,
     seen: &Seen,
-) -> Result<Result<String, String>, Trouble> {
+) -> Result<Result<String, String>, Error> {
     let redactor = cx.redactor()?;
     let mut last = String::new();
     for sample in &seen.samples {
         let path = root.join(sample);
         let wanted = std::fs::read(&path)
-            .map_err(|e| Trouble::io(format!("cannot read {}", path.display()), &e))?;
+            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
         let url = format!("{}/{}", url.trim_end_matches('/'), escaped(sample));
         let request = Request {
             url: &url,

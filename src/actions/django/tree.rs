@@ -5,7 +5,7 @@
 //! copies of static files are written so), and that would reach through a hard link. On file systems that can, its
 //! blocks are shared until they are written.
 
-use crate::actions::Trouble;
+use crate::actions::Error;
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, chownat, renameat_with,
 };
@@ -33,12 +33,12 @@ impl std::fmt::Display for Facts {
     }
 }
 
-fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Trouble {
-    Trouble::io(format!("cannot {what} {}", path.display()), cause)
+fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Error {
+    Error::io(format!("cannot {what} {}", path.display()), cause)
 }
 
 /// The entries of a directory, by name.
-fn entries(dir: &Path) -> Result<Vec<DirEntry>, Trouble> {
+fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
     let mut all: Vec<DirEntry> = std::fs::read_dir(dir)
         .and_then(Iterator::collect)
         .map_err(|e| cannot("read", dir, &e))?;
@@ -49,15 +49,15 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Trouble> {
 /// A directory; none when there is nothing.
 ///
 /// # Errors
-/// [`Trouble`] when it is something else, or holds what is neither file, link nor directory.
-pub(super) fn look(root: &Path) -> Result<Option<Facts>, Trouble> {
+/// [`Error`] when it is something else, or holds what is neither file, link nor directory.
+pub(super) fn look(root: &Path) -> Result<Option<Facts>, Error> {
     let meta = match root.symlink_metadata() {
         Ok(meta) => meta,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(cannot("look at", root, &e)),
     };
     if !meta.is_dir() {
-        return Err(Trouble::new(format!("{} is no directory", root.display())));
+        return Err(Error::new(format!("{} is no directory", root.display())));
     }
     let mut hash = Sha256::new();
     let mut files = 0;
@@ -82,7 +82,7 @@ fn add(
     root: &Path,
     path: &Path,
     meta: &Metadata,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let inside = path.strip_prefix(root).unwrap_or(path).as_os_str();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -108,7 +108,7 @@ fn add(
         return Ok(());
     }
     if !kind.is_dir() {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} is neither a file, a link nor a directory",
             path.display()
         )));
@@ -140,8 +140,8 @@ impl io::Write for Sink<'_> {
 /// Copies a directory to a place where nothing is, durably.
 ///
 /// # Errors
-/// [`Trouble`]; a part of the copy may be there.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Trouble> {
+/// [`Error`]; a part of the copy may be there.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     copy_dir(from, to)?;
     File::open(to)
         .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
@@ -155,7 +155,7 @@ fn owner(meta: &Metadata) -> (Option<Uid>, Option<Gid>) {
     )
 }
 
-fn copy_dir(from: &Path, to: &Path) -> Result<(), Trouble> {
+fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
     let meta = from
         .symlink_metadata()
         .map_err(|e| cannot("look at", from, &e))?;
@@ -190,7 +190,7 @@ fn copy_dir(from: &Path, to: &Path) -> Result<(), Trouble> {
     std::fs::set_permissions(to, mode).map_err(|e| cannot("keep the mode of", from, &e))
 }
 
-fn copy_file(from: &Path, to: &Path) -> Result<(), Trouble> {
+fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     let mut source = File::open(from).map_err(|e| cannot("open", from, &e))?;
     let meta = source.metadata().map_err(|e| cannot("look at", from, &e))?;
     let wrong = |e: &dyn std::error::Error| cannot("write", to, e);
@@ -220,7 +220,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Trouble> {
 }
 
 /// Removes a directory that may not be there.
-pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(path) {
         Ok(()) => sync_parent(path),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -229,14 +229,14 @@ pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
 }
 
 /// Gives a directory another name, durably.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     std::fs::rename(from, to).map_err(|e| cannot("rename", from, &e))?;
     sync_parent(to)
 }
 
 /// Lets two directories change places: at once, where the file system can; otherwise by way of a third name, and who
 /// comes after a crash in between finds the one place empty.
-pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Trouble> {
+pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Error> {
     match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
         Ok(()) => sync_parent(one),
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
@@ -247,7 +247,7 @@ pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Tro
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), Trouble> {
+fn sync_parent(path: &Path) -> Result<(), Error> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     File::open(parent)
         .and_then(|dir| dir.sync_all())
@@ -255,7 +255,7 @@ fn sync_parent(path: &Path) -> Result<(), Trouble> {
 }
 
 /// Where a path leads once it exists: as much of it as exists is resolved.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, Trouble> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let mut rest = Vec::new();
     let mut base = path;
     loop {
@@ -268,7 +268,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, Trouble> {
                     return Err(cannot("find", path, &e));
                 };
                 if base.symlink_metadata().is_ok() {
-                    return Err(Trouble::new(format!("{} leads nowhere", base.display())));
+                    return Err(Error::new(format!("{} leads nowhere", base.display())));
                 }
                 rest.push(name);
                 base = parent;

@@ -3,7 +3,7 @@
 use super::{Expectation, Seen};
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::run::quoted;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -43,9 +43,9 @@ impl Command {
         self.stdout_matches.as_deref().map(Regex::new).transpose()
     }
 
-    fn regex(&self) -> Result<Option<Regex>, Trouble> {
+    fn regex(&self) -> Result<Option<Regex>, Error> {
         self.compiled()
-            .map_err(|e| Trouble::io("`stdout_matches` is no regular expression", &e))
+            .map_err(|e| Error::io("`stdout_matches` is no regular expression", &e))
     }
 
     fn parts(&self) -> String {
@@ -59,12 +59,12 @@ impl Command {
         parts.join(", ")
     }
 
-    fn judge(&self, ran: &Captured) -> Result<Seen, Trouble> {
+    fn judge(&self, ran: &Captured) -> Result<Seen, Error> {
         if ran.code.is_none() {
             // It did not get to say anything, so it says nothing about what it was asked.
             let mut why = vec![format!("{}: {}", quoted(&self.argv), ran.ended)];
             why.extend(ran.tail(TAIL));
-            return Err(Trouble::new(why.join(" / ")));
+            return Err(Error::new(why.join(" / ")));
         }
         let mut saw = vec![ran.ended.clone()];
         let mut holds = ran.code == Some(i32::from(self.exit));
@@ -135,7 +135,7 @@ impl Expectation for Command {
         wrong
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, cx: &Context) -> Result<Seen, Error> {
         let limit = self
             .timeout
             .map_or_else(|| cx.patience(), |t| Duration::from_millis(t.0));
@@ -143,7 +143,7 @@ impl Expectation for Command {
     }
 
     /// The command is not run a second time to prove the first: its process ends well only when all was as expected.
-    fn evidence(&self, _cx: &Context) -> Result<Look, Trouble> {
+    fn evidence(&self, _cx: &Context) -> Result<Look, Error> {
         Ok(Look::done(format!(
             "{} gave {}",
             quoted(&self.argv),

@@ -4,7 +4,7 @@ use super::{Expectation, Seen};
 use crate::actions::file::mode::Mode;
 use crate::actions::file::{digest_of, open_plain};
 use crate::actions::values::absolute;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -84,7 +84,7 @@ impl Expectation for File {
         wrong
     }
 
-    fn see(&self, _cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, _cx: &Context) -> Result<Seen, Error> {
         let path = Path::new(&self.path);
         let meta = match std::fs::metadata(path) {
             Ok(meta) => meta,
@@ -95,7 +95,7 @@ impl Expectation for File {
                     saw: vec![format!("nothing at {}", self.path)],
                 });
             }
-            Err(e) => return Err(Trouble::io(format!("cannot look at {}", self.path), &e)),
+            Err(e) => return Err(Error::io(format!("cannot look at {}", self.path), &e)),
         };
         let mode = Mode::of(meta.mode());
         let mut holds = self.exists && self.mode.is_none_or(|m| m == mode);
@@ -106,7 +106,7 @@ impl Expectation for File {
                     holds &= sha256 == wanted.to_ascii_lowercase();
                     saw.push(format!("{len} bytes, sha256 {sha256}"));
                 }
-                None => return Err(Trouble::new(format!("{} vanished", self.path))),
+                None => return Err(Error::new(format!("{} vanished", self.path))),
             }
         }
         if let Some(text) = self.contains.as_ref().filter(|_| self.exists) {
@@ -124,11 +124,11 @@ impl Expectation for File {
 }
 
 /// Whether a file of any size holds a text.
-fn contains(path: &Path, text: &str) -> Result<bool, Trouble> {
+fn contains(path: &Path, text: &str) -> Result<bool, Error> {
     let cannot =
-        |e: &dyn std::error::Error| Trouble::io(format!("cannot search {}", path.display()), e);
+        |e: &dyn std::error::Error| Error::io(format!("cannot search {}", path.display()), e);
     let Some((file, _)) = open_plain(path)? else {
-        return Err(Trouble::new(format!("{} vanished", path.display())));
+        return Err(Error::new(format!("{} vanished", path.display())));
     };
     let search = AhoCorasick::new([text]).map_err(|e| cannot(&e))?;
     match search.stream_find_iter(file).next() {

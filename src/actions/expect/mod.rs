@@ -14,7 +14,7 @@ pub mod stopped;
 #[cfg(test)]
 mod tests;
 
-use super::{Action, Context, Look, Stage, Trouble};
+use super::{Action, Context, Error, Look, Stage};
 use crate::text::actions as told;
 use crate::time::Length;
 use serde_json::Value;
@@ -55,19 +55,19 @@ pub(crate) trait Expectation: Send + Sync {
     /// Looks once.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot see.
-    fn see(&self, cx: &Context) -> Result<Seen, Trouble>;
+    /// [`Error`] when it cannot see.
+    fn see(&self, cx: &Context) -> Result<Seen, Error>;
 
     /// The evidence once it was as expected.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot see.
-    fn evidence(&self, cx: &Context) -> Result<Look, Trouble> {
+    /// [`Error`] when it cannot see.
+    fn evidence(&self, cx: &Context) -> Result<Look, Error> {
         look(self, cx)
     }
 }
 
-fn look<E: Expectation + ?Sized>(expectation: &E, cx: &Context) -> Result<Look, Trouble> {
+fn look<E: Expectation + ?Sized>(expectation: &E, cx: &Context) -> Result<Look, Error> {
     let seen = expectation.see(cx)?;
     Ok(if seen.holds {
         Look {
@@ -88,14 +88,14 @@ fn wait<E: Expectation + ?Sized>(
     expectation: &E,
     cx: &Context,
     log: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let began = Instant::now();
     let limit = expectation
         .within()
         .map_or(Duration::ZERO, |l| Duration::from_millis(l.0));
     let (mut pause, mut last) = (FIRST, String::new());
     let mut say = |line: &str| {
-        writeln!(log, "{line}").map_err(|e| Trouble::io("cannot write the step's output", &e))
+        writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
     };
     loop {
         let disappointment = match expectation.see(cx) {
@@ -108,7 +108,7 @@ fn wait<E: Expectation + ?Sized>(
             let waited = expectation
                 .within()
                 .map_or_else(String::new, |l| format!(", after {l}"));
-            return Err(Trouble::new(format!("{disappointment}{waited}")));
+            return Err(Error::new(format!("{disappointment}{waited}")));
         }
         if disappointment != last {
             say(&format!("not yet: {disappointment}"))?;
@@ -143,15 +143,15 @@ impl<E: Expectation> Action for E {
         }]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         look(self, cx)
     }
 
-    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         wait(self, cx, log)
     }
 
-    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         self.evidence(cx)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Expectation, Seen};
 use crate::actions::values::Port;
-use crate::actions::{Context, Trouble, procs};
+use crate::actions::{Context, Error, procs};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -59,7 +59,7 @@ impl Expectation for PortState {
         empty.then(|| text::empty("host")).into_iter().collect()
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, cx: &Context) -> Result<Seen, Error> {
         match &self.host {
             Some(host) => connect(host, self.port.0, self.open),
             None => listened(self.port.0, self.open, &cx.redactor()?),
@@ -67,7 +67,7 @@ impl Expectation for PortState {
     }
 }
 
-pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Trouble> {
+pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Error> {
     let mut found = procs::listeners(port)?;
     for listener in &mut found {
         let holders = std::mem::take(&mut listener.holders);
@@ -92,13 +92,13 @@ enum Said {
     Other,
 }
 
-fn connect(host: &str, port: u16, open: bool) -> Result<Seen, Trouble> {
+fn connect(host: &str, port: u16, open: bool) -> Result<Seen, Error> {
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
-        .map_err(|e| Trouble::io(format!("cannot find {host}"), &e))?
+        .map_err(|e| Error::io(format!("cannot find {host}"), &e))?
         .collect();
     if addresses.is_empty() {
-        return Err(Trouble::new(format!("{host} has no address")));
+        return Err(Error::new(format!("{host} has no address")));
     }
     let (mut saw, mut any_open, mut all_refused) = (Vec::new(), false, true);
     for address in addresses {

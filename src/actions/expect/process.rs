@@ -1,7 +1,7 @@
 //! `expect.process`: how many processes have a command line that matches.
 
 use super::{Expectation, Seen};
-use crate::actions::{Context, Trouble, procs};
+use crate::actions::{Context, Error, procs};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -57,9 +57,9 @@ impl Process {
         Regex::new(&self.pattern)
     }
 
-    fn regex(&self) -> Result<Regex, Trouble> {
+    fn regex(&self) -> Result<Regex, Error> {
         self.compiled()
-            .map_err(|e| Trouble::io("`match` is no regular expression", &e))
+            .map_err(|e| Error::io("`match` is no regular expression", &e))
     }
 }
 
@@ -105,7 +105,7 @@ impl Expectation for Process {
         wrong
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, cx: &Context) -> Result<Seen, Error> {
         let redactor = cx.redactor()?;
         let found: Vec<_> = procs::matching(&self.regex()?)?
             .into_iter()

@@ -10,7 +10,7 @@ use super::{Expectation, Seen};
 use crate::actions::service::pidfile::{self, Named};
 use crate::actions::service::ports::{self, Door};
 use crate::actions::values::{Port, absolute};
-use crate::actions::{Context, Stage, Trouble, procs};
+use crate::actions::{Context, Error, Stage, procs};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -66,7 +66,7 @@ impl Stopped {
     }
 
     /// Who is behind the pidfiles and sockets.
-    fn behind(&self) -> Result<Vec<String>, Trouble> {
+    fn behind(&self) -> Result<Vec<String>, Error> {
         let mut left = Vec::new();
         for path in &self.pidfiles {
             match pidfile::read(Path::new(path))? {
@@ -88,7 +88,7 @@ impl Stopped {
     }
 
     /// What the dead left behind.
-    fn leftovers(&self) -> Result<Vec<String>, Trouble> {
+    fn leftovers(&self) -> Result<Vec<String>, Error> {
         let mut told = Vec::new();
         for path in &self.pidfiles {
             if let Named::Stale(_, why) = pidfile::read(Path::new(path))? {
@@ -137,10 +137,10 @@ impl Expectation for Stopped {
         vec![Stage::Confirm]
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Trouble> {
+    fn see(&self, cx: &Context) -> Result<Seen, Error> {
         let redactor = cx.redactor()?;
         let patterns = RegexSet::new(&self.processes)
-            .map_err(|e| Trouble::io("`processes` holds no regular expression", &e))?;
+            .map_err(|e| Error::io("`processes` holds no regular expression", &e))?;
         let left: Vec<String> = procs::others()?
             .into_iter()
             .filter(|p| patterns.is_match(&p.command()))

@@ -3,7 +3,7 @@
 //! Invariants: a file that somebody changed since it was looked at is left alone, forwards and backwards.
 
 use super::disk::{self, Facts};
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::Write;
@@ -17,12 +17,12 @@ struct Observed {
 }
 
 impl Observed {
-    fn read(value: &Value) -> Result<Self, Trouble> {
+    fn read(value: &Value) -> Result<Self, Error> {
         serde_json::from_value(value.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 
-    fn now(&self) -> Result<Option<Facts>, Trouble> {
+    fn now(&self) -> Result<Option<Facts>, Error> {
         Ok(disk::read(Path::new(&self.target))?.map(|(_, facts)| facts))
     }
 
@@ -34,7 +34,7 @@ impl Observed {
 }
 
 /// Looks, and keeps the bytes.
-pub(crate) fn observe(path: &str, cx: &Context) -> Result<Value, Trouble> {
+pub(crate) fn observe(path: &str, cx: &Context) -> Result<Value, Error> {
     let target = disk::resolve(path)?;
     let former = disk::read(&target)?;
     if let Some((bytes, facts)) = &former {
@@ -44,11 +44,11 @@ pub(crate) fn observe(path: &str, cx: &Context) -> Result<Value, Trouble> {
         target: disk::text(&target)?,
         former: former.map(|(_, facts)| facts),
     };
-    serde_json::to_value(observed).map_err(|e| Trouble::io("cannot record what was observed", &e))
+    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
 }
 
 /// Whether it is gone.
-pub(crate) fn probe(observed: &Value) -> Result<Look, Trouble> {
+pub(crate) fn probe(observed: &Value) -> Result<Look, Error> {
     let o = Observed::read(observed)?;
     Ok(match o.now()? {
         None => Look::done(format!("{} is not there", o.target)),
@@ -60,21 +60,21 @@ pub(crate) fn probe(observed: &Value) -> Result<Look, Trouble> {
 }
 
 /// Removes it.
-pub(crate) fn perform(observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+pub(crate) fn perform(observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
     let o = Observed::read(observed)?;
     if let Some(why) = o.strange(o.now()?.as_ref()) {
-        return Err(Trouble::new(why));
+        return Err(Error::new(why));
     }
     disk::remove(Path::new(&o.target))?;
     super::edit::say(log, &format!("{} is removed", o.target))
 }
 
 /// Puts it back.
-pub(crate) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+pub(crate) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
     let o = Observed::read(observed)?;
     let now = o.now()?;
     if let Some(why) = o.strange(now.as_ref()) {
-        return Err(Trouble::new(why));
+        return Err(Error::new(why));
     }
     if let Some(former) = &o.former
         && now.as_ref() != Some(former)
@@ -88,7 +88,7 @@ pub(crate) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Resul
 }
 
 /// Whether it is as before.
-pub(crate) fn undone(observed: &Value) -> Result<Look, Trouble> {
+pub(crate) fn undone(observed: &Value) -> Result<Look, Error> {
     let o = Observed::read(observed)?;
     let now = o.now()?;
     Ok(if now == o.former {

@@ -8,7 +8,7 @@ use super::disk::{self, Facts, Manner};
 use super::edit::say;
 use super::trust;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -55,14 +55,14 @@ fn identity(meta: &Metadata) -> String {
 }
 
 impl Observed {
-    fn read(value: &Value) -> Result<Self, Trouble> {
+    fn read(value: &Value) -> Result<Self, Error> {
         serde_json::from_value(value.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 }
 
 impl Backup {
-    fn copy(&self, cx: &Context, source: &Path) -> Result<PathBuf, Trouble> {
+    fn copy(&self, cx: &Context, source: &Path) -> Result<PathBuf, Error> {
         match &self.to {
             Some(to) => disk::resolve(to),
             None => {
@@ -72,11 +72,11 @@ impl Backup {
         }
     }
 
-    fn source(&self) -> Result<(PathBuf, Facts), Trouble> {
+    fn source(&self) -> Result<(PathBuf, Facts), Error> {
         let source = disk::resolve(&self.path)?;
         match disk::look(&source)? {
             Some((facts, _)) => Ok((source, facts)),
-            None => Err(Trouble::new(format!("there is no file {}", self.path))),
+            None => Err(Error::new(format!("there is no file {}", self.path))),
         }
     }
 }
@@ -105,18 +105,18 @@ impl Action for Backup {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let (source, facts) = self.source()?;
         let copy = self.copy(cx, &source)?;
         if let Some(to) = &self.to {
             trust::ours(to)?;
         }
         if copy == source {
-            return Err(Trouble::new("the copy would be the file itself"));
+            return Err(Error::new("the copy would be the file itself"));
         }
         let before = match disk::look(&copy)? {
             Some((there, _)) if there.sha256 != facts.sha256 => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} holds something else, and a backup replaces nothing: {there}",
                     copy.display()
                 )));
@@ -130,8 +130,7 @@ impl Action for Backup {
             copy: disk::text(&copy)?,
             before,
         };
-        serde_json::to_value(observed)
-            .map_err(|e| Trouble::io("cannot record what was observed", &e))
+        serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
     }
 
     fn commands(&self, _cx: &Context) -> Vec<String> {
@@ -139,7 +138,7 @@ impl Action for Backup {
         vec![told::copy(&self.path, to)]
     }
 
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         Ok(match disk::look(Path::new(&o.copy))? {
             None => Look::nothing(format!("{} is not there", o.copy)),
@@ -156,19 +155,19 @@ impl Action for Backup {
         })
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         let copy = Path::new(&o.copy);
         if let Some((there, _)) = disk::look(copy)?
             && there.sha256 != o.facts.sha256
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} was written by somebody since it was looked at; it is left alone: {there}",
                 o.copy
             )));
         }
         let Some((mut source, _)) = disk::open_plain(Path::new(&o.source))? else {
-            return Err(Trouble::new(format!("{} is gone", o.source)));
+            return Err(Error::new(format!("{} is gone", o.source)));
         };
         let manner = Manner {
             // Bytes that others may not give away are still worth having.
@@ -179,7 +178,7 @@ impl Action for Backup {
         say(log, &format!("{} -> {}: {}", o.source, o.copy, o.facts))
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 }

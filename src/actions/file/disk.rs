@@ -6,7 +6,7 @@
 //! replaced; those of `security.` and `trusted.` are the system's business.
 
 use super::mode::Mode;
-use crate::actions::{Context, Kept, Trouble};
+use crate::actions::{Context, Error, Kept};
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -105,15 +105,15 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Trouble {
-    Trouble::io(format!("cannot {what} {}", path.display()), cause)
+fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Error {
+    Error::io(format!("cannot {what} {}", path.display()), cause)
 }
 
 /// A regular file, opened; none when there is nothing. Nothing else is opened: a pipe would block, a device might act.
 ///
 /// # Errors
-/// [`Trouble`] for anything else.
-pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Trouble> {
+/// [`Error`] for anything else.
+pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Error> {
     let plain = |meta: &Metadata| {
         if meta.is_file() {
             return Ok(());
@@ -123,7 +123,7 @@ pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Troubl
         } else {
             "not a regular file"
         };
-        Err(Trouble::new(format!("{} is {kind}", path.display())))
+        Err(Error::new(format!("{} is {kind}", path.display())))
     };
     match std::fs::metadata(path) {
         Ok(meta) => plain(&meta)?,
@@ -141,13 +141,13 @@ pub(crate) fn open_plain(path: &Path) -> Result<Option<(File, Metadata)>, Troubl
 }
 
 /// Where a path leads: links are followed, and only the last name may be missing.
-pub(in crate::actions) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
+pub(in crate::actions) fn resolve(path: &str) -> Result<PathBuf, Error> {
     let path = Path::new(path);
     let whole = |p: &Path| p.canonicalize().map_err(|e| cannot("find", p, &e));
     match path.symlink_metadata() {
         Ok(meta) if meta.is_symlink() => path
             .canonicalize()
-            .map_err(|e| Trouble::io(format!("the link {} leads nowhere", path.display()), &e)),
+            .map_err(|e| Error::io(format!("the link {} leads nowhere", path.display()), &e)),
         Ok(_) => whole(path),
         Err(e) if e.kind() == ErrorKind::NotFound => match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(whole(parent)?.join(name)),
@@ -158,14 +158,14 @@ pub(in crate::actions) fn resolve(path: &str) -> Result<PathBuf, Trouble> {
 }
 
 /// A resolved path as text, so that it can be recorded.
-pub(in crate::actions) fn text(path: &Path) -> Result<String, Trouble> {
+pub(in crate::actions) fn text(path: &Path) -> Result<String, Error> {
     path.to_str()
         .map(str::to_owned)
-        .ok_or_else(|| Trouble::new(format!("the path {} is no UTF-8", path.display())))
+        .ok_or_else(|| Error::new(format!("the path {} is no UTF-8", path.display())))
 }
 
 /// A file and its bytes; none when there is nothing.
-pub(in crate::actions) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Trouble> {
+pub(in crate::actions) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, Error> {
     let Some((file, meta)) = open_plain(path)? else {
         return Ok(None);
     };
@@ -176,7 +176,7 @@ pub(in crate::actions) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, 
     let len = bytes.len() as u64;
     if len > LIMIT {
         let mib = LIMIT >> 20;
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} is larger than {mib} MiB",
             path.display()
         )));
@@ -186,7 +186,7 @@ pub(in crate::actions) fn read(path: &Path) -> Result<Option<(Vec<u8>, Facts)>, 
 }
 
 /// The same without the bytes, for a file of any size.
-pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>, Trouble> {
+pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>, Error> {
     let Some((mut file, meta)) = open_plain(path)? else {
         return Ok(None);
     };
@@ -197,8 +197,8 @@ pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>,
 /// Digest and length of a file of any size; none when there is nothing.
 ///
 /// # Errors
-/// [`Trouble`] when it is no regular file, or cannot be read.
-pub(crate) fn digest_of(path: &Path) -> Result<Option<(String, u64)>, Trouble> {
+/// [`Error`] when it is no regular file, or cannot be read.
+pub(crate) fn digest_of(path: &Path) -> Result<Option<(String, u64)>, Error> {
     Ok(look(path)?.map(|(facts, _)| (facts.sha256, facts.len)))
 }
 
@@ -233,7 +233,7 @@ pub(in crate::actions) fn tag(cx: &Context, target: &Path) -> String {
 }
 
 /// Removes a file that may not be there.
-pub(in crate::actions) fn remove(path: &Path) -> Result<(), Trouble> {
+pub(in crate::actions) fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Ok(()) => sync_parent(path),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -241,7 +241,7 @@ pub(in crate::actions) fn remove(path: &Path) -> Result<(), Trouble> {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), Trouble> {
+fn sync_parent(path: &Path) -> Result<(), Error> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     File::open(parent)
         .and_then(|dir| dir.sync_all())
@@ -251,14 +251,14 @@ fn sync_parent(path: &Path) -> Result<(), Trouble> {
 /// Writes a whole file: bytes whose digest is known, then everything else, then the rename.
 ///
 /// # Errors
-/// [`Trouble`]; the target is then as it was, and no temporary file is left.
+/// [`Error`]; the target is then as it was, and no temporary file is left.
 pub(in crate::actions) fn put(
     cx: &Context,
     target: &Path,
     bytes: &mut dyn Read,
     sha256: &str,
     manner: Manner,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let temp = temporary(cx, target);
     let published = stage(&temp, target, bytes, sha256, manner)
         .and_then(|()| std::fs::rename(&temp, target).map_err(|e| cannot("replace", target, &e)));
@@ -277,7 +277,7 @@ pub(in crate::actions) fn stage(
     bytes: &mut dyn Read,
     sha256: &str,
     manner: Manner,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     remove(temp)?;
     let wrong = |e: &dyn std::error::Error| cannot("write", temp, e);
     let mut file = OpenOptions::new()
@@ -288,7 +288,7 @@ pub(in crate::actions) fn stage(
         .map_err(|e| wrong(&e))?;
     let (found, _) = pour(bytes, &mut file).map_err(|e| wrong(&e))?;
     if found != sha256 {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "the content for {} changed since it was looked at: sha256 {sha256} then, {found} now",
             target.display()
         )));
@@ -302,7 +302,7 @@ pub(in crate::actions) fn stage(
             Err(Errno::PERM) if !manner.must_own => {}
             Err(e) => {
                 let what = format!("cannot give {} to its owner {uid}:{gid}", target.display());
-                return Err(Trouble::io(what, &e));
+                return Err(Error::io(what, &e));
             }
         }
     }
@@ -327,7 +327,7 @@ pub(in crate::actions) fn stage(
 }
 
 /// Gives a file the extended attributes of the one that it will replace.
-fn attributes(from: &Path, to: &File) -> Result<(), Trouble> {
+fn attributes(from: &Path, to: &File) -> Result<(), Error> {
     let wrong = |e: Errno| cannot("keep the extended attributes of", from, &e);
     let mut names = vec![0; XATTRS];
     let len = match rustix::fs::listxattr(from, names.as_mut_slice()) {
@@ -347,7 +347,7 @@ fn attributes(from: &Path, to: &File) -> Result<(), Trouble> {
 }
 
 /// Keeps bytes for an undo, by their digest, where only the runner's user can read them.
-pub(in crate::actions) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Trouble> {
+pub(in crate::actions) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Error> {
     let path = cx.undo_dir()?.join(sha256);
     let whole = read(&path)?.is_some_and(|(_, f)| f.sha256 == sha256 && f.mode.bits() == 0o600);
     if whole {
@@ -376,15 +376,15 @@ pub(in crate::actions) fn kept_at(cx: &Context, observed: &Value) -> Vec<Kept> {
 }
 
 /// Bytes that were kept.
-pub(in crate::actions) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Trouble> {
+pub(in crate::actions) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Error> {
     let path = cx.undo_dir()?.join(sha256);
     match read(&path)? {
         Some((bytes, facts)) if facts.sha256 == sha256 => Ok(bytes),
-        Some(_) => Err(Trouble::new(format!(
+        Some(_) => Err(Error::new(format!(
             "the kept content {} is damaged",
             path.display()
         ))),
-        None => Err(Trouble::new(format!(
+        None => Err(Error::new(format!(
             "the kept content {} is gone",
             path.display()
         ))),

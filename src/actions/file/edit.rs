@@ -9,7 +9,7 @@ use super::disk::{self, Facts, Manner};
 use super::mode::Mode;
 use super::trust;
 use crate::actions::values::absolute;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub(super) trait Edit: Send + Sync {
     }
 
     /// What it is to hold, given what it holds.
-    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Trouble>;
+    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Error>;
 
     /// What is done, in one line.
     fn words(&self) -> String;
@@ -51,9 +51,9 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn read(value: &Value) -> Result<Self, Trouble> {
+    pub(super) fn read(value: &Value) -> Result<Self, Error> {
         serde_json::from_value(value.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 
     fn target(&self) -> &Path {
@@ -86,13 +86,13 @@ pub(super) fn problems(path: &str) -> Vec<String> {
 }
 
 /// Looks, and keeps the former bytes.
-pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Trouble> {
+pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Error> {
     trust::ours(edit.path())?;
     let target = disk::resolve(edit.path())?;
     let former = disk::read(&target)?;
     let links = target.symlink_metadata().map_or(1, |m| m.nlink());
     if links > 1 {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} has {links} names (hard links); replacing it would part them",
             target.display()
         )));
@@ -111,11 +111,11 @@ pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Trouble> {
         wanted: disk::digest(&wanted),
         former,
     };
-    serde_json::to_value(observed).map_err(|e| Trouble::io("cannot record what was observed", &e))
+    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
 }
 
 /// What would change now; none when nothing would.
-pub(super) fn diff(edit: &dyn Edit) -> Result<Option<String>, Trouble> {
+pub(super) fn diff(edit: &dyn Edit) -> Result<Option<String>, Error> {
     let former = disk::read(&disk::resolve(edit.path())?)?;
     let bytes = former.as_ref().map(|(bytes, _)| bytes.as_slice());
     let wanted = edit.wanted(bytes)?;
@@ -153,7 +153,7 @@ fn led_astray_since(edit: &dyn Edit, observed: &Observed) -> Option<String> {
 
 /// What its actions have in common.
 impl dyn Edit + '_ {
-    pub(super) fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(super) fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         if let Some(why) = led_astray(self, &o) {
             return Ok(Look::unclear(why));
@@ -181,10 +181,10 @@ impl dyn Edit + '_ {
         cx: &Context,
         observed: &Value,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         if let Some(why) = led_astray(self, &o) {
-            return Err(Trouble::new(why));
+            return Err(Error::new(why));
         }
         let now = disk::read(o.target())?;
         match &now {
@@ -195,13 +195,13 @@ impl dyn Edit + '_ {
             Some((_, now)) if o.is_known(now) => {}
             None if o.former.is_none() => {}
             Some((_, now)) => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} was changed by somebody since it was looked at; it is left alone: {now}",
                     o.target
                 )));
             }
             None => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} was removed by somebody since it was looked at",
                     o.target
                 )));
@@ -231,10 +231,10 @@ impl dyn Edit + '_ {
         cx: &Context,
         observed: &Value,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let o = Observed::read(observed)?;
         if let Some(why) = led_astray_since(self, &o) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{why}; it is left alone, and the former content is kept"
             )));
         }
@@ -242,7 +242,7 @@ impl dyn Edit + '_ {
         if let Some(now) = &now
             && !o.is_known(now)
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours was sha256 {}",
                 o.target, o.wanted
             )));
@@ -260,7 +260,7 @@ impl dyn Edit + '_ {
         say(log, &format!("{} is as it was before", o.target))
     }
 
-    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let o = Observed::read(observed)?;
         if let Some(why) = led_astray_since(self, &o) {
             return Ok(Look::unclear(why));
@@ -285,6 +285,6 @@ impl dyn Edit + '_ {
     }
 }
 
-pub(super) fn say(log: &mut dyn Write, line: &str) -> Result<(), Trouble> {
-    writeln!(log, "{line}").map_err(|e| Trouble::io("cannot write the step's output", &e))
+pub(super) fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
+    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
 }

@@ -5,7 +5,7 @@
 
 use super::disk;
 use super::edit::{self, Edit};
-use crate::actions::{Action, Context, Kept, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use regex::bytes::Regex;
@@ -76,12 +76,12 @@ impl Line {
         Regex::new(&self.pattern)
     }
 
-    fn regex(&self) -> Result<Regex, Trouble> {
+    fn regex(&self) -> Result<Regex, Error> {
         self.compiled()
-            .map_err(|e| Trouble::io("`match` is no regular expression", &e))
+            .map_err(|e| Error::io("`match` is no regular expression", &e))
     }
 
-    fn edited(&self, former: &[u8]) -> Result<Vec<u8>, Trouble> {
+    fn edited(&self, former: &[u8]) -> Result<Vec<u8>, Error> {
         let regex = self.regex()?;
         let lines: Vec<&[u8]> = former.split_inclusive(|b| *b == b'\n').collect();
         let found: Vec<usize> = lines
@@ -105,7 +105,7 @@ impl Line {
             // Replaced already, by a line that the expression no longer matches.
             [] if lines.iter().any(|line| split(line).0 == wanted) => Ok(former.to_vec()),
             [] if self.absent == Some(Absent::Append) => Ok(append(former, wanted)),
-            [] => Err(Trouble::new(format!(
+            [] => Err(Error::new(format!(
                 "no line of {} matches {}",
                 self.path, self.pattern
             ))),
@@ -118,7 +118,7 @@ impl Line {
                 if many.len() > NAMED {
                     numbers.push("…".into());
                 }
-                Err(Trouble::new(format!(
+                Err(Error::new(format!(
                     "{} lines of {} match {}, and only one may: lines {}",
                     many.len(),
                     self.path,
@@ -135,10 +135,10 @@ impl Edit for Line {
         &self.path
     }
 
-    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Trouble> {
+    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Error> {
         match former {
             Some(former) => self.edited(former),
-            None => Err(Trouble::new(format!("there is no file {}", self.path))),
+            None => Err(Error::new(format!("there is no file {}", self.path))),
         }
     }
 
@@ -176,7 +176,7 @@ impl Action for Line {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         edit::observe(self, cx)
     }
 
@@ -192,7 +192,7 @@ impl Action for Line {
         vec![edit::Edit::words(self)]
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
         edit::diff(self)
     }
 }

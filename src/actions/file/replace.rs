@@ -4,7 +4,7 @@ use super::disk;
 use super::edit::{self, Edit};
 use super::mode::Mode;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Kept, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -38,14 +38,14 @@ impl Edit for Replace {
         self.mode
     }
 
-    fn wanted(&self, _former: Option<&[u8]>) -> Result<Vec<u8>, Trouble> {
+    fn wanted(&self, _former: Option<&[u8]>) -> Result<Vec<u8>, Error> {
         if let Some(content) = &self.content {
             return Ok(content.clone().into_bytes());
         }
         let from = self.from.as_deref().unwrap_or_default();
         match disk::read(Path::new(from))? {
             Some((bytes, _)) => Ok(bytes),
-            None => Err(Trouble::new(format!("there is no file {from}"))),
+            None => Err(Error::new(format!("there is no file {from}"))),
         }
     }
 
@@ -80,7 +80,7 @@ impl Action for Replace {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         edit::observe(self, cx)
     }
 
@@ -96,7 +96,7 @@ impl Action for Replace {
         vec![edit::Edit::words(self)]
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
         edit::diff(self)
     }
 }

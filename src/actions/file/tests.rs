@@ -5,7 +5,7 @@ mod backup;
 mod line;
 mod replace;
 
-use crate::actions::{Context, Do, Trouble};
+use crate::actions::{Context, Do, Error};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -84,13 +84,13 @@ impl World {
         action.action().undone(&self.cx, observed).unwrap().answer
     }
 
-    fn perform(&self, action: &Do, observed: &Value) -> Result<(), Trouble> {
+    fn perform(&self, action: &Do, observed: &Value) -> Result<(), Error> {
         action
             .action()
             .perform(&self.cx, observed, &mut std::io::sink())
     }
 
-    fn undo(&self, action: &Do, observed: &Value) -> Result<(), Trouble> {
+    fn undo(&self, action: &Do, observed: &Value) -> Result<(), Error> {
         action
             .action()
             .undo(&self.cx, observed, &mut std::io::sink())

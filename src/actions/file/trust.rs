@@ -4,7 +4,7 @@
 //! Invariants: whoever owns a link, or may put one into a directory, chooses the file that is written. Left out: who
 //! owns the directories, and what changes between this look and the write, which the link's owner is asked about.
 
-use crate::actions::Trouble;
+use crate::actions::Error;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -18,13 +18,13 @@ const STICKY: u32 = 0o1000;
 /// Refuses a path whose file somebody else than root and the runner could choose.
 ///
 /// # Errors
-/// [`Trouble`] with the remedy.
-pub(crate) fn ours(path: &str) -> Result<(), Trouble> {
+/// [`Error`] with the remedy.
+pub(crate) fn ours(path: &str) -> Result<(), Error> {
     walk(Path::new(path), LINKS)
 }
 
 /// The path, and where its own links lead: `links` of them one behind the other at most.
-fn walk(path: &Path, links: u32) -> Result<(), Trouble> {
+fn walk(path: &Path, links: u32) -> Result<(), Error> {
     let runner = rustix::process::geteuid().as_raw();
     let trusted = |uid: u32| uid == 0 || uid == runner;
     // Every directory on the way may be a link, too.
@@ -33,7 +33,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Trouble> {
             && meta.is_symlink()
             && !trusted(meta.uid())
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is not written: {} is a link of user {}, who chooses where it leads; name the file itself, or let \
                  root own the link (chown -h root {1})",
                 path.display(),
@@ -47,7 +47,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Trouble> {
             continue;
         };
         if links == 0 {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is not written: too many links lead one to the other",
                 path.display()
             )));
@@ -65,7 +65,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Trouble> {
         .metadata()
         .is_ok_and(|d| d.mode() & OTHERS != 0 && d.mode() & STICKY == 0);
     if open {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} is not written: everybody may write into {}, and so choose what it is; take that right away \
              (chmod o-w {1}), or name a file in another directory",
             path.display(),

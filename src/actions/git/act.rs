@@ -4,7 +4,7 @@ use super::half::Changes;
 use super::repo::{Git, Head, Locked, few};
 use super::{Deploy, Observed, stands};
 use super::{cloned, modules};
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -19,13 +19,13 @@ pub(super) fn say(out: &mut dyn Write, line: &str) {
 }
 
 /// Gives a directory another name that nobody has, durably.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     let renamed = || -> io::Result<()> {
         renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?;
         File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
     };
     renamed().map_err(|e| {
-        Trouble::io(
+        Error::io(
             format!("cannot rename {} to {}", from.display(), to.display()),
             &e,
         )
@@ -33,10 +33,10 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Trouble> {
 }
 
 /// Removes a directory of ours; that it is gone already is fine.
-pub(super) fn remove(dir: &Path) -> Result<(), Trouble> {
+pub(super) fn remove(dir: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(Trouble::io(format!("cannot remove {}", dir.display()), &e))
+            Err(Error::io(format!("cannot remove {}", dir.display()), &e))
         }
         Ok(()) | Err(_) => Ok(()),
     }
@@ -74,7 +74,7 @@ impl Deploy {
         cx: &Context,
         seen: &Observed,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if seen.before.is_none() && !self.exists() {
             return self.clone_it(cx, seen, out);
         }
@@ -99,7 +99,7 @@ impl Deploy {
     }
 
     /// Brings the submodules along, where that is wanted.
-    fn follow(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
+    fn follow(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Error> {
         if self.submodules {
             modules::follow(git, &seen.commit, "", &seen.modules, out)?;
         }
@@ -111,7 +111,7 @@ impl Deploy {
         cx: &Context,
         seen: &Observed,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let new = self.beside(cx, "new");
         // Left by an attempt that was cut off.
         remove(&new)?;
@@ -135,20 +135,20 @@ impl Deploy {
         // A name that outlives a power cut must not lead to files that do not.
         File::open(&new)
             .and_then(|d| Ok(rustix::fs::syncfs(d)?))
-            .map_err(|e| Trouble::io(format!("cannot sync {}", new.display()), &e))?;
+            .map_err(|e| Error::io(format!("cannot sync {}", new.display()), &e))?;
         rename(&new, self.into())?;
         say(out, &format!("{} is at {}", self.place(), seen.commit));
         Ok(())
     }
 
     /// Sees to it that the clone has the commit.
-    fn have(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Trouble> {
-        let here = || Ok::<_, Trouble>(git.commit(&seen.commit)?.as_deref() == Some(&seen.commit));
+    fn have(&self, git: &Git, seen: &Observed, out: &mut dyn Write) -> Result<(), Error> {
+        let here = || Ok::<_, Error>(git.commit(&seen.commit)?.as_deref() == Some(&seen.commit));
         if here()? {
             return Ok(());
         }
         if !self.fetch {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} does not have {}, and `fetch: false` gets nothing",
                 self.place(),
                 seen.commit
@@ -166,14 +166,14 @@ impl Deploy {
                 say(out, &e.to_string());
             }
         }
-        Err(Trouble::new(format!(
+        Err(Error::new(format!(
             "{} does not give the commit {}",
             self.repo, seen.commit
         )))
     }
 
     /// Where the working tree goes back to: on its branch, if that still is where it was.
-    pub(super) fn former(git: &Git, before: &Head) -> Result<Head, Trouble> {
+    pub(super) fn former(git: &Git, before: &Head) -> Result<Head, Error> {
         let branch = match &before.branch {
             Some(b) if git.commit(b)?.as_ref() == Some(&before.commit) => Some(b.clone()),
             Some(_) | None => None,
@@ -190,7 +190,7 @@ impl Deploy {
         cx: &Context,
         seen: &Observed,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let git = self.git(cx);
         let Some(before) = &seen.before else {
             for ours in OURS {
@@ -225,7 +225,7 @@ impl Deploy {
         git: &Git,
         seen: &Observed,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if !self.exists() {
             say(out, &format!("{} does not exist", self.place()));
             return Ok(());
@@ -255,7 +255,7 @@ impl Deploy {
     }
 
     /// Whether things are as they were.
-    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
         let Some(before) = &seen.before else {
             if self.exists() {
                 return Ok(Look::nothing(format!("{} exists", self.place())));
@@ -316,10 +316,10 @@ pub(super) fn go(
     from: &Head,
     to: &Head,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let head = git.head()?;
     if head.commit != from.commit && head.commit != to.commit {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} is at {}; somebody moved it since it was at {}",
             git.dir().display(),
             stands(&head),
@@ -330,14 +330,14 @@ pub(super) fn go(
         Some(changes) => {
             let way = changes.way(git, head.commit != to.commit)?;
             if !way.changed.is_empty() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "these files were modified and would be lost: {}",
                     few(&way.changed)
                 )));
             }
             // Where it stands already, nothing of them is overwritten.
             if !way.untracked.is_empty() && (way.half || head.commit != to.commit) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "these untracked files would be overwritten: {}",
                     few(&way.untracked)
                 )));
@@ -347,7 +347,7 @@ pub(super) fn go(
         None => {
             let modified = git.modified()?;
             if !modified.is_empty() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "these files are modified: {}",
                     few(&modified)
                 )));
@@ -387,7 +387,7 @@ pub(super) fn go(
 
 /// A lock on the index that came after our look, that is this user's and that nobody holds was left by a git of ours
 /// that was killed. It is moved aside, not deleted. Any other is refused.
-pub(super) fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Trouble> {
+pub(super) fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt;
     let Some(lock) = Locked::find(git)? else {
         return Ok(());
@@ -395,7 +395,7 @@ pub(super) fn unlock(git: &Git, out: &mut dyn Write) -> Result<(), Trouble> {
     let own = rustix::process::geteuid().as_raw();
     let mine = std::fs::symlink_metadata(&lock.path).is_ok_and(|m| m.uid() == own);
     if !mine || !lock.held_by.is_empty() {
-        return Err(Trouble::new(lock.shown()));
+        return Err(Error::new(lock.shown()));
     }
     let mut aside = lock.path.clone().into_os_string();
     aside.push(format!(".left-{}", crate::clock::boottime_us()));

@@ -6,19 +6,19 @@
 
 use super::modules;
 use super::repo::Git;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-fn note_of(git: &Git) -> Result<PathBuf, Trouble> {
+fn note_of(git: &Git) -> Result<PathBuf, Error> {
     let path = git.look(&["rev-parse", "--git-path", "upledger-clone"])?;
     Ok(git.dir().join(path.trim_end_matches('\n')))
 }
 
 /// The digest of all tags, the configuration and the hooks of every repository of the tree.
-fn state(git: &Git, commit: &str) -> Result<String, Trouble> {
+fn state(git: &Git, commit: &str) -> Result<String, Error> {
     let mut digest = Sha256::new();
     let below = modules::repositories(git, commit)?;
     for git in std::iter::once(git).chain(&below) {
@@ -51,7 +51,7 @@ fn state(git: &Git, commit: &str) -> Result<String, Trouble> {
 }
 
 /// Writes down what a new clone is.
-pub(super) fn note(git: &Git, commit: &str) -> Result<(), Trouble> {
+pub(super) fn note(git: &Git, commit: &str) -> Result<(), Error> {
     let path = note_of(git)?;
     let state = state(git, commit)?;
     File::create(&path)
@@ -59,7 +59,7 @@ pub(super) fn note(git: &Git, commit: &str) -> Result<(), Trouble> {
             f.write_all(format!("{state}\n").as_bytes())?;
             f.sync_all()
         })
-        .map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))
+        .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
 }
 
 /// When this program made a clone, if it did.
@@ -69,7 +69,7 @@ pub(super) fn made(git: &Git) -> Option<std::time::SystemTime> {
 }
 
 /// Nothing was added to it since.
-pub(super) fn agrees(git: &Git, commit: &str) -> Result<bool, Trouble> {
+pub(super) fn agrees(git: &Git, commit: &str) -> Result<bool, Error> {
     let Ok(noted) = std::fs::read_to_string(note_of(git)?) else {
         return Ok(false);
     };

@@ -8,7 +8,7 @@
 //! Left out: contents that a filter changes on their way to disk. A half-written file of those counts as somebody's work.
 
 use super::repo::Git;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -34,7 +34,7 @@ pub(super) struct Way {
 
 impl Changes {
     /// Between two commits; none when there are too many to look at one by one.
-    pub(super) fn between(git: &Git, a: &str, b: &str) -> Result<Option<Self>, Trouble> {
+    pub(super) fn between(git: &Git, a: &str, b: &str) -> Result<Option<Self>, Error> {
         let Some(raw) = git.whole(&["diff-tree", "-r", "-z", "--no-renames", "--raw", a, b])?
         else {
             return Ok(None);
@@ -44,7 +44,7 @@ impl Changes {
         while let (Some(entry), Some(path)) = (words.next(), words.next()) {
             let fields: Vec<&str> = entry.split(' ').collect();
             let [was, is, old, new, _] = fields.as_slice() else {
-                return Err(Trouble::new("git diff-tree said something unknown"));
+                return Err(Error::new("git diff-tree said something unknown"));
             };
             let blob = |mode: &str, id: &str| {
                 (mode != LINK && !id.bytes().all(|b| b == b'0')).then(|| id.to_owned())
@@ -59,7 +59,7 @@ impl Changes {
 
     /// Between two commits, unless the first is not there: an attempt that failed before it had fetched knows nothing of
     /// it, and has changed nothing.
-    pub(super) fn known(git: &Git, from: &str, to: &str) -> Result<Option<Self>, Trouble> {
+    pub(super) fn known(git: &Git, from: &str, to: &str) -> Result<Option<Self>, Error> {
         match git.commit(from)? {
             Some(_) => Self::between(git, from, to),
             None => Ok(None),
@@ -67,13 +67,13 @@ impl Changes {
     }
 
     /// All of a commit: what its first checkout brings.
-    pub(super) fn whole(git: &Git, commit: &str) -> Result<Option<Self>, Trouble> {
+    pub(super) fn whole(git: &Git, commit: &str) -> Result<Option<Self>, Error> {
         let nothing = git.look(&["hash-object", "-t", "tree", "/dev/null"])?;
         Self::between(git, nothing.trim(), commit)
     }
 
     /// Looks at the working tree. `head` and `to` are the commits of [`Changes::between`], in either order.
-    pub(super) fn way(&self, git: &Git, to_second: bool) -> Result<Way, Trouble> {
+    pub(super) fn way(&self, git: &Git, to_second: bool) -> Result<Way, Error> {
         let mut way = Way::default();
         let modified = git.modified()?;
         for path in &modified {
@@ -126,7 +126,7 @@ impl Changes {
         path.match_indices('/').filter_map(|(at, _)| path.get(..at))
     }
 
-    fn is_left(&self, git: &Git, path: &str, blobs: &[Option<String>; 2]) -> Result<bool, Trouble> {
+    fn is_left(&self, git: &Git, path: &str, blobs: &[Option<String>; 2]) -> Result<bool, Error> {
         if path.contains(ILLEGIBLE) {
             return Ok(false);
         }
@@ -136,7 +136,7 @@ impl Changes {
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(true);
             }
-            Err(e) => return Err(Trouble::io(format!("cannot look at {path}"), &e)),
+            Err(e) => return Err(Error::io(format!("cannot look at {path}"), &e)),
         };
         let held = if meta.is_symlink() {
             use std::os::unix::ffi::OsStringExt;
@@ -150,7 +150,7 @@ impl Changes {
         } else {
             return Ok(false);
         };
-        let held = held.map_err(|e| Trouble::io(format!("cannot read {path}"), &e))?;
+        let held = held.map_err(|e| Error::io(format!("cannot read {path}"), &e))?;
         for blob in blobs.iter().flatten() {
             // Text only: what is not would not survive the way through words here.
             if let Some(text) = git.whole(&["cat-file", "blob", blob])?

@@ -11,7 +11,7 @@ use super::act::{beside, remove, rename, say};
 use super::releases::{Release, remove_any};
 use super::repo::{Git, few};
 use super::{Deploy, cloned};
-use crate::actions::{Context, Trouble, procs};
+use crate::actions::{Context, Error, procs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,7 +51,7 @@ impl Deploy {
         cx: &Context,
         dir: &str,
         target: Option<&str>,
-    ) -> Result<(Vec<String>, Vec<Stays>), Trouble> {
+    ) -> Result<(Vec<String>, Vec<Stays>), Error> {
         let Some(keep) = self.keep.and_then(|n| usize::try_from(n).ok()) else {
             return Ok((Vec::new(), Vec::new()));
         };
@@ -95,8 +95,8 @@ impl Deploy {
     }
 
     /// Who needs a release; none when nobody does.
-    fn needed(&self, dir: &Path) -> Result<Option<Why>, Trouble> {
-        let cannot = |e| Trouble::io(format!("cannot look at {}", dir.display()), &e);
+    fn needed(&self, dir: &Path) -> Result<Option<Why>, Error> {
+        let cannot = |e| Error::io(format!("cannot look at {}", dir.display()), &e);
         let real = std::fs::canonicalize(dir).map_err(cannot)?;
         for link in self.links()? {
             if std::fs::canonicalize(&link).is_ok_and(|to| to.starts_with(&real)) {
@@ -107,13 +107,13 @@ impl Deploy {
     }
 
     /// The symbolic links beside `current`, itself included, and beside the releases.
-    fn links(&self) -> Result<Vec<PathBuf>, Trouble> {
+    fn links(&self) -> Result<Vec<PathBuf>, Error> {
         let current = Path::new(self.current.as_deref().unwrap_or_default());
         let beside = current.parent().unwrap_or(Path::new("/"));
         let releases = Path::new(self.releases.as_deref().unwrap_or_default());
         let mut links = Vec::new();
         for dir in BTreeSet::from([beside, releases]) {
-            let cannot = |e| Trouble::io(format!("cannot list {}", dir.display()), &e);
+            let cannot = |e| Error::io(format!("cannot list {}", dir.display()), &e);
             let listed = match std::fs::read_dir(dir) {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 listed => listed.map_err(cannot)?,
@@ -144,7 +144,7 @@ impl Deploy {
             if std::fs::symlink_metadata(path).is_err() {
                 continue;
             }
-            let why = || -> Result<Option<String>, Trouble> {
+            let why = || -> Result<Option<String>, Error> {
                 match unused(&Git::at(cx, path).following(true))? {
                     Some(why) => Ok(Some(why)),
                     // Last, for it is what changes from one moment to the next.
@@ -169,7 +169,7 @@ impl Deploy {
 }
 
 /// Why a release may not be removed; none when nobody worked in it. Files that git ignores are what the release made.
-fn unused(git: &Git) -> Result<Option<String>, Trouble> {
+fn unused(git: &Git) -> Result<Option<String>, Error> {
     let head = git.head()?;
     let words = [
         "status",

@@ -29,7 +29,7 @@ mod resolve;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Kept, Look, Stage, Trouble};
+use super::{Action, Context, Error, Kept, Look, Stage};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use modules::Former;
@@ -119,15 +119,15 @@ struct Observed {
     release: Option<Release>,
 }
 
-fn observed(value: &Value) -> Result<Observed, Trouble> {
+fn observed(value: &Value) -> Result<Observed, Error> {
     let seen: Observed = serde_json::from_value(value.clone())
-        .map_err(|e| Trouble::io("what was observed cannot be read", &e))?;
+        .map_err(|e| Error::io("what was observed cannot be read", &e))?;
     let formers = seen.modules.iter().map(|m| &m.head);
     let heads = seen.before.iter().chain(formers).map(|h| &h.commit);
     if heads.chain([&seen.commit]).all(|c| resolve::is_commit(c)) {
         Ok(seen)
     } else {
-        Err(Trouble::new("what was observed is no commit"))
+        Err(Error::new("what was observed is no commit"))
     }
 }
 
@@ -150,7 +150,7 @@ impl Deploy {
     }
 
     /// What the version file says against the plan; none when it agrees.
-    fn version(&self, git: &Git, commit: &str) -> Result<Option<String>, Trouble> {
+    fn version(&self, git: &Git, commit: &str) -> Result<Option<String>, Error> {
         let Some(file) = &self.version_file else {
             return Ok(None);
         };
@@ -177,7 +177,7 @@ impl Deploy {
     }
 
     /// Whether the commit is there.
-    fn deployed(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+    fn deployed(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
         if !self.exists() {
             return Ok(Look::nothing(format!("{} does not exist", self.place())));
         }
@@ -228,7 +228,7 @@ impl Deploy {
     }
 
     /// The evidence of a tree that stands at the commit, with no tracked file modified.
-    fn evidence(&self, git: &Git, commit: &str) -> Result<Look, Trouble> {
+    fn evidence(&self, git: &Git, commit: &str) -> Result<Look, Error> {
         let mut look = Look::done(format!("HEAD is {commit}, and no tracked file is modified"));
         if self.submodules {
             let mut subs = modules::Seen::default();
@@ -262,11 +262,11 @@ impl Deploy {
     }
 
     /// Refuses a tree that is not what was asked for, before it gets its name.
-    fn proven(&self, git: &Git, commit: &str) -> Result<(), Trouble> {
+    fn proven(&self, git: &Git, commit: &str) -> Result<(), Error> {
         let head = git.head()?;
         let modified = git.modified()?;
         if head.commit != commit || head.branch.is_some() || !modified.is_empty() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is at {} with modified files ({}), not cleanly at {commit}",
                 git.dir().display(),
                 stands(&head),
@@ -277,7 +277,7 @@ impl Deploy {
         if look.answer == Answer::Done {
             Ok(())
         } else {
-            Err(Trouble::new(look.evidence.join("; ")))
+            Err(Error::new(look.evidence.join("; ")))
         }
     }
 
@@ -287,18 +287,18 @@ impl Deploy {
         known.unwrap_or_else(|| told::the_commit_of(&self.reference))
     }
 
-    fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Trouble> {
+    fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Error> {
         let found = resolve::resolve(git, clone, &self.repo, &self.reference, self.fetch)?;
         resolve::approved(found, self.commit.as_deref(), &self.reference)
     }
 
     /// What was there before, in place.
-    fn seen_in_place(&self, cx: &Context) -> Result<Observed, Trouble> {
+    fn seen_in_place(&self, cx: &Context) -> Result<Observed, Error> {
         let git = self.git(cx);
         let mut formers = Vec::new();
         let before = if self.exists() {
             if let Some(lock) = Locked::find(&git)? {
-                return Err(Trouble::new(lock.shown()));
+                return Err(Error::new(lock.shown()));
             }
             let head = git.head()?;
             let mut modified = git.modified()?;
@@ -306,7 +306,7 @@ impl Deploy {
                 formers = modules::formers(&git, &head.commit, "", &mut modified)?;
             }
             if !modified.is_empty() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} has modified files, which would be lost: {}",
                     self.place(),
                     few(&modified)
@@ -316,7 +316,7 @@ impl Deploy {
         } else if self.fetch {
             None
         } else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} does not exist, and `fetch: false` makes none",
                 self.place()
             )));
@@ -393,13 +393,13 @@ impl Action for Deploy {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let seen = if self.side_by_side().is_some() {
             self.seen_release(cx)?
         } else {
             self.seen_in_place(cx)?
         };
-        serde_json::to_value(seen).map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+        serde_json::to_value(seen).map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
     fn found(&self, value: &Value) -> Vec<String> {
@@ -484,7 +484,7 @@ impl Action for Deploy {
         commands
     }
 
-    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         let seen = observed(value)?;
         match &seen.release {
             Some(release) => self.in_force(cx, &seen, release),
@@ -492,7 +492,7 @@ impl Action for Deploy {
         }
     }
 
-    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let seen = observed(value)?;
         match &seen.release {
             Some(release) => self.release(cx, &seen, release, log),
@@ -500,11 +500,11 @@ impl Action for Deploy {
         }
     }
 
-    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         self.probe(cx, value)
     }
 
-    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let seen = observed(value)?;
         match &seen.release {
             Some(release) => self.switch_back(cx, release, log),
@@ -512,7 +512,7 @@ impl Action for Deploy {
         }
     }
 
-    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         let seen = observed(value)?;
         match &seen.release {
             Some(release) => self.is_switched_back(cx, release),

@@ -14,7 +14,7 @@ use super::act::{go, remove, say, unlock};
 use super::half::Changes;
 use super::repo::{Git, Head, Locked, few};
 use super::{Deploy, stands};
-use crate::actions::Trouble;
+use crate::actions::Error;
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Write};
 use std::path::{Component, Path};
@@ -43,7 +43,7 @@ pub(super) struct Seen {
 }
 
 /// The submodules that a commit names, without those inside them.
-fn links(git: &Git, commit: &str) -> Result<Vec<Link>, Trouble> {
+fn links(git: &Git, commit: &str) -> Result<Vec<Link>, Error> {
     let mut found = Vec::new();
     // Where it was never fetched, it has brought nothing.
     if git.commit(commit)?.is_none() {
@@ -67,7 +67,7 @@ fn links(git: &Git, commit: &str) -> Result<Vec<Link>, Trouble> {
 }
 
 /// A tree may name a path that leads elsewhere, and a link on the way leads wherever it likes.
-fn inside(git: &Git, path: &str) -> Result<(), Trouble> {
+fn inside(git: &Git, path: &str) -> Result<(), Error> {
     let mut at = git.dir().to_path_buf();
     let mut plain = !path.is_empty() && !path.contains(char::REPLACEMENT_CHARACTER);
     for part in Path::new(path).components() {
@@ -78,7 +78,7 @@ fn inside(git: &Git, path: &str) -> Result<(), Trouble> {
     if plain {
         Ok(())
     } else {
-        Err(Trouble::new(format!(
+        Err(Error::new(format!(
             "the submodule {path} leads out of the tree; nothing is done there"
         )))
     }
@@ -90,7 +90,7 @@ fn populated(git: &Git) -> bool {
 }
 
 /// Whether a commit names submodules.
-pub(super) fn any(git: &Git, commit: &str) -> Result<bool, Trouble> {
+pub(super) fn any(git: &Git, commit: &str) -> Result<bool, Error> {
     Ok(!links(git, commit)?.is_empty())
 }
 
@@ -100,7 +100,7 @@ pub(super) fn formers(
     commit: &str,
     above: &str,
     in_the_way: &mut Vec<String>,
-) -> Result<Vec<Former>, Trouble> {
+) -> Result<Vec<Former>, Error> {
     let mut found = Vec::new();
     for link in links(git, commit)? {
         let sub = git.inside(&link.path);
@@ -109,7 +109,7 @@ pub(super) fn formers(
         }
         let path = format!("{above}{}", link.path);
         if let Some(lock) = Locked::find(&sub)? {
-            return Err(Trouble::new(lock.shown()));
+            return Err(Error::new(lock.shown()));
         }
         let head = sub.head()?;
         if head.commit != link.commit {
@@ -131,7 +131,7 @@ pub(super) fn formers(
 }
 
 /// Looks whether each submodule that a commit names stands there, clean.
-pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Seen) -> Result<(), Trouble> {
+pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Seen) -> Result<(), Error> {
     for link in links(git, commit)? {
         let sub = git.inside(&link.path);
         let path = format!("{above}{}", link.path);
@@ -168,7 +168,7 @@ pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Seen) -> Res
 }
 
 /// Whether each former submodule stands where it stood, clean, and none of the commit's others is there.
-pub(super) fn as_before(git: &Git, commit: &str, formers: &[Former]) -> Result<Seen, Trouble> {
+pub(super) fn as_before(git: &Git, commit: &str, formers: &[Former]) -> Result<Seen, Error> {
     let mut seen = Seen::default();
     for former in formers {
         inside(git, &former.path)?;
@@ -207,7 +207,7 @@ fn brought(
     above: &str,
     formers: &[Former],
     found: &mut Vec<String>,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     for link in links(git, commit)? {
         let path = format!("{above}{}", link.path);
         let sub = git.inside(&link.path);
@@ -224,7 +224,7 @@ fn brought(
 }
 
 /// Nothing is in a submodule, or below it, but what was cloned.
-pub(super) fn untouched(git: &Git, commit: &str) -> Result<bool, Trouble> {
+pub(super) fn untouched(git: &Git, commit: &str) -> Result<bool, Error> {
     let head = git.head()?;
     let all = [
         "status",
@@ -260,7 +260,7 @@ pub(super) fn untouched(git: &Git, commit: &str) -> Result<bool, Trouble> {
 }
 
 /// Every repository of a tree, its own first.
-pub(super) fn repositories(git: &Git, commit: &str) -> Result<Vec<Git>, Trouble> {
+pub(super) fn repositories(git: &Git, commit: &str) -> Result<Vec<Git>, Error> {
     let mut found = Vec::new();
     for link in links(git, commit)? {
         let sub = git.inside(&link.path);
@@ -280,7 +280,7 @@ pub(super) fn follow(
     above: &str,
     formers: &[Former],
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     for link in links(git, commit)? {
         let path = format!("{above}{}", link.path);
         let sub = git.inside(&link.path);
@@ -307,7 +307,7 @@ pub(super) fn follow(
 }
 
 /// Completes a first checkout that was cut off: HEAD may be anywhere, and there is no index to tell of the commit.
-fn first_checkout(git: &Git, commit: &str, out: &mut dyn Write) -> Result<(), Trouble> {
+fn first_checkout(git: &Git, commit: &str, out: &mut dyn Write) -> Result<(), Error> {
     git.work(&["update-ref", "--no-deref", "HEAD", commit])?;
     let at = Head {
         commit: commit.to_owned(),
@@ -316,7 +316,7 @@ fn first_checkout(git: &Git, commit: &str, out: &mut dyn Write) -> Result<(), Tr
     go(git, Changes::whole(git, commit)?, &at, &at, out)
 }
 
-fn never_checked_out(git: &Git) -> Result<bool, Trouble> {
+fn never_checked_out(git: &Git) -> Result<bool, Error> {
     let index = git.look(&["rev-parse", "--git-path", "index"])?;
     let index = git.dir().join(index.trim_end_matches('\n'));
     Ok(std::fs::symlink_metadata(index).is_err())
@@ -329,7 +329,7 @@ fn populate(
     link: &Link,
     sub: &Git,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     store(git, commit, &link.path)?;
     mend(git, commit, link, out)?;
     if populated(sub) {
@@ -355,7 +355,7 @@ fn populate(
         } else {
             ""
         };
-        Trouble::new(format!("the submodule {}: {text}{remedy}", link.path))
+        Error::new(format!("the submodule {}: {text}{remedy}", link.path))
     })
 }
 
@@ -365,7 +365,7 @@ pub(super) fn mend_all(
     commit: &str,
     formers: &[Former],
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     for link in links(git, commit)? {
         if !formers.iter().any(|f| f.path == link.path) {
             mend(git, commit, &link, out)?;
@@ -374,7 +374,7 @@ pub(super) fn mend_all(
     Ok(())
 }
 
-fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(), Trouble> {
+fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(), Error> {
     // Without a name for it, git has cloned nothing.
     let Ok(store) = store(git, commit, &link.path) else {
         return Ok(());
@@ -384,7 +384,7 @@ fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(),
         // First what leads to it: what leads nowhere stops every look at the tree.
         match std::fs::remove_file(git.dir().join(&link.path).join(".git")) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(Trouble::io(format!("cannot mend {}", link.path), &e));
+                return Err(Error::io(format!("cannot mend {}", link.path), &e));
             }
             Ok(()) | Err(_) => {}
         }
@@ -394,7 +394,7 @@ fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(),
 }
 
 /// Where git keeps the repository of a submodule.
-fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Trouble> {
+fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Error> {
     let blob = format!("{commit}:.gitmodules");
     let words = [
         "config",
@@ -410,7 +410,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Trou
         (value == path).then(|| key.strip_prefix("submodule.")?.strip_suffix(".path"))?
     });
     let name = name.ok_or_else(|| {
-        Trouble::new(format!(
+        Error::new(format!(
             "the commit names the submodule {path}, and its .gitmodules does not say where it comes from"
         ))
     })?;
@@ -418,7 +418,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Trou
         .components()
         .all(|c| matches!(c, Component::Normal(_)))
     {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "the submodule {path} has the name '{name}', which leads elsewhere"
         )));
     }
@@ -427,7 +427,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Trou
 }
 
 /// A clone that was cut off before it had a single commit; nobody can have worked there.
-fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Trouble> {
+fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Error> {
     let dir = format!("--git-dir={}", store.display());
     if store.join("index").exists() || store.join("logs").exists() {
         return Ok(false);
@@ -437,8 +437,8 @@ fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Trouble> {
 }
 
 /// Sees to it that a submodule has a commit.
-fn have(git: &Git, path: &str, commit: &str, out: &mut dyn Write) -> Result<(), Trouble> {
-    let here = || Ok::<_, Trouble>(git.commit(commit)?.as_deref() == Some(commit));
+fn have(git: &Git, path: &str, commit: &str, out: &mut dyn Write) -> Result<(), Error> {
+    let here = || Ok::<_, Error>(git.commit(commit)?.as_deref() == Some(commit));
     if here()? {
         return Ok(());
     }
@@ -455,7 +455,7 @@ fn have(git: &Git, path: &str, commit: &str, out: &mut dyn Write) -> Result<(), 
             say(out, &e.to_string());
         }
     }
-    Err(Trouble::new(format!(
+    Err(Error::new(format!(
         "the repository of the submodule {path} does not give the commit {commit}; if its URL has changed, take over the \
          new one in the tree above it: git submodule sync -- {path}"
     )))
@@ -468,7 +468,7 @@ pub(super) fn take_away(
     above: &str,
     formers: &[Former],
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let away = git.look(&["rev-parse", "--git-path", "upledger-removed"])?;
     let away = git.dir().join(away.trim_end_matches('\n'));
     // Left by a removal that was cut off.
@@ -490,10 +490,10 @@ pub(super) fn take_away(
         if untouched(&sub, &link.commit).unwrap_or(false) {
             // Another name first: half of it would look like somebody's deletions.
             std::fs::rename(sub.dir(), &away)
-                .map_err(|e| Trouble::io(format!("cannot remove {}", sub.dir().display()), &e))?;
+                .map_err(|e| Error::io(format!("cannot remove {}", sub.dir().display()), &e))?;
             remove(&away)?;
             std::fs::create_dir(sub.dir())
-                .map_err(|e| Trouble::io(format!("cannot make {}", sub.dir().display()), &e))?;
+                .map_err(|e| Error::io(format!("cannot make {}", sub.dir().display()), &e))?;
             say(out, &format!("removed the submodule {path}"));
         } else {
             let stays = "holds files or commits of somebody and stays";
@@ -509,13 +509,13 @@ pub(super) fn put_back(
     commit: &str,
     formers: &[Former],
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     // Those above come first in the list, so that those inside them are there when their turn comes.
     for former in formers {
         inside(git, &former.path)?;
         let sub = git.inside(&former.path);
         if !populated(&sub) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "the submodule {} is not there any more; bring it back with: git -C {} submodule update --init -- {}",
                 former.path,
                 git.dir().display(),
@@ -535,7 +535,7 @@ pub(super) fn put_back(
 }
 
 /// The commit that a tree names for a submodule, wherever it is.
-fn meant(git: &Git, commit: &str, path: &str) -> Result<Option<String>, Trouble> {
+fn meant(git: &Git, commit: &str, path: &str) -> Result<Option<String>, Error> {
     for link in links(git, commit)? {
         if link.path == path {
             return Ok(Some(link.commit));

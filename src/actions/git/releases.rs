@@ -14,7 +14,7 @@ use super::act::{beside, remove, rename, say};
 use super::keep::{Stays, Why};
 use super::repo::Git;
 use super::{Deploy, Observed, resolve};
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use serde::{Deserialize, Serialize};
@@ -117,20 +117,20 @@ impl Deploy {
         problems
     }
 
-    fn link(&self) -> Result<Link, Trouble> {
+    fn link(&self) -> Result<Link, Error> {
         let current = self.current.as_deref().unwrap_or_default();
         match std::fs::symlink_metadata(current) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Link::Missing),
-            Err(e) => Err(Trouble::io(format!("cannot look at {current}"), &e)),
+            Err(e) => Err(Error::io(format!("cannot look at {current}"), &e)),
             Ok(meta) if meta.is_symlink() => std::fs::read_link(current)
-                .map_err(|e| Trouble::io(format!("cannot read {current}"), &e))?
+                .map_err(|e| Error::io(format!("cannot read {current}"), &e))?
                 .into_os_string()
                 .into_string()
                 .map(Link::To)
-                .map_err(|_| Trouble::new(format!("{current} leads to a name that is no UTF-8"))),
+                .map_err(|_| Error::new(format!("{current} leads to a name that is no UTF-8"))),
             Ok(_) => {
                 let releases = self.releases.as_deref().unwrap_or_default();
-                Err(Trouble::new(format!(
+                Err(Error::new(format!(
                     "{current} is there and is no symbolic link; nothing is put in its place. Make it a release once, while \
                      the service is stopped: mkdir -p {releases} && mv {current} {releases}/before && ln -s \
                      {releases}/before {current}; or deploy in place, with `into: {current}`"
@@ -168,7 +168,7 @@ impl Deploy {
         }
     }
 
-    pub(super) fn seen_release(&self, cx: &Context) -> Result<Observed, Trouble> {
+    pub(super) fn seen_release(&self, cx: &Context) -> Result<Observed, Error> {
         let (releases, current) = self
             .side_by_side()
             .unwrap_or((Path::new(""), Path::new("")));
@@ -178,7 +178,7 @@ impl Deploy {
         };
         let parent = current.parent().unwrap_or(Path::new("/"));
         if !parent.is_dir() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "there is no directory {}, where {} belongs",
                 parent.display(),
                 current.display()
@@ -199,7 +199,7 @@ impl Deploy {
         if existed {
             let look = inner.deployed(cx, &seen)?;
             if look.answer != Answer::Done {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{dir} is there and is not this release, whole and clean: {}; move it away, and it is made anew",
                     look.evidence.join("; ")
                 )));
@@ -263,7 +263,7 @@ impl Deploy {
         seen: &Observed,
         release: &Release,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         // Before the clone, which may take minutes and would be for nothing.
         self.now(release)?;
         let inner = self.in_place(&release.dir);
@@ -273,7 +273,7 @@ impl Deploy {
         } else {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
             std::fs::create_dir_all(releases)
-                .map_err(|e| Trouble::io(format!("cannot make {}", releases.display()), &e))?;
+                .map_err(|e| Error::io(format!("cannot make {}", releases.display()), &e))?;
             inner.clone_it(cx, seen, out)?;
         }
         self.switch(cx, release, Now::Before, Some(&release.dir), out)?;
@@ -282,15 +282,15 @@ impl Deploy {
     }
 
     /// Where the link leads now.
-    fn now(&self, seen: &Release) -> Result<Now, Trouble> {
+    fn now(&self, seen: &Release) -> Result<Now, Error> {
         let current = self.current.as_deref().unwrap_or_default();
         Ok(match self.link()? {
             Link::Missing if seen.target.is_none() => Now::Before,
             Link::To(now) if self.leads_to(&now, &seen.dir) => Now::Switched,
             Link::To(now) if seen.target.as_ref() == Some(&now) => Now::Before,
-            Link::Missing => return Err(Trouble::new(format!("somebody removed {current}"))),
+            Link::Missing => return Err(Error::new(format!("somebody removed {current}"))),
             Link::To(now) => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{current} leads to {now}; somebody moved it since it led to {}",
                     seen.target.as_deref().unwrap_or("nothing")
                 )));
@@ -307,10 +307,10 @@ impl Deploy {
         from: Now,
         to: Option<&str>,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let current = Path::new(self.current.as_deref().unwrap_or_default());
         let cannot =
-            |e: std::io::Error| Trouble::io(format!("cannot switch {}", current.display()), &e);
+            |e: std::io::Error| Error::io(format!("cannot switch {}", current.display()), &e);
         let new = beside(current, cx, "new");
         let none = || match std::fs::remove_file(&new) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(cannot(e)),
@@ -347,7 +347,7 @@ impl Deploy {
         cx: &Context,
         seen: &Observed,
         release: &Release,
-    ) -> Result<Look, Trouble> {
+    ) -> Result<Look, Error> {
         let current = self.current.as_deref().unwrap_or_default();
         match self.now(release) {
             Err(e) => Ok(Look::unclear(e.to_string())),
@@ -374,7 +374,7 @@ impl Deploy {
         cx: &Context,
         seen: &Release,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         for left in self.leftovers(cx) {
             remove_any(&left)?;
         }
@@ -384,7 +384,7 @@ impl Deploy {
             .is_some_and(|t| self.leads_to(t, &seen.dir));
         let now = self.now(seen)?;
         if let Some(gone) = self.gone(seen) {
-            return Err(Trouble::new(format!("not switched back: {gone}")));
+            return Err(Error::new(format!("not switched back: {gone}")));
         }
         if now == Now::Switched && !same {
             self.switch(cx, seen, Now::Switched, seen.target.as_deref(), out)?;
@@ -404,7 +404,7 @@ impl Deploy {
         })
     }
 
-    pub(super) fn is_switched_back(&self, cx: &Context, seen: &Release) -> Result<Look, Trouble> {
+    pub(super) fn is_switched_back(&self, cx: &Context, seen: &Release) -> Result<Look, Error> {
         let current = self.current.as_deref().unwrap_or_default();
         if let Some(left) = self.leftovers(cx).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
@@ -457,10 +457,10 @@ enum Now {
 }
 
 /// Removes a directory or a link of ours.
-pub(super) fn remove_any(path: &Path) -> Result<(), Trouble> {
+pub(super) fn remove_any(path: &Path) -> Result<(), Error> {
     if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
         std::fs::remove_file(path)
-            .map_err(|e| Trouble::io(format!("cannot remove {}", path.display()), &e))
+            .map_err(|e| Error::io(format!("cannot remove {}", path.display()), &e))
     } else {
         remove(path)
     }

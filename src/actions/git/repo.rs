@@ -9,7 +9,7 @@
 //! working tree.
 
 use crate::actions::command::{Captured, KEPT, capture};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -99,45 +99,45 @@ impl Git {
         &self.dir
     }
 
-    fn call(&self, place: &[&str], words: &[&str], limit: Duration) -> Result<Captured, Trouble> {
+    fn call(&self, place: &[&str], words: &[&str], limit: Duration) -> Result<Captured, Error> {
         capture(&self.cx, &argv(place, words), limit)
     }
 
     /// A command in the directory.
-    pub(super) fn try_look(&self, words: &[&str]) -> Result<Captured, Trouble> {
+    pub(super) fn try_look(&self, words: &[&str]) -> Result<Captured, Error> {
         let dir = self.dir.display().to_string();
         self.call(&["-C", &dir], words, self.cx.patience())
     }
 
     /// The output of a look that must succeed.
-    pub(super) fn look(&self, words: &[&str]) -> Result<String, Trouble> {
+    pub(super) fn look(&self, words: &[&str]) -> Result<String, Error> {
         said(words, self.try_look(words)?)
     }
 
     /// The same; none when the output may be cut: more than [`KEPT`] of it is dropped.
-    pub(super) fn whole(&self, words: &[&str]) -> Result<Option<String>, Trouble> {
+    pub(super) fn whole(&self, words: &[&str]) -> Result<Option<String>, Error> {
         let text = self.look(words)?;
         Ok((text.len() < KEPT).then_some(text))
     }
 
     /// A command in the directory that changes something.
-    pub(super) fn work(&self, words: &[&str]) -> Result<String, Trouble> {
+    pub(super) fn work(&self, words: &[&str]) -> Result<String, Error> {
         let dir = self.dir.display().to_string();
         said(words, self.call(&["-C", &dir], words, WORK)?)
     }
 
     /// A look at a repository that is elsewhere.
-    pub(super) fn ask(&self, words: &[&str]) -> Result<String, Trouble> {
+    pub(super) fn ask(&self, words: &[&str]) -> Result<String, Error> {
         said(words, self.call(&["-C", "/"], words, self.cx.patience())?)
     }
 
     /// A command in no repository.
-    pub(super) fn outside(&self, words: &[&str]) -> Result<String, Trouble> {
+    pub(super) fn outside(&self, words: &[&str]) -> Result<String, Error> {
         said(words, self.call(&["-C", "/"], words, WORK)?)
     }
 
     /// The commit that a name means here.
-    pub(super) fn commit(&self, name: &str) -> Result<Option<String>, Trouble> {
+    pub(super) fn commit(&self, name: &str) -> Result<Option<String>, Error> {
         let wanted = format!("{name}^{{commit}}");
         let seen = self.try_look(&["rev-parse", "--verify", "--quiet", &wanted])?;
         Ok((seen.code == Some(0)).then(|| seen.stdout.trim().to_owned()))
@@ -146,20 +146,20 @@ impl Git {
     /// Where the working tree stands.
     ///
     /// # Errors
-    /// [`Trouble`] when the directory is not the top of a working tree, or has no commit yet.
-    pub(super) fn head(&self) -> Result<Head, Trouble> {
+    /// [`Error`] when the directory is not the top of a working tree, or has no commit yet.
+    pub(super) fn head(&self) -> Result<Head, Error> {
         let dir = self.dir.display();
         let top = self.look(&["rev-parse", "--show-toplevel"])?;
         let here = std::fs::canonicalize(&self.dir)
-            .map_err(|e| Trouble::io(format!("cannot find {dir}"), &e))?;
+            .map_err(|e| Error::io(format!("cannot find {dir}"), &e))?;
         let top = std::fs::canonicalize(top.trim_end_matches('\n')).ok();
         if top.as_ref() != Some(&here) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{dir} is not the top of a working tree"
             )));
         }
         let commit = self.commit("HEAD")?.ok_or_else(|| {
-            Trouble::new(format!(
+            Error::new(format!(
                 "{dir} has no commit yet; remove it, and this step clones it"
             ))
         })?;
@@ -169,7 +169,7 @@ impl Git {
     }
 
     /// Tracked files that differ from the commit or the index, and those of which git would not tell.
-    pub(super) fn modified(&self) -> Result<Vec<String>, Trouble> {
+    pub(super) fn modified(&self) -> Result<Vec<String>, Error> {
         let words = [
             "status",
             "--porcelain",
@@ -193,7 +193,7 @@ impl Git {
     }
 
     /// Tracked files with a flag (`assume-unchanged`, `skip-worktree`) that keeps git from looking at them.
-    pub(super) fn hidden(&self) -> Result<Vec<String>, Trouble> {
+    pub(super) fn hidden(&self) -> Result<Vec<String>, Error> {
         let mut hidden = Vec::new();
         self.each(&["ls-files", "-v", "-z"], &mut |entry| {
             if let [tag, b' ', path @ ..] = entry
@@ -207,9 +207,9 @@ impl Git {
 
     /// Each entry that a look prints, as it comes: what is captured may be cut, and one entry of a large repository
     /// be missed. Entries end with NUL.
-    pub(super) fn each(&self, words: &[&str], entry: &mut dyn FnMut(&[u8])) -> Result<(), Trouble> {
+    pub(super) fn each(&self, words: &[&str], entry: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let what = words.first().copied().unwrap_or_default();
-        let cannot = |e: io::Error| Trouble::io(format!("cannot read what git {what} says"), &e);
+        let cannot = |e: io::Error| Error::io(format!("cannot read what git {what} says"), &e);
         let dir = self.dir.display().to_string();
         let argv = argv(&["-C", &dir], words);
         let mut child = Command::new("git")
@@ -231,12 +231,12 @@ impl Git {
         if ended.success() {
             Ok(())
         } else {
-            Err(Trouble::new(format!("git {what}: {ended}")))
+            Err(Error::new(format!("git {what}: {ended}")))
         }
     }
 
     /// Where `index.lock` would be.
-    pub(super) fn index_lock(&self) -> Result<PathBuf, Trouble> {
+    pub(super) fn index_lock(&self) -> Result<PathBuf, Error> {
         let path = self.look(&["rev-parse", "--git-path", "index.lock"])?;
         Ok(self.dir.join(path.trim_end_matches('\n')))
     }
@@ -251,7 +251,7 @@ fn argv(place: &[&str], words: &[&str]) -> Vec<String> {
     argv
 }
 
-fn said(words: &[&str], seen: Captured) -> Result<String, Trouble> {
+fn said(words: &[&str], seen: Captured) -> Result<String, Error> {
     if seen.code == Some(0) {
         return Ok(seen.stdout);
     }
@@ -264,7 +264,7 @@ fn said(words: &[&str], seen: Captured) -> Result<String, Trouble> {
         .get(lines.len().saturating_sub(6)..)
         .unwrap_or_default();
     let what = words.first().copied().unwrap_or_default();
-    Err(Trouble::new(format!(
+    Err(Error::new(format!(
         "git {what}: {}: {}",
         seen.ended,
         last.join("; ")
@@ -295,7 +295,7 @@ pub(super) struct Locked {
 
 impl Locked {
     /// The lock, where there is one.
-    pub(super) fn find(git: &Git) -> Result<Option<Self>, Trouble> {
+    pub(super) fn find(git: &Git) -> Result<Option<Self>, Error> {
         let path = git.index_lock()?;
         let Ok(meta) = std::fs::symlink_metadata(&path) else {
             return Ok(None);

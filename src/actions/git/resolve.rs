@@ -5,7 +5,7 @@
 //! the working clone.
 
 use super::repo::Git;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::actions::values::distance;
 use crate::text::settings as text;
 
@@ -55,7 +55,7 @@ pub(super) fn resolve(
     repo: &str,
     name: &str,
     fetch: bool,
-) -> Result<Resolved, Trouble> {
+) -> Result<Resolved, Error> {
     if is_commit(name) {
         return Ok(Resolved {
             commit: name.to_ascii_lowercase(),
@@ -92,7 +92,7 @@ pub(super) fn resolve(
     };
     let missing = format!("{place} has neither a branch nor a tag {name}{whole}");
     if !fetch {
-        return Err(Trouble::new(missing));
+        return Err(Error::new(missing));
     }
     let meant = meant(outside, repo, name)?;
     let hint = if meant.is_empty() {
@@ -100,7 +100,7 @@ pub(super) fn resolve(
     } else {
         format!("; did you mean {}?", meant.join(" or "))
     };
-    Err(Trouble::sure(format!("{missing}{hint}")))
+    Err(Error::certain(format!("{missing}{hint}")))
 }
 
 /// The commit that was approved, against what the name means now.
@@ -108,7 +108,7 @@ pub(super) fn approved(
     found: Resolved,
     commit: Option<&str>,
     name: &str,
-) -> Result<Resolved, Trouble> {
+) -> Result<Resolved, Error> {
     let Some(commit) = commit.map(str::to_ascii_lowercase) else {
         return Ok(found);
     };
@@ -122,7 +122,7 @@ pub(super) fn approved(
             name: Some(branch),
         }),
         // A tag that moves is another release by the same name, and somebody had a reason to move it.
-        Some(_) | None => Err(Trouble::sure(format!(
+        Some(_) | None => Err(Error::certain(format!(
             "{name} was {commit} when the plan was resolved, and is {} now; resolve the plan again, and have it approved, \
              or write the commit that is meant as `ref`",
             found.commit
@@ -131,7 +131,7 @@ pub(super) fn approved(
 }
 
 /// Names of the repository that may be meant, the likeliest only.
-fn meant(git: &Git, repo: &str, name: &str) -> Result<Vec<String>, Trouble> {
+fn meant(git: &Git, repo: &str, name: &str) -> Result<Vec<String>, Error> {
     const FEW: usize = 3;
     let listed = git.ask(&["ls-remote", "--quiet", "--tags", "--heads", "--", repo])?;
     let mut near: Vec<(usize, String)> = listed
@@ -177,7 +177,7 @@ fn apart(name: &str, known: &str) -> Option<usize> {
     (edits <= limit).then_some(edits.saturating_add(1))
 }
 
-fn remote(git: &Git, repo: &str, name: &str) -> Result<Option<Resolved>, Trouble> {
+fn remote(git: &Git, repo: &str, name: &str) -> Result<Option<Resolved>, Error> {
     let full = name.starts_with("refs/");
     let names = if full {
         vec![name.to_owned()]
@@ -205,9 +205,9 @@ fn remote(git: &Git, repo: &str, name: &str) -> Result<Option<Resolved>, Trouble
     }))
 }
 
-fn local(git: Option<&Git>, name: &str) -> Result<Option<Resolved>, Trouble> {
+fn local(git: Option<&Git>, name: &str) -> Result<Option<Resolved>, Error> {
     let Some(git) = git else { return Ok(None) };
-    let seen = |name: String| -> Result<Option<Resolved>, Trouble> {
+    let seen = |name: String| -> Result<Option<Resolved>, Error> {
         Ok(git.commit(&name)?.map(|commit| Resolved {
             commit,
             name: Some(name),
@@ -230,13 +230,13 @@ fn local(git: Option<&Git>, name: &str) -> Result<Option<Resolved>, Trouble> {
     seen(format!("refs/heads/{name}"))
 }
 
-fn one_of(mut found: impl Iterator<Item = Resolved>) -> Result<Option<Resolved>, Trouble> {
+fn one_of(mut found: impl Iterator<Item = Resolved>) -> Result<Option<Resolved>, Error> {
     let Some(first) = found.next() else {
         return Ok(None);
     };
     match found.find(|other| other.commit != first.commit) {
         None => Ok(Some(first)),
-        Some(other) => Err(Trouble::new(format!(
+        Some(other) => Err(Error::new(format!(
             "there are {} and {}, and they differ; write the one that is meant",
             first.name.unwrap_or_default(),
             other.name.unwrap_or_default()

@@ -400,7 +400,7 @@ fn a_missing_name_is_sure_to_fail_and_what_may_be_meant_is_named() {
         ("mian", "; did you mean main?"),
     ] {
         let trouble = place.to(slip).observe(&place.context()).unwrap_err();
-        assert!(trouble.is_sure());
+        assert!(trouble.is_certain());
         let said = trouble.to_string();
         assert!(said.ends_with(meant), "{said}");
     }
@@ -408,13 +408,13 @@ fn a_missing_name_is_sure_to_fail_and_what_may_be_meant_is_named() {
         .to("unheard-of")
         .observe(&place.context())
         .unwrap_err();
-    assert!(trouble.is_sure() && !trouble.to_string().contains("mean"));
+    assert!(trouble.is_certain() && !trouble.to_string().contains("mean"));
     // A repository that does not answer is another matter.
     let away = Deploy {
         repo: place.path("away").display().to_string(),
         ..place.to("main")
     };
-    assert!(!away.observe(&place.context()).unwrap_err().is_sure());
+    assert!(!away.observe(&place.context()).unwrap_err().is_certain());
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn what_was_approved_is_what_is_deployed() {
     place.git("source", &["tag", "-f", "app/2.0", "app/3.0"]);
     // A tag that moved is refused, for sure; of a branch that moved on, the approved commit is deployed.
     let trouble = tag.observe(&place.context()).unwrap_err();
-    assert!(trouble.is_sure());
+    assert!(trouble.is_certain());
     let said = trouble.to_string();
     assert!(
         said.contains(&second) && said.contains("resolve the plan again"),

@@ -9,7 +9,7 @@ use crate::actions::service::by::By;
 use crate::actions::service::renew::before;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Keeper, Renew};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,10 +61,10 @@ impl Action for Reload {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let found = self.renew().observe(cx)?;
         if let Some((master, why)) = found.masters.iter().find_map(|m| Some((m, preloads(m)?))) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} preloads the application ({why}), so a reload would not load new code; stop it and start it",
                 master.shown()
             )));
@@ -76,15 +76,15 @@ impl Action for Reload {
         self.renew().commands(cx)
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.renew().probe(cx, &before(observed)?)
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         self.renew().perform(cx, &before(observed)?, log)
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.renew().probe(cx, &before(observed)?)
     }
 }

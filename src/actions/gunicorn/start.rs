@@ -1,12 +1,12 @@
 //! `gunicorn.start`: the application's server is started by its keeper, and answers before the step counts as done.
 
 use super::Gunicorn;
+use crate::action::{Service, Stage};
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Keeper, Lift};
-use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -61,7 +61,7 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.with(|lift| lift.observe(cx))
     }
 

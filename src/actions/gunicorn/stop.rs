@@ -5,13 +5,13 @@
 //! seen and taken away.
 
 use super::Gunicorn;
+use crate::action::{Service, Stage};
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Halt, Keeper};
-use crate::actions::stage::{Service, Stage};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -68,7 +68,7 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.with(|halt| halt.observe(cx))
     }
 

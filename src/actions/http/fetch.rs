@@ -6,12 +6,11 @@
 //!
 //! Left out: other methods, cookies, and client certificates.
 
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::text::settings as text;
 use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Url};
-use std::error::Error;
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -78,8 +77,8 @@ impl Asker {
     /// For a request.
     ///
     /// # Errors
-    /// [`Trouble`] when the certificates cannot be read.
-    pub(crate) fn new(request: &Request<'_>) -> Result<Self, Trouble> {
+    /// [`Error`] when the certificates cannot be read.
+    pub(crate) fn new(request: &Request<'_>) -> Result<Self, Error> {
         static PROVIDER: OnceLock<()> = OnceLock::new();
         PROVIDER.get_or_init(|| {
             // An error says that there is one already.
@@ -93,14 +92,11 @@ impl Asker {
             .connect_timeout(request.timeout);
         if let Some(ca) = request.ca {
             let pem = std::fs::read(ca)
-                .map_err(|e| Trouble::io(format!("cannot read {}", ca.display()), &e))?;
+                .map_err(|e| Error::io(format!("cannot read {}", ca.display()), &e))?;
             let trusted = Certificate::from_pem_bundle(&pem)
-                .map_err(|e| Trouble::new(format!("{}: {}", ca.display(), causes(&e))))?;
+                .map_err(|e| Error::new(format!("{}: {}", ca.display(), causes(&e))))?;
             if trusted.is_empty() {
-                return Err(Trouble::new(format!(
-                    "{} holds no certificate",
-                    ca.display()
-                )));
+                return Err(Error::new(format!("{} holds no certificate", ca.display())));
             }
             builder = builder.tls_certs_only(trusted);
         } else if request.url.starts_with("http://") {
@@ -109,7 +105,7 @@ impl Asker {
         }
         let client = builder
             .build()
-            .map_err(|e| Trouble::new(format!("cannot prepare a request: {}", causes(&e))))?;
+            .map_err(|e| Error::new(format!("cannot prepare a request: {}", causes(&e))))?;
         Ok(Self {
             client,
             timeout: request.timeout,
@@ -170,7 +166,7 @@ fn miss(e: &reqwest::Error) -> Miss {
     if e.is_timeout() {
         return Miss::Broken("no answer in time".into());
     }
-    let mut cause = e.source();
+    let mut cause = std::error::Error::source(e);
     while let Some(c) = cause {
         if let Some(io) = c.downcast_ref::<std::io::Error>()
             && io.kind() == std::io::ErrorKind::ConnectionRefused
@@ -183,9 +179,9 @@ fn miss(e: &reqwest::Error) -> Miss {
 }
 
 /// An error and its causes in one line, each said once.
-fn causes(e: &dyn Error) -> String {
+fn causes(e: &dyn std::error::Error) -> String {
     let mut said = vec![e.to_string()];
-    let mut cause = e.source();
+    let mut cause = std::error::Error::source(e);
     while let Some(c) = cause {
         let text = c.to_string();
         if said.last().is_some_and(|last| !last.contains(&text)) {

@@ -15,7 +15,7 @@ pub(crate) mod fetch;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Look, Trouble};
+use super::{Action, Context, Error, Look};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -133,7 +133,7 @@ fn timeout() -> Length {
 }
 
 impl Check {
-    fn request(&self, cx: &Context) -> Result<Request<'_>, Trouble> {
+    fn request(&self, cx: &Context) -> Result<Request<'_>, Error> {
         let headers = self
             .headers
             .iter()
@@ -143,7 +143,7 @@ impl Check {
                     Header::Secret(s) => (name.clone(), cx.secret(&s.secret)?.to_owned()),
                 })
             })
-            .collect::<Result<_, Trouble>>()?;
+            .collect::<Result<_, Error>>()?;
         Ok(Request {
             url: &self.url,
             headers,
@@ -171,7 +171,7 @@ impl Check {
         cx: &Context,
         limit: Duration,
         mut tell: impl FnMut(&Look),
-    ) -> Result<Look, Trouble> {
+    ) -> Result<Look, Error> {
         let request = self.request(cx)?;
         let redactor = cx.redactor()?;
         let asker = Asker::new(&request)?;
@@ -250,11 +250,11 @@ impl Action for Check {
         vec![told::get(&self.url, self.expected())]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         self.until(cx, Duration::from_millis(self.within.0), |_| {})
     }
 
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let limit = Duration::from_millis(self.within.0);
         let began = Instant::now();
         let look = self.until(cx, limit, |look| {
@@ -267,7 +267,7 @@ impl Action for Check {
         })?;
         let said = look.evidence.join("; ");
         if look.answer != Answer::Done {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not right within {}: {said}",
                 time::said(limit)
             )));
@@ -276,7 +276,7 @@ impl Action for Check {
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         self.until(cx, Duration::ZERO, |_| {})
     }
 }

@@ -5,6 +5,7 @@
 //! loaded. The undo puts the file back byte for byte and reloads.
 
 use super::Nginx;
+use crate::action::{Service, Stage};
 use crate::actions::file::absent;
 use crate::actions::file::disk;
 use crate::actions::file::replace::Replace;
@@ -15,9 +16,8 @@ use crate::actions::process::up::say;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Found, Keeper, Renew};
-use crate::actions::stage::{Service, Stage};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Kept, Look, Trouble};
+use crate::actions::{Action, Context, Error, Kept, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -121,7 +121,7 @@ impl Maintenance {
         }
     }
 
-    fn file(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn file(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let observed = part(observed, "file");
         if self.on {
             self.replace().probe(cx, observed)
@@ -130,12 +130,7 @@ impl Maintenance {
         }
     }
 
-    fn file_back(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    fn file_back(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let observed = part(observed, "file");
         if self.on {
             self.replace().undo(cx, observed, log)
@@ -145,7 +140,7 @@ impl Maintenance {
     }
 
     /// The page answers as this step wants it; what it answers.
-    fn page(&self, cx: &Context) -> Result<(bool, String), Trouble> {
+    fn page(&self, cx: &Context) -> Result<(bool, String), Error> {
         let request = Request {
             url: &self.url,
             timeout: ANSWER,
@@ -165,7 +160,7 @@ impl Maintenance {
     }
 
     /// Asks until it answers so, or not so any more.
-    fn await_page(&self, cx: &Context, wanted: bool) -> Result<(bool, String), Trouble> {
+    fn await_page(&self, cx: &Context, wanted: bool) -> Result<(bool, String), Error> {
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
             let (right, said) = self.page(cx)?;
@@ -176,7 +171,7 @@ impl Maintenance {
         }
     }
 
-    fn reload(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn reload(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Error> {
         let found = self.with(|renew| renew.observe(cx))?;
         self.with(|renew| renew.perform(cx, &found, log))
     }
@@ -225,7 +220,7 @@ impl Action for Maintenance {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         trust::ours(&self.file)?;
         let nginx = self.with(|renew| renew.observe(cx))?;
         self.kind().test(cx, nginx.masters.first())?;
@@ -254,7 +249,7 @@ impl Action for Maintenance {
         commands
     }
 
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
         if self.on {
             self.replace().diff(cx)
         } else {
@@ -262,7 +257,7 @@ impl Action for Maintenance {
         }
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let mut look = self.file(cx, observed)?;
         if look.answer != Answer::Done {
             return Ok(look);
@@ -276,7 +271,7 @@ impl Action for Maintenance {
         Ok(look)
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let found = Found::of(part(observed, "nginx"))?;
         let file = part(observed, "file");
         // What it was when it was looked at, somebody may have changed since.
@@ -294,7 +289,7 @@ impl Action for Maintenance {
         self.reload(cx, log)?;
         let (right, said) = self.await_page(cx, true)?;
         if !right {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "expected {}, but {said}",
                 self.expected()
             )));
@@ -303,7 +298,7 @@ impl Action for Maintenance {
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 
@@ -311,14 +306,14 @@ impl Action for Maintenance {
         disk::kept_at(cx, part(observed, "file"))
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let found = Found::of(part(observed, "nginx"))?;
         self.file_back(cx, observed, log)?;
         self.kind().test(cx, found.masters.first())?;
         self.reload(cx, log)
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let file = part(observed, "file");
         let mut look = if self.on {
             self.replace().undone(cx, file)?

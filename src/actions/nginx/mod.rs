@@ -15,7 +15,7 @@ use super::procs::Other;
 use super::run::quoted;
 use super::service::{Kind, Master, Role};
 use super::values::absolute;
-use super::{Context, Trouble};
+use super::{Context, Error};
 use rustix::process::Signal;
 
 /// What the title of a master begins with.
@@ -75,8 +75,8 @@ impl Nginx {
     /// Tests the configuration.
     ///
     /// # Errors
-    /// [`Trouble`] with what Nginx says about it.
-    pub(crate) fn test(&self, cx: &Context, ran: Option<&Master>) -> Result<(), Trouble> {
+    /// [`Error`] with what Nginx says about it.
+    pub(crate) fn test(&self, cx: &Context, ran: Option<&Master>) -> Result<(), Error> {
         let mut argv = self.argv(ran);
         argv.push("-t".into());
         let said = capture(cx, &argv, LOOK)?;
@@ -84,7 +84,7 @@ impl Nginx {
         if said.code == Some(0) && text.contains("test is successful") {
             return Ok(());
         }
-        Err(Trouble::new(format!(
+        Err(Error::new(format!(
             "the configuration of Nginx is not good: {} says {}: {}",
             quoted(&argv),
             said.ended,

@@ -11,7 +11,7 @@ use crate::actions::service::by::By;
 use crate::actions::service::renew::before;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Keeper, Renew};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl Action for Reload {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let found = self.with(|renew| renew.observe(cx))?;
         self.kind().test(cx, found.masters.first())?;
         found.value()
@@ -94,18 +94,18 @@ impl Action for Reload {
         commands
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = before(observed)?;
         self.with(|renew| renew.probe(cx, &before))
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = before(observed)?;
         self.kind().test(cx, before.masters.first())?;
         self.with(|renew| renew.perform(cx, &before, log))
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = before(observed)?;
         self.with(|renew| renew.probe(cx, &before))
     }

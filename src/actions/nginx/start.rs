@@ -1,13 +1,13 @@
 //! `nginx.start`: the configuration is tested, Nginx is started by its keeper, and it answers.
 
 use super::{Nginx, url};
+use crate::action::{Service, Stage};
 use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Keeper, Lift};
-use crate::actions::stage::{Service, Stage};
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -75,7 +75,7 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.kind().test(cx, None)?;
         self.with(|lift| lift.observe(cx))
     }

@@ -3,14 +3,14 @@
 //! The configuration is tested first: an Nginx that could not be started again is not stopped.
 
 use super::{Nginx, url};
+use crate::action::{Service, Stage};
 use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::{Found, Halt, Keeper};
-use crate::actions::stage::{Service, Stage};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -85,7 +85,7 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let observed = self.with(|halt| halt.observe(cx))?;
         let found = Found::of(&observed).unwrap_or_default();
         if let Some(master) = found.masters.first() {

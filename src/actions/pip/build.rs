@@ -10,7 +10,7 @@ use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, remove_all, si
 use super::{Install, Observed, link};
 use crate::actions::command::stream;
 use crate::actions::run::quoted;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::failpoint;
 use std::io::Write;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) fn say(log: &mut dyn Write, line: &str) {
 
 impl Install {
     /// Refuses to begin where there is obviously too little room.
-    pub(super) fn room(&self, current: Option<&Path>) -> Result<(), Trouble> {
+    pub(super) fn room(&self, current: Option<&Path>) -> Result<(), Error> {
         let venv = self.venv();
         let there = venv
             .path()
@@ -37,7 +37,7 @@ impl Install {
             .find(|p| p.exists())
             .unwrap_or(Path::new("/"));
         let fs = rustix::fs::statvfs(there).map_err(|e| {
-            Trouble::io(
+            Error::io(
                 format!("cannot ask for the room of {}", there.display()),
                 &e,
             )
@@ -50,7 +50,7 @@ impl Install {
         let old = current.map_or(0, |c| c.canonicalize().map_or(0, |c| size(&c)));
         let need = self.free.map_or(old.max(LEAST), |s| s.0);
         if free < need {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "too little space for a new virtualenv: {} MiB are free on the file system of {}, and {} MiB are needed{}: \
                  free some, or set `free` if you know better",
                 free / MIB,
@@ -64,7 +64,7 @@ impl Install {
             )));
         }
         if fs.f_files > 0 && fs.f_favail < 1000 {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "too few inodes are free on the file system of {}: {}",
                 there.display(),
                 fs.f_favail
@@ -124,7 +124,7 @@ impl Install {
         cx: &Context,
         seen: &Observed,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let venv = self.venv();
         let set = self.unchanged(cx, seen)?;
         if venv.state()? == State::Absent {
@@ -132,17 +132,17 @@ impl Install {
         }
         failpoint::hit("pip-made");
         if let State::Foreign(why) = venv.state()? {
-            return Err(Trouble::new(why));
+            return Err(Error::new(why));
         }
         let lock = venv.lock()?;
         // Under the lock, for another step may have finished it while this one waited.
         match venv.state()? {
-            State::Foreign(why) => return Err(Trouble::new(why)),
-            State::Absent => return Err(Trouble::new(format!("somebody removed {}", self.venv))),
+            State::Foreign(why) => return Err(Error::new(why)),
+            State::Absent => return Err(Error::new(format!("somebody removed {}", self.venv))),
             State::Half(_) => {
                 let current = self.current.as_deref().map(Path::new);
                 if current.is_some_and(|c| link::leads(c, venv.path())) {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{} is half-built, and somebody switched the link to it; it is left alone",
                         self.venv
                     )));
@@ -151,10 +151,10 @@ impl Install {
             }
             State::Complete(_, built) => {
                 if let Some(why) = self.differs(&built, &seen.python, &seen.files) {
-                    return Err(Trouble::new(why));
+                    return Err(Error::new(why));
                 }
                 if let Some(why) = self.spoilt(cx, &built)? {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{why}; remove {} and try again",
                         self.venv
                     )));
@@ -188,24 +188,24 @@ impl Install {
     }
 
     /// The requirement files, which must be those that were looked at, for the interpreter that was.
-    fn unchanged(&self, cx: &Context, seen: &Observed) -> Result<Set, Trouble> {
+    fn unchanged(&self, cx: &Context, seen: &Observed) -> Result<Set, Error> {
         let set = self.set(cx)?;
         let changed = set.files.iter().find(|f| !seen.files.contains(f));
         if let Some(file) = changed {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} was changed since it was looked at, and this run installs what it looked at: abort it or roll it back, \
                  and run the plan again",
                 file.path
             )));
         }
         if set.files != seen.files {
-            return Err(Trouble::new(
+            return Err(Error::new(
                 "the requirement files were changed since they were looked at",
             ));
         }
         let python = Interpreter::ask(cx, Path::new(&self.python))?;
         if python != seen.python {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is {python} now, and was {} when it was looked at",
                 self.python, seen.python
             )));
@@ -220,7 +220,7 @@ impl Install {
         set: &Set,
         seen: &Observed,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         venv.empty()?;
         remove_all(&venv.own("pip.log"))?;
         self.room(self.current.as_deref().map(Path::new))?;
@@ -285,7 +285,7 @@ impl Install {
         set: &Set,
         of: usize,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let files = self.paths(cx, &self.requirements)?;
         let constraints: Vec<String> = self
             .paths(cx, &self.constraints)?
@@ -327,7 +327,7 @@ impl Install {
         venv: &Venv,
         set: &Set,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let check = venv.pip(cx, &["check"])?;
         check
             .tail(20)
@@ -342,7 +342,7 @@ impl Install {
                 (false, 0) => broken.join("; "),
                 (false, more) => format!("{}; and {more} more", broken.join("; ")),
             };
-            return Err(Trouble::new(format!("pip check does not agree: {what}")));
+            return Err(Error::new(format!("pip check does not agree: {what}")));
         }
         let mut with = cx.clone();
         let bin = venv.path().join("bin");
@@ -361,7 +361,7 @@ impl Install {
             let ended = stream(&with, &argv, Some(SMOKE), log, &mut |_| {})?;
             if ended.code != Some(0) {
                 let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "pip is content, but the application does not start: {}: {}: {}",
                     quoted(words),
                     ended.ended,
@@ -374,7 +374,7 @@ impl Install {
 }
 
 /// What a failed command is told as: a sentence where it is understood, its own last words where not.
-fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) -> Trouble {
+fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) -> Error {
     let own = || {
         let error = tail
             .iter()
@@ -383,7 +383,7 @@ fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) ->
         let last = error.or_else(|| tail.iter().rev().find(|l| !l.trim().is_empty()));
         last.map_or("it printed nothing", |l| l.trim()).to_owned()
     };
-    Trouble::new(format!(
+    Error::new(format!(
         "{}: {ended}: {}",
         quoted(what),
         why.unwrap_or_else(own)
@@ -391,7 +391,7 @@ fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) ->
 }
 
 /// After one file, what it pins must be what is there: pip's exit code does not prove it.
-fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Trouble> {
+fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Error> {
     let lines: Vec<_> = set
         .lines
         .iter()
@@ -402,7 +402,7 @@ fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Trouble> {
         let Some(version) = freeze.versions.get(&line.name) else {
             // A marker may leave it out.
             if same.iter().any(|l| !l.marker) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "pip says that it has installed all, and {} ({}) is not there",
                     line.name,
                     line.place()
@@ -413,7 +413,7 @@ fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Trouble> {
         let from_elsewhere = version.contains([' ', '@', '/']);
         let agrees = |pin: &Option<String>| pin.as_ref().is_none_or(|p| same_version(p, version));
         if !from_elsewhere && !same.iter().any(|l| agrees(&l.pin)) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "pip says that it has installed all, but {} {version} is there and {} asks for {}",
                 line.name,
                 line.place(),

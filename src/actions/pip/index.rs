@@ -7,7 +7,7 @@
 //! Left out: pip before version 20, which does not look at NETRC.
 
 use crate::actions::http::Secret;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -111,7 +111,7 @@ pub(super) struct Access {
 }
 
 /// The way to the index.
-pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Trouble> {
+pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Error> {
     let url = match index {
         None => return Ok(Access::default()),
         Some(Index::Text(url)) => url.as_str(),
@@ -120,7 +120,7 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Trou
     // Never the URL itself in a reason.
     let (bare, host, credentials) = parts(url)
         .filter(|_| is_url(url))
-        .ok_or_else(|| Trouble::new("`index` is no URL that pip can use"))?;
+        .ok_or_else(|| Error::new("`index` is no URL that pip can use"))?;
     let mut access = Access {
         env: vec![("PIP_INDEX_URL".into(), bare)],
         _netrc: None,
@@ -137,12 +137,12 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Trou
         })
     };
     let (Some(user), Some(password)) = (plain(user), plain(password)) else {
-        return Err(Trouble::new(
+        return Err(Error::new(
             "the credentials of `index` are no user and password, or hold a blank, a quote or a backslash, which cannot be \
              passed on to pip",
         ));
     };
-    let wrong = |e: &dyn std::error::Error| Trouble::io("the credentials cannot be passed on", e);
+    let wrong = |e: &dyn std::error::Error| Error::io("the credentials cannot be passed on", e);
     let memory = memfd_create("netrc", MemfdFlags::CLOEXEC).map_err(|e| wrong(&e))?;
     fchmod(&memory, Mode::RUSR | Mode::WUSR).map_err(|e| wrong(&e))?;
     let mut file = File::from(memory);

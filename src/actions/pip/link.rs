@@ -4,23 +4,23 @@
 //! replaced, and only one that leads where it was seen to lead.
 
 use super::venv::sync;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where a link leads, word for word; none when nothing has that name.
-pub(super) fn read(link: &Path) -> Result<Option<String>, Trouble> {
+pub(super) fn read(link: &Path) -> Result<Option<String>, Error> {
     let shown = link.display();
     match std::fs::symlink_metadata(link) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Trouble::io(format!("cannot look at {shown}"), &e)),
+        Err(e) => Err(Error::io(format!("cannot look at {shown}"), &e)),
         Ok(meta) if meta.is_symlink() => {
             let to = std::fs::read_link(link)
-                .map_err(|e| Trouble::io(format!("cannot read the link {shown}"), &e))?;
+                .map_err(|e| Error::io(format!("cannot read the link {shown}"), &e))?;
             let text = to.to_str().map(str::to_owned);
             text.map(Some).ok_or_else(|| {
-                Trouble::new(format!("the link {shown} leads to a name that is no UTF-8"))
+                Error::new(format!("the link {shown} leads to a name that is no UTF-8"))
             })
         }
         Ok(meta) => {
@@ -29,7 +29,7 @@ pub(super) fn read(link: &Path) -> Result<Option<String>, Trouble> {
             } else {
                 "a file"
             };
-            Err(Trouble::new(format!(
+            Err(Error::new(format!(
                 "{shown} is {kind} and no symbolic link, so it cannot be switched: a virtualenv does not work elsewhere, so \
                  build one under its own name once, and put a link to it in this place"
             )))
@@ -51,9 +51,9 @@ fn temporary(link: &Path) -> PathBuf {
 }
 
 /// Makes the link lead to `to`, from `from`; none: from or to nothing at all.
-pub(super) fn switch(link: &Path, from: Option<&str>, to: Option<&str>) -> Result<(), Trouble> {
+pub(super) fn switch(link: &Path, from: Option<&str>, to: Option<&str>) -> Result<(), Error> {
     let shown = link.display();
-    let cannot = |e: std::io::Error| Trouble::io(format!("cannot switch {shown}"), &e);
+    let cannot = |e: std::io::Error| Error::io(format!("cannot switch {shown}"), &e);
     let now = read(link)?;
     let temp = temporary(link);
     // Left by an attempt that was cut off; nobody else has that name.
@@ -62,7 +62,7 @@ pub(super) fn switch(link: &Path, from: Option<&str>, to: Option<&str>) -> Resul
         return Ok(());
     }
     if now.as_deref() != from {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{shown} leads to {}, and led to {} when it was looked at: somebody switched it meanwhile, so it is left alone",
             now.as_deref().unwrap_or("nothing"),
             from.unwrap_or("nothing")

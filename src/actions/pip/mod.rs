@@ -25,7 +25,7 @@ mod tests;
 
 use super::run::quoted;
 use super::values::{Size, absolute};
-use super::{Action, Context, Kept, Look, Stage, Trouble};
+use super::{Action, Context, Error, Kept, Look, Stage};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use index::Index;
@@ -105,9 +105,9 @@ struct Observed {
     led: bool,
 }
 
-fn observed(value: &Value) -> Result<Observed, Trouble> {
+fn observed(value: &Value) -> Result<Observed, Error> {
     serde_json::from_value(value.clone())
-        .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+        .map_err(|e| Error::io("what was observed cannot be read", &e))
 }
 
 impl Install {
@@ -115,13 +115,13 @@ impl Install {
         Venv::at(&self.venv)
     }
 
-    fn paths(&self, cx: &Context, names: &[String]) -> Result<Vec<PathBuf>, Trouble> {
+    fn paths(&self, cx: &Context, names: &[String]) -> Result<Vec<PathBuf>, Error> {
         names
             .iter()
             .map(|name| match (Path::new(name).is_absolute(), &cx.cwd) {
                 (true, _) => Ok(PathBuf::from(name)),
                 (false, Some(cwd)) => Ok(cwd.join(name)),
-                (false, None) => Err(Trouble::new(format!(
+                (false, None) => Err(Error::new(format!(
                     "{name} is a relative path, and the step has no `cwd`: give it one, or write an absolute path"
                 ))),
             })
@@ -129,7 +129,7 @@ impl Install {
     }
 
     /// The requirement files as they are now.
-    fn set(&self, cx: &Context) -> Result<Set, Trouble> {
+    fn set(&self, cx: &Context) -> Result<Set, Error> {
         let files = self.paths(cx, &self.requirements)?;
         Set::read(cx, &files, &self.paths(cx, &self.constraints)?)
     }
@@ -173,7 +173,7 @@ impl Install {
     }
 
     /// What is wrong with a finished virtualenv; none when it is as it was when it was finished.
-    fn spoilt(&self, cx: &Context, built: &Built) -> Result<Option<String>, Trouble> {
+    fn spoilt(&self, cx: &Context, built: &Built) -> Result<Option<String>, Error> {
         let venv = self.venv();
         let now = match Interpreter::ask(cx, &venv.python()) {
             Ok(now) => now,
@@ -205,7 +205,7 @@ impl Install {
     }
 
     /// Whether it is there, finished, as it was, and in force.
-    fn look(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+    fn look(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
         let current = self.current.as_deref().map(Path::new);
         let leads = current.is_some_and(|c| link::leads(c, Path::new(&self.venv)));
         let (note, built) = match self.venv().state()? {
@@ -363,12 +363,12 @@ impl Action for Install {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         let set = self.set(cx)?;
         if self.hashes(&set)
             && let Some(line) = set.unhashed()
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} has no hash ({}), and {}: lock all files with hashes (pip-compile --generate-hashes), or none",
                 line.text,
                 line.place(),
@@ -383,16 +383,16 @@ impl Action for Install {
         let current = self.current.as_deref().map(Path::new);
         let state = self.venv().state()?;
         match &state {
-            State::Foreign(why) => return Err(Trouble::new(why.clone())),
+            State::Foreign(why) => return Err(Error::new(why.clone())),
             State::Complete(_, built) => {
                 if let Some(why) = self.differs(built, &python, &set.files) {
-                    return Err(Trouble::new(why));
+                    return Err(Error::new(why));
                 }
             }
             State::Absent | State::Half(_) => {
                 self.room(current)?;
                 if current.is_some_and(|c| link::leads(c, Path::new(&self.venv))) {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{} is half-built, and the link leads to it: switch the link to a virtualenv that works first",
                         self.venv
                     )));
@@ -406,7 +406,7 @@ impl Action for Install {
             current: current.map(link::read).transpose()?.flatten(),
             led: current.is_some_and(Path::is_dir),
         };
-        serde_json::to_value(seen).map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+        serde_json::to_value(seen).map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -453,7 +453,7 @@ impl Action for Install {
         commands
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Trouble> {
+    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
         let Some(current) = &self.current else {
             return Ok(None);
         };
@@ -470,23 +470,23 @@ impl Action for Install {
         ))
     }
 
-    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         self.look(cx, &observed(value)?)
     }
 
-    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         self.build(cx, &observed(value)?, log)
     }
 
-    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         self.probe(cx, value)
     }
 
-    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
         self.put_back(cx, &observed(value)?, log)
     }
 
-    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
         self.is_back(cx, &observed(value)?)
     }
 }

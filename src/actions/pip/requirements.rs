@@ -6,7 +6,7 @@
 //! apply), and what a line at a URL or a path is called is told by its `#egg=` alone.
 
 use crate::actions::file;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -105,12 +105,12 @@ impl Set {
     /// Reads the files of a step: requirements in their order, then constraints.
     ///
     /// # Errors
-    /// [`Trouble`] when a file is missing, or is one whose content cannot be fixed.
+    /// [`Error`] when a file is missing, or is one whose content cannot be fixed.
     pub(super) fn read(
         cx: &Context,
         files: &[PathBuf],
         constraints: &[PathBuf],
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let mut set = Self::default();
         for (of, path) in files.iter().enumerate() {
             set.file(cx, path, of, false, "the plan", 0)?;
@@ -129,16 +129,16 @@ impl Set {
         constraint: bool,
         named_by: &str,
         depth: usize,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if depth > DEPTH {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is named by files that name each other",
                 path.display()
             )));
         }
         let shown = path.display().to_string();
         let Some((bytes, facts)) = file::disk::read(path)? else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "there is no requirement file {shown}, which {named_by} names"
             )));
         };
@@ -158,7 +158,7 @@ impl Set {
             if let Some((named, constraint)) = nested {
                 let named = expanded(cx, &named);
                 if named.contains("://") {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{place} names a file at a URL, whose content nobody can fix: save it as a file beside it"
                     )));
                 }
@@ -292,7 +292,7 @@ fn parsed(words: &str) -> Line {
 mod tests {
     use super::*;
 
-    fn set(files: &[(&str, &str)], named: &[&str]) -> Result<Set, Trouble> {
+    fn set(files: &[(&str, &str)], named: &[&str]) -> Result<Set, Error> {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             std::fs::write(dir.path().join(name), text).unwrap();

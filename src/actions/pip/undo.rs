@@ -6,7 +6,7 @@
 
 use super::build::say;
 use super::{Install, Observed, State, link};
-use crate::actions::{Context, Look, Trouble, procs};
+use crate::actions::{Context, Error, Look, procs};
 use std::io::Write;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Install {
         cx: &Context,
         seen: &Observed,
         log: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if let Some(current) = &self.current {
             let path = Path::new(current);
             let now = link::read(path)?;
@@ -43,7 +43,7 @@ impl Install {
                 && let (Some(former), true) = (former, seen.led)
                 && !path.parent().is_some_and(|dir| dir.join(former).is_dir())
             {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "not switched back: {current} led to {former}, and that is gone: put it back, and try again"
                 )));
             }
@@ -64,7 +64,7 @@ impl Install {
         super::venv::remove_all(&venv.removed())?;
         match venv.state()? {
             State::Absent => say(log, &format!("{} does not exist", self.venv)),
-            State::Foreign(why) => return Err(Trouble::new(why)),
+            State::Foreign(why) => return Err(Error::new(why)),
             State::Half(_) | State::Complete(..) => {
                 let lock = venv.lock()?;
                 // Under the lock, for another run may have come to rely on it while this one waited.
@@ -77,7 +77,7 @@ impl Install {
                     .canonicalize()
                     .unwrap_or_else(|_| venv.path().into());
                 if let Some(user) = procs::user(&real)? {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "{} is not removed: {user} uses it; stop it first",
                         self.venv
                     )));
@@ -90,7 +90,7 @@ impl Install {
         Ok(())
     }
 
-    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Trouble> {
+    pub(super) fn is_back(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
         let mut evidence = Vec::new();
         if let Some(current) = &self.current {
             let now = link::read(Path::new(current))?;

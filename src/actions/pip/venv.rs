@@ -10,7 +10,7 @@
 use super::requirements::{Seen, normal};
 use crate::actions::command::{Captured, capture};
 use crate::actions::file::disk;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Interpreter {
 
 impl Interpreter {
     /// Asks an interpreter. It is not let near the user's or the application's modules.
-    pub(super) fn ask(cx: &Context, program: &Path) -> Result<Self, Trouble> {
+    pub(super) fn ask(cx: &Context, program: &Path) -> Result<Self, Error> {
         const SCRIPT: &str = "import sys\nprint(sys.implementation.name)\n\
             print('.'.join(str(n) for n in sys.version_info[:3]))\nprint(getattr(sys, 'base_prefix', sys.prefix))";
         let shown = program.display();
@@ -60,7 +60,7 @@ impl Interpreter {
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 let link = std::fs::read_link(program);
-                return Err(Trouble::new(match link {
+                return Err(Error::new(match link {
                     Ok(to) => format!(
                         "the interpreter of {shown} is gone: it was {}, which was removed or upgraded; install it again",
                         to.display()
@@ -70,7 +70,7 @@ impl Interpreter {
                     }
                 }));
             }
-            Err(e) => return Err(Trouble::io(format!("cannot look at {shown}"), &e)),
+            Err(e) => return Err(Error::io(format!("cannot look at {shown}"), &e)),
         }
         let argv = [&program.display().to_string(), "-I", "-B", "-c", SCRIPT].map(str::to_owned);
         let seen = capture(&clean(cx), &argv, cx.patience())?;
@@ -81,7 +81,7 @@ impl Interpreter {
                 version: (*version).into(),
                 base: (*base).into(),
             }),
-            _ => Err(Trouble::new(format!(
+            _ => Err(Error::new(format!(
                 "{shown} is no Python that works: {}: {}",
                 seen.ended,
                 seen.tail(3).join("; ")
@@ -219,11 +219,11 @@ impl Venv {
     }
 
     /// What it is.
-    pub(super) fn state(&self) -> Result<State, Trouble> {
+    pub(super) fn state(&self) -> Result<State, Error> {
         let shown = self.0.display();
         match std::fs::symlink_metadata(&self.0) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(State::Absent),
-            Err(e) => return Err(Trouble::io(format!("cannot look at {shown}"), &e)),
+            Err(e) => return Err(Error::io(format!("cannot look at {shown}"), &e)),
             Ok(meta) if !meta.is_dir() => {
                 return Ok(State::Foreign(format!(
                     "{shown} is there and is no directory"
@@ -266,9 +266,8 @@ impl Venv {
     }
 
     /// Makes the directory with our note in it.
-    pub(super) fn make(&self, cx: &Context) -> Result<(), Trouble> {
-        let cannot =
-            |e: std::io::Error| Trouble::io(format!("cannot make {}", self.0.display()), &e);
+    pub(super) fn make(&self, cx: &Context) -> Result<(), Error> {
+        let cannot = |e: std::io::Error| Error::io(format!("cannot make {}", self.0.display()), &e);
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -296,9 +295,9 @@ impl Venv {
     }
 
     /// Takes away everything but our own directory.
-    pub(super) fn empty(&self) -> Result<(), Trouble> {
+    pub(super) fn empty(&self) -> Result<(), Error> {
         let cannot =
-            |e: std::io::Error| Trouble::io(format!("cannot empty {}", self.0.display()), &e);
+            |e: std::io::Error| Error::io(format!("cannot empty {}", self.0.display()), &e);
         for entry in std::fs::read_dir(&self.0).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             if entry.file_name() != OURS {
@@ -309,26 +308,23 @@ impl Venv {
     }
 
     /// Removes all of it. It loses its name first, so that what is half removed has none.
-    pub(super) fn remove(&self) -> Result<(), Trouble> {
+    pub(super) fn remove(&self) -> Result<(), Error> {
         let removed = self.removed();
         remove_all(&removed)?;
         match renameat_with(CWD, &self.0, CWD, &removed, RenameFlags::NOREPLACE) {
             Ok(()) => sync(self.parent())?,
             Err(rustix::io::Errno::NOENT) => return Ok(()),
             Err(e) => {
-                return Err(Trouble::io(
-                    format!("cannot remove {}", self.0.display()),
-                    &e,
-                ));
+                return Err(Error::io(format!("cannot remove {}", self.0.display()), &e));
             }
         }
         remove_all(&removed)
     }
 
     /// Takes the lock; it is held until the file is dropped and every command has ended.
-    pub(super) fn lock(&self) -> Result<File, Trouble> {
+    pub(super) fn lock(&self) -> Result<File, Error> {
         let path = self.0.join(OURS);
-        let cannot = |e: std::io::Error| Trouble::io(format!("cannot lock {}", path.display()), &e);
+        let cannot = |e: std::io::Error| Error::io(format!("cannot lock {}", path.display()), &e);
         let file = File::open(&path).map_err(cannot)?;
         let until = Instant::now() + LOCK;
         loop {
@@ -338,7 +334,7 @@ impl Venv {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Trouble::new(format!(
+                    return Err(Error::new(format!(
                         "another process is at work in {}: wait for it, or end it (fuser {})",
                         self.0.display(),
                         path.display()
@@ -359,12 +355,12 @@ impl Venv {
         cx: &Context,
         built: &Built,
         freeze: &Freeze,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         write(&self.own(FREEZE), freeze.text.as_bytes())?;
         let dir = File::open(&self.0)
-            .map_err(|e| Trouble::io(format!("cannot open {}", self.0.display()), &e))?;
+            .map_err(|e| Error::io(format!("cannot open {}", self.0.display()), &e))?;
         rustix::fs::syncfs(&dir)
-            .map_err(|e| Trouble::io(format!("cannot sync {}", self.0.display()), &e))?;
+            .map_err(|e| Error::io(format!("cannot sync {}", self.0.display()), &e))?;
         // Who completes it anew, for other smoke commands, has not made it.
         let (run, users) = match self.state()? {
             State::Complete(note, _) => (note.run, note.users),
@@ -381,9 +377,9 @@ impl Venv {
     }
 
     /// Writes down, durably, that this run relies on it, too. The caller holds the lock.
-    pub(super) fn rely(&self, cx: &Context) -> Result<(), Trouble> {
+    pub(super) fn rely(&self, cx: &Context) -> Result<(), Error> {
         let State::Complete(mut note, _) = self.state()? else {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} is not finished any more",
                 self.0.display()
             )));
@@ -396,7 +392,7 @@ impl Venv {
     }
 
     /// A command of its pip that only looks.
-    pub(super) fn pip(&self, cx: &Context, words: &[&str]) -> Result<Captured, Trouble> {
+    pub(super) fn pip(&self, cx: &Context, words: &[&str]) -> Result<Captured, Error> {
         let mut argv = self.pip_argv();
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         capture(&clean(cx), &argv, cx.patience())
@@ -420,7 +416,7 @@ impl Venv {
     }
 
     /// The version of its pip.
-    pub(super) fn pip_version(&self, cx: &Context) -> Result<String, Trouble> {
+    pub(super) fn pip_version(&self, cx: &Context) -> Result<String, Error> {
         let seen = self.pip(cx, &["--version"])?;
         let version = seen.stdout.split_whitespace().nth(1).map(str::to_owned);
         version.filter(|_| seen.code == Some(0)).ok_or_else(|| {
@@ -429,7 +425,7 @@ impl Venv {
                 &super::requirements::Set::default(),
             );
             let said = || format!("{}: {}", seen.ended, seen.tail(3).join("; "));
-            Trouble::new(format!(
+            Error::new(format!(
                 "pip of {}: {}",
                 self.0.display(),
                 why.unwrap_or_else(said)
@@ -438,10 +434,10 @@ impl Venv {
     }
 
     /// Everything that is installed in it.
-    pub(super) fn freeze(&self, cx: &Context) -> Result<Freeze, Trouble> {
+    pub(super) fn freeze(&self, cx: &Context) -> Result<Freeze, Error> {
         let seen = self.pip(cx, &["freeze", "--all"])?;
         if seen.code != Some(0) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "pip freeze of {}: {}: {}",
                 self.0.display(),
                 seen.ended,
@@ -452,7 +448,7 @@ impl Venv {
     }
 
     /// The freeze that was kept when it was completed.
-    pub(super) fn kept(&self) -> Result<Freeze, Trouble> {
+    pub(super) fn kept(&self) -> Result<Freeze, Error> {
         let bytes = disk::read(&self.own(FREEZE))?
             .map(|(b, _)| b)
             .unwrap_or_default();
@@ -534,12 +530,12 @@ pub(super) fn size(dir: &Path) -> u64 {
     sum
 }
 
-fn to_bytes(note: &Note) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec_pretty(note).map_err(|e| Trouble::io("the note cannot be written", &e))
+fn to_bytes(note: &Note) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec_pretty(note).map_err(|e| Error::io("the note cannot be written", &e))
 }
 
 /// A whole file, atomically and durably.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let put = || -> std::io::Result<()> {
         let temp = path.with_extension("new");
         let mut file = File::create(&temp)?;
@@ -547,18 +543,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
         file.sync_all()?;
         std::fs::rename(&temp, path)
     };
-    put().map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))?;
+    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
     sync(path.parent().unwrap_or(Path::new("/")))
 }
 
-pub(super) fn sync(dir: &Path) -> Result<(), Trouble> {
+pub(super) fn sync(dir: &Path) -> Result<(), Error> {
     File::open(dir)
         .and_then(|d| d.sync_all())
-        .map_err(|e| Trouble::io(format!("cannot sync {}", dir.display()), &e))
+        .map_err(|e| Error::io(format!("cannot sync {}", dir.display()), &e))
 }
 
 /// Removes a file, a link or a directory of ours; that it is gone already is fine.
-pub(super) fn remove_all(path: &Path) -> Result<(), Trouble> {
+pub(super) fn remove_all(path: &Path) -> Result<(), Error> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -566,7 +562,7 @@ pub(super) fn remove_all(path: &Path) -> Result<(), Trouble> {
     };
     match removed {
         Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(Trouble::io(format!("cannot remove {}", path.display()), &e))
+            Err(Error::io(format!("cannot remove {}", path.display()), &e))
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -14,7 +14,7 @@ use super::identity::Ident;
 use super::note;
 use super::pidfile::{Lock, Record, read};
 use super::up::survivors;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::actions::run::quoted;
 use crate::attempt::find_program;
 use crate::attempt::launch::SELF;
@@ -87,8 +87,8 @@ enum Word {
     Error(String),
 }
 
-impl From<Trouble> for Word {
-    fn from(e: Trouble) -> Self {
+impl From<Error> for Word {
+    fn from(e: Error) -> Self {
         Self::Error(e.to_string())
     }
 }
@@ -104,11 +104,10 @@ pub(in crate::actions) enum Launched {
 /// Starts a daemon.
 ///
 /// # Errors
-/// [`Trouble`] when the command was not executed; nothing of it is left then.
-pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Trouble> {
-    let text =
-        serde_json::to_vec(frame).map_err(|e| Trouble::io("cannot tell what to start", &e))?;
-    let cannot = |e: &io::Error| Trouble::io("cannot start the stage of the daemon", e);
+/// [`Error`] when the command was not executed; nothing of it is left then.
+pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Error> {
+    let text = serde_json::to_vec(frame).map_err(|e| Error::io("cannot tell what to start", &e))?;
+    let cannot = |e: &io::Error| Error::io("cannot start the stage of the daemon", e);
     let mut child = Command::new(SELF)
         .arg0("upledger")
         .arg(STAGE)
@@ -132,8 +131,8 @@ pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Trouble> {
     child.wait().map_err(|e| cannot(&e))?;
     match serde_json::from_slice(&said) {
         Ok(Word::Running(record)) => Ok(Launched::Running(record)),
-        Ok(Word::Error(why)) => Err(Trouble::new(why)),
-        Err(e) => Err(Trouble::io("the stage of the daemon was cut off", &e)),
+        Ok(Word::Error(why)) => Err(Error::new(why)),
+        Err(e) => Err(Error::io("the stage of the daemon was cut off", &e)),
     }
 }
 
@@ -153,19 +152,19 @@ pub fn main() -> u8 {
 fn stage() -> Result<Infallible, Word> {
     let mut text = Vec::new();
     let told = io::stdin().lock().read_to_end(&mut text);
-    told.map_err(|e| Trouble::io("cannot read what to start", &e))?;
+    told.map_err(|e| Error::io("cannot read what to start", &e))?;
     let frame: Frame =
-        serde_json::from_slice(&text).map_err(|e| Trouble::io("cannot read what to start", &e))?;
-    rustix::process::setsid().map_err(|e| Trouble::io("cannot begin a session", &e))?;
+        serde_json::from_slice(&text).map_err(|e| Error::io("cannot read what to start", &e))?;
+    rustix::process::setsid().map_err(|e| Error::io("cannot begin a session", &e))?;
     failpoint::scope(&frame.step);
 
     let Some((name, words)) = frame.argv.split_first() else {
-        return Err(Trouble::new("the command is empty").into());
+        return Err(Error::new("the command is empty").into());
     };
-    let cannot = |e: &io::Error| Trouble::io(format!("cannot start {name}"), e);
+    let cannot = |e: &io::Error| Error::io(format!("cannot start {name}"), e);
     let cwd = Path::new(&frame.cwd);
     if !cwd.is_dir() {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "cannot start {name}: {} is no directory",
             frame.cwd
         ))
@@ -173,13 +172,13 @@ fn stage() -> Result<Infallible, Word> {
     }
     let path = frame.env.iter().rev().find(|(k, _)| k == "PATH");
     let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(|e| cannot(&e))?;
-    let open = || -> Result<File, Trouble> {
+    let open = || -> Result<File, Error> {
         OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o640)
             .open(&frame.log)
-            .map_err(|e| Trouble::io(format!("cannot open the log {}", frame.log), &e))
+            .map_err(|e| Error::io(format!("cannot open the log {}", frame.log), &e))
     };
     // A log of somebody else is opened as that one: root would follow a link that they put in its place.
     let mut log = match &frame.user {
@@ -188,21 +187,21 @@ fn stage() -> Result<Infallible, Word> {
     };
 
     let pidfile = Path::new(&frame.pidfile);
-    let lock = Lock::take(pidfile)
-        .map_err(|e| Trouble::io(format!("cannot lock {}", frame.pidfile), &e))?;
+    let lock =
+        Lock::take(pidfile).map_err(|e| Error::io(format!("cannot lock {}", frame.pidfile), &e))?;
     if let Some(record) = read(pidfile)? {
         if record.alive() {
             return Err(Word::Running(record));
         }
         if let Some(rest) = remains(&record.ident) {
             let why = survivors(&frame.pidfile, &rest);
-            return Err(Trouble::new(format!("not started: {why}")).into());
+            return Err(Error::new(format!("not started: {why}")).into());
         }
     }
     failpoint::hit("daemon-before-pidfile");
     let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);
     let record = Record {
-        ident: own.ok_or_else(|| Trouble::new("cannot start a daemon without /proc"))?,
+        ident: own.ok_or_else(|| Error::new("cannot start a daemon without /proc"))?,
         argv: frame.argv.clone(),
         cwd: frame.cwd.clone(),
         log: frame.log.clone(),
@@ -211,17 +210,17 @@ fn stage() -> Result<Infallible, Word> {
         note::write(note, &record.ident)?;
     }
     lock.write(&record)
-        .map_err(|e| Trouble::io(format!("cannot write {}", frame.pidfile), &e))?;
+        .map_err(|e| Error::io(format!("cannot write {}", frame.pidfile), &e))?;
     failpoint::hit("daemon-after-pidfile");
 
-    let withdraw = |why: Trouble| -> Word {
+    let withdraw = |why: Error| -> Word {
         // The pidfile may be the user's no more than the directory; then it names a process that has ended.
         let _ = lock.remove(&record.ident);
         why.into()
     };
     if let Some(user) = &frame.user {
         user.assume()
-            .map_err(|e| withdraw(Trouble::io(format!("cannot become user {}", user.uid), &e)))?;
+            .map_err(|e| withdraw(Error::io(format!("cannot become user {}", user.uid), &e)))?;
     }
     let log = log.take().map_or_else(&open, Ok).map_err(&withdraw)?;
     let also = log.try_clone().map_err(|e| withdraw(cannot(&e)))?;
@@ -235,7 +234,7 @@ fn stage() -> Result<Infallible, Word> {
         .stdout(log)
         .stderr(also)
         .exec();
-    let trouble = Trouble::io(format!("cannot start {}", quoted(&frame.argv)), &error);
+    let trouble = Error::io(format!("cannot start {}", quoted(&frame.argv)), &error);
     lock.remove(&record.ident)?;
     Err(trouble.into())
 }

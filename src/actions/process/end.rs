@@ -11,7 +11,7 @@
 use super::grace::{Members, expire, signal};
 use super::identity::{Ident, group_exists, hold_group, listed, newest};
 use super::up::say;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use rustix::process::Signal;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -125,15 +125,15 @@ struct Service<'a> {
 }
 
 impl Members for Service<'_> {
-    fn hold(&mut self) -> Result<(), Trouble> {
+    fn hold(&mut self) -> Result<(), Error> {
         // Asked right before: as long as a member lives, the group's number is the session's own.
         if self.members()?.is_empty() {
             return Ok(());
         }
-        hold_group(self.leader).map_err(|e| Trouble::io("cannot hold the session still", &e))
+        hold_group(self.leader).map_err(|e| Error::io("cannot hold the session still", &e))
     }
 
-    fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
+    fn members(&mut self) -> Result<Vec<Ident>, Error> {
         // Before the look, which takes its time with those that come and go.
         let continuous = self.seen.is_some_and(|s| s.elapsed() < CONTINUOUS);
         let members = match left(self.leader, &self.known) {
@@ -142,7 +142,7 @@ impl Members for Service<'_> {
             // Forked since the last look by those that are gone now.
             Left::Untold(members) if continuous => members,
             Left::Untold(members) => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "process {} is gone; {} may be left of it, which cannot be told for sure, so they were not killed; look, and end them",
                     self.leader.pid,
                     names(&members)
@@ -166,7 +166,7 @@ pub(in crate::actions) fn end(
     known: &[Ident],
     grace: Duration,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let name = leader.shown();
     let mut service = Service {
         leader,

@@ -7,7 +7,7 @@
 use super::end::names;
 use super::identity::{Ident, Stat};
 use super::up::say;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use rustix::process::Signal;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -26,14 +26,14 @@ pub(in crate::actions) trait Members {
     /// Those that live now.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot be told which they are, or when they must not be ended.
-    fn members(&mut self) -> Result<Vec<Ident>, Trouble>;
+    /// [`Error`] when it cannot be told which they are, or when they must not be ended.
+    fn members(&mut self) -> Result<Vec<Ident>, Error>;
 
     /// Holds all of them still at once, where there is a way to.
     ///
     /// # Errors
-    /// [`Trouble`] when the kernel refuses, or when it cannot be told which they are.
-    fn hold(&mut self) -> Result<(), Trouble> {
+    /// [`Error`] when the kernel refuses, or when it cannot be told which they are.
+    fn hold(&mut self) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -41,14 +41,14 @@ pub(in crate::actions) trait Members {
 /// Sends a signal to a process, if it still is the one that was seen: whether it was.
 ///
 /// # Errors
-/// [`Trouble`] when the kernel refuses.
-pub(in crate::actions) fn signal(to: &Ident, signal: Signal) -> Result<bool, Trouble> {
+/// [`Error`] when the kernel refuses.
+pub(in crate::actions) fn signal(to: &Ident, signal: Signal) -> Result<bool, Error> {
     to.signal(signal)
-        .map_err(|e| Trouble::io(format!("cannot signal {}", to.shown()), &e))
+        .map_err(|e| Error::io(format!("cannot signal {}", to.shown()), &e))
 }
 
 /// Kills all of them, held still first.
-fn kill(whom: &mut dyn Members) -> Result<(), Trouble> {
+fn kill(whom: &mut dyn Members) -> Result<(), Error> {
     whom.hold()?;
     let until = Instant::now() + FREEZE;
     let mut members = whom.members()?;
@@ -74,14 +74,14 @@ fn kill(whom: &mut dyn Members) -> Result<(), Trouble> {
 /// Waits until none of them lives: for `grace` in peace, then with KILL. `whole` names all of it for people.
 ///
 /// # Errors
-/// [`Trouble`] when a signal is refused, something outlives KILL, or the members cannot be told.
+/// [`Error`] when a signal is refused, something outlives KILL, or the members cannot be told.
 pub(in crate::actions) fn expire(
     cx: &Context,
     whom: &mut dyn Members,
     whole: &str,
     grace: Duration,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let began = Instant::now();
     let mut killing: Option<Instant> = None;
     loop {
@@ -107,7 +107,7 @@ pub(in crate::actions) fn expire(
                 killing = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= AFTER_KILL => {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} did not end {} s after KILL",
                     names(&members),
                     AFTER_KILL.as_secs()
@@ -125,6 +125,6 @@ pub(in crate::actions) fn expire(
                 .max(Duration::from_millis(1)),
         );
         let waited = first.wait(pause);
-        waited.map_err(|e| Trouble::io(format!("cannot wait for {}", first.shown()), &e))?;
+        waited.map_err(|e| Error::io(format!("cannot wait for {}", first.shown()), &e))?;
     }
 }

@@ -5,27 +5,23 @@
 //! that an old note says nothing about another process. It lies in the undo directory, by run, step and pidfile.
 
 use super::identity::Ident;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::attempt::spec::digest;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Where a note about the process of that pidfile lies.
-pub(in crate::actions) fn place(
-    cx: &Context,
-    what: &str,
-    pidfile: &str,
-) -> Result<PathBuf, Trouble> {
+pub(in crate::actions) fn place(cx: &Context, what: &str, pidfile: &str) -> Result<PathBuf, Error> {
     let mut tag = digest(&format!("{}\0{}\0{pidfile}", cx.run, cx.step));
     tag.truncate(16);
     Ok(cx.undo_dir()?.join(format!("{what}-{}-{tag}", cx.step)))
 }
 
 /// The process that a note names; none when there is no note.
-pub(in crate::actions) fn read(path: &Path) -> Result<Option<Ident>, Trouble> {
+pub(in crate::actions) fn read(path: &Path) -> Result<Option<Ident>, Error> {
     let cannot =
-        |e: &dyn std::error::Error| Trouble::io(format!("cannot read {}", path.display()), e);
+        |e: &dyn std::error::Error| Error::io(format!("cannot read {}", path.display()), e);
     match std::fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)
             .map(Some)
@@ -36,7 +32,7 @@ pub(in crate::actions) fn read(path: &Path) -> Result<Option<Ident>, Trouble> {
 }
 
 /// Writes a note, durably, where only the runner's user can read it.
-pub(in crate::actions) fn write(path: &Path, ident: &Ident) -> Result<(), Trouble> {
+pub(in crate::actions) fn write(path: &Path, ident: &Ident) -> Result<(), Error> {
     let put = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("/"));
         // Its mode is 0600.
@@ -48,5 +44,5 @@ pub(in crate::actions) fn write(path: &Path, ident: &Ident) -> Result<(), Troubl
         file.persist(path).map_err(|e| e.error)?;
         File::open(dir)?.sync_all()
     };
-    put().map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))
+    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
 }

@@ -7,7 +7,7 @@
 //! Left out: pidfiles of other programs. A bare number cannot say whether its process is still the same.
 
 use super::identity::Ident;
-use crate::actions::Trouble;
+use crate::actions::Error;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -46,12 +46,12 @@ impl Record {
 /// Reads a pidfile; none when there is none.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be read, or is not ours.
-pub(crate) fn read(path: &Path) -> Result<Option<Record>, Trouble> {
+/// [`Error`] when it cannot be read, or is not ours.
+pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
     let cannot =
-        |e: &io::Error| Trouble::io(format!("cannot read the pidfile {}", path.display()), e);
+        |e: &io::Error| Error::io(format!("cannot read the pidfile {}", path.display()), e);
     let foreign = |why: &str| {
-        Trouble::new(format!(
+        Error::new(format!(
             "{} is no pidfile of upledger ({why}); move it away or name another",
             path.display()
         ))
@@ -145,23 +145,23 @@ impl Lock {
     }
 
     /// Removes the pidfile of that process, and no other.
-    pub(crate) fn remove(&self, ident: &Ident) -> Result<(), Trouble> {
+    pub(crate) fn remove(&self, ident: &Ident) -> Result<(), Error> {
         if read(&self.path)?.is_none_or(|r| r.ident != *ident) {
             return Ok(());
         }
         std::fs::remove_file(&self.path)
             .and_then(|()| self.dir.sync_all())
-            .map_err(|e| Trouble::io(format!("cannot remove {}", self.path.display()), &e))
+            .map_err(|e| Error::io(format!("cannot remove {}", self.path.display()), &e))
     }
 }
 
 /// Removes the pidfile of that process, and no other.
-pub(crate) fn remove(path: &Path, ident: &Ident) -> Result<(), Trouble> {
+pub(crate) fn remove(path: &Path, ident: &Ident) -> Result<(), Error> {
     match Lock::take(path) {
         Ok(lock) => lock.remove(ident),
         // Without its directory it is gone already.
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Trouble::io(format!("cannot lock {}", path.display()), &e)),
+        Err(e) => Err(Error::io(format!("cannot lock {}", path.display()), &e)),
     }
 }
 

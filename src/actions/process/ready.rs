@@ -6,7 +6,7 @@ use super::identity::{Ident, belongs, shown};
 use crate::actions::http::expect::short;
 use crate::actions::http::fetch::{self, Asker, Request};
 use crate::actions::values::Port;
-use crate::actions::{Look, Trouble};
+use crate::actions::{Error, Look};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -103,7 +103,7 @@ impl Ready {
         &self,
         of: Option<&Ident>,
         redactor: &Redactor,
-    ) -> Result<Look, Trouble> {
+    ) -> Result<Look, Error> {
         let mut evidence = Vec::new();
         if let Some(port) = self.port {
             if !accepts(self.host(), port) {

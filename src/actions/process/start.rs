@@ -13,7 +13,7 @@ use super::ready::Ready;
 use super::up::{bring_up, other, say, stranger, survivors};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -69,22 +69,22 @@ fn unnamed(pidfile: &str, ident: &Ident) -> String {
 }
 
 impl Start {
-    fn now(&self) -> Result<Option<Record>, Trouble> {
+    fn now(&self) -> Result<Option<Record>, Error> {
         pidfile::read(Path::new(&self.pidfile))
     }
 
-    fn note(&self, cx: &Context) -> Result<PathBuf, Trouble> {
+    fn note(&self, cx: &Context) -> Result<PathBuf, Error> {
         note::place(cx, "start", &self.pidfile)
     }
 
     /// The process that this step started, where it is left and the pidfile does not name it any more.
-    fn astray(&self, cx: &Context, now: Option<&Record>) -> Result<Option<Ident>, Trouble> {
+    fn astray(&self, cx: &Context, now: Option<&Record>) -> Result<Option<Ident>, Error> {
         Ok(note::read(&self.note(cx)?)?.filter(|ident| {
             now.is_none_or(|r| r.ident != *ident) && left(ident, &[]) != Left::Nothing
         }))
     }
 
-    fn frame(&self, cx: &Context) -> Result<Frame, Trouble> {
+    fn frame(&self, cx: &Context) -> Result<Frame, Error> {
         let given = self.cwd.clone();
         let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
         Ok(Frame {
@@ -114,7 +114,7 @@ impl Start {
     }
 
     /// Waits for a process that lives to be ready.
-    fn ready(&self, ident: &Ident, redactor: &Redactor) -> Result<Look, Trouble> {
+    fn ready(&self, ident: &Ident, redactor: &Redactor) -> Result<Look, Error> {
         let lives = format!("{} lives and runs {}", ident.shown(), quoted(&self.argv));
         let Some(ready) = &self.ready else {
             return Ok(Look::done(lives));
@@ -166,10 +166,10 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, _cx: &Context) -> Result<Value, Error> {
         let now = self.now()?;
         if let Some(why) = self.refusal(now.as_ref()) {
-            return Err(Trouble::new(why));
+            return Err(Error::new(why));
         }
         let running = now.as_ref().filter(|r| r.alive()).map(|r| &r.ident);
         Ok(json!({"running": running, "pidfile": now}))
@@ -185,7 +185,7 @@ impl Action for Start {
         commands
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         let now = self.now()?;
         if let Some(ident) = self.astray(cx, now.as_ref())? {
             return Ok(Look::unclear(unnamed(&self.pidfile, &ident)));
@@ -203,12 +203,12 @@ impl Action for Start {
         })
     }
 
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let within = Duration::from_millis(self.within.0);
         let redactor = cx.redactor()?;
         if let Some(ident) = self.astray(cx, self.now()?.as_ref())? {
             let why = unnamed(&self.pidfile, &ident);
-            return Err(Trouble::new(format!("not started: {why}")));
+            return Err(Error::new(format!("not started: {why}")));
         }
         bring_up(
             &self.frame(cx)?,
@@ -219,11 +219,11 @@ impl Action for Start {
         )
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let now = self.now()?;
         if let Some(ident) = self.astray(cx, now.as_ref())? {
             say(log, &unnamed(&self.pidfile, &ident));
@@ -248,7 +248,7 @@ impl Action for Start {
                 return Ok(());
             }
             if record.argv != self.argv {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "not stopped: {}",
                     other(&self.pidfile, &record)
                 )));
@@ -258,7 +258,7 @@ impl Action for Start {
         pidfile::remove(Path::new(&self.pidfile), &record.ident)
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let now = self.now()?;
         if let Some(ident) = self.astray(cx, now.as_ref())? {
             return Ok(Look::nothing(unnamed(&self.pidfile, &ident)));

@@ -15,7 +15,7 @@ use super::up::{bring_up, other, say};
 use crate::actions::recorded;
 use crate::actions::run::quoted;
 use crate::actions::values::{Port, absolute};
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::text::actions as told;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -71,26 +71,26 @@ impl Before {
     }
 }
 
-fn before(observed: &Value) -> Result<Before, Trouble> {
+fn before(observed: &Value) -> Result<Before, Error> {
     if observed.is_null() {
         return Ok(Before::default());
     }
     serde_json::from_value(observed.clone())
-        .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+        .map_err(|e| Error::io("what was observed cannot be read", &e))
 }
 
 impl Stop {
-    fn now(&self) -> Result<Option<Record>, Trouble> {
+    fn now(&self) -> Result<Option<Record>, Error> {
         pidfile::read(Path::new(&self.pidfile))
     }
 
     /// The process that lives now and is not the one that was observed.
-    fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Trouble> {
+    fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Error> {
         Ok(self.now()?.filter(|r| r.alive() && Some(&r.ident) != was))
     }
 
     /// This step has told that process to end, or was about to: it may die at any moment.
-    fn told(&self, cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+    fn told(&self, cx: &Context, ident: &Ident) -> Result<bool, Error> {
         let note = note::place(cx, "stop", &self.pidfile)?;
         Ok(note::read(&note)?.as_ref() == Some(ident))
     }
@@ -130,7 +130,7 @@ impl Action for Stop {
         absolute("pidfile", &self.pidfile).into_iter().collect()
     }
 
-    fn observe(&self, _cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, _cx: &Context) -> Result<Value, Error> {
         let (running, ended) = match self.now()? {
             Some(record) if record.alive() => (Some(record), None),
             now => (None, now.filter(|r| left(&r.ident, &[]) != Left::Nothing)),
@@ -141,7 +141,7 @@ impl Action for Stop {
             session: members.unwrap_or_default(),
             ended,
         })
-        .map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+        .map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
     fn undoing(&self) -> Option<String> {
@@ -157,7 +157,7 @@ impl Action for Stop {
         vec![told::term_and_kill(self.grace, what)]
     }
 
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
         let before = before(observed)?;
         let was = before.leader();
         if let Some(record) = self.another(was)? {
@@ -192,11 +192,11 @@ impl Action for Stop {
         Ok(look)
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = before(observed)?;
         let was = before.leader();
         if let Some(record) = self.another(was)? {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not stopped: {} names {}, which was started after this step had looked",
                 self.pidfile,
                 record.ident.shown()
@@ -217,18 +217,18 @@ impl Action for Stop {
         while let Some(open) = self.open_port() {
             // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
             if Instant::now() >= deadline || was.is_none() {
-                return Err(Trouble::new(open));
+                return Err(Error::new(open));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         self.probe(cx, observed)
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Trouble> {
+    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = before(observed)?;
         let Some(record) = before.running else {
             say(log, "nothing ran before; nothing to start");
@@ -246,7 +246,7 @@ impl Action for Stop {
             let grace = Duration::from_millis(self.grace.0);
             end(cx, ident, &before.session, grace, log)?;
         } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not started: {} lives, but {} does not name it any more",
                 ident.shown(),
                 self.pidfile
@@ -266,7 +266,7 @@ impl Action for Stop {
         bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         let Some(was) = before(observed)?.running else {
             return Ok(Look::done("nothing ran before"));
         };

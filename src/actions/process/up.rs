@@ -9,7 +9,7 @@ use super::identity::Ident;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use crate::actions::run::quoted;
-use crate::actions::{Look, Trouble};
+use crate::actions::{Error, Look};
 use crate::redact::Redactor;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -55,11 +55,11 @@ pub(in crate::actions) fn bring_up(
     within: Duration,
     redactor: &Redactor,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let pidfile = Path::new(&frame.pidfile);
     let running = pidfile::read(pidfile)?.is_some_and(|r| r.alive());
     if !running && let Some(who) = stranger(ready) {
-        return Err(Trouble::new(format!("not started: {who}")));
+        return Err(Error::new(format!("not started: {who}")));
     }
     let since = std::fs::metadata(&frame.log).map_or(0, |m| m.len());
     let child = match launch(frame)? {
@@ -69,7 +69,7 @@ pub(in crate::actions) fn bring_up(
             None
         }
         Launched::Running(record) => {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not started: {}",
                 other(&frame.pidfile, &record)
             )));
@@ -130,7 +130,7 @@ struct Start<'a> {
 
 impl Start<'_> {
     /// The process, as long as it lives.
-    fn alive(&mut self) -> Result<Ident, Trouble> {
+    fn alive(&mut self) -> Result<Ident, Error> {
         match pidfile::read(Path::new(&self.frame.pidfile))? {
             Some(record) if record.alive() => Ok(record.ident),
             Some(_) | None => {
@@ -143,7 +143,7 @@ impl Start<'_> {
                     };
                     format!(" ({s}{hint})")
                 });
-                Err(Trouble::new(format!(
+                Err(Error::new(format!(
                     "{} ended while it started{how}{}",
                     quoted(&self.frame.argv),
                     self.lines()
@@ -152,8 +152,8 @@ impl Start<'_> {
         }
     }
 
-    fn late(&self, ident: &Ident, within: Duration, look: &Look) -> Trouble {
-        Trouble::new(format!(
+    fn late(&self, ident: &Ident, within: Duration, look: &Look) -> Error {
+        Error::new(format!(
             "{} lives, but was not ready within {} s: {}{}",
             ident.shown(),
             within.as_secs_f32(),

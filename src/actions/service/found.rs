@@ -7,7 +7,7 @@
 use super::{ports, tree};
 use crate::actions::process::daemon::User;
 use crate::actions::process::identity::{Ident, Stat};
-use crate::actions::{Context, Trouble, mask};
+use crate::actions::{Context, Error, mask};
 use crate::attempt::spec::digest;
 use crate::text::actions as told;
 use procfs::process::Process;
@@ -76,21 +76,21 @@ impl Found {
     /// As the ledger keeps it.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot be written down.
-    pub(crate) fn value(&self) -> Result<serde_json::Value, Trouble> {
-        serde_json::to_value(self).map_err(|e| Trouble::io("what was observed cannot be kept", &e))
+    /// [`Error`] when it cannot be written down.
+    pub(crate) fn value(&self) -> Result<serde_json::Value, Error> {
+        serde_json::to_value(self).map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
     /// From what the ledger keeps; nothing from nothing.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot be read.
-    pub(crate) fn of(observed: &serde_json::Value) -> Result<Self, Trouble> {
+    /// [`Error`] when it cannot be read.
+    pub(crate) fn of(observed: &serde_json::Value) -> Result<Self, Error> {
         if observed.is_null() {
             return Ok(Self::default());
         }
         serde_json::from_value(observed.clone())
-            .map_err(|e| Trouble::io("what was observed cannot be read", &e))
+            .map_err(|e| Error::io("what was observed cannot be read", &e))
     }
 
     /// Something of it runs, or its keeper is about to start it.
@@ -147,12 +147,12 @@ impl Master {
     /// A process as it is now; none when it has ended.
     ///
     /// # Errors
-    /// [`Trouble`] when the private copy of its command line cannot be written.
+    /// [`Error`] when the private copy of its command line cannot be written.
     pub(crate) fn look(
         cx: &Context,
         ident: &Ident,
         words: &[String],
-    ) -> Result<Option<Self>, Trouble> {
+    ) -> Result<Option<Self>, Error> {
         let seen = || -> Option<(Self, Vec<String>)> {
             let process = Process::new(ident.pid).ok()?;
             let status = process.status().ok()?;
@@ -202,19 +202,19 @@ impl Master {
     /// The whole command line.
     ///
     /// # Errors
-    /// [`Trouble`] when its private copy is gone or was changed.
-    pub(crate) fn words(&self, cx: &Context) -> Result<Vec<String>, Trouble> {
+    /// [`Error`] when its private copy is gone or was changed.
+    pub(crate) fn words(&self, cx: &Context) -> Result<Vec<String>, Error> {
         let Some(digested) = &self.kept else {
             return Ok(self.argv.clone());
         };
         let path = place(cx, digested)?;
         let text = std::fs::read_to_string(&path)
-            .map_err(|e| Trouble::io(format!("cannot read {}", path.display()), &e))?;
+            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
         if digest(&text) != *digested {
-            return Err(Trouble::new(format!("{} was changed", path.display())));
+            return Err(Error::new(format!("{} was changed", path.display())));
         }
         serde_json::from_str(&text)
-            .map_err(|e| Trouble::io(format!("cannot read {}", path.display()), &e))
+            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))
     }
 
     /// What two processes of one service share.
@@ -234,14 +234,14 @@ impl Master {
     }
 }
 
-fn place(cx: &Context, digested: &str) -> Result<PathBuf, Trouble> {
+fn place(cx: &Context, digested: &str) -> Result<PathBuf, Error> {
     Ok(cx.undo_dir()?.join(format!("argv-{digested}")))
 }
 
 /// Keeps a command line where only the runner's user can read it, and returns its digest.
-fn keep(cx: &Context, argv: &[String]) -> Result<String, Trouble> {
+fn keep(cx: &Context, argv: &[String]) -> Result<String, Error> {
     let text =
-        serde_json::to_string(argv).map_err(|e| Trouble::io("a command cannot be kept", &e))?;
+        serde_json::to_string(argv).map_err(|e| Error::io("a command cannot be kept", &e))?;
     let digested = digest(&text);
     let path = place(cx, &digested)?;
     let put = || -> std::io::Result<()> {
@@ -253,7 +253,7 @@ fn keep(cx: &Context, argv: &[String]) -> Result<String, Trouble> {
         file.persist(&path).map_err(|e| e.error)?;
         std::fs::File::open(dir)?.sync_all()
     };
-    put().map_err(|e| Trouble::io(format!("cannot write {}", path.display()), &e))?;
+    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
     Ok(digested)
 }
 

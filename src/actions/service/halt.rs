@@ -16,7 +16,7 @@ use crate::actions::process::stop::Stop;
 use crate::actions::process::up::say;
 use crate::actions::recorded;
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::time::Length;
@@ -62,14 +62,14 @@ impl Halt<'_> {
     }
 
     /// What is there now, and all that the undo will need.
-    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Error> {
         match self.own() {
             Some(stop) => stop.observe(cx),
             None => {
                 let found = self.keeper.find(cx)?;
                 // Refused before anything is done, so that nobody has to decide about a doubt.
                 if let Some(why) = found.astray(self.keeper.kind.name()) {
-                    return Err(Trouble::new(why));
+                    return Err(Error::new(why));
                 }
                 self.keeper.restartable(&found)?;
                 found.value()
@@ -108,7 +108,7 @@ impl Halt<'_> {
     }
 
     /// Whether it is stopped.
-    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         if let Some(stop) = self.own() {
             return stop.probe(cx, observed);
         }
@@ -182,7 +182,7 @@ impl Halt<'_> {
         cx: &Context,
         observed: &Value,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if let Some(stop) = self.own() {
             return stop.perform(cx, observed, out);
         }
@@ -192,7 +192,7 @@ impl Halt<'_> {
             say(out, note);
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not stopped: {} was started after this step had looked",
                 new.shown()
             )));
@@ -200,7 +200,7 @@ impl Halt<'_> {
         if !before.runs()
             && let Some(why) = now.astray(self.keeper.kind.name())
         {
-            return Err(Trouble::new(format!("not stopped: {why}")));
+            return Err(Error::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
         self.keeper.stop(cx, &before, self.grace(), out)?;
@@ -231,7 +231,7 @@ impl Halt<'_> {
         while let Some(open) = ports::open(&ports)? {
             // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
             if Instant::now() >= deadline || !before.runs() {
-                return Err(Trouble::new(open));
+                return Err(Error::new(open));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -251,7 +251,7 @@ impl Halt<'_> {
         cx: &Context,
         observed: &Value,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if let Some(stop) = self.own() {
             return stop.undo(cx, observed, out);
         }
@@ -279,7 +279,7 @@ impl Halt<'_> {
     }
 
     /// Whether it runs as before.
-    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         if let Some(stop) = self.own() {
             return stop.undone(cx, observed);
         }

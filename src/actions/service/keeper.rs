@@ -14,7 +14,7 @@ use crate::actions::process::identity::{Ident, Stat, session};
 use crate::actions::process::up::say;
 use crate::actions::process::{self, note, pidfile as own};
 use crate::actions::procs::{self, Other};
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use crate::attempt::find_program;
 use regex::Regex;
 use rustix::process::Signal;
@@ -127,22 +127,22 @@ impl<'a> Keeper<'a> {
     /// What it finds now.
     ///
     /// # Errors
-    /// [`Trouble`] when it cannot see, or what it sees must not be touched in this way.
-    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Trouble> {
+    /// [`Error`] when it cannot see, or what it sees must not be touched in this way.
+    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Error> {
         let found = match self.way() {
             Some(Way::Supervisor(s)) => return s.find(cx),
             Some(Way::Process(d)) => return daemon(cx, Path::new(&d.pidfile)),
             Some(Way::Pidfile(path)) => self.by_pidfile(cx, path)?,
             Some(Way::Match(pattern)) => {
                 let pattern = Regex::new(pattern)
-                    .map_err(|e| Trouble::io("`by.match` is no regular expression", &e))?;
+                    .map_err(|e| Error::io("`by.match` is no regular expression", &e))?;
                 self.listed(cx, |p| pattern.is_match(&p.command()))?
             }
             None => self.listed(cx, |_| true)?,
         };
         for master in &found.masters {
             if let Some(program) = supervised(&master.ident) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} is kept by supervisord, which would start it again; say `by: {{supervisor: {{program: '{program}'}}}}`",
                     master.shown()
                 )));
@@ -152,7 +152,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// The first processes of this kind that are wanted.
-    fn listed(&self, cx: &Context, wanted: impl Fn(&Other) -> bool) -> Result<Found, Trouble> {
+    fn listed(&self, cx: &Context, wanted: impl Fn(&Other) -> bool) -> Result<Found, Error> {
         let all: BTreeMap<i32, (Other, Role)> = procs::others()?
             .into_iter()
             .filter(|p| !self.kind.any() || wanted(p))
@@ -205,7 +205,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Refuses more than one service.
-    fn one(&self, found: &Found) -> Result<(), Trouble> {
+    fn one(&self, found: &Found) -> Result<(), Error> {
         let masters: Vec<&Master> = found.masters.iter().filter(|m| !m.orphan).collect();
         let first = masters.first();
         if masters.len() > 1
@@ -214,7 +214,7 @@ impl<'a> Keeper<'a> {
                 .any(|m| Some(m.service()) != first.map(|f| f.service()))
         {
             let name = self.kind.name();
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "there is more than one {name}: {}; say which by `by: {{pidfile: ...}}` or `by: {{match: ...}}`",
                 found.shown()
             )));
@@ -222,7 +222,7 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    fn by_pidfile(&self, cx: &Context, path: &str) -> Result<Found, Trouble> {
+    fn by_pidfile(&self, cx: &Context, path: &str) -> Result<Found, Error> {
         let mut found = Found::default();
         let others = procs::others()?;
         let mut former = None;
@@ -235,7 +235,7 @@ impl<'a> Keeper<'a> {
             Named::Doubtful(ident, why) => {
                 let process = others.iter().find(|p| p.pid == ident.pid);
                 if process.is_some_and(|p| self.kind.role(p).is_some()) {
-                    return Err(Trouble::new(why));
+                    return Err(Error::new(why));
                 }
                 former = Some(ident.pid);
                 format!(
@@ -312,14 +312,14 @@ impl<'a> Keeper<'a> {
     /// its keeper.
     ///
     /// # Errors
-    /// [`Trouble`] when something of it is left.
+    /// [`Error`] when something of it is left.
     pub(crate) fn stop(
         &self,
         cx: &Context,
         found: &Found,
         grace: Duration,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         for master in &found.masters {
             // A stop that dies in the middle leaves this: its undo must not take the dying one for the one it needs.
             note::write(&told_place(cx, &master.ident)?, &master.ident)?;
@@ -354,7 +354,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// This step has told that process to end, or was about to: it may die at any moment.
-    pub(crate) fn told(cx: &Context, ident: &Ident) -> Result<bool, Trouble> {
+    pub(crate) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
         Ok(note::read(&told_place(cx, ident)?)?.as_ref() == Some(ident))
     }
 
@@ -362,7 +362,7 @@ impl<'a> Keeper<'a> {
     /// answers.
     ///
     /// # Errors
-    /// [`Trouble`] when it does not come up.
+    /// [`Error`] when it does not come up.
     pub(crate) fn start(
         &self,
         cx: &Context,
@@ -370,7 +370,7 @@ impl<'a> Keeper<'a> {
         doors: Doors<'_>,
         within: Duration,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         match self.way() {
             Some(Way::Supervisor(s)) => {
                 let wanted = |f: &Found| -> Vec<String> {
@@ -385,7 +385,7 @@ impl<'a> Keeper<'a> {
                 if !now.runs()
                     && let Some(who) = doors.stranger()?
                 {
-                    return Err(Trouble::new(format!("not started: {who}")));
+                    return Err(Error::new(format!("not started: {who}")));
                 }
                 s.start(cx, &names, &now, within, out)?;
                 let look = doors.wait(cx, within, launch::DEAD, &|| self.find(cx))?;
@@ -395,11 +395,11 @@ impl<'a> Keeper<'a> {
                         say(out, &seen);
                         Ok(())
                     }
-                    Answer::Nothing => Err(Trouble::new(format!(
+                    Answer::Nothing => Err(Error::new(format!(
                         "it was started and did not stay: {seen}{}",
                         s.tails(cx, &names)
                     ))),
-                    Answer::Unclear => Err(Trouble::new(format!(
+                    Answer::Unclear => Err(Error::new(format!(
                         "not ready within {} s: {seen}{}",
                         within.as_secs_f32(),
                         s.tails(cx, &names)
@@ -424,7 +424,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// What is found of one of several services that are started one after the other.
-    fn of(&self, cx: &Context, before: Option<&Found>, launch: &Launch) -> Result<Found, Trouble> {
+    fn of(&self, cx: &Context, before: Option<&Found>, launch: &Launch) -> Result<Found, Error> {
         let mut now = self.find(cx)?;
         if self.kind.many() && before.is_some_and(|b| services(b).len() > 1) {
             let argv: Vec<String> = launch.argv.clone();
@@ -447,8 +447,8 @@ impl<'a> Keeper<'a> {
     /// Refuses what could not be started again.
     ///
     /// # Errors
-    /// [`Trouble`] with the remedy.
-    pub(crate) fn restartable(&self, found: &Found) -> Result<(), Trouble> {
+    /// [`Error`] with the remedy.
+    pub(crate) fn restartable(&self, found: &Found) -> Result<(), Error> {
         if matches!(self.way(), Some(Way::Supervisor(_) | Way::Process(_)))
             || self.by.is_some_and(|b| !b.start.is_empty())
         {
@@ -456,7 +456,7 @@ impl<'a> Keeper<'a> {
         }
         let hidden = |m: &&Master| self.kind.titled(&m.argv) && self.again(m).is_none();
         match found.masters.iter().find(hidden) {
-            Some(master) => Err(Trouble::new(format!(
+            Some(master) => Err(Error::new(format!(
                 "{} shows a title instead of the command that started it, so its undo could not start it again; say `by.start`",
                 master.shown()
             ))),
@@ -469,7 +469,7 @@ impl<'a> Keeper<'a> {
         &self,
         cx: &Context,
         before: Option<&Found>,
-    ) -> Result<Vec<(String, Launch)>, Trouble> {
+    ) -> Result<Vec<(String, Launch)>, Error> {
         let by = self.by.cloned().unwrap_or_default();
         let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
         let given = Some(by.start).filter(|s| !s.is_empty());
@@ -504,7 +504,7 @@ impl<'a> Keeper<'a> {
         }
         if launches.is_empty() {
             let argv = given.or_else(|| self.kind.command()).ok_or_else(|| {
-                Trouble::new(format!(
+                Error::new(format!(
                     "it is not known how {} is started: say `by.start`",
                     self.kind.name()
                 ))
@@ -558,12 +558,12 @@ fn services(found: &Found) -> Vec<&Master> {
     services
 }
 
-fn told_place(cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Trouble> {
+fn told_place(cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Error> {
     note::place(cx, "told", &ident.pid.to_string())
 }
 
 /// The daemon of a pidfile of `process.start`.
-fn daemon(cx: &Context, path: &Path) -> Result<Found, Trouble> {
+fn daemon(cx: &Context, path: &Path) -> Result<Found, Error> {
     let mut found = Found::default();
     if let Some(record) = own::read(path)?.filter(own::Record::alive)
         && let Some(mut master) = Master::look(cx, &record.ident, &record.argv)?

@@ -13,7 +13,7 @@ use crate::actions::process::pidfile::Record;
 use crate::actions::process::up::{ended, last_lines, say};
 use crate::actions::process::{Ready, note, pidfile};
 use crate::actions::run::quoted;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub(crate) struct Doors<'a> {
 
 impl Doors<'_> {
     /// A stranger who holds one of them while the service does not run.
-    pub(crate) fn stranger(&self) -> Result<Option<String>, Trouble> {
+    pub(crate) fn stranger(&self) -> Result<Option<String>, Error> {
         if let Some(who) = super::by::stranger(self.ready) {
             return Ok(Some(who));
         }
@@ -64,7 +64,7 @@ impl Doors<'_> {
     }
 
     /// Whether what was found answers now.
-    pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Trouble> {
+    pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Error> {
         let Some(first) = found.masters.first() else {
             return Ok(Look::nothing("nothing of it lives"));
         };
@@ -101,8 +101,8 @@ impl Doors<'_> {
         cx: &Context,
         within: Duration,
         dead: Duration,
-        find: &dyn Fn() -> Result<Found, Trouble>,
-    ) -> Result<Look, Trouble> {
+        find: &dyn Fn() -> Result<Found, Error>,
+    ) -> Result<Look, Error> {
         let deadline = Instant::now() + within;
         let mut since: Option<Instant> = None;
         loop {
@@ -125,12 +125,12 @@ impl Doors<'_> {
 }
 
 /// The private pidfile of what this step starts under that key.
-pub(crate) fn place(cx: &Context, key: &str) -> Result<PathBuf, Trouble> {
+pub(crate) fn place(cx: &Context, key: &str) -> Result<PathBuf, Error> {
     note::place(cx, "launched", key)
 }
 
 /// What this step started under that key, if it lives.
-pub(crate) fn launched(cx: &Context, key: &str) -> Result<Option<Ident>, Trouble> {
+pub(crate) fn launched(cx: &Context, key: &str) -> Result<Option<Ident>, Error> {
     let record = pidfile::read(&place(cx, key)?)?;
     Ok(record.filter(Record::alive).map(|r| r.ident))
 }
@@ -142,9 +142,9 @@ pub(crate) fn bring_up(
     what: &Launch,
     doors: Doors<'_>,
     within: Duration,
-    find: &dyn Fn() -> Result<Found, Trouble>,
+    find: &dyn Fn() -> Result<Found, Error>,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let there = find()?.masters.iter().any(|m| !m.orphan);
     let own = place(cx, key)?;
     let private = own.with_extension("log");
@@ -160,7 +160,7 @@ pub(crate) fn bring_up(
         if launched(cx, key)?.is_none()
             && let Some(who) = doors.stranger()?
         {
-            return Err(Trouble::new(format!("not started: {who}")));
+            return Err(Error::new(format!("not started: {who}")));
         }
         let frame = Frame {
             pidfile: own.display().to_string(),
@@ -195,7 +195,7 @@ pub(crate) fn bring_up(
             && let Some(status) = child.as_mut().and_then(ended)
         {
             if !status.success() {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{name} ended while it started ({status}){}",
                     lines()
                 )));
@@ -210,7 +210,7 @@ pub(crate) fn bring_up(
                 background = background.map(|_| Instant::now());
             }
             if background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{name} was started, and nothing of it lives{}",
                     lines()
                 )));
@@ -226,7 +226,7 @@ pub(crate) fn bring_up(
             return Ok(());
         }
         if look.answer != Answer::Done && began.elapsed() >= within {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not ready within {} s: {}{}",
                 within.as_secs_f32(),
                 look.evidence.join("; "),

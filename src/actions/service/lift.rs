@@ -11,7 +11,7 @@ use crate::actions::process::Ready;
 use crate::actions::process::start::Start;
 use crate::actions::process::up::say;
 use crate::actions::run::quoted;
-use crate::actions::{Action, Context, Look, Trouble};
+use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::time::Length;
@@ -60,7 +60,7 @@ impl Lift<'_> {
     }
 
     /// What is there now, and all that the undo will need.
-    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Error> {
         if let Some(start) = self.own() {
             return start.observe(cx);
         }
@@ -70,11 +70,11 @@ impl Lift<'_> {
     }
 
     /// Why it must not be started now.
-    fn refuse(&self, now: &Found) -> Result<(), Trouble> {
+    fn refuse(&self, now: &Found) -> Result<(), Error> {
         if let Some(orphan) = now.masters.iter().find(|m| m.orphan)
             && !self.up(now)
         {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "not started: {} still accepts; stop it first",
                 orphan.shown()
             )));
@@ -82,7 +82,7 @@ impl Lift<'_> {
         if now.masters.is_empty()
             && let Some(who) = self.doors().stranger()?
         {
-            return Err(Trouble::new(format!("not started: {who}")));
+            return Err(Error::new(format!("not started: {who}")));
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Lift<'_> {
     }
 
     /// Whether it runs and is ready.
-    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         if let Some(start) = self.own() {
             return start.probe(cx, observed);
         }
@@ -158,7 +158,7 @@ impl Lift<'_> {
         cx: &Context,
         observed: &Value,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if let Some(start) = self.own() {
             return start.perform(cx, observed, out);
         }
@@ -169,7 +169,7 @@ impl Lift<'_> {
     }
 
     /// What was started: all that runs now and did not before.
-    fn ours(&self, cx: &Context, before: &Found) -> Result<Found, Trouble> {
+    fn ours(&self, cx: &Context, before: &Found) -> Result<Found, Error> {
         let mut now = self.keeper.find(cx)?;
         now.masters.retain(|m| !before.knows(&m.ident));
         if let Some(ident) = launch::launched(cx, &self.key())?
@@ -188,7 +188,7 @@ impl Lift<'_> {
         cx: &Context,
         observed: &Value,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         if let Some(start) = self.own() {
             return start.undo(cx, observed, out);
         }
@@ -219,7 +219,7 @@ impl Lift<'_> {
     }
 
     /// Whether things are as before.
-    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Trouble> {
+    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
         if let Some(start) = self.own() {
             return start.undone(cx, observed);
         }

@@ -4,7 +4,7 @@
 //! are used again, and clocks are set, and from outside both look the same; whoever could have written the file chooses whom we end, so a file that everybody may write, or of a user who
 //! is neither root nor the process's own, is refused.
 
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::actions::process::identity::{Ident, Stat};
 use procfs::process::Process;
 use rustix::fs::OFlags;
@@ -37,12 +37,12 @@ pub(crate) enum Named {
 /// Reads one.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be read, is no pidfile, or others could have written it.
-pub(crate) fn read(path: &Path) -> Result<Named, Trouble> {
+/// [`Error`] when it cannot be read, is no pidfile, or others could have written it.
+pub(crate) fn read(path: &Path) -> Result<Named, Error> {
     let shown = path.display();
-    let cannot = |e: &io::Error| Trouble::io(format!("cannot read the pidfile {shown}"), e);
+    let cannot = |e: &io::Error| Error::io(format!("cannot read the pidfile {shown}"), e);
     let refused = |why: &str| {
-        Trouble::new(format!(
+        Error::new(format!(
             "{shown} is not trusted ({why}): name another pidfile, or `by: {{match: ...}}`"
         ))
     };
@@ -119,8 +119,8 @@ fn began(ident: &Ident) -> Option<SystemTime> {
 /// Removes a pidfile that still names that process, which has ended.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be removed.
-pub(crate) fn remove(path: &Path, ended: &Ident) -> Result<bool, Trouble> {
+/// [`Error`] when it cannot be removed.
+pub(crate) fn remove(path: &Path, ended: &Ident) -> Result<bool, Error> {
     let Ok(text) = std::fs::read_to_string(path) else {
         return Ok(false);
     };
@@ -130,7 +130,7 @@ pub(crate) fn remove(path: &Path, ended: &Ident) -> Result<bool, Trouble> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Trouble::io(format!("cannot remove {}", path.display()), &e)),
+        Err(e) => Err(Error::io(format!("cannot remove {}", path.display()), &e)),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Left out: other network namespaces, UDP, and abstract sockets, which leave nothing behind.
 
-use crate::actions::Trouble;
+use crate::actions::Error;
 use crate::actions::process::identity::Ident;
 use crate::actions::procs;
 use std::collections::BTreeSet;
@@ -75,8 +75,8 @@ fn inodes(processes: &[Ident]) -> BTreeSet<String> {
 /// The first of these ports that somebody accepts on, in a sentence that names who.
 ///
 /// # Errors
-/// [`Trouble`] when the sockets cannot be read.
-pub(crate) fn open(ports: &[u16]) -> Result<Option<String>, Trouble> {
+/// [`Error`] when the sockets cannot be read.
+pub(crate) fn open(ports: &[u16]) -> Result<Option<String>, Error> {
     for port in ports {
         let listeners = procs::listeners(*port)?;
         if !listeners.is_empty() {
@@ -93,8 +93,8 @@ pub(crate) fn open(ports: &[u16]) -> Result<Option<String>, Trouble> {
 /// The first of these ports that nobody accepts on.
 ///
 /// # Errors
-/// [`Trouble`] when the sockets cannot be read.
-pub(crate) fn closed(ports: &[u16]) -> Result<Option<u16>, Trouble> {
+/// [`Error`] when the sockets cannot be read.
+pub(crate) fn closed(ports: &[u16]) -> Result<Option<u16>, Error> {
     for port in ports {
         if procs::listeners(*port)?.is_empty() {
             return Ok(Some(*port));
@@ -158,13 +158,12 @@ pub(crate) fn leftover(sockets: &[String]) -> Vec<String> {
 /// Removes a socket that [`leftover`] named.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be removed.
-pub(crate) fn remove(socket: &str) -> Result<(), Trouble> {
+/// [`Error`] when it cannot be removed.
+pub(crate) fn remove(socket: &str) -> Result<(), Error> {
     match std::fs::remove_file(Path::new(socket)) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Trouble::io(
-            format!("cannot remove the socket {socket}"),
-            &e,
-        )),
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot remove the socket {socket}"), &e))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

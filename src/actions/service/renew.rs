@@ -13,7 +13,7 @@ use crate::actions::process::{Ready, end, note};
 use crate::actions::procs::Other;
 use crate::actions::recorded;
 use crate::actions::service::supervisor::words_of;
-use crate::actions::{Context, Look, Trouble};
+use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use crate::time::Length;
 use rustix::process::Signal;
@@ -39,16 +39,13 @@ pub(crate) struct Renew<'a> {
 
 impl Renew<'_> {
     /// What is there now: the master and its workers.
-    pub(crate) fn observe(&self, cx: &Context) -> Result<Found, Trouble> {
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Found, Error> {
         let found = self.keeper.find(cx)?;
         if let Some(orphan) = found.masters.iter().find(|m| m.orphan) {
-            return Err(Trouble::new(format!(
-                "{} cannot be reloaded",
-                orphan.shown()
-            )));
+            return Err(Error::new(format!("{} cannot be reloaded", orphan.shown())));
         }
         if found.masters.is_empty() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "{} does not run, so there is nothing to reload",
                 self.keeper.kind.name()
             )));
@@ -64,12 +61,12 @@ impl Renew<'_> {
         }
     }
 
-    fn place(&self, cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Trouble> {
+    fn place(&self, cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Error> {
         note::place(cx, "hup", &ident.pid.to_string())
     }
 
     /// Whether new workers serve.
-    pub(crate) fn probe(&self, cx: &Context, before: &Found) -> Result<Look, Trouble> {
+    pub(crate) fn probe(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
         let mut told = 0;
         for master in &before.masters {
             let note = note::read(&self.place(cx, &master.ident)?)?;
@@ -82,7 +79,7 @@ impl Renew<'_> {
     }
 
     /// One look at the workers and at what they answer.
-    fn look(&self, cx: &Context, before: &Found) -> Result<Look, Trouble> {
+    fn look(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
         let mut evidence = Vec::new();
         for master in &before.masters {
             if !master.ident.alive() {
@@ -150,15 +147,15 @@ impl Renew<'_> {
         cx: &Context,
         before: &Found,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let mut logs = Vec::new();
         for master in &before.masters {
             note::write(&self.place(cx, &master.ident)?, &master.ident)?;
             let log = master.log.clone();
             logs.extend(log.map(|l| (std::fs::metadata(&l).map_or(0, |m| m.len()), l)));
             let sent = master.ident.signal(Signal::HUP);
-            if !sent.map_err(|e| Trouble::io(format!("cannot signal {}", master.shown()), &e))? {
-                return Err(Trouble::new(format!("{} has ended", master.shown())));
+            if !sent.map_err(|e| Error::io(format!("cannot signal {}", master.shown()), &e))? {
+                return Err(Error::new(format!("{} has ended", master.shown())));
             }
             say(out, &format!("HUP to {}", master.shown()));
         }
@@ -175,7 +172,7 @@ impl Renew<'_> {
                     .iter()
                     .map(|(since, log)| last_lines(Path::new(log), *since))
                     .collect();
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "not reloaded: {}{}",
                     look.evidence.join("; "),
                     lines.concat()
@@ -196,7 +193,7 @@ fn draining(ident: &Ident) -> bool {
 /// What was observed, of the ledger's value.
 ///
 /// # Errors
-/// [`Trouble`] when it cannot be read.
-pub(crate) fn before(observed: &Value) -> Result<Found, Trouble> {
+/// [`Error`] when it cannot be read.
+pub(crate) fn before(observed: &Value) -> Result<Found, Error> {
     Found::of(observed)
 }

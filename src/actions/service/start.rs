@@ -5,7 +5,7 @@ use super::keeper::Any;
 use super::stop::half_a_minute;
 use super::{Keeper, Lift};
 use crate::actions::process::Ready;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -56,7 +56,7 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.with(|lift| lift.observe(cx))
     }
 

@@ -5,7 +5,7 @@ use super::keeper::Any;
 use super::{Halt, Keeper};
 use crate::actions::process::Ready;
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Trouble, forwarded};
+use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -62,7 +62,7 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Trouble> {
+    fn observe(&self, cx: &Context) -> Result<Value, Error> {
         self.with(|halt| halt.observe(cx))
     }
 

@@ -9,7 +9,7 @@ use super::found::{Found, Master, Program};
 use crate::actions::command::{self, Captured};
 use crate::actions::process::identity::Ident;
 use crate::actions::process::up::say;
-use crate::actions::{Context, Trouble};
+use crate::actions::{Context, Error};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -64,16 +64,16 @@ impl Line {
 }
 
 impl Supervisor {
-    fn call(&self, cx: &Context, words: &[&str], limit: Duration) -> Result<Captured, Trouble> {
+    fn call(&self, cx: &Context, words: &[&str], limit: Duration) -> Result<Captured, Error> {
         let mut argv = self.ctl.clone();
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         command::capture(cx, &argv, limit)
     }
 
-    fn status(&self, cx: &Context) -> Result<Vec<Line>, Trouble> {
+    fn status(&self, cx: &Context) -> Result<Vec<Line>, Error> {
         let mut asked = self.ctl.clone();
         asked.extend(["status".into(), self.program.clone()]);
-        let told = cx.moment.as_ref().and_then(|m| m.told(&asked));
+        let told = cx.answers.as_ref().and_then(|a| a.answer(&asked));
         let at = Instant::now();
         let said = match &told {
             Some(said) => said.clone(),
@@ -86,29 +86,29 @@ impl Supervisor {
             .find(|l| l.contains("ERROR (no such"))
             .map(str::to_owned);
         if let Some(wrong) = wrong {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "supervisord has no program {}: {wrong}",
                 self.program
             )));
         }
         if lines.is_empty() {
-            return Err(Trouble::new(format!(
+            return Err(Error::new(format!(
                 "supervisord does not answer to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
                 self.ctl.join(" "),
                 said.ended,
                 said.tail(3).join("; ")
             )));
         }
-        if let (Some(moment), None) = (&cx.moment, told)
+        if let (Some(answers), None) = (&cx.answers, told)
             && !lines.iter().any(Line::passing)
         {
-            moment.keep(at, asked, said);
+            answers.keep(at, asked, said);
         }
         Ok(lines)
     }
 
     /// The status once nothing is on its way any more, at most that long.
-    fn settled(&self, cx: &Context, limit: Duration) -> Result<Vec<Line>, Trouble> {
+    fn settled(&self, cx: &Context, limit: Duration) -> Result<Vec<Line>, Error> {
         let deadline = Instant::now() + limit;
         loop {
             let lines = self.status(cx)?;
@@ -120,12 +120,12 @@ impl Supervisor {
     }
 
     /// What it keeps now.
-    pub(super) fn find(&self, cx: &Context) -> Result<Found, Trouble> {
+    pub(super) fn find(&self, cx: &Context) -> Result<Found, Error> {
         let lines = self.settled(cx, Duration::from_secs(3))?;
         let mut found = Found::default();
         for line in &lines {
             if line.state == "UNKNOWN" {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "supervisord does not know the state of {}: {}",
                     line.name, line.told
                 )));
@@ -153,7 +153,7 @@ impl Supervisor {
         found: &Found,
         grace: Duration,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         // It waits until all are stopped, which may take the `stopwaitsecs` of each.
         let began = Instant::now();
         let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
@@ -191,7 +191,7 @@ impl Supervisor {
             .iter()
             .find(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
         {
-            Some(line) => Err(Trouble::new(format!("not stopped: {}", line.shown()))),
+            Some(line) => Err(Error::new(format!("not stopped: {}", line.shown()))),
             None => Ok(()),
         }
     }
@@ -217,7 +217,7 @@ impl Supervisor {
         now: &Found,
         within: Duration,
         out: &mut dyn Write,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
@@ -230,10 +230,10 @@ impl Supervisor {
             }
             let lines = self.settled(cx, within)?;
             let Some(line) = lines.iter().find(|l| l.name == *name) else {
-                return Err(Trouble::new(format!("supervisord has no program {name}")));
+                return Err(Error::new(format!("supervisord has no program {name}")));
             };
             if line.state != "RUNNING" {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "not started: {}{}",
                     line.shown(),
                     self.lines(cx, name, &said)
@@ -244,7 +244,7 @@ impl Supervisor {
     }
 
     /// The names that it means now, with their groups.
-    pub(crate) fn names(&self, cx: &Context) -> Result<Vec<String>, Trouble> {
+    pub(crate) fn names(&self, cx: &Context) -> Result<Vec<String>, Error> {
         Ok(self.status(cx)?.into_iter().map(|l| l.name).collect())
     }
 

@@ -9,7 +9,7 @@ use super::found::Found;
 use crate::actions::process::grace::{Members, expire, signal};
 use crate::actions::process::identity::{Ident, all};
 use crate::actions::process::up::say;
-use crate::actions::{Context, Trouble, procs};
+use crate::actions::{Context, Error, procs};
 use crate::clock::boot_id;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -58,13 +58,13 @@ struct Service {
 }
 
 impl Members for Service {
-    fn members(&mut self) -> Result<Vec<Ident>, Trouble> {
+    fn members(&mut self) -> Result<Vec<Ident>, Error> {
         let members = living(&self.known);
         let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
         if !fresh.is_empty() {
             let ours = procs::ours()?;
             if let Some(own) = fresh.iter().find(|m| ours.contains(&m.pid)) {
-                return Err(Trouble::new(format!(
+                return Err(Error::new(format!(
                     "{} of this run is below the service, so the service is not ended; look what was meant",
                     own.shown()
                 )));
@@ -90,18 +90,18 @@ pub(crate) fn name(signal: Signal) -> &'static str {
 /// to whatever is left. An empty `gentle` waits only: somebody else has told them.
 ///
 /// # Errors
-/// [`Trouble`] when a signal is refused, something outlives KILL, or a process of ours is below them.
+/// [`Error`] when a signal is refused, something outlives KILL, or a process of ours is below them.
 pub(crate) fn end(
     cx: &Context,
     found: &Found,
     gentle: Option<Signal>,
     grace: Duration,
     out: &mut dyn Write,
-) -> Result<(), Trouble> {
+) -> Result<(), Error> {
     let ours = procs::ours()?;
     let known = found.all();
     if let Some(own) = known.iter().find(|i| i.alive() && ours.contains(&i.pid)) {
-        return Err(Trouble::new(format!(
+        return Err(Error::new(format!(
             "{} belongs to this run and is not ended",
             own.shown()
         )));

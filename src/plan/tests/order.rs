@@ -296,8 +296,9 @@ fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_un
             targets: step.targets.clone(),
             stages: serde_json::from_value::<Do>(step.action.clone())
                 .unwrap()
-                .action()
-                .stages(),
+                .kind_of()
+                .properties()
+                .stages,
         })
         .filter(|p| !p.stages.is_empty())
         .collect();

@@ -1,6 +1,6 @@
 //! Where a kind of action stands in an upgrade, so that `check` can refuse a plan whose steps stand in a wrong order.
 //!
-//! An action says it itself, with [`Action::stages`](super::Action::stages); the rules are in `src/plan/order.rs`. An
+//! An action says it itself, with [`Properties::stages`](super::Properties::stages); the rules are in `src/plan/order.rs`. An
 //! action whose place nobody can know (`run`, `shell`, a daemon of any kind) says nothing, and no rule speaks of it.
 
 /// The place of a step in an upgrade.

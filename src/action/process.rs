@@ -1,11 +1,10 @@
 //! The process of a typed action: `upledger __act`, started by the supervisor of the attempt. Its one input is a frame
-//! on standard input; what it prints is the step's output; its exit code is 0 or 1.
+//! on standard input; what it prints is the step's output, what it records goes into the spool; its exit code is 0 or 1.
 
-use super::{Context, Do, Trouble};
+use super::{Context, Direction, Error, RawPast};
+use crate::actions::Do;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::io::Write;
-use upledger_replay::event::Way;
 
 /// All that the process is told.
 #[derive(Serialize, Deserialize)]
@@ -13,9 +12,9 @@ pub struct Frame {
     /// The action.
     pub action: Do,
     /// Forwards or backwards.
-    pub way: Way,
-    /// What was observed before anything changed.
-    pub observed: Value,
+    pub direction: Direction,
+    /// What the record holds of the step.
+    pub past: RawPast,
     /// Where it is.
     pub context: Context,
 }
@@ -41,12 +40,13 @@ pub fn main() -> u8 {
     }
 }
 
-fn act(log: &mut dyn Write) -> Result<(), Trouble> {
+fn act(log: &mut dyn Write) -> Result<(), Error> {
     let frame: Frame = serde_json::from_reader(std::io::stdin().lock())
-        .map_err(|e| Trouble::io("cannot read what to do", &e))?;
-    let action = frame.action.action();
-    match frame.way {
-        Way::Do => action.perform(&frame.context, &frame.observed, log),
-        Way::Undo => action.undo(&frame.context, &frame.observed, log),
+        .map_err(|e| Error::io("cannot read what to do", &e))?;
+    let (context, past) = (&frame.context, &frame.past);
+    let kind = frame.action.kind_of();
+    match frame.direction {
+        Direction::Do => kind.perform(context, past, log),
+        Direction::Undo => kind.undo(context, past, log),
     }
 }

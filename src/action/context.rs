@@ -1,0 +1,214 @@
+//! Where an action is, and what it may use.
+
+use super::{Blob, Error, Kept};
+use crate::actions::command::Captured;
+use crate::redact::Redactor;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a look may take at least; a step's longer `timeout` is its looks' too.
+pub const LOOK: Duration = Duration::from_secs(60);
+/// How long an answer may be shared.
+const SHARED: Duration = Duration::from_secs(5);
+
+/// Where an action is, and what it may use. It travels to the attempt's process over a pipe, never over a disk.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Context {
+    /// The state directory of this machine.
+    pub state: PathBuf,
+    /// Name of the run.
+    pub run: String,
+    /// Id of the step.
+    pub step: String,
+    /// The whole environment of commands that the action starts, secrets put in.
+    pub env: Vec<(String, String)>,
+    /// Working directory, where the step names one.
+    pub cwd: Option<PathBuf>,
+    /// The secrets that the step names.
+    pub secrets: Vec<(String, String)>,
+    /// The step's time limit, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// The salts of kept content that the step's past names.
+    pub blobs: Vec<Blob>,
+    /// Nothing is kept, and what would change is shown: a preview.
+    pub inert: bool,
+    /// The attempt's spool; none for looks, which have no effect.
+    pub spool: Option<PathBuf>,
+    /// What looks of the same moment share; none at work, where everything is asked anew.
+    #[serde(skip)]
+    pub answers: Option<Answers>,
+    /// What this look leaves beside its answer.
+    #[serde(skip)]
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+/// What a look leaves beside its answer.
+#[derive(Debug, Default)]
+pub struct Seen {
+    kept: Vec<Blob>,
+    diff: Option<String>,
+}
+
+impl Context {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keeping(&self, blob: Blob) {
+        self.seen().kept.push(blob);
+    }
+
+    /// What was kept since this was last asked.
+    #[must_use]
+    pub fn take_kept(&self) -> Vec<Blob> {
+        std::mem::take(&mut self.seen().kept)
+    }
+
+    pub(super) fn salt_of(&self, kept: &Kept) -> Option<[u8; 16]> {
+        let just = self.seen();
+        let mut known = self.blobs.iter().chain(&just.kept);
+        known.find(|b| b.kept == *kept).map(|b| b.salt)
+    }
+
+    /// Shows what would change now, as a unified diff. It is made in a preview alone, and never recorded.
+    ///
+    /// # Errors
+    /// What `diff` meets.
+    pub fn show_diff(
+        &self,
+        diff: impl FnOnce() -> Result<Option<String>, Error>,
+    ) -> Result<(), Error> {
+        if self.inert {
+            let diff = diff()?;
+            self.seen().diff = diff;
+        }
+        Ok(())
+    }
+
+    /// The diff of the last look.
+    #[must_use]
+    pub fn take_diff(&self) -> Option<String> {
+        self.seen().diff.take()
+    }
+
+    /// What follows looks again at what may have changed.
+    pub(crate) fn look_anew(&self) {
+        if let Some(answers) = &self.answers {
+            answers.forget();
+        }
+    }
+
+    /// What finds the secrets. Whatever an action shows a part of has to pass it whole first: a cut could leave half
+    /// a secret that nobody finds any more.
+    ///
+    /// # Errors
+    /// [`Error`] when a secret is too short to be found.
+    pub fn redactor(&self) -> Result<Redactor, Error> {
+        Redactor::new(&self.secrets).map_err(|e| Error::new(e.to_string()))
+    }
+
+    /// How long one of its looks may take: a minute, or as long as the step itself.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        LOOK.max(Duration::from_millis(self.timeout_ms.unwrap_or(0)))
+    }
+
+    /// The value of a secret.
+    ///
+    /// # Errors
+    /// [`Error`] when the run has no secret of that name.
+    pub fn secret(&self, name: &str) -> Result<&str, Error> {
+        self.secrets
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .ok_or_else(|| Error::new(format!("there is no secret named {name}")))
+    }
+}
+
+/// What looks of the same moment were answered.
+///
+/// Before a step the runner observes and probes, and each asks the same. A client such as supervisorctl takes half a
+/// second to start, so that the second one is spared the question.
+///
+/// Invariants: only looks share answers, an action at work always asks; an answer that is on its way to another is not
+/// kept; whoever waits for a change, or looks after one, begins anew. Looks that were given up leave no process behind:
+/// the process groups of their commands are killed, and no further one is started.
+#[derive(Debug, Clone, Default)]
+pub struct Answers(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    answers: Vec<(Instant, Vec<String>, Captured)>,
+    /// Process groups of commands that run now.
+    groups: Vec<i32>,
+    given_up: bool,
+}
+
+impl Answers {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was answered to this question in this moment.
+    pub(crate) fn answer(&self, question: &[String]) -> Option<Captured> {
+        let asked = self.asked();
+        let mut answers = asked.answers.iter();
+        let known = answers.find(|(at, q, _)| q == question && at.elapsed() < SHARED);
+        known.map(|(_, _, answer)| answer.clone())
+    }
+
+    /// Keeps an answer to a question that was put at that time.
+    pub(crate) fn keep(&self, at: Instant, question: Vec<String>, answer: Captured) {
+        let mut asked = self.asked();
+        asked.answers.retain(|(_, q, _)| *q != question);
+        asked.answers.push((at, question, answer));
+    }
+
+    /// The moment is over.
+    pub(crate) fn forget(&self) {
+        self.asked().answers.clear();
+    }
+
+    /// Starts a command of a look; none when the look was given up. Nobody can give it up in between.
+    pub(crate) fn start<T>(
+        &self,
+        start: impl FnOnce() -> std::io::Result<T>,
+        group: impl FnOnce(&T) -> i32,
+    ) -> std::io::Result<T> {
+        let mut asked = self.asked();
+        if asked.given_up {
+            return Err(std::io::Error::other("the look was given up"));
+        }
+        let started = start()?;
+        asked.groups.push(group(&started));
+        Ok(started)
+    }
+
+    /// Looks whether that command has ended. Nobody kills its group once it is reaped.
+    pub(crate) fn reap<T>(
+        &self,
+        group: i32,
+        reap: impl FnOnce() -> std::io::Result<Option<T>>,
+    ) -> std::io::Result<Option<T>> {
+        let mut asked = self.asked();
+        let ended = reap()?;
+        if ended.is_some() {
+            asked.groups.retain(|g| *g != group);
+        }
+        Ok(ended)
+    }
+
+    /// Gives the looks up: kills what they have started.
+    pub fn give_up(&self) {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        let mut asked = self.asked();
+        asked.given_up = true;
+        for group in asked.groups.iter().filter_map(|g| Pid::from_raw(*g)) {
+            // It may have ended this very moment; its leader is not reaped while it is in the list.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Why an action could not do its work.
+
+use serde::{Deserialize, Serialize};
+
+/// Why an action could not do its work: what failed, by which causes, and what helps. It crosses processes as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    what: String,
+    /// From the nearest to the first.
+    causes: Vec<String>,
+    remedy: Option<String>,
+    certain: bool,
+}
+
+impl Error {
+    /// From a sentence.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            causes: Vec::new(),
+            remedy: None,
+            certain: false,
+        }
+    }
+
+    /// From a sentence about what no earlier step of a plan can change, such as a tag that a remote repository does not
+    /// have: the preview says that the step would fail.
+    pub fn certain(what: impl Into<String>) -> Self {
+        Self {
+            certain: true,
+            ..Self::new(what)
+        }
+    }
+
+    /// From a sentence and its cause, whose own causes come along.
+    pub fn io(what: impl std::fmt::Display, cause: &dyn std::error::Error) -> Self {
+        let mut causes = vec![cause.to_string()];
+        let mut next = cause.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        Self {
+            causes,
+            ..Self::new(what.to_string())
+        }
+    }
+
+    /// With what helps.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    /// No earlier step of a plan can change it.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.certain
+    }
+
+    /// With its texts changed.
+    #[must_use]
+    pub(crate) fn map(self, text: impl Fn(&str) -> String) -> Self {
+        Self {
+            what: text(&self.what),
+            causes: self.causes.iter().map(|c| text(c)).collect(),
+            remedy: self.remedy.as_deref().map(text),
+            certain: self.certain,
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "; {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,169 @@
+//! From data to a kind and back: the calls of an action with everything as values, and the type of a step's `do`.
+
+use super::{
+    Action, Context, Direction, Error, Fact, Invocation, Look, Past, Preview, Properties, RawPast,
+    Work, facts_of, past,
+};
+use serde_json::Value;
+use std::io::Write;
+
+/// What a look before acting returns, for the record and for the reader.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// [`Past::before`].
+    pub before: Value,
+    /// Its settings with what was found written in.
+    pub resolved: Option<Value>,
+}
+
+/// The calls of an [`Action`], with everything as values.
+pub trait Erased: Send + Sync {
+    /// [`Action::properties`]
+    fn properties(&self) -> Properties;
+    /// [`Action::problems`]
+    fn problems(&self) -> Vec<String>;
+    /// [`Action::invocation`]
+    fn invocation(&self) -> Invocation;
+    /// The facts that it hands on.
+    fn facts(&self) -> Vec<Fact>;
+    /// [`Action::outline`]
+    fn outline(&self, direction: Direction) -> Vec<String>;
+    /// [`Action::observe`] and [`Action::resolved`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn observe(&self, cx: &Context) -> Result<Observed, Error>;
+    /// The record is one that this version of the kind can go on from.
+    ///
+    /// # Errors
+    /// [`Error`] when it is not.
+    fn understands(&self, past: &RawPast) -> Result<(), Error>;
+    /// [`Action::preview`]
+    ///
+    /// # Errors
+    /// [`Error`] when the record cannot be read.
+    fn preview(&self, direction: Direction, past: &RawPast) -> Result<Preview, Error>;
+    /// [`Action::probe`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn probe(&self, cx: &Context, past: &RawPast) -> Result<(Look, Option<Value>), Error>;
+    /// [`Action::perform`]; the output goes into the spool.
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn perform(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error>;
+    /// [`Action::verify`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn verify(&self, cx: &Context, past: &RawPast) -> Result<Look, Error>;
+    /// [`Action::undo`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn undo(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error>;
+    /// [`Action::undone`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error>;
+}
+
+impl<A: Action> Erased for A {
+    fn properties(&self) -> Properties {
+        Action::properties(self)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Action::problems(self)
+    }
+
+    fn invocation(&self) -> Invocation {
+        Action::invocation(self)
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        facts_of::<A::Output>()
+    }
+
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        Action::outline(self, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Observed, Error> {
+        let before = Action::observe(self, cx)?;
+        let resolved = self.resolved(&before);
+        Ok(Observed {
+            before: past::to_value("observed", &before)?,
+            resolved: resolved
+                .map(|r| past::to_value("resolved", &r))
+                .transpose()?,
+        })
+    }
+
+    fn understands(&self, past: &RawPast) -> Result<(), Error> {
+        past.read::<A>().map(|_| ())
+    }
+
+    fn preview(&self, direction: Direction, past: &RawPast) -> Result<Preview, Error> {
+        Ok(Action::preview(self, direction, &past.read()?))
+    }
+
+    fn probe(&self, cx: &Context, past: &RawPast) -> Result<(Look, Option<Value>), Error> {
+        let (look, output) = Action::probe(self, cx, &past.read()?)?;
+        let output = output.map(|o| past::to_value("found", &o)).transpose()?;
+        Ok((look, output))
+    }
+
+    fn perform(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error> {
+        let past: Past<A> = past.read()?;
+        let mut work = Work::new(cx, Direction::Do, log)?;
+        let output = Action::perform(self, &mut work, &past)?;
+        work.produced(&output)
+    }
+
+    fn verify(&self, cx: &Context, past: &RawPast) -> Result<Look, Error> {
+        Action::verify(self, cx, &past.read()?)
+    }
+
+    fn undo(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error> {
+        let past: Past<A> = past.read()?;
+        let mut work = Work::new(cx, Direction::Undo, log)?;
+        Action::undo(self, &mut work, &past)?;
+        work.produced(&())
+    }
+
+    fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error> {
+        Action::undone(self, cx, &past.read()?)
+    }
+}
+
+/// Makes the type of a step's `do` from the list of kinds.
+macro_rules! registry {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident($kind:ty)),+ $(,)?) => {
+        /// A step's action: one key that names its kind, and its settings.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        pub enum Do {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($kind)),+
+        }
+
+        impl Do {
+            /// The names of all kinds.
+            pub const KINDS: &'static [&'static str] = &[$($name),+];
+
+            /// The name of its kind.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),+ }
+            }
+
+            /// Its kind.
+            #[must_use]
+            pub fn kind_of(&self) -> &dyn $crate::action::Erased {
+                match self { $(Self::$variant(a) => a),+ }
+            }
+        }
+    };
+}
+pub(crate) use registry;

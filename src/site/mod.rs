@@ -1,0 +1,257 @@
+//! Where actions are called: this machine. Every call crosses this boundary as data, a [`Request`] and its [`Reply`],
+//! because a host over SSH is to be the second site.
+//!
+//! Nothing else calls an action. Looks of one [`Moment`] share what they ask; a moment that is given up leaves no
+//! process behind. What an action shows passes the redactor here and is bounded afterwards.
+
+pub mod task;
+
+use crate::action::process::Frame;
+use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
+use crate::actions::Do;
+use crate::redact::Redactor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Names of the site's environment that every command gets.
+const PASSED: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TZ",
+    "TMPDIR",
+];
+
+/// What is asked of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// What is there now, before anything is changed.
+    Observe,
+    /// Whether it is done, or undone.
+    Probe,
+    /// The evidence after it ran, or was undone.
+    Verify,
+}
+
+/// One call of an action, with all that it needs.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// The action, facts of earlier steps put in.
+    pub action: Do,
+    /// Forwards, or its own undo.
+    pub direction: Direction,
+    /// What is asked.
+    pub call: Call,
+    /// What the record holds of the step.
+    pub past: RawPast,
+    /// Salts of kept content that the past names.
+    pub blobs: Vec<Blob>,
+    /// Name of the run.
+    pub run: String,
+    /// Id of the step.
+    pub step: String,
+    /// The whole environment of its commands, secrets put in.
+    pub env: Vec<(String, String)>,
+    /// Its working directory.
+    pub cwd: Option<PathBuf>,
+    /// The secrets that it names.
+    pub secrets: Vec<(String, String)>,
+    /// Its time limit, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Nothing is kept, and what would change is shown.
+    pub preview: bool,
+}
+
+/// What a site answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To [`Call::Observe`].
+    Observed(Observed),
+    /// To [`Call::Probe`] and [`Call::Verify`].
+    Looked {
+        /// The answer and what it rests on.
+        look: Look,
+        /// What the step has produced, where it is done.
+        output: Option<Value>,
+    },
+}
+
+/// What a look before acting saw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// All that the undo needs.
+    pub before: Value,
+    /// The settings with what was found written in.
+    pub resolved: Option<Value>,
+    /// Content that was kept, to be recorded with the intent.
+    pub kept: Vec<Blob>,
+    /// What would change now; in a preview alone.
+    pub diff: Option<String>,
+}
+
+/// This machine.
+#[derive(Debug, Clone)]
+pub struct Local {
+    state: PathBuf,
+}
+
+impl Local {
+    /// With that state directory.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self {
+            state: state.to_path_buf(),
+        }
+    }
+
+    /// What every command gets of this machine's environment.
+    pub fn environment() -> impl Iterator<Item = (String, String)> {
+        PASSED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+    }
+
+    /// A moment in which looks share what they ask.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment {
+            site: self.clone(),
+            answers: Answers::default(),
+        }
+    }
+
+    /// What the attempt's own process is told, when the supervisor starts it.
+    #[must_use]
+    pub fn frame(&self, request: Request, spool: PathBuf) -> Frame {
+        let context = Context {
+            spool: Some(spool),
+            ..self.context(&request)
+        };
+        Frame {
+            action: request.action,
+            direction: request.direction,
+            past: request.past,
+            context,
+        }
+    }
+
+    /// What a step would do, of what is known. It asks nothing.
+    ///
+    /// # Errors
+    /// [`Error`] when the record cannot be read.
+    pub fn preview(action: &Do, direction: Direction, past: &RawPast) -> Result<Preview, Error> {
+        action.kind_of().preview(direction, past)
+    }
+
+    /// Where kept content lies.
+    #[must_use]
+    pub fn kept_at(&self, kept: &crate::action::Kept) -> PathBuf {
+        let cx = Context {
+            state: self.state.clone(),
+            ..Context::default()
+        };
+        cx.kept_at(kept)
+    }
+
+    fn context(&self, request: &Request) -> Context {
+        Context {
+            state: self.state.clone(),
+            run: request.run.clone(),
+            step: request.step.clone(),
+            env: request.env.clone(),
+            cwd: request.cwd.clone(),
+            secrets: request.secrets.clone(),
+            timeout_ms: request.timeout_ms,
+            blobs: request.blobs.clone(),
+            inert: request.preview,
+            ..Context::default()
+        }
+    }
+}
+
+/// Looks that share what they ask.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    site: Local,
+    answers: Answers,
+}
+
+impl Moment {
+    /// Asks; it may block.
+    ///
+    /// # Errors
+    /// [`Error`] when the action cannot see. A look that cannot see is unclear, and no error.
+    pub fn ask(&self, request: &Request) -> Result<Reply, Error> {
+        let cx = Context {
+            answers: Some(self.answers.clone()),
+            ..self.site.context(request)
+        };
+        let redactor = cx.redactor()?;
+        let shown = |e: Error| e.map(|text| fit(text, &redactor));
+        let (kind, past) = (request.action.kind_of(), &request.past);
+        let looked = |look: Result<(Look, Option<Value>), Error>| {
+            let (look, output) = look.unwrap_or_else(|e| (Look::unclear(e.to_string()), None));
+            Reply::Looked {
+                look: look.fit(&redactor),
+                output: output.filter(|o| redactor.found_in_value(o).is_none()),
+            }
+        };
+        let alone = |look: Result<Look, Error>| looked(look.map(|l| (l, None)));
+        match (request.call, request.direction) {
+            (Call::Observe, _) => {
+                self.answers.forget();
+                let seen = recorded(|| kind.observe(&cx)).map_err(shown)?;
+                if let Some(name) = redactor.found_in_value(&seen.before) {
+                    // Recorded as it is it would give the secret away; redacted, the undo would put the redaction back.
+                    return Err(Error::new(format!(
+                        "what must be recorded for the undo contains the value of the secret {name}"
+                    )));
+                }
+                Ok(Reply::Observed(Observed {
+                    before: seen.before,
+                    resolved: seen.resolved,
+                    kept: cx.take_kept(),
+                    diff: cx.take_diff().map(|d| redactor.text(&d)),
+                }))
+            }
+            (Call::Probe, Direction::Do) => Ok(looked(recorded(|| kind.probe(&cx, past)))),
+            (Call::Verify, Direction::Do) => {
+                self.answers.forget();
+                Ok(alone(recorded(|| kind.verify(&cx, past))))
+            }
+            (Call::Probe, Direction::Undo) => Ok(alone(recorded(|| kind.undone(&cx, past)))),
+            (Call::Verify, Direction::Undo) => {
+                self.answers.forget();
+                Ok(alone(recorded(|| kind.undone(&cx, past))))
+            }
+        }
+    }
+
+    /// How long one call may take, all that it asks together.
+    #[must_use]
+    pub fn deadline(request: &Request) -> Duration {
+        let cx = Context {
+            timeout_ms: request.timeout_ms,
+            ..Context::default()
+        };
+        cx.patience() * 3
+    }
+
+    /// Gives up what is asked now: its processes are killed.
+    pub fn give_up(&self) {
+        self.answers.give_up();
+    }
+}
+
+fn fit(text: &str, redactor: &Redactor) -> String {
+    Look::unclear(text).fit(redactor).evidence.join("; ")
+}

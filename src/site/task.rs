@@ -1,0 +1,458 @@
+//! One direction of a step, as requests to a site: its action, its looks, its environment. No decisions.
+
+use super::{Call, Moment, Observed, Reply, Request};
+use crate::action::process::Frame;
+use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
+use crate::actions::Do;
+use crate::actions::shell::Shell;
+use crate::attempt::spec::{Command, Variable, VariableValue};
+use crate::redact::Redactor;
+use crate::site::Local;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use upledger_replay::event::Part;
+use upledger_replay::facts::NoFact;
+use upledger_replay::needs;
+use upledger_replay::plan::{EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::state::{Run, Unit};
+
+/// One direction of a step, ready to be looked at or done.
+#[derive(Clone)]
+pub struct Task {
+    /// What is run: the step's action, or that of its undo; facts of earlier steps put in.
+    pub action: Do,
+    /// Forwards, or the action's own undo.
+    pub direction: Direction,
+    /// The plan's look before.
+    probe: Option<Do>,
+    /// The plan's look afterwards.
+    verify: Option<Do>,
+    /// Any look exists.
+    pub has_probe: bool,
+    /// The environment as the job's spec holds it: secrets by name.
+    pub env: Vec<Variable>,
+    /// Its working directory.
+    pub cwd: Option<String>,
+    /// The facts that were put in.
+    pub inputs: Vec<Pair>,
+    site: Local,
+    run: String,
+    step: String,
+    resolved_env: Vec<(String, String)>,
+    /// The secrets that the step names.
+    secrets: Vec<(String, String)>,
+    timeout_ms: Option<u64>,
+    preview: bool,
+    redactor: Redactor,
+}
+
+/// What facts are taken from.
+#[derive(Clone, Copy)]
+pub enum Facts<'a> {
+    /// The steps of a run that are done.
+    Of(&'a Run),
+    /// Nothing: a preview, before any step has run.
+    None,
+}
+
+impl Task {
+    /// For a part of a plan. `secrets` may hold more than it needs.
+    ///
+    /// # Errors
+    /// [`Error`] when a fact is not known, or the plan in the ledger asks for something that this version cannot do.
+    pub fn new(
+        site: &Local,
+        run: &str,
+        plan: &Plan,
+        part: &Part,
+        facts: Facts<'_>,
+        secrets: &[(String, String)],
+    ) -> Result<Self, Error> {
+        let step = plan
+            .step(&part.step)
+            .ok_or_else(|| Error::new(format!("the plan has no step {}", part.step)))?;
+        let mut inputs = Inputs::new(facts, part);
+        let named = needs::of_part(plan, part);
+        let own: Vec<(String, String)> = secrets
+            .iter()
+            .filter(|(name, _)| named.contains(name))
+            .cloned()
+            .collect();
+        let (action, direction, probe, verify, has_probe) = match (part.way, &step.undo) {
+            (Direction::Do, _) => (
+                &step.action,
+                Direction::Do,
+                step.probe.as_ref(),
+                step.verify.as_ref(),
+                step.has_probe,
+            ),
+            (Direction::Undo, Undo::Action(undo)) => (
+                &undo.action,
+                Direction::Do,
+                undo.probe.as_ref(),
+                undo.verify.as_ref(),
+                undo.has_probe,
+            ),
+            (Direction::Undo, Undo::Own { .. }) => {
+                (&step.action, Direction::Undo, None, None, true)
+            }
+            (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
+                return Err(Error::new(format!("{} has no undo", part.step)));
+            }
+        };
+        let action = inputs.action(action)?;
+        let probe = probe.map(|p| inputs.action(p)).transpose()?;
+        let verify = verify.map(|v| inputs.action(v)).transpose()?;
+        let env = environment(step, run, &mut inputs)?;
+        let cwd = match &step.cwd_from {
+            Some(fact) => Some(inputs.value(fact)?),
+            None => step.cwd.clone(),
+        };
+        Ok(Self {
+            action,
+            direction,
+            probe,
+            verify,
+            has_probe,
+            resolved_env: resolved(&env, &own)?,
+            env,
+            cwd,
+            inputs: inputs.used,
+            site: site.clone(),
+            run: run.into(),
+            step: part.step.clone(),
+            redactor: Redactor::new(&own).map_err(|e| Error::new(e.to_string()))?,
+            secrets: own,
+            timeout_ms: step.timeout_ms,
+            preview: false,
+        })
+    }
+
+    /// The same as a preview: nothing is kept, and what would change is shown.
+    #[must_use]
+    pub fn for_preview(self) -> Self {
+        Self {
+            preview: true,
+            ..self
+        }
+    }
+
+    /// What the record holds of a part: what its looks, its next attempt and its own undo work from.
+    #[must_use]
+    pub fn past(unit: &Unit, part: &Part, plan: &Plan) -> RawPast {
+        let own = plan
+            .step(&part.step)
+            .is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
+        let forward = own || part.way == Direction::Do;
+        RawPast {
+            before: if forward {
+                unit.forward.observed.clone()
+            } else {
+                unit.backward.observed.clone()
+            },
+            notes: unit
+                .notes
+                .iter()
+                // A written undo is an action of its own, with notes of its own.
+                .filter(|n| own || n.at.part.way == part.way)
+                .map(|n| crate::action::Noted {
+                    direction: n.at.part.way,
+                    attempt: n.at.attempt,
+                    note: n.note.clone(),
+                })
+                .collect(),
+            output: unit.produced.clone().filter(|_| forward),
+        }
+    }
+
+    /// The undo is the action's own, which works from what the step observed.
+    #[must_use]
+    pub fn own_undo(&self) -> bool {
+        self.direction == Direction::Undo
+    }
+
+    fn request(&self, action: &Do, call: Call, past: RawPast, blobs: Vec<Blob>) -> Request {
+        Request {
+            action: action.clone(),
+            direction: self.direction,
+            call,
+            past,
+            blobs,
+            run: self.run.clone(),
+            step: self.step.clone(),
+            env: self.resolved_env.clone(),
+            cwd: self.cwd.as_ref().map(PathBuf::from),
+            secrets: self.secrets.clone(),
+            timeout_ms: self.timeout_ms,
+            preview: self.preview,
+        }
+    }
+
+    /// How long one of its looks may take.
+    #[must_use]
+    pub fn deadline(&self) -> std::time::Duration {
+        Moment::deadline(&self.request(&self.action, Call::Probe, RawPast::default(), Vec::new()))
+    }
+
+    /// What is there now, to be recorded for the undo.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot see, or when what it sees holds a secret.
+    pub fn observe(&self, moment: &Moment) -> Result<Observed, Error> {
+        let request = self.request(&self.action, Call::Observe, RawPast::default(), Vec::new());
+        match moment.ask(&request)? {
+            Reply::Observed(observed) => Ok(observed),
+            Reply::Looked { .. } => Err(Error::new("the site answers another question")),
+        }
+    }
+
+    /// Whether it is done, and what it then has produced.
+    #[must_use]
+    pub fn probe(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> (Look, Option<Value>) {
+        let own = || self.request(&self.action, Call::Probe, past.clone(), blobs.to_vec());
+        let Some(probe) = &self.probe else {
+            return looked(moment.ask(&own()));
+        };
+        let written = self.request(probe, Call::Probe, RawPast::default(), Vec::new());
+        let (look, _) = looked(moment.ask(&written));
+        // The plan's look settles it; the action's own tells what there is then.
+        let done = look.answer == upledger_replay::event::Answer::Done;
+        let output = (done && self.action.kind_of().properties().has_probe)
+            .then(|| looked(moment.ask(&own())).1);
+        (look, output.flatten())
+    }
+
+    /// The evidence after it ran.
+    #[must_use]
+    pub fn verify(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> Look {
+        let request = match &self.verify {
+            // A look of its own, which knows nothing of this step.
+            Some(verify) => self.request(verify, Call::Probe, RawPast::default(), Vec::new()),
+            None => self.request(&self.action, Call::Verify, past.clone(), blobs.to_vec()),
+        };
+        looked(moment.ask(&request)).0
+    }
+
+    /// What settles a person's `done`: the plan's look afterwards, else its look before, else the action's own.
+    #[must_use]
+    pub fn agrees(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> (Look, Option<Value>) {
+        if self.verify.is_some() || !self.has_probe {
+            (self.verify(moment, past, blobs), None)
+        } else {
+            self.probe(moment, past, blobs)
+        }
+    }
+
+    /// The command that the supervisor starts.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match self.action.kind_of().invocation() {
+            Invocation::Argv(words) if !self.own_undo() => {
+                Command::Argv(words.iter().map(ToString::to_string).collect())
+            }
+            Invocation::Shell(script) if !self.own_undo() => Command::Argv(Shell::argv(&script)),
+            Invocation::Argv(_) | Invocation::Shell(_) | Invocation::Own => Command::Act,
+        }
+    }
+
+    /// What the attempt's own process is told, where it has one.
+    #[must_use]
+    pub fn frame(&self, past: &RawPast, blobs: &[Blob], spool: PathBuf) -> Option<Frame> {
+        (self.command() == Command::Act).then(|| {
+            // The call is the attempt itself; the frame does not hold it.
+            let request = self.request(&self.action, Call::Verify, past.clone(), blobs.to_vec());
+            self.site.frame(request, spool)
+        })
+    }
+
+    /// The program that a typed action would start, and the directory that it names for it.
+    #[must_use]
+    pub fn starts(&self) -> Option<(String, Option<PathBuf>)> {
+        if self.own_undo() {
+            return None;
+        }
+        let (program, cwd) = self.action.kind_of().properties().program?;
+        Some((program, cwd.map(Into::into)))
+    }
+
+    /// The PATH that its commands are found in.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        let mut env = self.resolved_env.iter().rev();
+        env.find(|(k, _)| k == "PATH").map(|(_, v)| v.as_str())
+    }
+
+    /// Its working directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        Path::new(self.cwd.as_deref().unwrap_or("/"))
+    }
+
+    /// What it does, in the language of the screen. It asks nothing.
+    #[must_use]
+    pub fn preview(&self, past: &RawPast) -> Preview {
+        let preview = Local::preview(&self.action, self.direction, past);
+        let mut preview = preview.unwrap_or_else(|_| Preview {
+            // The record is of another version; what is done in general is still true.
+            commands: self.outline(),
+            ..Preview::default()
+        });
+        for line in preview.commands.iter_mut().chain(&mut preview.findings) {
+            *line = self.redactor.text(line);
+        }
+        preview
+    }
+
+    /// What it does in general, before anything was looked at.
+    #[must_use]
+    pub fn outline(&self) -> Vec<String> {
+        let lines = self.action.kind_of().outline(self.direction);
+        lines.iter().map(|line| self.redactor.text(line)).collect()
+    }
+
+    /// What it does, for the record.
+    #[must_use]
+    pub fn intent(&self, past: &RawPast) -> Vec<String> {
+        let undo = self
+            .own_undo()
+            .then(|| format!("undo of {}", self.action.kind()));
+        undo.into_iter()
+            .chain(recorded(|| self.preview(past)).commands)
+            .collect()
+    }
+
+    /// The action with what a look found written in.
+    #[must_use]
+    pub fn resolved(&self, observed: &Observed) -> Option<Value> {
+        let settings = observed.resolved.clone()?;
+        Some(serde_json::json!({ self.action.kind(): settings }))
+    }
+}
+
+fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
+    match reply {
+        Ok(Reply::Looked { look, output }) => (look, output),
+        Ok(Reply::Observed(_)) => (Look::unclear("the site answers another question"), None),
+        Err(e) => (Look::unclear(e.to_string()), None),
+    }
+}
+
+/// Facts of earlier steps on their way into a step.
+struct Inputs<'a> {
+    facts: Facts<'a>,
+    target: &'a str,
+    /// What was put in when the step was first started: it is the same for its next attempt and its undo.
+    recorded: &'a [Pair],
+    used: Vec<Pair>,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(facts: Facts<'a>, part: &'a Part) -> Self {
+        let unit = match facts {
+            Facts::Of(run) => run.unit(part).filter(|u| u.forward.touched),
+            Facts::None => None,
+        };
+        Self {
+            facts,
+            target: &part.target,
+            recorded: unit.map_or(&[], |u| &u.inputs),
+            used: Vec::new(),
+        }
+    }
+
+    fn value(&mut self, fact: &str) -> Result<String, Error> {
+        let before = self.recorded.iter().find(|p| p.key == fact);
+        let value = match (before, self.facts) {
+            (Some(pair), _) => pair.value.clone(),
+            (None, Facts::Of(run)) => run
+                .fact(fact, self.target)
+                .map_err(|e| unknown(&e))?
+                .to_owned(),
+            (None, Facts::None) => return Err(unknown(&NoFact::Unknown(fact.into()))),
+        };
+        if !self.used.iter().any(|p| p.key == fact) {
+            self.used.push(Pair {
+                key: fact.into(),
+                value: value.clone(),
+            });
+        }
+        Ok(value)
+    }
+
+    /// An action of the plan, with facts in the place of `{from: step.name}`.
+    fn action(&mut self, action: &Value) -> Result<Do, Error> {
+        let mut action = action.clone();
+        self.put_in(&mut action)?;
+        serde_json::from_value(action)
+            .map_err(|e| Error::io("the plan's action cannot be read", &e))
+    }
+
+    fn put_in(&mut self, value: &mut Value) -> Result<(), Error> {
+        let fact = match (
+            value.as_object().map_or(0, serde_json::Map::len),
+            value.get("from"),
+        ) {
+            (1, Some(Value::String(fact))) => Some(fact.clone()),
+            _ => None,
+        };
+        if let Some(fact) = fact.filter(|f| f.contains('.') && !f.contains('/')) {
+            *value = Value::String(self.value(&fact)?);
+            return Ok(());
+        }
+        match value {
+            Value::Object(map) => map.values_mut().try_for_each(|v| self.put_in(v)),
+            Value::Array(items) => items.iter_mut().try_for_each(|v| self.put_in(v)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+}
+
+fn unknown(why: &NoFact) -> Error {
+    let (NoFact::Unknown(fact) | NoFact::Ambiguous(fact)) = why;
+    let step = fact.split_once('.').map_or(fact.as_str(), |(step, _)| step);
+    Error::new(why.to_string()).remedy(format!(
+        "{step} has not handed it on: a fact that is read from what a step prints is not there when the step was found \
+         done, or a person decided on it; do what this step does by hand and decide `skip`, or abort, and run a plan that \
+         states the value"
+    ))
+}
+
+fn environment(step: &Step, run: &str, inputs: &mut Inputs<'_>) -> Result<Vec<Variable>, Error> {
+    let text = |key: &str, value: String| Variable {
+        key: key.into(),
+        value: VariableValue::Text(value),
+    };
+    let mut env: Vec<Variable> = Local::environment()
+        .map(|(name, value)| text(&name, value))
+        .collect();
+    env.push(text("UPLEDGER_RUN", run.into()));
+    env.push(text("UPLEDGER_STEP", step.id.clone()));
+    for EnvVar { key, value } in &step.env {
+        env.retain(|v| v.key != *key);
+        env.push(match value {
+            Input::Text(t) => text(key, t.clone()),
+            Input::From(fact) => text(key, inputs.value(fact)?),
+            Input::Secret(name) => Variable {
+                key: key.clone(),
+                value: VariableValue::Secret(name.clone()),
+            },
+        });
+    }
+    Ok(env)
+}
+
+fn resolved(
+    env: &[Variable],
+    secrets: &[(String, String)],
+) -> Result<Vec<(String, String)>, Error> {
+    env.iter()
+        .map(|v| match &v.value {
+            VariableValue::Text(t) => Ok((v.key.clone(), t.clone())),
+            VariableValue::Secret(name) => secrets
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| (v.key.clone(), value.clone()))
+                .ok_or_else(|| Error::new(format!("there is no secret named {name}"))),
+        })
+        .collect()
+}
