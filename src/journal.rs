@@ -174,6 +174,20 @@ impl Journal {
         self.redactor.text(text)
     }
 
+    /// The same of every text in a value.
+    #[must_use]
+    pub fn redact_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redactor.text(&text)),
+            Value::Array(items) => items.into_iter().map(|v| self.redact_value(v)).collect(),
+            Value::Object(map) => map
+                .into_iter()
+                .map(|(key, v)| (key, self.redact_value(v)))
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
+    }
+
     /// The ledger below.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {

@@ -5,7 +5,7 @@ use crate::actions::command::Captured;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a look may take at least; a step's longer `timeout` is its looks' too.
@@ -136,8 +136,21 @@ impl Context {
 /// Invariants: only looks share answers, an action at work always asks; an answer that is on its way to another is not
 /// kept; whoever waits for a change, or looks after one, begins anew. Looks that were given up leave no process behind:
 /// the process groups of their commands are killed, and no further one is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Answers(Arc<Mutex<Asked>>);
+
+/// Those of this process that live.
+static ALL: Mutex<Vec<Weak<Mutex<Asked>>>> = Mutex::new(Vec::new());
+
+impl Default for Answers {
+    fn default() -> Self {
+        let asked = Arc::default();
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|weak| weak.strong_count() > 0);
+        all.push(Arc::downgrade(&asked));
+        Self(asked)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -199,6 +212,14 @@ impl Answers {
             asked.groups.retain(|g| *g != group);
         }
         Ok(ended)
+    }
+
+    /// Gives up all looks of this process.
+    pub fn give_up_all() {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|asked| Self(asked).give_up());
     }
 
     /// Gives the looks up: kills what they have started.

@@ -30,7 +30,7 @@ impl Signals {
     /// # Errors
     /// When the system does not let us.
     pub fn new() -> io::Result<Self> {
-        let ignored = ignored(&std::fs::read_to_string("/proc/self/status")?);
+        let ignored = ignored_now()?;
         let take = |kind: SignalKind| -> io::Result<Option<Signal>> {
             let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(u32::MAX);
             if ignored.checked_shr(bit).unwrap_or(0) & 1 == 1 {
@@ -64,6 +64,23 @@ async fn come(signal: &mut Option<Signal>) {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
+}
+
+/// Those of these signals that this process does not ignore.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub(crate) fn heard(signals: &[i32]) -> io::Result<Vec<i32>> {
+    let ignored = ignored_now()?;
+    let hears = |signal: &i32| {
+        let bit = u32::try_from(signal - 1).unwrap_or(u32::MAX);
+        ignored.checked_shr(bit).unwrap_or(0) & 1 == 0
+    };
+    Ok(signals.iter().copied().filter(hears).collect())
+}
+
+fn ignored_now() -> io::Result<u64> {
+    Ok(ignored(&std::fs::read_to_string("/proc/self/status")?))
 }
 
 /// The signals that a process ignores, one bit each, from the kernel's words about it.
