@@ -47,7 +47,10 @@ pub struct Context {
 /// What a look leaves beside its answer.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// Kept since that was last asked.
     kept: Vec<Blob>,
+    /// Kept before.
+    taken: Vec<Blob>,
     diff: Option<String>,
 }
 
@@ -63,12 +66,15 @@ impl Context {
     /// What was kept since this was last asked.
     #[must_use]
     pub fn take_kept(&self) -> Vec<Blob> {
-        std::mem::take(&mut self.seen().kept)
+        let mut seen = self.seen();
+        let kept = std::mem::take(&mut seen.kept);
+        seen.taken.extend_from_slice(&kept);
+        kept
     }
 
     pub(super) fn salt_of(&self, kept: &Kept) -> Option<[u8; 16]> {
         let just = self.seen();
-        let mut known = self.blobs.iter().chain(&just.kept);
+        let mut known = self.blobs.iter().chain(&just.kept).chain(&just.taken);
         known.find(|b| b.kept == *kept).map(|b| b.salt)
     }
 
