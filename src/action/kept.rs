@@ -12,29 +12,10 @@ use sha2::Digest as _;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use upledger_ledger::{BlobRef, Digest, NewBlob, salted};
+use upledger_ledger::{Digest, salted};
 
 /// The largest content that is taken into memory.
 const LIMIT: u64 = 64 << 20;
-
-impl Blob {
-    /// As a row of the ledger, without the content.
-    ///
-    /// # Errors
-    /// [`Error`] when its digest is none.
-    pub fn row(&self) -> Result<NewBlob, Error> {
-        let sha256: Digest = self
-            .kept
-            .blob
-            .parse()
-            .map_err(|e| Error::io("a kept content has no digest", &e))?;
-        let reference = BlobRef {
-            sha256,
-            len: self.kept.len,
-        };
-        Ok(NewBlob::elsewhere(reference, self.salt))
-    }
-}
 
 impl Kept {
     /// Every kept content that a recorded value names.

@@ -1,6 +1,6 @@
 //! The kinds of actions, by family. Here is the registry alone: one line a kind.
 //!
-//! What an action is stands in `crate::action`; who calls them is `crate::site`.
+//! What an action is stands in `crate::action`; the site calls them.
 
 pub mod celery;
 pub(crate) mod command;

@@ -8,6 +8,7 @@ mod interrupt;
 pub mod task;
 
 pub use interrupt::Interruptible;
+pub(crate) use interrupt::heard;
 
 use crate::action::process::Frame;
 use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
