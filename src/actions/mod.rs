@@ -124,7 +124,6 @@ former!(
     CeleryStart(celery::start::Start),
     CronDisable(cron::disable::Disable),
     CronEnable(cron::enable::Enable),
-    PipInstall(pip::Install),
     PreCommitInstall(pre_commit::Install),
     DjangoCheck(django::check::Check),
     DjangoCollectstatic(django::collectstatic::Collectstatic),
