@@ -10,6 +10,12 @@ use std::path::{Path, PathBuf};
 
 /// A name beside a path that only this step of this run uses: the same in every attempt, forwards and backwards.
 pub(super) fn beside(path: &Path, cx: &Context, what: &str) -> PathBuf {
+    let own = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{own}{}", ending(cx, what)))
+}
+
+/// What such names end with.
+fn ending(cx: &Context, what: &str) -> String {
     let plain = |text: &str| -> String {
         text.chars()
             .map(|c| {
@@ -21,12 +27,18 @@ pub(super) fn beside(path: &Path, cx: &Context, what: &str) -> PathBuf {
             })
             .collect()
     };
-    let own = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(
-        "{own}.{what}-{}-{}",
-        plain(&cx.run),
-        plain(&cx.step)
-    ))
+    format!(".{what}-{}-{}", plain(&cx.run), plain(&cx.step))
+}
+
+/// The entries of a directory with names that only this step of this run uses.
+pub(super) fn own_entries(dir: &Path, cx: &Context, what: &str) -> Vec<PathBuf> {
+    let ending = ending(cx, what);
+    // A directory that is not there has none.
+    let listed = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    listed
+        .filter(|e| e.file_name().to_string_lossy().ends_with(&ending))
+        .map(|e| e.path())
+        .collect()
 }
 
 /// Something has that name.

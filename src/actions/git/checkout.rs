@@ -56,7 +56,7 @@ impl Deploy {
     pub(super) fn clone_repository(&self, work: &mut Work<'_>, past: &Past) -> Result<(), Error> {
         let (cx, commit) = (work.cx(), &past.before.commit);
         let new = beside(self.into(), cx, "new");
-        for left in past.leftovers() {
+        for left in self.leftovers(cx, past) {
             entry::remove(&left)?;
         }
         work.note(Note::Cloning {
@@ -132,7 +132,7 @@ impl Deploy {
         past: &Past,
         was: &Tree,
     ) -> Result<(), Error> {
-        for left in past.leftovers() {
+        for left in self.leftovers(work.cx(), past) {
             entry::remove(&left)?;
         }
         let git = self.git(work.cx());
@@ -239,7 +239,7 @@ impl Deploy {
 
     /// Whether things are as they were.
     pub(super) fn is_put_back(&self, cx: &Context, past: &Past, was: &Tree) -> Result<Look, Error> {
-        if let Some(left) = past.leftovers().first() {
+        if let Some(left) = self.leftovers(cx, past).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
         }
         let Some(former) = &was.head else {

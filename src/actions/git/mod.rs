@@ -10,9 +10,9 @@
 //!
 //! Invariants: nobody's work is overwritten: modified files, untracked files in the way and locks of others are
 //! refused by name, and only what a cut-off checkout of this step left (the module `interrupted`) is put right. A clone
-//! appears under its name whole, proven and durable, or not at all. What this step made is known by its notes, never by
-//! what lies on the disk: the undo removes only that, and a clone only when nothing in it is somebody's; else it is moved
-//! aside.
+//! appears under its name whole, proven and durable, or not at all. What this step made is known by its notes, or has a
+//! name with the run and the step in it: the undo removes only that, and a clone only when nothing in it is somebody's;
+//! else it is moved aside.
 //!
 //! Left out: sparse and shallow clones (a sparse one counts as hidden files, and is refused), and the build of what was
 //! checked out.
@@ -33,6 +33,7 @@ mod tests;
 
 pub use record::{Before, Deployed, Note};
 
+use super::entry::{beside, exists, own_entries};
 use super::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
 use crate::text::actions as actions_text;
@@ -41,7 +42,7 @@ use record::{Layout, Past, Tree, Work};
 use repo::{Git, Locked, few};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 
 /// Checks out exactly one commit in a working clone.
@@ -114,7 +115,7 @@ impl Deploy {
     }
 
     fn exists(&self) -> bool {
-        super::entry::exists(self.into())
+        exists(self.into())
     }
 
     fn git(&self, cx: &Context) -> Git {
@@ -188,6 +189,22 @@ impl Deploy {
             ));
         }
         commands
+    }
+
+    /// What earlier attempts made under names of their own, or were about to remove, and have left. A look that finds
+    /// nothing done ends the notes of the attempts before it, but not their names.
+    fn leftovers(&self, cx: &Context, past: &Past) -> Vec<PathBuf> {
+        let mut left: Vec<PathBuf> = past.temporary().collect();
+        for path in self.into.iter().chain(&self.current) {
+            left.push(beside(Path::new(path), cx, "new"));
+        }
+        if let Some(dir) = &self.releases {
+            left.extend(own_entries(Path::new(dir), cx, "new"));
+        }
+        left.retain(|path| exists(path));
+        left.sort();
+        left.dedup();
+        left
     }
 
     fn outputs(&self, before: &Before) -> Deployed {
@@ -334,7 +351,7 @@ impl Action for Deploy {
     fn undone(&self, cx: &Context, past: &Past) -> Result<Look, Error> {
         match &past.before.layout {
             Layout::InPlace(tree) => self.is_put_back(cx, past, tree),
-            Layout::SideBySide(release) => self.is_switched_back(past, release),
+            Layout::SideBySide(release) => self.is_switched_back(cx, past, release),
         }
     }
 }

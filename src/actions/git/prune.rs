@@ -136,7 +136,7 @@ impl Deploy {
 
     /// Removes old releases that nobody needs and in which nobody worked, and what earlier attempts have left.
     pub(super) fn remove_old(&self, work: &mut Work<'_>, past: &Past, seen: &Release) {
-        for left in past.leftovers() {
+        for left in self.leftovers(work.cx(), past) {
             if let Err(e) = entry::remove(&left) {
                 work.say(&e.to_string());
             }

@@ -175,21 +175,14 @@ impl Past {
             .map(String::as_str)
     }
 
-    /// What earlier attempts made under names of their own, or were about to remove, and have left.
-    pub(super) fn leftovers(&self) -> Vec<PathBuf> {
-        let mut left: Vec<PathBuf> = self
-            .noted()
-            .filter_map(|n| match n {
-                Note::Cloning { at, .. }
-                | Note::Switching { at, .. }
-                | Note::Removing { at, .. } => Some(PathBuf::from(at)),
-                _ => None,
-            })
-            .filter(|at| crate::actions::entry::exists(at))
-            .collect();
-        left.sort();
-        left.dedup();
-        left
+    /// The names under which earlier attempts were about to make or to remove something.
+    pub(super) fn temporary(&self) -> impl Iterator<Item = PathBuf> {
+        self.noted().filter_map(|n| match n {
+            Note::Cloning { at, .. } | Note::Switching { at, .. } | Note::Removing { at, .. } => {
+                Some(PathBuf::from(at))
+            }
+            _ => None,
+        })
     }
 }
 

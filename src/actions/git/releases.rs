@@ -219,6 +219,10 @@ impl Deploy {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
             std::fs::create_dir_all(releases)
                 .map_err(|e| Error::io(format!("cannot make {}", releases.display()), &e))?;
+            // Of another commit, too, where the branch has moved since that attempt.
+            for left in self.leftovers(work.cx(), past) {
+                entry::remove(&left)?;
+            }
             inner.clone_repository(work, past)?;
         }
         // Who has switched it to this release meanwhile is no stranger.
@@ -304,7 +308,7 @@ impl Deploy {
         past: &Past,
         seen: &Release,
     ) -> Result<(), Error> {
-        for left in past.leftovers() {
+        for left in self.leftovers(work.cx(), past) {
             entry::remove(&left)?;
         }
         let position = self.position(seen)?;
@@ -332,9 +336,14 @@ impl Deploy {
         })
     }
 
-    pub(super) fn is_switched_back(&self, past: &Past, seen: &Release) -> Result<Look, Error> {
+    pub(super) fn is_switched_back(
+        &self,
+        cx: &Context,
+        past: &Past,
+        seen: &Release,
+    ) -> Result<Look, Error> {
         let current = self.current.as_deref().unwrap_or_default();
-        if let Some(left) = past.leftovers().first() {
+        if let Some(left) = self.leftovers(cx, past).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
         }
         let now = self.target()?;

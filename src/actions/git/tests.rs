@@ -317,12 +317,20 @@ fn a_clone_that_somebody_made_meanwhile_is_not_touched_in_either_direction() {
 }
 
 #[test]
-fn what_lies_at_the_name_of_a_clone_without_a_note_is_somebodys() {
-    let place = Place::new();
-    let mut step = place.step(&place.to("main"));
-    place.write("app.new-run-1-code/file", "somebody's");
-    assert!(step.perform().is_err());
-    assert_eq!(place.read("app.new-run-1-code/file"), "somebody's");
+fn what_an_attempt_left_whose_notes_a_look_has_ended_is_known_by_its_name() {
+    for undo in [false, true] {
+        let place = Place::new();
+        let mut step = place.step(&place.to("main"));
+        place.write("app.new-run-1-code/.git/half", "");
+        assert_eq!(step.undone().answer, Answer::Nothing);
+        if !undo {
+            step.perform().unwrap();
+            assert_eq!(step.probe().answer, Answer::Done);
+        }
+        step.undo().unwrap();
+        assert_eq!(step.undone().answer, Answer::Done);
+        assert_eq!(place.names(), ["source"]);
+    }
 }
 
 #[test]

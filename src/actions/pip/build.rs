@@ -120,7 +120,7 @@ impl Install {
         let (cx, before) = (work.cx(), &past.before);
         let venv = self.venv();
         let set = self.unchanged(cx, before)?;
-        for left in past.leftovers() {
+        for left in self.leftovers(work.cx(), past) {
             entry::remove(&left)?;
         }
         if venv.state()? == State::Absent {
@@ -147,7 +147,7 @@ impl Install {
                 venv.begin(cx)?;
                 self.fill(work, &venv, &set, before)?;
             }
-            State::Complete(_, built) => {
+            State::Complete(mark, built) => {
                 if let Some(why) = self.differs(cx, &built, before)? {
                     return Err(Error::new(why));
                 }
@@ -155,6 +155,10 @@ impl Install {
                     return Err(
                         Error::new(why).remedy(format!("remove {} and try again", self.venv))
                     );
+                }
+                if mark.is_made_by(cx) {
+                    // An earlier attempt made it; a look that found nothing in force has ended its notes.
+                    self.note_building(work)?;
                 }
                 work.say(&format!("{} is finished already", self.venv));
                 if built.smoke != self.smoke_digest() {

@@ -26,6 +26,7 @@ mod tests;
 
 pub use record::{Before, Installed, Note};
 
+use super::entry::{beside, exists};
 use super::link::Link;
 use super::run::quoted;
 use super::values::{Size, absolute};
@@ -334,6 +335,19 @@ impl Install {
                 .unified_diff()
                 .to_string(),
         )
+    }
+
+    /// What earlier attempts made under names of their own, or were about to remove, and have left. A look that finds
+    /// nothing done ends the notes of the attempts before it, but not their names.
+    fn leftovers(&self, cx: &Context, past: &Past) -> Vec<PathBuf> {
+        let mut left: Vec<PathBuf> = past.temporary().collect();
+        for path in std::iter::once(&self.venv).chain(&self.current) {
+            left.push(beside(Path::new(path), cx, "new"));
+        }
+        left.retain(|path| exists(path));
+        left.sort();
+        left.dedup();
+        left
     }
 
     fn output(&self) -> Installed {

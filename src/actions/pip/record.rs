@@ -3,7 +3,6 @@
 use super::Install;
 use super::venv::Interpreter;
 use crate::action::Kept;
-use crate::actions::entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -89,19 +88,12 @@ impl Past {
         self.noted().any(|n| matches!(n, Note::Building { .. }))
     }
 
-    /// What earlier attempts made under names of their own, or were about to remove, and have left.
-    pub(super) fn leftovers(&self) -> Vec<PathBuf> {
-        let mut left: Vec<PathBuf> = self
-            .noted()
-            .map(|n| match n {
-                Note::Building { at, .. }
-                | Note::Switching { at, .. }
-                | Note::Removing { at, .. } => PathBuf::from(at),
-            })
-            .filter(|at| entry::exists(at))
-            .collect();
-        left.sort();
-        left.dedup();
-        left
+    /// The names under which earlier attempts were about to make or to remove something.
+    pub(super) fn temporary(&self) -> impl Iterator<Item = PathBuf> {
+        self.noted().map(|n| match n {
+            Note::Building { at, .. } | Note::Switching { at, .. } | Note::Removing { at, .. } => {
+                PathBuf::from(at)
+            }
+        })
     }
 }

@@ -54,7 +54,7 @@ impl Install {
     }
 
     pub(super) fn put_back(&self, work: &mut Work<'_>, past: &Past) -> Result<(), Error> {
-        for left in past.leftovers() {
+        for left in self.leftovers(work.cx(), past) {
             entry::remove(&left)?;
         }
         self.switch_back(work, past)?;
@@ -139,7 +139,7 @@ impl Install {
             }
             evidence.push(format!("{text}, as before"));
         }
-        if let Some(left) = past.leftovers().first() {
+        if let Some(left) = self.leftovers(cx, past).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
         }
         let venv = self.venv();

@@ -130,6 +130,9 @@ pub(super) struct Mark {
     path: String,
     /// The run that made it.
     run: String,
+    /// Its step; none where a former version made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
     /// Other runs that found it complete and rely on it; none of them is undone by an undo of another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     users: Vec<String>,
@@ -141,6 +144,11 @@ impl Mark {
     /// The run that made it.
     pub(super) fn run(&self) -> &str {
         &self.run
+    }
+
+    /// This step of this run made it.
+    pub(super) fn is_made_by(&self, cx: &Context) -> bool {
+        self.run == cx.run && self.step.as_ref() == Some(&cx.step)
     }
 
     /// A run for which it has to stay when this one is undone; none when it is this run's alone.
@@ -261,6 +269,7 @@ impl Venv {
             format: FORMAT,
             path: self.0.display().to_string(),
             run: cx.run.clone(),
+            step: Some(cx.step.clone()),
             users: Vec::new(),
             built: None,
         }

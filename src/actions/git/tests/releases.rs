@@ -246,6 +246,13 @@ fn what_a_killed_attempt_left_is_made_anew_or_removed_and_what_is_not_ours_is_re
         assert!(!PathBuf::from(&half).exists() && !link.is_symlink());
         assert_eq!(place.leads(), place.dir("app/1.0"));
     }
+    // One whose notes a look has ended, of a commit that is not meant any more.
+    let moved = place.path("releases/main-0.new-run-1-code");
+    std::fs::create_dir(&moved).unwrap();
+    assert_eq!(step.undone().answer, Answer::Nothing);
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
+    assert!(!moved.exists());
     // A directory by its name that is no release, and one in which somebody worked.
     let dir = place.dir("app/2.0");
     place.write(

@@ -178,6 +178,22 @@ fn a_death_between_a_note_and_its_effect_is_survived_in_either_direction() {
 }
 
 #[test]
+fn one_that_was_finished_and_not_switched_to_is_still_this_steps() {
+    let place = Place::new();
+    let mut step = place.step("run-a", "link", "1");
+    step.perform().unwrap();
+    std::fs::remove_file(place.path("link")).unwrap();
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    // After that answer the step is looked at anew, and begins without notes.
+    let mut step = place.step("run-a", "link", "1");
+    assert!(step.past().before.complete);
+    let said = step.perform().unwrap();
+    assert!(said.contains("is finished already"), "{said}");
+    assert!(step.undo().unwrap().contains("removed"));
+    assert_eq!(place.names(), ["none.txt"]);
+}
+
+#[test]
 fn a_half_built_one_is_taken_over_and_then_it_is_nobody_elses() {
     let place = Place::new();
     let mut first = place.step("run-a", "one", "1");
