@@ -142,6 +142,41 @@ pub enum Event {
     NoteAdded(Note),
 }
 
+impl Event {
+    /// The part that it is about, where it is about one: of all parts, it changes this one's unit alone.
+    #[must_use]
+    pub fn part(&self) -> Option<&Part> {
+        match self {
+            Self::StepStarted(Started { at, .. })
+            | Self::StepNoted(Noted { at, .. })
+            | Self::StepSucceeded(Succeeded { at, .. })
+            | Self::StepFailed(Failed { at, .. })
+            | Self::StepFenced(at)
+            | Self::StepAdopted(at)
+            | Self::StepDoubted(Doubted { at, .. })
+            | Self::StepProbed(Probed { at, .. })
+            | Self::KillRequested(KillRequested { at, .. })
+            | Self::StepEscalated(Escalated { at, .. }) => Some(&at.part),
+            Self::StepRefused(Refusal { part, .. })
+            | Self::StepSatisfied(Satisfied { part, .. })
+            | Self::StepSkipped(Skipped { part, .. })
+            | Self::StepDecided(Decided { part, .. }) => Some(part),
+            Self::LedgerCreated(_)
+            | Self::SessionOpened(_)
+            | Self::LedgerRestored(_)
+            | Self::RunPlanned(_)
+            | Self::RunResumed(_)
+            | Self::PauseRequested(_)
+            | Self::AbortRequested(_)
+            | Self::RunAborted(_)
+            | Self::RunCompleted(_)
+            | Self::RollbackStarted(_)
+            | Self::RollbackCompleted(_)
+            | Self::NoteAdded(_) => None,
+        }
+    }
+}
+
 /// Words that this program itself records, so that a screen can say them in another language. They never change: old
 /// ledgers hold them.
 pub mod own {

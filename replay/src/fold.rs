@@ -26,6 +26,14 @@ impl Run {
     /// # Errors
     /// [`Refused`] when the state does not allow it; nothing has changed then.
     pub fn apply(&mut self, event: &Event, when: &When) -> Result<(), Refused> {
+        self.fold(event, when)?;
+        if let Some(place) = event.part().and_then(|part| self.place(part)) {
+            self.change(place, |_| {});
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, event: &Event, when: &When) -> Result<(), Refused> {
         self.check_open(event)?;
         match event {
             Event::LedgerCreated(_) | Event::SessionOpened(_) | Event::LedgerRestored(_) => {
@@ -46,14 +54,14 @@ impl Run {
             }
             Event::RunCompleted(_) => {
                 self.none_open("run.completed")?;
-                if self.way == Way::Undo || !self.units.iter().all(|u| u.forward.settled()) {
+                if self.way == Way::Undo || self.unsettled().next().is_some() {
                     return refuse("run.completed", "a step is not settled");
                 }
                 self.ended = Some(Ended::Completed);
             }
             Event::RollbackStarted(r) => {
                 if let Some(to) = &r.to
-                    && self.plan.step(to).is_none()
+                    && self.step_named(to).is_none()
                 {
                     return refuse("rollback.started", format!("the plan has no step {to}"));
                 }
@@ -101,8 +109,7 @@ impl Run {
             }
             Event::StepSkipped(s) => {
                 let left_out = self
-                    .plan
-                    .step(&s.part.step)
+                    .step_named(&s.part.step)
                     .is_some_and(|p| p.left_out.is_some());
                 let part = self.begin(&s.part, "step.skipped")?;
                 if !left_out || !matches!(part.status, Status::Pending | Status::Undone) {
@@ -255,9 +262,8 @@ impl Run {
     }
 
     fn unit_mut(&mut self, part: &Part) -> Option<&mut Unit> {
-        self.units
-            .iter_mut()
-            .find(|u| u.step == part.step && u.target == part.target)
+        let place = self.place(part)?;
+        self.units.get_mut(place)
     }
 
     fn part_mut(&mut self, part: &Part) -> Option<&mut PartState> {
@@ -295,16 +301,12 @@ impl Run {
         if self.pause.is_some() || self.abort.is_some() || self.held {
             return refuse(what, "the run is asked to stop");
         }
-        let earlier = self
-            .units
-            .iter()
-            .position(|u| u.step == s.at.part.step && u.target == s.at.part.target);
+        let place = self.place(&s.at.part).unwrap_or_default();
         if self.way == Way::Do
             && self
-                .units
-                .iter()
-                .take(earlier.unwrap_or(0))
-                .any(|u| !u.forward.settled())
+                .unsettled()
+                .next()
+                .is_some_and(|u| self.place(&u.key(Way::Do)) < Some(place))
         {
             return refuse(what, "an earlier step is not settled");
         }
@@ -426,9 +428,10 @@ impl Run {
 
     /// A decision, or another one in the place of the last.
     fn decide(&mut self, key: &Part, decision: Decision) -> Result<(), Refused> {
-        let Some(now) = self.unit(key).cloned() else {
+        let Some(place) = self.place(key) else {
             return self.decided(key, decision);
         };
+        let now = self.units[place].clone();
         let same = |d: &Decidable| {
             d.way == key.way && d.unit.step == key.step && d.unit.target == key.target
         };
@@ -436,9 +439,9 @@ impl Run {
             Some(former) if same(former) => former.unit.clone(),
             Some(_) | None => now.clone(),
         };
-        self.put_back(&asked);
+        self.put(place, asked.clone());
         if let Err(refused) = self.decided(key, decision) {
-            self.put_back(&now);
+            self.put(place, now);
             return Err(refused);
         }
         self.decided = Some(Box::new(Decidable {

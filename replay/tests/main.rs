@@ -1,6 +1,8 @@
 //! The fold and the decisions, without a file or a process.
 
+mod index;
 mod model;
 mod rules;
 mod table;
+mod walk;
 mod world;

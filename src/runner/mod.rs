@@ -12,7 +12,7 @@ pub mod secrets;
 mod settle;
 pub mod signals;
 
-use crate::attempt::job::JobError;
+use crate::attempt::job::{Found, JobError};
 use crate::attempt::output::Follower;
 use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
@@ -92,6 +92,8 @@ pub struct Runner<'a> {
     /// A signal asked for a pause that is not recorded yet.
     wants_pause: bool,
     detach: bool,
+    /// The job directories that were there before this runner.
+    found: Found,
 }
 
 impl<'a> Runner<'a> {
@@ -120,6 +122,7 @@ impl<'a> Runner<'a> {
             shown: None,
             wants_pause: false,
             detach: false,
+            found: Found::read(&home.jobs())?,
         })
     }
 

@@ -70,8 +70,8 @@ impl Work {
         facts: Facts<'_>,
         secrets: &[(String, String)],
     ) -> Result<Self, Trouble> {
-        let step = plan
-            .step(&part.step)
+        let step = facts
+            .map_or_else(|| plan.step(&part.step), |run| run.step_named(&part.step))
             .ok_or_else(|| Trouble::new(format!("the plan has no step {}", part.step)))?;
         let env = environment(step, run, facts)?;
         let context = Context {
