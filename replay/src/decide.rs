@@ -186,7 +186,7 @@ fn backward(run: &Run) -> Next {
     let Some(unit) = run.to_undo().next() else {
         return Next::Record(Box::new(Event::RollbackCompleted(Empty {})));
     };
-    if run.blocked_by_no_return().is_some() {
+    if run.is_no_return(unit) {
         return ask(unit, Way::Undo, Asked::NoReturn, &[Decision::Skip]);
     }
     if unit.backward.status == Status::Failed {

@@ -105,21 +105,22 @@ impl Index {
     fn set(&mut self, place: usize, unit: &Unit, undo: Option<&Undo>) {
         let touched = unit.forward.touched;
         let no_return = matches!(undo, Some(Undo::PointOfNoReturn(_)));
-        let reversible = undo.is_some_and(|u| *u != Undo::Nothing);
         keep(&mut self.unsettled, place, !unit.forward.settled());
         keep(&mut self.touched, place, touched);
         keep(&mut self.passed, place, touched && no_return);
-        keep(
-            &mut self.to_undo,
-            place,
-            touched && reversible && !unit.backward.settled(),
-        );
+        keep(&mut self.to_undo, place, is_to_undo(unit, undo));
         for way in [Way::Do, Way::Undo] {
             let part = unit.part(way);
             keep(&mut self.open, (place, way), part.status == Status::Running);
             keep(&mut self.may_run, (place, way), part.may_still_run());
         }
     }
+}
+
+/// A rollback that comes to this unit reverses it.
+fn is_to_undo(unit: &Unit, undo: Option<&Undo>) -> bool {
+    let reversible = undo.is_some_and(|u| *u != Undo::Nothing);
+    unit.forward.touched && reversible && !unit.backward.settled()
 }
 
 /// An item is in a set exactly when something holds of it.
@@ -197,11 +198,28 @@ impl Run {
 
     /// Units that the rollback has yet to reverse, in its order.
     pub fn to_undo(&self) -> impl Iterator<Item = &Unit> {
+        let places = self.index.to_undo.range(self.first_to_undo()..).rev();
+        places.filter_map(|place| self.units.get(*place))
+    }
+
+    /// An earlier unit than that at `place` is not settled.
+    pub(crate) fn is_unsettled_before(&self, place: usize) -> bool {
+        self.index.unsettled.first().is_some_and(|p| *p < place)
+    }
+
+    /// The unit at `place`, as `unit` has it, is the next that the rollback reverses.
+    pub(crate) fn is_next_to_undo(&self, place: usize, unit: &Unit) -> bool {
+        self.way == Way::Undo
+            && is_to_undo(unit, self.step(unit).map(|(_, s)| &s.undo))
+            && self.first_to_undo() <= place
+            && self.index.to_undo.range(place + 1..).next().is_none()
+    }
+
+    /// Where the units begin that the rollback does not leave done.
+    fn first_to_undo(&self) -> usize {
         let kept = self.rollback_to.as_ref();
         let kept = kept.and_then(|to| self.index.layout.step(to));
-        let first = kept.map_or(0, |spot| spot.units.end);
-        let places = self.index.to_undo.range(first..).rev();
-        places.filter_map(|place| self.units.get(*place))
+        kept.map_or(0, |spot| spot.units.end)
     }
 
     /// A part in a doubt that only a person settles, because it may still run.

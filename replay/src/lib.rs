@@ -2,7 +2,7 @@
 //!
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
-//! that amounts to (folded by `fold`, found by `index`; [`savepoint`] takes back what was not to be, [`facts`] are what
+//! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what was not to be, [`facts`] are what
 //! steps hand on), [`decide`] what comes next, [`needs`] what that will use, [`verdict`] what a look at a job directory
 //! means.
 #![no_std]
@@ -28,4 +28,5 @@ pub mod needs;
 pub mod plan;
 pub mod savepoint;
 pub mod state;
+mod transition;
 pub mod verdict;

@@ -399,15 +399,9 @@ impl Run {
         unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
     }
 
-    /// The point of no return that the rollback stands before.
-    pub(crate) fn blocked_by_no_return(&self) -> Option<Part> {
-        if self.way == Way::Do {
-            return None;
-        }
-        let unit = self.to_undo().next()?;
-        match self.step(unit)?.1.undo {
-            Undo::PointOfNoReturn(_) => Some(unit.key(Way::Undo)),
-            Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
-        }
+    /// A rollback cannot go behind this unit's step.
+    pub(crate) fn is_no_return(&self, unit: &Unit) -> bool {
+        let step = self.step(unit);
+        step.is_some_and(|(_, s)| matches!(s.undo, Undo::PointOfNoReturn(_)))
     }
 }

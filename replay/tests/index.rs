@@ -12,7 +12,7 @@ use Way::{Do, Undo as Back};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 64,
+        cases: 256,
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -90,7 +90,10 @@ proptest! {
         for (i, draw) in draws.iter().enumerate() {
             let event = draw.of(&run);
             let before = run.clone();
-            if run.apply(&event, &when(i as u64 + 1)).is_err() {
+            let check = run.check(&event);
+            let applied = run.apply(&event, &when(i as u64 + 1));
+            prop_assert_eq!(&check, &applied);
+            if applied.is_err() {
                 prop_assert_eq!(&run, &before, "a refused event changes nothing: {:?}", event);
             }
             assert_index(&run);

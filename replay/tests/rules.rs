@@ -277,11 +277,7 @@ fn only_what_may_have_had_an_effect_is_undone() {
     let state = fold(
         run(plan(steps.to_vec())),
         &[
-            Event::StepSatisfied(Satisfied {
-                part: Part::local("a", Do),
-                evidence: vec![],
-                produced: None,
-            }),
+            satisfied("a", Do),
             started("b", Do, 1),
             doubted("b", Do, 1),
             rollback(None),

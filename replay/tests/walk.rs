@@ -55,7 +55,7 @@ impl Draw {
     pub(crate) fn of(&self, run: &Run) -> Event {
         let mut all = proposals(run);
         if self.possible {
-            all.retain(|event| run.clone().apply(event, &when(0)).is_ok());
+            all.retain(|event| run.check(event).is_ok());
         }
         self.which.get(&all).clone()
     }
