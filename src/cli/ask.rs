@@ -325,7 +325,7 @@ fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
 
 /// The question about that step.
 fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
-    if run.plan.step(step).is_none() {
+    if run.step_named(step).is_none() {
         return Err(no_step(run, step));
     }
     match next(run) {

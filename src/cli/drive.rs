@@ -24,7 +24,7 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::decide::{Asked, Next, Question, Stop, next};
+use upledger_replay::decide::{Asked, Next, Stop, next};
 use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
@@ -59,6 +59,22 @@ struct Means {
 }
 
 impl Means {
+    /// Of a run that is to go on as that event makes it; refuses one that the state does not allow, before any secret is
+    /// read.
+    fn after(
+        out: &mut Out,
+        home: &Home,
+        journal: &mut Journal,
+        name: &str,
+        event: &Event,
+    ) -> Result<Self, Failure> {
+        journal
+            .supposing(name, event, |book| {
+                Self::of(out, home, pick(book, Some(name))?)
+            })
+            .map_err(|e| refused(&e))?
+    }
+
     /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
     fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
         let missing = |e: &(dyn Error + 'static)| {
@@ -185,7 +201,7 @@ fn called(plan: &Plan, file: &Path) -> String {
 }
 
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())?;
     let run = pick(journal.book(), args.name())?;
@@ -210,14 +226,14 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let means = Means::of(out, home, &after(&journal, &name, &event)?)?;
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
@@ -230,7 +246,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     }
     let name = run.name.clone();
     if let Some(to) = &args.to
-        && run.plan.step(to).is_none()
+        && run.step_named(to).is_none()
     {
         return Err(no_step(run, to));
     }
@@ -238,17 +254,13 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         to: args.to.clone(),
         reason: args.reason.clone(),
     });
-    // Before the secrets are read: what is not possible needs none.
-    let then = after(&journal, &name, &event)?;
-    let means = Means::of(out, home, &then)?;
-    if let Next::Ask(Question {
-        kind: Asked::Doubt,
-        part,
-        ..
-    }) = next(run)
-        && part.way == Way::Do
-    {
-        out.progress(&text::doubt_left(safe(&part.step)));
+    let doubt = match next(run) {
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
+        _ => None,
+    };
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    if let Some(step) = doubt {
+        out.progress(&text::doubt_left(safe(&step)));
     }
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
@@ -288,15 +300,6 @@ fn rolled_back(run: &RunState) -> Failure {
     let what = text::rolled_back_without(&run.name, left.join(", "));
     Failure::new(code::NOT_NOW, "not_now", what)
         .hint(text::put_right_by_hand("upledger note '...'"))
-}
-
-/// The run as an event would make it; refuses one that the state does not allow.
-fn after(journal: &Journal, name: &str, event: &Event) -> Result<RunState, Failure> {
-    let mut book = journal.book().clone();
-    let when = book.run(name).map(|r| r.last.clone()).unwrap_or_default();
-    book.apply(Some(name), event, &when)
-        .map_err(|e| refused(&e))?;
-    pick(&book, Some(name)).cloned()
 }
 
 fn refused(error: &(dyn Error + 'static)) -> Failure {

@@ -332,7 +332,9 @@ impl Runner<'_> {
             return Ok(Vec::new());
         }
         let state = self.state().map_err(|e| e.to_string())?;
-        let wanted = state.plan.step(&at.part.step).map_or(&[][..], |s| &s.facts);
+        let wanted = state
+            .step_named(&at.part.step)
+            .map_or(&[][..], |s| &s.facts);
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
