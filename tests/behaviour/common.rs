@@ -1,5 +1,6 @@
 //! A private place for one test: its own state directory, its own memory of heads, its own files.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -149,7 +150,7 @@ impl World {
         assert!(python.status.success(), "{python:?}");
     }
 
-    /// Every process that was started with this world's directory in its environment or arguments.
+    /// The supervisors that have a file of one of this world's job directories open.
     pub(crate) fn supervisors(&self) -> Vec<i32> {
         let jobs = self.state().join("jobs");
         processes()
@@ -160,6 +161,16 @@ impl World {
                     && has_open(*pid, &jobs)
             })
             .collect()
+    }
+
+    /// Waits until a failpoint has stopped a supervisor.
+    pub(crate) fn stopped_supervisor(&self) -> i32 {
+        let mut stopped = None;
+        eventually("a supervisor is stopped", || {
+            stopped = self.supervisors().into_iter().find(|pid| is_stopped(*pid));
+            stopped.is_some()
+        });
+        stopped.expect("it was found")
     }
 }
 
@@ -200,12 +211,24 @@ fn has_open(pid: i32, below: &Path) -> bool {
         .any(|target| target.starts_with(below))
 }
 
+/// Whether SIGSTOP has taken effect on a process: the state of `proc_pid_stat(5)`, behind the name in parentheses.
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| state.starts_with('T'))
+}
+
 /// Kills a process for good.
 pub(crate) fn kill(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+    if let Some(pid) = Pid::from_raw(pid) {
         // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
     }
+}
+
+/// Sends a signal to a process that lives.
+pub(crate) fn send(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).expect("a process id"), signal).expect("it lives");
 }
 
 /// Waits for a condition, at most half a minute.
