@@ -163,6 +163,21 @@ impl World {
             .collect()
     }
 
+    /// The value of `UPLEDGER_FAILPOINT` with which a process dies at the first of these places that it comes by, and the
+    /// next process at the next one. Each death leaves the file [`Self::died_at`].
+    pub(crate) fn deaths(&self, places: &[&str]) -> String {
+        let places = places.iter().map(|place| {
+            let file = self.path(&format!("died-at-{place}"));
+            format!("{place}@{}", file.display())
+        });
+        places.collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether a process has died at this place of [`Self::deaths`].
+    pub(crate) fn died_at(&self, place: &str) -> bool {
+        self.path(&format!("died-at-{place}")).exists()
+    }
+
     /// Waits until a failpoint has stopped a supervisor.
     pub(crate) fn stopped_supervisor(&self) -> i32 {
         let mut stopped = None;
