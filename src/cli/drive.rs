@@ -6,7 +6,7 @@ use super::look;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
-use super::{ask, code, literal, plans, system};
+use super::{ask, code, former, literal, plans, system};
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
@@ -24,7 +24,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use upledger_replay::decide::{Asked, Next, Question, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
+use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -145,7 +145,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
-            contract: 0,
+            contract: CONTRACT,
         });
         journal
             .stage(Some(&name), &planned)
@@ -188,6 +188,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
+    former::continuable(&journal, run, "upledger resume")?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
         let code = code_of_question(question.kind);
@@ -237,6 +238,8 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     });
     // Before the secrets are read: what is not possible needs none.
     let then = after(&journal, &name, &event)?;
+    let command = format!("upledger rollback {name} --reason '...'");
+    former::continuable(&journal, &then, &command)?;
     let means = Means::of(out, home, &then)?;
     if let Next::Ask(Question {
         kind: Asked::Doubt,

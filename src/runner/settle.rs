@@ -1,7 +1,7 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
-use super::facts;
 use super::{GLANCE, Runner, RunnerError};
+use super::{facts, former};
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
@@ -10,6 +10,7 @@ use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
+use upledger_replay::contract;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
     Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Output,
@@ -228,6 +229,9 @@ impl Runner<'_> {
                 detail.clone_from(reason);
             }
             return self.stage(&end.failed(failure, detail));
+        }
+        if !contract::checkable(self.state()?, &at.part, former::same) {
+            return self.doubt(at, Some(job), Doubt::Unseen, own::UNCHECKED);
         }
         let work = match self.work(at) {
             Ok(work) => work,
