@@ -249,6 +249,9 @@ pub mod own {
     pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
     /// Of an attempt that is in doubt.
     pub const UNSEEN: &str = "it started, and nobody saw how it ended";
+    /// Of an attempt of a run under a former contract that ended well, and whose evidence nobody looked at.
+    pub const UNCHECKED: &str =
+        "it ended well, and only the program that began the run can check its evidence";
     /// Begins the detail of a failure whose checks saw something else.
     pub const DISAGREES: &str = "the evidence disagrees: ";
 }

@@ -2,9 +2,9 @@
 //!
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
-//! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what was not to be, [`facts`] are what
-//! steps hand on), [`decide`] what comes next, [`needs`] what that will use, [`verdict`] what a look at a job directory
-//! means.
+//! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
+//! was not to be, [`facts`] are what steps hand on), [`decide`] what comes next, [`needs`] what that will use, [`verdict`]
+//! what a look at a job directory means, [`contract`] which runs of earlier programs go on.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -19,6 +19,7 @@
 extern crate alloc;
 
 pub mod book;
+pub mod contract;
 pub mod decide;
 pub mod event;
 pub mod facts;

@@ -6,7 +6,7 @@ use super::look;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
-use super::{ask, code, literal, plans, system};
+use super::{ask, code, former, literal, plans, system};
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
@@ -24,8 +24,9 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
+use upledger_replay::contract;
 use upledger_replay::decide::{Asked, Next, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
+use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -164,7 +165,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
-            contract: 0,
+            contract: CONTRACT,
         });
         journal
             .stage(Some(&name), &planned)
@@ -207,6 +208,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
+    former::continuable(&journal, run, "upledger resume")?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
         let code = code_of_question(question.kind);
@@ -258,6 +260,17 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
         _ => None,
     };
+    // Before the secrets are read: what is not possible needs none.
+    let former = journal
+        .supposing(&name, &event, |book| {
+            let then = book.run(&name);
+            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
+        })
+        .map_err(|e| refused(&e))?;
+    if let Err(step) = former {
+        let command = format!("upledger rollback {name} --reason '...'");
+        return Err(former::refusal(&journal, &name, &step, &command));
+    }
     let means = Means::after(out, home, &mut journal, &name, &event)?;
     if let Some(step) = doubt {
         out.progress(&text::doubt_left(safe(&step)));

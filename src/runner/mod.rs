@@ -6,6 +6,7 @@
 
 mod begin;
 mod facts;
+pub mod former;
 pub mod lock;
 pub mod secrets;
 mod settle;

@@ -1,7 +1,7 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
-use super::facts;
 use super::{GLANCE, Progress, Runner, RunnerError};
+use super::{facts, former};
 use crate::action::Look;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
@@ -12,6 +12,7 @@ use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
+use upledger_replay::contract;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
     Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Noted,
@@ -277,6 +278,9 @@ impl Runner<'_> {
                 detail.clone_from(reason);
             }
             return self.stage(&end.failed(failure, detail));
+        }
+        if !contract::checkable(self.state()?, &at.part, former::same) {
+            return self.doubt(at, Some(job), Doubt::Unseen, own::UNCHECKED);
         }
         if own && produced.is_none() {
             let cause = "it ended well, and did not say what it produced";
