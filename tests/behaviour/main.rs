@@ -2,6 +2,7 @@
 
 mod attempt;
 mod common;
+mod contract;
 mod crash;
 mod crontabs;
 mod daemons;
