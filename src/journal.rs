@@ -15,8 +15,8 @@ use crate::home::{Home, identity};
 use crate::redact::Redactor;
 use serde_json::{Value, json};
 use upledger_ledger::{
-    Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
-    ReadError, Record,
+    Append, AppendError, BlobRef, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place,
+    PlaceError, ReadError, Record,
 };
 use upledger_replay::book::Book;
 use upledger_replay::event::Event;
@@ -174,6 +174,20 @@ impl Journal {
         self.redactor.text(text)
     }
 
+    /// The same of every text in a value.
+    #[must_use]
+    pub fn redact_value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redactor.text(&text)),
+            Value::Array(items) => items.into_iter().map(|v| self.redact_value(v)).collect(),
+            Value::Object(map) => map
+                .into_iter()
+                .map(|(key, v)| (key, self.redact_value(v)))
+                .collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
+    }
+
     /// The ledger below.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
@@ -244,9 +258,28 @@ impl Journal {
         Ok(())
     }
 
-    /// The next commit carries this content, which the staged events name.
-    pub fn attach(&mut self, blobs: impl IntoIterator<Item = NewBlob>) {
-        self.blobs.extend(blobs);
+    /// The next commit carries the salts of kept content that the staged events name.
+    pub fn attach(&mut self, kept: &[Blob]) {
+        self.blobs.extend(kept.iter().filter_map(|blob| {
+            // What has no digest is no kept content, and nothing asks for its salt.
+            let sha256 = blob.kept.blob.parse().ok()?;
+            let len = blob.kept.len;
+            Some(NewBlob::elsewhere(BlobRef { sha256, len }, blob.salt))
+        }));
+    }
+
+    /// The next commit carries this content where it is small, else its salt; the staged events name it so.
+    ///
+    /// # Errors
+    /// What reading meets.
+    pub fn attach_content(&mut self, content: impl std::io::Read) -> std::io::Result<Kept> {
+        let blob = NewBlob::read(content)?;
+        let BlobRef { sha256, len } = blob.reference();
+        self.blobs.push(blob);
+        Ok(Kept {
+            blob: sha256.to_string(),
+            len,
+        })
     }
 
     /// The salts of the kept content that a step's past names. What was purged has none.

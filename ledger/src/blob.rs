@@ -101,10 +101,38 @@ impl NewBlob {
         }
     }
 
-    /// The same with the content left elsewhere.
-    #[must_use]
-    pub fn elsewhere_only(self) -> Self {
-        Self::elsewhere(self.reference, self.salt)
+    /// The content that `content` reads: in the ledger when it is small, else left where it is.
+    ///
+    /// # Errors
+    /// What reading meets, and [`io::Error`] if the system gives no random bytes.
+    pub fn read(mut content: impl io::Read) -> io::Result<Self> {
+        let mut salt = [0; 16];
+        random(&mut salt)?;
+        let mut sum = Sha256::new().chain_update(salt);
+        let mut kept = Vec::new();
+        let mut len = 0;
+        let mut chunk = vec![0; INLINE];
+        loop {
+            let n = match content.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            sum.update(&chunk[..n]);
+            len += len64(n);
+            if kept.len() <= INLINE {
+                kept.extend_from_slice(&chunk[..n]);
+            }
+        }
+        Ok(Self {
+            reference: BlobRef {
+                sha256: Digest::from_bytes(sum.finalize().into()),
+                len,
+            },
+            salt,
+            content: (kept.len() <= INLINE).then_some(kept),
+        })
     }
 
     /// What the body is to hold.

@@ -37,7 +37,7 @@ pub mod tree;
 pub mod verify;
 
 pub use append::{Append, AppendError, Appended, Refusal};
-pub use blob::{BlobError, BlobRef, INLINE, NewBlob, salted, salted_digest};
+pub use blob::{BlobError, BlobRef, NewBlob, salted, salted_digest};
 pub use busy::Holder;
 pub use canonical::{NotCanonical, check_canonical, to_canonical};
 pub use checkpoint::{Checkpoint, CheckpointError};

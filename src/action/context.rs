@@ -5,7 +5,7 @@ use crate::actions::command::Captured;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a look may take at least; a step's longer `timeout` is its looks' too.
@@ -47,7 +47,10 @@ pub struct Context {
 /// What a look leaves beside its answer.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// Kept since that was last asked.
     kept: Vec<Blob>,
+    /// Kept before.
+    taken: Vec<Blob>,
     diff: Option<String>,
 }
 
@@ -63,12 +66,15 @@ impl Context {
     /// What was kept since this was last asked.
     #[must_use]
     pub fn take_kept(&self) -> Vec<Blob> {
-        std::mem::take(&mut self.seen().kept)
+        let mut seen = self.seen();
+        let kept = std::mem::take(&mut seen.kept);
+        seen.taken.extend_from_slice(&kept);
+        kept
     }
 
     pub(super) fn salt_of(&self, kept: &Kept) -> Option<[u8; 16]> {
         let just = self.seen();
-        let mut known = self.blobs.iter().chain(&just.kept);
+        let mut known = self.blobs.iter().chain(&just.kept).chain(&just.taken);
         known.find(|b| b.kept == *kept).map(|b| b.salt)
     }
 
@@ -136,8 +142,21 @@ impl Context {
 /// Invariants: only looks share answers, an action at work always asks; an answer that is on its way to another is not
 /// kept; whoever waits for a change, or looks after one, begins anew. Looks that were given up leave no process behind:
 /// the process groups of their commands are killed, and no further one is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Answers(Arc<Mutex<Asked>>);
+
+/// Those of this process that live.
+static ALL: Mutex<Vec<Weak<Mutex<Asked>>>> = Mutex::new(Vec::new());
+
+impl Default for Answers {
+    fn default() -> Self {
+        let asked = Arc::default();
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|weak| weak.strong_count() > 0);
+        all.push(Arc::downgrade(&asked));
+        Self(asked)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -199,6 +218,14 @@ impl Answers {
             asked.groups.retain(|g| *g != group);
         }
         Ok(ended)
+    }
+
+    /// Gives up all looks of this process.
+    pub fn give_up_all() {
+        let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|asked| Self(asked).give_up());
     }
 
     /// Gives the looks up: kills what they have started.

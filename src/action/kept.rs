@@ -8,32 +8,14 @@ pub use crate::attempt::spool::{Blob, Kept};
 
 use super::{Context, Error};
 use serde::Deserialize;
+use sha2::Digest as _;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use upledger_ledger::{BlobRef, Digest, NewBlob, salted};
+use upledger_ledger::{Digest, salted};
 
 /// The largest content that is taken into memory.
 const LIMIT: u64 = 64 << 20;
-
-impl Blob {
-    /// As a row of the ledger, without the content.
-    ///
-    /// # Errors
-    /// [`Error`] when its digest is none.
-    pub fn row(&self) -> Result<NewBlob, Error> {
-        let sha256: Digest = self
-            .kept
-            .blob
-            .parse()
-            .map_err(|e| Error::io("a kept content has no digest", &e))?;
-        let reference = BlobRef {
-            sha256,
-            len: self.kept.len,
-        };
-        Ok(NewBlob::elsewhere(reference, self.salt))
-    }
-}
 
 impl Kept {
     /// Every kept content that a recorded value names.
@@ -77,6 +59,51 @@ impl Context {
         Ok(kept)
     }
 
+    /// Names content that is not kept, so that what is found later can be compared with it without a trace of it in the
+    /// record. Reads it to its end, whatever its size.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read.
+    pub fn fingerprint(&self, content: &mut dyn Read) -> Result<Kept, Error> {
+        let (salt, _) =
+            salted(&[]).map_err(|e| Error::io("the system gives no random bytes", &e))?;
+        let (digest, len) = pour(&salt, content, &mut io::sink())
+            .map_err(|e| Error::io("cannot read what is to be compared later", &e))?;
+        let kept = Kept {
+            blob: digest.to_string(),
+            len,
+        };
+        self.keeping(Blob {
+            kept: kept.clone(),
+            salt,
+        });
+        Ok(kept)
+    }
+
+    /// Whether these bytes are the content that was kept, or only named by [`Context::fingerprint`].
+    ///
+    /// # Errors
+    /// [`Error`] when that can no longer be told: its salt was purged.
+    pub fn is_kept(&self, kept: &Kept, bytes: &[u8]) -> Result<bool, Error> {
+        let salt = self.salt(kept)?;
+        Ok(bytes.len() as u64 == kept.len
+            && upledger_ledger::salted_digest(&salt, bytes).to_string() == kept.blob)
+    }
+
+    /// The salt of what was kept.
+    ///
+    /// # Errors
+    /// [`Error`] when it was purged.
+    pub(crate) fn salt(&self, kept: &Kept) -> Result<[u8; 16], Error> {
+        self.salt_of(kept).ok_or_else(|| {
+            let path = self.kept_at(kept);
+            Error::new(format!(
+                "the kept content {} has no salt: it was purged",
+                path.display()
+            ))
+        })
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn kept_at(&self, kept: &Kept) -> PathBuf {
@@ -90,9 +117,7 @@ impl Context {
     pub fn kept(&self, kept: &Kept) -> Result<Vec<u8>, Error> {
         let path = self.kept_at(kept);
         let cannot = |what: &str| Error::new(format!("the kept content {} {what}", path.display()));
-        let salt = self
-            .salt_of(kept)
-            .ok_or_else(|| cannot("has no salt: it was purged"))?;
+        let salt = self.salt(kept)?;
         let mut bytes = Vec::new();
         let read = File::open(&path).and_then(|f| f.take(LIMIT + 1).read_to_end(&mut bytes));
         match read {
@@ -105,6 +130,27 @@ impl Context {
         } else {
             Err(cannot("is damaged"))
         }
+    }
+}
+
+/// Copies to the end: `SHA-256(salt || content)` of what passed, and its length in bytes.
+pub(crate) fn pour(
+    salt: &[u8],
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+) -> io::Result<(Digest, u64)> {
+    let (mut hash, mut len) = (sha2::Sha256::new_with_prefix(salt), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Ok((Digest::from_bytes(hash.finalize().into()), len)),
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n])?;
+        len += n as u64;
     }
 }
 
@@ -121,4 +167,61 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(dir: &Path) -> Context {
+        Context {
+            state: dir.into(),
+            ..Context::default()
+        }
+    }
+
+    #[test]
+    fn content_is_known_by_its_salt_and_two_digests_of_it_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = context(dir.path());
+        let kept = cx.keep(b"secret").unwrap();
+        assert_ne!(kept, cx.keep(b"secret").unwrap());
+        assert_eq!(cx.kept(&kept).unwrap(), b"secret");
+        let named = cx.fingerprint(&mut &b"secret"[..]).unwrap();
+        assert!(!cx.kept_at(&named).exists());
+        for name in [&kept, &named] {
+            assert!(cx.is_kept(name, b"secret").unwrap());
+            assert!(!cx.is_kept(name, b"Secret").unwrap());
+            assert!(!cx.is_kept(name, b"").unwrap());
+        }
+        // The salts go into the ledger, and are still known here.
+        let salts = cx.take_kept();
+        assert_eq!((salts.len(), cx.take_kept().len()), (3, 0));
+        assert!(cx.is_kept(&kept, b"secret").unwrap());
+
+        let later = Context {
+            blobs: salts,
+            ..context(dir.path())
+        };
+        assert!(later.is_kept(&named, b"secret").unwrap());
+        let purged = context(dir.path());
+        for why in [
+            purged.is_kept(&kept, b"secret").unwrap_err(),
+            purged.kept(&kept).unwrap_err(),
+        ] {
+            assert!(why.to_string().contains("was purged"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_preview_writes_nothing_and_compares_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = Context {
+            inert: true,
+            ..context(dir.path())
+        };
+        let kept = cx.keep(b"former").unwrap();
+        assert!(cx.is_kept(&kept, b"former").unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -123,12 +123,12 @@ impl Properties {
         }
     }
 
-    /// It changes nothing, and may serve as another step's look.
+    /// It changes nothing, and may serve as another step's look. As a step it is always carried out: with a probe of its
+    /// own, what an earlier moment saw would settle it.
     #[must_use]
     pub fn look() -> Self {
         Self {
             effect: Effect::Pure,
-            has_probe: true,
             needs_undo: false,
             looks: true,
             ..Self::command()

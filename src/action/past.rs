@@ -36,7 +36,7 @@ impl<A: Action> Past<A> {
     }
 
     /// All notes, without their attempts.
-    pub fn noted(&self) -> impl DoubleEndedIterator<Item = &A::Note> {
+    pub fn noted(&self) -> impl DoubleEndedIterator<Item = &A::Note> + Clone {
         self.notes.iter().map(|n| &n.note)
     }
 }

@@ -120,7 +120,7 @@ impl<A: Action> Erased for A {
 
     fn perform(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error> {
         let past: Past<A> = past.read()?;
-        let mut work = Work::new(cx, Direction::Do, log)?;
+        let mut work = Work::new(cx, Direction::Do, log)?.after(&past);
         let output = Action::perform(self, &mut work, &past)?;
         work.produced(&output)
     }
@@ -131,7 +131,7 @@ impl<A: Action> Erased for A {
 
     fn undo(&self, cx: &Context, past: &RawPast, log: &mut dyn Write) -> Result<(), Error> {
         let past: Past<A> = past.read()?;
-        let mut work = Work::new(cx, Direction::Undo, log)?;
+        let mut work = Work::new(cx, Direction::Undo, log)?.after(&past);
         Action::undo(self, &mut work, &past)?;
         work.produced(&())
     }

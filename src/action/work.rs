@@ -1,6 +1,6 @@
 //! An attempt at work: what it may use, where it writes, and its one channel to the record.
 
-use super::{Context, Data, Direction, Error, past};
+use super::{Action, Context, Data, Direction, Error, Past, past};
 use crate::attempt::spool::{Entry, Spool};
 use std::io::Write;
 
@@ -10,6 +10,7 @@ pub struct Work<'a, N> {
     log: &'a mut dyn Write,
     spool: Option<Spool>,
     direction: Direction,
+    earlier: Vec<N>,
     noted: Vec<N>,
 }
 
@@ -29,8 +30,18 @@ impl<'a, N: Data> Work<'a, N> {
             log,
             spool: spool.map_err(|e| Error::io("cannot open the attempt's spool", &e))?,
             direction,
+            earlier: Vec::new(),
             noted: Vec::new(),
         })
+    }
+
+    /// With the notes of earlier attempts.
+    #[must_use]
+    pub fn after<A: Action<Note = N>>(self, past: &Past<A>) -> Self {
+        Self {
+            earlier: past.noted().cloned().collect(),
+            ..self
+        }
     }
 
     /// Where it is, and what it may use.
@@ -77,6 +88,11 @@ impl<'a, N: Data> Work<'a, N> {
     #[must_use]
     pub fn noted(&self) -> &[N] {
         &self.noted
+    }
+
+    /// What all attempts have noted so far, in order: those of the past, and this one.
+    pub fn all_noted(&self) -> impl DoubleEndedIterator<Item = &N> + Clone {
+        self.earlier.iter().chain(&self.noted)
     }
 
     /// Records that something beyond ordinary means is about to be done, such as KILL after a deadline: what, to whom,

@@ -1,6 +1,6 @@
 //! The kinds of actions, by family. Here is the registry alone: one line a kind.
 //!
-//! What an action is stands in `crate::action`; who calls them is `crate::site`.
+//! What an action is stands in `crate::action`; the site calls them.
 
 pub mod celery;
 pub(crate) mod command;
@@ -117,10 +117,8 @@ former!(
     ProcessStop(process::stop::Stop),
     GunicornStop(gunicorn::stop::Stop),
     GunicornStart(gunicorn::start::Start),
-    GunicornReload(gunicorn::reload::Reload),
     NginxStop(nginx::stop::Stop),
     NginxStart(nginx::start::Start),
-    NginxReload(nginx::reload::Reload),
     NginxMaintenance(nginx::maintenance::Maintenance),
     ServiceStop(service::stop::Stop),
     ServiceStart(service::start::Start),

@@ -17,8 +17,8 @@ use crate::report::status::decision_word;
 use crate::report::{lines, safe, status, told};
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
-use crate::site::Local;
 use crate::site::task::{Facts, Task};
+use crate::site::{Interruptible, Local};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
@@ -379,6 +379,7 @@ fn agreed(
     let needed = needs::of_part(&run.plan, part);
     let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
         .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
+    let _looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let site = Local::new(&home.state);
     let task = Task::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;

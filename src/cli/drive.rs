@@ -15,6 +15,7 @@ use crate::redact::Redactor;
 use crate::report::{question, safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
 use crate::runner::{Rest, Runner, RunnerError, secrets};
+use crate::site::Interruptible;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
@@ -99,8 +100,10 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         )
         .hint(text::literal_secret_hint(safe(&name))));
     }
+    let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let behind = forecast::left_behind(&checked.plan, &known)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    drop(looks);
     if !behind.is_empty() {
         let failure = Failure::new(
             code::REFUSED,

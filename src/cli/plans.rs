@@ -11,6 +11,7 @@ use crate::journal::{Journal, JournalError};
 use crate::plan::{Warning, load, resolved, schema as plan_schema, templates};
 use crate::report::safe;
 use crate::runner::secrets;
+use crate::site::Interruptible;
 use crate::text::help;
 use crate::text::{commands as text, forecast as forecast_text, lang};
 use clap::Args;
@@ -170,8 +171,10 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     let past = past.ok();
     let book = past.as_ref().map(Journal::book);
+    let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let steps = forecast::forecast(&checked.plan, &known, book)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    drop(looks);
     let failing = forecast::failing(&steps);
     let refused = failing > 0 || !missing.is_empty() || !against.is_empty();
     if let Some(path) = args.out.as_ref().filter(|_| !refused) {

@@ -10,7 +10,7 @@ use super::system;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
 use crate::home::Home;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::plan::did_you_mean;
 use crate::report::now::{self, Now};
 use crate::report::{lines, local_date, local_time, pad, safe, status};
@@ -22,7 +22,7 @@ use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::time::Duration;
 use upledger_replay::book::{Book, way_word};
-use upledger_replay::event::{Attempt, Way};
+use upledger_replay::event::{Attempt, Event, Way};
 use upledger_replay::state::Run;
 
 /// Steps that are listed where one was not found.
@@ -205,8 +205,8 @@ fn output(
     let entries = journal.entries(Some(&run.name))?;
     // One attempt needs no name.
     let several = unit.forward.attempts + unit.backward.attempts > 1;
-    for entry in entries {
-        if let upledger_replay::event::Event::StepStarted(s) = &entry.event
+    for entry in &entries {
+        if let Event::StepStarted(s) = &entry.event
             && s.at.part.step == step
         {
             let name = JobDir::name(
@@ -225,8 +225,14 @@ fn output(
                 let time = local_time(&entry.when.ts);
                 out.progress(&screen::output_of(lines::part(&at.part), at.attempt, time));
             }
-            let mut follower = Follower::new(home.jobs().join(name).join("output"));
+            let path = home.jobs().join(name).join("output");
             let mut carry = Carry::default();
+            if !path.exists()
+                && let Some(kept) = in_ledger(journal, &entries, at)
+            {
+                say(out, at, carry.add(&kept));
+            }
+            let mut follower = Follower::new(path);
             copy(out, at, &mut follower, &mut carry)?;
             last = Some((follower, carry, at.clone()));
         }
@@ -242,6 +248,16 @@ fn output(
         say(out, &at, carry.rest());
     }
     Ok(code::DONE)
+}
+
+/// What an attempt printed, where it was short enough for the ledger.
+fn in_ledger(journal: &Journal, entries: &[Entry], at: &Attempt) -> Option<Vec<u8>> {
+    let printed = entries.iter().find_map(|entry| match &entry.event {
+        Event::StepSucceeded(s) if s.at == *at => s.printed.as_ref(),
+        Event::StepFailed(f) if f.at == *at => f.printed.as_ref(),
+        _ => None,
+    })?;
+    journal.ledger().blob(printed.sha256.parse().ok()?).ok()
 }
 
 fn copy(

@@ -149,7 +149,7 @@ impl Stage<'_> {
                 .any(|a| a.contains(r#""release": "2.0""#) && a.contains(r#""health": "ok""#));
             self.promise(new, &text::new_answers())?;
         }
-        self.verify()
+        self.verify_ledger()
     }
 
     fn promise(&mut self, kept: bool, what: &str) -> Result<(), DemoError> {
@@ -261,7 +261,7 @@ impl Stage<'_> {
     }
 
     /// Both verifiers: ours, and the script that an auditor runs.
-    fn verify(&mut self) -> Result<(), DemoError> {
+    fn verify_ledger(&mut self) -> Result<(), DemoError> {
         let script = Command::new(&self.program)
             .arg("verifier")
             .output()

@@ -192,7 +192,7 @@ impl Runner<'_> {
         };
         failpoint::hit("job-made");
         self.stage(&intent)?;
-        self.attach(&looked.kept);
+        self.journal.attach(&looked.kept);
         if no_return {
             self.journal.checkpoint();
         }
@@ -215,13 +215,6 @@ impl Runner<'_> {
             }
             Err(e) => self.fence(at, &job, &e),
         }
-    }
-
-    /// The next commit carries the salts of content that it names.
-    pub(super) fn attach(&mut self, kept: &[Blob]) {
-        // Their digests are ours: each has a row.
-        let rows: Vec<_> = kept.iter().filter_map(|blob| blob.row().ok()).collect();
-        self.journal.attach(rows);
     }
 
     /// The directory of an attempt that began and that this ledger does not know: the ledger is an older copy than the

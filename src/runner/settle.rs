@@ -12,7 +12,6 @@ use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
-use upledger_ledger::{INLINE, NewBlob};
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
     Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Noted,
@@ -93,11 +92,12 @@ impl Runner<'_> {
                 }
                 Entry::Noted { note, blobs } => {
                     if seen >= known {
-                        self.attach(&blobs);
+                        self.journal.attach(&blobs);
                     }
                     Event::StepNoted(Noted {
                         at: at.clone(),
-                        note,
+                        // It holds none of the step's own secrets; it may hold another's.
+                        note: self.journal.redact_value(note),
                     })
                 }
                 Entry::Escalated { what } => Event::StepEscalated(Escalated {
@@ -111,7 +111,7 @@ impl Runner<'_> {
             }
         }
         Ok(produced.map(|(output, blobs)| {
-            self.attach(&blobs);
+            self.journal.attach(&blobs);
             output
         }))
     }
@@ -311,21 +311,12 @@ impl Runner<'_> {
 
     /// What is known of an attempt's end before its evidence is looked at.
     fn end<'a>(&mut self, at: &'a Attempt, job: &JobDir, outcome: &Outcome) -> End<'a> {
-        let printed = std::fs::read(job.output()).ok().and_then(|content| {
-            let len = content.len();
-            let blob = NewBlob::new(content).ok()?;
-            let reference = blob.reference();
-            // More than the table takes stays where it is, and the ledger has its digest.
-            self.journal.attach([if len > INLINE {
-                blob.elsewhere_only()
-            } else {
-                blob
-            }]);
-            Some(Printed {
-                sha256: reference.sha256.to_string(),
-                len: reference.len,
-                dropped: outcome.output_dropped,
-            })
+        // More than the ledger's table takes stays where it is, and the ledger has its digest.
+        let output = std::fs::File::open(job.output()).and_then(|f| self.journal.attach_content(f));
+        let printed = output.ok().map(|kept| Printed {
+            sha256: kept.blob,
+            len: kept.len,
+            dropped: outcome.output_dropped,
         });
         End {
             at,

@@ -3,6 +3,7 @@
 //! A signal that was ignored when this process started stays ignored: that is how `nohup` and a shell that puts a job
 //! into the background say that it does not concern us.
 
+use crate::site::heard;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,13 +31,11 @@ impl Signals {
     /// # Errors
     /// When the system does not let us.
     pub fn new() -> io::Result<Self> {
-        let ignored = ignored(&std::fs::read_to_string("/proc/self/status")?);
         let take = |kind: SignalKind| -> io::Result<Option<Signal>> {
-            let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(u32::MAX);
-            if ignored.checked_shr(bit).unwrap_or(0) & 1 == 1 {
-                return Ok(None);
+            match heard(&[kind.as_raw_value()])?.is_empty() {
+                true => Ok(None),
+                false => signal(kind).map(Some),
             }
-            signal(kind).map(Some)
         };
         Ok(Self {
             int: take(SignalKind::interrupt())?,
@@ -63,26 +62,5 @@ async fn come(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
-    }
-}
-
-/// The signals that a process ignores, one bit each, from the kernel's words about it.
-fn ignored(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_tells_what_is_ignored() {
-        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001003\n";
-        assert_eq!(ignored(status), 0x1003);
-        assert_eq!(ignored(""), 0);
     }
 }

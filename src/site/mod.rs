@@ -4,7 +4,11 @@
 //! Nothing else calls an action. Looks of one [`Moment`] share what they ask; a moment that is given up leaves no
 //! process behind. What an action shows passes the redactor here and is bounded afterwards.
 
+mod interrupt;
 pub mod task;
+
+pub use interrupt::Interruptible;
+pub(crate) use interrupt::heard;
 
 use crate::action::process::Frame;
 use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
@@ -65,6 +69,8 @@ pub struct Request {
     pub cwd: Option<PathBuf>,
     /// The secrets that it names.
     pub secrets: Vec<(String, String)>,
+    /// All secrets of the plan: nothing that is seen leaves the site but without them.
+    pub hidden: Vec<(String, String)>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -195,7 +201,7 @@ impl Moment {
             answers: Some(self.answers.clone()),
             ..self.site.context(request)
         };
-        let redactor = cx.redactor()?;
+        let redactor = Redactor::new(&request.hidden).map_err(|e| Error::new(e.to_string()))?;
         let shown = |e: Error| e.map(|text| fit(text, &redactor));
         let (kind, past) = (request.action.kind_of(), &request.past);
         let looked = |look: Result<(Look, Option<Value>), Error>| {

@@ -42,6 +42,8 @@ pub struct Task {
     resolved_env: Vec<(String, String)>,
     /// The secrets that the step names.
     secrets: Vec<(String, String)>,
+    /// All that are known.
+    hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
     preview: bool,
     redactor: Redactor,
@@ -122,8 +124,9 @@ impl Task {
             site: site.clone(),
             run: run.into(),
             step: part.step.clone(),
-            redactor: Redactor::new(&own).map_err(|e| Error::new(e.to_string()))?,
+            redactor: Redactor::new(secrets).map_err(|e| Error::new(e.to_string()))?,
             secrets: own,
+            hidden: secrets.to_vec(),
             timeout_ms: step.timeout_ms,
             preview: false,
         })
@@ -184,6 +187,7 @@ impl Task {
             env: self.resolved_env.clone(),
             cwd: self.cwd.as_ref().map(PathBuf::from),
             secrets: self.secrets.clone(),
+            hidden: self.hidden.clone(),
             timeout_ms: self.timeout_ms,
             preview: self.preview,
         }

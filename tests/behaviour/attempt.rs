@@ -98,7 +98,7 @@ phases:
     world.write("plan.yaml", plan);
     let done = world.upledger(&["--quiet", "run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
-    let output = newest(&world, "step.succeeded")["output"].clone();
+    let output = newest(&world, "step.succeeded")["printed"].clone();
     let dropped = output["dropped"].as_u64().unwrap_or(0);
     let kept = output["len"].as_u64().unwrap_or(0);
     // What was printed, and one line that says how much is missing.
@@ -122,7 +122,8 @@ fn a_disk_that_is_full_before_the_command_starts_starts_nothing() {
     let done = injected(&world, &["run", "plan.yaml"], "fallocate:error=ENOSPC");
     assert!(world.lines("effects").is_empty(), "{done:?}");
     assert_eq!(done.code, 1, "{done:?}");
-    assert_eq!(newest(&world, "step.failed")["failure"], "not_started");
+    let refused = newest(&world, "step.refused");
+    assert_eq!(refused["part"]["step"], "one", "{refused}");
     assert_eq!(
         world
             .upledger(&["decide", "one", "retry", "--reason", "room was made"])
@@ -387,7 +388,7 @@ fn a_fact_of_a_step_that_was_found_done_is_missed_with_its_reason_and_a_way_on()
         "{checked:?}"
     );
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
-    let failed = newest(&world, "step.failed");
+    let failed = newest(&world, "step.refused");
     let detail = failed["detail"].as_str().unwrap_or_default();
     for part in ["one.rows is not known", "found done", "decide `skip`"] {
         assert!(detail.contains(part), "{failed}");

@@ -149,6 +149,15 @@ impl World {
         assert!(python.status.success(), "{python:?}");
     }
 
+    /// All events, as programs see them.
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
+        let log = self.upledger(&["log", "--json"]);
+        log.out
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// Every process that was started with this world's directory in its environment or arguments.
     pub(crate) fn supervisors(&self) -> Vec<i32> {
         let jobs = self.state().join("jobs");
@@ -163,12 +172,45 @@ impl World {
     }
 }
 
+/// What holds of every record that a test makes: nothing that never started has an intent, and the intent of an action's
+/// own undo says what the undo does, not what the step did.
+pub(crate) fn assert_conforms(events: &[serde_json::Value]) {
+    let lines = |data: &serde_json::Value| -> Vec<String> {
+        serde_json::from_value(data["command"].clone()).expect("lines")
+    };
+    let started = || events.iter().filter(|e| e["kind"] == "step.started");
+    for event in started() {
+        let data = &event["data"];
+        assert_ne!(data["nonce"], "", "an intent without an attempt: {event}");
+        let undo = lines(data);
+        if !undo.first().is_some_and(|l| l.starts_with("undo of ")) {
+            continue;
+        }
+        assert!(
+            undo.len() > 1,
+            "the undo does not say what it does: {event}"
+        );
+        let forward = started().filter(|e| {
+            let part = &e["data"]["at"]["part"];
+            let of = &data["at"]["part"];
+            e["run"] == event["run"] && part["way"] == "do" && part["step"] == of["step"]
+        });
+        for line in forward.flat_map(|e| lines(&e["data"])) {
+            assert!(
+                !undo.contains(&line),
+                "the undo repeats the step's own {line}: {event}"
+            );
+        }
+    }
+}
+
 /// Every ledger that a test makes is accepted by both verifiers.
 impl Drop for World {
     fn drop(&mut self) {
         let made = self.state().join("ledger.db").exists();
         if made && !self.damaged.get() && !std::thread::panicking() {
             self.assert_sound();
+            assert_conforms(&self.events());
         }
     }
 }

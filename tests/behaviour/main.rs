@@ -12,6 +12,7 @@ mod docs;
 mod doubt;
 mod face;
 mod files;
+mod looks;
 mod machine;
 mod pip;
 mod pip_index;

@@ -286,3 +286,17 @@ fn a_damaged_ledger_gets_a_verdict_and_its_consequences_are_one_line() {
     assert_eq!(script.code, 2, "{script:?}");
     assert!(script.err.contains("VERDICT      NONE"), "{script:?}");
 }
+
+/// A ledger that was copied without its job directories still tells what its steps printed, where that is short.
+#[test]
+fn what_a_step_printed_is_told_by_the_ledger_when_its_job_directory_is_gone() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: short\nphases:\n  - phase: all\n    steps:\n      - {id: one, do: {shell: \"echo printed once\"}, effect: pure}\n",
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    std::fs::remove_dir_all(world.state().join("jobs")).expect("removed");
+    let done = world.upledger(&["log", "--output", "one"]);
+    assert_eq!((done.code, done.out.as_str()), (0, "printed once\n"));
+}

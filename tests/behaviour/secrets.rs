@@ -150,8 +150,7 @@ fn a_step_whose_undo_would_have_to_record_a_secret_is_not_started() {
     );
     let done = with(&world, SECRET, &["run", "plan.yaml"]);
     assert_eq!(done.code, 1, "{done:?}");
-    let failed = events(&world, "step.failed");
-    assert_eq!(failed[0]["failure"], "not_started", "{failed:?}");
+    let failed = events(&world, "step.refused");
     let detail = failed[0]["detail"].as_str().unwrap_or_default();
     assert!(
         detail.contains("what must be recorded for the undo contains the value of the secret db"),

@@ -11,7 +11,8 @@ use super::crew::{Crew, Seen};
 use super::drain::{Drain, Run};
 use super::find::{self, Live};
 use super::words::Role;
-use crate::actions::process::up::say;
+use crate::action::Work;
+use crate::actions::process::note::Note;
 use crate::actions::service::launch::Doors;
 use crate::actions::{Context, Error, Look};
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,15 +199,15 @@ impl<'a> Asker<'a> {
 
 /// Starts what ran before, and gives those that live their consumers back.
 pub(super) fn bring_back(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     crew: &Crew<'_>,
     before: &Before,
     grace: Duration,
     within: Duration,
-    log: &mut dyn Write,
 ) -> Result<(), Error> {
+    let cx = work.cx();
     if before.crew.is_empty() && !before.service.runs() {
-        say(log, "nothing ran before; nothing to start");
+        work.say("nothing ran before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
@@ -217,12 +218,12 @@ pub(super) fn bring_back(
     }
     if doomed {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
-        say(log, "those that were told to end are waited for");
-        crew.end(cx, &seen, grace, None, log)?;
+        work.say("those that were told to end are waited for");
+        crew.end(work, &seen, grace, None)?;
     }
     if crew.role == Role::Beat {
         for master in &before.service.masters {
-            beat::sweep(&master.words(cx)?, &master.cwd, log)?;
+            beat::sweep(&master.words(cx)?, &master.cwd, work.log())?;
         }
     }
     let doors = Doors {
@@ -230,17 +231,17 @@ pub(super) fn bring_back(
         ports: &[],
     };
     crew.keeper()
-        .start(cx, Some(&before.service), doors, within, log)?;
+        .start(work, Some(&before.service), doors, within)?;
     let left = within.saturating_sub(began.elapsed());
     let mut wanted = Wanted::as_before(before);
     if crew.role == Role::Worker {
-        put_back(cx, crew, before, left, log)?;
+        put_back(cx, crew, before, left, work.log())?;
         wanted.queues = before.consumed();
     }
     let look = Asker::new(cx, *crew).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
-        say(log, &said);
+        work.say(&said);
         return Ok(());
     }
     Err(Error::new(format!(

@@ -6,21 +6,20 @@
 
 use super::App;
 use super::find::{self, Live, Origin};
+use super::note;
 use super::words::{self, Role};
+use crate::action::{Context, Error, Work};
 use crate::actions::command::capture;
 use crate::actions::process::end::names;
 use crate::actions::process::identity::Ident;
-use crate::actions::process::note;
-use crate::actions::process::up::say;
+use crate::actions::process::note::Note;
 use crate::actions::procs::Other;
 use crate::actions::service::by::Way;
 use crate::actions::service::found::Found;
 use crate::actions::service::keeper::{self, Kind};
 use crate::actions::service::{By, Keeper, tree};
-use crate::actions::{Context, Error};
 use crate::failpoint;
 use rustix::process::Signal;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -141,7 +140,8 @@ impl Crew<'_> {
 
     /// This step has told it to end.
     pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
-        Keeper::told(cx, ident)
+        let told = note::place(cx, "told", &ident.pid.to_string())?;
+        Ok(note::read(&told)?.as_ref() == Some(ident))
     }
 
     /// Tells them to end and waits until they have. `tasks` are cut off where they have to be killed; without it
@@ -151,12 +151,12 @@ impl Crew<'_> {
     /// [`Error`] when something of them lives after `grace`.
     pub(super) fn end(
         &self,
-        cx: &Context,
+        work: &mut Work<'_, Note>,
         seen: &Seen,
         grace: Duration,
         tasks: Option<&str>,
-        log: &mut dyn Write,
     ) -> Result<(), Error> {
+        let cx = work.cx();
         let began = Instant::now();
         let mut known = seen.found.all();
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
@@ -174,11 +174,11 @@ impl Crew<'_> {
             if argv.len() > s.ctl.len() + 1 {
                 let said = capture(cx, &argv, grace.max(CLIENT))?;
                 for line in said.tail(20) {
-                    say(log, &line);
+                    work.say(&line);
                 }
                 for line in s.kills(cx, &seen.found.idents()) {
                     let why = "supervisord killed by its own stopwaitsecs";
-                    say(log, &format!("{why}: {line}"));
+                    work.say(&format!("{why}: {line}"));
                 }
             }
         }
@@ -186,7 +186,7 @@ impl Crew<'_> {
             // What supervisord knows it has told itself; what a shell started that it knows hears nothing of that.
             let kept = seen.found.idents().iter().any(Ident::alive);
             if !(kept && matches!(self.keeper().way(), Some(Way::Supervisor(_)))) {
-                self.tell(cx, live, log)?;
+                self.tell(work, live)?;
             }
         }
         failpoint::hit("celery-heard");
@@ -199,7 +199,7 @@ impl Crew<'_> {
             }
             let Some(first) = now.first() else {
                 let took = began.elapsed().as_secs_f32();
-                say(log, &format!("all of it has ended after {took:.1} s"));
+                work.say(&format!("all of it has ended after {took:.1} s"));
                 break false;
             };
             if began.elapsed() >= grace {
@@ -213,7 +213,7 @@ impl Crew<'_> {
                 };
                 let what =
                     format!("not ended within {late} s; KILL to {left}; tasks cut off: {tasks}");
-                cx.mark(log, &what)?;
+                work.escalate(&what)?;
                 break true;
             }
             first
@@ -223,22 +223,22 @@ impl Crew<'_> {
         // It kills what is left, and takes away the pidfile that a dead process leaves behind.
         let pidfile = matches!(self.keeper().way(), Some(Way::Pidfile(_) | Way::Process(_)));
         if left || pidfile {
-            self.keeper().stop(cx, &seen.found, Duration::ZERO, log)?;
+            self.keeper().stop(work, &seen.found, Duration::ZERO)?;
         }
         Ok(())
     }
 
     /// TERM, once.
-    fn tell(&self, cx: &Context, live: &Live, log: &mut dyn Write) -> Result<(), Error> {
+    fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
-        let heard = note::place(cx, "heard", &ident.pid.to_string())?;
+        let heard = note::place(work.cx(), "heard", &ident.pid.to_string())?;
         if note::read(&heard)?.as_ref() == Some(ident) {
-            say(log, &format!("{} was told to end before", live.shown()));
+            work.say(&format!("{} was told to end before", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
-            say(log, &format!("TERM to {}", live.shown()));
+            work.say(&format!("TERM to {}", live.shown()));
             note::write(&heard, ident)?;
             // A stopped process hears nothing else.
             ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;

@@ -17,6 +17,7 @@ mod census;
 mod crew;
 mod drain;
 mod find;
+mod note;
 pub mod start;
 pub mod stop;
 mod words;

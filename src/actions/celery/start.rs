@@ -13,7 +13,7 @@ use super::crew::{Crew, Seen};
 use super::find;
 use super::stop::{self, ANY, Overdue, Stop};
 use super::words::Role;
-use crate::action::{Service, Stage};
+use crate::action::{Direction, Service, Stage, Work};
 use crate::actions::process::up::{last_lines, say};
 use crate::actions::run::quoted;
 use crate::actions::service::By;
@@ -128,8 +128,10 @@ impl Start {
             logs.push(Path::new(&cwd).join(file));
         }
         // Where nobody says a log, its output goes into a private file.
-        let private = launch::place(cx, &format!("{}-0", self.crew().name()));
-        logs.extend(private.map(|p| p.with_extension("log")));
+        logs.push(launch::private_log(
+            cx,
+            &format!("{}-0", self.crew().name()),
+        ));
         logs.sort();
         logs.dedup();
         logs.retain(|l| l.is_file());
@@ -192,7 +194,8 @@ impl Start {
             ports: &[],
         };
         let began = Instant::now();
-        let started = crew.keeper().start(cx, None, doors, self.within(), log);
+        let mut work = Work::new(cx, Direction::Do, log)?;
+        let started = crew.keeper().start(&mut work, None, doors, self.within());
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its keeper has still said why.

@@ -13,7 +13,7 @@ use super::crew::{Crew, Seen};
 use super::drain::{Drain, Drained, Run, waiting};
 use super::find::{self, Live};
 use super::words::Role;
-use crate::action::{Service, Stage};
+use crate::action::{Direction, Service, Stage, Work};
 use crate::actions::process::up::say;
 use crate::actions::recorded;
 use crate::actions::service::By;
@@ -267,7 +267,9 @@ impl Action for Stop {
         if self.role == Role::Beat && seen.live.is_empty() {
             before::inside(&crew)?;
         }
-        before::before(cx, &crew, &seen, self.asks())?.value()
+        let mut before = before::before(cx, &crew, &seen, self.asks())?;
+        before.service = before.service.keep_commands(cx)?;
+        before.value()
     }
 
     fn found(&self, observed: &Value) -> Vec<String> {
@@ -387,7 +389,8 @@ impl Action for Stop {
         let seen = crew.look(cx)?;
         let tasks = before::tasks(cx)?.unwrap_or_else(|| "none known".to_owned());
         let kill = (self.overdue == Overdue::Kill).then_some(tasks.as_str());
-        crew.end(cx, &seen, span(self.grace), kill, log)?;
+        let mut work = Work::new(cx, Direction::Do, log)?;
+        crew.end(&mut work, &seen, span(self.grace), kill)?;
         self.rest(cx, &before, desk, log);
         Ok(())
     }
@@ -401,7 +404,14 @@ impl Action for Stop {
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = Before::of(observed)?;
         let crew = self.crew(&before);
-        again::bring_back(cx, &crew, &before, span(self.grace), span(self.within), log)
+        let mut work = Work::new(cx, Direction::Undo, log)?;
+        again::bring_back(
+            &mut work,
+            &crew,
+            &before,
+            span(self.grace),
+            span(self.within),
+        )
     }
 
     fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {

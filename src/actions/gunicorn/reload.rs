@@ -4,17 +4,15 @@
 //! own, because a rollback puts the code back only after it; the plan says how it is reversed.
 
 use super::{Gunicorn, preloads};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::process::Ready;
+use crate::actions::process::note::Note;
 use crate::actions::service::by::By;
-use crate::actions::service::renew::before;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Renew};
-use crate::actions::{Action, Context, Error, Look};
+use crate::actions::service::{Found, Keeper, Renew};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use upledger_replay::plan::Effect;
 
 /// Gives a running Gunicorn new workers, which load the code that is there now. Refused where it preloads: stop and
@@ -47,12 +45,16 @@ impl Reload {
 }
 
 impl Action for Reload {
-    fn effect(&self) -> Effect {
-        Effect::Idempotent
-    }
+    type Before = Found;
+    type Note = Note;
+    type Output = ();
 
-    fn has_probe(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            has_probe: true,
+            ..Properties::command()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -61,7 +63,11 @@ impl Action for Reload {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
+        self.renew().outline()
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Found, Error> {
         let found = self.renew().observe(cx)?;
         if let Some((master, why)) = found.masters.iter().find_map(|m| Some((m, preloads(m)?))) {
             return Err(Error::new(format!(
@@ -69,22 +75,22 @@ impl Action for Reload {
                 master.shown()
             )));
         }
-        found.value()
+        Ok(found)
     }
 
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        self.renew().commands(cx)
+    fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
+        Preview {
+            commands: self.renew().preview(&past.before),
+            ..Preview::default()
+        }
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.renew().probe(cx, &before(observed)?)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        let look = self.renew().probe(cx, &past.before, past.noted())?;
+        Ok((look, None))
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        self.renew().perform(cx, &before(observed)?, log)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.renew().probe(cx, &before(observed)?)
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        self.renew().perform(work, &past.before)
     }
 }

@@ -173,7 +173,8 @@ impl Maintenance {
 
     fn reload(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Error> {
         let found = self.with(|renew| renew.observe(cx))?;
-        self.with(|renew| renew.perform(cx, &found, log))
+        let mut work = crate::action::Work::new(cx, crate::action::Direction::Do, log)?;
+        self.with(|renew| renew.perform(&mut work, &found))
     }
 }
 

@@ -5,18 +5,16 @@
 //! configuration back only after it; the plan says how it is reversed.
 
 use super::{Nginx, url};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::http::fetch;
 use crate::actions::process::Ready;
+use crate::actions::process::note::Note;
 use crate::actions::service::by::By;
-use crate::actions::service::renew::before;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Renew};
-use crate::actions::{Action, Context, Error, Look};
+use crate::actions::service::{Found, Keeper, Renew};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use upledger_replay::plan::Effect;
 
 /// Lets a running Nginx take its configuration: tested first, and served by new workers afterwards. It has no undo of
@@ -67,12 +65,16 @@ impl Reload {
 }
 
 impl Action for Reload {
-    fn effect(&self) -> Effect {
-        Effect::Idempotent
-    }
+    type Before = Found;
+    type Note = Note;
+    type Output = ();
 
-    fn has_probe(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            has_probe: true,
+            ..Properties::command()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -82,31 +84,34 @@ impl Action for Reload {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        let found = self.with(|renew| renew.observe(cx))?;
-        self.kind().test(cx, found.masters.first())?;
-        found.value()
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         let mut commands = vec![self.kind().testing()];
-        commands.extend(self.with(|renew| renew.commands(cx)));
+        commands.extend(self.with(|renew| renew.outline()));
         commands
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = before(observed)?;
-        self.with(|renew| renew.probe(cx, &before))
+    fn observe(&self, cx: &Context) -> Result<Found, Error> {
+        let found = self.with(|renew| renew.observe(cx))?;
+        self.kind().test(cx, found.masters.first())?;
+        Ok(found)
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = before(observed)?;
-        self.kind().test(cx, before.masters.first())?;
-        self.with(|renew| renew.perform(cx, &before, log))
+    fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
+        let mut commands = vec![self.kind().testing()];
+        commands.extend(self.with(|renew| renew.preview(&past.before)));
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = before(observed)?;
-        self.with(|renew| renew.probe(cx, &before))
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        let look = self.with(|renew| renew.probe(cx, &past.before, past.noted()))?;
+        Ok((look, None))
+    }
+
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        self.kind().test(work.cx(), past.before.masters.first())?;
+        self.with(|renew| renew.perform(work, &past.before))
     }
 }

@@ -1,8 +1,9 @@
 //! The start of a daemon: `upledger __daemon`, a stage that becomes the daemon by exec.
 //!
-//! Invariants: the stage itself writes the pidfile, its own number in it, under the lock and right before it executes
-//! the command, so nothing can die between the process and its pidfile; the lock goes with the exec, so of two stages
-//! one sees the other's process. An error of the exec comes back through a pipe that a successful exec closes. The
+//! Invariants: the process is noted while the stage still waits for what to run, so nothing runs that is not on record;
+//! where there is a pidfile, the stage itself writes it, its own number in it, under the lock and right before it
+//! executes the command, so nothing can die between the process and its pidfile; the lock goes with the exec, so of two
+//! stages one sees the other's process. An error of the exec comes back through a pipe that a successful exec closes. The
 //! daemon inherits no descriptor (not `tree.lock`, by which the step's processes are known), no environment but the
 //! step's, and leads its own session.
 //!
@@ -11,10 +12,10 @@
 
 use super::end::remains;
 use super::identity::Ident;
-use super::note;
+use super::note::Note;
 use super::pidfile::{Lock, Record, read};
 use super::up::survivors;
-use crate::actions::Error;
+use crate::action::{Error, Work};
 use crate::actions::run::quoted;
 use crate::attempt::find_program;
 use crate::attempt::launch::SELF;
@@ -26,7 +27,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The hidden subcommand.
@@ -35,13 +36,12 @@ pub const STAGE: &str = "__daemon";
 /// What is to run. It travels over a pipe, because the environment may hold secrets.
 #[derive(Serialize, Deserialize)]
 pub(in crate::actions) struct Frame {
-    pub(in crate::actions) pidfile: String,
+    /// Where the process is known by a pidfile of ours.
+    pub(in crate::actions) pidfile: Option<String>,
     pub(in crate::actions) argv: Vec<String>,
     pub(in crate::actions) cwd: String,
     pub(in crate::actions) log: String,
     pub(in crate::actions) env: Vec<(String, String)>,
-    /// Where the process is noted for an undo that finds no pidfile.
-    pub(in crate::actions) note: Option<PathBuf>,
     /// As whom it runs; without it, as this process does.
     #[serde(default)]
     pub(in crate::actions) user: Option<User>,
@@ -95,17 +95,21 @@ impl From<Error> for Word {
 
 /// What became of the start.
 pub(in crate::actions) enum Launched {
-    /// The command was executed, or the stage was killed: the pidfile tells.
+    /// The command was executed, or the stage was killed.
     Started(Child),
     /// A process of the pidfile runs already.
     Running(Record),
 }
 
-/// Starts a daemon.
+/// Starts a daemon, noted under that key.
 ///
 /// # Errors
 /// [`Error`] when the command was not executed; nothing of it is left then.
-pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Error> {
+pub(in crate::actions) fn launch(
+    work: &mut Work<'_, Note>,
+    key: &str,
+    frame: &Frame,
+) -> Result<Launched, Error> {
     let text = serde_json::to_vec(frame).map_err(|e| Error::io("cannot tell what to start", &e))?;
     let cannot = |e: &io::Error| Error::io("cannot start the stage of the daemon", e);
     let mut child = Command::new(SELF)
@@ -116,7 +120,10 @@ pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Error> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|e| cannot(&e))?;
-    if let Some(mut pipe) = child.stdin.take() {
+    let noted = note(work, key, &child);
+    if let Some(mut pipe) = child.stdin.take()
+        && noted.is_ok()
+    {
         // A stage that cannot be fed reads a cut frame, which is no JSON, and says so.
         let _ = pipe.write_all(&text);
     }
@@ -124,16 +131,54 @@ pub(in crate::actions) fn launch(frame: &Frame) -> Result<Launched, Error> {
     if let Some(mut pipe) = child.stdout.take() {
         pipe.read_to_end(&mut said).map_err(|e| cannot(&e))?;
     }
-    if said.is_empty() {
+    if noted.is_ok() && said.is_empty() {
         return Ok(Launched::Started(child));
     }
     // It has said its word and ends.
     child.wait().map_err(|e| cannot(&e))?;
+    noted?;
     match serde_json::from_slice(&said) {
         Ok(Word::Running(record)) => Ok(Launched::Running(record)),
         Ok(Word::Error(why)) => Err(Error::new(why)),
         Err(e) => Err(Error::io("the stage of the daemon was cut off", &e)),
     }
+}
+
+/// Notes the process of a stage that waits for what to run.
+fn note(work: &mut Work<'_, Note>, key: &str, stage: &Child) -> Result<(), Error> {
+    let process = i32::try_from(stage.id()).ok().and_then(Ident::of);
+    let process = process.ok_or_else(|| Error::new("the stage of the daemon cannot be seen"))?;
+    work.note(Note::Launched {
+        key: key.to_owned(),
+        process,
+    })
+}
+
+/// Writes the pidfile of this process.
+fn claim(path: &str, frame: &Frame) -> Result<(Lock, Record), Word> {
+    let lock =
+        Lock::take(Path::new(path)).map_err(|e| Error::io(format!("cannot lock {path}"), &e))?;
+    if let Some(record) = read(Path::new(path))? {
+        if record.alive() {
+            return Err(Word::Running(record));
+        }
+        if let Some(rest) = remains(&record.ident) {
+            let why = survivors(path, &rest);
+            return Err(Error::new(format!("not started: {why}")).into());
+        }
+    }
+    failpoint::hit("daemon-before-pidfile");
+    let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);
+    let record = Record {
+        ident: own.ok_or_else(|| Error::new("cannot start a daemon without /proc"))?,
+        argv: frame.argv.clone(),
+        cwd: frame.cwd.clone(),
+        log: frame.log.clone(),
+    };
+    lock.write(&record)
+        .map_err(|e| Error::io(format!("cannot write {path}"), &e))?;
+    failpoint::hit("daemon-after-pidfile");
+    Ok((lock, record))
 }
 
 /// The stage. It returns only when it does not become the daemon.
@@ -186,36 +231,16 @@ fn stage() -> Result<Infallible, Word> {
         Some(_) | None => Some(open()?),
     };
 
-    let pidfile = Path::new(&frame.pidfile);
-    let lock =
-        Lock::take(pidfile).map_err(|e| Error::io(format!("cannot lock {}", frame.pidfile), &e))?;
-    if let Some(record) = read(pidfile)? {
-        if record.alive() {
-            return Err(Word::Running(record));
-        }
-        if let Some(rest) = remains(&record.ident) {
-            let why = survivors(&frame.pidfile, &rest);
-            return Err(Error::new(format!("not started: {why}")).into());
-        }
-    }
-    failpoint::hit("daemon-before-pidfile");
-    let own = i32::try_from(std::process::id()).ok().and_then(Ident::of);
-    let record = Record {
-        ident: own.ok_or_else(|| Error::new("cannot start a daemon without /proc"))?,
-        argv: frame.argv.clone(),
-        cwd: frame.cwd.clone(),
-        log: frame.log.clone(),
-    };
-    if let Some(note) = &frame.note {
-        note::write(note, &record.ident)?;
-    }
-    lock.write(&record)
-        .map_err(|e| Error::io(format!("cannot write {}", frame.pidfile), &e))?;
-    failpoint::hit("daemon-after-pidfile");
-
+    let claimed = frame
+        .pidfile
+        .as_deref()
+        .map(|path| claim(path, &frame))
+        .transpose()?;
     let withdraw = |why: Error| -> Word {
-        // The pidfile may be the user's no more than the directory; then it names a process that has ended.
-        let _ = lock.remove(&record.ident);
+        if let Some((lock, record)) = &claimed {
+            // One that stays names a process that has ended.
+            let _ = lock.remove(&record.ident);
+        }
         why.into()
     };
     if let Some(user) = &frame.user {
@@ -234,7 +259,8 @@ fn stage() -> Result<Infallible, Word> {
         .stdout(log)
         .stderr(also)
         .exec();
-    let trouble = Error::io(format!("cannot start {}", quoted(&frame.argv)), &error);
-    lock.remove(&record.ident)?;
-    Err(trouble.into())
+    Err(withdraw(Error::io(
+        format!("cannot start {}", quoted(&frame.argv)),
+        &error,
+    )))
 }

@@ -1,6 +1,6 @@
 //! The end of a service: TERM to its first process, time for work in flight, then KILL for its whole session.
 //!
-//! Invariants: each signal is said, and a KILL is on record before it is sent; a process gets one only while it is known to belong to the service. A session
+//! Invariants: that the first process is told to end is noted before it is; each signal is said, and a KILL is on record before it is sent; a process gets one only while it is known to belong to the service. A session
 //! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
 //! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
 //! either nobody is killed, and a person is told who is left. A session counts as gone only when several looks agree, and
@@ -10,10 +10,9 @@
 
 use super::grace::{Members, expire, signal};
 use super::identity::{Ident, group_exists, hold_group, listed, newest};
-use super::up::say;
-use crate::actions::{Context, Error};
+use super::note::Note;
+use crate::action::{Error, Work};
 use rustix::process::Signal;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Looks that follow one another this closely see the same session: numbers are given in a circle, and no machine goes
@@ -161,11 +160,10 @@ impl Members for Service<'_> {
 
 /// Ends a service. `known` are members that were seen while its first process lived.
 pub(in crate::actions) fn end(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     leader: &Ident,
     known: &[Ident],
     grace: Duration,
-    out: &mut dyn Write,
 ) -> Result<(), Error> {
     let name = leader.shown();
     let mut service = Service {
@@ -175,18 +173,24 @@ pub(in crate::actions) fn end(
     };
     // Seen before the signal: a member that lives on identifies the session.
     service.members()?;
+    if leader.alive() {
+        work.note(Note::Signalled {
+            process: leader.clone(),
+        })?;
+    }
     if signal(leader, Signal::TERM)? {
-        say(out, &format!("TERM to {name}"));
+        work.say(&format!("TERM to {name}"));
         // A stopped process hears nothing else.
         signal(leader, Signal::CONT)?;
     }
     let whole = format!("{name} and its session have");
-    expire(cx, &mut service, &whole, grace, out)
+    expire(work, &mut service, &whole, grace)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::{Context, Direction};
     use std::process::{Command, Stdio};
 
     /// Each process starts the next one and ends, for some seconds; the first says who it is.
@@ -232,15 +236,31 @@ while time.monotonic() < until:
         let (Left::Untold(known) | Left::These(known)) = left(&leader, &[]) else {
             panic!("it lives");
         };
-        let cx = Context::empty();
+        let cx = Context::default();
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
         let mut service = Service {
             leader: &leader,
             known,
             seen: Some(Instant::now()),
         };
-        let mut log = Vec::new();
-        expire(&cx, &mut service, "the chain has", Duration::ZERO, &mut log).unwrap();
+        expire(&mut work, &mut service, "the chain has", Duration::ZERO).unwrap();
         assert_eq!(left(&leader, &[]), Left::Nothing);
+    }
+
+    #[test]
+    fn who_is_told_to_end_is_noted() {
+        let mut sleep = Command::new("setsid")
+            .args(["sleep", "600"])
+            .spawn()
+            .unwrap();
+        let process = Ident::of(i32::try_from(sleep.id()).unwrap()).unwrap();
+        let cx = Context::default();
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+        end(&mut work, &process, &[], Duration::from_secs(30)).unwrap();
+        assert_eq!(work.noted(), [Note::Signalled { process }]);
+        sleep.wait().unwrap();
     }
 
     #[test]
@@ -262,8 +282,11 @@ while time.monotonic() < until:
         assert_eq!(left(&leader, &[]), Left::Untold(vec![worker.clone()]));
         let known = std::slice::from_ref(&worker);
         assert_eq!(left(&leader, known), Left::These(vec![worker.clone()]));
-        let cx = Context::empty();
-        end(&cx, &leader, known, Duration::ZERO, &mut Vec::new()).unwrap();
+        let cx = Context::default();
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+        end(&mut work, &leader, known, Duration::ZERO).unwrap();
+        assert_eq!(work.noted(), [], "the first process was told nothing");
         assert_eq!(left(&leader, known), Left::Nothing);
     }
 }

@@ -6,10 +6,9 @@
 
 use super::end::names;
 use super::identity::{Ident, Stat};
-use super::up::say;
-use crate::actions::{Context, Error};
+use super::note::Note;
+use crate::action::{Error, Work};
 use rustix::process::Signal;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -76,11 +75,10 @@ fn kill(whom: &mut dyn Members) -> Result<(), Error> {
 /// # Errors
 /// [`Error`] when a signal is refused, something outlives KILL, or the members cannot be told.
 pub(in crate::actions) fn expire(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     whom: &mut dyn Members,
     whole: &str,
     grace: Duration,
-    out: &mut dyn Write,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let mut killing: Option<Instant> = None;
@@ -96,14 +94,14 @@ pub(in crate::actions) fn expire(
         }
         let Some(first) = members.first() else {
             let took = began.elapsed().as_secs_f32();
-            say(out, &format!("{whole} ended after {took:.1} s"));
+            work.say(&format!("{whole} ended after {took:.1} s"));
             return Ok(());
         };
         match killing {
             None if began.elapsed() >= grace => {
                 let late = grace.as_secs_f32();
                 let what = format!("not ended within {late} s; KILL to {}", names(&members));
-                cx.mark(out, &what)?;
+                work.escalate(&what)?;
                 killing = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= AFTER_KILL => {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// One process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ident {
+pub struct Ident {
     /// Its number.
     pub(crate) pid: i32,
     /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.

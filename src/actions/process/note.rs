@@ -1,48 +1,104 @@
-//! What an action notes about a process for its undo, because the pidfile cannot say it: that it was told to end, and
-//! that this step started it.
+//! What actions note about processes: what no look can tell afterwards, durable before it comes true.
 //!
-//! Invariants: a note is durable before what it tells of happens; it names one process among all that ever ran, so
-//! that an old note says nothing about another process. It lies in the undo directory, by run, step and pidfile.
+//! Invariant: a note names one process among all that ever ran, so that an old note says nothing about another process.
 
 use super::identity::Ident;
-use crate::actions::{Context, Error};
-use crate::attempt::spec::digest;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use serde::{Deserialize, Serialize};
 
-/// Where a note about the process of that pidfile lies.
-pub(in crate::actions) fn place(cx: &Context, what: &str, pidfile: &str) -> Result<PathBuf, Error> {
-    let mut tag = digest(&format!("{}\0{}\0{pidfile}", cx.run, cx.step));
-    tag.truncate(16);
-    Ok(cx.undo_dir()?.join(format!("{what}-{}-{tag}", cx.step)))
+/// A note of any kind of action that acts on processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Note {
+    /// It is told to end, and may do so at any later moment.
+    Signalled {
+        /// Which.
+        process: Ident,
+    },
+    /// It is told to take its configuration or its code anew.
+    Reloading {
+        /// Which.
+        process: Ident,
+    },
+    /// This step starts it.
+    Launched {
+        /// Which of the things that the step starts.
+        key: String,
+        /// Which process: that of the stage, which becomes the program.
+        process: Ident,
+    },
 }
 
-/// The process that a note names; none when there is no note.
-pub(in crate::actions) fn read(path: &Path) -> Result<Option<Ident>, Error> {
-    let cannot =
-        |e: &dyn std::error::Error| Error::io(format!("cannot read {}", path.display()), e);
-    match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| cannot(&e)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(cannot(&e)),
+/// That process was told to end.
+pub(crate) fn was_signalled<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    notes
+        .into_iter()
+        .any(|n| matches!(n, Note::Signalled { process } if process == of))
+}
+
+/// That process was told to reload.
+pub(crate) fn was_reloaded<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    notes
+        .into_iter()
+        .any(|n| matches!(n, Note::Reloading { process } if process == of))
+}
+
+/// All processes that were started under that key, in order.
+pub(crate) fn launches<'n>(
+    notes: impl IntoIterator<Item = &'n Note>,
+    of: &str,
+) -> impl Iterator<Item = &'n Ident> {
+    notes.into_iter().filter_map(move |n| match n {
+        Note::Launched { key, process } if key == of => Some(process),
+        _ => None,
+    })
+}
+
+/// The last one of them that lives.
+pub(crate) fn launched<'n>(notes: impl IntoIterator<Item = &'n Note>, key: &str) -> Option<Ident> {
+    launches(notes, key).filter(|p| p.alive()).last().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORED: &str = r#"[
+        {"signalled": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"reloading": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}}
+    ]"#;
+
+    #[test]
+    fn stored_notes_are_read() {
+        let notes: Vec<Note> = serde_json::from_str(STORED).unwrap();
+        let process = |pid| Ident {
+            pid,
+            starttime: 9,
+            boot: "b".into(),
+        };
+        for told in [was_signalled, was_reloaded] {
+            assert!(told(&notes, &process(7)) && !told(&notes, &process(8)));
+        }
+        assert!(launches(&notes, "Gunicorn-0").eq([&process(8)]));
+        assert_eq!(launches(&notes, "Gunicorn-1").next(), None);
+        let value: serde_json::Value = serde_json::from_str(STORED).unwrap();
+        assert_eq!(serde_json::to_value(&notes).unwrap(), value);
     }
-}
 
-/// Writes a note, durably, where only the runner's user can read it.
-pub(in crate::actions) fn write(path: &Path, ident: &Ident) -> Result<(), Error> {
-    let put = || -> std::io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        // Its mode is 0600.
-        let mut file = tempfile::Builder::new()
-            .prefix(".upledger-note-")
-            .tempfile_in(dir)?;
-        file.write_all(&serde_json::to_vec(ident)?)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        File::open(dir)?.sync_all()
-    };
-    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    #[test]
+    fn only_a_launched_process_that_lives_counts() {
+        let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let dead = Ident {
+            starttime: own.starttime + 1,
+            ..own.clone()
+        };
+        let launch = |process: &Ident| Note::Launched {
+            key: "web".into(),
+            process: process.clone(),
+        };
+        let notes = [launch(&own), launch(&dead)];
+        assert_eq!(launched(&notes, "web"), Some(own));
+        assert_eq!(launched(&notes[1..], "web"), None);
+        assert_eq!(launched(&notes, "beat"), None);
+    }
 }

@@ -4,13 +4,13 @@
 //! undo stops it, unless it ran before the step. What the daemon writes goes into its log as it is: secrets that it
 //! prints are not redacted there.
 
-use super::daemon::Frame;
 use super::end::{Left, end, left, names, remains};
 use super::identity::Ident;
-use super::note;
+use super::note::{self, Note};
 use super::pidfile::{self, Record};
 use super::ready::Ready;
-use super::up::{bring_up, other, say, stranger, survivors};
+use super::up::{Daemon, bring_up, other, stranger, survivors};
+use crate::action::{Direction, Work};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
 use crate::actions::{Action, Context, Error, Look};
@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
@@ -73,31 +73,38 @@ impl Start {
         pidfile::read(Path::new(&self.pidfile))
     }
 
-    fn note(&self, cx: &Context) -> Result<PathBuf, Error> {
-        note::place(cx, "start", &self.pidfile)
-    }
-
     /// The process that this step started, where it is left and the pidfile does not name it any more.
-    fn astray(&self, cx: &Context, now: Option<&Record>) -> Result<Option<Ident>, Error> {
-        Ok(note::read(&self.note(cx)?)?.filter(|ident| {
-            now.is_none_or(|r| r.ident != *ident) && left(ident, &[]) != Left::Nothing
-        }))
+    fn astray<'n>(
+        &self,
+        notes: impl IntoIterator<Item = &'n Note>,
+        now: Option<&Record>,
+    ) -> Option<Ident> {
+        let mut unnamed = note::launches(notes, &self.pidfile)
+            .filter(|ident| now.is_none_or(|r| r.ident != **ident));
+        unnamed
+            .find(|ident| left(ident, &[]) != Left::Nothing)
+            .cloned()
     }
 
-    fn frame(&self, cx: &Context) -> Result<Frame, Error> {
-        let given = self.cwd.clone();
-        let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
-        Ok(Frame {
-            pidfile: self.pidfile.clone(),
-            argv: self.argv.clone(),
-            cwd: given.or_else(step).unwrap_or_else(|| "/".into()),
-            log: self.log.clone(),
-            env: cx.env.clone(),
-            note: Some(self.note(cx)?),
-            user: None,
-            own_log: false,
-            step: cx.step.clone(),
-        })
+    /// Starts it unless it runs, and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Error`] when it does not come up, or what this step started before is out of reach.
+    pub(in crate::actions) fn bring_up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        if let Some(ident) = self.astray(work.all_noted(), self.now()?.as_ref()) {
+            let why = unnamed(&self.pidfile, &ident);
+            return Err(Error::new(format!("not started: {why}")));
+        }
+        let step = || work.cx().cwd.as_ref().map(|c| c.display().to_string());
+        let cwd = self.cwd.clone().or_else(step);
+        let daemon = Daemon {
+            pidfile: &self.pidfile,
+            argv: &self.argv,
+            cwd: cwd.as_deref().unwrap_or("/"),
+            log: &self.log,
+        };
+        let within = Duration::from_millis(self.within.0);
+        bring_up(work, &daemon, self.ready.as_ref(), within)
     }
 
     /// Why it must not be started now.
@@ -187,7 +194,7 @@ impl Action for Start {
 
     fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
         let now = self.now()?;
-        if let Some(ident) = self.astray(cx, now.as_ref())? {
+        if let Some(ident) = self.astray(&[], now.as_ref()) {
             return Ok(Look::unclear(unnamed(&self.pidfile, &ident)));
         }
         if let Some(why) = self.refusal(now.as_ref()) {
@@ -204,19 +211,7 @@ impl Action for Start {
     }
 
     fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let within = Duration::from_millis(self.within.0);
-        let redactor = cx.redactor()?;
-        if let Some(ident) = self.astray(cx, self.now()?.as_ref())? {
-            let why = unnamed(&self.pidfile, &ident);
-            return Err(Error::new(format!("not started: {why}")));
-        }
-        bring_up(
-            &self.frame(cx)?,
-            self.ready.as_ref(),
-            within,
-            &redactor,
-            log,
-        )
+        self.bring_up(&mut Work::new(cx, Direction::Do, log)?)
     }
 
     fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
@@ -225,26 +220,21 @@ impl Action for Start {
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let now = self.now()?;
-        if let Some(ident) = self.astray(cx, now.as_ref())? {
-            say(log, &unnamed(&self.pidfile, &ident));
-            end(cx, &ident, &[], GRACE, log)?;
+        let mut work = Work::new(cx, Direction::Undo, log)?;
+        if let Some(ident) = self.astray(work.all_noted(), now.as_ref()) {
+            work.say(&unnamed(&self.pidfile, &ident));
+            end(&mut work, &ident, &[], GRACE)?;
         }
         let Some(record) = now else {
-            say(
-                log,
-                &format!("there is no {}; nothing to stop", self.pidfile),
-            );
+            work.say(&format!("there is no {}; nothing to stop", self.pidfile));
             return Ok(());
         };
         if record.alive() {
             if before(observed).as_ref() == Some(&record.ident) {
-                say(
-                    log,
-                    &format!(
-                        "{} ran before this step and is left alone",
-                        record.ident.shown()
-                    ),
-                );
+                work.say(&format!(
+                    "{} ran before this step and is left alone",
+                    record.ident.shown()
+                ));
                 return Ok(());
             }
             if record.argv != self.argv {
@@ -254,13 +244,13 @@ impl Action for Start {
                 )));
             }
         }
-        end(cx, &record.ident, &[], GRACE, log)?;
+        end(&mut work, &record.ident, &[], GRACE)?;
         pidfile::remove(Path::new(&self.pidfile), &record.ident)
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
+    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
         let now = self.now()?;
-        if let Some(ident) = self.astray(cx, now.as_ref())? {
+        if let Some(ident) = self.astray(&[], now.as_ref()) {
             return Ok(Look::nothing(unnamed(&self.pidfile, &ident)));
         }
         let Some(record) = now else {

@@ -5,13 +5,13 @@
 //! and the record is for ever: the undo starts it with the environment of this step, so a plan gives this step the
 //! `env` that the service needs.
 
-use super::daemon::Frame;
 use super::end::{Left, end, left, names};
 use super::identity::{Ident, session};
-use super::note;
+use super::note::was_signalled;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
-use super::up::{bring_up, other, say};
+use super::up::{Daemon, bring_up, other};
+use crate::action::{Direction, Work};
 use crate::actions::recorded;
 use crate::actions::run::quoted;
 use crate::actions::values::{Port, absolute};
@@ -87,12 +87,6 @@ impl Stop {
     /// The process that lives now and is not the one that was observed.
     fn another(&self, was: Option<&Ident>) -> Result<Option<Record>, Error> {
         Ok(self.now()?.filter(|r| r.alive() && Some(&r.ident) != was))
-    }
-
-    /// This step has told that process to end, or was about to: it may die at any moment.
-    fn told(&self, cx: &Context, ident: &Ident) -> Result<bool, Error> {
-        let note = note::place(cx, "stop", &self.pidfile)?;
-        Ok(note::read(&note)?.as_ref() == Some(ident))
     }
 
     fn open_port(&self) -> Option<String> {
@@ -203,14 +197,9 @@ impl Action for Stop {
             )));
         }
         if let Some(ident) = was {
-            note::write(&note::place(cx, "stop", &self.pidfile)?, ident)?;
-            end(
-                cx,
-                ident,
-                &before.session,
-                Duration::from_millis(self.grace.0),
-                log,
-            )?;
+            let mut work = Work::new(cx, Direction::Do, log)?;
+            let grace = Duration::from_millis(self.grace.0);
+            end(&mut work, ident, &before.session, grace)?;
             pidfile::remove(Path::new(&self.pidfile), ident)?;
         }
         let deadline = Instant::now() + PORT;
@@ -230,21 +219,22 @@ impl Action for Stop {
 
     fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
         let before = before(observed)?;
+        let mut work = Work::new(cx, Direction::Undo, log)?;
         let Some(record) = before.running else {
-            say(log, "nothing ran before; nothing to start");
+            work.say("nothing ran before; nothing to start");
             return Ok(());
         };
         let ident = &record.ident;
         let lives = ident.alive();
         let doomed = if lives {
-            self.told(cx, ident)?
+            was_signalled(work.all_noted(), ident)
         } else {
             left(ident, &before.session) != Left::Nothing
         };
         if doomed {
             // Half ended it is of no use, and would be in the way of the new one.
             let grace = Duration::from_millis(self.grace.0);
-            end(cx, ident, &before.session, grace, log)?;
+            end(&mut work, ident, &before.session, grace)?;
         } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
             return Err(Error::new(format!(
                 "not started: {} lives, but {} does not name it any more",
@@ -252,18 +242,13 @@ impl Action for Stop {
                 self.pidfile
             )));
         }
-        let frame = Frame {
-            pidfile: self.pidfile.clone(),
-            argv: record.argv,
-            cwd: record.cwd,
-            log: record.log,
-            env: cx.env.clone(),
-            note: None,
-            user: None,
-            own_log: false,
-            step: cx.step.clone(),
+        let daemon = Daemon {
+            pidfile: &self.pidfile,
+            argv: &record.argv,
+            cwd: &record.cwd,
+            log: &record.log,
         };
-        bring_up(&frame, self.ready().as_ref(), PORT, &cx.redactor()?, log)
+        bring_up(&mut work, &daemon, self.ready().as_ref(), PORT)
     }
 
     fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
@@ -273,7 +258,7 @@ impl Action for Stop {
         let Some(now) = self.now()?.filter(Record::alive) else {
             return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
         };
-        if now.ident == was.ident && self.told(cx, &now.ident)? {
+        if now.ident == was.ident && was_signalled(&[], &now.ident) {
             return Ok(Look::nothing(format!(
                 "{} lives, but was told to end",
                 now.ident.shown()

@@ -6,11 +6,11 @@
 
 use super::daemon::{Frame, Launched, launch};
 use super::identity::Ident;
+use super::note::Note;
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
+use crate::action::{Error, Look, Work};
 use crate::actions::run::quoted;
-use crate::actions::{Error, Look};
-use crate::redact::Redactor;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -48,52 +48,71 @@ pub(in crate::actions) fn survivors(pidfile: &str, rest: &str) -> String {
     format!("{pidfile}: {rest}; end them before it is started again")
 }
 
-/// Starts what is not running and waits until it is ready.
+/// A daemon that is known by its pidfile.
+pub(in crate::actions) struct Daemon<'a> {
+    pub(in crate::actions) pidfile: &'a str,
+    pub(in crate::actions) argv: &'a [String],
+    pub(in crate::actions) cwd: &'a str,
+    pub(in crate::actions) log: &'a str,
+}
+
+/// Starts what is not running, noted under the path of its pidfile, and waits until it is ready.
 pub(in crate::actions) fn bring_up(
-    frame: &Frame,
+    work: &mut Work<'_, Note>,
+    daemon: &Daemon<'_>,
     ready: Option<&Ready>,
     within: Duration,
-    redactor: &Redactor,
-    out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let pidfile = Path::new(&frame.pidfile);
-    let running = pidfile::read(pidfile)?.is_some_and(|r| r.alive());
+    let cx = work.cx();
+    let redactor = cx.redactor()?;
+    let running = pidfile::read(Path::new(daemon.pidfile))?.is_some_and(|r| r.alive());
     if !running && let Some(who) = stranger(ready) {
         return Err(Error::new(format!("not started: {who}")));
     }
-    let since = std::fs::metadata(&frame.log).map_or(0, |m| m.len());
-    let child = match launch(frame)? {
+    let since = std::fs::metadata(daemon.log).map_or(0, |m| m.len());
+    let frame = Frame {
+        pidfile: Some(daemon.pidfile.to_owned()),
+        argv: daemon.argv.to_vec(),
+        cwd: daemon.cwd.to_owned(),
+        log: daemon.log.to_owned(),
+        env: cx.env.clone(),
+        user: None,
+        own_log: false,
+        step: cx.step.clone(),
+    };
+    let child = match launch(work, daemon.pidfile, &frame)? {
         Launched::Started(child) => Some(child),
-        Launched::Running(record) if record.argv == frame.argv => {
-            say(out, &format!("{} runs already", record.ident.shown()));
+        Launched::Running(record) if record.argv == daemon.argv => {
+            work.say(&format!("{} runs already", record.ident.shown()));
             None
         }
         Launched::Running(record) => {
             return Err(Error::new(format!(
                 "not started: {}",
-                other(&frame.pidfile, &record)
+                other(daemon.pidfile, &record)
             )));
         }
     };
     let mut start = Start {
-        frame,
+        daemon,
         child,
         since,
     };
     let ident = start.alive()?;
     if start.child.is_some() {
-        say(
-            out,
-            &format!("started {} as process {}", quoted(&frame.argv), ident.pid),
-        );
+        work.say(&format!(
+            "started {} as process {}",
+            quoted(daemon.argv),
+            ident.pid
+        ));
     }
     let deadline = Instant::now() + if ready.is_some() { within } else { SETTLE };
     loop {
         start.alive()?;
         let over = Instant::now() >= deadline;
-        match ready.map(|r| r.look(Some(&ident), redactor)).transpose()? {
+        match ready.map(|r| r.look(Some(&ident), &redactor)).transpose()? {
             Some(look) if look.answer == Answer::Done => {
-                say(out, &look.evidence.join("; "));
+                work.say(&look.evidence.join("; "));
                 return Ok(());
             }
             None if over => return Ok(()),
@@ -122,7 +141,7 @@ pub(in crate::actions) fn ended(child: &mut Child) -> Option<ExitStatus> {
 
 /// A service that is starting.
 struct Start<'a> {
-    frame: &'a Frame,
+    daemon: &'a Daemon<'a>,
     child: Option<Child>,
     /// The length of the log before.
     since: u64,
@@ -131,7 +150,7 @@ struct Start<'a> {
 impl Start<'_> {
     /// The process, as long as it lives.
     fn alive(&mut self) -> Result<Ident, Error> {
-        match pidfile::read(Path::new(&self.frame.pidfile))? {
+        match pidfile::read(Path::new(self.daemon.pidfile))? {
             Some(record) if record.alive() => Ok(record.ident),
             Some(_) | None => {
                 let ended = self.child.as_mut().and_then(ended);
@@ -145,7 +164,7 @@ impl Start<'_> {
                 });
                 Err(Error::new(format!(
                     "{} ended while it started{how}{}",
-                    quoted(&self.frame.argv),
+                    quoted(self.daemon.argv),
                     self.lines()
                 )))
             }
@@ -163,7 +182,7 @@ impl Start<'_> {
     }
 
     fn lines(&self) -> String {
-        last_lines(Path::new(&self.frame.log), self.since)
+        last_lines(Path::new(self.daemon.log), self.since)
     }
 }
 

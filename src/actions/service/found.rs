@@ -1,31 +1,33 @@
 //! What a look at a service found: all that its stop and its undo will need, as the ledger keeps it.
 //!
 //! Invariants: no environment is recorded, because it may hold secrets and the record is for ever; a command line that
-//! seems to hold one is recorded without it, and whole only in a private file of the state directory, named by its
-//! digest. What is known of a process is of the moment of the look; whoever acts on it looks again at its identity.
+//! seems to hold one is recorded without it, and kept whole only for an undo. What is known of a process is of the moment of the look; whoever acts on it looks again at its identity.
 
 use super::{ports, tree};
+use crate::action::{Context, Error, Kept};
+use crate::actions::mask;
 use crate::actions::process::daemon::User;
 use crate::actions::process::identity::{Ident, Stat};
-use crate::actions::{Context, Error, mask};
-use crate::attempt::spec::digest;
 use crate::text::actions as told;
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// One first process of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Master {
     /// Which process.
-    #[serde(flatten)]
+    #[serde(rename = "process")]
     pub(crate) ident: Ident,
     /// Its command line, secrets cut out.
     pub(crate) argv: Vec<String>,
-    /// The digest of the whole command line, where `argv` is not all of it.
+    /// The whole command line, where `argv` is not all of it and an undo needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    kept: Option<String>,
+    kept: Option<Kept>,
+    /// The same as it was just seen.
+    #[serde(skip)]
+    whole: Option<Vec<String>>,
     /// Its working directory.
     pub(crate) cwd: String,
     /// The file that it executes.
@@ -43,6 +45,7 @@ pub(crate) struct Master {
 
 /// A program that supervisord keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Program {
     /// Its whole name, with its group.
     pub(crate) name: String,
@@ -52,7 +55,8 @@ pub(crate) struct Program {
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Found {
+#[serde(deny_unknown_fields)]
+pub struct Found {
     /// The first processes that live.
     pub(crate) masters: Vec<Master>,
     /// The programs, where supervisord keeps it.
@@ -91,6 +95,33 @@ impl Found {
         }
         serde_json::from_value(observed.clone())
             .map_err(|e| Error::io("what was observed cannot be read", &e))
+    }
+
+    /// Keeps the command lines that are not recorded whole, so that an undo can start what ran.
+    ///
+    /// # Errors
+    /// [`Error`] when one cannot be made durable.
+    pub(crate) fn keep_commands(mut self, cx: &Context) -> Result<Self, Error> {
+        let mut known: Vec<(Vec<String>, Kept)> = Vec::new();
+        for master in &mut self.masters {
+            let Some(whole) = &master.whole else {
+                continue;
+            };
+            // Processes of one service are known by it, and no two salted digests of it are the same.
+            let same = known.iter().find(|(words, _)| words == whole);
+            let kept = match same {
+                Some((_, kept)) => kept.clone(),
+                None => {
+                    let text = serde_json::to_vec(whole)
+                        .map_err(|e| Error::io("a command cannot be kept", &e))?;
+                    let kept = cx.keep(&text)?;
+                    known.push((whole.clone(), kept.clone()));
+                    kept
+                }
+            };
+            master.kept = Some(kept);
+        }
+        Ok(self)
     }
 
     /// Something of it runs, or its keeper is about to start it.
@@ -147,7 +178,7 @@ impl Master {
     /// A process as it is now; none when it has ended.
     ///
     /// # Errors
-    /// [`Error`] when the private copy of its command line cannot be written.
+    /// [`Error`] when a secret is too short to be found in its command line.
     pub(crate) fn look(
         cx: &Context,
         ident: &Ident,
@@ -175,6 +206,7 @@ impl Master {
                 ident: ident.clone(),
                 argv: argv.clone(),
                 kept: None,
+                whole: None,
                 cwd: link(process.cwd()),
                 exe: link(process.exe())
                     .trim_end_matches(" (deleted)")
@@ -193,7 +225,7 @@ impl Master {
         let redacted: Vec<String> = argv.iter().map(|w| redactor.text(w)).collect();
         let masked = mask::words(&redacted);
         if masked != argv {
-            master.kept = Some(keep(cx, &argv)?);
+            master.whole = Some(argv);
             master.argv = masked;
         }
         Ok(Some(master))
@@ -202,24 +234,25 @@ impl Master {
     /// The whole command line.
     ///
     /// # Errors
-    /// [`Error`] when its private copy is gone or was changed.
+    /// [`Error`] when it was kept, and what was kept is gone or was changed.
     pub(crate) fn words(&self, cx: &Context) -> Result<Vec<String>, Error> {
-        let Some(digested) = &self.kept else {
-            return Ok(self.argv.clone());
-        };
-        let path = place(cx, digested)?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
-        if digest(&text) != *digested {
-            return Err(Error::new(format!("{} was changed", path.display())));
+        match (&self.whole, &self.kept) {
+            (Some(whole), _) => Ok(whole.clone()),
+            (None, Some(kept)) => serde_json::from_slice(&cx.kept(kept)?)
+                .map_err(|e| Error::io("a command that was kept cannot be read", &e)),
+            (None, None) => Ok(self.argv.clone()),
         }
-        serde_json::from_str(&text)
-            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))
     }
 
     /// What two processes of one service share.
-    pub(crate) fn service(&self) -> (&[String], Option<&str>, &str, u32) {
-        (&self.argv, self.kept.as_deref(), &self.cwd, self.user.uid)
+    pub(crate) fn service(&self) -> impl PartialEq {
+        (
+            &self.argv,
+            &self.whole,
+            &self.kept,
+            &self.cwd,
+            self.user.uid,
+        )
     }
 
     /// For people.
@@ -232,29 +265,6 @@ impl Master {
         };
         told::process_named(self.ident.pid, command)
     }
-}
-
-fn place(cx: &Context, digested: &str) -> Result<PathBuf, Error> {
-    Ok(cx.undo_dir()?.join(format!("argv-{digested}")))
-}
-
-/// Keeps a command line where only the runner's user can read it, and returns its digest.
-fn keep(cx: &Context, argv: &[String]) -> Result<String, Error> {
-    let text =
-        serde_json::to_string(argv).map_err(|e| Error::io("a command cannot be kept", &e))?;
-    let digested = digest(&text);
-    let path = place(cx, &digested)?;
-    let put = || -> std::io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        // Its mode is 0600.
-        let mut file = tempfile::Builder::new().prefix(".argv-").tempfile_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|e| e.error)?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
-    Ok(digested)
 }
 
 /// The program of a supervisord that keeps that process, where one does: its name, as the process was told it.
@@ -287,11 +297,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_masked_command_is_whole_in_private() {
+    fn a_masked_command_is_kept_whole_for_an_undo_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let cx = Context {
+        let look = Context {
             state: dir.path().into(),
-            ..Context::empty()
+            ..Context::default()
         };
         let argv = ["sleep", "600"].map(String::from);
         let mut child = std::process::Command::new("sleep")
@@ -299,21 +309,36 @@ mod tests {
             .spawn()
             .unwrap();
         let ident = Ident::of(i32::try_from(child.id()).unwrap()).unwrap();
-        let plain = Master::look(&cx, &ident, &argv).unwrap().unwrap();
-        assert_eq!(
-            (plain.words(&cx).unwrap(), plain.kept),
-            (argv.to_vec(), None)
-        );
+        let plain = Master::look(&look, &ident, &argv).unwrap().unwrap();
+        assert_eq!((&plain.argv, &plain.whole), (&argv.to_vec(), &None));
         let argv = ["sleep", "--password=x", "--broker-pass", "y=x"].map(String::from);
-        let secret = Master::look(&cx, &ident, &argv).unwrap().unwrap();
-        let recorded = serde_json::to_string(&secret).unwrap();
-        assert!(!recorded.contains("=x"), "{recorded}");
-        assert_eq!(secret.words(&cx).unwrap(), argv);
-        let path = place(&cx, secret.kept.as_deref().unwrap()).unwrap();
-        std::fs::write(path, "[]").unwrap();
-        assert!(secret.words(&cx).is_err(), "it was changed");
+        let secret = Master::look(&look, &ident, &argv).unwrap().unwrap();
+        assert_eq!(secret.words(&look).unwrap(), argv);
+        assert!(!dir.path().join("undo").exists(), "a look keeps nothing");
+
+        let found = Found {
+            masters: vec![secret.clone(), plain, secret],
+            ..Found::default()
+        };
+        let recorded = serde_json::to_value(found.keep_commands(&look).unwrap()).unwrap();
+        assert!(!recorded.to_string().contains("=x"), "{recorded}");
+        let mut named = Vec::new();
+        Kept::named_in(&recorded, &mut named);
+        assert_eq!((named.len(), &named[0]), (2, &named[1]));
+        let undo = Context {
+            state: dir.path().into(),
+            blobs: look.take_kept(),
+            ..Context::default()
+        };
+        let read: Found = serde_json::from_value(recorded).unwrap();
+        let words = |of: usize| read.masters[of].words(&undo);
+        assert_eq!(words(0).unwrap(), argv);
+        assert!(read.masters[0].service() == read.masters[2].service());
+        assert!(read.masters[0].service() != read.masters[1].service());
+        std::fs::write(undo.kept_at(&named[0]), "[]").unwrap();
+        assert!(words(0).is_err(), "it was changed");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(Master::look(&cx, &ident, &argv).unwrap(), None);
+        assert_eq!(Master::look(&look, &ident, &argv).unwrap(), None);
     }
 }

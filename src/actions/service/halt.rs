@@ -10,10 +10,11 @@ use super::found::Found;
 use super::keeper::Keeper;
 use super::launch::Doors;
 use super::{ports, tree};
+use crate::action::{Direction, Work};
 use crate::actions::process::Ready;
 use crate::actions::process::end::names;
+use crate::actions::process::note::was_signalled;
 use crate::actions::process::stop::Stop;
-use crate::actions::process::up::say;
 use crate::actions::recorded;
 use crate::actions::values::Port;
 use crate::actions::{Action, Context, Error, Look};
@@ -72,7 +73,7 @@ impl Halt<'_> {
                     return Err(Error::new(why));
                 }
                 self.keeper.restartable(&found)?;
-                found.value()
+                found.keep_commands(cx)?.value()
             }
         }
     }
@@ -188,8 +189,9 @@ impl Halt<'_> {
         }
         let before = Found::of(observed)?;
         let now = self.keeper.find(cx)?;
+        let mut work = Work::new(cx, Direction::Do, out)?;
         for note in &now.notes {
-            say(out, note);
+            work.say(note);
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
             return Err(Error::new(format!(
@@ -203,7 +205,7 @@ impl Halt<'_> {
             return Err(Error::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
-        self.keeper.stop(cx, &before, self.grace(), out)?;
+        self.keeper.stop(&mut work, &before, self.grace())?;
         failpoint::hit("service-stopped");
         // Workers that a dying master forked between two looks show themselves now.
         let late = match self.keeper.way() {
@@ -216,15 +218,14 @@ impl Halt<'_> {
                 masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
                 ..Found::default()
             };
-            say(out, &format!("left of it: {}", orphans.shown()));
-            self.keeper.stop(cx, &orphans, self.grace(), out)?;
+            work.say(&format!("left of it: {}", orphans.shown()));
+            self.keeper.stop(&mut work, &orphans, self.grace())?;
         }
         for socket in ports::leftover(&before.sockets) {
             ports::remove(&socket)?;
-            say(
-                out,
-                &format!("removed the socket {socket}, which nobody accepts on"),
-            );
+            work.say(&format!(
+                "removed the socket {socket}, which nobody accepts on"
+            ));
         }
         let ports = self.ports(&before);
         let deadline = Instant::now() + PORT;
@@ -256,26 +257,23 @@ impl Halt<'_> {
             return stop.undo(cx, observed, out);
         }
         let before = Found::of(observed)?;
+        let mut work = Work::new(cx, Direction::Undo, out)?;
         if !before.runs() {
-            say(out, "nothing ran before; nothing to start");
+            work.say("nothing ran before; nothing to start");
             return Ok(());
         }
         let mut doomed = false;
         for master in &before.masters {
-            doomed |= if master.ident.alive() {
-                Keeper::told(cx, &master.ident)?
-            } else {
-                true
-            };
+            doomed |= !master.ident.alive() || was_signalled(work.all_noted(), &master.ident);
         }
         if doomed && !self.keeper.left(&before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
-            say(out, "what is left of it is ended first");
-            self.keeper.stop(cx, &before, self.grace(), out)?;
+            work.say("what is left of it is ended first");
+            self.keeper.stop(&mut work, &before, self.grace())?;
         }
         let within = Duration::from_millis(self.within.0);
         self.keeper
-            .start(cx, Some(&before), self.doors(&before), within, out)
+            .start(&mut work, Some(&before), self.doors(&before), within)
     }
 
     /// Whether it runs as before.
@@ -289,7 +287,7 @@ impl Halt<'_> {
         }
         let now = self.keeper.find(cx)?;
         for master in &now.masters {
-            if before.knows(&master.ident) && Keeper::told(cx, &master.ident)? {
+            if before.knows(&master.ident) && was_signalled(&[], &master.ident) {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",
                     master.shown()

@@ -10,16 +10,15 @@ use super::launch::{self, Doors, Launch};
 use super::pidfile::{self, Named};
 use super::supervisor::words_of;
 use super::tree;
+use crate::action::{Context, Error, Work};
 use crate::actions::process::identity::{Ident, Stat, session};
-use crate::actions::process::up::say;
-use crate::actions::process::{self, note, pidfile as own};
+use crate::actions::process::note::Note;
+use crate::actions::process::{self, pidfile as own};
 use crate::actions::procs::{self, Other};
-use crate::actions::{Context, Error};
 use crate::attempt::find_program;
 use regex::Regex;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -315,47 +314,37 @@ impl<'a> Keeper<'a> {
     /// [`Error`] when something of it is left.
     pub(crate) fn stop(
         &self,
-        cx: &Context,
+        work: &mut Work<'_, Note>,
         found: &Found,
         grace: Duration,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
-        for master in &found.masters {
-            // A stop that dies in the middle leaves this: its undo must not take the dying one for the one it needs.
-            note::write(&told_place(cx, &master.ident)?, &master.ident)?;
-        }
         match self.way() {
             Some(Way::Supervisor(s)) => {
                 if found.runs() {
-                    s.stop(cx, found, grace, out)?;
+                    s.stop(work, found, grace)?;
                 }
                 // What it started may outlive it: supervisord ends only the process that it knows.
-                tree::end(cx, found, None, Duration::from_secs(2).min(grace), out)
+                tree::end(work, found, None, Duration::from_secs(2).min(grace))
             }
             Some(Way::Process(d)) => {
                 for master in &found.masters {
-                    process::end::end(cx, &master.ident, &master.members, grace, out)?;
+                    process::end::end(work, &master.ident, &master.members, grace)?;
                     own::remove(Path::new(&d.pidfile), &master.ident)?;
                 }
                 Ok(())
             }
             Some(Way::Pidfile(_) | Way::Match(_)) | None => {
-                tree::end(cx, found, Some(self.kind.gentle()), grace, out)?;
+                tree::end(work, found, Some(self.kind.gentle()), grace)?;
                 if let Some(Way::Pidfile(path)) = self.way() {
                     for master in &found.masters {
                         if pidfile::remove(Path::new(path), &master.ident)? {
-                            say(out, &format!("removed {path}, which its process had left"));
+                            work.say(&format!("removed {path}, which its process had left"));
                         }
                     }
                 }
                 Ok(())
             }
         }
-    }
-
-    /// This step has told that process to end, or was about to: it may die at any moment.
-    pub(crate) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
-        Ok(note::read(&told_place(cx, ident)?)?.as_ref() == Some(ident))
     }
 
     /// Starts what was found before, as it ran; or, where nothing is given, by the settings. Then waits until it
@@ -365,12 +354,12 @@ impl<'a> Keeper<'a> {
     /// [`Error`] when it does not come up.
     pub(crate) fn start(
         &self,
-        cx: &Context,
+        work: &mut Work<'_, Note>,
         before: Option<&Found>,
         doors: Doors<'_>,
         within: Duration,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
+        let cx = work.cx();
         match self.way() {
             Some(Way::Supervisor(s)) => {
                 let wanted = |f: &Found| -> Vec<String> {
@@ -387,12 +376,12 @@ impl<'a> Keeper<'a> {
                 {
                     return Err(Error::new(format!("not started: {who}")));
                 }
-                s.start(cx, &names, &now, within, out)?;
+                s.start(work, &names, &now, within)?;
                 let look = doors.wait(cx, within, launch::DEAD, &|| self.find(cx))?;
                 let seen = look.evidence.join("; ");
                 match look.answer {
                     Answer::Done => {
-                        say(out, &seen);
+                        work.say(&seen);
                         Ok(())
                     }
                     Answer::Nothing => Err(Error::new(format!(
@@ -410,13 +399,12 @@ impl<'a> Keeper<'a> {
                 let ready = doors.ready.cloned();
                 let within =
                     crate::time::Length(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
-                let start = d.start(ready, within);
-                crate::actions::Action::perform(&start, cx, &serde_json::Value::Null, out)
+                d.start(ready, within).bring_up(work)
             }
             Some(Way::Pidfile(_) | Way::Match(_)) | None => {
                 for (key, launch) in self.launches(cx, before)? {
                     let find = || self.of(cx, before, &launch);
-                    launch::bring_up(cx, &key, &launch, doors, within, &find, out)?;
+                    launch::bring_up(work, &key, &launch, doors, within, &find)?;
                 }
                 Ok(())
             }
@@ -556,10 +544,6 @@ fn services(found: &Found) -> Vec<&Master> {
         }
     }
     services
-}
-
-fn told_place(cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Error> {
-    note::place(cx, "told", &ident.pid.to_string())
 }
 
 /// The daemon of a pidfile of `process.start`.

@@ -1,20 +1,19 @@
 //! Starting a service as it ran, or by its command: once, as the same user, and watched until it is there.
 //!
-//! Invariants: of two attempts the second one sees what the first one started, by a private pidfile in the state
-//! directory that the stage writes before it executes; a port that somebody else holds is found before anything is
+//! Invariants: of two attempts the second one sees what the first one started, by the note that is durable before
+//! anything runs; a port that somebody else holds is found before anything is
 //! started; a start that fails is told with the last lines of what it wrote. The command may stay in the foreground or
 //! go into the background by itself: what counts is what the keeper finds.
 
 use super::found::Found;
 use super::ports;
+use crate::action::{Context, Error, Look, Work};
+use crate::actions::process::Ready;
 use crate::actions::process::daemon::{Frame, Launched, User, launch};
-use crate::actions::process::identity::Ident;
-use crate::actions::process::pidfile::Record;
-use crate::actions::process::up::{ended, last_lines, say};
-use crate::actions::process::{Ready, note, pidfile};
+use crate::actions::process::note::{self, Note};
+use crate::actions::process::up::{ended, last_lines};
 use crate::actions::run::quoted;
-use crate::actions::{Context, Error, Look};
-use std::io::Write;
+use crate::attempt::spec::digest;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -124,64 +123,75 @@ impl Doors<'_> {
     }
 }
 
-/// The private pidfile of what this step starts under that key.
-pub(crate) fn place(cx: &Context, key: &str) -> Result<PathBuf, Error> {
-    note::place(cx, "launched", key)
+/// The private log of what this step starts under that key, where nobody names another.
+pub(crate) fn private_log(cx: &Context, key: &str) -> PathBuf {
+    let mut tag = digest(&format!("{}\0{}\0{key}", cx.run, cx.step));
+    tag.truncate(16);
+    let name = format!("{}-{tag}.log", cx.step);
+    cx.state.join("logs").join(name)
 }
 
-/// What this step started under that key, if it lives.
-pub(crate) fn launched(cx: &Context, key: &str) -> Result<Option<Ident>, Error> {
-    let record = pidfile::read(&place(cx, key)?)?;
-    Ok(record.filter(Record::alive).map(|r| r.ident))
+/// Makes the directory of a private log.
+fn make_parent(log: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = log.parent().unwrap_or(Path::new("/"));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Error::io(format!("cannot make {}", dir.display()), &e))
 }
 
-/// Starts it unless it runs, and waits until `find` sees it and it answers.
+/// Starts it, noted under that key, unless it runs; waits until `find` sees it and it answers.
 pub(crate) fn bring_up(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     key: &str,
     what: &Launch,
     doors: Doors<'_>,
     within: Duration,
     find: &dyn Fn() -> Result<Found, Error>,
-    out: &mut dyn Write,
 ) -> Result<(), Error> {
+    let cx = work.cx();
     let there = find()?.masters.iter().any(|m| !m.orphan);
-    let own = place(cx, key)?;
-    let private = own.with_extension("log");
-    let log = what
-        .log
-        .clone()
-        .unwrap_or_else(|| private.display().to_string());
+    let log = match &what.log {
+        Some(log) => log.clone(),
+        None => {
+            let private = private_log(cx, key);
+            make_parent(&private)?;
+            private.display().to_string()
+        }
+    };
     let since = std::fs::metadata(&log).map_or(0, |m| m.len());
     let mut child = None;
+    // What an earlier attempt started, which nobody here can wait for.
+    let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
     if there {
-        say(out, "it runs already");
+        work.say("it runs already");
+    } else if let Some(ident) = &earlier {
+        work.say(&format!("{} runs already", ident.shown()));
     } else {
-        if launched(cx, key)?.is_none()
-            && let Some(who) = doors.stranger()?
-        {
+        if let Some(who) = doors.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
         }
         let frame = Frame {
-            pidfile: own.display().to_string(),
+            pidfile: None,
             argv: what.argv.clone(),
             cwd: what.cwd.clone(),
             log: log.clone(),
             env: cx.env.clone(),
-            note: None,
             user: what.user.clone(),
             own_log: what.log.is_none(),
             step: cx.step.clone(),
         };
-        match launch(&frame)? {
+        match launch(work, key, &frame)? {
             Launched::Started(started) => {
                 let shown = crate::actions::mask::words(&what.argv);
                 let pid = started.id();
-                say(out, &format!("started {} as process {pid}", quoted(&shown)));
+                work.say(&format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
             }
             Launched::Running(record) => {
-                say(out, &format!("{} runs already", record.ident.shown()));
+                work.say(&format!("{} runs already", record.ident.shown()));
             }
         }
     }
@@ -201,6 +211,9 @@ pub(crate) fn bring_up(
                 )));
             }
             background = Some(Instant::now());
+        }
+        if earlier.as_ref().is_some_and(|e| !e.alive()) {
+            background.get_or_insert_with(Instant::now);
         }
         let found = find()?;
         let look = if found.masters.is_empty() {
@@ -222,7 +235,7 @@ pub(crate) fn bring_up(
         };
         let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
         if look.answer == Answer::Done && settled {
-            say(out, &look.evidence.join("; "));
+            work.say(&look.evidence.join("; "));
             return Ok(());
         }
         if look.answer != Answer::Done && began.elapsed() >= within {

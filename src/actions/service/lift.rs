@@ -6,10 +6,11 @@
 use super::by::Way;
 use super::found::Found;
 use super::keeper::Keeper;
-use super::launch::{self, Doors};
+use super::launch::Doors;
+use crate::action::{Direction, Work};
 use crate::actions::process::Ready;
+use crate::actions::process::note::{self, Note};
 use crate::actions::process::start::Start;
-use crate::actions::process::up::say;
 use crate::actions::run::quoted;
 use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
@@ -133,7 +134,7 @@ impl Lift<'_> {
                 Look::nothing(text)
             });
         }
-        if let Some(pid) = launch::launched(cx, &self.key())? {
+        if let Some(pid) = note::launched(&[], &self.key()) {
             return Ok(Look::unclear(format!(
                 "{} was started by this step and is not seen as {}",
                 pid.shown(),
@@ -164,15 +165,21 @@ impl Lift<'_> {
         }
         self.refuse(&self.keeper.find(cx)?)?;
         failpoint::hit("service-start");
+        let mut work = Work::new(cx, Direction::Do, out)?;
         self.keeper
-            .start(cx, None, self.doors(), self.within(), out)
+            .start(&mut work, None, self.doors(), self.within())
     }
 
     /// What was started: all that runs now and did not before.
-    fn ours(&self, cx: &Context, before: &Found) -> Result<Found, Error> {
+    fn ours<'n>(
+        &self,
+        cx: &Context,
+        before: &Found,
+        notes: impl IntoIterator<Item = &'n Note>,
+    ) -> Result<Found, Error> {
         let mut now = self.keeper.find(cx)?;
         now.masters.retain(|m| !before.knows(&m.ident));
-        if let Some(ident) = launch::launched(cx, &self.key())?
+        if let Some(ident) = note::launched(notes, &self.key())
             && !before.knows(&ident)
             && !now.all().contains(&ident)
         {
@@ -193,7 +200,8 @@ impl Lift<'_> {
             return start.undo(cx, observed, out);
         }
         let before = Found::of(observed)?;
-        let ours = self.ours(cx, &before)?;
+        let mut work = Work::new(cx, Direction::Undo, out)?;
+        let ours = self.ours(cx, &before, work.all_noted())?;
         if let Some(Way::Supervisor(s)) = self.keeper.way() {
             for program in &ours.programs {
                 let ran = before
@@ -205,17 +213,17 @@ impl Lift<'_> {
                         program: program.name.clone(),
                         ctl: s.ctl.clone(),
                     };
-                    one.stop(cx, &ours, Duration::from_millis(GRACE.0), out)?;
+                    one.stop(&mut work, &ours, Duration::from_millis(GRACE.0))?;
                 }
             }
-            return super::tree::end(cx, &ours, None, Duration::from_secs(2), out);
+            return super::tree::end(&mut work, &ours, None, Duration::from_secs(2));
         }
         if ours.masters.is_empty() {
-            say(out, "nothing of it runs that did not run before");
+            work.say("nothing of it runs that did not run before");
             return Ok(());
         }
         self.keeper
-            .stop(cx, &ours, Duration::from_millis(GRACE.0), out)
+            .stop(&mut work, &ours, Duration::from_millis(GRACE.0))
     }
 
     /// Whether things are as before.
@@ -224,7 +232,7 @@ impl Lift<'_> {
             return start.undone(cx, observed);
         }
         let before = Found::of(observed)?;
-        let ours = self.ours(cx, &before)?;
+        let ours = self.ours(cx, &before, &[])?;
         if let Some(first) = ours.masters.first() {
             return Ok(Look::nothing(format!("{} lives", first.shown())));
         }

@@ -7,18 +7,17 @@ use super::found::Found;
 use super::keeper::{Keeper, Role};
 use super::launch::Doors;
 use super::tree;
+use crate::action::{Context, Error, Look, Work};
 use crate::actions::process::identity::{Ident, Stat};
-use crate::actions::process::up::{last_lines, say};
-use crate::actions::process::{Ready, end, note};
+use crate::actions::process::note::{Note, was_reloaded};
+use crate::actions::process::up::last_lines;
+use crate::actions::process::{Ready, end};
 use crate::actions::procs::Other;
 use crate::actions::recorded;
 use crate::actions::service::supervisor::words_of;
-use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use crate::time::Length;
 use rustix::process::Signal;
-use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -53,26 +52,33 @@ impl Renew<'_> {
         Ok(found)
     }
 
+    /// What it does, before anything was looked at.
+    pub(crate) fn outline(&self) -> Vec<String> {
+        vec![told::hup(self.keeper.kind.name())]
+    }
+
+    /// What it does to what was found, in lines for people.
+    pub(crate) fn preview(&self, before: &Found) -> Vec<String> {
+        vec![told::hup(before.shown())]
+    }
+
     /// What it does, in lines for people.
     pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
         match recorded(|| self.observe(cx)) {
-            Ok(found) => vec![told::hup(found.shown())],
+            Ok(found) => self.preview(&found),
             Err(e) => vec![told::looked(e)],
         }
     }
 
-    fn place(&self, cx: &Context, ident: &Ident) -> Result<std::path::PathBuf, Error> {
-        note::place(cx, "hup", &ident.pid.to_string())
-    }
-
     /// Whether new workers serve.
-    pub(crate) fn probe(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
-        let mut told = 0;
-        for master in &before.masters {
-            let note = note::read(&self.place(cx, &master.ident)?)?;
-            told += usize::from(note.as_ref() == Some(&master.ident));
-        }
-        if told == 0 {
+    pub(crate) fn probe<'n>(
+        &self,
+        cx: &Context,
+        before: &Found,
+        notes: impl Iterator<Item = &'n Note> + Clone,
+    ) -> Result<Look, Error> {
+        let mut masters = before.masters.iter();
+        if !masters.any(|m| was_reloaded(notes.clone(), &m.ident)) {
             return Ok(Look::nothing("it was not told to reload"));
         }
         self.look(cx, before)
@@ -142,28 +148,26 @@ impl Renew<'_> {
     }
 
     /// Tells the masters and waits for their new workers.
-    pub(crate) fn perform(
-        &self,
-        cx: &Context,
-        before: &Found,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
+    pub(crate) fn perform(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
+        let cx = work.cx();
         let mut logs = Vec::new();
         for master in &before.masters {
-            note::write(&self.place(cx, &master.ident)?, &master.ident)?;
+            work.note(Note::Reloading {
+                process: master.ident.clone(),
+            })?;
             let log = master.log.clone();
             logs.extend(log.map(|l| (std::fs::metadata(&l).map_or(0, |m| m.len()), l)));
             let sent = master.ident.signal(Signal::HUP);
             if !sent.map_err(|e| Error::io(format!("cannot signal {}", master.shown()), &e))? {
                 return Err(Error::new(format!("{} has ended", master.shown())));
             }
-            say(out, &format!("HUP to {}", master.shown()));
+            work.say(&format!("HUP to {}", master.shown()));
         }
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
             let look = self.look(cx, before)?;
             if look.answer == Answer::Done {
-                say(out, &look.evidence.join("; "));
+                work.say(&look.evidence.join("; "));
                 return Ok(());
             }
             let dead = before.masters.iter().any(|m| !m.ident.alive());
@@ -188,12 +192,4 @@ fn draining(ident: &Ident) -> bool {
     words_of(ident.pid)
         .first()
         .is_some_and(|title| title.ends_with("is shutting down"))
-}
-
-/// What was observed, of the ledger's value.
-///
-/// # Errors
-/// [`Error`] when it cannot be read.
-pub(crate) fn before(observed: &Value) -> Result<Found, Error> {
-    Found::of(observed)
 }

@@ -6,11 +6,10 @@
 
 use super::by::Supervisor;
 use super::found::{Found, Master, Program};
+use crate::action::{Context, Error, Work};
 use crate::actions::command::{self, Captured};
 use crate::actions::process::identity::Ident;
-use crate::actions::process::up::say;
-use crate::actions::{Context, Error};
-use std::io::Write;
+use crate::actions::process::note::Note;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -149,16 +148,19 @@ impl Supervisor {
     /// Lets supervisord stop it, which runs as `found`; `grace` is how long that may take before it is told to kill.
     pub(super) fn stop(
         &self,
-        cx: &Context,
+        work: &mut Work<'_, Note>,
         found: &Found,
         grace: Duration,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
+        let cx = work.cx();
+        for process in found.idents().into_iter().filter(Ident::alive) {
+            work.note(Note::Signalled { process })?;
+        }
         // It waits until all are stopped, which may take the `stopwaitsecs` of each.
         let began = Instant::now();
         let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            say(out, line);
+            work.say(line);
         }
         if said.code.is_none() {
             // Our client was ended, not the stop.
@@ -169,22 +171,19 @@ impl Supervisor {
                 .collect();
             for line in still {
                 let late = began.elapsed().as_secs_f32();
-                cx.mark(
-                    out,
-                    &format!(
-                        "{}: not stopped within {late:.1} s; KILL through supervisord",
-                        line.name
-                    ),
-                )?; // The name of one, so that no other of its group is killed.
+                work.escalate(&format!(
+                    "{}: not stopped within {late:.1} s; KILL through supervisord",
+                    line.name
+                ))?;
+                // The name of one, so that no other of its group is killed.
                 self.call(cx, &["signal", "KILL", &line.name], command::LOOK)?;
             }
         }
         for line in self.kills(cx, &found.idents()) {
             // Not ours, and seen only afterwards: on record all the same, because work was cut off.
-            cx.mark(
-                out,
-                &format!("supervisord killed by its own stopwaitsecs: {line}"),
-            )?;
+            work.escalate(&format!(
+                "supervisord killed by its own stopwaitsecs: {line}"
+            ))?;
         }
         let lines = self.settled(cx, SETTLE)?;
         match lines
@@ -212,21 +211,21 @@ impl Supervisor {
     /// Lets supervisord start these programs and waits until they run by its own rules; `now` is what it keeps.
     pub(super) fn start(
         &self,
-        cx: &Context,
+        work: &mut Work<'_, Note>,
         names: &[String],
         now: &Found,
         within: Duration,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
+        let cx = work.cx();
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                say(out, &format!("{name} runs already"));
+                work.say(&format!("{name} runs already"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(command::LOOK))?;
             for line in said.shown.lines().chain(said.stderr.lines()) {
-                say(out, line);
+                work.say(line);
             }
             let lines = self.settled(cx, within)?;
             let Some(line) = lines.iter().find(|l| l.name == *name) else {

@@ -2,18 +2,18 @@
 //! KILL for all that is known to be theirs.
 //!
 //! Invariants: a process belongs to a service because it was seen, by its identity, below one that does; a number alone
-//! never counts; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
+//! never counts; that a first process is told to end is noted before it is; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
 //! member. What a service forks away between two looks can escape; the look of its keeper afterwards finds it.
 
 use super::found::Found;
+use crate::action::{Error, Work};
 use crate::actions::process::grace::{Members, expire, signal};
 use crate::actions::process::identity::{Ident, all};
-use crate::actions::process::up::say;
-use crate::actions::{Context, Error, procs};
+use crate::actions::process::note::Note;
+use crate::actions::procs;
 use crate::clock::boot_id;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 /// All living processes below these, without themselves.
@@ -92,11 +92,10 @@ pub(crate) fn name(signal: Signal) -> &'static str {
 /// # Errors
 /// [`Error`] when a signal is refused, something outlives KILL, or a process of ours is below them.
 pub(crate) fn end(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     found: &Found,
     gentle: Option<Signal>,
     grace: Duration,
-    out: &mut dyn Write,
 ) -> Result<(), Error> {
     let ours = procs::ours()?;
     let known = found.all();
@@ -114,30 +113,32 @@ pub(crate) fn end(
     if let Some(gentle) = gentle {
         for master in &found.masters {
             let who = master.shown();
+            if master.ident.alive() {
+                work.note(Note::Signalled {
+                    process: master.ident.clone(),
+                })?;
+            }
             if signal(&master.ident, gentle)? {
-                say(out, &format!("{} to {who}", name(gentle)));
+                work.say(&format!("{} to {who}", name(gentle)));
                 // A stopped process hears nothing else.
                 signal(&master.ident, Signal::CONT)?;
             }
         }
     }
-    expire(cx, &mut service, "all of it has", grace, out)
+    expire(work, &mut service, "all of it has", grace)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Master;
     use super::*;
+    use crate::action::{Context, Direction};
     use std::io::BufRead;
     use std::process::{Command, Stdio};
 
     #[test]
     fn what_was_seen_below_is_known_when_the_first_process_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let cx = Context {
-            state: dir.path().into(),
-            ..Context::empty()
-        };
+        let cx = Context::default();
         let mut shell = Command::new("/bin/sh")
             .args([
                 "-c",
@@ -162,7 +163,9 @@ mod tests {
         assert!(living(&found.all()).iter().any(|m| m.pid == worker));
         let mut said = Vec::new();
         let grace = Duration::from_millis(100);
-        end(&cx, &found, Some(Signal::TERM), grace, &mut said).unwrap();
+        let mut work = Work::new(&cx, Direction::Do, &mut said).unwrap();
+        end(&mut work, &found, Some(Signal::TERM), grace).unwrap();
+        assert_eq!(work.noted(), [], "the first process was told nothing");
         let said = String::from_utf8(said).unwrap();
         assert!(said.contains("KILL to process"), "{said}");
         assert!(living(&found.all()).is_empty());
@@ -170,28 +173,16 @@ mod tests {
 
     #[test]
     fn this_process_is_never_ended() {
-        let cx = Context::empty();
+        let cx = Context::default();
         let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let state = Context {
-            state: dir.path().into(),
-            ..Context::empty()
-        };
         let found = Found {
-            masters: vec![Master::look(&state, &own, &["x".into()]).unwrap().unwrap()],
+            masters: vec![Master::look(&cx, &own, &["x".into()]).unwrap().unwrap()],
             ..Found::default()
         };
-        let said = end(
-            &cx,
-            &found,
-            Some(Signal::TERM),
-            Duration::ZERO,
-            &mut Vec::new(),
-        );
-        assert!(
-            said.unwrap_err()
-                .to_string()
-                .contains("belongs to this run")
-        );
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+        let why = end(&mut work, &found, Some(Signal::TERM), Duration::ZERO).unwrap_err();
+        assert!(why.to_string().contains("belongs to this run"), "{why}");
+        assert_eq!(work.noted(), []);
     }
 }
