@@ -1,6 +1,6 @@
 //! The former contract, while kinds move to `crate::action` one by one.
 
-use crate::action::{Context, Error, Fact, Invocation, Look, Observed, Properties, Stage};
+use crate::action::{Context, Error, Invocation, Look, Observed, Properties, Stage};
 use crate::attempt::spool::{Entry, Spool};
 use serde_json::Value;
 use std::io::Write;
@@ -245,10 +245,6 @@ pub(super) fn perform(cx: &Context, done: Result<(), Error>) -> Result<(), Error
     cx.produced()
 }
 
-pub(super) fn facts() -> Vec<Fact> {
-    Vec::new()
-}
-
 /// The calls of a kind that has not moved yet.
 macro_rules! former {
     ($($variant:ident($kind:ty)),* $(,)?) => {
@@ -264,7 +260,7 @@ macro_rules! former {
             fn properties(&self) -> crate::action::Properties { former::properties(self) }
             fn problems(&self) -> Vec<String> { former::Action::problems(self) }
             fn invocation(&self) -> crate::action::Invocation { former::Action::invocation(self) }
-            fn facts(&self) -> Vec<crate::action::Fact> { former::facts() }
+            fn facts() -> Vec<crate::action::Fact> { Vec::new() }
             fn outline(&self, direction: crate::action::Direction) -> Vec<String> {
                 match direction {
                     crate::action::Direction::Do => former::Action::commands(self, &Context::default()),

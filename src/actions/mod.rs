@@ -20,6 +20,8 @@ pub mod pre_commit;
 pub mod process;
 mod procs;
 pub mod run;
+#[cfg(feature = "test-kind")]
+pub mod sample;
 pub mod service;
 pub mod shell;
 pub mod values;
@@ -98,6 +100,8 @@ registry! {
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
+    /// A directory holds a file, for the tests of the contract.
+    "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
 }
 
 former!(

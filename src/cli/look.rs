@@ -1,10 +1,10 @@
 //! What a look at the machine says about a run beyond its events. Reads only, and takes no token.
 
 use crate::action::Direction;
-use crate::actions::Do;
 use crate::attempt::job::JobDir;
 use crate::attempt::peek::Seen;
 use crate::home::Home;
+use crate::plan::samples;
 use crate::report::now::{Command, Now, Undo};
 use crate::site::Local;
 use crate::site::task::Task;
@@ -36,9 +36,9 @@ fn undo(home: &Home, run: &Run) -> Option<Undo> {
     let started = run.part(&part).and_then(|p| p.started.as_ref());
     let command = started.map(|s| s.command.clone()).unwrap_or_default();
     let mut kept = Vec::new();
-    if let (PlanUndo::Own { .. }, Ok(action), Some(unit)) = (
+    if let (PlanUndo::Own { .. }, Some(action), Some(unit)) = (
         &step.undo,
-        serde_json::from_value::<Do>(step.action.clone()),
+        samples::shown(&run.plan, &step.action),
         run.unit(&part),
     ) {
         let past = Task::past(unit, &part, &run.plan);

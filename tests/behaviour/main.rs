@@ -3,6 +3,7 @@
 mod attempt;
 mod before_contract;
 mod common;
+mod contract;
 mod crash;
 mod crontabs;
 mod daemons;
