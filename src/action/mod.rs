@@ -16,6 +16,8 @@ mod past;
 pub mod process;
 mod registry;
 mod stage;
+#[cfg(test)]
+pub(crate) mod testing;
 mod work;
 
 pub use context::{Answers, Context, LOOK, Seen};

@@ -6,6 +6,7 @@ pub mod celery;
 pub(crate) mod command;
 pub mod cron;
 pub mod django;
+mod entry;
 pub mod expect;
 pub mod file;
 mod former;
@@ -13,6 +14,7 @@ mod forward;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
+mod link;
 mod mask;
 pub mod nginx;
 pub mod pip;
@@ -116,7 +118,6 @@ former!(
     NginxMaintenance(nginx::maintenance::Maintenance),
     CeleryStop(celery::stop::Stop),
     CeleryStart(celery::start::Start),
-    GitDeploy(git::Deploy),
     CronDisable(cron::disable::Disable),
     CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),

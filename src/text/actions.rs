@@ -77,6 +77,7 @@ texts! {
     // git, pip and pre-commit.
     the_commit_of(name): "<the commit of {name}>", "<{name} 的提交>";
     name_and_commit(name): "<{name} and its commit>", "<{name} 及其提交>";
+    or_if_there(command, other): "{command} (if it is there: {other})", "{command} (若已存在: {other})";
     with_index(command, index): "{command} (index: {index})", "{command} (软件源: {index})";
     switch_link(link, to): "switch the link {link} to {to}", "将链接 {link} 切换到 {to}";
     inside(dir, command): "in {dir}: {command}", "在 {dir} 中: {command}";
