@@ -118,8 +118,6 @@ former!(
     NginxMaintenance(nginx::maintenance::Maintenance),
     ServiceStop(service::stop::Stop),
     ServiceStart(service::start::Start),
-    CeleryStop(celery::stop::Stop),
-    CeleryStart(celery::start::Start),
     GitDeploy(git::Deploy),
     CronDisable(cron::disable::Disable),
     CronEnable(cron::enable::Enable),
