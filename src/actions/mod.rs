@@ -116,8 +116,6 @@ former!(
     ExpectFile(expect::file::File),
     ExpectCommand(expect::command::Command),
     NginxMaintenance(nginx::maintenance::Maintenance),
-    CeleryStop(celery::stop::Stop),
-    CeleryStart(celery::start::Start),
     CronDisable(cron::disable::Disable),
     CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),

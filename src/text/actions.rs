@@ -38,15 +38,19 @@ texts! {
 
     // Celery.
     no_worker_runs(role): "no {role} runs", "没有 {role} 在运行";
+    every_one(role): "every {role}", "每个 {role}";
     origin(module, cwd, python): "{module} in {cwd} of {python}", "{module} (目录 {cwd}, 解释器 {python})";
     without_module(): "without -A", "未用 -A 指定";
     wait_empty(queues): "wait until {queues} are empty", "等待队列 {queues} 清空";
     cancel_consumers(who): "cancel_consumer for every queue of {who}", "对 {who} 的每个队列执行 cancel_consumer";
+    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 执行 add_consumer, 恢复被取消的队列";
     wait_drained(limit): "wait, at most {limit}, until nothing is active and nothing reserved", "等待正在执行与已预取的任务清零, 最长 {limit}";
     stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
     stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
     term_to(who): "TERM to {who}", "向 {who} 发送 TERM";
     wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费, 最长 {limit}";
+    nothing_to_start(): "nothing ran before; nothing to start", "之前没有运行, 无需启动";
+    nothing_to_stop(): "nothing of it runs that did not run before", "没有新启动的进程, 无需停止";
     wait_beat(limit): "wait, at most {limit}, until the beat works", "等待 beat 开始工作, 最长 {limit}";
 
     // Crontabs.
