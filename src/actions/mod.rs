@@ -101,14 +101,6 @@ registry! {
 }
 
 former!(
-    FileBackup(file::backup::Backup),
-    FileReplace(file::replace::Replace),
-    FileLine(file::line::Line),
-    ExpectProcess(expect::process::Process),
-    ExpectPort(expect::port::PortState),
-    ExpectStopped(expect::stopped::Stopped),
-    ExpectFile(expect::file::File),
-    ExpectCommand(expect::command::Command),
     ProcessStart(process::start::Start),
     ProcessStop(process::stop::Stop),
     GunicornStop(gunicorn::stop::Stop),
@@ -117,19 +109,14 @@ former!(
     NginxStop(nginx::stop::Stop),
     NginxStart(nginx::start::Start),
     NginxReload(nginx::reload::Reload),
-    NginxMaintenance(nginx::maintenance::Maintenance),
     ServiceStop(service::stop::Stop),
     ServiceStart(service::start::Start),
     CeleryStop(celery::stop::Stop),
     CeleryStart(celery::start::Start),
     GitDeploy(git::Deploy),
-    CronDisable(cron::disable::Disable),
-    CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),
-    PreCommitInstall(pre_commit::Install),
     DjangoCheck(django::check::Check),
     DjangoCollectstatic(django::collectstatic::Collectstatic),
-    HttpCheck(http::Check),
 );
 
 impl Captured {
