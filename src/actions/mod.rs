@@ -10,7 +10,6 @@ mod entry;
 pub mod expect;
 pub mod file;
 mod former;
-mod forward;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
@@ -36,7 +35,6 @@ use command::Captured;
 pub use command::{LEASH, leash};
 use former::former;
 pub use former::{Action, FormerKept as Kept};
-use forward::forwarded;
 use upledger_replay::event::Answer;
 
 registry! {
@@ -107,22 +105,9 @@ registry! {
 }
 
 former!(
-    FileBackup(file::backup::Backup),
-    FileReplace(file::replace::Replace),
-    FileLine(file::line::Line),
-    ExpectProcess(expect::process::Process),
-    ExpectPort(expect::port::PortState),
-    ExpectStopped(expect::stopped::Stopped),
-    ExpectFile(expect::file::File),
-    ExpectCommand(expect::command::Command),
-    NginxMaintenance(nginx::maintenance::Maintenance),
-    CronDisable(cron::disable::Disable),
-    CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),
-    PreCommitInstall(pre_commit::Install),
     DjangoCheck(django::check::Check),
     DjangoCollectstatic(django::collectstatic::Collectstatic),
-    HttpCheck(http::Check),
 );
 
 impl Captured {

@@ -19,6 +19,8 @@ texts! {
     line_goes(path, pattern): "in {path} the line that matches {pattern} goes", "删除 {path} 中匹配 {pattern} 的行";
     mode_changes(from, to): "mode {from} -> {to}", "权限 {from} -> {to}";
     remove(path): "remove {path}", "删除 {path}";
+    put_back(path, len, mode, owner): "put {path} back: {len} bytes, mode {mode}, owner {owner}",
+        "恢复 {path}: {len} 字节, 权限 {mode}, 属主 {owner}";
 
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";
@@ -68,6 +70,8 @@ texts! {
     commented_by_run(): "job that this run has commented out", "本次运行注释掉的任务";
     put_off(place, which, found): "put off in {place}: {which} ({found})", "{place}: 停用{which} ({found})";
     put_on(place, which, found): "put on in {place}: {which} ({found})", "{place}: 启用{which} ({found})";
+    lines_back(place, lines): "in {place} {lines} as before", "{place}: 恢复{lines}";
+    nothing_changed(place): "nothing was changed in {place}", "{place} 未被改动";
     wait_for_jobs(wait): "wait up to {wait} for the jobs of these lines that run now", "等待这些行正在执行的任务结束, 最长 {wait}";
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 
