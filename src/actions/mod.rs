@@ -129,8 +129,6 @@ former!(
     CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),
     PreCommitInstall(pre_commit::Install),
-    DjangoCheck(django::check::Check),
-    DjangoCollectstatic(django::collectstatic::Collectstatic),
     HttpCheck(http::Check),
 );
 
