@@ -106,8 +106,6 @@ registry! {
 
 former!(
     PipInstall(pip::Install),
-    DjangoCheck(django::check::Check),
-    DjangoCollectstatic(django::collectstatic::Collectstatic),
 );
 
 impl Captured {

@@ -27,6 +27,11 @@ texts! {
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
         "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
+    static_is_kept(root, files, copy): "the former {root} ({files} files) is kept as {copy}", "原来的 {root} ({files} 个文件) 保留为 {copy}";
+    undo_static_exchange(copy, root): "{copy}, the former state of {root}, changes places with it at once",
+        "{copy} ({root} 的原状态) 与其原子互换";
+    undo_static_remove(root): "{root}, which was not there, is removed", "删除原本不存在的 {root}";
+    undo_static_nothing(copy): "nothing was collected; the copy {copy} is removed", "没有收集任何文件; 删除副本 {copy}";
     undo_static(): "the former directory, exchanged for the new one at once", "与新目录原子互换, 恢复原来的目录";
 
     // Django.

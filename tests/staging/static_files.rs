@@ -83,7 +83,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     site.switch_to("2.0");
     let done = site.go(COLLECT, 0);
     for seen in [
-        "the manifest: sha256",
+        "the manifest is another one than before",
         "STATIC_VERSION: 1.0 before, 1.0 now",
         "www-data can read every file",
         "files, http://127.0.0.1:",
@@ -255,6 +255,7 @@ fn killed_at_every_place_it_is_taken_back_or_finished() {
         "static-before-copy",
         "static-copied",
         "static-kept",
+        "static-before-collected",
         "static-collected",
     ] {
         site.go(&step(point), 1);
