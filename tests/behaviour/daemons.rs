@@ -166,7 +166,9 @@ fn without_its_pidfile_a_daemon_is_still_stopped_by_the_rollback() {
     assert_eq!(back.code, 5, "{back:?}");
     assert!(!site.lives(leader) && !site.lives(worker), "{back:?}");
     let notes = std::fs::read_dir(site.state().join("undo")).expect("undo");
-    for note in notes.flatten() {
+    let notes: Vec<_> = notes.map(|e| e.expect("an entry")).collect();
+    assert!(!notes.is_empty(), "what was launched is noted");
+    for note in notes {
         let mode = std::os::unix::fs::MetadataExt::mode(&note.metadata().expect("a note"));
         assert_eq!(mode & 0o777, 0o600, "{note:?}");
     }
