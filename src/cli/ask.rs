@@ -9,6 +9,7 @@ use super::out::Out;
 use super::printer::print;
 use super::show::{RunArg, no_step, pick};
 use crate::attempt::job::JobDir;
+use crate::clock;
 use crate::home::Home;
 use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
@@ -24,7 +25,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Asked, Next, Question, Stop, next};
+use upledger_replay::decide::{Asked, Check, Next, Question, Stop, check_of_done, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason, Way,
 };
@@ -125,7 +126,7 @@ pub(crate) fn unended(run: &Run) -> Result<(), Failure> {
     let failure = Failure::new(
         code::NOT_NOW,
         "ended",
-        text::has_ended(&run.name, status::word(run).shown),
+        text::has_ended(&run.name, status::word(run, &clock::now()).shown),
     );
     Err(if run.effective() {
         failure.hint(text::reverse_with(format!(
@@ -278,7 +279,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
     let run = pick(journal.book(), args.run.as_deref())?;
-    let commands = match next(run) {
+    let commands = match next(run, &clock::now()) {
         // A failure that nothing follows but a person's word: a resume would only ask again.
         Next::Ask(question) => {
             out.progress(&match question.kind {
@@ -327,7 +328,7 @@ fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
     if run.step_named(step).is_none() {
         return Err(no_step(run, step));
     }
-    match next(run) {
+    match next(run, &clock::now()) {
         Next::Ask(q) if q.part.step == step => Ok(q),
         Next::Ask(q) => Err(Failure::new(
             code::NOT_NOW,
@@ -380,10 +381,9 @@ fn agreed(home: &Home, run: &Run, part: &Part) -> Result<Vec<String>, Failure> {
         Way::Undo => run.unit(part).map(|u| u.forward.observed.clone()),
     }
     .unwrap_or_default();
-    let look = if work.verify.is_some() || !work.has_probe {
-        work.verify(&observed)
-    } else {
-        work.probe(&observed)
+    let look = match check_of_done(run, part) {
+        Check::Verify => work.verify(&observed),
+        Check::Probe => work.probe(&observed),
     };
     if look.answer == Answer::Done {
         return Ok(look.evidence);
