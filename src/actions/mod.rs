@@ -104,9 +104,7 @@ registry! {
     "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
 }
 
-former!(
-    PipInstall(pip::Install),
-);
+former!(PipInstall(pip::Install),);
 
 impl Captured {
     /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
