@@ -3,15 +3,13 @@
 use crate::event::{Event, Way};
 use crate::state::{Refused, Run, When};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Every run of a ledger, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Book {
-    /// The runs. Shared between a book and its copies until one of them folds an event: what is staged copies one run,
-    /// however many the ledger has.
-    pub runs: Vec<Arc<Run>>,
+    /// The runs.
+    pub runs: Vec<Run>,
 }
 
 impl Book {
@@ -43,7 +41,7 @@ impl Book {
                     return refuse(&alloc::format!("the run {} is open", open.name));
                 }
                 self.runs
-                    .push(Arc::new(Run::new(name, planned.clone(), when.clone())));
+                    .push(Run::new(name, planned.clone(), when.clone()));
                 Ok(())
             }
             (Some(name), Event::RollbackStarted(_)) => {
@@ -60,8 +58,8 @@ impl Book {
     }
 
     fn apply_to(&mut self, name: &str, event: &Event, when: &When) -> Result<(), Refused> {
-        match self.runs.iter_mut().find(|r| r.name == name) {
-            Some(run) => Arc::make_mut(run).apply(event, when),
+        match self.place(name).and_then(|place| self.runs.get_mut(place)) {
+            Some(run) => run.apply(event, when),
             None => Err(Refused {
                 what: "the event".into(),
                 why: alloc::format!("no run {name} was planned"),
@@ -69,35 +67,33 @@ impl Book {
         }
     }
 
+    /// Where the run of that name is. Most often the newest is asked for.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.runs.iter().rposition(|r| r.name == name)
+    }
+
     /// The run of that name.
     #[must_use]
     pub fn run(&self, name: &str) -> Option<&Run> {
-        self.runs.iter().find(|r| r.name == name).map(Arc::as_ref)
+        self.runs.get(self.place(name)?)
     }
 
     /// The run that has not ended; there is at most one.
     #[must_use]
     pub fn open(&self) -> Option<&Run> {
-        self.runs
-            .iter()
-            .find(|r| r.ended.is_none())
-            .map(Arc::as_ref)
+        self.runs.iter().rev().find(|r| r.ended.is_none())
     }
 
-    /// The newest run that counts as the target's present, or the newest one when none does.
+    /// The newest run that counts as the target's present.
     #[must_use]
     pub fn effective(&self) -> Option<&Run> {
-        self.runs
-            .iter()
-            .rev()
-            .find(|r| r.effective())
-            .map(Arc::as_ref)
+        self.runs.iter().rev().find(|r| r.effective())
     }
 
     /// The run that a command without a name means: the open one, else the newest.
     #[must_use]
     pub fn default_run(&self) -> Option<&Run> {
-        self.open().or(self.runs.last().map(Arc::as_ref))
+        self.open().or(self.runs.last())
     }
 
     /// A name for a new run: `<slug>-<date>-<n>`, the first free `n`.

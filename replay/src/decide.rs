@@ -1,7 +1,7 @@
 //! Every decision: given the state, what comes next. The runner carries it out and has no opinion of its own.
 
 use crate::event::{Attempt, Decision, Empty, Event, Part, RollbackStarted, Skipped, Way};
-use crate::plan::{OnFailure, Undo};
+use crate::plan::OnFailure;
 use crate::state::{Ended, Run, Status, Unit};
 use crate::verdict::Verdict;
 use alloc::boxed::Box;
@@ -117,9 +117,8 @@ pub fn next(run: &Run) -> Next {
     if let Some(ended) = run.ended {
         return Next::End(ended);
     }
-    if let Some(part) = run.open() {
-        let attempt = run.part(&part).map_or(1, |p| p.attempts);
-        return Next::Resolve(Attempt { part, attempt });
+    if let Some(attempt) = run.open_attempt() {
+        return Next::Resolve(attempt);
     }
     if let Some((unit, way)) = run.may_still_run() {
         // Before everything else: nothing may happen beside a step that may still run. A rollback may have been asked for
@@ -146,7 +145,7 @@ pub fn next(run: &Run) -> Next {
 }
 
 fn forward(run: &Run) -> Next {
-    let Some(unit) = run.units.iter().find(|u| !u.forward.settled()) else {
+    let Some(unit) = run.unsettled().next() else {
         return Next::Record(Box::new(Event::RunCompleted(Empty {})));
     };
     let left_out = run.step(unit).and_then(|(_, s)| s.left_out.as_ref());
@@ -167,13 +166,7 @@ fn failed(run: &Run, unit: &Unit) -> Next {
         let wait_ms = run.step(unit).map_or(0, |(_, s)| s.retry.wait_ms);
         return start(unit, Way::Do, wait_ms);
     }
-    let no_return = run.units.iter().any(|u| {
-        u.forward.touched
-            && run
-                .step(u)
-                .is_some_and(|(_, s)| matches!(s.undo, Undo::PointOfNoReturn(_)))
-    });
-    if run.plan.on_failure == OnFailure::Rollback && !no_return {
+    if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() {
         let mut reason = unit.key(Way::Do).to_string();
         reason.push_str(" failed");
         return Next::Record(Box::new(Event::RollbackStarted(RollbackStarted {
@@ -193,7 +186,7 @@ fn backward(run: &Run) -> Next {
     let Some(unit) = run.to_undo().next() else {
         return Next::Record(Box::new(Event::RollbackCompleted(Empty {})));
     };
-    if run.blocked_by_no_return().is_some() {
+    if run.is_no_return(unit) {
         return ask(unit, Way::Undo, Asked::NoReturn, &[Decision::Skip]);
     }
     if unit.backward.status == Status::Failed {

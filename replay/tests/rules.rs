@@ -216,7 +216,7 @@ fn doubt_is_settled_by_probe_then_by_effect_then_by_a_person() {
     assert!(matches!(next(&probe), Next::Probe(_)));
     let answered = |answer| fold(probe.clone(), &[probed("a", Do, 1, answer)]);
     assert_eq!(
-        answered(Answer::Done).units[0].forward.status,
+        answered(Answer::Done).units()[0].forward.status,
         Status::Succeeded
     );
     assert_eq!(starts(&answered(Answer::Nothing)), Some(2));
@@ -277,11 +277,7 @@ fn only_what_may_have_had_an_effect_is_undone() {
     let state = fold(
         run(plan(steps.to_vec())),
         &[
-            Event::StepSatisfied(Satisfied {
-                part: Part::local("a", Do),
-                evidence: vec![],
-                produced: None,
-            }),
+            satisfied("a", Do),
             started("b", Do, 1),
             doubted("b", Do, 1),
             rollback(None),

@@ -162,6 +162,28 @@ pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
     })
 }
 
+pub(crate) fn satisfied(step: &str, way: Way) -> Event {
+    Event::StepSatisfied(Satisfied {
+        part: Part::local(step, way),
+        evidence: vec![],
+        produced: None,
+    })
+}
+
+pub(crate) fn refused(step: &str, way: Way) -> Event {
+    Event::StepRefused(Refusal {
+        part: Part::local(step, way),
+        detail: "no".into(),
+    })
+}
+
+pub(crate) fn noted(step: &str, way: Way, attempt: u32) -> Event {
+    Event::StepNoted(Noted {
+        at: at(step, way, attempt),
+        note: serde_json::json!({"noted": attempt}),
+    })
+}
+
 pub(crate) fn reason() -> Reason {
     Reason { reason: "r".into() }
 }

@@ -107,7 +107,23 @@ impl Context {
     /// Where it lies.
     #[must_use]
     pub fn kept_at(&self, kept: &Kept) -> PathBuf {
-        self.state.join("undo").join(&kept.blob)
+        self.undo_path().join(&kept.blob)
+    }
+
+    /// `undo/` in the state directory, which need not be there yet. Every file in it is named by an event.
+    #[must_use]
+    pub fn undo_path(&self) -> PathBuf {
+        self.state.join("undo")
+    }
+
+    /// Makes the same, where only the runner's user may look.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be made.
+    pub fn make_undo_path(&self) -> Result<PathBuf, Error> {
+        let dir = self.undo_path();
+        make(&dir).map_err(|e| Error::io(format!("cannot make {}", dir.display()), &e))?;
+        Ok(dir)
     }
 
     /// The bytes that were kept.
@@ -154,13 +170,17 @@ pub(crate) fn pour(
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn make(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(dir)?;
+        .create(dir)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    make(dir)?;
     // Its mode is 0600.
     let mut file = tempfile::Builder::new().prefix(".kept-").tempfile_in(dir)?;
     file.write_all(bytes)?;

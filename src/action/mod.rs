@@ -16,13 +16,18 @@ mod past;
 pub mod process;
 mod registry;
 mod stage;
+#[cfg(test)]
+pub(crate) mod testing;
 mod work;
 
 pub use context::{Answers, Context, LOOK, Seen};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
+pub(crate) use kept::pour;
 pub use kept::{Blob, Kept};
 pub use look::{LINE, Look};
+#[cfg(test)]
+pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observed};

@@ -248,13 +248,6 @@ pub(super) fn perform(cx: &Context, done: Result<(), Error>) -> Result<(), Error
 /// The calls of a kind that has not moved yet.
 macro_rules! former {
     ($($variant:ident($kind:ty)),* $(,)?) => {
-        #[cfg(test)]
-        impl Do {
-            pub(crate) fn action(&self) -> &dyn former::Action {
-                $(if let Self::$variant(a) = self { return a; })*
-                panic!("this kind has moved")
-            }
-        }
         $(
         impl crate::action::Erased for $kind {
             fn properties(&self) -> crate::action::Properties { former::properties(self) }

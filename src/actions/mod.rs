@@ -6,13 +6,14 @@ pub mod celery;
 pub(crate) mod command;
 pub mod cron;
 pub mod django;
+mod entry;
 pub mod expect;
 pub mod file;
 mod former;
-mod forward;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
+mod link;
 mod mask;
 pub mod nginx;
 pub mod pip;
@@ -34,7 +35,6 @@ use command::Captured;
 pub use command::{LEASH, leash};
 use former::former;
 pub use former::{Action, FormerKept as Kept};
-use forward::forwarded;
 use upledger_replay::event::Answer;
 
 registry! {
@@ -105,31 +105,7 @@ registry! {
 }
 
 former!(
-    FileBackup(file::backup::Backup),
-    FileReplace(file::replace::Replace),
-    FileLine(file::line::Line),
-    ExpectProcess(expect::process::Process),
-    ExpectPort(expect::port::PortState),
-    ExpectStopped(expect::stopped::Stopped),
-    ExpectFile(expect::file::File),
-    ExpectCommand(expect::command::Command),
-    ProcessStart(process::start::Start),
-    ProcessStop(process::stop::Stop),
-    GunicornStop(gunicorn::stop::Stop),
-    GunicornStart(gunicorn::start::Start),
-    NginxStop(nginx::stop::Stop),
-    NginxStart(nginx::start::Start),
-    NginxMaintenance(nginx::maintenance::Maintenance),
-    ServiceStop(service::stop::Stop),
-    ServiceStart(service::start::Start),
-    CeleryStop(celery::stop::Stop),
-    CeleryStart(celery::start::Start),
-    GitDeploy(git::Deploy),
-    CronDisable(cron::disable::Disable),
-    CronEnable(cron::enable::Enable),
     PipInstall(pip::Install),
-    PreCommitInstall(pre_commit::Install),
-    HttpCheck(http::Check),
 );
 
 impl Captured {

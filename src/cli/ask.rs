@@ -4,6 +4,7 @@ use super::code;
 use super::complete;
 use super::drive;
 use super::fail::{Failure, holder_words, no_ledger};
+use super::former;
 use super::look;
 use super::out::Out;
 use super::printer::print;
@@ -256,6 +257,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         let before = now.before_decision(&args.step);
         let run = before.as_ref().unwrap_or(now);
         let question = asked(home, run, &args.step)?;
+        former::continuable(journal, run, "upledger status")?;
         if !question.answers.contains(&decision) {
             return Err(no_answer(run, &question, decision));
         }
@@ -325,7 +327,7 @@ fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
 
 /// The question about that step.
 fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
-    if run.plan.step(step).is_none() {
+    if run.step_named(step).is_none() {
         return Err(no_step(run, step));
     }
     match next(run) {

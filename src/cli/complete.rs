@@ -164,10 +164,8 @@ pub(super) fn steps() -> Vec<CompletionCandidate> {
     let Some(journal) = journal() else {
         return Vec::new();
     };
-    let units = journal
-        .book()
-        .default_run()
-        .map_or(&[][..], |run| &run.units);
+    let run = journal.book().default_run();
+    let units = run.map_or(&[][..], |run| run.units());
     let in_order = units.iter().enumerate();
     in_order
         .map(|(order, unit)| {

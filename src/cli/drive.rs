@@ -6,7 +6,7 @@ use super::look;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
-use super::{ask, code, literal, plans, system};
+use super::{ask, code, former, literal, plans, system};
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
@@ -24,8 +24,9 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::decide::{Asked, Next, Question, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
+use upledger_replay::contract;
+use upledger_replay::decide::{Asked, Next, Stop, next};
+use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -59,6 +60,22 @@ struct Means {
 }
 
 impl Means {
+    /// Of a run that is to go on as that event makes it; refuses one that the state does not allow, before any secret is
+    /// read.
+    fn after(
+        out: &mut Out,
+        home: &Home,
+        journal: &mut Journal,
+        name: &str,
+        event: &Event,
+    ) -> Result<Self, Failure> {
+        journal
+            .supposing(name, event, |book| {
+                Self::of(out, home, pick(book, Some(name))?)
+            })
+            .map_err(|e| refused(&e))?
+    }
+
     /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
     fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
         let missing = |e: &(dyn Error + 'static)| {
@@ -148,7 +165,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
-            contract: 0,
+            contract: CONTRACT,
         });
         journal
             .stage(Some(&name), &planned)
@@ -185,12 +202,13 @@ fn called(plan: &Plan, file: &Path) -> String {
 }
 
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
+    former::continuable(&journal, run, "upledger resume")?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run) {
         let code = code_of_question(question.kind);
@@ -210,14 +228,14 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let means = Means::of(out, home, &after(&journal, &name, &event)?)?;
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
@@ -230,7 +248,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     }
     let name = run.name.clone();
     if let Some(to) = &args.to
-        && run.plan.step(to).is_none()
+        && run.step_named(to).is_none()
     {
         return Err(no_step(run, to));
     }
@@ -238,17 +256,24 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         to: args.to.clone(),
         reason: args.reason.clone(),
     });
+    let doubt = match next(run) {
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
+        _ => None,
+    };
     // Before the secrets are read: what is not possible needs none.
-    let then = after(&journal, &name, &event)?;
-    let means = Means::of(out, home, &then)?;
-    if let Next::Ask(Question {
-        kind: Asked::Doubt,
-        part,
-        ..
-    }) = next(run)
-        && part.way == Way::Do
-    {
-        out.progress(&text::doubt_left(safe(&part.step)));
+    let former = journal
+        .supposing(&name, &event, |book| {
+            let then = book.run(&name);
+            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
+        })
+        .map_err(|e| refused(&e))?;
+    if let Err(step) = former {
+        let command = format!("upledger rollback {name} --reason '...'");
+        return Err(former::refusal(&journal, &name, &step, &command));
+    }
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    if let Some(step) = doubt {
+        out.progress(&text::doubt_left(safe(&step)));
     }
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
@@ -288,15 +313,6 @@ fn rolled_back(run: &RunState) -> Failure {
     let what = text::rolled_back_without(&run.name, left.join(", "));
     Failure::new(code::NOT_NOW, "not_now", what)
         .hint(text::put_right_by_hand("upledger note '...'"))
-}
-
-/// The run as an event would make it; refuses one that the state does not allow.
-fn after(journal: &Journal, name: &str, event: &Event) -> Result<RunState, Failure> {
-    let mut book = journal.book().clone();
-    let when = book.run(name).map(|r| r.last.clone()).unwrap_or_default();
-    book.apply(Some(name), event, &when)
-        .map_err(|e| refused(&e))?;
-    pick(&book, Some(name)).cloned()
 }
 
 fn refused(error: &(dyn Error + 'static)) -> Failure {

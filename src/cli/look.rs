@@ -32,7 +32,7 @@ fn undo(home: &Home, run: &Run) -> Option<Undo> {
     if part.way == Way::Do || question.kind == Asked::NoReturn {
         return None;
     }
-    let step = run.plan.step(&part.step)?;
+    let step = run.step_named(&part.step)?;
     let started = run.part(&part).and_then(|p| p.started.as_ref());
     let command = started.map(|s| s.command.clone()).unwrap_or_default();
     let mut kept = Vec::new();

@@ -197,7 +197,7 @@ fn output(
     step: &str,
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), args.run.as_deref())?;
-    let Some(unit) = run.units.iter().find(|u| u.step == step) else {
+    let Some(unit) = run.units_of(step).first() else {
         return Err(no_step(run, step));
     };
     system::check_jobs(home)?;

@@ -435,7 +435,7 @@ pub fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
         .rev()
         .filter(|r| r.plan.name == plan.name)
         .find_map(|run| {
-            let unit = run.units.iter().find(|u| u.step == id)?;
+            let unit = run.units_of(id).first()?;
             let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
             Some((unit.forward.took_ms.filter(|_| ended)?, run.name.clone()))
         })

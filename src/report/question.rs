@@ -153,7 +153,7 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
 }
 
 fn no_return(run: &Run, part: &Part) -> String {
-    match run.plan.step(&part.step).map(|s| &s.undo) {
+    match run.step_named(&part.step).map(|s| &s.undo) {
         Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
         Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),
     }

@@ -127,7 +127,7 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
     ]);
     out.push(String::new());
     let wide = run
-        .units
+        .units()
         .iter()
         .map(|u| u.step.len())
         .max()
@@ -138,7 +138,7 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
     let decided = run
         .standing_decision()
         .filter(|(_, d)| *d != Decision::Retry);
-    for unit in &run.units {
+    for unit in run.units() {
         let Some((name, step)) = run.step(unit) else {
             continue;
         };
@@ -292,7 +292,7 @@ fn unit_line(
 #[must_use]
 pub fn value(run: &Run, now: &Now) -> Value {
     let steps: Vec<Value> = run
-        .units
+        .units()
         .iter()
         .map(|u| {
             let side = |way: Way| {

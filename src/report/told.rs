@@ -47,6 +47,7 @@ pub fn doubt(kind: Doubt, cause: &str) -> String {
         return cause.to_owned();
     }
     match kind {
+        Doubt::Unseen if cause == own::UNCHECKED => text::unchecked(),
         Doubt::Unseen => text::unseen(),
         Doubt::Alive => text::still_alive(),
         Doubt::Lost => text::lost_track(),
@@ -63,7 +64,7 @@ pub fn whole(part: &PartState) -> bool {
         (Status::Failed, Some(failed)) => {
             !matches!(failed.failure, Failure::Timeout | Failure::Killed)
         }
-        (Status::InDoubt, _) => part.detail == own::UNSEEN,
+        (Status::InDoubt, _) => [own::UNSEEN, own::UNCHECKED].contains(&part.detail.as_str()),
         _ => true,
     }
 }

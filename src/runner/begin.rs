@@ -133,7 +133,7 @@ impl Runner<'_> {
     ) -> Result<(), RunnerError> {
         let at = &start.at;
         let state = self.state()?;
-        let Some(step) = state.plan.step(&at.part.step) else {
+        let Some(step) = state.step_named(&at.part.step) else {
             return self.refuse(at, "the plan has no such step".into());
         };
         let no_return = at.part.way == Way::Do && matches!(step.undo, Undo::PointOfNoReturn(_));
@@ -226,7 +226,7 @@ impl Runner<'_> {
             &at.part.target,
             way_word(at.part.way),
         );
-        for job in JobDir::later(&self.home.jobs(), &stem, at.attempt)? {
+        for job in self.found.later(&self.home.jobs(), &stem, at.attempt)? {
             let facts = job.facts("")?;
             let held = facts.shim == Lock::Held || facts.tree == Lock::Held;
             if facts.token == Token::Started || held {

@@ -6,13 +6,14 @@
 
 mod begin;
 mod facts;
+pub mod former;
 pub mod lock;
 pub mod secrets;
 mod settle;
 pub mod signals;
 
 use crate::action::{Blob, Error, RawPast};
-use crate::attempt::job::JobError;
+use crate::attempt::job::{Found, JobError};
 use crate::attempt::output::Follower;
 use crate::attempt::spool::SpoolReader;
 use crate::home::Home;
@@ -110,6 +111,8 @@ pub struct Runner<'a> {
     /// A signal asked for a pause that is not recorded yet.
     wants_pause: bool,
     detach: bool,
+    /// The job directories that were there before this runner.
+    found: Found,
 }
 
 impl<'a> Runner<'a> {
@@ -140,6 +143,7 @@ impl<'a> Runner<'a> {
             heard: None,
             wants_pause: false,
             detach: false,
+            found: Found::read(&home.jobs())?,
         })
     }
 

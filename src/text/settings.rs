@@ -19,7 +19,10 @@ texts! {
     application(what): "application: {what}", "应用: {what}";
     only_application(what): "the only application that runs here: {what}; `app` or `by` would name it", "本机唯一在运行的应用: {what}; 可用 `app` 或 `by` 指定";
     undo_stop(): "start it again as it ran", "按原样重新启动";
+    nothing_ran(): "nothing ran before, so nothing is started", "此前没有运行, 无需启动";
     undo_deploy(): "back to the commit that was there", "回到原来的提交";
+    undo_clone(place): "remove {place} if this step made it; move it aside if somebody worked in it",
+        "若 {place} 由本步骤创建则删除; 若其中有他人的改动则改名移开";
     undo_release(current): "{current} leads to the former release again", "{current} 重新指向原来的版本";
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",

@@ -1,6 +1,7 @@
 //! The program from outside, and the rooms that only its own tests can reach. One file per behaviour.
 
 mod attempt;
+mod before_contract;
 mod common;
 mod contract;
 mod crash;

@@ -496,20 +496,46 @@ fn finish(world: &World) -> i32 {
     code
 }
 
+/// The places in which an attempt can die, in the order in which it comes by.
+const PLACES: [&str; 6] = [
+    "pip-made",
+    "pip-venv",
+    "pip-file",
+    "pip-proved",
+    "pip-complete",
+    "pip-switched",
+];
+
 #[test]
-fn killed_between_the_note_and_the_link_only_the_link_is_missing() {
-    let site = Site::new(
-        PYTHON,
-        1,
-        "        env: {UPLEDGER_FAILPOINT: \"pip-complete@/once\"}",
-    );
-    site.edit("pip-complete", "pip-complete@");
-    let done = site.0.upledger(&["run", "plan.yaml"]);
+fn killed_at_each_of_its_places_it_is_built_anew_until_it_is_whole_and_then_only_switched_to() {
+    let site = Site::new(PYTHON, 0, "        env: {UPLEDGER_FAILPOINT: \"PLACES\"}");
+    let world = &site.0;
+    site.edit("PLACES", &world.deaths(&PLACES));
+    let mut done = world.upledger(&["run", "plan.yaml"]);
+    for place in PLACES {
+        assert_eq!(done.code, 1, "{place}: {done:?}");
+        assert!(world.died_at(place), "{place}: {done:?}");
+        match place {
+            "pip-complete" => {
+                assert_eq!(site.current(), "venvs/old");
+                assert!(site.note()["built"].is_object(), "{}", site.note());
+            }
+            "pip-switched" => site.assert_in_force(),
+            _ => site.assert_not_in_force(),
+        }
+        let retry = world.upledger(&["decide", "pip", "retry", "--reason", place]);
+        assert_eq!(retry.code, 0, "{place}: {retry:?}");
+        done = world.upledger(&["resume"]);
+    }
     assert_eq!(done.code, 0, "{done:?}");
-    assert!(site.0.path("once").exists(), "the action was killed");
-    assert!(
-        done.out.contains("is finished already"),
-        "it is not built twice: {done:?}"
-    );
     site.assert_in_force();
+    let said = world.upledger(&["log", "--output", "pip"]).out;
+    let count = |words: &str| said.matches(words).count();
+    // Up to the note it begins anew; after it, it is not built again.
+    assert_eq!(count(": cpython "), 4, "{said}");
+    assert_eq!(count("packages are installed:"), 1, "{said}");
+    assert_eq!(count("is finished already"), 2, "{said}");
+    let back = world.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(site.current(), "venvs/old");
 }

@@ -1,7 +1,8 @@
 //! Workers and beats that run again: started as they ran, answering, and consuming what they consumed.
 //!
 //! Invariants: an answer counts only from a process that lives here, by its number, so that no old worker and none of
-//! another machine answers for a new one; a worker that was told to end is not taken for one that runs.
+//! another machine answers for a new one; a worker that was told to end is not taken for one that runs; one that lives
+//! gets back what this step has cancelled, also where nobody could ask it before.
 
 use super::ask::Desk;
 use super::beat;
@@ -11,20 +12,23 @@ use super::crew::{Crew, Seen};
 use super::drain::{Drain, Run};
 use super::find::{self, Live};
 use super::words::Role;
-use crate::action::Work;
-use crate::actions::process::note::Note;
+use crate::action::{Context, Error, Look, Work};
+use crate::actions::mask;
+use crate::actions::process::identity::Ident;
+use crate::actions::process::note::{Note, signalled, was_signalled};
+use crate::actions::run::quoted;
+use crate::actions::service::by::Way;
 use crate::actions::service::launch::Doors;
-use crate::actions::{Context, Error, Look};
+use crate::actions::service::{By, Master};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long consumers may take to be put back.
-const BACK: Duration = Duration::from_secs(30);
+/// How long a look waits for a worker that is about to answer.
+const BACK: Duration = Duration::from_secs(3);
 
 /// What has to be there.
 pub(super) struct Wanted {
@@ -37,10 +41,14 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn as_before(before: &Before) -> Self {
+    fn as_before<'n>(before: &Before, notes: impl IntoIterator<Item = &'n Note>) -> Self {
+        let known = before.consumed([]);
+        let mut queues = before.consumed(notes);
+        // One that came later need not be there any more.
+        queues.retain(|node, _| known.contains_key(node));
         Self {
-            count: before.crew.len(),
-            queues: before.consumed(),
+            count: before.members.len(),
+            queues,
             anywhere: Vec::new(),
         }
     }
@@ -50,15 +58,22 @@ impl Wanted {
 pub(super) struct Asker<'a> {
     cx: &'a Context,
     crew: Crew<'a>,
+    /// They were told to end.
+    signalled: Vec<Ident>,
     desk: Option<(i32, Desk)>,
     logs: BTreeSet<PathBuf>,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn new(cx: &'a Context, crew: Crew<'a>) -> Self {
+    pub(super) fn new<'n>(
+        cx: &'a Context,
+        crew: Crew<'a>,
+        notes: impl IntoIterator<Item = &'n Note>,
+    ) -> Self {
         Self {
             cx,
             crew,
+            signalled: signalled(notes).cloned().collect(),
             desk: None,
             logs: BTreeSet::new(),
         }
@@ -90,7 +105,7 @@ impl<'a> Asker<'a> {
             let file = l.words.logfile.as_ref().filter(|_| ours);
             let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
             self.logs.extend(file.filter(|f| f.is_file()));
-            if Crew::told(self.cx, &l.ident)? {
+            if self.signalled.contains(&l.ident) {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",
                     l.shown()
@@ -197,6 +212,35 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// The commands that start what ran before, in lines for people.
+pub(super) fn commands(by: Option<&By>, before: &Before) -> Vec<String> {
+    match by.and_then(By::way) {
+        Some(Way::Supervisor(s)) => {
+            let wanted = before.service.programs.iter().filter(|p| p.wanted());
+            wanted
+                .map(|p| format!("{} start {}", s.ctl.join(" "), p.name))
+                .collect()
+        }
+        Some(Way::Process(d)) => vec![quoted(&mask::words(&d.argv))],
+        Some(Way::Pidfile(_) | Way::Match(_)) | None => {
+            let mut services: Vec<&Master> = Vec::new();
+            for master in &before.service.masters {
+                if services.iter().all(|s| s.service() != master.service()) {
+                    services.push(master);
+                }
+            }
+            let given = by.map(|b| &b.start).filter(|s| !s.is_empty());
+            services
+                .iter()
+                .map(|master| match given {
+                    Some(start) => quoted(&mask::words(start)),
+                    None => quoted(&master.argv),
+                })
+                .collect()
+        }
+    }
+}
+
 /// Starts what ran before, and gives those that live their consumers back.
 pub(super) fn bring_back(
     work: &mut Work<'_, Note>,
@@ -206,24 +250,21 @@ pub(super) fn bring_back(
     within: Duration,
 ) -> Result<(), Error> {
     let cx = work.cx();
-    if before.crew.is_empty() && !before.service.runs() {
+    if !before.ran() {
         work.say("nothing ran before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
     let seen = crew.look(cx)?;
-    let mut doomed = false;
-    for live in &seen.live {
-        doomed |= Crew::told(cx, &live.ident)?;
-    }
-    if doomed {
+    let mut live = seen.live.iter();
+    if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
         work.say("those that were told to end are waited for");
         crew.end(work, &seen, grace, None)?;
     }
     if crew.role == Role::Beat {
         for master in &before.service.masters {
-            beat::sweep(&master.words(cx)?, &master.cwd, work.log())?;
+            beat::sweep(&master.words(cx)?, Path::new(&master.cwd), work)?;
         }
     }
     let doors = Doors {
@@ -233,12 +274,11 @@ pub(super) fn bring_back(
     crew.keeper()
         .start(work, Some(&before.service), doors, within)?;
     let left = within.saturating_sub(began.elapsed());
-    let mut wanted = Wanted::as_before(before);
+    let wanted = Wanted::as_before(before, work.all_noted());
     if crew.role == Role::Worker {
-        put_back(cx, crew, before, left, work.log())?;
-        wanted.queues = before.consumed();
+        put_back(work, crew, before, left)?;
     }
-    let look = Asker::new(cx, *crew).wait(&wanted, left)?;
+    let look = Asker::new(cx, *crew, work.all_noted()).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
         work.say(&said);
@@ -252,14 +292,14 @@ pub(super) fn bring_back(
 
 /// Once all answer, they consume what they consumed.
 fn put_back(
-    cx: &Context,
+    work: &mut Work<'_, Note>,
     crew: &Crew<'_>,
     before: &Before,
     within: Duration,
-    log: &mut dyn Write,
 ) -> Result<(), Error> {
+    let cx = work.cx();
     let live = || Ok(crew.look(cx)?.live);
-    let consumed = before.consumed();
+    let consumed = before.consumed(work.all_noted());
     let mut run = Run::new(Drain {
         cx,
         app: crew.app,
@@ -273,20 +313,26 @@ fn put_back(
     // A worker that starts answers after it has imported its tasks.
     loop {
         let all = live()?;
-        let there = all.len() >= before.crew.len()
-            && run.look(&all, log).is_ok_and(super::census::Census::whole);
+        let there = all.len() >= before.members.len()
+            && run.look(&all, work).is_ok_and(super::census::Census::whole);
         if there || Instant::now() >= until {
             break;
         }
         std::thread::sleep(PAUSE);
     }
-    run.put_back(log)
+    run.put_back(work)
 }
 
 /// Whether all runs as before.
-pub(super) fn as_before(cx: &Context, crew: &Crew<'_>, before: &Before) -> Result<Look, Error> {
-    if before.crew.is_empty() && !before.service.runs() {
+pub(super) fn as_before<'n>(
+    cx: &Context,
+    crew: &Crew<'_>,
+    before: &Before,
+    notes: impl Iterator<Item = &'n Note> + Clone,
+) -> Result<Look, Error> {
+    if !before.ran() {
         return Ok(Look::done("nothing ran before"));
     }
-    Asker::new(cx, *crew).wait(&Wanted::as_before(before), BACK.min(Duration::from_secs(3)))
+    let wanted = Wanted::as_before(before, notes.clone());
+    Asker::new(cx, *crew, notes).wait(&wanted, BACK)
 }

@@ -5,10 +5,10 @@
 
 use super::find::{self, Live};
 use super::words::{self, Role, Words};
-use crate::actions::process::up::say;
-use crate::actions::{Error, Look};
+use crate::action::{Error, Look, Work};
+use crate::actions::process::note::Note;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,17 +20,17 @@ const SCHEDULE: &str = "celerybeat-schedule";
 const SIZE: usize = 64;
 
 /// Takes away a pidfile that would keep a beat from starting, where its command line names one.
-pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn sweep(argv: &[String], cwd: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> {
     let Some(words) = words::read(argv).filter(|w| w.role == Role::Beat) else {
         return Ok(());
     };
     // Celery 4 wrote one of that name unless told otherwise.
     let name = words.pidfile.unwrap_or_else(|| "celerybeat.pid".into());
-    away(&Path::new(cwd).join(name), log)
+    away(&cwd.join(name), work)
 }
 
 /// Takes away a pidfile that names no beat that lives.
-pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> {
     let cannot = |what: &str, e: &std::io::Error| {
         Error::io(format!("cannot {what} the pidfile {}", path.display()), e)
     };
@@ -50,13 +50,10 @@ pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Error> {
         return Ok(());
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
-    say(
-        log,
-        &format!(
-            "removed the stale pidfile {}: '{text}' is no beat",
-            path.display()
-        ),
-    );
+    work.say(&format!(
+        "removed the stale pidfile {}: '{text}' is no beat",
+        path.display()
+    ));
     Ok(())
 }
 

@@ -1,18 +1,17 @@
 //! The processes that a step is about, and their end: told exactly once, and killed only where the settings say so.
 //!
 //! Invariants: whoever lives below what the keeper finds is found, also behind a shell that was started in between;
-//! that a process was told is noted before it is told, and that it heard it afterwards, so that no step tells it twice
-//! unless it died between the two; a KILL is announced with what it cuts off before it is sent.
+//! that a process is told is noted before it is told, and that it has got TERM afterwards, so that no step sends it twice
+//! unless it died between the two; a KILL is on record with what it cuts off before it is sent.
 
 use super::App;
 use super::find::{self, Live, Origin};
-use super::note;
 use super::words::{self, Role};
 use crate::action::{Context, Error, Work};
 use crate::actions::command::capture;
 use crate::actions::process::end::names;
 use crate::actions::process::identity::Ident;
-use crate::actions::process::note::Note;
+use crate::actions::process::note::{Note, is_terminating, was_signalled};
 use crate::actions::procs::Other;
 use crate::actions::service::by::Way;
 use crate::actions::service::found::Found;
@@ -138,12 +137,6 @@ impl Crew<'_> {
         Ok(all)
     }
 
-    /// This step has told it to end.
-    pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
-        let told = note::place(cx, "told", &ident.pid.to_string())?;
-        Ok(note::read(&told)?.as_ref() == Some(ident))
-    }
-
     /// Tells them to end and waits until they have. `tasks` are cut off where they have to be killed; without it
     /// nobody is.
     ///
@@ -162,8 +155,10 @@ impl Crew<'_> {
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
         known = tree::living(&known);
         for live in &seen.live {
-            let told = note::place(cx, "told", &live.ident.pid.to_string())?;
-            note::write(&told, &live.ident)?;
+            if !was_signalled(work.all_noted(), &live.ident) {
+                let process = live.ident.clone();
+                work.note(Note::Signalled { process })?;
+            }
         }
         failpoint::hit("celery-told");
         if let Some(Way::Supervisor(s)) = self.keeper().way() {
@@ -178,7 +173,8 @@ impl Crew<'_> {
                 }
                 for line in s.kills(cx, &seen.found.idents()) {
                     let why = "supervisord killed by its own stopwaitsecs";
-                    work.say(&format!("{why}: {line}"));
+                    // Not ours, and seen only afterwards: on record all the same, because tasks were cut off.
+                    work.escalate(&format!("{why}: {line}"))?;
                 }
             }
         }
@@ -231,15 +227,16 @@ impl Crew<'_> {
     /// TERM, once.
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
-        let heard = note::place(work.cx(), "heard", &ident.pid.to_string())?;
-        if note::read(&heard)?.as_ref() == Some(ident) {
+        if is_terminating(work.all_noted(), ident) {
             work.say(&format!("{} was told to end before", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
             work.say(&format!("TERM to {}", live.shown()));
-            note::write(&heard, ident)?;
+            work.note(Note::Terminating {
+                process: ident.clone(),
+            })?;
             // A stopped process hears nothing else.
             ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;
         }

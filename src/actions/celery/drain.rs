@@ -6,18 +6,18 @@
 //! puts it back. Tasks that wait for their time are not waited for: their messages are not acknowledged, and go back to
 //! the queue when the worker ends in peace. One that is about to start is waited for.
 //!
-//! Invariants: nothing is told to end here. A worker that lives and does not answer is not empty. At the deadline the
+//! Invariants: nothing is told to end here. That a consumer is cancelled is noted before it is, so that whoever goes on
+//! after a death knows what to put back. A worker that lives and does not answer is not empty. At the deadline the
 //! consumers are put back and the running tasks are named, unless the settings say to go on.
 
 use super::App;
 use super::ask::{Desk, Lengths, Told};
 use super::census::{Census, census};
 use super::find::Live;
-use crate::actions::process::up::say;
-use crate::actions::{Context, Error};
+use crate::action::{Context, Error, Work};
+use crate::actions::process::note::Note;
 use crate::failpoint;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -39,7 +39,7 @@ pub(super) struct Drain<'a> {
     pub(super) live: &'a dyn Fn() -> Result<Vec<Live>, Error>,
     /// Must be empty before workers stop to consume.
     pub(super) queues: &'a [String],
-    /// Queues that each worker consumed before anything changed.
+    /// Queues that each worker consumed before this step changed anything.
     pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
     pub(super) until: Instant,
     /// In words.
@@ -49,6 +49,8 @@ pub(super) struct Drain<'a> {
 /// How it came out.
 #[derive(Debug)]
 pub(super) enum Drained {
+    /// Nobody lives who was not told to end before.
+    Nobody,
     /// Nothing runs, and nothing is taken.
     Empty {
         /// Tasks that wait for their time and go back to the queue.
@@ -64,6 +66,8 @@ pub(super) struct Run<'a> {
     pub(super) desk: Option<Desk>,
     /// Queues that this drain has cancelled or seen, by worker.
     seen: BTreeMap<String, BTreeSet<String>>,
+    /// The most tasks that were seen to be running or taken.
+    most: u64,
     /// Since when nothing is active.
     calm: Option<Instant>,
     /// The named queues were seen empty, so that consumers are cancelled.
@@ -85,6 +89,7 @@ impl<'a> Run<'a> {
             drain,
             desk: None,
             seen,
+            most: 0,
             calm: None,
             cancelling,
             said: None,
@@ -94,17 +99,17 @@ impl<'a> Run<'a> {
     }
 
     /// Until nothing runs, or the deadline.
-    pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Error> {
+    pub(super) fn finish(&mut self, work: &mut Work<'_, Note>) -> Result<Drained, Error> {
         loop {
             let live = (self.drain.live)()?;
             if live.is_empty() {
-                return Ok(Drained::Empty { scheduled: 0 });
+                return Ok(Drained::Nobody);
             }
             let over = Instant::now() >= self.drain.until;
-            match self.tick(&live, log) {
+            match self.tick(&live, work) {
                 Ok(Some(scheduled)) => return Ok(Drained::Empty { scheduled }),
                 Ok(None) => self.trouble = None,
-                Err(e) => self.failed(&e, log),
+                Err(e) => self.failed(&e, work),
             }
             if over {
                 return Ok(Drained::Late(self.left()));
@@ -115,28 +120,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn failed(&mut self, e: &Error, log: &mut dyn Write) {
+    fn failed(&mut self, e: &Error, work: &mut Work<'_, Note>) {
         self.desk = None;
         self.calm = None;
         let text = e.to_string();
         if self.trouble.as_ref() != Some(&text) {
-            say(log, &text);
+            work.say(&text);
         }
         self.trouble = Some(text);
     }
 
-    fn desk(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&mut Desk, Error> {
+    fn desk(&mut self, live: &[Live], work: &mut Work<'_, Note>) -> Result<&mut Desk, Error> {
         if self.desk.is_none() {
             let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
             let desk = Desk::open(self.drain.cx, first, self.drain.app)?;
             let hello = &desk.hello;
-            say(
-                log,
-                &format!(
-                    "celery {} by {} {}",
-                    hello.celery, hello.driver, hello.broker
-                ),
-            );
+            work.say(&format!(
+                "celery {} by {} {}",
+                hello.celery, hello.driver, hello.broker
+            ));
             self.desk = Some(desk);
         }
         self.desk
@@ -145,7 +147,11 @@ impl<'a> Run<'a> {
     }
 
     /// What the workers do now.
-    pub(super) fn look(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&Census, Error> {
+    pub(super) fn look(
+        &mut self,
+        live: &[Live],
+        work: &mut Work<'_, Note>,
+    ) -> Result<&Census, Error> {
         let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
         // Once everyone's name is known only they are asked, and nobody waits for more answers.
         let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
@@ -154,7 +160,7 @@ impl<'a> Run<'a> {
         } else {
             (Vec::new(), 0)
         };
-        let desk = self.desk(live, log)?;
+        let desk = self.desk(live, work)?;
         let heard = desk.look(&names, count)?;
         let elsewhere = std::mem::take(&mut self.last.elsewhere);
         self.last = census(live, heard);
@@ -169,8 +175,12 @@ impl<'a> Run<'a> {
     }
 
     /// One look, and what follows from it; the number of scheduled tasks when all is done.
-    fn tick(&mut self, live: &[Live], log: &mut dyn Write) -> Result<Option<u64>, Error> {
-        self.look(live, log)?;
+    fn tick(&mut self, live: &[Live], work: &mut Work<'_, Note>) -> Result<Option<u64>, Error> {
+        self.look(live, work)?;
+        let tasks = self.last.told.iter().map(|t| t.active + t.reserved);
+        let left: u64 = tasks.sum();
+        self.most = self.most.max(left);
+        work.progress(self.most - left, Some(self.most), "tasks");
         let mut counts = self.last.counts();
         let mut empty = true;
         if !self.drain.queues.is_empty() {
@@ -179,16 +189,16 @@ impl<'a> Run<'a> {
             counts = format!("{}; {counts}", waiting(&lengths));
             // What comes while nobody consumes would stay: somebody still sends.
             if self.cancelling && !empty {
-                say(log, "a queue that has to be empty has got messages again");
-                self.put_back(log)?;
+                work.say("a queue that has to be empty has got messages again");
+                self.put_back(work)?;
                 self.cancelling = false;
             } else if !self.cancelling && empty {
                 self.cancelling = true;
             }
         }
-        self.say(&counts, log);
+        self.say(&counts, work);
         if self.cancelling {
-            self.cancel(log)?;
+            self.cancel(work)?;
         }
         let idle = self.cancelling && empty && self.last.whole() && self.last.told.iter().all(idle);
         if !idle {
@@ -202,13 +212,13 @@ impl<'a> Run<'a> {
         Ok(Some(self.last.told.iter().map(|t| t.scheduled).sum()))
     }
 
-    fn say(&mut self, text: &str, log: &mut dyn Write) {
+    fn say(&mut self, text: &str, work: &mut Work<'_, Note>) {
         let again = self
             .said
             .as_ref()
             .is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
         if again {
-            say(log, text);
+            work.say(text);
             self.said = Some((text.to_owned(), Instant::now()));
         }
     }
@@ -221,13 +231,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn cancel(&mut self, log: &mut dyn Write) -> Result<(), Error> {
+    fn cancel(&mut self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         let Some(desk) = &mut self.desk else {
             return Ok(());
         };
         for told in &self.last.told {
             for queue in &told.queues {
-                say(log, &format!("cancel_consumer {queue} to {}", told.node));
+                let note = Note::Cancelling {
+                    worker: told.node.clone(),
+                    queue: queue.clone(),
+                };
+                if !work.all_noted().any(|n| *n == note) {
+                    work.note(note)?;
+                }
+                failpoint::hit("celery-cancelling");
+                work.say(&format!("cancel_consumer {queue} to {}", told.node));
                 desk.consume(&told.node, queue, false)?;
                 self.calm = None;
                 failpoint::hit("celery-cancelled");
@@ -237,12 +255,12 @@ impl<'a> Run<'a> {
     }
 
     /// Workers consume again what they consumed.
-    pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Error> {
+    pub(super) fn put_back(&mut self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         self.calm = None;
         let live = (self.drain.live)()?;
         let until = Instant::now() + Duration::from_secs(10);
         loop {
-            self.look(&live, log)?;
+            self.look(&live, work)?;
             let mut missing = Vec::new();
             for (node, queues) in &self.seen {
                 let Some(told) = self.last.told.iter().find(|t| t.node == *node) else {
@@ -269,7 +287,7 @@ impl<'a> Run<'a> {
                 )));
             }
             for (node, queue) in missing {
-                say(log, &format!("add_consumer {queue} to {node}"));
+                work.say(&format!("add_consumer {queue} to {node}"));
                 if let Some(desk) = &mut self.desk {
                     desk.consume(&node, &queue, true)?;
                 }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// Where an application is, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Origin {
     /// Its interpreter.
     pub(super) python: String,

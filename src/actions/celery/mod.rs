@@ -17,7 +17,6 @@ mod census;
 mod crew;
 mod drain;
 mod find;
-mod note;
 pub mod start;
 pub mod stop;
 mod words;

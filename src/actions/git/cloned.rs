@@ -1,26 +1,26 @@
-//! What a clone was when it was made: its tags and its configuration, so that the undo can tell what somebody added.
+//! What a clone was when it was made: its tags and its configuration, so that it can be told what somebody added.
 //!
 //! A commit that only a tag of somebody keeps looks like one of the clone's own, since a clone has tags; and a hook or a
-//! remote that somebody set up would go with it. The note lies in the clone's own repository, written before the clone
-//! gets its name. A clone without one was made by a version that wrote none, and is never deleted.
+//! remote that somebody set up would go with it. The undo of the step that made the clone knows this from the step's
+//! notes. Later runs, whose `keep` removes old releases, know it from a mark in the clone's own repository, written before
+//! the clone gets its name; a clone without one is no release of this program, and stays.
 
-use super::modules;
 use super::repo::Git;
-use crate::actions::Error;
+use super::submodules;
+use crate::action::Error;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
-fn note_of(git: &Git) -> Result<PathBuf, Error> {
-    let path = git.look(&["rev-parse", "--git-path", "upledger-clone"])?;
-    Ok(git.dir().join(path.trim_end_matches('\n')))
+fn mark_of(git: &Git) -> Result<PathBuf, Error> {
+    git.path("upledger-clone")
 }
 
 /// The digest of all tags, the configuration and the hooks of every repository of the tree.
-fn state(git: &Git, commit: &str) -> Result<String, Error> {
+pub(super) fn state(git: &Git, commit: &str) -> Result<String, Error> {
     let mut digest = Sha256::new();
-    let below = modules::repositories(git, commit)?;
+    let below = submodules::repositories(git, commit)?;
     for git in std::iter::once(git).chain(&below) {
         let mut tags = Sha256::new();
         let words = [
@@ -30,8 +30,7 @@ fn state(git: &Git, commit: &str) -> Result<String, Error> {
         ];
         git.each(&words, &mut |tag| tags.update(tag))?;
         digest.update(tags.finalize());
-        let config = git.look(&["rev-parse", "--git-path", "config"])?;
-        let config = git.dir().join(config.trim_end_matches('\n'));
+        let config = git.path("config")?;
         if let Ok(text) = std::fs::read(&config) {
             digest.update(Sha256::digest(text));
         }
@@ -50,10 +49,9 @@ fn state(git: &Git, commit: &str) -> Result<String, Error> {
         .collect())
 }
 
-/// Writes down what a new clone is.
-pub(super) fn note(git: &Git, commit: &str) -> Result<(), Error> {
-    let path = note_of(git)?;
-    let state = state(git, commit)?;
+/// Writes the state of a new clone into its repository.
+pub(super) fn mark(git: &Git, state: &str) -> Result<(), Error> {
+    let path = mark_of(git)?;
     File::create(&path)
         .and_then(|mut f| {
             f.write_all(format!("{state}\n").as_bytes())?;
@@ -64,14 +62,14 @@ pub(super) fn note(git: &Git, commit: &str) -> Result<(), Error> {
 
 /// When this program made a clone, if it did.
 pub(super) fn made(git: &Git) -> Option<std::time::SystemTime> {
-    let note = note_of(git).ok()?;
-    std::fs::symlink_metadata(note).ok()?.modified().ok()
+    let mark = mark_of(git).ok()?;
+    std::fs::symlink_metadata(mark).ok()?.modified().ok()
 }
 
-/// Nothing was added to it since.
+/// Nothing was added to it since, as its mark tells.
 pub(super) fn agrees(git: &Git, commit: &str) -> Result<bool, Error> {
-    let Ok(noted) = std::fs::read_to_string(note_of(git)?) else {
+    let Ok(marked) = std::fs::read_to_string(mark_of(git)?) else {
         return Ok(false);
     };
-    Ok(noted.trim() == state(git, commit)?)
+    Ok(marked.trim() == state(git, commit)?)
 }

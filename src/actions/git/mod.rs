@@ -5,43 +5,44 @@
 //! commit, detached, no tracked file is modified, and every submodule stands where the commit says. Files that are
 //! neither tracked nor in the way (`.env`, `__pycache__`, ignored ones) stay as they are and are no dirt.
 //!
-//! Either one working clone goes from commit to commit (`into`, the module `act`), or each release has a directory of
+//! Either one working clone goes from commit to commit (`into`, the module `checkout`), or each release has a directory of
 //! its own and a link is switched (`releases` and `current`, the module `releases`).
 //!
 //! Invariants: nobody's work is overwritten: modified files, untracked files in the way and locks of others are
-//! refused by name, and only what a cut-off checkout of ours left (the module `half`) is put right. A clone appears under its
-//! name whole, proven and durable, or not at all. The undo deletes a clone only when nothing in it is somebody's; else it
-//! is moved aside.
+//! refused by name, and only what a cut-off checkout of this step left (the module `interrupted`) is put right. A clone
+//! appears under its name whole, proven and durable, or not at all. What this step made is known by its notes, never by
+//! what lies on the disk: the undo removes only that, and a clone only when nothing in it is somebody's; else it is moved
+//! aside.
 //!
 //! Left out: sparse and shallow clones (a sparse one counts as hidden files, and is refused), and the build of what was
 //! checked out.
 
-mod act;
+mod checkout;
 mod cloned;
-mod half;
-mod keep;
-mod modules;
+mod evidence;
+mod interrupted;
+mod prune;
+mod record;
 mod releases;
 mod repo;
 mod resolve;
+mod submodules;
 
 #[cfg(test)]
 mod tests;
 
+pub use record::{Before, Deployed, Note};
+
 use super::values::absolute;
-use super::{Action, Context, Error, Kept, Look, Stage};
-use crate::text::actions as told;
+use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::text::actions as actions_text;
 use crate::text::settings as text;
-use modules::Former;
-use releases::Release;
-use repo::{Git, Head, Locked, few};
+use record::{Layout, Past, Tree, Work};
+use repo::{Git, Locked, few};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// Checks out exactly one commit in a working clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -102,35 +103,6 @@ fn yes() -> bool {
     true
 }
 
-/// What was there before, and what is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Observed {
-    /// The commit that is meant.
-    commit: String,
-    /// The branch or tag by which it was found.
-    name: Option<String>,
-    /// Where the working clone stood; none when there was none.
-    before: Option<Head>,
-    /// Where its submodules stood.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    modules: Vec<Former>,
-    /// Of a release in a directory of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    release: Option<Release>,
-}
-
-fn observed(value: &Value) -> Result<Observed, Error> {
-    let seen: Observed = serde_json::from_value(value.clone())
-        .map_err(|e| Error::io("what was observed cannot be read", &e))?;
-    let formers = seen.modules.iter().map(|m| &m.head);
-    let heads = seen.before.iter().chain(formers).map(|h| &h.commit);
-    if heads.chain([&seen.commit]).all(|c| resolve::is_commit(c)) {
-        Ok(seen)
-    } else {
-        Err(Error::new("what was observed is no commit"))
-    }
-}
-
 impl Deploy {
     /// The working clone, as it is written.
     fn place(&self) -> &str {
@@ -142,149 +114,11 @@ impl Deploy {
     }
 
     fn exists(&self) -> bool {
-        std::fs::symlink_metadata(self.into()).is_ok()
+        super::entry::exists(self.into())
     }
 
     fn git(&self, cx: &Context) -> Git {
         Git::at(cx, self.into()).following(self.submodules)
-    }
-
-    /// What the version file says against the plan; none when it agrees.
-    fn version(&self, git: &Git, commit: &str) -> Result<Option<String>, Error> {
-        let Some(file) = &self.version_file else {
-            return Ok(None);
-        };
-        // Read from the commit, not from the disk, where it may be a link to anywhere; the tree is clean all the same.
-        let seen = git.try_look(&["cat-file", "blob", &format!("{commit}:{}", file.path)])?;
-        if seen.code != Some(0) {
-            return Ok(Some(format!("the commit has no file {}", file.path)));
-        }
-        let text = seen.stdout.trim();
-        let equal = file.equals.as_ref().is_none_or(|e| text == e.trim());
-        let contained = file
-            .contains
-            .as_ref()
-            .is_none_or(|c| text.contains(c.as_str()));
-        let wanted = file.equals.as_ref().or(file.contains.as_ref());
-        Ok((!(equal && contained)).then(|| {
-            let start: String = seen.shown.trim().chars().take(200).collect();
-            format!(
-                "{} should say '{}' and says '{start}'",
-                file.path,
-                wanted.map_or("", String::as_str)
-            )
-        }))
-    }
-
-    /// Whether the commit is there.
-    fn deployed(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
-        if !self.exists() {
-            return Ok(Look::nothing(format!("{} does not exist", self.place())));
-        }
-        let git = self.git(cx);
-        if let Some(lock) = Locked::find(&git)? {
-            return Ok(Look::unclear(lock.shown()));
-        }
-        let head = git.head()?;
-        let modified = git.modified()?;
-        if !modified.is_empty() {
-            return Ok(Look::unclear(format!(
-                "HEAD is {}, and these files are modified: {}",
-                head.commit,
-                few(&modified)
-            )));
-        }
-        let before = seen.before.as_ref() == Some(&head);
-        if head.commit != seen.commit || head.branch.is_some() {
-            let text = format!(
-                "{} is at {}, not at {}",
-                self.place(),
-                stands(&head),
-                seen.commit
-            );
-            return Ok(if before {
-                Look::nothing(text)
-            } else {
-                Look::unclear(text)
-            });
-        }
-        let look = self.evidence(&git, &seen.commit)?;
-        // The tree was there before; what is missing may be its submodules alone.
-        let nothing = look.answer != Answer::Done
-            && before
-            && self.submodules
-            && self.version(&git, &seen.commit)?.is_none()
-            && modules::as_before(&git, &seen.commit, &seen.modules)?
-                .wrong
-                .is_empty();
-        Ok(Look {
-            answer: if nothing {
-                Answer::Nothing
-            } else {
-                look.answer
-            },
-            ..look
-        })
-    }
-
-    /// The evidence of a tree that stands at the commit, with no tracked file modified.
-    fn evidence(&self, git: &Git, commit: &str) -> Result<Look, Error> {
-        let mut look = Look::done(format!("HEAD is {commit}, and no tracked file is modified"));
-        if self.submodules {
-            let mut subs = modules::Seen::default();
-            modules::look(git, commit, "", &mut subs)?;
-            if !subs.wrong.is_empty() {
-                return Ok(Look::unclear(few(&subs.wrong)));
-            }
-            look.evidence.extend(subs.lines);
-        }
-        if let Some(wrong) = self.version(git, commit)? {
-            return Ok(Look::unclear(wrong));
-        }
-        let log = git.look(&[
-            "log",
-            "-1",
-            "--no-show-signature",
-            "--format=%h %cI %an: %s",
-        ])?;
-        look.evidence.push(log.trim().to_owned());
-        if !self.submodules && modules::any(git, commit)? {
-            let said =
-                "it names submodules, which stay as they are: `submodules: true` takes them along";
-            look.evidence.push(said.to_owned());
-        }
-        look.evidence.extend(
-            self.version_file
-                .as_ref()
-                .map(|f| format!("{} agrees", f.path)),
-        );
-        Ok(look)
-    }
-
-    /// Refuses a tree that is not what was asked for, before it gets its name.
-    fn proven(&self, git: &Git, commit: &str) -> Result<(), Error> {
-        let head = git.head()?;
-        let modified = git.modified()?;
-        if head.commit != commit || head.branch.is_some() || !modified.is_empty() {
-            return Err(Error::new(format!(
-                "{} is at {} with modified files ({}), not cleanly at {commit}",
-                git.dir().display(),
-                stands(&head),
-                few(&modified)
-            )));
-        }
-        let look = self.evidence(git, commit)?;
-        if look.answer == Answer::Done {
-            Ok(())
-        } else {
-            Err(Error::new(look.evidence.join("; ")))
-        }
-    }
-
-    /// The commit, for people who read a plan.
-    fn meant(&self) -> String {
-        let known = self.commit.clone();
-        known.unwrap_or_else(|| told::the_commit_of(&self.reference))
     }
 
     fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Error> {
@@ -293,17 +127,17 @@ impl Deploy {
     }
 
     /// What was there before, in place.
-    fn seen_in_place(&self, cx: &Context) -> Result<Observed, Error> {
+    fn observe_in_place(&self, cx: &Context) -> Result<Before, Error> {
         let git = self.git(cx);
-        let mut formers = Vec::new();
-        let before = if self.exists() {
+        let mut tree = Tree::default();
+        if self.exists() {
             if let Some(lock) = Locked::find(&git)? {
                 return Err(Error::new(lock.shown()));
             }
             let head = git.head()?;
             let mut modified = git.modified()?;
             if self.submodules {
-                formers = modules::formers(&git, &head.commit, "", &mut modified)?;
+                tree.modules = submodules::observe(&git, &head.commit, "", &mut modified)?;
             }
             if !modified.is_empty() {
                 return Err(Error::new(format!(
@@ -312,49 +146,71 @@ impl Deploy {
                     few(&modified)
                 )));
             }
-            Some(head)
-        } else if self.fetch {
-            None
-        } else {
+            tree.head = Some(head);
+        } else if !self.fetch {
             return Err(Error::new(format!(
                 "{} does not exist, and `fetch: false` makes none",
                 self.place()
             )));
-        };
-        let found = self.resolve(&git, before.as_ref().map(|_| &git))?;
-        Ok(Observed {
+        }
+        let found = self.resolve(&git, tree.head.as_ref().map(|_| &git))?;
+        Ok(Before {
             commit: found.commit,
             name: found.name,
-            before,
-            modules: formers,
-            release: None,
+            layout: Layout::InPlace(tree),
         })
     }
-}
 
-/// Where a working tree stands, for people.
-fn stands(head: &Head) -> String {
-    match &head.branch {
-        Some(branch) => format!("{} ({branch})", head.commit),
-        None => head.commit.clone(),
+    /// The commit, for people who read a plan.
+    fn meant(&self, before: Option<&Before>) -> String {
+        let known = before.map(|b| &b.commit).or(self.commit.as_ref());
+        known.map_or_else(
+            || actions_text::the_commit_of(&self.reference),
+            Clone::clone,
+        )
+    }
+
+    /// What it does in place, in commands of git. `exists`: the working clone is there; none when nobody has looked.
+    fn commands_in_place(&self, exists: Option<bool>, commit: &str) -> Vec<String> {
+        let (place, repo, reference) = (self.place(), &self.repo, &self.reference);
+        let clone = format!("git clone --no-checkout {repo} {place}");
+        let fetch = format!("git -C {place} fetch {repo} {reference}");
+        let mut commands = match (exists, self.fetch) {
+            (Some(false), _) => vec![clone],
+            (None, true) => vec![actions_text::or_if_there(clone, fetch)],
+            (Some(true), true) => vec![fetch],
+            (Some(true) | None, false) => Vec::new(),
+        };
+        commands.push(format!("git -C {place} checkout --detach {commit}"));
+        if self.submodules {
+            commands.push(format!(
+                "git -C {place} submodule update --init --recursive"
+            ));
+        }
+        commands
+    }
+
+    fn outputs(&self, before: &Before) -> Deployed {
+        Deployed {
+            commit: before.commit.clone(),
+            release: match &before.layout {
+                Layout::InPlace(_) => self.place().to_owned(),
+                Layout::SideBySide(release) => release.dir.clone(),
+            },
+        }
     }
 }
 
 impl Action for Deploy {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = Deployed;
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Code]
+    fn properties(&self) -> Properties {
+        Properties {
+            approved: self.commit.is_some() && self.fetch,
+            ..Properties::reversible().at(Stage::Code)
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -393,130 +249,92 @@ impl Action for Deploy {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        let seen = if self.side_by_side().is_some() {
-            self.seen_release(cx)?
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        match (direction, &self.current) {
+            (Direction::Do, Some(_)) => self.release_commands(None),
+            (Direction::Do, None) => self.commands_in_place(None, &self.meant(None)),
+            (Direction::Undo, Some(current)) => vec![text::undo_release(current)],
+            (Direction::Undo, None) => vec![text::undo_deploy()],
+        }
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        if self.side_by_side().is_some() {
+            self.observe_release(cx)
         } else {
-            self.seen_in_place(cx)?
-        };
-        serde_json::to_value(seen).map_err(|e| Error::io("what was observed cannot be kept", &e))
+            self.observe_in_place(cx)
+        }
     }
 
-    fn found(&self, value: &Value) -> Vec<String> {
-        let Ok(seen) = observed(value) else {
-            return Vec::new();
-        };
-        let mut lines = Vec::new();
-        if let Some(name) = &seen.name {
-            lines.push(text::is_commit(name, &seen.commit));
-        }
-        if let Some(before) = &seen.before {
-            lines.push(text::stands_at(self.place(), stands(before)));
-        }
-        lines.extend(seen.release.iter().flat_map(|r| self.found_release(r)));
-        lines
-    }
-
-    fn resolved(&self, value: &Value) -> Option<Value> {
-        let seen = observed(value).ok()?;
-        let resolved = Self {
-            commit: Some(seen.commit),
+    fn resolved(&self, before: &Before) -> Option<Self> {
+        Some(Self {
+            commit: Some(before.commit.clone()),
             ..self.clone()
-        };
-        serde_json::to_value(resolved).ok()
-    }
-
-    fn approved(&self) -> bool {
-        self.commit.is_some() && self.fetch
-    }
-
-    fn undoing(&self) -> Option<String> {
-        Some(match &self.current {
-            Some(current) => text::undo_release(current),
-            None => text::undo_deploy(),
         })
     }
 
-    fn kept(&self, _cx: &Context, value: &Value) -> Vec<Kept> {
-        let Ok(seen) = observed(value) else {
-            return Vec::new();
+    fn preview(&self, direction: Direction, past: &Past) -> Preview {
+        let before = &past.before;
+        let commands = match (direction, &before.layout) {
+            (Direction::Do, Layout::InPlace(tree)) => {
+                self.commands_in_place(Some(tree.head.is_some()), &self.meant(Some(before)))
+            }
+            (Direction::Do, Layout::SideBySide(_)) => self.release_commands(Some(before)),
+            (Direction::Undo, Layout::InPlace(tree)) => self.undo_commands(past, tree),
+            (Direction::Undo, Layout::SideBySide(release)) => self.switch_back_commands(release),
         };
-        let former = match (&seen.release, &self.current) {
-            (Some(release), Some(current)) => release.former().map(|at| (at, current.clone())),
-            _ => seen.before.as_ref().map(|head| {
-                let place = self.place().to_owned();
-                (format!("{place}, commit {}", head.commit), place)
-            }),
+        let mut findings = Vec::new();
+        if direction == Direction::Do {
+            if let Some(name) = &before.name {
+                findings.push(text::is_commit(name, &before.commit));
+            }
+            match &before.layout {
+                Layout::InPlace(tree) => {
+                    let head = tree.head.as_ref();
+                    findings.extend(head.map(|head| text::stands_at(self.place(), head)));
+                }
+                Layout::SideBySide(release) => findings.extend(self.findings(release)),
+            }
+        }
+        Preview {
+            commands,
+            findings,
+            kept: Vec::new(),
+        }
+    }
+
+    fn probe(&self, cx: &Context, past: &Past) -> Result<(Look, Option<Deployed>), Error> {
+        let before = &past.before;
+        let look = match &before.layout {
+            Layout::InPlace(tree) => {
+                let added: Vec<&str> = past.added().collect();
+                self.is_deployed(cx, &before.commit, tree, &added)?
+            }
+            Layout::SideBySide(release) => self.is_in_force(cx, &before.commit, release)?,
         };
-        former.map(|(at, of)| Kept { at, of }).into_iter().collect()
+        let output = (look.answer == Answer::Done).then(|| self.outputs(before));
+        Ok((look, output))
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
-        if self.side_by_side().is_some() {
-            return self.release_commands();
+    fn perform(&self, work: &mut Work<'_>, past: &Past) -> Result<Deployed, Error> {
+        match &past.before.layout {
+            Layout::InPlace(tree) => self.deploy(work, past, tree)?,
+            Layout::SideBySide(release) => self.release(work, past, release)?,
         }
-        let mut commands = Vec::new();
-        if !self.exists() {
-            commands.push(format!(
-                "git clone --no-checkout {} {}",
-                self.repo,
-                self.place()
-            ));
-        } else if self.fetch {
-            commands.push(format!(
-                "git -C {} fetch {} {}",
-                self.place(),
-                self.repo,
-                self.reference
-            ));
-        }
-        commands.push(format!(
-            "git -C {} checkout --detach {}",
-            self.place(),
-            self.meant()
-        ));
-        if self.submodules {
-            commands.push(format!(
-                "git -C {} submodule update --init --recursive",
-                self.place()
-            ));
-        }
-        commands
+        Ok(self.outputs(&past.before))
     }
 
-    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        let seen = observed(value)?;
-        match &seen.release {
-            Some(release) => self.in_force(cx, &seen, release),
-            None => self.deployed(cx, &seen),
+    fn undo(&self, work: &mut Work<'_>, past: &Past) -> Result<(), Error> {
+        match &past.before.layout {
+            Layout::InPlace(tree) => self.put_back(work, past, tree),
+            Layout::SideBySide(release) => self.switch_back(work, past, release),
         }
     }
 
-    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let seen = observed(value)?;
-        match &seen.release {
-            Some(release) => self.release(cx, &seen, release, log),
-            None => self.deploy(cx, &seen, log),
-        }
-    }
-
-    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        self.probe(cx, value)
-    }
-
-    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let seen = observed(value)?;
-        match &seen.release {
-            Some(release) => self.switch_back(cx, release, log),
-            None => self.put_back(cx, &seen, log),
-        }
-    }
-
-    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        let seen = observed(value)?;
-        match &seen.release {
-            Some(release) => self.is_switched_back(cx, release),
-            None => self.is_back(cx, &seen),
+    fn undone(&self, cx: &Context, past: &Past) -> Result<Look, Error> {
+        match &past.before.layout {
+            Layout::InPlace(tree) => self.is_put_back(cx, past, tree),
+            Layout::SideBySide(release) => self.is_switched_back(past, release),
         }
     }
 }

@@ -8,61 +8,24 @@
 //! release that is there already is used only when it is exactly that commit, clean; the former release is never
 //! removed, since the undo needs it. The undo switches back and leaves the release, which no one uses then.
 //!
-//! Left out: which old releases go (`keep`), and what uses the link. A process that has it open stays in the old release until it is started anew.
+//! Left out: which old releases go (the module `prune`), and what uses the link. A process that has it open stays in the
+//! old release until it is started anew.
 
-use super::act::{beside, remove, rename, say};
-use super::keep::{Stays, Why};
+use super::prune::Why;
+use super::record::{Before, Layout, Note, Past, Release, Tree, Work, text as path_text};
 use super::repo::Git;
-use super::{Deploy, Observed, resolve};
-use crate::actions::{Context, Error, Look};
-use crate::text::actions as told;
+use super::{Deploy, resolve};
+use crate::action::{Context, Error, Look};
+use crate::actions::entry::{self, beside};
+use crate::actions::link::Link;
+use crate::text::actions as actions_text;
 use crate::text::settings as text;
-use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use upledger_replay::event::Answer;
 
 /// How much of a commit's id and of a name stand in the name of its directory.
 const ID: usize = 12;
 const NAME: usize = 100;
-
-/// What was there before, of releases side by side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Release {
-    /// The directory of the release.
-    dir: String,
-    /// It was there already, whole.
-    existed: bool,
-    /// What the link held, as it stood there; none when there was no link.
-    target: Option<String>,
-    /// It led to a directory. An older record does not tell, and then it did.
-    #[serde(default = "led")]
-    led: bool,
-    /// Releases that `keep` no longer keeps.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) old: Vec<String>,
-    /// Releases that stay although `keep` no longer keeps them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) stays: Vec<Stays>,
-}
-
-impl Release {
-    /// Where the link led.
-    pub(super) fn former(&self) -> Option<String> {
-        self.target.clone()
-    }
-}
-
-fn led() -> bool {
-    true
-}
-
-/// What is at the place of the link.
-enum Link {
-    Missing,
-    To(String),
-}
 
 /// The name of a release's directory: what `ref` says, without what could lead elsewhere, and the commit.
 fn named(reference: &str, commit: &str) -> String {
@@ -117,44 +80,24 @@ impl Deploy {
         problems
     }
 
-    fn link(&self) -> Result<Link, Error> {
-        let current = self.current.as_deref().unwrap_or_default();
-        match std::fs::symlink_metadata(current) {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Link::Missing),
-            Err(e) => Err(Error::io(format!("cannot look at {current}"), &e)),
-            Ok(meta) if meta.is_symlink() => std::fs::read_link(current)
-                .map_err(|e| Error::io(format!("cannot read {current}"), &e))?
-                .into_os_string()
-                .into_string()
-                .map(Link::To)
-                .map_err(|_| Error::new(format!("{current} leads to a name that is no UTF-8"))),
-            Ok(_) => {
-                let releases = self.releases.as_deref().unwrap_or_default();
-                Err(Error::new(format!(
-                    "{current} is there and is no symbolic link; nothing is put in its place. Make it a release once, while \
-                     the service is stopped: mkdir -p {releases} && mv {current} {releases}/before && ln -s \
-                     {releases}/before {current}; or deploy in place, with `into: {current}`"
-                )))
-            }
-        }
+    fn link(&self) -> Link<'_> {
+        Link(Path::new(self.current.as_deref().unwrap_or_default()))
     }
 
-    /// Where a link leads to, resolved.
-    pub(super) fn leads(&self, target: &str) -> Option<PathBuf> {
-        let current = Path::new(self.current.as_deref().unwrap_or_default());
-        let whole = current.parent().unwrap_or(Path::new("/")).join(target);
-        std::fs::canonicalize(whole).ok()
+    /// Where the link leads, word for word.
+    fn target(&self) -> Result<Option<String>, Error> {
+        self.link().target(|| {
+            let current = self.current.as_deref().unwrap_or_default();
+            let releases = self.releases.as_deref().unwrap_or_default();
+            format!(
+                "make it a release once, while the service is stopped: mkdir -p {releases} && mv {current} {releases}/before \
+                 && ln -s {releases}/before {current}; or deploy in place, with `into: {current}`"
+            )
+        })
     }
 
-    fn is_there(&self, target: &str) -> bool {
-        self.leads(target).is_some_and(|to| to.is_dir())
-    }
-
-    fn leads_to(&self, target: &str, dir: &str) -> bool {
-        target == dir
-            || self
-                .leads(target)
-                .is_some_and(|to| std::fs::canonicalize(dir).is_ok_and(|dir| dir == to))
+    fn would_lead_to(&self, target: &str, release: &Release) -> bool {
+        self.link().would_lead_to(target, Path::new(&release.dir))
     }
 
     /// The same deployment, in place in one release's directory.
@@ -168,14 +111,11 @@ impl Deploy {
         }
     }
 
-    pub(super) fn seen_release(&self, cx: &Context) -> Result<Observed, Error> {
+    pub(super) fn observe_release(&self, cx: &Context) -> Result<Before, Error> {
         let (releases, current) = self
             .side_by_side()
             .unwrap_or((Path::new(""), Path::new("")));
-        let target = match self.link()? {
-            Link::Missing => None,
-            Link::To(target) => Some(target),
-        };
+        let target = self.target()?;
         let parent = current.parent().unwrap_or(Path::new("/"));
         if !parent.is_dir() {
             return Err(Error::new(format!(
@@ -185,39 +125,37 @@ impl Deploy {
             )));
         }
         let found = self.resolve(&Git::at(cx, releases), None)?;
-        let dir = releases.join(named(&self.reference, &found.commit));
-        let dir = dir.display().to_string();
+        let dir = path_text(&releases.join(named(&self.reference, &found.commit)));
         let inner = self.in_place(&dir);
         let existed = inner.exists();
-        let mut seen = Observed {
-            commit: found.commit,
-            name: found.name,
-            before: None,
-            modules: Vec::new(),
-            release: None,
-        };
         if existed {
-            let look = inner.deployed(cx, &seen)?;
+            let look = inner.is_deployed(cx, &found.commit, &Tree::default(), &[])?;
             if look.answer != Answer::Done {
                 return Err(Error::new(format!(
-                    "{dir} is there and is not this release, whole and clean: {}; move it away, and it is made anew",
+                    "{dir} is there and is not this release, whole and clean: {}",
                     look.evidence.join("; ")
-                )));
+                ))
+                .remedy("move it away, and it is made anew"));
             }
         }
         let (old, stays) = self.superseded(cx, &dir, target.as_deref())?;
-        seen.release = Some(Release {
-            dir,
-            existed,
-            led: target.as_deref().is_some_and(|t| self.is_there(t)),
-            target,
-            old,
-            stays,
-        });
-        Ok(seen)
+        Ok(Before {
+            commit: found.commit,
+            name: found.name,
+            layout: Layout::SideBySide(Release {
+                dir,
+                existed,
+                led: target
+                    .as_deref()
+                    .is_some_and(|t| self.link().resolves_to_directory(t)),
+                target,
+                old,
+                stays,
+            }),
+        })
     }
 
-    pub(super) fn found_release(&self, seen: &Release) -> Vec<String> {
+    pub(super) fn findings(&self, seen: &Release) -> Vec<String> {
         let current = self.current.as_deref().unwrap_or_default();
         let mut lines = vec![match &seen.target {
             Some(from) => text::leads_to(current, from, &seen.dir),
@@ -234,21 +172,29 @@ impl Deploy {
         lines
     }
 
-    pub(super) fn release_commands(&self) -> Vec<String> {
+    /// What it does, in commands. Before the look, the name of the release is not known.
+    pub(super) fn release_commands(&self, before: Option<&Before>) -> Vec<String> {
         let (releases, current) = (
             self.releases.as_deref().unwrap_or_default(),
             self.current.as_deref().unwrap_or_default(),
         );
-        let dir = match &self.commit {
-            Some(commit) => format!("{releases}/{}", named(&self.reference, commit)),
-            None => format!("{releases}/{}", told::name_and_commit(&self.reference)),
+        let dir = match (before.map(|b| &b.layout), &self.commit) {
+            (Some(Layout::SideBySide(release)), _) => release.dir.clone(),
+            (_, Some(commit)) => format!("{releases}/{}", named(&self.reference, commit)),
+            (_, None) => format!(
+                "{releases}/{}",
+                actions_text::name_and_commit(&self.reference)
+            ),
         };
         let mut commands = vec![
             format!("git clone --no-checkout {} {dir}", self.repo),
-            format!("git -C {dir} checkout --detach {}", self.meant()),
+            format!("git -C {dir} checkout --detach {}", self.meant(before)),
         ];
         if self.submodules {
             commands.push(format!("git -C {dir} submodule update --init --recursive"));
+        }
+        if let Some(Layout::SideBySide(Release { existed: true, .. })) = before.map(|b| &b.layout) {
+            commands.clear();
         }
         commands.push(format!(
             "ln -s {dir} {current}.new && mv -T {current}.new {current}"
@@ -259,105 +205,79 @@ impl Deploy {
     /// Makes the release, proves it, and switches.
     pub(super) fn release(
         &self,
-        cx: &Context,
-        seen: &Observed,
+        work: &mut Work<'_>,
+        past: &Past,
         release: &Release,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
         // Before the clone, which may take minutes and would be for nothing.
-        self.now(release)?;
+        self.position(release)?;
         let inner = self.in_place(&release.dir);
         if inner.exists() {
-            inner.proven(&inner.git(cx), &seen.commit)?;
-            say(out, &format!("{} is whole", release.dir));
+            inner.proven(&inner.git(work.cx()), &past.before.commit)?;
+            work.say(&format!("{} is whole", release.dir));
         } else {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
             std::fs::create_dir_all(releases)
                 .map_err(|e| Error::io(format!("cannot make {}", releases.display()), &e))?;
-            inner.clone_it(cx, seen, out)?;
+            inner.clone_repository(work, past)?;
         }
-        self.switch(cx, release, Now::Before, Some(&release.dir), out)?;
-        self.remove_old(cx, release, out);
+        // Who has switched it to this release meanwhile is no stranger.
+        if self.position(release)? == Position::Former {
+            let from = release.target.as_deref();
+            self.switch(work, from, Some(&release.dir))?;
+        }
+        self.remove_old(work, past, release);
         Ok(())
     }
 
     /// Where the link leads now.
-    fn now(&self, seen: &Release) -> Result<Now, Error> {
-        let current = self.current.as_deref().unwrap_or_default();
-        Ok(match self.link()? {
-            Link::Missing if seen.target.is_none() => Now::Before,
-            Link::To(now) if self.leads_to(&now, &seen.dir) => Now::Switched,
-            Link::To(now) if seen.target.as_ref() == Some(&now) => Now::Before,
-            Link::Missing => return Err(Error::new(format!("somebody removed {current}"))),
-            Link::To(now) => {
-                return Err(Error::new(format!(
-                    "{current} leads to {now}; somebody moved it since it led to {}",
-                    seen.target.as_deref().unwrap_or("nothing")
-                )));
-            }
-        })
+    fn position(&self, seen: &Release) -> Result<Position, Error> {
+        let now = self.target()?;
+        match &now {
+            Some(now) if self.would_lead_to(now, seen) => Ok(Position::Switched),
+            _ if now == seen.target => Ok(Position::Former),
+            _ => Err(self.link().moved(now.as_deref(), seen.target.as_deref())),
+        }
     }
 
-    /// Switches the link at once: a new one under another name, then a rename. Only a link that leads where it is meant
-    /// to be switched from is replaced, by a look right before the rename: hours may lie behind the first one.
     fn switch(
         &self,
-        cx: &Context,
-        seen: &Release,
-        from: Now,
+        work: &mut Work<'_>,
+        from: Option<&str>,
         to: Option<&str>,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
-        let current = Path::new(self.current.as_deref().unwrap_or_default());
-        let cannot =
-            |e: std::io::Error| Error::io(format!("cannot switch {}", current.display()), &e);
-        let new = beside(current, cx, "new");
-        let none = || match std::fs::remove_file(&new) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(cannot(e)),
-            Ok(()) | Err(_) => Ok(()),
-        };
-        none()?;
-        if let Some(to) = to {
-            std::os::unix::fs::symlink(to, &new).map_err(cannot)?;
-        }
-        let now = self.now(seen);
-        if now.as_ref().ok() != Some(&from) {
-            none()?;
-            return now.map(drop);
-        }
-        match to {
-            None => std::fs::remove_file(current).map_err(cannot)?,
-            // Whatever came into the place of nothing meanwhile is somebody's.
-            Some(_) if from == Now::Before && seen.target.is_none() => rename(&new, current)?,
-            // A rename over a directory that came into its place fails.
-            Some(_) => std::fs::rename(&new, current).map_err(cannot)?,
-        }
-        let parent = current.parent().unwrap_or(Path::new("/"));
-        File::open(parent)
-            .and_then(|d| d.sync_all())
-            .map_err(cannot)?;
-        let to = to.map_or_else(|| "nothing".to_owned(), |to| format!("leads to {to}"));
-        say(out, &format!("{} {to}", current.display()));
+        let link = self.link();
+        let at = beside(link.0, work.cx(), "new");
+        work.note(Note::Switching {
+            link: path_text(link.0),
+            at: path_text(&at),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        })?;
+        link.switch(&at, from, to)?;
+        let leads = to.map_or_else(|| "is removed".to_owned(), |to| format!("leads to {to}"));
+        work.say(&format!("{} {leads}", link.0.display()));
         Ok(())
     }
 
     /// Whether the release is in force.
-    pub(super) fn in_force(
+    pub(super) fn is_in_force(
         &self,
         cx: &Context,
-        seen: &Observed,
+        commit: &str,
         release: &Release,
     ) -> Result<Look, Error> {
         let current = self.current.as_deref().unwrap_or_default();
-        match self.now(release) {
+        match self.position(release) {
             Err(e) => Ok(Look::unclear(e.to_string())),
             // A release that nothing leads to yet is no effect.
-            Ok(Now::Before) => Ok(Look::nothing(match &release.target {
+            Ok(Position::Former) => Ok(Look::nothing(match &release.target {
                 Some(target) => format!("{current} leads to {target}"),
                 None => format!("{current} does not exist"),
             })),
-            Ok(Now::Switched) => {
-                let mut look = self.in_place(&release.dir).deployed(cx, seen)?;
+            Ok(Position::Switched) => {
+                let inner = self.in_place(&release.dir);
+                let mut look = inner.is_deployed(cx, commit, &Tree::default(), &[])?;
                 if look.answer == Answer::Nothing {
                     look.answer = Answer::Unclear;
                 }
@@ -368,35 +288,43 @@ impl Deploy {
         }
     }
 
+    /// The commands of the undo.
+    pub(super) fn switch_back_commands(&self, seen: &Release) -> Vec<String> {
+        let current = self.current.as_deref().unwrap_or_default();
+        vec![match &seen.target {
+            Some(target) => actions_text::switch_link(current, target),
+            None => actions_text::remove(current),
+        }]
+    }
+
     /// Switches back to what was there before; the release stays.
     pub(super) fn switch_back(
         &self,
-        cx: &Context,
+        work: &mut Work<'_>,
+        past: &Past,
         seen: &Release,
-        out: &mut dyn Write,
     ) -> Result<(), Error> {
-        for left in self.leftovers(cx) {
-            remove_any(&left)?;
+        for left in past.leftovers() {
+            entry::remove(&left)?;
         }
-        let same = seen
-            .target
-            .as_ref()
-            .is_some_and(|t| self.leads_to(t, &seen.dir));
-        let now = self.now(seen)?;
+        let position = self.position(seen)?;
         if let Some(gone) = self.gone(seen) {
             return Err(Error::new(format!("not switched back: {gone}")));
         }
-        if now == Now::Switched && !same {
-            self.switch(cx, seen, Now::Switched, seen.target.as_deref(), out)?;
+        let former = seen.target.as_deref();
+        let was_in_force = former.is_some_and(|t| self.would_lead_to(t, seen));
+        if position == Position::Switched && !was_in_force {
+            let now = self.target()?;
+            self.switch(work, now.as_deref(), former)?;
         }
-        say(out, &format!("{} stays, and nothing leads to it", seen.dir));
+        work.say(&format!("{} stays, and nothing leads to it", seen.dir));
         Ok(())
     }
 
     /// Why a link that leads where it led leads to nothing; none when it leads to a directory, or never did.
     fn gone(&self, seen: &Release) -> Option<String> {
         let target = seen.target.as_deref().filter(|_| seen.led)?;
-        (!self.is_there(target)).then(|| {
+        (!self.link().resolves_to_directory(target)).then(|| {
             format!(
                 "{} led to {target}, and that is gone: put it back first, and try again",
                 self.current.as_deref().unwrap_or_default()
@@ -404,66 +332,34 @@ impl Deploy {
         })
     }
 
-    pub(super) fn is_switched_back(&self, cx: &Context, seen: &Release) -> Result<Look, Error> {
+    pub(super) fn is_switched_back(&self, past: &Past, seen: &Release) -> Result<Look, Error> {
         let current = self.current.as_deref().unwrap_or_default();
-        if let Some(left) = self.leftovers(cx).first() {
+        if let Some(left) = past.leftovers().first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
         }
-        Ok(match (self.link()?, &seen.target) {
-            (Link::Missing, None) => Look::done(format!("{current} does not exist")),
-            (Link::To(now), Some(target)) if now == *target => match self.gone(seen) {
+        let now = self.target()?;
+        Ok(match &now {
+            None if seen.target.is_none() => Look::done(format!("{current} does not exist")),
+            None => Look::unclear(format!("{current} does not exist")),
+            Some(now) if seen.target.as_ref() == Some(now) => match self.gone(seen) {
                 Some(gone) => Look::unclear(gone),
-                None => Look::done(format!("{current} leads to {target}")),
+                None => Look::done(format!("{current} leads to {now}")),
             },
-            (Link::To(now), _) if self.leads_to(&now, &seen.dir) => {
+            Some(now) if self.would_lead_to(now, seen) => {
                 Look::nothing(format!("{current} leads to {now}"))
             }
-            (Link::To(now), _) => Look::unclear(format!("{current} leads to {now}")),
-            (Link::Missing, Some(_)) => Look::unclear(format!("{current} does not exist")),
+            Some(now) => Look::unclear(format!("{current} leads to {now}")),
         })
-    }
-
-    /// What this step of this run made under names of its own, and did not finish.
-    pub(super) fn leftovers(&self, cx: &Context) -> Vec<PathBuf> {
-        let (releases, current) = self
-            .side_by_side()
-            .unwrap_or((Path::new(""), Path::new("")));
-        let ends = ["new", "old"].map(|what| {
-            let name = beside(Path::new("/x"), cx, what);
-            let name = name.file_name().unwrap_or_default();
-            name.to_string_lossy().trim_start_matches('x').to_owned()
-        });
-        let listed = std::fs::read_dir(releases).into_iter().flatten().flatten();
-        let mut found: Vec<PathBuf> = listed
-            .filter(|e| {
-                let name = e.file_name();
-                let name = name.to_string_lossy();
-                ends.iter().any(|end| name.ends_with(end.as_str()))
-            })
-            .map(|e| e.path())
-            .collect();
-        let link = beside(current, cx, "new");
-        found.extend(std::fs::symlink_metadata(&link).is_ok().then_some(link));
-        found.sort();
-        found
     }
 }
 
 /// Where the link leads, of the two places where it may.
 #[derive(Debug, PartialEq, Eq)]
-enum Now {
-    Before,
+enum Position {
+    /// Where it led before.
+    Former,
+    /// To the release.
     Switched,
-}
-
-/// Removes a directory or a link of ours.
-pub(super) fn remove_any(path: &Path) -> Result<(), Error> {
-    if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
-        std::fs::remove_file(path)
-            .map_err(|e| Error::io(format!("cannot remove {}", path.display()), &e))
-    } else {
-        remove(path)
-    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,15 @@
 //! Left out: filters that a repository's own configuration names (large-file storage needs them), bare repositories as a
 //! working tree.
 
+use super::resolve;
+use crate::action::{Context, Error};
 use crate::actions::command::{Captured, KEPT, capture};
-use crate::actions::{Context, Error};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Fetches and checkouts end by the step's own time limit, not by this one.
@@ -54,11 +57,49 @@ pub(super) struct Git {
 
 /// Where a working tree stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Head {
     /// The commit.
+    #[serde(deserialize_with = "resolve::read_commit")]
     pub(super) commit: String,
     /// The full name of the branch; none when detached.
     pub(super) branch: Option<String>,
+}
+
+impl Head {
+    /// At a commit, on no branch.
+    pub(super) fn detached(commit: &str) -> Self {
+        Self {
+            commit: commit.to_owned(),
+            branch: None,
+        }
+    }
+
+    /// Where a working tree that stood here goes back to: on its branch, if that still is at the commit.
+    pub(super) fn restorable(&self, git: &Git) -> Result<Self, Error> {
+        let branch = match &self.branch {
+            Some(b) if git.commit(b)?.as_ref() == Some(&self.commit) => Some(b.clone()),
+            Some(_) | None => None,
+        };
+        Ok(Self {
+            commit: self.commit.clone(),
+            branch,
+        })
+    }
+
+    /// The name by which git checks the branch out.
+    pub(super) fn branch_name(&self) -> Option<&str> {
+        self.branch.as_deref()?.strip_prefix("refs/heads/")
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.branch {
+            Some(branch) => write!(f, "{} ({branch})", self.commit),
+            None => f.write_str(&self.commit),
+        }
+    }
 }
 
 impl Git {
@@ -143,6 +184,11 @@ impl Git {
         Ok((seen.code == Some(0)).then(|| seen.stdout.trim().to_owned()))
     }
 
+    /// The commit is there.
+    pub(super) fn has(&self, commit: &str) -> Result<bool, Error> {
+        Ok(self.commit(commit)?.as_deref() == Some(commit))
+    }
+
     /// Where the working tree stands.
     ///
     /// # Errors
@@ -212,7 +258,8 @@ impl Git {
         let cannot = |e: io::Error| Error::io(format!("cannot read what git {what} says"), &e);
         let dir = self.dir.display().to_string();
         let argv = argv(&["-C", &dir], words);
-        let mut child = Command::new("git")
+        let mut command = Command::new("git");
+        command
             .args(argv.iter().skip(1))
             .env_clear()
             .envs(self.cx.env.iter().map(|(k, v)| (k, v)))
@@ -220,24 +267,40 @@ impl Git {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .spawn()
-            .map_err(cannot)?;
-        if let Some(out) = child.stdout.take() {
-            for one in BufReader::new(out).split(0) {
-                entry(&one.map_err(cannot)?);
-            }
+            .process_group(0);
+        let group = |child: &Child| i32::try_from(child.id()).unwrap_or_default();
+        // A look that is given up must not leave it behind.
+        let answers = self.cx.answers.as_ref();
+        let mut child = match answers {
+            Some(answers) => answers.start(|| command.spawn(), group),
+            None => command.spawn(),
         }
-        let ended = child.wait().map_err(cannot)?;
-        if ended.success() {
+        .map_err(cannot)?;
+        let mut read = Ok(());
+        if let Some(out) = child.stdout.take() {
+            read = BufReader::new(out)
+                .split(0)
+                .try_for_each(|one| one.map(|one| entry(&one)));
+        }
+        let group = group(&child);
+        let mut wait = || child.wait().map(Some);
+        let ended = match answers {
+            Some(answers) => answers.reap(group, wait),
+            None => wait(),
+        };
+        read.map_err(cannot)?;
+        let ended = ended.map_err(cannot)?;
+        if ended.is_some_and(|status| status.success()) {
             Ok(())
         } else {
-            Err(Error::new(format!("git {what}: {ended}")))
+            let how = ended.map_or_else(String::new, |status| status.to_string());
+            Err(Error::new(format!("git {what}: {how}")))
         }
     }
 
-    /// Where `index.lock` would be.
-    pub(super) fn index_lock(&self) -> Result<PathBuf, Error> {
-        let path = self.look(&["rev-parse", "--git-path", "index.lock"])?;
+    /// Where a file of the repository itself is, or would be.
+    pub(super) fn path(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.look(&["rev-parse", "--git-path", name])?;
         Ok(self.dir.join(path.trim_end_matches('\n')))
     }
 }
@@ -296,7 +359,7 @@ pub(super) struct Locked {
 impl Locked {
     /// The lock, where there is one.
     pub(super) fn find(git: &Git) -> Result<Option<Self>, Error> {
-        let path = git.index_lock()?;
+        let path = git.path("index.lock")?;
         let Ok(meta) = std::fs::symlink_metadata(&path) else {
             return Ok(None);
         };

@@ -5,9 +5,10 @@
 //! the working clone.
 
 use super::repo::Git;
-use crate::actions::Error;
+use crate::action::Error;
 use crate::actions::values::distance;
 use crate::text::settings as text;
+use serde::de::{self, Deserialize, Deserializer};
 
 /// Why this cannot be a name for a commit; none when it can.
 pub(super) fn problem(name: &str) -> Option<String> {
@@ -38,6 +39,16 @@ pub(super) fn is_repo(repo: &str) -> bool {
 /// A full commit id.
 pub(super) fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A commit of the record, which becomes a word of a command.
+pub(super) fn read_commit<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    if is_commit(&text) {
+        Ok(text)
+    } else {
+        Err(de::Error::custom(format!("'{text}' is no commit")))
+    }
 }
 
 /// A commit, and the name under which it can be fetched.

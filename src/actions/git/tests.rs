@@ -1,10 +1,12 @@
 //! Real repositories in a directory of the test's own: deployed, deployed again, refused, cut off, undone, undone again.
 
 mod kept;
+mod record;
 mod releases;
 mod submodules;
 
 use super::*;
+use crate::action::testing::TestStep;
 use std::path::PathBuf;
 use std::process::Command;
 use upledger_replay::event::Answer;
@@ -98,7 +100,7 @@ impl Place {
             ],
             cwd: None,
             secrets: Vec::new(),
-            ..Context::empty()
+            ..Context::default()
         }
     }
 
@@ -117,30 +119,23 @@ impl Place {
         }
     }
 
-    fn observe(&self, deploy: &Deploy) -> Value {
-        deploy.observe(&self.context()).unwrap()
+    fn step(&self, deploy: &Deploy) -> TestStep<Deploy> {
+        TestStep::observed(deploy.clone(), &self.context()).unwrap()
     }
 
-    fn perform(&self, deploy: &Deploy, seen: &Value) -> Result<String, String> {
-        let mut out = Vec::new();
-        let done = deploy.perform(&self.context(), seen, &mut out);
-        done.map(|()| String::from_utf8(out).unwrap())
-            .map_err(|e| e.to_string())
+    /// What an attempt notes that was cut off while it made that clone.
+    fn cloning(&self, name: &str) -> Note {
+        let dir = self.path(name).display().to_string();
+        let at = format!("{dir}.new-run-1-code");
+        Note::Cloning { dir, at }
     }
 
-    fn undo(&self, deploy: &Deploy, seen: &Value) -> Result<String, String> {
-        let mut out = Vec::new();
-        let done = deploy.undo(&self.context(), seen, &mut out);
-        done.map(|()| String::from_utf8(out).unwrap())
-            .map_err(|e| e.to_string())
-    }
-
-    fn probe(&self, deploy: &Deploy, seen: &Value) -> Answer {
-        deploy.probe(&self.context(), seen).unwrap().answer
-    }
-
-    fn undone(&self, deploy: &Deploy, seen: &Value) -> Answer {
-        deploy.undone(&self.context(), seen).unwrap().answer
+    /// What an attempt notes that was cut off while git went to that commit.
+    fn checking_out(&self, reference: &str) -> Note {
+        Note::CheckingOut {
+            dir: self.path("app").display().to_string(),
+            commit: self.commit(reference),
+        }
     }
 
     fn head(&self) -> String {
@@ -151,6 +146,8 @@ impl Place {
         let listed = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<String> = listed
             .map(|e| e.unwrap().file_name().into_string().unwrap())
+            // The state directory of the test's own.
+            .filter(|name| name != "state")
             .collect();
         names.sort();
         names
@@ -163,22 +160,22 @@ fn tags_with_slashes_branches_and_commits_are_cloned_and_the_clone_is_removed_ag
     let second = place.commit("app/2.0");
     for name in ["app/1.0", "app/2.0", "main", "refs/tags/app/2.0", &second] {
         let deploy = place.to(name);
-        let seen = place.observe(&deploy);
-        assert_eq!(seen["commit"], place.commit(name).as_str(), "{name}");
-        assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
+        let mut step = place.step(&deploy);
+        assert_eq!(step.past().before.commit, place.commit(name), "{name}");
+        assert_eq!(step.probe().answer, Answer::Nothing);
         for _ in 0..2 {
-            place.perform(&deploy, &seen).unwrap();
+            step.perform().unwrap();
             assert_eq!(place.head(), place.commit(name));
             assert_eq!(
                 place.git("app", &["rev-parse", "--abbrev-ref", "HEAD"]),
                 "HEAD"
             );
-            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+            assert_eq!(step.probe().answer, Answer::Done);
         }
-        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        assert_eq!(step.undone().answer, Answer::Nothing);
         for _ in 0..2 {
-            place.undo(&deploy, &seen).unwrap();
-            assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+            step.undo().unwrap();
+            assert_eq!(step.undone().answer, Answer::Done);
             assert_eq!(place.names(), ["source"], "{name}");
         }
     }
@@ -190,39 +187,38 @@ fn a_clone_on_a_branch_goes_to_the_commit_and_back_to_its_branch() {
     place.cloned();
     place.write("app/local", "kept");
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    assert_eq!(seen["before"]["branch"], "refs/heads/main");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
-    place.perform(&deploy, &seen).unwrap();
+    let mut step = place.step(&deploy);
+    let Layout::InPlace(tree) = step.past().before.layout else {
+        panic!("it is in place")
+    };
+    let branch = tree.head.unwrap().branch;
+    assert_eq!(branch.as_deref(), Some("refs/heads/main"));
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    step.perform().unwrap();
     assert_eq!(
         (place.head(), place.read("app/VERSION")),
         (place.commit("app/2.0"), "2.0\n".into())
     );
-    let look = deploy.verify(&place.context(), &seen).unwrap();
+    let look = step.verify();
     assert!(
         look.answer == Answer::Done && look.evidence[1].contains("app/2.0"),
         "{look:?}"
     );
-    assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+    assert_eq!(step.undone().answer, Answer::Nothing);
     for _ in 0..2 {
-        place.undo(&deploy, &seen).unwrap();
+        step.undo().unwrap();
         assert_eq!(
             place.git("app", &["symbolic-ref", "HEAD"]),
             "refs/heads/main"
         );
         assert_eq!(place.head(), place.commit("app/1.0"));
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(step.undone().answer, Answer::Done);
     }
     // A branch that has moved meanwhile is not what was there: the commit is.
-    place.perform(&deploy, &seen).unwrap();
+    step.perform().unwrap();
     place.git("app", &["branch", "-f", "main", "app/2.0"]);
-    assert!(
-        place
-            .undo(&deploy, &seen)
-            .unwrap()
-            .contains("branch has moved")
-    );
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert!(step.undo().unwrap().contains("branch has moved"));
+    assert_eq!(step.undone().answer, Answer::Done);
     assert_eq!(place.read("app/local"), "kept");
 }
 
@@ -243,18 +239,18 @@ fn what_was_not_there_is_fetched_and_a_tag_that_moves_changes_nothing() {
         "{said}"
     );
     let deploy = place.to("app/3.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     place.git("source", &["tag", "-f", "app/3.0", "app/1.0"]);
-    assert!(place.perform(&deploy, &seen).unwrap().contains("fetching"));
+    assert!(step.perform().unwrap().contains("fetching"));
     assert_eq!(place.head(), third);
-    assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+    assert_eq!(step.probe().answer, Answer::Done);
     // Now the clone has it all.
     let back = Deploy {
         fetch: false,
         ..place.to("app/2.0")
     };
-    let seen = place.observe(&back);
-    place.perform(&back, &seen).unwrap();
+    let mut step = place.step(&back);
+    step.perform().unwrap();
     assert_eq!(place.head(), place.commit("app/2.0"));
 }
 
@@ -262,30 +258,71 @@ fn what_was_not_there_is_fetched_and_a_tag_that_moves_changes_nothing() {
 fn a_clone_that_was_cut_off_is_made_anew_and_one_with_somebodys_files_is_moved_aside() {
     let place = Place::new();
     let deploy = place.to("main");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
+    step.died_after(Direction::Do, &place.cloning("app"));
     place.write("app.new-run-1-code/.git/half", "");
-    place.perform(&deploy, &seen).unwrap();
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    step.perform().unwrap();
     assert_eq!(place.names(), ["app", "source"]);
     place.write("app/local", "somebody's");
-    let out = place.undo(&deploy, &seen).unwrap();
+    let out = step.undo().unwrap();
     assert!(out.contains("moved to"), "{out}");
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    assert_eq!(step.undone().answer, Answer::Done);
     assert_eq!(place.read("app.aside-run-1-code/local"), "somebody's");
 }
 
 #[test]
 fn what_a_clone_or_its_removal_leaves_when_cut_off_is_not_undone_until_it_is_gone() {
-    for left in ["app.new-run-1-code", "app.old-run-1-code"] {
+    let removing = |place: &Place| {
+        let dir = place.path("app").display().to_string();
+        let at = format!("{dir}.old-run-1-code");
+        (Direction::Undo, Note::Removing { dir, at })
+    };
+    let cloning = |place: &Place| (Direction::Do, place.cloning("app"));
+    for (left, note) in [
+        (
+            "app.new-run-1-code",
+            &cloning as &dyn Fn(&Place) -> (Direction, Note),
+        ),
+        ("app.old-run-1-code", &removing),
+    ] {
         let place = Place::new();
         let deploy = place.to("main");
-        let seen = place.observe(&deploy);
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        let mut step = place.step(&deploy);
+        assert_eq!(step.undone().answer, Answer::Done);
+        let (direction, note) = note(&place);
+        step.died_after(direction, &note);
+        assert_eq!(step.undone().answer, Answer::Done, "before its effect");
         place.write(&format!("{left}/.git/half"), "");
-        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
-        place.undo(&deploy, &seen).unwrap();
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(step.undone().answer, Answer::Nothing);
+        step.undo().unwrap();
+        assert_eq!(step.undone().answer, Answer::Done);
         assert_eq!(place.names(), ["source"]);
     }
+}
+
+#[test]
+fn a_clone_that_somebody_made_meanwhile_is_not_touched_in_either_direction() {
+    let place = Place::new();
+    let deploy = place.to("app/2.0");
+    let mut step = place.step(&deploy);
+    place.cloned();
+    let said = step.perform().unwrap_err();
+    assert!(said.contains("somebody has made it since"), "{said}");
+    assert_eq!(place.head(), place.commit("app/1.0"));
+    let said = step.undo().unwrap();
+    assert!(said.contains("was not made by this step"), "{said}");
+    assert_eq!(step.undone().answer, Answer::Done);
+    assert_eq!(place.names(), ["app", "source"]);
+}
+
+#[test]
+fn what_lies_at_the_name_of_a_clone_without_a_note_is_somebodys() {
+    let place = Place::new();
+    let mut step = place.step(&place.to("main"));
+    place.write("app.new-run-1-code/file", "somebody's");
+    assert!(step.perform().is_err());
+    assert_eq!(place.read("app.new-run-1-code/file"), "somebody's");
 }
 
 #[test]
@@ -331,9 +368,9 @@ fn the_version_file_is_evidence() {
         ..place.to("app/2.0")
     };
     let good = with(Some("2.0"), None, "VERSION");
-    let seen = place.observe(&good);
-    place.perform(&good, &seen).unwrap();
-    assert_eq!(place.probe(&good, &seen), Answer::Done);
+    let mut step = place.step(&good);
+    step.perform().unwrap();
+    assert_eq!(step.probe().answer, Answer::Done);
     for (deploy, said) in [
         (
             with(Some("2"), None, "VERSION"),
@@ -342,7 +379,7 @@ fn the_version_file_is_evidence() {
         (with(None, Some("3.0"), "VERSION"), "should say '3.0'"),
         (with(None, Some("x"), "NONE"), "no file NONE"),
     ] {
-        let look = deploy.verify(&place.context(), &seen).unwrap();
+        let look = deploy.verify(&place.context(), &step.past()).unwrap();
         assert_eq!(look.answer, Answer::Unclear);
         assert!(look.evidence[0].contains(said), "{look:?}");
     }
@@ -422,15 +459,17 @@ fn what_was_approved_is_what_is_deployed() {
     let place = Place::new();
     let planned = |name: &str| -> Deploy {
         let deploy = place.to(name);
-        let seen = place.observe(&deploy);
-        assert!(deploy.found(&seen)[0].contains(&place.commit(name)));
-        serde_json::from_value(deploy.resolved(&seen).unwrap()).unwrap()
+        let step = place.step(&deploy);
+        let past = step.past();
+        let preview = deploy.preview(Direction::Do, &past);
+        assert!(preview.findings[0].contains(&place.commit(name)));
+        deploy.resolved(&past.before).unwrap()
     };
     let (tag, branch) = (planned("app/2.0"), planned("main"));
     let second = place.commit("app/2.0");
     assert_eq!(tag.commit.as_ref(), Some(&second));
     assert!(tag.problems().is_empty());
-    assert_eq!(place.observe(&tag)["commit"], second.as_str());
+    assert_eq!(place.step(&tag).past().before.commit, second);
     place.write("source/VERSION", "3.0\n");
     place.release("app/3.0", false);
     place.git("source", &["tag", "-f", "app/2.0", "app/3.0"]);
@@ -442,12 +481,12 @@ fn what_was_approved_is_what_is_deployed() {
         said.contains(&second) && said.contains("resolve the plan again"),
         "{said}"
     );
-    let seen = place.observe(&branch);
-    assert_eq!(seen["commit"], second.as_str());
-    place.perform(&branch, &seen).unwrap();
+    let mut step = place.step(&branch);
+    assert_eq!(step.past().before.commit, second);
+    step.perform().unwrap();
     assert_eq!(
         (place.head(), place.read("app/VERSION")),
         (second, "2.0\n".into())
     );
-    assert_eq!(place.probe(&branch, &seen), Answer::Done);
+    assert_eq!(step.probe().answer, Answer::Done);
 }

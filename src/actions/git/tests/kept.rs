@@ -8,16 +8,16 @@ fn modified_files_are_named_and_kept() {
     let place = Place::new();
     place.cloned();
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     place.write("app/same.txt", "somebody's work");
     let said = deploy.observe(&place.context()).unwrap_err().to_string();
     assert!(
         said.contains("modified") && said.contains("same.txt"),
         "{said}"
     );
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let said = step.perform().unwrap_err();
     assert!(said.contains("would be lost: same.txt"), "{said}");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(step.probe().answer, Answer::Unclear);
     assert_eq!(place.read("app/same.txt"), "somebody's work");
     assert_eq!(place.head(), place.commit("app/1.0"));
 }
@@ -29,9 +29,9 @@ fn untracked_files_in_the_way_are_named_and_kept_even_ignored_ones() {
         place.cloned();
         place.write("app/.git/info/exclude", "zz.txt\n");
         let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
+        let mut step = place.step(&deploy);
         place.write(&format!("app/{name}"), "somebody's work");
-        let said = place.perform(&deploy, &seen).unwrap_err();
+        let said = step.perform().unwrap_err();
         assert!(
             said.contains("would be overwritten: ") && said.contains(name),
             "{said}"
@@ -46,27 +46,33 @@ fn a_lock_of_somebody_else_is_named_with_its_age() {
     let place = Place::new();
     place.cloned();
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     place.write("app/.git/index.lock", "");
     let said = deploy.observe(&place.context()).unwrap_err().to_string();
     assert!(said.contains("index.lock, 0 s old"), "{said}");
     assert!(said.contains("no git process"), "{said}");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(step.probe().answer, Answer::Unclear);
     // As long as somebody has it open, it is not touched.
     let held = std::fs::File::open(place.path("app/.git/index.lock")).unwrap();
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let said = step.perform().unwrap_err();
     assert!(
         said.contains(&format!("process {}", std::process::id())),
         "{said}"
     );
     drop(held);
-    let out = place.perform(&deploy, &seen).unwrap();
+    // And as long as no checkout of this step has begun, it is nobody's but theirs.
+    let said = step.perform().unwrap_err();
+    assert!(said.contains("no git process"), "{said}");
+    step.died_after(Direction::Do, &place.checking_out("app/2.0"));
+    let out = step.perform().unwrap();
     assert!(out.contains("a git that was killed left"), "{out}");
     assert_eq!(place.head(), place.commit("app/2.0"));
 }
 
-/// A checkout of the second release, killed while it writes `zz.txt`.
-fn cut_off(place: &Place) {
+/// A checkout of the second release, noted by an attempt and killed while it writes `zz.txt`.
+fn cut_off(place: &Place, step: &mut TestStep<Deploy>) {
+    step.died_after(Direction::Do, &place.checking_out("app/2.0"));
+    assert_eq!(step.probe().answer, Answer::Nothing, "before its effect");
     let fifo = place.path("began");
     let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
     assert!(made.success());
@@ -95,19 +101,19 @@ fn a_checkout_that_was_killed_is_completed_or_undone() {
         let place = Place::new();
         place.cloned();
         let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
-        cut_off(&place);
+        let mut step = place.step(&deploy);
+        cut_off(&place, &mut step);
         place.write("app/zz.txt", "a line of text\na li");
-        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+        assert_eq!(step.probe().answer, Answer::Unclear);
+        assert_eq!(step.undone().answer, Answer::Unclear);
         if forwards {
-            let out = place.perform(&deploy, &seen).unwrap();
+            let out = step.perform().unwrap();
             assert!(out.contains("cut off"), "{out}");
-            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+            assert_eq!(step.probe().answer, Answer::Done);
             assert_eq!(place.read("app/zz.txt").lines().count(), 100);
         } else {
-            place.undo(&deploy, &seen).unwrap();
-            assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+            step.undo().unwrap();
+            assert_eq!(step.undone().answer, Answer::Done);
             assert_eq!(place.read("app/old.txt"), "old\n");
             assert_eq!(
                 place.git("app", &["status", "--porcelain"]),
@@ -123,14 +129,26 @@ fn work_of_somebody_in_a_checkout_that_was_killed_is_kept() {
     let place = Place::new();
     place.cloned();
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    cut_off(&place);
+    let mut step = place.step(&deploy);
+    cut_off(&place, &mut step);
     place.write("app/VERSION", "2.0 and somebody's work\n");
-    for said in [place.perform(&deploy, &seen), place.undo(&deploy, &seen)] {
+    for said in [step.perform(), step.undo()] {
         let said = said.unwrap_err();
         assert!(said.contains("would be lost: VERSION"), "{said}");
     }
     assert_eq!(place.read("app/VERSION"), "2.0 and somebody's work\n");
+}
+
+#[test]
+fn what_looks_like_a_checkout_that_was_killed_is_somebodys_where_none_was_noted() {
+    let place = Place::new();
+    place.cloned();
+    let deploy = place.to("app/2.0");
+    let mut step = place.step(&deploy);
+    place.git("app", &["checkout", "-q", "app/2.0", "--", "VERSION"]);
+    let said = step.perform().unwrap_err();
+    assert!(said.contains("would be lost: VERSION"), "{said}");
+    assert_eq!(place.read("app/VERSION"), "2.0\n");
 }
 
 #[test]
@@ -155,9 +173,9 @@ fn nothing_of_a_hostile_repository_is_executed() {
     );
     std::fs::remove_file(&trap).ok();
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    place.perform(&deploy, &seen).unwrap();
-    place.undo(&deploy, &seen).unwrap();
+    let mut step = place.step(&deploy);
+    step.perform().unwrap();
+    step.undo().unwrap();
     assert!(!trap.exists());
     // The trap works, where nobody guards against it.
     place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
@@ -171,15 +189,15 @@ fn where_the_fetch_failed_the_undo_has_nothing_to_do_and_loses_nothing() {
     place.write("source/VERSION", "3.0\n");
     place.release("app/3.0", true);
     let deploy = place.to("app/3.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     std::fs::rename(place.path("source"), place.path("gone")).unwrap();
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let said = step.perform().unwrap_err();
     assert!(said.contains("does not give the commit"), "{said}");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
-    place.undo(&deploy, &seen).unwrap();
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    assert_eq!(step.undone().answer, Answer::Done);
+    step.undo().unwrap();
     place.write("app/same.txt", "somebody's work");
-    let said = place.undo(&deploy, &seen).unwrap_err();
+    let said = step.undo().unwrap_err();
     assert!(said.contains("modified: same.txt"), "{said}");
 }
 
@@ -196,26 +214,27 @@ fn work_in_a_file_whose_name_is_no_utf_8_is_kept() {
     let file = place.path("app").join(name);
     for (tag, text) in [("app/3.0", "third\n"), ("app/4.0", "fourth\n")] {
         let deploy = place.to(tag);
-        let seen = place.observe(&deploy);
-        place.perform(&deploy, &seen).unwrap();
+        let mut step = place.step(&deploy);
+        step.perform().unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         std::fs::write(&file, "somebody's work").unwrap();
-        let said = place.undo(&deploy, &seen).unwrap_err();
+        let said = step.undo().unwrap_err();
         assert!(said.contains("would be lost: caf\u{FFFD}.txt"), "{said}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
         std::fs::write(&file, text).unwrap();
-        place.undo(&deploy, &seen).unwrap();
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
-        place.perform(&deploy, &seen).unwrap();
+        step.undo().unwrap();
+        assert_eq!(step.undone().answer, Answer::Done);
+        step.perform().unwrap();
     }
     // An untracked one is in the way of a checkout that was cut off, which is completed by force.
     place.git("app", &["checkout", "-q", "--detach", "app/1.0"]);
     let deploy = place.to("app/3.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     std::fs::write(&file, "somebody's work").unwrap();
-    assert!(place.perform(&deploy, &seen).is_err());
+    assert!(step.perform().is_err());
+    step.died_after(Direction::Do, &place.checking_out("app/3.0"));
     place.write("app/VERSION", "2.0\n");
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let said = step.perform().unwrap_err();
     assert!(said.contains("would be overwritten: caf"), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's work");
 }
@@ -226,14 +245,14 @@ fn a_commit_that_was_replaced_is_deployed_as_it_is() {
     place.cloned();
     place.git("app", &["replace", "app/2.0^{commit}", "app/1.0"]);
     let deploy = place.to("app/2.0");
-    let seen = place.observe(&deploy);
-    place.perform(&deploy, &seen).unwrap();
+    let mut step = place.step(&deploy);
+    step.perform().unwrap();
     assert_eq!(place.read("app/VERSION"), "2.0\n");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+    assert_eq!(step.probe().answer, Answer::Done);
     // The tree of the other commit is no evidence.
     place.git("app", &["reset", "-q", "--hard"]);
     assert_eq!(place.read("app/VERSION"), "1.0\n");
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert_eq!(step.probe().answer, Answer::Unclear);
 }
 
 #[test]
@@ -242,16 +261,16 @@ fn files_that_a_flag_hides_from_git_are_named_and_kept() {
         let place = Place::new();
         place.cloned();
         let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
+        let mut step = place.step(&deploy);
         place.git("app", &["update-index", flag, "same.txt"]);
         place.write("app/same.txt", "somebody's work");
         assert_eq!(place.git("app", &["status", "--porcelain"]), "");
         let said = deploy.observe(&place.context()).unwrap_err().to_string();
         assert!(said.contains("same.txt (a flag hides it"), "{said}");
-        let said = place.perform(&deploy, &seen).unwrap_err();
+        let said = step.perform().unwrap_err();
         assert!(said.contains("same.txt (a flag hides it"), "{said}");
-        assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-        assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+        assert_eq!(step.probe().answer, Answer::Unclear);
+        assert_eq!(step.undone().answer, Answer::Unclear);
         assert_eq!(place.read("app/same.txt"), "somebody's work");
     }
 }
@@ -280,8 +299,8 @@ fn a_clone_with_hidden_work_is_moved_aside() {
     ] {
         let place = Place::new();
         let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
-        place.perform(&deploy, &seen).unwrap();
+        let mut step = place.step(&deploy);
+        step.perform().unwrap();
         place.write("app/same.txt", "somebody's work");
         if let Some(flag) = flag {
             place.git("app", &["update-index", flag, "same.txt"]);
@@ -289,9 +308,9 @@ fn a_clone_with_hidden_work_is_moved_aside() {
             place.git("app", &["commit", "-q", "-a", "-m", "work"]);
             place.git("app", &["checkout", "-q", "--detach", "app/2.0"]);
         }
-        let out = place.undo(&deploy, &seen).unwrap();
+        let out = step.undo().unwrap();
         assert!(out.contains("moved to"), "{flag:?}: {out}");
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(step.undone().answer, Answer::Done);
         let aside = "app.aside-run-1-code";
         if flag.is_none() {
             place.git(aside, &["checkout", "-q", "HEAD@{1}"]);
@@ -302,11 +321,11 @@ fn a_clone_with_hidden_work_is_moved_aside() {
 
 #[test]
 fn a_commit_that_only_a_tag_keeps_and_settings_of_somebody_are_moved_aside_with_the_clone() {
-    for added in ["tag", "hook", "setting", "note"] {
+    for added in ["tag", "hook", "setting", "kept"] {
         let place = Place::new();
         let deploy = place.to("app/2.0");
-        let seen = place.observe(&deploy);
-        place.perform(&deploy, &seen).unwrap();
+        let mut step = place.step(&deploy);
+        step.perform().unwrap();
         match added {
             "tag" => {
                 place.write("app/same.txt", "somebody's work");
@@ -317,12 +336,12 @@ fn a_commit_that_only_a_tag_keeps_and_settings_of_somebody_are_moved_aside_with_
             }
             "hook" => place.write("app/.git/hooks/pre-push", "#!/bin/sh\n"),
             "setting" => drop(place.git("app", &["config", "user.name", "somebody"])),
-            // Made by a version that took no note.
-            _ => std::fs::remove_file(place.path("app/.git/upledger-clone")).unwrap(),
+            // What it was when it was made cannot be told any more.
+            _ => std::fs::remove_dir_all(place.path("state/undo")).unwrap(),
         }
-        let out = place.undo(&deploy, &seen).unwrap();
+        let out = step.undo().unwrap();
         assert!(out.contains("moved to"), "{added}: {out}");
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(step.undone().answer, Answer::Done);
         if added == "tag" {
             let aside = "app.aside-run-1-code";
             assert_eq!(

@@ -1,10 +1,11 @@
 //! Releases side by side: switched only when whole, nobody's link or directory is lost, killed anywhere and gone on with.
 
 use super::*;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 
 impl Place {
-    fn beside(&self, reference: &str) -> Deploy {
+    pub(super) fn beside(&self, reference: &str) -> Deploy {
         Deploy {
             into: None,
             releases: Some(self.path("releases").display().to_string()),
@@ -13,7 +14,7 @@ impl Place {
         }
     }
 
-    fn dir(&self, reference: &str) -> PathBuf {
+    pub(super) fn dir(&self, reference: &str) -> PathBuf {
         let commit = self.commit(reference);
         let name = reference.replace('/', "-");
         self.path("releases")
@@ -33,46 +34,47 @@ impl Place {
         names
     }
 
-    fn deployed(&self, reference: &str) -> Value {
-        let deploy = self.beside(reference);
-        let seen = self.observe(&deploy);
-        self.perform(&deploy, &seen).unwrap();
-        assert_eq!(self.probe(&deploy, &seen), Answer::Done);
-        seen
+    pub(super) fn deployed(&self, reference: &str) -> TestStep<Deploy> {
+        let mut step = self.step(&self.beside(reference));
+        step.perform().unwrap();
+        assert_eq!(step.probe().answer, Answer::Done);
+        step
     }
 }
 
 #[test]
 fn each_release_has_its_directory_and_the_link_is_switched_and_switched_back() {
     let place = Place::new();
-    let first = place.deployed("app/1.0");
+    let mut first = place.deployed("app/1.0");
     assert_eq!(place.leads(), place.dir("app/1.0"));
     assert_eq!(place.read("current/VERSION"), "1.0\n");
     let deploy = place.beside("app/2.0");
-    let seen = place.observe(&deploy);
-    assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    let mut step = place.step(&deploy);
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    assert_eq!(step.undone().answer, Answer::Done);
     for _ in 0..2 {
-        place.perform(&deploy, &seen).unwrap();
+        step.perform().unwrap();
         assert_eq!(place.leads(), place.dir("app/2.0"));
         assert_eq!(place.read("current/VERSION"), "2.0\n");
-        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        assert_eq!(step.undone().answer, Answer::Nothing);
     }
-    let look = deploy.verify(&place.context(), &seen).unwrap();
+    let look = step.verify();
     assert!(look.evidence[0].contains("current leads to"), "{look:?}");
     for _ in 0..2 {
-        place.undo(&deploy, &seen).unwrap();
+        step.undo().unwrap();
         assert_eq!(place.leads(), place.dir("app/1.0"));
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        assert_eq!(step.undone().answer, Answer::Done);
     }
     // The release stays and is used again; the first undo of all takes the link away.
-    let again = place.observe(&deploy);
-    assert_eq!(again["release"]["existed"], true);
-    place.perform(&deploy, &again).unwrap();
-    place.undo(&deploy, &again).unwrap();
-    let first_deploy = place.beside("app/1.0");
-    place.undo(&first_deploy, &first).unwrap();
-    assert_eq!(place.undone(&first_deploy, &first), Answer::Done);
+    let mut again = place.step(&deploy);
+    let Layout::SideBySide(release) = again.past().before.layout else {
+        panic!("it is side by side")
+    };
+    assert!(release.existed);
+    again.perform().unwrap();
+    again.undo().unwrap();
+    first.undo().unwrap();
+    assert_eq!(first.undone().answer, Answer::Done);
     assert_eq!(place.names(), ["releases", "source"]);
 }
 
@@ -81,9 +83,8 @@ fn a_relative_link_is_put_back_as_it_was_written() {
     let place = Place::new();
     place.write("releases/before/VERSION", "0.9\n");
     symlink("releases/before", place.path("current")).unwrap();
-    let deploy = place.beside("app/1.0");
-    let seen = place.deployed("app/1.0");
-    place.undo(&deploy, &seen).unwrap();
+    let mut step = place.deployed("app/1.0");
+    step.undo().unwrap();
     assert_eq!(place.leads(), PathBuf::from("releases/before"));
     assert_eq!(place.read("current/VERSION"), "0.9\n");
 }
@@ -101,10 +102,10 @@ fn a_directory_or_file_at_the_place_of_the_link_is_refused_with_a_remedy() {
     assert_eq!(place.read("current/VERSION"), "0.9\n");
     // It came between the look and the work.
     std::fs::remove_dir_all(place.path("current")).unwrap();
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     place.write("current/VERSION", "0.9\n");
-    assert!(place.perform(&deploy, &seen).is_err());
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
+    assert!(step.perform().is_err());
+    assert_eq!(step.probe().answer, Answer::Unclear);
     assert_eq!(place.read("current/VERSION"), "0.9\n");
 }
 
@@ -113,14 +114,14 @@ fn a_link_that_somebody_moved_is_refused() {
     let place = Place::new();
     place.deployed("app/1.0");
     let deploy = place.beside("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     std::fs::remove_file(place.path("current")).unwrap();
     symlink("/somewhere", place.path("current")).unwrap();
-    for said in [place.perform(&deploy, &seen), place.undo(&deploy, &seen)] {
+    for said in [step.perform(), step.undo()] {
         assert!(said.unwrap_err().contains("somebody moved it"));
     }
-    assert_eq!(place.probe(&deploy, &seen), Answer::Unclear);
-    assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
+    assert_eq!(step.probe().answer, Answer::Unclear);
+    assert_eq!(step.undone().answer, Answer::Unclear);
     assert_eq!(place.leads(), PathBuf::from("/somewhere"));
 }
 
@@ -146,12 +147,12 @@ fn a_link_that_somebody_moved_during_the_clone_is_refused() {
     place.deployed("app/1.0");
     place.write("hotfix/VERSION", "1.1\n");
     let deploy = place.beside("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     let mut out = Meanwhile(Some(|| {
         std::fs::remove_file(place.path("current")).unwrap();
         symlink(place.path("hotfix"), place.path("current")).unwrap();
     }));
-    let said = deploy.perform(&place.context(), &seen, &mut out);
+    let said = step.attempt(Direction::Do, &mut out);
     assert!(out.0.is_none(), "somebody was there");
     let said = said.unwrap_err().to_string();
     assert!(said.contains("somebody moved it"), "{said}");
@@ -160,7 +161,7 @@ fn a_link_that_somebody_moved_during_the_clone_is_refused() {
     // Who switches to the same release is no stranger.
     std::fs::remove_file(place.path("current")).unwrap();
     symlink(place.dir("app/2.0"), place.path("current")).unwrap();
-    place.perform(&deploy, &seen).unwrap();
+    step.perform().unwrap();
 }
 
 #[test]
@@ -168,27 +169,27 @@ fn a_link_is_not_switched_back_to_a_release_that_is_gone() {
     let place = Place::new();
     place.deployed("app/1.0");
     let deploy = place.beside("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     let former = place.dir("app/1.0");
     let away = place.path("away");
     std::fs::rename(&former, &away).unwrap();
     // Not even switched yet, it leads to nothing and is not "as before".
-    assert_eq!(place.undone(&deploy, &seen), Answer::Unclear);
-    place.perform(&deploy, &seen).unwrap();
-    let said = place.undo(&deploy, &seen).unwrap_err();
+    assert_eq!(step.undone().answer, Answer::Unclear);
+    step.perform().unwrap();
+    let said = step.undo().unwrap_err();
     assert!(said.contains("gone: put it back first"), "{said}");
     assert_eq!(place.leads(), place.dir("app/2.0"));
     std::fs::rename(&away, &former).unwrap();
-    place.undo(&deploy, &seen).unwrap();
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
     assert_eq!(place.leads(), former);
     // One that led to nothing before leads to nothing again.
     std::fs::remove_file(place.path("current")).unwrap();
     symlink("/nowhere", place.path("current")).unwrap();
-    let seen = place.observe(&deploy);
-    place.perform(&deploy, &seen).unwrap();
-    place.undo(&deploy, &seen).unwrap();
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    let mut step = place.step(&deploy);
+    step.perform().unwrap();
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
 }
 
 #[test]
@@ -203,13 +204,13 @@ fn the_link_is_not_switched_to_a_release_whose_version_file_disagrees() {
         }),
         ..place.beside("app/2.0")
     };
-    let seen = place.observe(&deploy);
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let mut step = place.step(&deploy);
+    let said = step.perform().unwrap_err();
     assert!(said.contains("should say '2.1' and says '2.0'"), "{said}");
     assert_eq!(place.leads(), place.dir("app/1.0"));
     assert!(!place.dir("app/2.0").exists(), "it did not get its name");
-    place.undo(&deploy, &seen).unwrap();
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
     assert_eq!(place.releases().len(), 1);
 }
 
@@ -218,20 +219,30 @@ fn what_a_killed_attempt_left_is_made_anew_or_removed_and_what_is_not_ours_is_re
     let place = Place::new();
     place.deployed("app/1.0");
     let deploy = place.beside("app/2.0");
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     let half = format!("{}.new-run-1-code", place.dir("app/2.0").display());
     let link = place.path("current.new-run-1-code");
     for forwards in [true, false] {
+        let name = place.dir("app/2.0").display().to_string();
+        let (dir, at) = (name.clone(), half.clone());
+        step.died_after(Direction::Do, &Note::Cloning { dir, at });
+        let switching = Note::Switching {
+            link: place.path("current").display().to_string(),
+            at: link.display().to_string(),
+            from: Some(place.dir("app/1.0").display().to_string()),
+            to: Some(name),
+        };
+        step.died_after(Direction::Do, &switching);
         std::fs::create_dir_all(format!("{half}/.git")).unwrap();
         symlink("/half", &link).unwrap();
-        assert_eq!(place.probe(&deploy, &seen), Answer::Nothing);
-        assert_eq!(place.undone(&deploy, &seen), Answer::Nothing);
+        assert_eq!(step.probe().answer, Answer::Nothing);
+        assert_eq!(step.undone().answer, Answer::Nothing);
         if forwards {
-            place.perform(&deploy, &seen).unwrap();
-            assert_eq!(place.probe(&deploy, &seen), Answer::Done);
+            step.perform().unwrap();
+            assert_eq!(step.probe().answer, Answer::Done);
         }
-        place.undo(&deploy, &seen).unwrap();
-        assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+        step.undo().unwrap();
+        assert_eq!(step.undone().answer, Answer::Done);
         assert!(!PathBuf::from(&half).exists() && !link.is_symlink());
         assert_eq!(place.leads(), place.dir("app/1.0"));
     }
@@ -246,7 +257,7 @@ fn what_a_killed_attempt_left_is_made_anew_or_removed_and_what_is_not_ours_is_re
     std::fs::remove_dir_all(&dir).unwrap();
     std::fs::create_dir(&dir).unwrap();
     assert!(deploy.observe(&place.context()).is_err());
-    assert!(place.perform(&deploy, &seen).is_err());
+    assert!(step.perform().is_err());
     assert_eq!(place.leads(), place.dir("app/1.0"));
 }
 
@@ -276,19 +287,17 @@ fn old_releases_are_removed_but_not_the_former_one_nor_those_with_work() {
         keep: Some(3),
         ..place.beside("app/6.0")
     };
-    let seen = place.observe(&deploy);
-    let old: Vec<PathBuf> = seen["release"]["old"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|o| PathBuf::from(o.as_str().unwrap()))
-        .collect();
+    let mut step = place.step(&deploy);
+    let Layout::SideBySide(release) = step.past().before.layout else {
+        panic!("it is side by side")
+    };
+    let old: Vec<PathBuf> = release.old.iter().map(PathBuf::from).collect();
     assert_eq!(
         old,
         ["app/1.0", "app/2.0", "app/3.0"].map(|r| place.dir(r)),
         "the new one, the former one and one more are kept"
     );
-    let out = place.perform(&deploy, &seen).unwrap();
+    let out = step.perform().unwrap();
     assert!(
         out.contains("stays: somebody's files are in it: notes"),
         "{out}"
@@ -298,7 +307,7 @@ fn old_releases_are_removed_but_not_the_former_one_nor_those_with_work() {
         assert!(place.dir(kept).exists(), "{kept}");
     }
     assert_eq!(place.read("releases/by-hand/VERSION"), "somebody's");
-    place.undo(&deploy, &seen).unwrap();
+    step.undo().unwrap();
     assert_eq!(place.leads(), place.dir("app/5.0"));
 }
 
@@ -340,10 +349,10 @@ fn old_releases_that_a_link_leads_to_or_a_process_uses_stay_and_it_is_told_why()
         keep: Some(2),
         ..place.beside("app/9.0")
     };
-    let seen = place.observe(&deploy);
+    let mut step = place.step(&deploy);
     // 6 is used only after the look.
     let mut late = sleeper(&["600"], dir(6));
-    let out = place.perform(&deploy, &seen);
+    let out = step.perform();
     for child in [&mut works, &mut opened, &mut runs, &mut late] {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -353,7 +362,8 @@ fn old_releases_that_a_link_leads_to_or_a_process_uses_stay_and_it_is_told_why()
         assert!(dir(n).exists(), "{n}: {out}");
     }
     assert!(!dir(7).exists(), "{out}");
-    let shown = deploy.found(&seen).join("\n");
+    let shown = deploy.preview(Direction::Do, &step.past()).findings;
+    let shown = shown.join("\n");
     for (n, why) in [
         (
             1,

@@ -44,9 +44,7 @@ fn with_modules() -> Place {
 
 struct Run<'a> {
     place: &'a Place,
-    deploy: Deploy,
-    cx: Context,
-    seen: Value,
+    step: TestStep<Deploy>,
 }
 
 impl<'a> Run<'a> {
@@ -56,38 +54,31 @@ impl<'a> Run<'a> {
             submodules: true,
             ..deploy
         };
-        let seen = deploy.observe(&cx).unwrap();
-        Self {
-            place,
-            deploy,
-            cx,
-            seen,
-        }
+        let step = TestStep::observed(deploy, &cx).unwrap();
+        Self { place, step }
     }
 
     fn to(place: &'a Place, reference: &str) -> Self {
         Self::of(place, place.to(reference))
     }
 
-    fn perform(&self) -> Result<String, String> {
-        let mut out = Vec::new();
-        let done = self.deploy.perform(&self.cx, &self.seen, &mut out);
-        done.map(|()| String::from_utf8(out).unwrap())
-            .map_err(|e| e.to_string())
+    fn perform(&mut self) -> Result<String, String> {
+        self.step.perform()
     }
 
-    fn undo(&self) -> Result<String, String> {
-        let mut out = Vec::new();
-        let done = self.deploy.undo(&self.cx, &self.seen, &mut out);
-        done.map(|()| String::from_utf8(out).unwrap())
-            .map_err(|e| e.to_string())
+    fn undo(&mut self) -> Result<String, String> {
+        self.step.undo()
+    }
+
+    fn observe_again(&self) -> Result<Before, Error> {
+        self.step.action.observe(&self.step.cx)
     }
 
     #[track_caller]
     fn is(&self, done: Answer, undone: Answer) {
-        let look = self.deploy.probe(&self.cx, &self.seen).unwrap();
+        let look = self.step.probe();
         assert_eq!(look.answer, done, "{look:?}");
-        let look = self.deploy.undone(&self.cx, &self.seen).unwrap();
+        let look = self.step.undone();
         assert_eq!(look.answer, undone, "{look:?}");
     }
 
@@ -111,14 +102,14 @@ const FOUR: [&str; 3] = ["one 4", "inner 4", "two 4"];
 #[test]
 fn a_clone_and_a_release_bring_all_submodules_and_the_undo_removes_them() {
     let place = with_modules();
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     run.is(Answer::Nothing, Answer::Done);
     for _ in 0..2 {
         run.perform().unwrap();
         assert_eq!(texts(&place), some(FOUR));
         run.is(Answer::Done, Answer::Nothing);
     }
-    let look = run.deploy.verify(&run.cx, &run.seen).unwrap();
+    let look = run.step.verify();
     assert!(
         look.evidence
             .iter()
@@ -131,7 +122,7 @@ fn a_clone_and_a_release_bring_all_submodules_and_the_undo_removes_them() {
         assert!(!place.path("app").exists());
         assert!(!place.path("app.aside-run-1-code").exists());
     }
-    let beside = Run::of(
+    let mut beside = Run::of(
         &place,
         Deploy {
             into: None,
@@ -155,8 +146,12 @@ fn submodules_move_along_and_back() {
     assert_eq!(texts(&place), some(THREE));
     // A submodule on a branch goes back to its branch.
     place.git("app/libs/one", &["checkout", "-q", "-B", "work"]);
-    let run = Run::to(&place, "app/4.0");
-    assert_eq!(run.seen["modules"][0]["head"]["branch"], "refs/heads/work");
+    let mut run = Run::to(&place, "app/4.0");
+    let Layout::InPlace(tree) = run.step.past().before.layout else {
+        panic!("it is in place")
+    };
+    let branch = tree.modules[0].head.branch.as_deref();
+    assert_eq!(branch, Some("refs/heads/work"));
     run.is(Answer::Nothing, Answer::Done);
     for _ in 0..2 {
         run.perform().unwrap();
@@ -183,7 +178,7 @@ fn submodules_that_were_never_there_come_and_go() {
     place.git("", &["clone", "-q", "source", "app"]);
     place.git("app", &["checkout", "-q", "--detach", "app/4.0"]);
     // The tree stands there already; only its submodules are missing.
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     run.is(Answer::Nothing, Answer::Done);
     run.perform().unwrap();
     run.is(Answer::Done, Answer::Unclear);
@@ -197,9 +192,9 @@ fn submodules_that_were_never_there_come_and_go() {
 fn without_the_setting_they_stay_and_the_evidence_says_so() {
     let place = with_modules();
     let deploy = place.to("app/4.0");
-    let seen = place.observe(&deploy);
-    place.perform(&deploy, &seen).unwrap();
-    let look = deploy.verify(&place.context(), &seen).unwrap();
+    let mut step = place.step(&deploy);
+    step.perform().unwrap();
+    let look = step.verify();
     assert_eq!(look.answer, Answer::Done);
     assert!(
         look.evidence
@@ -217,24 +212,24 @@ fn a_local_submodule_is_refused_by_git_and_the_remedy_is_named() {
         submodules: true,
         ..place.to("app/3.0")
     };
-    let seen = place.observe(&deploy);
-    let said = place.perform(&deploy, &seen).unwrap_err();
+    let mut step = place.step(&deploy);
+    let said = step.perform().unwrap_err();
     assert!(
         said.contains("GIT_ALLOW_PROTOCOL") && said.contains("libs/one"),
         "{said}"
     );
     assert!(!place.path("app").exists());
-    place.undo(&deploy, &seen).unwrap();
-    assert_eq!(place.undone(&deploy, &seen), Answer::Done);
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
 }
 
 #[test]
 fn work_in_a_submodule_is_named_and_kept() {
     let place = with_modules();
     Run::to(&place, "app/3.0").perform().unwrap();
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     place.write("app/libs/one/inner/text", "somebody's work");
-    let said = run.deploy.observe(&run.cx).unwrap_err().to_string();
+    let said = run.observe_again().unwrap_err().to_string();
     assert!(said.contains("libs/one/inner/text"), "{said}");
     let said = run.perform().unwrap_err();
     assert!(said.contains("would be lost: text"), "{said}");
@@ -245,7 +240,7 @@ fn work_in_a_submodule_is_named_and_kept() {
     place.write("app/libs/one/inner/text", "inner 3\n");
     run.undo().unwrap();
     place.git("app/libs/one", &["checkout", "-q", "HEAD~1"]);
-    let said = run.deploy.observe(&run.cx).unwrap_err().to_string();
+    let said = run.observe_again().unwrap_err().to_string();
     assert!(
         said.contains("libs/one (a submodule at another commit)"),
         "{said}"
@@ -256,7 +251,7 @@ fn work_in_a_submodule_is_named_and_kept() {
 fn a_submodule_that_it_brought_stays_when_somebody_worked_in_it() {
     let place = with_modules();
     Run::to(&place, "app/3.0").perform().unwrap();
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     run.perform().unwrap();
     place.write("app/two/notes", "somebody's");
     let out = run.undo().unwrap();
@@ -269,7 +264,7 @@ fn a_submodule_that_it_brought_stays_when_somebody_worked_in_it() {
     run.is(Answer::Nothing, Answer::Done);
     // And a clone that holds such a one is moved aside whole.
     let other = with_modules();
-    let run = Run::to(&other, "app/4.0");
+    let mut run = Run::to(&other, "app/4.0");
     run.perform().unwrap();
     other.write("app/libs/one/inner/x.pyc", "somebody's");
     other.write(
@@ -289,7 +284,7 @@ fn a_clone_of_a_submodule_that_was_cut_off_is_made_anew_or_taken_away() {
         for stage in ["store", "no index", "half a checkout"] {
             let place = with_modules();
             Run::to(&place, "app/3.0").perform().unwrap();
-            let run = Run::to(&place, "app/4.0");
+            let mut run = Run::to(&place, "app/4.0");
             let store = "app/.git/modules/two";
             run.perform().unwrap();
             match stage {
@@ -325,7 +320,7 @@ fn a_clone_of_a_submodule_that_was_cut_off_is_made_anew_or_taken_away() {
 fn somebodys_file_where_a_submodule_was_cut_off_is_kept() {
     let place = with_modules();
     Run::to(&place, "app/3.0").perform().unwrap();
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     run.perform().unwrap();
     std::fs::remove_file(place.path("app/.git/modules/two/index")).unwrap();
     place.write("app/two/text", "somebody's work");
@@ -352,14 +347,14 @@ fn nothing_of_a_hostile_submodule_is_executed_and_no_path_leads_out() {
             &format!("!touch '{}'", trap.display()),
         ],
     );
-    let run = Run::to(&place, "app/4.0");
+    let mut run = Run::to(&place, "app/4.0");
     run.perform().unwrap();
     run.undo().unwrap();
     assert!(!trap.exists());
     // A link in the place of a directory on the way.
     std::fs::rename(place.path("app/libs"), place.path("outside")).unwrap();
     std::os::unix::fs::symlink(place.path("outside"), place.path("app/libs")).unwrap();
-    assert!(run.deploy.observe(&run.cx).is_err());
+    assert!(run.observe_again().is_err());
     assert!(run.perform().is_err());
     assert_eq!(place.read("outside/one/text"), "one 3\n");
 }

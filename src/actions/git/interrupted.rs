@@ -1,9 +1,9 @@
 //! What a checkout that was cut off leaves, told from what people leave.
 //!
-//! Invariants: a file counts as left by a checkout only if all that it holds is in one of the two commits: it equals
-//! one of them, it is the beginning of one (the file that was being written), or it is missing. Everything else is
-//! somebody's work and is named, never overwritten. So is a path that cannot be told apart from another, because its
-//! name is no UTF-8.
+//! Invariants: nothing counts as left by a checkout unless this step has noted one; and a file only if all that it holds
+//! is in one of the two commits: it equals one of them, it is the beginning of one (the file that was being written), or
+//! it is missing. Everything else is somebody's work and is named, never overwritten. So is a path that cannot be told
+//! apart from another, because its name is no UTF-8.
 //!
 //! Left out: contents that a filter changes on their way to disk. A half-written file of those counts as somebody's work.
 
@@ -21,15 +21,15 @@ const LINK: &str = "160000";
 /// Between two commits: each path that differs, with its blob in either. Submodules are looked at elsewhere.
 pub(super) struct Changes(BTreeMap<String, [Option<String>; 2]>);
 
-/// What stands in the way of a checkout.
+/// What a checkout would meet in the working tree.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct Obstacles {
     /// Tracked files with somebody's changes.
     pub(super) changed: Vec<String>,
     /// Untracked files that the checkout would overwrite.
     pub(super) untracked: Vec<String>,
     /// A checkout was cut off here.
-    pub(super) half: bool,
+    pub(super) interrupted: bool,
 }
 
 impl Changes {
@@ -72,14 +72,20 @@ impl Changes {
         Self::between(git, nothing.trim(), commit)
     }
 
-    /// Looks at the working tree. `head` and `to` are the commits of [`Changes::between`], in either order.
-    pub(super) fn way(&self, git: &Git, to_second: bool) -> Result<Way, Error> {
-        let mut way = Way::default();
+    /// Looks at the working tree before a checkout of the second commit, or of the first one. Only where this step has
+    /// `begun` a checkout before, one may have been cut off.
+    pub(super) fn obstacles(
+        &self,
+        git: &Git,
+        to_second: bool,
+        begun: bool,
+    ) -> Result<Obstacles, Error> {
+        let mut met = Obstacles::default();
         let modified = git.modified()?;
         for path in &modified {
             match self.0.get(path) {
-                Some(blobs) if self.is_left(git, path, blobs)? => way.half = true,
-                Some(_) | None => way.changed.push(path.clone()),
+                Some(blobs) if begun && self.is_left(git, path, blobs)? => met.interrupted = true,
+                Some(_) | None => met.changed.push(path.clone()),
             }
         }
         let mut illegible = Vec::new();
@@ -98,9 +104,9 @@ impl Changes {
             }
             match std::fs::symlink_metadata(git.dir().join(path)) {
                 Err(e) if e.kind() == ErrorKind::NotADirectory => {
-                    // A file where a directory comes; a tracked one gives way.
+                    // A file where a directory comes; a tracked one gives met.
                     if !self.parents(path).any(|p| self.0.contains_key(p)) {
-                        way.untracked.push(path.clone());
+                        met.untracked.push(path.clone());
                     }
                 }
                 // Git itself refuses what it cannot make room for.
@@ -108,18 +114,18 @@ impl Changes {
                 Ok(meta) if meta.is_dir() => {
                     let below = format!("{path}/");
                     if !self.0.keys().any(|p| p.starts_with(&below)) {
-                        way.untracked.push(path.clone());
+                        met.untracked.push(path.clone());
                     }
                 }
-                Ok(_) if self.is_left(git, path, blobs)? => way.half = true,
-                Ok(_) => way.untracked.push(path.clone()),
+                Ok(_) if begun && self.is_left(git, path, blobs)? => met.interrupted = true,
+                Ok(_) => met.untracked.push(path.clone()),
             }
         }
         // Git itself refuses to overwrite these, unless it is forced to.
-        if way.half {
-            way.untracked.append(&mut illegible);
+        if met.interrupted {
+            met.untracked.append(&mut illegible);
         }
-        Ok(way)
+        Ok(met)
     }
 
     fn parents<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> {

@@ -4,19 +4,20 @@
 //! the tree above it, so that nobody's work in one is lost either. One that was not there is cloned by git itself.
 //!
 //! Invariants: a path of a tree that leads out of it (`..`, a link) is refused; a clone that was cut off is recognised
-//! by holding no commit at all, and only such a one is removed; after the undo, a submodule that this step brought is
-//! gone unless something in it is somebody's.
+//! by holding no commit at all, and only such a one is removed; after the undo, a submodule that this step added, as its
+//! notes tell, is gone unless something in it is somebody's.
 //!
 //! Left out: URLs that changed between two commits. What `.git/config` says is somebody's choice, and it counts;
 //! where it does not give the commit, the error says how to take over the new one.
 
-use super::act::{go, remove, say, unlock};
-use super::half::Changes;
+use super::checkout::{checkout, unlock};
+use super::interrupted::Changes;
+use super::record::{Former, Note, Past, Work, text};
 use super::repo::{Git, Head, Locked, few};
-use super::{Deploy, stands};
-use crate::actions::Error;
-use serde::{Deserialize, Serialize};
-use std::io::{ErrorKind, Write};
+use crate::action::Error;
+use crate::actions::entry;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Component, Path};
 
 /// A submodule that a tree names.
@@ -25,17 +26,9 @@ struct Link {
     commit: String,
 }
 
-/// A submodule that was there before, wherever in the tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Former {
-    /// Its path in the tree above all.
-    pub(super) path: String,
-    pub(super) head: Head,
-}
-
 /// What a look at all submodules of a tree saw.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Findings {
     /// Where they stand, in lines.
     pub(super) lines: Vec<String>,
     /// What is not as it shall be.
@@ -95,7 +88,7 @@ pub(super) fn any(git: &Git, commit: &str) -> Result<bool, Error> {
 }
 
 /// Those that are there, each where the commit says. Another place, or modified files, are in the way and named.
-pub(super) fn formers(
+pub(super) fn observe(
     git: &Git,
     commit: &str,
     above: &str,
@@ -120,7 +113,7 @@ pub(super) fn formers(
             path: path.clone(),
             head: head.clone(),
         });
-        found.extend(formers(
+        found.extend(observe(
             &sub,
             &head.commit,
             &format!("{path}/"),
@@ -131,7 +124,7 @@ pub(super) fn formers(
 }
 
 /// Looks whether each submodule that a commit names stands there, clean.
-pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Seen) -> Result<(), Error> {
+pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Findings) -> Result<(), Error> {
     for link in links(git, commit)? {
         let sub = git.inside(&link.path);
         let path = format!("{above}{}", link.path);
@@ -167,9 +160,14 @@ pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Seen) -> Res
     Ok(())
 }
 
-/// Whether each former submodule stands where it stood, clean, and none of the commit's others is there.
-pub(super) fn as_before(git: &Git, commit: &str, formers: &[Former]) -> Result<Seen, Error> {
-    let mut seen = Seen::default();
+/// Whether each former submodule stands where it stood, clean, and none that this step has added is there.
+pub(super) fn former(
+    git: &Git,
+    commit: &str,
+    formers: &[Former],
+    added: &[&str],
+) -> Result<Findings, Error> {
+    let mut seen = Findings::default();
     for former in formers {
         inside(git, &former.path)?;
         let sub = git.inside(&former.path);
@@ -184,28 +182,26 @@ pub(super) fn as_before(git: &Git, commit: &str, formers: &[Former]) -> Result<S
         }
         let head = sub.head()?;
         let modified = sub.modified()?;
-        if head != Deploy::former(&sub, &former.head)? || !modified.is_empty() {
+        if head != former.head.restorable(&sub)? || !modified.is_empty() {
             seen.wrong.push(format!(
-                "the submodule {} is at {}, with {} modified files",
+                "the submodule {} is at {head}, with {} modified files",
                 former.path,
-                stands(&head),
                 modified.len()
             ));
         } else {
-            seen.lines
-                .push(format!("{} is at {}", former.path, stands(&head)));
+            seen.lines.push(format!("{} is at {head}", former.path));
         }
     }
-    brought(git, commit, "", formers, &mut seen.wrong)?;
+    still_there(git, commit, "", added, &mut seen.wrong)?;
     Ok(seen)
 }
 
-/// Names the submodules that were not there before and hold nothing of somebody's.
-fn brought(
+/// Names the submodules that were added and hold nothing of somebody's.
+fn still_there(
     git: &Git,
     commit: &str,
     above: &str,
-    formers: &[Former],
+    added: &[&str],
     found: &mut Vec<String>,
 ) -> Result<(), Error> {
     for link in links(git, commit)? {
@@ -214,9 +210,9 @@ fn brought(
         if !populated(&sub) {
             continue;
         }
-        if formers.iter().any(|f| f.path == path) {
-            brought(&sub, &link.commit, &format!("{path}/"), formers, found)?;
-        } else if untouched(&sub, &link.commit).unwrap_or(false) {
+        if !added.contains(&path.as_str()) {
+            still_there(&sub, &link.commit, &format!("{path}/"), added, found)?;
+        } else if is_untouched(&sub, &link.commit).unwrap_or(false) {
             found.push(format!("the submodule {path} is there"));
         }
     }
@@ -224,7 +220,7 @@ fn brought(
 }
 
 /// Nothing is in a submodule, or below it, but what was cloned.
-pub(super) fn untouched(git: &Git, commit: &str) -> Result<bool, Error> {
+pub(super) fn is_untouched(git: &Git, commit: &str) -> Result<bool, Error> {
     let head = git.head()?;
     let all = [
         "status",
@@ -252,7 +248,7 @@ pub(super) fn untouched(git: &Git, commit: &str) -> Result<bool, Error> {
     }
     for link in links(git, commit)? {
         let sub = git.inside(&link.path);
-        if populated(&sub) && !untouched(&sub, &link.commit)? {
+        if populated(&sub) && !is_untouched(&sub, &link.commit)? {
             return Ok(false);
         }
     }
@@ -273,53 +269,194 @@ pub(super) fn repositories(git: &Git, commit: &str) -> Result<Vec<Git>, Error> {
     Ok(found)
 }
 
-/// Brings every submodule to the commit that the tree at `commit` names.
-pub(super) fn follow(
-    git: &Git,
-    commit: &str,
-    above: &str,
-    formers: &[Former],
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    for link in links(git, commit)? {
-        let path = format!("{above}{}", link.path);
-        let sub = git.inside(&link.path);
-        let former = formers.iter().find(|f| f.path == path);
-        let to = Head {
-            commit: link.commit.clone(),
-            branch: None,
-        };
-        let from = former.map_or(&to, |f| &f.head);
-        if former.is_none() {
-            populate(git, commit, &link, &sub, out)?;
+/// What is known of the submodules of a working clone, beside what they show.
+#[derive(Default)]
+pub(super) struct Modules<'a> {
+    /// Those that were there before.
+    formers: &'a [Former],
+    /// Those that this step has cloned, or was about to, by their paths.
+    added: BTreeSet<&'a str>,
+    /// A checkout of this step has begun in the working clone before, and may have been cut off anywhere in it.
+    pub(super) begun: bool,
+}
+
+impl<'a> Modules<'a> {
+    /// Those of the working clone `dir`.
+    pub(super) fn of(past: &'a Past, formers: &'a [Former], dir: &str) -> Self {
+        Self {
+            formers,
+            added: past.added().collect(),
+            begun: past.has_checked_out(dir),
         }
-        unlock(&sub, out)?;
-        have(&sub, &path, &link.commit, out)?;
-        if former.is_none() && never_checked_out(&sub)? {
-            first_checkout(&sub, &link.commit, out)?;
-        } else {
-            let changes = Changes::known(&sub, &from.commit, &link.commit)?;
-            go(&sub, changes, from, &to, out)?;
-        }
-        follow(&sub, &link.commit, &format!("{path}/"), formers, out)?;
     }
-    Ok(())
+
+    fn was_there(&self, path: &str) -> Option<&'a Head> {
+        let former = self.formers.iter().find(|f| f.path == path);
+        former.map(|f| &f.head)
+    }
+
+    /// Brings every submodule to the commit that the tree at `commit` names.
+    pub(super) fn update(
+        &self,
+        git: &Git,
+        commit: &str,
+        above: &str,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let links = links(git, commit)?;
+        let path_of = |link: &Link| format!("{above}{}", link.path);
+        let missing: Vec<String> = links
+            .iter()
+            .filter(|link| !populated(&git.inside(&link.path)))
+            .map(path_of)
+            .filter(|path| self.was_there(path).is_none())
+            .collect();
+        if !missing.is_empty() {
+            work.note(Note::AddingSubmodules { paths: missing })?;
+        }
+        for link in links {
+            let path = path_of(&link);
+            let sub = git.inside(&link.path);
+            let to = Head::detached(&link.commit);
+            let former = self.was_there(&path);
+            if former.is_none() {
+                populate(git, commit, &link, &sub, work)?;
+            }
+            unlock(&sub, self.begun, work)?;
+            fetch_commit(&sub, &path, &link.commit, work)?;
+            if self.added.contains(path.as_str()) && is_never_checked_out(&sub)? {
+                self.complete_first_checkout(&sub, &link.commit, work)?;
+            } else {
+                let from = former.unwrap_or(&to);
+                let changes = Changes::known(&sub, &from.commit, &link.commit)?;
+                checkout(&sub, changes, [from, &to], self.begun, work)?;
+            }
+            self.update(&sub, &link.commit, &format!("{path}/"), work)?;
+        }
+        Ok(())
+    }
+
+    /// Completes a first checkout that was cut off: HEAD may be anywhere, and there is no index to tell of the commit.
+    fn complete_first_checkout(
+        &self,
+        git: &Git,
+        commit: &str,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        git.work(&["update-ref", "--no-deref", "HEAD", commit])?;
+        let at = Head::detached(commit);
+        let changes = Changes::whole(git, commit)?;
+        checkout(git, changes, [&at, &at], self.begun, work)
+    }
+
+    /// Removes what clones of this step that were cut off have left: what leads nowhere stops every look at the tree.
+    pub(super) fn remove_interrupted_clones(
+        &self,
+        git: &Git,
+        commit: &str,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        for link in links(git, commit)? {
+            if self.added.contains(link.path.as_str()) {
+                remove_interrupted_clone(git, commit, &link, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the submodules that this step has added, before the tree above goes back; what holds somebody's work
+    /// stays.
+    pub(super) fn remove_added(
+        &self,
+        git: &Git,
+        commit: &str,
+        above: &str,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        for link in links(git, commit)? {
+            let path = format!("{above}{}", link.path);
+            let sub = git.inside(&link.path);
+            if !self.added.contains(path.as_str()) {
+                if populated(&sub) {
+                    self.remove_added(&sub, &link.commit, &format!("{path}/"), work)?;
+                }
+                continue;
+            }
+            if !populated(&sub) {
+                // A removal was cut off; while the tree names it, its place has to be there.
+                if git.head()?.commit == commit {
+                    make_place(&sub)?;
+                }
+                continue;
+            }
+            if is_never_checked_out(&sub)? {
+                // Only what is complete can be told from somebody's work; where it cannot be completed, it stays.
+                let _ = unlock(&sub, self.begun, work)
+                    .and_then(|()| self.complete_first_checkout(&sub, &link.commit, work));
+            }
+            if is_untouched(&sub, &link.commit).unwrap_or(false) {
+                let at = git.path("upledger-removed")?;
+                work.note(Note::Removing {
+                    dir: text(sub.dir()),
+                    at: text(&at),
+                })?;
+                entry::remove_by_way_of(sub.dir(), &at)?;
+                make_place(&sub)?;
+                work.say(&format!("removed the submodule {path}"));
+            } else {
+                let stays = "holds files or commits of somebody and stays";
+                work.say(&format!("the submodule {path} {stays}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the former submodules back to where they stood.
+    pub(super) fn put_back(
+        &self,
+        git: &Git,
+        commit: &str,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        // Those above come first in the list, so that those inside them are there when their turn comes.
+        for former in self.formers {
+            inside(git, &former.path)?;
+            let sub = git.inside(&former.path);
+            if !populated(&sub) {
+                return Err(Error::new(format!(
+                    "the submodule {} is not there any more",
+                    former.path
+                ))
+                .remedy(format!(
+                    "bring it back with: git -C {} submodule update --init -- {}",
+                    git.dir().display(),
+                    former.path
+                )));
+            }
+            unlock(&sub, self.begun, work)?;
+            let to = former.head.restorable(&sub)?;
+            let meant = meant(git, commit, &former.path)?;
+            let from = Head::detached(meant.as_ref().unwrap_or(&to.commit));
+            let changes = Changes::known(&sub, &from.commit, &to.commit)?;
+            checkout(&sub, changes, [&from, &to], self.begun, work)?;
+        }
+        Ok(())
+    }
 }
 
-/// Completes a first checkout that was cut off: HEAD may be anywhere, and there is no index to tell of the commit.
-fn first_checkout(git: &Git, commit: &str, out: &mut dyn Write) -> Result<(), Error> {
-    git.work(&["update-ref", "--no-deref", "HEAD", commit])?;
-    let at = Head {
-        commit: commit.to_owned(),
-        branch: None,
-    };
-    go(git, Changes::whole(git, commit)?, &at, &at, out)
+/// The place of a submodule that is not there.
+fn make_place(sub: &Git) -> Result<(), Error> {
+    match std::fs::create_dir(sub.dir()) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(Error::io(
+            format!("cannot make {}", sub.dir().display()),
+            &e,
+        )),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
-fn never_checked_out(git: &Git) -> Result<bool, Error> {
-    let index = git.look(&["rev-parse", "--git-path", "index"])?;
-    let index = git.dir().join(index.trim_end_matches('\n'));
-    Ok(std::fs::symlink_metadata(index).is_err())
+fn is_never_checked_out(git: &Git) -> Result<bool, Error> {
+    Ok(!entry::exists(&git.path("index")?))
 }
 
 /// Clones a submodule that was not there.
@@ -328,14 +465,15 @@ fn populate(
     commit: &str,
     link: &Link,
     sub: &Git,
-    out: &mut dyn Write,
+    work: &mut Work<'_>,
 ) -> Result<(), Error> {
     store(git, commit, &link.path)?;
-    mend(git, commit, link, out)?;
+    // Git itself would neither go on with it nor look past it.
+    remove_interrupted_clone(git, commit, link, work)?;
     if populated(sub) {
         return Ok(());
     }
-    say(out, &format!("cloning the submodule {}", link.path));
+    work.say(&format!("cloning the submodule {}", link.path));
     let update = [
         "submodule",
         "--quiet",
@@ -348,39 +486,32 @@ fn populate(
     ];
     git.work(&update).map(drop).map_err(|e| {
         let text = e.to_string();
-        let remedy = if text.contains("transport 'file' not allowed") {
-            "; git follows no submodule to a local path on its own: give it a URL that is none, or allow it in this step \
-             with `env: {GIT_ALLOW_PROTOCOL: \"file:https:ssh\"}`, if everybody who writes to the repository may read \
-             what is on this machine"
+        let refused = text.contains("transport 'file' not allowed");
+        let error = Error::new(format!("the submodule {}: {text}", link.path));
+        if refused {
+            error.remedy(
+                "git follows no submodule to a local path on its own: give it a URL that is none, or allow it in this step \
+                 with `env: {GIT_ALLOW_PROTOCOL: \"file:https:ssh\"}`, if everybody who writes to the repository may read \
+                 what is on this machine",
+            )
         } else {
-            ""
-        };
-        Error::new(format!("the submodule {}: {text}{remedy}", link.path))
+            error
+        }
     })
 }
 
-/// Removes what a clone of ours that was cut off left: git itself would neither go on with it nor look past it.
-pub(super) fn mend_all(
+fn remove_interrupted_clone(
     git: &Git,
     commit: &str,
-    formers: &[Former],
-    out: &mut dyn Write,
+    link: &Link,
+    work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    for link in links(git, commit)? {
-        if !formers.iter().any(|f| f.path == link.path) {
-            mend(git, commit, &link, out)?;
-        }
-    }
-    Ok(())
-}
-
-fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(), Error> {
     // Without a name for it, git has cloned nothing.
     let Ok(store) = store(git, commit, &link.path) else {
         return Ok(());
     };
     if store.exists() && holds_nothing(git, &store)? {
-        say(out, &format!("a clone of {} was cut off", link.path));
+        work.say(&format!("a clone of {} was cut off", link.path));
         // First what leads to it: what leads nowhere stops every look at the tree.
         match std::fs::remove_file(git.dir().join(&link.path).join(".git")) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -388,7 +519,7 @@ fn mend(git: &Git, commit: &str, link: &Link, out: &mut dyn Write) -> Result<(),
             }
             Ok(()) | Err(_) => {}
         }
-        remove(&store)?;
+        entry::remove(&store)?;
     }
     Ok(())
 }
@@ -422,8 +553,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Erro
             "the submodule {path} has the name '{name}', which leads elsewhere"
         )));
     }
-    let store = git.look(&["rev-parse", "--git-path", &format!("modules/{name}")])?;
-    Ok(git.dir().join(store.trim_end_matches('\n')))
+    git.path(&format!("modules/{name}"))
 }
 
 /// A clone that was cut off before it had a single commit; nobody can have worked there.
@@ -436,102 +566,30 @@ fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Error> {
     Ok(commits.code != Some(0) || commits.stdout.trim().is_empty())
 }
 
-/// Sees to it that a submodule has a commit.
-fn have(git: &Git, path: &str, commit: &str, out: &mut dyn Write) -> Result<(), Error> {
-    let here = || Ok::<_, Error>(git.commit(commit)?.as_deref() == Some(commit));
-    if here()? {
+/// Fetches a commit of a submodule, unless it is there.
+fn fetch_commit(git: &Git, path: &str, commit: &str, work: &mut Work<'_>) -> Result<(), Error> {
+    if git.has(commit)? {
         return Ok(());
     }
-    say(out, &format!("fetching the submodule {path}"));
+    work.say(&format!("fetching the submodule {path}"));
     for words in [
         &["fetch", "--quiet", "origin"][..],
         &["fetch", "--quiet", "--no-tags", "origin", commit],
     ] {
         let fetched = git.work(words);
-        if here()? {
+        if git.has(commit)? {
             return Ok(());
         }
         if let Err(e) = fetched {
-            say(out, &e.to_string());
+            work.say(&e.to_string());
         }
     }
     Err(Error::new(format!(
-        "the repository of the submodule {path} does not give the commit {commit}; if its URL has changed, take over the \
-         new one in the tree above it: git submodule sync -- {path}"
+        "the repository of the submodule {path} does not give the commit {commit}"
+    ))
+    .remedy(format!(
+        "if its URL has changed, take over the new one in the tree above it: git submodule sync -- {path}"
     )))
-}
-
-/// Takes away what this step brought, before the tree above goes back; what holds somebody's work stays.
-pub(super) fn take_away(
-    git: &Git,
-    commit: &str,
-    above: &str,
-    formers: &[Former],
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    let away = git.look(&["rev-parse", "--git-path", "upledger-removed"])?;
-    let away = git.dir().join(away.trim_end_matches('\n'));
-    // Left by a removal that was cut off.
-    remove(&away)?;
-    for link in links(git, commit)? {
-        let path = format!("{above}{}", link.path);
-        let sub = git.inside(&link.path);
-        if !populated(&sub) {
-            continue;
-        }
-        if formers.iter().any(|f| f.path == path) {
-            take_away(&sub, &link.commit, &format!("{path}/"), formers, out)?;
-            continue;
-        }
-        if never_checked_out(&sub)? {
-            // Only what is complete can be told from somebody's work; where it cannot be completed, it stays.
-            let _ = unlock(&sub, out).and_then(|()| first_checkout(&sub, &link.commit, out));
-        }
-        if untouched(&sub, &link.commit).unwrap_or(false) {
-            // Another name first: half of it would look like somebody's deletions.
-            std::fs::rename(sub.dir(), &away)
-                .map_err(|e| Error::io(format!("cannot remove {}", sub.dir().display()), &e))?;
-            remove(&away)?;
-            std::fs::create_dir(sub.dir())
-                .map_err(|e| Error::io(format!("cannot make {}", sub.dir().display()), &e))?;
-            say(out, &format!("removed the submodule {path}"));
-        } else {
-            let stays = "holds files or commits of somebody and stays";
-            say(out, &format!("the submodule {path} {stays}"));
-        }
-    }
-    Ok(())
-}
-
-/// Brings the former submodules back to where they stood.
-pub(super) fn put_back(
-    git: &Git,
-    commit: &str,
-    formers: &[Former],
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    // Those above come first in the list, so that those inside them are there when their turn comes.
-    for former in formers {
-        inside(git, &former.path)?;
-        let sub = git.inside(&former.path);
-        if !populated(&sub) {
-            return Err(Error::new(format!(
-                "the submodule {} is not there any more; bring it back with: git -C {} submodule update --init -- {}",
-                former.path,
-                git.dir().display(),
-                former.path
-            )));
-        }
-        unlock(&sub, out)?;
-        let to = Deploy::former(&sub, &former.head)?;
-        let from = Head {
-            commit: meant(git, commit, &former.path)?.unwrap_or_else(|| to.commit.clone()),
-            branch: None,
-        };
-        let changes = Changes::known(&sub, &from.commit, &to.commit)?;
-        go(&sub, changes, &from, &to, out)?;
-    }
-    Ok(())
 }
 
 /// The commit that a tree names for a submodule, wherever it is.

@@ -3,23 +3,27 @@
 //! Invariants: only a whole release that this program made goes, and never the new one or the former one; nor one to
 //! which a symbolic link beside it or beside `current` leads (each worker may have a link of its own), nor one that a
 //! process uses, nor one in which somebody worked. The look before says which; it is looked at again right before each
-//! removal, and what stays is told with the reason. That one stays is no failure of the deployment.
+//! removal, and what stays is told with the reason. That one stays is no failure of the deployment. A note says of each
+//! that it goes, before it goes.
 //!
 //! Left out: links elsewhere on the machine, and processes that we may not look into, which are known by their words only.
 
-use super::act::{beside, remove, rename, say};
-use super::releases::{Release, remove_any};
+use super::record::{Note, Past, Release, Work, text};
 use super::repo::{Git, few};
 use super::{Deploy, cloned};
-use crate::actions::{Context, Error, procs};
+use crate::action::{Context, Error};
+use crate::actions::entry::{self, beside};
+use crate::actions::link::Link;
+use crate::actions::procs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A release that stays although `keep` no longer keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Stays {
     pub(super) dir: String,
     pub(super) why: Why,
@@ -56,7 +60,8 @@ impl Deploy {
             return Ok((Vec::new(), Vec::new()));
         };
         let releases = Path::new(self.releases.as_deref().unwrap_or_default());
-        let former = target.and_then(|t| self.leads(t));
+        let current = Link(Path::new(self.current.as_deref().unwrap_or_default()));
+        let former = target.and_then(|t| current.resolve(t));
         let own = std::fs::canonicalize(dir).ok();
         let mut kept = 1;
         let mut others = Vec::new();
@@ -129,43 +134,49 @@ impl Deploy {
         Ok(links)
     }
 
-    /// Removes old releases that nobody needs and in which nobody worked.
-    pub(super) fn remove_old(&self, cx: &Context, seen: &Release, out: &mut dyn Write) {
-        for left in self.leftovers(cx) {
-            if let Err(e) = remove_any(&left) {
-                say(out, &e.to_string());
+    /// Removes old releases that nobody needs and in which nobody worked, and what earlier attempts have left.
+    pub(super) fn remove_old(&self, work: &mut Work<'_>, past: &Past, seen: &Release) {
+        for left in past.leftovers() {
+            if let Err(e) = entry::remove(&left) {
+                work.say(&e.to_string());
             }
         }
         for stays in &seen.stays {
-            say(out, &format!("{} stays: {}", stays.dir, stays.why));
+            work.say(&format!("{} stays: {}", stays.dir, stays.why));
         }
         for old in &seen.old {
             let path = Path::new(old);
-            if std::fs::symlink_metadata(path).is_err() {
+            if !entry::exists(path) {
                 continue;
             }
-            let why = || -> Result<Option<String>, Error> {
-                match unused(&Git::at(cx, path).following(true))? {
-                    Some(why) => Ok(Some(why)),
-                    // Last, for it is what changes from one moment to the next.
-                    None => Ok(self.needed(path)?.map(|why| why.to_string())),
-                }
+            let removed = match self.reason_to_stay(work.cx(), path) {
+                Ok(None) => remove(work, path),
+                Ok(Some(why)) => Err(Error::new(why)),
+                Err(e) => Err(e),
             };
-            let said = match why() {
-                Ok(None) => {
-                    // Another name first, so that half of it is never taken for a release.
-                    let away = beside(path, cx, "old");
-                    match rename(path, &away).and_then(|()| remove(&away)) {
-                        Ok(()) => format!("removed {old}"),
-                        Err(e) => format!("{old} stays: {e}"),
-                    }
-                }
-                Ok(Some(why)) => format!("{old} stays: {why}"),
-                Err(e) => format!("{old} stays: {e}"),
-            };
-            say(out, &said);
+            work.say(&match removed {
+                Ok(()) => format!("removed {old}"),
+                Err(why) => format!("{old} stays: {why}"),
+            });
         }
     }
+
+    fn reason_to_stay(&self, cx: &Context, release: &Path) -> Result<Option<String>, Error> {
+        match unused(&Git::at(cx, release).following(true))? {
+            Some(why) => Ok(Some(why)),
+            // Last, for it is what changes from one moment to the next.
+            None => Ok(self.needed(release)?.map(|why| why.to_string())),
+        }
+    }
+}
+
+fn remove(work: &mut Work<'_>, release: &Path) -> Result<(), Error> {
+    let at = beside(release, work.cx(), "old");
+    work.note(Note::Removing {
+        dir: text(release),
+        at: text(&at),
+    })?;
+    entry::remove_by_way_of(release, &at)
 }
 
 /// Why a release may not be removed; none when nobody worked in it. Files that git ignores are what the release made.
