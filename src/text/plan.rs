@@ -285,8 +285,8 @@ texts! {
     fact_too_early(name): "`{name}` is not known yet", "此时尚无结果 `{name}`";
     facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的结果";
     no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生结果 `{name}`";
-    facts_are_named(): "a fact is named `step.fact`; a step hands on what its `facts:` define and what its action produces, which the plan reference lists",
-        "结果写作 `step.fact`; 步骤的结果由其 `facts:` 定义, 或由其动作产生 (见计划参考)";
+    facts_are_named(): "a fact is named `step.fact`: one of the step's `facts:`, or one that its action produces (see the plan reference)",
+        "结果写作 `step.fact`: 该步骤 `facts:` 中的一项, 或其动作产生的一项 (见计划参考)";
     step_hands_on(step, facts): "`{step}` hands on {facts}", "`{step}` 的结果有 {facts}";
     fact_does_not_fit(fact, kind, why): "`{fact}` is {kind}, which does not fit here: {why}", "`{fact}` 是{kind}, 不适用于此处: {why}";
     fact_not_here(fact): "the fact `{fact}` cannot stand here", "此处不能使用结果 `{fact}`";

@@ -311,7 +311,7 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
 }
 
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
-const SLIPS: [(&str, &str); 67] = [
+const SLIPS: [(&str, &str); 71] = [
     (
         "effect: idempotent,",
         "effect: idempotent\u{ff0c} timeout: 1s,",
@@ -411,6 +411,19 @@ const SLIPS: [(&str, &str); 67] = [
         "run: [test, -e, /there]",
         "process.start: {argv: [], pidfile: /p, log: /l, ready: {host: x}}",
     ),
+    (
+        "      - {id: one, do: {run: [test, -e, /there]}",
+        "      - {id: files, do: {django.collectstatic: {python: /p}}, cwd: /}\n      - {id: one, do: {expect.port: {port: {from: files.root}}}",
+    ),
+    (
+        "      - {id: one, do: {run: [test, -e, /there]}",
+        "      - {id: f, do: {django.collectstatic: {python: /p}}, cwd: /}\n      - {id: one, do: {expect.file: {path: {from: f.files}}}, cwd: {from: f.files}, env: {A: {from: f.rot}, B: {from: f.number}}",
+    ),
+    (
+        "run: [test, -e, /there]}",
+        "django.collectstatic: {python: /p}}, cwd: /, facts: {root: {json: .x}}",
+    ),
+    ("effect: idempotent", "effect: idempotent, cwd: [/]"),
     ("effect: idempotent", "effect: probed"),
     (
         "effect: idempotent",
