@@ -106,7 +106,11 @@ impl<'a> Run<'a> {
                 return Ok(Drained::Nobody);
             }
             let over = Instant::now() >= self.drain.until;
-            match self.tick(&live, work) {
+            let asked = self.ask(&live, work);
+            if asked.is_ok() && self.cancelling {
+                self.announce(work)?;
+            }
+            match asked.and_then(|empty| self.proceed(empty, work)) {
                 Ok(Some(scheduled)) => return Ok(Drained::Empty { scheduled }),
                 Ok(None) => self.trouble = None,
                 Err(e) => self.failed(&e, work),
@@ -174,8 +178,8 @@ impl<'a> Run<'a> {
         Ok(&self.last)
     }
 
-    /// One look, and what follows from it; the number of scheduled tasks when all is done.
-    fn tick(&mut self, live: &[Live], work: &mut Work<'_, Note>) -> Result<Option<u64>, Error> {
+    /// One look at the workers and the queues: whether those that have to be empty are.
+    fn ask(&mut self, live: &[Live], work: &mut Work<'_, Note>) -> Result<bool, Error> {
         self.look(live, work)?;
         let tasks = self.last.told.iter().map(|t| t.active + t.reserved);
         let left: u64 = tasks.sum();
@@ -197,6 +201,28 @@ impl<'a> Run<'a> {
             }
         }
         self.say(&counts, work);
+        Ok(empty)
+    }
+
+    /// Notes what is about to be cancelled. What cannot be noted ends the attempt.
+    fn announce(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        for told in &self.last.told {
+            for queue in &told.queues {
+                let note = Note::Cancelling {
+                    worker: told.node.clone(),
+                    queue: queue.clone(),
+                };
+                if !work.all_noted().any(|n| *n == note) {
+                    work.note(note)?;
+                }
+            }
+        }
+        failpoint::hit("celery-cancelling");
+        Ok(())
+    }
+
+    /// What follows from a look; the number of scheduled tasks when all is done.
+    fn proceed(&mut self, empty: bool, work: &mut Work<'_, Note>) -> Result<Option<u64>, Error> {
         if self.cancelling {
             self.cancel(work)?;
         }
@@ -237,14 +263,6 @@ impl<'a> Run<'a> {
         };
         for told in &self.last.told {
             for queue in &told.queues {
-                let note = Note::Cancelling {
-                    worker: told.node.clone(),
-                    queue: queue.clone(),
-                };
-                if !work.all_noted().any(|n| *n == note) {
-                    work.note(note)?;
-                }
-                failpoint::hit("celery-cancelling");
                 work.say(&format!("cancel_consumer {queue} to {}", told.node));
                 desk.consume(&told.node, queue, false)?;
                 self.calm = None;

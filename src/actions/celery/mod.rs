@@ -19,6 +19,8 @@ mod drain;
 mod find;
 pub mod start;
 pub mod stop;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use words::Role;
