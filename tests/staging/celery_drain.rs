@@ -195,7 +195,7 @@ fn killed_in_the_middle_of_the_drain_it_goes_on_and_a_rollback_gives_the_consume
     });
     send(&platform, &[("again", 2, 4.0)], "");
     patiently("both run", || platform.tasks_started().len() == 12);
-    run("celery-told");
+    run("celery-signalled");
     let mut done = platform.world().upledger(&["resume"]);
     if done.code == 4 || done.code == 1 {
         platform

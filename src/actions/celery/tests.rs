@@ -1,6 +1,6 @@
 //! A worker that is a plain process, and a helper that answers for it: what a stop notes, hands on and puts back.
 
-use super::before::Before;
+use super::snapshot::Snapshot;
 use super::start::{Start, Started};
 use super::stop::{Stop, Stopped};
 use crate::action::{Action, Context, Direction, Error, Noted, Past, Work};
@@ -38,7 +38,7 @@ for line in sys.stdin:
     active = int(open("active").read())
     if ask["do"] == "look":
         say({"roll": [{"node": "w@h", "pid": int(open("pid").read())}],
-             "told": [{"node": "w@h", "whole": True, "queues": queues, "active": active,
+             "reports": [{"node": "w@h", "whole": True, "queues": queues, "active": active,
                        "running": [{"id": "7", "name": "app.task"}][:active], "reserved": 0, "waiting": [],
                        "scheduled": 2, "due_in": 60.0}]})
     elif ask["do"] == "consume":
@@ -135,7 +135,7 @@ impl Site {
 }
 
 /// What the look sees, and these notes of an attempt that died.
-fn past(before: Before, notes: impl IntoIterator<Item = Note>) -> Past<Stop> {
+fn past(before: Snapshot, notes: impl IntoIterator<Item = Note>) -> Past<Stop> {
     let noted = |note| Noted {
         direction: Direction::Do,
         attempt: 1,
@@ -355,7 +355,7 @@ const STARTED: &str = r#"{"started": 1, "processes": "worker 8 (-n w@h)", "runni
 #[test]
 fn stored_observations_and_outputs_are_read() {
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-    let before: Before = serde_json::from_str(BEFORE).unwrap();
+    let before: Snapshot = serde_json::from_str(BEFORE).unwrap();
     assert_eq!(serde_json::to_value(&before).unwrap(), read(BEFORE));
     let stopped: Stopped = serde_json::from_str(STOPPED).unwrap();
     assert_eq!(serde_json::to_value(&stopped).unwrap(), read(STOPPED));
@@ -386,7 +386,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
             "wait, at most 1m, until each worker answers and consumes",
         ]
     );
-    let nobody = Past::new(Before::default());
+    let nobody = Past::new(Snapshot::default());
     let shown = |direction| stop.preview(direction, &nobody).commands;
     assert_eq!(shown(Direction::Do), ["no worker runs"]);
     assert_eq!(
@@ -396,7 +396,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
 
     let by = json!({"by": {"supervisor": {"program": "g:*"}}});
     let stop: Stop = serde_json::from_value(by.clone()).unwrap();
-    let kept = || serde_json::from_str::<Before>(KEPT).unwrap();
+    let kept = || serde_json::from_str::<Snapshot>(KEPT).unwrap();
     let back = stop.preview(Direction::Undo, &Past::new(kept())).commands;
     assert_eq!(back[0], "supervisorctl start g:a");
 
@@ -404,7 +404,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
     let mut past = Past::new(kept());
     let last = |past: &Past<Start>| start.preview(Direction::Undo, past).commands.pop().unwrap();
     assert_eq!(last(&past), "supervisorctl stop g:b, which may take 1m");
-    past.before = Before::default();
+    past.before = Snapshot::default();
     assert_eq!(last(&past), "supervisorctl stop g:*, which may take 1m");
     past.output = Some(Started {
         started: 0,
@@ -415,7 +415,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
 
     let own = json!({"by": {"match": "celery", "start": ["celery", "worker"]}});
     let start: Start = serde_json::from_value(own).unwrap();
-    let mut past = Past::new(Before::default());
+    let mut past = Past::new(Snapshot::default());
     let last = |past: &Past<Start>| start.preview(Direction::Undo, past).commands.pop().unwrap();
     assert_eq!(last(&past), "TERM to every worker, which may take 1m");
     past.notes.push(Noted {
