@@ -11,6 +11,12 @@ mod docs;
 mod doubt;
 mod face;
 mod files;
+#[path = "../staging/keeper.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the other test target, which uses the rest of it"
+)]
+mod keeper;
 mod machine;
 mod pip;
 mod pip_index;
@@ -26,5 +32,6 @@ mod terminal;
 mod tidy;
 mod told;
 mod torture;
+mod undo_bytes;
 mod upgrade;
 mod words;
