@@ -23,8 +23,8 @@ mod work;
 pub use context::{Answers, Context, LOOK, Seen};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
-pub(crate) use kept::pour;
 pub use kept::{Blob, Kept};
+pub(crate) use kept::{digest, pour};
 pub use look::{LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;

@@ -107,6 +107,32 @@ impl World {
         Done::of(self.command(args).output().expect("the program starts"))
     }
 
+    /// Rolls back where `undo/` holds nothing but what an event names: the ledger is the only state.
+    pub(crate) fn rollback(&self) -> Done {
+        self.forget_unnamed();
+        self.upledger(&["rollback", "--reason", "test"])
+    }
+
+    /// Removes from `undo/` all that no event names.
+    pub(crate) fn forget_unnamed(&self) {
+        let log = self.upledger(&["log", "--json"]);
+        assert_eq!(log.code, 0, "{log:?}");
+        let kept = std::fs::read_dir(self.state().join("undo"));
+        for entry in kept.into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|n| n.to_str());
+            if name.is_some_and(|n| log.out.contains(n)) {
+                continue;
+            }
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            removed.expect("removed");
+        }
+    }
+
     /// Starts the program and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args)

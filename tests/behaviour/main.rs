@@ -13,6 +13,12 @@ mod docs;
 mod doubt;
 mod face;
 mod files;
+#[path = "../staging/keeper.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the other test target, which uses the rest of it"
+)]
+mod keeper;
 mod looks;
 mod machine;
 mod pip;
@@ -29,5 +35,6 @@ mod terminal;
 mod tidy;
 mod told;
 mod torture;
+mod undo_bytes;
 mod upgrade;
 mod words;

@@ -204,7 +204,7 @@ fn a_virtualenv_is_built_beside_the_old_one_switched_to_and_taken_back() {
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("is finished already"), "{done:?}");
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.rollback();
     assert_eq!(back.code, 5, "{back:?}");
     assert!(back.out.contains("left in place"), "{back:?}");
     assert_eq!(site.current(), "venvs/old");

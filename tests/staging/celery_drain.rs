@@ -111,7 +111,7 @@ fn running_and_prefetched_tasks_are_done_once_and_waiting_ones_are_left_to_the_n
     assert_eq!(terms, 1, "{said}");
 
     // The undo starts it as it ran; what was left is done, once.
-    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    let back = platform.world().rollback();
     assert_eq!(back.code, 5, "{back:?}");
     let second = platform.pid("worker").expect("a worker");
     assert_ne!(first, second);

@@ -155,7 +155,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     patiently("the beat ticks again", || platform.ticks() > ticks);
 
     // The rollback of that start drains and stops what it started, and nothing else.
-    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    let back = platform.world().rollback();
     assert_eq!(back.code, 5, "{back:?}");
     let left = platform.processes();
     assert!(

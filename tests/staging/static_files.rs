@@ -44,7 +44,8 @@ impl Site {
     }
 
     fn back(&self) -> Done {
-        let mut done = self.up(&["rollback", "--reason", "test"], 5);
+        let mut done = self.world().rollback();
+        assert_eq!(done.code, 5, "{done:?}");
         done.out += &self.up(&["log", "--json"], 0).out;
         done
     }

@@ -6,7 +6,7 @@
 
 use super::disk::{self, Former, Manner};
 use super::trust;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::actions::values::absolute;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -148,13 +148,6 @@ impl Action for Backup {
             copy: disk::text(&copy)?,
             there,
         })
-    }
-
-    fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
-        Preview {
-            commands: vec![told::copy(&past.before.source, &past.before.copy)],
-            ..Preview::default()
-        }
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Copy>), Error> {

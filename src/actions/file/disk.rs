@@ -7,17 +7,15 @@
 //! content only, never by a digest that tells what the file held.
 
 use super::mode::Mode;
-use crate::action::{Context, Error, Kept, pour};
+use crate::action::{self, Context, Error, Kept, pour};
 use crate::text::actions as told;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use upledger_ledger::Digest;
 
 /// The largest file whose content an action takes into memory.
 const LIMIT: u64 = 64 << 20;
@@ -203,7 +201,7 @@ pub(in crate::actions) struct Manner {
 
 /// SHA-256 in lower-case hex.
 pub(in crate::actions) fn digest(bytes: &[u8]) -> String {
-    Digest::from_bytes(Sha256::digest(bytes).into()).to_string()
+    action::digest(&[], bytes)
 }
 
 fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Error {
@@ -293,7 +291,7 @@ pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>,
     };
     let (sha256, len) =
         pour(&[], &mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
-    Ok(Some((Facts::new(sha256.to_string(), len, &meta), meta)))
+    Ok(Some((Facts::new(sha256, len, &meta), meta)))
 }
 
 /// Whether a file of any size holds that content, and what it is; none when there is nothing.
@@ -308,7 +306,7 @@ pub(in crate::actions) fn compare(
     let salt = cx.salt(content)?;
     let (found, _) =
         pour(&salt, &mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
-    Ok(Some((found.to_string() == content.blob, meta)))
+    Ok(Some((found == content.blob, meta)))
 }
 
 /// Digest and length of a file of any size; none when there is nothing.
@@ -425,7 +423,7 @@ fn stage(
         .open(temp)
         .map_err(|e| wrong(&e))?;
     let (found, _) = pour(expected.salt, bytes, &mut file).map_err(|e| wrong(&e))?;
-    if found.to_string() != expected.digest {
+    if found != expected.digest {
         return Err(Error::new(format!(
             "the content for {} changed since it was looked at",
             target.display()
