@@ -22,6 +22,7 @@ use upledger_ledger::{
     PlaceError, ReadError, Record,
 };
 use upledger_replay::book::Book;
+use upledger_replay::decide;
 use upledger_replay::event::Event;
 use upledger_replay::savepoint::Savepoint;
 use upledger_replay::state::{Refused, Run, When};
@@ -247,7 +248,8 @@ impl Journal {
         records.map(|r| entry(&r?)).collect()
     }
 
-    /// Redacts an event and folds it into the state, to be appended by the next commit.
+    /// Redacts an event and folds it into the state, to be appended by the next commit, with a checkpoint where the event
+    /// asks for one.
     ///
     /// # Errors
     /// [`Refused`]; nothing has changed then.
@@ -257,6 +259,8 @@ impl Journal {
         when.seq += self.staged.len() as u64;
         let before = self.book.savepoint(run, &event);
         self.book.apply(run, &event, &when)?;
+        let run_now = run.and_then(|name| self.book.run(name));
+        self.checkpoint |= run_now.is_some_and(|run| decide::checkpoint(run, &event));
         self.staged.push(Staged {
             run: run.map(str::to_owned),
             event,
@@ -379,8 +383,7 @@ impl Journal {
         let blobs = std::mem::take(&mut self.blobs);
         let staged = self.take_back();
         let mut others = self.refresh()?;
-        let neutral = |e: &Entry| matches!(e.event, Event::NoteAdded(_) | Event::SessionOpened(_));
-        if tries == 0 || !others.iter().all(neutral) {
+        if tries == 0 || !others.iter().all(|e| e.event.is_neutral()) {
             return Ok(Committed::Moved);
         }
         for (run, event) in &staged {

@@ -1,7 +1,7 @@
 //! All runs of one ledger, folded together, and the rules that hold between them.
 
 use crate::event::{Event, Way};
-use crate::state::{Refused, Run, When};
+use crate::state::{Ended, Refused, Run, When};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,6 +10,17 @@ use alloc::vec::Vec;
 pub struct Book {
     /// The runs.
     pub runs: Vec<Run>,
+}
+
+/// Why no run is to be rolled back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NoRollback<'a> {
+    /// There is none.
+    NoRun,
+    /// The newest is rolled back.
+    RolledBack(&'a Run),
+    /// The newest did nothing.
+    NothingDone(&'a Run),
 }
 
 impl Book {
@@ -88,6 +99,22 @@ impl Book {
     #[must_use]
     pub fn effective(&self) -> Option<&Run> {
         self.runs.iter().rev().find(|r| r.effective())
+    }
+
+    /// The run that a rollback without a name means: the newest, where there is anything of it to reverse. The one before
+    /// it is never meant: whoever types the command twice does not want two upgrades reversed.
+    ///
+    /// # Errors
+    /// [`NoRollback`].
+    pub fn to_roll_back(&self) -> Result<&Run, NoRollback<'_>> {
+        let newest = self.runs.last().ok_or(NoRollback::NoRun)?;
+        if newest.effective() {
+            Ok(newest)
+        } else if newest.ended == Some(Ended::RolledBack) {
+            Err(NoRollback::RolledBack(newest))
+        } else {
+            Err(NoRollback::NothingDone(newest))
+        }
     }
 
     /// The run that a command without a name means: the open one, else the newest.

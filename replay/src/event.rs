@@ -181,6 +181,12 @@ impl Event {
         }
     }
 
+    /// It changes no decision: behind it, an event that was possible before it still is.
+    #[must_use]
+    pub fn is_neutral(&self) -> bool {
+        matches!(self, Self::NoteAdded(_) | Self::SessionOpened(_))
+    }
+
     /// The part that it is about, where it is about one: of all parts, it changes this one's unit alone.
     #[must_use]
     pub fn part(&self) -> Option<&Part> {

@@ -149,6 +149,7 @@ impl Unit {
             Event::StepRefused(r) => {
                 part.failed();
                 part.failed = None;
+                part.refused = true;
                 part.over(&r.detail, &[], None, when);
             }
             Event::StepSatisfied(s) => {
@@ -225,6 +226,7 @@ impl Unit {
         part.kill = None;
         part.imported = 0;
         part.failed = None;
+        part.refused = false;
         part.took_ms = None;
         if s.at.part.way == Way::Undo {
             return;
@@ -244,6 +246,7 @@ impl Unit {
     fn decided(&mut self, d: &Decided, when: &When) {
         let part = self.part_mut(d.part.way);
         part.losses = 0;
+        part.refused = false;
         part.detail.clone_from(&d.reason);
         part.evidence.clone_from(&d.evidence);
         part.ended_at = when.clone();

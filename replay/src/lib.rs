@@ -4,7 +4,7 @@
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
 //! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
 //! was not to be, [`facts`] are what steps hand on), [`decide`] what comes next, [`needs`] what that will use, [`verdict`]
-//! what a look at a job directory means, [`contract`] which runs of earlier programs go on.
+//! what a look at a job directory means, [`attempt`] what becomes of an attempt, [`contract`] which runs of earlier programs go on.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+pub mod attempt;
 pub mod book;
 pub mod contract;
 pub mod decide;

@@ -77,6 +77,8 @@ pub struct PartState {
     pub answer: Option<Answer>,
     /// The last failure.
     pub failed: Option<Failed>,
+    /// It was not started the last time that it was to be, because the look before or its inputs failed.
+    pub refused: bool,
     /// One line on the last outcome, for people.
     pub detail: String,
     /// Last lines of output or evidence, for people.
@@ -107,6 +109,7 @@ impl Default for PartState {
             doubt: None,
             answer: None,
             failed: None,
+            refused: false,
             detail: String::new(),
             tail: Vec::new(),
             evidence: Vec::new(),
@@ -126,6 +129,13 @@ impl PartState {
                 Some(Doubt::Alive | Doubt::Lost) => true,
                 Some(Doubt::Unseen) | None => false,
             }
+    }
+
+    /// The last time that it was tried, it was refused or could not be started: nothing was done then.
+    #[must_use]
+    pub fn never_started(&self) -> bool {
+        let failed = self.failed.as_ref();
+        self.refused || failed.is_some_and(|f| f.failure == Failure::NotStarted)
     }
 
     /// The run may go past it.

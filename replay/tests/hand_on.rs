@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use serde_json::{Value, json};
-use upledger_replay::decide::{Asked, Next, next};
+use upledger_replay::decide::{Asked, Next};
 use upledger_replay::event::*;
 use upledger_replay::facts::NoFact;
 use upledger_replay::plan::{Effect, OnDoubt, Pair, Retry, Step};

@@ -7,7 +7,7 @@
 
 use crate::world::*;
 use std::collections::{BTreeSet, VecDeque};
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::Next;
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, Step};
 use upledger_replay::state::Run;

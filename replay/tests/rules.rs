@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use upledger_replay::book::Book;
-use upledger_replay::decide::{Asked, LOSSES, Next, Resolution, Stop, next, resolution};
+use upledger_replay::decide::{self, Asked, LOSSES, Next, Now, Resolution, Stop, resolution};
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, OnFailure, Retry, Undo};
 use upledger_replay::state::{Ended, Run, Status};
@@ -265,7 +265,17 @@ fn a_spent_retry_budget_is_a_failure_and_never_a_skip() {
             ],
         );
         if attempt < 3 {
-            assert!(matches!(next(&state), Next::Start(s) if s.wait_ms == 7));
+            let pause = |now: &Now| match decide::next(&state, now) {
+                Next::Start(start) => start.not_before,
+                other => panic!("{other:?}"),
+            };
+            let failed = state.last.mono;
+            assert_eq!(pause(&now()), Some(failed + 7_000));
+            let later = Now {
+                boot: "later".into(),
+                ..now()
+            };
+            assert_eq!(pause(&later), None, "that clock is gone");
         }
     }
     assert_eq!(asks(&state), Some(Asked::Failed));

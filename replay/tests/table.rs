@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use std::fmt::Write as _;
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::Next;
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt};
 use upledger_replay::state::Run;

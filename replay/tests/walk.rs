@@ -62,7 +62,7 @@ impl Draw {
 }
 
 /// Events about every part of a run, of every kind.
-fn proposals(run: &Run) -> Vec<Event> {
+pub(crate) fn proposals(run: &Run) -> Vec<Event> {
     let mut all = vec![
         Event::RunResumed(reason()),
         Event::PauseRequested(reason()),

@@ -1,5 +1,6 @@
 //! A plan in a few words and events in one line each, for the tests beside this file.
 
+use upledger_replay::decide::{self, Next, Now};
 use upledger_replay::event::*;
 use upledger_replay::plan::*;
 use upledger_replay::state::{Run, When};
@@ -71,6 +72,19 @@ pub(crate) fn when(seq: u64) -> When {
         mono: seq,
         boot: "b".into(),
     }
+}
+
+/// A time in the boot of every event.
+pub(crate) fn now() -> Now {
+    Now {
+        wall: 0,
+        mono: 1_000_000,
+        boot: "b".into(),
+    }
+}
+
+pub(crate) fn next(run: &Run) -> Next {
+    decide::next(run, &now())
 }
 
 pub(crate) fn run(plan: Plan) -> Run {

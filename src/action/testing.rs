@@ -6,6 +6,7 @@ use crate::attempt::job::JobDir;
 use crate::attempt::spool::Entry;
 use serde_json::Value;
 use std::io::Write;
+use std::sync::Arc;
 
 /// A step, from its first look on.
 pub(crate) struct TestStep<A: Action> {
@@ -22,14 +23,18 @@ impl<A: Action> TestStep<A> {
     /// After the look before.
     pub(crate) fn observed(action: A, cx: &Context) -> Result<Self, Error> {
         let cx = Context {
-            seen: std::sync::Arc::default(),
+            seen: Arc::default(),
             ..cx.clone()
         };
         let before = Erased::observe(&action, &cx)?.before;
         let blobs = cx.take_kept();
         Ok(Self {
             action,
-            cx: Context { blobs, ..cx },
+            cx: Context {
+                blobs,
+                seen: Arc::default(),
+                ..cx
+            },
             past: RawPast {
                 before,
                 ..RawPast::default()
@@ -68,6 +73,7 @@ impl<A: Action> TestStep<A> {
         let job = JobDir::at(dir);
         let cx = Context {
             spool: Some(job.spool()),
+            seen: Arc::default(),
             ..self.cx.clone()
         };
         let done = match direction {

@@ -9,7 +9,6 @@ pub mod django;
 mod entry;
 pub mod expect;
 pub mod file;
-mod former;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
@@ -31,11 +30,7 @@ use crate::action::registry;
 pub use crate::action::{
     Arg, Context, Error, From, Invocation, LINE, Look, Service, Stage, recorded,
 };
-use command::Captured;
 pub use command::{LEASH, leash};
-use former::former;
-pub use former::{Action, FormerKept as Kept};
-use upledger_replay::event::Answer;
 
 registry! {
     /// A command, word by word, without a shell.
@@ -102,22 +97,4 @@ registry! {
     "http.check" => HttpCheck(http::Check),
     /// A directory holds a file, for the tests of the contract.
     "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
-}
-
-former!(
-    PipInstall(pip::Install),
-);
-
-impl Captured {
-    /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
-    fn look(&self, what: &str) -> Look {
-        let mut evidence = vec![format!("{what}: {}", self.ended)];
-        evidence.extend(self.tail(5));
-        let answer = match self.code {
-            Some(0) => Answer::Done,
-            Some(1) => Answer::Nothing,
-            _ => Answer::Unclear,
-        };
-        Look { answer, evidence }
-    }
 }

@@ -7,6 +7,7 @@ use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
 use super::{ask, code, former, literal, plans, system};
+use crate::clock;
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
@@ -24,8 +25,9 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
+use upledger_replay::book::NoRollback;
 use upledger_replay::contract;
-use upledger_replay::decide::{Asked, Next, Stop, next};
+use upledger_replay::decide::{self, Asked, Conclusion, Next, Request, Stop, next};
 use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
@@ -139,7 +141,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     journal.redact_with(redactor.clone());
     let name = loop {
         if let Some(open) = journal.book().open() {
-            let first = match next(open) {
+            let first = match next(open, &clock::now()) {
                 Next::Ask(_) => text::answer_first("upledger status"),
                 _ => text::go_on("upledger resume"),
             };
@@ -170,7 +172,6 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         journal
             .stage(Some(&name), &planned)
             .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
-        journal.checkpoint();
         if let Committed::Done(entries) = journal.commit()? {
             entries.iter().for_each(|e| print(out, e));
             break name;
@@ -210,7 +211,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     ask::unended(run)?;
     former::continuable(&journal, run, "upledger resume")?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
-    if let Next::Ask(question) = next(run) {
+    if let Next::Ask(question) = next(run, &clock::now()) {
         let code = code_of_question(question.kind);
         let now = look::now(home, run, false);
         if out.json {
@@ -256,7 +257,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         to: args.to.clone(),
         reason: args.reason.clone(),
     });
-    let doubt = match next(run) {
+    let doubt = match next(run, &clock::now()) {
         Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
         _ => None,
     };
@@ -280,19 +281,22 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     done
 }
 
-/// The newest run, if there is anything of it to roll back. The one before it is never meant without its name: whoever
-/// types the command twice does not want two upgrades reversed.
+/// The run that a rollback without a name means.
 fn newest(journal: &Journal) -> Result<&RunState, Failure> {
-    let none = || Failure::new(code::NOT_NOW, "no_run", text::no_run_to_roll_back());
-    let last = journal.book().runs.last().ok_or_else(none)?;
-    if last.effective() {
-        return Ok(last);
-    }
-    let failure = if last.ended == Some(Ended::RolledBack) {
-        rolled_back(last)
-    } else {
-        let what = text::nothing_to_roll_back(&last.name);
-        Failure::new(code::NOT_NOW, "not_now", what)
+    let failure = match journal.book().to_roll_back() {
+        Ok(run) => return Ok(run),
+        Err(NoRollback::NoRun) => {
+            return Err(Failure::new(
+                code::NOT_NOW,
+                "no_run",
+                text::no_run_to_roll_back(),
+            ));
+        }
+        Err(NoRollback::RolledBack(run)) => rolled_back(run),
+        Err(NoRollback::NothingDone(run)) => {
+            let what = text::nothing_to_roll_back(&run.name);
+            Failure::new(code::NOT_NOW, "not_now", what)
+        }
     };
     Err(match journal.book().effective() {
         Some(before) => failure.hint(text::name_the_one_before(format!(
@@ -348,29 +352,25 @@ pub(crate) fn conclude(
     loop {
         journal.refresh()?;
         let run = pick(journal.book(), Some(name))?;
-        match next(run) {
-            Next::End(ended) if ours => {
-                drop(lock);
-                return rests(out, home, &journal, name, &Rest::Ended(ended));
-            }
-            Next::End(_) => {
-                out.word(&text::has_ended(name, status::word(run).shown));
-                return Ok(code::DONE);
-            }
-            Next::Record(event) if matches!(*event, Event::RunAborted(_)) => {
+        let now = clock::now();
+        match decide::conclusion(run, Request::Abort, &now) {
+            Conclusion::Record(event) => {
                 journal.stage(Some(name), &event).map_err(|e| refused(&e))?;
-                journal.checkpoint();
                 if let Committed::Done(entries) = journal.commit()? {
                     entries.iter().for_each(|e| print(out, e));
                     ours = true;
                 }
             }
-            Next::Resolve(_)
-            | Next::Probe(_)
-            | Next::Start(_)
-            | Next::Record(_)
-            | Next::Ask(_)
-            | Next::Stop(_) => {
+            Conclusion::Rests => {
+                let rest = Rest::of(next(run, &now)).filter(|_| ours || run.ended.is_none());
+                let Some(rest) = rest else {
+                    out.word(&text::has_ended(name, status::word(run, &now).shown));
+                    return Ok(code::DONE);
+                };
+                drop(lock);
+                return rests(out, home, &journal, name, &rest);
+            }
+            Conclusion::Drive => {
                 let means = Means::of(out, home, run)?;
                 return drive(out, home, journal, name, means);
             }
@@ -485,7 +485,10 @@ pub(super) fn rests(
         out.result(value, code);
     } else if run.ended.is_some() {
         if out.quiet {
-            out.line(&screen::run_rests(name, status::word(run).shown));
+            out.line(&screen::run_rests(
+                name,
+                status::word(run, &clock::now()).shown,
+            ));
         }
         let head = journal.ledger().head();
         out.progress(&screen::ledger_head(head.seq, head.hash));

@@ -3,29 +3,32 @@
 use crate::action::Direction;
 use crate::attempt::job::JobDir;
 use crate::attempt::peek::Seen;
+use crate::clock;
 use crate::home::Home;
 use crate::plan::samples;
 use crate::report::now::{Command, Now, Undo};
 use crate::site::Local;
 use crate::site::task::Task;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Asked, Next, next};
+use upledger_replay::decide::{self, Asked, Next, next};
 use upledger_replay::event::Way;
 use upledger_replay::plan::Undo as PlanUndo;
 use upledger_replay::state::Run;
 
 /// What is there now.
 pub(super) fn now(home: &Home, run: &Run, live: bool) -> Now {
+    let clock = clock::now();
     Now {
         live,
         command: command(home, run),
-        undo: undo(home, run),
+        undo: undo(home, run, &clock),
+        clock,
     }
 }
 
 /// What an undo that is asked about runs, and where that is kept which it puts back.
-fn undo(home: &Home, run: &Run) -> Option<Undo> {
-    let Next::Ask(question) = next(run) else {
+fn undo(home: &Home, run: &Run, clock: &decide::Now) -> Option<Undo> {
+    let Next::Ask(question) = next(run, clock) else {
         return None;
     };
     let part = question.part;

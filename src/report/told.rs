@@ -75,6 +75,9 @@ pub fn outcome(part: &PartState) -> String {
     match (part.status, &part.failed, part.doubt) {
         (Status::Failed, Some(failed), _) if failed.detail == part.detail => failure(failed),
         (Status::InDoubt, _, Some(kind)) => doubt(kind, &part.detail),
+        (Status::Failed, None, _) if part.refused && lang() != Lang::En => {
+            text::could_not_start(&part.detail)
+        }
         _ => part.detail.clone(),
     }
 }

@@ -238,16 +238,6 @@ impl Task {
         looked(moment.ask(&request)).0
     }
 
-    /// What settles a person's `done`: the plan's look afterwards, else its look before, else the action's own.
-    #[must_use]
-    pub fn agrees(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> (Look, Option<Value>) {
-        if self.verify.is_some() || !self.has_probe {
-            (self.verify(moment, past, blobs), None)
-        } else {
-            self.probe(moment, past, blobs)
-        }
-    }
-
     /// The command that the supervisor starts.
     #[must_use]
     pub fn command(&self) -> Command {

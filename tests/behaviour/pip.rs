@@ -428,7 +428,7 @@ fn killed_while_it_builds_it_is_built_anew() {
         });
     };
     await_and_kill("venv\0");
-    // Pip at work in the first file; this time the runner dies, too.
+    // The runner dies, too, unless it has asked already.
     let _ = runner.kill();
     let _ = runner.wait();
     let mut resumed = resume(world);
@@ -443,11 +443,12 @@ fn killed_while_it_builds_it_is_built_anew() {
             patiently(world, "they are gone", || {
                 processes(world, "ensurepip").is_empty()
             });
-            world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+            retry(world);
             resumed = resume(world);
         }
         world.upledger(&["log"]).out.contains("attempt 2")
     });
+    // Pip at work in the first file.
     await_and_kill("base.txt");
     let _ = resumed.kill();
     let _ = resumed.wait();
@@ -481,6 +482,11 @@ fn resume(world: &World) -> Child {
         .expect("the program starts")
 }
 
+fn retry(world: &World) {
+    let done = world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
 /// Resumes until the run has ended.
 fn finish(world: &World) -> i32 {
     let mut code = -1;
@@ -491,7 +497,7 @@ fn finish(world: &World) -> i32 {
             break;
         }
         // What was killed is asked about once the retries are used up.
-        world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+        retry(world);
     }
     code
 }
@@ -523,8 +529,7 @@ fn killed_at_each_of_its_places_it_is_built_anew_until_it_is_whole_and_then_only
             "pip-switched" => site.assert_in_force(),
             _ => site.assert_not_in_force(),
         }
-        let retry = world.upledger(&["decide", "pip", "retry", "--reason", place]);
-        assert_eq!(retry.code, 0, "{place}: {retry:?}");
+        retry(world);
         done = world.upledger(&["resume"]);
     }
     assert_eq!(done.code, 0, "{done:?}");

@@ -198,7 +198,9 @@ fn killed_in_the_middle_of_the_drain_a_rollback_gives_the_consumers_back() {
     let world = platform.world();
     busy(&platform, 6.0, &[], "");
     let stop = format!("celery.stop: {{drain: 90s, {APP}}}");
-    let done = platform.run(&[&dying(&platform, "workers", &stop, &["celery-cancelled"])]);
+    let places = ["celery-cancelling", "celery-cancelled"];
+    let done = platform.run(&[&dying(&platform, "workers", &stop, &places)]);
+    let done = retried(&platform, &done, "workers", "celery-cancelling");
     assert_eq!(done.code, 1, "{done:?}");
     assert!(world.died_at("celery-cancelled"), "{done:?}");
     let worker = platform.pid("worker").expect("a worker");
@@ -221,11 +223,11 @@ fn killed_at_each_place_of_a_stop_and_a_start_both_are_done_once() {
     send(&platform, &[("long", 2, 4.0)], "");
     patiently("both run", || platform.tasks_started().len() == 2);
     let first = platform.pid("worker").expect("a worker");
-    let places = ["celery-drained", "celery-told", "celery-heard"];
+    let places = ["celery-drained", "celery-signalled", "celery-terminating"];
     let stop = format!("celery.stop: {{drain: 90s, {APP}}}");
     let mut done = platform.run(&[&dying(&platform, "workers", &stop, &places)]);
     for place in places {
-        if place != "celery-heard" {
+        if place != "celery-terminating" {
             assert_eq!(platform.pid("worker"), Some(first), "{place}: it lives");
         }
         assert_eq!(once_each(&platform), 2, "{place}: drained");

@@ -3,8 +3,8 @@
 //! Celery removes a pidfile whose number is free, but takes any living process of that number for a beat, so that after
 //! a reboot or in a container a beat does not start. A pidfile that names no beat is taken away before the start.
 
+use super::cmdline::{self, CommandLine, Role};
 use super::find::{self, Live};
-use super::words::{self, Role, Words};
 use crate::action::{Error, Look, Work};
 use crate::actions::process::note::Note;
 use std::fs;
@@ -21,7 +21,7 @@ const SIZE: usize = 64;
 
 /// Takes away a pidfile that would keep a beat from starting, where its command line names one.
 pub(super) fn sweep(argv: &[String], cwd: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> {
-    let Some(words) = words::read(argv).filter(|w| w.role == Role::Beat) else {
+    let Some(words) = cmdline::read(argv).filter(|w| w.role == Role::Beat) else {
         return Ok(());
     };
     // Celery 4 wrote one of that name unless told otherwise.
@@ -43,7 +43,7 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
     };
     let pid: Option<i32> = text.parse().ok().filter(|p| *p > 0);
     let beat = match pid {
-        Some(pid) => find::at(pid)?.is_some_and(|l| l.words.role == Role::Beat),
+        Some(pid) => find::at(pid)?.is_some_and(|l| l.cmdline.role == Role::Beat),
         None => !text.is_empty(),
     };
     if beat {
@@ -65,7 +65,7 @@ pub(super) fn ready(live: &[Live]) -> Result<Look, Error> {
         let Some(age) = age(beat) else {
             return Ok(Look::unclear(format!("{name} has ended")));
         };
-        if let Some(path) = &beat.words.pidfile {
+        if let Some(path) = &beat.cmdline.pidfile {
             let path = Path::new(&beat.origin.cwd).join(path);
             let named = fs::read_to_string(&path).unwrap_or_default();
             if named.trim() == beat.inner.to_string() {
@@ -102,7 +102,7 @@ fn age(beat: &Live) -> Option<Duration> {
 
 /// The file of its schedule, where it has opened or written one since it began.
 fn schedule(beat: &Live, age: Duration) -> Option<PathBuf> {
-    let Words { schedule, .. } = &beat.words;
+    let CommandLine { schedule, .. } = &beat.cmdline;
     let name = schedule.as_deref().unwrap_or(SCHEDULE);
     let path = Path::new(&beat.origin.cwd).join(name);
     let file = path.file_name()?.to_string_lossy().into_owned();

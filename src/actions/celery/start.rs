@@ -6,13 +6,13 @@
 //! step started, and leaves alone what ran before.
 
 use super::App;
-use super::again::{Asker, Wanted};
 use super::beat;
-use super::before::{self, Before};
-use super::crew::{Crew, Seen};
+use super::cmdline::{self, Role};
 use super::find::{self, Live};
+use super::restore::{Asker, Wanted};
+use super::snapshot::{self, Snapshot};
 use super::stop::{self, ANY, Overdue, Stop};
-use super::words::{self, Role};
+use super::workers::{Running, Workers};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
@@ -25,7 +25,7 @@ use crate::actions::service::found::Program;
 use crate::actions::service::keeper::Kind;
 use crate::actions::service::launch::{self, DEAD, Doors};
 use crate::failpoint;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};
 use schemars::JsonSchema;
@@ -68,7 +68,7 @@ pub struct Started {
 }
 
 impl Started {
-    fn of(before: &Before, live: &[Live]) -> Self {
+    fn of(before: &Snapshot, live: &[Live]) -> Self {
         let fresh: Vec<Live> = live
             .iter()
             .filter(|l| !before.knows(&l.ident))
@@ -84,8 +84,8 @@ impl Started {
 }
 
 impl Start {
-    fn crew(&self) -> Crew<'_> {
-        Crew {
+    fn workers(&self) -> Workers<'_> {
+        Workers {
             role: self.role,
             by: Some(&self.by),
             app: self.app.as_ref().unwrap_or(&ANY),
@@ -120,10 +120,10 @@ impl Start {
     }
 
     /// A process whose directory or interpreter was taken away runs what was there before.
-    fn fresh(&self, seen: &Seen) -> Result<(), Error> {
+    fn fresh(&self, seen: &Running) -> Result<(), Error> {
         for live in &seen.live {
             let there = Path::new(&live.origin.cwd).is_dir();
-            if !there || !live.origin.meant(self.crew().app) {
+            if !there || !live.origin.meant(self.workers().app) {
                 return Err(Error::new(format!(
                     "{} runs already, and not what `app` says, or in a directory that is gone ({}): stop it first",
                     live.shown(),
@@ -159,8 +159,8 @@ impl Start {
             (_, None) => Vec::new(),
         };
         lines.push(match self.role {
-            Role::Worker => told::wait_workers(self.within),
-            Role::Beat => told::wait_beat(self.within),
+            Role::Worker => phrases::wait_workers(self.within),
+            Role::Beat => phrases::wait_beat(self.within),
         });
         lines
     }
@@ -169,10 +169,10 @@ impl Start {
     fn backward(&self, past: &Past<Self>) -> Vec<String> {
         let launched = || note::launches(past.noted(), &self.key()).last();
         let who = match &past.output {
-            Some(output) if output.started == 0 => return vec![told::nothing_to_stop()],
+            Some(output) if output.started == 0 => return vec![phrases::nothing_to_stop()],
             Some(output) => output.processes.clone(),
             None => launched().map_or_else(
-                || told::every_one(self.role.name()),
+                || phrases::every_one(self.role.name()),
                 |process| format!("{} {}", self.role.name(), process.pid),
             ),
         };
@@ -192,7 +192,7 @@ impl Start {
 
     /// The key of what it starts itself.
     fn key(&self) -> String {
-        format!("{}-0", self.crew().name())
+        format!("{}-0", self.workers().name())
     }
 
     /// Stops what these settings mean now, as `celery.stop` does.
@@ -208,7 +208,7 @@ impl Start {
         logs.extend(self.by.process.iter().map(|d| d.log.clone().into()));
         logs.extend(self.by.log.iter().map(PathBuf::from));
         if let Some((argv, cwd)) = self.command_in(cx)
-            && let Some(file) = words::read(argv).and_then(|w| w.logfile)
+            && let Some(file) = cmdline::read(argv).and_then(|w| w.logfile)
         {
             logs.push(cwd.join(file));
         }
@@ -263,7 +263,7 @@ impl Start {
 
     fn up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         let cx = work.cx();
-        let crew = self.crew();
+        let workers = self.workers();
         let lengths: BTreeMap<PathBuf, u64> = self
             .logs(cx)
             .into_iter()
@@ -277,7 +277,7 @@ impl Start {
             ports: &[],
         };
         let began = Instant::now();
-        let started = crew.keeper().start(work, None, doors, self.within());
+        let started = workers.keeper().start(work, None, doors, self.within());
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its keeper has still said why.
@@ -287,7 +287,7 @@ impl Start {
             return Err(Error::new(format!("{why}{last}")));
         }
         failpoint::hit("celery-started");
-        let mut asker = Asker::new(cx, crew, work.all_noted());
+        let mut asker = Asker::new(cx, workers, work.all_noted());
         let wanted = self.wanted();
         let mut dead: Option<Instant> = None;
         let mut said = String::new();
@@ -335,7 +335,7 @@ fn one(supervisor: &Supervisor, program: &str) -> By {
 }
 
 impl Action for Start {
-    type Before = Before;
+    type Before = Snapshot;
     type Note = Note;
     type Output = Started;
 
@@ -370,11 +370,11 @@ impl Action for Start {
         }
     }
 
-    fn observe(&self, cx: &Context) -> Result<Before, Error> {
-        let crew = self.crew();
-        let seen = crew.look(cx)?;
+    fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
+        let workers = self.workers();
+        let seen = workers.look(cx)?;
         self.fresh(&seen)?;
-        before::before(cx, &crew, &seen, false)
+        snapshot::take(cx, &workers, &seen, false)
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
@@ -389,8 +389,8 @@ impl Action for Start {
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Started>), Error> {
         let before = &past.before;
-        let crew = self.crew();
-        let seen = crew.look(cx)?;
+        let workers = self.workers();
+        let seen = workers.look(cx)?;
         if seen.live.is_empty() {
             let programs = seen.found.programs.iter();
             let mut look = Look::nothing(format!("no {} runs", self.role.name()));
@@ -405,7 +405,7 @@ impl Action for Start {
         if let Some(down) = down {
             return Ok((Look::nothing(format!("{} is STOPPED", down.name)), None));
         }
-        let mut look = Asker::new(cx, crew, past.noted()).wait(&self.wanted(), self.within())?;
+        let mut look = Asker::new(cx, workers, past.noted()).wait(&self.wanted(), self.within())?;
         match look.answer {
             Answer::Done => {}
             Answer::Nothing | Answer::Unclear => {
@@ -427,7 +427,7 @@ impl Action for Start {
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Started, Error> {
-        self.fresh(&self.crew().look(work.cx())?)?;
+        self.fresh(&self.workers().look(work.cx())?)?;
         if self.role == Role::Beat
             && let Some((argv, cwd)) = self.command_in(work.cx())
         {
@@ -441,13 +441,13 @@ impl Action for Start {
             }
             self.up(work)?;
         }
-        let live = self.crew().look(work.cx())?.live;
+        let live = self.workers().look(work.cx())?.live;
         Ok(Started::of(&past.before, &live))
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         let before = &past.before;
-        let seen = self.crew().look(work.cx())?;
+        let seen = self.workers().look(work.cx())?;
         let fresh = seen.live.iter().filter(|l| !before.knows(&l.ident)).count();
         if fresh == 0 && !(before.members.is_empty() && seen.found.runs()) {
             work.say("nothing of it runs that did not run before");
@@ -473,7 +473,7 @@ impl Action for Start {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let before = &past.before;
-        let seen = self.crew().look(cx)?;
+        let seen = self.workers().look(cx)?;
         if let Some(fresh) = seen.live.iter().find(|l| !before.knows(&l.ident)) {
             return Ok(Look::nothing(format!("{} lives", fresh.shown())));
         }

@@ -6,13 +6,13 @@
 //! undo starts it with that of the step.
 
 use super::App;
-use super::again;
-use super::ask::Desk;
-use super::before::{self, Before};
-use super::crew::{Crew, Seen};
+use super::cmdline::Role;
 use super::drain::{Drain, Drained, Run, waiting};
 use super::find::Live;
-use super::words::Role;
+use super::inspector::Inspector;
+use super::restore;
+use super::snapshot::{self, Snapshot};
+use super::workers::{Running, Workers};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
@@ -21,7 +21,7 @@ use crate::actions::process::identity::Ident;
 use crate::actions::process::note::{Note, signalled};
 use crate::actions::service::By;
 use crate::failpoint;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -100,7 +100,7 @@ impl Stopped {
     /// As far as the look before and the notes tell.
     fn of<'n>(
         role: Role,
-        before: &Before,
+        before: &Snapshot,
         notes: impl DoubleEndedIterator<Item = &'n Note>,
     ) -> Self {
         let (scheduled, unfinished) = last_drain(notes).unwrap_or_default();
@@ -163,8 +163,8 @@ fn span(length: Length) -> Duration {
 }
 
 impl Stop {
-    fn crew<'a>(&'a self, before: &'a Before) -> Crew<'a> {
-        Crew {
+    fn workers<'a>(&'a self, before: &'a Snapshot) -> Workers<'a> {
+        Workers {
             role: self.role,
             by: self.by.as_ref(),
             app: self.app.as_ref().unwrap_or(&ANY),
@@ -190,15 +190,15 @@ impl Stop {
     }
 
     /// Who runs now, and what an undo needs to know of it.
-    pub(super) fn snapshot(&self, cx: &Context) -> Result<Before, Error> {
+    pub(super) fn snapshot(&self, cx: &Context) -> Result<Snapshot, Error> {
         self.room(cx)?;
-        let nobody = Before::default();
-        let crew = self.crew(&nobody);
-        let seen = crew.look(cx)?;
+        let nobody = Snapshot::default();
+        let workers = self.workers(&nobody);
+        let seen = workers.look(cx)?;
         if self.role == Role::Beat && seen.live.is_empty() {
-            before::inside(&crew)?;
+            snapshot::inside(&workers)?;
         }
-        before::before(cx, &crew, &seen, self.asks())
+        snapshot::take(cx, &workers, &seen, self.asks())
     }
 
     /// What a stop of these does, in lines for people.
@@ -206,50 +206,50 @@ impl Stop {
         let mut lines = Vec::new();
         if self.asks() {
             if !self.queues.is_empty() {
-                lines.push(told::wait_empty(self.queues.join(", ")));
+                lines.push(phrases::wait_empty(self.queues.join(", ")));
             }
-            lines.push(told::cancel_consumers(who));
-            lines.push(told::wait_drained(self.drain));
+            lines.push(phrases::cancel_consumers(who));
+            lines.push(phrases::wait_drained(self.drain));
         }
         let stop = match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
             Some(s) => format!("{} stop {}", s.ctl.join(" "), s.program),
-            None => told::term_to(who),
+            None => phrases::term_to(who),
         };
         lines.push(match self.overdue {
-            Overdue::Kill => told::stop_and_kill(stop, self.grace),
-            Overdue::Fail | Overdue::Term => told::stop_may_take(stop, self.grace),
+            Overdue::Kill => phrases::stop_and_kill(stop, self.grace),
+            Overdue::Fail | Overdue::Term => phrases::stop_may_take(stop, self.grace),
         });
         lines
     }
 
-    fn forward(&self, before: &Before) -> Vec<String> {
+    fn forward(&self, before: &Snapshot) -> Vec<String> {
         if !before.members.is_empty() {
             return self.commands(&before.names(self.role));
         }
         if before.ran() {
-            return self.commands(&told::every_one(self.role.name()));
+            return self.commands(&phrases::every_one(self.role.name()));
         }
-        let mut lines = vec![told::no_worker_runs(self.role.name())];
-        lines.extend(before.service.notes.iter().map(told::looked));
+        let mut lines = vec![phrases::no_worker_runs(self.role.name())];
+        lines.extend(before.service.notes.iter().map(phrases::looked));
         lines
     }
 
     fn backward(&self, past: &Past<Self>) -> Vec<String> {
         let before = &past.before;
         if !before.ran() {
-            return vec![told::nothing_to_start()];
+            return vec![phrases::nothing_to_start()];
         }
         let only_drained = past.output.is_none()
             && signalled(past.noted()).next().is_none()
             && past.noted().any(|n| matches!(n, Note::Cancelling { .. }));
         let mut lines = if only_drained {
-            vec![told::add_consumers(before.names(self.role))]
+            vec![phrases::add_consumers(before.names(self.role))]
         } else {
-            again::commands(self.by.as_ref(), before)
+            restore::commands(self.by.as_ref(), before)
         };
         lines.push(match self.role {
-            Role::Worker => told::wait_workers(self.within),
-            Role::Beat => told::wait_beat(self.within),
+            Role::Worker => phrases::wait_workers(self.within),
+            Role::Beat => phrases::wait_beat(self.within),
         });
         lines
     }
@@ -257,20 +257,20 @@ impl Stop {
     fn drained(
         &self,
         work: &mut Work<'_, Note>,
-        crew: &Crew<'_>,
-        before: &Before,
-    ) -> Result<Option<Desk>, Error> {
+        workers: &Workers<'_>,
+        before: &Snapshot,
+    ) -> Result<Option<Inspector>, Error> {
         let cx = work.cx();
         let ending: Vec<Ident> = signalled(work.all_noted()).cloned().collect();
         let live = || {
-            let mut live = crew.look(cx)?.live;
+            let mut live = workers.look(cx)?.live;
             live.retain(|l| !ending.contains(&l.ident));
             Ok(live)
         };
         let consumed = before.consumed(work.all_noted());
         let mut run = Run::new(Drain {
             cx,
-            app: crew.app,
+            app: workers.app,
             live: &live,
             queues: &self.queues,
             consumed: &consumed,
@@ -313,18 +313,23 @@ impl Stop {
                 })?;
             }
         }
-        Ok(run.desk)
+        Ok(run.inspector)
     }
 
     /// What the queues hold now that nobody works on them.
-    fn rest(&self, work: &mut Work<'_, Note>, before: &Before, mut desk: Desk) -> String {
+    fn rest(
+        &self,
+        work: &mut Work<'_, Note>,
+        before: &Snapshot,
+        mut inspector: Inspector,
+    ) -> String {
         let consumed = before.consumed(work.all_noted());
         let mut queues: Vec<String> = consumed.into_values().flatten().collect();
         queues.extend(self.queues.iter().cloned());
         queues.sort();
         queues.dedup();
         // It only tells more; the workers are gone whatever it says.
-        let lines = match desk.lengths(&queues) {
+        let lines = match inspector.lengths(&queues) {
             Ok(lengths) => {
                 let mut lines = vec![waiting(&lengths)];
                 if let (Some(n), Some(after)) =
@@ -354,7 +359,7 @@ fn cold(live: &Live) -> bool {
 }
 
 impl Action for Stop {
-    type Before = Before;
+    type Before = Snapshot;
     type Note = Note;
     type Output = Stopped;
 
@@ -382,12 +387,12 @@ impl Action for Stop {
 
     fn outline(&self, direction: Direction) -> Vec<String> {
         match direction {
-            Direction::Do => self.commands(&told::every_one(self.role.name())),
+            Direction::Do => self.commands(&phrases::every_one(self.role.name())),
             Direction::Undo => vec![text::undo_stop()],
         }
     }
 
-    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+    fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
         let mut before = self.snapshot(cx)?;
         before.service = before.service.keep_commands(cx)?;
         Ok(before)
@@ -420,8 +425,8 @@ impl Action for Stop {
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Stopped>), Error> {
         let before = &past.before;
-        let crew = self.crew(before);
-        let Seen { found, live } = crew.look(cx)?;
+        let workers = self.workers(before);
+        let Running { found, live } = workers.look(cx)?;
         if !live.is_empty() || found.runs() {
             let mut lives: Vec<String> = live
                 .iter()
@@ -431,7 +436,7 @@ impl Action for Stop {
             lives.extend(states.map(|p| format!("{} is {}", p.name, p.state)));
             return Ok((Look::nothing(lives.join("; ")), None));
         }
-        let left = crew.keeper().left(&before.service);
+        let left = workers.keeper().left(&before.service);
         if !left.is_empty() {
             let names = end::names(&left);
             return Ok((Look::unclear(format!("{names} is left of it")), None));
@@ -442,7 +447,7 @@ impl Action for Stop {
             format!("{} have ended", before.names(self.role))
         });
         if let Some(origin) = &before.origin {
-            for other in crew.others(origin, &live)? {
+            for other in workers.others(origin, &live)? {
                 look.evidence.push(format!(
                     "{} of the same application lives on",
                     other.shown()
@@ -457,8 +462,8 @@ impl Action for Stop {
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Stopped, Error> {
         let cx = work.cx();
         let before = &past.before;
-        let crew = self.crew(before);
-        let seen = crew.look(cx)?;
+        let workers = self.workers(before);
+        let seen = workers.look(cx)?;
         for note in &seen.found.notes {
             work.say(note);
         }
@@ -469,8 +474,8 @@ impl Action for Stop {
         if let Some(origin) = &before.origin
             && self.role == Role::Worker
         {
-            for other in crew.others(origin, &seen.live)? {
-                if other.words.role == Role::Beat {
+            for other in workers.others(origin, &seen.live)? {
+                if other.cmdline.role == Role::Beat {
                     work.say(&format!(
                         "{} lives: queues grow until it is stopped",
                         other.shown()
@@ -478,19 +483,19 @@ impl Action for Stop {
                 }
             }
         }
-        let desk = if self.asks() {
-            self.drained(work, &crew, before)?
+        let inspector = if self.asks() {
+            self.drained(work, &workers, before)?
         } else {
             None
         };
         failpoint::hit("celery-drained");
         // A worker that was started again meanwhile is drained too, and ends too.
-        let seen = crew.look(cx)?;
+        let seen = workers.look(cx)?;
         let unfinished = last_drain(work.all_noted()).and_then(|(_, tasks)| tasks);
         let tasks = unfinished.unwrap_or_else(|| "none known".to_owned());
         let kill = (self.overdue == Overdue::Kill).then_some(tasks.as_str());
-        crew.end(work, &seen, span(self.grace), kill)?;
-        let queues = desk.map(|desk| self.rest(work, before, desk));
+        workers.end(work, &seen, span(self.grace), kill)?;
+        let queues = inspector.map(|inspector| self.rest(work, before, inspector));
         Ok(Stopped {
             queues: queues.filter(|q| !q.is_empty()),
             ..Stopped::of(self.role, before, work.all_noted())
@@ -508,10 +513,10 @@ impl Action for Stop {
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
-        let crew = self.crew(&past.before);
-        again::bring_back(
+        let workers = self.workers(&past.before);
+        restore::restore(
             work,
-            &crew,
+            &workers,
             &past.before,
             span(self.grace),
             span(self.within),
@@ -519,6 +524,6 @@ impl Action for Stop {
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
-        again::as_before(cx, &self.crew(&past.before), &past.before, past.noted())
+        restore::restored(cx, &self.workers(&past.before), &past.before, past.noted())
     }
 }

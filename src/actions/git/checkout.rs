@@ -88,7 +88,7 @@ impl Deploy {
             .map_err(|e| Error::io(format!("cannot sync {}", new.display()), &e))?;
         work.note(Note::Cloned {
             dir: self.place().into(),
-            state: cx.keep(state.as_bytes())?,
+            state: cx.fingerprint(&mut state.as_bytes())?,
         })?;
         entry::rename(&new, self.into())?;
         work.say(&format!("{} is at {commit}", self.place()));
@@ -202,7 +202,7 @@ impl Deploy {
             return Ok(false);
         };
         Ok(submodules::is_untouched(git, commit)?
-            && cx.kept(state)? == cloned::state(git, commit)?.into_bytes())
+            && cx.is_kept(state, cloned::state(git, commit)?.as_bytes())?)
     }
 
     fn not_ours(&self) -> String {

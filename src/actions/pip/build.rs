@@ -1,18 +1,19 @@
-//! The build: a fresh virtualenv, the requirement files in their order, the evidence, the note, the link.
+//! The build: a fresh virtualenv, the requirement files in their order, the evidence, the mark, the link.
 //!
-//! Every step of it may be the last one that happens. What that leaves is told by the note (half-built until the end)
+//! Every step of it may be the last one that happens. What that leaves is told by the mark (half-built until the end)
 //! and by the link (former or new), and both are looked at again before anything is done.
 
 use super::explain::{Story, broken, explain};
 use super::index::access;
+use super::record::{Note, Past, Work};
 use super::requirements::{Set, same_version};
-use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, remove_all, size};
-use super::{Install, Observed, link};
+use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, size};
+use super::{Before, Install};
+use crate::action::{Context, Error};
 use crate::actions::command::stream;
+use crate::actions::entry::{self, beside};
 use crate::actions::run::quoted;
-use crate::actions::{Context, Error};
 use crate::failpoint;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,14 +23,9 @@ const SMOKE: Duration = Duration::from_secs(300);
 const LEAST: u64 = 100 << 20;
 const MIB: u64 = 1 << 20;
 
-/// Whoever reads the output may be gone; what is done does not depend on it.
-pub(super) fn say(log: &mut dyn Write, line: &str) {
-    let _ = writeln!(log, "{line}").and_then(|()| log.flush());
-}
-
 impl Install {
     /// Refuses to begin where there is obviously too little room.
-    pub(super) fn room(&self, current: Option<&Path>) -> Result<(), Error> {
+    pub(super) fn room(&self) -> Result<(), Error> {
         let venv = self.venv();
         let there = venv
             .path()
@@ -47,6 +43,7 @@ impl Install {
             .f_bavail
             .saturating_mul(fs.f_frsize)
             .saturating_add(size(venv.path()));
+        let current = self.current.as_deref().map(Path::new);
         let old = current.map_or(0, |c| c.canonicalize().map_or(0, |c| size(&c)));
         let need = self.free.map_or(old.max(LEAST), |s| s.0);
         if free < need {
@@ -119,16 +116,16 @@ impl Install {
     }
 
     /// Builds, proves and switches, from wherever an earlier attempt came to.
-    pub(super) fn build(
-        &self,
-        cx: &Context,
-        seen: &Observed,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
+    pub(super) fn build(&self, work: &mut Work<'_>, past: &Past) -> Result<(), Error> {
+        let (cx, before) = (work.cx(), &past.before);
         let venv = self.venv();
-        let set = self.unchanged(cx, seen)?;
+        let set = self.unchanged(cx, before)?;
+        for left in past.leftovers() {
+            entry::remove(&left)?;
+        }
         if venv.state()? == State::Absent {
-            venv.make(cx)?;
+            let at = self.note_building(work)?;
+            venv.make(cx, &at)?;
         }
         failpoint::hit("pip-made");
         if let State::Foreign(why) = venv.state()? {
@@ -140,28 +137,28 @@ impl Install {
             State::Foreign(why) => return Err(Error::new(why)),
             State::Absent => return Err(Error::new(format!("somebody removed {}", self.venv))),
             State::Half(_) => {
-                let current = self.current.as_deref().map(Path::new);
-                if current.is_some_and(|c| link::leads(c, venv.path())) {
+                if self.is_in_force() {
                     return Err(Error::new(format!(
                         "{} is half-built, and somebody switched the link to it; it is left alone",
                         self.venv
                     )));
                 }
-                self.fill(cx, &venv, &set, seen, log)?;
+                self.note_building(work)?;
+                venv.begin(cx)?;
+                self.fill(work, &venv, &set, before)?;
             }
             State::Complete(_, built) => {
-                if let Some(why) = self.differs(&built, &seen.python, &seen.files) {
+                if let Some(why) = self.differs(cx, &built, before)? {
                     return Err(Error::new(why));
                 }
                 if let Some(why) = self.spoilt(cx, &built)? {
-                    return Err(Error::new(format!(
-                        "{why}; remove {} and try again",
-                        self.venv
-                    )));
+                    return Err(
+                        Error::new(why).remedy(format!("remove {} and try again", self.venv))
+                    );
                 }
-                say(log, &format!("{} is finished already", self.venv));
+                work.say(&format!("{} is finished already", self.venv));
                 if built.smoke != self.smoke_digest() {
-                    self.prove(cx, &venv, &set, log)?;
+                    self.prove(work, &venv, &set)?;
                     let again = Built {
                         smoke: self.smoke_digest(),
                         ..built
@@ -174,40 +171,75 @@ impl Install {
         }
         failpoint::hit("pip-complete");
         drop(lock);
-        let Some(current) = &self.current else {
+        self.switch(work, before.current.as_deref(), Some(&self.venv))?;
+        failpoint::hit("pip-switched");
+        Ok(())
+    }
+
+    /// Notes that the virtualenv is made, or made anew. Returns the name under which its directory is made.
+    fn note_building(&self, work: &mut Work<'_>) -> Result<std::path::PathBuf, Error> {
+        let at = beside(Path::new(&self.venv), work.cx(), "new");
+        let building = Note::Building {
+            venv: self.venv.clone(),
+            at: at.display().to_string(),
+        };
+        if !work.noted().contains(&building) {
+            work.note(building)?;
+        }
+        Ok(at)
+    }
+
+    /// Switches the link, where there is one and it leads elsewhere.
+    pub(super) fn switch(
+        &self,
+        work: &mut Work<'_>,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<(), Error> {
+        let Some(link) = self.link() else {
             return Ok(());
         };
-        link::switch(
-            Path::new(current),
-            seen.current.as_deref(),
-            Some(&self.venv),
-        )?;
-        failpoint::hit("pip-switched");
-        say(log, &format!("{current} leads to {}", self.venv));
+        let shown = link.0.display();
+        if self.target()?.as_deref() != to {
+            let at = beside(link.0, work.cx(), "new");
+            work.note(Note::Switching {
+                link: shown.to_string(),
+                at: at.display().to_string(),
+                from: from.map(str::to_owned),
+                to: to.map(str::to_owned),
+            })?;
+            link.switch(&at, from, to)?;
+        }
+        work.say(&format!(
+            "{shown} leads to {}",
+            to.unwrap_or("nothing: it was not there before")
+        ));
         Ok(())
     }
 
     /// The requirement files, which must be those that were looked at, for the interpreter that was.
-    fn unchanged(&self, cx: &Context, seen: &Observed) -> Result<Set, Error> {
+    fn unchanged(&self, cx: &Context, before: &Before) -> Result<Set, Error> {
         let set = self.set(cx)?;
-        let changed = set.files.iter().find(|f| !seen.files.contains(f));
-        if let Some(file) = changed {
-            return Err(Error::new(format!(
-                "{} was changed since it was looked at, and this run installs what it looked at: abort it or roll it back, \
-                 and run the plan again",
-                file.path
-            )));
+        let same_paths = set.files.len() == before.files.len();
+        for (file, meant) in set.files.iter().zip(&before.files) {
+            if file.path != meant.path || !cx.is_kept(&meant.digest, file.sha256.as_bytes())? {
+                return Err(Error::new(format!(
+                    "{} was changed since it was looked at, and this run installs what it looked at",
+                    file.path
+                ))
+                .remedy("abort it or roll it back, and run the plan again"));
+            }
         }
-        if set.files != seen.files {
+        if !same_paths {
             return Err(Error::new(
                 "the requirement files were changed since they were looked at",
             ));
         }
         let python = Interpreter::ask(cx, Path::new(&self.python))?;
-        if python != seen.python {
+        if python != before.python {
             return Err(Error::new(format!(
                 "{} is {python} now, and was {} when it was looked at",
-                self.python, seen.python
+                self.python, before.python
             )));
         }
         Ok(set)
@@ -215,19 +247,19 @@ impl Install {
 
     fn fill(
         &self,
-        cx: &Context,
+        work: &mut Work<'_>,
         venv: &Venv,
         set: &Set,
-        seen: &Observed,
-        log: &mut dyn Write,
+        before: &Before,
     ) -> Result<(), Error> {
+        let cx = work.cx();
         venv.empty()?;
-        remove_all(&venv.own("pip.log"))?;
-        self.room(self.current.as_deref().map(Path::new))?;
-        say(log, &format!("{}: {}", self.python, seen.python));
+        entry::remove(&venv.own("pip.log"))?;
+        self.room()?;
+        work.say(&format!("{}: {}", self.python, before.python));
         let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
         let mut story = Story::default();
-        let made = stream(&clean(cx), &words, None, log, &mut |l| story.take(l))?;
+        let made = stream(&clean(cx), &words, None, work.log(), &mut |l| story.take(l))?;
         if made.code != Some(0) {
             return Err(failed(
                 &words,
@@ -238,11 +270,11 @@ impl Install {
         }
         failpoint::hit("pip-venv");
         let pip = venv.pip_version(cx)?;
-        say(log, &format!("pip {pip}"));
+        work.say(&format!("pip {pip}"));
         let mut changed = Vec::new();
         let mut freeze = Freeze::default();
         for (of, file) in self.requirements.iter().enumerate() {
-            self.install(cx, venv, set, of, log)?;
+            self.install(work, venv, set, of)?;
             let now = venv.freeze(cx)?;
             pinned(set, of, &now)?;
             if of > 0 {
@@ -251,25 +283,25 @@ impl Install {
                     .into_iter()
                     .filter(|c| c.contains(" -> "));
                 for change in other {
-                    let told = format!("{file} changed {change}");
-                    say(log, &told);
-                    changed.push(told);
+                    let line = format!("{file} changed {change}");
+                    work.say(&line);
+                    changed.push(line);
                 }
             }
             freeze = now;
             failpoint::hit("pip-file");
         }
-        self.prove(cx, venv, set, log)?;
-        self.unchanged(cx, seen)?;
+        self.prove(work, venv, set)?;
+        self.unchanged(cx, before)?;
         failpoint::hit("pip-proved");
-        say(log, &format!("{} packages are installed:", freeze.count()));
-        freeze.text.lines().for_each(|l| say(log, l));
-        remove_all(&venv.own("cache"))?;
-        remove_all(&venv.own("pip.log"))?;
+        work.say(&format!("{} packages are installed:", freeze.count()));
+        freeze.text.lines().for_each(|l| work.say(l));
+        entry::remove(&venv.own("cache"))?;
+        entry::remove(&venv.own("pip.log"))?;
         let built = Built {
             python: Interpreter::ask(cx, &venv.python())?,
             pip,
-            files: seen.files.clone(),
+            files: set.files.clone(),
             sha256: freeze.sha256(),
             count: freeze.count(),
             changed,
@@ -278,14 +310,8 @@ impl Install {
         venv.complete(cx, &built, &freeze)
     }
 
-    fn install(
-        &self,
-        cx: &Context,
-        venv: &Venv,
-        set: &Set,
-        of: usize,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
+    fn install(&self, work: &mut Work<'_>, venv: &Venv, set: &Set, of: usize) -> Result<(), Error> {
+        let cx = work.cx();
         let files = self.paths(cx, &self.requirements)?;
         let constraints: Vec<String> = self
             .paths(cx, &self.constraints)?
@@ -299,9 +325,9 @@ impl Install {
             with.env.retain(|(k, _)| k != key);
             with.env.push((key.clone(), value.clone()));
         }
-        say(log, &quoted(&argv));
+        work.say(&quoted(&argv));
         let mut story = Story::default();
-        let ended = stream(&with, &argv, None, log, &mut |l| story.take(l))?;
+        let ended = stream(&with, &argv, None, work.log(), &mut |l| story.take(l))?;
         if ended.code == Some(0) {
             return Ok(());
         }
@@ -321,18 +347,13 @@ impl Install {
     }
 
     /// `pip check`, and the smoke commands.
-    fn prove(
-        &self,
-        cx: &Context,
-        venv: &Venv,
-        set: &Set,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
+    fn prove(&self, work: &mut Work<'_>, venv: &Venv, set: &Set) -> Result<(), Error> {
+        let cx = work.cx();
         let check = venv.pip(cx, &["check"])?;
         check
             .tail(20)
             .iter()
-            .for_each(|l| say(log, &format!("pip check: {l}")));
+            .for_each(|l| work.say(&format!("pip check: {l}")));
         if check.code != Some(0) {
             let mut broken = broken(&check.stdout, set);
             let more = broken.len().saturating_sub(3);
@@ -357,8 +378,8 @@ impl Install {
         }
         for words in &self.smoke {
             let argv = self.smoke_argv(words);
-            say(log, &format!("smoke: {}", quoted(&argv)));
-            let ended = stream(&with, &argv, Some(SMOKE), log, &mut |_| {})?;
+            work.say(&format!("smoke: {}", quoted(&argv)));
+            let ended = stream(&with, &argv, Some(SMOKE), work.log(), &mut |_| {})?;
             if ended.code != Some(0) {
                 let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());
                 return Err(Error::new(format!(
@@ -433,7 +454,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.txt");
         std::fs::write(&path, "aa==1.0\nbb==2.*\nold==1; python_version < '3'\n").unwrap();
-        let set = Set::read(&Context::empty(), &[path], &[]).unwrap();
+        let set = Set::read(&Context::default(), &[path], &[]).unwrap();
         pinned(&set, 0, &Freeze::of("AA==1.0.0\nbb==2.7\n")).unwrap();
         pinned(&set, 0, &Freeze::of("aa @ file:///w/aa.whl\nbb==2.7\n")).unwrap();
         let wrong = |text: &str| pinned(&set, 0, &Freeze::of(text)).unwrap_err().to_string();

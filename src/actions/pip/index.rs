@@ -6,8 +6,8 @@
 //!
 //! Left out: pip before version 20, which does not look at NETRC.
 
+use crate::action::{Context, Error};
 use crate::actions::http::Secret;
-use crate::actions::{Context, Error};
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -161,7 +161,7 @@ mod tests {
     fn credentials_leave_the_url_and_go_into_memory() {
         let cx = |url: &str| Context {
             secrets: vec![("pypi".into(), url.into())],
-            ..Context::empty()
+            ..Context::default()
         };
         let secret = Index::Secret(Secret {
             secret: "pypi".into(),

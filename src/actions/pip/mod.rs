@@ -7,7 +7,8 @@
 //!
 //! Invariants: nothing is ever installed into a virtualenv that was finished, and nothing touches a directory that
 //! upledger did not make; a half-built virtualenv is known as half-built, whatever killed its builder, and is built
-//! anew; the link is switched last, in one step, and the old virtualenv stays.
+//! anew; the link is switched last, in one step, and the old virtualenv stays. The mark inside a virtualenv tells what it
+//! is; what this step has made and switched is told by its notes, and the undo goes by these.
 //!
 //! Left out: installing into the system's Python, conda, and building packages: what comes as source is built by pip
 //! as ever, with what the machine has.
@@ -15,7 +16,7 @@
 mod build;
 mod explain;
 mod index;
-mod link;
+mod record;
 mod requirements;
 mod undo;
 mod venv;
@@ -23,19 +24,21 @@ mod venv;
 #[cfg(test)]
 mod tests;
 
+pub use record::{Before, Installed, Note};
+
+use super::link::Link;
 use super::run::quoted;
 use super::values::{Size, absolute};
-use super::{Action, Context, Error, Kept, Look, Stage};
-use crate::text::actions as told;
+use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use index::Index;
-use requirements::{Seen, Set};
+use record::{Meant, Past, Work};
+use requirements::Set;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use upledger_replay::plan::Effect;
+use upledger_replay::event::Answer;
 use venv::{Built, Interpreter, State, Venv};
 
 /// Builds a virtualenv for one release beside the old one, proves that it starts, and switches a link to it. Give the
@@ -90,29 +93,19 @@ pub struct Install {
     pub undo_removes: bool,
 }
 
-/// What was there before, and what is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Observed {
-    /// The virtualenv was finished before this step came.
-    complete: bool,
-    /// The interpreter that is meant.
-    python: Interpreter,
-    /// The requirement files that are meant.
-    files: Vec<Seen>,
-    /// Where the link led; none when there was no link.
-    current: Option<String>,
-    /// It led to a directory.
-    led: bool,
-}
-
-fn observed(value: &Value) -> Result<Observed, Error> {
-    serde_json::from_value(value.clone())
-        .map_err(|e| Error::io("what was observed cannot be read", &e))
-}
-
 impl Install {
     fn venv(&self) -> Venv {
         Venv::at(&self.venv)
+    }
+
+    fn link(&self) -> Option<Link<'_>> {
+        self.current.as_deref().map(|c| Link(Path::new(c)))
+    }
+
+    /// The link leads to the virtualenv.
+    fn is_in_force(&self) -> bool {
+        self.link()
+            .is_some_and(|l| l.leads_to(Path::new(&self.venv)))
     }
 
     fn paths(&self, cx: &Context, names: &[String]) -> Result<Vec<PathBuf>, Error> {
@@ -139,30 +132,43 @@ impl Install {
     }
 
     /// What a finished virtualenv is against what is meant; none when it is the one.
-    fn differs(&self, built: &Built, python: &Interpreter, files: &[Seen]) -> Option<String> {
-        let why = if !built.python.fits(python) {
-            format!("it is made of {}, and `python` is {python}", built.python)
+    fn differs(
+        &self,
+        cx: &Context,
+        built: &Built,
+        before: &Before,
+    ) -> Result<Option<String>, Error> {
+        let why = if !built.python.fits(&before.python) {
+            format!(
+                "it is made of {}, and `python` is {}",
+                built.python, before.python
+            )
         } else {
-            let digests =
-                |files: &[Seen]| files.iter().map(|f| f.sha256.clone()).collect::<Vec<_>>();
-            if digests(&built.files) == digests(files) {
-                return None;
+            let is = |meant: &Meant, sha256: &str| cx.is_kept(&meant.digest, sha256.as_bytes());
+            let mut same = built.files.len() == before.files.len();
+            let mut new = Vec::new();
+            for (n, meant) in before.files.iter().enumerate() {
+                let mut known = false;
+                for (of, file) in built.files.iter().enumerate() {
+                    let equal = is(meant, &file.sha256)?;
+                    known |= equal;
+                    same &= equal || n != of;
+                }
+                if !known {
+                    new.push(meant.path.as_str());
+                }
             }
-            let new: Vec<&str> = files
-                .iter()
-                .filter(|f| built.files.iter().all(|b| b.sha256 != f.sha256))
-                .map(|f| f.path.as_str())
-                .collect();
-            match new.as_slice() {
-                [] => "it was made from other requirement files".into(),
-                new => format!("since then {} changed", new.join(", ")),
+            match (same, new.as_slice()) {
+                (true, _) => return Ok(None),
+                (false, []) => "it was made from other requirement files".into(),
+                (false, new) => format!("since then {} changed", new.join(", ")),
             }
         };
-        Some(format!(
+        Ok(Some(format!(
             "{} was finished before and is not what is meant: {why}; nothing is installed into a virtualenv that may be in \
              use: name another directory, or remove this one",
             self.venv
-        ))
+        )))
     }
 
     /// Whether the smoke commands of the plan are those that ended well.
@@ -205,13 +211,12 @@ impl Install {
     }
 
     /// Whether it is there, finished, as it was, and in force.
-    fn look(&self, cx: &Context, seen: &Observed) -> Result<Look, Error> {
-        let current = self.current.as_deref().map(Path::new);
-        let leads = current.is_some_and(|c| link::leads(c, Path::new(&self.venv)));
-        let (note, built) = match self.venv().state()? {
+    fn look(&self, cx: &Context, before: &Before) -> Result<Look, Error> {
+        let in_force = self.is_in_force();
+        let (mark, built) = match self.venv().state()? {
             State::Foreign(why) => return Ok(Look::unclear(why)),
             State::Absent => return Ok(Look::nothing(format!("{} does not exist", self.venv))),
-            State::Half(_) if leads => {
+            State::Half(_) if in_force => {
                 return Ok(Look::unclear(format!(
                     "{} is half-built, and {} leads to it",
                     self.venv,
@@ -224,9 +229,9 @@ impl Install {
                     self.venv
                 )));
             }
-            State::Complete(note, built) => (note, built),
+            State::Complete(mark, built) => (mark, built),
         };
-        if let Some(why) = self.differs(&built, &seen.python, &seen.files) {
+        if let Some(why) = self.differs(cx, &built, before)? {
             return Ok(Look::unclear(why));
         }
         if let Some(why) = self.spoilt(cx, &built)? {
@@ -238,17 +243,16 @@ impl Install {
                 self.venv
             )));
         }
-        if let Some(current) = current
-            && !leads
+        if let Some(current) = &self.current
+            && !in_force
         {
-            let now = link::read(current)?;
+            let now = self.target()?;
             let text = format!(
-                "{} is finished, and {} leads to {}",
+                "{} is finished, and {current} leads to {}",
                 self.venv,
-                current.display(),
                 now.as_deref().unwrap_or("nothing")
             );
-            return Ok(if now == seen.current {
+            return Ok(if now == before.current {
                 Look::nothing(text)
             } else {
                 Look::unclear(text)
@@ -257,7 +261,7 @@ impl Install {
         let mut look = Look::done(format!(
             "{} is finished (run {}): {}, pip {}",
             self.venv,
-            note.run(),
+            mark.run(),
             built.python,
             built.pip
         ));
@@ -267,13 +271,12 @@ impl Install {
             built.sha256,
             self.venv().own("freeze.txt").display()
         ));
-        look.evidence.extend(
-            built
-                .files
-                .iter()
-                .take(6)
-                .map(|f| format!("{} sha256 {}", f.path, f.sha256)),
-        );
+        let files: Vec<&str> = built.files.iter().map(|f| f.path.as_str()).collect();
+        look.evidence.push(format!(
+            "made from {}, whose digests are in {}",
+            files.join(", "),
+            self.venv().own(venv::MARK).display()
+        ));
         look.evidence.push(format!(
             "pip check agreed, and {} smoke commands ended well",
             self.smoke.len()
@@ -285,26 +288,73 @@ impl Install {
     }
 }
 
+impl Install {
+    /// Where the link leads, word for word; none when there is none.
+    fn target(&self) -> Result<Option<String>, Error> {
+        let remedy = || {
+            "a virtualenv does not work elsewhere, so build one under its own name once, and put a link to it in this place"
+                .to_owned()
+        };
+        self.link().map_or(Ok(None), |link| link.target(remedy))
+    }
+
+    /// What it does, in commands.
+    fn commands(&self, complete: bool, hashes: bool) -> Vec<String> {
+        let venv = self.venv();
+        let mut commands = Vec::new();
+        if !complete {
+            let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
+            commands.push(quoted(&words));
+            for file in &self.requirements {
+                let words = self.install_argv(&venv, Path::new(file), hashes, &self.constraints);
+                let install = quoted(&words);
+                commands.push(match &self.index {
+                    Some(index) => actions_text::with_index(install, index),
+                    None => install,
+                });
+            }
+            commands.push(format!("{}/bin/python -m pip check", self.venv));
+        }
+        commands.extend(self.smoke.iter().map(|s| quoted(&self.smoke_argv(s))));
+        commands.extend(
+            self.current
+                .as_ref()
+                .map(|c| actions_text::switch_link(c, &self.venv)),
+        );
+        commands
+    }
+
+    /// What would change about the link.
+    fn diff(&self, before: &Before) -> Option<String> {
+        let current = self.current.as_deref().filter(|_| !self.is_in_force())?;
+        let line = |to: &str| format!("{current} -> {to}\n");
+        let former = before.current.as_deref().map(line).unwrap_or_default();
+        Some(
+            similar::TextDiff::from_lines(former, line(&self.venv))
+                .unified_diff()
+                .to_string(),
+        )
+    }
+
+    fn output(&self) -> Installed {
+        Installed {
+            venv: self.venv.clone(),
+            python: self.venv().python().display().to_string(),
+        }
+    }
+}
+
 impl Action for Install {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = Installed;
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Dependencies]
-    }
-
-    fn below_cwd(&self) -> Option<&str> {
-        let mut files = self.requirements.iter().map(String::as_str);
-        files.find(|f| !Path::new(f).is_absolute())
+    fn properties(&self) -> Properties {
+        let mut files = self.requirements.iter();
+        Properties {
+            below_cwd: files.find(|f| !Path::new(f).is_absolute()).cloned(),
+            ..Properties::reversible().at(Stage::Dependencies)
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -363,13 +413,24 @@ impl Action for Install {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        match direction {
+            Direction::Do => self.commands(false, self.require_hashes == Some(true)),
+            Direction::Undo => vec![match (&self.current, self.undo_removes) {
+                (Some(current), true) => text::undo_pip_both(current, &self.venv),
+                (Some(current), false) => text::undo_pip_switch(current),
+                (None, true) => text::undo_pip_remove(&self.venv),
+                (None, false) => text::undo_pip_nothing(&self.venv),
+            }],
+        }
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         let set = self.set(cx)?;
-        if self.hashes(&set)
-            && let Some(line) = set.unhashed()
-        {
+        let hashes = self.hashes(&set);
+        if hashes && let Some(line) = set.unhashed() {
             return Err(Error::new(format!(
-                "{} has no hash ({}), and {}: lock all files with hashes (pip-compile --generate-hashes), or none",
+                "{} has no hash ({}), and {}",
                 line.text,
                 line.place(),
                 if self.require_hashes == Some(true) {
@@ -377,116 +438,77 @@ impl Action for Install {
                 } else {
                     "others have one"
                 }
-            )));
+            ))
+            .remedy("lock all files with hashes (pip-compile --generate-hashes), or none"));
         }
-        let python = Interpreter::ask(cx, Path::new(&self.python))?;
-        let current = self.current.as_deref().map(Path::new);
         let state = self.venv().state()?;
-        match &state {
-            State::Foreign(why) => return Err(Error::new(why.clone())),
+        let current = self.target()?;
+        let before = Before {
+            complete: matches!(state, State::Complete(..)),
+            python: Interpreter::ask(cx, Path::new(&self.python))?,
+            files: set
+                .files
+                .iter()
+                .map(|f| {
+                    Ok(Meant {
+                        path: f.path.clone(),
+                        digest: cx.fingerprint(&mut f.sha256.as_bytes())?,
+                    })
+                })
+                .collect::<Result<_, Error>>()?,
+            hashes,
+            led: self.link().is_some_and(|l| l.0.is_dir()),
+            current,
+        };
+        match state {
+            State::Foreign(why) => return Err(Error::new(why)),
             State::Complete(_, built) => {
-                if let Some(why) = self.differs(built, &python, &set.files) {
+                if let Some(why) = self.differs(cx, &built, &before)? {
                     return Err(Error::new(why));
                 }
             }
             State::Absent | State::Half(_) => {
-                self.room(current)?;
-                if current.is_some_and(|c| link::leads(c, Path::new(&self.venv))) {
+                self.room()?;
+                if self.is_in_force() {
                     return Err(Error::new(format!(
-                        "{} is half-built, and the link leads to it: switch the link to a virtualenv that works first",
+                        "{} is half-built, and the link leads to it",
                         self.venv
-                    )));
+                    ))
+                    .remedy("switch the link to a virtualenv that works first"));
                 }
             }
         }
-        let seen = Observed {
-            complete: matches!(state, State::Complete(..)),
-            python,
-            files: set.files,
-            current: current.map(link::read).transpose()?.flatten(),
-            led: current.is_some_and(Path::is_dir),
-        };
-        serde_json::to_value(seen).map_err(|e| Error::io("what was observed cannot be kept", &e))
+        cx.show_diff(|| Ok(self.diff(&before)))?;
+        Ok(before)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(match (&self.current, self.undo_removes) {
-            (Some(current), true) => text::undo_pip_both(current, &self.venv),
-            (Some(current), false) => text::undo_pip_switch(current),
-            (None, true) => text::undo_pip_remove(&self.venv),
-            (None, false) => text::undo_pip_nothing(&self.venv),
-        })
-    }
-
-    fn kept(&self, _cx: &Context, value: &Value) -> Vec<Kept> {
-        let former = observed(value).ok().and_then(|seen| seen.current);
-        let link = self.current.clone();
-        let kept = former.zip(link).map(|(at, of)| Kept { at, of });
-        kept.into_iter().collect()
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let venv = self.venv();
-        let mut commands = Vec::new();
-        if !matches!(venv.state(), Ok(State::Complete(..))) {
-            let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
-            commands.push(quoted(&words));
-            let hashes = self
-                .set(cx)
-                .map_or(self.require_hashes == Some(true), |s| self.hashes(&s));
-            for file in &self.requirements {
-                let words = self.install_argv(&venv, Path::new(file), hashes, &self.constraints);
-                let install = quoted(&words);
-                commands.push(match &self.index {
-                    Some(index) => told::with_index(install, index),
-                    None => install,
-                });
-            }
-            commands.push(format!("{}/bin/python -m pip check", self.venv));
+    fn preview(&self, direction: Direction, past: &Past) -> Preview {
+        let before = &past.before;
+        Preview {
+            commands: match direction {
+                Direction::Do => self.commands(before.complete, before.hashes),
+                Direction::Undo => self.undo_commands(past),
+            },
+            ..Preview::default()
         }
-        commands.extend(self.smoke.iter().map(|s| quoted(&self.smoke_argv(s))));
-        commands.extend(
-            self.current
-                .as_ref()
-                .map(|c| told::switch_link(c, &self.venv)),
-        );
-        commands
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
-        let Some(current) = &self.current else {
-            return Ok(None);
-        };
-        let path = Path::new(current);
-        if link::leads(path, Path::new(&self.venv)) {
-            return Ok(None);
-        }
-        let line = |to: &str| format!("{current} -> {to}\n");
-        let former = link::read(path)?.map(|to| line(&to)).unwrap_or_default();
-        Ok(Some(
-            similar::TextDiff::from_lines(former, line(&self.venv))
-                .unified_diff()
-                .to_string(),
-        ))
+    fn probe(&self, cx: &Context, past: &Past) -> Result<(Look, Option<Installed>), Error> {
+        let look = self.look(cx, &past.before)?;
+        let output = (look.answer == Answer::Done).then(|| self.output());
+        Ok((look, output))
     }
 
-    fn probe(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        self.look(cx, &observed(value)?)
+    fn perform(&self, work: &mut Work<'_>, past: &Past) -> Result<Installed, Error> {
+        self.build(work, past)?;
+        Ok(self.output())
     }
 
-    fn perform(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        self.build(cx, &observed(value)?, log)
+    fn undo(&self, work: &mut Work<'_>, past: &Past) -> Result<(), Error> {
+        self.put_back(work, past)
     }
 
-    fn verify(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        self.probe(cx, value)
-    }
-
-    fn undo(&self, cx: &Context, value: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        self.put_back(cx, &observed(value)?, log)
-    }
-
-    fn undone(&self, cx: &Context, value: &Value) -> Result<Look, Error> {
-        self.is_back(cx, &observed(value)?)
+    fn undone(&self, cx: &Context, past: &Past) -> Result<Look, Error> {
+        self.is_put_back(cx, past)
     }
 }

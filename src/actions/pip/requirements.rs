@@ -5,8 +5,8 @@
 //! nothing here decides what is installed, pip does. Left out: markers are not evaluated (a line that has one may not
 //! apply), and what a line at a URL or a path is called is told by its `#egg=` alone.
 
+use crate::action::{Context, Error};
 use crate::actions::file;
-use crate::actions::{Context, Error};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -300,7 +300,7 @@ mod tests {
         let named: Vec<PathBuf> = named.iter().map(|n| dir.path().join(n)).collect();
         let cx = Context {
             env: vec![("WHERE".into(), "b.txt".into())],
-            ..Context::empty()
+            ..Context::default()
         };
         Set::read(&cx, &named, &[])
     }

@@ -1,5 +1,7 @@
 //! What pip and venv say, in their own words, and the sentence that is made of it.
 
+mod record;
+
 use super::explain::{Story, broken, explain};
 use super::requirements::Set;
 use std::fmt::Write as _;
@@ -9,7 +11,7 @@ fn set(lines: &str) -> Set {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.txt");
     std::fs::write(&path, lines).unwrap();
-    let mut set = Set::read(&crate::actions::Context::empty(), &[path], &[]).unwrap();
+    let mut set = Set::read(&crate::action::Context::default(), &[path], &[]).unwrap();
     for line in &mut set.lines {
         line.file = "r.txt".into();
     }

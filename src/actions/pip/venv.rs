@@ -1,17 +1,18 @@
 //! A virtualenv of ours on disk: known as ours, known as whole or half-built, and asked what is in it.
 //!
-//! Invariants: a directory gets its name with our note already in it (`.upledger/note.json`), so there is no moment in
-//! which a directory of ours looks like a stranger's; the note says "complete" only after everything else is durable;
-//! a directory without our note is never written to, whatever is in it. Who builds holds a lock on `.upledger`, which
-//! its commands inherit, so that nobody builds beside a pip that outlived its step.
+//! Invariants: a directory gets its name with our mark already in it (`.upledger/note.json`), so there is no moment in
+//! which a directory of ours looks like a stranger's; the mark says "complete" only after everything else is durable;
+//! a directory without our mark is never written to, whatever is in it. Who builds holds a lock on `.upledger`, which
+//! its commands inherit, so that nobody builds beside a pip that outlived its step. The mark is part of what the
+//! virtualenv is, as a lock file of pip would be: it is read by every run; an undo goes by the notes of its own step.
 //!
 //! Left out: files that were changed behind the packages' records. What is compared is what pip itself knows of.
 
 use super::requirements::{Seen, normal};
+use crate::action::{Context, Error};
 use crate::actions::command::{Captured, capture};
+use crate::actions::entry;
 use crate::actions::file::disk;
-use crate::actions::{Context, Error};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -22,15 +23,16 @@ use std::time::{Duration, Instant};
 
 /// Our own directory in a virtualenv.
 pub(super) const OURS: &str = ".upledger";
-const NOTE: &str = "note.json";
+pub(super) const MARK: &str = "note.json";
 const FREEZE: &str = "freeze.txt";
-/// The version of the note.
+/// The version of the mark.
 const FORMAT: u32 = 1;
 /// How long another builder is waited for. One that was killed lets go in a moment.
 const LOCK: Duration = Duration::from_secs(10);
 
 /// An interpreter, as it answered itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Interpreter {
     /// `cpython`, `pypy`.
     pub(super) implementation: String,
@@ -122,7 +124,7 @@ pub(super) fn clean(cx: &Context) -> Context {
 
 /// What stands in our directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Note {
+pub(super) struct Mark {
     format: u32,
     /// Where the virtualenv was made: it works nowhere else.
     path: String,
@@ -135,7 +137,7 @@ pub(super) struct Note {
     pub(super) built: Option<Built>,
 }
 
-impl Note {
+impl Mark {
     /// The run that made it.
     pub(super) fn run(&self) -> &str {
         &self.run
@@ -144,7 +146,6 @@ impl Note {
     /// A run for which it has to stay when this one is undone; none when it is this run's alone.
     pub(super) fn other_user(&self, run: &str) -> Option<&str> {
         std::iter::once(&self.run)
-            .filter(|_| self.built.is_some())
             .chain(&self.users)
             .map(String::as_str)
             .find(|r| *r != run)
@@ -175,9 +176,9 @@ pub(super) enum State {
     /// Nothing has that name.
     Absent,
     /// Ours, and not finished.
-    Half(Note),
+    Half(Mark),
     /// Ours, and finished.
-    Complete(Note, Built),
+    Complete(Mark, Built),
     /// Not ours, or not where it was made; why.
     Foreign(String),
 }
@@ -207,17 +208,6 @@ impl Venv {
         self.0.parent().unwrap_or(Path::new("/"))
     }
 
-    /// A name beside it that stands for one purpose, in every run.
-    fn beside(&self, what: &str) -> PathBuf {
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        self.0.with_file_name(format!(".{name}.upledger-{what}"))
-    }
-
-    /// What is left beside it by a step that was cut off.
-    pub(super) fn removed(&self) -> PathBuf {
-        self.beside("removed")
-    }
-
     /// What it is.
     pub(super) fn state(&self) -> Result<State, Error> {
         let shown = self.0.display();
@@ -231,94 +221,84 @@ impl Venv {
             }
             Ok(_) => {}
         }
-        let Some((bytes, _)) = disk::read(&self.own(NOTE))? else {
+        let Some((bytes, _)) = disk::read(&self.own(MARK))? else {
             return Ok(State::Foreign(format!(
                 "{shown} is there and was not made by upledger, so it is left alone; name another directory for the new \
                  virtualenv, or move this one away"
             )));
         };
-        let note: Note = match serde_json::from_slice(&bytes) {
-            Ok(note) => note,
+        let mark: Mark = match serde_json::from_slice(&bytes) {
+            Ok(mark) => mark,
             Err(e) => {
                 return Ok(State::Foreign(format!(
                     "the note in {shown} cannot be read: {e}"
                 )));
             }
         };
-        if note.format != FORMAT {
+        if mark.format != FORMAT {
             return Ok(State::Foreign(format!(
                 "{shown} was made by another version of upledger"
             )));
         }
         let real = |p: &Path| p.canonicalize().ok();
-        if note.path != self.0.display().to_string() && real(Path::new(&note.path)) != real(&self.0)
+        if mark.path != self.0.display().to_string() && real(Path::new(&mark.path)) != real(&self.0)
         {
             return Ok(State::Foreign(format!(
                 "{shown} was made as {} and moved or copied here; a virtualenv works only where it was made: remove it, or \
                  put it back",
-                note.path
+                mark.path
             )));
         }
-        Ok(match note.built.clone() {
-            Some(built) => State::Complete(note, built),
-            None => State::Half(note),
+        Ok(match mark.built.clone() {
+            Some(built) => State::Complete(mark, built),
+            None => State::Half(mark),
         })
     }
 
-    /// Makes the directory with our note in it.
-    pub(super) fn make(&self, cx: &Context) -> Result<(), Error> {
+    /// The mark of a virtualenv that this run begins.
+    fn begun(&self, cx: &Context) -> Mark {
+        Mark {
+            format: FORMAT,
+            path: self.0.display().to_string(),
+            run: cx.run.clone(),
+            users: Vec::new(),
+            built: None,
+        }
+    }
+
+    /// Makes the directory with our mark in it. `at` is a name beside it that only this step uses.
+    pub(super) fn make(&self, cx: &Context, at: &Path) -> Result<(), Error> {
         let cannot = |e: std::io::Error| Error::io(format!("cannot make {}", self.0.display()), &e);
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(self.parent())
             .map_err(cannot)?;
-        let new = self.beside("new");
-        // Left by an attempt that was cut off.
-        remove_all(&new)?;
         let make = |path: &Path| DirBuilder::new().mode(0o755).create(path);
-        make(&new)
-            .and_then(|()| make(&new.join(OURS)))
+        make(at)
+            .and_then(|()| make(&at.join(OURS)))
             .map_err(cannot)?;
-        let note = Note {
-            format: FORMAT,
-            path: self.0.display().to_string(),
-            run: cx.run.clone(),
-            users: Vec::new(),
-            built: None,
-        };
-        write(&new.join(OURS).join(NOTE), &to_bytes(&note)?)?;
-        sync(&new)?;
-        renameat_with(CWD, &new, CWD, &self.0, RenameFlags::NOREPLACE)
-            .map_err(|e| cannot(e.into()))?;
-        sync(self.parent())
+        write(&at.join(OURS).join(MARK), &to_bytes(&self.begun(cx))?)?;
+        entry::sync(at)?;
+        entry::rename(at, &self.0)
+    }
+
+    /// Takes over a half-built one, whichever run began it. The caller holds the lock.
+    pub(super) fn begin(&self, cx: &Context) -> Result<(), Error> {
+        write(&self.own(MARK), &to_bytes(&self.begun(cx))?)
     }
 
     /// Takes away everything but our own directory.
     pub(super) fn empty(&self) -> Result<(), Error> {
         let cannot =
             |e: std::io::Error| Error::io(format!("cannot empty {}", self.0.display()), &e);
-        for entry in std::fs::read_dir(&self.0).map_err(cannot)? {
-            let entry = entry.map_err(cannot)?;
-            if entry.file_name() != OURS {
-                remove_all(&entry.path())?;
+        for found in std::fs::read_dir(&self.0).map_err(cannot)? {
+            let found = found.map_err(cannot)?;
+            if found.file_name() != OURS {
+                entry::remove(&found.path())?;
             }
         }
         Ok(())
-    }
-
-    /// Removes all of it. It loses its name first, so that what is half removed has none.
-    pub(super) fn remove(&self) -> Result<(), Error> {
-        let removed = self.removed();
-        remove_all(&removed)?;
-        match renameat_with(CWD, &self.0, CWD, &removed, RenameFlags::NOREPLACE) {
-            Ok(()) => sync(self.parent())?,
-            Err(rustix::io::Errno::NOENT) => return Ok(()),
-            Err(e) => {
-                return Err(Error::io(format!("cannot remove {}", self.0.display()), &e));
-            }
-        }
-        remove_all(&removed)
     }
 
     /// Takes the lock; it is held until the file is dropped and every command has ended.
@@ -362,33 +342,30 @@ impl Venv {
         rustix::fs::syncfs(&dir)
             .map_err(|e| Error::io(format!("cannot sync {}", self.0.display()), &e))?;
         // Who completes it anew, for other smoke commands, has not made it.
-        let (run, users) = match self.state()? {
-            State::Complete(note, _) => (note.run, note.users),
-            State::Absent | State::Half(_) | State::Foreign(_) => (cx.run.clone(), Vec::new()),
+        let mark = match self.state()? {
+            State::Complete(mark, _) => mark,
+            State::Absent | State::Half(_) | State::Foreign(_) => self.begun(cx),
         };
-        let note = Note {
-            format: FORMAT,
-            path: self.0.display().to_string(),
-            run,
-            users,
+        let mark = Mark {
             built: Some(built.clone()),
+            ..mark
         };
-        write(&self.own(NOTE), &to_bytes(&note)?)
+        write(&self.own(MARK), &to_bytes(&mark)?)
     }
 
     /// Writes down, durably, that this run relies on it, too. The caller holds the lock.
     pub(super) fn rely(&self, cx: &Context) -> Result<(), Error> {
-        let State::Complete(mut note, _) = self.state()? else {
+        let State::Complete(mut mark, _) = self.state()? else {
             return Err(Error::new(format!(
                 "{} is not finished any more",
                 self.0.display()
             )));
         };
-        if note.run == cx.run || note.users.contains(&cx.run) {
+        if mark.run == cx.run || mark.users.contains(&cx.run) {
             return Ok(());
         }
-        note.users.push(cx.run.clone());
-        write(&self.own(NOTE), &to_bytes(&note)?)
+        mark.users.push(cx.run.clone());
+        write(&self.own(MARK), &to_bytes(&mark)?)
     }
 
     /// A command of its pip that only looks.
@@ -530,8 +507,8 @@ pub(super) fn size(dir: &Path) -> u64 {
     sum
 }
 
-fn to_bytes(note: &Note) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec_pretty(note).map_err(|e| Error::io("the note cannot be written", &e))
+fn to_bytes(mark: &Mark) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec_pretty(mark).map_err(|e| Error::io("the note cannot be written", &e))
 }
 
 /// A whole file, atomically and durably.
@@ -544,26 +521,5 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         std::fs::rename(&temp, path)
     };
     put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
-    sync(path.parent().unwrap_or(Path::new("/")))
-}
-
-pub(super) fn sync(dir: &Path) -> Result<(), Error> {
-    File::open(dir)
-        .and_then(|d| d.sync_all())
-        .map_err(|e| Error::io(format!("cannot sync {}", dir.display()), &e))
-}
-
-/// Removes a file, a link or a directory of ours; that it is gone already is fine.
-pub(super) fn remove_all(path: &Path) -> Result<(), Error> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(Error::io(format!("cannot remove {}", path.display()), &e))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    entry::sync(path.parent().unwrap_or(Path::new("/")))
 }

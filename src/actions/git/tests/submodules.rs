@@ -317,6 +317,45 @@ fn a_clone_of_a_submodule_that_was_cut_off_is_made_anew_or_taken_away() {
 }
 
 #[test]
+fn a_removal_of_a_submodule_that_was_cut_off_is_completed() {
+    let place = with_modules();
+    Run::to(&place, "app/3.0").perform().unwrap();
+    let mut run = Run::to(&place, "app/4.0");
+    run.perform().unwrap();
+    let (dir, at) = (
+        place.path("app/two"),
+        place.path("app/.git/upledger-removed"),
+    );
+    let removing = Note::Removing {
+        dir: dir.display().to_string(),
+        at: at.display().to_string(),
+    };
+    run.step.died_after(Direction::Undo, &removing);
+    run.is(Answer::Done, Answer::Nothing);
+    // Its name is taken, and nothing is in its place yet.
+    std::fs::rename(dir, &at).unwrap();
+    run.is(Answer::Unclear, Answer::Nothing);
+    run.undo().unwrap();
+    assert!(!at.exists());
+    assert_eq!(texts(&place), some(THREE));
+    run.is(Answer::Nothing, Answer::Done);
+}
+
+#[test]
+fn a_submodule_that_somebody_cloned_meanwhile_is_no_submodule_of_this_step() {
+    let place = with_modules();
+    Run::to(&place, "app/3.0").perform().unwrap();
+    let mut run = Run::to(&place, "app/4.0");
+    run.perform().unwrap();
+    // The same, but for the note.
+    let added = |note: &serde_json::Value| note.get("adding_submodules").is_some();
+    run.step.past.notes.retain(|n| !added(&n.note));
+    run.undo().unwrap();
+    assert_eq!(place.read("app/two/text"), "two 4\n");
+    run.is(Answer::Nothing, Answer::Done);
+}
+
+#[test]
 fn somebodys_file_where_a_submodule_was_cut_off_is_kept() {
     let place = with_modules();
     Run::to(&place, "app/3.0").perform().unwrap();

@@ -4,14 +4,14 @@
 //! another machine answers for a new one; a worker that was told to end is not taken for one that runs; one that lives
 //! gets back what this step has cancelled, also where nobody could ask it before.
 
-use super::ask::Desk;
 use super::beat;
-use super::before::Before;
-use super::census::census;
-use super::crew::{Crew, Seen};
+use super::cmdline::Role;
+use super::counts;
 use super::drain::{Drain, Run};
 use super::find::{self, Live};
-use super::words::Role;
+use super::inspector::Inspector;
+use super::snapshot::Snapshot;
+use super::workers::{Running, Workers};
 use crate::action::{Context, Error, Look, Work};
 use crate::actions::mask;
 use crate::actions::process::identity::Ident;
@@ -41,7 +41,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn as_before<'n>(before: &Before, notes: impl IntoIterator<Item = &'n Note>) -> Self {
+    fn of<'n>(before: &Snapshot, notes: impl IntoIterator<Item = &'n Note>) -> Self {
         let known = before.consumed([]);
         let mut queues = before.consumed(notes);
         // One that came later need not be there any more.
@@ -57,24 +57,24 @@ impl Wanted {
 /// Asks again and again, through one import of the application.
 pub(super) struct Asker<'a> {
     cx: &'a Context,
-    crew: Crew<'a>,
+    workers: Workers<'a>,
     /// They were told to end.
     signalled: Vec<Ident>,
-    desk: Option<(i32, Desk)>,
+    inspector: Option<(i32, Inspector)>,
     logs: BTreeSet<PathBuf>,
 }
 
 impl<'a> Asker<'a> {
     pub(super) fn new<'n>(
         cx: &'a Context,
-        crew: Crew<'a>,
+        workers: Workers<'a>,
         notes: impl IntoIterator<Item = &'n Note>,
     ) -> Self {
         Self {
             cx,
-            crew,
+            workers,
             signalled: signalled(notes).cloned().collect(),
-            desk: None,
+            inspector: None,
             logs: BTreeSet::new(),
         }
     }
@@ -86,8 +86,8 @@ impl<'a> Asker<'a> {
 
     /// One look at all that lives.
     pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Error> {
-        let Seen { found, live } = self.crew.look(self.cx)?;
-        let name = self.crew.role.name();
+        let Running { found, live } = self.workers.look(self.cx)?;
+        let name = self.workers.role.name();
         if live.is_empty() {
             let states: Vec<String> = found
                 .programs
@@ -102,7 +102,7 @@ impl<'a> Asker<'a> {
         for l in &live {
             // What another user writes on a command line may name any file, and would have us read it out.
             let ours = l.user.0 == rustix::process::geteuid().as_raw();
-            let file = l.words.logfile.as_ref().filter(|_| ours);
+            let file = l.cmdline.logfile.as_ref().filter(|_| ours);
             let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
             self.logs.extend(file.filter(|f| f.is_file()));
             if self.signalled.contains(&l.ident) {
@@ -125,51 +125,51 @@ impl<'a> Asker<'a> {
         {
             return Ok(Look::unclear(format!("{} is {}", down.name, down.state)));
         }
-        match self.crew.role {
+        match self.workers.role {
             Role::Beat => beat::ready(&live),
             Role::Worker => self.answers(&live, wanted),
         }
     }
 
     fn answers(&mut self, live: &[Live], wanted: &Wanted) -> Result<Look, Error> {
-        let heard = self.heard(live);
-        let heard = match heard {
-            Ok(heard) => heard,
+        let inspection = self.inspection(live);
+        let inspection = match inspection {
+            Ok(inspection) => inspection,
             Err(e) => {
-                self.desk = None;
+                self.inspector = None;
                 return Ok(Look::unclear(e.to_string()));
             }
         };
-        let census = census(live, heard);
-        if !census.whole() {
-            return Ok(Look::unclear(census.counts()));
+        let counts = counts::join(live, inspection);
+        if !counts.whole() {
+            return Ok(Look::unclear(counts.shown()));
         }
         for (node, queues) in &wanted.queues {
-            let Some(told) = census.told.iter().find(|t| t.node == *node) else {
+            let Some(report) = counts.reports.iter().find(|t| t.node == *node) else {
                 return Ok(Look::unclear(format!(
                     "{node} does not answer; {}",
-                    census.counts()
+                    counts.shown()
                 )));
             };
-            if let Some(missing) = queues.iter().find(|q| !told.queues.contains(q)) {
+            if let Some(missing) = queues.iter().find(|q| !report.queues.contains(q)) {
                 return Ok(Look::unclear(format!("{node} does not consume {missing}")));
             }
         }
-        if let Some(idle) = census.told.iter().find(|t| t.queues.is_empty()) {
+        if let Some(idle) = counts.reports.iter().find(|t| t.queues.is_empty()) {
             return Ok(Look::unclear(format!("{} consumes nothing", idle.node)));
         }
         let missing = wanted
             .anywhere
             .iter()
-            .find(|q| !census.told.iter().any(|t| t.queues.contains(q)));
+            .find(|q| !counts.reports.iter().any(|t| t.queues.contains(q)));
         if let Some(missing) = missing {
             return Ok(Look::unclear(format!("nobody consumes {missing}")));
         }
-        let evidence = census
-            .told
+        let evidence = counts
+            .reports
             .iter()
             .map(|t| {
-                let pids = census.nodes.get(&t.node).cloned().unwrap_or_default();
+                let pids = counts.nodes.get(&t.node).cloned().unwrap_or_default();
                 let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
                 format!(
                     "{} answers (process {}) and consumes {}",
@@ -185,15 +185,18 @@ impl<'a> Asker<'a> {
         })
     }
 
-    fn heard(&mut self, live: &[Live]) -> Result<super::ask::Heard, Error> {
+    fn inspection(&mut self, live: &[Live]) -> Result<super::inspector::Inspection, Error> {
         // The environment is that of the process beside which the helper was started.
         let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
-        if self.desk.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
+        if self.inspector.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
             let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
-            self.desk = Some((first.ident.pid, Desk::open(self.cx, first, self.crew.app)?));
+            self.inspector = Some((
+                first.ident.pid,
+                Inspector::open(self.cx, first, self.workers.app)?,
+            ));
         }
-        match &mut self.desk {
-            Some((_, desk)) => desk.look(&[], 0),
+        match &mut self.inspector {
+            Some((_, inspector)) => inspector.look(&[], 0),
             None => Err(Error::new("the application cannot be asked")),
         }
     }
@@ -213,7 +216,7 @@ impl<'a> Asker<'a> {
 }
 
 /// The commands that start what ran before, in lines for people.
-pub(super) fn commands(by: Option<&By>, before: &Before) -> Vec<String> {
+pub(super) fn commands(by: Option<&By>, before: &Snapshot) -> Vec<String> {
     match by.and_then(By::way) {
         Some(Way::Supervisor(s)) => {
             let wanted = before.service.programs.iter().filter(|p| p.wanted());
@@ -242,10 +245,10 @@ pub(super) fn commands(by: Option<&By>, before: &Before) -> Vec<String> {
 }
 
 /// Starts what ran before, and gives those that live their consumers back.
-pub(super) fn bring_back(
+pub(super) fn restore(
     work: &mut Work<'_, Note>,
-    crew: &Crew<'_>,
-    before: &Before,
+    workers: &Workers<'_>,
+    before: &Snapshot,
     grace: Duration,
     within: Duration,
 ) -> Result<(), Error> {
@@ -255,14 +258,14 @@ pub(super) fn bring_back(
         return Ok(());
     }
     let began = Instant::now();
-    let seen = crew.look(cx)?;
+    let seen = workers.look(cx)?;
     let mut live = seen.live.iter();
     if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
         work.say("those that were told to end are waited for");
-        crew.end(work, &seen, grace, None)?;
+        workers.end(work, &seen, grace, None)?;
     }
-    if crew.role == Role::Beat {
+    if workers.role == Role::Beat {
         for master in &before.service.masters {
             beat::sweep(&master.words(cx)?, Path::new(&master.cwd), work)?;
         }
@@ -271,14 +274,15 @@ pub(super) fn bring_back(
         ready: None,
         ports: &[],
     };
-    crew.keeper()
+    workers
+        .keeper()
         .start(work, Some(&before.service), doors, within)?;
     let left = within.saturating_sub(began.elapsed());
-    let wanted = Wanted::as_before(before, work.all_noted());
-    if crew.role == Role::Worker {
-        put_back(work, crew, before, left)?;
+    let wanted = Wanted::of(before, work.all_noted());
+    if workers.role == Role::Worker {
+        put_back(work, workers, before, left)?;
     }
-    let look = Asker::new(cx, *crew, work.all_noted()).wait(&wanted, left)?;
+    let look = Asker::new(cx, *workers, work.all_noted()).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
         work.say(&said);
@@ -293,16 +297,16 @@ pub(super) fn bring_back(
 /// Once all answer, they consume what they consumed.
 fn put_back(
     work: &mut Work<'_, Note>,
-    crew: &Crew<'_>,
-    before: &Before,
+    workers: &Workers<'_>,
+    before: &Snapshot,
     within: Duration,
 ) -> Result<(), Error> {
     let cx = work.cx();
-    let live = || Ok(crew.look(cx)?.live);
+    let live = || Ok(workers.look(cx)?.live);
     let consumed = before.consumed(work.all_noted());
     let mut run = Run::new(Drain {
         cx,
-        app: crew.app,
+        app: workers.app,
         live: &live,
         queues: &[],
         consumed: &consumed,
@@ -314,7 +318,7 @@ fn put_back(
     loop {
         let all = live()?;
         let there = all.len() >= before.members.len()
-            && run.look(&all, work).is_ok_and(super::census::Census::whole);
+            && run.look(&all, work).is_ok_and(super::counts::Counts::whole);
         if there || Instant::now() >= until {
             break;
         }
@@ -324,15 +328,15 @@ fn put_back(
 }
 
 /// Whether all runs as before.
-pub(super) fn as_before<'n>(
+pub(super) fn restored<'n>(
     cx: &Context,
-    crew: &Crew<'_>,
-    before: &Before,
+    workers: &Workers<'_>,
+    before: &Snapshot,
     notes: impl Iterator<Item = &'n Note> + Clone,
 ) -> Result<Look, Error> {
     if !before.ran() {
         return Ok(Look::done("nothing ran before"));
     }
-    let wanted = Wanted::as_before(before, notes.clone());
-    Asker::new(cx, *crew, notes).wait(&wanted, BACK)
+    let wanted = Wanted::of(before, notes.clone());
+    Asker::new(cx, *workers, notes).wait(&wanted, BACK)
 }

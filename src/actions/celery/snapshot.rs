@@ -2,11 +2,11 @@
 //!
 //! Invariant: no environment and no whole command line stands in it (`service` keeps those apart).
 
-use super::ask::Desk;
-use super::census::census;
-use super::crew::{Crew, Seen};
+use super::cmdline::Role;
+use super::counts;
 use super::find::{self, Origin};
-use super::words::Role;
+use super::inspector::Inspector;
+use super::workers::{Running, Workers};
 use crate::action::{Context, Error};
 use crate::actions::process::identity::Ident;
 use crate::actions::process::note::Note;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What ran before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Before {
+pub struct Snapshot {
     /// As its keeper found it.
     pub(super) service: Found,
     /// The application.
@@ -44,7 +44,7 @@ pub(super) struct Member {
     pub(super) queues: Vec<String>,
 }
 
-impl Before {
+impl Snapshot {
     /// Something ran, or its keeper was about to start it.
     pub(super) fn ran(&self) -> bool {
         !self.members.is_empty() || self.service.runs()
@@ -94,12 +94,12 @@ impl Before {
 }
 
 /// Who runs now; asked what they consume, where that is wanted.
-pub(super) fn before(
+pub(super) fn take(
     cx: &Context,
-    crew: &Crew<'_>,
-    seen: &Seen,
+    workers: &Workers<'_>,
+    seen: &Running,
     asks: bool,
-) -> Result<Before, Error> {
+) -> Result<Snapshot, Error> {
     let mut members: Vec<Member> = seen
         .live
         .iter()
@@ -110,26 +110,26 @@ pub(super) fn before(
         })
         .collect();
     if let Some(first) = seen.live.first().filter(|_| asks) {
-        let mut desk = Desk::open(cx, first, crew.app)?;
+        let mut inspector = Inspector::open(cx, first, workers.app)?;
         let until = Instant::now() + PATIENCE;
-        let census = loop {
-            let census = census(&seen.live, desk.look(&[], 0)?);
+        let counts = loop {
+            let counts = counts::join(&seen.live, inspector.look(&[], 0)?);
             // One that is busy with a task in its own process answers later; the drain waits for it.
-            if census.whole() || Instant::now() >= until {
-                break census;
+            if counts.whole() || Instant::now() >= until {
+                break counts;
             }
         };
         for member in &mut members {
-            let mut nodes = census.nodes.iter();
+            let mut nodes = counts.nodes.iter();
             let node = nodes.find(|(_, pids)| pids.contains(&member.process.pid));
             if let Some((node, _)) = node {
-                let told = census.told.iter().find(|t| t.node == *node);
-                member.queues = told.map(|t| t.queues.clone()).unwrap_or_default();
+                let report = counts.reports.iter().find(|t| t.node == *node);
+                member.queues = report.map(|t| t.queues.clone()).unwrap_or_default();
                 member.node = Some(node.clone());
             }
         }
     }
-    Ok(Before {
+    Ok(Snapshot {
         service: seen.found.clone(),
         origin: seen.live.first().map(|l| l.origin.clone()),
         members,
@@ -137,12 +137,12 @@ pub(super) fn before(
 }
 
 /// A beat that lives inside a worker is none that can be stopped alone.
-pub(super) fn inside(crew: &Crew<'_>) -> Result<(), Error> {
+pub(super) fn inside(workers: &Workers<'_>) -> Result<(), Error> {
     let all = find::all()?;
     let inside = all
         .iter()
-        .filter(|l| l.words.role == Role::Worker && l.words.beat_inside)
-        .find(|l| crew.by.is_none() && l.origin.meant(crew.app));
+        .filter(|l| l.cmdline.role == Role::Worker && l.cmdline.beat_inside)
+        .find(|l| workers.by.is_none() && l.origin.meant(workers.app));
     match inside {
         Some(live) => Err(Error::new(format!(
             "the beat runs inside {} (-B) and ends with it: leave this step out, and stop the workers first",

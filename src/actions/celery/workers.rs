@@ -5,8 +5,8 @@
 //! unless it died between the two; a KILL is on record with what it cuts off before it is sent.
 
 use super::App;
+use super::cmdline::{self, Role};
 use super::find::{self, Live, Origin};
-use super::words::{self, Role};
 use crate::action::{Context, Error, Work};
 use crate::actions::command::capture;
 use crate::actions::process::end::names;
@@ -30,7 +30,7 @@ const CLIENT: Duration = Duration::from_secs(5);
 
 /// Which processes are meant.
 #[derive(Clone, Copy)]
-pub(super) struct Crew<'a> {
+pub(super) struct Workers<'a> {
     pub(super) role: Role,
     pub(super) by: Option<&'a By>,
     pub(super) app: &'a App,
@@ -39,14 +39,14 @@ pub(super) struct Crew<'a> {
 }
 
 /// What was seen.
-pub(super) struct Seen {
+pub(super) struct Running {
     /// As their keeper finds them.
     pub(super) found: Found,
     /// The workers or beats among them.
     pub(super) live: Vec<Live>,
 }
 
-impl Kind for Crew<'_> {
+impl Kind for Workers<'_> {
     fn name(&self) -> &'static str {
         match self.role {
             Role::Worker => "Celery worker",
@@ -55,7 +55,7 @@ impl Kind for Crew<'_> {
     }
 
     fn role(&self, process: &Other) -> Option<keeper::Role> {
-        let words = words::read(&process.words)?;
+        let words = cmdline::read(&process.words)?;
         if words.role != self.role || words.pool {
             return None;
         }
@@ -73,7 +73,7 @@ impl Kind for Crew<'_> {
     }
 }
 
-impl Crew<'_> {
+impl Workers<'_> {
     fn is_of(&self, live: &Live) -> bool {
         live.origin.meant(self.app) && self.origin.is_none_or(|o| o.same(&live.origin))
     }
@@ -89,7 +89,7 @@ impl Crew<'_> {
     ///
     /// # Errors
     /// [`Error`] when it cannot be seen, or more than one application is meant.
-    pub(super) fn look(&self, cx: &Context) -> Result<Seen, Error> {
+    pub(super) fn look(&self, cx: &Context) -> Result<Running, Error> {
         let mut first: Option<Vec<Ident>> = None;
         let until = Instant::now() + SETTLE;
         loop {
@@ -100,10 +100,10 @@ impl Crew<'_> {
             let mut below = find::all()?;
             below.retain(|l| known.contains(&l.ident));
             let (live, others): (Vec<Live>, Vec<Live>) =
-                below.into_iter().partition(|l| l.words.role == self.role);
+                below.into_iter().partition(|l| l.cmdline.role == self.role);
             find::one(&live)?;
             if self.by.is_none() || found.masters.is_empty() {
-                return Ok(Seen { found, live });
+                return Ok(Running { found, live });
             }
             if !others.is_empty() {
                 return Err(Error::new(format!(
@@ -114,7 +114,7 @@ impl Crew<'_> {
             }
             let idents = found.idents();
             if !live.is_empty() || first.as_ref().is_some_and(|f| *f != idents) {
-                return Ok(Seen { found, live });
+                return Ok(Running { found, live });
             }
             // What has just been forked is not Celery yet, and what has just died is none any more.
             if Instant::now() >= until {
@@ -145,7 +145,7 @@ impl Crew<'_> {
     pub(super) fn end(
         &self,
         work: &mut Work<'_, Note>,
-        seen: &Seen,
+        seen: &Running,
         grace: Duration,
         tasks: Option<&str>,
     ) -> Result<(), Error> {
@@ -160,7 +160,7 @@ impl Crew<'_> {
                 work.note(Note::Signalled { process })?;
             }
         }
-        failpoint::hit("celery-told");
+        failpoint::hit("celery-signalled");
         if let Some(Way::Supervisor(s)) = self.keeper().way() {
             let wanted = seen.found.programs.iter().filter(|p| p.wanted());
             let mut argv = s.ctl.clone();
@@ -185,7 +185,7 @@ impl Crew<'_> {
                 self.tell(work, live)?;
             }
         }
-        failpoint::hit("celery-heard");
+        failpoint::hit("celery-terminating");
         let left = loop {
             let now = tree::living(&known);
             for member in &now {
