@@ -15,20 +15,27 @@ pub fn scope(scope: &str) {
 #[cfg(not(debug_assertions))]
 pub fn scope(_scope: &str) {}
 
-/// `UPLEDGER_FAILPOINT` names a place: `[stop=][scope/]name[:N][@file]`. At the N-th time (the first when left out) that this
-/// process comes by, it kills itself, or with `stop=` stops itself; with a file, only the process that creates the file
-/// does, so that of many processes one is hit.
+/// `UPLEDGER_FAILPOINT` names places, with commas between them: `[stop=][scope/]name[:N][@file]`. At the N-th time (the
+/// first when left out) that this process comes by, it kills itself, or with `stop=` stops itself; with a file, only the
+/// process that creates the file does, so that of many processes one is hit.
 #[cfg(debug_assertions)]
 pub fn hit(name: &str) {
+    let Ok(places) = std::env::var("UPLEDGER_FAILPOINT") else {
+        return;
+    };
+    for place in places.split(',') {
+        come_by(place, name);
+    }
+}
+
+#[cfg(debug_assertions)]
+fn come_by(place: &str, name: &str) {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
     static SEEN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
-    let Ok(wanted) = std::env::var("UPLEDGER_FAILPOINT") else {
-        return;
-    };
-    let (signal, wanted) = match wanted.strip_prefix("stop=") {
+    let (signal, wanted) = match place.strip_prefix("stop=") {
         Some(rest) => (rustix::process::Signal::STOP, rest),
-        None => (rustix::process::Signal::KILL, wanted.as_str()),
+        None => (rustix::process::Signal::KILL, place),
     };
     let (wanted, file) = wanted
         .split_once('@')
@@ -44,7 +51,7 @@ pub fn hit(name: &str) {
         return;
     }
     let Ok(mut seen) = SEEN.lock() else { return };
-    let count = seen.entry(wanted.to_owned()).or_default();
+    let count = seen.entry(place.to_owned()).or_default();
     *count += 1;
     let ours = |file: &str| std::fs::File::create_new(file).is_ok();
     if *count == nth && file.is_none_or(ours) {

@@ -2,7 +2,10 @@
 //!
 //! Check in memory, append, act: [`Journal::stage`] folds an event into the state, [`Journal::commit`] makes all staged
 //! events durable in one commit, and only then may anything be done or said. When somebody else has appended
-//! meanwhile, the staged events are void and the state is folded again; the caller decides anew.
+//! meanwhile, the staged events are void and taken back out of the state; the caller decides anew.
+//!
+//! Invariant: neither staging nor a commit looks at more than the units that its events are about, so that step 10,000
+//! costs what step 10 did.
 //!
 //! Every free text of an event passes the redactor here (the module `redacted`), before it is folded: what is folded is
 //! what is appended.
@@ -19,23 +22,29 @@ use upledger_ledger::{
     PlaceError, ReadError, Record,
 };
 use upledger_replay::book::Book;
+use upledger_replay::decide;
 use upledger_replay::event::Event;
+use upledger_replay::savepoint::Savepoint;
 use upledger_replay::state::{Refused, Run, When};
 
 /// A ledger and the state that its events fold to.
 pub struct Journal {
     ledger: Ledger,
-    /// Folded from what is durable.
-    durable: Book,
-    /// Folded from what is durable and what is staged.
-    staged: Option<Book>,
-    drafts: Vec<Draft>,
-    /// What the drafts were made of.
-    events: Vec<(Option<String>, Event)>,
+    /// Folded from what is durable, and then from what is staged.
+    book: Book,
+    staged: Vec<Staged>,
     checkpoint: bool,
     /// Content that the drafts name.
     blobs: Vec<NewBlob>,
     redactor: Redactor,
+}
+
+/// An event that is folded and not durable.
+struct Staged {
+    run: Option<String>,
+    event: Event,
+    /// The state before it.
+    before: Savepoint,
 }
 
 /// An event with its envelope.
@@ -151,15 +160,13 @@ impl Journal {
     fn over(ledger: Ledger) -> Result<Self, JournalError> {
         let mut journal = Self {
             ledger,
-            durable: Book::default(),
-            staged: None,
-            drafts: Vec::new(),
-            events: Vec::new(),
+            book: Book::default(),
+            staged: Vec::new(),
             checkpoint: false,
             blobs: Vec::new(),
             redactor: Redactor::none(),
         };
-        journal.durable = journal.fold(None)?;
+        journal.book = journal.fold(None)?;
         Ok(journal)
     }
 
@@ -197,19 +204,19 @@ impl Journal {
     /// The state, staged events included.
     #[must_use]
     pub fn book(&self) -> &Book {
-        self.staged.as_ref().unwrap_or(&self.durable)
+        &self.book
     }
 
     /// A run's state, staged events included.
     #[must_use]
     pub fn run(&self, name: &str) -> Option<&Run> {
-        self.book().run(name)
+        self.book.run(name)
     }
 
     /// Something is staged.
     #[must_use]
     pub fn pending(&self) -> bool {
-        !self.drafts.is_empty()
+        !self.staged.is_empty()
     }
 
     /// The state as it was when `at` was the last event, or now.
@@ -241,20 +248,24 @@ impl Journal {
         records.map(|r| entry(&r?)).collect()
     }
 
-    /// Redacts an event and folds it into the state, to be appended by the next commit.
+    /// Redacts an event and folds it into the state, to be appended by the next commit, with a checkpoint where the event
+    /// asks for one.
     ///
     /// # Errors
     /// [`Refused`]; nothing has changed then.
     pub fn stage(&mut self, run: Option<&str>, event: &Event) -> Result<(), Refused> {
         let event = redacted::redacted(event, &self.redactor);
         let mut when = self.now();
-        when.seq += self.drafts.len() as u64;
-        let mut book = self.staged.take().unwrap_or_else(|| self.durable.clone());
-        let applied = book.apply(run, &event, &when);
-        self.staged = Some(book);
-        applied?;
-        self.drafts.push(draft(run, &event));
-        self.events.push((run.map(str::to_owned), event));
+        when.seq += self.staged.len() as u64;
+        let before = self.book.savepoint(run, &event);
+        self.book.apply(run, &event, &when)?;
+        let run_now = run.and_then(|name| self.book.run(name));
+        self.checkpoint |= run_now.is_some_and(|run| decide::checkpoint(run, &event));
+        self.staged.push(Staged {
+            run: run.map(str::to_owned),
+            event,
+            before,
+        });
         Ok(())
     }
 
@@ -303,6 +314,24 @@ impl Journal {
             .collect()
     }
 
+    /// What `look` sees in the state as an event would make it. Nothing is staged.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn supposing<T>(
+        &mut self,
+        run: &str,
+        event: &Event,
+        look: impl FnOnce(&Book) -> T,
+    ) -> Result<T, Refused> {
+        let before = self.book.savepoint(Some(run), event);
+        let when = self.now();
+        self.book.apply(Some(run), event, &when)?;
+        let seen = look(&self.book);
+        self.book.revert(before);
+        Ok(seen)
+    }
+
     /// The next commit carries a checkpoint.
     pub fn checkpoint(&mut self) {
         self.checkpoint = true;
@@ -317,27 +346,24 @@ impl Journal {
     }
 
     fn commit_within(&mut self, tries: u32) -> Result<Committed, JournalError> {
-        if self.drafts.is_empty() {
-            self.staged = None;
+        if self.staged.is_empty() {
             return Ok(Committed::Done(Vec::new()));
         }
         let extra = Append {
             checkpoint: self.checkpoint,
             blobs: self.blobs.clone(),
         };
+        let drafts: Vec<Draft> = self.staged.iter().map(draft).collect();
         let head = self.ledger.head();
-        match self.ledger.append(&head, &self.drafts, &extra) {
+        match self.ledger.append(&head, &drafts, &extra) {
             Ok(appended) => {
-                self.drafts.clear();
-                self.events.clear();
-                self.checkpoint = false;
-                self.blobs.clear();
-                self.staged = None;
+                // What is durable says when it was recorded: it is folded as it will be read.
+                self.void();
                 let mut entries = Vec::new();
                 for record in &appended.records {
                     failpoint::hit("append");
                     let entry = entry(record)?;
-                    apply(&mut self.durable, &entry)?;
+                    apply(&mut self.book, &entry)?;
                     entries.push(entry);
                 }
                 Ok(Committed::Done(entries))
@@ -353,16 +379,14 @@ impl Journal {
     /// Somebody else was first. Remarks change no decision: behind them, what is staged is staged again, so that they
     /// cannot keep an outcome from being recorded.
     fn moved(&mut self, tries: u32) -> Result<Committed, JournalError> {
-        let events = std::mem::take(&mut self.events);
         let checkpoint = self.checkpoint;
         let blobs = std::mem::take(&mut self.blobs);
-        self.void();
+        let staged = self.take_back();
         let mut others = self.refresh()?;
-        let neutral = |e: &Entry| matches!(e.event, Event::NoteAdded(_) | Event::SessionOpened(_));
-        if tries == 0 || !others.iter().all(neutral) {
+        if tries == 0 || !others.iter().all(|e| e.event.is_neutral()) {
             return Ok(Committed::Moved);
         }
-        for (run, event) in &events {
+        for (run, event) in &staged {
             if self.stage(run.as_deref(), event).is_err() {
                 self.void();
                 return Ok(Committed::Moved);
@@ -381,11 +405,20 @@ impl Journal {
 
     /// Forgets what is staged.
     pub fn void(&mut self) {
-        self.drafts.clear();
-        self.events.clear();
-        self.staged = None;
+        self.take_back();
+    }
+
+    /// Takes what is staged out of the state again; returns it.
+    fn take_back(&mut self) -> Vec<(Option<String>, Event)> {
         self.checkpoint = false;
         self.blobs.clear();
+        let mut events = Vec::new();
+        while let Some(Staged { run, event, before }) = self.staged.pop() {
+            self.book.revert(before);
+            events.push((run, event));
+        }
+        events.reverse();
+        events
     }
 
     /// Folds what others have appended; returns it. What is staged is void if there is any.
@@ -396,14 +429,15 @@ impl Journal {
         if !self.ledger.moved()? {
             return Ok(Vec::new());
         }
-        let mut entries = Vec::new();
-        for record in self.ledger.refresh()? {
-            let entry = entry(&record)?;
-            apply(&mut self.durable, &entry)?;
-            entries.push(entry);
-        }
-        if !entries.is_empty() {
+        let records = self.ledger.refresh()?;
+        if !records.is_empty() {
             self.void();
+        }
+        let mut entries = Vec::new();
+        for record in records {
+            let entry = entry(&record)?;
+            apply(&mut self.book, &entry)?;
+            entries.push(entry);
         }
         Ok(entries)
     }
@@ -453,9 +487,9 @@ pub fn entry(record: &Record) -> Result<Entry, JournalError> {
     })
 }
 
-fn draft(run: Option<&str>, event: &Event) -> Draft {
+fn draft(staged: &Staged) -> Draft {
     // An event is made of strings, integers and lists: it always has a JSON form.
-    let mut value = serde_json::to_value(event).unwrap_or(Value::Null);
+    let mut value = serde_json::to_value(&staged.event).unwrap_or(Value::Null);
     let data = value.get_mut("data").map_or(Value::Null, Value::take);
     let kind = value
         .get("kind")
@@ -463,8 +497,118 @@ fn draft(run: Option<&str>, event: &Event) -> Draft {
         .unwrap_or_default()
         .to_owned();
     Draft {
-        run: run.map(str::to_owned),
+        run: staged.run.clone(),
         kind,
         data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upledger_replay::event::{CONTRACT, Note, Reason, RunPlanned};
+    use upledger_replay::plan::{OnFailure, Plan};
+
+    fn journal(dir: &tempfile::TempDir) -> Journal {
+        let home = Home {
+            state: dir.path().join("state"),
+            memory: dir.path().join("memory"),
+        };
+        Journal::create_or_open(&home).unwrap()
+    }
+
+    fn planned() -> Event {
+        let plan = Plan {
+            upledger: 1,
+            name: "p".into(),
+            environment: None,
+            change: None,
+            on_failure: OnFailure::Ask,
+            vars: Vec::new(),
+            secrets: Vec::new(),
+            phases: Vec::new(),
+        };
+        Event::RunPlanned(RunPlanned {
+            digest: String::new(),
+            plan,
+            warnings: Vec::new(),
+            contract: CONTRACT,
+        })
+    }
+
+    fn reason() -> Reason {
+        Reason { reason: "r".into() }
+    }
+
+    fn note() -> Event {
+        Event::NoteAdded(Note { text: "n".into() })
+    }
+
+    /// The state is what a fold of the ledger makes.
+    fn assert_folded(journal: &Journal) {
+        assert_eq!(*journal.book(), journal.fold(None).unwrap());
+    }
+
+    #[test]
+    fn what_is_staged_and_void_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = journal(&dir);
+        for event in [
+            planned(),
+            Event::PauseRequested(reason()),
+            Event::AbortRequested(reason()),
+        ] {
+            journal.stage(Some("r"), &event).unwrap();
+        }
+        journal.stage(Some("r"), &planned()).unwrap_err();
+        assert!(journal.run("r").is_some_and(|r| r.pause.is_some()));
+        journal.void();
+        assert!(journal.run("r").is_none());
+        assert_folded(&journal);
+
+        journal.stage(Some("r"), &planned()).unwrap();
+        let Committed::Done(entries) = journal.commit().unwrap() else {
+            panic!("nobody else writes");
+        };
+        assert_eq!(entries.last().map(|e| &e.event), Some(&planned()));
+        assert_folded(&journal);
+        let paused = Event::PauseRequested(reason());
+        let seen = journal.supposing("r", &paused, |book| {
+            book.run("r").and_then(|r| r.pause.clone())
+        });
+        assert_eq!(seen.unwrap().as_deref(), Some("r"));
+        assert_folded(&journal);
+    }
+
+    #[test]
+    fn behind_remarks_of_others_what_is_staged_is_recorded_and_behind_all_else_it_is_void() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut ours, mut theirs) = (journal(&dir), journal(&dir));
+        ours.stage(Some("r"), &planned()).unwrap();
+        ours.commit().unwrap();
+        theirs.refresh().unwrap();
+
+        ours.stage(Some("r"), &Event::PauseRequested(reason()))
+            .unwrap();
+        theirs.stage(None, &note()).unwrap();
+        theirs.commit().unwrap();
+        let Committed::Done(entries) = ours.commit().unwrap() else {
+            panic!("a remark changes no decision");
+        };
+        let told: Vec<_> = entries.into_iter().map(|e| e.event).collect();
+        assert!(told.contains(&note()));
+        assert_eq!(told.last(), Some(&Event::PauseRequested(reason())));
+        assert_folded(&ours);
+
+        ours.stage(Some("r"), &note()).unwrap();
+        theirs.refresh().unwrap();
+        theirs
+            .stage(Some("r"), &Event::AbortRequested(reason()))
+            .unwrap();
+        theirs.commit().unwrap();
+        assert!(matches!(ours.commit().unwrap(), Committed::Moved));
+        assert!(!ours.pending());
+        assert_folded(&ours);
+        assert!(ours.run("r").is_some_and(|r| r.abort.is_some()));
     }
 }

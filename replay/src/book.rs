@@ -1,17 +1,26 @@
 //! All runs of one ledger, folded together, and the rules that hold between them.
 
 use crate::event::{Event, Way};
-use crate::state::{Refused, Run, When};
+use crate::state::{Ended, Refused, Run, When};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Every run of a ledger, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Book {
-    /// The runs. Shared between a book and its copies until one of them folds an event: what is staged copies one run,
-    /// however many the ledger has.
-    pub runs: Vec<Arc<Run>>,
+    /// The runs.
+    pub runs: Vec<Run>,
+}
+
+/// Why no run is to be rolled back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NoRollback<'a> {
+    /// There is none.
+    NoRun,
+    /// The newest is rolled back.
+    RolledBack(&'a Run),
+    /// The newest did nothing.
+    NothingDone(&'a Run),
 }
 
 impl Book {
@@ -43,7 +52,7 @@ impl Book {
                     return refuse(&alloc::format!("the run {} is open", open.name));
                 }
                 self.runs
-                    .push(Arc::new(Run::new(name, planned.clone(), when.clone())));
+                    .push(Run::new(name, planned.clone(), when.clone()));
                 Ok(())
             }
             (Some(name), Event::RollbackStarted(_)) => {
@@ -60,8 +69,8 @@ impl Book {
     }
 
     fn apply_to(&mut self, name: &str, event: &Event, when: &When) -> Result<(), Refused> {
-        match self.runs.iter_mut().find(|r| r.name == name) {
-            Some(run) => Arc::make_mut(run).apply(event, when),
+        match self.place(name).and_then(|place| self.runs.get_mut(place)) {
+            Some(run) => run.apply(event, when),
             None => Err(Refused {
                 what: "the event".into(),
                 why: alloc::format!("no run {name} was planned"),
@@ -69,35 +78,49 @@ impl Book {
         }
     }
 
+    /// Where the run of that name is. Most often the newest is asked for.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.runs.iter().rposition(|r| r.name == name)
+    }
+
     /// The run of that name.
     #[must_use]
     pub fn run(&self, name: &str) -> Option<&Run> {
-        self.runs.iter().find(|r| r.name == name).map(Arc::as_ref)
+        self.runs.get(self.place(name)?)
     }
 
     /// The run that has not ended; there is at most one.
     #[must_use]
     pub fn open(&self) -> Option<&Run> {
-        self.runs
-            .iter()
-            .find(|r| r.ended.is_none())
-            .map(Arc::as_ref)
+        self.runs.iter().rev().find(|r| r.ended.is_none())
     }
 
-    /// The newest run that counts as the target's present, or the newest one when none does.
+    /// The newest run that counts as the target's present.
     #[must_use]
     pub fn effective(&self) -> Option<&Run> {
-        self.runs
-            .iter()
-            .rev()
-            .find(|r| r.effective())
-            .map(Arc::as_ref)
+        self.runs.iter().rev().find(|r| r.effective())
+    }
+
+    /// The run that a rollback without a name means: the newest, where there is anything of it to reverse. The one before
+    /// it is never meant: whoever types the command twice does not want two upgrades reversed.
+    ///
+    /// # Errors
+    /// [`NoRollback`].
+    pub fn to_roll_back(&self) -> Result<&Run, NoRollback<'_>> {
+        let newest = self.runs.last().ok_or(NoRollback::NoRun)?;
+        if newest.effective() {
+            Ok(newest)
+        } else if newest.ended == Some(Ended::RolledBack) {
+            Err(NoRollback::RolledBack(newest))
+        } else {
+            Err(NoRollback::NothingDone(newest))
+        }
     }
 
     /// The run that a command without a name means: the open one, else the newest.
     #[must_use]
     pub fn default_run(&self) -> Option<&Run> {
-        self.open().or(self.runs.last().map(Arc::as_ref))
+        self.open().or(self.runs.last())
     }
 
     /// A name for a new run: `<slug>-<date>-<n>`, the first free `n`.

@@ -1,6 +1,8 @@
 //! Every decision: given the state, what comes next. The runner carries it out and has no opinion of its own.
 
-use crate::event::{Attempt, Decision, Empty, Event, Part, RollbackStarted, Skipped, Way};
+use crate::event::{
+    Answer, Attempt, Decision, Empty, Event, Part, RollbackStarted, Skipped, Started, Way,
+};
 use crate::plan::{OnFailure, Undo};
 use crate::state::{Ended, Run, Status, Unit};
 use crate::verdict::Verdict;
@@ -11,7 +13,18 @@ use alloc::vec::Vec;
 /// Attempts that crashes may take from one part before a person is asked.
 pub const LOSSES: u32 = 5;
 
-/// What comes next.
+/// When it is: the present, or that of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Wall time, µs since 1970 (UTC).
+    pub wall: u64,
+    /// Boot clock, µs.
+    pub mono: u64,
+    /// The boot that `mono` belongs to.
+    pub boot: String,
+}
+
+/// What comes next. It holds no time that is left, because it is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// An attempt is open: find out how it stands, and bring it to an outcome.
@@ -37,8 +50,17 @@ pub struct Start {
     pub at: Attempt,
     /// Nothing of this run has touched it yet, so a look may find it done already.
     pub fresh: bool,
-    /// Pause since the last failure, in milliseconds.
-    pub wait_ms: u64,
+    /// Not before this time of the boot clock, µs: the plan's pause after a failure. None where there is none, and where
+    /// that clock was another one.
+    pub not_before: Option<u64>,
+}
+
+impl Start {
+    /// A look before it that says `answer` settles it: it was done before this run came.
+    #[must_use]
+    pub fn is_satisfied(&self, answer: Answer) -> bool {
+        self.fresh && answer == Answer::Done
+    }
 }
 
 /// Why the run stands still.
@@ -113,13 +135,12 @@ pub fn resolution(verdict: Verdict) -> Resolution {
 
 /// What comes next.
 #[must_use]
-pub fn next(run: &Run) -> Next {
+pub fn next(run: &Run, now: &Now) -> Next {
     if let Some(ended) = run.ended {
         return Next::End(ended);
     }
-    if let Some(part) = run.open() {
-        let attempt = run.part(&part).map_or(1, |p| p.attempts);
-        return Next::Resolve(Attempt { part, attempt });
+    if let Some(attempt) = run.open_attempt() {
+        return Next::Resolve(attempt);
     }
     if let Some((unit, way)) = run.may_still_run() {
         // Before everything else: nothing may happen beside a step that may still run. A rollback may have been asked for
@@ -135,7 +156,7 @@ pub fn next(run: &Run) -> Next {
         ));
     }
     let next = match run.way {
-        Way::Do => forward(run),
+        Way::Do => forward(run, now),
         Way::Undo => backward(run),
     };
     match &run.pause {
@@ -145,8 +166,8 @@ pub fn next(run: &Run) -> Next {
     }
 }
 
-fn forward(run: &Run) -> Next {
-    let Some(unit) = run.units.iter().find(|u| !u.forward.settled()) else {
+fn forward(run: &Run, now: &Now) -> Next {
+    let Some(unit) = run.unsettled().next() else {
         return Next::Record(Box::new(Event::RunCompleted(Empty {})));
     };
     let left_out = run.step(unit).and_then(|(_, s)| s.left_out.as_ref());
@@ -157,23 +178,20 @@ fn forward(run: &Run) -> Next {
         })));
     }
     if unit.forward.status == Status::Failed {
-        return failed(run, unit);
+        return failed(run, unit, now);
     }
     start_or_settle(run, unit, Way::Do)
 }
 
-fn failed(run: &Run, unit: &Unit) -> Next {
+fn failed(run: &Run, unit: &Unit, now: &Now) -> Next {
     if run.may_retry(unit) {
         let wait_ms = run.step(unit).map_or(0, |(_, s)| s.retry.wait_ms);
-        return start(unit, Way::Do, wait_ms);
+        let failed_at = &unit.forward.ended_at;
+        let until = failed_at.mono.saturating_add(wait_ms.saturating_mul(1000));
+        let pause = wait_ms > 0 && failed_at.boot == now.boot;
+        return start(unit, Way::Do, pause.then_some(until));
     }
-    let no_return = run.units.iter().any(|u| {
-        u.forward.touched
-            && run
-                .step(u)
-                .is_some_and(|(_, s)| matches!(s.undo, Undo::PointOfNoReturn(_)))
-    });
-    if run.plan.on_failure == OnFailure::Rollback && !no_return {
+    if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() {
         let mut reason = unit.key(Way::Do).to_string();
         reason.push_str(" failed");
         return Next::Record(Box::new(Event::RollbackStarted(RollbackStarted {
@@ -193,7 +211,7 @@ fn backward(run: &Run) -> Next {
     let Some(unit) = run.to_undo().next() else {
         return Next::Record(Box::new(Event::RollbackCompleted(Empty {})));
     };
-    if run.blocked_by_no_return().is_some() {
+    if run.is_no_return(unit) {
         return ask(unit, Way::Undo, Asked::NoReturn, &[Decision::Skip]);
     }
     if unit.backward.status == Status::Failed {
@@ -224,7 +242,7 @@ fn start_or_settle(run: &Run, unit: &Unit, way: Way) -> Next {
         );
     }
     if part.status != Status::InDoubt {
-        return start(unit, way, 0);
+        return start(unit, way, None);
     }
     if run.traits(unit, way).has_probe && part.answer.is_none() {
         return Next::Probe(Attempt {
@@ -233,7 +251,7 @@ fn start_or_settle(run: &Run, unit: &Unit, way: Way) -> Next {
         });
     }
     if run.may_repeat(unit, way) {
-        return start(unit, way, 0);
+        return start(unit, way, None);
     }
     doubt(unit, way)
 }
@@ -252,7 +270,7 @@ fn doubt(unit: &Unit, way: Way) -> Next {
     )
 }
 
-fn start(unit: &Unit, way: Way, wait_ms: u64) -> Next {
+fn start(unit: &Unit, way: Way, not_before: Option<u64>) -> Next {
     let part = unit.part(way);
     Next::Start(Start {
         at: Attempt {
@@ -260,7 +278,7 @@ fn start(unit: &Unit, way: Way, wait_ms: u64) -> Next {
             attempt: part.attempts + 1,
         },
         fresh: !part.touched,
-        wait_ms,
+        not_before,
     })
 }
 
@@ -271,4 +289,87 @@ fn ask(unit: &Unit, way: Way, kind: Asked, answers: &[Decision]) -> Next {
         answers: answers.to_vec(),
         may_roll_back: way == Way::Do && !unit.part(way).may_still_run(),
     })
+}
+
+/// What a person asks of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// To stop before the next step.
+    Pause,
+    /// To end before the next step.
+    Abort,
+    /// To go backwards.
+    RollBack,
+}
+
+/// What is left to do about a request that is recorded, for a run that nobody drives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conclusion {
+    /// Nothing: the run rests, as `next` says.
+    Rests,
+    /// This follows, and needs no runner: record it.
+    Record(Box<Event>),
+    /// Somebody has to drive it.
+    Drive,
+}
+
+/// Decides what whoever recorded a request does when nobody drives the run.
+#[must_use]
+pub fn conclusion(run: &Run, request: Request, now: &Now) -> Conclusion {
+    match (request, next(run, now)) {
+        // Nothing is done until somebody resumes it. An open attempt goes on, as it would with a runner.
+        (Request::Pause, _) => Conclusion::Rests,
+        (Request::Abort | Request::RollBack, next) => match next {
+            Next::Record(event) => Conclusion::Record(event),
+            Next::End(_) | Next::Ask(_) | Next::Stop(_) => Conclusion::Rests,
+            Next::Resolve(_) | Next::Probe(_) | Next::Start(_) => Conclusion::Drive,
+        },
+    }
+}
+
+/// What has to agree before a person's `done` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The look after the step.
+    Verify,
+    /// The look that says whether it is done.
+    Probe,
+}
+
+/// Decides what a `done` needs: the look after the step where the plan gives one, or where there is no other.
+#[must_use]
+pub fn check_of_done(run: &Run, part: &Part) -> Check {
+    let (verify, has_probe) = match run.step_named(&part.step) {
+        None => (false, false),
+        Some(step) => match (part.way, &step.undo) {
+            (Way::Do, _) => (step.verify.is_some(), step.has_probe),
+            (Way::Undo, Undo::Action(undo)) => (undo.verify.is_some(), undo.has_probe),
+            (Way::Undo, Undo::Own { .. }) => (false, true),
+            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => (false, false),
+        },
+    };
+    if verify || !has_probe {
+        Check::Verify
+    } else {
+        Check::Probe
+    }
+}
+
+/// A checkpoint goes with the commit of this event: of the beginning of a run and of each end, and of a step that a
+/// rollback cannot go behind, before it can have any effect.
+#[must_use]
+pub fn checkpoint(run: &Run, event: &Event) -> bool {
+    if let Event::StepStarted(Started { at, .. }) = event {
+        return at.part.way == Way::Do
+            && run
+                .unit(&at.part)
+                .is_some_and(|unit| run.is_no_return(unit));
+    }
+    matches!(
+        event,
+        Event::RunPlanned(_)
+            | Event::RunCompleted(_)
+            | Event::RollbackCompleted(_)
+            | Event::RunAborted(_)
+    )
 }

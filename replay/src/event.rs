@@ -142,6 +142,104 @@ pub enum Event {
     NoteAdded(Note),
 }
 
+/// What an event is about.
+enum About<'a> {
+    Attempt(&'a Attempt),
+    Part(&'a Part),
+    Run,
+}
+
+impl Event {
+    fn about(&self) -> About<'_> {
+        match self {
+            Self::StepStarted(Started { at, .. })
+            | Self::StepNoted(Noted { at, .. })
+            | Self::StepSucceeded(Succeeded { at, .. })
+            | Self::StepFailed(Failed { at, .. })
+            | Self::StepFenced(at)
+            | Self::StepAdopted(at)
+            | Self::StepDoubted(Doubted { at, .. })
+            | Self::StepProbed(Probed { at, .. })
+            | Self::KillRequested(KillRequested { at, .. })
+            | Self::StepEscalated(Escalated { at, .. }) => About::Attempt(at),
+            Self::StepRefused(Refusal { part, .. })
+            | Self::StepSatisfied(Satisfied { part, .. })
+            | Self::StepSkipped(Skipped { part, .. })
+            | Self::StepDecided(Decided { part, .. }) => About::Part(part),
+            Self::LedgerCreated(_)
+            | Self::SessionOpened(_)
+            | Self::LedgerRestored(_)
+            | Self::RunPlanned(_)
+            | Self::RunResumed(_)
+            | Self::PauseRequested(_)
+            | Self::AbortRequested(_)
+            | Self::RunAborted(_)
+            | Self::RunCompleted(_)
+            | Self::RollbackStarted(_)
+            | Self::RollbackCompleted(_)
+            | Self::NoteAdded(_) => About::Run,
+        }
+    }
+
+    /// It changes no decision: behind it, an event that was possible before it still is.
+    #[must_use]
+    pub fn is_neutral(&self) -> bool {
+        matches!(self, Self::NoteAdded(_) | Self::SessionOpened(_))
+    }
+
+    /// The part that it is about, where it is about one: of all parts, it changes this one's unit alone.
+    #[must_use]
+    pub fn part(&self) -> Option<&Part> {
+        match self.about() {
+            About::Attempt(at) => Some(&at.part),
+            About::Part(part) => Some(part),
+            About::Run => None,
+        }
+    }
+
+    /// The attempt that it is about, where it is about one.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self.about() {
+            About::Attempt(at) => Some(at),
+            About::Part(_) | About::Run => None,
+        }
+    }
+
+    /// Its kind, as it is recorded.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::LedgerCreated(_) => "ledger.created",
+            Self::SessionOpened(_) => "session.opened",
+            Self::LedgerRestored(_) => "ledger.restored",
+            Self::RunPlanned(_) => "run.planned",
+            Self::RunResumed(_) => "run.resumed",
+            Self::PauseRequested(_) => "run.pause_requested",
+            Self::AbortRequested(_) => "run.abort_requested",
+            Self::RunAborted(_) => "run.aborted",
+            Self::RunCompleted(_) => "run.completed",
+            Self::RollbackStarted(_) => "rollback.started",
+            Self::RollbackCompleted(_) => "rollback.completed",
+            Self::StepStarted(_) => "step.started",
+            Self::StepNoted(_) => "step.noted",
+            Self::StepRefused(_) => "step.refused",
+            Self::StepSatisfied(_) => "step.satisfied",
+            Self::StepSkipped(_) => "step.skipped",
+            Self::StepSucceeded(_) => "step.succeeded",
+            Self::StepFailed(_) => "step.failed",
+            Self::StepFenced(_) => "step.fenced",
+            Self::StepAdopted(_) => "step.adopted",
+            Self::StepDoubted(_) => "step.doubted",
+            Self::StepProbed(_) => "step.probed",
+            Self::StepDecided(_) => "step.decided",
+            Self::KillRequested(_) => "step.kill_requested",
+            Self::StepEscalated(_) => "step.escalated",
+            Self::NoteAdded(_) => "note.added",
+        }
+    }
+}
+
 /// Words that this program itself records, so that a screen can say them in another language. They never change: old
 /// ledgers hold them.
 pub mod own {
@@ -157,6 +255,9 @@ pub mod own {
     pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
     /// Of an attempt that is in doubt.
     pub const UNSEEN: &str = "it started, and nobody saw how it ended";
+    /// Of an attempt of a run under a former contract that ended well, and whose evidence nobody looked at.
+    pub const UNCHECKED: &str =
+        "it ended well, and only the program that began the run can check its evidence";
     /// Begins the detail of a failure whose checks saw something else.
     pub const DISAGREES: &str = "the evidence disagrees: ";
 }

@@ -47,14 +47,10 @@ impl Run {
     pub fn fact(&self, fact: &str, target: &str) -> Result<&str, NoFact> {
         let unknown = || NoFact::Unknown(fact.to_string());
         let (step, name) = fact.split_once('.').ok_or_else(unknown)?;
-        let mut known = self
-            .units
-            .iter()
-            .filter(|u| u.step == step)
-            .filter_map(|u| {
-                let fact = u.facts.iter().rev().find(|f| f.key == name)?;
-                Some((u.target.as_str(), fact.value.as_str()))
-            });
+        let mut known = self.units_of(step).iter().filter_map(|u| {
+            let fact = u.facts.iter().rev().find(|f| f.key == name)?;
+            Some((u.target.as_str(), fact.value.as_str()))
+        });
         let mut others = None;
         let mut several = false;
         for (of, value) in known.by_ref() {

@@ -2,8 +2,9 @@
 //!
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
-//! that amounts to (folded by `fold`; [`facts`] are what steps hand on), [`decide`] what comes next, [`needs`] what that will use,
-//! [`verdict`] what a look at a job directory means.
+//! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
+//! was not to be, [`facts`] are what steps hand on), [`decide`] what comes next, [`needs`] what that will use, [`verdict`]
+//! what a look at a job directory means, [`attempt`] what becomes of an attempt, [`contract`] which runs of earlier programs go on.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -17,12 +18,17 @@
 
 extern crate alloc;
 
+pub mod attempt;
 pub mod book;
+pub mod contract;
 pub mod decide;
 pub mod event;
 pub mod facts;
 mod fold;
+mod index;
 pub mod needs;
 pub mod plan;
+pub mod savepoint;
 pub mod state;
+mod transition;
 pub mod verdict;

@@ -15,10 +15,13 @@ use serde_json::Value;
 /// Names of the secrets that what is left of a run uses.
 #[must_use]
 pub fn secrets(run: &Run) -> BTreeSet<String> {
-    left(run)
-        .iter()
-        .flat_map(|part| of_part(&run.plan, part))
-        .collect()
+    let mut names = BTreeSet::new();
+    for (unit, way) in left(run) {
+        if let Some((_, step)) = run.step(unit) {
+            of_step(step, way, &mut names);
+        }
+    }
+    known(&run.plan, names)
 }
 
 /// Names of the secrets that one direction of a step uses.
@@ -28,7 +31,11 @@ pub fn of_part(plan: &Plan, part: &Part) -> BTreeSet<String> {
     if let Some(step) = plan.step(&part.step) {
         of_step(step, part.way, &mut names);
     }
-    // A setting may be called so and be none.
+    known(plan, names)
+}
+
+/// A setting may be called so and be no secret.
+fn known(plan: &Plan, mut names: BTreeSet<String>) -> BTreeSet<String> {
     names.retain(|name| plan.secrets.iter().any(|s| s.name == *name));
     names
 }
@@ -71,21 +78,21 @@ fn of_value(value: &Value, names: &mut BTreeSet<String>) {
 }
 
 /// The parts that the loop may still come to.
-fn left(run: &Run) -> Vec<Part> {
-    let mut parts: Vec<Part> = run.open().into_iter().collect();
-    parts.extend(run.may_still_run().map(|(unit, way)| unit.key(way)));
+fn left(run: &Run) -> Vec<(&Unit, Way)> {
+    let open = run.open().and_then(|p| Some((run.unit(&p)?, p.way)));
+    let mut parts: Vec<(&Unit, Way)> = open.into_iter().chain(run.may_still_run()).collect();
     if run.ended.is_some() || run.abort.is_some() {
         return parts;
     }
     match run.way {
-        Way::Undo => parts.extend(run.to_undo().map(|u| u.key(Way::Undo))),
+        Way::Undo => parts.extend(run.to_undo().map(|u| (u, Way::Undo))),
         Way::Do => {
             let left_out = |u: &Unit| run.step(u).is_some_and(|(_, s)| s.left_out.is_some());
-            let ahead = |u: &&Unit| !u.forward.settled() && !left_out(u);
-            parts.extend(run.units.iter().filter(ahead).map(|u| u.key(Way::Do)));
+            let ahead: Vec<&Unit> = run.unsettled().filter(|u| !left_out(u)).collect();
+            parts.extend(ahead.iter().map(|u| (*u, Way::Do)));
             if run.plan.on_failure == OnFailure::Rollback {
-                let behind = |u: &&Unit| u.forward.touched || ahead(u);
-                parts.extend(run.units.iter().filter(behind).map(|u| u.key(Way::Undo)));
+                parts.extend(ahead.iter().map(|u| (*u, Way::Undo)));
+                parts.extend(run.touched().map(|u| (u, Way::Undo)));
             }
         }
     }

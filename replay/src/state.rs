@@ -4,6 +4,7 @@
 use crate::event::{
     Answer, Decision, Doubt, Failed, Failure, Noted, Part, RunPlanned, Started, Way,
 };
+use crate::index::Index;
 use crate::plan::{Effect, OnDoubt, Pair, Plan, Step, Undo};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -76,6 +77,8 @@ pub struct PartState {
     pub answer: Option<Answer>,
     /// The last failure.
     pub failed: Option<Failed>,
+    /// It was not started the last time that it was to be, because the look before or its inputs failed.
+    pub refused: bool,
     /// One line on the last outcome, for people.
     pub detail: String,
     /// Last lines of output or evidence, for people.
@@ -106,6 +109,7 @@ impl Default for PartState {
             doubt: None,
             answer: None,
             failed: None,
+            refused: false,
             detail: String::new(),
             tail: Vec::new(),
             evidence: Vec::new(),
@@ -125,6 +129,13 @@ impl PartState {
                 Some(Doubt::Alive | Doubt::Lost) => true,
                 Some(Doubt::Unseen) | None => false,
             }
+    }
+
+    /// The last time that it was tried, it was refused or could not be started: nothing was done then.
+    #[must_use]
+    pub fn never_started(&self) -> bool {
+        let failed = self.failed.as_ref();
+        self.refused || failed.is_some_and(|f| f.failure == Failure::NotStarted)
     }
 
     /// The run may go past it.
@@ -226,7 +237,9 @@ pub struct Run {
     /// The last event of it.
     pub last: When,
     /// Steps × targets, in the plan's order.
-    pub units: Vec<Unit>,
+    pub(crate) units: Vec<Unit>,
+    /// Where they are, by what is asked of them.
+    pub(crate) index: Index,
     /// The direction of travel.
     pub way: Way,
     /// The last step that a rollback leaves done.
@@ -267,24 +280,23 @@ impl Run {
     /// A run as its `run.planned` event makes it.
     #[must_use]
     pub fn new(name: &str, planned: RunPlanned, when: When) -> Self {
-        let mut units = Vec::new();
-        for (index, (_, step)) in planned.plan.steps().enumerate() {
-            for target in &step.targets {
-                units.push(Unit {
-                    index,
-                    step: step.id.clone(),
-                    target: target.clone(),
-                    forward: PartState::default(),
-                    backward: PartState::default(),
-                    notes: Vec::new(),
-                    produced: None,
-                    facts: Vec::new(),
-                    inputs: Vec::new(),
-                });
-            }
-        }
+        let unit = |index: usize, step: &Step, target: &String| Unit {
+            index,
+            step: step.id.clone(),
+            target: target.clone(),
+            forward: PartState::default(),
+            backward: PartState::default(),
+            notes: Vec::new(),
+            produced: None,
+            facts: Vec::new(),
+            inputs: Vec::new(),
+        };
+        let units: Vec<Unit> = (planned.plan.steps().enumerate())
+            .flat_map(|(index, (_, step))| step.targets.iter().map(move |t| unit(index, step, t)))
+            .collect();
         Self {
             name: name.into(),
+            index: Index::new(&planned.plan, &units),
             plan: Arc::new(planned.plan),
             digest: planned.digest,
             contract: planned.contract,
@@ -308,7 +320,8 @@ impl Run {
     pub fn before_decision(&self, step: &str) -> Option<Self> {
         let former = self.decided.as_ref().filter(|d| d.unit.step == step)?;
         let mut run = self.clone();
-        run.put_back(&former.unit);
+        let place = run.place(&former.unit.key(former.way))?;
+        run.put(place, former.unit.clone());
         run.decided = None;
         Some(run)
     }
@@ -325,37 +338,6 @@ impl Run {
         self.units
             .iter()
             .filter(|u| u.forward.touched && u.backward.status == Status::Skipped)
-    }
-
-    /// Puts a unit in the place of the one that it was.
-    pub(crate) fn put_back(&mut self, unit: &Unit) {
-        let place = self
-            .units
-            .iter_mut()
-            .find(|u| u.step == unit.step && u.target == unit.target);
-        if let Some(place) = place {
-            place.clone_from(unit);
-        }
-    }
-
-    /// The unit of that step and target.
-    #[must_use]
-    pub fn unit(&self, part: &Part) -> Option<&Unit> {
-        self.units
-            .iter()
-            .find(|u| u.step == part.step && u.target == part.target)
-    }
-
-    /// The state of one part.
-    #[must_use]
-    pub fn part(&self, part: &Part) -> Option<&PartState> {
-        self.unit(part).map(|u| u.part(part.way))
-    }
-
-    /// The step that a unit belongs to.
-    #[must_use]
-    pub fn step(&self, unit: &Unit) -> Option<(&str, &Step)> {
-        self.plan.steps().nth(unit.index)
     }
 
     /// What the plan says about running one direction of a step again.
@@ -410,68 +392,26 @@ impl Run {
         part.failures <= times && !barred && !survivors && part.kill.is_none()
     }
 
-    /// A part in a doubt that only a person settles, because it may still run.
-    #[must_use]
-    pub fn may_still_run(&self) -> Option<(&Unit, Way)> {
-        self.units.iter().find_map(|u| {
-            [Way::Do, Way::Undo]
-                .into_iter()
-                .find(|w| u.part(*w).may_still_run())
-                .map(|w| (u, w))
-        })
-    }
-
-    /// The part whose attempt is open, if any.
-    #[must_use]
-    pub fn open(&self) -> Option<Part> {
-        self.units.iter().find_map(|u| {
-            [Way::Do, Way::Undo]
-                .into_iter()
-                .find(|w| u.part(*w).status == Status::Running)
-                .map(|w| u.key(w))
-        })
-    }
-
     /// The run counts as the target's present: it was not reversed and did something.
     #[must_use]
     pub fn effective(&self) -> bool {
         self.ended != Some(Ended::RolledBack)
-            && (self.ended.is_none() || self.units.iter().any(|u| u.forward.touched))
+            && (self.ended.is_none() || self.touched().next().is_some())
     }
 
     /// The phase that the run is in: that of the first step which is not settled, or of the next to be reversed.
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         let unit = match self.way {
-            Way::Do => self.units.iter().find(|u| !u.forward.settled()),
+            Way::Do => self.unsettled().next(),
             Way::Undo => self.to_undo().next(),
         };
         unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
     }
 
-    /// Units that the rollback has yet to reverse, in its order.
-    pub(crate) fn to_undo(&self) -> impl Iterator<Item = &Unit> {
-        let keep = self
-            .rollback_to
-            .as_ref()
-            .and_then(|to| self.plan.steps().position(|(_, s)| s.id == *to));
-        self.units.iter().rev().filter(move |u| {
-            keep.is_none_or(|k| u.index > k)
-                && u.forward.touched
-                && !u.backward.settled()
-                && self.step(u).is_some_and(|(_, s)| s.undo != Undo::Nothing)
-        })
-    }
-
-    /// The point of no return that the rollback stands before.
-    pub(crate) fn blocked_by_no_return(&self) -> Option<Part> {
-        if self.way == Way::Do {
-            return None;
-        }
-        let unit = self.to_undo().next()?;
-        match self.step(unit)?.1.undo {
-            Undo::PointOfNoReturn(_) => Some(unit.key(Way::Undo)),
-            Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
-        }
+    /// A rollback cannot go behind this unit's step.
+    pub(crate) fn is_no_return(&self, unit: &Unit) -> bool {
+        let step = self.step(unit);
+        step.is_some_and(|(_, s)| matches!(s.undo, Undo::PointOfNoReturn(_)))
     }
 }

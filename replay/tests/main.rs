@@ -1,6 +1,11 @@
 //! The fold and the decisions, without a file or a process.
 
+mod attempts;
+mod contract;
+mod hand_on;
+mod index;
 mod model;
 mod rules;
 mod table;
+mod walk;
 mod world;

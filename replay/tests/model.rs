@@ -7,7 +7,7 @@
 
 use crate::world::*;
 use std::collections::{BTreeSet, VecDeque};
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::Next;
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, Step};
 use upledger_replay::state::Run;
@@ -120,6 +120,27 @@ fn successors(h: &History) -> Vec<History> {
     }
 }
 
+/// A run without its times.
+fn shape(run: &Run) -> String {
+    let mut units = run.units().to_vec();
+    for unit in &mut units {
+        for part in [&mut unit.forward, &mut unit.backward] {
+            part.started_at = when(0);
+            part.ended_at = when(0);
+        }
+    }
+    format!(
+        "{units:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+        run.way,
+        run.rollback_to,
+        run.pause,
+        run.abort,
+        run.held,
+        run.ended,
+        run.standing_decision()
+    )
+}
+
 fn explore(steps: Vec<Step>, faults: u32) -> usize {
     let start = History {
         run: run(plan(steps)),
@@ -133,15 +154,13 @@ fn explore(steps: Vec<Step>, faults: u32) -> usize {
     let mut ends = 0;
     while let Some(h) = open.pop_front() {
         // Two histories whose runs and judges agree go on alike.
-        let mut shape = h.run.clone();
-        shape.last = when(0);
-        for unit in &mut shape.units {
-            for part in [&mut unit.forward, &mut unit.backward] {
-                part.started_at = when(0);
-                part.ended_at = when(0);
-            }
-        }
-        if !seen.insert(format!("{shape:?}{}{}{}", h.effect, h.allowed, h.faults)) {
+        if !seen.insert(format!(
+            "{}{}{}{}",
+            shape(&h.run),
+            h.effect,
+            h.allowed,
+            h.faults
+        )) {
             continue;
         }
         // A prefix and its rest fold as the whole.

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use upledger_replay::book::Book;
-use upledger_replay::decide::{Asked, LOSSES, Next, Resolution, Stop, next, resolution};
+use upledger_replay::decide::{self, Asked, LOSSES, Next, Now, Resolution, Stop, resolution};
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, OnFailure, Retry, Undo};
 use upledger_replay::state::{Ended, Run, Status};
@@ -216,7 +216,7 @@ fn doubt_is_settled_by_probe_then_by_effect_then_by_a_person() {
     assert!(matches!(next(&probe), Next::Probe(_)));
     let answered = |answer| fold(probe.clone(), &[probed("a", Do, 1, answer)]);
     assert_eq!(
-        answered(Answer::Done).units[0].forward.status,
+        answered(Answer::Done).units()[0].forward.status,
         Status::Succeeded
     );
     assert_eq!(starts(&answered(Answer::Nothing)), Some(2));
@@ -265,7 +265,17 @@ fn a_spent_retry_budget_is_a_failure_and_never_a_skip() {
             ],
         );
         if attempt < 3 {
-            assert!(matches!(next(&state), Next::Start(s) if s.wait_ms == 7));
+            let pause = |now: &Now| match decide::next(&state, now) {
+                Next::Start(start) => start.not_before,
+                other => panic!("{other:?}"),
+            };
+            let failed = state.last.mono;
+            assert_eq!(pause(&now()), Some(failed + 7_000));
+            let later = Now {
+                boot: "later".into(),
+                ..now()
+            };
+            assert_eq!(pause(&later), None, "that clock is gone");
         }
     }
     assert_eq!(asks(&state), Some(Asked::Failed));
@@ -277,11 +287,7 @@ fn only_what_may_have_had_an_effect_is_undone() {
     let state = fold(
         run(plan(steps.to_vec())),
         &[
-            Event::StepSatisfied(Satisfied {
-                part: Part::local("a", Do),
-                evidence: vec![],
-                produced: None,
-            }),
+            satisfied("a", Do),
             started("b", Do, 1),
             doubted("b", Do, 1),
             rollback(None),

@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use std::fmt::Write as _;
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::Next;
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt};
 use upledger_replay::state::Run;
@@ -28,6 +28,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
             "a failed",
             vec![started("a", Do, 1), failed("a", Do, 1, Failure::Exit(1))],
         ),
+        ("a refused", vec![refused("a", Do)]),
         (
             "a failed, decided skip",
             vec![
@@ -76,6 +77,10 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
                 ],
             ]
             .concat(),
+        ),
+        (
+            "b undo refused",
+            [completed(), vec![rollback(None), refused("b", Undo)]].concat(),
         ),
         (
             "b undo failed, decided done",
@@ -149,14 +154,9 @@ fn events() -> Vec<(&'static str, Event)> {
         ("a doubted", doubted("a", Do, 1)),
         ("a probed done", probed("a", Do, 1, Answer::Done)),
         ("a probed nothing", probed("a", Do, 1, Answer::Nothing)),
-        (
-            "a already",
-            Event::StepSatisfied(Satisfied {
-                part: Part::local("a", Do),
-                evidence: vec![],
-                produced: None,
-            }),
-        ),
+        ("a already", satisfied("a", Do)),
+        ("b already", satisfied("b", Do)),
+        ("undo b already", satisfied("b", Undo)),
         (
             "a skipped",
             Event::StepSkipped(Skipped {
@@ -167,6 +167,11 @@ fn events() -> Vec<(&'static str, Event)> {
         ("decide a done", decided("a", Do, Decision::Done)),
         ("decide a retry", decided("a", Do, Decision::Retry)),
         ("decide undo b skip", decided("b", Undo, Decision::Skip)),
+        ("a refused", refused("a", Do)),
+        ("b refused", refused("b", Do)),
+        ("undo b refused", refused("b", Undo)),
+        ("a noted", noted("a", Do, 1)),
+        ("undo b noted", noted("b", Undo, 1)),
         (
             "kill a",
             Event::KillRequested(KillRequested {
@@ -201,18 +206,11 @@ fn word(run: &Run) -> String {
         Next::Resolve(at) => format!("resolve {}", at.part),
         Next::Probe(at) => format!("probe {}", at.part),
         Next::Start(start) => format!("start {}", start.at.part),
-        Next::Record(event) => format!("record {}", kind(&event)),
+        Next::Record(event) => format!("record {}", event.kind()),
         Next::Ask(q) => format!("ask {:?} {}", q.kind, q.part),
         Next::Stop(stop) => format!("stop {stop:?}"),
         Next::End(ended) => format!("end {ended:?}"),
     }
-}
-
-fn kind(event: &Event) -> String {
-    serde_json::to_value(event).unwrap()["kind"]
-        .as_str()
-        .unwrap()
-        .to_owned()
 }
 
 #[test]

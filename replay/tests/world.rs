@@ -1,5 +1,6 @@
 //! A plan in a few words and events in one line each, for the tests beside this file.
 
+use upledger_replay::decide::{self, Next, Now};
 use upledger_replay::event::*;
 use upledger_replay::plan::*;
 use upledger_replay::state::{Run, When};
@@ -71,6 +72,19 @@ pub(crate) fn when(seq: u64) -> When {
         mono: seq,
         boot: "b".into(),
     }
+}
+
+/// A time in the boot of every event.
+pub(crate) fn now() -> Now {
+    Now {
+        wall: 0,
+        mono: 1_000_000,
+        boot: "b".into(),
+    }
+}
+
+pub(crate) fn next(run: &Run) -> Next {
+    decide::next(run, &now())
 }
 
 pub(crate) fn run(plan: Plan) -> Run {
@@ -159,6 +173,28 @@ pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
         reason: String::new(),
         evidence: vec![],
         produced: None,
+    })
+}
+
+pub(crate) fn satisfied(step: &str, way: Way) -> Event {
+    Event::StepSatisfied(Satisfied {
+        part: Part::local(step, way),
+        evidence: vec![],
+        produced: None,
+    })
+}
+
+pub(crate) fn refused(step: &str, way: Way) -> Event {
+    Event::StepRefused(Refusal {
+        part: Part::local(step, way),
+        detail: "no".into(),
+    })
+}
+
+pub(crate) fn noted(step: &str, way: Way, attempt: u32) -> Event {
+    Event::StepNoted(Noted {
+        at: at(step, way, attempt),
+        note: serde_json::json!({"noted": attempt}),
     })
 }
 

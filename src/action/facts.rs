@@ -1,7 +1,7 @@
 //! The facts that a kind hands on, known before it runs: the properties of its output's type.
 
 use schemars::JsonSchema;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// What kind of value a fact is, so that `check` can tell where it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,17 +33,38 @@ impl FactKind {
         })
     }
 
-    /// A value of this kind, to see whether a setting takes one before there is one.
+    /// The word for it in the plan reference and the JSON Schema.
     #[must_use]
-    pub fn sample(self) -> Value {
+    pub fn word(self) -> &'static str {
         match self {
-            Self::Text => json!("fact"),
-            Self::Path => json!("/fact"),
-            Self::Digest => json!("0".repeat(64)),
-            Self::Commit => json!("0".repeat(40)),
-            Self::Number => json!(1),
-            Self::Boolean => json!(true),
+            Self::Text => "text",
+            Self::Path => "path",
+            Self::Digest => "digest",
+            Self::Commit => "commit",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
         }
+    }
+
+    /// Values of this kind for the fact `step.name`, to see whether a setting takes one before there is one. Rules about
+    /// numbers and texts differ, so a fact fits where one of them does.
+    #[must_use]
+    pub fn samples(self, fact: &str) -> Vec<String> {
+        let texts: &[&str] = match self {
+            Self::Text => {
+                return vec![
+                    format!("{{from: {fact}}}"),
+                    "fact".into(),
+                    "http://127.0.0.1/fact".into(),
+                ];
+            }
+            Self::Path => return vec![format!("/{}", fact.replace('.', "/"))],
+            Self::Digest => return vec!["0".repeat(64)],
+            Self::Commit => return vec!["0".repeat(40)],
+            Self::Number => &["8000", "200", "2", "1", "0"],
+            Self::Boolean => &["true", "false"],
+        };
+        texts.iter().map(ToString::to_string).collect()
     }
 }
 

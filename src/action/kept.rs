@@ -67,12 +67,9 @@ impl Context {
     pub fn fingerprint(&self, content: &mut dyn Read) -> Result<Kept, Error> {
         let (salt, _) =
             salted(&[]).map_err(|e| Error::io("the system gives no random bytes", &e))?;
-        let (digest, len) = pour(&salt, content, &mut io::sink())
+        let (blob, len) = pour(&salt, content, &mut io::sink())
             .map_err(|e| Error::io("cannot read what is to be compared later", &e))?;
-        let kept = Kept {
-            blob: digest.to_string(),
-            len,
-        };
+        let kept = Kept { blob, len };
         self.keeping(Blob {
             kept: kept.clone(),
             salt,
@@ -86,8 +83,7 @@ impl Context {
     /// [`Error`] when that can no longer be told: its salt was purged.
     pub fn is_kept(&self, kept: &Kept, bytes: &[u8]) -> Result<bool, Error> {
         let salt = self.salt(kept)?;
-        Ok(bytes.len() as u64 == kept.len
-            && upledger_ledger::salted_digest(&salt, bytes).to_string() == kept.blob)
+        Ok(bytes.len() as u64 == kept.len && digest(&salt, bytes) == kept.blob)
     }
 
     /// The salt of what was kept.
@@ -107,7 +103,23 @@ impl Context {
     /// Where it lies.
     #[must_use]
     pub fn kept_at(&self, kept: &Kept) -> PathBuf {
-        self.state.join("undo").join(&kept.blob)
+        self.undo_path().join(&kept.blob)
+    }
+
+    /// `undo/` in the state directory, which need not be there yet. Every file in it is named by an event.
+    #[must_use]
+    pub fn undo_path(&self) -> PathBuf {
+        self.state.join("undo")
+    }
+
+    /// Makes the same, where only the runner's user may look.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be made.
+    pub fn make_undo_path(&self) -> Result<PathBuf, Error> {
+        let dir = self.undo_path();
+        make(&dir).map_err(|e| Error::io(format!("cannot make {}", dir.display()), &e))?;
+        Ok(dir)
     }
 
     /// The bytes that were kept.
@@ -125,7 +137,7 @@ impl Context {
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(cannot("is gone")),
             Err(e) => return Err(Error::io(format!("cannot read {}", path.display()), &e)),
         }
-        if upledger_ledger::salted_digest(&salt, &bytes).to_string() == kept.blob {
+        if digest(&salt, &bytes) == kept.blob {
             Ok(bytes)
         } else {
             Err(cannot("is damaged"))
@@ -133,17 +145,26 @@ impl Context {
     }
 }
 
-/// Copies to the end: `SHA-256(salt || content)` of what passed, and its length in bytes.
+/// `SHA-256(salt || content)`, lower-case hex.
+pub(crate) fn digest(salt: &[u8], content: &[u8]) -> String {
+    hex(sha2::Sha256::new_with_prefix(salt).chain_update(content))
+}
+
+fn hex(hash: sha2::Sha256) -> String {
+    Digest::from_bytes(hash.finalize().into()).to_string()
+}
+
+/// Copies to the end: the same of what passed, and its length in bytes.
 pub(crate) fn pour(
     salt: &[u8],
     from: &mut dyn Read,
     to: &mut dyn Write,
-) -> io::Result<(Digest, u64)> {
+) -> io::Result<(String, u64)> {
     let (mut hash, mut len) = (sha2::Sha256::new_with_prefix(salt), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {
         let n = match from.read(&mut buffer) {
-            Ok(0) => return Ok((Digest::from_bytes(hash.finalize().into()), len)),
+            Ok(0) => return Ok((hex(hash), len)),
             Ok(n) => n,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
@@ -154,13 +175,17 @@ pub(crate) fn pour(
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn make(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let dir = path.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(dir)?;
+        .create(dir)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    make(dir)?;
     // Its mode is 0600.
     let mut file = tempfile::Builder::new().prefix(".kept-").tempfile_in(dir)?;
     file.write_all(bytes)?;

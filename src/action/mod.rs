@@ -24,7 +24,10 @@ pub use context::{Answers, Context, LOOK, Seen};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
+pub(crate) use kept::{digest, pour};
 pub use look::{LINE, Look};
+#[cfg(test)]
+pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observed};

@@ -91,3 +91,17 @@ fn read<T: Data>(what: &str, value: &Value) -> Result<T, Error> {
 pub(super) fn to_value(what: &str, data: &impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(data).map_err(|e| Error::io(format!("cannot record what was {what}"), &e))
 }
+
+/// What is stored is read for ever, and written the same again: one before, one note, one output of a kind.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn stays<A: Action>(before: &str, note: &str, output: &str) {
+    fn same<T: Data>(stored: &str) {
+        let value: Value = serde_json::from_str(stored).unwrap();
+        let read: T = read("stored", &value).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), value);
+    }
+    same::<A::Before>(before);
+    same::<A::Note>(note);
+    same::<A::Output>(output);
+}

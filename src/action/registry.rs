@@ -24,8 +24,10 @@ pub trait Erased: Send + Sync {
     fn problems(&self) -> Vec<String>;
     /// [`Action::invocation`]
     fn invocation(&self) -> Invocation;
-    /// The facts that it hands on.
-    fn facts(&self) -> Vec<Fact>;
+    /// The facts that the kind hands on.
+    fn facts() -> Vec<Fact>
+    where
+        Self: Sized;
     /// [`Action::outline`]
     fn outline(&self, direction: Direction) -> Vec<String>;
     /// [`Action::observe`] and [`Action::resolved`]
@@ -83,7 +85,7 @@ impl<A: Action> Erased for A {
         Action::invocation(self)
     }
 
-    fn facts(&self) -> Vec<Fact> {
+    fn facts() -> Vec<Fact> {
         facts_of::<A::Output>()
     }
 
@@ -139,29 +141,39 @@ impl<A: Action> Erased for A {
     }
 }
 
-/// Makes the type of a step's `do` from the list of kinds.
+/// Makes the type of a step's `do` from the list of kinds. A kind with an `if` is there under that condition of the
+/// build alone.
 macro_rules! registry {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident($kind:ty)),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident($kind:ty) $(if $only:meta)?),+ $(,)?) => {
         /// A step's action: one key that names its kind, and its settings.
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub enum Do {
-            $($(#[$doc])* #[serde(rename = $name)] $variant($kind)),+
+            $($(#[$doc])* $(#[cfg($only)])? #[serde(rename = $name)] $variant($kind)),+
         }
 
         impl Do {
             /// The names of all kinds.
-            pub const KINDS: &'static [&'static str] = &[$($name),+];
+            pub const KINDS: &'static [&'static str] = &[$($(#[cfg($only)])? $name),+];
 
             /// The name of its kind.
             #[must_use]
             pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name),+ }
+                match self { $($(#[cfg($only)])? Self::$variant(_) => $name),+ }
             }
 
             /// Its kind.
             #[must_use]
             pub fn kind_of(&self) -> &dyn $crate::action::Erased {
-                match self { $(Self::$variant(a) => a),+ }
+                match self { $($(#[cfg($only)])? Self::$variant(a) => a),+ }
+            }
+
+            /// The facts that a kind hands on; none of a name that is no kind's.
+            #[must_use]
+            pub fn facts_of(kind: &str) -> Vec<$crate::action::Fact> {
+                match kind {
+                    $($(#[cfg($only)])? $name => <$kind as $crate::action::Erased>::facts(),)+
+                    _ => Vec::new(),
+                }
             }
         }
     };

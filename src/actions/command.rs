@@ -10,7 +10,7 @@ mod stream;
 pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
 
-use super::{Context, Error};
+use crate::action::{Context, Error, Look};
 use crate::attempt::find_program;
 use crate::redact::{Redactor, Stream};
 use std::io::Read;
@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
 
 pub(crate) use crate::action::LOOK;
 
@@ -43,6 +44,18 @@ pub(crate) struct Captured {
 }
 
 impl Captured {
+    /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
+    pub(crate) fn look(&self, what: &str) -> Look {
+        let mut evidence = vec![format!("{what}: {}", self.ended)];
+        evidence.extend(self.tail(5));
+        let answer = match self.code {
+            Some(0) => Answer::Done,
+            Some(1) => Answer::Nothing,
+            _ => Answer::Unclear,
+        };
+        Look { answer, evidence }
+    }
+
     /// The last `n` lines that it printed.
     pub(crate) fn tail(&self, n: usize) -> Vec<String> {
         let lines: Vec<&str> = self.shown.lines().chain(self.stderr.lines()).collect();
@@ -255,14 +268,13 @@ fn read(pipe: &mut impl Read, chunk: &mut [u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::{LINE, Look};
-    use upledger_replay::event::Answer;
+    use crate::action::LINE;
 
     fn context() -> Context {
         Context {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             secrets: vec![("db".into(), "s3cret-word".into())],
-            ..Context::empty()
+            ..Context::default()
         }
     }
 

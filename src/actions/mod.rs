@@ -9,8 +9,6 @@ pub mod django;
 mod entry;
 pub mod expect;
 pub mod file;
-mod former;
-mod forward;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
@@ -22,6 +20,8 @@ pub mod pre_commit;
 pub mod process;
 mod procs;
 pub mod run;
+#[cfg(feature = "test-kind")]
+pub mod sample;
 pub mod service;
 pub mod shell;
 pub mod values;
@@ -30,12 +30,7 @@ use crate::action::registry;
 pub use crate::action::{
     Arg, Context, Error, From, Invocation, LINE, Look, Service, Stage, recorded,
 };
-use command::Captured;
 pub use command::{LEASH, leash};
-use former::former;
-pub use former::{Action, FormerKept as Kept};
-use forward::forwarded;
-use upledger_replay::event::Answer;
 
 registry! {
     /// A command, word by word, without a shell.
@@ -100,46 +95,6 @@ registry! {
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
     /// A page answers as it should.
     "http.check" => HttpCheck(http::Check),
-}
-
-former!(
-    FileBackup(file::backup::Backup),
-    FileReplace(file::replace::Replace),
-    FileLine(file::line::Line),
-    ExpectProcess(expect::process::Process),
-    ExpectPort(expect::port::PortState),
-    ExpectStopped(expect::stopped::Stopped),
-    ExpectFile(expect::file::File),
-    ExpectCommand(expect::command::Command),
-    ProcessStart(process::start::Start),
-    ProcessStop(process::stop::Stop),
-    GunicornStop(gunicorn::stop::Stop),
-    GunicornStart(gunicorn::start::Start),
-    NginxStop(nginx::stop::Stop),
-    NginxStart(nginx::start::Start),
-    NginxMaintenance(nginx::maintenance::Maintenance),
-    ServiceStop(service::stop::Stop),
-    ServiceStart(service::start::Start),
-    CeleryStop(celery::stop::Stop),
-    CeleryStart(celery::start::Start),
-    CronDisable(cron::disable::Disable),
-    CronEnable(cron::enable::Enable),
-    PreCommitInstall(pre_commit::Install),
-    DjangoCheck(django::check::Check),
-    DjangoCollectstatic(django::collectstatic::Collectstatic),
-    HttpCheck(http::Check),
-);
-
-impl Captured {
-    /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
-    fn look(&self, what: &str) -> Look {
-        let mut evidence = vec![format!("{what}: {}", self.ended)];
-        evidence.extend(self.tail(5));
-        let answer = match self.code {
-            Some(0) => Answer::Done,
-            Some(1) => Answer::Nothing,
-            _ => Answer::Unclear,
-        };
-        Look { answer, evidence }
-    }
+    /// A directory holds a file, for the tests of the contract.
+    "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
 }

@@ -3,8 +3,10 @@
 use super::slot::{self, Killed, Outcome};
 use super::spec::{Spec, digest};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +49,51 @@ enum TokenText {
 pub struct KillNote {
     /// Why.
     pub reason: String,
+}
+
+/// Names of the job directories that a runner found when it began. While it holds its lock, nobody else makes one.
+#[derive(Debug)]
+pub struct Found(BTreeSet<String>);
+
+impl Found {
+    /// Reads the directory of jobs; empty where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(jobs: &Path) -> Result<Self, JobError> {
+        let names = match fs::read_dir(jobs) {
+            Ok(entries) => entries
+                .map(|entry| Ok(entry?.file_name().into_string().ok()))
+                .collect::<io::Result<Vec<_>>>()
+                .map_err(failed("read", jobs))?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(failed("read", jobs)(e)),
+        };
+        Ok(Self(names.into_iter().flatten().collect()))
+    }
+
+    /// Those of attempts of a part from number `from` on, whatever their nonce, that are still there. `stem` is
+    /// [`JobDir::stem`].
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn later(&self, jobs: &Path, stem: &str, from: u32) -> Result<Vec<JobDir>, JobError> {
+        let mut later = Vec::new();
+        let from_stem = (self
+            .0
+            .range::<str, _>((Bound::Included(stem), Bound::Unbounded)))
+        .take_while(|name| name.starts_with(stem));
+        for name in from_stem {
+            let number = name
+                .strip_prefix(stem)
+                .and_then(|rest| rest.split_once('.'))
+                .and_then(|(number, _)| number.parse::<u32>().ok());
+            if number.is_some_and(|n| n >= from) {
+                later.extend(JobDir::open(jobs, name)?);
+            }
+        }
+        Ok(later)
+    }
 }
 
 impl JobDir {
@@ -179,32 +226,6 @@ impl JobDir {
     /// When it cannot be taken away; it does no harm.
     pub fn discard(self) -> Result<(), JobError> {
         fs::remove_dir_all(&self.path).map_err(failed("take away", &self.path))
-    }
-
-    /// Directories of attempts of a part from number `from` on, whatever their nonce. `stem` is [`JobDir::stem`].
-    ///
-    /// # Errors
-    /// When the directory of jobs cannot be read.
-    pub fn later(jobs: &Path, stem: &str, from: u32) -> Result<Vec<Self>, JobError> {
-        let entries = match fs::read_dir(jobs) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(failed("read", jobs)(e)),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed("read", jobs))?;
-            let name = entry.file_name();
-            let number = name
-                .to_str()
-                .and_then(|n| n.strip_prefix(stem))
-                .and_then(|rest| rest.split_once('.'))
-                .and_then(|(number, _)| number.parse::<u32>().ok());
-            if number.is_some_and(|n| n >= from) {
-                found.push(Self { path: entry.path() });
-            }
-        }
-        Ok(found)
     }
 
     /// The directory at that path.

@@ -4,11 +4,13 @@ use super::code;
 use super::complete;
 use super::drive;
 use super::fail::{Failure, holder_words, no_ledger};
+use super::former;
 use super::look;
 use super::out::Out;
 use super::printer::print;
 use super::show::{RunArg, no_step, pick};
 use crate::attempt::job::JobDir;
+use crate::clock;
 use crate::home::Home;
 use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
@@ -25,7 +27,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Asked, Next, Question, Stop, next};
+use upledger_replay::decide::{Asked, Check, Next, Question, Stop, check_of_done, next};
 use upledger_replay::event::{
     Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason,
 };
@@ -126,7 +128,7 @@ pub(crate) fn unended(run: &Run) -> Result<(), Failure> {
     let failure = Failure::new(
         code::NOT_NOW,
         "ended",
-        text::has_ended(&run.name, status::word(run).shown),
+        text::has_ended(&run.name, status::word(run, &clock::now()).shown),
     );
     Err(if run.effective() {
         failure.hint(text::reverse_with(format!(
@@ -256,6 +258,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         let before = now.before_decision(&args.step);
         let run = before.as_ref().unwrap_or(now);
         let question = asked(home, run, &args.step)?;
+        former::continuable(journal, run, "upledger status")?;
         if !question.answers.contains(&decision) {
             return Err(no_answer(run, &question, decision));
         }
@@ -279,7 +282,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     })?;
     out.progress(&text::decision_recorded(decision_word(decision)));
     let run = pick(journal.book(), args.run.as_deref())?;
-    let commands = match next(run) {
+    let commands = match next(run, &clock::now()) {
         // A failure that nothing follows but a person's word: a resume would only ask again.
         Next::Ask(question) => {
             out.progress(&match question.kind {
@@ -325,10 +328,10 @@ fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
 
 /// The question about that step.
 fn asked(home: &Home, run: &Run, step: &str) -> Result<Question, Failure> {
-    if run.plan.step(step).is_none() {
+    if run.step_named(step).is_none() {
         return Err(no_step(run, step));
     }
-    match next(run) {
+    match next(run, &clock::now()) {
         Next::Ask(q) if q.part.step == step => Ok(q),
         Next::Ask(q) => Err(Failure::new(
             code::NOT_NOW,
@@ -388,7 +391,10 @@ fn agreed(
         .map(|unit| Task::past(unit, part, &run.plan))
         .unwrap_or_default();
     let blobs = journal.salts(&past);
-    let (look, produced) = task.agrees(&site.moment(), &past, &blobs);
+    let (look, produced) = match check_of_done(run, part) {
+        Check::Verify => (task.verify(&site.moment(), &past, &blobs), None),
+        Check::Probe => task.probe(&site.moment(), &past, &blobs),
+    };
     if look.answer == Answer::Done {
         return Ok((look.evidence, produced.filter(|p| !p.is_null())));
     }

@@ -3,6 +3,7 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
+use crate::clock;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::report::status;
@@ -151,7 +152,7 @@ pub(super) fn runs() -> Vec<CompletionCandidate> {
     let newest_first = journal.book().runs.iter().rev().enumerate();
     newest_first
         .map(|(order, run)| {
-            let state = StyledStr::from(status::word(run).shown);
+            let state = StyledStr::from(status::word(run, &clock::now()).shown);
             CompletionCandidate::new(&run.name)
                 .help(Some(state))
                 .display_order(Some(order))
@@ -164,10 +165,8 @@ pub(super) fn steps() -> Vec<CompletionCandidate> {
     let Some(journal) = journal() else {
         return Vec::new();
     };
-    let units = journal
-        .book()
-        .default_run()
-        .map_or(&[][..], |run| &run.units);
+    let run = journal.book().default_run();
+    let units = run.map_or(&[][..], |run| run.units());
     let in_order = units.iter().enumerate();
     in_order
         .map(|(order, unit)| {

@@ -6,7 +6,8 @@ use super::look;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
-use super::{ask, code, literal, plans, system};
+use super::{ask, code, former, literal, plans, system};
+use crate::clock;
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
@@ -24,8 +25,10 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::decide::{Asked, Next, Question, Stop, next};
-use upledger_replay::event::{Event, Reason, RollbackStarted, RunPlanned, Way, own};
+use upledger_replay::book::NoRollback;
+use upledger_replay::contract;
+use upledger_replay::decide::{self, Asked, Conclusion, Next, Request, Stop, next};
+use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -59,6 +62,22 @@ struct Means {
 }
 
 impl Means {
+    /// Of a run that is to go on as that event makes it; refuses one that the state does not allow, before any secret is
+    /// read.
+    fn after(
+        out: &mut Out,
+        home: &Home,
+        journal: &mut Journal,
+        name: &str,
+        event: &Event,
+    ) -> Result<Self, Failure> {
+        journal
+            .supposing(name, event, |book| {
+                Self::of(out, home, pick(book, Some(name))?)
+            })
+            .map_err(|e| refused(&e))?
+    }
+
     /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
     fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
         let missing = |e: &(dyn Error + 'static)| {
@@ -122,7 +141,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     journal.redact_with(redactor.clone());
     let name = loop {
         if let Some(open) = journal.book().open() {
-            let first = match next(open) {
+            let first = match next(open, &clock::now()) {
                 Next::Ask(_) => text::answer_first("upledger status"),
                 _ => text::go_on("upledger resume"),
             };
@@ -148,12 +167,11 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             digest: checked.digest.clone(),
             plan: checked.plan.clone(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
-            contract: 0,
+            contract: CONTRACT,
         });
         journal
             .stage(Some(&name), &planned)
             .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
-        journal.checkpoint();
         if let Committed::Done(entries) = journal.commit()? {
             entries.iter().for_each(|e| print(out, e));
             break name;
@@ -185,14 +203,15 @@ fn called(plan: &Plan, file: &Path) -> String {
 }
 
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
+    former::continuable(&journal, run, "upledger resume")?;
     // A question stays one until somebody decides; a resume that changes nothing records nothing.
-    if let Next::Ask(question) = next(run) {
+    if let Next::Ask(question) = next(run, &clock::now()) {
         let code = code_of_question(question.kind);
         let now = look::now(home, run, false);
         if out.json {
@@ -210,14 +229,14 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let means = Means::of(out, home, &after(&journal, &name, &event)?)?;
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let journal = ask::open_existing(home)?;
+    let mut journal = ask::open_existing(home)?;
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
@@ -230,7 +249,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     }
     let name = run.name.clone();
     if let Some(to) = &args.to
-        && run.plan.step(to).is_none()
+        && run.step_named(to).is_none()
     {
         return Err(no_step(run, to));
     }
@@ -238,36 +257,46 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         to: args.to.clone(),
         reason: args.reason.clone(),
     });
+    let doubt = match next(run, &clock::now()) {
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
+        _ => None,
+    };
     // Before the secrets are read: what is not possible needs none.
-    let then = after(&journal, &name, &event)?;
-    let means = Means::of(out, home, &then)?;
-    if let Next::Ask(Question {
-        kind: Asked::Doubt,
-        part,
-        ..
-    }) = next(run)
-        && part.way == Way::Do
-    {
-        out.progress(&text::doubt_left(safe(&part.step)));
+    let former = journal
+        .supposing(&name, &event, |book| {
+            let then = book.run(&name);
+            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
+        })
+        .map_err(|e| refused(&e))?;
+    if let Err(step) = former {
+        let command = format!("upledger rollback {name} --reason '...'");
+        return Err(former::refusal(&journal, &name, &step, &command));
+    }
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    if let Some(step) = doubt {
+        out.progress(&text::doubt_left(safe(&step)));
     }
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
 }
 
-/// The newest run, if there is anything of it to roll back. The one before it is never meant without its name: whoever
-/// types the command twice does not want two upgrades reversed.
+/// The run that a rollback without a name means.
 fn newest(journal: &Journal) -> Result<&RunState, Failure> {
-    let none = || Failure::new(code::NOT_NOW, "no_run", text::no_run_to_roll_back());
-    let last = journal.book().runs.last().ok_or_else(none)?;
-    if last.effective() {
-        return Ok(last);
-    }
-    let failure = if last.ended == Some(Ended::RolledBack) {
-        rolled_back(last)
-    } else {
-        let what = text::nothing_to_roll_back(&last.name);
-        Failure::new(code::NOT_NOW, "not_now", what)
+    let failure = match journal.book().to_roll_back() {
+        Ok(run) => return Ok(run),
+        Err(NoRollback::NoRun) => {
+            return Err(Failure::new(
+                code::NOT_NOW,
+                "no_run",
+                text::no_run_to_roll_back(),
+            ));
+        }
+        Err(NoRollback::RolledBack(run)) => rolled_back(run),
+        Err(NoRollback::NothingDone(run)) => {
+            let what = text::nothing_to_roll_back(&run.name);
+            Failure::new(code::NOT_NOW, "not_now", what)
+        }
     };
     Err(match journal.book().effective() {
         Some(before) => failure.hint(text::name_the_one_before(format!(
@@ -288,15 +317,6 @@ fn rolled_back(run: &RunState) -> Failure {
     let what = text::rolled_back_without(&run.name, left.join(", "));
     Failure::new(code::NOT_NOW, "not_now", what)
         .hint(text::put_right_by_hand("upledger note '...'"))
-}
-
-/// The run as an event would make it; refuses one that the state does not allow.
-fn after(journal: &Journal, name: &str, event: &Event) -> Result<RunState, Failure> {
-    let mut book = journal.book().clone();
-    let when = book.run(name).map(|r| r.last.clone()).unwrap_or_default();
-    book.apply(Some(name), event, &when)
-        .map_err(|e| refused(&e))?;
-    pick(&book, Some(name)).cloned()
 }
 
 fn refused(error: &(dyn Error + 'static)) -> Failure {
@@ -332,29 +352,25 @@ pub(crate) fn conclude(
     loop {
         journal.refresh()?;
         let run = pick(journal.book(), Some(name))?;
-        match next(run) {
-            Next::End(ended) if ours => {
-                drop(lock);
-                return rests(out, home, &journal, name, &Rest::Ended(ended));
-            }
-            Next::End(_) => {
-                out.word(&text::has_ended(name, status::word(run).shown));
-                return Ok(code::DONE);
-            }
-            Next::Record(event) if matches!(*event, Event::RunAborted(_)) => {
+        let now = clock::now();
+        match decide::conclusion(run, Request::Abort, &now) {
+            Conclusion::Record(event) => {
                 journal.stage(Some(name), &event).map_err(|e| refused(&e))?;
-                journal.checkpoint();
                 if let Committed::Done(entries) = journal.commit()? {
                     entries.iter().for_each(|e| print(out, e));
                     ours = true;
                 }
             }
-            Next::Resolve(_)
-            | Next::Probe(_)
-            | Next::Start(_)
-            | Next::Record(_)
-            | Next::Ask(_)
-            | Next::Stop(_) => {
+            Conclusion::Rests => {
+                let rest = Rest::of(next(run, &now)).filter(|_| ours || run.ended.is_none());
+                let Some(rest) = rest else {
+                    out.word(&text::has_ended(name, status::word(run, &now).shown));
+                    return Ok(code::DONE);
+                };
+                drop(lock);
+                return rests(out, home, &journal, name, &rest);
+            }
+            Conclusion::Drive => {
                 let means = Means::of(out, home, run)?;
                 return drive(out, home, journal, name, means);
             }
@@ -469,7 +485,10 @@ pub(super) fn rests(
         out.result(value, code);
     } else if run.ended.is_some() {
         if out.quiet {
-            out.line(&screen::run_rests(name, status::word(run).shown));
+            out.line(&screen::run_rests(
+                name,
+                status::word(run, &clock::now()).shown,
+            ));
         }
         let head = journal.ledger().head();
         out.progress(&screen::ledger_head(head.seq, head.hash));

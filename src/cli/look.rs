@@ -1,44 +1,47 @@
 //! What a look at the machine says about a run beyond its events. Reads only, and takes no token.
 
 use crate::action::Direction;
-use crate::actions::Do;
 use crate::attempt::job::JobDir;
 use crate::attempt::peek::Seen;
+use crate::clock;
 use crate::home::Home;
+use crate::plan::samples;
 use crate::report::now::{Command, Now, Undo};
 use crate::site::Local;
 use crate::site::task::Task;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Asked, Next, next};
+use upledger_replay::decide::{self, Asked, Next, next};
 use upledger_replay::event::Way;
 use upledger_replay::plan::Undo as PlanUndo;
 use upledger_replay::state::Run;
 
 /// What is there now.
 pub(super) fn now(home: &Home, run: &Run, live: bool) -> Now {
+    let clock = clock::now();
     Now {
         live,
         command: command(home, run),
-        undo: undo(home, run),
+        undo: undo(home, run, &clock),
+        clock,
     }
 }
 
 /// What an undo that is asked about runs, and where that is kept which it puts back.
-fn undo(home: &Home, run: &Run) -> Option<Undo> {
-    let Next::Ask(question) = next(run) else {
+fn undo(home: &Home, run: &Run, clock: &decide::Now) -> Option<Undo> {
+    let Next::Ask(question) = next(run, clock) else {
         return None;
     };
     let part = question.part;
     if part.way == Way::Do || question.kind == Asked::NoReturn {
         return None;
     }
-    let step = run.plan.step(&part.step)?;
+    let step = run.step_named(&part.step)?;
     let started = run.part(&part).and_then(|p| p.started.as_ref());
     let command = started.map(|s| s.command.clone()).unwrap_or_default();
     let mut kept = Vec::new();
-    if let (PlanUndo::Own { .. }, Ok(action), Some(unit)) = (
+    if let (PlanUndo::Own { .. }, Some(action), Some(unit)) = (
         &step.undo,
-        serde_json::from_value::<Do>(step.action.clone()),
+        samples::shown(&run.plan, &step.action),
         run.unit(&part),
     ) {
         let past = Task::past(unit, &part, &run.plan);

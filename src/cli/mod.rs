@@ -9,6 +9,7 @@ mod drive;
 mod evidence;
 mod explain;
 mod fail;
+mod former;
 mod lane;
 mod literal;
 mod live;

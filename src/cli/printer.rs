@@ -99,7 +99,7 @@ impl<'a> Printer<'a> {
         }
         self.running = Some(at.clone());
         let Some(live) = &mut self.live else { return };
-        let place = run.units.iter().position(|u| u.step == at.part.step);
+        let place = run.place(&at.part);
         let phase = run
             .unit(&at.part)
             .and_then(|u| run.step(u))
@@ -107,7 +107,7 @@ impl<'a> Printer<'a> {
         let mut name = format!(
             "{}/{}  {phase}{}",
             place.map_or(0, |n| n + 1),
-            run.units.len(),
+            run.units().len(),
             lines::part(&at.part)
         );
         if at.attempt > 1 {
@@ -135,9 +135,8 @@ impl Watcher for Printer<'_> {
             self.event(entry);
             self.interrupted(entry);
         }
-        if let Some(part) = run.open() {
-            let attempt = run.part(&part).map_or(1, |p| p.attempts);
-            self.begin(run, &Attempt { part, attempt });
+        if let Some(attempt) = run.open_attempt() {
+            self.begin(run, &attempt);
         }
     }
 

@@ -128,7 +128,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
             out.line(&format!(
                 "{:<wide$}  {date} {time}  {}  {}",
                 run.name,
-                pad(&status::shown(run, live), 14),
+                pad(&status::shown(run, &Now::of_runner(live)), 14),
                 about(run)
             ));
         }
@@ -197,7 +197,7 @@ fn output(
     step: &str,
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), args.run.as_deref())?;
-    let Some(unit) = run.units.iter().find(|u| u.step == step) else {
+    let Some(unit) = run.units_of(step).first() else {
         return Err(no_step(run, step));
     };
     system::check_jobs(home)?;
@@ -301,11 +301,15 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
     let book = journal.fold(args.at)?;
     let run = pick(&book, args.run.as_deref())?;
     if out.json {
-        out.result(status::value(run, &Now::default()), code::DONE);
+        out.result(status::value(run, &Now::then(run)), code::DONE);
     } else {
         out.progress(&screen::as_of(args.at.unwrap_or(last)));
         out.progress("");
-        out.lines(&status::lines_then(run));
+        let now = Now {
+            live: true,
+            ..Now::then(run)
+        };
+        out.lines(&status::lines(run, &now));
     }
     Ok(code::DONE)
 }

@@ -8,6 +8,7 @@ use super::printer::Printer;
 use super::show::{RunArg, pick, read};
 use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
+use crate::clock;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::report::status;
@@ -16,7 +17,7 @@ use crate::runner::{Rest, Watcher};
 use crate::text::screen;
 use std::time::Duration;
 use upledger_replay::book::way_word;
-use upledger_replay::decide::{Next, next};
+use upledger_replay::decide::next;
 use upledger_replay::event::Attempt;
 use upledger_replay::state::Run;
 
@@ -67,16 +68,14 @@ fn follow(
             }
         }
         printer.entries(run, &of_it);
-        match next(run) {
-            Next::End(ended) => return Ok(Rest::Ended(ended)),
-            Next::Ask(question) => return Ok(Rest::Asked(question)),
-            Next::Stop(stop) => return Ok(Rest::Stopped(stop)),
-            Next::Resolve(at) => {
-                if shown.as_ref().is_none_or(|(of, _)| *of != at) {
-                    shown = Some((at.clone(), output(home, run, &at)));
-                }
-            }
-            Next::Probe(_) | Next::Start(_) | Next::Record(_) => {}
+        if let Some(rest) = Rest::of(next(run, &clock::now())) {
+            return Ok(rest);
+        }
+        if let Some(at) = run.open_attempt()
+            && shown.as_ref().is_none_or(|(of, _)| *of != at)
+        {
+            let output = output(home, run, &at);
+            shown = Some((at, output));
         }
         let held = RunnerLock::holder(&home.state).is_some();
         alone = if held { 0 } else { alone + 1 };

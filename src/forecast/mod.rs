@@ -10,7 +10,7 @@ mod screen;
 pub use screen::{details, lines, value};
 
 use crate::action::{Blob, Direction, RawPast};
-use crate::actions::Do;
+use crate::plan::samples;
 use crate::site::task::{Facts, Task};
 use crate::site::{Local, Moment};
 use crate::text::actions as told;
@@ -81,8 +81,8 @@ pub fn left_behind(
     let mut found = Vec::new();
     let site = Site::new()?;
     for (_, step) in plan.steps().filter(|(_, s)| s.left_out.is_none()) {
-        let action = serde_json::from_value::<Do>(step.action.clone());
-        if !action.is_ok_and(|a| a.kind_of().properties().approved) {
+        let action = samples::shown(plan, &step.action);
+        if !action.is_some_and(|a| a.kind_of().properties().approved) {
             continue;
         }
         if let Ok(task) = site.task(plan, &step.id, Direction::Do, secrets)
@@ -186,7 +186,7 @@ fn look(
     let task = match site.task(plan, &step.id, Direction::Do, secrets) {
         Ok(task) => task,
         Err(why) => {
-            one.commands = plainly(&step.action);
+            one.commands = plainly(plan, &step.action);
             one.verdict = Verdict::CannotTell;
             match unread(step, secrets) {
                 Some(name) => {
@@ -379,8 +379,8 @@ impl Site {
 }
 
 /// An action that cannot be made ready, such as one that needs a fact of an earlier step.
-fn plainly(action: &serde_json::Value) -> Vec<String> {
-    let Ok(action) = serde_json::from_value::<Do>(action.clone()) else {
+fn plainly(plan: &Plan, action: &Value) -> Vec<String> {
+    let Some(action) = samples::shown(plan, action) else {
         return vec![action.to_string()];
     };
     action.kind_of().outline(Direction::Do)
@@ -396,7 +396,7 @@ fn undo(
 ) -> Vec<String> {
     match &step.undo {
         Undo::Own { .. } => {
-            let Ok(action) = serde_json::from_value::<Do>(step.action.clone()) else {
+            let Some(action) = samples::shown(plan, &step.action) else {
                 return vec![text::undone_by_action()];
             };
             let seen = (!past.before.is_null())
@@ -420,7 +420,7 @@ fn undo(
                 }
                 shown
             }
-            Err(_) => plainly(&undo.action),
+            Err(_) => plainly(plan, &undo.action),
         },
         Undo::PointOfNoReturn(why) => vec![text::no_return(why)],
         Undo::Nothing => vec![text::nothing_to_undo()],
@@ -435,7 +435,7 @@ pub fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
         .rev()
         .filter(|r| r.plan.name == plan.name)
         .find_map(|run| {
-            let unit = run.units.iter().find(|u| u.step == id)?;
+            let unit = run.units_of(id).first()?;
             let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
             Some((unit.forward.took_ms.filter(|_| ended)?, run.name.clone()))
         })

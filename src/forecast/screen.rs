@@ -207,16 +207,13 @@ fn effect(step: &Step) -> String {
     format!("{word}; {doubt}")
 }
 
-fn commands(action: &Value) -> Vec<String> {
-    super::plainly(action)
-}
-
 /// Every step with all that the plan says of it.
 #[must_use]
 pub fn details(plan: &Plan) -> Vec<String> {
     let mut out = Vec::new();
     for (phase, step) in plan.steps() {
         let mut of = vec![(text::step(), format!("{phase} / {}", step.id))];
+        let commands = |action: &Value| super::plainly(plan, action);
         of.extend(commands(&step.action).into_iter().map(|c| (text::run(), c)));
         for (label, look) in [(text::probe(), &step.probe), (text::verify(), &step.verify)] {
             of.extend(look.iter().flat_map(commands).map(|c| (label.clone(), c)));
@@ -242,7 +239,9 @@ pub fn details(plan: &Plan) -> Vec<String> {
             };
             of.push((text::environment(), format!("{}={value}", variable.key)));
         }
-        of.extend(step.cwd.clone().map(|d| (text::directory(), d)));
+        let directory = step.cwd_from.as_ref().map(text::the_fact);
+        let directory = step.cwd.clone().or(directory);
+        of.extend(directory.map(|d| (text::directory(), d)));
         of.extend(step.why.clone().map(|w| (text::why(), w)));
         out.push(String::new());
         out.extend(rows(&of));

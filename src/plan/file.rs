@@ -2,7 +2,7 @@
 //!
 //! What is not built yet has no key here, so it is refused and never ignored.
 
-use crate::actions::Do;
+use crate::actions::{self, Do};
 use crate::text::plan as say;
 use crate::time::Length;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -160,9 +160,9 @@ pub struct Step {
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
     /// Working directory of the commands, its looks included: an absolute path. Default: `/`.
-    pub cwd: Option<String>,
-    /// Values read out of the step's output, for later steps: `{from: step.fact}`. They come from the last JSON object
-    /// or list that it prints, which begins and ends its line; other lines may stand around it.
+    pub cwd: Option<Cwd>,
+    /// Values read out of what the step prints, for later steps: `{from: step.fact}`. They come from the last JSON
+    /// object or list that it prints, which begins and ends its line; other lines may stand around it.
     #[serde(default)]
     pub facts: BTreeMap<Name, Fact>,
 }
@@ -223,6 +223,19 @@ pub enum EnvValue {
         /// Its name.
         secret: String,
     },
+    /// A fact of an earlier step.
+    From {
+        /// `step.fact`.
+        from: String,
+    },
+}
+
+/// A working directory: a path, or a fact of an earlier step that is one.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged, deny_unknown_fields)]
+pub enum Cwd {
+    /// An absolute path.
+    Path(String),
     /// A fact of an earlier step.
     From {
         /// `step.fact`.
@@ -324,6 +337,29 @@ impl<'de> Deserialize<'de> for EnvValue {
             }
         }
         // As text, so that 4.10 keeps its zero; the tree hands a map over all the same.
+        d.deserialize_string(Read)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cwd {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Cwd;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&say::cwd_value())
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Cwd, E> {
+                Ok(Cwd::Path(path.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Cwd, A::Error> {
+                let fact = actions::From::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Cwd::From { from: fact.from })
+            }
+        }
         d.deserialize_string(Read)
     }
 }

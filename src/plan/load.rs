@@ -1,15 +1,17 @@
 //! Reads a plan file and checks all of it. Limits come first, then the tree, then every rule; whatever can still be
 //! checked after a problem is checked, so that a plan is refused once and not ten times.
 
+use super::facts::{self, Known};
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
 use super::hints;
 use super::literal::Literals;
 use super::order::{self, Placed};
-use super::outline::{Key, Kind, Node, Span, outline};
+use super::outline::{Kind, Node, Span, outline};
 use super::problem::{Fault, Refusal};
 use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
+use super::samples::WithSamples;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
 use crate::text::plan as say;
@@ -467,10 +469,13 @@ impl<'t> Loader<'t> {
         hints::doubtful(self.text, &node, variables.values(), &mut self.warnings);
         let said = self.faults.len();
         let prepared = prepare(&node, variables, &mut self.faults);
-        let step: Option<file::Step> = read_leniently(&prepared, &mut self.faults);
-        let resolved = step
-            .as_ref()
-            .and_then(|step| resolve(step, &prepared, variables, before, &mut self.faults, said));
+        let samples = WithSamples::new(&prepared, before);
+        let step: Option<file::Step> = read_leniently(&samples.node, &mut self.faults);
+        let resolved = step.as_ref().and_then(|step| {
+            let faults = &mut self.faults;
+            resolve(step, &prepared, &samples, variables, before, faults, said)
+        });
+        samples.rephrase(self.faults.get_mut(said..).unwrap_or_default());
         hints::shapes(&prepared, self.faults.get_mut(said..).unwrap_or_default());
         if resolved.as_ref().is_some_and(|s| {
             s.effect == upledger_replay::plan::Effect::Pure
@@ -501,29 +506,16 @@ impl<'t> Loader<'t> {
                 stages: read.action.kind_of().properties().stages,
             });
         }
-        before
-            .facts
-            .extend(facts(&node).into_iter().map(|f| (f, left_out)));
+        let handed_on = facts::of_step(&node).into_iter();
+        before.facts.extend(handed_on.map(|(f, _)| (f, left_out)));
         resolved
     }
 }
 
-/// `step.fact` of a step, also of one that has problems.
-fn facts(step: &Node) -> Vec<String> {
-    let Some(id) = step.get("id").and_then(Node::text) else {
-        return Vec::new();
-    };
-    let names: &[(Key, Node)] = step.get("facts").map_or(&[], Node::entries);
-    names
-        .iter()
-        .map(|(k, _)| format!("{id}.{}", k.text))
-        .collect()
-}
-
-fn all_facts(root: &Node) -> BTreeSet<String> {
+fn all_facts(root: &Node) -> BTreeMap<String, Known> {
     let phases = root.get("phases").map_or(&[][..], Node::items);
     let steps = phases
         .iter()
         .flat_map(|p| p.get("steps").map_or(&[][..], Node::items));
-    steps.flat_map(facts).collect()
+    steps.flat_map(facts::of_step).collect()
 }

@@ -4,6 +4,7 @@
 //! ([`mod@file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected,
 //! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
 
+pub(crate) mod facts;
 pub mod file;
 mod flow;
 mod hints;
@@ -15,6 +16,7 @@ pub mod problem;
 mod read;
 pub mod resolved;
 mod rules;
+pub(crate) mod samples;
 pub mod schema;
 pub mod templates;
 mod variables;

@@ -4,21 +4,24 @@
 //! on are checked again, and what looked like a slip is said again. Warnings about what is not in a resolved plan any more
 //! (variables, the spelling of a step) come along in the file, in English.
 
+use super::facts::{self, Known};
 use super::load::{Checked, STEPS, VERSION, digest};
 use super::order::{self, Placed};
 use super::outline::Span;
 use super::problem::{Fault, Refusal};
+use super::read::read;
 use super::rules::is_id;
+use super::samples::{sample, setting};
 use super::warning::Warning;
+use crate::actions::Do;
 use crate::actions::values::absolute;
-use crate::actions::{Arg, Do, Invocation};
 use crate::text::plan as say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{Part, Way};
 use upledger_replay::needs;
-use upledger_replay::plan::{Effect, Input, LOCAL, Plan, Step, Undo};
+use upledger_replay::plan::{Effect, Fact, Input, LOCAL, Plan, Step, Undo};
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -125,7 +128,7 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
 /// What a runner relies on, and what looks like a slip.
 fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
     let (mut wrong, mut placed) = (Vec::new(), Vec::new());
-    let (mut ids, mut facts) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ids, mut facts) = (BTreeSet::new(), BTreeMap::new());
     let secrets: BTreeSet<&str> = plan.secrets.iter().map(|s| s.name.as_str()).collect();
     if plan.phases.is_empty() || plan.phases.iter().any(|p| p.steps.is_empty()) {
         wrong.push(say::empty_phase());
@@ -154,7 +157,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
                 stages: own.kind_of().properties().stages,
             });
         }
-        facts.extend(step.facts.iter().map(|f| format!("{}.{}", step.id, f.name)));
+        facts.extend(facts::of_resolved(step));
     }
     let order = order::check("", &placed);
     for breach in order.breaches {
@@ -178,23 +181,52 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
 /// The step's own action, where it can be read, and what is wrong.
 fn one(
     step: &Step,
-    facts: &BTreeSet<String>,
+    facts: &BTreeMap<String, Known>,
     secrets: &BTreeSet<&str>,
 ) -> (Option<Do>, Vec<String>) {
     let mut wrong = Vec::new();
     if step.targets != [LOCAL] {
         wrong.push(say::not_local());
     }
+    let known = |fact: &str| facts.get(fact).copied().flatten();
     wrong.extend(step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)));
+    if let Some(fact) = &step.cwd_from {
+        if step.cwd.is_some() {
+            wrong.push(say::two_cwds());
+        }
+        if !facts.contains_key(fact) {
+            wrong.push(say::no_fact(fact));
+        }
+        wrong.extend(facts::no_directory(fact, known(fact)));
+    }
+    let kind = step.action.as_object().and_then(|a| a.keys().next());
+    for Fact { name, .. } in &step.facts {
+        if let Some(kind) = kind
+            && Do::facts_of(kind).iter().any(|f| f.name == *name)
+        {
+            wrong.push(say::fact_is_produced(kind, name));
+        }
+    }
     let mut action = |value: &Value, look: bool| -> Option<Do> {
-        let action: Do = match serde_json::from_value(value.clone()) {
+        let tree = facts::tree(value);
+        let references = facts::references(&tree);
+        let unknown = references.iter().filter(|r| !facts.contains_key(&r.fact));
+        wrong.extend(unknown.map(|r| say::no_fact(&r.fact)));
+        let (tree, sampled) = sample(&tree, &known);
+        // In words about the fact that is meant, where one is.
+        let fact_fault = |fault: &Fault| sampled.iter().find_map(|s| s.rephrase(fault));
+        let action: Do = match read(&tree) {
             Ok(action) => action,
-            Err(_) => {
-                wrong.push(say::unreadable_action());
+            Err(fault) => {
+                let fault = fact_fault(&fault).map(|f| f.message);
+                wrong.push(fault.unwrap_or_else(say::unreadable_action));
                 return None;
             }
         };
-        wrong.extend(action.kind_of().problems());
+        for problem in action.kind_of().problems() {
+            let fault = Fault::new(setting(Some(&tree), &problem, tree.span), problem);
+            wrong.push(fact_fault(&fault).unwrap_or(fault).message);
+        }
         let properties = action.kind_of().properties();
         let cwd = step.cwd.is_some() || step.cwd_from.is_some();
         if let Some(name) = properties.below_cwd.filter(|_| !cwd) {
@@ -202,15 +234,6 @@ fn one(
         }
         if look && !properties.looks {
             wrong.push(say::look_that_acts());
-        }
-        if let Invocation::Argv(words) = action.kind_of().invocation() {
-            for word in words {
-                if let Arg::From(f) = word
-                    && !facts.contains(&f.from)
-                {
-                    wrong.push(say::no_fact(&f.from));
-                }
-            }
         }
         Some(action)
     };
@@ -241,7 +264,7 @@ fn one(
             Input::Secret(name) if !secrets.contains(name.as_str()) => {
                 wrong.push(say::no_secret(name))
             }
-            Input::From(fact) if !facts.contains(fact) => wrong.push(say::no_fact(fact)),
+            Input::From(fact) if !facts.contains_key(fact) => wrong.push(say::no_fact(fact)),
             Input::Secret(_) | Input::From(_) | Input::Text(_) => {}
         }
     }

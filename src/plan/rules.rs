@@ -1,13 +1,14 @@
 //! The rules for a step that types cannot say, and the step as it will run.
 
+use super::facts::{self, Known};
 use super::file;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
+use super::samples::{WithSamples, setting};
 use super::variables::{Variables, is_name};
 use crate::actions::Do;
 use crate::actions::values::absolute;
 use crate::text::plan as say;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::plan::{
     Effect, EnvVar, Fact, Input, LOCAL, OnDoubt, Retry, Step, Undo, UndoAction,
@@ -41,10 +42,15 @@ pub(crate) struct Before {
     /// `step.fact` of the steps before, and whether the step is left out.
     pub(crate) facts: BTreeMap<String, bool>,
     /// Facts of all steps, also of those that come later.
-    pub(crate) all_facts: BTreeSet<String>,
+    pub(crate) all_facts: BTreeMap<String, Known>,
 }
 
 impl Before {
+    /// What is known of a fact; one that does not exist may be anything.
+    pub(crate) fn known(&self, fact: &str) -> Known {
+        self.all_facts.get(fact).copied().flatten()
+    }
+
     fn secret(&mut self, name: &str, at: Span, faults: &mut Vec<Fault>) {
         self.used.insert(name.to_owned());
         if !self.secrets.contains(name) {
@@ -62,15 +68,25 @@ impl Before {
             Some(true) => {
                 faults.push(Fault::new(at, say::fact_left_out(name)));
             }
-            None if self.all_facts.contains(name) => faults
+            None if self.all_facts.contains_key(name) => faults
                 .push(Fault::new(at, say::fact_too_early(name)).hint(say::facts_come_before())),
             None => {
                 let mut f = Fault::new(at, say::no_fact(name));
                 f.hint = did_you_mean(name, self.facts.keys().map(String::as_str))
+                    .or_else(|| self.handed_on(name))
                     .or_else(|| Some(say::facts_are_named()));
                 faults.push(f);
             }
         }
+    }
+
+    /// What the step that a fact names hands on.
+    fn handed_on(&self, fact: &str) -> Option<String> {
+        let (step, _) = fact.split_once('.')?;
+        let of_step = format!("{step}.");
+        let names = self.facts.keys().filter(|f| f.starts_with(&of_step));
+        let names: Vec<String> = names.map(|f| format!("`{f}`")).collect();
+        (!names.is_empty()).then(|| say::step_hands_on(step, names.join(", ")))
     }
 }
 
@@ -151,25 +167,24 @@ fn words(node: &Node, faults: &mut Vec<Fault>) -> Node {
     }
 }
 
-/// The step as it will run; none when its action cannot be kept. `node` is the step's prepared tree; the faults from
-/// `said` on are about this step.
+/// The step as it will run; none when its action cannot be kept. `prepared` is the step's tree, `samples` the same with
+/// samples of facts, as which `step` was read; the faults from `said` on are about this step.
 pub(crate) fn resolve(
     step: &file::Step,
-    node: &Node,
+    prepared: &Node,
+    samples: &WithSamples,
     variables: &mut Variables<'_>,
     before: &mut Before,
     faults: &mut Vec<Fault>,
     said: usize,
 ) -> Option<Step> {
+    let node = &samples.node;
     let at = |path: &[&str]| node.span_at(path);
     if step.on.as_deref().is_some_and(|on| on != LOCAL) {
         faults.push(Fault::new(node.key_span("on"), say::other_hosts()).hint(say::on_local()));
     }
     let behaviour = step.action.kind_of().properties();
-    for problem in step.action.kind_of().problems() {
-        let span = setting(node.get("do"), &problem, at(&["do"]));
-        faults.push(Fault::new(span, problem));
-    }
+    problems(&step.action, node.get("do"), at(&["do"]), faults);
     let written = match &step.undo {
         Some(file::Undo::Action(written)) => Some(written),
         Some(file::Undo::Nothing | file::Undo::PointOfNoReturn(_)) | None => None,
@@ -188,24 +203,19 @@ pub(crate) fn resolve(
             faults.push(fault);
         }
     }
-    look(step.probe.as_ref(), "probe", node.key_span("probe"), faults);
-    look(
-        step.verify.as_ref(),
-        "verify",
-        node.key_span("verify"),
-        faults,
-    );
+    look(step.probe.as_ref(), "probe", node, faults);
+    look(step.verify.as_ref(), "verify", node, faults);
     let left_out = step
         .when
         .as_ref()
         .and_then(|w| when(w, node, variables, faults));
-    references(node, before, left_out.is_some(), faults);
+    references(prepared, before, left_out.is_some(), faults);
     let has_probe = step.probe.is_some() || behaviour.has_probe;
     let effect = step.effect.map_or(behaviour.effect, Effect::from);
     // What is missing may stand under a key that is not known and that resembles it.
     let mut guesses = Vec::new();
     doubt(step, effect, has_probe, node, &mut guesses);
-    let undo = undo(step, effect, node, faults, &mut guesses)?;
+    let undo = undo(step, effect, samples, faults, &mut guesses)?;
     let resembles = |f: &Fault| {
         let mut keys = ["`effect`", "`on_doubt`", "`probe`", "`undo`"].into_iter();
         f.unknown_key && keys.any(|key| f.hint.as_ref().is_some_and(|h| h.contains(key)))
@@ -214,9 +224,7 @@ pub(crate) fn resolve(
         faults.extend(guesses);
     }
     limits(step, node, faults);
-    if let Some(problem) = step.cwd.as_deref().and_then(|cwd| absolute("cwd", cwd)) {
-        faults.push(Fault::new(at(&["cwd"]), problem).hint(say::cwd_rule()));
-    }
+    let cwd = cwd(step.cwd.as_ref(), at(&["cwd"]), before, faults);
     for key in step.env.keys() {
         if !is_env_name(key) {
             let span = node.get("env").map_or(node.span, |n| n.key_span(key));
@@ -226,9 +234,9 @@ pub(crate) fn resolve(
     Some(Step {
         id: step.id.clone(),
         targets: vec![LOCAL.into()],
-        action: kept(&step.action)?,
-        probe: maybe(step.probe.as_ref())?,
-        verify: maybe(step.verify.as_ref())?,
+        action: samples.kept("do", &step.action, faults)?,
+        probe: samples.maybe("probe", step.probe.as_ref(), faults)?,
+        verify: samples.maybe("verify", step.verify.as_ref(), faults)?,
         has_probe,
         undo,
         effect,
@@ -248,8 +256,8 @@ pub(crate) fn resolve(
                 value: input(value),
             })
             .collect(),
-        cwd: step.cwd.clone(),
-        cwd_from: None,
+        cwd: cwd.0,
+        cwd_from: cwd.1,
         facts: step
             .facts
             .iter()
@@ -261,15 +269,28 @@ pub(crate) fn resolve(
     })
 }
 
-/// The place of the value that an action's problem is about: problems name their setting first. Else the place of all.
-fn setting(action: Option<&Node>, problem: &str, all: Span) -> Span {
-    let named = problem.strip_prefix('`').and_then(|p| p.split('`').next());
-    let settings = action.and_then(|a| a.entries().first()).map(|(_, v)| v);
-    let (Some(path), Some(settings)) = (named, settings) else {
-        return all;
-    };
-    let found = path.split('.').try_fold(settings, |at, key| at.get(key));
-    found.map_or(all, |value| value.span)
+/// The working directory: a path, or the fact that is one.
+fn cwd(
+    cwd: Option<&file::Cwd>,
+    at: Span,
+    before: &Before,
+    faults: &mut Vec<Fault>,
+) -> (Option<String>, Option<String>) {
+    match cwd {
+        None => (None, None),
+        Some(file::Cwd::Path(path)) => {
+            if let Some(problem) = absolute("cwd", path) {
+                faults.push(Fault::new(at, problem).hint(say::cwd_rule()));
+            }
+            (Some(path.clone()), None)
+        }
+        Some(file::Cwd::From { from }) => {
+            if let Some(problem) = facts::no_directory(from, before.known(from)) {
+                faults.push(Fault::new(at, problem));
+            }
+            (None, Some(from.clone()))
+        }
+    }
 }
 
 fn is_env_name(key: &str) -> bool {
@@ -285,25 +306,20 @@ fn input(value: &file::EnvValue) -> Input {
     }
 }
 
-fn kept(action: &Do) -> Option<Value> {
-    serde_json::to_value(action).ok()
-}
-
-fn maybe(action: Option<&Do>) -> Option<Option<Value>> {
-    match action {
-        None => Some(None),
-        Some(a) => kept(a).map(Some),
-    }
-}
-
-fn look(action: Option<&Do>, role: &str, at: Span, faults: &mut Vec<Fault>) {
+/// A look of a step, or of its undo.
+fn look(action: Option<&Do>, role: &str, of: &Node, faults: &mut Vec<Fault>) {
     let Some(action) = action else { return };
-    let behaviour = action.kind_of();
-    if !behaviour.properties().looks {
+    let at = of.key_span(role);
+    if !action.kind_of().properties().looks {
         faults.push(Fault::new(at, say::no_look(action.kind(), role)));
     }
-    for problem in behaviour.problems() {
-        faults.push(Fault::new(at, problem));
+    problems(action, of.get(role), at, faults);
+}
+
+/// What the rules of an action refuse, each where its setting stands.
+fn problems(action: &Do, node: Option<&Node>, all: Span, faults: &mut Vec<Fault>) {
+    for problem in action.kind_of().problems() {
+        faults.push(Fault::new(setting(node, &problem, all), problem));
     }
 }
 
@@ -338,12 +354,8 @@ fn references(node: &Node, before: &mut Before, left_out: bool, faults: &mut Vec
         undo.and_then(|n| n.get("verify")),
     ];
     for action in actions.into_iter().flatten() {
-        for word in action.get("run").map_or(&[][..], Node::items) {
-            if let Some(from) = word.get("from")
-                && let Some(name) = from.text()
-            {
-                before.fact(name, from.span, left_out, faults);
-            }
+        for reference in facts::references(action) {
+            before.fact(&reference.fact, reference.name, left_out, faults);
         }
         for (_, settings) in action
             .entries()
@@ -352,6 +364,11 @@ fn references(node: &Node, before: &mut Before, left_out: bool, faults: &mut Vec
         {
             secrets(settings, before, faults);
         }
+    }
+    if let Some(from) = node.get("cwd").and_then(|cwd| cwd.get("from"))
+        && let Some(name) = from.text()
+    {
+        before.fact(name, from.span, left_out, faults);
     }
     for (_, value) in node.get("env").map_or(&[][..], Node::entries) {
         match value.entries() {
@@ -407,10 +424,11 @@ fn doubt(step: &file::Step, effect: Effect, has_probe: bool, node: &Node, faults
 fn undo(
     step: &file::Step,
     effect: Effect,
-    node: &Node,
+    samples: &WithSamples,
     faults: &mut Vec<Fault>,
     guesses: &mut Vec<Fault>,
 ) -> Option<Undo> {
+    let node = &samples.node;
     let key = node.key_span("undo");
     let written = match &step.undo {
         None if effect == Effect::Pure => return Some(Undo::Nothing),
@@ -435,21 +453,20 @@ fn undo(
         Some(file::Undo::Action(written)) => written,
     };
     let behaviour = written.action.kind_of().properties();
-    for problem in written.action.kind_of().problems() {
-        faults.push(Fault::new(key, problem));
-    }
-    let under = |name: &str| node.get("undo").map_or(key, |n| n.key_span(name));
-    look(written.probe.as_ref(), "probe", under("probe"), faults);
-    look(written.verify.as_ref(), "verify", under("verify"), faults);
+    let written_at = node.get("undo").unwrap_or(node);
+    problems(&written.action, node.get("undo"), key, faults);
+    look(written.probe.as_ref(), "probe", written_at, faults);
+    look(written.verify.as_ref(), "verify", written_at, faults);
     let effect = written.effect.map_or(behaviour.effect, Effect::from);
     let has_probe = written.probe.is_some() || behaviour.has_probe;
     if effect == Effect::Probed && !has_probe {
-        faults.push(Fault::new(under("effect"), say::needs_probe()).hint(say::undo_probe()));
+        let at = written_at.key_span("effect");
+        faults.push(Fault::new(at, say::needs_probe()).hint(say::undo_probe()));
     }
     Some(Undo::Action(UndoAction {
-        action: kept(&written.action)?,
-        probe: maybe(written.probe.as_ref())?,
-        verify: maybe(written.verify.as_ref())?,
+        action: samples.kept("undo", &written.action, faults)?,
+        probe: samples.maybe("undo.probe", written.probe.as_ref(), faults)?,
+        verify: samples.maybe("undo.verify", written.verify.as_ref(), faults)?,
         has_probe,
         effect,
         on_doubt: written.on_doubt.map_or(OnDoubt::Ask, OnDoubt::from),
@@ -483,6 +500,11 @@ fn limits(step: &file::Step, node: &Node, faults: &mut Vec<Fault>) {
         }
         if !is_path(&fact.json) {
             faults.push(Fault::new(span, say::fact_path()));
+        }
+        let kind = step.action.kind();
+        if Do::facts_of(kind).iter().any(|f| f.name == name.0) {
+            let message = say::fact_is_produced(kind, &name.0);
+            faults.push(Fault::new(span, message).hint(say::rename_fact()));
         }
     }
 }

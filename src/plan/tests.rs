@@ -2,6 +2,7 @@
 //! the right words; the schema and the reader agree; arbitrary text never panics.
 
 mod bad;
+mod facts;
 mod order;
 
 use super::load::{LIMIT, digest, load, load_text};

@@ -2,7 +2,7 @@
 
 use super::lines::part as part_words;
 use super::{duration, status};
-use crate::clock::{boot_id, boottime_us};
+use crate::clock;
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
@@ -13,6 +13,8 @@ use upledger_replay::state::Run;
 /// What a look around a run saw.
 #[derive(Debug, Clone, Default)]
 pub struct Now {
+    /// When that was.
+    pub clock: decide::Now,
     /// A runner is at work.
     pub live: bool,
     /// How the command of the open attempt stands, where one is open.
@@ -48,10 +50,20 @@ pub enum Command {
 }
 
 impl Now {
+    /// As it was at a run's last event: nothing was looked at.
+    #[must_use]
+    pub fn then(run: &Run) -> Self {
+        Self {
+            clock: clock::then(&run.last),
+            ..Self::default()
+        }
+    }
+
     /// Nothing was looked at but whether there is a runner.
     #[must_use]
     pub fn of_runner(live: bool) -> Self {
         Self {
+            clock: clock::now(),
             live,
             ..Self::default()
         }
@@ -63,7 +75,7 @@ impl Now {
 pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     let mut out = Vec::new();
     if let (Some(part), Some(command)) = (run.open(), &now.command) {
-        out.push(command_line(run, &part, command));
+        out.push(command_line(run, &part, command, &now.clock));
     }
     let Some(decision) = decision_line(run) else {
         out.push(text::nobody_drives("upledger resume"));
@@ -71,22 +83,22 @@ pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     };
     out.push(decision);
     out.extend(decision_next(run));
-    let next = decide::next(run);
+    let next = decide::next(run, &now.clock);
     if matches!(&next, Next::Record(event) if matches!(**event, Event::RollbackStarted(_))) {
         out.push(text::turns_round());
     }
     out
 }
 
-fn command_line(run: &Run, part: &Part, command: &Command) -> String {
+fn command_line(run: &Run, part: &Part, command: &Command, now: &decide::Now) -> String {
     let what = part_words(part);
     match command {
         Command::NotStarted => text::command_not_started(what),
         Command::Running(pid) => {
             let begun = run.part(part).map(|p| p.started_at.clone());
             let for_ms = begun
-                .filter(|at| at.boot == boot_id())
-                .map_or(0, |at| boottime_us().saturating_sub(at.mono) / 1000);
+                .filter(|at| at.boot == now.boot)
+                .map_or(0, |at| now.mono.saturating_sub(at.mono) / 1000);
             match pid {
                 Some(pid) => text::command_runs(what, pid, duration(for_ms)),
                 None => text::command_runs_somewhere(what, duration(for_ms)),

@@ -8,9 +8,9 @@ use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
 use upledger_replay::decide::{Asked, Question};
-use upledger_replay::event::{Decision, Failure, Part, Way};
+use upledger_replay::event::{Decision, Part, Way};
 use upledger_replay::plan::Undo;
-use upledger_replay::state::{PartState, Run};
+use upledger_replay::state::Run;
 
 /// Lines of an undo that are shown.
 const COMMAND: usize = 8;
@@ -24,7 +24,7 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     let mut out = vec![match question.kind {
         Asked::Doubt => text::doubt_is(what, &detail),
         Asked::Losses => text::lost(what, part.losses),
-        Asked::Failed if never_started(&part) => text::not_started_is(what, &detail),
+        Asked::Failed if part.never_started() => text::not_started_is(what, &detail),
         Asked::Failed => text::failed_is(what, &detail),
         Asked::Stuck => text::stuck_is(what, &detail),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
@@ -78,16 +78,9 @@ fn undo_lines(now: &Now) -> Vec<String> {
     out
 }
 
-/// Its look before the start failed, or its start did: nothing of it was done.
-fn never_started(part: &PartState) -> bool {
-    let failed = part.failed.as_ref();
-    failed.is_some_and(|f| f.failure == Failure::NotStarted)
-}
-
 /// A look must agree when a person says that it is done.
 fn checked(run: &Run, part: &Part) -> bool {
-    run.plan
-        .step(&part.step)
+    run.step_named(&part.step)
         .is_some_and(|step| match (part.way, &step.undo) {
             (Way::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
             (Way::Undo, Undo::Own { .. }) => true,
@@ -153,7 +146,7 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
 }
 
 fn no_return(run: &Run, part: &Part) -> String {
-    match run.plan.step(&part.step).map(|s| &s.undo) {
+    match run.step_named(&part.step).map(|s| &s.undo) {
         Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
         Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),
     }

@@ -3,7 +3,6 @@
 use super::now::{self, Now};
 use super::question::{self, answers};
 use super::{clip, duration, rows, safe, told};
-use crate::clock::{boot_id, boottime_us};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::book::way_word;
@@ -26,8 +25,8 @@ pub struct Word {
 
 /// A run's state in one word.
 #[must_use]
-pub fn word(run: &Run) -> Word {
-    let (stable, shown) = match decide::next(run) {
+pub fn word(run: &Run, clock: &decide::Now) -> Word {
+    let (stable, shown) = match decide::next(run, clock) {
         Next::End(Ended::Completed) => ("completed", text::completed()),
         Next::End(Ended::RolledBack) if run.passed_over().next().is_some() => {
             ("rolled back", text::rolled_back_but())
@@ -51,14 +50,14 @@ pub fn word(run: &Run) -> Word {
 
 /// The same for people, who are told when nobody drives a run that ought to go on.
 #[must_use]
-pub fn shown(run: &Run, live: bool) -> String {
-    if deserted(run, live) {
+pub fn shown(run: &Run, now: &Now) -> String {
+    if deserted(run, now) {
         match run.standing_decision() {
             Some(_) => text::to_be_resumed(),
             None => text::interrupted(),
         }
     } else {
-        word(run).shown
+        word(run, &now.clock).shown
     }
 }
 
@@ -93,25 +92,13 @@ pub fn decision_word(decision: Decision) -> &'static str {
 /// The run on one screen.
 #[must_use]
 pub fn lines(run: &Run, now: &Now) -> Vec<String> {
-    lines_at(run, now, &boot_id(), boottime_us())
-}
-
-/// The same as it was at the run's last event.
-#[must_use]
-pub fn lines_then(run: &Run) -> Vec<String> {
-    lines_at(run, &Now::of_runner(true), &run.last.boot, run.last.mono)
-}
-
-/// `boot` and `mono` say when it is looked at: how long a running step has run is measured to then.
-fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
-    let live = now.live;
     let digest = run.digest.get(..12).unwrap_or_default();
-    let deserted = deserted(run, live);
-    let mut state = shown(run, live);
+    let deserted = deserted(run, now);
+    let mut state = shown(run, now);
     if run.ended.is_none()
         && let Some(phase) = run.phase()
     {
-        state = match (run.way, word(run).stable) {
+        state = match (run.way, word(run, &now.clock).stable) {
             // These words say so themselves.
             (Way::Undo, "rolling back" | "rollback stuck") if !deserted => {
                 format!("{state}, {}", text::phase(phase))
@@ -127,7 +114,7 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
     ]);
     out.push(String::new());
     let wide = run
-        .units
+        .units()
         .iter()
         .map(|u| u.step.len())
         .max()
@@ -138,7 +125,7 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
     let decided = run
         .standing_decision()
         .filter(|(_, d)| *d != Decision::Retry);
-    for unit in &run.units {
+    for unit in run.units() {
         let Some((name, step)) = run.step(unit) else {
             continue;
         };
@@ -150,15 +137,15 @@ fn lines_at(run: &Run, now: &Now, boot: &str, mono: u64) -> Vec<String> {
             unit,
             step,
             wide,
-            (boot, mono),
-            run.ended.is_none() && !live,
+            &now.clock,
+            run.ended.is_none() && !now.live,
             decided
                 .as_ref()
                 .filter(|(p, _)| p.step == unit.step && p.target == unit.target)
                 .map(|(_, d)| *d),
         ));
     }
-    let below = match decide::next(run) {
+    let below = match decide::next(run, &now.clock) {
         Next::Ask(question) => {
             let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
             below.extend(question::lines(run, &question, now));
@@ -210,9 +197,9 @@ fn not_undone(run: &Run) -> Vec<String> {
 }
 
 /// Something is to be done, and nobody does it.
-fn deserted(run: &Run, live: bool) -> bool {
-    !live
-        && match decide::next(run) {
+fn deserted(run: &Run, now: &Now) -> bool {
+    !now.live
+        && match decide::next(run, &now.clock) {
             Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => true,
             Next::Ask(_) | Next::Stop(_) | Next::End(_) => false,
         }
@@ -235,13 +222,13 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     }
 }
 
-/// `now` is a boot and its time; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
+/// `now` is when how long it has run is measured to; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
 /// it, and nothing has been done on yet.
 fn unit_line(
     unit: &Unit,
     step: &Step,
     wide: usize,
-    now: (&str, u64),
+    now: &decide::Now,
     alone: bool,
     decided: Option<Decision>,
 ) -> String {
@@ -275,9 +262,8 @@ fn unit_line(
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
-    let (boot, mono) = now;
-    if part.status == Status::Running && !unseen && part.started_at.boot == boot {
-        let us = mono.saturating_sub(part.started_at.mono);
+    if part.status == Status::Running && !unseen && part.started_at.boot == now.boot {
+        let us = now.mono.saturating_sub(part.started_at.mono);
         line = format!("{line}  {}", duration(us / 1000));
     } else if let Some(ms) = part.took_ms {
         line = format!("{line}  {}", duration(ms));
@@ -292,7 +278,7 @@ fn unit_line(
 #[must_use]
 pub fn value(run: &Run, now: &Now) -> Value {
     let steps: Vec<Value> = run
-        .units
+        .units()
         .iter()
         .map(|u| {
             let side = |way: Way| {
@@ -313,7 +299,7 @@ pub fn value(run: &Run, now: &Now) -> Value {
             })
         })
         .collect();
-    let next = decide::next(run);
+    let next = decide::next(run, &now.clock);
     let commands = match &next {
         Next::Ask(q) => answers(run, q)
             .into_iter()
@@ -343,7 +329,7 @@ pub fn value(run: &Run, now: &Now) -> Value {
         "run": run.name,
         "plan": run.plan.name,
         "digest": run.digest,
-        "state": word(run).stable,
+        "state": word(run, &now.clock).stable,
         "phase": run.phase(),
         "direction": way_word(run.way),
         "runner": now.live,

@@ -47,6 +47,7 @@ pub fn doubt(kind: Doubt, cause: &str) -> String {
         return cause.to_owned();
     }
     match kind {
+        Doubt::Unseen if cause == own::UNCHECKED => text::unchecked(),
         Doubt::Unseen => text::unseen(),
         Doubt::Alive => text::still_alive(),
         Doubt::Lost => text::lost_track(),
@@ -63,7 +64,7 @@ pub fn whole(part: &PartState) -> bool {
         (Status::Failed, Some(failed)) => {
             !matches!(failed.failure, Failure::Timeout | Failure::Killed)
         }
-        (Status::InDoubt, _) => part.detail == own::UNSEEN,
+        (Status::InDoubt, _) => [own::UNSEEN, own::UNCHECKED].contains(&part.detail.as_str()),
         _ => true,
     }
 }
@@ -74,6 +75,9 @@ pub fn outcome(part: &PartState) -> String {
     match (part.status, &part.failed, part.doubt) {
         (Status::Failed, Some(failed), _) if failed.detail == part.detail => failure(failed),
         (Status::InDoubt, _, Some(kind)) => doubt(kind, &part.detail),
+        (Status::Failed, None, _) if part.refused && lang() != Lang::En => {
+            text::could_not_start(&part.detail)
+        }
         _ => part.detail.clone(),
     }
 }

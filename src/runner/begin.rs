@@ -7,6 +7,7 @@ use crate::attempt::job::JobDir;
 use crate::attempt::launch::{Launched, launch};
 use crate::attempt::output::last_lines;
 use crate::attempt::spec::{Frame, Spec, VERSION, digest};
+use crate::clock;
 use crate::failpoint;
 use crate::home::random_hex;
 use crate::site::task::Task;
@@ -38,7 +39,9 @@ struct Looked {
 
 impl Runner<'_> {
     pub(super) async fn start(&mut self, start: &Start) -> Result<(), RunnerError> {
-        if start.wait_ms > 0 && !self.pause_before(start).await? {
+        if let Some(until) = start.not_before
+            && !self.pause_before(start, until).await?
+        {
             return Ok(());
         }
         let at = &start.at;
@@ -97,11 +100,12 @@ impl Runner<'_> {
     }
 
     /// Waits before a further attempt, and goes on hearing signals and others. `false`: something else comes next now.
-    async fn pause_before(&mut self, start: &Start) -> Result<bool, RunnerError> {
+    async fn pause_before(&mut self, start: &Start, until: u64) -> Result<bool, RunnerError> {
         if !self.commit()? {
             return Ok(false);
         }
-        let until = tokio::time::Instant::now() + Duration::from_millis(start.wait_ms);
+        let left = until.saturating_sub(clock::boottime_us());
+        let until = tokio::time::Instant::now() + Duration::from_micros(left);
         while tokio::time::Instant::now() < until {
             let glance = until.min(tokio::time::Instant::now() + GLANCE);
             tokio::select! {
@@ -109,7 +113,9 @@ impl Runner<'_> {
                 wish = self.signals.next() => self.wish(wish)?,
             }
             self.hear()?;
-            if self.detach || decide::next(self.state()?) != Next::Start(start.clone()) {
+            if self.detach
+                || decide::next(self.state()?, &clock::now()) != Next::Start(start.clone())
+            {
                 return Ok(false);
             }
         }
@@ -133,7 +139,7 @@ impl Runner<'_> {
     ) -> Result<(), RunnerError> {
         let at = &start.at;
         let state = self.state()?;
-        let Some(step) = state.plan.step(&at.part.step) else {
+        let Some(step) = state.step_named(&at.part.step) else {
             return self.refuse(at, "the plan has no such step".into());
         };
         let no_return = at.part.way == Way::Do && matches!(step.undo, Undo::PointOfNoReturn(_));
@@ -151,7 +157,7 @@ impl Runner<'_> {
             way: way_word(at.part.way).into(),
             attempt: at.attempt,
             nonce: nonce.clone(),
-            boot: crate::clock::boot_id(),
+            boot: clock::boot_id(),
             command: task.command(),
             cwd: task.cwd.clone(),
             env: task.env.clone(),
@@ -226,7 +232,7 @@ impl Runner<'_> {
             &at.part.target,
             way_word(at.part.way),
         );
-        for job in JobDir::later(&self.home.jobs(), &stem, at.attempt)? {
+        for job in self.found.later(&self.home.jobs(), &stem, at.attempt)? {
             let facts = job.facts("")?;
             let held = facts.shim == Lock::Held || facts.tree == Lock::Held;
             if facts.token == Token::Started || held {

@@ -6,15 +6,17 @@
 
 mod begin;
 mod facts;
+pub mod former;
 pub mod lock;
 pub mod secrets;
 mod settle;
 pub mod signals;
 
 use crate::action::{Blob, Error, RawPast};
-use crate::attempt::job::JobError;
+use crate::attempt::job::{Found, JobError};
 use crate::attempt::output::Follower;
 use crate::attempt::spool::SpoolReader;
+use crate::clock;
 use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
 use crate::redact::{Redactor, TooShort};
@@ -44,6 +46,19 @@ pub enum Rest {
     Stopped(Stop),
     /// We were told to leave; the step goes on.
     Detached,
+}
+
+impl Rest {
+    /// How a run rests of which that comes next; none where it goes on.
+    #[must_use]
+    pub fn of(next: Next) -> Option<Self> {
+        match next {
+            Next::End(ended) => Some(Self::Ended(ended)),
+            Next::Ask(question) => Some(Self::Asked(question)),
+            Next::Stop(stop) => Some(Self::Stopped(stop)),
+            Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => None,
+        }
+    }
 }
 
 /// Why the loop could not go on.
@@ -110,6 +125,8 @@ pub struct Runner<'a> {
     /// A signal asked for a pause that is not recorded yet.
     wants_pause: bool,
     detach: bool,
+    /// The job directories that were there before this runner.
+    found: Found,
 }
 
 impl<'a> Runner<'a> {
@@ -140,6 +157,7 @@ impl<'a> Runner<'a> {
             heard: None,
             wants_pause: false,
             detach: false,
+            found: Found::read(&home.jobs())?,
         })
     }
 
@@ -204,34 +222,18 @@ impl<'a> Runner<'a> {
                 }
                 continue;
             }
-            let next = decide::next(self.state()?);
+            let next = decide::next(self.state()?, &clock::now());
             tracing::debug!(run = self.run, next = kind(&next));
             match next {
-                Next::Record(event) => {
-                    if matches!(
-                        *event,
-                        Event::RunCompleted(_) | Event::RollbackCompleted(_) | Event::RunAborted(_)
-                    ) {
-                        self.journal.checkpoint();
-                    }
-                    self.stage(&event)?;
-                }
+                Next::Record(event) => self.stage(&event)?,
                 Next::Start(start) => self.start(&start).await?,
                 Next::Resolve(at) => self.resolve(&at).await?,
                 Next::Probe(at) => self.probe(&at).await?,
-                Next::Ask(question) => {
-                    if self.commit()? {
-                        return Ok(Rest::Asked(question));
-                    }
-                }
-                Next::Stop(stop) => {
-                    if self.commit()? {
-                        return Ok(Rest::Stopped(stop));
-                    }
-                }
-                Next::End(ended) => {
-                    if self.commit()? {
-                        return Ok(Rest::Ended(ended));
+                rest @ (Next::Ask(_) | Next::Stop(_) | Next::End(_)) => {
+                    if self.commit()?
+                        && let Some(rest) = Rest::of(rest)
+                    {
+                        return Ok(rest);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
 
-use super::facts;
 use super::{GLANCE, Progress, Runner, RunnerError};
+use super::{facts, former};
 use crate::action::Look;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::{Follower, last_lines};
@@ -12,6 +12,7 @@ use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
+use upledger_replay::contract;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
     Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Noted,
@@ -278,6 +279,9 @@ impl Runner<'_> {
             }
             return self.stage(&end.failed(failure, detail));
         }
+        if !contract::checkable(self.state()?, &at.part, former::same) {
+            return self.doubt(at, Some(job), Doubt::Unseen, own::UNCHECKED);
+        }
         if own && produced.is_none() {
             let cause = "it ended well, and did not say what it produced";
             return self.doubt(at, Some(job), Doubt::Unseen, cause);
@@ -332,7 +336,9 @@ impl Runner<'_> {
             return Ok(Vec::new());
         }
         let state = self.state().map_err(|e| e.to_string())?;
-        let wanted = state.plan.step(&at.part.step).map_or(&[][..], |s| &s.facts);
+        let wanted = state
+            .step_named(&at.part.step)
+            .map_or(&[][..], |s| &s.facts);
         if wanted.is_empty() {
             return Ok(Vec::new());
         }

@@ -6,6 +6,7 @@ use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, 
 use crate::actions::Do;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
+use crate::plan::facts;
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
@@ -102,12 +103,12 @@ impl Task {
                 return Err(Error::new(format!("{} has no undo", part.step)));
             }
         };
-        let action = inputs.action(action)?;
-        let probe = probe.map(|p| inputs.action(p)).transpose()?;
-        let verify = verify.map(|v| inputs.action(v)).transpose()?;
+        let action = inputs.action(plan, action)?;
+        let probe = probe.map(|p| inputs.action(plan, p)).transpose()?;
+        let verify = verify.map(|v| inputs.action(plan, v)).transpose()?;
         let env = environment(step, run, &mut inputs)?;
         let cwd = match &step.cwd_from {
-            Some(fact) => Some(inputs.value(fact)?),
+            Some(fact) => Some(inputs.directory(fact)?),
             None => step.cwd.clone(),
         };
         Ok(Self {
@@ -237,16 +238,6 @@ impl Task {
         looked(moment.ask(&request)).0
     }
 
-    /// What settles a person's `done`: the plan's look afterwards, else its look before, else the action's own.
-    #[must_use]
-    pub fn agrees(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> (Look, Option<Value>) {
-        if self.verify.is_some() || !self.has_probe {
-            (self.verify(moment, past, blobs), None)
-        } else {
-            self.probe(moment, past, blobs)
-        }
-    }
-
     /// The command that the supervisor starts.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -372,7 +363,7 @@ impl<'a> Inputs<'a> {
                 .fact(fact, self.target)
                 .map_err(|e| unknown(&e))?
                 .to_owned(),
-            (None, Facts::None) => return Err(unknown(&NoFact::Unknown(fact.into()))),
+            (None, Facts::None) => return Err(Error::new(crate::text::forecast::the_fact(fact))),
         };
         if !self.used.iter().any(|p| p.key == fact) {
             self.used.push(Pair {
@@ -383,41 +374,33 @@ impl<'a> Inputs<'a> {
         Ok(value)
     }
 
-    /// An action of the plan, with facts in the place of `{from: step.name}`.
-    fn action(&mut self, action: &Value) -> Result<Do, Error> {
-        let mut action = action.clone();
-        self.put_in(&mut action)?;
-        serde_json::from_value(action)
-            .map_err(|e| Error::io("the plan's action cannot be read", &e))
+    /// An action of the plan, with facts in the place of `{from: step.fact}`.
+    fn action(&mut self, plan: &Plan, action: &Value) -> Result<Do, Error> {
+        facts::put_in(plan, action, &mut |fact| self.value(fact))
     }
 
-    fn put_in(&mut self, value: &mut Value) -> Result<(), Error> {
-        let fact = match (
-            value.as_object().map_or(0, serde_json::Map::len),
-            value.get("from"),
-        ) {
-            (1, Some(Value::String(fact))) => Some(fact.clone()),
-            _ => None,
-        };
-        if let Some(fact) = fact.filter(|f| f.contains('.') && !f.contains('/')) {
-            *value = Value::String(self.value(&fact)?);
-            return Ok(());
+    /// The fact that is the working directory.
+    fn directory(&mut self, fact: &str) -> Result<String, Error> {
+        let path = self.value(fact)?;
+        if Path::new(&path).is_absolute() {
+            return Ok(path);
         }
-        match value {
-            Value::Object(map) => map.values_mut().try_for_each(|v| self.put_in(v)),
-            Value::Array(items) => items.iter_mut().try_for_each(|v| self.put_in(v)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-        }
+        Err(Error::new(format!(
+            "the working directory is {fact}, and '{path}' is no absolute path"
+        )))
     }
 }
 
 fn unknown(why: &NoFact) -> Error {
-    let (NoFact::Unknown(fact) | NoFact::Ambiguous(fact)) = why;
+    let fact = match why {
+        NoFact::Unknown(fact) => fact,
+        NoFact::Ambiguous(_) => return Error::new(why.to_string()),
+    };
     let step = fact.split_once('.').map_or(fact.as_str(), |(step, _)| step);
     Error::new(why.to_string()).remedy(format!(
-        "{step} has not handed it on: a fact that is read from what a step prints is not there when the step was found \
-         done, or a person decided on it; do what this step does by hand and decide `skip`, or abort, and run a plan that \
-         states the value"
+        "{step} has not handed it on: it had no such result, or it was found done or decided done where nobody could see \
+         its result, as with facts that are read from what a step prints; decide `skip` and do this step by hand, or \
+         abort, and run a plan that states the value"
     ))
 }
 

@@ -19,6 +19,8 @@ texts! {
     line_goes(path, pattern): "in {path} the line that matches {pattern} goes", "删除 {path} 中匹配 {pattern} 的行";
     mode_changes(from, to): "mode {from} -> {to}", "权限 {from} -> {to}";
     remove(path): "remove {path}", "删除 {path}";
+    put_back(path, len, mode, owner): "put {path} back: {len} bytes, mode {mode}, owner {owner}",
+        "恢复 {path}: {len} 字节, 权限 {mode}, 属主 {owner}";
 
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";
@@ -38,15 +40,19 @@ texts! {
 
     // Celery.
     no_worker_runs(role): "no {role} runs", "没有 {role} 在运行";
+    every_one(role): "every {role}", "每个 {role}";
     origin(module, cwd, python): "{module} in {cwd} of {python}", "{module} (目录 {cwd}, 解释器 {python})";
     without_module(): "without -A", "未用 -A 指定";
     wait_empty(queues): "wait until {queues} are empty", "等待队列 {queues} 清空";
     cancel_consumers(who): "cancel_consumer for every queue of {who}", "对 {who} 的每个队列执行 cancel_consumer";
+    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 执行 add_consumer, 恢复被取消的队列";
     wait_drained(limit): "wait, at most {limit}, until nothing is active and nothing reserved", "等待正在执行与已预取的任务清零, 最长 {limit}";
     stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
     stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
     term_to(who): "TERM to {who}", "向 {who} 发送 TERM";
     wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费, 最长 {limit}";
+    nothing_to_start(): "nothing ran before; nothing to start", "之前没有运行, 无需启动";
+    nothing_to_stop(): "nothing of it runs that did not run before", "没有新启动的进程, 无需停止";
     wait_beat(limit): "wait, at most {limit}, until the beat works", "等待 beat 开始工作, 最长 {limit}";
 
     // Crontabs.
@@ -64,6 +70,8 @@ texts! {
     commented_by_run(): "job that this run has commented out", "本次运行注释掉的任务";
     put_off(place, which, found): "put off in {place}: {which} ({found})", "{place}: 停用{which} ({found})";
     put_on(place, which, found): "put on in {place}: {which} ({found})", "{place}: 启用{which} ({found})";
+    lines_back(place, lines): "in {place} {lines} as before", "{place}: 恢复{lines}";
+    nothing_changed(place): "nothing was changed in {place}", "{place} 未被改动";
     wait_for_jobs(wait): "wait up to {wait} for the jobs of these lines that run now", "等待这些行正在执行的任务结束, 最长 {wait}";
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 

@@ -24,6 +24,13 @@ texts! {
     answer_first(command): "it waits for an answer, see which: {command}", "它在等待裁定, 查看问题: {command}";
     go_on(command): "go on with it: {command}", "继续该运行: {command}";
     or_end(command): "or end it: {command}", "或终止该运行: {command}";
+    begun_before(run, version, step): "the run {run} was begun by upledger {version}, and only that version can go on with it: its step {step} is of a kind that this version records in another way",
+        "运行 {run} 由 upledger {version} 开始, 只能由该版本继续: 其步骤 {step} 所属的类型, 本版本的记录方式已不同";
+    go_on_by(version, sha256, command): "with upledger {version} (the program whose SHA-256 is {sha256}): {command}",
+        "请使用 upledger {version} (SHA-256 为 {sha256} 的程序): {command}";
+    read_no_more(version, later, command): "upledger {version} cannot read this ledger any more, because the run {later} was begun by a later version; what the run did is for hands to reverse: {command}",
+        "upledger {version} 已无法读取此账本, 因为运行 {later} 由更新的版本开始; 该运行的变更须手工恢复, 查看其记录: {command}";
+    or_end_as_it_is(command): "or end it here; what it did stays as it is: {command}", "或在此终止该运行, 已做的变更保持原状: {command}";
     has_ended(name, state): "the run {name} has ended: {state}", "运行 {name} 已经结束: {state}";
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";

@@ -38,6 +38,8 @@ texts! {
     no_step(): "the run has no such step", "运行中没有这样的步骤";
     not_now(): "the state of the run does not allow this", "运行的当前状态不允许此操作";
     ended(): "the run has ended", "运行已经结束";
+    begun_before(): "an earlier version began the run, and only that version can go on with it or roll it back; it may be ended here with `upledger abort`",
+        "该运行由更早的版本开始, 只能由该版本继续或回退; 可在此用 upledger abort 终止";
     no_run(): "there is no such run", "没有这样的运行";
     state_directory(): "the state directory cannot be used: it must be a directory of yours alone (0700) on a local file system",
         "状态目录不可用: 它必须是本人独占 (0700) 的本地目录";
@@ -78,6 +80,7 @@ type Text = fn() -> String;
 
 /// Every kind of error, with its title.
 const KINDS: &[(&str, Text)] = &[
+    ("begun_before", begun_before),
     ("busy", busy),
     ("checkpoint", checkpoint),
     ("demo", demo),

@@ -285,8 +285,19 @@ texts! {
     fact_too_early(name): "`{name}` is not known yet", "此时尚无结果 `{name}`";
     facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的结果";
     no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生结果 `{name}`";
-    facts_are_named(): "a fact is named `step.fact` and defined by the step's `facts:`",
-        "结果写作 `step.fact`, 由该步骤的 `facts:` 定义";
+    facts_are_named(): "a fact is named `step.fact`: one of the step's `facts:`, or one that its action produces (see the plan reference)",
+        "结果写作 `step.fact`: 该步骤 `facts:` 中的一项, 或其动作产生的一项 (见计划参考)";
+    step_hands_on(step, facts): "`{step}` hands on {facts}", "`{step}` 的结果有 {facts}";
+    fact_does_not_fit(fact, kind, why): "`{fact}` is {kind}, which does not fit here: {why}", "`{fact}` 是{kind}, 不适用于此处: {why}";
+    fact_not_here(fact): "the fact `{fact}` cannot stand here", "此处不能使用结果 `{fact}`";
+    fact_printed(): "a printed value", "步骤打印的值";
+    fact_path_kind(): "a path", "路径";
+    fact_digest(): "a SHA-256 digest", "SHA-256 摘要";
+    fact_commit(): "a commit", "提交 id";
+    cwd_wants_path(): "`cwd` is an absolute path", "`cwd` 须为绝对路径";
+    cwd_value(): "an absolute path or {{from: step.fact}}", "绝对路径或 {{from: step.fact}}";
+    fact_is_produced(kind, name): "`{kind}` produces a fact `{name}` itself", "`{kind}` 自身已产生结果 `{name}`";
+    rename_fact(): "give this one another name", "请换一个名称";
 
     // Resolved plans.
     not_resolved(why): "not a resolved plan: {why}", "不是已解析的计划: {why}";
@@ -299,6 +310,7 @@ texts! {
     empty_phase(): "a phase without steps, or no phase at all", "有阶段没有步骤, 或根本没有阶段";
     bad_id(id): "the id `{id}` is not valid or stands twice", "id `{id}` 无效或重复";
     of_step(id, what): "step `{id}`: {what}", "步骤 `{id}`: {what}";
+    two_cwds(): "it has two working directories", "指定了两个工作目录";
     not_local(): "its targets are not `local`", "目标不是 `local`";
     unreadable_action(): "an action that this version cannot read", "含有本版本无法识别的动作";
     look_that_acts(): "a look that does not only look", "探测或验证不是只读操作";

@@ -86,6 +86,8 @@ texts! {
     killed_on_request(): "it was killed on request", "已按要求强制结束";
     could_not_start(why): "it could not be started: {why}", "未能启动: {why}";
     evidence_disagrees(seen): "the evidence disagrees: {seen}", "验证未通过: {seen}";
+    unchecked(): "it ended well, and only the program that began the run can check its evidence",
+        "已正常结束, 但只有开始该运行的程序才能核对其结果";
     unseen(): "it started, and nobody saw how it ended", "已启动, 但结果未知";
     still_alive(): "its processes were still alive", "其进程当时仍然存活";
     lost_track(): "whether it still runs cannot be told", "执行目录缺失或不符, 无法判断是否仍在运行";

@@ -19,6 +19,7 @@ texts! {
     application(what): "application: {what}", "应用: {what}";
     only_application(what): "the only application that runs here: {what}; `app` or `by` would name it", "本机唯一在运行的应用: {what}; 可用 `app` 或 `by` 指定";
     undo_stop(): "start it again as it ran", "按原样重新启动";
+    nothing_ran(): "nothing ran before, so nothing is started", "此前没有运行, 无需启动";
     undo_deploy(): "back to the commit that was there", "回到原来的提交";
     undo_clone(place): "remove {place} if this step made it; move it aside if somebody worked in it",
         "若 {place} 由本步骤创建则删除; 若其中有他人的改动则改名移开";
@@ -26,6 +27,11 @@ texts! {
     undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
         "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
+    static_is_kept(root, files, copy): "the former {root} ({files} files) is kept as {copy}", "原来的 {root} ({files} 个文件) 保留为 {copy}";
+    undo_static_exchange(copy, root): "{copy}, the former state of {root}, changes places with it at once",
+        "{copy} ({root} 的原状态) 与其原子互换";
+    undo_static_remove(root): "{root}, which was not there, is removed", "删除原本不存在的 {root}";
+    undo_static_nothing(copy): "nothing was collected; the copy {copy} is removed", "没有收集任何文件; 删除副本 {copy}";
     undo_static(): "the former directory, exchanged for the new one at once", "与新目录原子互换, 恢复原来的目录";
 
     // Django.

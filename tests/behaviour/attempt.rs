@@ -1,13 +1,9 @@
 //! One attempt and its supervisor, at the borders: commands that cannot start, output without end, full disks, stopped
 //! processes, many resumes at once.
 
-use crate::common::{Done, UPLEDGER, World, eventually, kill};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::common::{Done, UPLEDGER, World, eventually, kill, send};
+use rustix::process::Signal;
 use std::process::{Command, Stdio};
-
-fn send(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).expect("a process id"), signal).expect("it lives");
-}
 
 /// The data of the newest event of a kind.
 fn newest(world: &World, kind: &str) -> serde_json::Value {
@@ -205,19 +201,23 @@ fn of_sixteen_resumes_at_once_one_drives_and_the_step_is_started_once() {
     let (world, mut runner) = waiting();
     runner.kill().expect("it lives");
     runner.wait().expect("it is dead");
-    let resumes: Vec<_> = (0..16).map(|_| world.start(&["resume"])).collect();
-    eventually("the step is adopted", || {
-        world.upledger(&["log"]).out.contains("adopted")
+    let mut resumes: Vec<_> = (0..16).map(|_| world.start(&["resume"])).collect();
+    let mut refused = Vec::new();
+    eventually("all but one are refused", || {
+        resumes.retain_mut(|r| {
+            let ended = r.try_wait().expect("a child");
+            refused.extend(ended.map(|status| status.code()));
+            ended.is_none()
+        });
+        resumes.len() == 1
     });
+    assert_eq!(refused, [Some(9); 15], "the run is held");
+    assert_eq!(world.lines("effects"), ["began"]);
     world.write("go", "");
-    let mut codes: Vec<_> = resumes
-        .into_iter()
-        .map(|mut r| r.wait().expect("it ends").code().unwrap_or(-1))
-        .collect();
-    codes.sort_unstable();
-    assert_eq!(codes.first(), Some(&0), "{codes:?}");
-    // A late one may find the run ended; all others find it held.
-    assert!(codes[1..].iter().all(|c| [9, 13].contains(c)), "{codes:?}");
+    let mut driver = resumes.pop().expect("one is left");
+    assert_eq!(driver.wait().expect("it ends").code(), Some(0));
+    let log = world.upledger(&["log"]).out;
+    assert_eq!(log.matches("adopted").count(), 1, "{log}");
     assert_eq!(world.lines("effects"), ["began"]);
 }
 
@@ -228,8 +228,13 @@ fn processes_that_outlive_their_supervisor_are_waited_for_and_then_it_asks() {
     runner.kill().expect("it lives");
     runner.wait().expect("it is dead");
     kill(supervisor);
-    let mut resumed = world.start(&["resume"]);
-    assert!(resumed.try_wait().expect("a child").is_none());
+    let screen = std::fs::File::create(world.path("screen")).expect("made");
+    let mut command = world.command(&["resume"]);
+    let mut resumed = command.stdout(screen).spawn().expect("it starts");
+    eventually("it waits", || {
+        let screen = world.lines("screen");
+        screen.iter().any(|l| l.contains("it still runs: process "))
+    });
     world.write("go", "");
     assert_eq!(resumed.wait().expect("it ends").code(), Some(4));
     assert_eq!(world.status()["question"]["kind"], "doubt");

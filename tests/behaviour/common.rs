@@ -1,5 +1,6 @@
 //! A private place for one test: its own state directory, its own memory of heads, its own files.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -106,6 +107,32 @@ impl World {
         Done::of(self.command(args).output().expect("the program starts"))
     }
 
+    /// Rolls back where `undo/` holds nothing but what an event names: the ledger is the only state.
+    pub(crate) fn rollback(&self) -> Done {
+        self.forget_unnamed();
+        self.upledger(&["rollback", "--reason", "test"])
+    }
+
+    /// Removes from `undo/` all that no event names.
+    pub(crate) fn forget_unnamed(&self) {
+        let log = self.upledger(&["log", "--json"]);
+        assert_eq!(log.code, 0, "{log:?}");
+        let kept = std::fs::read_dir(self.state().join("undo"));
+        for entry in kept.into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|n| n.to_str());
+            if name.is_some_and(|n| log.out.contains(n)) {
+                continue;
+            }
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            removed.expect("removed");
+        }
+    }
+
     /// Starts the program and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args)
@@ -158,7 +185,7 @@ impl World {
             .collect()
     }
 
-    /// Every process that was started with this world's directory in its environment or arguments.
+    /// The supervisors that have a file of one of this world's job directories open.
     pub(crate) fn supervisors(&self) -> Vec<i32> {
         let jobs = self.state().join("jobs");
         processes()
@@ -169,6 +196,31 @@ impl World {
                     && has_open(*pid, &jobs)
             })
             .collect()
+    }
+
+    /// The value of `UPLEDGER_FAILPOINT` with which a process dies at the first of these places that it comes by, and the
+    /// next process at the next one. Each death leaves the file [`Self::died_at`].
+    pub(crate) fn deaths(&self, places: &[&str]) -> String {
+        let places = places.iter().map(|place| {
+            let file = self.path(&format!("died-at-{place}"));
+            format!("{place}@{}", file.display())
+        });
+        places.collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether a process has died at this place of [`Self::deaths`].
+    pub(crate) fn died_at(&self, place: &str) -> bool {
+        self.path(&format!("died-at-{place}")).exists()
+    }
+
+    /// Waits until a failpoint has stopped a supervisor.
+    pub(crate) fn stopped_supervisor(&self) -> i32 {
+        let mut stopped = None;
+        eventually("a supervisor is stopped", || {
+            stopped = self.supervisors().into_iter().find(|pid| is_stopped(*pid));
+            stopped.is_some()
+        });
+        stopped.expect("it was found")
     }
 }
 
@@ -242,12 +294,24 @@ fn has_open(pid: i32, below: &Path) -> bool {
         .any(|target| target.starts_with(below))
 }
 
+/// Whether SIGSTOP has taken effect on a process: the state of `proc_pid_stat(5)`, behind the name in parentheses.
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| state.starts_with('T'))
+}
+
 /// Kills a process for good.
 pub(crate) fn kill(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+    if let Some(pid) = Pid::from_raw(pid) {
         // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
     }
+}
+
+/// Sends a signal to a process that lives.
+pub(crate) fn send(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).expect("a process id"), signal).expect("it lives");
 }
 
 /// Waits for a condition, at most half a minute.

@@ -170,10 +170,13 @@ impl Site {
     fn assert_no_secret(&self, said: &[&Done]) {
         let mut texts: Vec<String> = said.iter().map(|d| format!("{d:?}")).collect();
         texts.push(self.up(&["log", "--json"]).out);
+        let mut ledger = String::new();
         for name in ["ledger.db", "ledger.db-wal"] {
             let bytes = std::fs::read(self.state().join(name)).unwrap_or_default();
-            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+            ledger.push_str(&String::from_utf8_lossy(&bytes));
         }
+        assert!(ledger.contains("cron.disable"), "its events are plain text");
+        texts.push(ledger);
         assert!(texts.iter().all(|t| !t.contains("s3cr3t")), "{texts:?}");
     }
 }
@@ -224,7 +227,9 @@ fn exactly_the_lines_go_off_and_the_crontab_comes_back_byte_for_byte() {
     assert_eq!(site.crontab(), off(&table(), &run_name(&site), "cron"));
     assert!(done.out.contains("lines 5, 6, 10, 12 off"), "{done:?}");
     let undo = std::fs::read_dir(site.state().join("undo")).expect("undo");
-    for file in undo.flatten() {
+    let undo: Vec<_> = undo.map(|e| e.expect("an entry")).collect();
+    assert!(!undo.is_empty(), "the former crontab is kept");
+    for file in undo {
         let meta = file.metadata().expect("its metadata");
         assert_eq!(meta.mode() & 0o7777, 0o600, "{file:?}");
         let name = file.file_name().to_string_lossy().into_owned();
@@ -356,10 +361,12 @@ fn killed_before_and_after_the_write_it_is_done_once_and_undone_once() {
                 site.path("hit").exists(),
                 "{point}: the undo was killed there"
             );
-            let done = site.up(&["resume"]);
+            let asked = site.up(&["resume"]);
+            assert_eq!(asked.code, 6, "{point}: {asked:?}");
             let retried = site.up(&["decide", "cron", "retry", "--reason", "test"]);
+            assert_eq!(retried.code, 0, "{point}: {retried:?}");
             let again = site.up(&["resume"]);
-            assert_eq!(again.code, 5, "{point}: {done:?} {retried:?} {again:?}");
+            assert_eq!(again.code, 5, "{point}: {again:?}");
             assert_eq!(now(), table(), "{point}");
             let beside = std::fs::read_dir(site.path("cron.d"))
                 .expect("there")
@@ -384,7 +391,9 @@ fn with_everybody_killed_the_probe_tells_whether_the_lines_are_off() {
         });
         runner.kill().expect("it lives");
         runner.wait().expect("it is dead");
-        for supervisor in site.supervisors() {
+        let supervisors = site.supervisors();
+        assert_eq!(supervisors.len(), 1, "{point}");
+        for supervisor in supervisors {
             let children = format!("/proc/{supervisor}/task/{supervisor}/children");
             let children = std::fs::read_to_string(children).unwrap_or_default();
             kill(supervisor);

@@ -106,7 +106,7 @@ fn interrupted_it_leaves_nothing_running() {
         let dir = world.path("demo");
         let text = dir.display().to_string();
         let mut demo = world.start(&["demo", "--dir", &text]);
-        crate::common::eventually("the shop runs", || dir.join("shop.pid").exists());
+        crate::common::eventually("the shop runs", || !is_silent(&dir));
         let pid = i32::try_from(demo.id())
             .ok()
             .and_then(Pid::from_raw)

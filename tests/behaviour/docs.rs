@@ -38,7 +38,13 @@ fn one_line(text: &Value) -> String {
         .replace('|', "\\|")
 }
 
-/// What a setting takes, in a few words.
+/// The definition of a reference to a fact.
+const FACT: &str = "#/$defs/From";
+
+/// Kinds of action that are there for tests alone.
+const TEST_KINDS: &str = "test.";
+
+/// What a setting takes, in a few words. That each single value may be a fact is said once.
 fn shape(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap_or_default();
@@ -48,7 +54,7 @@ fn shape(schema: &Value) -> String {
         if let Some(all) = schema[key].as_array() {
             let shapes: Vec<String> = all
                 .iter()
-                .filter(|s| s["type"] != "null")
+                .filter(|s| s["type"] != "null" && s["$ref"] != FACT)
                 .map(|s| {
                     s["const"]
                         .as_str()
@@ -130,14 +136,13 @@ fn forms(out: &mut String, schema: &Value) {
     }
 }
 
-/// The step of `docs/examples.yaml` for a kind of action, without its indentation.
-fn example(kind: &str) -> String {
+/// The first step of `docs/examples.yaml` that holds this, without its indentation.
+fn example(wanted: &str) -> String {
     let examples = text(&root().join("docs/examples.yaml"));
-    let wanted = format!("        do: {{{kind}:");
     let step = examples
         .split("      - ")
-        .find(|step| step.contains(&wanted))
-        .unwrap_or_else(|| panic!("docs/examples.yaml has no {kind}"));
+        .find(|step| step.contains(wanted))
+        .unwrap_or_else(|| panic!("docs/examples.yaml has no {wanted}"));
     let lines = step
         .lines()
         .enumerate()
@@ -176,12 +181,69 @@ fn table(out: &mut String, schema: &Value) {
     }
 }
 
+/// What a kind hands on to later steps.
+fn handed_on(out: &mut String, kind: &Value) {
+    let Some(facts) = kind["x-facts"].as_object() else {
+        return;
+    };
+    let _ = writeln!(out, "\n| hands on | kind | meaning |\n|---|---|---|");
+    for (name, fact) in facts {
+        let _ = writeln!(
+            out,
+            "| `{name}` | {} | {} |",
+            fact["kind"].as_str().unwrap_or_default(),
+            one_line(&fact["description"])
+        );
+    }
+}
+
+/// The name of a kind of action and of the definition of its settings.
+fn named(kind: &Value) -> (&str, &str) {
+    let properties = kind["properties"].as_object();
+    let (name, settings) = properties.and_then(|p| p.iter().next()).expect("a kind");
+    let reference = settings["$ref"].as_str().unwrap_or_default();
+    (name, reference.rsplit('/').next().unwrap_or_default())
+}
+
+/// The section of a kind of action.
+fn section(kind: &Value, definitions: &Value, example: &str) -> String {
+    let (name, definition) = named(kind);
+    let mut out = format!("### {name}\n\n{}\n", one_line(&kind["description"]));
+    let about = &definitions[definition]["description"];
+    if about.is_string() {
+        let _ = writeln!(out, "\n{}", one_line(about));
+    }
+    let _ = writeln!(out, "\n```yaml\n{example}\n```");
+    table(&mut out, &definitions[definition]);
+    handed_on(&mut out, kind);
+    out.push('\n');
+    out
+}
+
+const FACTS: &str = "\
+A step hands facts on to later steps: what its action produces, which stands in this reference behind the settings of each
+kind, and what its `facts:` read from what it prints. A later step writes `{from: step.fact}` in the place of
+
+- any setting of an action, its looks and its undo that is a single value, also inside of lists and maps, and a word of `run`,
+- the value of a variable in `env`,
+- `cwd`, where the fact is a path.
+
+`check` knows the kind of what an action produces (text, path, digest, commit, number or boolean) and refuses it where no such
+value fits. What is printed may be anything; it is looked at when the step starts. Then the values are put in and recorded, and
+the step's undo has the same ones.
+
+A step that is found done, or decided done, hands on what its action produces as well; what it would have printed is not
+known then. A fact that is not known, or does not fit, refuses the step before it starts: nothing is changed, and a person is
+asked. No fact is put into a script, which gets it by `env`, and none names a secret. Of several steps with the same facts on
+several targets, a step gets those of its own target.
+";
+
 fn reference(schema: &Value) -> String {
     let mut out = String::from(
         "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema, and `docs/examples.yaml` holds the examples as one plan. An unknown key is refused, and so is one that is not built yet.\n\n## Plan\n",
     );
     table(&mut out, schema);
-    let definitions = schema["$defs"].as_object().expect("definitions");
+    let definitions = &schema["$defs"];
     for name in ["Phase", "Step"] {
         let _ = writeln!(
             out,
@@ -192,31 +254,26 @@ fn reference(schema: &Value) -> String {
     }
     let _ = writeln!(
         out,
-        "\n## Do\n\n{}\n",
+        "\n## Facts\n\n{FACTS}\n```yaml\n{}\n```",
+        example("{from: ")
+    );
+    let _ = writeln!(
+        out,
+        "\n## Do\n\n{} A setting that is a single value takes a [fact](#facts), too.\n",
         one_line(&definitions["Do"]["description"])
     );
     let kinds = definitions["Do"]["oneOf"].as_array().expect("kinds");
-    let mut of_kinds = Vec::new();
     for kind in kinds {
-        let (name, settings) = kind["properties"]
-            .as_object()
-            .and_then(|p| p.iter().next())
-            .expect("a kind");
-        let reference = settings["$ref"].as_str().unwrap_or_default();
-        let definition = reference.rsplit('/').next().unwrap_or_default().to_owned();
-        let _ = writeln!(out, "### {name}\n\n{}", one_line(&kind["description"]));
-        let about = &definitions[&definition]["description"];
-        if about.is_string() {
-            let _ = writeln!(out, "\n{}", one_line(about));
+        let (name, _) = named(kind);
+        if !name.starts_with(TEST_KINDS) {
+            let example = example(&format!("        do: {{{name}:"));
+            out += &section(kind, definitions, &example);
         }
-        let _ = writeln!(out, "\n```yaml\n{}\n```", example(name));
-        table(&mut out, &definitions[&definition]);
-        out.push('\n');
-        of_kinds.push(definition);
     }
+    let of_kinds: Vec<&str> = kinds.iter().map(|kind| named(kind).1).collect();
     let _ = writeln!(out, "## Values");
-    for (name, definition) in definitions {
-        if !["Phase", "Step", "Do"].contains(&name.as_str()) && !of_kinds.contains(name) {
+    for (name, definition) in definitions.as_object().expect("definitions") {
+        if !["Phase", "Step", "Do"].contains(&name.as_str()) && !of_kinds.contains(&name.as_str()) {
             let _ = writeln!(
                 out,
                 "\n### {name}\n\n{}",
@@ -238,6 +295,32 @@ fn the_plan_reference_is_the_schema() {
         std::fs::write(&path, &made).expect("written");
     }
     assert_eq!(text(&path), made, "UPDATE_DOCS=1 writes it anew");
+}
+
+/// A kind costs its file and its line in the registry: the reference has a section for it.
+#[test]
+fn a_new_kind_is_documented_by_its_types() {
+    let schema = World::new().upledger(&["schema"]).out;
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    let kinds = schema["$defs"]["Do"]["oneOf"].as_array().expect("kinds");
+    let kind = kinds.iter().find(|k| named(k).0 == "test.sample");
+    let made = section(
+        kind.expect("the kind of the tests"),
+        &schema["$defs"],
+        "...",
+    );
+    for part in [
+        "### test.sample\n\nA directory holds a file, for the tests of the contract.\n",
+        "| `dir` (required) | text | The directory, as an absolute path; made where it is not there. |",
+        "| `times` | integer | How many times. Default: 1. |",
+        "| hands on | kind | meaning |",
+        "| `file` | path | The file in it. |",
+        "| `sha256` | digest | The digest of its content. |",
+        "| `made` | boolean | The directory was not there before. |",
+    ] {
+        assert!(made.contains(part), "{part}\n{made}");
+    }
+    assert!(!text(&root().join("docs/plan-reference.md")).contains("test.sample"));
 }
 
 #[test]
@@ -351,6 +434,7 @@ fn the_chinese_guides_tell_the_same_commands() {
             };
             code.map(plain).collect()
         };
+        assert!(!of_blocks(en).is_empty(), "{en}");
         assert_eq!(of_blocks(en), of_blocks(zh), "{en} and {zh}");
         let heads = |page: &str| text(&root().join(page)).matches("\n## ").count();
         assert_eq!(heads(en), heads(zh), "{en} and {zh}");
@@ -368,6 +452,7 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn links_to_headings_lead_to_one() {
+    let mut seen = 0;
     for page in pages() {
         for link in text(&page).split("](").skip(1) {
             let target = link.split(')').next().unwrap_or_default();
@@ -386,12 +471,15 @@ fn links_to_headings_lead_to_one() {
             let mut headings = headings.lines().filter(|l| l.starts_with('#'));
             let found = headings.any(|h| anchor(h.trim_start_matches('#')) == name);
             assert!(found, "{} links to {target}", page.display());
+            seen += 1;
         }
     }
+    assert!(seen > 50, "only {seen} links were found");
 }
 
 #[test]
 fn links_lead_somewhere() {
+    let mut seen = 0;
     for page in pages() {
         for link in text(&page).split("](").skip(1) {
             let target = link.split(')').next().unwrap_or_default();
@@ -401,8 +489,10 @@ fn links_lead_somewhere() {
             }
             let path = page.parent().expect("a directory").join(file);
             assert!(path.exists(), "{} links to {target}", page.display());
+            seen += 1;
         }
     }
+    assert!(seen > 20, "only {seen} links were found");
 }
 
 #[test]

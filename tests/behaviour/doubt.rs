@@ -1,8 +1,8 @@
 //! What is lost or still alive: nothing is started beside a step that may still run, and lost evidence is never taken for
 //! a proof.
 
-use crate::common::{World, eventually, kill};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::common::{World, eventually, kill, send};
+use rustix::process::Signal;
 use std::process::Child;
 
 const STEP: &str = r#"
@@ -48,6 +48,22 @@ fn orphaned(effect: &str, more: &str) -> World {
     world
 }
 
+/// A resume, and what it says in the file `screen`.
+fn resume(world: &World) -> Child {
+    let screen = std::fs::File::create(world.path("screen")).expect("made");
+    let mut command = world.command(&["resume"]);
+    command.stdout(screen).spawn().expect("it starts")
+}
+
+/// The resume says that it waits for processes of the step.
+fn says_that_it_waits(world: &World) -> bool {
+    let screen = world.lines("screen");
+    let told = screen
+        .iter()
+        .filter(|l| l.contains("it still runs: process "));
+    told.count() == 1
+}
+
 fn asks_about_a_doubt(world: &World) {
     let status = world.status();
     assert_eq!(status["question"]["kind"], "doubt", "{status:#}");
@@ -82,9 +98,14 @@ fn a_start_token_or_a_lock_that_vanished_is_no_proof_either() {
         let (world, runner) = running("idempotent", "");
         dead(runner);
         std::fs::remove_file(the_job(&world).join(file)).expect("removed");
-        let mut resumed = world.start(&["resume"]);
+        let mut resumed = resume(&world);
         // Where a lock tells that it lives, it is waited for; in the end a person is asked.
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        eventually("it has looked", || {
+            let waits = |l: &String| l.contains("it still runs: ");
+            resumed.try_wait().expect("a child").is_some()
+                || world.lines("screen").iter().any(waits)
+        });
+        assert_eq!(world.lines("effects"), ["start"], "{file}");
         world.write("go", "");
         assert_eq!(resumed.wait().expect("it ends").code(), Some(4), "{file}");
         asks_about_a_doubt(&world);
@@ -98,8 +119,8 @@ fn a_start_token_or_a_lock_that_vanished_is_no_proof_either() {
 fn processes_that_outlive_their_supervisor_hold_everything_back() {
     for effect in ["idempotent", "probed"] {
         let world = orphaned(effect, "");
-        let mut resumed = world.start(&["resume"]);
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let mut resumed = resume(&world);
+        eventually("it waits", || says_that_it_waits(&world));
         assert_eq!(
             world.lines("effects"),
             ["start"],
@@ -131,32 +152,18 @@ fn an_orphans_time_limit_is_still_enforced() {
 #[test]
 fn who_waits_for_an_orphan_says_for_whom() {
     let world = orphaned("unsafe", "");
-    let screen = std::fs::File::create(world.path("screen")).expect("made");
-    let mut resumed = world
-        .command(&["resume"])
-        .stdout(screen)
-        .spawn()
-        .expect("it starts");
-    eventually("the process is named", || {
-        world
-            .lines("screen")
-            .iter()
-            .any(|l| l.contains("it still runs: process "))
-    });
+    let mut resumed = resume(&world);
+    eventually("the process is named", || says_that_it_waits(&world));
     world.write("go", "");
     assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
-    let told = world.lines("screen");
-    let told = told.iter().filter(|l| l.contains("it still runs")).count();
-    assert_eq!(told, 1);
+    assert!(says_that_it_waits(&world), "once");
 }
 
 #[test]
 fn an_orphan_can_be_killed_on_request() {
     let world = orphaned("unsafe", "");
-    let resumed = world.start(&["resume"]);
-    eventually("somebody waits for it", || {
-        world.upledger(&["log"]).out.contains("resumed")
-    });
+    let mut resumed = resume(&world);
+    eventually("somebody waits for it", || says_that_it_waits(&world));
     assert_eq!(
         world.upledger(&["kill-step", "--reason", "it hangs"]).code,
         0
@@ -165,7 +172,6 @@ fn an_orphan_can_be_killed_on_request() {
         world.lines("effects") == ["start", "start"]
     });
     world.write("go", "");
-    let mut resumed = resumed;
     assert_eq!(resumed.wait().expect("it ends").code(), Some(0));
     assert_eq!(world.lines("effects"), ["start", "start", "end", "two"]);
 }
@@ -176,8 +182,7 @@ fn an_interrupt_is_not_lost_when_somebody_else_writes() {
     for note in ["a", "b", "c"] {
         assert_eq!(world.upledger(&["note", note]).code, 0);
     }
-    let pid = Pid::from_raw(i32::try_from(runner.id()).expect("a pid")).expect("a pid");
-    kill_process(pid, Signal::INT).expect("it lives");
+    send(i32::try_from(runner.id()).expect("a pid"), Signal::INT);
     eventually("the pause is recorded", || {
         world.upledger(&["log"]).out.contains("interrupted")
     });
@@ -200,25 +205,17 @@ fn a_kill_before_the_start_is_not_lost() {
             .replace("MORE", "retry: {times: 2, wait: 0s}"),
     );
     world.write("go", "");
-    let stopped = world.path("stopped");
-    let runner = world
+    let mut runner = world
         .command(&["run", "plan.yaml"])
-        .env(
-            "UPLEDGER_FAILPOINT",
-            format!("stop=one/after-lock@{}", stopped.display()),
-        )
+        .env("UPLEDGER_FAILPOINT", "stop=one/after-lock")
         .spawn()
         .expect("the program starts");
-    eventually("the supervisor stands before its token", || {
-        stopped.exists()
-    });
+    let supervisor = world.stopped_supervisor();
     assert_eq!(
         world.upledger(&["kill-step", "--reason", "stop it"]).code,
         0
     );
-    let supervisor = *world.supervisors().first().expect("a supervisor");
-    kill_process(Pid::from_raw(supervisor).expect("a pid"), Signal::CONT).expect("it lives");
-    let mut runner = runner;
+    send(supervisor, Signal::CONT);
     assert_eq!(runner.wait().expect("it ends").code(), Some(1));
     assert!(
         world.lines("effects").is_empty(),
@@ -273,14 +270,16 @@ name: remarks
 phases:
   - phase: all
     steps:
-      - {id: one, do: {run: [/bin/true]}, verify: {shell: "echo look >> @/looks; sleep 0.7"}, on_doubt: ask, undo: none}
+      - {id: one, do: {run: [/bin/true]}, verify: {shell: "echo look >> @/looks; while [ ! -e @/go ]; do sleep 0.05; done"}, on_doubt: ask, undo: none}
 "#;
     world.write("plan.yaml", plan);
     let mut runner = world.start(&["run", "plan.yaml"]);
     eventually("it looks", || !world.lines("looks").is_empty());
-    while runner.try_wait().expect("a child").is_none() {
+    for _ in 0..5 {
         assert_eq!(world.upledger(&["note", "still here"]).code, 0);
     }
+    world.write("go", "");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(0));
     assert_eq!(world.lines("looks"), ["look"], "the look was made once");
 }
 

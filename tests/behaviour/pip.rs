@@ -204,7 +204,7 @@ fn a_virtualenv_is_built_beside_the_old_one_switched_to_and_taken_back() {
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("is finished already"), "{done:?}");
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.rollback();
     assert_eq!(back.code, 5, "{back:?}");
     assert!(back.out.contains("left in place"), "{back:?}");
     assert_eq!(site.current(), "venvs/old");
@@ -428,7 +428,7 @@ fn killed_while_it_builds_it_is_built_anew() {
         });
     };
     await_and_kill("venv\0");
-    // Pip at work in the first file; this time the runner dies, too.
+    // The runner dies, too, unless it has asked already.
     let _ = runner.kill();
     let _ = runner.wait();
     let mut resumed = resume(world);
@@ -443,11 +443,12 @@ fn killed_while_it_builds_it_is_built_anew() {
             patiently(world, "they are gone", || {
                 processes(world, "ensurepip").is_empty()
             });
-            world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+            retry(world);
             resumed = resume(world);
         }
         world.upledger(&["log"]).out.contains("attempt 2")
     });
+    // Pip at work in the first file.
     await_and_kill("base.txt");
     let _ = resumed.kill();
     let _ = resumed.wait();
@@ -481,6 +482,11 @@ fn resume(world: &World) -> Child {
         .expect("the program starts")
 }
 
+fn retry(world: &World) {
+    let done = world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
 /// Resumes until the run has ended.
 fn finish(world: &World) -> i32 {
     let mut code = -1;
@@ -491,25 +497,50 @@ fn finish(world: &World) -> i32 {
             break;
         }
         // What was killed is asked about once the retries are used up.
-        world.upledger(&["decide", "pip", "retry", "--reason", "test"]);
+        retry(world);
     }
     code
 }
 
+/// The places in which an attempt can die, in the order in which it comes by.
+const PLACES: [&str; 6] = [
+    "pip-made",
+    "pip-venv",
+    "pip-file",
+    "pip-proved",
+    "pip-complete",
+    "pip-switched",
+];
+
 #[test]
-fn killed_between_the_note_and_the_link_only_the_link_is_missing() {
-    let site = Site::new(
-        PYTHON,
-        1,
-        "        env: {UPLEDGER_FAILPOINT: \"pip-complete@/once\"}",
-    );
-    site.edit("pip-complete", "pip-complete@");
-    let done = site.0.upledger(&["run", "plan.yaml"]);
+fn killed_at_each_of_its_places_it_is_built_anew_until_it_is_whole_and_then_only_switched_to() {
+    let site = Site::new(PYTHON, 0, "        env: {UPLEDGER_FAILPOINT: \"PLACES\"}");
+    let world = &site.0;
+    site.edit("PLACES", &world.deaths(&PLACES));
+    let mut done = world.upledger(&["run", "plan.yaml"]);
+    for place in PLACES {
+        assert_eq!(done.code, 1, "{place}: {done:?}");
+        assert!(world.died_at(place), "{place}: {done:?}");
+        match place {
+            "pip-complete" => {
+                assert_eq!(site.current(), "venvs/old");
+                assert!(site.note()["built"].is_object(), "{}", site.note());
+            }
+            "pip-switched" => site.assert_in_force(),
+            _ => site.assert_not_in_force(),
+        }
+        retry(world);
+        done = world.upledger(&["resume"]);
+    }
     assert_eq!(done.code, 0, "{done:?}");
-    assert!(site.0.path("once").exists(), "the action was killed");
-    assert!(
-        done.out.contains("is finished already"),
-        "it is not built twice: {done:?}"
-    );
     site.assert_in_force();
+    let said = world.upledger(&["log", "--output", "pip"]).out;
+    let count = |words: &str| said.matches(words).count();
+    // Up to the note it begins anew; after it, it is not built again.
+    assert_eq!(count(": cpython "), 4, "{said}");
+    assert_eq!(count("packages are installed:"), 1, "{said}");
+    assert_eq!(count("is finished already"), 2, "{said}");
+    let back = world.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(site.current(), "venvs/old");
 }

@@ -73,11 +73,14 @@ fn credentials_of_the_index_reach_pip_and_neither_an_argument_nor_a_record() {
     site.fails(&["the index refused us (401 for http://127.0.0.1"]);
     secret("p%40ss-w0rd");
     let mut run = world.start(&["run", "plan.yaml"]);
+    let here = world.path("").display().to_string();
+    let mut installs = 0;
     let code = loop {
         for pid in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let words = std::fs::read(pid.path().join("cmdline")).unwrap_or_default();
             let words = String::from_utf8_lossy(&words).into_owned();
             assert!(!words.contains("ss-w0rd"), "{words}");
+            installs += usize::from(words.contains("install") && words.contains(&here));
         }
         if let Some(status) = run.try_wait().expect("a status") {
             break status.code();
@@ -85,6 +88,7 @@ fn credentials_of_the_index_reach_pip_and_neither_an_argument_nor_a_record() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(code, Some(0), "{:?}", world.upledger(&["log"]));
+    assert!(installs > 0, "pip was not seen at work");
     site.assert_in_force();
     let found = Command::new("grep")
         .args(["-rl", "--exclude=pypi", "ss-w0rd"])

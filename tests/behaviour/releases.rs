@@ -258,10 +258,9 @@ fn everything_is_killed_in_the_middle_and_the_link_never_leads_to_half_a_release
                 world.upledger(&["rollback", "--reason", "killed"])
             };
             let (code, wanted) = if forwards { (0, "4.6.4") } else { (5, "4.6.3") };
-            assert!(
-                ended.code == code || ended.code == 13,
-                "{moment:?}: {ended:?}"
-            );
+            // The run may have ended between the release and the kill.
+            let over = moment == Moment::ReleaseIsThere && forwards && ended.code == 13;
+            assert!(ended.code == code || over, "{moment:?}: {ended:?}");
             assert_eq!(version().as_deref(), Some(wanted), "{moment:?}: {ended:?}");
             let listed = std::fs::read_dir(world.path("releases")).expect("made");
             for entry in listed.flatten() {

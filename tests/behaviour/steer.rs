@@ -175,6 +175,43 @@ fn two_interrupts_term_and_hangup_detach_and_the_step_goes_on() {
     }
 }
 
+/// What the kernel does with a signal of this process: the mask `SigIgn` of `proc_pid_status(5)`.
+fn ignores(child: &std::process::Child, signal: rustix::process::Signal) -> bool {
+    let path = format!("/proc/{}/status", child.id());
+    let status = std::fs::read_to_string(path).expect("it lives");
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("a number");
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
+#[test]
+fn signals_that_are_ignored_at_the_start_stay_ignored() {
+    use rustix::process::Signal;
+    for (ignored, number) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
+        let world = World::new();
+        world.write("plan.yaml", SLOW);
+        let program = world.command(&["run", "plan.yaml"]);
+        let mut runner = std::process::Command::new("/bin/sh")
+            .args(["-c", &format!("trap '' {ignored}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .current_dir(world.path(""))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("a shell");
+        eventually("the step has begun", || world.lines("trace") == ["slow"]);
+        // The kernel drops a signal that is ignored when it is sent: there is nothing to wait for.
+        assert!(ignores(&runner, number), "{ignored}");
+        for _ in 0..2 {
+            signal(&runner, number);
+        }
+        world.write("go", "");
+        assert_eq!(runner.wait().expect("it ends").code(), Some(0), "{ignored}");
+        assert_eq!(world.lines("trace"), ["slow", "ended", "next"]);
+    }
+}
+
 #[test]
 fn a_time_limit_kills_and_a_retry_comes_after_it_where_that_is_safe() {
     let plan = r#"

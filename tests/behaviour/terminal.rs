@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// A program on a terminal of its own, and what the terminal shows.
 struct Terminal {
@@ -16,6 +17,8 @@ struct Terminal {
     child: Child,
     screen: Arc<Mutex<vt100::Parser>>,
     raw: Arc<Mutex<Vec<u8>>>,
+    /// Ends when nobody has the other side open any more, with all read that was written there.
+    reader: JoinHandle<()>,
 }
 
 fn size(rows: u16, cols: u16) -> Winsize {
@@ -66,7 +69,7 @@ impl Terminal {
         let keys = File::from(master);
         let mut reads = keys.try_clone().expect("a second handle");
         let (shown, bytes) = (Arc::clone(&screen), Arc::clone(&raw));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             // The other side is closed: EIO.
             while let Ok(n @ 1..) = reads.read(&mut chunk) {
@@ -82,6 +85,7 @@ impl Terminal {
             child,
             screen,
             raw,
+            reader,
         }
     }
 
@@ -114,9 +118,20 @@ impl Terminal {
 
     fn ends(&mut self) -> i32 {
         let status = self.child.wait().expect("it ends");
-        // What was written last may still be on its way.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        eventually("all that was written is read", || self.reader.is_finished());
         status.code().unwrap_or(-1)
+    }
+
+    fn written(&self) -> usize {
+        self.raw.lock().expect("unpoisoned").len()
+    }
+
+    /// What a terminal of this size shows of all that was written from there on.
+    fn drawn(&self, from: usize, rows: u16, cols: u16) -> Vec<String> {
+        let mut screen = vt100::Parser::new(cells(rows), cells(cols), 0);
+        screen.process(&self.raw.lock().expect("unpoisoned")[from..]);
+        let rows = screen.screen().rows(0, cols);
+        rows.map(|r| r.trim_end().to_owned()).collect()
     }
 }
 
@@ -214,10 +229,17 @@ fn ctrl_c_twice_leaves_the_step_running() {
 #[test]
 fn a_terminal_that_is_resized_shows_the_same() {
     let (world, mut terminal) = started("xterm");
-    eventually("the step runs", || terminal.shows("2/3  work / slow"));
+    eventually("the step and its last line are shown", || {
+        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+    });
     for (rows, cols) in [(20, 50), (6, 24), (40, 120)] {
+        let before = terminal.written();
         terminal.resize(rows, cols);
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        eventually("the step is drawn again, and its lines fit in", || {
+            let drawn = terminal.drawn(before, rows, cols);
+            let steps = drawn.iter().filter(|r| r.contains("2/3  work / slow"));
+            steps.count() == 1 && drawn.iter().any(|r| r.contains("| part 3"))
+        });
     }
     world.write("good", "");
     world.write("go", "");

@@ -1,5 +1,6 @@
 //! House rules: the directions of dependencies, headers, file lengths, and no test file that nobody runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -82,6 +83,9 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 
 #[test]
 fn rooms_use_only_the_rooms_below_them() {
+    for (room, _) in MAY_USE {
+        assert!(root().join("src").join(room).exists(), "no room {room}");
+    }
     let mut wrong = Vec::new();
     for path in rust_files("src") {
         let inside = path.strip_prefix(root().join("src")).expect("below src");
@@ -228,4 +232,33 @@ fn one_sqlite_is_linked() {
     let lock = text(&root().join("Cargo.lock"));
     assert!(!lock.contains("name = \"sqlx-sqlite\""));
     assert_eq!(lock.matches("name = \"libsqlite3-sys\"").count(), 1);
+}
+
+/// A place where a process can die is worth its line when a test lets one die there.
+#[test]
+fn every_failpoint_is_named_by_a_test() {
+    let tests: String = ["tests", "ledger/tests"]
+        .iter()
+        .flat_map(|below| rust_files(below))
+        .map(|path| text(&path))
+        .collect();
+    let names: BTreeSet<String> = rust_files("src")
+        .iter()
+        .flat_map(|path| {
+            let text = text(path);
+            let hits = text.split("failpoint::hit(").skip(1);
+            hits.map(|rest| rest.split('"').nth(1).expect("a name").to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    // A longer name that begins or ends like it is another.
+    let is_named = |name: &String| {
+        let other = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        tests.match_indices(name.as_str()).any(|(at, _)| {
+            !tests[..at].ends_with(other) && !tests[at + name.len()..].starts_with(other)
+        })
+    };
+    let unnamed: Vec<&String> = names.iter().filter(|name| !is_named(name)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
 }

@@ -1,7 +1,8 @@
 //! What somebody is told who was not there when it happened: which decision waits, whether a command is still at work,
 //! which way a run goes, what a rollback has left, and where the former content is when an undo is stuck.
 
-use crate::common::{Done, World, eventually, kill};
+use crate::common::{Done, World, eventually, kill, send};
+use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 
 /// `first` can be undone, `second` waits for the file `go`, and `third` fails as long as the file `bad` is there.
@@ -199,7 +200,7 @@ fn whether_the_command_is_still_at_work_is_told_without_its_runner() {
 }
 
 #[test]
-fn a_look_takes_no_token_and_a_dead_supervisor_is_told() {
+fn a_dead_supervisor_is_told() {
     let world = deserted();
     let pid: i32 = world.lines("pid")[0].parse().expect("a number");
     for supervisor in world.supervisors() {
@@ -221,26 +222,34 @@ fn a_look_takes_no_token_and_a_dead_supervisor_is_told() {
         &["its command is gone, and nobody saw how it ended"],
     );
     assert_eq!(world.upledger(&["resume"]).code, 4);
+}
 
-    // Nobody has started it: a look must not be what keeps it from being started.
+#[test]
+fn a_look_at_a_step_that_is_about_to_start_does_not_keep_it_from_starting() {
     let world = World::new();
+    world.write("app.conf", "old\n");
     world.write("plan.yaml", THREE);
     world.write("go", "");
-    let mut run = world.command(&["run", "plan.yaml"]);
-    run.env("UPLEDGER_FAILPOINT", "second:before-lock");
-    let _ = run.output().expect("it starts");
-    let tokens = || {
+    let mut runner = world
+        .command(&["run", "plan.yaml"])
+        .env("UPLEDGER_FAILPOINT", "stop=second/after-lock")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let supervisor = world.stopped_supervisor();
+    let token = || {
         let jobs = std::fs::read_dir(world.state().join("jobs")).expect("jobs");
-        let jobs = jobs
-            .flatten()
-            .filter(|e| e.file_name().to_string_lossy().contains(".second."));
-        jobs.map(|e| e.path().join("start").exists())
-            .collect::<Vec<_>>()
+        let mut jobs = jobs.map(|e| e.expect("an entry"));
+        let job = jobs.find(|e| e.file_name().to_string_lossy().contains(".second."));
+        job.expect("the job of the step").path().join("start")
     };
-    let before = tokens();
-    world.upledger(&["status"]);
-    world.upledger(&["status", "--json"]);
-    assert_eq!(before, tokens());
+    assert!(!token().exists(), "it stands before its token");
+    has(&world.upledger(&["status"]), &["second"]);
+    assert_eq!(world.status()["command"]["state"], "not_started");
+    assert!(!token().exists(), "a look leaves none");
+    send(supervisor, Signal::CONT);
+    assert_eq!(runner.wait().expect("it ends").code(), Some(0));
+    assert_eq!(world.status()["steps"][1]["do"]["attempts"], 1);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn no_help_and_no_explanation_is_wider_than_a_terminal() {
     let world = World::new();
     for lang in ["en", "zh"] {
         let explained = speak(&world, lang, &["explain"]).out;
+        assert!(explained.lines().count() > 10, "{explained}");
         for line in help(lang).lines().chain(explained.lines()) {
             let one_word = line.split_whitespace().count() <= 1;
             let ours = !line.starts_with("$ ") && !one_word;
@@ -108,11 +109,13 @@ fn a_usage_error_shows_the_usage() {
 #[test]
 fn every_command_is_in_the_snapshots() {
     let done = World::new().upledger(&["--help"]);
-    let listed = done
+    let listed: Vec<&str> = done
         .out
         .lines()
         .filter_map(|l| l.strip_prefix("  "))
-        .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase()));
+        .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    assert!(listed.len() > 20, "{listed:?}");
     for line in listed {
         let name = line.split_whitespace().next().unwrap_or_default();
         assert!(COMMANDS.iter().any(|c| c.first() == Some(&name)), "{name}");
@@ -308,7 +311,7 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
 }
 
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
-const SLIPS: [(&str, &str); 67] = [
+const SLIPS: [(&str, &str); 71] = [
     (
         "effect: idempotent,",
         "effect: idempotent\u{ff0c} timeout: 1s,",
@@ -408,6 +411,19 @@ const SLIPS: [(&str, &str); 67] = [
         "run: [test, -e, /there]",
         "process.start: {argv: [], pidfile: /p, log: /l, ready: {host: x}}",
     ),
+    (
+        "      - {id: one, do: {run: [test, -e, /there]}",
+        "      - {id: files, do: {django.collectstatic: {python: /p}}, cwd: /}\n      - {id: one, do: {expect.port: {port: {from: files.root}}}",
+    ),
+    (
+        "      - {id: one, do: {run: [test, -e, /there]}",
+        "      - {id: f, do: {django.collectstatic: {python: /p}}, cwd: /}\n      - {id: one, do: {expect.file: {path: {from: f.files}}}, cwd: {from: f.files}, env: {A: {from: f.rot}, B: {from: f.number}}",
+    ),
+    (
+        "run: [test, -e, /there]}",
+        "django.collectstatic: {python: /p}}, cwd: /, facts: {root: {json: .x}}",
+    ),
+    ("effect: idempotent", "effect: idempotent, cwd: [/]"),
     ("effect: idempotent", "effect: probed"),
     (
         "effect: idempotent",
@@ -479,6 +495,7 @@ fn slips_in_chinese() {
     let all = slips("zh");
     let ours = |line: &&str| line.starts_with("错误: ") || line.starts_with("  = 建议: ");
     let is_chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    assert!(all.lines().filter(ours).count() > SLIPS.len());
     for line in all.lines().filter(ours) {
         let words = line.split_once(": ").map_or("", |(_, words)| words);
         assert!(words.chars().any(is_chinese), "{line}");

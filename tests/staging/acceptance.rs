@@ -74,13 +74,68 @@ impl Upgrade {
         path.to_str().expect("text").to_owned()
     }
 
+    fn commit(&self) -> String {
+        let git = std::process::Command::new("git")
+            .args(["-C", &self.platform.text("code"), "rev-parse", "HEAD"])
+            .output()
+            .expect("git");
+        String::from_utf8_lossy(&git.stdout).trim().to_owned()
+    }
+
+    fn virtualenv(&self) -> String {
+        let link = std::fs::read_link(self.platform.path("venv"));
+        link.expect("a link").display().to_string()
+    }
+
+    fn migrations(&self) -> String {
+        let applied = "SELECT app, name FROM django_migrations ORDER BY app, name";
+        self.platform.sql(applied)
+    }
+
+    /// A worker answers and takes tasks from its queue.
+    fn worker_consumes(&self) -> bool {
+        let ask = [
+            "-m",
+            "celery",
+            "-A",
+            "celery_app",
+            "inspect",
+            "active_queues",
+        ];
+        let said = self.platform.python(&ask).output();
+        said.status.success() && String::from_utf8_lossy(&said.stdout).contains("'name': 'celery'")
+    }
+
+    /// Whether the effect of a step of the plan is there, or with `undone` that of its undo, as the platform itself
+    /// shows it; `old` and `new` are the worlds before and after the whole upgrade. What only looks has no effect.
+    pub(crate) fn has_effect(&self, step: &str, undone: bool, old: &World, new: &World) -> bool {
+        let wanted = if undone { old } else { new };
+        let runs = |name: &str| self.platform.pid(name).is_some();
+        match step {
+            "front" => runs("nginx") == undone,
+            "beat-off" => runs("beat") == undone,
+            "web-off" => runs("gunicorn") == undone,
+            "workers-off" if undone => self.worker_consumes(),
+            "workers-off" => !runs("worker"),
+            "jobs-off" => self.cron.crontab().contains("#upledger:") != undone,
+            "code" => self.commit() == wanted.commit,
+            "deps" => self.virtualenv() == wanted.virtualenv,
+            "schema" => self.migrations() == wanted.migrations,
+            "files" => tree(&self.platform.path("static")) == wanted.static_files,
+            "web" => runs("gunicorn") != undone,
+            "workers" if undone => !runs("worker"),
+            "workers" => self.worker_consumes(),
+            "beat" => runs("beat") != undone,
+            "open" => runs("nginx") != undone,
+            "jobs" => self.cron.crontab().contains("#upledger:") == undone,
+            "silent" | "sane" | "healthy" => false,
+            other => panic!("the plan has no step {other}"),
+        }
+    }
+
     /// What is there now.
     pub(crate) fn world(&self) -> World {
         let platform = &self.platform;
-        let git = std::process::Command::new("git")
-            .args(["-C", &platform.text("code"), "rev-parse", "HEAD"])
-            .output()
-            .expect("git");
         let mut services: Vec<String> = platform
             .processes()
             .into_iter()
@@ -94,16 +149,13 @@ impl Upgrade {
         services.sort();
         services.dedup();
         World {
-            commit: String::from_utf8_lossy(&git.stdout).trim().to_owned(),
-            virtualenv: std::fs::read_link(platform.path("venv"))
-                .expect("a link")
-                .display()
-                .to_string(),
+            commit: self.commit(),
+            virtualenv: self.virtualenv(),
             crontab: jobs(&self.cron.crontab()),
             static_files: tree(&platform.path("static")),
             services,
             release: platform.release(),
-            migrations: platform.sql("SELECT app, name FROM django_migrations ORDER BY app, name"),
+            migrations: self.migrations(),
         }
     }
 

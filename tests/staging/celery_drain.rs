@@ -1,6 +1,7 @@
 //! `celery.stop` of workers on Redis loses no task and runs none twice: with long tasks running and eight prefetched, at
 //! a deadline that passes, with a worker that does not answer, killed in the middle, resumed, and rolled back.
 
+use crate::common::Done;
 use crate::platform::{Options, Platform, patiently};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -24,6 +25,11 @@ fn once_each(platform: &Platform) -> usize {
     assert_eq!(started, done, "cut off, or run more than once");
     assert!(done.values().all(|n| *n == 1), "{done:?}");
     done.len()
+}
+
+fn abort(platform: &Platform) {
+    let done = platform.world().upledger(&["abort", "--reason", "test"]);
+    assert_eq!(done.code, 12, "{done:?}");
 }
 
 fn signal(pid: i32, signal: Signal) {
@@ -105,7 +111,7 @@ fn running_and_prefetched_tasks_are_done_once_and_waiting_ones_are_left_to_the_n
     assert_eq!(terms, 1, "{said}");
 
     // The undo starts it as it ran; what was left is done, once.
-    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    let back = platform.world().rollback();
     assert_eq!(back.code, 5, "{back:?}");
     let second = platform.pid("worker").expect("a worker");
     assert_ne!(first, second);
@@ -134,7 +140,7 @@ fn at_the_deadline_the_tasks_are_named_and_consumers_are_back_and_only_kill_kill
     assert!(said.contains("log_search.record "), "{said}");
     assert!(said.contains("consumers are back"), "{said}");
     assert_eq!(platform.pid("worker"), Some(worker));
-    platform.world().upledger(&["abort", "--reason", "test"]);
+    abort(&platform);
     // The other process of its pool takes tasks again.
     platform.send_tasks("next", 1, 0.0);
     patiently("a new task is done", || {
@@ -153,7 +159,7 @@ fn at_the_deadline_the_tasks_are_named_and_consumers_are_back_and_only_kill_kill
         "{said}"
     );
     assert_eq!(platform.pid("worker"), Some(worker));
-    platform.world().upledger(&["abort", "--reason", "test"]);
+    abort(&platform);
 
     // What is cut off is recorded before it is.
     platform.send_tasks("cut", 1, 600.0);
@@ -170,40 +176,87 @@ fn at_the_deadline_the_tasks_are_named_and_consumers_are_back_and_only_kill_kill
     assert!(kill.is_some(), "{log}");
 }
 
+/// A step whose action dies at each of these places in turn.
+fn dying(platform: &Platform, id: &str, action: &str, places: &[&str]) -> String {
+    let points = platform.world().deaths(places);
+    format!("{{id: {id}, do: {{{action}}}, env: {{UPLEDGER_FAILPOINT: \"{points}\"}}}}")
+}
+
+/// The attempt has died at this place; what the next one says.
+fn retried(platform: &Platform, died: &Done, id: &str, place: &str) -> Done {
+    let world = platform.world();
+    assert_eq!(died.code, 1, "{place}: {died:?}");
+    assert!(world.died_at(place), "{place}: {died:?}");
+    let retry = world.upledger(&["decide", id, "retry", "--reason", place]);
+    assert_eq!(retry.code, 0, "{place}: {retry:?}");
+    world.upledger(&["resume"])
+}
+
 #[test]
-fn killed_in_the_middle_of_the_drain_it_goes_on_and_a_rollback_gives_the_consumers_back() {
+fn killed_in_the_middle_of_the_drain_a_rollback_gives_the_consumers_back() {
     let platform = quiet();
-    let run = |point: &str| {
-        let once = platform.path(&format!("hit-{point}"));
-        let done = platform.run(&[&format!(
-            r#"{{id: workers, do: {{celery.stop: {{drain: 90s, {APP}}}}}, env: {{UPLEDGER_FAILPOINT: "{point}@{}"}}}}"#,
-            once.display()
-        )]);
-        assert!(once.exists(), "{point} was not reached: {done:?}");
-    };
-    // The action dies with consumers cancelled: what follows is the probe's, which allows a further attempt.
+    let world = platform.world();
     busy(&platform, 6.0, &[], "");
-    run("celery-cancelled");
+    let stop = format!("celery.stop: {{drain: 90s, {APP}}}");
+    let places = ["celery-cancelling", "celery-cancelled"];
+    let done = platform.run(&[&dying(&platform, "workers", &stop, &places)]);
+    let done = retried(&platform, &done, "workers", "celery-cancelling");
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(world.died_at("celery-cancelled"), "{done:?}");
     let worker = platform.pid("worker").expect("a worker");
-    assert_ne!(platform.world().status()["phase"], "completed");
-    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    let back = world.upledger(&["rollback", "--reason", "test"]);
     assert_eq!(back.code, 5, "{back:?}");
     let still = platform.pid("worker");
     assert_eq!(still, Some(worker), "it only got its consumers back");
     patiently("what was taken is done", || {
         platform.tasks_done().len() == 10
     });
-    send(&platform, &[("again", 2, 4.0)], "");
-    patiently("both run", || platform.tasks_started().len() == 12);
-    run("celery-told");
-    let mut done = platform.world().upledger(&["resume"]);
-    if done.code == 4 || done.code == 1 {
-        platform
-            .world()
-            .upledger(&["decide", "workers", "retry", "--reason", "test"]);
-        done = platform.world().upledger(&["resume"]);
+    send(&platform, &[("again", 1, 0.0)], "");
+    patiently("it takes tasks", || platform.tasks_done().len() == 11);
+    assert_eq!(once_each(&platform), 11);
+}
+
+#[test]
+fn killed_at_each_place_of_a_stop_and_a_start_both_are_done_once() {
+    let platform = quiet();
+    let world = platform.world();
+    send(&platform, &[("long", 2, 4.0)], "");
+    patiently("both run", || platform.tasks_started().len() == 2);
+    let first = platform.pid("worker").expect("a worker");
+    let places = ["celery-drained", "celery-signalled", "celery-terminating"];
+    let stop = format!("celery.stop: {{drain: 90s, {APP}}}");
+    let mut done = platform.run(&[&dying(&platform, "workers", &stop, &places)]);
+    for place in places {
+        if place != "celery-terminating" {
+            assert_eq!(platform.pid("worker"), Some(first), "{place}: it lives");
+        }
+        assert_eq!(once_each(&platform), 2, "{place}: drained");
+        done = retried(&platform, &done, "workers", place);
     }
     assert_eq!(done.code, 0, "{done:?}");
     assert!(platform.pid("worker").is_none());
-    assert_eq!(once_each(&platform), 12);
+
+    let words = platform.command_of("worker");
+    let words: Vec<String> = words.iter().map(|w| format!("\"{w}\"")).collect();
+    let start = format!(
+        r#"celery.start: {{within: 60s, by: {{process: {{pidfile: "${{root}}/run/w.json", log: "${{root}}/log/w.log", cwd: "${{code}}", argv: [{}]}}}}}}"#,
+        words.join(", ")
+    );
+    let places = ["celery-start", "celery-started"];
+    let died = platform.run(&[&dying(&platform, "start", &start, &places)]);
+    assert!(platform.pid("worker").is_none(), "{died:?}");
+    let died = retried(&platform, &died, "start", "celery-start");
+    let launched: serde_json::Value =
+        serde_json::from_str(&platform.read("run/w.json")).expect("it is on its way");
+    let done = retried(&platform, &died, "start", "celery-started");
+    assert_eq!(done.code, 0, "{done:?}");
+    let second = platform.pid("worker").map(i64::from);
+    assert_eq!(second, launched["pid"].as_i64(), "it was started once");
+    send(&platform, &[("new", 2, 0.0)], "");
+    patiently("they are done", || platform.tasks_done().len() == 4);
+    assert_eq!(once_each(&platform), 4);
+    let back = world.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    let left = platform.processes();
+    assert!(!left.iter().any(|(_, c)| c.contains("celery")), "{left:?}");
 }

@@ -12,7 +12,8 @@ fn said(platform: &Platform, step: &str) -> String {
 }
 
 fn abort(platform: &Platform) {
-    platform.world().upledger(&["abort", "--reason", "test"]);
+    let done = platform.world().upledger(&["abort", "--reason", "test"]);
+    assert_eq!(done.code, 12, "{done:?}");
 }
 
 #[test]
@@ -110,6 +111,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     };
     // Told to end by us it would come back: supervisord has to be told.
     let done = platform.run(&[&format!(r#"{{id: blind, do: {{celery.stop: {{{APP}}}}}}}"#)]);
+    assert_eq!(done.code, 1, "{done:?}");
     assert!(
         format!("{done:?}").contains("kept by supervisord"),
         "{done:?}"
@@ -153,7 +155,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     patiently("the beat ticks again", || platform.ticks() > ticks);
 
     // The rollback of that start drains and stops what it started, and nothing else.
-    let back = platform.world().upledger(&["rollback", "--reason", "test"]);
+    let back = platform.world().rollback();
     assert_eq!(back.code, 5, "{back:?}");
     let left = platform.processes();
     assert!(

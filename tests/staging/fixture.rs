@@ -8,6 +8,7 @@ use std::path::Path;
 fn leaves_nothing(platform: Platform) {
     let dir = platform.path("");
     let pids: Vec<i32> = platform.processes().iter().map(|(pid, _)| *pid).collect();
+    assert!(!pids.is_empty(), "it runs");
     drop(platform);
     assert!(!dir.exists());
     for pid in pids {

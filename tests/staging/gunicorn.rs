@@ -162,7 +162,7 @@ fn what_a_killed_master_leaves_is_seen_through_and_taken_away() {
         start.code != 0 && said.contains("a worker whose master is gone"),
         "{said}"
     );
-    web.upledger(&["abort", "--reason", "x"]);
+    assert_eq!(web.upledger(&["abort", "--reason", "x"]).code, 12);
 
     let stop = format!("{{id: stop, do: {{gunicorn.stop: {{by: {by}, grace: 500ms}}}}}}");
     let done = web.run(&[&stop, &expect.replace("pidfiles: [@/app.pid], ", "")]);

@@ -126,7 +126,7 @@ impl Place {
     }
 
     pub(crate) fn rollback(&self) -> Done {
-        self.upledger(&["rollback", "--reason", "the test wants it"])
+        self.world.rollback()
     }
 
     /// The whole record, as text.

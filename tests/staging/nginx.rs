@@ -4,7 +4,7 @@
 use crate::common::{eventually, kill};
 use crate::keeper::{Place, children, free_port, get};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -75,6 +75,11 @@ impl Front {
         children(self.master().expect("it runs"))
     }
 
+    fn abort(&self) {
+        let done = self.upledger(&["abort", "--reason", "x"]);
+        assert_eq!(done.code, 12, "{done:?}");
+    }
+
     fn master(&self) -> Option<i32> {
         self.pids("nginx: master").first().copied()
     }
@@ -103,7 +108,9 @@ fn a_request_in_flight_finishes_and_the_undo_serves_again() {
     let mut read = [0; 1024];
     assert!(request.read(&mut read).expect("a request") > 0);
     let answering = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(2));
+        eventually("Nginx takes no more", || {
+            TcpStream::connect(("127.0.0.1", port)).is_err()
+        });
         request
             .write_all(b"HTTP/1.0 200 OK\r\n\r\nlate but whole")
             .expect("answered");
@@ -143,7 +150,7 @@ fn a_broken_configuration_is_refused_before_anything_is_stopped_or_loaded() {
             "{said}"
         );
         assert!(front.master() == master && front.get("/").is_some());
-        front.upledger(&["abort", "--reason", "x"]);
+        front.abort();
     }
     // With the page the configuration is not good: the page is taken back, and nothing was loaded.
     front.configure(CONF);
@@ -160,12 +167,14 @@ fn a_reload_is_done_when_new_workers_serve() {
     let front = Front::new();
     front.up();
     let (master, worker) = (front.master(), front.workers());
+    assert_eq!(worker.len(), 1);
     front.configure(&CONF.replace("RELEASE", "two"));
     let done = front.run(&[RELOAD]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(front.get("/").is_some_and(|a| a.contains("two")));
     assert_eq!(front.master(), master);
-    assert!(front.workers().iter().all(|w| !worker.contains(w)));
+    let now = front.workers();
+    assert!(!now.is_empty() && now.iter().all(|w| !worker.contains(w)));
     // The test succeeds, and yet nothing is loaded: the new port is taken.
     let held = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = held.local_addr().expect("its number").port();
@@ -237,12 +246,13 @@ fn a_page_that_dies_before_the_reload_is_finished_by_a_resume() {
         "{}, {env}",
         PAGE.strip_suffix('}').expect("a map")
     )]);
+    assert_eq!(done.code, 1, "{done:?}");
     assert!(front.path("hit").exists(), "{done:?}");
-    if done.code != 0 {
-        front.upledger(&["decide", "page", "retry", "--reason", "again"]);
-        let resumed = front.upledger(&["resume"]);
-        assert_eq!(resumed.code, 0, "{resumed:?}");
-    }
+    assert!(front.get("/").is_some_and(|a| a.contains("one")), "not yet");
+    let again = front.upledger(&["decide", "page", "retry", "--reason", "again"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let resumed = front.upledger(&["resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
     assert!(front.get("/").is_some_and(|a| a.contains("back at four")));
 }
 
@@ -262,7 +272,7 @@ fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile()
         started.code != 0 && said.contains("master is gone"),
         "{said}"
     );
-    front.upledger(&["abort", "--reason", "x"]);
+    front.abort();
     // By its configuration alone it cannot be told whose they are, and "nothing runs" would be a lie.
     let done = front.run(&[STOP]);
     let said = format!("{}{}", done.out, done.err);
@@ -271,7 +281,7 @@ fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile()
         "{said}"
     );
     assert!(front.get("/").is_some(), "and nobody was ended");
-    front.upledger(&["abort", "--reason", "x"]);
+    front.abort();
     let done =
         front.run(&[&STOP.replace("conf: @/nginx.conf", &format!("conf: @/nginx.conf, {by}"))]);
     assert_eq!(done.code, 0, "{done:?}");

@@ -250,33 +250,43 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     );
 }
 
+/// Runs a step that dies at this place, and then again.
+fn dies_and_is_run_again(place: &Place, step: &str, point: &str) {
+    let env = format!("env: {{UPLEDGER_FAILPOINT: '{point}@@/died-at-{point}'}}}}");
+    let step = format!("{}, {env}", step.strip_suffix('}').expect("a map"));
+    let died = place.run(&[&step]);
+    assert_eq!(died.code, 1, "{point}: {died:?}");
+    assert!(place.died_at(point), "{died:?}");
+    let question = place.status()["question"]["step"].clone();
+    let id = question.as_str().expect("a question");
+    let again = place.upledger(&["decide", id, "retry", "--reason", "again"]);
+    assert_eq!(again.code, 0, "{point}: {again:?}");
+    let resumed = place.upledger(&["resume"]);
+    assert_eq!(resumed.code, 0, "{point}: {resumed:?}");
+}
+
 #[test]
-fn a_stop_that_dies_in_the_middle_is_resumed_and_rolled_back() {
-    for place_of_death in ["service-stop", "service-stopped"] {
+fn a_stop_that_dies_in_the_middle_is_finished_and_rolled_back() {
+    for point in ["service-stop", "service-stopped"] {
         let place = place();
         assert_eq!(place.run(&[&start(PIDFILE)]).code, 0);
-        let env = format!("env: {{UPLEDGER_FAILPOINT: '{place_of_death}@@/hit'}}}}");
-        let stop = stop(PIDFILE);
-        let died = place.run(&[&format!(
-            "{}, {env}",
-            stop.strip_suffix('}').expect("a map")
-        )]);
-        assert!(place.path("hit").exists(), "{died:?}");
-        let resumed = place.upledger(&["resume"]);
-        assert!(
-            [0, 1, 13].contains(&resumed.code),
-            "{place_of_death}: {resumed:?}"
-        );
-        if resumed.code != 0 && place.status()["phase"] != "completed" {
-            let again = place.upledger(&["decide", "stop", "retry", "--reason", "again"]);
-            assert_eq!(again.code, 0, "{again:?}");
-            assert_eq!(place.upledger(&["resume"]).code, 0);
-        }
-        assert!(place.processes().is_empty(), "{place_of_death}");
+        dies_and_is_run_again(&place, &stop(PIDFILE), point);
+        assert!(place.processes().is_empty(), "{point}");
         let undone = place.rollback();
         assert_eq!(undone.code, 5, "{undone:?}");
         assert_eq!(place.pids("server.py").len(), 1);
     }
+}
+
+#[test]
+fn a_start_that_dies_is_made_once_and_rolled_back() {
+    let place = place();
+    dies_and_is_run_again(&place, &start(PIDFILE), "service-start");
+    assert_eq!(place.pids("server.py").len(), 1);
+    assert!(place.get("/").is_some());
+    let undone = place.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(place.processes().is_empty());
 }
 
 #[test]

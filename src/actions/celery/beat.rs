@@ -3,12 +3,12 @@
 //! Celery removes a pidfile whose number is free, but takes any living process of that number for a beat, so that after
 //! a reboot or in a container a beat does not start. A pidfile that names no beat is taken away before the start.
 
+use super::cmdline::{self, CommandLine, Role};
 use super::find::{self, Live};
-use super::words::{self, Role, Words};
-use crate::actions::process::up::say;
-use crate::actions::{Error, Look};
+use crate::action::{Error, Look, Work};
+use crate::actions::process::note::Note;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,17 +20,17 @@ const SCHEDULE: &str = "celerybeat-schedule";
 const SIZE: usize = 64;
 
 /// Takes away a pidfile that would keep a beat from starting, where its command line names one.
-pub(super) fn sweep(argv: &[String], cwd: &str, log: &mut dyn Write) -> Result<(), Error> {
-    let Some(words) = words::read(argv).filter(|w| w.role == Role::Beat) else {
+pub(super) fn sweep(argv: &[String], cwd: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> {
+    let Some(words) = cmdline::read(argv).filter(|w| w.role == Role::Beat) else {
         return Ok(());
     };
     // Celery 4 wrote one of that name unless told otherwise.
     let name = words.pidfile.unwrap_or_else(|| "celerybeat.pid".into());
-    away(&Path::new(cwd).join(name), log)
+    away(&cwd.join(name), work)
 }
 
 /// Takes away a pidfile that names no beat that lives.
-pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> {
     let cannot = |what: &str, e: &std::io::Error| {
         Error::io(format!("cannot {what} the pidfile {}", path.display()), e)
     };
@@ -43,20 +43,17 @@ pub(super) fn away(path: &Path, log: &mut dyn Write) -> Result<(), Error> {
     };
     let pid: Option<i32> = text.parse().ok().filter(|p| *p > 0);
     let beat = match pid {
-        Some(pid) => find::at(pid)?.is_some_and(|l| l.words.role == Role::Beat),
+        Some(pid) => find::at(pid)?.is_some_and(|l| l.cmdline.role == Role::Beat),
         None => !text.is_empty(),
     };
     if beat {
         return Ok(());
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
-    say(
-        log,
-        &format!(
-            "removed the stale pidfile {}: '{text}' is no beat",
-            path.display()
-        ),
-    );
+    work.say(&format!(
+        "removed the stale pidfile {}: '{text}' is no beat",
+        path.display()
+    ));
     Ok(())
 }
 
@@ -68,7 +65,7 @@ pub(super) fn ready(live: &[Live]) -> Result<Look, Error> {
         let Some(age) = age(beat) else {
             return Ok(Look::unclear(format!("{name} has ended")));
         };
-        if let Some(path) = &beat.words.pidfile {
+        if let Some(path) = &beat.cmdline.pidfile {
             let path = Path::new(&beat.origin.cwd).join(path);
             let named = fs::read_to_string(&path).unwrap_or_default();
             if named.trim() == beat.inner.to_string() {
@@ -105,7 +102,7 @@ fn age(beat: &Live) -> Option<Duration> {
 
 /// The file of its schedule, where it has opened or written one since it began.
 fn schedule(beat: &Live, age: Duration) -> Option<PathBuf> {
-    let Words { schedule, .. } = &beat.words;
+    let CommandLine { schedule, .. } = &beat.cmdline;
     let name = schedule.as_deref().unwrap_or(SCHEDULE);
     let path = Path::new(&beat.origin.cwd).join(name);
     let file = path.file_name()?.to_string_lossy().into_owned();

@@ -6,18 +6,18 @@
 //! puts it back. Tasks that wait for their time are not waited for: their messages are not acknowledged, and go back to
 //! the queue when the worker ends in peace. One that is about to start is waited for.
 //!
-//! Invariants: nothing is told to end here. A worker that lives and does not answer is not empty. At the deadline the
+//! Invariants: nothing is told to end here. That a consumer is cancelled is noted before it is, so that whoever goes on
+//! after a death knows what to put back. A worker that lives and does not answer is not empty. At the deadline the
 //! consumers are put back and the running tasks are named, unless the settings say to go on.
 
 use super::App;
-use super::ask::{Desk, Lengths, Told};
-use super::census::{Census, census};
+use super::counts::{self, Counts};
 use super::find::Live;
-use crate::actions::process::up::say;
-use crate::actions::{Context, Error};
+use super::inspector::{Inspector, Lengths, WorkerReport};
+use crate::action::{Context, Error, Work};
+use crate::actions::process::note::Note;
 use crate::failpoint;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -39,7 +39,7 @@ pub(super) struct Drain<'a> {
     pub(super) live: &'a dyn Fn() -> Result<Vec<Live>, Error>,
     /// Must be empty before workers stop to consume.
     pub(super) queues: &'a [String],
-    /// Queues that each worker consumed before anything changed.
+    /// Queues that each worker consumed before this step changed anything.
     pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
     pub(super) until: Instant,
     /// In words.
@@ -49,6 +49,8 @@ pub(super) struct Drain<'a> {
 /// How it came out.
 #[derive(Debug)]
 pub(super) enum Drained {
+    /// Nobody lives who was not told to end before.
+    Nobody,
     /// Nothing runs, and nothing is taken.
     Empty {
         /// Tasks that wait for their time and go back to the queue.
@@ -61,15 +63,17 @@ pub(super) enum Drained {
 /// A drain that is going on.
 pub(super) struct Run<'a> {
     drain: Drain<'a>,
-    pub(super) desk: Option<Desk>,
+    pub(super) inspector: Option<Inspector>,
     /// Queues that this drain has cancelled or seen, by worker.
     seen: BTreeMap<String, BTreeSet<String>>,
+    /// The most tasks that were seen to be running or taken.
+    most: u64,
     /// Since when nothing is active.
     calm: Option<Instant>,
     /// The named queues were seen empty, so that consumers are cancelled.
     cancelling: bool,
     said: Option<(String, Instant)>,
-    last: Census,
+    last: Counts,
     trouble: Option<String>,
 }
 
@@ -83,69 +87,83 @@ impl<'a> Run<'a> {
             .collect();
         Self {
             drain,
-            desk: None,
+            inspector: None,
             seen,
+            most: 0,
             calm: None,
             cancelling,
             said: None,
-            last: Census::default(),
+            last: Counts::default(),
             trouble: None,
         }
     }
 
     /// Until nothing runs, or the deadline.
-    pub(super) fn finish(&mut self, log: &mut dyn Write) -> Result<Drained, Error> {
+    pub(super) fn finish(&mut self, work: &mut Work<'_, Note>) -> Result<Drained, Error> {
         loop {
             let live = (self.drain.live)()?;
             if live.is_empty() {
-                return Ok(Drained::Empty { scheduled: 0 });
+                return Ok(Drained::Nobody);
             }
             let over = Instant::now() >= self.drain.until;
-            match self.tick(&live, log) {
+            let asked = self.ask(&live, work);
+            if asked.is_ok() && self.cancelling {
+                self.announce(work)?;
+            }
+            match asked.and_then(|empty| self.proceed(empty, work)) {
                 Ok(Some(scheduled)) => return Ok(Drained::Empty { scheduled }),
                 Ok(None) => self.trouble = None,
-                Err(e) => self.failed(&e, log),
+                Err(e) => self.failed(&e, work),
             }
             if over {
                 return Ok(Drained::Late(self.left()));
             }
-            let pause = if self.desk.is_some() { PAUSE } else { RETRY };
+            let pause = if self.inspector.is_some() {
+                PAUSE
+            } else {
+                RETRY
+            };
             let left = self.drain.until.saturating_duration_since(Instant::now());
             std::thread::sleep(pause.min(left));
         }
     }
 
-    fn failed(&mut self, e: &Error, log: &mut dyn Write) {
-        self.desk = None;
+    fn failed(&mut self, e: &Error, work: &mut Work<'_, Note>) {
+        self.inspector = None;
         self.calm = None;
         let text = e.to_string();
         if self.trouble.as_ref() != Some(&text) {
-            say(log, &text);
+            work.say(&text);
         }
         self.trouble = Some(text);
     }
 
-    fn desk(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&mut Desk, Error> {
-        if self.desk.is_none() {
+    fn inspector(
+        &mut self,
+        live: &[Live],
+        work: &mut Work<'_, Note>,
+    ) -> Result<&mut Inspector, Error> {
+        if self.inspector.is_none() {
             let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
-            let desk = Desk::open(self.drain.cx, first, self.drain.app)?;
-            let hello = &desk.hello;
-            say(
-                log,
-                &format!(
-                    "celery {} by {} {}",
-                    hello.celery, hello.driver, hello.broker
-                ),
-            );
-            self.desk = Some(desk);
+            let inspector = Inspector::open(self.drain.cx, first, self.drain.app)?;
+            let hello = &inspector.hello;
+            work.say(&format!(
+                "celery {} by {} {}",
+                hello.celery, hello.driver, hello.broker
+            ));
+            self.inspector = Some(inspector);
         }
-        self.desk
+        self.inspector
             .as_mut()
             .ok_or_else(|| Error::new("the application cannot be asked"))
     }
 
     /// What the workers do now.
-    pub(super) fn look(&mut self, live: &[Live], log: &mut dyn Write) -> Result<&Census, Error> {
+    pub(super) fn look(
+        &mut self,
+        live: &[Live],
+        work: &mut Work<'_, Note>,
+    ) -> Result<&Counts, Error> {
         let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
         // Once everyone's name is known only they are asked, and nobody waits for more answers.
         let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
@@ -154,24 +172,28 @@ impl<'a> Run<'a> {
         } else {
             (Vec::new(), 0)
         };
-        let desk = self.desk(live, log)?;
-        let heard = desk.look(&names, count)?;
+        let inspector = self.inspector(live, work)?;
+        let inspection = inspector.look(&names, count)?;
         let elsewhere = std::mem::take(&mut self.last.elsewhere);
-        self.last = census(live, heard);
+        self.last = counts::join(live, inspection);
         if all {
             self.last.elsewhere = elsewhere;
         }
-        for told in &self.last.told {
-            let queues = self.seen.entry(told.node.clone()).or_default();
-            queues.extend(told.queues.iter().cloned());
+        for report in &self.last.reports {
+            let queues = self.seen.entry(report.node.clone()).or_default();
+            queues.extend(report.queues.iter().cloned());
         }
         Ok(&self.last)
     }
 
-    /// One look, and what follows from it; the number of scheduled tasks when all is done.
-    fn tick(&mut self, live: &[Live], log: &mut dyn Write) -> Result<Option<u64>, Error> {
-        self.look(live, log)?;
-        let mut counts = self.last.counts();
+    /// One look at the workers and the queues: whether those that have to be empty are.
+    fn ask(&mut self, live: &[Live], work: &mut Work<'_, Note>) -> Result<bool, Error> {
+        self.look(live, work)?;
+        let tasks = self.last.reports.iter().map(|t| t.active + t.reserved);
+        let left: u64 = tasks.sum();
+        self.most = self.most.max(left);
+        work.progress(self.most - left, Some(self.most), "tasks");
+        let mut counts = self.last.shown();
         let mut empty = true;
         if !self.drain.queues.is_empty() {
             let lengths = self.lengths(self.drain.queues)?;
@@ -179,18 +201,41 @@ impl<'a> Run<'a> {
             counts = format!("{}; {counts}", waiting(&lengths));
             // What comes while nobody consumes would stay: somebody still sends.
             if self.cancelling && !empty {
-                say(log, "a queue that has to be empty has got messages again");
-                self.put_back(log)?;
+                work.say("a queue that has to be empty has got messages again");
+                self.put_back(work)?;
                 self.cancelling = false;
             } else if !self.cancelling && empty {
                 self.cancelling = true;
             }
         }
-        self.say(&counts, log);
-        if self.cancelling {
-            self.cancel(log)?;
+        self.say(&counts, work);
+        Ok(empty)
+    }
+
+    /// Notes what is about to be cancelled. What cannot be noted ends the attempt.
+    fn announce(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        for report in &self.last.reports {
+            for queue in &report.queues {
+                let note = Note::Cancelling {
+                    worker: report.node.clone(),
+                    queue: queue.clone(),
+                };
+                if !work.all_noted().any(|n| *n == note) {
+                    work.note(note)?;
+                }
+            }
         }
-        let idle = self.cancelling && empty && self.last.whole() && self.last.told.iter().all(idle);
+        failpoint::hit("celery-cancelling");
+        Ok(())
+    }
+
+    /// What follows from a look; the number of scheduled tasks when all is done.
+    fn proceed(&mut self, empty: bool, work: &mut Work<'_, Note>) -> Result<Option<u64>, Error> {
+        if self.cancelling {
+            self.cancel(work)?;
+        }
+        let idle =
+            self.cancelling && empty && self.last.whole() && self.last.reports.iter().all(idle);
         if !idle {
             self.calm = None;
             return Ok(None);
@@ -199,36 +244,36 @@ impl<'a> Run<'a> {
         if since.elapsed() < CALM {
             return Ok(None);
         }
-        Ok(Some(self.last.told.iter().map(|t| t.scheduled).sum()))
+        Ok(Some(self.last.reports.iter().map(|t| t.scheduled).sum()))
     }
 
-    fn say(&mut self, text: &str, log: &mut dyn Write) {
+    fn say(&mut self, text: &str, work: &mut Work<'_, Note>) {
         let again = self
             .said
             .as_ref()
             .is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
         if again {
-            say(log, text);
+            work.say(text);
             self.said = Some((text.to_owned(), Instant::now()));
         }
     }
 
     /// How long queues are.
     pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Error> {
-        match &mut self.desk {
-            Some(desk) => desk.lengths(queues),
+        match &mut self.inspector {
+            Some(inspector) => inspector.lengths(queues),
             None => Err(Error::new("the application cannot be asked")),
         }
     }
 
-    fn cancel(&mut self, log: &mut dyn Write) -> Result<(), Error> {
-        let Some(desk) = &mut self.desk else {
+    fn cancel(&mut self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        let Some(inspector) = &mut self.inspector else {
             return Ok(());
         };
-        for told in &self.last.told {
-            for queue in &told.queues {
-                say(log, &format!("cancel_consumer {queue} to {}", told.node));
-                desk.consume(&told.node, queue, false)?;
+        for report in &self.last.reports {
+            for queue in &report.queues {
+                work.say(&format!("cancel_consumer {queue} to {}", report.node));
+                inspector.consume(&report.node, queue, false)?;
                 self.calm = None;
                 failpoint::hit("celery-cancelled");
             }
@@ -237,15 +282,15 @@ impl<'a> Run<'a> {
     }
 
     /// Workers consume again what they consumed.
-    pub(super) fn put_back(&mut self, log: &mut dyn Write) -> Result<(), Error> {
+    pub(super) fn put_back(&mut self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         self.calm = None;
         let live = (self.drain.live)()?;
         let until = Instant::now() + Duration::from_secs(10);
         loop {
-            self.look(&live, log)?;
+            self.look(&live, work)?;
             let mut missing = Vec::new();
             for (node, queues) in &self.seen {
-                let Some(told) = self.last.told.iter().find(|t| t.node == *node) else {
+                let Some(report) = self.last.reports.iter().find(|t| t.node == *node) else {
                     continue;
                 };
                 let fallback;
@@ -256,7 +301,7 @@ impl<'a> Run<'a> {
                 } else {
                     queues
                 };
-                let gone = queues.iter().filter(|q| !told.queues.contains(q));
+                let gone = queues.iter().filter(|q| !report.queues.contains(q));
                 missing.extend(gone.map(|q| (node.clone(), q.clone())));
             }
             if missing.is_empty() && self.last.silent.is_empty() {
@@ -265,13 +310,13 @@ impl<'a> Run<'a> {
             if Instant::now() >= until {
                 return Err(Error::new(format!(
                     "consumers could not be put back: {}",
-                    self.last.counts()
+                    self.last.shown()
                 )));
             }
             for (node, queue) in missing {
-                say(log, &format!("add_consumer {queue} to {node}"));
-                if let Some(desk) = &mut self.desk {
-                    desk.consume(&node, &queue, true)?;
+                work.say(&format!("add_consumer {queue} to {node}"));
+                if let Some(inspector) = &mut self.inspector {
+                    inspector.consume(&node, &queue, true)?;
                 }
             }
             std::thread::sleep(PAUSE);
@@ -282,11 +327,13 @@ impl<'a> Run<'a> {
     fn ordinary(&self, live: &[Live]) -> BTreeSet<String> {
         let named: BTreeSet<String> = live
             .iter()
-            .flat_map(|f| f.words.queues.iter().cloned())
+            .flat_map(|f| f.cmdline.queues.iter().cloned())
             .collect();
         if named.is_empty() {
-            let desk = self.desk.iter();
-            desk.flat_map(|d| d.hello.queues.iter().cloned()).collect()
+            let inspector = self.inspector.iter();
+            inspector
+                .flat_map(|d| d.hello.queues.iter().cloned())
+                .collect()
         } else {
             named
         }
@@ -304,33 +351,33 @@ impl<'a> Run<'a> {
                 .iter()
                 .map(|pid| format!("worker {pid} does not answer, so nobody knows what it runs")),
         );
-        for told in &self.last.told {
-            if !told.running.is_empty() {
-                let names: Vec<String> = told
+        for report in &self.last.reports {
+            if !report.running.is_empty() {
+                let names: Vec<String> = report
                     .running
                     .iter()
                     .map(|t| format!("{} {}", t.name, t.id))
                     .collect();
-                let tasks = if told.active == 1 {
+                let tasks = if report.active == 1 {
                     "task runs"
                 } else {
                     "tasks run"
                 };
                 parts.push(format!(
                     "{} {tasks} on {}: {}",
-                    told.active,
-                    told.node,
+                    report.active,
+                    report.node,
                     names.join(", ")
                 ));
             }
-            if told.reserved > 0 {
-                let (n, node) = (told.reserved, &told.node);
+            if report.reserved > 0 {
+                let (n, node) = (report.reserved, &report.node);
                 parts.push(format!(
                     "{n} more are taken by {node} and wait to run there"
                 ));
             }
-            if !told.whole {
-                parts.push(format!("{} has not answered everything", told.node));
+            if !report.whole {
+                parts.push(format!("{} has not answered everything", report.node));
             }
         }
         if parts.is_empty() && !self.drain.queues.is_empty() && !self.cancelling {
@@ -353,7 +400,7 @@ impl<'a> Run<'a> {
     pub(super) fn running(&self) -> String {
         let tasks: Vec<String> = self
             .last
-            .told
+            .reports
             .iter()
             .flat_map(|t| t.running.iter().chain(&t.waiting))
             .map(|t| format!("{} {}", t.name, t.id))
@@ -367,12 +414,12 @@ impl<'a> Run<'a> {
 }
 
 /// A worker at rest.
-fn idle(told: &Told) -> bool {
-    told.whole
-        && told.queues.is_empty()
-        && told.active == 0
-        && told.reserved == 0
-        && told.due_in.is_none_or(|due| due > SOON)
+fn idle(report: &WorkerReport) -> bool {
+    report.whole
+        && report.queues.is_empty()
+        && report.active == 0
+        && report.reserved == 0
+        && report.due_in.is_none_or(|due| due > SOON)
 }
 
 /// Lengths for people.

@@ -8,11 +8,11 @@
 //! Left out: where the directory of a process in a container is on this machine.
 
 use super::App;
-use super::words::{self, Words};
+use super::cmdline::{self, CommandLine};
 use crate::actions::Error;
 use crate::actions::process::identity::Ident;
 use crate::actions::procs;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// Where an application is, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Origin {
     /// Its interpreter.
     pub(super) python: String,
@@ -36,8 +37,8 @@ pub(super) struct Origin {
 impl Origin {
     /// For people.
     pub(super) fn shown(&self) -> String {
-        let module = self.module.clone().unwrap_or_else(told::without_module);
-        told::origin(module, &self.cwd, &self.python)
+        let module = self.module.clone().unwrap_or_else(phrases::without_module);
+        phrases::origin(module, &self.cwd, &self.python)
     }
 
     /// The same application: another spelling of its module, or another name of its interpreter, is none.
@@ -79,7 +80,7 @@ fn plain(module: Option<&str>) -> Option<&str> {
 #[derive(Debug, Clone)]
 pub(super) struct Live {
     pub(super) ident: Ident,
-    pub(super) words: Words,
+    pub(super) cmdline: CommandLine,
     pub(super) origin: Origin,
     /// Its user and group.
     pub(super) user: (u32, u32),
@@ -90,8 +91,8 @@ pub(super) struct Live {
 impl Live {
     /// For people. A command line may hold the broker's password, so only what is known is shown of it.
     pub(super) fn shown(&self) -> String {
-        let mut text = format!("{} {}", self.words.role.name(), self.ident.pid);
-        if let Some(node) = &self.words.node {
+        let mut text = format!("{} {}", self.cmdline.role.name(), self.ident.pid);
+        if let Some(node) = &self.cmdline.node {
             text.push_str(&format!(" (-n {node})"));
         }
         text
@@ -104,7 +105,7 @@ impl Live {
 
     /// The name that it answers by, as far as its command line says it.
     pub(super) fn node(&self) -> Option<String> {
-        words::node(self.words.node.as_deref(), &host())
+        cmdline::node(self.cmdline.node.as_deref(), &host())
     }
 }
 
@@ -147,7 +148,7 @@ fn argv(pid: i32) -> Vec<String> {
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter
 /// is that of the system.
-fn python(pid: i32, words: &Words, cwd: &Path) -> Option<PathBuf> {
+fn python(pid: i32, words: &CommandLine, cwd: &Path) -> Option<PathBuf> {
     let exe = || fs::read_link(format!("/proc/{pid}/exe")).ok();
     match words.python.as_deref() {
         Some(name) if name.starts_with('/') => Some(PathBuf::from(name)),
@@ -190,7 +191,7 @@ fn loaded(pid: i32) -> Option<PathBuf> {
 /// [`Error`] when it may not be seen.
 pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
     let argv = argv(pid);
-    let Some(words) = words::read(&argv).filter(|w| !w.pool) else {
+    let Some(words) = cmdline::read(&argv).filter(|w| !w.pool) else {
         return Ok(None);
     };
     let Some(ident) = Ident::of(pid) else {
@@ -220,7 +221,7 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
             cwd: cwd.to_string_lossy().into_owned(),
             module: words.module.clone(),
         },
-        words,
+        cmdline: words,
         user: (meta.uid(), meta.gid()),
         inner: inner(pid).unwrap_or(pid),
     }))
@@ -233,7 +234,7 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
 pub(super) fn all() -> Result<Vec<Live>, Error> {
     let celery: BTreeMap<i32, i32> = procs::others()?
         .into_iter()
-        .filter(|p| words::read(&p.words).is_some())
+        .filter(|p| cmdline::read(&p.words).is_some())
         .map(|p| (p.pid, p.parent))
         .collect();
     let mut found = Vec::new();

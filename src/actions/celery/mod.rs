@@ -2,27 +2,28 @@
 //!
 //! A worker is stopped in four steps: it is told to take no more tasks, it finishes what it has taken, it is told to end
 //! exactly once, and it is gone. Who it is comes from `/proc`; what it does comes from itself, asked in the
-//! application's own interpreter (`ask`).
+//! application's own interpreter (`inspector`).
 //!
 //! Invariants: a worker that lives and does not answer is not empty; the workers of another application on the same
 //! machine are never touched; what a task was called with and what stands in a worker's environment is never recorded.
 //!
 //! Left out: results of tasks, and workers on other machines, which are only told about.
 
-mod again;
-mod ask;
 mod beat;
-mod before;
-mod census;
-mod crew;
+mod cmdline;
+mod counts;
 mod drain;
 mod find;
-mod note;
+mod inspector;
+mod restore;
+mod snapshot;
 pub mod start;
 pub mod stop;
-mod words;
+#[cfg(test)]
+mod tests;
+mod workers;
 
-pub use words::Role;
+pub use cmdline::Role;
 
 use crate::actions::values::absolute;
 use schemars::JsonSchema;

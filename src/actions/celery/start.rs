@@ -6,34 +6,34 @@
 //! step started, and leaves alone what ran before.
 
 use super::App;
-use super::again::{Asker, Wanted};
 use super::beat;
-use super::before::{self, Before};
-use super::crew::{Crew, Seen};
-use super::find;
+use super::cmdline::{self, Role};
+use super::find::{self, Live};
+use super::restore::{Asker, Wanted};
+use super::snapshot::{self, Snapshot};
 use super::stop::{self, ANY, Overdue, Stop};
-use super::words::Role;
-use crate::action::{Direction, Service, Stage, Work};
-use crate::actions::process::up::{last_lines, say};
+use super::workers::{Running, Workers};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+};
+use crate::actions::process::note::{self, Note};
+use crate::actions::process::up::last_lines;
 use crate::actions::run::quoted;
 use crate::actions::service::By;
 use crate::actions::service::by::{Supervisor, Way};
+use crate::actions::service::found::Program;
 use crate::actions::service::keeper::Kind;
 use crate::actions::service::launch::{self, DEAD, Doors};
-use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// Starts Celery's workers, or its beat, and waits until each worker answers and consumes, or the beat works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +55,37 @@ pub struct Start {
     pub app: Option<App>,
 }
 
+/// What a start came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Started {
+    /// How many workers or beats run now that did not run before.
+    pub started: u32,
+    /// Which, by their process numbers and names.
+    pub processes: String,
+    /// How many run.
+    pub running: u32,
+}
+
+impl Started {
+    fn of(before: &Snapshot, live: &[Live]) -> Self {
+        let fresh: Vec<Live> = live
+            .iter()
+            .filter(|l| !before.knows(&l.ident))
+            .cloned()
+            .collect();
+        let count = |of: &[Live]| u32::try_from(of.len()).unwrap_or(u32::MAX);
+        Self {
+            started: count(&fresh),
+            processes: find::names(&fresh),
+            running: count(live),
+        }
+    }
+}
+
 impl Start {
-    fn crew(&self) -> Crew<'_> {
-        Crew {
+    fn workers(&self) -> Workers<'_> {
+        Workers {
             role: self.role,
             by: Some(&self.by),
             app: self.app.as_ref().unwrap_or(&ANY),
@@ -92,10 +120,10 @@ impl Start {
     }
 
     /// A process whose directory or interpreter was taken away runs what was there before.
-    fn fresh(&self, seen: &Seen) -> Result<(), Error> {
+    fn fresh(&self, seen: &Running) -> Result<(), Error> {
         for live in &seen.live {
             let there = Path::new(&live.origin.cwd).is_dir();
-            if !there || !live.origin.meant(self.crew().app) {
+            if !there || !live.origin.meant(self.workers().app) {
                 return Err(Error::new(format!(
                     "{} runs already, and not what `app` says, or in a directory that is gone ({}): stop it first",
                     live.shown(),
@@ -107,14 +135,71 @@ impl Start {
     }
 
     /// The command and its directory, where the settings say them.
-    fn command(&self, cx: &Context) -> Option<(Vec<String>, String)> {
-        let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
-        let dir = |cwd: &Option<String>| cwd.clone().or_else(step).unwrap_or_else(|| "/".into());
+    fn command(&self) -> Option<(&[String], Option<&str>)> {
         match &self.by.process {
-            Some(d) => Some((d.argv.clone(), dir(&d.cwd))),
+            Some(d) => Some((&d.argv, d.cwd.as_deref())),
             None if self.by.start.is_empty() => None,
-            None => Some((self.by.start.clone(), dir(&self.by.cwd))),
+            None => Some((&self.by.start, self.by.cwd.as_deref())),
         }
+    }
+
+    /// The same with the directory that it gets.
+    fn command_in(&self, cx: &Context) -> Option<(&[String], PathBuf)> {
+        let (argv, cwd) = self.command()?;
+        let cwd = cwd.map(PathBuf::from).or_else(|| cx.cwd.clone());
+        Some((argv, cwd.unwrap_or_else(|| "/".into())))
+    }
+
+    fn forward(&self) -> Vec<String> {
+        let mut lines = match (self.by.way(), self.command()) {
+            (Some(Way::Supervisor(s)), _) => {
+                vec![format!("{} start {}", s.ctl.join(" "), s.program)]
+            }
+            (_, Some((argv, _))) => vec![quoted(argv)],
+            (_, None) => Vec::new(),
+        };
+        lines.push(match self.role {
+            Role::Worker => phrases::wait_workers(self.within),
+            Role::Beat => phrases::wait_beat(self.within),
+        });
+        lines
+    }
+
+    /// What the undo does: it stops what this step started.
+    fn backward(&self, past: &Past<Self>) -> Vec<String> {
+        let launched = || note::launches(past.noted(), &self.key()).last();
+        let who = match &past.output {
+            Some(output) if output.started == 0 => return vec![phrases::nothing_to_stop()],
+            Some(output) => output.processes.clone(),
+            None => launched().map_or_else(
+                || phrases::every_one(self.role.name()),
+                |process| format!("{} {}", self.role.name(), process.pid),
+            ),
+        };
+        let Some(s) = &self.by.supervisor else {
+            return self.stop(self.by.clone()).commands(&who);
+        };
+        let all = &past.before.service.programs;
+        let stopped: Vec<&str> = if all.iter().any(Program::wanted) {
+            let stopped = all.iter().filter(|p| !p.wanted());
+            stopped.map(|p| p.name.as_str()).collect()
+        } else {
+            vec![&s.program]
+        };
+        let stops = stopped.into_iter().map(|name| self.stop(one(s, name)));
+        stops.flat_map(|stop| stop.commands(&who)).collect()
+    }
+
+    /// The key of what it starts itself.
+    fn key(&self) -> String {
+        format!("{}-0", self.workers().name())
+    }
+
+    /// Stops what these settings mean now, as `celery.stop` does.
+    fn end(&self, work: &mut Work<'_, Note>, by: By) -> Result<(), Error> {
+        let stop = self.stop(by);
+        let now = Past::new(stop.snapshot(work.cx())?);
+        stop.perform(work, &now).map(|_| ())
     }
 
     /// Where it writes, as far as that is known.
@@ -122,16 +207,13 @@ impl Start {
         let mut logs: Vec<PathBuf> = Vec::new();
         logs.extend(self.by.process.iter().map(|d| d.log.clone().into()));
         logs.extend(self.by.log.iter().map(PathBuf::from));
-        if let Some((argv, cwd)) = self.command(cx)
-            && let Some(file) = super::words::read(&argv).and_then(|w| w.logfile)
+        if let Some((argv, cwd)) = self.command_in(cx)
+            && let Some(file) = cmdline::read(argv).and_then(|w| w.logfile)
         {
-            logs.push(Path::new(&cwd).join(file));
+            logs.push(cwd.join(file));
         }
         // Where nobody says a log, its output goes into a private file.
-        logs.push(launch::private_log(
-            cx,
-            &format!("{}-0", self.crew().name()),
-        ));
+        logs.push(launch::private_log(cx, &self.key()));
         logs.sort();
         logs.dedup();
         logs.retain(|l| l.is_file());
@@ -159,7 +241,7 @@ impl Start {
     }
 
     /// A pidfile that a beat's own words complain of, where the settings do not say its command.
-    fn complained(&self, cx: &Context, why: &str, log: &mut dyn Write) -> Result<bool, Error> {
+    fn complained(&self, work: &mut Work<'_, Note>, why: &str) -> Result<bool, Error> {
         let Some(at) = why.find("Pidfile (") else {
             return Ok(false);
         };
@@ -168,19 +250,20 @@ impl Start {
             return Ok(false);
         };
         let dir = self.app.as_ref().and_then(|a| a.cwd.as_ref());
-        let dir = dir.map(PathBuf::from).or_else(|| cx.cwd.clone());
+        let dir = dir.map(PathBuf::from).or_else(|| work.cx().cwd.clone());
         let path = match (Path::new(name).is_absolute(), dir) {
             (true, _) => PathBuf::from(name),
             (false, Some(dir)) => dir.join(name),
             (false, None) => return Ok(false),
         };
         let there = path.exists();
-        beat::away(&path, log)?;
+        beat::away(&path, work)?;
         Ok(there && !path.exists())
     }
 
-    fn up(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Error> {
-        let crew = self.crew();
+    fn up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        let cx = work.cx();
+        let workers = self.workers();
         let lengths: BTreeMap<PathBuf, u64> = self
             .logs(cx)
             .into_iter()
@@ -194,20 +277,17 @@ impl Start {
             ports: &[],
         };
         let began = Instant::now();
-        let mut work = Work::new(cx, Direction::Do, log)?;
-        let started = crew.keeper().start(&mut work, None, doors, self.within());
+        let started = workers.keeper().start(work, None, doors, self.within());
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its keeper has still said why.
-            let last = if why.contains("the end of ") {
-                String::new()
-            } else {
-                self.last(cx, &lengths, &BTreeSet::new())
-            };
+            let last = self.last(cx, &lengths, &BTreeSet::new());
+            let shown = why.contains(last.trim());
+            let last = if shown { "" } else { &last };
             return Err(Error::new(format!("{why}{last}")));
         }
         failpoint::hit("celery-started");
-        let mut asker = Asker::new(cx, crew);
+        let mut asker = Asker::new(cx, workers, work.all_noted());
         let wanted = self.wanted();
         let mut dead: Option<Instant> = None;
         let mut said = String::new();
@@ -215,7 +295,7 @@ impl Start {
             let look = asker.look(&wanted)?;
             let text = look.evidence.join("; ");
             if text != said {
-                say(log, &text);
+                work.say(&text);
                 said.clone_from(&text);
             }
             match look.answer {
@@ -243,28 +323,31 @@ impl Start {
     }
 }
 
+/// One program of a supervisord.
+fn one(supervisor: &Supervisor, program: &str) -> By {
+    By {
+        supervisor: Some(Supervisor {
+            program: program.to_owned(),
+            ctl: supervisor.ctl.clone(),
+        }),
+        ..By::default()
+    }
+}
+
 impl Action for Start {
-    fn program(&self) -> Option<(&str, Option<&str>)> {
-        self.by.program()
-    }
+    type Before = Snapshot;
+    type Note = Note;
+    type Output = Started;
 
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Start(match self.role {
-            Role::Worker => Service::Workers,
-            Role::Beat => Service::Beat,
-        })]
+    fn properties(&self) -> Properties {
+        let program = self.by.program();
+        Properties {
+            program: program.map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
+            ..Properties::reversible().at(Stage::Start(match self.role {
+                Role::Worker => Service::Workers,
+                Role::Beat => Service::Beat,
+            }))
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -279,108 +362,99 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        let crew = self.crew();
-        let seen = crew.look(cx)?;
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        match (direction, self.role) {
+            (Direction::Do, _) => self.forward(),
+            (Direction::Undo, Role::Worker) => vec![text::undo_workers()],
+            (Direction::Undo, Role::Beat) => vec![text::undo_start()],
+        }
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
+        let workers = self.workers();
+        let seen = workers.look(cx)?;
         self.fresh(&seen)?;
-        before::before(cx, &crew, &seen, false)?.value()
+        snapshot::take(cx, &workers, &seen, false)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(match self.role {
-            Role::Worker => text::undo_workers(),
-            Role::Beat => text::undo_start(),
-        })
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        Preview {
+            commands: match direction {
+                Direction::Do => self.forward(),
+                Direction::Undo => self.backward(past),
+            },
+            ..Preview::default()
+        }
     }
 
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let mut lines = match (self.by.way(), self.command(cx)) {
-            (Some(Way::Supervisor(s)), _) => {
-                vec![format!("{} start {}", s.ctl.join(" "), s.program)]
-            }
-            (_, Some((argv, _))) => vec![quoted(&argv)],
-            (_, None) => Vec::new(),
-        };
-        lines.push(match self.role {
-            Role::Worker => told::wait_workers(self.within),
-            Role::Beat => told::wait_beat(self.within),
-        });
-        lines
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = Before::of(observed)?;
-        let crew = self.crew();
-        let seen = crew.look(cx)?;
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Started>), Error> {
+        let before = &past.before;
+        let workers = self.workers();
+        let seen = workers.look(cx)?;
         if seen.live.is_empty() {
-            let states: Vec<String> = seen
-                .found
-                .programs
-                .iter()
-                .map(|p| format!("{} is {}", p.name, p.state))
-                .collect();
+            let programs = seen.found.programs.iter();
             let mut look = Look::nothing(format!("no {} runs", self.role.name()));
-            look.evidence.extend(states);
+            look.evidence
+                .extend(programs.map(|p| format!("{} is {}", p.name, p.state)));
             look.evidence.extend(seen.found.notes);
-            return Ok(look);
+            return Ok((look, None));
         }
         self.fresh(&seen)?;
         // Several programs of which some run are started as they are needed.
         let down = seen.found.programs.iter().find(|p| p.state == "STOPPED");
         if let Some(down) = down {
-            return Ok(Look::nothing(format!("{} is STOPPED", down.name)));
+            return Ok((Look::nothing(format!("{} is STOPPED", down.name)), None));
         }
-        let mut look = Asker::new(cx, crew).wait(&self.wanted(), self.within())?;
-        if look.answer == Answer::Nothing {
-            look.answer = Answer::Unclear;
+        let mut look = Asker::new(cx, workers, past.noted()).wait(&self.wanted(), self.within())?;
+        match look.answer {
+            Answer::Done => {}
+            Answer::Nothing | Answer::Unclear => {
+                look.answer = Answer::Unclear;
+                return Ok((look, None));
+            }
         }
-        let old = seen.live.iter().filter(|l| before.knows(&l.ident));
-        let old: Vec<String> = old.map(find::Live::shown).collect();
-        if look.answer == Answer::Done && !old.is_empty() {
-            look.evidence
-                .push(format!("{} ran before this step", old.join(", ")));
-        }
-        Ok(look)
-    }
-
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        self.fresh(&self.crew().look(cx)?)?;
-        if self.role == Role::Beat
-            && let Some((argv, cwd)) = self.command(cx)
-        {
-            beat::sweep(&argv, &cwd, log)?;
-        }
-        failpoint::hit("celery-start");
-        let why = match self.up(cx, log) {
-            Ok(()) => return Ok(()),
-            Err(why) => why,
-        };
-        // supervisord's own settings say the command: its output tells what keeps the beat from starting.
-        if self.role == Role::Beat && self.complained(cx, &why.to_string(), log)? {
-            return self.up(cx, log);
-        }
-        Err(why)
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = Before::of(observed)?;
-        let seen = self.crew().look(cx)?;
-        let fresh: Vec<_> = seen
+        let old: Vec<Live> = seen
             .live
             .iter()
-            .filter(|l| !before.knows(&l.ident))
+            .filter(|l| before.knows(&l.ident))
+            .cloned()
             .collect();
-        if fresh.is_empty() && !(before.crew.is_empty() && seen.found.runs()) {
-            say(log, "nothing of it runs that did not run before");
+        if !old.is_empty() {
+            look.evidence
+                .push(format!("{} ran before this step", find::names(&old)));
+        }
+        Ok((look, Some(Started::of(before, &seen.live))))
+    }
+
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Started, Error> {
+        self.fresh(&self.workers().look(work.cx())?)?;
+        if self.role == Role::Beat
+            && let Some((argv, cwd)) = self.command_in(work.cx())
+        {
+            beat::sweep(argv, &cwd, work)?;
+        }
+        failpoint::hit("celery-start");
+        if let Err(why) = self.up(work) {
+            // supervisord's own settings say the command: its output tells what keeps the beat from starting.
+            if self.role == Role::Worker || !self.complained(work, &why.to_string())? {
+                return Err(why);
+            }
+            self.up(work)?;
+        }
+        let live = self.workers().look(work.cx())?.live;
+        Ok(Started::of(&past.before, &live))
+    }
+
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let before = &past.before;
+        let seen = self.workers().look(work.cx())?;
+        let fresh = seen.live.iter().filter(|l| !before.knows(&l.ident)).count();
+        if fresh == 0 && !(before.members.is_empty() && seen.found.runs()) {
+            work.say("nothing of it runs that did not run before");
             return Ok(());
         }
-        if fresh.len() == seen.live.len() {
-            let stop = self.stop(self.by.clone());
-            return stop.perform(cx, &stop.observe(cx)?, log);
+        if fresh == seen.live.len() {
+            return self.end(work, self.by.clone());
         }
         let Some(s) = &self.by.supervisor else {
             return Err(Error::new(format!(
@@ -389,42 +463,28 @@ impl Action for Start {
             )));
         };
         for program in seen.found.programs.iter().filter(|p| p.wanted()) {
-            let ran = |b: &&crate::actions::service::found::Program| b.name == program.name;
-            if before
-                .service
-                .programs
-                .iter()
-                .find(ran)
-                .is_some_and(|b| b.wanted())
-            {
-                continue;
+            let mut ran = before.service.programs.iter().filter(|b| b.wanted());
+            if !ran.any(|b| b.name == program.name) {
+                self.end(work, one(s, &program.name))?;
             }
-            let stop = self.stop(By {
-                supervisor: Some(Supervisor {
-                    program: program.name.clone(),
-                    ctl: s.ctl.clone(),
-                }),
-                ..By::default()
-            });
-            stop.perform(cx, &stop.observe(cx)?, log)?;
         }
         Ok(())
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = Before::of(observed)?;
-        let seen = self.crew().look(cx)?;
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let before = &past.before;
+        let seen = self.workers().look(cx)?;
         if let Some(fresh) = seen.live.iter().find(|l| !before.knows(&l.ident)) {
             return Ok(Look::nothing(format!("{} lives", fresh.shown())));
         }
-        Ok(if before.crew.is_empty() {
+        Ok(if before.members.is_empty() {
             Look::done(format!("no {} runs", self.role.name()))
-        } else if seen.live.len() == before.crew.len() {
+        } else if seen.live.len() == before.members.len() {
             Look::done(format!("{} ran before this step", find::names(&seen.live)))
         } else {
             Look::unclear(format!(
                 "{} ran before, and not all of them live",
-                before.names()
+                before.names(self.role)
             ))
         })
     }

@@ -6,28 +6,28 @@
 //! undo starts it with that of the step.
 
 use super::App;
-use super::again;
-use super::ask::Desk;
-use super::before::{self, Before};
-use super::crew::{Crew, Seen};
+use super::cmdline::Role;
 use super::drain::{Drain, Drained, Run, waiting};
-use super::find::{self, Live};
-use super::words::Role;
-use crate::action::{Direction, Service, Stage, Work};
-use crate::actions::process::up::say;
-use crate::actions::recorded;
+use super::find::Live;
+use super::inspector::Inspector;
+use super::restore;
+use super::snapshot::{self, Snapshot};
+use super::workers::{Running, Workers};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+};
+use crate::actions::process::end;
+use crate::actions::process::identity::Ident;
+use crate::actions::process::note::{Note, signalled};
 use crate::actions::service::By;
-use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::time::{Duration, Instant};
-use upledger_replay::plan::Effect;
+use upledger_replay::event::Answer;
 
 /// What is done when time is up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +78,71 @@ pub struct Stop {
     pub within: Length,
 }
 
+/// What a stop came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// How many workers or beats ran before and have ended.
+    pub stopped: u32,
+    /// Which, by their names and process numbers.
+    pub processes: String,
+    /// Tasks that waited for their time and went back to their queues.
+    pub scheduled: u64,
+    /// The tasks that still ran when `drain` was over, by name and id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
+    /// What the queues held when nobody worked on them any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<String>,
+}
+
+impl Stopped {
+    /// As far as the look before and the notes tell.
+    fn of<'n>(
+        role: Role,
+        before: &Snapshot,
+        notes: impl DoubleEndedIterator<Item = &'n Note>,
+    ) -> Self {
+        let (scheduled, unfinished) = last_drain(notes).unwrap_or_default();
+        Self {
+            stopped: u32::try_from(before.members.len()).unwrap_or(u32::MAX),
+            processes: before.names(role),
+            scheduled,
+            unfinished,
+            queues: None,
+        }
+    }
+
+    /// What of it is evidence beside the processes.
+    fn evidence(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.scheduled > 0 {
+            let n = self.scheduled;
+            lines.push(format!(
+                "{n} tasks that wait for their time went back to their queues"
+            ));
+        }
+        if let Some(tasks) = &self.unfinished {
+            lines.push(format!("time was up while these ran: {tasks}"));
+        }
+        lines.extend(self.queues.iter().cloned());
+        lines
+    }
+}
+
+/// What the last drain came to: tasks that wait for their time, and those that ran when time was up.
+fn last_drain<'n>(
+    notes: impl DoubleEndedIterator<Item = &'n Note>,
+) -> Option<(u64, Option<String>)> {
+    notes.rev().find_map(|n| match n {
+        Note::Drained {
+            scheduled,
+            unfinished,
+        } => Some((*scheduled, unfinished.clone())),
+        _ => None,
+    })
+}
+
 pub(super) fn drain() -> Length {
     Length(600_000)
 }
@@ -98,8 +163,8 @@ fn span(length: Length) -> Duration {
 }
 
 impl Stop {
-    fn crew<'a>(&'a self, before: &'a Before) -> Crew<'a> {
-        Crew {
+    fn workers<'a>(&'a self, before: &'a Snapshot) -> Workers<'a> {
+        Workers {
             role: self.role,
             by: self.by.as_ref(),
             app: self.app.as_ref().unwrap_or(&ANY),
@@ -124,44 +189,107 @@ impl Stop {
         }
     }
 
+    /// Who runs now, and what an undo needs to know of it.
+    pub(super) fn snapshot(&self, cx: &Context) -> Result<Snapshot, Error> {
+        self.room(cx)?;
+        let nobody = Snapshot::default();
+        let workers = self.workers(&nobody);
+        let seen = workers.look(cx)?;
+        if self.role == Role::Beat && seen.live.is_empty() {
+            snapshot::inside(&workers)?;
+        }
+        snapshot::take(cx, &workers, &seen, self.asks())
+    }
+
+    /// What a stop of these does, in lines for people.
+    pub(super) fn commands(&self, who: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.asks() {
+            if !self.queues.is_empty() {
+                lines.push(phrases::wait_empty(self.queues.join(", ")));
+            }
+            lines.push(phrases::cancel_consumers(who));
+            lines.push(phrases::wait_drained(self.drain));
+        }
+        let stop = match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
+            Some(s) => format!("{} stop {}", s.ctl.join(" "), s.program),
+            None => phrases::term_to(who),
+        };
+        lines.push(match self.overdue {
+            Overdue::Kill => phrases::stop_and_kill(stop, self.grace),
+            Overdue::Fail | Overdue::Term => phrases::stop_may_take(stop, self.grace),
+        });
+        lines
+    }
+
+    fn forward(&self, before: &Snapshot) -> Vec<String> {
+        if !before.members.is_empty() {
+            return self.commands(&before.names(self.role));
+        }
+        if before.ran() {
+            return self.commands(&phrases::every_one(self.role.name()));
+        }
+        let mut lines = vec![phrases::no_worker_runs(self.role.name())];
+        lines.extend(before.service.notes.iter().map(phrases::looked));
+        lines
+    }
+
+    fn backward(&self, past: &Past<Self>) -> Vec<String> {
+        let before = &past.before;
+        if !before.ran() {
+            return vec![phrases::nothing_to_start()];
+        }
+        let only_drained = past.output.is_none()
+            && signalled(past.noted()).next().is_none()
+            && past.noted().any(|n| matches!(n, Note::Cancelling { .. }));
+        let mut lines = if only_drained {
+            vec![phrases::add_consumers(before.names(self.role))]
+        } else {
+            restore::commands(self.by.as_ref(), before)
+        };
+        lines.push(match self.role {
+            Role::Worker => phrases::wait_workers(self.within),
+            Role::Beat => phrases::wait_beat(self.within),
+        });
+        lines
+    }
+
     fn drained(
         &self,
-        cx: &Context,
-        crew: &Crew<'_>,
-        before: &Before,
-        log: &mut dyn Write,
-    ) -> Result<Option<Desk>, Error> {
+        work: &mut Work<'_, Note>,
+        workers: &Workers<'_>,
+        before: &Snapshot,
+    ) -> Result<Option<Inspector>, Error> {
+        let cx = work.cx();
+        let ending: Vec<Ident> = signalled(work.all_noted()).cloned().collect();
         let live = || {
-            let mut live = Vec::new();
-            for l in crew.look(cx)?.live {
-                if !Crew::told(cx, &l.ident)? {
-                    live.push(l);
-                }
-            }
+            let mut live = workers.look(cx)?.live;
+            live.retain(|l| !ending.contains(&l.ident));
             Ok(live)
         };
-        let consumed = before.consumed();
+        let consumed = before.consumed(work.all_noted());
         let mut run = Run::new(Drain {
             cx,
-            app: crew.app,
+            app: workers.app,
             live: &live,
             queues: &self.queues,
             consumed: &consumed,
             until: Instant::now() + span(self.drain),
             limit: self.drain.to_string(),
         });
-        match run.finish(log)? {
+        match run.finish(work)? {
+            Drained::Nobody => work.say("nobody is left who could be drained"),
             Drained::Empty { scheduled } => {
-                say(log, "drained: nothing runs, and nothing is taken");
+                work.say("drained: nothing runs, and nothing is taken");
                 if scheduled > 0 {
-                    say(
-                        log,
-                        &format!(
-                            "{scheduled} tasks that wait for their time go back to their queues"
-                        ),
-                    );
+                    work.say(&format!(
+                        "{scheduled} tasks that wait for their time go back to their queues"
+                    ));
                 }
-                before::keep(cx, scheduled, None)?;
+                work.note(Note::Drained {
+                    scheduled,
+                    unfinished: None,
+                })?;
             }
             Drained::Late(why) => {
                 let cold = self.overdue == Overdue::Term && live()?.iter().any(cold);
@@ -171,31 +299,37 @@ impl Stop {
                     } else {
                         ""
                     };
-                    return Err(Error::new(match run.put_back(log) {
+                    return Err(Error::new(match run.put_back(work) {
                         Ok(()) => {
                             format!("{why}{more}; nothing was told to end, and consumers are back")
                         }
                         Err(e) => format!("{why}{more}; nothing was told to end, but {e}"),
                     }));
                 }
-                say(log, &format!("{why}; going on, because `overdue` says so"));
-                before::keep(cx, 0, Some(&run.running()))?;
+                work.say(&format!("{why}; going on, because `overdue` says so"));
+                work.note(Note::Drained {
+                    scheduled: 0,
+                    unfinished: Some(run.running()),
+                })?;
             }
         }
-        Ok(run.desk)
+        Ok(run.inspector)
     }
 
     /// What the queues hold now that nobody works on them.
-    fn rest(&self, cx: &Context, before: &Before, desk: Option<Desk>, log: &mut dyn Write) {
-        let Some(mut desk) = desk else {
-            return;
-        };
-        let mut queues: Vec<String> = before.consumed().into_values().flatten().collect();
+    fn rest(
+        &self,
+        work: &mut Work<'_, Note>,
+        before: &Snapshot,
+        mut inspector: Inspector,
+    ) -> String {
+        let consumed = before.consumed(work.all_noted());
+        let mut queues: Vec<String> = consumed.into_values().flatten().collect();
         queues.extend(self.queues.iter().cloned());
         queues.sort();
         queues.dedup();
         // It only tells more; the workers are gone whatever it says.
-        let lines = match desk.lengths(&queues) {
+        let lines = match inspector.lengths(&queues) {
             Ok(lengths) => {
                 let mut lines = vec![waiting(&lengths)];
                 if let (Some(n), Some(after)) =
@@ -205,15 +339,15 @@ impl Stop {
                         "{n} messages of this Redis database are not acknowledged; those of workers that are gone come back {after:.0} s after they were taken"
                     ));
                 }
+                lines.retain(|l| !l.is_empty());
                 lines
             }
             Err(e) => vec![format!("the queues cannot be counted: {e}")],
         };
         for line in &lines {
-            say(log, line);
+            work.say(line);
         }
-        // The record of the step says it too, as far as it can be kept.
-        let _ = before::note(cx, &lines);
+        lines.join("; ")
     }
 }
 
@@ -225,23 +359,15 @@ fn cold(live: &Live) -> bool {
 }
 
 impl Action for Stop {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
+    type Before = Snapshot;
+    type Note = Note;
+    type Output = Stopped;
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Stop(match self.role {
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Stop(match self.role {
             Role::Worker => Service::Workers,
             Role::Beat => Service::Beat,
-        })]
+        }))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -259,72 +385,48 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        self.room(cx)?;
-        let nobody = Before::default();
-        let crew = self.crew(&nobody);
-        let seen = crew.look(cx)?;
-        if self.role == Role::Beat && seen.live.is_empty() {
-            before::inside(&crew)?;
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        match direction {
+            Direction::Do => self.commands(&phrases::every_one(self.role.name())),
+            Direction::Undo => vec![text::undo_stop()],
         }
-        let mut before = before::before(cx, &crew, &seen, self.asks())?;
-        before.service = before.service.keep_commands(cx)?;
-        before.value()
     }
 
-    fn found(&self, observed: &Value) -> Vec<String> {
-        let Some(origin) = Before::of(observed).ok().and_then(|b| b.origin) else {
-            return Vec::new();
-        };
+    fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
+        let mut before = self.snapshot(cx)?;
+        before.service = before.service.keep_commands(cx)?;
+        Ok(before)
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        if direction == Direction::Undo {
+            return Preview {
+                commands: self.backward(past),
+                ..Preview::default()
+            };
+        }
         // Whoever names nothing gets whatever runs alone: a reader has to see what that is.
         let unnamed = self.app.is_none() && self.by.is_none();
-        vec![if unnamed {
-            text::only_application(origin.shown())
-        } else {
-            text::application(origin.shown())
-        }]
-    }
-
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_stop())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let nobody = Before::default();
-        let crew = self.crew(&nobody);
-        let Seen { found, live } = match recorded(|| crew.look(cx)) {
-            Ok(seen) => seen,
-            Err(e) => return e.to_string().lines().map(told::looked).collect(),
-        };
-        if live.is_empty() {
-            let mut lines = vec![told::no_worker_runs(self.role.name())];
-            lines.extend(found.notes.iter().map(told::looked));
-            return lines;
+        let origin = past.before.origin.iter();
+        Preview {
+            commands: self.forward(&past.before),
+            findings: origin
+                .map(|origin| {
+                    if unnamed {
+                        text::only_application(origin.shown())
+                    } else {
+                        text::application(origin.shown())
+                    }
+                })
+                .collect(),
+            ..Preview::default()
         }
-        let who = find::names(&live);
-        let mut lines = Vec::new();
-        if self.asks() {
-            if !self.queues.is_empty() {
-                lines.push(told::wait_empty(self.queues.join(", ")));
-            }
-            lines.push(told::cancel_consumers(&who));
-            lines.push(told::wait_drained(self.drain));
-        }
-        let stop = match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
-            Some(s) => format!("{} stop {}", s.ctl.join(" "), s.program),
-            None => told::term_to(who),
-        };
-        lines.push(match self.overdue {
-            Overdue::Kill => told::stop_and_kill(stop, self.grace),
-            Overdue::Fail | Overdue::Term => told::stop_may_take(stop, self.grace),
-        });
-        lines
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = Before::of(observed)?;
-        let crew = self.crew(&before);
-        let Seen { found, live } = crew.look(cx)?;
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Stopped>), Error> {
+        let before = &past.before;
+        let workers = self.workers(before);
+        let Running { found, live } = workers.look(cx)?;
         if !live.is_empty() || found.runs() {
             let mut lives: Vec<String> = live
                 .iter()
@@ -332,20 +434,20 @@ impl Action for Stop {
                 .collect();
             let states = found.programs.iter().filter(|p| p.wanted());
             lives.extend(states.map(|p| format!("{} is {}", p.name, p.state)));
-            return Ok(Look::nothing(lives.join("; ")));
+            return Ok((Look::nothing(lives.join("; ")), None));
         }
-        let left = crew.keeper().left(&before.service);
+        let left = workers.keeper().left(&before.service);
         if !left.is_empty() {
-            let names = crate::actions::process::end::names(&left);
-            return Ok(Look::unclear(format!("{names} is left of it")));
+            let names = end::names(&left);
+            return Ok((Look::unclear(format!("{names} is left of it")), None));
         }
-        let mut look = Look::done(if before.crew.is_empty() {
+        let mut look = Look::done(if before.members.is_empty() {
             format!("no {} runs", self.role.name())
         } else {
-            format!("{} have ended", before.names())
+            format!("{} have ended", before.names(self.role))
         });
         if let Some(origin) = &before.origin {
-            for other in crew.others(origin, &live)? {
+            for other in workers.others(origin, &live)? {
                 look.evidence.push(format!(
                     "{} of the same application lives on",
                     other.shown()
@@ -353,69 +455,75 @@ impl Action for Stop {
             }
         }
         look.evidence.extend(found.notes);
-        Ok(look)
+        let output = Stopped::of(self.role, before, past.noted());
+        Ok((look, Some(output)))
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = Before::of(observed)?;
-        let crew = self.crew(&before);
-        let seen = crew.look(cx)?;
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Stopped, Error> {
+        let cx = work.cx();
+        let before = &past.before;
+        let workers = self.workers(before);
+        let seen = workers.look(cx)?;
         for note in &seen.found.notes {
-            say(log, note);
+            work.say(note);
         }
         if seen.live.is_empty() && !seen.found.runs() {
-            say(log, &format!("no {} runs", self.role.name()));
-            return Ok(());
+            work.say(&format!("no {} runs", self.role.name()));
+            return Ok(Stopped::of(self.role, before, work.all_noted()));
         }
         if let Some(origin) = &before.origin
             && self.role == Role::Worker
         {
-            for other in crew.others(origin, &seen.live)? {
-                if other.words.role == Role::Beat {
-                    say(
-                        log,
-                        &format!("{} lives: queues grow until it is stopped", other.shown()),
-                    );
+            for other in workers.others(origin, &seen.live)? {
+                if other.cmdline.role == Role::Beat {
+                    work.say(&format!(
+                        "{} lives: queues grow until it is stopped",
+                        other.shown()
+                    ));
                 }
             }
         }
-        let desk = if self.asks() {
-            self.drained(cx, &crew, &before, log)?
+        let inspector = if self.asks() {
+            self.drained(work, &workers, before)?
         } else {
             None
         };
         failpoint::hit("celery-drained");
         // A worker that was started again meanwhile is drained too, and ends too.
-        let seen = crew.look(cx)?;
-        let tasks = before::tasks(cx)?.unwrap_or_else(|| "none known".to_owned());
+        let seen = workers.look(cx)?;
+        let unfinished = last_drain(work.all_noted()).and_then(|(_, tasks)| tasks);
+        let tasks = unfinished.unwrap_or_else(|| "none known".to_owned());
         let kill = (self.overdue == Overdue::Kill).then_some(tasks.as_str());
-        let mut work = Work::new(cx, Direction::Do, log)?;
-        crew.end(&mut work, &seen, span(self.grace), kill)?;
-        self.rest(cx, &before, desk, log);
-        Ok(())
+        workers.end(work, &seen, span(self.grace), kill)?;
+        let queues = inspector.map(|inspector| self.rest(work, before, inspector));
+        Ok(Stopped {
+            queues: queues.filter(|q| !q.is_empty()),
+            ..Stopped::of(self.role, before, work.all_noted())
+        })
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let mut look = self.probe(cx, observed)?;
-        look.evidence.extend(before::noted(cx)?);
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let (mut look, seen) = self.probe(cx, past)?;
+        if look.answer == Answer::Done
+            && let Some(output) = past.output.as_ref().or(seen.as_ref())
+        {
+            look.evidence.extend(output.evidence());
+        }
         Ok(look)
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = Before::of(observed)?;
-        let crew = self.crew(&before);
-        let mut work = Work::new(cx, Direction::Undo, log)?;
-        again::bring_back(
-            &mut work,
-            &crew,
-            &before,
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let workers = self.workers(&past.before);
+        restore::restore(
+            work,
+            &workers,
+            &past.before,
             span(self.grace),
             span(self.within),
         )
     }
 
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = Before::of(observed)?;
-        again::as_before(cx, &self.crew(&before), &before)
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        restore::restored(cx, &self.workers(&past.before), &past.before, past.noted())
     }
 }

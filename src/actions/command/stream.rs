@@ -340,7 +340,7 @@ mod tests {
         Context {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             secrets: vec![("db".into(), "s3cret-word".into())],
-            ..Context::empty()
+            ..Context::default()
         }
     }
 

@@ -1,17 +1,17 @@
 //! `cron.disable`: the jobs of a crontab that match are put off. All but the choice of the lines is `switch`'s.
 
-use super::switch::{self, Fate, Fates, NoMatch, OFF, Switch};
+use super::switch::{self, Before, Fate, Fates, NoMatch, OFF, Switch, Switched};
 use super::table;
-use crate::action::{Service, Stage};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The jobs of a crontab that match are commented out: exactly these lines, behind the words `#upledger:RUN:STEP`; every
 /// other byte stays. Jobs that are at work already go on and are named.
@@ -101,7 +101,7 @@ impl Switch for Disable {
         self.wait
     }
 
-    fn which(&self, _cx: &Context) -> String {
+    fn which(&self) -> String {
         told::job_matching(&self.pattern)
     }
 
@@ -125,40 +125,44 @@ impl Switch for Disable {
     }
 }
 
-impl Disable {
-    fn with<T>(&self, act: impl FnOnce(&dyn Switch) -> T) -> T {
-        act(self)
-    }
-}
-
 impl Action for Disable {
-    forwarded!();
+    type Before = Before;
+    type Note = ();
+    type Output = Switched;
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Stop(Service::Schedule)]
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Stop(Service::Schedule))
     }
 
     fn problems(&self) -> Vec<String> {
         problems(Some(&self.pattern), self.user.as_ref(), self.file.as_ref())
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        switch::outline(self, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         switch::observe(self, cx)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_cron())
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        switch::preview(self, direction, &past.before)
     }
 
-    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
-        switch::kept(cx, observed)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Switched>), Error> {
+        switch::probe(self, cx, &past.before)
     }
 
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        switch::commands(self, cx)
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Switched, Error> {
+        switch::perform(self, work, &past.before)
     }
 
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
-        switch::diff(self, cx)
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        switch::undo(self, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        switch::undone(self, cx, &past.before)
     }
 }

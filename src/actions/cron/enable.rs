@@ -2,17 +2,16 @@
 //! `switch`'s.
 
 use super::disable::{is_refuse, problems};
-use super::switch::{self, Fate, Fates, NoMatch, ON, Switch};
+use super::switch::{self, Before, Fate, Fates, NoMatch, ON, Switch, Switched};
 use super::table;
-use crate::action::{Service, Stage};
-use crate::actions::{Action, Context, Error, Kept, forwarded};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+};
 use crate::text::actions as told;
-use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Jobs of a crontab that were commented out are put on again: those of every `cron.disable` of this run, or those that
 /// `match`, whoever commented them out.
@@ -58,7 +57,7 @@ impl Switch for Enable {
         None
     }
 
-    fn which(&self, _cx: &Context) -> String {
+    fn which(&self) -> String {
         match &self.pattern {
             Some(pattern) => told::commented_matching(pattern),
             None => told::commented_by_run(),
@@ -86,17 +85,13 @@ impl Switch for Enable {
     }
 }
 
-impl Enable {
-    fn with<T>(&self, act: impl FnOnce(&dyn Switch) -> T) -> T {
-        act(self)
-    }
-}
-
 impl Action for Enable {
-    forwarded!();
+    type Before = Before;
+    type Note = ();
+    type Output = Switched;
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Start(Service::Schedule)]
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Start(Service::Schedule))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -107,23 +102,31 @@ impl Action for Enable {
         )
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        switch::outline(self, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         switch::observe(self, cx)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_cron())
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        switch::preview(self, direction, &past.before)
     }
 
-    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
-        switch::kept(cx, observed)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Switched>), Error> {
+        switch::probe(self, cx, &past.before)
     }
 
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        switch::commands(self, cx)
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Switched, Error> {
+        switch::perform(self, work, &past.before)
     }
 
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
-        switch::diff(self, cx)
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        switch::undo(self, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        switch::undone(self, cx, &past.before)
     }
 }

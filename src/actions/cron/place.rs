@@ -6,9 +6,9 @@
 //! reads the file in the spool, and compares it with what `crontab -l` says; anybody else is refused where the listing
 //! may have been altered. A file is replaced by a rename from a name with a dot, which cron does not read.
 
+use crate::action::{Context, Error, Kept};
 use crate::actions::command::{Captured, KEPT, LOOK, capture};
 use crate::actions::file::disk::{self, Facts, Manner};
-use crate::actions::{Context, Error};
 use crate::failpoint;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -35,15 +35,56 @@ pub(super) enum Place {
     File(String),
 }
 
-/// A crontab as it was, without its bytes.
+/// A crontab as it is: its bytes, and what else it is where it is a file.
+type Crontab = (Vec<u8>, Option<Facts>);
+
+/// A crontab as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Seen {
-    /// Lower-case hex.
-    pub(super) sha256: String,
-    /// Mode, owner and time, where it is a file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) facts: Option<Facts>,
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Former {
+    /// A user's, by its bytes: its file is the business of `crontab`.
+    User(Kept),
+    /// A file.
+    File(disk::Former),
+}
+
+impl Former {
+    /// Keeps what [`Place::read`] returned.
+    pub(super) fn keep(cx: &Context, bytes: &[u8], facts: Option<&Facts>) -> Result<Self, Error> {
+        let content = cx.keep(bytes)?;
+        Ok(match facts {
+            Some(facts) => Self::File(disk::Former::new(content, facts)),
+            None => Self::User(content),
+        })
+    }
+
+    /// Its bytes.
+    pub(super) fn content(&self) -> &Kept {
+        match self {
+            Self::User(content) => content,
+            Self::File(file) => &file.content,
+        }
+    }
+
+    /// Whether mode, owner and time are those that it had, where it is a file.
+    pub(super) fn is_like(&self, facts: Option<&Facts>) -> bool {
+        match self {
+            Self::User(_) => true,
+            Self::File(file) => facts.is_some_and(|f| file.is_like(f)),
+        }
+    }
+
+    /// How a file is written: with its mode and its owner, and with its time where it comes back.
+    pub(super) fn manner(&self, comes_back: bool) -> Option<Manner> {
+        match self {
+            Self::User(_) => None,
+            Self::File(file) => {
+                let manner = file.manner();
+                let mtime = manner.mtime.filter(|_| comes_back);
+                Some(Manner { mtime, ..manner })
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Place {
@@ -201,32 +242,18 @@ impl Place {
         })
     }
 
-    /// Its bytes; none when there is no such crontab.
+    /// The crontab; none when there is no such one.
     ///
     /// # Errors
-    /// [`Error`] when they cannot be read to the byte.
-    pub(super) fn read(&self, cx: &Context) -> Result<Option<(Vec<u8>, Seen)>, Error> {
-        let bytes = match self {
+    /// [`Error`] when it cannot be read to the byte.
+    pub(super) fn read(&self, cx: &Context) -> Result<Option<Crontab>, Error> {
+        match self {
             Self::File(path) => {
                 let read = disk::read(Path::new(path))?;
-                return Ok(read.map(|(bytes, facts)| {
-                    let sha256 = facts.sha256.clone();
-                    let facts = Some(facts);
-                    (bytes, Seen { sha256, facts })
-                }));
+                Ok(read.map(|(bytes, facts)| (bytes, Some(facts))))
             }
-            Self::Own | Self::User(_) => self.read_user(cx)?,
-        };
-        Ok(bytes.map(|bytes| {
-            let sha256 = disk::digest(&bytes);
-            (
-                bytes,
-                Seen {
-                    sha256,
-                    facts: None,
-                },
-            )
-        }))
+            Self::Own | Self::User(_) => Ok(self.read_user(cx)?.map(|bytes| (bytes, None))),
+        }
     }
 
     fn read_user(&self, cx: &Context) -> Result<Option<Vec<u8>>, Error> {
@@ -276,7 +303,7 @@ impl Place {
             .find(|path| path.is_file()))
     }
 
-    /// Gives it new bytes, and reads them back. A file keeps its mode and owner, and takes the time of `facts`.
+    /// Gives it new bytes, and reads them back. A file without a manner keeps its mode and its owner.
     ///
     /// # Errors
     /// [`Error`]; it is then as it was, or what is there is told.
@@ -284,28 +311,26 @@ impl Place {
         &self,
         cx: &Context,
         bytes: &[u8],
-        facts: Option<&Facts>,
-        keep_time: bool,
+        manner: Option<Manner>,
     ) -> Result<(), Error> {
-        let sha256 = disk::digest(bytes);
         failpoint::hit("cron-before-write");
         match self {
             Self::File(path) => {
-                let now = disk::read(Path::new(path))?.map(|(_, facts)| facts);
-                let Some(facts) = facts.or(now.as_ref()) else {
+                let target = Path::new(path);
+                let now = disk::read(target)?.map(|(_, facts)| Manner {
+                    mtime: None,
+                    ..facts.manner()
+                });
+                let Some(manner) = manner.or(now) else {
                     return Err(Error::new(format!("{path} is gone")));
                 };
-                let mut manner = facts.manner();
-                if !keep_time {
-                    manner.mtime = None;
-                }
-                disk::put(cx, Path::new(path), &mut &*bytes, &sha256, manner)?;
+                disk::put(cx, target, &mut &*bytes, &disk::digest(bytes), manner)?;
             }
-            Self::Own | Self::User(_) => self.install(cx, bytes, &sha256)?,
+            Self::Own | Self::User(_) => self.install(cx, bytes)?,
         }
         failpoint::hit("cron-after-write");
         match self.read(cx)? {
-            Some((_, seen)) if seen.sha256 == sha256 => Ok(()),
+            Some((now, _)) if now == bytes => Ok(()),
             _ => Err(Error::new(format!(
                 "{self} is not as it was written just now: somebody edits it at the same time, or it was not taken"
             ))),
@@ -328,23 +353,21 @@ impl Place {
         disk::put(cx, &path, &mut &*whole, &sha256, manner)
     }
 
-    fn install(&self, cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Error> {
+    fn install(&self, cx: &Context, bytes: &[u8]) -> Result<(), Error> {
         if !ended(bytes) {
             return self.install_unended(cx, bytes);
         }
-        let dir = cx.undo_dir()?;
         // The name is short and without its directory: some versions cut a longer one off after 100 bytes.
-        let name = format!("cron-{}", disk::tag(cx, Path::new(&self.to_string())));
-        let path = dir.join(&name);
-        let manner = Manner {
-            mode: crate::actions::file::mode::Mode::of(0o600),
-            owner: None,
-            must_own: false,
-            mtime: None,
-        };
-        disk::put(cx, &path, &mut &*bytes, sha256, manner)?;
-        let ran = run(cx, Some(&dir), &self.crontab(&[&name]));
-        disk::remove(&path)?;
+        let name = "crontab";
+        let cannot = |e: &std::io::Error| Error::io("cannot write a crontab for `crontab`", e);
+        // Nobody else may look into it.
+        let dir = tempfile::Builder::new()
+            .prefix("upledger-")
+            .tempdir()
+            .map_err(|e| cannot(&e))?;
+        std::fs::write(dir.path().join(name), bytes).map_err(|e| cannot(&e))?;
+        let ran = run(cx, Some(dir.path()), &self.crontab(&[name]));
+        dir.close().map_err(|e| cannot(&e))?;
         let ran = ran?;
         if ran.code != Some(0) {
             return Err(failed(&format!("crontab refused to change {self}"), &ran));

@@ -7,17 +7,17 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
-use super::place::{Place, Seen};
+use super::place::{Former, Place};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
+use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::actions::file::disk;
-use crate::actions::{Context, Error, Kept, Look, mask};
+use crate::actions::mask;
 use crate::text::actions as told;
+use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
@@ -51,7 +51,7 @@ pub(super) enum Fate {
 pub(super) type Fates<'a> = Box<dyn Fn(&[u8]) -> Fate + 'a>;
 
 /// One of the two actions.
-pub(super) trait Switch: Send + Sync {
+pub(super) trait Switch {
     /// The user whose crontab it is.
     fn user(&self) -> Option<&String>;
     /// The file that is the crontab.
@@ -61,7 +61,7 @@ pub(super) trait Switch: Send + Sync {
     /// How long running jobs are waited for.
     fn wait(&self) -> Option<Length>;
     /// Which lines it is about, in words.
-    fn which(&self, cx: &Context) -> String;
+    fn which(&self) -> String;
     /// What it makes of them: `off`, `on`.
     fn state(&self) -> &'static str;
     /// What a line becomes. The same line always becomes the same.
@@ -80,22 +80,66 @@ pub(super) trait Switch: Send + Sync {
 /// All that the undo needs, beside the kept bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Observed {
+pub struct Before {
     place: Place,
     /// What was there; nothing where there was no crontab.
-    former: Option<Seen>,
-    /// Digest of what is to be there.
-    wanted: String,
+    former: Option<Former>,
+    /// What is to be there. Its bytes are a change of the former ones, and are not kept.
+    wanted: Kept,
     /// The numbers of the lines that change, from 1.
     lines: Vec<usize>,
     /// The numbers of those that need not.
     already: Vec<usize>,
 }
 
-impl Observed {
-    fn read(value: &Value) -> Result<Self, Error> {
-        serde_json::from_value(value.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
+/// The jobs that were switched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Switched {
+    /// How many jobs the step has switched.
+    pub jobs: u64,
+    /// How many were so already.
+    pub already: u64,
+}
+
+impl Before {
+    fn switched(&self) -> Switched {
+        Switched {
+            jobs: self.lines.len() as u64,
+            already: self.already.len() as u64,
+        }
+    }
+
+    /// The former crontab; where it still is what is there `now`, nothing needs to be kept.
+    fn former(&self, cx: &Context, now: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+        let Some(former) = &self.former else {
+            return Ok(Vec::new());
+        };
+        match now {
+            Some(now) if cx.is_kept(former.content(), now)? => Ok(now.to_vec()),
+            Some(_) | None => cx.kept(former.content()),
+        }
+    }
+
+    /// What the former crontab becomes; always the same.
+    fn wanted(&self, switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Vec<u8>, Error> {
+        let wanted = draw(switch, cx, former)?.wanted;
+        if cx.is_kept(&self.wanted, &wanted)? {
+            return Ok(wanted);
+        }
+        Err(Error::new(
+            "what the crontab is to become is not what was intended when it was looked at",
+        ))
+    }
+
+    /// What a step that was cut off left beside a file.
+    fn left_over(&self, cx: &Context) -> Option<String> {
+        let Place::File(path) = &self.place else {
+            return None;
+        };
+        let temporary = disk::temporary(cx, std::path::Path::new(path));
+        let there = temporary.symlink_metadata().is_ok();
+        there.then(|| format!("{} is left over", temporary.display()))
     }
 }
 
@@ -120,7 +164,7 @@ struct Drawn {
     already: Vec<usize>,
 }
 
-fn draw(switch: &dyn Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
+fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
     let fate = switch.fate(cx)?;
     let (mut lines, mut already) = (Vec::new(), Vec::new());
     for (at, line) in table::lines(former).enumerate() {
@@ -142,63 +186,43 @@ fn draw(switch: &dyn Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error
 }
 
 /// Looks, and keeps the former bytes.
-pub(super) fn observe(switch: &dyn Switch, cx: &Context) -> Result<Value, Error> {
+pub(super) fn observe(switch: &impl Switch, cx: &Context) -> Result<Before, Error> {
     let place = Place::find(cx, switch.user(), switch.file())?;
     let lenient = switch.absent() == NoMatch::Ok;
-    let (former, drawn) = match place.read(cx)? {
-        None if lenient => {
-            let drawn = draw(switch, cx, b"")?;
-            (None, drawn)
-        }
-        None => {
-            return Err(Error::new(format!(
-                "{place} does not exist; with `absent: ok` that is as good as no line"
-            )));
-        }
-        Some((bytes, seen)) => {
-            let drawn = draw(switch, cx, &bytes)?;
-            disk::keep(cx, &bytes, &seen.sha256)?;
-            if !drawn.lines.is_empty()
-                && let Some(why) = place.refusal(&bytes)
-            {
-                return Err(Error::new(why));
-            }
-            (Some(seen), drawn)
-        }
-    };
+    let read = place.read(cx)?;
+    if read.is_none() && !lenient {
+        return Err(Error::new(format!(
+            "{place} does not exist; with `absent: ok` that is as good as no line"
+        )));
+    }
+    let bytes = read.as_ref().map_or(&b""[..], |(bytes, _)| bytes);
+    let drawn = draw(switch, cx, bytes)?;
+    if !drawn.lines.is_empty()
+        && let Some(why) = place.refusal(bytes)
+    {
+        return Err(Error::new(why));
+    }
     if drawn.lines.is_empty() && drawn.already.is_empty() && !lenient {
         return Err(Error::new(format!(
             "{place}: there is no {}",
-            switch.which(cx)
+            switch.which()
         )));
     }
-    let observed = Observed {
+    cx.show_diff(|| diff(&place, cx, bytes, &drawn.wanted))?;
+    let former = read.as_ref();
+    Ok(Before {
+        former: former
+            .map(|(bytes, facts)| Former::keep(cx, bytes, facts.as_ref()))
+            .transpose()?,
         place,
-        former,
-        wanted: disk::digest(&drawn.wanted),
+        wanted: cx.fingerprint(&mut drawn.wanted.as_slice())?,
         lines: drawn.lines,
         already: drawn.already,
-    };
-    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
+    })
 }
 
-/// What is done, in lines for people. They are recorded, so no line of the crontab is in them.
-pub(super) fn commands(switch: &dyn Switch, cx: &Context) -> Vec<String> {
-    let look = || -> Result<String, Error> {
-        let place = Place::find(cx, switch.user(), switch.file())?;
-        let Some((bytes, _)) = place.read(cx)? else {
-            return Ok(told::no_crontab());
-        };
-        let drawn = draw(switch, cx, &bytes)?;
-        Ok(match (drawn.lines.as_slice(), drawn.already.as_slice()) {
-            ([], []) => told::no_job(),
-            ([], already) => told::already(numbers(already)),
-            (lines, _) => numbers(lines),
-        })
-    };
-    // A preview without a run may not be able to look; the step itself will tell why.
-    let found = look().unwrap_or_else(|_| told::not_looked_at());
-    let (name, which) = (switch.name(), switch.which(cx));
+fn switching(switch: &impl Switch, found: String) -> Vec<String> {
+    let (name, which) = (switch.name(), switch.which());
     let mut lines = vec![if switch.state() == OFF {
         told::put_off(name, which, found)
     } else {
@@ -208,17 +232,50 @@ pub(super) fn commands(switch: &dyn Switch, cx: &Context) -> Vec<String> {
     lines
 }
 
-/// The lines that would change now, without what looks like a secret.
-pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, Error> {
-    let place = Place::find(cx, switch.user(), switch.file())?;
-    let Some((former, _)) = place.read(cx)? else {
-        return Ok(None);
+/// What is done, before anything was looked at.
+pub(super) fn outline(switch: &impl Switch, direction: Direction) -> Vec<String> {
+    match direction {
+        Direction::Do => switching(switch, told::not_looked_at()),
+        Direction::Undo => vec![text::undo_cron()],
+    }
+}
+
+/// What is done, in lines for people. They are recorded, so no line of the crontab is in them.
+pub(super) fn preview(switch: &impl Switch, direction: Direction, before: &Before) -> Preview {
+    let commands = match direction {
+        Direction::Do => {
+            let found = match (&before.former, &*before.lines, &*before.already) {
+                (None, ..) => told::no_crontab(),
+                (Some(_), [], []) => told::no_job(),
+                (Some(_), [], already) => told::already(numbers(already)),
+                (Some(_), lines, _) => numbers(lines),
+            };
+            switching(switch, found)
+        }
+        Direction::Undo if before.lines.is_empty() => vec![told::nothing_changed(&before.place)],
+        Direction::Undo => vec![told::lines_back(&before.place, numbers(&before.lines))],
     };
-    let drawn = draw(switch, cx, &former)?;
+    let former = before.former.iter();
+    Preview {
+        commands,
+        findings: Vec::new(),
+        kept: former
+            .map(|f| (f.content().clone(), before.place.to_string()))
+            .collect(),
+    }
+}
+
+/// The lines that would change now, without what looks like a secret.
+fn diff(
+    place: &Place,
+    cx: &Context,
+    former: &[u8],
+    wanted: &[u8],
+) -> Result<Option<String>, Error> {
     let redactor = cx.redactor()?;
     let shown = |line: &[u8]| mask::line(&redactor.text(&String::from_utf8_lossy(line)));
     let mut text = String::new();
-    let pairs = table::lines(&former).zip(table::lines(&drawn.wanted));
+    let pairs = table::lines(former).zip(table::lines(wanted));
     for (at, (old, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {
         let (old, new) = (shown(old), shown(new));
         text.push_str(&format!("{}\n-{old}\n+{new}\n", told::hunk(at + 1)));
@@ -227,36 +284,12 @@ pub(super) fn diff(switch: &dyn Switch, cx: &Context) -> Result<Option<String>, 
     Ok((!text.is_empty()).then(|| format!("{head}{text}")))
 }
 
-/// The former crontab.
-fn former(o: &Observed, cx: &Context) -> Result<Vec<u8>, Error> {
-    match &o.former {
-        Some(seen) => disk::kept(cx, &seen.sha256),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// What the former crontab becomes; always the same.
-fn wanted(
-    switch: &dyn Switch,
-    o: &Observed,
-    cx: &Context,
-    former: &[u8],
-) -> Result<Vec<u8>, Error> {
-    let wanted = draw(switch, cx, former)?.wanted;
-    if disk::digest(&wanted) != o.wanted {
-        return Err(Error::new(
-            "what the crontab is to become is not what was intended when it was looked at",
-        ));
-    }
-    Ok(wanted)
-}
-
 /// The jobs of the step's lines that are at work now.
-fn at_work(o: &Observed, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Error> {
+fn at_work(before: &Before, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Error> {
     let (lines, rest): (Vec<_>, Vec<_>) = table::lines(former)
         .enumerate()
         .map(|(at, line)| (at + 1, line))
-        .partition(|(number, _)| o.lines.contains(number) || o.already.contains(number));
+        .partition(|(number, _)| before.lines.contains(number) || before.already.contains(number));
     let rest: Vec<Vec<u8>> = rest.into_iter().map(|(_, line)| line.to_vec()).collect();
     let lines: Vec<(usize, Vec<u8>)> = lines
         .into_iter()
@@ -265,13 +298,13 @@ fn at_work(o: &Observed, cx: &Context, former: &[u8]) -> Result<Vec<Running>, Er
             (number, job.to_vec())
         })
         .collect();
-    running::of(cx, &o.place, &lines, &rest)
+    running::of(cx, &before.place, &lines, &rest)
 }
 
 /// Adds what is still at work; with `wait:` that is not done yet.
 fn with_jobs(
-    switch: &dyn Switch,
-    o: &Observed,
+    switch: &impl Switch,
+    before: &Before,
     cx: &Context,
     former: &[u8],
     mut look: Look,
@@ -279,7 +312,7 @@ fn with_jobs(
     if switch.state() != OFF || look.answer != Answer::Done {
         return Ok(look);
     }
-    let jobs = at_work(o, cx, former)?;
+    let jobs = at_work(before, cx, former)?;
     if !jobs.is_empty() {
         look.evidence
             .push(running::named("a job goes on that was begun before", &jobs));
@@ -299,7 +332,7 @@ const EDITED: &str =
     "somebody else has edited the crontab since it was looked at; their edit stays";
 
 /// Lines that match and that the step did not see.
-fn others(switch: &dyn Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
+fn others(switch: &impl Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
     let drawn = draw(switch, cx, now)?;
     Ok((!drawn.lines.is_empty()).then(|| {
         format!(
@@ -310,30 +343,30 @@ fn others(switch: &dyn Switch, cx: &Context, now: &[u8]) -> Result<Option<String
 }
 
 /// Waits until the jobs of the lines have ended, where the plan says so.
-fn wait(
-    switch: &dyn Switch,
-    o: &Observed,
-    cx: &Context,
+fn wait<N: Data>(
+    switch: &impl Switch,
+    work: &mut Work<'_, N>,
+    before: &Before,
     former: &[u8],
-    log: &mut dyn Write,
 ) -> Result<(), Error> {
     if switch.state() != OFF {
         return Ok(());
     }
+    let cx = work.cx();
     let Some(wait) = switch.wait() else {
-        let jobs = at_work(o, cx, former)?;
+        let jobs = at_work(before, cx, former)?;
         if !jobs.is_empty() {
-            say(
-                log,
-                &running::named("a job goes on that was begun before", &jobs),
-            )?;
+            work.say(&running::named(
+                "a job goes on that was begun before",
+                &jobs,
+            ));
         }
         return Ok(());
     };
     let deadline = Instant::now() + Duration::from_millis(wait.0);
     let mut told = Vec::new();
     loop {
-        let jobs = at_work(o, cx, former)?;
+        let jobs = at_work(before, cx, former)?;
         if jobs.is_empty() {
             return Ok(());
         }
@@ -344,206 +377,184 @@ fn wait(
             )));
         }
         if jobs != told {
-            say(log, &running::named("waiting for", &jobs))?;
+            work.say(&running::named("waiting for", &jobs));
             told = jobs;
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// What a step that was cut off left beside a file.
-fn left_over(o: &Observed, cx: &Context) -> Option<String> {
-    let Place::File(path) = &o.place else {
-        return None;
-    };
-    let temporary = disk::temporary(cx, std::path::Path::new(path));
-    let there = temporary.symlink_metadata().is_ok();
-    there.then(|| format!("{} is left over", temporary.display()))
+/// Whether the lines are as wanted.
+pub(super) fn probe(
+    switch: &impl Switch,
+    cx: &Context,
+    before: &Before,
+) -> Result<(Look, Option<Switched>), Error> {
+    let look = look(switch, cx, before)?;
+    let done = look.answer == Answer::Done;
+    Ok((look, done.then(|| before.switched())))
 }
 
-/// What its actions have in common.
-impl dyn Switch + '_ {
-    pub(super) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        let (place, state) = (&o.place, self.state());
-        let now = place.read(cx)?;
-        let former = former(&o, cx)?;
-        if o.lines.is_empty() {
-            if let Some((now, _)) = &now
-                && let Some(others) = others(self, cx, now)?
-            {
-                return Ok(Look::unclear(format!("{place}: {others}")));
-            }
-            let look = Look::done(match (&now, o.already.as_slice()) {
-                (None, _) => format!("{place} does not exist"),
-                (Some(_), []) => format!("{place}: there is no {}", self.which(cx)),
-                (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
-            });
-            return with_jobs(self, &o, cx, &former, look);
+fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Error> {
+    let (place, state) = (&before.place, switch.state());
+    let now = place.read(cx)?.map(|(bytes, _)| bytes);
+    let former = before.former(cx, now.as_deref())?;
+    if before.lines.is_empty() {
+        if let Some(now) = &now
+            && let Some(others) = others(switch, cx, now)?
+        {
+            return Ok(Look::unclear(format!("{place}: {others}")));
         }
-        let Some((now, _)) = now else {
-            return Ok(Look::unclear(format!("{place} is gone, and not by us")));
-        };
-        let wanted = wanted(self, &o, cx, &former)?;
-        let lines = numbers(&o.lines);
-        let look = match Change::new(&former, &wanted).stand(&now) {
-            Stand::Former => Look::nothing(format!("{place} is as it was")),
-            Stand::Old => {
-                let mut look = Look::nothing(format!("{place}: {lines} as before"));
+        let look = Look::done(match (&now, before.already.as_slice()) {
+            (None, _) => format!("{place} does not exist"),
+            (Some(_), []) => format!("{place}: there is no {}", switch.which()),
+            (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
+        });
+        return with_jobs(switch, before, cx, &former, look);
+    }
+    let Some(now) = now else {
+        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+    };
+    let wanted = before.wanted(switch, cx, &former)?;
+    let lines = numbers(&before.lines);
+    let look = match Change::new(&former, &wanted).stand(&now) {
+        Stand::Former => Look::nothing(format!("{place} is as it was")),
+        Stand::Old => {
+            let mut look = Look::nothing(format!("{place}: {lines} as before"));
+            look.evidence.push(EDITED.into());
+            look
+        }
+        Stand::Wanted => Look::done(format!(
+            "{place}: {lines} {state}, every other byte as before ({} bytes)",
+            now.len()
+        )),
+        Stand::New => match others(switch, cx, &now)? {
+            Some(others) => Look::unclear(format!("{place}: {lines} {state}, but {others}")),
+            None => {
+                let mut look = Look::done(format!("{place}: {lines} {state}"));
                 look.evidence.push(EDITED.into());
                 look
             }
-            Stand::Wanted => Look::done(format!(
-                "{place}: {lines} {state}, every other byte as before ({} bytes, sha256 {})",
-                now.len(),
-                o.wanted
-            )),
-            Stand::New => match others(self, cx, &now)? {
-                Some(others) => Look::unclear(format!("{place}: {lines} {state}, but {others}")),
-                None => {
-                    let mut look = Look::done(format!("{place}: {lines} {state}"));
-                    look.evidence.push(EDITED.into());
-                    look
-                }
-            },
-            Stand::Mixed => Look::unclear(format!(
-                "{place}: of {lines} some are {state} and some are not: somebody has edited it"
-            )),
-            Stand::Lost => Look::unclear(format!(
-                "{place}: somebody has edited it, and what became of {lines} cannot be told"
-            )),
-        };
-        with_jobs(self, &o, cx, &former, look)
-    }
-
-    pub(super) fn perform(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        let (place, state) = (&o.place, self.state());
-        let former = former(&o, cx)?;
-        if !o.lines.is_empty() {
-            let Some((now, _)) = place.read(cx)? else {
-                return Err(Error::new(format!("{place} is gone, and not by us")));
-            };
-            let wanted = wanted(self, &o, cx, &former)?;
-            let change = Change::new(&former, &wanted);
-            let lines = numbers(&o.lines);
-            let Some(new) = change.forwards(&now) else {
-                return Err(Error::new(format!(
-                    "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
-                     is left alone"
-                )));
-            };
-            if new != now {
-                let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
-                place.write(cx, &new, facts, false)?;
-            }
-            say(log, &format!("{place}: {lines} {state}"))?;
-            if new != wanted {
-                say(log, EDITED)?;
-            }
-        }
-        wait(self, &o, cx, &former, log)
-    }
-
-    pub(super) fn undo(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        let place = &o.place;
-        if o.lines.is_empty() {
-            return say(log, &format!("nothing was changed in {place}"));
-        }
-        let former = former(&o, cx)?;
-        let wanted = wanted(self, &o, cx, &former)?;
-        let Some((now, seen)) = place.read(cx)? else {
-            return Err(Error::new(format!(
-                "{place} is gone, and not by us; its former content is kept"
-            )));
-        };
-        let lines = numbers(&o.lines);
-        let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
-            return Err(Error::new(format!(
-                "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
-                 its former content is kept"
-            )));
-        };
-        let facts = o.former.as_ref().and_then(|f| f.facts.as_ref());
-        let whole = new == former;
-        if new != now || (whole && seen.facts.as_ref() != facts) {
-            place.write(cx, &new, facts, whole)?;
-        }
-        if let Place::File(path) = place {
-            let path = std::path::Path::new(path);
-            disk::remove(&disk::temporary(cx, path))?;
-        }
-        if whole {
-            return say(log, &format!("{place} is as it was before"));
-        }
-        say(log, &format!("{place}: {lines} as before"))?;
-        say(log, EDITED)
-    }
-
-    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        let place = &o.place;
-        if o.lines.is_empty() {
-            return Ok(Look::done(format!("nothing was changed in {place}")));
-        }
-        let former = former(&o, cx)?;
-        let wanted = wanted(self, &o, cx, &former)?;
-        let Some((now, seen)) = place.read(cx)? else {
-            return Ok(Look::unclear(format!("{place} is gone, and not by us")));
-        };
-        let lines = numbers(&o.lines);
-        Ok(match Change::new(&former, &wanted).stand(&now) {
-            Stand::Former if seen.facts != o.former.as_ref().and_then(|f| f.facts.clone()) => {
-                Look::nothing(format!("{place}: its mode, owner or time is not as before"))
-            }
-            Stand::Former => match left_over(&o, cx) {
-                Some(left) => Look::nothing(left),
-                None => Look::done(format!(
-                    "{place} is as before, byte for byte: {} bytes, sha256 {}",
-                    now.len(),
-                    disk::digest(&now)
-                )),
-            },
-            Stand::Old => {
-                let mut look = Look::done(format!("{place}: {lines} as before"));
-                look.evidence.push(EDITED.into());
-                look
-            }
-            Stand::Wanted | Stand::New | Stand::Mixed => {
-                Look::nothing(format!("{place}: {lines} not as before"))
-            }
-            Stand::Lost => Look::unclear(format!(
-                "{place}: somebody has edited it, and what became of {lines} cannot be told"
-            )),
-        })
-    }
+        },
+        Stand::Mixed => Look::unclear(format!(
+            "{place}: of {lines} some are {state} and some are not: somebody has edited it"
+        )),
+        Stand::Lost => Look::unclear(format!(
+            "{place}: somebody has edited it, and what became of {lines} cannot be told"
+        )),
+    };
+    with_jobs(switch, before, cx, &former, look)
 }
 
-fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
-    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
+/// Switches the lines.
+pub(super) fn perform<N: Data>(
+    switch: &impl Switch,
+    work: &mut Work<'_, N>,
+    before: &Before,
+) -> Result<Switched, Error> {
+    let (place, state, cx) = (&before.place, switch.state(), work.cx());
+    let former = before.former(cx, None)?;
+    if !before.lines.is_empty() {
+        let Some((now, _)) = place.read(cx)? else {
+            return Err(Error::new(format!("{place} is gone, and not by us")));
+        };
+        let wanted = before.wanted(switch, cx, &former)?;
+        let change = Change::new(&former, &wanted);
+        let lines = numbers(&before.lines);
+        let Some(new) = change.forwards(&now) else {
+            return Err(Error::new(format!(
+                "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
+                 is left alone"
+            )));
+        };
+        if new != now {
+            let manner = before.former.as_ref().and_then(|f| f.manner(false));
+            place.write(cx, &new, manner)?;
+        }
+        work.say(&format!("{place}: {lines} {state}"));
+        if new != wanted {
+            work.say(EDITED);
+        }
+    }
+    wait(switch, work, before, &former)?;
+    Ok(before.switched())
 }
 
-/// Where the former crontab is kept.
-pub(super) fn kept(cx: &Context, observed: &Value) -> Vec<Kept> {
-    let Ok(o) = Observed::read(observed) else {
-        return Vec::new();
+/// Gives the crontab back, or where somebody has edited it since, exactly these lines.
+pub(super) fn undo<N: Data>(
+    switch: &impl Switch,
+    work: &mut Work<'_, N>,
+    before: &Before,
+) -> Result<(), Error> {
+    let (place, cx) = (&before.place, work.cx());
+    let Some(was) = before.former.as_ref().filter(|_| !before.lines.is_empty()) else {
+        work.say(&format!("nothing was changed in {place}"));
+        return Ok(());
     };
-    let (Some(seen), Ok(dir)) = (&o.former, cx.undo_dir()) else {
-        return Vec::new();
+    let former = before.former(cx, None)?;
+    let wanted = before.wanted(switch, cx, &former)?;
+    let Some((now, facts)) = place.read(cx)? else {
+        return Err(Error::new(format!(
+            "{place} is gone, and not by us; its former content is kept"
+        )));
     };
-    vec![Kept {
-        at: dir.join(&seen.sha256).display().to_string(),
-        of: o.place.to_string(),
-    }]
+    let lines = numbers(&before.lines);
+    let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
+        return Err(Error::new(format!(
+            "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
+             its former content is kept"
+        )));
+    };
+    let whole = new == former;
+    if new != now || (whole && !was.is_like(facts.as_ref())) {
+        place.write(cx, &new, was.manner(whole))?;
+    }
+    if let Place::File(path) = place {
+        let path = std::path::Path::new(path);
+        disk::remove(&disk::temporary(cx, path))?;
+    }
+    if whole {
+        work.say(&format!("{place} is as it was before"));
+    } else {
+        work.say(&format!("{place}: {lines} as before"));
+        work.say(EDITED);
+    }
+    Ok(())
+}
+
+/// Whether the lines are as before.
+pub(super) fn undone(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Error> {
+    let place = &before.place;
+    let Some(was) = before.former.as_ref().filter(|_| !before.lines.is_empty()) else {
+        return Ok(Look::done(format!("nothing was changed in {place}")));
+    };
+    let Some((now, facts)) = place.read(cx)? else {
+        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+    };
+    let former = before.former(cx, Some(&now))?;
+    let wanted = before.wanted(switch, cx, &former)?;
+    let lines = numbers(&before.lines);
+    Ok(match Change::new(&former, &wanted).stand(&now) {
+        Stand::Former if !was.is_like(facts.as_ref()) => {
+            Look::nothing(format!("{place}: its mode, owner or time is not as before"))
+        }
+        Stand::Former => match before.left_over(cx) {
+            Some(left) => Look::nothing(left),
+            None => Look::done(format!(
+                "{place} is as before, byte for byte: {} bytes",
+                now.len()
+            )),
+        },
+        Stand::Old => {
+            let mut look = Look::done(format!("{place}: {lines} as before"));
+            look.evidence.push(EDITED.into());
+            look
+        }
+        Stand::Wanted | Stand::New | Stand::Mixed => {
+            Look::nothing(format!("{place}: {lines} not as before"))
+        }
+        Stand::Lost => Look::unclear(format!(
+            "{place}: somebody has edited it, and what became of {lines} cannot be told"
+        )),
+    })
 }

@@ -170,3 +170,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_stored_stays_readable() {
+    use super::{disable::Disable, enable::Enable};
+    const USER: &str = r#"{"place": {"user": "app"}, "former": {"user": {"blob": "aa", "len": 90}},
+        "wanted": {"blob": "bb", "len": 110}, "lines": [2, 5], "already": []}"#;
+    const FILE: &str = r#"{"place": {"file": "/etc/cron.d/app"}, "wanted": {"blob": "bb", "len": 110},
+        "former": {"file": {"content": {"blob": "aa", "len": 90}, "mode": "0644", "uid": 0, "gid": 0,
+            "mtime": {"sec": 1700000000, "nsec": 5}}}, "lines": [2], "already": [3]}"#;
+    const NONE: &str = r#"{"place": "own", "former": null, "wanted": {"blob": "bb", "len": 0},
+        "lines": [], "already": []}"#;
+    const SWITCHED: &str = r#"{"jobs": 2, "already": 1}"#;
+    for before in [USER, FILE, NONE] {
+        crate::action::stays::<Disable>(before, "null", SWITCHED);
+        crate::action::stays::<Enable>(before, "null", SWITCHED);
+    }
+}

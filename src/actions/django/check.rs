@@ -4,14 +4,12 @@
 //! its exit code says nothing of what was found below the level that it fails at.
 
 use super::App;
-use crate::actions::{Action, Context, Error, Look};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::io::Write;
+use serde_json::json;
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// How many findings the evidence names.
 const NAMED: usize = 12;
@@ -134,16 +132,17 @@ impl Check {
 }
 
 impl Action for Check {
-    fn effect(&self) -> Effect {
-        Effect::Pure
-    }
+    type Before = ();
+    type Note = ();
+    type Output = ();
 
-    fn looks(&self) -> bool {
-        true
-    }
-
-    fn below_cwd(&self) -> Option<&str> {
-        self.app().below_cwd()
+    fn properties(&self) -> Properties {
+        Properties {
+            // As a step it is run, never found done: the application may have changed since.
+            has_probe: false,
+            below_cwd: self.app().below_cwd(),
+            ..Properties::look()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -154,17 +153,21 @@ impl Action for Check {
         wrong
     }
 
-    fn commands(&self, cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         let level = self.fail_level.word().to_uppercase();
         let mut words = vec!["check", "--fail-level", &level];
         if self.deploy {
             words.push("--deploy");
         }
         words.extend(self.tags.iter().flat_map(|t| ["--tag", t]));
-        vec![self.app().shown(cx, &words)]
+        vec![self.app().shown(&words)]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
+    fn observe(&self, _cx: &Context) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
         let (head, mut lines, bad) = self.see(cx)?;
         if lines.len() > NAMED {
             let more = lines.len() - NAMED;
@@ -173,18 +176,19 @@ impl Action for Check {
         }
         lines.insert(0, head);
         let answer = if bad { Answer::Unclear } else { Answer::Done };
-        Ok(Look {
+        let look = Look {
             answer,
             evidence: lines,
-        })
+        };
+        Ok((look, None))
     }
 
-    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
+    fn perform(&self, work: &mut Work<'_, ()>, _past: &Past<Self>) -> Result<(), Error> {
+        let cx = work.cx();
         let (head, lines, bad) = self.see(cx)?;
         let redactor = cx.redactor()?;
         for line in lines.iter().chain([&head]) {
-            writeln!(log, "{}", redactor.text(line))
-                .map_err(|e| Error::io("cannot write the step's output", &e))?;
+            work.say(&redactor.text(line));
         }
         if bad {
             let worst = lines.first().map_or("", String::as_str);
@@ -193,7 +197,7 @@ impl Action for Check {
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        Ok(self.probe(cx, past)?.0)
     }
 }

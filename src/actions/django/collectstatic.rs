@@ -5,28 +5,26 @@
 //! words of the command prove nothing, the files are compared with their sources one by one. Before anything changes, the
 //! former directory is copied beside itself, as `.NAME.upledger-…`, whole or not at all; the undo lets the two change
 //! places at once. What somebody else has put into the newer directory meanwhile is kept and named, never removed. The
-//! copy stays until a person removes it: the run may be rolled back later. Left out: storages that are not a directory.
+//! copy stays until a person removes it: the run may be rolled back later. That it copies, that it collects, and what
+//! that left are noted; without a note of it nothing is taken for its own work. Left out: storages that are not a
+//! directory.
 
-use super::{App, served, tree};
-use crate::action::Stage;
+use super::{App, tree};
+use crate::action::{
+    Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Stage, Work,
+};
 use crate::actions::command::stream;
-use crate::actions::file::disk::{self, Manner};
+use crate::actions::file::disk;
 use crate::actions::http::fetch;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Kept, Look};
 use crate::failpoint;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
-
-/// How many files a list names.
-const FEW: usize = 5;
 
 /// Static files are collected into Django's `STATIC_ROOT`, compared with their sources one by one, and seen to be
 /// readable. The former directory is kept beside it and put back by the undo.
@@ -58,67 +56,26 @@ pub struct Collectstatic {
     pub url: Option<String>,
 }
 
-/// What Django says of its static files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
-    static_root: Option<String>,
-    static_url: String,
-    storage: String,
-    version: String,
-    settings: String,
-    django: String,
-    root: Option<String>,
-    #[serde(default)]
-    files: u64,
-    #[serde(default)]
-    digest: String,
-    #[serde(default)]
-    missing: u64,
-    #[serde(default)]
-    missing_some: Vec<String>,
-    #[serde(default)]
-    different: u64,
-    #[serde(default)]
-    different_some: Vec<String>,
-    #[serde(default)]
-    unreadable: u64,
-    #[serde(default)]
-    unreadable_some: Vec<String>,
-    #[serde(default)]
-    manifest: Option<Manifest>,
-    #[serde(default)]
-    pub(super) samples: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Manifest {
-    path: String,
-    sha256: Option<String>,
-}
-
 /// All that the undo needs, beside the copy that is made before anything changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Observed {
+pub struct Before {
     /// Where the files go; links are followed.
-    root: String,
+    pub(super) root: String,
     /// What was there.
-    former: Option<tree::Facts>,
-    /// The manifest that was there, by its digest.
-    manifest: Option<String>,
+    former: Option<tree::Named>,
+    /// The manifest that was there, by the salted digest of its digest.
+    pub(super) manifest: Option<Kept>,
     /// What the application called its version.
-    version: String,
+    pub(super) version: String,
+    /// How many static files the application has.
+    files: u64,
     /// Where the copy of the former directory goes.
     copy: String,
 }
 
-impl Observed {
-    fn read(value: &Value) -> Result<Self, Error> {
-        serde_json::from_value(value.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
-    }
-
-    fn root(&self) -> &Path {
+impl Before {
+    pub(super) fn root(&self) -> &Path {
         Path::new(&self.root)
     }
 
@@ -131,30 +88,41 @@ impl Observed {
         self.beside("")
     }
 
-    /// Where the name of what this step left there is noted, so that its undo can tell it from others' work.
-    fn note(&self, cx: &Context) -> Result<PathBuf, Error> {
-        Ok(cx
-            .undo_dir()?
-            .join(format!("static-{}", disk::tag(cx, self.root()))))
+    /// What is there is what was there.
+    fn is_former(&self, cx: &Context, now: Option<&tree::Tree>) -> Result<bool, Error> {
+        match (&self.former, now) {
+            (None, None) => Ok(true),
+            (Some(former), Some(now)) => former.is(cx, now),
+            (None, Some(_)) | (Some(_), None) => Ok(false),
+        }
     }
 }
 
-/// Some names, and that there are more.
-fn some(names: &[String], all: u64) -> String {
-    let more = all.saturating_sub(names.len() as u64);
-    let list = names.join(", ");
-    if more == 0 {
-        return list;
-    }
-    format!("{list} and {more} more")
+/// What it does to the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Note {
+    /// The former directory is copied beside itself.
+    Copies,
+    /// The command is started that collects into it.
+    Collects,
+    /// The command has ended, and has left this; the undo tells it from others' work.
+    Left(tree::Named),
 }
 
-fn short(digest: Option<&String>) -> &str {
-    digest.map_or("none", |d| d.get(..12).unwrap_or(d))
+/// The directory of static files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Django's `STATIC_ROOT`, links followed.
+    #[schemars(extend("format" = "path"))]
+    root: String,
+    /// How many static files the application has.
+    files: u64,
 }
 
 impl Collectstatic {
-    fn app(&self) -> App<'_> {
+    pub(super) fn app(&self) -> App<'_> {
         App {
             python: &self.python,
             manage: self.manage.as_ref(),
@@ -170,216 +138,104 @@ impl Collectstatic {
         args
     }
 
-    fn ask(&self, cx: &Context) -> Result<Seen, Error> {
-        let arguments = json!({"user": self.web_user, "few": FEW});
-        self.app().ask(cx, "static", &arguments)
-    }
-
-    /// Where Django puts the files.
-    fn place(&self, seen: &Seen) -> Result<PathBuf, Error> {
-        let Some(root) = &seen.root else {
-            return Err(match &seen.static_root {
-                None => Error::new(format!(
-                    "STATIC_ROOT is None in {}, so that collectstatic cannot work: set it to the directory that the web \
-                     server serves at {}",
-                    seen.settings, seen.static_url
-                )),
-                Some(root) => Error::new(format!(
-                    "the storage of static files in {} keeps them in no directory, although STATIC_ROOT is {root}",
-                    seen.settings
-                )),
-            });
-        };
-        let found = tree::resolve(Path::new(root))?;
-        if let Some(served) = &self.root {
-            let served = tree::resolve(Path::new(served))?;
-            if served != found {
-                return Err(Error::new(format!(
-                    "Django collects into {}, and the web server serves {}: with {} STATIC_ROOT is {}",
-                    found.display(),
-                    served.display(),
-                    seen.settings,
-                    seen.static_root.as_deref().unwrap_or("None")
-                )));
-            }
-        }
-        Ok(found)
-    }
-
-    /// What is wrong now.
-    fn faults(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Error> {
-        let root = self.place(seen)?;
-        if root != o.root() {
-            return Ok(vec![format!(
-                "Django collected into {} before, and into {} now",
-                o.root,
-                root.display()
-            )]);
-        }
-        let mut wrong = Vec::new();
-        let all = seen.files;
-        if all == 0 {
-            wrong.push("Django's finders know no static file at all".into());
-        }
-        if seen.missing > 0 {
-            wrong.push(format!(
-                "{} of {all} files are not in {}: {}",
-                seen.missing,
-                o.root,
-                some(&seen.missing_some, seen.missing)
-            ));
-        }
-        if seen.different > 0 {
-            let hint = if self.clear {
-                ""
-            } else {
-                "; `clear: true` replaces them"
-            };
-            wrong.push(format!(
-                "{} of {all} files in {} have another content than their sources: {}{hint}",
-                seen.different,
-                o.root,
-                some(&seen.different_some, seen.different)
-            ));
-        }
-        if let Some(Manifest { path, sha256: None }) = &seen.manifest {
-            wrong.push(format!(
-                "{} wants a manifest, and {path} is not there",
-                seen.storage
-            ));
-        }
-        if seen.unreadable > 0 {
-            let user = self.web_user.as_deref().unwrap_or_default();
-            wrong.push(format!(
-                "{user} cannot read {} files, closed by: {}",
-                seen.unreadable,
-                seen.unreadable_some.join(", ")
-            ));
-        }
-        if let Some(url) = &self.url
-            && wrong.is_empty()
-        {
-            wrong.extend(served::look(cx, url, o.root(), seen)?.err());
-        }
-        Ok(wrong)
-    }
-
-    /// What was seen, once nothing is wrong.
-    fn evidence(&self, cx: &Context, o: &Observed, seen: &Seen) -> Result<Vec<String>, Error> {
-        let mut lines = vec![format!(
-            "{}: all {} files of {} are there with the content of their sources, digest {}",
-            o.root, seen.files, seen.settings, seen.digest
-        )];
-        let now = seen.manifest.as_ref().and_then(|m| m.sha256.as_ref());
-        if now.is_some() || o.manifest.is_some() {
-            let was = o.manifest.as_ref();
-            let (was, now) = (short(was), short(now));
-            lines.push(if was == now {
-                format!("the manifest is the former one: sha256 {now}")
-            } else {
-                format!("the manifest: sha256 {was} before, {now} now")
-            });
-        }
-        if !(o.version.is_empty() && seen.version.is_empty()) {
-            lines.push(format!(
-                "STATIC_VERSION: {} before, {} now",
-                o.version, seen.version
-            ));
-        }
-        lines.extend(
-            self.web_user
-                .as_ref()
-                .map(|user| format!("{user} can read every file")),
-        );
-        if let Some(url) = &self.url {
-            lines.extend(served::look(cx, url, o.root(), seen)?.ok());
-        }
-        Ok(lines)
-    }
-
     /// Makes the copy of the former directory, once.
-    fn keep(&self, o: &Observed, log: &mut dyn Write) -> Result<(), Error> {
-        let copy = o.copy();
+    fn keep(&self, work: &mut Work<'_, Note>, before: &Before) -> Result<(), Error> {
+        let (cx, copy) = (work.cx(), before.copy());
         let changed = |what: &Path| {
             Error::new(format!(
                 "{} is not the directory that was looked at: somebody has changed it; nothing is done",
                 what.display()
             ))
         };
-        let Some(former) = &o.former else {
+        let Some(former) = &before.former else {
             return Ok(());
         };
         if let Some(kept) = tree::look(&copy)? {
-            return if kept == *former {
+            return if former.is(cx, &kept)? {
                 Ok(())
             } else {
                 Err(changed(&copy))
             };
         }
-        if tree::look(o.root())?.as_ref() != Some(former) {
-            return Err(changed(o.root()));
+        if !before.is_former(cx, tree::look(before.root())?.as_ref())? {
+            return Err(changed(before.root()));
         }
-        let part = o.beside(".part");
+        work.note(Note::Copies)?;
+        let part = before.beside(".part");
         tree::remove(&part)?;
         failpoint::hit("static-before-copy");
-        tree::copy(o.root(), &part)?;
+        tree::copy(before.root(), &part)?;
         failpoint::hit("static-copied");
-        if tree::look(&part)?.as_ref() != Some(former) {
-            return Err(changed(o.root()));
+        if !before.is_former(cx, tree::look(&part)?.as_ref())? {
+            return Err(changed(before.root()));
         }
         tree::rename(&part, &copy)?;
         failpoint::hit("static-kept");
-        say(
-            log,
-            &format!("{} is kept as {}: {former}", o.root, copy.display()),
-        )
+        work.say(&format!(
+            "{} is kept as {}: {} files",
+            before.root,
+            copy.display(),
+            former.files
+        ));
+        Ok(())
     }
 
     /// Removes what this step left beside the directory, unless somebody has changed it: then it is named.
-    fn clean(&self, cx: &Context, o: &Observed, log: &mut dyn Write) -> Result<(), Error> {
-        tree::remove(&o.beside(".part"))?;
-        let noted = disk::read(&o.note(cx)?)?;
-        let noted = noted.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned());
-        for path in [o.copy(), o.beside(".new")] {
+    fn clean(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        tree::remove(&before.beside(".part"))?;
+        for path in [before.copy(), before.beside(".new")] {
             let Some(now) = tree::look(&path)? else {
                 continue;
             };
-            let ours = Some(&now.sha256) == noted.as_ref() || Some(&now) == o.former.as_ref();
-            if ours {
+            if before.is_former(cx, Some(&now))? || left_by_us(cx, past, &now)? {
                 tree::remove(&path)?;
                 continue;
             }
-            say(
-                log,
-                &format!(
-                    "{} holds what this step had collected, not to its end or with changes of somebody else; it is kept",
-                    path.display()
-                ),
-            )?;
+            work.say(&format!(
+                "{} holds what this step had collected, not to its end or with changes of somebody else; it is kept",
+                path.display()
+            ));
         }
         Ok(())
     }
+
+    fn output(&self, before: &Before, files: u64) -> Output {
+        Output {
+            root: before.root.clone(),
+            files,
+        }
+    }
+}
+
+/// It is what a command of this step has left.
+fn left_by_us(cx: &Context, past: &Past<Collectstatic>, now: &tree::Tree) -> Result<bool, Error> {
+    for note in past.noted() {
+        if let Note::Left(left) = note
+            && left.is(cx, now)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A command of this step may have written into the directory.
+fn collected(past: &Past<Collectstatic>) -> bool {
+    past.noted().any(|note| *note == Note::Collects)
 }
 
 impl Action for Collectstatic {
-    fn effect(&self) -> Effect {
-        Effect::Idempotent
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = Output;
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Static]
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn below_cwd(&self) -> Option<&str> {
-        self.app().below_cwd()
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            below_cwd: self.app().below_cwd(),
+            ..Properties::reversible().at(Stage::Static)
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -392,7 +248,14 @@ impl Action for Collectstatic {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        vec![match direction {
+            Direction::Do => self.app().shown(&self.args()),
+            Direction::Undo => text::undo_static(),
+        }]
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         let seen = self.ask(cx)?;
         let root = self.place(&seen)?;
         let former = tree::look(&root)?;
@@ -403,71 +266,86 @@ impl Action for Collectstatic {
             let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
             if device(&root) != device(parent) {
                 return Err(Error::new(format!(
-                    "{} is a file system of its own, so that it cannot be exchanged for its former state; collect into a \
-                     directory below it",
+                    "{} is a file system of its own, so that it cannot be exchanged for its former state",
                     root.display()
-                )));
+                ))
+                .remedy("collect into a directory below it"));
             }
         }
         let copy = format!(".{}.upledger-{}", name.display(), disk::tag(cx, &root));
-        let observed = Observed {
+        let manifest = seen.manifest.and_then(|m| m.sha256);
+        let name = |sha256: String| cx.fingerprint(&mut sha256.as_bytes());
+        Ok(Before {
             copy: disk::text(&parent.join(copy))?,
             root: disk::text(&root)?,
-            former,
-            manifest: seen.manifest.and_then(|m| m.sha256),
+            former: former.map(|f| f.named(cx)).transpose()?,
+            manifest: manifest.map(name).transpose()?,
             version: seen.version,
+            files: seen.files,
+        })
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let before = &past.before;
+        let commands = match (direction, &before.former) {
+            (Direction::Do, _) => self.outline(direction),
+            (Direction::Undo, _) if !past.notes.is_empty() && !collected(past) => {
+                vec![text::undo_static_nothing(&before.copy)]
+            }
+            (Direction::Undo, None) => vec![text::undo_static_remove(&before.root)],
+            (Direction::Undo, Some(_)) => {
+                vec![text::undo_static_exchange(&before.copy, &before.root)]
+            }
         };
-        serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
-    }
-
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_static())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        vec![self.app().shown(cx, &self.args())]
-    }
-
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        let seen = self.ask(cx)?;
-        let wrong = self.faults(cx, &o, &seen)?;
-        if wrong.is_empty() {
-            return Ok(Look {
-                answer: Answer::Done,
-                evidence: self.evidence(cx, &o, &seen)?,
-            });
+        let kept =
+            |former: &tree::Named| text::static_is_kept(&before.root, former.files, &before.copy);
+        let findings = before.former.iter().filter(|_| direction == Direction::Do);
+        Preview {
+            commands,
+            findings: findings.map(kept).collect(),
+            kept: Vec::new(),
         }
-        let untouched = tree::look(o.root())? == o.former;
-        Ok(Look {
+    }
+
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Output>), Error> {
+        let before = &past.before;
+        let seen = self.ask(cx)?;
+        let wrong = self.faults(cx, before, &seen)?;
+        if wrong.is_empty() {
+            let look = Look {
+                answer: Answer::Done,
+                evidence: self.evidence(cx, before, &seen)?,
+            };
+            return Ok((look, Some(self.output(before, seen.files))));
+        }
+        let untouched = before.is_former(cx, tree::look(before.root())?.as_ref())?;
+        let look = Look {
             answer: if untouched {
                 Answer::Nothing
             } else {
                 Answer::Unclear
             },
             evidence: wrong,
-        })
+        };
+        Ok((look, None))
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        self.keep(&o, log)?;
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Output, Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        self.keep(work, before)?;
         let argv = self.app().words(cx, &self.args())?;
-        let mut into = None;
         let inner = self.app().context(cx)?;
-        let ran = stream(&inner, &argv, None, log, &mut |line| {
+        if !work.all_noted().any(|note| *note == Note::Collects) {
+            work.note(Note::Collects)?;
+        }
+        failpoint::hit("static-before-collected");
+        let mut into = None;
+        let ran = stream(&inner, &argv, None, work.log(), &mut |line| {
             into = written(line).or(into.take());
         })?;
         failpoint::hit("static-collected");
-        if let Some(now) = tree::look(o.root())? {
-            let manner = Manner {
-                mode: crate::actions::file::mode::Mode::of(0o600),
-                owner: None,
-                must_own: false,
-                mtime: None,
-            };
-            let (bytes, sha256) = (now.sha256.as_bytes(), disk::digest(now.sha256.as_bytes()));
-            disk::put(cx, &o.note(cx)?, &mut &*bytes, &sha256, manner)?;
+        if let Some(now) = tree::look(before.root())? {
+            work.note(Note::Left(now.named(cx)?))?;
         }
         if ran.code != Some(0) {
             let said = ran.tail.last().map_or("", String::as_str);
@@ -478,91 +356,74 @@ impl Action for Collectstatic {
         }
         if let Some(said) = into {
             let into = tree::resolve(Path::new(&said)).unwrap_or_else(|_| PathBuf::from(&said));
-            if into != o.root() {
+            if into != before.root() {
                 return Err(Error::new(format!(
                     "collectstatic says that it wrote to {said}, and the settings in force name {}",
-                    o.root
+                    before.root
                 )));
             }
         }
-        Ok(())
+        Ok(self.output(before, before.files))
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        let seen = self.ask(cx)?;
-        let wrong = self.faults(cx, &o, &seen)?;
-        if wrong.is_empty() {
-            return Ok(Look {
-                answer: Answer::Done,
-                evidence: self.evidence(cx, &o, &seen)?,
-            });
-        }
-        Ok(Look {
-            answer: Answer::Unclear,
-            evidence: wrong,
-        })
-    }
-
-    fn kept(&self, _cx: &Context, observed: &Value) -> Vec<Kept> {
-        let copy = Observed::read(observed).ok().filter(|o| o.former.is_some());
-        copy.map(|o| Kept {
-            at: o.copy().display().to_string(),
-            of: o.root,
-        })
-        .into_iter()
-        .collect()
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        let (root, copy) = (o.root(), o.copy());
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        let (root, copy) = (before.root(), before.copy());
         let now = tree::look(root)?;
-        if now != o.former {
-            match &o.former {
+        if collected(past) && !before.is_former(cx, now.as_ref())? {
+            match &before.former {
                 None => tree::rename(root, &copy)?,
-                Some(former) => {
-                    if tree::look(&copy)?.as_ref() != Some(former) {
+                Some(_) => {
+                    let kept = tree::look(&copy)?;
+                    if !before.is_former(cx, kept.as_ref())? {
                         return Err(Error::new(format!(
                             "{} has changed and {} is not its former state; both are left alone",
-                            o.root,
+                            before.root,
                             copy.display()
                         )));
                     }
                     failpoint::hit("static-before-exchange");
                     match now {
                         None => tree::rename(&copy, root)?,
-                        Some(_) => tree::exchange(root, &copy, &o.beside(".new"))?,
+                        Some(_) => tree::exchange(root, &copy, &before.beside(".new"))?,
                     }
                     failpoint::hit("static-exchanged");
                 }
             }
         }
-        self.clean(cx, &o, log)?;
-        match &o.former {
-            None => say(log, &format!("{} is not there, as before", o.root)),
-            Some(former) => say(log, &format!("{} is as before: {former}", o.root)),
-        }
+        self.clean(work, past)?;
+        work.say(&match (&before.former, collected(past)) {
+            (_, false) => format!("nothing was collected into {}", before.root),
+            (None, true) => format!("{} is not there, as before", before.root),
+            (Some(former), true) => format!("{} is as before: {} files", before.root, former.files),
+        });
+        Ok(())
     }
 
-    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        let now = tree::look(o.root())?;
-        if now != o.former {
-            return Ok(Look::nothing(format!("{} is not as before", o.root)));
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let before = &past.before;
+        let now = tree::look(before.root())?;
+        let mut look = if before.is_former(cx, now.as_ref())? {
+            Look::done(match &now {
+                None => format!("{} is not there, as before", before.root),
+                Some(now) => format!("{} is as before: {} files", before.root, now.files),
+            })
+        } else if collected(past) {
+            return Ok(Look::nothing(format!("{} is not as before", before.root)));
+        } else {
+            Look::done(format!(
+                "this step has collected nothing into {}, which somebody else has changed",
+                before.root
+            ))
+        };
+        if before.beside(".part").symlink_metadata().is_ok() {
+            return Ok(Look::nothing(format!("{}.part is left over", before.copy)));
         }
-        if o.beside(".part").symlink_metadata().is_ok() {
-            return Ok(Look::nothing(format!("{}.part is left over", o.copy)));
-        }
-        let mut look = Look::done(match &now {
-            None => format!("{} is not there, as before", o.root),
-            Some(now) => format!("{} is as before: {now}", o.root),
-        });
-        for path in [o.copy(), o.beside(".new")] {
+        for path in [before.copy(), before.beside(".new")] {
             let Some(left) = tree::look(&path)? else {
                 continue;
             };
-            if Some(&left) == now.as_ref() {
+            if before.is_former(cx, Some(&left))? {
                 return Ok(Look::nothing(format!("{} is left over", path.display())));
             }
             look.evidence.push(format!(
@@ -579,8 +440,4 @@ fn written(line: &str) -> Option<String> {
     let (_, rest) = line.split_once(" to '")?;
     let (path, _) = rest.split_once('\'')?;
     line.contains("static file").then(|| path.to_owned())
-}
-
-fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
-    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
 }

@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod collectstatic;
+mod comparison;
 mod served;
 mod tree;
 
@@ -16,7 +17,7 @@ mod tests;
 use super::command::capture;
 use super::run::quoted;
 use super::values::absolute;
-use super::{Context, Error};
+use crate::action::{Context, Error};
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -60,8 +61,8 @@ impl App<'_> {
     }
 
     /// Without `manage` it is looked for where the step runs.
-    pub(super) fn below_cwd(&self) -> Option<&'static str> {
-        self.manage.is_none().then_some("manage.py")
+    pub(super) fn below_cwd(&self) -> Option<String> {
+        self.manage.is_none().then(|| "manage.py".into())
     }
 
     /// Its `manage.py`.
@@ -83,13 +84,15 @@ impl App<'_> {
         Ok(words)
     }
 
-    /// The same, as a person would type it.
-    pub(super) fn shown(&self, cx: &Context, args: &[&str]) -> String {
+    /// The same, as a person would type it where the step runs.
+    pub(super) fn shown(&self, args: &[&str]) -> String {
         let environment = self.settings.map(|s| format!("[{s}] ")).unwrap_or_default();
-        match self.words(cx, args) {
-            Ok(words) => format!("{environment}{}", quoted(&words)),
-            Err(_) => format!("{environment}manage.py {}", args.join(" ")),
-        }
+        let manage = self.manage.map_or("manage.py", String::as_str);
+        let words = [self.python, manage]
+            .into_iter()
+            .chain(args.iter().copied());
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        format!("{environment}{}", quoted(&words))
     }
 
     /// Where its commands run, and with which environment.

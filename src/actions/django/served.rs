@@ -2,9 +2,9 @@
 //!
 //! One file is not enough: it may be the same in the stale directory that is served instead.
 
-use super::collectstatic::Seen;
+use super::comparison::StaticFiles;
+use crate::action::{Context, Error};
 use crate::actions::http::fetch::{Asker, Miss, Reply, Request};
-use crate::actions::{Context, Error};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) fn look(
     cx: &Context,
     url: &str,
     root: &Path,
-    seen: &Seen,
+    seen: &StaticFiles,
 ) -> Result<Result<String, String>, Error> {
     let redactor = cx.redactor()?;
     let mut last = String::new();

@@ -1,7 +1,9 @@
 //! Directories are known, copied and exchanged whole; what an application prints around its answer does not matter.
 
+mod collect;
+
 use super::{App, tree};
-use crate::actions::Context;
+use crate::action::Context;
 use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -123,7 +125,7 @@ fn ask(script: &str) -> Result<Value, String> {
     };
     let cx = Context {
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-        ..Context::empty()
+        ..Context::default()
     };
     app.ask(&cx, "static", &json!({}))
         .map_err(|e| e.to_string())

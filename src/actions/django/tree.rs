@@ -5,7 +5,7 @@
 //! copies of static files are written so), and that would reach through a hard link. On file systems that can, its
 //! blocks are shared until they are written.
 
-use crate::actions::Error;
+use crate::action::{Context, Error, Kept};
 use rustix::fs::{
     AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, chownat, renameat_with,
 };
@@ -17,19 +17,39 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a directory is, in short.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Facts {
+/// A directory as it is now. It is never recorded: the digest tells what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tree {
     /// Of everything in it; lower-case hex.
-    pub(super) sha256: String,
+    sha256: String,
     /// How many files there are.
     pub(super) files: u64,
 }
 
-impl std::fmt::Display for Facts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} files, sha256 {}", self.files, self.sha256)
+impl Tree {
+    /// A name for the record, which tells nothing of what is in it.
+    pub(super) fn named(&self, cx: &Context) -> Result<Named, Error> {
+        Ok(Named {
+            tree: cx.fingerprint(&mut self.sha256.as_bytes())?,
+            files: self.files,
+        })
+    }
+}
+
+/// A directory as the record names it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The salted digest of its digest.
+    tree: Kept,
+    /// How many files there were.
+    pub(super) files: u64,
+}
+
+impl Named {
+    /// Whether a directory is the one that was named.
+    pub(super) fn is(&self, cx: &Context, tree: &Tree) -> Result<bool, Error> {
+        cx.is_kept(&self.tree, tree.sha256.as_bytes())
     }
 }
 
@@ -50,7 +70,7 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
 ///
 /// # Errors
 /// [`Error`] when it is something else, or holds what is neither file, link nor directory.
-pub(super) fn look(root: &Path) -> Result<Option<Facts>, Error> {
+pub(super) fn look(root: &Path) -> Result<Option<Tree>, Error> {
     let meta = match root.symlink_metadata() {
         Ok(meta) => meta,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -62,7 +82,7 @@ pub(super) fn look(root: &Path) -> Result<Option<Facts>, Error> {
     let mut hash = Sha256::new();
     let mut files = 0;
     add(&mut hash, &mut files, root, root, &meta)?;
-    Ok(Some(Facts {
+    Ok(Some(Tree {
         sha256: format!("{:x}", Hex(&hash.finalize())),
         files,
     }))

@@ -1,9 +1,9 @@
 //! `expect.command`: how a command ends and what it prints. The plan's author answers for it that it changes nothing.
 
 use super::{Expectation, Seen};
+use crate::action::{Context, Error, Look};
 use crate::actions::command::{Captured, KEPT, capture};
 use crate::actions::run::quoted;
-use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

@@ -14,14 +14,14 @@ pub mod stopped;
 #[cfg(test)]
 mod tests;
 
-use super::{Action, Context, Error, Look, Stage};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Stage, Work};
 use crate::text::actions as told;
 use crate::time::Length;
-use serde_json::Value;
-use std::io::Write;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// The first pause between two looks; each further one is twice as long.
 const FIRST: Duration = Duration::from_millis(100);
@@ -37,7 +37,9 @@ pub(crate) struct Seen {
 }
 
 /// Something that is looked at until it is as expected.
-pub(crate) trait Expectation: Send + Sync {
+pub(crate) trait Expectation:
+    Serialize + DeserializeOwned + JsonSchema + Send + Sync
+{
     /// What is expected, in words that follow "expected".
     fn wanted(&self) -> String;
 
@@ -67,7 +69,7 @@ pub(crate) trait Expectation: Send + Sync {
     }
 }
 
-fn look<E: Expectation + ?Sized>(expectation: &E, cx: &Context) -> Result<Look, Error> {
+fn look<E: Expectation>(expectation: &E, cx: &Context) -> Result<Look, Error> {
     let seen = expectation.see(cx)?;
     Ok(if seen.holds {
         Look {
@@ -79,27 +81,23 @@ fn look<E: Expectation + ?Sized>(expectation: &E, cx: &Context) -> Result<Look, 
     })
 }
 
-fn disappointed<E: Expectation + ?Sized>(expectation: &E, saw: &[String]) -> String {
+fn disappointed<E: Expectation>(expectation: &E, saw: &[String]) -> String {
     format!("expected {}; saw {}", expectation.wanted(), saw.join("; "))
 }
 
 /// Looks until it is as expected or the time is over.
-fn wait<E: Expectation + ?Sized>(
-    expectation: &E,
-    cx: &Context,
-    log: &mut dyn Write,
-) -> Result<(), Error> {
+fn wait<E: Expectation>(expectation: &E, work: &mut Work<'_, ()>) -> Result<(), Error> {
     let began = Instant::now();
     let limit = expectation
         .within()
         .map_or(Duration::ZERO, |l| Duration::from_millis(l.0));
     let (mut pause, mut last) = (FIRST, String::new());
-    let mut say = |line: &str| {
-        writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
-    };
     loop {
-        let disappointment = match expectation.see(cx) {
-            Ok(seen) if seen.holds => return seen.saw.iter().try_for_each(|line| say(line)),
+        let disappointment = match expectation.see(work.cx()) {
+            Ok(seen) if seen.holds => {
+                seen.saw.iter().for_each(|line| work.say(line));
+                return Ok(());
+            }
             Ok(seen) => disappointed(expectation, &seen.saw),
             Err(e) => format!("expected {}; cannot look: {e}", expectation.wanted()),
         };
@@ -111,7 +109,7 @@ fn wait<E: Expectation + ?Sized>(
             return Err(Error::new(format!("{disappointment}{waited}")));
         }
         if disappointment != last {
-            say(&format!("not yet: {disappointment}"))?;
+            work.say(&format!("not yet: {disappointment}"));
             last = disappointment;
         }
         std::thread::sleep(pause.min(left));
@@ -120,38 +118,41 @@ fn wait<E: Expectation + ?Sized>(
 }
 
 impl<E: Expectation> Action for E {
-    fn effect(&self) -> Effect {
-        Effect::Pure
-    }
+    type Before = ();
+    type Note = ();
+    type Output = ();
 
-    fn looks(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties {
+            stages: Expectation::stages(self),
+            ..Properties::look()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
         Expectation::problems(self)
     }
 
-    fn stages(&self) -> Vec<Stage> {
-        Expectation::stages(self)
-    }
-
-    fn commands(&self, _cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         vec![match self.within() {
             Some(limit) => told::expect_within(self.wanted(), limit),
             None => told::expect(self.wanted()),
         }]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
-        look(self, cx)
+    fn observe(&self, _cx: &Context) -> Result<(), Error> {
+        Ok(())
     }
 
-    fn perform(&self, cx: &Context, _observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        wait(self, cx, log)
+    fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        Ok((look(self, cx)?, None))
     }
 
-    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
+    fn perform(&self, work: &mut Work<'_, ()>, _past: &Past<Self>) -> Result<(), Error> {
+        wait(self, work)
+    }
+
+    fn verify(&self, cx: &Context, _past: &Past<Self>) -> Result<Look, Error> {
         self.evidence(cx)
     }
 }

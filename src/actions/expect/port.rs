@@ -4,8 +4,9 @@
 //! what a client sees.
 
 use super::{Expectation, Seen};
+use crate::action::{Context, Error};
+use crate::actions::procs;
 use crate::actions::values::Port;
-use crate::actions::{Context, Error, procs};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;

@@ -1,7 +1,8 @@
 //! `expect.process`: how many processes have a command line that matches.
 
 use super::{Expectation, Seen};
-use crate::actions::{Context, Error, procs};
+use crate::action::{Context, Error};
+use crate::actions::procs;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

@@ -7,10 +7,11 @@
 
 use super::port::listened;
 use super::{Expectation, Seen};
+use crate::action::{Context, Error, Stage};
+use crate::actions::procs;
 use crate::actions::service::pidfile::{self, Named};
 use crate::actions::service::ports::{self, Door};
 use crate::actions::values::{Port, absolute};
-use crate::actions::{Context, Error, Stage, procs};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

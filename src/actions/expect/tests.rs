@@ -5,7 +5,8 @@ mod contents;
 mod ports;
 mod stopped;
 
-use crate::actions::{Context, Do, procs};
+use crate::action::{Context, Direction, RawPast, stays};
+use crate::actions::{Do, procs};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -21,7 +22,7 @@ fn context() -> Context {
         env: vec![("PATH".into(), std::env::var("PATH").unwrap())],
         cwd: None,
         secrets: Vec::new(),
-        ..Context::empty()
+        ..Context::default()
     }
 }
 
@@ -34,11 +35,11 @@ fn action(kind: &str, settings: Value) -> Do {
 fn holds(kind: &str, settings: Value) -> String {
     let (action, cx) = (action(kind, settings), context());
     let mut log = Vec::new();
-    let action = action.action();
-    action.perform(&cx, &Value::Null, &mut log).unwrap();
-    let look = action.probe(&cx, &Value::Null).unwrap();
+    let (action, past) = (action.kind_of(), RawPast::default());
+    action.perform(&cx, &past, &mut log).unwrap();
+    let (look, _) = action.probe(&cx, &past).unwrap();
     assert_eq!(look.answer, Answer::Done, "{look:?}");
-    let proof = action.verify(&cx, &Value::Null).unwrap();
+    let proof = action.verify(&cx, &past).unwrap();
     assert_eq!(proof.answer, Answer::Done, "{proof:?}");
     assert!(!proof.evidence.is_empty());
     String::from_utf8(log).unwrap()
@@ -48,12 +49,12 @@ fn holds(kind: &str, settings: Value) -> String {
 #[track_caller]
 fn fails(kind: &str, settings: Value) -> String {
     let (action, cx) = (action(kind, settings), context());
-    let action = action.action();
+    let (action, past) = (action.kind_of(), RawPast::default());
     let why = action
-        .perform(&cx, &Value::Null, &mut std::io::sink())
+        .perform(&cx, &past, &mut std::io::sink())
         .unwrap_err()
         .to_string();
-    let look = action.probe(&cx, &Value::Null).unwrap();
+    let (look, _) = action.probe(&cx, &past).unwrap();
     assert_eq!(look.answer, Answer::Nothing, "{look:?}");
     why
 }
@@ -113,13 +114,14 @@ fn expectations_are_always_carried_out_and_need_no_undo() {
         ("expect.command", json!({"argv": ["true"]})),
     ] {
         let action = action(kind, settings);
-        let action = action.action();
+        let action = action.kind_of();
         assert_eq!(action.problems(), [""; 0], "{kind}");
-        assert!(action.looks());
+        let properties = action.properties();
+        assert!(properties.looks);
         // A probe of its own would let the runner take it for done without evidence of this run.
-        assert!(!action.has_probe());
-        assert!(!action.needs_undo());
-        assert!(action.commands(&context())[0].starts_with("expect "));
+        assert!(!properties.has_probe);
+        assert!(!properties.needs_undo);
+        assert!(action.outline(Direction::Do)[0].starts_with("expect "));
     }
 }
 
@@ -194,10 +196,9 @@ fn waiting_ends_when_it_is_so() {
     let path = dir.path().join("file");
     let action = action("expect.file", json!({"path": path, "within": "1h"}));
     let mut log = OnNotYet(|| std::fs::write(&path, "").unwrap(), 0);
-    action
-        .action()
-        .perform(&context(), &Value::Null, &mut log)
-        .unwrap();
+    let past = RawPast::default();
+    let kind = action.kind_of();
+    kind.perform(&context(), &past, &mut log).unwrap();
     assert_eq!(log.1, 1, "what did not change is said once");
 }
 
@@ -217,7 +218,8 @@ fn waiting_ends_when_the_time_is_over() {
 fn a_look_waits_for_nothing() {
     let settings = json!({"path": "/no/such/file", "within": "365d"});
     let action = action("expect.file", settings);
-    let look = action.action().probe(&context(), &Value::Null).unwrap();
+    let kind = action.kind_of();
+    let (look, _) = kind.probe(&context(), &RawPast::default()).unwrap();
     assert_eq!(look.answer, Answer::Nothing);
 }
 
@@ -273,7 +275,7 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
             "`stdout_contains` is empty",
         ),
     ] {
-        let problems = action(kind, settings).action().problems();
+        let problems = action(kind, settings).kind_of().problems();
         assert!(problems.iter().any(|p| p.contains(part)), "{problems:?}");
     }
 }
@@ -310,4 +312,13 @@ phases:
         assert_eq!(step.undo, upledger_replay::plan::Undo::Nothing);
         assert!(!step.has_probe);
     }
+}
+
+#[test]
+fn what_is_stored_stays_readable() {
+    stays::<super::process::Process>("null", "null", "null");
+    stays::<super::port::PortState>("null", "null", "null");
+    stays::<super::stopped::Stopped>("null", "null", "null");
+    stays::<super::file::File>("null", "null", "null");
+    stays::<super::command::Command>("null", "null", "null");
 }

@@ -2,100 +2,125 @@
 //!
 //! Invariants: a file that somebody changed since it was looked at is left alone, forwards and backwards.
 
-use super::disk::{self, Facts};
-use crate::actions::{Context, Error, Look};
+use super::disk::{self, Facts, Former};
+use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
+use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 
 /// All that the undo needs, beside the kept bytes.
-#[derive(Serialize, Deserialize)]
-struct Observed {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Before {
+    /// Where the path led.
     target: String,
-    former: Option<Facts>,
+    /// What was there.
+    former: Option<Former>,
 }
 
-impl Observed {
-    fn read(value: &Value) -> Result<Self, Error> {
-        serde_json::from_value(value.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
+impl Before {
+    fn now(&self) -> Result<Option<(Vec<u8>, Facts)>, Error> {
+        disk::read(Path::new(&self.target))
     }
 
-    fn now(&self) -> Result<Option<Facts>, Error> {
-        Ok(disk::read(Path::new(&self.target))?.map(|(_, facts)| facts))
+    /// Why what is there now is somebody else's.
+    fn strange(
+        &self,
+        cx: &Context,
+        now: Option<&(Vec<u8>, Facts)>,
+    ) -> Result<Option<String>, Error> {
+        let known = match (now, &self.former) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((bytes, _)), Some(former)) => former.holds(cx, bytes)?,
+        };
+        Ok((!known).then(|| format!("{} was changed by somebody; it is left alone", self.target)))
     }
 
-    fn strange(&self, now: Option<&Facts>) -> Option<String> {
-        let sum = |f: Option<&Facts>| f.map(|f| f.sha256.clone());
-        (now.is_some() && sum(now) != sum(self.former.as_ref()))
-            .then(|| format!("{} was changed by somebody; it is left alone", self.target))
+    fn is_back(&self, cx: &Context, now: Option<&(Vec<u8>, Facts)>) -> Result<bool, Error> {
+        Former::is_back(self.former.as_ref(), cx, now)
+    }
+
+    /// What is done.
+    pub(crate) fn preview(&self, direction: Direction) -> Preview {
+        let commands = match (direction, &self.former) {
+            (Direction::Do, _) => vec![told::remove(&self.target)],
+            (Direction::Undo, None) => Vec::new(),
+            (Direction::Undo, Some(former)) => vec![former.words(&self.target)],
+        };
+        let former = self.former.iter();
+        Preview {
+            commands,
+            findings: Vec::new(),
+            kept: former
+                .map(|f| (f.content.clone(), self.target.clone()))
+                .collect(),
+        }
+    }
+
+    /// Whether it is gone.
+    pub(crate) fn probe(&self, cx: &Context) -> Result<Look, Error> {
+        let now = self.now()?;
+        Ok(if now.is_none() {
+            Look::done(format!("{} is not there", self.target))
+        } else if let Some(why) = self.strange(cx, now.as_ref())? {
+            Look::unclear(why)
+        } else {
+            Look::nothing(format!("{} is there", self.target))
+        })
+    }
+
+    /// Removes it.
+    pub(crate) fn perform<N: Data>(&self, work: &mut Work<'_, N>) -> Result<(), Error> {
+        if let Some(why) = self.strange(work.cx(), self.now()?.as_ref())? {
+            return Err(Error::new(why));
+        }
+        disk::remove(Path::new(&self.target))?;
+        work.say(&format!("{} is removed", self.target));
+        Ok(())
+    }
+
+    /// Puts it back.
+    pub(crate) fn undo<N: Data>(&self, work: &mut Work<'_, N>) -> Result<(), Error> {
+        let (cx, target) = (work.cx(), Path::new(&self.target));
+        let now = self.now()?;
+        if let Some(why) = self.strange(cx, now.as_ref())? {
+            return Err(Error::new(why));
+        }
+        if let Some(former) = &self.former
+            && !self.is_back(cx, now.as_ref())?
+        {
+            former.put_back(cx, target)?;
+        }
+        disk::remove(&disk::temporary(cx, target))?;
+        work.say(&format!("{} is as it was before", self.target));
+        Ok(())
+    }
+
+    /// Whether it is as before.
+    pub(crate) fn undone(&self, cx: &Context) -> Result<Look, Error> {
+        let now = self.now()?;
+        let temp = disk::temporary(cx, Path::new(&self.target));
+        Ok(if self.is_back(cx, now.as_ref())? {
+            // The file is right, but an undo that was cut off left something beside it.
+            if temp.symlink_metadata().is_ok() {
+                return Ok(Look::nothing(format!("{} is left over", temp.display())));
+            }
+            Look::done(format!("{} is as before", self.target))
+        } else if let Some(why) = self.strange(cx, now.as_ref())? {
+            Look::unclear(why)
+        } else {
+            Look::nothing(format!("{} is not as before", self.target))
+        })
     }
 }
 
 /// Looks, and keeps the bytes.
-pub(crate) fn observe(path: &str, cx: &Context) -> Result<Value, Error> {
+pub(crate) fn observe(path: &str, cx: &Context) -> Result<Before, Error> {
     let target = disk::resolve(path)?;
     let former = disk::read(&target)?;
-    if let Some((bytes, facts)) = &former {
-        disk::keep(cx, bytes, &facts.sha256)?;
-    }
-    let observed = Observed {
+    Ok(Before {
         target: disk::text(&target)?,
-        former: former.map(|(_, facts)| facts),
-    };
-    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
-}
-
-/// Whether it is gone.
-pub(crate) fn probe(observed: &Value) -> Result<Look, Error> {
-    let o = Observed::read(observed)?;
-    Ok(match o.now()? {
-        None => Look::done(format!("{} is not there", o.target)),
-        Some(now) => match o.strange(Some(&now)) {
-            Some(why) => Look::unclear(why),
-            None => Look::nothing(format!("{} is there", o.target)),
-        },
-    })
-}
-
-/// Removes it.
-pub(crate) fn perform(observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-    let o = Observed::read(observed)?;
-    if let Some(why) = o.strange(o.now()?.as_ref()) {
-        return Err(Error::new(why));
-    }
-    disk::remove(Path::new(&o.target))?;
-    super::edit::say(log, &format!("{} is removed", o.target))
-}
-
-/// Puts it back.
-pub(crate) fn undo(cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-    let o = Observed::read(observed)?;
-    let now = o.now()?;
-    if let Some(why) = o.strange(now.as_ref()) {
-        return Err(Error::new(why));
-    }
-    if let Some(former) = &o.former
-        && now.as_ref() != Some(former)
-    {
-        let bytes = disk::kept(cx, &former.sha256)?;
-        let target = Path::new(&o.target);
-        let (sum, manner) = (&former.sha256, former.manner());
-        disk::put(cx, target, &mut bytes.as_slice(), sum, manner)?;
-    }
-    super::edit::say(log, &format!("{} is as it was before", o.target))
-}
-
-/// Whether it is as before.
-pub(crate) fn undone(observed: &Value) -> Result<Look, Error> {
-    let o = Observed::read(observed)?;
-    let now = o.now()?;
-    Ok(if now == o.former {
-        Look::done(format!("{} is as before", o.target))
-    } else if let Some(why) = o.strange(now.as_ref()) {
-        Look::unclear(why)
-    } else {
-        Look::nothing(format!("{} is not as before", o.target))
+        former: Former::keep(cx, former.as_ref())?,
     })
 }

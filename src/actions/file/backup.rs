@@ -4,18 +4,15 @@
 //! "done already"; and a copy never takes the place of something else. Nothing removes a backup, so there is no undo.
 //! Left out: directories, and retention.
 
-use super::disk::{self, Facts, Manner};
-use super::edit::say;
+use super::disk::{self, Former, Manner};
 use super::trust;
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Look};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::fs::Metadata;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use upledger_replay::plan::Effect;
@@ -31,16 +28,33 @@ pub struct Backup {
     pub to: Option<String>,
 }
 
+/// What was there before the copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Observed {
+#[serde(deny_unknown_fields)]
+pub struct Before {
     /// Where the path led.
     source: String,
-    /// What was there.
-    facts: Facts,
+    /// What was there. The copy is compared with it.
+    file: Former,
     /// Where the copy goes.
     copy: String,
     /// The file that was there before, by its identity.
-    before: Option<String>,
+    there: Option<String>,
+}
+
+/// The copy.
+///
+/// No digest of it stands here, on purpose. The record is for ever, and a digest without a salt would tell whoever reads
+/// it whether the file held what they guess, such as a password. What proves the copy is the digest with a salt that was
+/// observed before, and a purge of that salt ends it. Whoever needs the SHA-256 takes it from the copy itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// Where it lies.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// How many bytes it has.
+    pub bytes: u64,
 }
 
 /// A file that was written anew has another identity, whatever its content.
@@ -54,44 +68,39 @@ fn identity(meta: &Metadata) -> String {
     )
 }
 
-impl Observed {
-    fn read(value: &Value) -> Result<Self, Error> {
-        serde_json::from_value(value.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
+impl Before {
+    fn copied(&self) -> Copy {
+        Copy {
+            path: self.copy.clone(),
+            bytes: self.file.content.len,
+        }
     }
 }
 
 impl Backup {
-    fn copy(&self, cx: &Context, source: &Path) -> Result<PathBuf, Error> {
+    fn place(&self, cx: &Context, source: &Path) -> Result<PathBuf, Error> {
         match &self.to {
             Some(to) => disk::resolve(to),
             None => {
                 let name = format!("backup-{}-{}", cx.step, disk::tag(cx, source));
-                Ok(cx.undo_dir()?.join(name))
+                Ok(cx.undo_path().join(name))
             }
-        }
-    }
-
-    fn source(&self) -> Result<(PathBuf, Facts), Error> {
-        let source = disk::resolve(&self.path)?;
-        match disk::look(&source)? {
-            Some((facts, _)) => Ok((source, facts)),
-            None => Err(Error::new(format!("there is no file {}", self.path))),
         }
     }
 }
 
 impl Action for Backup {
-    fn effect(&self) -> Effect {
-        Effect::Idempotent
-    }
+    type Before = Before;
+    type Note = ();
+    type Output = Copy;
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn needs_undo(&self) -> bool {
-        false
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            has_probe: true,
+            needs_undo: false,
+            ..Properties::command()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -105,80 +114,94 @@ impl Action for Backup {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        let (source, facts) = self.source()?;
-        let copy = self.copy(cx, &source)?;
+    fn outline(&self, _direction: Direction) -> Vec<String> {
+        let to = self.to.clone().unwrap_or_else(told::state_directory);
+        vec![told::copy(&self.path, to)]
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        let source = disk::resolve(&self.path)?;
+        let Some(file) = Former::look(cx, &source)? else {
+            return Err(Error::new(format!("there is no file {}", self.path)));
+        };
+        let copy = self.place(cx, &source)?;
         if let Some(to) = &self.to {
             trust::ours(to)?;
         }
         if copy == source {
             return Err(Error::new("the copy would be the file itself"));
         }
-        let before = match disk::look(&copy)? {
-            Some((there, _)) if there.sha256 != facts.sha256 => {
+        let there = match disk::compare(cx, &copy, &file.content)? {
+            Some((false, meta)) => {
                 return Err(Error::new(format!(
-                    "{} holds something else, and a backup replaces nothing: {there}",
-                    copy.display()
+                    "{} holds something else, and a backup replaces nothing: {}",
+                    copy.display(),
+                    disk::described(&meta)
                 )));
             }
-            Some((_, meta)) => Some(identity(&meta)),
+            Some((true, meta)) => Some(identity(&meta)),
             None => None,
         };
-        let observed = Observed {
+        Ok(Before {
             source: disk::text(&source)?,
-            facts,
+            file,
             copy: disk::text(&copy)?,
-            before,
-        };
-        serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
-    }
-
-    fn commands(&self, _cx: &Context) -> Vec<String> {
-        let to = self.to.clone().unwrap_or_else(told::state_directory);
-        vec![told::copy(&self.path, to)]
-    }
-
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        Ok(match disk::look(Path::new(&o.copy))? {
-            None => Look::nothing(format!("{} is not there", o.copy)),
-            Some((_, meta)) if o.before == Some(identity(&meta)) => {
-                Look::nothing(format!("{} is older than this step", o.copy))
-            }
-            Some((facts, _)) if facts.sha256 == o.facts.sha256 => {
-                Look::done(format!("{}: {facts}", o.copy))
-            }
-            Some((facts, _)) => Look::unclear(format!(
-                "{} is not the copy of {}: {facts}; wanted sha256 {}",
-                o.copy, o.source, o.facts.sha256
-            )),
+            there,
         })
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        let copy = Path::new(&o.copy);
-        if let Some((there, _)) = disk::look(copy)?
-            && there.sha256 != o.facts.sha256
-        {
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Copy>), Error> {
+        let before = &past.before;
+        let copy = &before.copy;
+        let look = match disk::compare(cx, Path::new(copy), &before.file.content)? {
+            None => Look::nothing(format!("{copy} is not there")),
+            Some((_, meta)) if before.there == Some(identity(&meta)) => {
+                Look::nothing(format!("{copy} is older than this step"))
+            }
+            Some((true, meta)) => {
+                let what = disk::described(&meta);
+                let done = Look::done(format!(
+                    "{copy} holds what {} held, byte for byte: {what}",
+                    before.source
+                ));
+                return Ok((done, Some(before.copied())));
+            }
+            Some((false, meta)) => Look::unclear(format!(
+                "{copy} is not the copy of {}, which had {} bytes: {}",
+                before.source,
+                before.file.content.len,
+                disk::described(&meta)
+            )),
+        };
+        Ok((look, None))
+    }
+
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Copy, Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        let (copy, content) = (Path::new(&before.copy), &before.file.content);
+        if let Some((false, meta)) = disk::compare(cx, copy, content)? {
             return Err(Error::new(format!(
-                "{} was written by somebody since it was looked at; it is left alone: {there}",
-                o.copy
+                "{} was written by somebody since it was looked at; it is left alone: {}",
+                before.copy,
+                disk::described(&meta)
             )));
         }
-        let Some((mut source, _)) = disk::open_plain(Path::new(&o.source))? else {
-            return Err(Error::new(format!("{} is gone", o.source)));
+        let Some((mut source, _)) = disk::open_plain(Path::new(&before.source))? else {
+            return Err(Error::new(format!("{} is gone", before.source)));
         };
         let manner = Manner {
             // Bytes that others may not give away are still worth having.
             must_own: false,
-            ..o.facts.manner()
+            ..before.file.manner()
         };
-        disk::put(cx, copy, &mut source, &o.facts.sha256, manner)?;
-        say(log, &format!("{} -> {}: {}", o.source, o.copy, o.facts))
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
+        if self.to.is_none() {
+            cx.make_undo_path()?;
+        }
+        disk::put_kept(cx, copy, &mut source, content, manner)?;
+        work.say(&format!(
+            "{} -> {}: {} bytes",
+            before.source, before.copy, content.len
+        ));
+        Ok(before.copied())
     }
 }

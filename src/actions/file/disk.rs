@@ -3,18 +3,17 @@
 //! Invariants: nothing but a regular file is ever opened for reading or replaced; a target changes only by a rename of
 //! a complete, synced file in its own directory; a temporary file has a name that only this run's step uses, so that
 //! whoever comes after a crash finds and removes it. Extended attributes, and with them ACLs, pass from the file that is
-//! replaced; those of `security.` and `trusted.` are the system's business.
+//! replaced; those of `security.` and `trusted.` are the system's business. The record gets a file's content as kept
+//! content only, never by a digest that tells what the file held.
 
 use super::mode::Mode;
-use crate::actions::{Context, Error, Kept};
+use crate::action::{self, Context, Error, Kept, pour};
+use crate::text::actions as told;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +22,8 @@ const LIMIT: u64 = 64 << 20;
 /// The kernel's own limit for the names, and for one value, of extended attributes.
 const XATTRS: usize = 64 << 10;
 
-/// A file as it was or is to be, without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A file as it is, without its bytes. Not for the record, which has [`Former`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) struct Facts {
     /// Lower-case hex.
     pub(in crate::actions) sha256: String,
@@ -36,8 +35,21 @@ pub(in crate::actions) struct Facts {
     pub(in crate::actions) mtime: Time,
 }
 
+/// A file as it was: all that gives it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::actions) struct Former {
+    /// Its bytes.
+    pub(in crate::actions) content: Kept,
+    pub(in crate::actions) mode: Mode,
+    pub(in crate::actions) uid: u32,
+    pub(in crate::actions) gid: u32,
+    pub(in crate::actions) mtime: Time,
+}
+
 /// A time of the file system. Two integers: nanoseconds alone would not fit into a JSON number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::actions) struct Time {
     /// Seconds since 1970.
     pub(in crate::actions) sec: i64,
@@ -45,15 +57,29 @@ pub(in crate::actions) struct Time {
     pub(in crate::actions) nsec: i64,
 }
 
+impl Time {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            sec: meta.mtime(),
+            nsec: meta.mtime_nsec(),
+        }
+    }
+}
+
 impl std::fmt::Display for Facts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sha256, len, .. } = self;
-        let (mode, uid, gid) = (self.mode, self.uid, self.gid);
-        write!(
-            f,
-            "{len} bytes, sha256 {sha256}, mode {mode}, owner {uid}:{gid}"
-        )
+        f.write_str(&shown(self.len, self.mode, self.uid, self.gid))
     }
+}
+
+fn shown(len: u64, mode: Mode, uid: u32, gid: u32) -> String {
+    format!("{len} bytes, mode {mode}, owner {uid}:{gid}")
+}
+
+/// A file for people.
+pub(in crate::actions) fn described(meta: &Metadata) -> String {
+    let mode = Mode::of(meta.mode());
+    shown(meta.len(), mode, meta.uid(), meta.gid())
 }
 
 impl Facts {
@@ -64,11 +90,80 @@ impl Facts {
             mode: Mode::of(meta.mode()),
             uid: meta.uid(),
             gid: meta.gid(),
-            mtime: Time {
-                sec: meta.mtime(),
-                nsec: meta.mtime_nsec(),
-            },
+            mtime: Time::of(meta),
         }
+    }
+
+    /// The manner in which this file is written again.
+    pub(in crate::actions) fn manner(&self) -> Manner {
+        Manner {
+            mode: self.mode,
+            owner: Some((self.uid, self.gid)),
+            must_own: true,
+            mtime: Some(self.mtime),
+        }
+    }
+}
+
+impl Former {
+    /// A file with the bytes that are kept as `content`.
+    pub(in crate::actions) fn new(content: Kept, facts: &Facts) -> Self {
+        Self {
+            content,
+            mode: facts.mode,
+            uid: facts.uid,
+            gid: facts.gid,
+            mtime: facts.mtime,
+        }
+    }
+
+    /// A file of any size, whose bytes are not kept; none when there is nothing.
+    pub(in crate::actions) fn look(cx: &Context, path: &Path) -> Result<Option<Self>, Error> {
+        let Some((mut file, meta)) = open_plain(path)? else {
+            return Ok(None);
+        };
+        let content = cx.fingerprint(&mut file)?;
+        Ok(Some(Self {
+            content,
+            mode: Mode::of(meta.mode()),
+            uid: meta.uid(),
+            gid: meta.gid(),
+            mtime: Time::of(&meta),
+        }))
+    }
+
+    /// Keeps what [`read`] returned.
+    pub(in crate::actions) fn keep(
+        cx: &Context,
+        read: Option<&(Vec<u8>, Facts)>,
+    ) -> Result<Option<Self>, Error> {
+        read.map(|(bytes, facts)| Ok(Self::new(cx.keep(bytes)?, facts)))
+            .transpose()
+    }
+
+    /// Whether a file holds the same bytes; its time and its mode may be others.
+    pub(in crate::actions) fn holds(&self, cx: &Context, bytes: &[u8]) -> Result<bool, Error> {
+        cx.is_kept(&self.content, bytes)
+    }
+
+    /// Whether what [`read`] returns is this file again, with its mode, its owner and its time.
+    pub(in crate::actions) fn is_back(
+        former: Option<&Self>,
+        cx: &Context,
+        now: Option<&(Vec<u8>, Facts)>,
+    ) -> Result<bool, Error> {
+        Ok(match (former, now) {
+            (None, None) => true,
+            (Some(former), Some((bytes, facts))) => {
+                former.holds(cx, bytes)? && former.is_like(facts)
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        })
+    }
+
+    /// Whether a file has its mode, its owner and its time.
+    pub(in crate::actions) fn is_like(&self, facts: &Facts) -> bool {
+        *self == Self::new(self.content.clone(), facts)
     }
 
     /// The manner in which this file comes back.
@@ -79,6 +174,18 @@ impl Facts {
             must_own: true,
             mtime: Some(self.mtime),
         }
+    }
+
+    /// What an undo does with it, in one line.
+    pub(in crate::actions) fn words(&self, target: &str) -> String {
+        let owner = format!("{}:{}", self.uid, self.gid);
+        told::put_back(target, self.content.len, self.mode, owner)
+    }
+
+    /// Writes it again as it was.
+    pub(in crate::actions) fn put_back(&self, cx: &Context, target: &Path) -> Result<(), Error> {
+        let bytes = cx.kept(&self.content)?;
+        put_kept(cx, target, &mut &*bytes, &self.content, self.manner())
     }
 }
 
@@ -94,15 +201,7 @@ pub(in crate::actions) struct Manner {
 
 /// SHA-256 in lower-case hex.
 pub(in crate::actions) fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, b| {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{b:02x}");
-        out
-    })
+    action::digest(&[], bytes)
 }
 
 fn cannot(what: &str, path: &Path, cause: &dyn std::error::Error) -> Error {
@@ -190,8 +289,24 @@ pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>,
     let Some((mut file, meta)) = open_plain(path)? else {
         return Ok(None);
     };
-    let (sha256, len) = pour(&mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
+    let (sha256, len) =
+        pour(&[], &mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
     Ok(Some((Facts::new(sha256, len, &meta), meta)))
+}
+
+/// Whether a file of any size holds that content, and what it is; none when there is nothing.
+pub(in crate::actions) fn compare(
+    cx: &Context,
+    path: &Path,
+    content: &Kept,
+) -> Result<Option<(bool, Metadata)>, Error> {
+    let Some((mut file, meta)) = open_plain(path)? else {
+        return Ok(None);
+    };
+    let salt = cx.salt(content)?;
+    let (found, _) =
+        pour(&salt, &mut file, &mut io::sink()).map_err(|e| cannot("read", path, &e))?;
+    Ok(Some((found == content.blob, meta)))
 }
 
 /// Digest and length of a file of any size; none when there is nothing.
@@ -200,23 +315,6 @@ pub(in crate::actions) fn look(path: &Path) -> Result<Option<(Facts, Metadata)>,
 /// [`Error`] when it is no regular file, or cannot be read.
 pub(crate) fn digest_of(path: &Path) -> Result<Option<(String, u64)>, Error> {
     Ok(look(path)?.map(|(facts, _)| (facts.sha256, facts.len)))
-}
-
-/// Copies to the end; the digest and the length of what passed.
-fn pour(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(String, u64)> {
-    let (mut hash, mut len) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let n = match from.read(&mut buffer) {
-            Ok(0) => return Ok((hex(&hash.finalize()), len)),
-            Ok(n) => n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        hash.update(&buffer[..n]);
-        to.write_all(&buffer[..n])?;
-        len += n as u64;
-    }
 }
 
 /// The temporary file beside a target. Its name is the same in every attempt of this step, forwards and backwards.
@@ -248,6 +346,12 @@ fn sync_parent(path: &Path) -> Result<(), Error> {
         .map_err(|e| cannot("sync", parent, &e))
 }
 
+/// What the bytes must be that are written.
+struct Expected<'a> {
+    salt: &'a [u8],
+    digest: &'a str,
+}
+
 /// Writes a whole file: bytes whose digest is known, then everything else, then the rename.
 ///
 /// # Errors
@@ -259,8 +363,40 @@ pub(in crate::actions) fn put(
     sha256: &str,
     manner: Manner,
 ) -> Result<(), Error> {
+    let expected = Expected {
+        salt: &[],
+        digest: sha256,
+    };
+    publish(cx, target, bytes, &expected, manner)
+}
+
+/// The same with bytes that are known by a digest with a salt.
+///
+/// # Errors
+/// As for [`put`], and when the salt was purged.
+pub(in crate::actions) fn put_kept(
+    cx: &Context,
+    target: &Path,
+    bytes: &mut dyn Read,
+    kept: &Kept,
+    manner: Manner,
+) -> Result<(), Error> {
+    let expected = Expected {
+        salt: &cx.salt(kept)?,
+        digest: &kept.blob,
+    };
+    publish(cx, target, bytes, &expected, manner)
+}
+
+fn publish(
+    cx: &Context,
+    target: &Path,
+    bytes: &mut dyn Read,
+    expected: &Expected<'_>,
+    manner: Manner,
+) -> Result<(), Error> {
     let temp = temporary(cx, target);
-    let published = stage(&temp, target, bytes, sha256, manner)
+    let published = stage(&temp, target, bytes, expected, manner)
         .and_then(|()| std::fs::rename(&temp, target).map_err(|e| cannot("replace", target, &e)));
     if published.is_err() {
         // The first error counts; what cannot be removed now is removed by the undo or the next attempt.
@@ -270,12 +406,12 @@ pub(in crate::actions) fn put(
     sync_parent(target)
 }
 
-/// The first half of [`put`]: the complete temporary file.
-pub(in crate::actions) fn stage(
+/// The first half: the complete temporary file.
+fn stage(
     temp: &Path,
     target: &Path,
     bytes: &mut dyn Read,
-    sha256: &str,
+    expected: &Expected<'_>,
     manner: Manner,
 ) -> Result<(), Error> {
     remove(temp)?;
@@ -286,10 +422,10 @@ pub(in crate::actions) fn stage(
         .mode(0o600)
         .open(temp)
         .map_err(|e| wrong(&e))?;
-    let (found, _) = pour(bytes, &mut file).map_err(|e| wrong(&e))?;
-    if found != sha256 {
+    let (found, _) = pour(expected.salt, bytes, &mut file).map_err(|e| wrong(&e))?;
+    if found != expected.digest {
         return Err(Error::new(format!(
-            "the content for {} changed since it was looked at: sha256 {sha256} then, {found} now",
+            "the content for {} changed since it was looked at",
             target.display()
         )));
     }
@@ -344,49 +480,4 @@ fn attributes(from: &Path, to: &File) -> Result<(), Error> {
         rustix::fs::fsetxattr(to, name, &value[..len], XattrFlags::empty()).map_err(wrong)?;
     }
     Ok(())
-}
-
-/// Keeps bytes for an undo, by their digest, where only the runner's user can read them.
-pub(in crate::actions) fn keep(cx: &Context, bytes: &[u8], sha256: &str) -> Result<(), Error> {
-    let path = cx.undo_dir()?.join(sha256);
-    let whole = read(&path)?.is_some_and(|(_, f)| f.sha256 == sha256 && f.mode.bits() == 0o600);
-    if whole {
-        return Ok(());
-    }
-    let manner = Manner {
-        mode: Mode::of(0o600),
-        owner: None,
-        must_own: false,
-        mtime: None,
-    };
-    put(cx, &path, &mut &*bytes, sha256, manner)
-}
-
-/// Where the bytes are kept of what was observed: a `target` and its `former` facts.
-pub(in crate::actions) fn kept_at(cx: &Context, observed: &Value) -> Vec<Kept> {
-    let sha256 = observed["former"]["sha256"].as_str();
-    let (Some(sha256), Some(of), Ok(dir)) = (sha256, observed["target"].as_str(), cx.undo_dir())
-    else {
-        return Vec::new();
-    };
-    vec![Kept {
-        at: dir.join(sha256).display().to_string(),
-        of: of.to_owned(),
-    }]
-}
-
-/// Bytes that were kept.
-pub(in crate::actions) fn kept(cx: &Context, sha256: &str) -> Result<Vec<u8>, Error> {
-    let path = cx.undo_dir()?.join(sha256);
-    match read(&path)? {
-        Some((bytes, facts)) if facts.sha256 == sha256 => Ok(bytes),
-        Some(_) => Err(Error::new(format!(
-            "the kept content {} is damaged",
-            path.display()
-        ))),
-        None => Err(Error::new(format!(
-            "the kept content {} is gone",
-            path.display()
-        ))),
-    }
 }

@@ -1,19 +1,20 @@
 //! The machine behind actions that give a file a new content: look, keep, write, prove, put back.
 //!
-//! Invariants: the wanted content is fixed by its digest before anything changes, and so is the former one, whose bytes
-//! are kept. A file that is neither is a stranger's: it is never overwritten, forwards or backwards. A link is written
-//! through and stays a link.
+//! Invariants: the wanted content is fixed before anything changes, and so is the former one, whose bytes are kept. A
+//! file that is neither is a stranger's: it is never overwritten, forwards or backwards. A link is written through and
+//! stays a link. The record compares contents by digests with a salt: a file may hold secrets.
 
 use super::diff;
-use super::disk::{self, Facts, Manner};
+use super::disk::{self, Facts, Former, Manner};
 use super::mode::Mode;
 use super::trust;
+use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::actions::values::absolute;
-use crate::actions::{Context, Error, Look};
 use crate::text::actions as told;
+use crate::text::settings as text;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ use std::path::Path;
 const NEW: u32 = 0o644;
 
 /// Something that says what a file is to hold.
-pub(super) trait Edit: Send + Sync {
+pub(in crate::actions) trait Edit {
     /// The file.
     fn path(&self) -> &str;
 
@@ -39,23 +40,28 @@ pub(super) trait Edit: Send + Sync {
 
 /// All that the undo needs, beside the kept bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Observed {
+#[serde(deny_unknown_fields)]
+pub struct Before {
     /// Where the path led.
-    pub(super) target: String,
+    pub(in crate::actions) target: String,
     /// What was there.
-    pub(super) former: Option<Facts>,
-    /// Digest of what is to be there.
-    pub(super) wanted: String,
+    pub(in crate::actions) former: Option<Former>,
+    /// What is to be there. Its bytes are the plan's, or a change of the former ones, and are not kept.
+    pub(in crate::actions) wanted: Kept,
     /// Its mode.
-    pub(super) mode: Mode,
+    pub(in crate::actions) mode: Mode,
 }
 
-impl Observed {
-    pub(super) fn read(value: &Value) -> Result<Self, Error> {
-        serde_json::from_value(value.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
-    }
+/// The file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// The file; of a link its target.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+}
 
+impl Before {
     fn target(&self) -> &Path {
         Path::new(&self.target)
     }
@@ -67,26 +73,76 @@ impl Observed {
             .is_none_or(|f| (f.uid, f.gid) == (facts.uid, facts.gid))
     }
 
-    fn is_wanted(&self, facts: &Facts) -> bool {
-        facts.sha256 == self.wanted && facts.mode == self.mode && self.owned(facts)
+    fn is_wanted(&self, cx: &Context, bytes: &[u8], facts: &Facts) -> Result<bool, Error> {
+        Ok(facts.mode == self.mode && self.owned(facts) && cx.is_kept(&self.wanted, bytes)?)
+    }
+
+    /// As it was. Its time may differ: that is nobody's work.
+    fn is_former(&self, cx: &Context, bytes: &[u8], facts: &Facts) -> Result<bool, Error> {
+        match &self.former {
+            Some(former) if former.mode == facts.mode && self.owned(facts) => {
+                former.holds(cx, bytes)
+            }
+            Some(_) | None => Ok(false),
+        }
     }
 
     /// Its bytes are ours or the former ones, so nobody's work is lost with them.
-    fn is_known(&self, facts: &Facts) -> bool {
-        facts.sha256 == self.wanted
-            || self
-                .former
-                .as_ref()
-                .is_some_and(|f| f.sha256 == facts.sha256)
+    fn is_known(&self, cx: &Context, bytes: &[u8]) -> Result<bool, Error> {
+        if cx.is_kept(&self.wanted, bytes)? {
+            return Ok(true);
+        }
+        let former = self.former.as_ref();
+        former.map_or(Ok(false), |f| f.holds(cx, bytes))
+    }
+
+    /// The former content, for people.
+    fn kept(&self) -> Vec<(Kept, String)> {
+        let former = self.former.iter();
+        former
+            .map(|f| (f.content.clone(), self.target.clone()))
+            .collect()
+    }
+
+    fn written(&self) -> Written {
+        Written {
+            path: self.target.clone(),
+        }
     }
 }
 
-pub(super) fn problems(path: &str) -> Vec<String> {
+pub(in crate::actions) fn problems(path: &str) -> Vec<String> {
     absolute("path", path).into_iter().collect()
 }
 
+/// What is done, before anything was looked at.
+pub(in crate::actions) fn outline(edit: &impl Edit, direction: Direction) -> Vec<String> {
+    vec![match direction {
+        Direction::Do => edit.words(),
+        Direction::Undo => text::undo_file(edit.path()),
+    }]
+}
+
+/// What is done.
+pub(in crate::actions) fn preview(
+    edit: &impl Edit,
+    direction: Direction,
+    before: &Before,
+) -> Preview {
+    let command = match (direction, &before.former) {
+        (Direction::Do, _) => edit.words(),
+        (Direction::Undo, None) => told::remove(&before.target),
+        (Direction::Undo, Some(former)) => former.words(&before.target),
+    };
+    Preview {
+        commands: vec![command],
+        findings: Vec::new(),
+        kept: before.kept(),
+    }
+}
+
 /// Looks, and keeps the former bytes.
-pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Error> {
+pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Before, Error> {
     trust::ours(edit.path())?;
     let target = disk::resolve(edit.path())?;
     let former = disk::read(&target)?;
@@ -98,44 +154,38 @@ pub(super) fn observe(edit: &dyn Edit, cx: &Context) -> Result<Value, Error> {
         )));
     }
     let wanted = edit.wanted(former.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
-    if let Some((bytes, facts)) = &former {
-        disk::keep(cx, bytes, &facts.sha256)?;
-    }
-    let former = former.map(|(_, facts)| facts);
-    let observed = Observed {
+    cx.show_diff(|| Ok(diff(edit, former.as_ref(), &wanted)))?;
+    Ok(Before {
         target: disk::text(&target)?,
         mode: edit
             .mode()
-            .or(former.as_ref().map(|f| f.mode))
+            .or(former.as_ref().map(|(_, facts)| facts.mode))
             .unwrap_or(Mode::of(NEW)),
-        wanted: disk::digest(&wanted),
-        former,
-    };
-    serde_json::to_value(observed).map_err(|e| Error::io("cannot record what was observed", &e))
+        wanted: cx.fingerprint(&mut wanted.as_slice())?,
+        former: Former::keep(cx, former.as_ref())?,
+    })
 }
 
-/// What would change now; none when nothing would.
-pub(super) fn diff(edit: &dyn Edit) -> Result<Option<String>, Error> {
-    let former = disk::read(&disk::resolve(edit.path())?)?;
-    let bytes = former.as_ref().map(|(bytes, _)| bytes.as_slice());
-    let wanted = edit.wanted(bytes)?;
-    let mut text = diff::unified(edit.path(), bytes, &wanted).unwrap_or_default();
-    if let (Some((_, facts)), Some(mode)) = (&former, edit.mode())
+/// What would change; none when nothing would.
+fn diff(edit: &impl Edit, former: Option<&(Vec<u8>, Facts)>, wanted: &[u8]) -> Option<String> {
+    let bytes = former.map(|(bytes, _)| bytes.as_slice());
+    let mut text = diff::unified(edit.path(), bytes, wanted).unwrap_or_default();
+    if let (Some((_, facts)), Some(mode)) = (former, edit.mode())
         && facts.mode != mode
     {
         text = format!("{}\n{text}", told::mode_changes(facts.mode, mode));
     }
-    Ok((!text.is_empty()).then_some(text))
+    (!text.is_empty()).then_some(text)
 }
 
 /// Whether the path still leads where it led.
-fn led_astray(edit: &dyn Edit, observed: &Observed) -> Option<String> {
+fn led_astray(edit: &impl Edit, before: &Before) -> Option<String> {
     match disk::resolve(edit.path()) {
-        Ok(now) if now == observed.target() => None,
+        Ok(now) if now == before.target() => None,
         Ok(now) => Some(format!(
             "{} led to {} and now leads to {}",
             edit.path(),
-            observed.target,
+            before.target,
             now.display()
         )),
         Err(e) => Some(e.to_string()),
@@ -143,148 +193,142 @@ fn led_astray(edit: &dyn Edit, observed: &Observed) -> Option<String> {
 }
 
 /// The same, before the way back: a link whose target somebody removed leads nowhere, and the target can be put back.
-fn led_astray_since(edit: &dyn Edit, observed: &Observed) -> Option<String> {
-    let why = led_astray(edit, observed)?;
-    let target = observed.target();
+fn led_astray_since(edit: &impl Edit, before: &Before) -> Option<String> {
+    let why = led_astray(edit, before)?;
+    let target = before.target();
     let gone = matches!(target.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
     let moved = |path: &str| disk::resolve(path).is_ok_and(|now| now != target);
-    (!gone || moved(edit.path()) || moved(&observed.target)).then_some(why)
+    (!gone || moved(edit.path()) || moved(&before.target)).then_some(why)
 }
 
-/// What its actions have in common.
-impl dyn Edit + '_ {
-    pub(super) fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        if let Some(why) = led_astray(self, &o) {
-            return Ok(Look::unclear(why));
-        }
-        let name = &o.target;
-        Ok(match (disk::read(o.target())?, &o.former) {
-            (Some((_, now)), _) if o.is_wanted(&now) => Look::done(format!("{name}: {now}")),
-            (None, None) => Look::nothing(format!("{name} is not there")),
-            // Its time may differ: that is nobody's work.
-            (Some((_, now)), Some(former))
-                if now.sha256 == former.sha256 && now.mode == former.mode && o.owned(&now) =>
-            {
-                Look::nothing(format!("{name} is as it was: {now}"))
-            }
-            (None, Some(_)) => Look::unclear(format!("{name} is gone, and not by us")),
-            (Some((_, now)), _) => Look::unclear(format!(
-                "{name} is neither as it was nor as wanted: {now}; wanted sha256 {}, mode {}",
-                o.wanted, o.mode
-            )),
-        })
+/// Whether it is done, and the file then.
+pub(in crate::actions) fn probe(
+    edit: &impl Edit,
+    cx: &Context,
+    before: &Before,
+) -> Result<(Look, Option<Written>), Error> {
+    if let Some(why) = led_astray(edit, before) {
+        return Ok((Look::unclear(why), None));
     }
-
-    pub(super) fn perform(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        if let Some(why) = led_astray(self, &o) {
-            return Err(Error::new(why));
+    let name = &before.target;
+    let look = match (disk::read(before.target())?, &before.former) {
+        (Some((bytes, now)), _) if before.is_wanted(cx, &bytes, &now)? => {
+            let done = Look::done(format!("{name} is as wanted: {now}"));
+            return Ok((done, Some(before.written())));
         }
-        let now = disk::read(o.target())?;
-        match &now {
-            Some((_, now)) if o.is_wanted(now) => {
-                disk::remove(&disk::temporary(cx, o.target()))?;
-                return say(log, &format!("{} is as wanted already", o.target));
-            }
-            Some((_, now)) if o.is_known(now) => {}
-            None if o.former.is_none() => {}
-            Some((_, now)) => {
-                return Err(Error::new(format!(
-                    "{} was changed by somebody since it was looked at; it is left alone: {now}",
-                    o.target
-                )));
-            }
-            None => {
-                return Err(Error::new(format!(
-                    "{} was removed by somebody since it was looked at",
-                    o.target
-                )));
-            }
+        (None, None) => Look::nothing(format!("{name} is not there")),
+        (Some((bytes, now)), Some(_)) if before.is_former(cx, &bytes, &now)? => {
+            Look::nothing(format!("{name} is as it was: {now}"))
         }
-        let former = o
-            .former
-            .as_ref()
-            .map(|f| disk::kept(cx, &f.sha256))
-            .transpose()?;
-        let wanted = self.wanted(former.as_deref())?;
-        let manner = Manner {
-            mode: o.mode,
-            owner: o.former.as_ref().map(|f| (f.uid, f.gid)),
-            must_own: true,
-            mtime: None,
-        };
-        disk::put(cx, o.target(), &mut wanted.as_slice(), &o.wanted, manner)?;
-        say(
-            log,
-            &format!("{}: {} bytes, sha256 {}", o.target, wanted.len(), o.wanted),
-        )
-    }
-
-    pub(super) fn undo(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        log: &mut dyn Write,
-    ) -> Result<(), Error> {
-        let o = Observed::read(observed)?;
-        if let Some(why) = led_astray_since(self, &o) {
-            return Err(Error::new(format!(
-                "{why}; it is left alone, and the former content is kept"
-            )));
-        }
-        let now = disk::read(o.target())?.map(|(_, facts)| facts);
-        if let Some(now) = &now
-            && !o.is_known(now)
-        {
-            return Err(Error::new(format!(
-                "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours was sha256 {}",
-                o.target, o.wanted
-            )));
-        }
-        match &o.former {
-            None => disk::remove(o.target())?,
-            Some(former) if now.as_ref() == Some(former) => {}
-            Some(former) => {
-                let bytes = disk::kept(cx, &former.sha256)?;
-                let (sha256, manner) = (&former.sha256, former.manner());
-                disk::put(cx, o.target(), &mut bytes.as_slice(), sha256, manner)?;
-            }
-        }
-        disk::remove(&disk::temporary(cx, o.target()))?;
-        say(log, &format!("{} is as it was before", o.target))
-    }
-
-    pub(super) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let o = Observed::read(observed)?;
-        if let Some(why) = led_astray_since(self, &o) {
-            return Ok(Look::unclear(why));
-        }
-        let (name, temp) = (&o.target, disk::temporary(cx, o.target()));
-        let now = disk::read(o.target())?.map(|(_, facts)| facts);
-        if now == o.former {
-            // The file is right, but the step left something beside it.
-            if temp.symlink_metadata().is_ok() {
-                return Ok(Look::nothing(format!("{} is left over", temp.display())));
-            }
-            let state = now.map_or_else(|| "not there".into(), |f| f.to_string());
-            return Ok(Look::done(format!("{name} is as before: {state}")));
-        }
-        Ok(match now {
-            None => Look::nothing(format!("{name} is gone")),
-            Some(now) if o.is_known(&now) => {
-                Look::nothing(format!("{name} is not as before: {now}"))
-            }
-            Some(now) => Look::unclear(format!("{name} was edited by somebody: {now}")),
-        })
-    }
+        (None, Some(_)) => Look::unclear(format!("{name} is gone, and not by us")),
+        (Some((_, now)), _) => Look::unclear(format!(
+            "{name} is neither as it was nor as wanted: {now}; wanted {} bytes, mode {}",
+            before.wanted.len, before.mode
+        )),
+    };
+    Ok((look, None))
 }
 
-pub(super) fn say(log: &mut dyn Write, line: &str) -> Result<(), Error> {
-    writeln!(log, "{line}").map_err(|e| Error::io("cannot write the step's output", &e))
+/// Gives the file its new content.
+pub(in crate::actions) fn perform<N: Data>(
+    edit: &impl Edit,
+    work: &mut Work<'_, N>,
+    before: &Before,
+) -> Result<Written, Error> {
+    let (cx, target) = (work.cx(), before.target());
+    if let Some(why) = led_astray(edit, before) {
+        return Err(Error::new(why));
+    }
+    match &disk::read(target)? {
+        Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
+            disk::remove(&disk::temporary(cx, target))?;
+            work.say(&format!("{} is as wanted already", before.target));
+            return Ok(before.written());
+        }
+        Some((bytes, _)) if before.is_known(cx, bytes)? => {}
+        None if before.former.is_none() => {}
+        Some((_, now)) => {
+            return Err(Error::new(format!(
+                "{} was changed by somebody since it was looked at; it is left alone: {now}",
+                before.target
+            )));
+        }
+        None => {
+            return Err(Error::new(format!(
+                "{} was removed by somebody since it was looked at",
+                before.target
+            )));
+        }
+    }
+    let former = before.former.as_ref();
+    let bytes = former.map(|f| cx.kept(&f.content)).transpose()?;
+    let wanted = edit.wanted(bytes.as_deref())?;
+    let manner = Manner {
+        mode: before.mode,
+        owner: former.map(|f| (f.uid, f.gid)),
+        must_own: true,
+        mtime: None,
+    };
+    disk::put_kept(cx, target, &mut wanted.as_slice(), &before.wanted, manner)?;
+    work.say(&format!("{}: {} bytes", before.target, wanted.len()));
+    Ok(before.written())
+}
+
+/// Puts the former file back.
+pub(in crate::actions) fn undo<N: Data>(
+    edit: &impl Edit,
+    work: &mut Work<'_, N>,
+    before: &Before,
+) -> Result<(), Error> {
+    let (cx, target) = (work.cx(), before.target());
+    if let Some(why) = led_astray_since(edit, before) {
+        return Err(Error::new(format!(
+            "{why}; it is left alone, and the former content is kept"
+        )));
+    }
+    let now = disk::read(target)?;
+    if let Some((bytes, now)) = &now
+        && !before.is_known(cx, bytes)?
+    {
+        return Err(Error::new(format!(
+            "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours had {} bytes",
+            before.target, before.wanted.len
+        )));
+    }
+    match &before.former {
+        None => disk::remove(target)?,
+        former if Former::is_back(former.as_ref(), cx, now.as_ref())? => {}
+        Some(former) => former.put_back(cx, target)?,
+    }
+    disk::remove(&disk::temporary(cx, target))?;
+    work.say(&format!("{} is as it was before", before.target));
+    Ok(())
+}
+
+/// Whether the file is as before.
+pub(in crate::actions) fn undone(
+    edit: &impl Edit,
+    cx: &Context,
+    before: &Before,
+) -> Result<Look, Error> {
+    if let Some(why) = led_astray_since(edit, before) {
+        return Ok(Look::unclear(why));
+    }
+    let (name, temp) = (&before.target, disk::temporary(cx, before.target()));
+    let now = disk::read(before.target())?;
+    if Former::is_back(before.former.as_ref(), cx, now.as_ref())? {
+        // The file is right, but the step left something beside it.
+        if temp.symlink_metadata().is_ok() {
+            return Ok(Look::nothing(format!("{} is left over", temp.display())));
+        }
+        let state = now.map_or_else(|| "not there".into(), |(_, facts)| facts.to_string());
+        return Ok(Look::done(format!("{name} is as before: {state}")));
+    }
+    Ok(match now {
+        None => Look::nothing(format!("{name} is gone")),
+        Some((bytes, now)) if before.is_known(cx, &bytes)? => {
+            Look::nothing(format!("{name} is not as before: {now}"))
+        }
+        Some((_, now)) => Look::unclear(format!("{name} was edited by somebody: {now}")),
+    })
 }

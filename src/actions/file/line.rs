@@ -3,15 +3,13 @@
 //! Lines are bytes up to a line feed. A line keeps its own ending, a new one takes the file's, and every other byte of
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.
 
-use super::disk;
-use super::edit::{self, Edit};
-use crate::actions::{Action, Context, Error, Kept, forwarded};
+use super::edit::{self, Before, Edit, Written};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How many line numbers an error names.
 const NAMED: usize = 10;
@@ -150,14 +148,14 @@ impl Edit for Line {
     }
 }
 
-impl Line {
-    fn with<T>(&self, act: impl FnOnce(&dyn Edit) -> T) -> T {
-        act(self)
-    }
-}
-
 impl Action for Line {
-    forwarded!();
+    type Before = Before;
+    type Note = ();
+    type Output = Written;
+
+    fn properties(&self) -> Properties {
+        Properties::reversible()
+    }
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = edit::problems(&self.path);
@@ -176,23 +174,31 @@ impl Action for Line {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        edit::outline(self, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         edit::observe(self, cx)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_file(&self.path))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        edit::preview(self, direction, &past.before)
     }
 
-    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
-        disk::kept_at(cx, observed)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
+        edit::probe(self, cx, &past.before)
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
-        vec![edit::Edit::words(self)]
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
+        edit::perform(self, work, &past.before)
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
-        edit::diff(self)
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        edit::undo(self, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        edit::undone(self, cx, &past.before)
     }
 }

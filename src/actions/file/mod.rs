@@ -8,7 +8,7 @@ pub(crate) mod absent;
 pub mod backup;
 mod diff;
 pub(in crate::actions) mod disk;
-mod edit;
+pub(in crate::actions) mod edit;
 pub mod line;
 pub mod mode;
 pub mod replace;

@@ -1,15 +1,14 @@
 //! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is `edit`'s.
 
 use super::disk;
-use super::edit::{self, Edit};
+use super::edit::{self, Before, Edit, Written};
 use super::mode::Mode;
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Kept, forwarded};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::path::Path;
 
 /// A whole file is replaced, atomically; owner and mode stay.
@@ -60,14 +59,14 @@ impl Edit for Replace {
     }
 }
 
-impl Replace {
-    fn with<T>(&self, act: impl FnOnce(&dyn Edit) -> T) -> T {
-        act(self)
-    }
-}
-
 impl Action for Replace {
-    forwarded!();
+    type Before = Before;
+    type Note = ();
+    type Output = Written;
+
+    fn properties(&self) -> Properties {
+        Properties::reversible()
+    }
 
     fn problems(&self) -> Vec<String> {
         let mut wrong = edit::problems(&self.path);
@@ -80,23 +79,31 @@ impl Action for Replace {
         wrong
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        edit::outline(self, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         edit::observe(self, cx)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_file(&self.path))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        edit::preview(self, direction, &past.before)
     }
 
-    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
-        disk::kept_at(cx, observed)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
+        edit::probe(self, cx, &past.before)
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
-        vec![edit::Edit::words(self)]
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
+        edit::perform(self, work, &past.before)
     }
 
-    fn diff(&self, _cx: &Context) -> Result<Option<String>, Error> {
-        edit::diff(self)
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        edit::undo(self, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        edit::undone(self, cx, &past.before)
     }
 }

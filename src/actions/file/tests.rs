@@ -5,7 +5,11 @@ mod backup;
 mod line;
 mod replace;
 
-use crate::actions::{Context, Do, Error};
+use super::{backup::Backup, line::Line, replace::Replace};
+use crate::action::{Context, Direction, Error, Preview, RawPast, stays};
+use crate::actions::Do;
+use crate::attempt::job::JobDir;
+use crate::attempt::spool::{Entry, SpoolReader};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,14 +27,14 @@ type Whole = (Vec<u8>, u32, u32, u32, (i64, i64));
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        std::fs::create_dir(&state).unwrap();
         let cx = Context {
-            state: dir.path().join("state"),
+            spool: Some(JobDir::at(state.clone()).spool()),
+            state,
             run: "run-1".into(),
             step: "step".into(),
-            env: Vec::new(),
-            cwd: None,
-            secrets: Vec::new(),
-            ..Context::empty()
+            ..Context::default()
         };
         Self { dir, cx }
     }
@@ -68,50 +72,89 @@ impl World {
         names
     }
 
-    fn kept(&self, bytes: &[u8]) -> PathBuf {
-        self.path("state/undo").join(super::disk::digest(bytes))
+    /// Where the former content of a step is kept.
+    fn kept(&self, past: &RawPast) -> PathBuf {
+        let blob = past.before["former"]["content"]["blob"].as_str().unwrap();
+        self.path("state/undo").join(blob)
     }
 
-    fn observe(&self, action: &Do) -> Value {
-        action.action().observe(&self.cx).unwrap()
+    fn observe(&self, action: &Do) -> RawPast {
+        let before = action.kind_of().observe(&self.cx).unwrap().before;
+        RawPast {
+            before,
+            ..RawPast::default()
+        }
     }
 
-    fn probe(&self, action: &Do, observed: &Value) -> Answer {
-        action.action().probe(&self.cx, observed).unwrap().answer
+    fn probe(&self, action: &Do, past: &RawPast) -> Answer {
+        action.kind_of().probe(&self.cx, past).unwrap().0.answer
     }
 
-    fn undone(&self, action: &Do, observed: &Value) -> Answer {
-        action.action().undone(&self.cx, observed).unwrap().answer
+    fn undone(&self, action: &Do, past: &RawPast) -> Answer {
+        action.kind_of().undone(&self.cx, past).unwrap().answer
     }
 
-    fn perform(&self, action: &Do, observed: &Value) -> Result<(), Error> {
-        action
-            .action()
-            .perform(&self.cx, observed, &mut std::io::sink())
+    fn perform(&self, action: &Do, past: &RawPast) -> Result<(), Error> {
+        let kind = action.kind_of();
+        kind.perform(&self.cx, past, &mut std::io::sink())
     }
 
-    fn undo(&self, action: &Do, observed: &Value) -> Result<(), Error> {
-        action
-            .action()
-            .undo(&self.cx, observed, &mut std::io::sink())
+    fn undo(&self, action: &Do, past: &RawPast) -> Result<(), Error> {
+        let kind = action.kind_of();
+        kind.undo(&self.cx, past, &mut std::io::sink())
+    }
+
+    fn preview(&self, action: &Do, direction: Direction, past: &RawPast) -> Preview {
+        action.kind_of().preview(direction, past).unwrap()
+    }
+
+    /// What would change now.
+    fn diff(&self, action: &Do) -> Result<Option<String>, Error> {
+        let cx = Context {
+            inert: true,
+            ..self.cx.clone()
+        };
+        action.kind_of().observe(&cx)?;
+        Ok(cx.take_diff())
+    }
+
+    /// What the last attempt has produced.
+    fn produced(&self) -> Value {
+        let job = JobDir::at(self.cx.state.clone());
+        match SpoolReader::default().read(&job).unwrap().pop() {
+            Some(Entry::Produced { output, .. }) => output,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Look, act, prove: as the runner does.
-    fn run(&self, action: &Do) -> Value {
-        let observed = self.observe(action);
-        assert_eq!(self.probe(action, &observed), Answer::Nothing);
-        self.perform(action, &observed).unwrap();
-        let proof = action.action().verify(&self.cx, &observed).unwrap();
+    fn run(&self, action: &Do) -> RawPast {
+        let mut past = self.observe(action);
+        assert_eq!(self.probe(action, &past), Answer::Nothing);
+        self.perform(action, &past).unwrap();
+        let proof = action.kind_of().verify(&self.cx, &past).unwrap();
         assert_eq!(proof.answer, Answer::Done, "{proof:?}");
         assert!(!proof.evidence.is_empty());
-        observed
+        let (look, output) = action.kind_of().probe(&self.cx, &past).unwrap();
+        assert_eq!((look.answer, output), (Answer::Done, Some(self.produced())));
+        past.output = Some(self.produced());
+        past
     }
 
     #[track_caller]
     fn refuses(&self, action: &Do, why: &str) {
-        let trouble = action.action().observe(&self.cx).unwrap_err().to_string();
+        let trouble = action.kind_of().observe(&self.cx).unwrap_err().to_string();
         assert!(trouble.contains(why), "{trouble}");
     }
+}
+
+/// Nothing that is recorded holds a digest that tells what a file held.
+fn tells_nothing(past: &RawPast, bytes: &[u8]) {
+    let recorded = serde_json::to_string(past).unwrap();
+    assert!(
+        !recorded.contains(&super::disk::digest(bytes)),
+        "{recorded}"
+    );
 }
 
 fn whole(path: &Path) -> Whole {
@@ -131,7 +174,7 @@ fn action(kind: &str, settings: Value) -> Do {
 
 #[track_caller]
 fn problem(kind: &str, settings: Value, part: &str) {
-    let problems = action(kind, settings).action().problems();
+    let problems = action(kind, settings).kind_of().problems();
     assert!(problems.iter().any(|p| p.contains(part)), "{problems:?}");
 }
 
@@ -175,5 +218,51 @@ phases:
         assert!(step.has_probe);
         let own = matches!(step.undo, upledger_replay::plan::Undo::Own { .. });
         assert_eq!(own, undo, "{}", step.id);
+    }
+}
+
+#[test]
+fn what_is_stored_stays_readable() {
+    const EDITED: &str = r#"{"target": "/srv/app/.env", "mode": "0640",
+        "former": {"content": {"blob": "aa", "len": 12}, "mode": "0640", "uid": 0, "gid": 33,
+            "mtime": {"sec": 1700000000, "nsec": 5}},
+        "wanted": {"blob": "bb", "len": 14}}"#;
+    const NEW: &str = r#"{"target": "/srv/app/.env", "mode": "0644", "former": null,
+        "wanted": {"blob": "bb", "len": 14}}"#;
+    const WRITTEN: &str = r#"{"path": "/srv/app/.env"}"#;
+    const BACKED_UP: &str = r#"{"source": "/srv/app/.env", "copy": "/var/lib/upledger/undo/backup-b-0", "there": null,
+        "file": {"content": {"blob": "aa", "len": 12}, "mode": "0640", "uid": 0, "gid": 33,
+            "mtime": {"sec": 1700000000, "nsec": 5}}}"#;
+    const COPY: &str = r#"{"path": "/var/lib/upledger/undo/backup-b-0", "bytes": 12}"#;
+    for before in [EDITED, NEW] {
+        stays::<Replace>(before, "null", WRITTEN);
+        stays::<Line>(before, "null", WRITTEN);
+    }
+    stays::<Backup>(BACKED_UP, "null", COPY);
+}
+
+#[test]
+fn the_outputs_are_facts_that_fit_where_a_path_is_wanted() {
+    use crate::action::FactKind;
+    for (kind, settings, facts) in [
+        (
+            "file.replace",
+            json!({"path": "/x", "content": ""}),
+            &[("path", FactKind::Path)][..],
+        ),
+        (
+            "file.line",
+            json!({"path": "/x", "match": "a", "line": "b"}),
+            &[("path", FactKind::Path)],
+        ),
+        (
+            "file.backup",
+            json!({"path": "/x"}),
+            &[("bytes", FactKind::Number), ("path", FactKind::Path)],
+        ),
+    ] {
+        let all = Do::facts_of(action(kind, settings).kind());
+        let all: Vec<_> = all.iter().map(|f| (f.name.as_str(), f.kind)).collect();
+        assert_eq!(all, facts, "{kind}");
     }
 }

@@ -1,17 +1,15 @@
 //! `gunicorn.start`: the application's server is started by its keeper, and answers before the step counts as done.
 
 use super::Gunicorn;
-use crate::action::{Service, Stage};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift};
-use crate::actions::{Action, Context, Error, forwarded};
+use crate::actions::service::{Keeper, Lift, starts};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Starts Gunicorn and waits until it is ready. A stranger on its port, and workers that an earlier master left, are
 /// found before anything is started.
@@ -42,14 +40,16 @@ impl Start {
 }
 
 impl Action for Start {
-    forwarded!();
+    starts!();
 
-    fn program(&self) -> Option<(&str, Option<&str>)> {
-        self.by.program()
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Start(Service::Web)]
+    fn properties(&self) -> Properties {
+        Properties {
+            program: self
+                .by
+                .program()
+                .map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
+            ..Properties::reversible().at(Stage::Start(Service::Web))
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -61,15 +61,19 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        self.with(|lift| lift.outline(direction))
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.with(|lift| lift.observe(cx))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_start())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        self.with(|lift| lift.commands(cx))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let commands = self.with(|lift| lift.preview(direction, past));
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

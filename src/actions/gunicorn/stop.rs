@@ -5,18 +5,15 @@
 //! seen and taken away.
 
 use super::Gunicorn;
-use crate::action::{Service, Stage};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Halt, Keeper};
+use crate::actions::service::{Halt, Keeper, stops};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Error, forwarded};
-use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Stops Gunicorn: TERM, time for requests in flight, then KILL. Give the step the `env` of the application: the undo
 /// starts it with that.
@@ -56,10 +53,10 @@ impl Stop {
 }
 
 impl Action for Stop {
-    forwarded!();
+    stops!();
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Stop(Service::Web)]
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Stop(Service::Web))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -68,15 +65,19 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        self.with(|halt| halt.outline(direction))
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.with(|halt| halt.observe(cx))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_stop())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        self.with(|halt| halt.commands(cx))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let commands = self.with(|halt| halt.preview(direction, past));
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

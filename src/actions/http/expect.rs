@@ -2,7 +2,7 @@
 
 use super::Check;
 use super::fetch::Reply;
-use crate::actions::Look;
+use crate::action::Look;
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use serde_json::Value;

@@ -15,7 +15,7 @@ pub(crate) mod fetch;
 mod tests;
 
 use super::values::absolute;
-use super::{Action, Context, Error, Look};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -27,11 +27,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// Between two questions.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
@@ -209,12 +207,12 @@ fn inexact(value: &Value) -> bool {
 }
 
 impl Action for Check {
-    fn effect(&self) -> Effect {
-        Effect::Pure
-    }
+    type Before = ();
+    type Note = ();
+    type Output = ();
 
-    fn looks(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties::look()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -246,23 +244,27 @@ impl Action for Check {
         problems
     }
 
-    fn commands(&self, _cx: &Context) -> Vec<String> {
+    fn outline(&self, _direction: Direction) -> Vec<String> {
         vec![told::get(&self.url, self.expected())]
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
-        self.until(cx, Duration::from_millis(self.within.0), |_| {})
+    fn observe(&self, _cx: &Context) -> Result<(), Error> {
+        Ok(())
     }
 
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
+    fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        let look = self.until(cx, Duration::from_millis(self.within.0), |_| {})?;
+        Ok((look, None))
+    }
+
+    fn perform(&self, work: &mut Work<'_, ()>, _past: &Past<Self>) -> Result<(), Error> {
         let limit = Duration::from_millis(self.within.0);
         let began = Instant::now();
-        let look = self.until(cx, limit, |look| {
+        let look = self.until(work.cx(), limit, |look| {
             // With its time: what an early look saw must not be taken for what the last one saw.
             let after = time::said(began.elapsed());
             for line in &look.evidence {
-                // Whoever reads the output may be gone; the verdict does not depend on it.
-                let _ = writeln!(log, "after {after}: {line}");
+                work.say(&format!("after {after}: {line}"));
             }
         })?;
         let said = look.evidence.join("; ");
@@ -272,11 +274,11 @@ impl Action for Check {
                 time::said(limit)
             )));
         }
-        let _ = writeln!(log, "{said}");
+        work.say(&said);
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
+    fn verify(&self, cx: &Context, _past: &Past<Self>) -> Result<Look, Error> {
         self.until(cx, Duration::ZERO, |_| {})
     }
 }

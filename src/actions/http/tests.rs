@@ -2,6 +2,7 @@
 
 use super::fetch::problem;
 use super::*;
+use std::io::Write;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -46,12 +47,18 @@ fn context() -> Context {
         env: Vec::new(),
         cwd: None,
         secrets: vec![("token".into(), "open-sesame".into())],
-        ..Context::empty()
+        ..Context::default()
     }
 }
 
 fn look(check: &Check) -> Look {
-    check.probe(&context(), &Value::Null).unwrap()
+    check.probe(&context(), &Past::new(())).unwrap().0
+}
+
+fn perform(check: &Check, out: &mut Vec<u8>) -> Result<(), Error> {
+    let cx = context();
+    let mut work = Work::new(&cx, Direction::Do, out)?;
+    check.perform(&mut work, &Past::new(()))
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn a_health_page_that_lies_is_caught_by_its_text() {
         )]
     );
     let mut out = Vec::new();
-    let failed = with_text.perform(&context(), &Value::Null, &mut out);
+    let failed = perform(&with_text, &mut out);
     assert!(
         failed
             .unwrap_err()
@@ -124,14 +131,14 @@ fn it_is_asked_again_until_it_is_right() {
     });
     let check = check(&format!(r#"{{"url": "{url}", "contains": "ready"}}"#));
     let mut out = Vec::new();
-    check.perform(&context(), &Value::Null, &mut out).unwrap();
+    perform(&check, &mut out).unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.contains("the status is 503") && out.lines().count() == 3,
         "{out}"
     );
-    let evidence = check.verify(&context(), &Value::Null).unwrap();
+    let evidence = check.verify(&context(), &Past::new(())).unwrap();
     assert_eq!(evidence.answer, Answer::Done);
     assert_eq!(
         asked.load(Ordering::SeqCst),
@@ -240,7 +247,7 @@ fn headers_and_secrets_are_sent_and_the_proxy_of_the_environment_is_not_asked() 
     let unknown = check(&format!(
         r#"{{"url": "{url}", "headers": {{"X-Token": {{"secret": "other"}}}}}}"#
     ));
-    assert!(unknown.probe(&context(), &Value::Null).is_err());
+    assert!(unknown.probe(&context(), &Past::new(())).is_err());
 }
 
 #[test]
@@ -319,13 +326,13 @@ print(s.server_address[1], flush=True); s.serve_forever()";
     std::fs::write(at("empty.pem"), "no certificate").unwrap();
     let empty = with(&format!(r#", "ca": "{}""#, at("empty.pem")));
     let said = empty
-        .probe(&context(), &Value::Null)
+        .probe(&context(), &Past::new(()))
         .unwrap_err()
         .to_string();
     assert!(said.contains("empty.pem"), "{said}");
     // Without the system's certificates it cannot even be asked; with them this one is not among them.
-    match with("").probe(&context(), &Value::Null) {
-        Ok(seen) => assert_eq!(seen.answer, Answer::Unclear, "{seen:?}"),
+    match with("").probe(&context(), &Past::new(())) {
+        Ok((seen, _)) => assert_eq!(seen.answer, Answer::Unclear, "{seen:?}"),
         Err(said) => assert!(said.to_string().contains("cannot prepare"), "{said}"),
     }
 }
@@ -350,5 +357,11 @@ fn bad_settings_are_problems() {
     }
     assert_eq!(problem("https://x/"), None);
     assert!(serde_json::from_str::<Check>(r#"{"url": "http://x/", "follow": true}"#).is_err());
-    assert!(check(r#"{"url": "http://x/"}"#).looks());
+    let properties = check(r#"{"url": "http://x/"}"#).properties();
+    assert!(properties.looks && !properties.has_probe);
+}
+
+#[test]
+fn what_is_stored_stays_readable() {
+    crate::action::stays::<Check>("null", "null", "null");
 }

@@ -5,27 +5,24 @@
 //! loaded. The undo puts the file back byte for byte and reloads.
 
 use super::Nginx;
-use crate::action::{Service, Stage};
-use crate::actions::file::absent;
-use crate::actions::file::disk;
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+};
 use crate::actions::file::replace::Replace;
-use crate::actions::file::trust;
+use crate::actions::file::{absent, edit, trust};
 use crate::actions::http::expect::short;
 use crate::actions::http::fetch::{self, Asker, Request};
-use crate::actions::process::up::say;
+use crate::actions::process::note::Note;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Keeper, Renew};
+use crate::actions::service::{Found, Keeper, Kind, Renew};
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Kept, Look};
 use crate::failpoint;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::io::Write;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
@@ -121,22 +118,36 @@ impl Maintenance {
         }
     }
 
-    fn file(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let observed = part(observed, "file");
-        if self.on {
-            self.replace().probe(cx, observed)
-        } else {
-            absent::probe(observed)
+    /// Whether the file makes the difference.
+    fn probe_file(&self, cx: &Context, before: &Before) -> Result<Look, Error> {
+        Ok(match &before.file {
+            File::Placed(file) => edit::probe(&self.replace(), cx, file)?.0,
+            File::Removed(file) => file.probe(cx)?,
+        })
+    }
+
+    fn put_back(&self, work: &mut Work<'_, Note>, before: &Before) -> Result<(), Error> {
+        match &before.file {
+            File::Placed(file) => edit::undo(&self.replace(), work, file),
+            File::Removed(file) => file.undo(work),
         }
     }
 
-    fn file_back(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let observed = part(observed, "file");
-        if self.on {
-            self.replace().undo(cx, observed, log)
-        } else {
-            absent::undo(cx, observed, log)
+    fn file_undone(&self, cx: &Context, before: &Before) -> Result<Look, Error> {
+        match &before.file {
+            File::Placed(file) => edit::undone(&self.replace(), cx, file),
+            File::Removed(file) => file.undone(cx),
         }
+    }
+
+    /// The lines for people, given those of the file and of the reload.
+    fn lines(&self, direction: Direction, file: Vec<String>, nginx: String) -> Vec<String> {
+        let mut lines = file;
+        lines.extend([self.kind().testing(), told::hup(nginx)]);
+        if direction == Direction::Do {
+            lines.push(told::get(&self.url, self.expected()));
+        }
+        lines
     }
 
     /// The page answers as this step wants it; what it answers.
@@ -171,37 +182,46 @@ impl Maintenance {
         }
     }
 
-    fn reload(&self, cx: &Context, log: &mut dyn Write) -> Result<(), Error> {
-        let found = self.with(|renew| renew.observe(cx))?;
-        let mut work = crate::action::Work::new(cx, crate::action::Direction::Do, log)?;
-        self.with(|renew| renew.perform(&mut work, &found))
+    fn reload(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        let found = self.with(|renew| renew.observe(work.cx()))?;
+        self.with(|renew| renew.perform(work, &found))
     }
 }
 
-/// One part of what was observed.
-fn part<'a>(observed: &'a Value, name: &str) -> &'a Value {
-    observed.get(name).unwrap_or(&Value::Null)
+/// What was there before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    file: File,
+    /// The Nginx that runs.
+    nginx: Found,
+    /// The page answered as wanted already.
+    answered: bool,
+}
+
+/// The file that makes the difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum File {
+    Placed(edit::Before),
+    Removed(absent::Before),
 }
 
 impl Action for Maintenance {
-    fn effect(&self) -> Effect {
-        Effect::Idempotent
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = ();
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        vec![if self.on {
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            ..Properties::reversible()
+        }
+        .at(if self.on {
             Stage::Stop(Service::Front)
         } else {
             Stage::Start(Service::Front)
-        }]
+        })
     }
 
     fn problems(&self) -> Vec<String> {
@@ -221,47 +241,53 @@ impl Action for Maintenance {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let file = match (direction, self.on) {
+            (Direction::Do, true) => edit::outline(&self.replace(), direction),
+            (Direction::Do, false) => vec![told::remove(&self.file)],
+            (Direction::Undo, _) => vec![text::undo_file(&self.file)],
+        };
+        self.lines(direction, file, self.kind().name().into())
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
         trust::ours(&self.file)?;
         let nginx = self.with(|renew| renew.observe(cx))?;
         self.kind().test(cx, nginx.masters.first())?;
         let file = if self.on {
-            self.replace().observe(cx)?
+            File::Placed(edit::observe(&self.replace(), cx)?)
         } else {
-            absent::observe(&self.file, cx)?
+            File::Removed(absent::observe(&self.file, cx)?)
         };
-        let (before, _) = self.page(cx)?;
-        Ok(json!({"file": file, "nginx": nginx.value()?, "so": before}))
+        let (answered, _) = self.page(cx)?;
+        Ok(Before {
+            file,
+            nginx,
+            answered,
+        })
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_file(&self.file))
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let mut commands = if self.on {
-            self.replace().commands(cx)
-        } else {
-            vec![told::remove(&self.file)]
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let before = &past.before;
+        let file = match &before.file {
+            File::Placed(file) => edit::preview(&self.replace(), direction, file),
+            File::Removed(file) => file.preview(direction),
         };
-        commands.push(self.kind().testing());
-        commands.extend(self.with(|renew| renew.commands(cx)));
-        commands.push(told::get(&self.url, self.expected()));
-        commands
-    }
-
-    fn diff(&self, cx: &Context) -> Result<Option<String>, Error> {
-        if self.on {
-            self.replace().diff(cx)
-        } else {
-            Ok(None)
+        let nginx = match direction {
+            Direction::Do => before.nginx.shown(),
+            // Which one runs then is looked at then.
+            Direction::Undo => self.kind().name().into(),
+        };
+        Preview {
+            commands: self.lines(direction, file.commands, nginx),
+            ..file
         }
     }
 
-    fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let mut look = self.file(cx, observed)?;
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        let mut look = self.probe_file(cx, &past.before)?;
         if look.answer != Answer::Done {
-            return Ok(look);
+            return Ok((look, None));
         }
         let (right, said) = self.page(cx)?;
         look.evidence.push(said);
@@ -269,25 +295,23 @@ impl Action for Maintenance {
             look.answer = Answer::Unclear;
             look.evidence.push(format!("expected {}", self.expected()));
         }
-        Ok(look)
+        Ok((look, None))
     }
 
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let found = Found::of(part(observed, "nginx"))?;
-        let file = part(observed, "file");
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let (cx, before) = (work.cx(), &past.before);
         // What it was when it was looked at, somebody may have changed since.
         trust::ours(&self.file)?;
-        if self.on {
-            self.replace().perform(cx, file, log)?;
-        } else {
-            absent::perform(file, log)?;
+        match &before.file {
+            File::Placed(file) => drop(edit::perform(&self.replace(), work, file)?),
+            File::Removed(file) => file.perform(work)?,
         }
         failpoint::hit("maintenance-placed");
-        if let Err(why) = self.kind().test(cx, found.masters.first()) {
-            self.file_back(cx, observed, log)?;
+        if let Err(why) = self.kind().test(cx, before.nginx.masters.first()) {
+            self.put_back(work, before)?;
             return Err(why);
         }
-        self.reload(cx, log)?;
+        self.reload(work)?;
         let (right, said) = self.await_page(cx, true)?;
         if !right {
             return Err(Error::new(format!(
@@ -295,41 +319,94 @@ impl Action for Maintenance {
                 self.expected()
             )));
         }
-        say(log, &said);
+        work.say(&said);
         Ok(())
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        self.put_back(work, &past.before)?;
+        self.kind()
+            .test(work.cx(), past.before.nginx.masters.first())?;
+        self.reload(work)
     }
 
-    fn kept(&self, cx: &Context, observed: &Value) -> Vec<Kept> {
-        disk::kept_at(cx, part(observed, "file"))
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let found = Found::of(part(observed, "nginx"))?;
-        self.file_back(cx, observed, log)?;
-        self.kind().test(cx, found.masters.first())?;
-        self.reload(cx, log)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let file = part(observed, "file");
-        let mut look = if self.on {
-            self.replace().undone(cx, file)?
-        } else {
-            absent::undone(file)?
-        };
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let mut look = self.file_undone(cx, &past.before)?;
         if look.answer != Answer::Done {
             return Ok(look);
         }
-        let was = observed.get("so") == Some(&Value::Bool(true));
         let (right, said) = self.page(cx)?;
         look.evidence.push(said);
-        if right && !was {
+        if right && !past.before.answered {
             look.answer = Answer::Nothing;
         }
         Ok(look)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Former files as they are stored.
+    const PLACED: &str = r#"{"file": {"placed": {"target": "/srv/maintenance.on", "mode": "0644", "former": null,
+        "wanted": {"blob": "bb", "len": 0}}}, "nginx": {"masters": [], "ports": [80]}, "answered": false}"#;
+    const REMOVED: &str = r#"{"file": {"removed": {"target": "/srv/maintenance.on", "former":
+        {"content": {"blob": "aa", "len": 3}, "mode": "0644", "uid": 0, "gid": 33,
+            "mtime": {"sec": 1700000000, "nsec": 5}}}}, "nginx": {"masters": [], "ports": []}, "answered": true}"#;
+
+    fn maintenance(file: &str, on: bool) -> Maintenance {
+        let settings = json!({"file": file, "url": "http://127.0.0.1:9/", "on": on});
+        serde_json::from_value(settings).unwrap()
+    }
+
+    fn past(stored: &str) -> Past<Maintenance> {
+        Past::new(serde_json::from_str(stored).unwrap())
+    }
+
+    #[test]
+    fn what_is_stored_stays_readable() {
+        for stored in [PLACED, REMOVED] {
+            crate::action::stays::<Maintenance>(stored, "null", "null");
+        }
+    }
+
+    #[test]
+    fn the_undo_tells_what_it_puts_back_and_asks_for_no_page() {
+        for (on, stored, first) in [
+            (true, PLACED, "remove /srv/maintenance.on"),
+            (
+                false,
+                REMOVED,
+                "put /srv/maintenance.on back: 3 bytes, mode 0644, owner 0:33",
+            ),
+        ] {
+            let action = maintenance("/srv/maintenance.on", on);
+            let undo = action.preview(Direction::Undo, &past(stored));
+            assert_eq!(undo.commands, [first, "nginx -t", "HUP to Nginx"]);
+            let ahead = action.preview(Direction::Do, &past(stored));
+            assert!(ahead.commands[3].starts_with("GET http://127.0.0.1:9/ "));
+            assert_eq!(ahead.kept, undo.kept);
+        }
+    }
+
+    #[test]
+    fn it_is_not_placed_through_a_link_of_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let page = dir.path().join("page");
+        std::os::unix::fs::symlink(dir.path().join("target"), &page).unwrap();
+        std::os::unix::fs::lchown(&page, Some(4711), Some(4711)).expect("as root");
+        for (on, stored) in [(true, PLACED), (false, REMOVED)] {
+            let action = maintenance(page.to_str().unwrap(), on);
+            let cx = Context::default();
+            let why = action.observe(&cx).unwrap_err().to_string();
+            assert!(why.contains("a link of user 4711"), "{why}");
+            let mut log = Vec::new();
+            let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+            let why = action.perform(&mut work, &past(stored)).unwrap_err();
+            assert!(why.to_string().contains("a link of user 4711"), "{why}");
+        }
+        assert!(!dir.path().join("target").exists());
     }
 }

@@ -212,23 +212,4 @@ mod tests {
         assert!(Nginx::of(None, None, None).wanted(&other));
         assert_eq!(nginx.command().unwrap(), ["nginx", "-c", "/x/n.conf"]);
     }
-
-    #[test]
-    fn a_maintenance_page_is_not_placed_through_a_link_of_somebody_else() {
-        use crate::actions::{Action, Context};
-        let dir = tempfile::tempdir().unwrap();
-        let page = dir.path().join("page");
-        std::os::unix::fs::symlink(dir.path().join("target"), &page).unwrap();
-        std::os::unix::fs::lchown(&page, Some(4711), Some(4711)).expect("as root");
-        for on in [true, false] {
-            let settings =
-                serde_json::json!({"file": page, "url": "http://127.0.0.1:9/", "on": on});
-            let action: super::maintenance::Maintenance = serde_json::from_value(settings).unwrap();
-            let why = action.observe(&Context::empty()).unwrap_err().to_string();
-            assert!(why.contains("a link of user 4711"), "{why}");
-            let seen = action.perform(&Context::empty(), &serde_json::Value::Null, &mut Vec::new());
-            assert!(seen.is_err(), "on: {on}");
-        }
-        assert!(!dir.path().join("target").exists());
-    }
 }

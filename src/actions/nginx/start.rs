@@ -1,18 +1,15 @@
 //! `nginx.start`: the configuration is tested, Nginx is started by its keeper, and it answers.
 
 use super::{Nginx, url};
-use crate::action::{Service, Stage};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift};
-use crate::actions::{Action, Context, Error, forwarded};
-use crate::text::settings as text;
+use crate::actions::service::{Keeper, Lift, starts};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Starts Nginx: its configuration is tested first, and the page must answer afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,10 +59,10 @@ impl Start {
 }
 
 impl Action for Start {
-    forwarded!();
+    starts!();
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Start(Service::Front)]
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Start(Service::Front))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -75,18 +72,27 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let mut lines = self.with(|lift| lift.outline(direction));
+        if direction == Direction::Do {
+            lines.insert(0, self.kind().testing());
+        }
+        lines
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.kind().test(cx, None)?;
         self.with(|lift| lift.observe(cx))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_start())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let mut commands = vec![self.kind().testing()];
-        commands.extend(self.with(|lift| lift.commands(cx)));
-        commands
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let mut commands = self.with(|lift| lift.preview(direction, past));
+        if direction == Direction::Do {
+            commands.insert(0, self.kind().testing());
+        }
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

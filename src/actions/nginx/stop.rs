@@ -3,19 +3,16 @@
 //! The configuration is tested first: an Nginx that could not be started again is not stopped.
 
 use super::{Nginx, url};
-use crate::action::{Service, Stage};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::http::fetch;
 use crate::actions::process::Ready;
 use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Halt, Keeper};
+use crate::actions::service::{Halt, Keeper, halt, stops};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Error, forwarded};
-use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Stops Nginx: its configuration is tested, then QUIT, time for requests in flight, then KILL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,10 +69,10 @@ impl Stop {
 }
 
 impl Action for Stop {
-    forwarded!();
+    stops!();
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Stop(Service::Front)]
+    fn properties(&self) -> Properties {
+        Properties::reversible().at(Stage::Stop(Service::Front))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -85,22 +82,32 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        let observed = self.with(|halt| halt.observe(cx))?;
-        let found = Found::of(&observed).unwrap_or_default();
-        if let Some(master) = found.masters.first() {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let mut lines = self.with(|halt| halt.outline(direction));
+        if direction == Direction::Do {
+            lines.insert(0, self.kind().testing());
+        }
+        lines
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
+        let before = self.with(|halt| halt.observe(cx))?;
+        if let halt::Before::Found(found) = &before
+            && let Some(master) = found.masters.first()
+        {
             self.kind().test(cx, Some(master))?;
         }
-        Ok(observed)
+        Ok(before)
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_stop())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        let mut commands = vec![self.kind().testing()];
-        commands.extend(self.with(|halt| halt.commands(cx)));
-        commands
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let mut commands = self.with(|halt| halt.preview(direction, past));
+        if direction == Direction::Do {
+            commands.insert(0, self.kind().testing());
+        }
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

@@ -26,13 +26,49 @@ pub enum Note {
         /// Which process: that of the stage, which becomes the program.
         process: Ident,
     },
+    /// It has got TERM, which is not sent to it again: a second one may cut off what it works on. The one note that is
+    /// made afterwards; a death in between sends it twice.
+    Terminating {
+        /// Which.
+        process: Ident,
+    },
+    /// A Celery worker is told not to consume that queue any more.
+    Cancelling {
+        /// The name that it answers by.
+        worker: String,
+        /// The queue.
+        queue: String,
+    },
+    /// A drain of Celery workers is over, and they are told to end now.
+    Drained {
+        /// Tasks that wait for their time and go back to their queues.
+        scheduled: u64,
+        /// The tasks that still ran when time was up, by name and id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unfinished: Option<String>,
+    },
+}
+
+/// The processes that were told to end.
+pub(crate) fn signalled<'n>(
+    notes: impl IntoIterator<Item = &'n Note>,
+) -> impl Iterator<Item = &'n Ident> {
+    notes.into_iter().filter_map(|n| match n {
+        Note::Signalled { process } => Some(process),
+        _ => None,
+    })
 }
 
 /// That process was told to end.
 pub(crate) fn was_signalled<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    signalled(notes).any(|process| process == of)
+}
+
+/// That process has got TERM.
+pub(crate) fn is_terminating<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
     notes
         .into_iter()
-        .any(|n| matches!(n, Note::Signalled { process } if process == of))
+        .any(|n| matches!(n, Note::Terminating { process } if process == of))
 }
 
 /// That process was told to reload.
@@ -65,7 +101,11 @@ mod tests {
     const STORED: &str = r#"[
         {"signalled": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
         {"reloading": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
-        {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}}
+        {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}},
+        {"terminating": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"cancelling": {"worker": "w@h", "queue": "celery"}},
+        {"drained": {"scheduled": 2}},
+        {"drained": {"scheduled": 0, "unfinished": "app.task 1"}}
     ]"#;
 
     #[test]
@@ -76,7 +116,7 @@ mod tests {
             starttime: 9,
             boot: "b".into(),
         };
-        for told in [was_signalled, was_reloaded] {
+        for told in [was_signalled, was_reloaded, is_terminating] {
             assert!(told(&notes, &process(7)) && !told(&notes, &process(8)));
         }
         assert!(launches(&notes, "Gunicorn-0").eq([&process(8)]));

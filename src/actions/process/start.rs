@@ -10,25 +10,22 @@ use super::note::{self, Note};
 use super::pidfile::{self, Record};
 use super::ready::Ready;
 use super::up::{Daemon, bring_up, other, stranger, survivors};
-use crate::action::{Direction, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::run::quoted;
 use crate::actions::values::absolute;
-use crate::actions::{Action, Context, Error, Look};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// Between TERM and KILL when the start is undone.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_millis(GRACE_MS);
+const GRACE_MS: u64 = 30_000;
 
 /// Starts a daemon in a session of its own and waits until it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,9 +53,14 @@ fn within() -> Length {
     Length(30_000)
 }
 
-/// What the undo needs: the process that was there before.
-fn before(observed: &Value) -> Option<Ident> {
-    serde_json::from_value(observed.get("running")?.clone()).ok()
+/// What was there before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The process that lived.
+    pub(crate) running: Option<Ident>,
+    /// What the pidfile said.
+    pub(crate) pidfile: Option<Record>,
 }
 
 fn unnamed(pidfile: &str, ident: &Ident) -> String {
@@ -139,20 +141,16 @@ impl Start {
 }
 
 impl Action for Start {
-    fn program(&self) -> Option<(&str, Option<&str>)> {
-        Some((self.argv.first()?, self.cwd.as_deref()))
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = ();
 
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
-
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        let program = self.argv.first().map(|p| (p.clone(), self.cwd.clone()));
+        Properties {
+            program,
+            ..Properties::reversible()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -173,64 +171,59 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, _cx: &Context) -> Result<Value, Error> {
-        let now = self.now()?;
-        if let Some(why) = self.refusal(now.as_ref()) {
-            return Err(Error::new(why));
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        if direction == Direction::Undo {
+            return vec![text::undo_start()];
         }
-        let running = now.as_ref().filter(|r| r.alive()).map(|r| &r.ident);
-        Ok(json!({"running": running, "pidfile": now}))
-    }
-
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_start())
-    }
-
-    fn commands(&self, _cx: &Context) -> Vec<String> {
         let mut commands = vec![told::start_daemon(quoted(&self.argv))];
         commands.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
         commands
     }
 
-    fn probe(&self, cx: &Context, _observed: &Value) -> Result<Look, Error> {
-        let now = self.now()?;
-        if let Some(ident) = self.astray(&[], now.as_ref()) {
-            return Ok(Look::unclear(unnamed(&self.pidfile, &ident)));
+    fn observe(&self, _cx: &Context) -> Result<Before, Error> {
+        let pidfile = self.now()?;
+        if let Some(why) = self.refusal(pidfile.as_ref()) {
+            return Err(Error::new(why));
         }
-        if let Some(why) = self.refusal(now.as_ref()) {
-            return Ok(Look::unclear(why));
-        }
-        Ok(match now {
-            Some(record) if record.alive() => self.ready(&record.ident, &cx.redactor()?)?,
-            Some(record) => Look::nothing(format!(
-                "{} names process {}, which has ended",
-                self.pidfile, record.ident.pid
-            )),
-            None => Look::nothing(format!("there is no {}", self.pidfile)),
+        let alive = pidfile.as_ref().filter(|r| r.alive());
+        Ok(Before {
+            running: alive.map(|r| r.ident.clone()),
+            pidfile,
         })
     }
 
-    fn perform(&self, cx: &Context, _: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        self.bring_up(&mut Work::new(cx, Direction::Do, log)?)
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let mut commands = self.outline(direction);
+        if direction == Direction::Undo {
+            let ours = note::launches(past.noted(), &self.pidfile).last();
+            commands.extend(ours.map(|p| told::term_and_kill(Length(GRACE_MS), p.shown())));
+        }
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
+        Ok((self.look(cx, past)?, Some(())))
     }
 
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
+    fn perform(&self, work: &mut Work<'_, Note>, _past: &Past<Self>) -> Result<(), Error> {
+        self.bring_up(work)
+    }
+
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         let now = self.now()?;
-        let mut work = Work::new(cx, Direction::Undo, log)?;
         if let Some(ident) = self.astray(work.all_noted(), now.as_ref()) {
             work.say(&unnamed(&self.pidfile, &ident));
-            end(&mut work, &ident, &[], GRACE)?;
+            end(work, &ident, &[], GRACE)?;
         }
         let Some(record) = now else {
             work.say(&format!("there is no {}; nothing to stop", self.pidfile));
             return Ok(());
         };
         if record.alive() {
-            if before(observed).as_ref() == Some(&record.ident) {
+            if past.before.running.as_ref() == Some(&record.ident) {
                 work.say(&format!(
                     "{} ran before this step and is left alone",
                     record.ident.shown()
@@ -244,13 +237,13 @@ impl Action for Start {
                 )));
             }
         }
-        end(&mut work, &record.ident, &[], GRACE)?;
+        end(work, &record.ident, &[], GRACE)?;
         pidfile::remove(Path::new(&self.pidfile), &record.ident)
     }
 
-    fn undone(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
+    fn undone(&self, _cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let now = self.now()?;
-        if let Some(ident) = self.astray(&[], now.as_ref()) {
+        if let Some(ident) = self.astray(past.noted(), now.as_ref()) {
             return Ok(Look::nothing(unnamed(&self.pidfile, &ident)));
         }
         let Some(record) = now else {
@@ -258,7 +251,7 @@ impl Action for Start {
         };
         let name = record.ident.shown();
         if record.alive() {
-            return Ok(if before(observed).as_ref() == Some(&record.ident) {
+            return Ok(if past.before.running.as_ref() == Some(&record.ident) {
                 Look::done(format!("{name} ran before this step"))
             } else if record.argv == self.argv {
                 Look::nothing(format!("{name} lives"))
@@ -271,6 +264,27 @@ impl Action for Start {
             Left::These(rest) | Left::Untold(rest) => {
                 Look::unclear(format!("{} may be left of it", names(&rest)))
             }
+        })
+    }
+}
+
+impl Start {
+    /// One look at whether it runs and is ready.
+    fn look(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let now = self.now()?;
+        if let Some(ident) = self.astray(past.noted(), now.as_ref()) {
+            return Ok(Look::unclear(unnamed(&self.pidfile, &ident)));
+        }
+        if let Some(why) = self.refusal(now.as_ref()) {
+            return Ok(Look::unclear(why));
+        }
+        Ok(match now {
+            Some(record) if record.alive() => self.ready(&record.ident, &cx.redactor()?)?,
+            Some(record) => Look::nothing(format!(
+                "{} names process {}, which has ended",
+                self.pidfile, record.ident.pid
+            )),
+            None => Look::nothing(format!("there is no {}", self.pidfile)),
         })
     }
 }

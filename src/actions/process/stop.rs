@@ -7,25 +7,21 @@
 
 use super::end::{Left, end, left, names};
 use super::identity::{Ident, session};
-use super::note::was_signalled;
+use super::note::{Note, was_signalled};
 use super::pidfile::{self, Record};
 use super::ready::{Ready, accepts, taken};
 use super::up::{Daemon, bring_up, other};
-use crate::action::{Direction, Work};
-use crate::actions::recorded;
+use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::run::quoted;
 use crate::actions::values::{Port, absolute};
-use crate::actions::{Action, Context, Error, Look};
 use crate::text::actions as told;
+use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
-use upledger_replay::plan::Effect;
 
 /// How long a port may stay open after its process has ended, and a restarted service may need.
 const PORT: Duration = Duration::from_secs(30);
@@ -50,15 +46,15 @@ fn grace() -> Length {
 }
 
 /// What was there before.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Before {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
     /// The process, where one lived.
-    running: Option<Record>,
+    pub(crate) running: Option<Record>,
     /// The processes of its session, seen while it lived.
-    session: Vec<Ident>,
+    pub(crate) session: Vec<Ident>,
     /// The process that had ended, where something of its session may be left.
-    #[serde(default)]
-    ended: Option<Record>,
+    pub(crate) ended: Option<Record>,
 }
 
 impl Before {
@@ -69,17 +65,47 @@ impl Before {
             .or(self.ended.as_ref())
             .map(|r| &r.ident)
     }
+
+    /// What a stop of it has stopped.
+    fn stopped(&self) -> Stopped {
+        let names: Vec<String> = self.running.iter().map(|r| r.ident.shown()).collect();
+        Stopped::of(&names)
+    }
 }
 
-fn before(observed: &Value) -> Result<Before, Error> {
-    if observed.is_null() {
-        return Ok(Before::default());
+/// Who was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// How many first processes were stopped; 0 where nothing ran.
+    pub stopped: u32,
+    /// Which, for people.
+    pub processes: String,
+}
+
+impl Stopped {
+    /// These first processes.
+    pub(crate) fn of(shown: &[String]) -> Self {
+        Self {
+            stopped: u32::try_from(shown.len()).unwrap_or(u32::MAX),
+            processes: shown.join(", "),
+        }
     }
-    serde_json::from_value(observed.clone())
-        .map_err(|e| Error::io("what was observed cannot be read", &e))
 }
 
 impl Stop {
+    /// Stops it now, apart from any run: for whoever ends what it has started itself.
+    ///
+    /// # Errors
+    /// [`Error`] when something of it is left.
+    pub fn stop_now(&self) -> Result<(), Error> {
+        let cx = Context::default();
+        let past = Past::new(self.observe(&cx)?);
+        let mut unread = std::io::sink();
+        self.perform(&mut Work::new(&cx, Direction::Do, &mut unread)?, &past)?;
+        Ok(())
+    }
+
     fn now(&self) -> Result<Option<Record>, Error> {
         pidfile::read(Path::new(&self.pidfile))
     }
@@ -108,51 +134,152 @@ impl Stop {
 }
 
 impl Action for Stop {
-    fn effect(&self) -> Effect {
-        Effect::Probed
-    }
+    type Before = Before;
+    type Note = Note;
+    type Output = Stopped;
 
-    fn has_probe(&self) -> bool {
-        true
-    }
-
-    fn has_undo(&self) -> bool {
-        true
+    fn properties(&self) -> Properties {
+        Properties::reversible()
     }
 
     fn problems(&self) -> Vec<String> {
         absolute("pidfile", &self.pidfile).into_iter().collect()
     }
 
-    fn observe(&self, _cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        vec![match direction {
+            Direction::Do => told::term_and_kill(self.grace, &self.pidfile),
+            Direction::Undo => text::undo_stop(),
+        }]
+    }
+
+    fn observe(&self, _cx: &Context) -> Result<Before, Error> {
         let (running, ended) = match self.now()? {
             Some(record) if record.alive() => (Some(record), None),
             now => (None, now.filter(|r| left(&r.ident, &[]) != Left::Nothing)),
         };
         let members = running.as_ref().map(|r| session(&r.ident));
-        serde_json::to_value(Before {
+        Ok(Before {
             running,
             session: members.unwrap_or_default(),
             ended,
         })
-        .map_err(|e| Error::io("what was observed cannot be kept", &e))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(crate::text::settings::undo_stop())
-    }
-
-    fn commands(&self, _cx: &Context) -> Vec<String> {
-        let what = match recorded(|| self.now()) {
-            Ok(Some(r)) if r.alive() => format!("{}: {}", r.ident.shown(), quoted(&r.argv)),
-            Ok(_) => told::nothing_lives(&self.pidfile),
-            Err(e) => return vec![told::looked(e)],
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let running = past.before.running.as_ref();
+        let command = match (direction, running) {
+            (Direction::Do, Some(r)) => {
+                let what = format!("{}: {}", r.ident.shown(), quoted(&r.argv));
+                told::term_and_kill(self.grace, what)
+            }
+            (Direction::Do, None) => {
+                told::term_and_kill(self.grace, told::nothing_lives(&self.pidfile))
+            }
+            (Direction::Undo, Some(r)) => told::start_daemon(quoted(&r.argv)),
+            (Direction::Undo, None) => text::nothing_ran(),
         };
-        vec![told::term_and_kill(self.grace, what)]
+        Preview {
+            commands: vec![command],
+            ..Preview::default()
+        }
     }
 
-    fn probe(&self, _cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let before = before(observed)?;
+    fn probe(&self, _cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Stopped>), Error> {
+        Ok((self.look(past)?, Some(past.before.stopped())))
+    }
+
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Stopped, Error> {
+        let before = &past.before;
+        let was = before.leader();
+        if let Some(record) = self.another(was)? {
+            return Err(Error::new(format!(
+                "not stopped: {} names {}, which was started after this step had looked",
+                self.pidfile,
+                record.ident.shown()
+            )));
+        }
+        if let Some(ident) = was {
+            let grace = Duration::from_millis(self.grace.0);
+            end(work, ident, &before.session, grace)?;
+            pidfile::remove(Path::new(&self.pidfile), ident)?;
+        }
+        let deadline = Instant::now() + PORT;
+        while let Some(open) = self.open_port() {
+            // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
+            if Instant::now() >= deadline || was.is_none() {
+                return Err(Error::new(open));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(before.stopped())
+    }
+
+    fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        let before = &past.before;
+        let Some(record) = &before.running else {
+            work.say("nothing ran before; nothing to start");
+            return Ok(());
+        };
+        let ident = &record.ident;
+        let lives = ident.alive();
+        let doomed = if lives {
+            was_signalled(work.all_noted(), ident)
+        } else {
+            left(ident, &before.session) != Left::Nothing
+        };
+        if doomed {
+            // Half ended it is of no use, and would be in the way of the new one.
+            let grace = Duration::from_millis(self.grace.0);
+            end(work, ident, &before.session, grace)?;
+        } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
+            return Err(Error::new(format!(
+                "not started: {} lives, but {} does not name it any more",
+                ident.shown(),
+                self.pidfile
+            )));
+        }
+        let daemon = Daemon {
+            pidfile: &self.pidfile,
+            argv: &record.argv,
+            cwd: &record.cwd,
+            log: &record.log,
+        };
+        bring_up(work, &daemon, self.ready().as_ref(), PORT)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let Some(was) = &past.before.running else {
+            return Ok(Look::done("nothing ran before"));
+        };
+        let Some(now) = self.now()?.filter(Record::alive) else {
+            return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
+        };
+        if now.ident == was.ident && was_signalled(past.noted(), &now.ident) {
+            return Ok(Look::nothing(format!(
+                "{} lives, but was told to end",
+                now.ident.shown()
+            )));
+        }
+        if now.argv != was.argv {
+            return Ok(Look::unclear(other(&self.pidfile, &now)));
+        }
+        let mut look = match self.ready() {
+            Some(ready) => ready.look(Some(&now.ident), &cx.redactor()?)?,
+            None => Look::done("no port was named"),
+        };
+        if look.answer == Answer::Done {
+            look.evidence
+                .insert(0, format!("{} lives", now.ident.shown()));
+        }
+        Ok(look)
+    }
+}
+
+impl Stop {
+    /// One look at whether it is stopped.
+    fn look(&self, past: &Past<Self>) -> Result<Look, Error> {
+        let before = &past.before;
         let was = before.leader();
         if let Some(record) = self.another(was)? {
             let name = record.ident.shown();
@@ -183,98 +310,6 @@ impl Action for Stop {
         });
         look.evidence
             .extend(self.port.map(|p| format!("port {p} is closed")));
-        Ok(look)
-    }
-
-    fn perform(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = before(observed)?;
-        let was = before.leader();
-        if let Some(record) = self.another(was)? {
-            return Err(Error::new(format!(
-                "not stopped: {} names {}, which was started after this step had looked",
-                self.pidfile,
-                record.ident.shown()
-            )));
-        }
-        if let Some(ident) = was {
-            let mut work = Work::new(cx, Direction::Do, log)?;
-            let grace = Duration::from_millis(self.grace.0);
-            end(&mut work, ident, &before.session, grace)?;
-            pidfile::remove(Path::new(&self.pidfile), ident)?;
-        }
-        let deadline = Instant::now() + PORT;
-        while let Some(open) = self.open_port() {
-            // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
-            if Instant::now() >= deadline || was.is_none() {
-                return Err(Error::new(open));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
-    }
-
-    fn verify(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        self.probe(cx, observed)
-    }
-
-    fn undo(&self, cx: &Context, observed: &Value, log: &mut dyn Write) -> Result<(), Error> {
-        let before = before(observed)?;
-        let mut work = Work::new(cx, Direction::Undo, log)?;
-        let Some(record) = before.running else {
-            work.say("nothing ran before; nothing to start");
-            return Ok(());
-        };
-        let ident = &record.ident;
-        let lives = ident.alive();
-        let doomed = if lives {
-            was_signalled(work.all_noted(), ident)
-        } else {
-            left(ident, &before.session) != Left::Nothing
-        };
-        if doomed {
-            // Half ended it is of no use, and would be in the way of the new one.
-            let grace = Duration::from_millis(self.grace.0);
-            end(&mut work, ident, &before.session, grace)?;
-        } else if lives && self.now()?.is_none_or(|r| r.ident != *ident) {
-            return Err(Error::new(format!(
-                "not started: {} lives, but {} does not name it any more",
-                ident.shown(),
-                self.pidfile
-            )));
-        }
-        let daemon = Daemon {
-            pidfile: &self.pidfile,
-            argv: &record.argv,
-            cwd: &record.cwd,
-            log: &record.log,
-        };
-        bring_up(&mut work, &daemon, self.ready().as_ref(), PORT)
-    }
-
-    fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        let Some(was) = before(observed)?.running else {
-            return Ok(Look::done("nothing ran before"));
-        };
-        let Some(now) = self.now()?.filter(Record::alive) else {
-            return Ok(Look::nothing(format!("nothing of {} lives", self.pidfile)));
-        };
-        if now.ident == was.ident && was_signalled(&[], &now.ident) {
-            return Ok(Look::nothing(format!(
-                "{} lives, but was told to end",
-                now.ident.shown()
-            )));
-        }
-        if now.argv != was.argv {
-            return Ok(Look::unclear(other(&self.pidfile, &now)));
-        }
-        let mut look = match self.ready() {
-            Some(ready) => ready.look(Some(&now.ident), &cx.redactor()?)?,
-            None => Look::done("no port was named"),
-        };
-        if look.answer == Answer::Done {
-            look.evidence
-                .insert(0, format!("{} lives", now.ident.shown()));
-        }
         Ok(look)
     }
 }

@@ -12,7 +12,7 @@ use super::ready::{Ready, accepts, taken};
 use crate::action::{Error, Look, Work};
 use crate::actions::run::quoted;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -120,11 +120,6 @@ pub(in crate::actions) fn bring_up(
             Some(_) | None => std::thread::sleep(PAUSE),
         }
     }
-}
-
-/// Whoever reads the output may be gone; what is done does not depend on it.
-pub(in crate::actions) fn say(out: &mut dyn Write, line: &str) {
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// How a process ended that seems to be dead: the system closes its files a moment before it can be waited for.

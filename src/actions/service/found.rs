@@ -77,26 +77,6 @@ pub struct Found {
 }
 
 impl Found {
-    /// As the ledger keeps it.
-    ///
-    /// # Errors
-    /// [`Error`] when it cannot be written down.
-    pub(crate) fn value(&self) -> Result<serde_json::Value, Error> {
-        serde_json::to_value(self).map_err(|e| Error::io("what was observed cannot be kept", &e))
-    }
-
-    /// From what the ledger keeps; nothing from nothing.
-    ///
-    /// # Errors
-    /// [`Error`] when it cannot be read.
-    pub(crate) fn of(observed: &serde_json::Value) -> Result<Self, Error> {
-        if observed.is_null() {
-            return Ok(Self::default());
-        }
-        serde_json::from_value(observed.clone())
-            .map_err(|e| Error::io("what was observed cannot be read", &e))
-    }
-
     /// Keeps the command lines that are not recorded whole, so that an undo can start what ran.
     ///
     /// # Errors

@@ -10,19 +10,17 @@ use super::found::Found;
 use super::keeper::Keeper;
 use super::launch::Doors;
 use super::{ports, tree};
-use crate::action::{Direction, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Work};
 use crate::actions::process::Ready;
 use crate::actions::process::end::names;
-use crate::actions::process::note::was_signalled;
-use crate::actions::process::stop::Stop;
-use crate::actions::recorded;
+use crate::actions::process::note::{Note, was_signalled};
+use crate::actions::process::stop::{self, Stop, Stopped};
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Error, Look};
 use crate::failpoint;
 use crate::text::actions as told;
+use crate::text::settings as text;
 use crate::time::Length;
-use serde_json::Value;
-use std::io::Write;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 /// How long a port may stay open after its process has ended.
@@ -43,7 +41,49 @@ pub(crate) struct Halt<'a> {
     pub(crate) within: Length,
 }
 
+/// What was there before: a daemon of ours, or what was found of another service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Before {
+    /// Of `process.start`.
+    Daemon(stop::Before),
+    /// Of others.
+    Found(Found),
+}
+
+/// The record, as the one or the other.
+enum Known<'p> {
+    Daemon(Stop, Past<Stop>),
+    Found(&'p Found),
+}
+
 impl Halt<'_> {
+    fn known<'p, A>(&self, past: &'p Past<A>) -> Result<Known<'p>, Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        match (self.own(), &past.before) {
+            (Some(stop), Before::Daemon(before)) => Ok(Known::Daemon(
+                stop,
+                Past {
+                    before: before.clone(),
+                    notes: past.notes.clone(),
+                    output: None,
+                },
+            )),
+            (None, Before::Found(found)) => Ok(Known::Found(found)),
+            (Some(_), Before::Found(_)) | (None, Before::Daemon(_)) => Err(Error::new(
+                "what was observed is of another keeper than the settings name",
+            )),
+        }
+    }
+
+    /// Who was stopped.
+    fn stopped(before: &Found) -> Stopped {
+        let names: Vec<String> = before.masters.iter().map(super::Master::shown).collect();
+        Stopped::of(&names)
+    }
+
     /// A daemon of ours has a stop of its own.
     fn own(&self) -> Option<Stop> {
         match self.keeper.way() {
@@ -63,30 +103,52 @@ impl Halt<'_> {
     }
 
     /// What is there now, and all that the undo will need.
-    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Error> {
-        match self.own() {
-            Some(stop) => stop.observe(cx),
-            None => {
-                let found = self.keeper.find(cx)?;
-                // Refused before anything is done, so that nobody has to decide about a doubt.
-                if let Some(why) = found.astray(self.keeper.kind.name()) {
-                    return Err(Error::new(why));
-                }
-                self.keeper.restartable(&found)?;
-                found.keep_commands(cx)?.value()
-            }
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        if let Some(stop) = self.own() {
+            return Ok(Before::Daemon(stop.observe(cx)?));
         }
+        let found = self.keeper.find(cx)?;
+        // Refused before anything is done, so that nobody has to decide about a doubt.
+        if let Some(why) = found.astray(self.keeper.kind.name()) {
+            return Err(Error::new(why));
+        }
+        self.keeper.restartable(&found)?;
+        Ok(Before::Found(found.keep_commands(cx)?))
     }
 
-    /// What it does, in lines for people.
-    pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
-        if let Some(stop) = self.own() {
-            return stop.commands(cx);
+    /// What it does in that direction, before anything was looked at.
+    pub(crate) fn outline(&self, direction: Direction) -> Vec<String> {
+        if direction == Direction::Undo {
+            return vec![text::undo_stop()];
         }
-        let found = match recorded(|| self.keeper.find(cx)) {
-            Ok(found) => found,
+        if let Some(stop) = self.own() {
+            return stop.outline(direction);
+        }
+        vec![match self.keeper.way() {
+            Some(Way::Supervisor(s)) => format!("{} stop {}", s.ctl.join(" "), s.program),
+            _ => {
+                let name = tree::name(self.keeper.kind.gentle());
+                told::signal_and_kill(name, self.grace, self.keeper.kind.name())
+            }
+        }]
+    }
+
+    /// What it does in that direction to what was found.
+    pub(crate) fn preview<A>(&self, direction: Direction, past: &Past<A>) -> Vec<String>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let found = match self.known(past) {
+            Ok(Known::Daemon(stop, past)) => return stop.preview(direction, &past).commands,
+            Ok(Known::Found(found)) => found,
             Err(e) => return vec![told::looked(e)],
         };
+        if direction == Direction::Undo {
+            return match found.runs() {
+                true => self.keeper.start_commands(Some(found)),
+                false => vec![text::nothing_ran()],
+            };
+        }
         let mut lines = match self.keeper.way() {
             Some(Way::Supervisor(s)) => vec![format!("{} stop {}", s.ctl.join(" "), s.program)],
             _ => {
@@ -108,12 +170,23 @@ impl Halt<'_> {
         lines
     }
 
-    /// Whether it is stopped.
-    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        if let Some(stop) = self.own() {
-            return stop.probe(cx, observed);
+    /// Whether it is stopped, and who then was.
+    pub(crate) fn probe<A>(
+        &self,
+        cx: &Context,
+        past: &Past<A>,
+    ) -> Result<(Look, Option<Stopped>), Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        match self.known(past)? {
+            Known::Daemon(stop, past) => stop.probe(cx, &past),
+            Known::Found(before) => Ok((self.look(cx, before)?, Some(Self::stopped(before)))),
         }
-        let before = Found::of(observed)?;
+    }
+
+    /// One look at whether it is stopped.
+    fn look(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
         let now = self.keeper.find(cx)?;
         let new = now.masters.iter().find(|m| !before.knows(&m.ident));
         if let Some(new) = new {
@@ -145,7 +218,7 @@ impl Halt<'_> {
         {
             return Ok(Look::unclear(why));
         }
-        let left = self.keeper.left(&before);
+        let left = self.keeper.left(before);
         if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
             // Its keeper does not show it any more, and it lives all the same.
             return Ok(Look::nothing(format!("{} lives", first.shown())));
@@ -156,7 +229,7 @@ impl Halt<'_> {
                 names(&left)
             )));
         }
-        let ports = self.ports(&before);
+        let ports = self.ports(before);
         if let Some(open) = ports::open(&ports)? {
             return Ok(Look::unclear(open));
         }
@@ -178,18 +251,20 @@ impl Halt<'_> {
     }
 
     /// Stops it.
-    pub(crate) fn perform(
+    pub(crate) fn perform<A>(
         &self,
-        cx: &Context,
-        observed: &Value,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
-        if let Some(stop) = self.own() {
-            return stop.perform(cx, observed, out);
-        }
-        let before = Found::of(observed)?;
+        work: &mut Work<'_, Note>,
+        past: &Past<A>,
+    ) -> Result<Stopped, Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let before = match self.known(past)? {
+            Known::Daemon(stop, past) => return stop.perform(work, &past),
+            Known::Found(before) => before,
+        };
+        let cx = work.cx();
         let now = self.keeper.find(cx)?;
-        let mut work = Work::new(cx, Direction::Do, out)?;
         for note in &now.notes {
             work.say(note);
         }
@@ -205,7 +280,7 @@ impl Halt<'_> {
             return Err(Error::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
-        self.keeper.stop(&mut work, &before, self.grace())?;
+        self.keeper.stop(work, before, self.grace())?;
         failpoint::hit("service-stopped");
         // Workers that a dying master forked between two looks show themselves now.
         let late = match self.keeper.way() {
@@ -219,7 +294,7 @@ impl Halt<'_> {
                 ..Found::default()
             };
             work.say(&format!("left of it: {}", orphans.shown()));
-            self.keeper.stop(&mut work, &orphans, self.grace())?;
+            self.keeper.stop(work, &orphans, self.grace())?;
         }
         for socket in ports::leftover(&before.sockets) {
             ports::remove(&socket)?;
@@ -227,7 +302,7 @@ impl Halt<'_> {
                 "removed the socket {socket}, which nobody accepts on"
             ));
         }
-        let ports = self.ports(&before);
+        let ports = self.ports(before);
         let deadline = Instant::now() + PORT;
         while let Some(open) = ports::open(&ports)? {
             // Connections in the queue of a listener that is being closed take a moment. A stranger stays.
@@ -236,7 +311,7 @@ impl Halt<'_> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
+        Ok(Self::stopped(before))
     }
 
     fn doors<'b>(&'b self, before: &'b Found) -> Doors<'b> {
@@ -247,17 +322,14 @@ impl Halt<'_> {
     }
 
     /// Starts it again as it ran.
-    pub(crate) fn undo(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
-        if let Some(stop) = self.own() {
-            return stop.undo(cx, observed, out);
-        }
-        let before = Found::of(observed)?;
-        let mut work = Work::new(cx, Direction::Undo, out)?;
+    pub(crate) fn undo<A>(&self, work: &mut Work<'_, Note>, past: &Past<A>) -> Result<(), Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let before = match self.known(past)? {
+            Known::Daemon(stop, past) => return stop.undo(work, &past),
+            Known::Found(before) => before,
+        };
         if !before.runs() {
             work.say("nothing ran before; nothing to start");
             return Ok(());
@@ -266,28 +338,31 @@ impl Halt<'_> {
         for master in &before.masters {
             doomed |= !master.ident.alive() || was_signalled(work.all_noted(), &master.ident);
         }
-        if doomed && !self.keeper.left(&before).is_empty() {
+        if doomed && !self.keeper.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
             work.say("what is left of it is ended first");
-            self.keeper.stop(&mut work, &before, self.grace())?;
+            self.keeper.stop(work, before, self.grace())?;
         }
         let within = Duration::from_millis(self.within.0);
         self.keeper
-            .start(&mut work, Some(&before), self.doors(&before), within)
+            .start(work, Some(before), self.doors(before), within)
     }
 
     /// Whether it runs as before.
-    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        if let Some(stop) = self.own() {
-            return stop.undone(cx, observed);
-        }
-        let before = Found::of(observed)?;
+    pub(crate) fn undone<A>(&self, cx: &Context, past: &Past<A>) -> Result<Look, Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let before = match self.known(past)? {
+            Known::Daemon(stop, past) => return stop.undone(cx, &past),
+            Known::Found(before) => before,
+        };
         if !before.runs() {
             return Ok(Look::done("nothing ran before"));
         }
         let now = self.keeper.find(cx)?;
         for master in &now.masters {
-            if before.knows(&master.ident) && was_signalled(&[], &master.ident) {
+            if before.knows(&master.ident) && was_signalled(past.noted(), &master.ident) {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",
                     master.shown()
@@ -308,7 +383,7 @@ impl Halt<'_> {
             return Ok(Look::nothing(format!("{} does not run", down.join(", "))));
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
-        self.doors(&before)
+        self.doors(before)
             .wait(cx, within, Duration::ZERO, &|| self.keeper.find(cx))
     }
 }

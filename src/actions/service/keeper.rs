@@ -15,6 +15,7 @@ use crate::actions::process::identity::{Ident, Stat, session};
 use crate::actions::process::note::Note;
 use crate::actions::process::{self, pidfile as own};
 use crate::actions::procs::{self, Other};
+use crate::actions::run::quoted;
 use crate::attempt::find_program;
 use regex::Regex;
 use rustix::process::Signal;
@@ -408,6 +409,35 @@ impl<'a> Keeper<'a> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// The commands that start it, for people: what was found before as it ran, or what the settings say.
+    pub(crate) fn start_commands(&self, before: Option<&Found>) -> Vec<String> {
+        let given = self.by.map(|b| b.start.clone()).filter(|s| !s.is_empty());
+        match (self.way(), before) {
+            (Some(Way::Supervisor(s)), Some(before)) => before
+                .programs
+                .iter()
+                .filter(|p| p.wanted())
+                .map(|p| format!("{} start {}", s.ctl.join(" "), p.name))
+                .collect(),
+            (Some(Way::Supervisor(s)), None) => {
+                vec![format!("{} start {}", s.ctl.join(" "), s.program)]
+            }
+            (Some(Way::Process(d)), _) => vec![quoted(&d.argv)],
+            (_, Some(before)) => services(before)
+                .into_iter()
+                .map(|m| {
+                    let again = given.clone().or_else(|| self.again(m));
+                    quoted(&again.unwrap_or_else(|| m.argv.clone()))
+                })
+                .collect(),
+            (_, None) => given
+                .or_else(|| self.kind.command())
+                .iter()
+                .map(|argv| quoted(argv))
+                .collect(),
         }
     }
 

@@ -7,17 +7,15 @@ use super::by::Way;
 use super::found::Found;
 use super::keeper::Keeper;
 use super::launch::Doors;
-use crate::action::{Direction, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Work};
 use crate::actions::process::Ready;
 use crate::actions::process::note::{self, Note};
-use crate::actions::process::start::Start;
-use crate::actions::run::quoted;
-use crate::actions::{Action, Context, Error, Look};
+use crate::actions::process::start::{self, Start};
 use crate::failpoint;
 use crate::text::actions as told;
+use crate::text::settings as text;
 use crate::time::Length;
-use serde_json::Value;
-use std::io::Write;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Between the gentle signal and KILL when the start is undone.
@@ -34,7 +32,43 @@ pub(crate) struct Lift<'a> {
     pub(crate) within: Length,
 }
 
+/// What was there before: a daemon of ours, or what was found of another service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Before {
+    /// Of `process.start`.
+    Daemon(start::Before),
+    /// Of others.
+    Found(Found),
+}
+
+/// The record, as the one or the other.
+enum Known<'p> {
+    Daemon(Start, Past<Start>),
+    Found(&'p Found),
+}
+
 impl Lift<'_> {
+    fn known<'p, A>(&self, past: &'p Past<A>) -> Result<Known<'p>, Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        match (self.own(), &past.before) {
+            (Some(start), Before::Daemon(before)) => Ok(Known::Daemon(
+                start,
+                Past {
+                    before: before.clone(),
+                    notes: past.notes.clone(),
+                    output: None,
+                },
+            )),
+            (None, Before::Found(found)) => Ok(Known::Found(found)),
+            (Some(_), Before::Found(_)) | (None, Before::Daemon(_)) => Err(Error::new(
+                "what was observed is of another keeper than the settings name",
+            )),
+        }
+    }
+
     /// A daemon of ours has a start of its own.
     fn own(&self) -> Option<Start> {
         match self.keeper.way() {
@@ -61,13 +95,13 @@ impl Lift<'_> {
     }
 
     /// What is there now, and all that the undo will need.
-    pub(crate) fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    pub(crate) fn observe(&self, cx: &Context) -> Result<Before, Error> {
         if let Some(start) = self.own() {
-            return start.observe(cx);
+            return Ok(Before::Daemon(start.observe(cx)?));
         }
         let found = self.keeper.find(cx)?;
         self.refuse(&found)?;
-        found.value()
+        Ok(Before::Found(found))
     }
 
     /// Why it must not be started now.
@@ -88,33 +122,60 @@ impl Lift<'_> {
         Ok(())
     }
 
-    /// What it does, in lines for people.
-    pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
+    /// What it does in that direction. What it starts is known without a look.
+    pub(crate) fn outline(&self, direction: Direction) -> Vec<String> {
         if let Some(start) = self.own() {
-            return start.commands(cx);
+            return start.outline(direction);
         }
-        let mut lines = match (self.keeper.way(), self.keeper.by) {
-            (Some(Way::Supervisor(s)), _) => {
-                vec![format!("{} start {}", s.ctl.join(" "), s.program)]
-            }
-            (_, Some(by)) if !by.start.is_empty() => vec![quoted(&by.start)],
-            _ => self
-                .keeper
-                .kind
-                .command()
-                .iter()
-                .map(|a| quoted(a))
-                .collect(),
-        };
+        if direction == Direction::Undo {
+            return vec![text::undo_start()];
+        }
+        let mut lines = self.keeper.start_commands(None);
         lines.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
         lines
     }
 
-    /// Whether it runs and is ready.
-    pub(crate) fn probe(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        if let Some(start) = self.own() {
-            return start.probe(cx, observed);
+    /// What it does in that direction, of what is known.
+    pub(crate) fn preview<A>(&self, direction: Direction, past: &Past<A>) -> Vec<String>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        if let Ok(Known::Daemon(start, past)) = self.known(past) {
+            return start.preview(direction, &past).commands;
         }
+        let mut lines = self.outline(direction);
+        if direction == Direction::Undo {
+            match self.keeper.way() {
+                Some(Way::Supervisor(s)) => {
+                    lines.push(format!("{} stop {}", s.ctl.join(" "), s.program));
+                }
+                _ => {
+                    let ours = note::launches(past.noted(), &self.key()).last();
+                    let name = super::tree::name(self.keeper.kind.gentle());
+                    lines.extend(ours.map(|p| told::signal_and_kill(name, GRACE, p.shown())));
+                }
+            }
+        }
+        lines
+    }
+
+    /// Whether it runs and is ready.
+    pub(crate) fn probe<A>(&self, cx: &Context, past: &Past<A>) -> Result<(Look, Option<()>), Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        if let Known::Daemon(start, past) = self.known(past)? {
+            return start.probe(cx, &past);
+        }
+        Ok((self.look(cx, past.noted())?, Some(())))
+    }
+
+    /// One look at whether it runs and is ready.
+    fn look<'n>(
+        &self,
+        cx: &Context,
+        notes: impl IntoIterator<Item = &'n Note>,
+    ) -> Result<Look, Error> {
         let now = self.keeper.find(cx)?;
         if self.up(&now) {
             return self
@@ -134,7 +195,7 @@ impl Lift<'_> {
                 Look::nothing(text)
             });
         }
-        if let Some(pid) = note::launched(&[], &self.key()) {
+        if let Some(pid) = note::launched(notes, &self.key()) {
             return Ok(Look::unclear(format!(
                 "{} was started by this step and is not seen as {}",
                 pid.shown(),
@@ -154,20 +215,16 @@ impl Lift<'_> {
     }
 
     /// Starts it.
-    pub(crate) fn perform(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
-        if let Some(start) = self.own() {
-            return start.perform(cx, observed, out);
+    pub(crate) fn perform<A>(&self, work: &mut Work<'_, Note>, past: &Past<A>) -> Result<(), Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        if let Known::Daemon(start, past) = self.known(past)? {
+            return start.perform(work, &past);
         }
-        self.refuse(&self.keeper.find(cx)?)?;
+        self.refuse(&self.keeper.find(work.cx())?)?;
         failpoint::hit("service-start");
-        let mut work = Work::new(cx, Direction::Do, out)?;
-        self.keeper
-            .start(&mut work, None, self.doors(), self.within())
+        self.keeper.start(work, None, self.doors(), self.within())
     }
 
     /// What was started: all that runs now and did not before.
@@ -190,18 +247,15 @@ impl Lift<'_> {
     }
 
     /// Stops what it started.
-    pub(crate) fn undo(
-        &self,
-        cx: &Context,
-        observed: &Value,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
-        if let Some(start) = self.own() {
-            return start.undo(cx, observed, out);
-        }
-        let before = Found::of(observed)?;
-        let mut work = Work::new(cx, Direction::Undo, out)?;
-        let ours = self.ours(cx, &before, work.all_noted())?;
+    pub(crate) fn undo<A>(&self, work: &mut Work<'_, Note>, past: &Past<A>) -> Result<(), Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let before = match self.known(past)? {
+            Known::Daemon(start, past) => return start.undo(work, &past),
+            Known::Found(before) => before,
+        };
+        let ours = self.ours(work.cx(), before, work.all_noted())?;
         if let Some(Way::Supervisor(s)) = self.keeper.way() {
             for program in &ours.programs {
                 let ran = before
@@ -213,26 +267,29 @@ impl Lift<'_> {
                         program: program.name.clone(),
                         ctl: s.ctl.clone(),
                     };
-                    one.stop(&mut work, &ours, Duration::from_millis(GRACE.0))?;
+                    one.stop(work, &ours, Duration::from_millis(GRACE.0))?;
                 }
             }
-            return super::tree::end(&mut work, &ours, None, Duration::from_secs(2));
+            return super::tree::end(work, &ours, None, Duration::from_secs(2));
         }
         if ours.masters.is_empty() {
             work.say("nothing of it runs that did not run before");
             return Ok(());
         }
         self.keeper
-            .stop(&mut work, &ours, Duration::from_millis(GRACE.0))
+            .stop(work, &ours, Duration::from_millis(GRACE.0))
     }
 
     /// Whether things are as before.
-    pub(crate) fn undone(&self, cx: &Context, observed: &Value) -> Result<Look, Error> {
-        if let Some(start) = self.own() {
-            return start.undone(cx, observed);
-        }
-        let before = Found::of(observed)?;
-        let ours = self.ours(cx, &before, &[])?;
+    pub(crate) fn undone<A>(&self, cx: &Context, past: &Past<A>) -> Result<Look, Error>
+    where
+        A: Action<Before = Before, Note = Note>,
+    {
+        let before = match self.known(past)? {
+            Known::Daemon(start, past) => return start.undone(cx, &past),
+            Known::Found(before) => before,
+        };
+        let ours = self.ours(cx, before, past.noted())?;
         if let Some(first) = ours.masters.first() {
             return Ok(Look::nothing(format!("{} lives", first.shown())));
         }

@@ -31,3 +31,81 @@ pub(crate) use halt::Halt;
 pub(crate) use keeper::{Keeper, Kind, Role};
 pub(crate) use lift::Lift;
 pub(crate) use renew::Renew;
+
+/// The calls of a stop whose settings make a `Halt`: its `with` hands that out.
+macro_rules! stops {
+    () => {
+        type Before = $crate::actions::service::halt::Before;
+        type Note = $crate::actions::process::note::Note;
+        type Output = $crate::actions::process::stop::Stopped;
+
+        fn probe(
+            &self,
+            cx: &$crate::action::Context,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<($crate::action::Look, Option<Self::Output>), $crate::action::Error> {
+            self.with(|halt| halt.probe(cx, past))
+        }
+
+        fn perform(
+            &self,
+            work: &mut $crate::action::Work<'_, Self::Note>,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<Self::Output, $crate::action::Error> {
+            self.with(|halt| halt.perform(work, past))
+        }
+
+        $crate::actions::service::undoes!();
+    };
+}
+pub(crate) use stops;
+
+/// The calls of a start whose settings make a `Lift`.
+macro_rules! starts {
+    () => {
+        type Before = $crate::actions::service::lift::Before;
+        type Note = $crate::actions::process::note::Note;
+        type Output = ();
+
+        fn probe(
+            &self,
+            cx: &$crate::action::Context,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<($crate::action::Look, Option<()>), $crate::action::Error> {
+            self.with(|lift| lift.probe(cx, past))
+        }
+
+        fn perform(
+            &self,
+            work: &mut $crate::action::Work<'_, Self::Note>,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<(), $crate::action::Error> {
+            self.with(|lift| lift.perform(work, past))
+        }
+
+        $crate::actions::service::undoes!();
+    };
+}
+pub(crate) use starts;
+
+/// What a stop and a start have in common.
+macro_rules! undoes {
+    () => {
+        fn undo(
+            &self,
+            work: &mut $crate::action::Work<'_, Self::Note>,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<(), $crate::action::Error> {
+            self.with(|it| it.undo(work, past))
+        }
+
+        fn undone(
+            &self,
+            cx: &$crate::action::Context,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<$crate::action::Look, $crate::action::Error> {
+            self.with(|it| it.undone(cx, past))
+        }
+    };
+}
+pub(crate) use undoes;

@@ -13,7 +13,6 @@ use crate::actions::process::note::{Note, was_reloaded};
 use crate::actions::process::up::last_lines;
 use crate::actions::process::{Ready, end};
 use crate::actions::procs::Other;
-use crate::actions::recorded;
 use crate::actions::service::supervisor::words_of;
 use crate::text::actions as told;
 use crate::time::Length;
@@ -60,14 +59,6 @@ impl Renew<'_> {
     /// What it does to what was found, in lines for people.
     pub(crate) fn preview(&self, before: &Found) -> Vec<String> {
         vec![told::hup(before.shown())]
-    }
-
-    /// What it does, in lines for people.
-    pub(crate) fn commands(&self, cx: &Context) -> Vec<String> {
-        match recorded(|| self.observe(cx)) {
-            Ok(found) => self.preview(&found),
-            Err(e) => vec![told::looked(e)],
-        }
     }
 
     /// Whether new workers serve.

@@ -3,14 +3,13 @@
 use super::by::By;
 use super::keeper::Any;
 use super::stop::half_a_minute;
-use super::{Keeper, Lift};
+use super::{Keeper, Lift, starts};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
 use crate::actions::process::Ready;
-use crate::actions::{Action, Context, Error, forwarded};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Starts a service by its keeper and waits until it is ready. systemd does not keep services here yet: start a unit with
 /// `run: [systemctl, start, web.service]`.
@@ -41,10 +40,16 @@ impl Start {
 }
 
 impl Action for Start {
-    forwarded!();
+    starts!();
 
-    fn program(&self) -> Option<(&str, Option<&str>)> {
-        self.by.program()
+    fn properties(&self) -> Properties {
+        Properties {
+            program: self
+                .by
+                .program()
+                .map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
+            ..Properties::reversible()
+        }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -56,15 +61,19 @@ impl Action for Start {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        self.with(|lift| lift.outline(direction))
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.with(|lift| lift.observe(cx))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_start())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        self.with(|lift| lift.commands(cx))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let commands = self.with(|lift| lift.preview(direction, past));
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

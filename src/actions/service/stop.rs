@@ -2,15 +2,13 @@
 
 use super::by::By;
 use super::keeper::Any;
-use super::{Halt, Keeper};
+use super::{Halt, Keeper, stops};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
 use crate::actions::process::Ready;
 use crate::actions::values::Port;
-use crate::actions::{Action, Context, Error, forwarded};
-use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Stops a service: TERM, time for work in flight, then KILL. One that supervisord keeps is stopped by supervisord,
 /// whose `stopwaitsecs` counts there. systemd does not keep services here yet: stop a unit with
@@ -54,7 +52,11 @@ impl Stop {
 }
 
 impl Action for Stop {
-    forwarded!();
+    stops!();
+
+    fn properties(&self) -> Properties {
+        Properties::reversible()
+    }
 
     fn problems(&self) -> Vec<String> {
         let mut problems = self.by.problems();
@@ -62,15 +64,19 @@ impl Action for Stop {
         problems
     }
 
-    fn observe(&self, cx: &Context) -> Result<Value, Error> {
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        self.with(|halt| halt.outline(direction))
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.with(|halt| halt.observe(cx))
     }
 
-    fn undoing(&self) -> Option<String> {
-        Some(text::undo_stop())
-    }
-
-    fn commands(&self, cx: &Context) -> Vec<String> {
-        self.with(|halt| halt.commands(cx))
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let commands = self.with(|halt| halt.preview(direction, past));
+        Preview {
+            commands,
+            ..Preview::default()
+        }
     }
 }

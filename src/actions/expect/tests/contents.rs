@@ -1,6 +1,7 @@
 //! `expect.file` and `expect.command`: what a file is and what a command prints.
 
 use super::{action, context, fails, holds, says};
+use crate::action::RawPast;
 use serde_json::{Value, json};
 
 #[test]
@@ -44,7 +45,7 @@ fn a_file_is_compared_part_by_part() {
     );
     says(
         &fails(kind, at(json!({"sha256": "0".repeat(64)}))),
-        &["sha256 0000", &sha256],
+        &["sha256 0000", "17 bytes with another sha256"],
     );
     let below = json!({"path": path.join("below"), "exists": false});
     holds(kind, below);
@@ -106,8 +107,8 @@ fn a_command_that_had_no_time_to_answer_has_not_answered() {
     for script in ["echo begun; sleep 1000", "kill -9 $$"] {
         let settings = json!({"argv": ["sh", "-c", script], "timeout": "50ms"});
         let action = action("expect.command", settings);
-        let action = action.action();
-        let why = action.probe(&context(), &Value::Null).unwrap_err();
+        let action = action.kind_of();
+        let why = action.probe(&context(), &RawPast::default()).unwrap_err();
         let words = if script.contains("kill") {
             "signal 9"
         } else {
@@ -115,7 +116,11 @@ fn a_command_that_had_no_time_to_answer_has_not_answered() {
         };
         says(&why.to_string(), &[words]);
         let mut log = Vec::new();
-        assert!(action.perform(&context(), &Value::Null, &mut log).is_err());
+        assert!(
+            action
+                .perform(&context(), &RawPast::default(), &mut log)
+                .is_err()
+        );
     }
 }
 
@@ -126,9 +131,9 @@ fn an_expression_shows_no_part_of_a_secret() {
     let script = "echo token=s3cret-word";
     let settings = json!({"argv": ["sh", "-c", script], "stdout_matches": "s3cret"});
     // The script is the plan's own words; no plan with a secret in it is run.
-    let look = action("expect.command", settings)
-        .action()
-        .probe(&cx, &Value::Null)
+    let (look, _) = action("expect.command", settings)
+        .kind_of()
+        .probe(&cx, &RawPast::default())
         .unwrap();
     assert_eq!(look.evidence, ["exit 0", "a match"]);
 }
@@ -136,10 +141,10 @@ fn an_expression_shows_no_part_of_a_secret() {
 #[test]
 fn a_command_that_cannot_start_is_not_nothing() {
     let action = action("expect.command", json!({"argv": ["/no/such/program"]}));
-    let action = action.action();
-    assert!(action.probe(&context(), &Value::Null).is_err());
+    let action = action.kind_of();
+    assert!(action.probe(&context(), &RawPast::default()).is_err());
     let why = action
-        .perform(&context(), &Value::Null, &mut std::io::sink())
+        .perform(&context(), &RawPast::default(), &mut std::io::sink())
         .unwrap_err();
     says(&why.to_string(), &["cannot look: cannot start"]);
 }

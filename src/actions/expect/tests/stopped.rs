@@ -1,7 +1,8 @@
 //! `expect.stopped`: whoever is left, by command line or by port, is named.
 
 use super::{OnNotYet, Sleeper, action, context, fails, holds, says, unique};
-use serde_json::{Value, json};
+use crate::action::RawPast;
+use serde_json::json;
 use std::net::TcpListener;
 
 #[test]
@@ -44,8 +45,8 @@ fn it_waits_for_what_is_still_ending() {
         "expect.stopped",
         json!({"processes": [name], "within": "30s"}),
     )
-    .action()
-    .perform(&context(), &Value::Null, &mut log)
+    .kind_of()
+    .perform(&context(), &RawPast::default(), &mut log)
     .unwrap();
     assert!(log.1 >= 1, "it was seen while it lived");
 }
@@ -58,7 +59,7 @@ fn settings_that_find_nothing_or_everything_are_refused() {
         json!({"processes": ["("]}),
     ] {
         let action = action("expect.stopped", bad.clone());
-        assert_eq!(action.action().problems().len(), 1, "{bad}");
+        assert_eq!(action.kind_of().problems().len(), 1, "{bad}");
     }
 }
 

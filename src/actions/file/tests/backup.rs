@@ -1,7 +1,7 @@
 //! `file.backup`: always this step's own copy, and nothing lost for it.
 
 use super::super::disk;
-use super::{World, action, problem, whole};
+use super::{World, action, problem, tells_nothing, whole};
 use crate::actions::Do;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,10 +22,12 @@ fn a_copy_has_bytes_mode_owner_and_time_and_the_state_directory_is_private() {
     for to in [None, Some("copy")] {
         let world = World::new();
         let path = world.write("file", BYTES);
-        let observed = world.run(&backup(&world, to));
-        let copy = PathBuf::from(observed["copy"].as_str().unwrap());
+        let past = world.run(&backup(&world, to));
+        let output = past.output.as_ref().unwrap();
+        let copy = PathBuf::from(output["path"].as_str().unwrap());
         assert_eq!(whole(&copy), whole(&path));
-        assert_eq!(observed["facts"]["sha256"], disk::digest(BYTES));
+        assert_eq!(output["bytes"], BYTES.len());
+        tells_nothing(&past, BYTES);
         if to.is_none() {
             assert_eq!(copy.parent().unwrap(), world.path("state/undo"));
             assert_eq!(whole_mode(&world.path("state/undo")), 0o700);
@@ -59,25 +61,23 @@ fn a_second_attempt_finds_the_first_ones_copy() {
     let world = World::new();
     world.write("file", BYTES);
     let action = backup(&world, None);
-    let observed = world.run(&action);
-    assert_eq!(world.probe(&action, &observed), Answer::Done);
-    world.perform(&action, &observed).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Done);
+    let past = world.run(&action);
+    assert_eq!(world.probe(&action, &past), Answer::Done);
+    world.perform(&action, &past).unwrap();
+    assert_eq!(world.probe(&action, &past), Answer::Done);
 }
 
 #[test]
 fn death_before_the_rename_is_nothing() {
     let world = World::new();
-    let path = world.write("file", BYTES);
+    world.write("file", BYTES);
     let action = backup(&world, Some("copy"));
-    let observed = world.observe(&action);
-    let (facts, _) = disk::look(&path).unwrap().unwrap();
-    let copy = world.path("copy");
-    let temp = disk::temporary(&world.cx, &copy);
-    disk::stage(&temp, &copy, &mut &*BYTES, &facts.sha256, facts.manner()).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Nothing);
-    world.perform(&action, &observed).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Done);
+    let past = world.observe(&action);
+    let temp = disk::temporary(&world.cx, &world.path("copy"));
+    std::fs::write(temp, "half").unwrap();
+    assert_eq!(world.probe(&action, &past), Answer::Nothing);
+    world.perform(&action, &past).unwrap();
+    assert_eq!(world.probe(&action, &past), Answer::Done);
     assert_eq!(world.names(), ["copy", "file"]);
 }
 
@@ -86,11 +86,11 @@ fn a_backup_replaces_nothing() {
     let world = World::new();
     world.write("file", BYTES);
     let action = backup(&world, Some("copy"));
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::write(world.path("copy"), "something else").unwrap();
     world.refuses(&action, "holds something else");
-    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
-    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert_eq!(world.probe(&action, &past), Answer::Unclear);
+    let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("left alone"), "{why}");
     assert_eq!(
         std::fs::read(world.path("copy")).unwrap(),
@@ -103,9 +103,9 @@ fn a_file_that_changes_meanwhile_gives_no_copy() {
     let world = World::new();
     let path = world.write("file", BYTES);
     let action = backup(&world, Some("copy"));
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::write(&path, "changed").unwrap();
-    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("changed since it was looked at"), "{why}");
     assert_eq!(world.names(), ["file"]);
 }
@@ -115,9 +115,9 @@ fn a_damaged_copy_is_no_evidence() {
     let world = World::new();
     world.write("file", BYTES);
     let action = backup(&world, Some("copy"));
-    let observed = world.run(&action);
+    let past = world.run(&action);
     std::fs::write(world.path("copy"), "damaged").unwrap();
-    let proof = action.action().verify(&world.cx, &observed).unwrap();
+    let proof = action.kind_of().verify(&world.cx, &past).unwrap();
     assert_eq!(proof.answer, Answer::Unclear);
 }
 

@@ -16,7 +16,7 @@ fn edited(former: &[u8], settings: &Value) -> Vec<u8> {
     let path = world.write("file", former);
     let before = whole(&path);
     let action = line(&world, settings.clone());
-    let observed = world.run(&action);
+    let past = world.run(&action);
     let after = std::fs::read(&path).unwrap();
     assert_eq!(
         world.probe(&action, &world.observe(&action)),
@@ -24,7 +24,7 @@ fn edited(former: &[u8], settings: &Value) -> Vec<u8> {
         "a second run has nothing to do"
     );
     for _ in 0..2 {
-        world.undo(&action, &observed).unwrap();
+        world.undo(&action, &past).unwrap();
         assert_eq!(whole(&path), before);
     }
     after
@@ -85,7 +85,7 @@ fn several_matches_are_refused_with_their_numbers() {
     let action = line(&world, set);
     world.refuses(&action, "2 lines of ");
     world.refuses(&action, "lines 1, 3");
-    let trouble = action.action().diff(&world.cx).unwrap_err();
+    let trouble = world.diff(&action).unwrap_err();
     assert!(trouble.to_string().contains("lines 1, 3"));
 }
 
@@ -103,11 +103,11 @@ fn a_strangers_edit_is_never_overwritten() {
     let world = World::new();
     let path = world.write("file", b"X=1\n");
     let action = line(&world, json!({"match": "^X=", "line": "X=2"}));
-    let observed = world.run(&action);
+    let past = world.run(&action);
     std::fs::write(&path, "X=2\nY=1\n").unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
-    assert!(world.perform(&action, &observed).is_err());
-    assert!(world.undo(&action, &observed).is_err());
+    assert_eq!(world.probe(&action, &past), Answer::Unclear);
+    assert!(world.perform(&action, &past).is_err());
+    assert!(world.undo(&action, &past).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"X=2\nY=1\n");
 }
 

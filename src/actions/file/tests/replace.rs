@@ -1,8 +1,8 @@
 //! `file.replace`, and with it the machine of `file.line`.
 
 use super::super::disk;
-use super::super::edit::Observed;
-use super::{World, action, problem, whole};
+use super::{World, action, problem, tells_nothing, whole};
+use crate::action::Direction;
 use crate::actions::Do;
 use rustix::fs::{FileType, Mode};
 use serde_json::json;
@@ -26,17 +26,17 @@ fn a_replaced_file_keeps_owner_and_mode_and_comes_back_whole() {
     let path = world.write("file", OLD);
     let before = whole(&path);
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     let after = whole(&path);
     assert_eq!(after.0, NEW.as_bytes());
     assert_eq!((after.1, after.2, after.3), (before.1, before.2, before.3));
     assert_eq!(world.names(), ["file"]);
 
-    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+    assert_eq!(world.undone(&action, &past), Answer::Nothing);
     for _ in 0..2 {
-        world.undo(&action, &observed).unwrap();
+        world.undo(&action, &past).unwrap();
         assert_eq!(whole(&path), before);
-        assert_eq!(world.undone(&action, &observed), Answer::Done);
+        assert_eq!(world.undone(&action, &past), Answer::Done);
     }
     assert_eq!(world.names(), ["file"]);
 }
@@ -46,9 +46,9 @@ fn a_second_run_finds_it_done_and_a_second_attempt_changes_nothing() {
     let world = World::new();
     let path = world.write("file", OLD);
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     let after = whole(&path);
-    world.perform(&action, &observed).unwrap();
+    world.perform(&action, &past).unwrap();
     assert_eq!(whole(&path), after);
     assert_eq!(world.probe(&action, &world.observe(&action)), Answer::Done);
 }
@@ -57,12 +57,12 @@ fn a_second_run_finds_it_done_and_a_second_attempt_changes_nothing() {
 fn a_file_that_was_not_there_is_made_and_removed_again() {
     let world = World::new();
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     assert_eq!(whole(&world.path("file")).1, 0o644);
     for _ in 0..2 {
-        world.undo(&action, &observed).unwrap();
+        world.undo(&action, &past).unwrap();
         assert_eq!(world.names(), [""; 0]);
-        assert_eq!(world.undone(&action, &observed), Answer::Done);
+        assert_eq!(world.undone(&action, &past), Answer::Done);
     }
 }
 
@@ -73,11 +73,11 @@ fn a_mode_alone_is_a_change_too() {
     let before = whole(&path);
     let settings = json!({"path": world.text("file"), "content": NEW, "mode": "4600"});
     let action = action("file.replace", settings);
-    let diff = action.action().diff(&world.cx).unwrap();
+    let diff = world.diff(&action).unwrap();
     assert_eq!(diff.as_deref(), Some("mode 0640 -> 4600\n"));
-    let observed = world.run(&action);
+    let past = world.run(&action);
     assert_eq!(whole(&path).1, 0o4600);
-    world.undo(&action, &observed).unwrap();
+    world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
 }
 
@@ -85,8 +85,10 @@ fn a_mode_alone_is_a_change_too() {
 fn former_content_is_kept_where_only_the_runner_can_read_it() {
     let world = World::new();
     world.write("file", OLD);
-    world.observe(&replace(&world));
-    let kept = world.kept(OLD);
+    let past = world.observe(&replace(&world));
+    tells_nothing(&past, OLD);
+    tells_nothing(&past, NEW.as_bytes());
+    let kept = world.kept(&past);
     assert_eq!(std::fs::read(&kept).unwrap(), OLD);
     assert_eq!(whole(&kept).1, 0o600);
     let dir = kept.parent().unwrap().metadata().unwrap();
@@ -100,22 +102,19 @@ fn death_before_the_rename_is_nothing_and_leaves_nothing_after_the_next_attempt(
         let path = world.write("file", OLD);
         let before = whole(&path);
         let action = replace(&world);
-        let observed = world.observe(&action);
-        let o = Observed::read(&observed).unwrap();
-        let temp = disk::temporary(&world.cx, &path);
-        let manner = o.former.unwrap().manner();
-        disk::stage(&temp, &path, &mut NEW.as_bytes(), &o.wanted, manner).unwrap();
+        let past = world.observe(&action);
+        std::fs::write(disk::temporary(&world.cx, &path), "half").unwrap();
         assert_eq!(world.names().len(), 2);
 
-        assert_eq!(world.probe(&action, &observed), Answer::Nothing);
-        assert_eq!(world.undone(&action, &observed), Answer::Nothing);
+        assert_eq!(world.probe(&action, &past), Answer::Nothing);
+        assert_eq!(world.undone(&action, &past), Answer::Nothing);
         if undo {
-            world.undo(&action, &observed).unwrap();
+            world.undo(&action, &past).unwrap();
             assert_eq!(whole(&path), before);
-            assert_eq!(world.undone(&action, &observed), Answer::Done);
+            assert_eq!(world.undone(&action, &past), Answer::Done);
         } else {
-            world.perform(&action, &observed).unwrap();
-            assert_eq!(world.probe(&action, &observed), Answer::Done);
+            world.perform(&action, &past).unwrap();
+            assert_eq!(world.probe(&action, &past), Answer::Done);
         }
         assert_eq!(world.names(), ["file"]);
     }
@@ -127,15 +126,13 @@ fn death_after_the_rename_is_done_and_is_undone() {
     let path = world.write("file", OLD);
     let before = whole(&path);
     let action = replace(&world);
-    let observed = world.observe(&action);
-    world.perform(&action, &observed).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Done);
+    let past = world.observe(&action);
+    world.perform(&action, &past).unwrap();
+    assert_eq!(world.probe(&action, &past), Answer::Done);
     // The undo dies before its rename, too.
-    let former = Observed::read(&observed).unwrap().former.unwrap();
-    let temp = disk::temporary(&world.cx, &path);
-    disk::stage(&temp, &path, &mut &*OLD, &former.sha256, former.manner()).unwrap();
-    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
-    world.undo(&action, &observed).unwrap();
+    std::fs::write(disk::temporary(&world.cx, &path), "half").unwrap();
+    assert_eq!(world.undone(&action, &past), Answer::Nothing);
+    world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
     assert_eq!(world.names(), ["file"]);
 }
@@ -145,22 +142,22 @@ fn a_strangers_edit_is_never_overwritten() {
     let world = World::new();
     let path = world.write("file", OLD);
     let action = replace(&world);
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     let edited = |when: &str| {
         std::fs::write(&path, "a stranger's").unwrap();
         let why = match when {
-            "before" => world.perform(&action, &observed),
-            _ => world.undo(&action, &observed),
+            "before" => world.perform(&action, &past),
+            _ => world.undo(&action, &past),
         };
         let why = why.unwrap_err().to_string();
         assert!(why.contains("by somebody since"), "{why}");
         assert_eq!(std::fs::read(&path).unwrap(), b"a stranger's");
-        assert_eq!(world.probe(&action, &observed), Answer::Unclear);
-        assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+        assert_eq!(world.probe(&action, &past), Answer::Unclear);
+        assert_eq!(world.undone(&action, &past), Answer::Unclear);
     };
     edited("before");
     std::fs::write(&path, OLD).unwrap();
-    world.perform(&action, &observed).unwrap();
+    world.perform(&action, &past).unwrap();
     edited("after");
 }
 
@@ -170,13 +167,13 @@ fn a_file_that_somebody_removed_is_not_made_again_but_is_put_back() {
     let path = world.write("file", OLD);
     let before = whole(&path);
     let action = replace(&world);
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
-    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert_eq!(world.probe(&action, &past), Answer::Unclear);
+    let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("was removed by somebody"), "{why}");
-    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
-    world.undo(&action, &observed).unwrap();
+    assert_eq!(world.undone(&action, &past), Answer::Nothing);
+    world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
 }
 
@@ -184,10 +181,10 @@ fn a_file_that_somebody_removed_is_not_made_again_but_is_put_back() {
 fn a_strangers_file_where_none_was_stays() {
     let world = World::new();
     let action = replace(&world);
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::write(world.path("file"), "a stranger's").unwrap();
-    assert!(world.perform(&action, &observed).is_err());
-    assert!(world.undo(&action, &observed).is_err());
+    assert!(world.perform(&action, &past).is_err());
+    assert!(world.undo(&action, &past).is_err());
     assert_eq!(std::fs::read(world.path("file")).unwrap(), b"a stranger's");
 }
 
@@ -198,11 +195,11 @@ fn a_link_is_written_through_and_stays_a_link() {
     let before = whole(&path);
     std::os::unix::fs::symlink("target", world.path("file")).unwrap();
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     assert_eq!(whole(&path).0, NEW.as_bytes());
     let link = || std::fs::read_link(world.path("file")).unwrap();
     assert_eq!(link(), Path::new("target"));
-    world.undo(&action, &observed).unwrap();
+    world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
     assert_eq!(link(), Path::new("target"));
 }
@@ -214,11 +211,11 @@ fn a_link_that_was_turned_elsewhere_is_not_followed() {
     world.write("other", OLD);
     std::os::unix::fs::symlink("target", world.path("file")).unwrap();
     let action = replace(&world);
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::remove_file(world.path("file")).unwrap();
     std::os::unix::fs::symlink("other", world.path("file")).unwrap();
-    assert_eq!(world.probe(&action, &observed), Answer::Unclear);
-    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    assert_eq!(world.probe(&action, &past), Answer::Unclear);
+    let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("now leads to"), "{why}");
     for name in ["target", "other"] {
         assert_eq!(std::fs::read(world.path(name)).unwrap(), OLD);
@@ -236,20 +233,20 @@ fn a_strangers_link_is_not_undone() {
             world.write("file", OLD);
         }
         let action = replace(&world);
-        let observed = world.run(&action);
+        let past = world.run(&action);
         std::fs::remove_file(&path).unwrap();
         link("other", &path);
         if ours {
             world.write("other", NEW.as_bytes());
         }
-        let why = world.undo(&action, &observed).unwrap_err().to_string();
+        let why = world.undo(&action, &past).unwrap_err().to_string();
         let part = if ours {
             "now leads to"
         } else {
             "leads nowhere"
         };
         assert!(why.contains(part) && why.contains("left alone"), "{why}");
-        assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+        assert_eq!(world.undone(&action, &past), Answer::Unclear);
         assert_eq!(std::fs::read_link(&path).unwrap(), Path::new("other"));
         assert_eq!(world.path("other").exists(), ours);
     }
@@ -263,19 +260,19 @@ fn the_target_of_a_link_is_put_back_when_somebody_removed_it_and_not_when_the_li
     let file = world.path("file");
     std::os::unix::fs::symlink("target", &file).unwrap();
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(world.undone(&action, &observed), Answer::Nothing);
-    world.undo(&action, &observed).unwrap();
+    assert_eq!(world.undone(&action, &past), Answer::Nothing);
+    world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
-    assert_eq!(world.undone(&action, &observed), Answer::Done);
+    assert_eq!(world.undone(&action, &past), Answer::Done);
 
-    world.perform(&action, &observed).unwrap();
+    world.perform(&action, &past).unwrap();
     world.write("other", OLD);
     std::fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("other", &file).unwrap();
-    assert!(world.undo(&action, &observed).is_err());
-    assert_eq!(world.undone(&action, &observed), Answer::Unclear);
+    assert!(world.undo(&action, &past).is_err());
+    assert_eq!(world.undone(&action, &past), Answer::Unclear);
     assert_eq!(whole(&path).0, NEW.as_bytes());
 }
 
@@ -317,14 +314,14 @@ fn content_from_another_file_is_fixed_when_it_is_looked_at() {
     let action = action("file.replace", settings);
     world.refuses(&action, "there is no file");
     std::fs::write(world.path("from"), b"\0wanted").unwrap();
-    let observed = world.observe(&action);
+    let past = world.observe(&action);
     std::fs::write(world.path("from"), "changed").unwrap();
-    let why = world.perform(&action, &observed).unwrap_err().to_string();
+    let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("changed since it was looked at"), "{why}");
     assert_eq!(std::fs::read(&path).unwrap(), OLD);
     assert_eq!(world.names(), ["file", "from"]);
     std::fs::write(world.path("from"), b"\0wanted").unwrap();
-    world.perform(&action, &observed).unwrap();
+    world.perform(&action, &past).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"\0wanted");
 }
 
@@ -333,13 +330,13 @@ fn a_damaged_or_lost_copy_is_noticed_before_the_file_is_touched() {
     let world = World::new();
     let path = world.write("file", OLD);
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     for (bytes, word) in [(Some("other"), "damaged"), (None, "is gone")] {
         match bytes {
-            Some(bytes) => std::fs::write(world.kept(OLD), bytes).unwrap(),
-            None => std::fs::remove_file(world.kept(OLD)).unwrap(),
+            Some(bytes) => std::fs::write(world.kept(&past), bytes).unwrap(),
+            None => std::fs::remove_file(world.kept(&past)).unwrap(),
         }
-        let why = world.undo(&action, &observed).unwrap_err().to_string();
+        let why = world.undo(&action, &past).unwrap_err().to_string();
         assert!(why.contains(word), "{why}");
         assert_eq!(std::fs::read(&path).unwrap(), NEW.as_bytes());
     }
@@ -352,28 +349,76 @@ fn the_preview_is_a_unified_diff() {
     let file = world.text("file");
     let settings = json!({"path": file, "content": "a\nB\nc\n"});
     let replace = action("file.replace", settings);
-    let diff = replace.action().diff(&world.cx).unwrap();
+    let diff = world.diff(&replace).unwrap();
     assert_eq!(
         diff.unwrap(),
         format!("--- {file}\n+++ {file}\n@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n")
     );
-    assert_eq!(replace.action().commands(&world.cx).len(), 1);
 
     std::fs::write(&path, "a\nB\nc\n").unwrap();
-    assert_eq!(replace.action().diff(&world.cx), Ok(None));
+    assert_eq!(world.diff(&replace), Ok(None));
 
     std::fs::write(&path, OLD).unwrap();
-    let diff = replace.action().diff(&world.cx).unwrap().unwrap();
+    let diff = world.diff(&replace).unwrap().unwrap();
     assert!(diff.contains("binary: 20 bytes, sha256 "), "{diff}");
 
     std::fs::remove_file(&path).unwrap();
-    let diff = replace.action().diff(&world.cx).unwrap().unwrap();
+    let diff = world.diff(&replace).unwrap().unwrap();
     assert!(diff.starts_with("--- /dev/null\n"), "{diff}");
     assert!(diff.ends_with("@@ -0,0 +1,3 @@\n+a\n+B\n+c\n"), "{diff}");
 
     std::fs::create_dir(&path).unwrap();
-    let trouble = replace.action().diff(&world.cx).unwrap_err();
+    let trouble = world.diff(&replace).unwrap_err();
     assert!(trouble.to_string().contains("is a directory"));
+}
+
+#[test]
+fn what_is_done_and_undone_is_told_from_the_same_look() {
+    let world = World::new();
+    let action = replace(&world);
+    let file = world.text("file");
+    let undo = |past: &_| world.preview(&action, Direction::Undo, past);
+    let made = undo(&world.observe(&action));
+    assert_eq!(
+        (made.commands, made.kept),
+        (vec![format!("remove {file}")], vec![])
+    );
+
+    world.write("file", OLD);
+    let past = world.observe(&action);
+    let back = undo(&past);
+    let [line] = &back.commands[..] else {
+        panic!("{back:?}")
+    };
+    let start = format!("put {file} back: {} bytes, mode 0640, owner ", OLD.len());
+    assert!(line.starts_with(&start), "{line}");
+    let done = world.preview(&action, Direction::Do, &past);
+    assert_eq!(
+        done.commands,
+        [format!("replace {file} with 4 bytes of the plan")]
+    );
+    for kept in [&back.kept, &done.kept] {
+        assert_eq!(world.cx.kept_at(&kept[0].0), world.kept(&past));
+        assert_eq!(kept[0].1, file);
+    }
+}
+
+#[test]
+fn the_undo_needs_nothing_but_the_kept_file() {
+    let world = World::new();
+    let path = world.write("file", OLD);
+    let before = whole(&path);
+    let action = replace(&world);
+    world.observe(&action);
+    let past = world.run(&action);
+    for entry in std::fs::read_dir(world.path("state/undo")).unwrap() {
+        let path = entry.unwrap().path();
+        if path != world.kept(&past) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    world.undo(&action, &past).unwrap();
+    assert_eq!(whole(&path), before);
 }
 
 #[test]
@@ -387,14 +432,14 @@ fn extended_attributes_stay_with_the_file() {
         set => set.unwrap(),
     }
     let action = replace(&world);
-    let observed = world.run(&action);
+    let past = world.run(&action);
     let origin = || {
         let mut value = [0; 16];
         let len = rustix::fs::getxattr(&path, "user.origin", &mut value[..]).unwrap();
         value[..len].to_vec()
     };
     assert_eq!(origin(), b"hand");
-    world.undo(&action, &observed).unwrap();
+    world.undo(&action, &past).unwrap();
     assert_eq!(origin(), b"hand");
 }
 

@@ -1,30 +1,34 @@
 //! Workers and beats that run again: started as they ran, answering, and consuming what they consumed.
 //!
 //! Invariants: an answer counts only from a process that lives here, by its number, so that no old worker and none of
-//! another machine answers for a new one; a worker that was told to end is not taken for one that runs.
+//! another machine answers for a new one; a worker that was told to end is not taken for one that runs; one that lives
+//! gets back what this step has cancelled, also where nobody could ask it before.
 
-use super::ask::Desk;
 use super::beat;
-use super::before::Before;
-use super::census::census;
-use super::crew::{Crew, Seen};
+use super::cmdline::Role;
+use super::counts;
 use super::drain::{Drain, Run};
 use super::find::{self, Live};
-use super::words::Role;
-use crate::action::Work;
-use crate::actions::process::note::Note;
+use super::inspector::Inspector;
+use super::snapshot::Snapshot;
+use super::workers::{Running, Workers};
+use crate::action::{Context, Error, Look, Work};
+use crate::actions::mask;
+use crate::actions::process::identity::Ident;
+use crate::actions::process::note::{Note, signalled, was_signalled};
+use crate::actions::run::quoted;
+use crate::actions::service::by::Way;
 use crate::actions::service::launch::Doors;
-use crate::actions::{Context, Error, Look};
+use crate::actions::service::{By, Master};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long consumers may take to be put back.
-const BACK: Duration = Duration::from_secs(30);
+/// How long a look waits for a worker that is about to answer.
+const BACK: Duration = Duration::from_secs(3);
 
 /// What has to be there.
 pub(super) struct Wanted {
@@ -37,10 +41,14 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn as_before(before: &Before) -> Self {
+    fn of<'n>(before: &Snapshot, notes: impl IntoIterator<Item = &'n Note>) -> Self {
+        let known = before.consumed([]);
+        let mut queues = before.consumed(notes);
+        // One that came later need not be there any more.
+        queues.retain(|node, _| known.contains_key(node));
         Self {
-            count: before.crew.len(),
-            queues: before.consumed(),
+            count: before.members.len(),
+            queues,
             anywhere: Vec::new(),
         }
     }
@@ -49,17 +57,24 @@ impl Wanted {
 /// Asks again and again, through one import of the application.
 pub(super) struct Asker<'a> {
     cx: &'a Context,
-    crew: Crew<'a>,
-    desk: Option<(i32, Desk)>,
+    workers: Workers<'a>,
+    /// They were told to end.
+    signalled: Vec<Ident>,
+    inspector: Option<(i32, Inspector)>,
     logs: BTreeSet<PathBuf>,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn new(cx: &'a Context, crew: Crew<'a>) -> Self {
+    pub(super) fn new<'n>(
+        cx: &'a Context,
+        workers: Workers<'a>,
+        notes: impl IntoIterator<Item = &'n Note>,
+    ) -> Self {
         Self {
             cx,
-            crew,
-            desk: None,
+            workers,
+            signalled: signalled(notes).cloned().collect(),
+            inspector: None,
             logs: BTreeSet::new(),
         }
     }
@@ -71,8 +86,8 @@ impl<'a> Asker<'a> {
 
     /// One look at all that lives.
     pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Error> {
-        let Seen { found, live } = self.crew.look(self.cx)?;
-        let name = self.crew.role.name();
+        let Running { found, live } = self.workers.look(self.cx)?;
+        let name = self.workers.role.name();
         if live.is_empty() {
             let states: Vec<String> = found
                 .programs
@@ -87,10 +102,10 @@ impl<'a> Asker<'a> {
         for l in &live {
             // What another user writes on a command line may name any file, and would have us read it out.
             let ours = l.user.0 == rustix::process::geteuid().as_raw();
-            let file = l.words.logfile.as_ref().filter(|_| ours);
+            let file = l.cmdline.logfile.as_ref().filter(|_| ours);
             let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
             self.logs.extend(file.filter(|f| f.is_file()));
-            if Crew::told(self.cx, &l.ident)? {
+            if self.signalled.contains(&l.ident) {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",
                     l.shown()
@@ -110,51 +125,51 @@ impl<'a> Asker<'a> {
         {
             return Ok(Look::unclear(format!("{} is {}", down.name, down.state)));
         }
-        match self.crew.role {
+        match self.workers.role {
             Role::Beat => beat::ready(&live),
             Role::Worker => self.answers(&live, wanted),
         }
     }
 
     fn answers(&mut self, live: &[Live], wanted: &Wanted) -> Result<Look, Error> {
-        let heard = self.heard(live);
-        let heard = match heard {
-            Ok(heard) => heard,
+        let inspection = self.inspection(live);
+        let inspection = match inspection {
+            Ok(inspection) => inspection,
             Err(e) => {
-                self.desk = None;
+                self.inspector = None;
                 return Ok(Look::unclear(e.to_string()));
             }
         };
-        let census = census(live, heard);
-        if !census.whole() {
-            return Ok(Look::unclear(census.counts()));
+        let counts = counts::join(live, inspection);
+        if !counts.whole() {
+            return Ok(Look::unclear(counts.shown()));
         }
         for (node, queues) in &wanted.queues {
-            let Some(told) = census.told.iter().find(|t| t.node == *node) else {
+            let Some(report) = counts.reports.iter().find(|t| t.node == *node) else {
                 return Ok(Look::unclear(format!(
                     "{node} does not answer; {}",
-                    census.counts()
+                    counts.shown()
                 )));
             };
-            if let Some(missing) = queues.iter().find(|q| !told.queues.contains(q)) {
+            if let Some(missing) = queues.iter().find(|q| !report.queues.contains(q)) {
                 return Ok(Look::unclear(format!("{node} does not consume {missing}")));
             }
         }
-        if let Some(idle) = census.told.iter().find(|t| t.queues.is_empty()) {
+        if let Some(idle) = counts.reports.iter().find(|t| t.queues.is_empty()) {
             return Ok(Look::unclear(format!("{} consumes nothing", idle.node)));
         }
         let missing = wanted
             .anywhere
             .iter()
-            .find(|q| !census.told.iter().any(|t| t.queues.contains(q)));
+            .find(|q| !counts.reports.iter().any(|t| t.queues.contains(q)));
         if let Some(missing) = missing {
             return Ok(Look::unclear(format!("nobody consumes {missing}")));
         }
-        let evidence = census
-            .told
+        let evidence = counts
+            .reports
             .iter()
             .map(|t| {
-                let pids = census.nodes.get(&t.node).cloned().unwrap_or_default();
+                let pids = counts.nodes.get(&t.node).cloned().unwrap_or_default();
                 let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
                 format!(
                     "{} answers (process {}) and consumes {}",
@@ -170,15 +185,18 @@ impl<'a> Asker<'a> {
         })
     }
 
-    fn heard(&mut self, live: &[Live]) -> Result<super::ask::Heard, Error> {
+    fn inspection(&mut self, live: &[Live]) -> Result<super::inspector::Inspection, Error> {
         // The environment is that of the process beside which the helper was started.
         let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
-        if self.desk.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
+        if self.inspector.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
             let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
-            self.desk = Some((first.ident.pid, Desk::open(self.cx, first, self.crew.app)?));
+            self.inspector = Some((
+                first.ident.pid,
+                Inspector::open(self.cx, first, self.workers.app)?,
+            ));
         }
-        match &mut self.desk {
-            Some((_, desk)) => desk.look(&[], 0),
+        match &mut self.inspector {
+            Some((_, inspector)) => inspector.look(&[], 0),
             None => Err(Error::new("the application cannot be asked")),
         }
     }
@@ -197,48 +215,74 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// The commands that start what ran before, in lines for people.
+pub(super) fn commands(by: Option<&By>, before: &Snapshot) -> Vec<String> {
+    match by.and_then(By::way) {
+        Some(Way::Supervisor(s)) => {
+            let wanted = before.service.programs.iter().filter(|p| p.wanted());
+            wanted
+                .map(|p| format!("{} start {}", s.ctl.join(" "), p.name))
+                .collect()
+        }
+        Some(Way::Process(d)) => vec![quoted(&mask::words(&d.argv))],
+        Some(Way::Pidfile(_) | Way::Match(_)) | None => {
+            let mut services: Vec<&Master> = Vec::new();
+            for master in &before.service.masters {
+                if services.iter().all(|s| s.service() != master.service()) {
+                    services.push(master);
+                }
+            }
+            let given = by.map(|b| &b.start).filter(|s| !s.is_empty());
+            services
+                .iter()
+                .map(|master| match given {
+                    Some(start) => quoted(&mask::words(start)),
+                    None => quoted(&master.argv),
+                })
+                .collect()
+        }
+    }
+}
+
 /// Starts what ran before, and gives those that live their consumers back.
-pub(super) fn bring_back(
+pub(super) fn restore(
     work: &mut Work<'_, Note>,
-    crew: &Crew<'_>,
-    before: &Before,
+    workers: &Workers<'_>,
+    before: &Snapshot,
     grace: Duration,
     within: Duration,
 ) -> Result<(), Error> {
     let cx = work.cx();
-    if before.crew.is_empty() && !before.service.runs() {
+    if !before.ran() {
         work.say("nothing ran before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
-    let seen = crew.look(cx)?;
-    let mut doomed = false;
-    for live in &seen.live {
-        doomed |= Crew::told(cx, &live.ident)?;
-    }
-    if doomed {
+    let seen = workers.look(cx)?;
+    let mut live = seen.live.iter();
+    if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
         work.say("those that were told to end are waited for");
-        crew.end(work, &seen, grace, None)?;
+        workers.end(work, &seen, grace, None)?;
     }
-    if crew.role == Role::Beat {
+    if workers.role == Role::Beat {
         for master in &before.service.masters {
-            beat::sweep(&master.words(cx)?, &master.cwd, work.log())?;
+            beat::sweep(&master.words(cx)?, Path::new(&master.cwd), work)?;
         }
     }
     let doors = Doors {
         ready: None,
         ports: &[],
     };
-    crew.keeper()
+    workers
+        .keeper()
         .start(work, Some(&before.service), doors, within)?;
     let left = within.saturating_sub(began.elapsed());
-    let mut wanted = Wanted::as_before(before);
-    if crew.role == Role::Worker {
-        put_back(cx, crew, before, left, work.log())?;
-        wanted.queues = before.consumed();
+    let wanted = Wanted::of(before, work.all_noted());
+    if workers.role == Role::Worker {
+        put_back(work, workers, before, left)?;
     }
-    let look = Asker::new(cx, *crew).wait(&wanted, left)?;
+    let look = Asker::new(cx, *workers, work.all_noted()).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
         work.say(&said);
@@ -252,17 +296,17 @@ pub(super) fn bring_back(
 
 /// Once all answer, they consume what they consumed.
 fn put_back(
-    cx: &Context,
-    crew: &Crew<'_>,
-    before: &Before,
+    work: &mut Work<'_, Note>,
+    workers: &Workers<'_>,
+    before: &Snapshot,
     within: Duration,
-    log: &mut dyn Write,
 ) -> Result<(), Error> {
-    let live = || Ok(crew.look(cx)?.live);
-    let consumed = before.consumed();
+    let cx = work.cx();
+    let live = || Ok(workers.look(cx)?.live);
+    let consumed = before.consumed(work.all_noted());
     let mut run = Run::new(Drain {
         cx,
-        app: crew.app,
+        app: workers.app,
         live: &live,
         queues: &[],
         consumed: &consumed,
@@ -273,20 +317,26 @@ fn put_back(
     // A worker that starts answers after it has imported its tasks.
     loop {
         let all = live()?;
-        let there = all.len() >= before.crew.len()
-            && run.look(&all, log).is_ok_and(super::census::Census::whole);
+        let there = all.len() >= before.members.len()
+            && run.look(&all, work).is_ok_and(super::counts::Counts::whole);
         if there || Instant::now() >= until {
             break;
         }
         std::thread::sleep(PAUSE);
     }
-    run.put_back(log)
+    run.put_back(work)
 }
 
 /// Whether all runs as before.
-pub(super) fn as_before(cx: &Context, crew: &Crew<'_>, before: &Before) -> Result<Look, Error> {
-    if before.crew.is_empty() && !before.service.runs() {
+pub(super) fn restored<'n>(
+    cx: &Context,
+    workers: &Workers<'_>,
+    before: &Snapshot,
+    notes: impl Iterator<Item = &'n Note> + Clone,
+) -> Result<Look, Error> {
+    if !before.ran() {
         return Ok(Look::done("nothing ran before"));
     }
-    Asker::new(cx, *crew).wait(&Wanted::as_before(before), BACK.min(Duration::from_secs(3)))
+    let wanted = Wanted::of(before, notes.clone());
+    Asker::new(cx, *workers, notes).wait(&wanted, BACK)
 }

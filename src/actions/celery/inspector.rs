@@ -1,4 +1,4 @@
-//! The helper that talks to the workers, in the application's own interpreter (`ask.py`).
+//! The helper that talks to the workers, in the application's own interpreter (`inspector.py`).
 //!
 //! Invariants: it runs as the worker runs, with its user, directory and environment, the step's `env` over that; its one
 //! import of the application serves all questions; it ends when our end of its input closes, so with us, however we
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The program of the helper.
-const PROGRAM: &str = include_str!("ask.py");
+const PROGRAM: &str = include_str!("inspector.py");
 /// What the interpreter is told: the program comes over its standard input, so that it stands in no command line.
 const READ: &str = "import sys, json; exec(json.loads(sys.stdin.readline()))";
 /// How long the import of the application and the connection to the broker may take. A large project needs seconds.
@@ -74,7 +74,7 @@ pub(super) struct Present {
 
 /// What the workers of one name said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Told {
+pub(super) struct WorkerReport {
     pub(super) node: String,
     /// Each of them answered each question.
     pub(super) whole: bool,
@@ -92,9 +92,9 @@ pub(super) struct Told {
 
 /// What all of them said.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(super) struct Heard {
+pub(super) struct Inspection {
     pub(super) roll: Vec<Present>,
-    pub(super) told: Vec<Told>,
+    pub(super) reports: Vec<WorkerReport>,
 }
 
 /// What the broker says of queues.
@@ -120,7 +120,7 @@ pub(super) struct Hello {
 }
 
 /// The helper, alive.
-pub(super) struct Desk {
+pub(super) struct Inspector {
     child: Child,
     input: Option<ChildStdin>,
     answers: Receiver<String>,
@@ -160,13 +160,13 @@ fn redactor(cx: &Context, env: &BTreeMap<OsString, OsString>) -> Result<Redactor
     Redactor::new(&secrets).map_err(|e| Error::new(e.to_string()))
 }
 
-impl Desk {
+impl Inspector {
     /// Starts the helper beside a worker or beat that lives, and waits until it has reached the broker.
     ///
     /// # Errors
     /// [`Error`] when the application cannot be imported or the broker not be reached.
     pub(super) fn open(cx: &Context, found: &Live, app: &App) -> Result<Self, Error> {
-        let words = &found.words;
+        let words = &found.cmdline;
         let python = app.python.as_ref().unwrap_or(&found.origin.python);
         let cwd = app.cwd.as_ref().unwrap_or(&found.origin.cwd);
         let setup = json!({
@@ -219,7 +219,7 @@ impl Desk {
             })
         });
         let input = child.stdin.take();
-        let mut desk = Self {
+        let mut inspector = Self {
             child,
             input,
             answers,
@@ -233,15 +233,15 @@ impl Desk {
             },
         };
         read.map_err(|e| cannot(&e))?;
-        desk.write(&Value::from(PROGRAM))?;
-        let hello = desk.ask(&setup, START).map_err(|e| {
+        inspector.write(&Value::from(PROGRAM))?;
+        let hello = inspector.ask(&setup, START).map_err(|e| {
             Error::new(format!(
                 "the application {} cannot be asked about its workers: {e}",
                 found.origin.shown()
             ))
         })?;
-        desk.hello = hello;
-        Ok(desk)
+        inspector.hello = hello;
+        Ok(inspector)
     }
 
     fn write(&mut self, what: &Value) -> Result<(), Error> {
@@ -304,7 +304,7 @@ impl Desk {
     }
 
     /// Asks workers what they do: those of these names, or all. `expected` answers end the wait.
-    pub(super) fn look(&mut self, nodes: &[String], expected: usize) -> Result<Heard, Error> {
+    pub(super) fn look(&mut self, nodes: &[String], expected: usize) -> Result<Inspection, Error> {
         let ask = json!({"do": "look", "nodes": nodes, "expected": expected, "timeout": ANSWER});
         self.ask(&ask, LIMIT)
     }
@@ -329,7 +329,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for Inspector {
     fn drop(&mut self) {
         self.input = None;
         let until = Instant::now() + END;

@@ -1,18 +1,17 @@
 //! The processes that a step is about, and their end: told exactly once, and killed only where the settings say so.
 //!
 //! Invariants: whoever lives below what the keeper finds is found, also behind a shell that was started in between;
-//! that a process was told is noted before it is told, and that it heard it afterwards, so that no step tells it twice
-//! unless it died between the two; a KILL is announced with what it cuts off before it is sent.
+//! that a process is told is noted before it is told, and that it has got TERM afterwards, so that no step sends it twice
+//! unless it died between the two; a KILL is on record with what it cuts off before it is sent.
 
 use super::App;
+use super::cmdline::{self, Role};
 use super::find::{self, Live, Origin};
-use super::note;
-use super::words::{self, Role};
 use crate::action::{Context, Error, Work};
 use crate::actions::command::capture;
 use crate::actions::process::end::names;
 use crate::actions::process::identity::Ident;
-use crate::actions::process::note::Note;
+use crate::actions::process::note::{Note, is_terminating, was_signalled};
 use crate::actions::procs::Other;
 use crate::actions::service::by::Way;
 use crate::actions::service::found::Found;
@@ -31,7 +30,7 @@ const CLIENT: Duration = Duration::from_secs(5);
 
 /// Which processes are meant.
 #[derive(Clone, Copy)]
-pub(super) struct Crew<'a> {
+pub(super) struct Workers<'a> {
     pub(super) role: Role,
     pub(super) by: Option<&'a By>,
     pub(super) app: &'a App,
@@ -40,14 +39,14 @@ pub(super) struct Crew<'a> {
 }
 
 /// What was seen.
-pub(super) struct Seen {
+pub(super) struct Running {
     /// As their keeper finds them.
     pub(super) found: Found,
     /// The workers or beats among them.
     pub(super) live: Vec<Live>,
 }
 
-impl Kind for Crew<'_> {
+impl Kind for Workers<'_> {
     fn name(&self) -> &'static str {
         match self.role {
             Role::Worker => "Celery worker",
@@ -56,7 +55,7 @@ impl Kind for Crew<'_> {
     }
 
     fn role(&self, process: &Other) -> Option<keeper::Role> {
-        let words = words::read(&process.words)?;
+        let words = cmdline::read(&process.words)?;
         if words.role != self.role || words.pool {
             return None;
         }
@@ -74,7 +73,7 @@ impl Kind for Crew<'_> {
     }
 }
 
-impl Crew<'_> {
+impl Workers<'_> {
     fn is_of(&self, live: &Live) -> bool {
         live.origin.meant(self.app) && self.origin.is_none_or(|o| o.same(&live.origin))
     }
@@ -90,7 +89,7 @@ impl Crew<'_> {
     ///
     /// # Errors
     /// [`Error`] when it cannot be seen, or more than one application is meant.
-    pub(super) fn look(&self, cx: &Context) -> Result<Seen, Error> {
+    pub(super) fn look(&self, cx: &Context) -> Result<Running, Error> {
         let mut first: Option<Vec<Ident>> = None;
         let until = Instant::now() + SETTLE;
         loop {
@@ -101,10 +100,10 @@ impl Crew<'_> {
             let mut below = find::all()?;
             below.retain(|l| known.contains(&l.ident));
             let (live, others): (Vec<Live>, Vec<Live>) =
-                below.into_iter().partition(|l| l.words.role == self.role);
+                below.into_iter().partition(|l| l.cmdline.role == self.role);
             find::one(&live)?;
             if self.by.is_none() || found.masters.is_empty() {
-                return Ok(Seen { found, live });
+                return Ok(Running { found, live });
             }
             if !others.is_empty() {
                 return Err(Error::new(format!(
@@ -115,7 +114,7 @@ impl Crew<'_> {
             }
             let idents = found.idents();
             if !live.is_empty() || first.as_ref().is_some_and(|f| *f != idents) {
-                return Ok(Seen { found, live });
+                return Ok(Running { found, live });
             }
             // What has just been forked is not Celery yet, and what has just died is none any more.
             if Instant::now() >= until {
@@ -138,12 +137,6 @@ impl Crew<'_> {
         Ok(all)
     }
 
-    /// This step has told it to end.
-    pub(super) fn told(cx: &Context, ident: &Ident) -> Result<bool, Error> {
-        let told = note::place(cx, "told", &ident.pid.to_string())?;
-        Ok(note::read(&told)?.as_ref() == Some(ident))
-    }
-
     /// Tells them to end and waits until they have. `tasks` are cut off where they have to be killed; without it
     /// nobody is.
     ///
@@ -152,7 +145,7 @@ impl Crew<'_> {
     pub(super) fn end(
         &self,
         work: &mut Work<'_, Note>,
-        seen: &Seen,
+        seen: &Running,
         grace: Duration,
         tasks: Option<&str>,
     ) -> Result<(), Error> {
@@ -162,10 +155,12 @@ impl Crew<'_> {
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
         known = tree::living(&known);
         for live in &seen.live {
-            let told = note::place(cx, "told", &live.ident.pid.to_string())?;
-            note::write(&told, &live.ident)?;
+            if !was_signalled(work.all_noted(), &live.ident) {
+                let process = live.ident.clone();
+                work.note(Note::Signalled { process })?;
+            }
         }
-        failpoint::hit("celery-told");
+        failpoint::hit("celery-signalled");
         if let Some(Way::Supervisor(s)) = self.keeper().way() {
             let wanted = seen.found.programs.iter().filter(|p| p.wanted());
             let mut argv = s.ctl.clone();
@@ -178,7 +173,8 @@ impl Crew<'_> {
                 }
                 for line in s.kills(cx, &seen.found.idents()) {
                     let why = "supervisord killed by its own stopwaitsecs";
-                    work.say(&format!("{why}: {line}"));
+                    // Not ours, and seen only afterwards: on record all the same, because tasks were cut off.
+                    work.escalate(&format!("{why}: {line}"))?;
                 }
             }
         }
@@ -189,7 +185,7 @@ impl Crew<'_> {
                 self.tell(work, live)?;
             }
         }
-        failpoint::hit("celery-heard");
+        failpoint::hit("celery-terminating");
         let left = loop {
             let now = tree::living(&known);
             for member in &now {
@@ -231,15 +227,16 @@ impl Crew<'_> {
     /// TERM, once.
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
-        let heard = note::place(work.cx(), "heard", &ident.pid.to_string())?;
-        if note::read(&heard)?.as_ref() == Some(ident) {
+        if is_terminating(work.all_noted(), ident) {
             work.say(&format!("{} was told to end before", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
             work.say(&format!("TERM to {}", live.shown()));
-            note::write(&heard, ident)?;
+            work.note(Note::Terminating {
+                process: ident.clone(),
+            })?;
             // A stopped process hears nothing else.
             ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;
         }

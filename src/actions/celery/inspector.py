@@ -77,7 +77,7 @@ def due(entry):
         return None
 
 
-class Desk(object):
+class Inspector(object):
     def __init__(self, setup):
         for name, key in (
             ("broker", "CELERY_BROKER_URL"),
@@ -149,21 +149,21 @@ class Desk(object):
                 roll.append({"node": node, "pid": said["pid"], "children": children})
         nodes = sorted(set(r["node"] for r in roll))
         count = len(roll)
-        answer = {"roll": roll, "told": []}
+        answer = {"roll": roll, "reports": []}
         if not nodes:
             return answer
-        told = {}
+        said_by = {}
         for aspect in ("active_queues", "active", "reserved", "scheduled"):
             for node, said in self.broadcast(aspect, nodes=nodes, timeout=timeout, limit=count):
                 if isinstance(said, list):
-                    told.setdefault(node, {}).setdefault(aspect, []).append(said)
+                    said_by.setdefault(node, {}).setdefault(aspect, []).append(said)
         for node in nodes:
-            parts = told.get(node, {})
+            parts = said_by.get(node, {})
             wanted = len([r for r in roll if r["node"] == node])
             gather = {a: [x for said in parts.get(a, []) for x in said] for a in
                       ("active_queues", "active", "reserved", "scheduled")}
             times = sorted(t for t in map(due, gather["scheduled"]) if t is not None)
-            answer["told"].append({
+            answer["reports"].append({
                 "node": node,
                 "whole": all(len(parts.get(a, [])) >= wanted for a in gather),
                 "queues": sorted(set(q["name"] for q in gather["active_queues"] if q.get("name"))),
@@ -213,15 +213,15 @@ def main():
     reader.daemon = True
     reader.start()
     try:
-        desk = Desk(setup)
+        inspector = Inspector(setup)
     except BaseException as error:
         say({"error": why(error)})
         os._exit(1)
-    say(desk.hello)
+    say(inspector.hello)
     while True:
         ask = json.loads(lines.get())
         try:
-            say(getattr(desk, ask["do"])(ask))
+            say(getattr(inspector, ask["do"])(ask))
         except BaseException as error:
             say({"error": why(error)})
             # A connection that broke in the middle of an answer is not used again.

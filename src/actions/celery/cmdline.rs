@@ -32,7 +32,7 @@ impl Role {
 
 /// A command line of Celery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct CommandLine {
     pub(super) role: Role,
     /// `-A`.
     pub(super) module: Option<String>,
@@ -82,7 +82,7 @@ fn base(word: &str) -> &str {
 }
 
 /// Reads a command line; none where it is not that of a worker or a beat.
-pub(super) fn read(line: &[String]) -> Option<Words> {
+pub(super) fn read(line: &[String]) -> Option<CommandLine> {
     // A title leaves empty words behind it, where the command line was longer.
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
     let full = line.iter().filter(|w| !w.is_empty()).count();
@@ -98,7 +98,7 @@ pub(super) fn read(line: &[String]) -> Option<Words> {
             (_, Some((&"celery", behind))) if django => behind,
             _ => return None,
         };
-        Words {
+        CommandLine {
             django,
             python: Some(first.to_owned()),
             ..arguments(rest)?
@@ -128,7 +128,7 @@ fn program<'a>(line: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
 }
 
 /// What stands behind the program's name.
-fn arguments(rest: &[&str]) -> Option<Words> {
+fn arguments(rest: &[&str]) -> Option<CommandLine> {
     let mut at = 0;
     let mut role = None;
     while let Some(word) = rest.get(at) {
@@ -150,7 +150,7 @@ fn arguments(rest: &[&str]) -> Option<Words> {
     let role = role?;
     let value = |names: &[&str]| option(rest, names);
     let queues = value(&["-Q", "--queues"]).unwrap_or_default();
-    Some(Words {
+    Some(CommandLine {
         role,
         module: value(&["-A", "--app"]),
         broker: value(&["-b", "--broker"]),
@@ -166,7 +166,7 @@ fn arguments(rest: &[&str]) -> Option<Words> {
         logfile: value(&["-f", "--logfile"]),
         schedule: value(&["-s", "--schedule"]),
         beat_inside: role == Role::Worker && rest.iter().any(|w| *w == "-B" || *w == "--beat"),
-        ..Words::default()
+        ..CommandLine::default()
     })
 }
 
@@ -192,7 +192,7 @@ fn option(rest: &[&str], names: &[&str]) -> Option<String> {
 }
 
 /// `[celeryd: w1@host:MainProcess] -active- (worker -A app)`, `[celery beat] -A app beat`.
-fn title(text: &str) -> Option<Words> {
+fn title(text: &str) -> Option<CommandLine> {
     let (head, tail) = text.strip_prefix('[')?.split_once(']')?;
     let (role, node, process) = if let Some(rest) = head.strip_prefix("celeryd: ") {
         let (node, process) = rest.rsplit_once(':')?;
@@ -208,7 +208,7 @@ fn title(text: &str) -> Option<Words> {
         Some(&"celery") => rest.get(1..).unwrap_or_default(),
         _ => &rest,
     };
-    Some(Words {
+    Some(CommandLine {
         role,
         node,
         titled: true,
@@ -241,7 +241,7 @@ pub(super) fn node(written: Option<&str>, host: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Option<Words> {
+    fn line(text: &str) -> Option<CommandLine> {
         read(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 

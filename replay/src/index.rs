@@ -1,0 +1,267 @@
+//! Where the units of a run are, by what is asked of them: a run of many steps answers as fast as one of few.
+//!
+//! Invariant: the index is what [`Index::new`] would make of the units. [`Run::put`] and [`Run::change`] are the only ways
+//! to change a unit, and they keep it so; whatever is asked here costs no more than a search in a sorted set.
+
+use crate::event::{Attempt, Part, Way};
+use crate::plan::{Plan, Step, Undo};
+use crate::state::{PartState, Run, Status, Unit};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Places of units in the plan's order, by what holds of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Index {
+    layout: Arc<Layout>,
+    /// Not settled forwards.
+    unsettled: BTreeSet<usize>,
+    /// Something of them may be there.
+    touched: BTreeSet<usize>,
+    /// Of these, the points of no return.
+    passed: BTreeSet<usize>,
+    /// Of these, what a rollback of everything has yet to reverse.
+    to_undo: BTreeSet<usize>,
+    /// Their attempt is open.
+    open: BTreeSet<(usize, Way)>,
+    /// In a doubt in which they may still run.
+    may_run: BTreeSet<(usize, Way)>,
+}
+
+/// What never changes: where the steps of the plan are.
+#[derive(Debug, PartialEq)]
+struct Layout {
+    /// The steps in the plan's order.
+    steps: Vec<Spot>,
+    /// Places of the steps in that order, by id.
+    by_id: BTreeMap<String, usize>,
+}
+
+/// Where one step is.
+#[derive(Debug, PartialEq)]
+struct Spot {
+    phase: usize,
+    in_phase: usize,
+    /// Its units, one for each target.
+    units: Range<usize>,
+}
+
+impl Layout {
+    fn new(plan: &Plan) -> Self {
+        let mut layout = Self {
+            steps: Vec::new(),
+            by_id: BTreeMap::new(),
+        };
+        let mut units = 0;
+        for (phase, of) in plan.phases.iter().enumerate() {
+            for (in_phase, step) in of.steps.iter().enumerate() {
+                let place = layout.steps.len();
+                layout.by_id.entry(step.id.clone()).or_insert(place);
+                layout.steps.push(Spot {
+                    phase,
+                    in_phase,
+                    units: units..units + step.targets.len(),
+                });
+                units += step.targets.len();
+            }
+        }
+        layout
+    }
+
+    fn step(&self, id: &str) -> Option<&Spot> {
+        self.steps.get(*self.by_id.get(id)?)
+    }
+}
+
+impl Index {
+    /// The index of a run's units, which are in the plan's order.
+    pub(crate) fn new(plan: &Plan, units: &[Unit]) -> Self {
+        let mut index = Self {
+            layout: Arc::new(Layout::new(plan)),
+            unsettled: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            to_undo: BTreeSet::new(),
+            open: BTreeSet::new(),
+            may_run: BTreeSet::new(),
+        };
+        for (place, unit) in units.iter().enumerate() {
+            let undo = index.step(plan, unit).map(|(_, step)| &step.undo);
+            index.set(place, unit, undo);
+        }
+        index
+    }
+
+    /// The step of a unit, with its phase.
+    fn step<'a>(&self, plan: &'a Plan, unit: &Unit) -> Option<(&'a str, &'a Step)> {
+        let spot = self.layout.steps.get(unit.index)?;
+        let phase = plan.phases.get(spot.phase)?;
+        Some((phase.phase.as_str(), phase.steps.get(spot.in_phase)?))
+    }
+
+    /// Takes a unit in as it is now.
+    fn set(&mut self, place: usize, unit: &Unit, undo: Option<&Undo>) {
+        let touched = unit.forward.touched;
+        let no_return = matches!(undo, Some(Undo::PointOfNoReturn(_)));
+        keep(&mut self.unsettled, place, !unit.forward.settled());
+        keep(&mut self.touched, place, touched);
+        keep(&mut self.passed, place, touched && no_return);
+        keep(&mut self.to_undo, place, is_to_undo(unit, undo));
+        for way in [Way::Do, Way::Undo] {
+            let part = unit.part(way);
+            keep(&mut self.open, (place, way), part.status == Status::Running);
+            keep(&mut self.may_run, (place, way), part.may_still_run());
+        }
+    }
+}
+
+/// A rollback that comes to this unit reverses it.
+fn is_to_undo(unit: &Unit, undo: Option<&Undo>) -> bool {
+    let reversible = undo.is_some_and(|u| *u != Undo::Nothing);
+    unit.forward.touched && reversible && !unit.backward.settled()
+}
+
+/// An item is in a set exactly when something holds of it.
+fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T, holds: bool) {
+    if holds {
+        set.insert(item);
+    } else {
+        set.remove(&item);
+    }
+}
+
+impl Run {
+    /// Steps × targets, in the plan's order.
+    #[must_use]
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// The units of one step, in the order of its targets.
+    #[must_use]
+    pub fn units_of(&self, step: &str) -> &[Unit] {
+        let spot = self.index.layout.step(step);
+        spot.and_then(|spot| self.units.get(spot.units.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The place of a part's unit, from 0.
+    #[must_use]
+    pub fn place(&self, part: &Part) -> Option<usize> {
+        let units = &self.index.layout.step(&part.step)?.units;
+        let in_step = (self.units_of(&part.step).iter()).position(|u| u.target == part.target)?;
+        Some(units.start + in_step)
+    }
+
+    /// The unit of that step and target.
+    #[must_use]
+    pub fn unit(&self, part: &Part) -> Option<&Unit> {
+        self.units.get(self.place(part)?)
+    }
+
+    /// The state of one part.
+    #[must_use]
+    pub fn part(&self, part: &Part) -> Option<&PartState> {
+        self.unit(part).map(|u| u.part(part.way))
+    }
+
+    /// The step that a unit belongs to, with its phase.
+    #[must_use]
+    pub fn step(&self, unit: &Unit) -> Option<(&str, &Step)> {
+        self.index.step(&self.plan, unit)
+    }
+
+    /// The step of that name.
+    #[must_use]
+    pub fn step_named(&self, id: &str) -> Option<&Step> {
+        let spot = self.index.layout.step(id)?;
+        self.plan.phases.get(spot.phase)?.steps.get(spot.in_phase)
+    }
+
+    /// Units that are not settled forwards, in the plan's order.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Unit> {
+        self.units_at(&self.index.unsettled)
+    }
+
+    /// Units of which something may be there, in the plan's order.
+    pub fn touched(&self) -> impl Iterator<Item = &Unit> {
+        self.units_at(&self.index.touched)
+    }
+
+    /// A point of no return lies behind the run.
+    #[must_use]
+    pub fn is_past_no_return(&self) -> bool {
+        !self.index.passed.is_empty()
+    }
+
+    /// Units that the rollback has yet to reverse, in its order.
+    pub fn to_undo(&self) -> impl Iterator<Item = &Unit> {
+        let places = self.index.to_undo.range(self.first_to_undo()..).rev();
+        places.filter_map(|place| self.units.get(*place))
+    }
+
+    /// An earlier unit than that at `place` is not settled.
+    pub(crate) fn is_unsettled_before(&self, place: usize) -> bool {
+        self.index.unsettled.first().is_some_and(|p| *p < place)
+    }
+
+    /// The unit at `place`, as `unit` has it, is the next that the rollback reverses.
+    pub(crate) fn is_next_to_undo(&self, place: usize, unit: &Unit) -> bool {
+        self.way == Way::Undo
+            && is_to_undo(unit, self.step(unit).map(|(_, s)| &s.undo))
+            && self.first_to_undo() <= place
+            && self.index.to_undo.range(place + 1..).next().is_none()
+    }
+
+    /// Where the units begin that the rollback does not leave done.
+    fn first_to_undo(&self) -> usize {
+        let kept = self.rollback_to.as_ref();
+        let kept = kept.and_then(|to| self.index.layout.step(to));
+        kept.map_or(0, |spot| spot.units.end)
+    }
+
+    /// A part in a doubt that only a person settles, because it may still run.
+    #[must_use]
+    pub fn may_still_run(&self) -> Option<(&Unit, Way)> {
+        let (place, way) = self.index.may_run.first()?;
+        Some((self.units.get(*place)?, *way))
+    }
+
+    /// The part whose attempt is open, if any.
+    #[must_use]
+    pub fn open(&self) -> Option<Part> {
+        self.open_attempt().map(|attempt| attempt.part)
+    }
+
+    /// The attempt that is open, if any.
+    #[must_use]
+    pub fn open_attempt(&self) -> Option<Attempt> {
+        let (place, way) = self.index.open.first()?;
+        let unit = self.units.get(*place)?;
+        Some(Attempt {
+            part: unit.key(*way),
+            attempt: unit.part(*way).attempts,
+        })
+    }
+
+    fn units_at<'a>(&'a self, places: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Unit> {
+        places.iter().filter_map(|place| self.units.get(*place))
+    }
+
+    /// Puts a unit in the place of the one that it was.
+    pub(crate) fn put(&mut self, place: usize, unit: Unit) {
+        self.change(place, |now| *now = unit);
+    }
+
+    /// Changes one unit.
+    pub(crate) fn change(&mut self, place: usize, change: impl FnOnce(&mut Unit)) {
+        let Some(unit) = self.units.get_mut(place) else {
+            return;
+        };
+        change(unit);
+        let undo = self.index.step(&self.plan, unit).map(|(_, s)| &s.undo);
+        self.index.set(place, unit, undo);
+    }
+}

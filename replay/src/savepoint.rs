@@ -1,0 +1,109 @@
+//! What an event changes, as it was before it: events that were folded and not recorded are taken back.
+//!
+//! Invariants: taking back what was folded since, newest first, leaves the state as it was; a savepoint costs as much as
+//! one unit, however many the run has.
+
+use crate::book::Book;
+use crate::event::{Event, Way};
+use crate::state::{Decidable, Ended, Run, Unit, When};
+use alloc::boxed::Box;
+use alloc::string::String;
+
+/// A run before an event: the one unit that the event may change, and what is not about units.
+#[derive(Debug)]
+struct RunSavepoint {
+    unit: Option<(usize, Unit)>,
+    last: When,
+    way: Way,
+    rollback_to: Option<String>,
+    rollback_reason: String,
+    pause: Option<String>,
+    abort: Option<String>,
+    held: bool,
+    ended: Option<Ended>,
+    decided: Option<Box<Decidable>>,
+}
+
+impl RunSavepoint {
+    fn of(run: &Run, event: &Event) -> Self {
+        // Whoever adds a field says whether events change it.
+        let Run {
+            name: _,
+            plan: _,
+            digest: _,
+            contract: _,
+            planned_at: _,
+            last,
+            units,
+            index: _,
+            way,
+            rollback_to,
+            rollback_reason,
+            pause,
+            abort,
+            held,
+            ended,
+            decided,
+        } = run;
+        let place = event.part().and_then(|part| run.place(part));
+        Self {
+            unit: place.and_then(|place| Some((place, units.get(place)?.clone()))),
+            last: last.clone(),
+            way: *way,
+            rollback_to: rollback_to.clone(),
+            rollback_reason: rollback_reason.clone(),
+            pause: pause.clone(),
+            abort: abort.clone(),
+            held: *held,
+            ended: *ended,
+            decided: decided.clone(),
+        }
+    }
+
+    fn restore(self, run: &mut Run) {
+        if let Some((place, unit)) = self.unit {
+            run.put(place, unit);
+        }
+        run.last = self.last;
+        run.way = self.way;
+        run.rollback_to = self.rollback_to;
+        run.rollback_reason = self.rollback_reason;
+        run.pause = self.pause;
+        run.abort = self.abort;
+        run.held = self.held;
+        run.ended = self.ended;
+        run.decided = self.decided;
+    }
+}
+
+/// A book before an event.
+#[derive(Debug)]
+pub struct Savepoint {
+    /// How many runs there were.
+    runs: usize,
+    /// The run of the event, by its place.
+    run: Option<(usize, RunSavepoint)>,
+}
+
+impl Book {
+    /// What an event of that run may change, as it is now.
+    #[must_use]
+    pub fn savepoint(&self, run: Option<&str>, event: &Event) -> Savepoint {
+        let place = run.and_then(|name| self.place(name));
+        Savepoint {
+            runs: self.runs.len(),
+            run: place
+                .and_then(|place| Some((place, RunSavepoint::of(self.runs.get(place)?, event)))),
+        }
+    }
+
+    /// Takes back the event before which the savepoint was made. Those that were folded after it are taken back already.
+    pub fn revert(&mut self, savepoint: Savepoint) {
+        self.runs.truncate(savepoint.runs);
+        if let Some((place, before)) = savepoint.run
+            && let Some(run) = self.runs.get_mut(place)
+        {
+            before.restore(run);
+        }
+    }
+}
