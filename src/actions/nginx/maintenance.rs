@@ -368,7 +368,8 @@ mod tests {
     #[test]
     fn what_is_stored_stays_readable() {
         for stored in [PLACED, REMOVED] {
-            crate::action::stays::<Maintenance>(stored, "null", "null");
+            let note = r#"{"reloading": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}}"#;
+            crate::action::stays::<Maintenance>(stored, note, "null");
         }
     }
 
