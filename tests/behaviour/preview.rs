@@ -282,7 +282,7 @@ fn english_words(screen: &str) -> Vec<String> {
     let words = regex::Regex::new(ENGLISH).expect("a pattern");
     // From the plan: its own words, names and commands; the words of options.
     let plans = regex::Regex::new(
-        r"the schema is new|page-on|Back at|/\S+|--?[a-z-]+|one-\w+|\S+-\w+|process\.st\w+|'[^']*'",
+        r"进程 \d+ \([^)]*\)|the schema is new|page-on|Back at|/\S+|--?[a-z-]+|one-\w+|\S+-\w+|process\.st\w+|'[^']*'",
     )
     .expect("a pattern");
     screen

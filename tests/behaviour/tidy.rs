@@ -57,7 +57,10 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "time",
         ],
     ),
-    ("site", &["action", "actions", "attempt", "redact"]),
+    (
+        "site",
+        &["action", "actions", "attempt", "plan", "redact", "text"],
+    ),
     ("plan", &["action", "actions", "text", "time"]),
     (
         "journal.rs",
@@ -69,6 +72,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         "runner",
         &[
             "action",
+            "actions",
             "attempt",
             "clock",
             "failpoint",

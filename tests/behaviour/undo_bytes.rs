@@ -52,6 +52,14 @@ const ROWS: &[Row] = &[
             see: tree,
         },
     ),
+    Row(
+        "test.sample",
+        r#"{"dir": "@/sample", "text": "wanted\n"}"#,
+        Here {
+            make: file,
+            see: tree,
+        },
+    ),
     Row("expect.process", r#"{"match": "x"}"#, NoUndo),
     Row("expect.port", r#"{"port": 1}"#, NoUndo),
     Row("expect.stopped", r#"{"ports": [1]}"#, NoUndo),

@@ -381,3 +381,34 @@ pub(super) fn unlock(git: &Git, begun: bool, work: &mut Work<'_>) -> Result<(), 
     ));
     Ok(())
 }
+
+/// Fetches a commit of a submodule, unless it is there.
+pub(super) fn fetch_commit(
+    git: &Git,
+    path: &str,
+    commit: &str,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    if git.has(commit)? {
+        return Ok(());
+    }
+    work.say(&format!("fetching the submodule {path}"));
+    for words in [
+        &["fetch", "--quiet", "origin"][..],
+        &["fetch", "--quiet", "--no-tags", "origin", commit],
+    ] {
+        let fetched = git.work(words);
+        if git.has(commit)? {
+            return Ok(());
+        }
+        if let Err(e) = fetched {
+            work.say(&e.to_string());
+        }
+    }
+    Err(Error::new(format!(
+        "the repository of the submodule {path} does not give the commit {commit}"
+    ))
+    .remedy(format!(
+        "if its URL has changed, take over the new one in the tree above it: git submodule sync -- {path}"
+    )))
+}

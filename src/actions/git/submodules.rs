@@ -10,7 +10,7 @@
 //! Left out: URLs that changed between two commits. What `.git/config` says is somebody's choice, and it counts;
 //! where it does not give the commit, the error says how to take over the new one.
 
-use super::checkout::{checkout, unlock};
+use super::checkout::{checkout, fetch_commit, unlock};
 use super::interrupted::Changes;
 use super::record::{Former, Note, Past, Work, text};
 use super::repo::{Git, Head, Locked, few};
@@ -564,32 +564,6 @@ fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Error> {
     }
     let commits = git.try_look(&[&dir, "rev-list", "--all", "--max-count=1"])?;
     Ok(commits.code != Some(0) || commits.stdout.trim().is_empty())
-}
-
-/// Fetches a commit of a submodule, unless it is there.
-fn fetch_commit(git: &Git, path: &str, commit: &str, work: &mut Work<'_>) -> Result<(), Error> {
-    if git.has(commit)? {
-        return Ok(());
-    }
-    work.say(&format!("fetching the submodule {path}"));
-    for words in [
-        &["fetch", "--quiet", "origin"][..],
-        &["fetch", "--quiet", "--no-tags", "origin", commit],
-    ] {
-        let fetched = git.work(words);
-        if git.has(commit)? {
-            return Ok(());
-        }
-        if let Err(e) = fetched {
-            work.say(&e.to_string());
-        }
-    }
-    Err(Error::new(format!(
-        "the repository of the submodule {path} does not give the commit {commit}"
-    ))
-    .remedy(format!(
-        "if its URL has changed, take over the new one in the tree above it: git submodule sync -- {path}"
-    )))
 }
 
 /// The commit that a tree names for a submodule, wherever it is.
