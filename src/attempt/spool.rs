@@ -170,7 +170,7 @@ mod tests {
         };
         let mut spool = Spool::open(&home.path().join(NAME)).unwrap();
         spool.append(&note).unwrap();
-        assert_eq!(reader.read(&job).unwrap(), [note.clone()]);
+        assert_eq!(reader.read(&job).unwrap(), std::slice::from_ref(&note));
         spool.append(&kill).unwrap();
         OpenOptions::new()
             .append(true)
@@ -178,7 +178,7 @@ mod tests {
             .unwrap()
             .write_all(b"{\"escalated\":{\"what\":\"KI")
             .unwrap();
-        assert_eq!(reader.read(&job).unwrap(), [kill.clone()]);
+        assert_eq!(reader.read(&job).unwrap(), std::slice::from_ref(&kill));
         assert_eq!(SpoolReader::default().read(&job).unwrap(), [note, kill]);
     }
 

@@ -53,7 +53,7 @@ pub enum Before {
 
 /// The record, as the one or the other.
 enum Known<'p> {
-    Daemon(Stop, Past<Stop>),
+    Daemon(Stop, Box<Past<Stop>>),
     Found(&'p Found),
 }
 
@@ -65,11 +65,11 @@ impl Halt<'_> {
         match (self.own(), &past.before) {
             (Some(stop), Before::Daemon(before)) => Ok(Known::Daemon(
                 stop,
-                Past {
+                Box::new(Past {
                     before: before.clone(),
                     notes: past.notes.clone(),
                     output: None,
-                },
+                }),
             )),
             (None, Before::Found(found)) => Ok(Known::Found(found)),
             (Some(_), Before::Found(_)) | (None, Before::Daemon(_)) => Err(Error::new(

@@ -44,7 +44,7 @@ pub enum Before {
 
 /// The record, as the one or the other.
 enum Known<'p> {
-    Daemon(Start, Past<Start>),
+    Daemon(Start, Box<Past<Start>>),
     Found(&'p Found),
 }
 
@@ -56,11 +56,11 @@ impl Lift<'_> {
         match (self.own(), &past.before) {
             (Some(start), Before::Daemon(before)) => Ok(Known::Daemon(
                 start,
-                Past {
+                Box::new(Past {
                     before: before.clone(),
                     notes: past.notes.clone(),
                     output: None,
-                },
+                }),
             )),
             (None, Before::Found(found)) => Ok(Known::Found(found)),
             (Some(_), Before::Found(_)) | (None, Before::Daemon(_)) => Err(Error::new(
