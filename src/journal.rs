@@ -10,16 +10,16 @@
 //! Every free text of an event passes the redactor here (the module `redacted`), before it is folded: what is folded is
 //! what is appended.
 
+mod kept;
 mod redacted;
 
-use crate::action::{Blob, Kept, RawPast};
 use crate::failpoint;
 use crate::home::{Home, identity};
 use crate::redact::Redactor;
 use serde_json::{Value, json};
 use upledger_ledger::{
-    Append, AppendError, BlobRef, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place,
-    PlaceError, ReadError, Record,
+    Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
+    ReadError, Record,
 };
 use upledger_replay::book::Book;
 use upledger_replay::decide;
@@ -181,20 +181,6 @@ impl Journal {
         self.redactor.text(text)
     }
 
-    /// The same of every text in a value.
-    #[must_use]
-    pub fn redact_value(&self, value: Value) -> Value {
-        match value {
-            Value::String(text) => Value::String(self.redactor.text(&text)),
-            Value::Array(items) => items.into_iter().map(|v| self.redact_value(v)).collect(),
-            Value::Object(map) => map
-                .into_iter()
-                .map(|(key, v)| (key, self.redact_value(v)))
-                .collect(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => value,
-        }
-    }
-
     /// The ledger below.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
@@ -267,51 +253,6 @@ impl Journal {
             before,
         });
         Ok(())
-    }
-
-    /// The next commit carries the salts of kept content that the staged events name.
-    pub fn attach(&mut self, kept: &[Blob]) {
-        self.blobs.extend(kept.iter().filter_map(|blob| {
-            // What has no digest is no kept content, and nothing asks for its salt.
-            let sha256 = blob.kept.blob.parse().ok()?;
-            let len = blob.kept.len;
-            Some(NewBlob::elsewhere(BlobRef { sha256, len }, blob.salt))
-        }));
-    }
-
-    /// The next commit carries this content where it is small, else its salt; the staged events name it so.
-    ///
-    /// # Errors
-    /// What reading meets.
-    pub fn attach_content(&mut self, content: impl std::io::Read) -> std::io::Result<Kept> {
-        let blob = NewBlob::read(content)?;
-        let BlobRef { sha256, len } = blob.reference();
-        self.blobs.push(blob);
-        Ok(Kept {
-            blob: sha256.to_string(),
-            len,
-        })
-    }
-
-    /// The salts of the kept content that a step's past names. What was purged has none.
-    #[must_use]
-    pub fn salts(&self, past: &RawPast) -> Vec<Blob> {
-        let mut named = Vec::new();
-        Kept::named_in(&past.before, &mut named);
-        for note in &past.notes {
-            Kept::named_in(&note.note, &mut named);
-        }
-        if let Some(output) = &past.output {
-            Kept::named_in(output, &mut named);
-        }
-        let salt = |kept: &Kept| self.ledger.salt(kept.blob.parse().ok()?).ok()?;
-        named
-            .into_iter()
-            .filter_map(|kept| {
-                let salt = salt(&kept)?;
-                Some(Blob { kept, salt })
-            })
-            .collect()
     }
 
     /// What `look` sees in the state as an event would make it. Nothing is staged.

@@ -56,8 +56,8 @@ const ROWS: &[Row] = &[
         "test.sample",
         r#"{"dir": "@/sample", "text": "wanted\n"}"#,
         Here {
-            make: file,
-            see: tree,
+            make: sample,
+            see: sampled,
         },
     ),
     Row("expect.process", r#"{"match": "x"}"#, NoUndo),
@@ -237,6 +237,15 @@ fn crontab(place: &Place) {
 }
 
 /// The plain files of the world, each with its bytes, mode, owner and time.
+fn sample(place: &Place) {
+    std::fs::create_dir(place.path("sample")).expect("made");
+    place.write("sample/text", "former\n");
+}
+
+fn sampled(place: &Place) -> String {
+    std::fs::read_to_string(place.path("sample/text")).expect("there")
+}
+
 fn tree(place: &Place) -> String {
     files_of(&place.path(""), &["plan.yaml", "verify.py"])
 }
