@@ -12,10 +12,6 @@ use crate::actions::procs;
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How long a process that uses the virtualenv may take to end before it counts.
-const ENDING: Duration = Duration::from_secs(3);
 
 impl Install {
     /// This step made the virtualenv, and the plan wants it gone.
@@ -105,13 +101,7 @@ impl Install {
         }
         let path = Path::new(&self.venv);
         let real = path.canonicalize().unwrap_or_else(|_| path.into());
-        // What the step itself has just run may be on its way out.
-        let until = Instant::now() + ENDING;
-        while let Some(user) = procs::user(&real)? {
-            if Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(50));
-                continue;
-            }
+        if let Some(user) = procs::user(&real)? {
             return Err(
                 Error::new(format!("{} is not removed: {user} uses it", self.venv))
                     .remedy("stop it first"),

@@ -332,9 +332,11 @@ impl Venv {
                 Err(std::fs::TryLockError::Error(e)) => return Err(cannot(e)),
             }
         }
-        // The commands inherit it.
-        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
-            .map_err(|e| cannot(e.into()))?;
+        // The commands inherit it. In the unit tests those of other tests would, too, for all share one process.
+        if !cfg!(test) {
+            rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
+                .map_err(|e| cannot(e.into()))?;
+        }
         Ok(file)
     }
 
