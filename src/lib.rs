@@ -14,6 +14,7 @@ pub mod demo;
 pub mod failpoint;
 pub mod forecast;
 pub mod home;
+pub mod host;
 pub mod journal;
 pub mod plan;
 pub mod redact;

@@ -1,7 +1,7 @@
 //! Arguments in, exit code out; nothing else.
 
 use std::process::ExitCode;
-use upledger::{action, actions, attempt, cli};
+use upledger::{action, attempt, cli, host};
 
 fn main() -> ExitCode {
     // The hidden processes come first: they read no configuration and print nothing.
@@ -10,8 +10,8 @@ fn main() -> ExitCode {
         Some(attempt::launch::STAGE_1) => attempt::supervisor::detach(),
         Some(attempt::launch::STAGE_2) => attempt::supervisor::main(),
         Some(attempt::launch::ACT) => action::process::main(),
-        Some(actions::LEASH) => actions::leash(std::env::args_os().skip(2)),
-        Some(actions::process::daemon::STAGE) => actions::process::daemon::main(),
+        Some(host::exec::LEASH) => host::exec::leash(std::env::args_os().skip(2)),
+        Some(host::process::daemon::STAGE) => host::process::daemon::main(),
         _ => cli::main(),
     };
     ExitCode::from(code)

@@ -1,7 +1,7 @@
 //! Where an action is, and what it may use.
 
 use super::{Blob, Error, Kept};
-use crate::actions::command::Captured;
+use crate::host::exec::Captured;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

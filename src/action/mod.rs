@@ -18,6 +18,7 @@ mod registry;
 mod stage;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod values;
 mod work;
 
 pub use context::{Answers, Context, LOOK, Seen};

@@ -3,34 +3,27 @@
 //! What an action is stands in `crate::action`; the site calls them.
 
 pub mod celery;
-pub(crate) mod command;
 pub mod cron;
 pub mod django;
-mod entry;
 pub mod expect;
 pub mod file;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
-mod link;
-mod mask;
 pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
 pub mod process;
-mod procs;
 pub mod run;
 #[cfg(feature = "test-kind")]
 pub mod sample;
 pub mod service;
 pub mod shell;
-pub mod values;
 
 use crate::action::registry;
 pub use crate::action::{
     Arg, Context, Error, From, Invocation, LINE, Look, Service, Stage, recorded,
 };
-pub use command::{LEASH, leash};
 
 registry! {
     /// A command, word by word, without a shell.

@@ -9,11 +9,10 @@
 //!
 //! Left out: the environments of the hooks (`pre-commit install-hooks`), which need a network.
 
-use super::command::{capture, stream};
-use super::file::disk::{self, Former};
-use super::run::quoted;
-use super::values::absolute;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::host::exec::{capture, quoted, stream};
+use crate::host::files::disk::{self, Former};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;

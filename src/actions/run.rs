@@ -1,7 +1,7 @@
 //! `run`: a command, word by word. Nothing in it is ever read by a shell.
 
-use super::command::capture;
 use crate::action::{Action, Arg, Context, Direction, Error, Invocation, Look, Past, Properties};
+use crate::host::exec::{capture, quoted};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,24 +54,4 @@ impl Action for Run {
         let look = capture(cx, &words, cx.patience())?.look(&quoted(&words));
         Ok((look, None))
     }
-}
-
-/// Words as a person would type them.
-pub(crate) fn quoted(words: &[String]) -> String {
-    let plain = |w: &String| {
-        !w.is_empty()
-            && w.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,{}".contains(c))
-    };
-    words
-        .iter()
-        .map(|w| {
-            if plain(w) {
-                w.clone()
-            } else {
-                format!("'{}'", w.replace('\'', r"'\''"))
-            }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
 }

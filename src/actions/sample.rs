@@ -4,7 +4,7 @@
 //! It puts a file into a directory. The former content is kept, each change is noted before it is made, and the undo
 //! does nothing that no note tells of.
 
-use super::values::absolute;
+use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Work,
 };

@@ -1,7 +1,7 @@
 //! `shell`: a script for `sh -e`. Variables are refused in it; values reach it by `env:`.
 
-use super::command::capture;
 use crate::action::{Action, Context, Direction, Error, Invocation, Look, Past, Properties};
+use crate::host::exec::capture;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

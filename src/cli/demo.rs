@@ -3,11 +3,10 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
-use crate::actions::run::quoted;
 use crate::demo::{Story, play};
+use crate::host::exec::quoted;
 use crate::report::rows;
-use crate::text::help;
-use crate::text::{commands, demo as text};
+use crate::text::{commands, demo as text, help};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;

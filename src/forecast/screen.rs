@@ -44,7 +44,7 @@ fn head(plan: &Plan) -> Vec<String> {
         let source = match &secret.source {
             SecretSource::Env(name) => text::from_variable(name),
             SecretSource::File(path) => text::from_file(path),
-            SecretSource::Command(words) => text::from_command(crate::actions::run::quoted(words)),
+            SecretSource::Command(words) => text::from_command(crate::host::exec::quoted(words)),
         };
         out.push((text::secret(), format!("{}  {source}", secret.name)));
     }

@@ -12,7 +12,7 @@
 
 use super::outline::Span;
 use super::warning::Warning;
-use crate::actions::{Service, Stage};
+use crate::action::{Service, Stage};
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 //! No secret is shown: where a literal one was found, its bytes are masked in every line that is printed.
 
 use super::outline::Span;
-use crate::actions::values::distance;
+use crate::action::values::distance;
 use crate::text::plan as say;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};

@@ -6,9 +6,9 @@
 use super::hints;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
-use crate::actions::file::mode::NotAMode;
+use crate::action::values::Port;
 use crate::actions::http::Header;
-use crate::actions::values::Port;
+use crate::host::files::mode::NotAMode;
 use crate::text::plan as say;
 use crate::time::NotALength;
 use serde::de::value::StrDeserializer;
@@ -460,8 +460,8 @@ impl<'de> VariantAccess<'de> for Under<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::Arg;
-    use crate::actions::file::mode::Mode;
+    use crate::action::Arg;
+    use crate::host::files::mode::Mode;
     use crate::text::plan as say;
     use crate::time::Length;
     use serde_json::{Value, json};
@@ -498,6 +498,6 @@ mod tests {
         }
         assert_eq!(spoken(said::<Vec<u8>>(json!(1))), say::sequence());
         assert_eq!(spoken(said::<Arg>(json!([]))), say::not_a_word());
-        assert_eq!(spoken(said::<crate::actions::From>(json!(1))), say::map());
+        assert_eq!(spoken(said::<crate::action::From>(json!(1))), say::map());
     }
 }

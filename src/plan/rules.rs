@@ -6,8 +6,8 @@ use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::samples::{WithSamples, setting};
 use super::variables::{Variables, is_name};
+use crate::action::values::absolute;
 use crate::actions::Do;
-use crate::actions::values::absolute;
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::plan::{

@@ -37,16 +37,16 @@ fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("clock.rs", &[]),
     ("time.rs", &[]),
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
     ("redact.rs", &[]),
     ("attempt", &["clock", "failpoint", "redact"]),
-    ("action", &["actions", "attempt", "redact", "text"]),
+    ("action", &["actions", "attempt", "host", "redact", "text"]),
     (
-        "actions",
+        "host",
         &[
             "action",
             "attempt",
@@ -58,10 +58,23 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         ],
     ),
     (
+        "actions",
+        &[
+            "action",
+            "attempt",
+            "clock",
+            "failpoint",
+            "host",
+            "redact",
+            "text",
+            "time",
+        ],
+    ),
+    (
         "site",
         &["action", "actions", "attempt", "plan", "redact", "text"],
     ),
-    ("plan", &["action", "actions", "text", "time"]),
+    ("plan", &["action", "actions", "host", "text", "time"]),
     (
         "journal.rs",
         &["action", "clock", "home", "redact", "failpoint"],

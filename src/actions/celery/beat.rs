@@ -6,7 +6,7 @@
 use super::cmdline::{self, CommandLine, Role};
 use super::find::{self, Live};
 use crate::action::{Error, Look, Work};
-use crate::actions::process::note::Note;
+use crate::host::process::note::Note;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 
 use super::find::Live;
 use super::inspector::{Inspection, WorkerReport};
-use crate::actions::process::identity::Stat;
+use crate::host::process::identity::Stat;
 use std::collections::BTreeMap;
 
 /// Who is who.

@@ -15,8 +15,8 @@ use super::counts::{self, Counts};
 use super::find::Live;
 use super::inspector::{Inspector, Lengths, WorkerReport};
 use crate::action::{Context, Error, Work};
-use crate::actions::process::note::Note;
 use crate::failpoint;
+use crate::host::process::note::Note;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

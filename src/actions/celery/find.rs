@@ -9,9 +9,9 @@
 
 use super::App;
 use super::cmdline::{self, CommandLine};
-use crate::actions::Error;
-use crate::actions::process::identity::Ident;
-use crate::actions::procs;
+use crate::action::Error;
+use crate::host::process::identity::Ident;
+use crate::host::process::list;
 use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -232,7 +232,7 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
 /// # Errors
 /// [`Error`] when the processes of others cannot be seen.
 pub(super) fn all() -> Result<Vec<Live>, Error> {
-    let celery: BTreeMap<i32, i32> = procs::others()?
+    let celery: BTreeMap<i32, i32> = list::others()?
         .into_iter()
         .filter(|p| cmdline::read(&p.words).is_some())
         .map(|p| (p.pid, p.parent))

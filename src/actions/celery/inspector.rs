@@ -7,7 +7,7 @@
 
 use super::App;
 use super::find::Live;
-use crate::actions::{Context, Error};
+use crate::action::{Context, Error};
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

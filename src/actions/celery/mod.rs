@@ -25,7 +25,7 @@ mod workers;
 
 pub use cmdline::Role;
 
-use crate::actions::values::absolute;
+use crate::action::values::absolute;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -16,15 +16,15 @@ use super::workers::{Running, Workers};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
-use crate::actions::process::note::{self, Note};
-use crate::actions::process::up::last_lines;
-use crate::actions::run::quoted;
-use crate::actions::service::By;
-use crate::actions::service::by::{Supervisor, Way};
-use crate::actions::service::found::Program;
-use crate::actions::service::keeper::Kind;
-use crate::actions::service::launch::{self, DEAD, Doors};
 use crate::failpoint;
+use crate::host::exec::quoted;
+use crate::host::process::note::{self, Note};
+use crate::host::service::By;
+use crate::host::service::by::{Supervisor, Way};
+use crate::host::service::daemon::last_lines;
+use crate::host::service::found::Program;
+use crate::host::service::keeper::Kind;
+use crate::host::service::launch::{self, DEAD, Doors};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};

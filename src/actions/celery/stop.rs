@@ -16,11 +16,11 @@ use super::workers::{Running, Workers};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
-use crate::actions::process::end;
-use crate::actions::process::identity::Ident;
-use crate::actions::process::note::{Note, signalled};
-use crate::actions::service::By;
 use crate::failpoint;
+use crate::host::process::end;
+use crate::host::process::identity::Ident;
+use crate::host::process::note::{Note, signalled};
+use crate::host::service::By;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;

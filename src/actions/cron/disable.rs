@@ -2,10 +2,10 @@
 
 use super::switch::{self, Before, Fate, Fates, NoMatch, OFF, Switch, Switched};
 use super::table;
+use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
-use crate::actions::values::absolute;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

@@ -7,9 +7,9 @@
 //! may have been altered. A file is replaced by a rename from a name with a dot, which cron does not read.
 
 use crate::action::{Context, Error, Kept};
-use crate::actions::command::{Captured, KEPT, LOOK, capture};
-use crate::actions::file::disk::{self, Facts, Manner};
 use crate::failpoint;
+use crate::host::exec::{Captured, KEPT, LOOK, capture};
+use crate::host::files::disk::{self, Facts, Manner};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};

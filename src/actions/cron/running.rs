@@ -6,7 +6,8 @@
 
 use super::place::{self, Place};
 use super::table::{self, Job};
-use crate::actions::{Context, Error, procs};
+use crate::action::{Context, Error};
+use crate::host::process::list;
 use std::collections::BTreeMap;
 
 /// A job at work.
@@ -120,7 +121,7 @@ pub(super) fn of(
     lines: &[(usize, Vec<u8>)],
     rest: &[Vec<u8>],
 ) -> Result<Vec<Running>, Error> {
-    let processes = procs::cron_jobs()?;
+    let processes = list::cron_jobs()?;
     if processes.is_empty() {
         return Ok(Vec::new());
     }

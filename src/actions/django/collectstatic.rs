@@ -10,14 +10,14 @@
 //! directory.
 
 use super::{App, tree};
+use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Stage, Work,
 };
-use crate::actions::command::stream;
-use crate::actions::file::disk;
-use crate::actions::http::fetch;
-use crate::actions::values::absolute;
 use crate::failpoint;
+use crate::host::exec::stream;
+use crate::host::files::disk;
+use crate::host::http;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,7 @@ impl Action for Collectstatic {
         if self.web_user.as_ref().is_some_and(String::is_empty) {
             wrong.push(text::empty("web_user"));
         }
-        wrong.extend(self.url.as_deref().and_then(fetch::problem));
+        wrong.extend(self.url.as_deref().and_then(http::problem));
         wrong
     }
 

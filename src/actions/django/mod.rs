@@ -14,10 +14,9 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use super::command::capture;
-use super::run::quoted;
-use super::values::absolute;
+use crate::action::values::absolute;
 use crate::action::{Context, Error};
+use crate::host::exec::{capture, quoted};
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

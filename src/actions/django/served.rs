@@ -4,7 +4,7 @@
 
 use super::comparison::StaticFiles;
 use crate::action::{Context, Error};
-use crate::actions::http::fetch::{Asker, Miss, Reply, Request};
+use crate::host::http::{Asker, Miss, Reply, Request};
 use std::path::Path;
 use std::time::Duration;
 

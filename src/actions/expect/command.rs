@@ -2,8 +2,7 @@
 
 use super::{Expectation, Seen};
 use crate::action::{Context, Error, Look};
-use crate::actions::command::{Captured, KEPT, capture};
-use crate::actions::run::quoted;
+use crate::host::exec::{Captured, KEPT, capture, quoted};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

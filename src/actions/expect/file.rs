@@ -1,10 +1,10 @@
 //! `expect.file`: whether a file is there, and what it is.
 
 use super::{Expectation, Seen};
+use crate::action::values::absolute;
 use crate::action::{Context, Error};
-use crate::actions::file::mode::Mode;
-use crate::actions::file::{digest_of, open_plain};
-use crate::actions::values::absolute;
+use crate::host::files::disk::{digest_of, open_plain};
+use crate::host::files::mode::Mode;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

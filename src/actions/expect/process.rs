@@ -2,7 +2,7 @@
 
 use super::{Expectation, Seen};
 use crate::action::{Context, Error};
-use crate::actions::procs;
+use crate::host::process::list;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -108,7 +108,7 @@ impl Expectation for Process {
 
     fn see(&self, cx: &Context) -> Result<Seen, Error> {
         let redactor = cx.redactor()?;
-        let found: Vec<_> = procs::matching(&self.regex()?)?
+        let found: Vec<_> = list::matching(&self.regex()?)?
             .into_iter()
             .map(|p| p.without(&redactor))
             .collect();

@@ -7,11 +7,11 @@
 
 use super::port::listened;
 use super::{Expectation, Seen};
+use crate::action::values::{Port, absolute};
 use crate::action::{Context, Error, Stage};
-use crate::actions::procs;
-use crate::actions::service::pidfile::{self, Named};
-use crate::actions::service::ports::{self, Door};
-use crate::actions::values::{Port, absolute};
+use crate::host::process::list;
+use crate::host::process::sockets::{self, Door};
+use crate::host::service::pidfile::{self, Named};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -79,7 +79,7 @@ impl Stopped {
             }
         }
         for path in &self.sockets {
-            match ports::knock(path) {
+            match sockets::knock(path) {
                 Door::Accepts => left.push(format!("{path} accepts")),
                 Door::Untold(why) => left.push(why),
                 Door::Gone | Door::Dead => {}
@@ -96,7 +96,7 @@ impl Stopped {
                 told.push(format!("left behind: {why}"));
             }
         }
-        for socket in ports::leftover(&self.sockets) {
+        for socket in sockets::leftover(&self.sockets) {
             told.push(format!(
                 "left behind: the socket {socket}, on which nobody accepts"
             ));
@@ -142,7 +142,7 @@ impl Expectation for Stopped {
         let redactor = cx.redactor()?;
         let patterns = RegexSet::new(&self.processes)
             .map_err(|e| Error::io("`processes` holds no regular expression", &e))?;
-        let left: Vec<String> = procs::others()?
+        let left: Vec<String> = list::others()?
             .into_iter()
             .filter(|p| patterns.is_match(&p.command()))
             .map(|p| p.proc().without(&redactor).to_string())

@@ -6,7 +6,8 @@ mod ports;
 mod stopped;
 
 use crate::action::{Context, Direction, RawPast, stays};
-use crate::actions::{Do, procs};
+use crate::actions::Do;
+use crate::host::process::list;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -171,7 +172,7 @@ fn upledger_is_never_found() {
     let _fake = Sleeper::new(&format!("/opt/bin/upledger run {name}"));
     holds("expect.process", json!({"match": name, "none": true}));
     let me = i32::try_from(std::process::id()).unwrap();
-    let all = procs::matching(&regex::Regex::new("").unwrap()).unwrap();
+    let all = list::matching(&regex::Regex::new("").unwrap()).unwrap();
     assert!(all.iter().all(|p| p.pid != me));
 }
 

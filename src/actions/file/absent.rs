@@ -2,8 +2,8 @@
 //!
 //! Invariants: a file that somebody changed since it was looked at is left alone, forwards and backwards.
 
-use super::disk::{self, Facts, Former};
 use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
+use crate::host::files::disk::{self, Facts, Former};
 use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

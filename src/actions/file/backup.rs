@@ -4,10 +4,10 @@
 //! "done already"; and a copy never takes the place of something else. Nothing removes a backup, so there is no undo.
 //! Left out: directories, and retention.
 
-use super::disk::{self, Former, Manner};
-use super::trust;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
-use crate::actions::values::absolute;
+use crate::host::files::disk::{self, Former, Manner};
+use crate::host::files::trust;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
 //! What a file's change looks like to people: a unified diff, or a word on why there is none.
 
-use super::disk::digest;
+use crate::host::files::disk::digest;
 use similar::TextDiff;
 use std::time::Duration;
 

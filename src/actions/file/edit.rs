@@ -5,11 +5,11 @@
 //! stays a link. The record compares contents by digests with a salt: a file may hold secrets.
 
 use super::diff;
-use super::disk::{self, Facts, Former, Manner};
-use super::mode::Mode;
-use super::trust;
+use crate::action::values::absolute;
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
-use crate::actions::values::absolute;
+use crate::host::files::disk::{self, Facts, Former, Manner};
+use crate::host::files::mode::Mode;
+use crate::host::files::trust;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;

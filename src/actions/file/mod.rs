@@ -7,14 +7,9 @@
 pub(crate) mod absent;
 pub mod backup;
 mod diff;
-pub(in crate::actions) mod disk;
 pub(in crate::actions) mod edit;
 pub mod line;
-pub mod mode;
 pub mod replace;
-pub(crate) mod trust;
-
-pub(crate) use disk::{digest_of, open_plain};
 
 #[cfg(test)]
 mod tests;

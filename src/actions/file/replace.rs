@@ -1,10 +1,10 @@
 //! `file.replace`: a whole file, from the plan or from another file. All but the choice of the bytes is `edit`'s.
 
-use super::disk;
 use super::edit::{self, Before, Edit, Written};
-use super::mode::Mode;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::actions::values::absolute;
+use crate::host::files::disk;
+use crate::host::files::mode::Mode;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;

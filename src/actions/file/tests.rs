@@ -152,7 +152,7 @@ impl World {
 fn tells_nothing(past: &RawPast, bytes: &[u8]) {
     let recorded = serde_json::to_string(past).unwrap();
     assert!(
-        !recorded.contains(&super::disk::digest(bytes)),
+        !recorded.contains(&crate::host::files::disk::digest(bytes)),
         "{recorded}"
     );
 }
@@ -180,7 +180,7 @@ fn problem(kind: &str, settings: Value, part: &str) {
 
 #[test]
 fn a_mode_is_octal_digits_and_nothing_else() {
-    use super::mode::Mode;
+    use crate::host::files::mode::Mode;
     for (text, bits) in [("0640", 0o640), ("755", 0o755), ("4755", 0o4755)] {
         let mode: Mode = text.parse().unwrap();
         assert_eq!(mode.bits(), bits);

@@ -9,7 +9,7 @@ use super::repo::{Git, Head, Locked, few};
 use super::submodules::{self, Modules};
 use super::{Deploy, cloned};
 use crate::action::{Context, Error, Look};
-use crate::actions::entry::{self, beside};
+use crate::host::files::entry::{self, beside};
 use crate::text::actions as actions_text;
 use crate::text::settings;
 use std::fs::File;

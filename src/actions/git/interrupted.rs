@@ -8,7 +8,7 @@
 //! Left out: contents that a filter changes on their way to disk. A half-written file of those counts as somebody's work.
 
 use super::repo::Git;
-use crate::actions::Error;
+use crate::action::Error;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 

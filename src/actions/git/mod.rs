@@ -33,9 +33,9 @@ mod tests;
 
 pub use record::{Before, Deployed, Note};
 
-use super::entry::{beside, exists, own_entries};
-use super::values::absolute;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::host::files::entry::{beside, exists, own_entries};
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use record::{Layout, Past, Tree, Work};

@@ -12,9 +12,9 @@ use super::record::{Note, Past, Release, Work, text};
 use super::repo::{Git, few};
 use super::{Deploy, cloned};
 use crate::action::{Context, Error};
-use crate::actions::entry::{self, beside};
-use crate::actions::link::Link;
-use crate::actions::procs;
+use crate::host::files::entry::{self, beside};
+use crate::host::files::link::Link;
+use crate::host::process::list;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,7 +108,7 @@ impl Deploy {
                 return Ok(Some(Why::Link(link.display().to_string())));
             }
         }
-        Ok(procs::user(&real)?.map(Why::Process))
+        Ok(list::user(&real)?.map(Why::Process))
     }
 
     /// The symbolic links beside `current`, itself included, and beside the releases.

@@ -16,8 +16,8 @@ use super::record::{Before, Layout, Note, Past, Release, Tree, Work, text as pat
 use super::repo::Git;
 use super::{Deploy, resolve};
 use crate::action::{Context, Error, Look};
-use crate::actions::entry::{self, beside};
-use crate::actions::link::Link;
+use crate::host::files::entry::{self, beside};
+use crate::host::files::link::Link;
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use std::path::Path;

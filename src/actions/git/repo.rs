@@ -10,7 +10,7 @@
 
 use super::resolve;
 use crate::action::{Context, Error};
-use crate::actions::command::{Captured, KEPT, capture};
+use crate::host::exec::{Captured, KEPT, capture};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufRead, BufReader};

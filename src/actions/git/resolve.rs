@@ -6,7 +6,7 @@
 
 use super::repo::Git;
 use crate::action::Error;
-use crate::actions::values::distance;
+use crate::action::values::distance;
 use crate::text::settings as text;
 use serde::de::{self, Deserialize, Deserializer};
 

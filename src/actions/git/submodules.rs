@@ -15,7 +15,7 @@ use super::interrupted::Changes;
 use super::record::{Former, Note, Past, Work, text};
 use super::repo::{Git, Head, Locked, few};
 use crate::action::Error;
-use crate::actions::entry;
+use crate::host::files::entry;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Component, Path};

@@ -8,8 +8,8 @@ pub mod reload;
 pub mod start;
 pub mod stop;
 
-use super::procs::Other;
-use super::service::{Kind, Master, Role};
+use crate::host::process::list::Other;
+use crate::host::service::{Kind, Master, Role};
 use procfs::process::Process;
 use std::path::Path;
 

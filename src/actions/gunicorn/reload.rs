@@ -5,11 +5,10 @@
 
 use super::{Gunicorn, preloads};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::actions::process::Ready;
-use crate::actions::process::note::Note;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Keeper, Renew};
+use crate::host::process::note::Note;
+use crate::host::service::by::By;
+use crate::host::service::{Found, Keeper, Ready, Renew};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -2,10 +2,9 @@
 
 use super::Gunicorn;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
-use crate::actions::process::Ready;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift, starts};
+use crate::host::service::by::By;
+use crate::host::service::{Keeper, Lift, Ready, starts};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;

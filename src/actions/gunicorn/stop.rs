@@ -5,12 +5,11 @@
 //! seen and taken away.
 
 use super::Gunicorn;
+use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
-use crate::actions::process::Ready;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Halt, Keeper, stops};
-use crate::actions::values::Port;
+use crate::host::service::by::By;
+use crate::host::service::{Halt, Keeper, Ready, stops};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,14 +1,11 @@
 //! What a page should say, compared with what it says. Pure.
 
 use super::Check;
-use super::fetch::Reply;
 use crate::action::Look;
+use crate::host::http::{Reply, short};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use serde_json::Value;
-
-/// How much of a body is shown, in characters.
-const SHOWN: usize = 200;
 
 impl Check {
     /// What is expected, in words.
@@ -94,15 +91,4 @@ fn seen(reply: &Reply, redactor: &Redactor) -> String {
         reply.status,
         short(&reply.body, redactor)
     )
-}
-
-/// The beginning of a text, in one line; what is cut has no secrets any more that the cut could hide.
-pub(in crate::actions) fn short(text: &str, redactor: &Redactor) -> String {
-    let text = redactor.text(text);
-    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((at, _)) = words.char_indices().nth(SHOWN) {
-        words.truncate(at);
-        words.push('…');
-    }
-    words
 }

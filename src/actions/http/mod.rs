@@ -9,18 +9,17 @@
 //! used and redirects are not followed.
 
 pub(super) mod expect;
-pub(crate) mod fetch;
 
 #[cfg(test)]
 mod tests;
 
-use super::values::absolute;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::host::http::{self, Asker, Miss, Request};
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::{self, Length};
-use fetch::{Asker, Miss, Request};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -216,7 +215,7 @@ impl Action for Check {
     }
 
     fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> = fetch::problem(&self.url).into_iter().collect();
+        let mut problems: Vec<String> = http::problem(&self.url).into_iter().collect();
         problems.extend(self.ca.as_deref().and_then(|ca| absolute("ca", ca)));
         if !(100..=599).contains(&self.status) {
             problems.push(text::status_range(self.status));

@@ -1,7 +1,7 @@
 //! A real server on a free port, which answers what each test wants, also what no good server would.
 
-use super::fetch::problem;
 use super::*;
+use crate::host::http::problem;
 use std::io::Write;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -5,19 +5,19 @@
 //! loaded. The undo puts the file back byte for byte and reloads.
 
 use super::Nginx;
+use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
 use crate::actions::file::replace::Replace;
-use crate::actions::file::{absent, edit, trust};
-use crate::actions::http::expect::short;
-use crate::actions::http::fetch::{self, Asker, Request};
-use crate::actions::process::note::Note;
-use crate::actions::service::by::By;
+use crate::actions::file::{absent, edit};
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Keeper, Kind, Renew};
-use crate::actions::values::absolute;
 use crate::failpoint;
+use crate::host::files::trust;
+use crate::host::http::{self, Asker, Request, short};
+use crate::host::process::note::Note;
+use crate::host::service::by::By;
+use crate::host::service::{Found, Keeper, Kind, Renew};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -228,7 +228,7 @@ impl Action for Maintenance {
         let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
         problems.extend(self.kind().problems());
         problems.extend(absolute("file", &self.file));
-        problems.extend(fetch::problem(&self.url));
+        problems.extend(http::problem(&self.url));
         if !(100..=599).contains(&self.status()) {
             problems.push(text::status_range(self.status()));
         }

@@ -9,13 +9,11 @@ pub mod reload;
 pub mod start;
 pub mod stop;
 
-use super::command::{LOOK, capture};
-use super::process::Ready;
-use super::procs::Other;
-use super::run::quoted;
-use super::service::{Kind, Master, Role};
-use super::values::absolute;
-use super::{Context, Error};
+use crate::action::values::absolute;
+use crate::action::{Context, Error};
+use crate::host::exec::{LOOK, capture, quoted};
+use crate::host::process::list::Other;
+use crate::host::service::{Kind, Master, Ready, Role};
 use rustix::process::Signal;
 
 /// What the title of a master begins with.

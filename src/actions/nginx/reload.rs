@@ -6,12 +6,11 @@
 
 use super::{Nginx, url};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::actions::http::fetch;
-use crate::actions::process::Ready;
-use crate::actions::process::note::Note;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Found, Keeper, Renew};
+use crate::host::http;
+use crate::host::process::note::Note;
+use crate::host::service::by::By;
+use crate::host::service::{Found, Keeper, Ready, Renew};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,7 +79,7 @@ impl Action for Reload {
     fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
         problems.extend(self.kind().problems());
-        problems.extend(self.url.as_deref().and_then(fetch::problem));
+        problems.extend(self.url.as_deref().and_then(http::problem));
         problems
     }
 

@@ -2,11 +2,10 @@
 
 use super::{Nginx, url};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
-use crate::actions::http::fetch;
-use crate::actions::process::Ready;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Keeper, Lift, starts};
+use crate::host::http;
+use crate::host::service::by::By;
+use crate::host::service::{Keeper, Lift, Ready, starts};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,7 +67,7 @@ impl Action for Start {
     fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
         problems.extend(self.kind().problems());
-        problems.extend(self.url.as_deref().and_then(fetch::problem));
+        problems.extend(self.url.as_deref().and_then(http::problem));
         problems
     }
 

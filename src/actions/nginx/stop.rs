@@ -3,13 +3,12 @@
 //! The configuration is tested first: an Nginx that could not be started again is not stopped.
 
 use super::{Nginx, url};
+use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
-use crate::actions::http::fetch;
-use crate::actions::process::Ready;
-use crate::actions::service::by::By;
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::{Halt, Keeper, halt, stops};
-use crate::actions::values::Port;
+use crate::host::http;
+use crate::host::service::by::By;
+use crate::host::service::{Halt, Keeper, Ready, stop, stops};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +77,7 @@ impl Action for Stop {
     fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.by.iter().flat_map(By::problems).collect();
         problems.extend(self.kind().problems());
-        problems.extend(self.url.as_deref().and_then(fetch::problem));
+        problems.extend(self.url.as_deref().and_then(http::problem));
         problems
     }
 
@@ -92,7 +91,7 @@ impl Action for Stop {
 
     fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         let before = self.with(|halt| halt.observe(cx))?;
-        if let halt::Before::Found(found) = &before
+        if let stop::Before::Found(found) = &before
             && let Some(master) = found.masters.first()
         {
             self.kind().test(cx, Some(master))?;

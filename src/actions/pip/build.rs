@@ -10,10 +10,9 @@ use super::requirements::{Set, same_version};
 use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, size};
 use super::{Before, Install};
 use crate::action::{Context, Error};
-use crate::actions::command::stream;
-use crate::actions::entry::{self, beside};
-use crate::actions::run::quoted;
 use crate::failpoint;
+use crate::host::exec::{quoted, stream};
+use crate::host::files::entry::{self, beside};
 use std::path::Path;
 use std::time::Duration;
 

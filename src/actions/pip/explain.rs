@@ -7,7 +7,7 @@
 //! The patterns are those of pip 18 to 25 in English; the commands run with `LC_ALL=C.UTF-8`.
 
 use super::requirements::{Line, Set};
-use crate::actions::mask;
+use crate::host::process::mask;
 use regex::{Captures, Regex};
 use std::collections::VecDeque;
 

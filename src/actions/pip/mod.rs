@@ -26,11 +26,11 @@ mod tests;
 
 pub use record::{Before, Installed, Note};
 
-use super::entry::{beside, exists};
-use super::link::Link;
-use super::run::quoted;
-use super::values::{Size, absolute};
+use crate::action::values::{Size, absolute};
 use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::host::exec::quoted;
+use crate::host::files::entry::{beside, exists};
+use crate::host::files::link::Link;
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use index::Index;

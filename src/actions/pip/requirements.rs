@@ -6,7 +6,6 @@
 //! apply), and what a line at a URL or a path is called is told by its `#egg=` alone.
 
 use crate::action::{Context, Error};
-use crate::actions::file;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -137,7 +136,7 @@ impl Set {
             )));
         }
         let shown = path.display().to_string();
-        let Some((bytes, facts)) = file::disk::read(path)? else {
+        let Some((bytes, facts)) = crate::host::files::disk::read(path)? else {
             return Err(Error::new(format!(
                 "there is no requirement file {shown}, which {named_by} names"
             )));

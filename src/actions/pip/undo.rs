@@ -7,8 +7,8 @@
 use super::record::{Note, Past, Work};
 use super::{Install, State};
 use crate::action::{Context, Error, Look};
-use crate::actions::entry::{self, beside};
-use crate::actions::procs;
+use crate::host::files::entry::{self, beside};
+use crate::host::process::list;
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use std::path::Path;
@@ -101,7 +101,7 @@ impl Install {
         }
         let path = Path::new(&self.venv);
         let real = path.canonicalize().unwrap_or_else(|_| path.into());
-        if let Some(user) = procs::user(&real)? {
+        if let Some(user) = list::user(&real)? {
             return Err(
                 Error::new(format!("{} is not removed: {user} uses it", self.venv))
                     .remedy("stop it first"),

@@ -10,9 +10,8 @@
 
 use super::requirements::{Seen, normal};
 use crate::action::{Context, Error};
-use crate::actions::command::{Captured, capture};
-use crate::actions::entry;
-use crate::actions::file::disk;
+use crate::host::exec::{Captured, capture};
+use crate::host::files::{disk, entry};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};

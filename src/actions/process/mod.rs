@@ -6,15 +6,5 @@
 //!
 //! Left out: services of systemd or supervisor, log rotation, and restarting what dies later.
 
-pub mod daemon;
-pub(super) mod end;
-pub(super) mod grace;
-pub(super) mod identity;
-pub(super) mod note;
-pub(super) mod pidfile;
-pub(super) mod ready;
 pub mod start;
 pub mod stop;
-pub(super) mod up;
-
-pub use ready::Ready;

@@ -4,15 +4,15 @@
 //! undo stops it, unless it ran before the step. What the daemon writes goes into its log as it is: secrets that it
 //! prints are not redacted there.
 
-use super::end::{Left, end, left, names, remains};
-use super::identity::Ident;
-use super::note::{self, Note};
-use super::pidfile::{self, Record};
-use super::ready::Ready;
-use super::up::{Daemon, bring_up, other, stranger, survivors};
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::actions::run::quoted;
-use crate::actions::values::absolute;
+use crate::host::exec::quoted;
+use crate::host::process::end::{Left, end, left, names, remains};
+use crate::host::process::identity::Ident;
+use crate::host::process::note::{self, Note};
+use crate::host::process::pidfile::{self, Record};
+use crate::host::service::daemon::{Daemon, bring_up, other, stranger, survivors};
+use crate::host::service::ready::Ready;
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -92,7 +92,7 @@ impl Start {
     ///
     /// # Errors
     /// [`Error`] when it does not come up, or what this step started before is out of reach.
-    pub(in crate::actions) fn bring_up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+    pub(crate) fn bring_up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         if let Some(ident) = self.astray(work.all_noted(), self.now()?.as_ref()) {
             let why = unnamed(&self.pidfile, &ident);
             return Err(Error::new(format!("not started: {why}")));

@@ -5,15 +5,15 @@
 //! and the record is for ever: the undo starts it with the environment of this step, so a plan gives this step the
 //! `env` that the service needs.
 
-use super::end::{Left, end, left, names};
-use super::identity::{Ident, session};
-use super::note::{Note, was_signalled};
-use super::pidfile::{self, Record};
-use super::ready::{Ready, accepts, taken};
-use super::up::{Daemon, bring_up, other};
+use crate::action::values::{Port, absolute};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::actions::run::quoted;
-use crate::actions::values::{Port, absolute};
+use crate::host::exec::quoted;
+use crate::host::process::end::{Left, end, left, names};
+use crate::host::process::identity::{Ident, session};
+use crate::host::process::note::{Note, was_signalled};
+use crate::host::process::pidfile::{self, Record};
+use crate::host::service::daemon::{Daemon, bring_up, other};
+use crate::host::service::ready::{Ready, accepts, taken};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;

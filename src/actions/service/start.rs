@@ -1,11 +1,10 @@
 //! `service.start`: a service of any kind, started by its keeper and ready before the step counts as done.
 
-use super::by::By;
-use super::keeper::Any;
 use super::stop::half_a_minute;
-use super::{Keeper, Lift, starts};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
-use crate::actions::process::Ready;
+use crate::host::service::by::By;
+use crate::host::service::keeper::Any;
+use crate::host::service::{Keeper, Lift, Ready, starts};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;

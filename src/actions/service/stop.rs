@@ -1,11 +1,10 @@
 //! `service.stop`: a service of any kind ends in peace, or is killed after its grace.
 
-use super::by::By;
-use super::keeper::Any;
-use super::{Halt, Keeper, stops};
+use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
-use crate::actions::process::Ready;
-use crate::actions::values::Port;
+use crate::host::service::by::By;
+use crate::host::service::keeper::Any;
+use crate::host::service::{Halt, Keeper, Ready, stops};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,8 @@ use super::super::order::{Breach, Placed, Rule, check};
 use super::super::outline::Span;
 use super::super::templates::DJANGO;
 use super::load_text;
-use crate::actions::{Do, Service, Stage};
+use crate::action::{Service, Stage};
+use crate::actions::Do;
 
 /// Steps in short: `web-` stops, `web+` starts, `?` confirms; `!` behind a word says why; `@host` behind it says where.
 fn order(words: &str) -> Seen {

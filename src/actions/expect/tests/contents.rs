@@ -22,7 +22,7 @@ fn a_file_is_compared_part_by_part() {
 
     std::fs::write(&path, b"head\xff needle tail").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let (sha256, _) = crate::actions::file::digest_of(&path).unwrap().unwrap();
+    let (sha256, _) = crate::host::files::disk::digest_of(&path).unwrap().unwrap();
     holds(kind, at(json!({})));
     holds(
         kind,

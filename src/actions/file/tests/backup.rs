@@ -1,8 +1,8 @@
 //! `file.backup`: always this step's own copy, and nothing lost for it.
 
-use super::super::disk;
 use super::{World, action, problem, tells_nothing, whole};
 use crate::actions::Do;
+use crate::host::files::disk;
 use serde_json::json;
 use std::path::PathBuf;
 use upledger_replay::event::Answer;

@@ -1,9 +1,9 @@
 //! `file.replace`, and with it the machine of `file.line`.
 
-use super::super::disk;
 use super::{World, action, problem, tells_nothing, whole};
 use crate::action::Direction;
 use crate::actions::Do;
+use crate::host::files::disk;
 use rustix::fs::{FileType, Mode};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;

@@ -229,7 +229,7 @@ fn one_that_came_between_the_look_and_an_undo_without_a_note_stays() {
 fn the_record_holds_no_digest_by_which_a_requirement_file_could_be_guessed() {
     let place = Place::new();
     let step = place.step("run-a", "link", "1");
-    let sha256 = crate::actions::file::disk::digest(b"# nothing\n");
+    let sha256 = crate::host::files::disk::digest(b"# nothing\n");
     let record = step.past.before.to_string();
     assert!(record.contains("none.txt") && !record.contains(&sha256));
     assert!(!Path::new(&place.text("state")).exists(), "nothing is kept");

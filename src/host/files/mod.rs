@@ -1,0 +1,8 @@
+//! Files: looked at without surprises, written atomically and durably, and trusted only where nobody else can change where
+//! a path leads.
+
+pub(crate) mod disk;
+pub(crate) mod entry;
+pub(crate) mod link;
+pub mod mode;
+pub(crate) mod trust;

@@ -1,0 +1,10 @@
+//! What the kinds of action share about a machine: processes, commands, files, and the managers of services. Each mechanism
+//! stands here once.
+//!
+//! Left out: what a kind of action is (`crate::action`), and the kinds (`crate::actions`).
+
+pub mod exec;
+pub mod files;
+pub mod http;
+pub mod process;
+pub mod service;

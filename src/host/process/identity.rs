@@ -1,0 +1,336 @@
+//! Which process is meant, and signals that reach no other.
+//!
+//! Invariants: a process is known by its number, its start time and the boot, never by its number alone, because
+//! numbers are reused; a signal goes through a handle that was checked after it was opened, where the kernel has
+//! handles (5.3 and later).
+//!
+//! Left out: processes of other process-number namespaces, which look like strangers here.
+
+use crate::clock::boot_id;
+use crate::text::actions as told;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+    test_kill_process_group,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// One process among all that ever ran on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ident {
+    /// Its number.
+    pub(crate) pid: i32,
+    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`.
+    pub(crate) starttime: u64,
+    /// The boot in which it runs.
+    pub(crate) boot: String,
+}
+
+/// How many numbers below the last one that was given are looked at for those who come and go.
+const NEWEST: i32 = 32;
+
+/// How a process can be reached.
+enum Handle {
+    Open(OwnedFd),
+    /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
+    None,
+    Gone,
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    state: char,
+    pub(crate) parent: i32,
+    pub(crate) session: i32,
+    pub(crate) starttime: u64,
+}
+
+impl Stat {
+    /// Of a process; none when there is none of that number.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name in brackets may hold anything, brackets too.
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            starttime: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// It does nothing until it is told to go on, and never forks meanwhile.
+    pub(crate) fn stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+
+    /// It runs, or could: the dead that nobody has waited for are still listed.
+    pub(crate) fn lives(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+impl Ident {
+    /// The process of that number as it is now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::of(pid).filter(Stat::lives)?;
+        Some(Self {
+            pid,
+            starttime: stat.starttime,
+            boot: boot_id(),
+        })
+    }
+
+    /// It lives.
+    pub(crate) fn alive(&self) -> bool {
+        self.boot == boot_id()
+            && Stat::of(self.pid).is_some_and(|s| s.lives() && s.starttime == self.starttime)
+    }
+
+    /// Its number is still its own: it lives, or is dead and nobody has waited for it.
+    pub(crate) fn listed(&self) -> bool {
+        self.boot == boot_id() && Stat::of(self.pid).is_some_and(|s| s.starttime == self.starttime)
+    }
+
+    fn number(&self) -> io::Result<Pid> {
+        // A negative number would be a group, and the type does not take it.
+        Some(self.pid)
+            .filter(|p| *p > 0)
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("the process number is no number of a process"))
+    }
+
+    /// A handle of exactly this process.
+    fn handle(&self) -> io::Result<Handle> {
+        match pidfd_open(self.number()?, PidfdFlags::empty()) {
+            // Looked at after the handle was opened: the handle keeps its process, a number does not.
+            Ok(handle) if self.alive() => Ok(Handle::Open(handle)),
+            Ok(_) | Err(Errno::SRCH) => Ok(Handle::Gone),
+            Err(Errno::NOSYS) if self.alive() => Ok(Handle::None),
+            Err(Errno::NOSYS) => Ok(Handle::Gone),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Sends a signal to exactly this process; `false` when it is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
+        let sent = match self.handle()? {
+            Handle::Gone => return Ok(false),
+            Handle::Open(handle) => pidfd_send_signal(handle, signal),
+            Handle::None => kill_process(self.number()?, signal),
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Waits for its end, at most that long; whether it has ended.
+    pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
+        match self.handle()? {
+            Handle::Gone => return Ok(true),
+            Handle::None => std::thread::sleep(limit),
+            Handle::Open(handle) => {
+                let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+                match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(!self.alive())
+    }
+
+    /// Its name and number, for people.
+    pub(crate) fn shown(&self) -> String {
+        shown(self.pid)
+    }
+}
+
+/// A process by name and number, for people.
+pub(crate) fn shown(pid: i32) -> String {
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => told::process_named(pid, name.trim_end()),
+        Err(_) => told::process(pid),
+    }
+}
+
+/// All processes that live now.
+pub(crate) fn all() -> BTreeMap<i32, Stat> {
+    every().filter(|(_, s)| s.lives()).collect()
+}
+
+/// All processes, the dead that nobody has waited for among them.
+fn every() -> impl Iterator<Item = (i32, Stat)> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+}
+
+/// The living processes of the session that a process leads or led, the leader included, in one look. One look is no
+/// moment: who forks and ends while it is taken may be missed; [`super::end::left`] looks until that is excluded.
+pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
+    listed(leader).0
+}
+
+/// The members of that session in one look: those that live, and those that are dead and were not waited for yet.
+pub(crate) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
+    // A session's number is not given to a new process while the session has members. So another process of that
+    // number means that the session is gone.
+    if leader.boot != boot_id() || taken_over(leader) {
+        return (Vec::new(), Vec::new());
+    }
+    let (mut living, mut dead) = (Vec::new(), Vec::new());
+    for (pid, s) in every().filter(|(_, s)| s.session == leader.pid) {
+        let ident = Ident {
+            pid,
+            starttime: s.starttime,
+            boot: leader.boot.clone(),
+        };
+        if s.lives() {
+            living.push(ident);
+        } else {
+            dead.push(ident);
+        }
+    }
+    (living, dead)
+}
+
+/// The living members of that session among the processes that were started last: a short look, which those who come and
+/// go are more likely to be in.
+pub(crate) fn newest(leader: &Ident) -> Vec<Ident> {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let last: Option<i32> = text.split_whitespace().last().and_then(|n| n.parse().ok());
+    let Some(last) = last.filter(|_| leader.boot == boot_id() && !taken_over(leader)) else {
+        return Vec::new();
+    };
+    (last.saturating_sub(NEWEST).max(1)..=last)
+        .rev()
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        .filter(|(_, s)| s.session == leader.pid && s.lives())
+        .map(|(pid, s)| Ident {
+            pid,
+            starttime: s.starttime,
+            boot: leader.boot.clone(),
+        })
+        .collect()
+}
+
+/// Another process has its number now.
+fn taken_over(leader: &Ident) -> bool {
+    Stat::of(leader.pid).is_some_and(|now| now.starttime != leader.starttime)
+}
+
+/// Whether the process group that it led has members, dead ones among them. Unlike a walk through `/proc` the kernel's
+/// answer is about one moment, in which nobody is between two processes.
+pub(crate) fn group_exists(leader: &Ident) -> bool {
+    leader.boot == boot_id()
+        && !taken_over(leader)
+        && leader
+            .number()
+            .is_ok_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
+}
+
+/// Holds still the whole group that it led, whoever is forking in it. Only while somebody of its session is known to
+/// live: as long as that is so, no other group can have the number.
+pub(crate) fn hold_group(leader: &Ident) -> io::Result<()> {
+    match kill_process_group(leader.number()?, Signal::STOP) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Whether a process belongs to another: to its session, or below it.
+pub(crate) fn belongs(pid: i32, leader: &Ident) -> bool {
+    let all = all();
+    let mut at = pid;
+    for _ in 0..all.len() {
+        match all.get(&at) {
+            Some(s) if at == leader.pid || s.session == leader.pid => return true,
+            Some(s) => at = s.parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sleeper(std::process::Child);
+
+    impl Sleeper {
+        fn new() -> Self {
+            let sleep = std::process::Command::new("sleep").arg("600").spawn();
+            Self(sleep.unwrap())
+        }
+
+        fn ident(&self) -> Ident {
+            Ident::of(i32::try_from(self.0.id()).unwrap()).unwrap()
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let text = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.session), ('S', 1, 3));
+        assert_eq!(stat.starttime, 4711);
+    }
+
+    #[test]
+    fn a_process_that_nobody_waited_for_is_dead() {
+        let sleeper = Sleeper::new();
+        let ident = sleeper.ident();
+        assert!(ident.alive());
+        assert!(ident.signal(Signal::TERM).unwrap());
+        assert!(ident.wait(Duration::from_secs(30)).unwrap());
+        assert!(!ident.alive(), "it is a zombie");
+        assert!(!ident.signal(Signal::TERM).unwrap());
+    }
+
+    #[test]
+    fn a_reused_number_is_a_stranger_and_gets_no_signal() {
+        let sleeper = Sleeper::new();
+        let real = sleeper.ident();
+        let earlier = Ident {
+            starttime: real.starttime - 1,
+            ..real.clone()
+        };
+        let other_boot = Ident {
+            boot: "another".into(),
+            ..real.clone()
+        };
+        for stranger in [earlier, other_boot] {
+            assert!(!stranger.alive());
+            assert!(!stranger.signal(Signal::KILL).unwrap());
+            assert!(stranger.wait(Duration::ZERO).unwrap());
+            assert!(session(&stranger).is_empty());
+        }
+        assert!(real.alive());
+        let nobody = Ident { pid: -1, ..real };
+        assert!(nobody.signal(Signal::KILL).is_err() && !nobody.alive());
+    }
+}

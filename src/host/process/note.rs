@@ -1,0 +1,144 @@
+//! What actions note about processes: what no look can tell afterwards, durable before it comes true.
+//!
+//! Invariant: a note names one process among all that ever ran, so that an old note says nothing about another process.
+
+use crate::host::process::identity::Ident;
+use serde::{Deserialize, Serialize};
+
+/// A note of any kind of action that acts on processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Note {
+    /// It is told to end, and may do so at any later moment.
+    Signalled {
+        /// Which.
+        process: Ident,
+    },
+    /// It is told to take its configuration or its code anew.
+    Reloading {
+        /// Which.
+        process: Ident,
+    },
+    /// This step starts it.
+    Launched {
+        /// Which of the things that the step starts.
+        key: String,
+        /// Which process: that of the stage, which becomes the program.
+        process: Ident,
+    },
+    /// It has got TERM, which is not sent to it again: a second one may cut off what it works on. The one note that is
+    /// made afterwards; a death in between sends it twice.
+    Terminating {
+        /// Which.
+        process: Ident,
+    },
+    /// A Celery worker is told not to consume that queue any more.
+    Cancelling {
+        /// The name that it answers by.
+        worker: String,
+        /// The queue.
+        queue: String,
+    },
+    /// A drain of Celery workers is over, and they are told to end now.
+    Drained {
+        /// Tasks that wait for their time and go back to their queues.
+        scheduled: u64,
+        /// The tasks that still ran when time was up, by name and id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unfinished: Option<String>,
+    },
+}
+
+/// The processes that were told to end.
+pub(crate) fn signalled<'n>(
+    notes: impl IntoIterator<Item = &'n Note>,
+) -> impl Iterator<Item = &'n Ident> {
+    notes.into_iter().filter_map(|n| match n {
+        Note::Signalled { process } => Some(process),
+        _ => None,
+    })
+}
+
+/// That process was told to end.
+pub(crate) fn was_signalled<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    signalled(notes).any(|process| process == of)
+}
+
+/// That process has got TERM.
+pub(crate) fn is_terminating<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    notes
+        .into_iter()
+        .any(|n| matches!(n, Note::Terminating { process } if process == of))
+}
+
+/// That process was told to reload.
+pub(crate) fn was_reloaded<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
+    notes
+        .into_iter()
+        .any(|n| matches!(n, Note::Reloading { process } if process == of))
+}
+
+/// All processes that were started under that key, in order.
+pub(crate) fn launches<'n>(
+    notes: impl IntoIterator<Item = &'n Note>,
+    of: &str,
+) -> impl Iterator<Item = &'n Ident> {
+    notes.into_iter().filter_map(move |n| match n {
+        Note::Launched { key, process } if key == of => Some(process),
+        _ => None,
+    })
+}
+
+/// The last one of them that lives.
+pub(crate) fn launched<'n>(notes: impl IntoIterator<Item = &'n Note>, key: &str) -> Option<Ident> {
+    launches(notes, key).filter(|p| p.alive()).last().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORED: &str = r#"[
+        {"signalled": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"reloading": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}},
+        {"terminating": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"cancelling": {"worker": "w@h", "queue": "celery"}},
+        {"drained": {"scheduled": 2}},
+        {"drained": {"scheduled": 0, "unfinished": "app.task 1"}}
+    ]"#;
+
+    #[test]
+    fn stored_notes_are_read() {
+        let notes: Vec<Note> = serde_json::from_str(STORED).unwrap();
+        let process = |pid| Ident {
+            pid,
+            starttime: 9,
+            boot: "b".into(),
+        };
+        for told in [was_signalled, was_reloaded, is_terminating] {
+            assert!(told(&notes, &process(7)) && !told(&notes, &process(8)));
+        }
+        assert!(launches(&notes, "Gunicorn-0").eq([&process(8)]));
+        assert_eq!(launches(&notes, "Gunicorn-1").next(), None);
+        let value: serde_json::Value = serde_json::from_str(STORED).unwrap();
+        assert_eq!(serde_json::to_value(&notes).unwrap(), value);
+    }
+
+    #[test]
+    fn only_a_launched_process_that_lives_counts() {
+        let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let dead = Ident {
+            starttime: own.starttime + 1,
+            ..own.clone()
+        };
+        let launch = |process: &Ident| Note::Launched {
+            key: "web".into(),
+            process: process.clone(),
+        };
+        let notes = [launch(&own), launch(&dead)];
+        assert_eq!(launched(&notes, "web"), Some(own));
+        assert_eq!(launched(&notes[1..], "web"), None);
+        assert_eq!(launched(&notes, "beat"), None);
+    }
+}

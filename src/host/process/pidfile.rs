@@ -1,0 +1,252 @@
+//! The pidfile: which process runs, and all that is needed to start it again.
+//!
+//! Invariants: it is replaced as a whole and durably, so that it is never half written; it is written under a lock on
+//! its directory (no litter beside it), so that of two starts one sees the other; it holds no environment, because
+//! that may hold secrets.
+//!
+//! Left out: pidfiles of other programs. A bare number cannot say whether its process is still the same.
+
+use crate::action::Error;
+use crate::host::process::identity::Ident;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// More than this is no pidfile.
+const SIZE: u64 = 1 << 20;
+/// How long the lock is waited for; whoever has it needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The content of a pidfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The process, which leads a session of its own.
+    #[serde(flatten)]
+    pub(crate) ident: Ident,
+    /// Its command.
+    pub(crate) argv: Vec<String>,
+    /// Its working directory.
+    pub(crate) cwd: String,
+    /// Where its output goes.
+    pub(crate) log: String,
+}
+
+impl Record {
+    /// Its process lives.
+    pub(crate) fn alive(&self) -> bool {
+        self.ident.alive()
+    }
+}
+
+/// Reads a pidfile; none when there is none.
+///
+/// # Errors
+/// [`Error`] when it cannot be read, or is not ours.
+pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
+    let cannot =
+        |e: &io::Error| Error::io(format!("cannot read the pidfile {}", path.display()), e);
+    let foreign = |why: &str| {
+        Error::new(format!(
+            "{} is no pidfile of upledger ({why}); move it away or name another",
+            path.display()
+        ))
+    };
+    // A pipe of that name must not make us wait, and a link may lead to a file that somebody else chose.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(foreign("it is a link"));
+        }
+        Err(e) => return Err(cannot(&e)),
+    };
+    let meta = file.metadata().map_err(|e| cannot(&e))?;
+    if !meta.is_file() {
+        return Err(foreign("it is not a plain file"));
+    }
+    // Whoever can write it chooses whom we end.
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own].contains(&meta.uid()) {
+        return Err(foreign(&format!("it belongs to user {}", meta.uid())));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(foreign(&format!(
+            "others may write it: its mode is {:o}",
+            meta.mode() & 0o7777
+        )));
+    }
+    let mut text = Vec::new();
+    file.take(SIZE)
+        .read_to_end(&mut text)
+        .map_err(|e| cannot(&e))?;
+    let record: Record = serde_json::from_slice(&text).map_err(|e| foreign(&e.to_string()))?;
+    // Numbers below that mean groups, or everybody, to the kernel.
+    if record.ident.pid <= 1 {
+        return Err(foreign("it names no process"));
+    }
+    Ok(Some(record))
+}
+
+/// The right to change a pidfile, as long as it lives. It ends with the program that is executed, too.
+pub(crate) struct Lock {
+    dir: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// When the directory is not there, or somebody holds the lock for long.
+    pub(crate) fn take(path: &Path) -> io::Result<Self> {
+        let parent = path
+            .parent()
+            .ok_or_else(|| io::Error::other("a pidfile has a directory"))?;
+        let dir = File::open(parent)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match dir.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        dir,
+                        path: path.into(),
+                    });
+                }
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Replaces the pidfile, durably.
+    pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::Builder::new()
+            .prefix(".upledger-pid-")
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(parent)?;
+        let mut text = serde_json::to_vec(record)?;
+        text.push(b'\n');
+        file.write_all(&text)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|e| e.error)?;
+        self.dir.sync_all()
+    }
+
+    /// Removes the pidfile of that process, and no other.
+    pub(crate) fn remove(&self, ident: &Ident) -> Result<(), Error> {
+        if read(&self.path)?.is_none_or(|r| r.ident != *ident) {
+            return Ok(());
+        }
+        std::fs::remove_file(&self.path)
+            .and_then(|()| self.dir.sync_all())
+            .map_err(|e| Error::io(format!("cannot remove {}", self.path.display()), &e))
+    }
+}
+
+/// Removes the pidfile of that process, and no other.
+pub(crate) fn remove(path: &Path, ident: &Ident) -> Result<(), Error> {
+    match Lock::take(path) {
+        Ok(lock) => lock.remove(ident),
+        // Without its directory it is gone already.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io(format!("cannot lock {}", path.display()), &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            ident: Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap(),
+            argv: vec!["x".into()],
+            cwd: "/".into(),
+            log: "/dev/null".into(),
+        }
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written_and_removed_only_by_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        assert_eq!(read(&path).unwrap(), None);
+        Lock::take(&path).unwrap().write(&record()).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(record()));
+        let other = Ident {
+            starttime: 1,
+            ..record().ident
+        };
+        remove(&path, &other).unwrap();
+        assert!(path.exists());
+        remove(&path, &record().ident).unwrap();
+        remove(&path, &record().ident).unwrap();
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "no litter"
+        );
+    }
+
+    #[test]
+    fn what_is_no_pidfile_of_ours_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let group = Record {
+            ident: Ident {
+                pid: -1,
+                ..record().ident
+            },
+            ..record()
+        };
+        for text in [
+            "",
+            "123\n",
+            "{\"pid\":",
+            &serde_json::to_string(&group).unwrap(),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let said = read(&path).unwrap_err().to_string();
+            assert!(said.contains("no pidfile of upledger"), "{said}");
+        }
+        assert!(read(dir.path()).is_err(), "a directory");
+    }
+
+    #[test]
+    fn what_others_could_have_written_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        Lock::take(&path).unwrap().write(&record()).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let said = read(&link).unwrap_err().to_string();
+        assert!(
+            said.contains("link is no pidfile of upledger (it is a link)"),
+            "{said}"
+        );
+        for mode in [0o664, 0o646] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let said = read(&path).unwrap_err().to_string();
+            assert!(said.contains("others may write it"), "{said}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(record()));
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65534), None).is_ok() {
+            let said = read(&path).unwrap_err().to_string();
+            assert!(said.contains("belongs to user 65534"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The end of processes that lead no session of their own: a signal to the first ones, time for work in flight, then
+//! KILL for all that is known to be theirs.
+//!
+//! Invariants: a process belongs to a service because it was seen, by its identity, below one that does; a number alone
+//! never counts; that a first process is told to end is noted before it is; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
+//! member. What a service forks away between two looks can escape; the look of its keeper afterwards finds it.
+
+use crate::action::{Error, Work};
+use crate::clock::boot_id;
+use crate::host::process::grace::{Members, expire, signal};
+use crate::host::process::identity::{Ident, all};
+use crate::host::process::list;
+use crate::host::process::note::Note;
+use crate::host::service::found::Found;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// All living processes below these, without themselves.
+pub(crate) fn below(roots: &[Ident]) -> Vec<Ident> {
+    let mut all = living(roots);
+    all.retain(|i| !roots.contains(i));
+    all
+}
+
+/// The living ones of these, and all that lives below them.
+pub(crate) fn living(known: &[Ident]) -> Vec<Ident> {
+    let boot = boot_id();
+    let all = all();
+    let mut members: BTreeMap<i32, Ident> = known
+        .iter()
+        .filter(|i| i.boot == boot && all.get(&i.pid).is_some_and(|s| s.starttime == i.starttime))
+        .map(|i| (i.pid, i.clone()))
+        .collect();
+    loop {
+        let more: Vec<(i32, Ident)> = all
+            .iter()
+            .filter(|(pid, s)| !members.contains_key(pid) && members.contains_key(&s.parent))
+            .map(|(pid, s)| {
+                let ident = Ident {
+                    pid: *pid,
+                    starttime: s.starttime,
+                    boot: boot.clone(),
+                };
+                (*pid, ident)
+            })
+            .collect();
+        if more.is_empty() {
+            return members.into_values().collect();
+        }
+        members.extend(more);
+    }
+}
+
+/// The processes of a service, from look to look.
+struct Service {
+    known: Vec<Ident>,
+}
+
+impl Members for Service {
+    fn members(&mut self) -> Result<Vec<Ident>, Error> {
+        let members = living(&self.known);
+        let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
+        if !fresh.is_empty() {
+            let ours = list::ours()?;
+            if let Some(own) = fresh.iter().find(|m| ours.contains(&m.pid)) {
+                return Err(Error::new(format!(
+                    "{} of this run is below the service, so the service is not ended; look what was meant",
+                    own.shown()
+                )));
+            }
+            let fresh: Vec<Ident> = fresh.into_iter().cloned().collect();
+            self.known.extend(fresh);
+        }
+        Ok(members)
+    }
+}
+
+/// The name of a signal for people.
+pub(crate) fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::QUIT => "QUIT",
+        Signal::HUP => "HUP",
+        Signal::TERM => "TERM",
+        _ => "a signal",
+    }
+}
+
+/// Ends the first processes that were found and all below them: `gentle` to the first ones, then, after `grace`, KILL
+/// to whatever is left. An empty `gentle` waits only: somebody else has told them.
+///
+/// # Errors
+/// [`Error`] when a signal is refused, something outlives KILL, or a process of ours is below them.
+pub(crate) fn end(
+    work: &mut Work<'_, Note>,
+    found: &Found,
+    gentle: Option<Signal>,
+    grace: Duration,
+) -> Result<(), Error> {
+    let ours = list::ours()?;
+    let known = found.all();
+    if let Some(own) = known.iter().find(|i| i.alive() && ours.contains(&i.pid)) {
+        return Err(Error::new(format!(
+            "{} belongs to this run and is not ended",
+            own.shown()
+        )));
+    }
+    let mut service = Service { known };
+    // Seen before the signal: who lives on afterwards is known then.
+    if service.members()?.is_empty() {
+        return Ok(());
+    }
+    if let Some(gentle) = gentle {
+        for master in &found.masters {
+            let who = master.shown();
+            if master.ident.alive() {
+                work.note(Note::Signalled {
+                    process: master.ident.clone(),
+                })?;
+            }
+            if signal(&master.ident, gentle)? {
+                work.say(&format!("{} to {who}", name(gentle)));
+                // A stopped process hears nothing else.
+                signal(&master.ident, Signal::CONT)?;
+            }
+        }
+    }
+    expire(work, &mut service, "all of it has", grace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Context, Direction};
+    use crate::host::service::Master;
+    use std::io::BufRead;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn what_was_seen_below_is_known_when_the_first_process_is_gone() {
+        let cx = Context::default();
+        let mut shell = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut pipe = std::io::BufReader::new(shell.stdout.take().unwrap());
+        pipe.read_line(&mut line).unwrap();
+        let worker: i32 = line.trim().parse().unwrap();
+        let root = Ident::of(i32::try_from(shell.id()).unwrap()).unwrap();
+        let master = Master::look(&cx, &root, &["sh".into()]).unwrap().unwrap();
+        assert!(master.members.iter().any(|m| m.pid == worker));
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        let found = Found {
+            masters: vec![master],
+            ..Found::default()
+        };
+        assert!(living(&found.all()).iter().any(|m| m.pid == worker));
+        let mut said = Vec::new();
+        let grace = Duration::from_millis(100);
+        let mut work = Work::new(&cx, Direction::Do, &mut said).unwrap();
+        end(&mut work, &found, Some(Signal::TERM), grace).unwrap();
+        assert_eq!(work.noted(), [], "the first process was told nothing");
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("KILL to process"), "{said}");
+        assert!(living(&found.all()).is_empty());
+    }
+
+    #[test]
+    fn this_process_is_never_ended() {
+        let cx = Context::default();
+        let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let found = Found {
+            masters: vec![Master::look(&cx, &own, &["x".into()]).unwrap().unwrap()],
+            ..Found::default()
+        };
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+        let why = end(&mut work, &found, Some(Signal::TERM), Duration::ZERO).unwrap_err();
+        assert!(why.to_string().contains("belongs to this run"), "{why}");
+        assert_eq!(work.noted(), []);
+    }
+}

@@ -1,0 +1,238 @@
+//! The setting `by`: by whom a service is started and stopped.
+
+use crate::action::values::{Port, absolute};
+use crate::actions::process::start::Start;
+use crate::actions::process::stop::Stop;
+use crate::host::service::{Ready, daemon};
+use crate::text::settings as text;
+use crate::time::Length;
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// By whom a service is started and stopped: exactly one of `supervisor`, `pidfile`, `process` and `match`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct By {
+    /// A supervisord keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<Supervisor>,
+    /// It writes its own pidfile, a plain number; an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pidfile: Option<String>,
+    /// It is a daemon of `process.start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Daemon>,
+    /// Its processes are those whose command line matches this regular expression, and what is below them.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The command that starts it, beside `pidfile` or `match`. It may go into the background by itself. Without it a
+    /// stopped service is started again as it ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start: Vec<String>,
+    /// Where `start` appends its output to; an absolute path. Default: the file that it wrote to before, else a file
+    /// in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// The working directory of `start`. Default: the step's, else `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+}
+
+/// A program of a supervisord.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Supervisor {
+    /// Its name, `group:name`, or `group:*` for all of a group.
+    pub program: String,
+    /// How supervisorctl is called, word by word. Default: `[supervisorctl]`.
+    #[serde(default = "ctl")]
+    #[schemars(length(min = 1))]
+    pub ctl: Vec<String>,
+}
+
+fn ctl() -> Vec<String> {
+    vec!["supervisorctl".into()]
+}
+
+/// A daemon as `process.start` starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Daemon {
+    /// Where its number is kept, as JSON; an absolute path.
+    pub pidfile: String,
+    /// The program and its arguments. It must stay in the foreground.
+    #[schemars(length(min = 1))]
+    pub argv: Vec<String>,
+    /// The file that its output is appended to; an absolute path.
+    pub log: String,
+    /// Its working directory. Default: the step's, else `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+}
+
+impl Daemon {
+    /// The action that starts it.
+    pub(crate) fn start(&self, ready: Option<Ready>, within: Length) -> Start {
+        Start {
+            argv: self.argv.clone(),
+            pidfile: self.pidfile.clone(),
+            log: self.log.clone(),
+            cwd: self.cwd.clone(),
+            ready,
+            within,
+        }
+    }
+
+    /// The action that stops it.
+    pub(crate) fn stop(&self, grace: Length, port: Option<Port>) -> Stop {
+        Stop {
+            pidfile: self.pidfile.clone(),
+            grace,
+            port,
+        }
+    }
+}
+
+/// The one way that was chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way<'a> {
+    Supervisor(&'a Supervisor),
+    Pidfile(&'a str),
+    Process(&'a Daemon),
+    Match(&'a str),
+}
+
+impl By {
+    /// The way; none where the settings name none, which [`By::problems`] tells.
+    pub(crate) fn way(&self) -> Option<Way<'_>> {
+        let supervisor = self.supervisor.as_ref().map(Way::Supervisor);
+        let pidfile = self.pidfile.as_deref().map(Way::Pidfile);
+        let process = self.process.as_ref().map(Way::Process);
+        let pattern = self.pattern.as_deref().map(Way::Match);
+        supervisor.or(pidfile).or(process).or(pattern)
+    }
+
+    /// The program that starts it, and the directory that is named for it.
+    pub(crate) fn program(&self) -> Option<(&str, Option<&str>)> {
+        if let Some(first) = self.start.first() {
+            return Some((first, self.cwd.as_deref()));
+        }
+        match self.way()? {
+            Way::Supervisor(s) => Some((s.ctl.first()?, None)),
+            Way::Process(d) => Some((d.argv.first()?, d.cwd.as_deref())),
+            Way::Pidfile(_) | Way::Match(_) => None,
+        }
+    }
+
+    /// It can be started without having been seen running.
+    pub(crate) fn can_start(&self) -> bool {
+        match self.way() {
+            Some(Way::Supervisor(_) | Way::Process(_)) => true,
+            Some(Way::Pidfile(_) | Way::Match(_)) | None => !self.start.is_empty(),
+        }
+    }
+
+    /// What is wrong with it, each in one line.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let ways = [
+            self.supervisor.is_some(),
+            self.pidfile.is_some(),
+            self.process.is_some(),
+            self.pattern.is_some(),
+        ];
+        if ways.iter().filter(|w| **w).count() != 1 {
+            wrong.push(text::one_keeper());
+        }
+        if let Some(s) = &self.supervisor {
+            if s.program.trim().is_empty() || s.program.contains(char::is_whitespace) {
+                wrong.push(text::one_program());
+            }
+            if s.ctl.first().is_none_or(|p| p.is_empty()) {
+                wrong.push(text::empty("by.supervisor.ctl"));
+            }
+        }
+        wrong.extend(
+            self.pidfile
+                .as_deref()
+                .and_then(|p| absolute("by.pidfile", p)),
+        );
+        wrong.extend(self.log.as_deref().and_then(|p| absolute("by.log", p)));
+        wrong.extend(self.cwd.as_deref().and_then(|p| absolute("by.cwd", p)));
+        if let Some(d) = &self.process {
+            wrong.extend(absolute("by.process.pidfile", &d.pidfile));
+            wrong.extend(absolute("by.process.log", &d.log));
+            wrong.extend(d.cwd.as_deref().and_then(|p| absolute("by.process.cwd", p)));
+            if d.argv.first().is_none_or(|p| p.is_empty()) {
+                wrong.push(text::empty("by.process.argv"));
+            }
+        }
+        if let Some(pattern) = &self.pattern {
+            match Regex::new(pattern) {
+                Ok(_) if pattern.is_empty() => wrong.push(text::every_process()),
+                Ok(_) => {}
+                Err(e) => wrong.push(text::no_regex("by.match", e)),
+            }
+        }
+        if self.start.first().is_some_and(String::is_empty) {
+            wrong.push(text::empty_program());
+        }
+        let own = self.supervisor.is_some() || self.process.is_some();
+        for (given, name) in [
+            (!self.start.is_empty(), "by.start"),
+            (self.log.is_some(), "by.log"),
+            (self.cwd.is_some(), "by.cwd"),
+        ] {
+            if given && own {
+                wrong.push(text::no_start_beside(name));
+            }
+        }
+        wrong
+    }
+}
+
+/// Who holds the port of a service that does not run.
+pub(crate) fn stranger(ready: Option<&Ready>) -> Option<String> {
+    daemon::stranger(ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(json: &str) -> By {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn exactly_one_keeper_is_named() {
+        for good in [
+            r#"{"supervisor": {"program": "g:*"}}"#,
+            r#"{"pidfile": "/run/x.pid", "start": ["/bin/x"], "log": "/x", "cwd": "/"}"#,
+            r#"{"process": {"pidfile": "/x", "argv": ["x"], "log": "/x"}}"#,
+            r#"{"match": "^/bin/x"}"#,
+        ] {
+            assert_eq!(by(good).problems(), Vec::<String>::new(), "{good}");
+        }
+        for bad in [
+            "{}",
+            r#"{"match": "x", "pidfile": "/x"}"#,
+            r#"{"match": ""}"#,
+            r#"{"match": "("}"#,
+            r#"{"pidfile": "x"}"#,
+            r#"{"supervisor": {"program": "a b"}}"#,
+            r#"{"supervisor": {"program": "a", "ctl": []}}"#,
+            r#"{"supervisor": {"program": "a"}, "start": ["x"]}"#,
+        ] {
+            assert!(!by(bad).problems().is_empty(), "{bad}");
+        }
+        assert_eq!(
+            by(r#"{"supervisor": {"program": "a"}}"#)
+                .supervisor
+                .unwrap()
+                .ctl,
+            ["supervisorctl"]
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! Bringing a service up: started unless it runs, then watched until it is ready.
+//!
+//! Invariants: a port that somebody else holds is found before anything is started; a death during the start is told
+//! with the last lines of the log. A service that is not ready in time is left running: the undo stops it, and a further
+//! attempt goes on waiting for it.
+
+use crate::action::{Error, Look, Work};
+use crate::host::exec::quoted;
+use crate::host::process::daemon::{Frame, Launched, launch};
+use crate::host::process::identity::Ident;
+use crate::host::process::note::Note;
+use crate::host::process::pidfile::{self, Record};
+use crate::host::service::ready::{Ready, accepts, taken};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a service without `ready` must live to count as started. Most mistakes show at once.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Lines of the log that an error shows.
+const LINES: usize = 10;
+
+/// A stranger that holds the service's port, while the service does not run.
+pub(crate) fn stranger(ready: Option<&Ready>) -> Option<String> {
+    let (host, port) = ready?.door()?;
+    accepts(&host, port).then(|| {
+        let who = taken(port).unwrap_or_else(|| "a process that cannot be seen from here".into());
+        format!("port {port} is taken by {who}")
+    })
+}
+
+/// The process of the pidfile runs another command.
+pub(crate) fn other(pidfile: &str, record: &Record) -> String {
+    format!(
+        "{pidfile} names {}, which lives and runs another command: {}",
+        record.ident.shown(),
+        quoted(&record.argv)
+    )
+}
+
+/// The processes of an earlier start that outlived their first one.
+pub(crate) fn survivors(pidfile: &str, rest: &str) -> String {
+    format!("{pidfile}: {rest}; end them before it is started again")
+}
+
+/// A daemon that is known by its pidfile.
+pub(crate) struct Daemon<'a> {
+    pub(crate) pidfile: &'a str,
+    pub(crate) argv: &'a [String],
+    pub(crate) cwd: &'a str,
+    pub(crate) log: &'a str,
+}
+
+/// Starts what is not running, noted under the path of its pidfile, and waits until it is ready.
+pub(crate) fn bring_up(
+    work: &mut Work<'_, Note>,
+    daemon: &Daemon<'_>,
+    ready: Option<&Ready>,
+    within: Duration,
+) -> Result<(), Error> {
+    let cx = work.cx();
+    let redactor = cx.redactor()?;
+    let running = pidfile::read(Path::new(daemon.pidfile))?.is_some_and(|r| r.alive());
+    if !running && let Some(who) = stranger(ready) {
+        return Err(Error::new(format!("not started: {who}")));
+    }
+    let since = std::fs::metadata(daemon.log).map_or(0, |m| m.len());
+    let frame = Frame {
+        pidfile: Some(daemon.pidfile.to_owned()),
+        argv: daemon.argv.to_vec(),
+        cwd: daemon.cwd.to_owned(),
+        log: daemon.log.to_owned(),
+        env: cx.env.clone(),
+        user: None,
+        own_log: false,
+        step: cx.step.clone(),
+    };
+    let child = match launch(work, daemon.pidfile, &frame)? {
+        Launched::Started(child) => Some(child),
+        Launched::Running(record) if record.argv == daemon.argv => {
+            work.say(&format!("{} runs already", record.ident.shown()));
+            None
+        }
+        Launched::Running(record) => {
+            return Err(Error::new(format!(
+                "not started: {}",
+                other(daemon.pidfile, &record)
+            )));
+        }
+    };
+    let mut start = Start {
+        daemon,
+        child,
+        since,
+    };
+    let ident = start.alive()?;
+    if start.child.is_some() {
+        work.say(&format!(
+            "started {} as process {}",
+            quoted(daemon.argv),
+            ident.pid
+        ));
+    }
+    let deadline = Instant::now() + if ready.is_some() { within } else { SETTLE };
+    loop {
+        start.alive()?;
+        let over = Instant::now() >= deadline;
+        match ready.map(|r| r.look(Some(&ident), &redactor)).transpose()? {
+            Some(look) if look.answer == Answer::Done => {
+                work.say(&look.evidence.join("; "));
+                return Ok(());
+            }
+            None if over => return Ok(()),
+            Some(look) if over => return Err(start.late(&ident, within, &look)),
+            Some(_) | None => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// How a process ended that seems to be dead: the system closes its files a moment before it can be waited for.
+pub(crate) fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let until = Instant::now() + PAUSE;
+    loop {
+        let status = child.try_wait().ok().flatten();
+        if status.is_some() || Instant::now() >= until {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A service that is starting.
+struct Start<'a> {
+    daemon: &'a Daemon<'a>,
+    child: Option<Child>,
+    /// The length of the log before.
+    since: u64,
+}
+
+impl Start<'_> {
+    /// The process, as long as it lives.
+    fn alive(&mut self) -> Result<Ident, Error> {
+        match pidfile::read(Path::new(self.daemon.pidfile))? {
+            Some(record) if record.alive() => Ok(record.ident),
+            Some(_) | None => {
+                let ended = self.child.as_mut().and_then(ended);
+                let how = ended.map_or_else(String::new, |s| {
+                    let hint = if s.success() {
+                        "; a command that goes into the background by itself must be told to stay in the foreground"
+                    } else {
+                        ""
+                    };
+                    format!(" ({s}{hint})")
+                });
+                Err(Error::new(format!(
+                    "{} ended while it started{how}{}",
+                    quoted(self.daemon.argv),
+                    self.lines()
+                )))
+            }
+        }
+    }
+
+    fn late(&self, ident: &Ident, within: Duration, look: &Look) -> Error {
+        Error::new(format!(
+            "{} lives, but was not ready within {} s: {}{}",
+            ident.shown(),
+            within.as_secs_f32(),
+            look.evidence.join("; "),
+            self.lines()
+        ))
+    }
+
+    fn lines(&self) -> String {
+        last_lines(Path::new(self.daemon.log), self.since)
+    }
+}
+
+/// The last lines that a service wrote into its log, of which that many bytes were there before.
+pub(crate) fn last_lines(path: &Path, since: u64) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut log = File::open(path)?;
+        let len = log.metadata()?.len();
+        let from = since.max(len.saturating_sub(16 << 10));
+        log.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        log.take(16 << 10).read_to_end(&mut end)?;
+        if from > since {
+            // The rest of a cut line may be the rest of a secret, which nobody would find any more.
+            let line = end.iter().position(|b| *b == b'\n');
+            end.drain(..line.map_or(end.len(), |at| at + 1));
+        }
+        Ok(end)
+    };
+    // A log that cannot be read has nothing to show; the error itself is told all the same.
+    let end = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&end);
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default();
+    if last.is_empty() {
+        format!("; it wrote nothing into {}", path.display())
+    } else {
+        format!("; the end of {}:\n{}", path.display(), last.join("\n"))
+    }
+}

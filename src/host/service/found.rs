@@ -1,0 +1,323 @@
+//! What a look at a service found: all that its stop and its undo will need, as the ledger keeps it.
+//!
+//! Invariants: no environment is recorded, because it may hold secrets and the record is for ever; a command line that
+//! seems to hold one is recorded without it, and kept whole only for an undo. What is known of a process is of the moment of the look; whoever acts on it looks again at its identity.
+
+use crate::action::{Context, Error, Kept};
+use crate::host::process::daemon::User;
+use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::{mask, sockets, tree};
+use crate::text::actions as told;
+use procfs::process::Process;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One first process of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Master {
+    /// Which process.
+    #[serde(rename = "process")]
+    pub(crate) ident: Ident,
+    /// Its command line, secrets cut out.
+    pub(crate) argv: Vec<String>,
+    /// The whole command line, where `argv` is not all of it and an undo needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<Kept>,
+    /// The same as it was just seen.
+    #[serde(skip)]
+    whole: Option<Vec<String>>,
+    /// Its working directory.
+    pub(crate) cwd: String,
+    /// The file that it executes.
+    pub(crate) exe: String,
+    /// As whom it runs.
+    pub(crate) user: User,
+    /// The plain file that its output goes to.
+    pub(crate) log: Option<String>,
+    /// It is a worker whose master is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) orphan: bool,
+    /// What was below it.
+    pub(crate) members: Vec<Ident>,
+}
+
+/// A program that supervisord keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Program {
+    /// Its whole name, with its group.
+    pub(crate) name: String,
+    /// Its state, in supervisord's word.
+    pub(crate) state: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// The first processes that live.
+    pub(crate) masters: Vec<Master>,
+    /// The programs, where supervisord keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) programs: Vec<Program>,
+    /// The TCP ports that it accepted on.
+    #[serde(default)]
+    pub(crate) ports: Vec<u16>,
+    /// The sockets in the file system that it accepted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sockets: Vec<String>,
+    /// What else is worth telling: a stale pidfile, a worker without a master.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    /// Workers without a master that may be of it or not: they show no place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strays: Vec<String>,
+}
+
+impl Found {
+    /// Keeps the command lines that are not recorded whole, so that an undo can start what ran.
+    ///
+    /// # Errors
+    /// [`Error`] when one cannot be made durable.
+    pub(crate) fn keep_commands(mut self, cx: &Context) -> Result<Self, Error> {
+        let mut known: Vec<(Vec<String>, Kept)> = Vec::new();
+        for master in &mut self.masters {
+            let Some(whole) = &master.whole else {
+                continue;
+            };
+            // Processes of one service are known by it, and no two salted digests of it are the same.
+            let same = known.iter().find(|(words, _)| words == whole);
+            let kept = match same {
+                Some((_, kept)) => kept.clone(),
+                None => {
+                    let text = serde_json::to_vec(whole)
+                        .map_err(|e| Error::io("a command cannot be kept", &e))?;
+                    let kept = cx.keep(&text)?;
+                    known.push((whole.clone(), kept.clone()));
+                    kept
+                }
+            };
+            master.kept = Some(kept);
+        }
+        Ok(self)
+    }
+
+    /// Something of it runs, or its keeper is about to start it.
+    pub(crate) fn runs(&self) -> bool {
+        !self.masters.is_empty() || self.programs.iter().any(Program::wanted)
+    }
+
+    /// Its first processes.
+    pub(crate) fn idents(&self) -> Vec<Ident> {
+        self.masters.iter().map(|m| m.ident.clone()).collect()
+    }
+
+    /// All processes that were seen of it.
+    pub(crate) fn all(&self) -> Vec<Ident> {
+        let mut all = self.idents();
+        all.extend(self.masters.iter().flat_map(|m| m.members.iter().cloned()));
+        all
+    }
+
+    /// It knows that process as one of its first.
+    pub(crate) fn knows(&self, ident: &Ident) -> bool {
+        self.masters.iter().any(|m| m.ident == *ident)
+    }
+
+    /// Why it cannot be said that nothing of it runs, with the remedy.
+    pub(crate) fn astray(&self, name: &str) -> Option<String> {
+        (!self.runs() && !self.strays.is_empty())
+            .then(|| told::untold(name, self.strays.join(", ")))
+    }
+
+    /// Its processes for people.
+    pub(crate) fn shown(&self) -> String {
+        let each: Vec<String> = self.masters.iter().map(Master::shown).collect();
+        each.join(", ")
+    }
+
+    /// Adds where its processes listen.
+    pub(crate) fn with_doors(mut self) -> Self {
+        let all = self.all();
+        self.ports = sockets::of(&all);
+        self.sockets = sockets::sockets(&all);
+        self
+    }
+}
+
+impl Program {
+    /// It runs, or supervisord tries to make it run.
+    pub(crate) fn wanted(&self) -> bool {
+        matches!(self.state.as_str(), "RUNNING" | "STARTING" | "BACKOFF")
+    }
+}
+
+impl Master {
+    /// A process as it is now; none when it has ended.
+    ///
+    /// # Errors
+    /// [`Error`] when a secret is too short to be found in its command line.
+    pub(crate) fn look(
+        cx: &Context,
+        ident: &Ident,
+        words: &[String],
+    ) -> Result<Option<Self>, Error> {
+        let seen = || -> Option<(Self, Vec<String>)> {
+            let process = Process::new(ident.pid).ok()?;
+            let status = process.status().ok()?;
+            // Links of a process of somebody else cannot be read; then it cannot be stopped either.
+            let link = |of: procfs::ProcResult<PathBuf>| {
+                of.map(|p| p.display().to_string()).unwrap_or_default()
+            };
+            let log = ["1", "2"].iter().find_map(|fd| {
+                let to = std::fs::read_link(format!("/proc/{}/fd/{fd}", ident.pid)).ok()?;
+                std::fs::symlink_metadata(&to).ok()?.is_file().then_some(to)
+            });
+            let argv = words.to_vec();
+            let user = User {
+                uid: status.euid,
+                gid: status.egid,
+                groups: status.groups.clone(),
+                umask: status.umask.unwrap_or(0o022),
+            };
+            let master = Self {
+                ident: ident.clone(),
+                argv: argv.clone(),
+                kept: None,
+                whole: None,
+                cwd: link(process.cwd()),
+                exe: link(process.exe())
+                    .trim_end_matches(" (deleted)")
+                    .to_owned(),
+                user,
+                log: log.map(|l| l.display().to_string()),
+                orphan: false,
+                members: tree::below(std::slice::from_ref(ident)),
+            };
+            ident.alive().then_some((master, argv))
+        };
+        let Some((mut master, argv)) = seen() else {
+            return Ok(None);
+        };
+        let redactor = cx.redactor()?;
+        let redacted: Vec<String> = argv.iter().map(|w| redactor.text(w)).collect();
+        let masked = mask::words(&redacted);
+        if masked != argv {
+            master.whole = Some(argv);
+            master.argv = masked;
+        }
+        Ok(Some(master))
+    }
+
+    /// The whole command line.
+    ///
+    /// # Errors
+    /// [`Error`] when it was kept, and what was kept is gone or was changed.
+    pub(crate) fn words(&self, cx: &Context) -> Result<Vec<String>, Error> {
+        match (&self.whole, &self.kept) {
+            (Some(whole), _) => Ok(whole.clone()),
+            (None, Some(kept)) => serde_json::from_slice(&cx.kept(kept)?)
+                .map_err(|e| Error::io("a command that was kept cannot be read", &e)),
+            (None, None) => Ok(self.argv.clone()),
+        }
+    }
+
+    /// What two processes of one service share.
+    pub(crate) fn service(&self) -> impl PartialEq {
+        (
+            &self.argv,
+            &self.whole,
+            &self.kept,
+            &self.cwd,
+            self.user.uid,
+        )
+    }
+
+    /// For people.
+    pub(crate) fn shown(&self) -> String {
+        let command: String = self.argv.join(" ").chars().take(160).collect();
+        let command = if self.orphan {
+            told::orphan(command)
+        } else {
+            command
+        };
+        told::process_named(self.ident.pid, command)
+    }
+}
+
+/// The program of a supervisord that keeps that process, where one does: its name, as the process was told it.
+pub(crate) fn supervised(ident: &Ident) -> Option<String> {
+    let parent = Stat::of(ident.pid)?.parent;
+    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
+    let keeps = line
+        .split(|b| *b == 0)
+        .take(3)
+        .any(|word| word == b"supervisord" || word.ends_with(b"/supervisord"));
+    if !keeps {
+        return None;
+    }
+    let told = std::fs::read(format!("/proc/{}/environ", ident.pid)).unwrap_or_default();
+    let value = |name: &str| {
+        told.split(|b| *b == 0).find_map(|pair| {
+            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        })
+    };
+    let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
+    Some(match value("SUPERVISOR_GROUP_NAME") {
+        Some(group) if group != name => format!("{group}:{name}"),
+        Some(_) | None => name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_command_is_kept_whole_for_an_undo_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let look = Context {
+            state: dir.path().into(),
+            ..Context::default()
+        };
+        let argv = ["sleep", "600"].map(String::from);
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
+        let ident = Ident::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let plain = Master::look(&look, &ident, &argv).unwrap().unwrap();
+        assert_eq!((&plain.argv, &plain.whole), (&argv.to_vec(), &None));
+        let argv = ["sleep", "--password=x", "--broker-pass", "y=x"].map(String::from);
+        let secret = Master::look(&look, &ident, &argv).unwrap().unwrap();
+        assert_eq!(secret.words(&look).unwrap(), argv);
+        assert!(!dir.path().join("undo").exists(), "a look keeps nothing");
+
+        let found = Found {
+            masters: vec![secret.clone(), plain, secret],
+            ..Found::default()
+        };
+        let recorded = serde_json::to_value(found.keep_commands(&look).unwrap()).unwrap();
+        assert!(!recorded.to_string().contains("=x"), "{recorded}");
+        let mut named = Vec::new();
+        Kept::named_in(&recorded, &mut named);
+        assert_eq!((named.len(), &named[0]), (2, &named[1]));
+        let undo = Context {
+            state: dir.path().into(),
+            blobs: look.take_kept(),
+            ..Context::default()
+        };
+        let read: Found = serde_json::from_value(recorded).unwrap();
+        let words = |of: usize| read.masters[of].words(&undo);
+        assert_eq!(words(0).unwrap(), argv);
+        assert!(read.masters[0].service() == read.masters[2].service());
+        assert!(read.masters[0].service() != read.masters[1].service());
+        std::fs::write(undo.kept_at(&named[0]), "[]").unwrap();
+        assert!(words(0).is_err(), "it was changed");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(Master::look(&look, &ident, &argv).unwrap(), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! Starting a service as it ran, or by its command: once, as the same user, and watched until it is there.
+//!
+//! Invariants: of two attempts the second one sees what the first one started, by the note that is durable before
+//! anything runs; a port that somebody else holds is found before anything is
+//! started; a start that fails is told with the last lines of what it wrote. The command may stay in the foreground or
+//! go into the background by itself: what counts is what the keeper finds.
+
+use crate::action::{Context, Error, Look, Work};
+use crate::attempt::spec::digest;
+use crate::host::exec::quoted;
+use crate::host::process::daemon::{Frame, Launched, User, launch};
+use crate::host::process::note::{self, Note};
+use crate::host::process::sockets;
+use crate::host::service::Ready;
+use crate::host::service::daemon::{ended, last_lines};
+use crate::host::service::found::Found;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a service must live to count as started. Most mistakes show at once.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long a service may be out of sight after its command has gone into the background.
+const HIDDEN: Duration = Duration::from_secs(10);
+
+/// How long nothing may live of what somebody keeps, who may start it again, before it is given up.
+pub(crate) const DEAD: Duration = Duration::from_secs(5);
+
+/// What is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: String,
+    /// Where its output goes; none for a private file.
+    pub(crate) log: Option<String>,
+    pub(crate) user: Option<User>,
+}
+
+/// How it is known to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doors<'a> {
+    /// What the settings want.
+    pub(crate) ready: Option<&'a Ready>,
+    /// Ports that it accepted on before.
+    pub(crate) ports: &'a [u16],
+}
+
+impl Doors<'_> {
+    /// A stranger who holds one of them while the service does not run.
+    pub(crate) fn stranger(&self) -> Result<Option<String>, Error> {
+        if let Some(who) = super::by::stranger(self.ready) {
+            return Ok(Some(who));
+        }
+        for port in self.ports {
+            let listeners = crate::host::process::list::listeners(*port)?;
+            if let Some(first) = listeners.first() {
+                return Ok(Some(format!("port {port} is taken: {first}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether what was found answers now.
+    pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Error> {
+        let Some(first) = found.masters.first() else {
+            return Ok(Look::nothing("nothing of it lives"));
+        };
+        let mut evidence = vec![format!("{} lives", found.shown())];
+        if let Some(port) = sockets::closed(self.ports)? {
+            return Ok(Look::unclear(format!(
+                "{}, but port {port} does not accept",
+                found.shown()
+            )));
+        }
+        if let Some(port) = self.ports.iter().find(|p| !found.ports.contains(p)) {
+            return Ok(Look::unclear(format!(
+                "port {port} is held by another: {}",
+                sockets::open(&[*port])?.unwrap_or_default()
+            )));
+        }
+        evidence.extend(self.ports.iter().map(|p| format!("port {p} accepts")));
+        if let Some(ready) = self.ready {
+            let look = ready.look(Some(&first.ident), &cx.redactor()?)?;
+            if look.answer != Answer::Done {
+                return Ok(look);
+            }
+            evidence.extend(look.evidence);
+        }
+        Ok(Look {
+            answer: Answer::Done,
+            evidence,
+        })
+    }
+
+    /// Looks until it answers, nothing of it has lived for `dead`, or the time is over.
+    pub(crate) fn wait(
+        &self,
+        cx: &Context,
+        within: Duration,
+        dead: Duration,
+        find: &dyn Fn() -> Result<Found, Error>,
+    ) -> Result<Look, Error> {
+        let deadline = Instant::now() + within;
+        let mut since: Option<Instant> = None;
+        loop {
+            let look = self.look(cx, &find()?)?;
+            let over = match look.answer {
+                Answer::Done => true,
+                Answer::Nothing => since.get_or_insert_with(Instant::now).elapsed() >= dead,
+                Answer::Unclear => {
+                    since = None;
+                    false
+                }
+            };
+            if over || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+            cx.look_anew();
+        }
+    }
+}
+
+/// The private log of what this step starts under that key, where nobody names another.
+pub(crate) fn private_log(cx: &Context, key: &str) -> PathBuf {
+    let mut tag = digest(&format!("{}\0{}\0{key}", cx.run, cx.step));
+    tag.truncate(16);
+    let name = format!("{}-{tag}.log", cx.step);
+    cx.state.join("logs").join(name)
+}
+
+/// Makes the directory of a private log.
+fn make_parent(log: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = log.parent().unwrap_or(Path::new("/"));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Error::io(format!("cannot make {}", dir.display()), &e))
+}
+
+/// Starts it, noted under that key, unless it runs; waits until `find` sees it and it answers.
+pub(crate) fn bring_up(
+    work: &mut Work<'_, Note>,
+    key: &str,
+    what: &Launch,
+    doors: Doors<'_>,
+    within: Duration,
+    find: &dyn Fn() -> Result<Found, Error>,
+) -> Result<(), Error> {
+    let cx = work.cx();
+    let there = find()?.masters.iter().any(|m| !m.orphan);
+    let log = match &what.log {
+        Some(log) => log.clone(),
+        None => {
+            let private = private_log(cx, key);
+            make_parent(&private)?;
+            private.display().to_string()
+        }
+    };
+    let since = std::fs::metadata(&log).map_or(0, |m| m.len());
+    let mut child = None;
+    // What an earlier attempt started, which nobody here can wait for.
+    let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
+    if there {
+        work.say("it runs already");
+    } else if let Some(ident) = &earlier {
+        work.say(&format!("{} runs already", ident.shown()));
+    } else {
+        if let Some(who) = doors.stranger()? {
+            return Err(Error::new(format!("not started: {who}")));
+        }
+        let frame = Frame {
+            pidfile: None,
+            argv: what.argv.clone(),
+            cwd: what.cwd.clone(),
+            log: log.clone(),
+            env: cx.env.clone(),
+            user: what.user.clone(),
+            own_log: what.log.is_none(),
+            step: cx.step.clone(),
+        };
+        match launch(work, key, &frame)? {
+            Launched::Started(started) => {
+                let shown = crate::host::process::mask::words(&what.argv);
+                let pid = started.id();
+                work.say(&format!("started {} as process {pid}", quoted(&shown)));
+                child = Some(started);
+            }
+            Launched::Running(record) => {
+                work.say(&format!("{} runs already", record.ident.shown()));
+            }
+        }
+    }
+    let name = what.argv.first().cloned().unwrap_or_default();
+    let lines = || last_lines(Path::new(&log), since);
+    let began = Instant::now();
+    let mut background: Option<Instant> = None;
+    let mut seen: Option<Instant> = None;
+    loop {
+        if background.is_none()
+            && let Some(status) = child.as_mut().and_then(ended)
+        {
+            if !status.success() {
+                return Err(Error::new(format!(
+                    "{name} ended while it started ({status}){}",
+                    lines()
+                )));
+            }
+            background = Some(Instant::now());
+        }
+        if earlier.as_ref().is_some_and(|e| !e.alive()) {
+            background.get_or_insert_with(Instant::now);
+        }
+        let found = find()?;
+        let look = if found.masters.is_empty() {
+            // Celery tries its pidfile out before it goes into the background, so what was seen may be out of sight
+            // again.
+            if seen.take().is_some() {
+                background = background.map(|_| Instant::now());
+            }
+            if background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
+                return Err(Error::new(format!(
+                    "{name} was started, and nothing of it lives{}",
+                    lines()
+                )));
+            }
+            Look::unclear(format!("nothing that {name} started is seen yet"))
+        } else {
+            seen.get_or_insert_with(Instant::now);
+            doors.look(cx, &found)?
+        };
+        let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
+        if look.answer == Answer::Done && settled {
+            work.say(&look.evidence.join("; "));
+            return Ok(());
+        }
+        if look.answer != Answer::Done && began.elapsed() >= within {
+            return Err(Error::new(format!(
+                "not ready within {} s: {}{}",
+                within.as_secs_f32(),
+                look.evidence.join("; "),
+                lines()
+            )));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

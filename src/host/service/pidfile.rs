@@ -1,0 +1,203 @@
+//! Pidfiles of other programs: a bare number, which cannot say whether its process is still the same.
+//!
+//! Invariants: a process that seems to have begun after the file was written is in doubt, never taken for ended: numbers
+//! are used again, and clocks are set, and from outside both look the same; whoever could have written the file chooses whom we end, so a file that everybody may write, or of a user who
+//! is neither root nor the process's own, is refused.
+
+use crate::action::Error;
+use crate::host::process::identity::{Ident, Stat};
+use procfs::process::Process;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How much later than its pidfile a process may seem to have begun: clocks are set, and the kernel rounds.
+const SLACK: Duration = Duration::from_secs(5);
+/// More is no number.
+const SIZE: u64 = 64;
+
+/// What a pidfile says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// There is no pidfile, or nothing stands in it yet.
+    Nobody,
+    /// It names a process that has ended: the number, and in words.
+    Stale(i32, String),
+    /// It names a process that lives and seems younger than the file: another to whom the number has passed, or the
+    /// right one behind a clock that was set. And in words, with the remedy.
+    Doubtful(Ident, String),
+    /// It names this one.
+    Process(Ident),
+}
+
+/// Reads one.
+///
+/// # Errors
+/// [`Error`] when it cannot be read, is no pidfile, or others could have written it.
+pub(crate) fn read(path: &Path) -> Result<Named, Error> {
+    let shown = path.display();
+    let cannot = |e: &io::Error| Error::io(format!("cannot read the pidfile {shown}"), e);
+    let refused = |why: &str| {
+        Error::new(format!(
+            "{shown} is not trusted ({why}): name another pidfile, or `by: {{match: ...}}`"
+        ))
+    };
+    // A pipe of that name must not make us wait, and a link may lead to a file that somebody else chose.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Named::Nobody),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(refused("it is a link"));
+        }
+        Err(e) => return Err(cannot(&e)),
+    };
+    let meta = file.metadata().map_err(|e| cannot(&e))?;
+    if !meta.is_file() {
+        return Err(refused("it is not a plain file"));
+    }
+    if meta.mode() & 0o002 != 0 {
+        return Err(refused("everybody may write it"));
+    }
+    let mut text = String::new();
+    file.take(SIZE)
+        .read_to_string(&mut text)
+        .map_err(|e| cannot(&e))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(Named::Nobody);
+    }
+    // 0 and 1 and what is negative mean groups, or everybody, to the kernel.
+    let pid = text.parse::<i32>().ok().filter(|pid| *pid > 1);
+    let pid = pid.ok_or_else(|| refused("it holds no process number"))?;
+    let Some(ident) = Ident::of(pid) else {
+        return Ok(Named::Stale(
+            pid,
+            format!("{shown} names process {pid}, which has ended"),
+        ));
+    };
+    let written = meta.modified().map_err(|e| cannot(&e))?;
+    if began(&ident).is_some_and(|began| began > written + SLACK) {
+        let why = format!(
+            "{shown} names {}, which lives and by the clock began after the file was written: either its number has \
+             passed to a stranger, or the clock was set since; look at it (ps -fp {pid}), then `touch {shown}` if it is \
+             the right one, or remove the file if it is not",
+            ident.shown()
+        );
+        return Ok(Named::Doubtful(ident, why));
+    }
+    let user = Process::new(pid).and_then(|p| p.status()).map(|s| s.euid);
+    if user.is_ok_and(|user| ![0, user].contains(&meta.uid())) {
+        return Err(refused(&format!(
+            "it belongs to user {}, and process {pid} is not theirs",
+            meta.uid()
+        )));
+    }
+    Ok(Named::Process(ident))
+}
+
+/// When a process began, by the clock of today.
+fn began(ident: &Ident) -> Option<SystemTime> {
+    let stat = Stat::of(ident.pid)?;
+    let ticks = stat.starttime;
+    let hertz = procfs::ticks_per_second().max(1);
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = text.split_whitespace().next()?.parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let boot = now.checked_sub(Duration::try_from_secs_f64(up).ok()?)?;
+    let millis = ticks.saturating_mul(1000) / hertz;
+    Some(UNIX_EPOCH + boot + Duration::from_millis(millis))
+}
+
+/// Removes a pidfile that still names that process, which has ended.
+///
+/// # Errors
+/// [`Error`] when it cannot be removed.
+pub(crate) fn remove(path: &Path, ended: &Ident) -> Result<bool, Error> {
+    let Ok(text) = std::fs::read_to_string(path) else {
+        return Ok(false);
+    };
+    if text.trim().parse() != Ok(ended.pid) || ended.alive() {
+        return Ok(false);
+    }
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(format!("cannot remove {}", path.display()), &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn own() -> Ident {
+        Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_number_that_may_have_been_given_away_is_doubtful_while_it_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        assert_eq!(read(&path).unwrap(), Named::Nobody);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(read(&path).unwrap(), Named::Nobody);
+        std::fs::write(&path, format!("{}\n", own().pid)).unwrap();
+        assert_eq!(read(&path).unwrap(), Named::Process(own()));
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
+        file.set_modified(long_ago).unwrap();
+        let Named::Doubtful(ident, why) = read(&path).unwrap() else {
+            panic!("this process is younger than its pidfile, and lives")
+        };
+        assert_eq!(ident, own());
+        assert!(why.contains("the clock was set"), "{why}");
+        std::fs::write(&path, "2000000000").unwrap();
+        assert!(matches!(
+            read(&path).unwrap(),
+            Named::Stale(2_000_000_000, _)
+        ));
+    }
+
+    #[test]
+    fn what_is_no_pidfile_or_could_be_anybodys_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        for text in ["-1", "0", "1", "x", "{\"pid\": 7}", "12 13"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(read(&path).is_err(), "{text}");
+        }
+        std::fs::write(&path, own().pid.to_string()).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(read(&link).is_err() && read(dir.path()).is_err());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(read(&path).is_err());
+    }
+
+    #[test]
+    fn only_the_pidfile_of_the_dead_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        std::fs::write(&path, own().pid.to_string()).unwrap();
+        assert!(!remove(&path, &own()).unwrap() && path.exists());
+        let dead = Ident {
+            starttime: 1,
+            ..own()
+        };
+        let other = Ident {
+            pid: i32::MAX,
+            ..own()
+        };
+        assert!(!remove(&path, &other).unwrap());
+        assert!(remove(&path, &dead).unwrap() && !path.exists());
+    }
+}

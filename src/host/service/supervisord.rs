@@ -1,0 +1,309 @@
+//! A program that supervisord keeps, over `supervisorctl`.
+//!
+//! Exit codes of supervisorctl say little (0 for "not running", 3 for a status, 4 for an unreachable socket), so what
+//! counts is the state that it prints, the number beside it, and the process itself. What is stopped is stopped by
+//! supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills.
+
+use crate::action::{Context, Error, Work};
+use crate::host::exec::{self, Captured};
+use crate::host::process::identity::Ident;
+use crate::host::process::note::Note;
+use crate::host::service::by::Supervisor;
+use crate::host::service::found::{Found, Master, Program};
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a program may be on its way to a state before we say so.
+const SETTLE: Duration = Duration::from_secs(20);
+/// Lines of a log that an error shows.
+const LINES: usize = 12;
+/// States that are on their way to another.
+const PASSING: [&str; 3] = ["STARTING", "STOPPING", "BACKOFF"];
+/// All states there are.
+const STATES: [&str; 8] = [
+    "STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN",
+];
+
+/// One line of `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    name: String,
+    state: String,
+    pid: Option<i32>,
+    told: String,
+}
+
+impl Line {
+    /// None of what is no status.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let name = words.next()?.to_owned();
+        let state = words.next().filter(|s| STATES.contains(s))?.to_owned();
+        let told = words.collect::<Vec<_>>().join(" ");
+        let pid = told
+            .strip_prefix("pid ")
+            .and_then(|rest| rest.split(',').next()?.trim().parse().ok());
+        Some(Self {
+            name,
+            state,
+            pid,
+            told,
+        })
+    }
+
+    /// It is on its way to another state.
+    fn passing(&self) -> bool {
+        PASSING.contains(&self.state.as_str())
+    }
+
+    fn shown(&self) -> String {
+        format!("{} is {} ({})", self.name, self.state, self.told)
+    }
+}
+
+impl Supervisor {
+    fn call(&self, cx: &Context, words: &[&str], limit: Duration) -> Result<Captured, Error> {
+        let mut argv = self.ctl.clone();
+        argv.extend(words.iter().map(|w| (*w).to_owned()));
+        exec::capture(cx, &argv, limit)
+    }
+
+    fn status(&self, cx: &Context) -> Result<Vec<Line>, Error> {
+        let mut asked = self.ctl.clone();
+        asked.extend(["status".into(), self.program.clone()]);
+        let told = cx.answers.as_ref().and_then(|a| a.answer(&asked));
+        let at = Instant::now();
+        let said = match &told {
+            Some(said) => said.clone(),
+            None => exec::capture(cx, &asked, exec::LOOK)?,
+        };
+        let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
+        let wrong = said
+            .shown
+            .lines()
+            .find(|l| l.contains("ERROR (no such"))
+            .map(str::to_owned);
+        if let Some(wrong) = wrong {
+            return Err(Error::new(format!(
+                "supervisord has no program {}: {wrong}",
+                self.program
+            )));
+        }
+        if lines.is_empty() {
+            return Err(Error::new(format!(
+                "supervisord does not answer to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
+                self.ctl.join(" "),
+                said.ended,
+                said.tail(3).join("; ")
+            )));
+        }
+        if let (Some(answers), None) = (&cx.answers, told)
+            && !lines.iter().any(Line::passing)
+        {
+            answers.keep(at, asked, said);
+        }
+        Ok(lines)
+    }
+
+    /// The status once nothing is on its way any more, at most that long.
+    fn settled(&self, cx: &Context, limit: Duration) -> Result<Vec<Line>, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let lines = self.status(cx)?;
+            if !lines.iter().any(Line::passing) || Instant::now() >= deadline {
+                return Ok(lines);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// What it keeps now.
+    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Error> {
+        let lines = self.settled(cx, Duration::from_secs(3))?;
+        let mut found = Found::default();
+        for line in &lines {
+            if line.state == "UNKNOWN" {
+                return Err(Error::new(format!(
+                    "supervisord does not know the state of {}: {}",
+                    line.name, line.told
+                )));
+            }
+            let ident = line.pid.and_then(Ident::of);
+            if let Some(ident) = ident {
+                let words = words_of(ident.pid);
+                found.masters.extend(Master::look(cx, &ident, &words)?);
+            }
+            if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
+                found.notes.push(line.shown());
+            }
+            found.programs.push(Program {
+                name: line.name.clone(),
+                state: line.state.clone(),
+            });
+        }
+        Ok(found.with_doors())
+    }
+
+    /// Lets supervisord stop it, which runs as `found`; `grace` is how long that may take before it is told to kill.
+    pub(crate) fn stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        found: &Found,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        let cx = work.cx();
+        for process in found.idents().into_iter().filter(Ident::alive) {
+            work.note(Note::Signalled { process })?;
+        }
+        // It waits until all are stopped, which may take the `stopwaitsecs` of each.
+        let began = Instant::now();
+        let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
+        for line in said.shown.lines().chain(said.stderr.lines()) {
+            work.say(line);
+        }
+        if said.code.is_none() {
+            // Our client was ended, not the stop.
+            let lines = self.status(cx)?;
+            let still: Vec<&Line> = lines
+                .iter()
+                .filter(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
+                .collect();
+            for line in still {
+                let late = began.elapsed().as_secs_f32();
+                work.escalate(&format!(
+                    "{}: not stopped within {late:.1} s; KILL through supervisord",
+                    line.name
+                ))?;
+                // The name of one, so that no other of its group is killed.
+                self.call(cx, &["signal", "KILL", &line.name], exec::LOOK)?;
+            }
+        }
+        for line in self.kills(cx, &found.idents()) {
+            // Not ours, and seen only afterwards: on record all the same, because work was cut off.
+            work.escalate(&format!(
+                "supervisord killed by its own stopwaitsecs: {line}"
+            ))?;
+        }
+        let lines = self.settled(cx, SETTLE)?;
+        match lines
+            .iter()
+            .find(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
+        {
+            Some(line) => Err(Error::new(format!("not stopped: {}", line.shown()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The lines of supervisord's own log about those of these processes that it killed.
+    pub(crate) fn kills(&self, cx: &Context, of: &[Ident]) -> Vec<String> {
+        // The log only tells more; it may be switched off.
+        let said = self.call(cx, &["maintail", "-4000"], exec::LOOK);
+        let said = said.map(|s| s.shown).unwrap_or_default();
+        said.lines()
+            .filter(|l| {
+                l.contains("with SIGKILL") && of.iter().any(|i| l.contains(&format!("({})", i.pid)))
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Lets supervisord start these programs and waits until they run by its own rules; `now` is what it keeps.
+    pub(crate) fn start(
+        &self,
+        work: &mut Work<'_, Note>,
+        names: &[String],
+        now: &Found,
+        within: Duration,
+    ) -> Result<(), Error> {
+        let cx = work.cx();
+        for name in names {
+            let now = now.programs.iter().find(|p| p.name == *name);
+            if now.is_some_and(|p| p.state == "RUNNING") {
+                work.say(&format!("{name} runs already"));
+                continue;
+            }
+            let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
+            for line in said.shown.lines().chain(said.stderr.lines()) {
+                work.say(line);
+            }
+            let lines = self.settled(cx, within)?;
+            let Some(line) = lines.iter().find(|l| l.name == *name) else {
+                return Err(Error::new(format!("supervisord has no program {name}")));
+            };
+            if line.state != "RUNNING" {
+                return Err(Error::new(format!(
+                    "not started: {}{}",
+                    line.shown(),
+                    self.lines(cx, name, &said)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that it means now, with their groups.
+    pub(crate) fn names(&self, cx: &Context) -> Result<Vec<String>, Error> {
+        Ok(self.status(cx)?.into_iter().map(|l| l.name).collect())
+    }
+
+    /// What it said and what the program wrote last, both streams.
+    fn lines(&self, cx: &Context, name: &str, said: &Captured) -> String {
+        let said = said.tail(2).into_iter().map(|l| format!("\n{l}"));
+        said.collect::<String>() + &self.tails(cx, &[name.to_owned()])
+    }
+
+    /// What these programs wrote last, both streams.
+    pub(crate) fn tails(&self, cx: &Context, names: &[String]) -> String {
+        let mut text = String::new();
+        for name in names {
+            for stream in ["stdout", "stderr"] {
+                let Ok(tail) = self.call(cx, &["tail", "-4000", name, stream], exec::LOOK) else {
+                    continue;
+                };
+                let shown: Vec<&str> = tail
+                    .shown
+                    .lines()
+                    .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
+                    .collect();
+                if !shown.is_empty() {
+                    let last = &shown[shown.len().saturating_sub(LINES)..];
+                    let last = last.join("\n");
+                    text.push_str(&format!("\nthe end of {stream} of {name}:\n{last}"));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The command line of a process.
+pub(crate) fn words_of(pid: i32) -> Vec<String> {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .unwrap_or_default()
+        .split(|b| *b == 0)
+        .filter(|w| !w.is_empty())
+        .map(|w| String::from_utf8_lossy(w).into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_supervisorctl_prints_it() {
+        let line = Line::parse("g:web            RUNNING   pid 8366, uptime 0:00:05").unwrap();
+        assert_eq!((line.name.as_str(), line.pid), ("g:web", Some(8366)));
+        let line = Line::parse("bad  FATAL     Exited too quickly (process log may have details)");
+        assert_eq!(line.unwrap().pid, None);
+        for no in [
+            "unix:///run/supervisor.sock no such file",
+            "nope: ERROR (no such process)",
+            "",
+            "http://localhost:9001 refused connection",
+        ] {
+            assert_eq!(Line::parse(no), None, "{no}");
+        }
+    }
+}
