@@ -63,12 +63,15 @@ texts! {
 
     // Processes and services.
     ready_needs(): "`ready` needs a `port` or a `url`", "`ready` 需要 `port` 或 `url`";
-    one_keeper(): "`by` needs exactly one of `supervisor`, `pidfile`, `process` and `match`",
-        "`by` 须在 `supervisor`, `pidfile`, `process`, `match` 中给出且仅给出一个";
+    one_keeper(): "`by` needs exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`",
+        "`by` 须在 `supervisor`, `systemd`, `pidfile`, `process`, `match` 中给出且仅给出一个";
     one_program(): "`by.supervisor.program` is one name, `group:name` or `group:*`",
         "`by.supervisor.program` 须为一个程序名, `group:name` 或 `group:*`";
-    no_start_beside(setting): "`{setting}` has no meaning beside `supervisor` or `process`, which know how to start it",
-        "`{setting}` 与 `supervisor` 或 `process` 同时使用没有意义, 启动方式由它们决定";
+    one_unit(): "`by.systemd` needs one `unit`, or several `units`", "`by.systemd` 须给出一个 `unit`, 或多个 `units`";
+    no_unit(name): "`{name}` is no name of a unit, such as web.service or worker@1", "`{name}` 不是单元名, 如 web.service 或 worker@1";
+    needs_instance(name): "`{name}` is a template; name its instances, such as worker@1", "`{name}` 是模板单元; 请写出实例, 如 worker@1";
+    no_start_beside(setting): "`{setting}` has no meaning beside `supervisor`, `systemd` or `process`, which know how to start it",
+        "`{setting}` 与 `supervisor`, `systemd` 或 `process` 同时使用没有意义, 启动方式由它们决定";
     no_http(url): "`url` must begin with http:// or https://, and '{url}' does not; such as http://127.0.0.1:8000/health",
         "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合; 例如 http://127.0.0.1:8000/health";
     no_url(why): "`url` is no URL ({why}); write it whole, such as http://127.0.0.1:8000/health",

@@ -13,13 +13,10 @@ use super::inspector::Inspector;
 use super::snapshot::Snapshot;
 use super::workers::{Running, Workers};
 use crate::action::{Context, Error, Look, Work};
-use crate::host::exec::quoted;
 use crate::host::process::identity::Ident;
-use crate::host::process::mask;
 use crate::host::process::note::{Note, signalled, was_signalled};
-use crate::host::service::by::Way;
-use crate::host::service::launch::Doors;
-use crate::host::service::{By, Master};
+use crate::host::service::found::Program;
+use crate::host::service::launch::Readiness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -89,11 +86,7 @@ impl<'a> Asker<'a> {
         let Running { found, live } = self.workers.look(self.cx)?;
         let name = self.workers.role.name();
         if live.is_empty() {
-            let states: Vec<String> = found
-                .programs
-                .iter()
-                .map(|p| format!("{} is {}", p.name, p.state))
-                .collect();
+            let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
             let mut look = Look::nothing(format!("no {name} runs"));
             look.evidence.extend(states);
             look.evidence.extend(found.notes);
@@ -120,10 +113,10 @@ impl<'a> Asker<'a> {
                 find::names(&live)
             )));
         }
-        if let Some(down) = found.programs.iter().find(|p| p.state != "RUNNING")
+        if let Some(down) = found.programs.iter().find(|p| !p.is_running())
             && wanted.count > 1
         {
-            return Ok(Look::unclear(format!("{} is {}", down.name, down.state)));
+            return Ok(Look::unclear(down.shown()));
         }
         match self.workers.role {
             Role::Beat => beat::ready(&live),
@@ -215,35 +208,6 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// The commands that start what ran before, in lines for people.
-pub(super) fn commands(by: Option<&By>, before: &Snapshot) -> Vec<String> {
-    match by.and_then(By::way) {
-        Some(Way::Supervisor(s)) => {
-            let wanted = before.service.programs.iter().filter(|p| p.wanted());
-            wanted
-                .map(|p| format!("{} start {}", s.ctl.join(" "), p.name))
-                .collect()
-        }
-        Some(Way::Process(d)) => vec![quoted(&mask::words(&d.argv))],
-        Some(Way::Pidfile(_) | Way::Match(_)) | None => {
-            let mut services: Vec<&Master> = Vec::new();
-            for master in &before.service.masters {
-                if services.iter().all(|s| s.service() != master.service()) {
-                    services.push(master);
-                }
-            }
-            let given = by.map(|b| &b.start).filter(|s| !s.is_empty());
-            services
-                .iter()
-                .map(|master| match given {
-                    Some(start) => quoted(&mask::words(start)),
-                    None => quoted(&master.argv),
-                })
-                .collect()
-        }
-    }
-}
-
 /// Starts what ran before, and gives those that live their consumers back.
 pub(super) fn restore(
     work: &mut Work<'_, Note>,
@@ -270,13 +234,12 @@ pub(super) fn restore(
             beat::sweep(&master.words(cx)?, Path::new(&master.cwd), work)?;
         }
     }
-    let doors = Doors {
+    let readiness = Readiness {
         ready: None,
         ports: &[],
     };
-    workers
-        .keeper()
-        .start(work, Some(&before.service), doors, within)?;
+    let manager = workers.manager();
+    manager.start(work, workers, Some(&before.service), readiness, within)?;
     let left = within.saturating_sub(began.elapsed());
     let wanted = Wanted::of(before, work.all_noted());
     if workers.role == Role::Worker {

@@ -17,14 +17,11 @@ use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
 use crate::failpoint;
-use crate::host::exec::quoted;
 use crate::host::process::note::{self, Note};
 use crate::host::service::By;
-use crate::host::service::by::{Supervisor, Way};
 use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Program;
-use crate::host::service::keeper::Kind;
-use crate::host::service::launch::{self, DEAD, Doors};
+use crate::host::service::launch::{self, DEAD, Readiness};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};
@@ -134,30 +131,15 @@ impl Start {
         Ok(())
     }
 
-    /// The command and its directory, where the settings say them.
-    fn command(&self) -> Option<(&[String], Option<&str>)> {
-        match &self.by.process {
-            Some(d) => Some((&d.argv, d.cwd.as_deref())),
-            None if self.by.start.is_empty() => None,
-            None => Some((&self.by.start, self.by.cwd.as_deref())),
-        }
-    }
-
     /// The same with the directory that it gets.
     fn command_in(&self, cx: &Context) -> Option<(&[String], PathBuf)> {
-        let (argv, cwd) = self.command()?;
+        let (argv, cwd) = self.by.command()?;
         let cwd = cwd.map(PathBuf::from).or_else(|| cx.cwd.clone());
         Some((argv, cwd.unwrap_or_else(|| "/".into())))
     }
 
     fn forward(&self) -> Vec<String> {
-        let mut lines = match (self.by.way(), self.command()) {
-            (Some(Way::Supervisor(s)), _) => {
-                vec![format!("{} start {}", s.ctl.join(" "), s.program)]
-            }
-            (_, Some((argv, _))) => vec![quoted(argv)],
-            (_, None) => Vec::new(),
-        };
+        let mut lines = self.by.manager().start_commands(&self.workers(), None);
         lines.push(match self.role {
             Role::Worker => phrases::wait_workers(self.within),
             Role::Beat => phrases::wait_beat(self.within),
@@ -176,23 +158,20 @@ impl Start {
                 |process| format!("{} {}", self.role.name(), process.pid),
             ),
         };
-        let Some(s) = &self.by.supervisor else {
+        let manager = self.by.manager();
+        let service = &past.before.service;
+        let stopped = service.programs.iter().filter(|p| !p.is_wanted());
+        let each: Vec<By> = stopped.filter_map(|p| manager.only(&p.name)).collect();
+        if service.wanted().next().is_none() || each.is_empty() {
             return self.stop(self.by.clone()).commands(&who);
-        };
-        let all = &past.before.service.programs;
-        let stopped: Vec<&str> = if all.iter().any(Program::wanted) {
-            let stopped = all.iter().filter(|p| !p.wanted());
-            stopped.map(|p| p.name.as_str()).collect()
-        } else {
-            vec![&s.program]
-        };
-        let stops = stopped.into_iter().map(|name| self.stop(one(s, name)));
+        }
+        let stops = each.into_iter().map(|by| self.stop(by));
         stops.flat_map(|stop| stop.commands(&who)).collect()
     }
 
     /// The key of what it starts itself.
     fn key(&self) -> String {
-        format!("{}-0", self.workers().name())
+        self.by.manager().key(&self.workers())
     }
 
     /// Stops what these settings mean now, as `celery.stop` does.
@@ -205,8 +184,7 @@ impl Start {
     /// Where it writes, as far as that is known.
     fn logs(&self, cx: &Context) -> Vec<PathBuf> {
         let mut logs: Vec<PathBuf> = Vec::new();
-        logs.extend(self.by.process.iter().map(|d| d.log.clone().into()));
-        logs.extend(self.by.log.iter().map(PathBuf::from));
+        logs.extend(self.by.logs().map(PathBuf::from));
         if let Some((argv, cwd)) = self.command_in(cx)
             && let Some(file) = cmdline::read(argv).and_then(|w| w.logfile)
         {
@@ -229,9 +207,11 @@ impl Start {
     ) -> String {
         let mut logs: BTreeSet<PathBuf> = named.clone();
         let mut said = String::new();
-        match &self.by.supervisor {
-            Some(s) => said = s.tails(cx, &s.names(cx).unwrap_or_default()),
-            None => logs.extend(self.logs(cx)),
+        let manager = self.by.manager();
+        if manager.restarts() {
+            said = manager.output(cx);
+        } else {
+            logs.extend(self.logs(cx));
         }
         said.extend(
             logs.iter()
@@ -272,12 +252,15 @@ impl Start {
                 (l, len)
             })
             .collect();
-        let doors = Doors {
+        let readiness = Readiness {
             ready: None,
             ports: &[],
         };
         let began = Instant::now();
-        let started = workers.keeper().start(work, None, doors, self.within());
+        let started = self
+            .by
+            .manager()
+            .start(work, &workers, None, readiness, self.within());
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its keeper has still said why.
@@ -320,17 +303,6 @@ impl Start {
             }
             std::thread::sleep(Duration::from_millis(300));
         }
-    }
-}
-
-/// One program of a supervisord.
-fn one(supervisor: &Supervisor, program: &str) -> By {
-    By {
-        supervisor: Some(Supervisor {
-            program: program.to_owned(),
-            ctl: supervisor.ctl.clone(),
-        }),
-        ..By::default()
     }
 }
 
@@ -394,16 +366,15 @@ impl Action for Start {
         if seen.live.is_empty() {
             let programs = seen.found.programs.iter();
             let mut look = Look::nothing(format!("no {} runs", self.role.name()));
-            look.evidence
-                .extend(programs.map(|p| format!("{} is {}", p.name, p.state)));
+            look.evidence.extend(programs.map(Program::shown));
             look.evidence.extend(seen.found.notes);
             return Ok((look, None));
         }
         self.fresh(&seen)?;
         // Several programs of which some run are started as they are needed.
-        let down = seen.found.programs.iter().find(|p| p.state == "STOPPED");
+        let down = seen.found.programs.iter().find(|p| p.is_stopped());
         if let Some(down) = down {
-            return Ok((Look::nothing(format!("{} is STOPPED", down.name)), None));
+            return Ok((Look::nothing(down.shown()), None));
         }
         let mut look = Asker::new(cx, workers, past.noted()).wait(&self.wanted(), self.within())?;
         match look.answer {
@@ -456,19 +427,23 @@ impl Action for Start {
         if fresh == seen.live.len() {
             return self.end(work, self.by.clone());
         }
-        let Some(s) = &self.by.supervisor else {
-            return Err(Error::new(format!(
-                "not stopped: some of {} ran before this step and some did not; end those that are too many by hand",
-                find::names(&seen.live)
-            )));
-        };
-        for program in seen.found.programs.iter().filter(|p| p.wanted()) {
-            let mut ran = before.service.programs.iter().filter(|b| b.wanted());
-            if !ran.any(|b| b.name == program.name) {
-                self.end(work, one(s, &program.name))?;
+        let manager = self.by.manager();
+        let mut ended = false;
+        for name in seen.found.wanted() {
+            if !before.service.wanted().any(|b| b == name)
+                && let Some(by) = manager.only(name)
+            {
+                self.end(work, by)?;
+                ended = true;
             }
         }
-        Ok(())
+        if ended || manager.restarts() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "not stopped: some of {} ran before this step and some did not; end those that are too many by hand",
+            find::names(&seen.live)
+        )))
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

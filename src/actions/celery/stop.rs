@@ -21,6 +21,7 @@ use crate::host::process::end;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, signalled};
 use crate::host::service::By;
+use crate::host::service::found::Program;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -211,10 +212,14 @@ impl Stop {
             lines.push(phrases::cancel_consumers(who));
             lines.push(phrases::wait_drained(self.drain));
         }
-        let stop = match self.by.as_ref().and_then(|b| b.supervisor.as_ref()) {
-            Some(s) => format!("{} stop {}", s.ctl.join(" "), s.program),
-            None => phrases::term_to(who),
+        let nobody = Snapshot::default();
+        let workers = self.workers(&nobody);
+        let manager = workers.manager();
+        let stops = match manager.restarts() {
+            true => manager.request_commands(),
+            false => vec![phrases::term_to(who)],
         };
+        let stop = stops.join("; ");
         lines.push(match self.overdue {
             Overdue::Kill => phrases::stop_and_kill(stop, self.grace),
             Overdue::Fail | Overdue::Term => phrases::stop_may_take(stop, self.grace),
@@ -245,7 +250,9 @@ impl Stop {
         let mut lines = if only_drained {
             vec![phrases::add_consumers(before.names(self.role))]
         } else {
-            restore::commands(self.by.as_ref(), before)
+            let workers = self.workers(before);
+            let manager = workers.manager();
+            manager.start_commands(&workers, Some(&before.service))
         };
         lines.push(match self.role {
             Role::Worker => phrases::wait_workers(self.within),
@@ -432,11 +439,11 @@ impl Action for Stop {
                 .iter()
                 .map(|l| format!("{} lives", l.shown()))
                 .collect();
-            let states = found.programs.iter().filter(|p| p.wanted());
-            lives.extend(states.map(|p| format!("{} is {}", p.name, p.state)));
+            let states = found.programs.iter().filter(|p| p.is_wanted());
+            lives.extend(states.map(Program::shown));
             return Ok((Look::nothing(lives.join("; ")), None));
         }
-        let left = workers.keeper().left(&before.service);
+        let left = workers.manager().left(&before.service);
         if !left.is_empty() {
             let names = end::names(&left);
             return Ok((Look::unclear(format!("{names} is left of it")), None));

@@ -9,16 +9,15 @@ use super::cmdline::{self, Role};
 use super::find::{self, Live, Origin};
 use crate::action::{Context, Error, Work};
 use crate::failpoint;
-use crate::host::exec::capture;
 use crate::host::process::end::names;
 use crate::host::process::identity::Ident;
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, is_terminating, was_signalled};
 use crate::host::process::tree;
-use crate::host::service::by::Way;
 use crate::host::service::found::Found;
-use crate::host::service::keeper::{self, Kind};
-use crate::host::service::{By, Keeper};
+use crate::host::service::kind::{self, Kind};
+use crate::host::service::manager::Overdue;
+use crate::host::service::{By, Manager, manager_of};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -26,8 +25,6 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long the first process of a service may be something else than Celery.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How long the client of supervisord may take to say what it did.
-const CLIENT: Duration = Duration::from_secs(5);
 
 /// Which processes are meant.
 #[derive(Clone, Copy)]
@@ -55,7 +52,7 @@ impl Kind for Workers<'_> {
         }
     }
 
-    fn role(&self, process: &Other) -> Option<keeper::Role> {
+    fn role(&self, process: &Other) -> Option<kind::Role> {
         let words = cmdline::read(&process.words)?;
         if words.role != self.role || words.pool {
             return None;
@@ -66,7 +63,7 @@ impl Kind for Workers<'_> {
                 return None;
             }
         }
-        Some(keeper::Role::Master)
+        Some(kind::Role::Master)
     }
 
     fn many(&self) -> bool {
@@ -79,11 +76,8 @@ impl Workers<'_> {
         live.origin.meant(self.app) && self.origin.is_none_or(|o| o.same(&live.origin))
     }
 
-    pub(super) fn keeper(&self) -> Keeper<'_> {
-        Keeper {
-            by: self.by,
-            kind: self,
-        }
+    pub(super) fn manager(&self) -> Box<dyn Manager + '_> {
+        manager_of(self.by)
     }
 
     /// Who lives now.
@@ -96,7 +90,7 @@ impl Workers<'_> {
         loop {
             // Also because the keeper asks for each process alone and cannot tell that it may not see one.
             find::all()?;
-            let found = self.keeper().find(cx)?;
+            let found = self.manager().find(cx, self)?;
             let known = tree::living(&found.all());
             let mut below = find::all()?;
             below.retain(|l| known.contains(&l.ident));
@@ -150,7 +144,6 @@ impl Workers<'_> {
         grace: Duration,
         tasks: Option<&str>,
     ) -> Result<(), Error> {
-        let cx = work.cx();
         let began = Instant::now();
         let mut known = seen.found.all();
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
@@ -162,27 +155,12 @@ impl Workers<'_> {
             }
         }
         failpoint::hit("celery-signalled");
-        if let Some(Way::Supervisor(s)) = self.keeper().way() {
-            let wanted = seen.found.programs.iter().filter(|p| p.wanted());
-            let mut argv = s.ctl.clone();
-            argv.push("stop".into());
-            argv.extend(wanted.map(|p| p.name.clone()));
-            if argv.len() > s.ctl.len() + 1 {
-                let said = capture(cx, &argv, grace.max(CLIENT))?;
-                for line in said.tail(20) {
-                    work.say(&line);
-                }
-                for line in s.kills(cx, &seen.found.idents()) {
-                    let why = "supervisord killed by its own stopwaitsecs";
-                    // Not ours, and seen only afterwards: on record all the same, because tasks were cut off.
-                    work.escalate(&format!("{why}: {line}"))?;
-                }
-            }
-        }
+        let manager = self.manager();
+        let asked = manager.request_stop(work, &seen.found, grace, Overdue::Leave)?;
         for live in &seen.live {
-            // What supervisord knows it has told itself; what a shell started that it knows hears nothing of that.
-            let kept = seen.found.idents().iter().any(Ident::alive);
-            if !(kept && matches!(self.keeper().way(), Some(Way::Supervisor(_)))) {
+            // What a manager runs it has told itself; what a shell started that it runs hears nothing of that.
+            let runs = seen.found.idents().iter().any(Ident::alive);
+            if !(runs && asked) {
                 self.tell(work, live)?;
             }
         }
@@ -218,9 +196,8 @@ impl Workers<'_> {
                 .map_err(|e| Error::io(format!("cannot wait for {}", first.shown()), &e))?;
         };
         // It kills what is left, and takes away the pidfile that a dead process leaves behind.
-        let pidfile = matches!(self.keeper().way(), Some(Way::Pidfile(_) | Way::Process(_)));
-        if left || pidfile {
-            self.keeper().stop(work, &seen.found, Duration::ZERO)?;
+        if left || manager.has_pidfile() {
+            manager.stop(work, self, &seen.found, Duration::ZERO)?;
         }
         Ok(())
     }

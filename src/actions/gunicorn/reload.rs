@@ -8,7 +8,7 @@ use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Prop
 use crate::actions::service::stop::half_a_minute;
 use crate::host::process::note::Note;
 use crate::host::service::by::By;
-use crate::host::service::{Found, Keeper, Ready, Renew};
+use crate::host::service::{Found, ManagedService, Ready, ReloadService, manager_of};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,15 +31,16 @@ pub struct Reload {
 }
 
 impl Reload {
-    fn renew(&self) -> Renew<'_> {
-        Renew {
-            keeper: Keeper {
-                by: self.by.as_ref(),
+    fn with<T>(&self, act: impl FnOnce(&ReloadService<'_>) -> T) -> T {
+        let manager = manager_of(self.by.as_ref());
+        act(&ReloadService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &Gunicorn,
             },
             ready: self.ready.as_ref(),
             within: self.within,
-        }
+        })
     }
 }
 
@@ -63,11 +64,11 @@ impl Action for Reload {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        self.renew().outline()
+        self.with(|reload| reload.outline())
     }
 
     fn observe(&self, cx: &Context) -> Result<Found, Error> {
-        let found = self.renew().observe(cx)?;
+        let found = self.with(|reload| reload.observe(cx))?;
         if let Some((master, why)) = found.masters.iter().find_map(|m| Some((m, preloads(m)?))) {
             return Err(Error::new(format!(
                 "{} preloads the application ({why}), so a reload would not load new code; stop it and start it",
@@ -79,17 +80,17 @@ impl Action for Reload {
 
     fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
         Preview {
-            commands: self.renew().preview(&past.before),
+            commands: self.with(|reload| reload.preview(&past.before)),
             ..Preview::default()
         }
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
-        let look = self.renew().probe(cx, &past.before, past.noted())?;
+        let look = self.with(|reload| reload.probe(cx, &past.before, past.noted()))?;
         Ok((look, None))
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
-        self.renew().perform(work, &past.before)
+        self.with(|reload| reload.perform(work, &past.before))
     }
 }

@@ -4,7 +4,7 @@ use super::Gunicorn;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::service::stop::half_a_minute;
 use crate::host::service::by::By;
-use crate::host::service::{Keeper, Lift, Ready, starts};
+use crate::host::service::{ManagedService, Ready, StartService, manager_of, starts};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -26,10 +26,11 @@ pub struct Start {
 }
 
 impl Start {
-    fn with<T>(&self, act: impl FnOnce(&Lift<'_>) -> T) -> T {
-        act(&Lift {
-            keeper: Keeper {
-                by: Some(&self.by),
+    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+        let manager = manager_of(Some(&self.by));
+        act(&StartService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &Gunicorn,
             },
             ready: self.ready.as_ref(),
@@ -61,15 +62,15 @@ impl Action for Start {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        self.with(|lift| lift.outline(direction))
+        self.with(|start| start.outline(direction))
     }
 
     fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
-        self.with(|lift| lift.observe(cx))
+        self.with(|start| start.observe(cx))
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let commands = self.with(|lift| lift.preview(direction, past));
+        let commands = self.with(|start| start.preview(direction, past.noted()));
         Preview {
             commands,
             ..Preview::default()

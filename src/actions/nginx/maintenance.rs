@@ -17,7 +17,7 @@ use crate::host::files::trust;
 use crate::host::http::{self, Asker, Request, short};
 use crate::host::process::note::Note;
 use crate::host::service::by::By;
-use crate::host::service::{Found, Keeper, Kind, Renew};
+use crate::host::service::{Found, Kind, ManagedService, ReloadService, manager_of};
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -85,11 +85,12 @@ impl Maintenance {
         )
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Renew<'_>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&ReloadService<'_>) -> T) -> T {
         let kind = self.kind();
-        act(&Renew {
-            keeper: Keeper {
-                by: self.by.as_ref(),
+        let manager = manager_of(self.by.as_ref());
+        act(&ReloadService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &kind,
             },
             ready: None,
@@ -183,8 +184,8 @@ impl Maintenance {
     }
 
     fn reload(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
-        let found = self.with(|renew| renew.observe(work.cx()))?;
-        self.with(|renew| renew.perform(work, &found))
+        let found = self.with(|reload| reload.observe(work.cx()))?;
+        self.with(|reload| reload.perform(work, &found))
     }
 }
 
@@ -252,7 +253,7 @@ impl Action for Maintenance {
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
         trust::ours(&self.file)?;
-        let nginx = self.with(|renew| renew.observe(cx))?;
+        let nginx = self.with(|reload| reload.observe(cx))?;
         self.kind().test(cx, nginx.masters.first())?;
         let file = if self.on {
             File::Placed(edit::observe(&self.replace(), cx)?)

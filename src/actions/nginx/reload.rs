@@ -10,7 +10,7 @@ use crate::actions::service::stop::half_a_minute;
 use crate::host::http;
 use crate::host::process::note::Note;
 use crate::host::service::by::By;
-use crate::host::service::{Found, Keeper, Ready, Renew};
+use crate::host::service::{Found, ManagedService, Ready, ReloadService, manager_of};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,11 +50,12 @@ impl Reload {
         )
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Renew<'_>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&ReloadService<'_>) -> T) -> T {
         let (kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
-        act(&Renew {
-            keeper: Keeper {
-                by: self.by.as_ref(),
+        let manager = manager_of(self.by.as_ref());
+        act(&ReloadService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &kind,
             },
             ready: ready.as_ref(),
@@ -85,19 +86,19 @@ impl Action for Reload {
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
         let mut commands = vec![self.kind().testing()];
-        commands.extend(self.with(|renew| renew.outline()));
+        commands.extend(self.with(|reload| reload.outline()));
         commands
     }
 
     fn observe(&self, cx: &Context) -> Result<Found, Error> {
-        let found = self.with(|renew| renew.observe(cx))?;
+        let found = self.with(|reload| reload.observe(cx))?;
         self.kind().test(cx, found.masters.first())?;
         Ok(found)
     }
 
     fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
         let mut commands = vec![self.kind().testing()];
-        commands.extend(self.with(|renew| renew.preview(&past.before)));
+        commands.extend(self.with(|reload| reload.preview(&past.before)));
         Preview {
             commands,
             ..Preview::default()
@@ -105,12 +106,12 @@ impl Action for Reload {
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
-        let look = self.with(|renew| renew.probe(cx, &past.before, past.noted()))?;
+        let look = self.with(|reload| reload.probe(cx, &past.before, past.noted()))?;
         Ok((look, None))
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         self.kind().test(work.cx(), past.before.masters.first())?;
-        self.with(|renew| renew.perform(work, &past.before))
+        self.with(|reload| reload.perform(work, &past.before))
     }
 }

@@ -5,7 +5,7 @@ use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties
 use crate::actions::service::stop::half_a_minute;
 use crate::host::http;
 use crate::host::service::by::By;
-use crate::host::service::{Keeper, Lift, Ready, starts};
+use crate::host::service::{ManagedService, Ready, StartService, manager_of, starts};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,12 +43,13 @@ impl Start {
         )
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Lift<'_>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let (mut kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
         kind.starts = true;
-        act(&Lift {
-            keeper: Keeper {
-                by: self.by.as_ref(),
+        let manager = manager_of(self.by.as_ref());
+        act(&StartService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &kind,
             },
             ready: ready.as_ref(),
@@ -72,7 +73,7 @@ impl Action for Start {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        let mut lines = self.with(|lift| lift.outline(direction));
+        let mut lines = self.with(|start| start.outline(direction));
         if direction == Direction::Do {
             lines.insert(0, self.kind().testing());
         }
@@ -81,11 +82,11 @@ impl Action for Start {
 
     fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
         self.kind().test(cx, None)?;
-        self.with(|lift| lift.observe(cx))
+        self.with(|start| start.observe(cx))
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let mut commands = self.with(|lift| lift.preview(direction, past));
+        let mut commands = self.with(|start| start.preview(direction, past.noted()));
         if direction == Direction::Do {
             commands.insert(0, self.kind().testing());
         }

@@ -8,7 +8,7 @@ use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties
 use crate::actions::service::stop::half_a_minute;
 use crate::host::http;
 use crate::host::service::by::By;
-use crate::host::service::{Halt, Keeper, Ready, stop, stops};
+use crate::host::service::{ManagedService, Ready, StopService, manager_of, stops};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,11 +52,12 @@ impl Stop {
         )
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Halt<'_>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {
         let (kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
-        act(&Halt {
-            keeper: Keeper {
-                by: self.by.as_ref(),
+        let manager = manager_of(self.by.as_ref());
+        act(&StopService {
+            service: ManagedService {
+                manager: &*manager,
                 kind: &kind,
             },
             grace: self.grace,
@@ -82,7 +83,7 @@ impl Action for Stop {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        let mut lines = self.with(|halt| halt.outline(direction));
+        let mut lines = self.with(|stop| stop.outline(direction));
         if direction == Direction::Do {
             lines.insert(0, self.kind().testing());
         }
@@ -90,17 +91,15 @@ impl Action for Stop {
     }
 
     fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
-        let before = self.with(|halt| halt.observe(cx))?;
-        if let stop::Before::Found(found) = &before
-            && let Some(master) = found.masters.first()
-        {
+        let before = self.with(|stop| stop.observe(cx))?;
+        if let Some(master) = before.0.masters.first() {
             self.kind().test(cx, Some(master))?;
         }
         Ok(before)
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let mut commands = self.with(|halt| halt.preview(direction, past));
+        let mut commands = self.with(|stop| stop.preview(direction, &past.before.0));
         if direction == Direction::Do {
             commands.insert(0, self.kind().testing());
         }

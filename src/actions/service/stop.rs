@@ -3,8 +3,8 @@
 use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
 use crate::host::service::by::By;
-use crate::host::service::keeper::Any;
-use crate::host::service::{Halt, Keeper, Ready, stops};
+use crate::host::service::kind::AnyProcess;
+use crate::host::service::{ManagedService, Ready, StopService, manager_of, stops};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,11 +36,12 @@ pub(crate) fn half_a_minute() -> Length {
 }
 
 impl Stop {
-    fn with<T>(&self, act: impl FnOnce(&Halt<'_>) -> T) -> T {
-        act(&Halt {
-            keeper: Keeper {
-                by: Some(&self.by),
-                kind: &Any,
+    fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {
+        let manager = manager_of(Some(&self.by));
+        act(&StopService {
+            service: ManagedService {
+                manager: &*manager,
+                kind: &AnyProcess,
             },
             grace: self.grace,
             port: self.port,
@@ -64,15 +65,15 @@ impl Action for Stop {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        self.with(|halt| halt.outline(direction))
+        self.with(|stop| stop.outline(direction))
     }
 
     fn observe(&self, cx: &Context) -> Result<Self::Before, Error> {
-        self.with(|halt| halt.observe(cx))
+        self.with(|stop| stop.observe(cx))
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let commands = self.with(|halt| halt.preview(direction, past));
+        let commands = self.with(|stop| stop.preview(direction, &past.before.0));
         Preview {
             commands,
             ..Preview::default()

@@ -64,6 +64,16 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// That of this process.
+    pub(crate) fn current() -> Self {
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: Vec::new(),
+            umask: 0o022,
+        }
+    }
+
     /// This process becomes that user, for good.
     fn assume(&self) -> io::Result<()> {
         use rustix::process::{Gid, Uid};

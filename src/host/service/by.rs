@@ -1,22 +1,21 @@
-//! The setting `by`: by whom a service is started and stopped.
+//! The setting `by`: who manages a service.
 
-use crate::action::values::{Port, absolute};
-use crate::actions::process::start::Start;
-use crate::actions::process::stop::Stop;
-use crate::host::service::{Ready, daemon};
+use crate::action::values::absolute;
 use crate::text::settings as text;
-use crate::time::Length;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// By whom a service is started and stopped: exactly one of `supervisor`, `pidfile`, `process` and `match`.
+/// Who manages a service: exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct By {
     /// A supervisord keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Supervisor>,
+    /// A unit of systemd, or several of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<Systemd>,
     /// It writes its own pidfile, a plain number; an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pidfile: Option<String>,
@@ -71,46 +70,64 @@ pub struct Daemon {
     pub cwd: Option<String>,
 }
 
-impl Daemon {
-    /// The action that starts it.
-    pub(crate) fn start(&self, ready: Option<Ready>, within: Length) -> Start {
-        Start {
-            argv: self.argv.clone(),
-            pidfile: self.pidfile.clone(),
-            log: self.log.clone(),
-            cwd: self.cwd.clone(),
-            ready,
-            within,
-        }
-    }
-
-    /// The action that stops it.
-    pub(crate) fn stop(&self, grace: Length, port: Option<Port>) -> Stop {
-        Stop {
-            pidfile: self.pidfile.clone(),
-            grace,
-            port,
-        }
-    }
+/// Units of systemd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Systemd {
+    /// The unit, such as `web.service` or `worker@1`. Without an ending it is a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Several units that are one service: stopped and started in one call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
+    /// How systemctl is called, word by word. Default: `[systemctl]`.
+    #[serde(default = "systemctl", skip_serializing_if = "is_systemctl")]
+    #[schemars(length(min = 1))]
+    pub ctl: Vec<String>,
 }
 
-/// The one way that was chosen.
+fn systemctl() -> Vec<String> {
+    vec!["systemctl".into()]
+}
+
+fn is_systemctl(ctl: &[String]) -> bool {
+    ctl == ["systemctl"]
+}
+
+/// The one manager that was chosen.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way<'a> {
+pub(super) enum Chosen<'a> {
     Supervisor(&'a Supervisor),
+    Systemd(&'a Systemd),
     Pidfile(&'a str),
     Process(&'a Daemon),
     Match(&'a str),
 }
 
 impl By {
-    /// The way; none where the settings name none, which [`By::problems`] tells.
-    pub(crate) fn way(&self) -> Option<Way<'_>> {
-        let supervisor = self.supervisor.as_ref().map(Way::Supervisor);
-        let pidfile = self.pidfile.as_deref().map(Way::Pidfile);
-        let process = self.process.as_ref().map(Way::Process);
-        let pattern = self.pattern.as_deref().map(Way::Match);
-        supervisor.or(pidfile).or(process).or(pattern)
+    /// The manager; none where the settings name none, which [`By::problems`] refuses.
+    pub(super) fn chosen(&self) -> Option<Chosen<'_>> {
+        let supervisor = self.supervisor.as_ref().map(Chosen::Supervisor);
+        let pidfile = self.pidfile.as_deref().map(Chosen::Pidfile);
+        let process = self.process.as_ref().map(Chosen::Process);
+        let pattern = self.pattern.as_deref().map(Chosen::Match);
+        let systemd = self.systemd.as_ref().map(Chosen::Systemd);
+        supervisor.or(systemd).or(pidfile).or(process).or(pattern)
+    }
+
+    /// The command that starts it, where the settings say it, and its directory.
+    pub(crate) fn command(&self) -> Option<(&[String], Option<&str>)> {
+        match &self.process {
+            Some(d) => Some((&d.argv, d.cwd.as_deref())),
+            None if self.start.is_empty() => None,
+            None => Some((&self.start, self.cwd.as_deref())),
+        }
+    }
+
+    /// The files that the settings say it writes to.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &str> {
+        let own = self.process.iter().map(|d| d.log.as_str());
+        own.chain(self.log.as_deref())
     }
 
     /// The program that starts it, and the directory that is named for it.
@@ -118,31 +135,33 @@ impl By {
         if let Some(first) = self.start.first() {
             return Some((first, self.cwd.as_deref()));
         }
-        match self.way()? {
-            Way::Supervisor(s) => Some((s.ctl.first()?, None)),
-            Way::Process(d) => Some((d.argv.first()?, d.cwd.as_deref())),
-            Way::Pidfile(_) | Way::Match(_) => None,
+        match self.chosen()? {
+            Chosen::Supervisor(s) => Some((s.ctl.first()?, None)),
+            Chosen::Systemd(s) => Some((s.ctl.first()?, None)),
+            Chosen::Process(d) => Some((d.argv.first()?, d.cwd.as_deref())),
+            Chosen::Pidfile(_) | Chosen::Match(_) => None,
         }
     }
 
     /// It can be started without having been seen running.
     pub(crate) fn can_start(&self) -> bool {
-        match self.way() {
-            Some(Way::Supervisor(_) | Way::Process(_)) => true,
-            Some(Way::Pidfile(_) | Way::Match(_)) | None => !self.start.is_empty(),
+        match self.chosen() {
+            Some(Chosen::Supervisor(_) | Chosen::Systemd(_) | Chosen::Process(_)) => true,
+            Some(Chosen::Pidfile(_) | Chosen::Match(_)) | None => !self.start.is_empty(),
         }
     }
 
     /// What is wrong with it, each in one line.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let ways = [
+        let managers = [
             self.supervisor.is_some(),
+            self.systemd.is_some(),
             self.pidfile.is_some(),
             self.process.is_some(),
             self.pattern.is_some(),
         ];
-        if ways.iter().filter(|w| **w).count() != 1 {
+        if managers.iter().filter(|named| **named).count() != 1 {
             wrong.push(text::one_keeper());
         }
         if let Some(s) = &self.supervisor {
@@ -152,6 +171,9 @@ impl By {
             if s.ctl.first().is_none_or(|p| p.is_empty()) {
                 wrong.push(text::empty("by.supervisor.ctl"));
             }
+        }
+        if let Some(systemd) = &self.systemd {
+            wrong.extend(systemd.problems());
         }
         wrong.extend(
             self.pidfile
@@ -178,7 +200,7 @@ impl By {
         if self.start.first().is_some_and(String::is_empty) {
             wrong.push(text::empty_program());
         }
-        let own = self.supervisor.is_some() || self.process.is_some();
+        let own = self.supervisor.is_some() || self.systemd.is_some() || self.process.is_some();
         for (given, name) in [
             (!self.start.is_empty(), "by.start"),
             (self.log.is_some(), "by.log"),
@@ -190,11 +212,6 @@ impl By {
         }
         wrong
     }
-}
-
-/// Who holds the port of a service that does not run.
-pub(crate) fn stranger(ready: Option<&Ready>) -> Option<String> {
-    daemon::stranger(ready)
 }
 
 #[cfg(test)]
@@ -212,6 +229,8 @@ mod tests {
             r#"{"pidfile": "/run/x.pid", "start": ["/bin/x"], "log": "/x", "cwd": "/"}"#,
             r#"{"process": {"pidfile": "/x", "argv": ["x"], "log": "/x"}}"#,
             r#"{"match": "^/bin/x"}"#,
+            r#"{"systemd": {"unit": "web"}}"#,
+            r#"{"systemd": {"units": ["worker@1.service", "worker@2.service"], "ctl": ["sudo", "systemctl"]}}"#,
         ] {
             assert_eq!(by(good).problems(), Vec::<String>::new(), "{good}");
         }
@@ -221,6 +240,14 @@ mod tests {
             r#"{"match": ""}"#,
             r#"{"match": "("}"#,
             r#"{"pidfile": "x"}"#,
+            r#"{"systemd": {}}"#,
+            r#"{"systemd": {"unit": "a", "units": ["b"]}}"#,
+            r#"{"systemd": {"unit": "worker@"}}"#,
+            r#"{"systemd": {"unit": "worker@.service"}}"#,
+            r#"{"systemd": {"unit": "w*"}}"#,
+            r#"{"systemd": {"unit": "--now"}}"#,
+            r#"{"systemd": {"unit": "a", "ctl": []}}"#,
+            r#"{"systemd": {"unit": "a"}, "cwd": "/"}"#,
             r#"{"supervisor": {"program": "a b"}}"#,
             r#"{"supervisor": {"program": "a", "ctl": []}}"#,
             r#"{"supervisor": {"program": "a"}, "start": ["x"]}"#,

@@ -1,16 +1,26 @@
-//! Bringing a service up: started unless it runs, then watched until it is ready.
+//! A daemon that is known by a pidfile of ours: started unless it runs, then watched until it is ready; ended with its whole
+//! session.
 //!
 //! Invariants: a port that somebody else holds is found before anything is started; a death during the start is told
 //! with the last lines of the log. A service that is not ready in time is left running: the undo stops it, and a further
 //! attempt goes on waiting for it.
 
-use crate::action::{Error, Look, Work};
+use super::by;
+use super::found::{Found, Master};
+use super::kind::Kind;
+use super::launch::Readiness;
+use super::manager::Manager;
+use crate::action::{Context, Error, Look, Work};
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{Frame, Launched, launch};
+use crate::host::process::end::{Left, end, left, remains};
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::pidfile::{self, Record};
+use crate::host::process::{mask, note, tree};
 use crate::host::service::ready::{Ready, accepts, taken};
+use crate::text::actions as phrases;
+use crate::time::Length;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -48,7 +58,158 @@ pub(crate) fn survivors(pidfile: &str, rest: &str) -> String {
     format!("{pidfile}: {rest}; end them before it is started again")
 }
 
-/// A daemon that is known by its pidfile.
+/// A daemon, by its pidfile. Where only its stop is wanted, nothing else is known of it.
+pub(crate) struct DaemonManager<'a> {
+    pub(crate) pidfile: &'a str,
+    pub(crate) argv: &'a [String],
+    pub(crate) log: &'a str,
+    pub(crate) cwd: Option<&'a str>,
+}
+
+impl<'a> DaemonManager<'a> {
+    pub(super) fn of(daemon: &'a by::Daemon) -> Self {
+        Self {
+            pidfile: &daemon.pidfile,
+            argv: &daemon.argv,
+            log: &daemon.log,
+            cwd: daemon.cwd.as_deref(),
+        }
+    }
+
+    fn record(&self) -> Result<Option<Record>, Error> {
+        pidfile::read(Path::new(self.pidfile))
+    }
+}
+
+impl Manager for DaemonManager<'_> {
+    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+        let mut found = Found::default();
+        if let Some(record) = self.record()? {
+            found.masters.extend(Master::of_record(cx, &record)?);
+        }
+        Ok(found.with_listeners())
+    }
+
+    fn stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        _kind: &dyn Kind,
+        found: &Found,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        for master in &found.masters {
+            end(work, &master.ident, &master.members, grace)?;
+            pidfile::remove(Path::new(self.pidfile), &master.ident)?;
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        before: Option<&Found>,
+        readiness: Readiness<'_>,
+        within: Duration,
+    ) -> Result<(), Error> {
+        let cx = work.cx();
+        let now = self.record()?.filter(Record::alive);
+        let unnamed = note::launches(work.all_noted(), self.pidfile)
+            .filter(|i| now.as_ref().is_none_or(|r| r.ident != **i))
+            .find(|i| left(i, &[]) != Left::Nothing);
+        if let Some(ident) = unnamed {
+            return Err(Error::new(format!(
+                "not started: {} was started by this step and is not gone, but {} does not name it any more",
+                ident.shown(),
+                self.pidfile
+            )));
+        }
+        let ran = before.and_then(|b| b.masters.first());
+        if let Some(ran) = ran.filter(|r| r.ident.alive())
+            && now.as_ref().is_none_or(|r| r.ident != ran.ident)
+        {
+            return Err(Error::new(format!(
+                "not started: {} lives, but {} does not name it any more",
+                ran.shown(),
+                self.pidfile
+            )));
+        }
+        let argv = ran.map(|m| m.words(cx)).transpose()?;
+        let step = cx.cwd.as_ref().map(|c| c.display().to_string());
+        let cwd = match ran {
+            Some(master) => Some(master.cwd.clone()),
+            None => self.cwd.map(str::to_owned).or(step),
+        };
+        let daemon = Daemon {
+            pidfile: self.pidfile,
+            argv: argv.as_deref().unwrap_or(self.argv),
+            cwd: cwd.as_deref().unwrap_or("/"),
+            log: ran.and_then(|m| m.log.as_deref()).unwrap_or(self.log),
+        };
+        let began = Instant::now();
+        bring_up(work, &daemon, readiness.ready, within)?;
+        let within = within.saturating_sub(began.elapsed());
+        readiness.stays(work, within, &|| self.find(cx, kind), &String::new)
+    }
+
+    fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {
+        let ran = before.and_then(|b| b.masters.first());
+        let argv = ran.map_or_else(|| mask::words(self.argv), |m| m.argv.clone());
+        vec![phrases::start_daemon(quoted(&argv))]
+    }
+
+    fn stop_commands(&self, kind: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
+        match found.and_then(|f| f.masters.first()) {
+            Some(master) => vec![phrases::term_and_kill(grace, master.shown())],
+            None if found.is_none() => vec![phrases::term_and_kill(grace, self.pidfile)],
+            None => {
+                let nothing = phrases::nothing_lives(self.pidfile);
+                vec![phrases::signal_and_kill(
+                    tree::name(kind.gentle()),
+                    grace,
+                    nothing,
+                )]
+            }
+        }
+    }
+
+    fn mismatch(&self, found: &Found) -> Option<String> {
+        let record = self.record().ok().flatten()?;
+        let alive = found.masters.iter().any(|m| m.ident == record.ident) && record.alive();
+        (alive && !self.argv.is_empty() && record.argv != self.argv)
+            .then(|| other(self.pidfile, &record))
+    }
+
+    fn refusal(&self, _cx: &Context, found: &Found) -> Result<Option<String>, Error> {
+        let dead = self.record()?.filter(|r| !r.alive());
+        let rest = dead.and_then(|r| remains(&r.ident));
+        Ok(rest
+            .map(|rest| survivors(self.pidfile, &rest))
+            .or_else(|| self.mismatch(found)))
+    }
+
+    fn left(&self, found: &Found) -> Vec<Ident> {
+        let mut all = tree::living(&found.all());
+        for master in &found.masters {
+            if let Left::These(rest) | Left::Untold(rest) = left(&master.ident, &master.members) {
+                all.extend(rest);
+            }
+        }
+        all.sort_by_key(|i| i.pid);
+        all.dedup();
+        all
+    }
+
+    fn key(&self, _kind: &dyn Kind) -> String {
+        self.pidfile.to_owned()
+    }
+
+    fn has_pidfile(&self) -> bool {
+        true
+    }
+}
+
+/// What is to be started.
 pub(crate) struct Daemon<'a> {
     pub(crate) pidfile: &'a str,
     pub(crate) argv: &'a [String],

@@ -3,9 +3,12 @@
 //! Invariants: no environment is recorded, because it may hold secrets and the record is for ever; a command line that
 //! seems to hold one is recorded without it, and kept whole only for an undo. What is known of a process is of the moment of the look; whoever acts on it looks again at its identity.
 
-use crate::action::{Context, Error, Kept};
+use crate::action::{Context, Error, Kept, Work};
 use crate::host::process::daemon::User;
-use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::end::{Left, left};
+use crate::host::process::identity::{Ident, session};
+use crate::host::process::note::{Note, was_signalled};
+use crate::host::process::pidfile::Record;
 use crate::host::process::{mask, sockets, tree};
 use crate::text::actions as told;
 use procfs::process::Process;
@@ -42,14 +45,20 @@ pub(crate) struct Master {
     pub(crate) members: Vec<Ident>,
 }
 
-/// A program that supervisord keeps.
+/// A program of supervisord, or a unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Program {
-    /// Its whole name, with its group.
+    /// Its whole name: with its group, or with the ending of the unit.
     pub(crate) name: String,
-    /// Its state, in supervisord's word.
+    /// Its state, in the manager's word.
     pub(crate) state: String,
+    /// The state in detail, where systemd says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sub: Option<String>,
+    /// Whether systemd starts it at boot, in its word: `enabled`, `disabled`, `static`, `masked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) boot: Option<String>,
 }
 
 /// What was found.
@@ -58,7 +67,7 @@ pub(crate) struct Program {
 pub struct Found {
     /// The first processes that live.
     pub(crate) masters: Vec<Master>,
-    /// The programs, where supervisord keeps it.
+    /// The programs or units, where a manager runs it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) programs: Vec<Program>,
     /// The TCP ports that it accepted on.
@@ -103,9 +112,41 @@ impl Found {
         Ok(self)
     }
 
-    /// Something of it runs, or its keeper is about to start it.
+    /// The names of what its manager runs of it, or is about to run.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = &str> {
+        let wanted = self.programs.iter().filter(|p| p.is_wanted());
+        wanted.map(|p| p.name.as_str())
+    }
+
+    /// Notes that its first processes are told to end.
+    ///
+    /// # Errors
+    /// [`Error`] when a note cannot be made durable.
+    pub(crate) fn note_signalled(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        for process in self.idents().into_iter().filter(Ident::alive) {
+            if !was_signalled(work.all_noted(), &process) {
+                work.note(Note::Signalled { process })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Something of it runs, or its manager is about to start it.
     pub(crate) fn runs(&self) -> bool {
-        !self.masters.is_empty() || self.programs.iter().any(Program::wanted)
+        !self.masters.is_empty() || self.programs.iter().any(Program::is_wanted)
+    }
+
+    /// It runs, and has no process: a timer, a socket, a service that has done its work.
+    pub(crate) fn has_no_process(&self) -> bool {
+        self.masters.is_empty()
+            && !self.programs.is_empty()
+            && self.programs.iter().all(Program::has_no_process)
+    }
+
+    /// All of it runs: each program or unit, and a first process that is no orphan.
+    pub(crate) fn is_up(&self) -> bool {
+        let all = self.programs.iter().all(Program::is_running);
+        all && (self.masters.iter().any(|m| !m.orphan) || self.has_no_process())
     }
 
     /// Its first processes.
@@ -138,7 +179,7 @@ impl Found {
     }
 
     /// Adds where its processes listen.
-    pub(crate) fn with_doors(mut self) -> Self {
+    pub(crate) fn with_listeners(mut self) -> Self {
         let all = self.all();
         self.ports = sockets::of(&all);
         self.sockets = sockets::sockets(&all);
@@ -147,9 +188,34 @@ impl Found {
 }
 
 impl Program {
-    /// It runs, or supervisord tries to make it run.
-    pub(crate) fn wanted(&self) -> bool {
-        matches!(self.state.as_str(), "RUNNING" | "STARTING" | "BACKOFF")
+    /// It runs, or its manager tries to make it run.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let word = self.state.as_str();
+        self.is_running()
+            || matches!(word, "STARTING" | "BACKOFF")
+            || matches!(word, "activating" | "reloading" | "refreshing")
+    }
+
+    /// It runs.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state.as_str(), "RUNNING" | "active")
+    }
+
+    /// It was stopped, and nobody tries to start it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self.state.as_str(), "STOPPED" | "inactive")
+    }
+
+    /// It has no process while it runs: a timer, a socket, a service that has done its work.
+    pub(crate) fn has_no_process(&self) -> bool {
+        let sub = self.sub.as_deref().unwrap_or_default();
+        self.state == "active" && (!self.name.ends_with(".service") || sub == "exited")
+    }
+
+    /// For people.
+    pub(crate) fn shown(&self) -> String {
+        let sub = self.sub.as_ref().map(|s| format!(" ({s})"));
+        format!("{} is {}{}", self.name, self.state, sub.unwrap_or_default())
     }
 }
 
@@ -210,6 +276,46 @@ impl Master {
         Ok(Some(master))
     }
 
+    /// The daemon of a pidfile of ours, or what is left of its session; none when nothing is.
+    ///
+    /// # Errors
+    /// [`Error`] when a secret is too short to be found in its command line.
+    pub(super) fn of_record(cx: &Context, record: &Record) -> Result<Option<Self>, Error> {
+        if record.alive()
+            && let Some(mut master) = Self::look(cx, &record.ident, &record.argv)?
+        {
+            master.members = session(&record.ident);
+            master.cwd.clone_from(&record.cwd);
+            master.log = Some(record.log.clone());
+            return Ok(Some(master));
+        }
+        Ok(match left(&record.ident, &[]) {
+            Left::Nothing => None,
+            Left::These(members) | Left::Untold(members) => {
+                let mut master = Self::stored(record.clone(), members);
+                master.argv = mask::words(&master.argv);
+                master.orphan = true;
+                Some(master)
+            }
+        })
+    }
+
+    /// What a record of a daemon tells of it.
+    pub(super) fn stored(record: Record, members: Vec<Ident>) -> Self {
+        Self {
+            ident: record.ident,
+            argv: record.argv,
+            kept: None,
+            whole: None,
+            cwd: record.cwd,
+            exe: String::new(),
+            user: User::current(),
+            log: Some(record.log),
+            orphan: false,
+            members,
+        }
+    }
+
     /// The whole command line.
     ///
     /// # Errors
@@ -244,31 +350,6 @@ impl Master {
         };
         told::process_named(self.ident.pid, command)
     }
-}
-
-/// The program of a supervisord that keeps that process, where one does: its name, as the process was told it.
-pub(crate) fn supervised(ident: &Ident) -> Option<String> {
-    let parent = Stat::of(ident.pid)?.parent;
-    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
-    let keeps = line
-        .split(|b| *b == 0)
-        .take(3)
-        .any(|word| word == b"supervisord" || word.ends_with(b"/supervisord"));
-    if !keeps {
-        return None;
-    }
-    let told = std::fs::read(format!("/proc/{}/environ", ident.pid)).unwrap_or_default();
-    let value = |name: &str| {
-        told.split(|b| *b == 0).find_map(|pair| {
-            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        })
-    };
-    let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
-    Some(match value("SUPERVISOR_GROUP_NAME") {
-        Some(group) if group != name => format!("{group}:{name}"),
-        Some(_) | None => name,
-    })
 }
 
 #[cfg(test)]

@@ -5,15 +5,20 @@
 //! started; a start that fails is told with the last lines of what it wrote. The command may stay in the foreground or
 //! go into the background by itself: what counts is what the keeper finds.
 
+use super::by::By;
+use super::kind::Kind;
+use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
+use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{Frame, Launched, User, launch};
+use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
 use crate::host::process::sockets;
 use crate::host::service::Ready;
 use crate::host::service::daemon::{ended, last_lines};
-use crate::host::service::found::Found;
+use crate::host::service::found::{Found, Master, Program};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -40,17 +45,17 @@ pub(crate) struct Launch {
 
 /// How it is known to answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Doors<'a> {
+pub(crate) struct Readiness<'a> {
     /// What the settings want.
     pub(crate) ready: Option<&'a Ready>,
     /// Ports that it accepted on before.
     pub(crate) ports: &'a [u16],
 }
 
-impl Doors<'_> {
+impl Readiness<'_> {
     /// A stranger who holds one of them while the service does not run.
     pub(crate) fn stranger(&self) -> Result<Option<String>, Error> {
-        if let Some(who) = super::by::stranger(self.ready) {
+        if let Some(who) = super::daemon::stranger(self.ready) {
             return Ok(Some(who));
         }
         for port in self.ports {
@@ -64,10 +69,12 @@ impl Doors<'_> {
 
     /// Whether what was found answers now.
     pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Error> {
-        let Some(first) = found.masters.first() else {
-            return Ok(Look::nothing("nothing of it lives"));
+        let first = found.masters.first();
+        let mut evidence = match first {
+            Some(_) => vec![format!("{} lives", found.shown())],
+            None if found.has_no_process() => found.programs.iter().map(Program::shown).collect(),
+            None => return Ok(Look::nothing("nothing of it lives")),
         };
-        let mut evidence = vec![format!("{} lives", found.shown())];
         if let Some(port) = sockets::closed(self.ports)? {
             return Ok(Look::unclear(format!(
                 "{}, but port {port} does not accept",
@@ -82,7 +89,7 @@ impl Doors<'_> {
         }
         evidence.extend(self.ports.iter().map(|p| format!("port {p} accepts")));
         if let Some(ready) = self.ready {
-            let look = ready.look(Some(&first.ident), &cx.redactor()?)?;
+            let look = ready.look(first.map(|m| &m.ident), &cx.redactor()?)?;
             if look.answer != Answer::Done {
                 return Ok(look);
             }
@@ -92,6 +99,33 @@ impl Doors<'_> {
             answer: Answer::Done,
             evidence,
         })
+    }
+
+    /// Waits until what a manager has started is ready; `output` is shown where it is not.
+    pub(super) fn stays(
+        &self,
+        work: &mut Work<'_, Note>,
+        within: Duration,
+        find: &dyn Fn() -> Result<Found, Error>,
+        output: &dyn Fn() -> String,
+    ) -> Result<(), Error> {
+        let look = self.wait(work.cx(), within, DEAD, find)?;
+        let seen = look.evidence.join("; ");
+        match look.answer {
+            Answer::Done => {
+                work.say(&seen);
+                Ok(())
+            }
+            Answer::Nothing => Err(Error::new(format!(
+                "it was started and did not stay: {seen}{}",
+                output()
+            ))),
+            Answer::Unclear => Err(Error::new(format!(
+                "not ready within {} s: {seen}{}",
+                within.as_secs_f32(),
+                output()
+            ))),
+        }
     }
 
     /// Looks until it answers, nothing of it has lived for `dead`, or the time is over.
@@ -147,7 +181,7 @@ pub(crate) fn bring_up(
     work: &mut Work<'_, Note>,
     key: &str,
     what: &Launch,
-    doors: Doors<'_>,
+    readiness: Readiness<'_>,
     within: Duration,
     find: &dyn Fn() -> Result<Found, Error>,
 ) -> Result<(), Error> {
@@ -170,7 +204,7 @@ pub(crate) fn bring_up(
     } else if let Some(ident) = &earlier {
         work.say(&format!("{} runs already", ident.shown()));
     } else {
-        if let Some(who) = doors.stranger()? {
+        if let Some(who) = readiness.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
         }
         let frame = Frame {
@@ -185,7 +219,7 @@ pub(crate) fn bring_up(
         };
         match launch(work, key, &frame)? {
             Launched::Started(started) => {
-                let shown = crate::host::process::mask::words(&what.argv);
+                let shown = mask::words(&what.argv);
                 let pid = started.id();
                 work.say(&format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
@@ -231,7 +265,7 @@ pub(crate) fn bring_up(
             Look::unclear(format!("nothing that {name} started is seen yet"))
         } else {
             seen.get_or_insert_with(Instant::now);
-            doors.look(cx, &found)?
+            readiness.look(cx, &found)?
         };
         let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
         if look.answer == Answer::Done && settled {
@@ -248,4 +282,169 @@ pub(crate) fn bring_up(
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Starts what nobody manages: each command that ran before, or that of the settings.
+pub(super) fn start(
+    manager: &dyn Manager,
+    by: Option<&By>,
+    work: &mut Work<'_, Note>,
+    kind: &dyn Kind,
+    before: Option<&Found>,
+    readiness: Readiness<'_>,
+    within: Duration,
+) -> Result<(), Error> {
+    let cx = work.cx();
+    for (key, launch) in launches(by, cx, kind, before)? {
+        let find = || {
+            let mut now = manager.find(cx, kind)?;
+            // Of several services that are started one after the other, this one alone.
+            if kind.many() && before.is_some_and(|b| services(b).len() > 1) {
+                let mut own = Vec::new();
+                for master in now.masters {
+                    if master.words(cx)? == launch.argv {
+                        own.push(master);
+                    }
+                }
+                now.masters = own;
+            }
+            Ok(now)
+        };
+        bring_up(work, &key, &launch, readiness, within, &find)?;
+    }
+    Ok(())
+}
+
+/// The commands of such a start, for people.
+pub(super) fn commands(by: Option<&By>, kind: &dyn Kind, before: Option<&Found>) -> Vec<String> {
+    let given = by.map(|b| b.start.clone()).filter(|s| !s.is_empty());
+    let shown = |argv: Vec<String>| quoted(&mask::words(&argv));
+    match before {
+        Some(before) => services(before)
+            .into_iter()
+            .map(|m| {
+                let again = given.clone().or_else(|| again(kind, m));
+                shown(again.unwrap_or_else(|| m.argv.clone()))
+            })
+            .collect(),
+        None => given
+            .or_else(|| kind.command())
+            .into_iter()
+            .map(shown)
+            .collect(),
+    }
+}
+
+/// Refuses what such a start could not start again.
+pub(super) fn restartable(by: Option<&By>, kind: &dyn Kind, found: &Found) -> Result<(), Error> {
+    if by.is_some_and(|b| !b.start.is_empty()) {
+        return Ok(());
+    }
+    let hidden = |m: &&Master| kind.titled(&m.argv) && again(kind, m).is_none();
+    match found.masters.iter().find(hidden) {
+        Some(master) => Err(Error::new(format!(
+            "{} shows a title instead of the command that started it, so its undo could not start it again; say `by.start`",
+            master.shown()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The command that starts that one again, where its command line is not it.
+fn again(kind: &dyn Kind, master: &Master) -> Option<Vec<String>> {
+    kind.again(master).or_else(|| kind.command())
+}
+
+/// The commands that start it, each under a key of its own.
+fn launches(
+    by: Option<&By>,
+    cx: &Context,
+    kind: &dyn Kind,
+    before: Option<&Found>,
+) -> Result<Vec<(String, Launch)>, Error> {
+    let by = by.cloned().unwrap_or_default();
+    let step = || cx.cwd.as_ref().map(|c| c.display().to_string());
+    let given = Some(by.start).filter(|s| !s.is_empty());
+    let mut launches = Vec::new();
+    for (nth, master) in before
+        .map(services)
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
+        let mut argv = match given.clone().or_else(|| again(kind, master)) {
+            Some(argv) => argv,
+            None => master.words(cx)?,
+        };
+        let cwd = by.cwd.clone().unwrap_or_else(|| master.cwd.clone());
+        let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
+        if let Some(first) = argv.first_mut()
+            && find_program(first, path.map(|(_, v)| v.as_str()), Path::new(&cwd)).is_err()
+        {
+            // It was found in a PATH that is not ours.
+            first.clone_from(&master.exe);
+        }
+        launches.push((
+            format!("{}-{nth}", kind.name()),
+            Launch {
+                argv,
+                cwd,
+                log: by.log.clone().or_else(|| log(master)),
+                user: foreign(master).filter(|_| !(master.orphan && kind.drops(master))),
+            },
+        ));
+    }
+    if launches.is_empty() {
+        let argv = given.or_else(|| kind.command()).ok_or_else(|| {
+            Error::new(format!(
+                "it is not known how {} is started: say `by.start`",
+                kind.name()
+            ))
+        })?;
+        launches.push((
+            format!("{}-0", kind.name()),
+            Launch {
+                argv,
+                cwd: by.cwd.or_else(step).unwrap_or_else(|| "/".into()),
+                log: by.log,
+                user: None,
+            },
+        ));
+    }
+    Ok(launches)
+}
+
+/// As whom it has to be started, where that is not as us.
+fn foreign(master: &Master) -> Option<User> {
+    let own = rustix::process::geteuid().as_raw();
+    (master.user.uid != own).then(|| master.user.clone())
+}
+
+/// The file that it wrote to, where it may open that again: somebody else may have opened it for it.
+fn log(master: &Master) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let path = master.log.clone()?;
+    let Some(user) = foreign(master) else {
+        return Some(path);
+    };
+    let meta = std::fs::metadata(&path).ok()?;
+    let bit = if meta.uid() == user.uid {
+        0o200
+    } else if meta.gid() == user.gid || user.groups.contains(&meta.gid()) {
+        0o020
+    } else {
+        0o002
+    };
+    (meta.mode() & bit != 0).then_some(path)
+}
+
+/// One first process of each service.
+fn services(found: &Found) -> Vec<&Master> {
+    let mut services: Vec<&Master> = Vec::new();
+    for master in &found.masters {
+        if services.iter().all(|s| s.service() != master.service()) {
+            services.push(master);
+        }
+    }
+    services
 }

@@ -1,49 +1,75 @@
-//! Services that others keep: how they are found, stopped and started again.
+//! Services and who manages them: how they are found, stopped, started and reloaded.
 //!
-//! A `Keeper` knows by whom a service is started and stopped (`By`: supervisord, a pidfile, a daemon of
-//! `process.start`, or nobody but a command line) and what its processes look like (`Kind`). `Halt` and `Lift`
-//! are the whole of a stop and of a start on top of it; `service.*`, `nginx.*` and `gunicorn.*` only choose their
-//! settings.
+//! A [`ManagedService`] is a kind of service, which says what its processes look like ([`kind`]), and its manager
+//! ([`manager`]): supervisord, systemd, a pidfile, a daemon of `process.start`, or nobody but a command line. A stop, a
+//! start and a reload are written once on top of both; `service.*`, `nginx.*`, `gunicorn.*` and `process.*` only choose
+//! their settings.
 //!
-//! Invariants: a service that supervisord keeps is stopped and started by supervisord alone; a process is known by its
-//! number, start time and boot; no signal reaches a process of ours; after an undo a service is kept by the same keeper
+//! Invariants: a service that a manager runs is stopped and started by that manager alone; a process is known by its
+//! number, start time and boot; no signal reaches a process of ours; after an undo a service is run by the same manager
 //! as before, as the same user.
 //!
-//! Left out: systemd, and services of other machines.
+//! Left out: services of other machines.
 
-pub(crate) mod by;
+pub mod by;
+pub(crate) mod cmdline;
 pub(crate) mod daemon;
 pub(crate) mod found;
-pub(crate) mod keeper;
+pub(crate) mod kind;
 pub(crate) mod launch;
+pub(crate) mod manager;
 pub(crate) mod pidfile;
 pub mod ready;
 pub(crate) mod reload;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod stored;
 pub(crate) mod supervisord;
+pub(crate) mod systemd;
 
 pub use by::By;
 pub(crate) use found::{Found, Master};
-pub(crate) use keeper::{Keeper, Kind, Role};
+pub(crate) use kind::{Kind, Role};
+pub(crate) use manager::{Manager, manager_of};
 pub use ready::Ready;
-pub(crate) use reload::Renew;
-pub(crate) use start::Lift;
-pub(crate) use stop::Halt;
+pub(crate) use reload::ReloadService;
+pub(crate) use start::StartService;
+pub(crate) use stop::StopService;
+pub use stop::Stopped;
+pub use stored::Before;
 
-/// The calls of a stop whose settings make a `Halt`: its `with` hands that out.
+use crate::action::{Context, Error};
+
+/// A kind of service and its manager.
+#[derive(Clone, Copy)]
+pub(crate) struct ManagedService<'a> {
+    pub(crate) manager: &'a dyn Manager,
+    pub(crate) kind: &'a dyn Kind,
+}
+
+impl ManagedService<'_> {
+    /// What of it is there now.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be seen, or what is seen must not be handled by this manager.
+    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Error> {
+        self.manager.find(cx, self.kind)
+    }
+}
+
+/// The calls of a stop whose settings make a `StopService`: its `with` hands that out.
 macro_rules! stops {
     () => {
-        type Before = $crate::host::service::stop::Before;
+        type Before = $crate::host::service::Before;
         type Note = $crate::host::process::note::Note;
-        type Output = $crate::actions::process::stop::Stopped;
+        type Output = $crate::host::service::Stopped;
 
         fn probe(
             &self,
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<($crate::action::Look, Option<Self::Output>), $crate::action::Error> {
-            self.with(|halt| halt.probe(cx, past))
+            self.with(|stop| stop.probe(cx, &past.before.0))
         }
 
         fn perform(
@@ -51,7 +77,7 @@ macro_rules! stops {
             work: &mut $crate::action::Work<'_, Self::Note>,
             past: &$crate::action::Past<Self>,
         ) -> Result<Self::Output, $crate::action::Error> {
-            self.with(|halt| halt.perform(work, past))
+            self.with(|stop| stop.perform(work, &past.before.0))
         }
 
         $crate::host::service::undoes!();
@@ -59,10 +85,10 @@ macro_rules! stops {
 }
 pub(crate) use stops;
 
-/// The calls of a start whose settings make a `Lift`.
+/// The calls of a start whose settings make a `StartService`.
 macro_rules! starts {
     () => {
-        type Before = $crate::host::service::start::Before;
+        type Before = $crate::host::service::Before;
         type Note = $crate::host::process::note::Note;
         type Output = ();
 
@@ -71,15 +97,15 @@ macro_rules! starts {
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<($crate::action::Look, Option<()>), $crate::action::Error> {
-            self.with(|lift| lift.probe(cx, past))
+            self.with(|start| start.probe(cx, past.noted()))
         }
 
         fn perform(
             &self,
             work: &mut $crate::action::Work<'_, Self::Note>,
-            past: &$crate::action::Past<Self>,
+            _past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
-            self.with(|lift| lift.perform(work, past))
+            self.with(|start| start.perform(work))
         }
 
         $crate::host::service::undoes!();
@@ -95,7 +121,7 @@ macro_rules! undoes {
             work: &mut $crate::action::Work<'_, Self::Note>,
             past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
-            self.with(|it| it.undo(work, past))
+            self.with(|it| it.undo(work, &past.before.0))
         }
 
         fn undone(
@@ -103,7 +129,7 @@ macro_rules! undoes {
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<$crate::action::Look, $crate::action::Error> {
-            self.with(|it| it.undone(cx, past))
+            self.with(|it| it.undone(cx, &past.before.0, past.noted()))
         }
     };
 }

@@ -4,8 +4,17 @@
 //! are used again, and clocks are set, and from outside both look the same; whoever could have written the file chooses whom we end, so a file that everybody may write, or of a user who
 //! is neither root nor the process's own, is refused.
 
-use crate::action::Error;
+use super::by::By;
+use super::cmdline::unmanaged;
+use super::found::{Found, Master};
+use super::kind::{Kind, Role};
+use super::launch::{self, Readiness};
+use super::manager::Manager;
+use crate::action::{Context, Error, Work};
 use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::list;
+use crate::host::process::note::Note;
+use crate::host::process::tree;
 use procfs::process::Process;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -131,6 +140,132 @@ pub(crate) fn remove(path: &Path, ended: &Ident) -> Result<bool, Error> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::io(format!("cannot remove {}", path.display()), &e)),
+    }
+}
+
+/// A service that writes its own pidfile.
+pub(crate) struct Pidfile<'a> {
+    pub(crate) path: &'a str,
+    /// How it is started.
+    pub(crate) by: &'a By,
+}
+
+impl Manager for Pidfile<'_> {
+    fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
+        unmanaged(cx, self.found(cx, kind)?)
+    }
+
+    fn stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        found: &Found,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        tree::end(work, found, Some(kind.gentle()), grace)?;
+        for master in &found.masters {
+            if remove(Path::new(self.path), &master.ident)? {
+                work.say(&format!(
+                    "removed {}, which its process had left",
+                    self.path
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        before: Option<&Found>,
+        readiness: Readiness<'_>,
+        within: Duration,
+    ) -> Result<(), Error> {
+        launch::start(self, Some(self.by), work, kind, before, readiness, within)
+    }
+
+    fn start_commands(&self, kind: &dyn Kind, before: Option<&Found>) -> Vec<String> {
+        launch::commands(Some(self.by), kind, before)
+    }
+
+    fn restartable(&self, kind: &dyn Kind, found: &Found) -> Result<(), Error> {
+        launch::restartable(Some(self.by), kind, found)
+    }
+
+    fn has_pidfile(&self) -> bool {
+        true
+    }
+}
+
+impl Pidfile<'_> {
+    /// The service that the pidfile names, or the workers that its dead master has left.
+    fn found(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
+        let path = self.path;
+        let mut found = Found::default();
+        let others = list::others()?;
+        let mut former = None;
+        let stale = match read(Path::new(path))? {
+            Named::Nobody => format!("{path} names nobody"),
+            Named::Stale(pid, why) => {
+                former = Some(pid);
+                why
+            }
+            Named::Doubtful(ident, why) => {
+                let process = others.iter().find(|p| p.pid == ident.pid);
+                if process.is_some_and(|p| kind.role(p).is_some()) {
+                    return Err(Error::new(why));
+                }
+                former = Some(ident.pid);
+                format!(
+                    "{path} is stale: its number has passed to {}, which is no {}",
+                    ident.shown(),
+                    kind.name()
+                )
+            }
+            Named::Process(ident) => {
+                let process = others.iter().find(|p| p.pid == ident.pid);
+                match process.and_then(|p| kind.role(p).map(|_| p)) {
+                    Some(process) => {
+                        found
+                            .masters
+                            .extend(Master::look(cx, &ident, &process.words)?);
+                        return Ok(found);
+                    }
+                    None => format!("{path} is stale: {} is no {}", ident.shown(), kind.name()),
+                }
+            }
+        };
+        // A master that was killed leaves its pidfile, and workers that still accept: they show the same command line.
+        for process in &others {
+            let start = self.by.start.as_slice();
+            let same = process
+                .words
+                .iter()
+                .any(|w| w == path || w.ends_with(&format!("={path}")))
+                || (start.len() > 1 && process.words.ends_with(start));
+            let parent = others
+                .iter()
+                .any(|p| p.pid == process.parent && p.words == process.words);
+            // A session's number is not given to a new process while the session has members.
+            let session = former.is_some_and(|f| {
+                let of = Stat::of(process.pid);
+                of.is_some_and(|s| s.session == f)
+                    && Stat::of(f).is_none_or(|s| !s.lives() || s.session != f)
+            });
+            if (same || session)
+                && !parent
+                && kind.role(process) == Some(Role::Worker)
+                && let Some(ident) = Ident::of(process.pid)
+                && let Some(mut master) = Master::look(cx, &ident, &process.words)?
+            {
+                master.orphan = true;
+                found.notes.push(master.shown());
+                found.masters.push(master);
+            }
+        }
+        found.notes.insert(0, stale);
+        Ok(found)
     }
 }
 

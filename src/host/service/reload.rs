@@ -8,15 +8,14 @@ use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, was_reloaded};
 use crate::host::process::{end, tree};
+use crate::host::service::ManagedService;
 use crate::host::service::Ready;
 use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Found;
-use crate::host::service::keeper::{Keeper, Role};
-use crate::host::service::launch::Doors;
+use crate::host::service::kind::Role;
+use crate::host::service::launch::Readiness;
 use crate::host::service::supervisord::words_of;
-use crate::text::actions as told;
 use crate::time::Length;
-use rustix::process::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -26,26 +25,26 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A reload.
 #[derive(Clone, Copy)]
-pub(crate) struct Renew<'a> {
+pub(crate) struct ReloadService<'a> {
     /// Whose.
-    pub(crate) keeper: Keeper<'a>,
+    pub(crate) service: ManagedService<'a>,
     /// How it is known to answer as it should afterwards.
     pub(crate) ready: Option<&'a Ready>,
     /// How long it may take.
     pub(crate) within: Length,
 }
 
-impl Renew<'_> {
+impl ReloadService<'_> {
     /// What is there now: the master and its workers.
     pub(crate) fn observe(&self, cx: &Context) -> Result<Found, Error> {
-        let found = self.keeper.find(cx)?;
+        let found = self.service.find(cx)?;
         if let Some(orphan) = found.masters.iter().find(|m| m.orphan) {
             return Err(Error::new(format!("{} cannot be reloaded", orphan.shown())));
         }
         if found.masters.is_empty() {
             return Err(Error::new(format!(
                 "{} does not run, so there is nothing to reload",
-                self.keeper.kind.name()
+                self.service.kind.name()
             )));
         }
         Ok(found)
@@ -53,12 +52,14 @@ impl Renew<'_> {
 
     /// What it does, before anything was looked at.
     pub(crate) fn outline(&self) -> Vec<String> {
-        vec![told::hup(self.keeper.kind.name())]
+        let service = &self.service;
+        service.manager.reload_commands(service.kind, None)
     }
 
     /// What it does to what was found, in lines for people.
     pub(crate) fn preview(&self, before: &Found) -> Vec<String> {
-        vec![told::hup(before.shown())]
+        let service = &self.service;
+        service.manager.reload_commands(service.kind, Some(before))
     }
 
     /// Whether new workers serve.
@@ -111,11 +112,11 @@ impl Renew<'_> {
                 evidence.push(format!("{} finish their work", end::names(&draining)));
             }
         }
-        let doors = Doors {
+        let readiness = Readiness {
             ready: self.ready,
             ports: &before.ports,
         };
-        let mut look = doors.look(cx, &self.keeper.find(cx)?)?;
+        let mut look = readiness.look(cx, &self.service.find(cx)?)?;
         evidence.append(&mut look.evidence);
         look.evidence = evidence;
         Ok(look)
@@ -135,7 +136,7 @@ impl Renew<'_> {
             words,
         };
         Stat::of(ident.pid).is_some_and(|s| s.parent == master)
-            && self.keeper.kind.role(&seen) == Some(Role::Worker)
+            && self.service.kind.role(&seen) == Some(Role::Worker)
     }
 
     /// Tells the masters and waits for their new workers.
@@ -143,17 +144,10 @@ impl Renew<'_> {
         let cx = work.cx();
         let mut logs = Vec::new();
         for master in &before.masters {
-            work.note(Note::Reloading {
-                process: master.ident.clone(),
-            })?;
             let log = master.log.clone();
             logs.extend(log.map(|l| (std::fs::metadata(&l).map_or(0, |m| m.len()), l)));
-            let sent = master.ident.signal(Signal::HUP);
-            if !sent.map_err(|e| Error::io(format!("cannot signal {}", master.shown()), &e))? {
-                return Err(Error::new(format!("{} has ended", master.shown())));
-            }
-            work.say(&format!("HUP to {}", master.shown()));
         }
+        self.service.manager.reload(work, before)?;
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
             let look = self.look(cx, before)?;
@@ -168,9 +162,10 @@ impl Renew<'_> {
                     .map(|(since, log)| last_lines(Path::new(log), *since))
                     .collect();
                 return Err(Error::new(format!(
-                    "not reloaded: {}{}",
+                    "not reloaded: {}{}{}",
                     look.evidence.join("; "),
-                    lines.concat()
+                    lines.concat(),
+                    self.service.manager.output(work.cx())
                 )));
             }
             std::thread::sleep(PAUSE);

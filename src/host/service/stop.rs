@@ -5,21 +5,19 @@
 //! and proves that it accepts on its ports again. The environment of the process is not recorded, because it may hold
 //! secrets and the record is for ever: the undo starts it with the environment of the step.
 
+use super::found::{Found, Master, Program};
+use super::launch::Readiness;
+use super::{Before, ManagedService, Ready};
 use crate::action::values::Port;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Work};
-use crate::actions::process::stop::{self, Stop, Stopped};
+use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
 use crate::host::process::end::names;
 use crate::host::process::note::{Note, was_signalled};
-use crate::host::process::{sockets, tree};
-use crate::host::service::Ready;
-use crate::host::service::by::Way;
-use crate::host::service::found::Found;
-use crate::host::service::keeper::Keeper;
-use crate::host::service::launch::Doors;
+use crate::host::process::sockets;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -28,9 +26,9 @@ const PORT: Duration = Duration::from_secs(30);
 
 /// A stop.
 #[derive(Clone, Copy)]
-pub(crate) struct Halt<'a> {
+pub(crate) struct StopService<'a> {
     /// Whose.
-    pub(crate) keeper: Keeper<'a>,
+    pub(crate) service: ManagedService<'a>,
     /// How long it has to end by itself before it is killed.
     pub(crate) grace: Length,
     /// A port that must be closed afterwards, beside those that it is seen to accept on.
@@ -41,57 +39,31 @@ pub(crate) struct Halt<'a> {
     pub(crate) within: Length,
 }
 
-/// What was there before: a daemon of ours, or what was found of another service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Before {
-    /// Of `process.start`.
-    Daemon(stop::Before),
-    /// Of others.
-    Found(Found),
+/// Who was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// How many first processes were stopped; 0 where nothing ran.
+    pub stopped: u32,
+    /// Which, for people.
+    pub processes: String,
 }
 
-/// The record, as the one or the other.
-enum Known<'p> {
-    Daemon(Stop, Box<Past<Stop>>),
-    Found(&'p Found),
+impl Stopped {
+    fn of(before: &Found) -> Self {
+        let lived = before
+            .masters
+            .iter()
+            .filter(|m| !m.orphan || m.ident.listed());
+        let names: Vec<String> = lived.map(Master::shown).collect();
+        Self {
+            stopped: u32::try_from(names.len()).unwrap_or(u32::MAX),
+            processes: names.join(", "),
+        }
+    }
 }
 
-impl Halt<'_> {
-    fn known<'p, A>(&self, past: &'p Past<A>) -> Result<Known<'p>, Error>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        match (self.own(), &past.before) {
-            (Some(stop), Before::Daemon(before)) => Ok(Known::Daemon(
-                stop,
-                Box::new(Past {
-                    before: before.clone(),
-                    notes: past.notes.clone(),
-                    output: None,
-                }),
-            )),
-            (None, Before::Found(found)) => Ok(Known::Found(found)),
-            (Some(_), Before::Found(_)) | (None, Before::Daemon(_)) => Err(Error::new(
-                "what was observed is of another keeper than the settings name",
-            )),
-        }
-    }
-
-    /// Who was stopped.
-    fn stopped(before: &Found) -> Stopped {
-        let names: Vec<String> = before.masters.iter().map(super::Master::shown).collect();
-        Stopped::of(&names)
-    }
-
-    /// A daemon of ours has a stop of its own.
-    fn own(&self) -> Option<Stop> {
-        match self.keeper.way() {
-            Some(Way::Process(d)) => Some(d.stop(self.grace, self.port)),
-            _ => None,
-        }
-    }
-
+impl StopService<'_> {
     fn grace(&self) -> Duration {
         Duration::from_millis(self.grace.0)
     }
@@ -104,16 +76,15 @@ impl Halt<'_> {
 
     /// What is there now, and all that the undo will need.
     pub(crate) fn observe(&self, cx: &Context) -> Result<Before, Error> {
-        if let Some(stop) = self.own() {
-            return Ok(Before::Daemon(stop.observe(cx)?));
-        }
-        let found = self.keeper.find(cx)?;
+        let found = self.service.find(cx)?;
         // Refused before anything is done, so that nobody has to decide about a doubt.
-        if let Some(why) = found.astray(self.keeper.kind.name()) {
+        if let Some(why) = found.astray(self.service.kind.name()) {
             return Err(Error::new(why));
         }
-        self.keeper.restartable(&found)?;
-        Ok(Before::Found(found.keep_commands(cx)?))
+        self.service
+            .manager
+            .restartable(self.service.kind, &found)?;
+        Ok(Before(found.keep_commands(cx)?))
     }
 
     /// What it does in that direction, before anything was looked at.
@@ -121,46 +92,23 @@ impl Halt<'_> {
         if direction == Direction::Undo {
             return vec![text::undo_stop()];
         }
-        if let Some(stop) = self.own() {
-            return stop.outline(direction);
-        }
-        vec![match self.keeper.way() {
-            Some(Way::Supervisor(s)) => format!("{} stop {}", s.ctl.join(" "), s.program),
-            _ => {
-                let name = tree::name(self.keeper.kind.gentle());
-                told::signal_and_kill(name, self.grace, self.keeper.kind.name())
-            }
-        }]
+        let service = &self.service;
+        let manager = service.manager;
+        manager.stop_commands(service.kind, self.grace, None)
     }
 
     /// What it does in that direction to what was found.
-    pub(crate) fn preview<A>(&self, direction: Direction, past: &Past<A>) -> Vec<String>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        let found = match self.known(past) {
-            Ok(Known::Daemon(stop, past)) => return stop.preview(direction, &past).commands,
-            Ok(Known::Found(found)) => found,
-            Err(e) => return vec![told::looked(e)],
-        };
+    pub(crate) fn preview(&self, direction: Direction, found: &Found) -> Vec<String> {
+        let service = &self.service;
         if direction == Direction::Undo {
             return match found.runs() {
-                true => self.keeper.start_commands(Some(found)),
+                true => service.manager.start_commands(service.kind, Some(found)),
                 false => vec![text::nothing_ran()],
             };
         }
-        let mut lines = match self.keeper.way() {
-            Some(Way::Supervisor(s)) => vec![format!("{} stop {}", s.ctl.join(" "), s.program)],
-            _ => {
-                let name = tree::name(self.keeper.kind.gentle());
-                found
-                    .masters
-                    .iter()
-                    .map(|m| told::signal_and_kill(name, self.grace, m.shown()))
-                    .collect()
-            }
-        };
-        let name = self.keeper.kind.name();
+        let manager = service.manager;
+        let mut lines = manager.stop_commands(service.kind, self.grace, Some(found));
+        let name = self.service.kind.name();
         if let Some(why) = found.astray(name) {
             lines.push(why);
         } else if !found.runs() {
@@ -171,23 +119,17 @@ impl Halt<'_> {
     }
 
     /// Whether it is stopped, and who then was.
-    pub(crate) fn probe<A>(
+    pub(crate) fn probe(
         &self,
         cx: &Context,
-        past: &Past<A>,
-    ) -> Result<(Look, Option<Stopped>), Error>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        match self.known(past)? {
-            Known::Daemon(stop, past) => stop.probe(cx, &past),
-            Known::Found(before) => Ok((self.look(cx, before)?, Some(Self::stopped(before)))),
-        }
+        before: &Found,
+    ) -> Result<(Look, Option<Stopped>), Error> {
+        Ok((self.look(cx, before)?, Some(Stopped::of(before))))
     }
 
     /// One look at whether it is stopped.
     fn look(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
-        let now = self.keeper.find(cx)?;
+        let now = self.service.find(cx)?;
         let new = now.masters.iter().find(|m| !before.knows(&m.ident));
         if let Some(new) = new {
             return Ok(if before.runs() {
@@ -200,8 +142,8 @@ impl Halt<'_> {
             let state: Vec<String> = now
                 .programs
                 .iter()
-                .filter(|p| p.wanted())
-                .map(|p| format!("{} is {}", p.name, p.state))
+                .filter(|p| p.is_wanted())
+                .map(Program::shown)
                 .collect();
             let lives = now.masters.iter().map(|m| format!("{} lives", m.shown()));
             return Ok(Look::nothing(
@@ -214,11 +156,11 @@ impl Halt<'_> {
         }
         // Where it ran, its own processes and its ports tell; a worker that shows no place may be of another.
         if !before.runs()
-            && let Some(why) = now.astray(self.keeper.kind.name())
+            && let Some(why) = now.astray(self.service.kind.name())
         {
             return Ok(Look::unclear(why));
         }
-        let left = self.keeper.left(before);
+        let left = self.service.manager.left(before);
         if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
             // Its keeper does not show it any more, and it lives all the same.
             return Ok(Look::nothing(format!("{} lives", first.shown())));
@@ -236,11 +178,10 @@ impl Halt<'_> {
         let mut look = Look::done(if before.runs() {
             format!("{} and all below it have ended", before.shown())
         } else {
-            format!("nothing of {} runs", self.keeper.kind.name())
+            format!("nothing of {} runs", self.service.kind.name())
         });
         let states = now.programs.iter();
-        look.evidence
-            .extend(states.map(|p| format!("{} is {}", p.name, p.state)));
+        look.evidence.extend(states.map(Program::shown));
         look.evidence.extend(now.notes);
         if !ports.is_empty() {
             let each: Vec<String> = ports.iter().map(u16::to_string).collect();
@@ -251,20 +192,13 @@ impl Halt<'_> {
     }
 
     /// Stops it.
-    pub(crate) fn perform<A>(
+    pub(crate) fn perform(
         &self,
         work: &mut Work<'_, Note>,
-        past: &Past<A>,
-    ) -> Result<Stopped, Error>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        let before = match self.known(past)? {
-            Known::Daemon(stop, past) => return stop.perform(work, &past),
-            Known::Found(before) => before,
-        };
+        before: &Found,
+    ) -> Result<Stopped, Error> {
         let cx = work.cx();
-        let now = self.keeper.find(cx)?;
+        let now = self.service.find(cx)?;
         for note in &now.notes {
             work.say(note);
         }
@@ -275,18 +209,18 @@ impl Halt<'_> {
             )));
         }
         if !before.runs()
-            && let Some(why) = now.astray(self.keeper.kind.name())
+            && let Some(why) = now.astray(self.service.kind.name())
         {
             return Err(Error::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
-        self.keeper.stop(work, before, self.grace())?;
+        self.end(work, before)?;
         failpoint::hit("service-stopped");
         // Workers that a dying master forked between two looks show themselves now.
-        let late = match self.keeper.way() {
+        let late = match self.service.manager.restarts() {
             // It tells of no workers, and its stop has just asked.
-            Some(Way::Supervisor(_)) => Found::default(),
-            _ => self.keeper.find(cx)?,
+            true => Found::default(),
+            false => self.service.find(cx)?,
         };
         if late.masters.iter().any(|m| m.orphan) {
             let orphans = Found {
@@ -294,7 +228,7 @@ impl Halt<'_> {
                 ..Found::default()
             };
             work.say(&format!("left of it: {}", orphans.shown()));
-            self.keeper.stop(work, &orphans, self.grace())?;
+            self.end(work, &orphans)?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
@@ -311,25 +245,18 @@ impl Halt<'_> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(Self::stopped(before))
+        Ok(Stopped::of(before))
     }
 
-    fn doors<'b>(&'b self, before: &'b Found) -> Doors<'b> {
-        Doors {
+    fn readiness<'b>(&'b self, before: &'b Found) -> Readiness<'b> {
+        Readiness {
             ready: self.ready,
             ports: &before.ports,
         }
     }
 
     /// Starts it again as it ran.
-    pub(crate) fn undo<A>(&self, work: &mut Work<'_, Note>, past: &Past<A>) -> Result<(), Error>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        let before = match self.known(past)? {
-            Known::Daemon(stop, past) => return stop.undo(work, &past),
-            Known::Found(before) => before,
-        };
+    pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         if !before.runs() {
             work.say("nothing ran before; nothing to start");
             return Ok(());
@@ -338,31 +265,36 @@ impl Halt<'_> {
         for master in &before.masters {
             doomed |= !master.ident.alive() || was_signalled(work.all_noted(), &master.ident);
         }
-        if doomed && !self.keeper.left(before).is_empty() {
+        if doomed && !self.service.manager.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
             work.say("what is left of it is ended first");
-            self.keeper.stop(work, before, self.grace())?;
+            self.end(work, before)?;
         }
         let within = Duration::from_millis(self.within.0);
-        self.keeper
-            .start(work, Some(before), self.doors(before), within)
+        let (manager, kind) = (self.service.manager, self.service.kind);
+        manager.start(work, kind, Some(before), self.readiness(before), within)
+    }
+
+    fn end(&self, work: &mut Work<'_, Note>, found: &Found) -> Result<(), Error> {
+        let service = &self.service;
+        service
+            .manager
+            .stop(work, service.kind, found, self.grace())
     }
 
     /// Whether it runs as before.
-    pub(crate) fn undone<A>(&self, cx: &Context, past: &Past<A>) -> Result<Look, Error>
-    where
-        A: Action<Before = Before, Note = Note>,
-    {
-        let before = match self.known(past)? {
-            Known::Daemon(stop, past) => return stop.undone(cx, &past),
-            Known::Found(before) => before,
-        };
+    pub(crate) fn undone<'n>(
+        &self,
+        cx: &Context,
+        before: &Found,
+        notes: impl Iterator<Item = &'n Note> + Clone,
+    ) -> Result<Look, Error> {
         if !before.runs() {
             return Ok(Look::done("nothing ran before"));
         }
-        let now = self.keeper.find(cx)?;
+        let now = self.service.find(cx)?;
         for master in &now.masters {
-            if before.knows(&master.ident) && was_signalled(past.noted(), &master.ident) {
+            if before.knows(&master.ident) && was_signalled(notes.clone(), &master.ident) {
                 return Ok(Look::nothing(format!(
                     "{} lives, but was told to end",
                     master.shown()
@@ -372,9 +304,9 @@ impl Halt<'_> {
         let down: Vec<String> = before
             .programs
             .iter()
-            .filter(|p| p.state == "RUNNING")
+            .filter(|p| p.is_running())
             .filter(|p| {
-                let mut running = now.programs.iter().filter(|n| n.state == "RUNNING");
+                let mut running = now.programs.iter().filter(|n| n.is_running());
                 !running.any(|n| n.name == p.name)
             })
             .map(|p| p.name.clone())
@@ -383,7 +315,7 @@ impl Halt<'_> {
             return Ok(Look::nothing(format!("{} does not run", down.join(", "))));
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
-        self.doors(before)
-            .wait(cx, within, Duration::ZERO, &|| self.keeper.find(cx))
+        self.readiness(before)
+            .wait(cx, within, Duration::ZERO, &|| self.service.find(cx))
     }
 }

@@ -7,15 +7,25 @@
 use crate::action::{Context, Error, Work};
 use crate::host::exec::{self, Captured};
 use crate::host::process::identity::Ident;
+use crate::host::process::identity::Stat;
 use crate::host::process::note::Note;
-use crate::host::service::by::Supervisor;
+use crate::host::process::tree;
+use crate::host::service::by::{By, Supervisor};
 use crate::host::service::found::{Found, Master, Program};
+use crate::host::service::kind::Kind;
+use crate::host::service::launch::Readiness;
+use crate::host::service::manager::{Manager, Overdue};
+use crate::time::Length;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a program may be on its way to a state before we say so.
 const SETTLE: Duration = Duration::from_secs(20);
+/// How long supervisorctl may take at least.
+const CLIENT: Duration = Duration::from_secs(5);
+/// How long what a program has left may take to end by itself.
+const REST: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const LINES: usize = 12;
 /// States that are on their way to another.
@@ -55,6 +65,11 @@ impl Line {
     /// It is on its way to another state.
     fn passing(&self) -> bool {
         PASSING.contains(&self.state.as_str())
+    }
+
+    /// Nothing of it runs.
+    fn is_stopped(&self) -> bool {
+        matches!(self.state.as_str(), "STOPPED" | "EXITED" | "FATAL")
     }
 
     fn shown(&self) -> String {
@@ -118,83 +133,6 @@ impl Supervisor {
         }
     }
 
-    /// What it keeps now.
-    pub(crate) fn find(&self, cx: &Context) -> Result<Found, Error> {
-        let lines = self.settled(cx, Duration::from_secs(3))?;
-        let mut found = Found::default();
-        for line in &lines {
-            if line.state == "UNKNOWN" {
-                return Err(Error::new(format!(
-                    "supervisord does not know the state of {}: {}",
-                    line.name, line.told
-                )));
-            }
-            let ident = line.pid.and_then(Ident::of);
-            if let Some(ident) = ident {
-                let words = words_of(ident.pid);
-                found.masters.extend(Master::look(cx, &ident, &words)?);
-            }
-            if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
-                found.notes.push(line.shown());
-            }
-            found.programs.push(Program {
-                name: line.name.clone(),
-                state: line.state.clone(),
-            });
-        }
-        Ok(found.with_doors())
-    }
-
-    /// Lets supervisord stop it, which runs as `found`; `grace` is how long that may take before it is told to kill.
-    pub(crate) fn stop(
-        &self,
-        work: &mut Work<'_, Note>,
-        found: &Found,
-        grace: Duration,
-    ) -> Result<(), Error> {
-        let cx = work.cx();
-        for process in found.idents().into_iter().filter(Ident::alive) {
-            work.note(Note::Signalled { process })?;
-        }
-        // It waits until all are stopped, which may take the `stopwaitsecs` of each.
-        let began = Instant::now();
-        let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
-        for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
-        }
-        if said.code.is_none() {
-            // Our client was ended, not the stop.
-            let lines = self.status(cx)?;
-            let still: Vec<&Line> = lines
-                .iter()
-                .filter(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
-                .collect();
-            for line in still {
-                let late = began.elapsed().as_secs_f32();
-                work.escalate(&format!(
-                    "{}: not stopped within {late:.1} s; KILL through supervisord",
-                    line.name
-                ))?;
-                // The name of one, so that no other of its group is killed.
-                self.call(cx, &["signal", "KILL", &line.name], exec::LOOK)?;
-            }
-        }
-        for line in self.kills(cx, &found.idents()) {
-            // Not ours, and seen only afterwards: on record all the same, because work was cut off.
-            work.escalate(&format!(
-                "supervisord killed by its own stopwaitsecs: {line}"
-            ))?;
-        }
-        let lines = self.settled(cx, SETTLE)?;
-        match lines
-            .iter()
-            .find(|l| !matches!(l.state.as_str(), "STOPPED" | "EXITED" | "FATAL"))
-        {
-            Some(line) => Err(Error::new(format!("not stopped: {}", line.shown()))),
-            None => Ok(()),
-        }
-    }
-
     /// The lines of supervisord's own log about those of these processes that it killed.
     pub(crate) fn kills(&self, cx: &Context, of: &[Ident]) -> Vec<String> {
         // The log only tells more; it may be switched off.
@@ -209,7 +147,7 @@ impl Supervisor {
     }
 
     /// Lets supervisord start these programs and waits until they run by its own rules; `now` is what it keeps.
-    pub(crate) fn start(
+    fn start_programs(
         &self,
         work: &mut Work<'_, Note>,
         names: &[String],
@@ -242,11 +180,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The names that it means now, with their groups.
-    pub(crate) fn names(&self, cx: &Context) -> Result<Vec<String>, Error> {
-        Ok(self.status(cx)?.into_iter().map(|l| l.name).collect())
-    }
-
     /// What it said and what the program wrote last, both streams.
     fn lines(&self, cx: &Context, name: &str, said: &Captured) -> String {
         let said = said.tail(2).into_iter().map(|l| format!("\n{l}"));
@@ -275,6 +208,179 @@ impl Supervisor {
         }
         text
     }
+}
+
+impl Manager for &Supervisor {
+    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+        let lines = self.settled(cx, Duration::from_secs(3))?;
+        let mut found = Found::default();
+        for line in &lines {
+            if line.state == "UNKNOWN" {
+                return Err(Error::new(format!(
+                    "supervisord does not know the state of {}: {}",
+                    line.name, line.told
+                )));
+            }
+            let ident = line.pid.and_then(Ident::of);
+            if let Some(ident) = ident {
+                let words = words_of(ident.pid);
+                found.masters.extend(Master::look(cx, &ident, &words)?);
+            }
+            if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
+                found.notes.push(line.shown());
+            }
+            found.programs.push(Program {
+                name: line.name.clone(),
+                state: line.state.clone(),
+                sub: None,
+                boot: None,
+            });
+        }
+        Ok(found.with_listeners())
+    }
+
+    fn stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        _kind: &dyn Kind,
+        found: &Found,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        if found.runs() {
+            self.request_stop(work, found, grace, Overdue::Kill)?;
+        }
+        // What a program started may outlive it: supervisord ends only the process that it knows.
+        tree::end(work, found, None, REST.min(grace))
+    }
+
+    fn start(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        before: Option<&Found>,
+        readiness: Readiness<'_>,
+        within: Duration,
+    ) -> Result<(), Error> {
+        let cx = work.cx();
+        let now = self.find(cx, kind)?;
+        let names: Vec<String> = match before {
+            Some(before) => before.wanted().map(str::to_owned).collect(),
+            None => now.programs.iter().map(|p| p.name.clone()).collect(),
+        };
+        if !now.runs()
+            && let Some(who) = readiness.stranger()?
+        {
+            return Err(Error::new(format!("not started: {who}")));
+        }
+        self.start_programs(work, &names, &now, within)?;
+        readiness.stays(work, within, &|| self.find(cx, kind), &|| {
+            self.tails(cx, &names)
+        })
+    }
+
+    fn stop_commands(&self, _: &dyn Kind, _: Length, _: Option<&Found>) -> Vec<String> {
+        vec![format!("{} stop {}", self.ctl.join(" "), self.program)]
+    }
+
+    fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {
+        let start = |name: &str| format!("{} start {name}", self.ctl.join(" "));
+        match before {
+            Some(before) => before.wanted().map(start).collect(),
+            None => vec![start(&self.program)],
+        }
+    }
+
+    fn restarts(&self) -> bool {
+        true
+    }
+
+    fn request_stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        found: &Found,
+        grace: Duration,
+        overdue: Overdue,
+    ) -> Result<bool, Error> {
+        let cx = work.cx();
+        found.note_signalled(work)?;
+        // It waits until all are stopped, which may take the `stopwaitsecs` of each.
+        let began = Instant::now();
+        let said = self.call(cx, &["stop", &self.program], grace.max(CLIENT))?;
+        for line in said.shown.lines().chain(said.stderr.lines()) {
+            work.say(line);
+        }
+        if said.code.is_none() && overdue == Overdue::Kill {
+            // Our client was ended, not the stop.
+            for line in self.status(cx)?.iter().filter(|l| !l.is_stopped()) {
+                let late = began.elapsed().as_secs_f32();
+                work.escalate(&format!(
+                    "{}: not stopped within {late:.1} s; KILL through supervisord",
+                    line.name
+                ))?;
+                // The name of one, so that no other of its group is killed.
+                self.call(cx, &["signal", "KILL", &line.name], exec::LOOK)?;
+            }
+        }
+        for line in self.kills(cx, &found.idents()) {
+            // Not ours, and seen only afterwards: on record all the same, because work was cut off.
+            work.escalate(&format!(
+                "supervisord killed by its own stopwaitsecs: {line}"
+            ))?;
+        }
+        if overdue == Overdue::Leave {
+            return Ok(true);
+        }
+        match self.settled(cx, SETTLE)?.iter().find(|l| !l.is_stopped()) {
+            Some(line) => Err(Error::new(format!("not stopped: {}", line.shown()))),
+            None => Ok(true),
+        }
+    }
+
+    fn request_commands(&self) -> Vec<String> {
+        vec![format!("{} stop {}", self.ctl.join(" "), self.program)]
+    }
+
+    fn only(&self, name: &str) -> Option<By> {
+        Some(By {
+            supervisor: Some(Supervisor {
+                program: name.to_owned(),
+                ctl: self.ctl.clone(),
+            }),
+            ..By::default()
+        })
+    }
+
+    fn output(&self, cx: &Context) -> String {
+        // What is not answered has nothing to show; the error that asks for it is told all the same.
+        let lines = self.status(cx).unwrap_or_default();
+        let names: Vec<String> = lines.into_iter().map(|l| l.name).collect();
+        self.tails(cx, &names)
+    }
+}
+
+/// The program of a supervisord that runs that process: its name, as the process was told it.
+pub(crate) fn program_of(ident: &Ident) -> Option<String> {
+    let parent = Stat::of(ident.pid)?.parent;
+    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
+    let keeps = line
+        .split(|b| *b == 0)
+        .take(3)
+        .any(|word| word == b"supervisord" || word.ends_with(b"/supervisord"));
+    if !keeps {
+        return None;
+    }
+    let told = std::fs::read(format!("/proc/{}/environ", ident.pid)).unwrap_or_default();
+    let value = |name: &str| {
+        told.split(|b| *b == 0).find_map(|pair| {
+            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        })
+    };
+    let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
+    Some(match value("SUPERVISOR_GROUP_NAME") {
+        Some(group) if group != name => format!("{group}:{name}"),
+        Some(_) | None => name,
+    })
 }
 
 /// The command line of a process.

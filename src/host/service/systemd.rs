@@ -1,0 +1,635 @@
+//! Units of systemd, over `systemctl`.
+//!
+//! Evidence is what `systemctl show` says and what `/proc` says: the state of the unit, and the processes of its control
+//! group. A unit is stopped by systemd alone, because `Restart=` would answer a signal of ours with a new process; what
+//! would start it again (its sockets, paths and timers that are active) is stopped in the same call, and started again
+//! by the undo. Whether a unit is enabled, disabled or masked is never changed.
+//!
+//! systemd kills by rules of its own (`TimeoutStopSec`, `KillMode`). What it killed is on record afterwards, and what a
+//! `KillMode` spares is ended here.
+//!
+//! Left out: units of other machines.
+
+use super::by::{By, Systemd};
+use super::found::{Found, Master, Program};
+use super::kind::Kind;
+use super::launch::Readiness;
+use super::manager::{Manager, Overdue};
+use super::supervisord::words_of;
+use crate::action::{Context, Error, Work};
+use crate::host::exec::{self, Captured};
+use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::note::Note;
+use crate::host::process::tree;
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use crate::time::Length;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a unit may be on its way to another state before we say so.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long systemctl may take at least.
+const CLIENT: Duration = Duration::from_secs(5);
+/// How long a unit may take to be stopped once it was killed.
+const AFTER_KILL: Duration = Duration::from_secs(20);
+/// Lines of the journal that an error shows.
+const LINES: &str = "12";
+/// The properties that are asked for.
+const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
+                          TimeoutStopUSec,CanReload,TriggeredBy,NeedDaemonReload,Result,Job";
+/// What a name of a unit may consist of, beside letters and digits: systemd.unit(5).
+const NAME: &str = ":-_.\\@";
+
+/// The properties of one unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Unit(BTreeMap<String, String>);
+
+impl Unit {
+    /// What `systemctl show` prints: one block for each unit, with an empty line between them.
+    fn parse(text: &str) -> Vec<Self> {
+        text.split("\n\n")
+            .map(|block| {
+                let pairs = block.lines().filter_map(|line| line.split_once('='));
+                Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+            })
+            .filter(|unit| !unit.get("Id").is_empty())
+            .collect()
+    }
+
+    fn get(&self, property: &str) -> &str {
+        self.0.get(property).map(String::as_str).unwrap_or_default()
+    }
+
+    fn name(&self) -> &str {
+        self.get("Id")
+    }
+
+    fn state(&self) -> &str {
+        self.get("ActiveState")
+    }
+
+    /// It is on its way to another state, or a job of it waits.
+    fn is_changing(&self) -> bool {
+        let job = self.get("Job");
+        matches!(
+            self.state(),
+            "activating" | "deactivating" | "reloading" | "refreshing"
+        ) || !(job.is_empty() || job == "0")
+    }
+
+    fn is_stopped(&self) -> bool {
+        matches!(self.state(), "inactive" | "failed")
+    }
+
+    fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.get("TriggeredBy").split_whitespace()
+    }
+
+    /// The processes of its control group, the main process first, without those that another of them has started.
+    fn first_processes(&self) -> Vec<Ident> {
+        let all = processes(self.get("ControlGroup"));
+        let main = self.get("MainPID").parse::<i32>().ok().filter(|p| *p > 0);
+        let parent = |pid: i32| Stat::of(pid).map(|s| s.parent);
+        let first =
+            |pid: &i32| Some(*pid) == main || !parent(*pid).is_some_and(|p| all.contains(&p));
+        let mut first: Vec<i32> = all.iter().copied().filter(first).collect();
+        first.extend(main.filter(|m| !all.contains(m)));
+        first.sort_by_key(|pid| Some(*pid) != main);
+        first.into_iter().filter_map(Ident::of).collect()
+    }
+
+    fn program(&self) -> Program {
+        let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
+        Program {
+            name: self.name().to_owned(),
+            state: self.state().to_owned(),
+            sub: some("SubState"),
+            boot: some("UnitFileState"),
+        }
+    }
+
+    fn shown(&self) -> String {
+        let result = self.get("Result");
+        let result = Some(format!(", {result}")).filter(|_| !matches!(result, "" | "success"));
+        format!(
+            "{} is {} ({}{})",
+            self.name(),
+            self.state(),
+            self.get("SubState"),
+            result.unwrap_or_default()
+        )
+    }
+}
+
+impl Systemd {
+    /// What is wrong with the settings, each in one line.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.unit.is_some() != self.units.is_empty() {
+            wrong.push(text::one_unit());
+        }
+        for name in self.unit.iter().chain(&self.units) {
+            let valid = |c: char| c.is_ascii_alphanumeric() || NAME.contains(c);
+            if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {
+                wrong.push(text::no_unit(name));
+            } else if name.contains("@.") || name.ends_with('@') {
+                wrong.push(text::needs_instance(name));
+            }
+        }
+        if self.ctl.first().is_none_or(String::is_empty) {
+            wrong.push(text::empty("by.systemd.ctl"));
+        }
+        wrong
+    }
+
+    /// The names of the units, with their endings.
+    fn names(&self) -> Vec<String> {
+        const ENDINGS: [&str; 8] = [
+            ".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope",
+        ];
+        let units = self.unit.iter().chain(&self.units);
+        units
+            .map(|name| match ENDINGS.iter().any(|e| name.ends_with(e)) {
+                true => name.clone(),
+                false => format!("{name}.service"),
+            })
+            .collect()
+    }
+
+    fn argv(&self, verb: &str, words: &[String]) -> Vec<String> {
+        let mut argv = self.ctl.clone();
+        argv.push(verb.to_owned());
+        argv.extend_from_slice(words);
+        argv
+    }
+
+    fn command(&self, verb: &str, names: &[String]) -> String {
+        self.argv(verb, names).join(" ")
+    }
+
+    fn call(
+        &self,
+        cx: &Context,
+        verb: &str,
+        names: &[String],
+        limit: Duration,
+    ) -> Result<Captured, Error> {
+        let mut words = vec!["--no-ask-password".to_owned()];
+        words.extend_from_slice(names);
+        exec::capture(cx, &self.argv(verb, &words), limit)
+    }
+
+    fn show(&self, cx: &Context, names: &[String]) -> Result<Vec<Unit>, Error> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut words = vec![format!("--property={PROPERTIES}"), "--no-pager".to_owned()];
+        words.extend_from_slice(names);
+        let said = exec::capture(cx, &self.argv("show", &words), exec::LOOK)?;
+        let units = Unit::parse(&said.stdout);
+        if said.code != Some(0) || units.is_empty() {
+            return Err(Error::new(format!(
+                "systemd does not answer to {} ({}): {}",
+                self.ctl.join(" "),
+                said.ended,
+                said.tail(3).join("; ")
+            )));
+        }
+        Ok(units)
+    }
+
+    /// The units of the settings, once nothing of them is on its way any more, at most that long.
+    fn units(&self, cx: &Context, limit: Duration) -> Result<Vec<Unit>, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let units = self.show(cx, &self.names())?;
+            if let Some(unit) = units.iter().find(|u| u.get("LoadState") == "not-found") {
+                return Err(Error::new(format!(
+                    "systemd has no unit {}: `systemctl list-unit-files` shows those that it has; after its file was put in place, `systemctl daemon-reload`",
+                    unit.name()
+                )));
+            }
+            if !units.iter().any(Unit::is_changing) || Instant::now() >= deadline {
+                return Ok(units);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// What was found is stopped, started or reloaded in one call.
+    fn run(
+        &self,
+        work: &mut Work<'_, Note>,
+        verb: &str,
+        names: &[String],
+        limit: Duration,
+    ) -> Result<Captured, Error> {
+        work.say(&self.command(verb, names));
+        let said = self.call(work.cx(), verb, names, limit)?;
+        for line in said.shown.lines().chain(said.stderr.lines()) {
+            work.say(line);
+        }
+        Ok(said)
+    }
+
+    /// The last lines of the journal of these units, since that moment.
+    fn journal(&self, cx: &Context, names: &[String], since: Option<SystemTime>) -> String {
+        let mut argv: Vec<String> = self.ctl.clone();
+        for word in &mut argv {
+            if word.rsplit('/').next() == Some("systemctl") {
+                *word = word.replace("systemctl", "journalctl");
+            }
+        }
+        argv.extend(["--no-pager", "--quiet", "--output=cat", "--lines", LINES].map(str::to_owned));
+        let since = since.and_then(|s| s.duration_since(UNIX_EPOCH).ok());
+        argv.extend(since.map(|s| format!("--since=@{}", s.as_secs())));
+        argv.extend(names.iter().map(|n| format!("--unit={n}")));
+        // The journal only tells more.
+        let said = exec::capture(cx, &argv, exec::LOOK).map(|s| s.shown);
+        let said = said.unwrap_or_default();
+        match said.trim() {
+            "" => String::new(),
+            lines => format!("\nthe end of the journal of {}:\n{lines}", names.join(", ")),
+        }
+    }
+
+    /// Waits until all of these are stopped.
+    fn stopped(&self, cx: &Context, names: &[String], limit: Duration) -> Result<Vec<Unit>, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let units = self.show(cx, names)?;
+            let done = units.iter().all(|u| u.is_stopped() && !u.is_changing());
+            if done || Instant::now() >= deadline {
+                return Ok(units);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Manager for &Systemd {
+    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+        let units = self.units(cx, SETTLE)?;
+        let named: BTreeSet<&str> = units.iter().map(Unit::name).collect();
+        let triggers: BTreeSet<String> = units
+            .iter()
+            .flat_map(Unit::triggers)
+            .filter(|t| !named.contains(t))
+            .map(str::to_owned)
+            .collect();
+        let triggers = self.show(cx, &triggers.into_iter().collect::<Vec<_>>())?;
+        let mut found = Found::default();
+        // Before what they start, as they have to be stopped.
+        for trigger in triggers.iter().filter(|t| !t.is_stopped()) {
+            found
+                .notes
+                .push(format!("{} would start it", trigger.name()));
+            found.programs.push(trigger.program());
+        }
+        for unit in &units {
+            for ident in unit.first_processes() {
+                let words = words_of(ident.pid);
+                found.masters.extend(Master::look(cx, &ident, &words)?);
+            }
+            if !matches!(unit.state(), "active" | "inactive") {
+                found.notes.push(unit.shown());
+            }
+            if unit.get("NeedDaemonReload") == "yes" {
+                found.notes.push(format!(
+                    "the file of {} has changed since systemd read it",
+                    unit.name()
+                ));
+            }
+            found.programs.push(unit.program());
+        }
+        Ok(found.with_listeners())
+    }
+
+    fn stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        found: &Found,
+        grace: Duration,
+    ) -> Result<(), Error> {
+        self.request_stop(work, found, grace, Overdue::Kill)?;
+        // What `KillMode` spares was told nothing.
+        let mut rest = Found::default();
+        for ident in self.left(found) {
+            let words = words_of(ident.pid);
+            rest.masters
+                .extend(Master::look(work.cx(), &ident, &words)?);
+        }
+        tree::end(work, &rest, Some(kind.gentle()), grace)
+    }
+
+    fn start(
+        &self,
+        work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
+        before: Option<&Found>,
+        readiness: Readiness<'_>,
+        within: Duration,
+    ) -> Result<(), Error> {
+        let cx = work.cx();
+        let now = self.find(cx, kind)?;
+        let names: Vec<String> = match before {
+            Some(before) => before.wanted().map(str::to_owned).collect(),
+            None => self.names(),
+        };
+        if !now.runs()
+            && let Some(who) = readiness.stranger()?
+        {
+            return Err(Error::new(format!("not started: {who}")));
+        }
+        let units = self.show(cx, &names)?;
+        if let Some(masked) = units.iter().find(|u| u.get("LoadState") == "masked") {
+            return Err(Error::new(masked_unit(masked.name())));
+        }
+        // Otherwise systemd refuses what failed too often, also after its cause was mended.
+        let limited = units
+            .iter()
+            .filter(|u| u.get("Result") == "start-limit-hit");
+        let limited: Vec<String> = limited.map(|u| u.name().to_owned()).collect();
+        if !limited.is_empty() {
+            self.run(work, "reset-failed", &limited, exec::LOOK)?;
+        }
+        let since = SystemTime::now();
+        let said = self.run(work, "start", &names, within.max(CLIENT))?;
+        if said.code != Some(0) {
+            let states = self.show(cx, &names)?;
+            let states: Vec<String> = states.iter().map(Unit::shown).collect();
+            return Err(Error::new(format!(
+                "not started: {}{}",
+                states.join(", "),
+                self.journal(cx, &names, Some(since))
+            )));
+        }
+        readiness.stays(work, within, &|| self.find(cx, kind), &|| {
+            self.journal(cx, &names, Some(since))
+        })
+    }
+
+    fn reload(&self, work: &mut Work<'_, Note>, found: &Found) -> Result<(), Error> {
+        let units = self.show(work.cx(), &self.names())?;
+        if let Some(unit) = units.iter().find(|u| u.get("CanReload") != "yes") {
+            return Err(Error::new(format!(
+                "{} has no ExecReload, so systemd cannot reload it; restart it, or say by which pidfile it is reloaded",
+                unit.name()
+            )));
+        }
+        for master in &found.masters {
+            let process = master.ident.clone();
+            work.note(Note::Reloading { process })?;
+        }
+        let said = self.run(work, "reload", &self.names(), exec::LOOK)?;
+        match said.code {
+            Some(0) => Ok(()),
+            _ => Err(Error::new(format!(
+                "not reloaded: {} {}{}",
+                self.command("reload", &self.names()),
+                said.ended,
+                self.journal(work.cx(), &self.names(), None)
+            ))),
+        }
+    }
+
+    fn stop_commands(&self, _: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
+        let names = match found {
+            Some(found) if !found.programs.is_empty() => {
+                found.programs.iter().map(|p| p.name.clone()).collect()
+            }
+            _ => self.names(),
+        };
+        vec![phrases::stop_and_kill(self.command("stop", &names), grace)]
+    }
+
+    fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {
+        let names = match before {
+            Some(before) => before.wanted().map(str::to_owned).collect(),
+            None => self.names(),
+        };
+        vec![self.command("start", &names)]
+    }
+
+    fn reload_commands(&self, _: &dyn Kind, _: Option<&Found>) -> Vec<String> {
+        vec![self.command("reload", &self.names())]
+    }
+
+    fn restartable(&self, _: &dyn Kind, found: &Found) -> Result<(), Error> {
+        for program in found.programs.iter().filter(|p| p.is_wanted()) {
+            match program.boot.as_deref() {
+                Some("masked" | "masked-runtime") => {
+                    return Err(Error::new(masked_unit(&program.name)));
+                }
+                Some("transient") => {
+                    return Err(Error::new(format!(
+                        "{} is a transient unit, which is gone once it is stopped, so its undo could not start it again",
+                        program.name
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, cx: &Context, _found: &Found) -> Result<Option<String>, Error> {
+        let units = self.show(cx, &self.names())?;
+        Ok(units.iter().find_map(|unit| {
+            if unit.get("LoadState") == "masked" {
+                return Some(masked_unit(unit.name()));
+            }
+            (unit.get("NeedDaemonReload") == "yes").then(|| {
+                format!(
+                    "the file of {} has changed since systemd read it, so systemd would start what was there before; run `systemctl daemon-reload` first",
+                    unit.name()
+                )
+            })
+        }))
+    }
+
+    fn restarts(&self) -> bool {
+        true
+    }
+
+    fn request_stop(
+        &self,
+        work: &mut Work<'_, Note>,
+        found: &Found,
+        grace: Duration,
+        overdue: Overdue,
+    ) -> Result<bool, Error> {
+        let cx = work.cx();
+        found.note_signalled(work)?;
+        let mut names: Vec<String> = found.programs.iter().map(|p| p.name.clone()).collect();
+        if names.is_empty() {
+            names = self.names();
+        }
+        let since = SystemTime::now();
+        let began = Instant::now();
+        // It waits until all are stopped, which may take the `TimeoutStopSec` of each.
+        let said = self.run(work, "stop", &names, grace.max(CLIENT))?;
+        if said.code.is_none() && overdue == Overdue::Kill {
+            // Our client was ended, not the stop.
+            let units = self.show(cx, &names)?;
+            let still = units.iter().filter(|u| !u.is_stopped());
+            let still: Vec<String> = still.map(|u| u.name().to_owned()).collect();
+            if !still.is_empty() {
+                let late = began.elapsed().as_secs_f32();
+                let who = still.join(", ");
+                work.escalate(&format!(
+                    "{who}: not stopped within {late:.1} s; KILL through systemd"
+                ))?;
+                self.call(
+                    cx,
+                    "kill",
+                    &[&["--signal=KILL".to_owned()], still.as_slice()].concat(),
+                    exec::LOOK,
+                )?;
+            }
+        } else if said.code != Some(0) && said.code.is_some() {
+            return Err(Error::new(format!(
+                "not stopped: {} {}: {}",
+                self.command("stop", &names),
+                said.ended,
+                said.tail(3).join("; ")
+            )));
+        }
+        let units = match overdue {
+            Overdue::Kill => self.stopped(cx, &names, AFTER_KILL)?,
+            Overdue::Leave => self.show(cx, &names)?,
+        };
+        for unit in units.iter().filter(|u| u.get("Result") == "timeout") {
+            // Not ours, and seen only afterwards: on record all the same, because work was cut off.
+            work.escalate(&format!(
+                "systemd killed {} by its own TimeoutStopSec ({})",
+                unit.name(),
+                unit.get("TimeoutStopUSec")
+            ))?;
+        }
+        if overdue == Overdue::Leave {
+            return Ok(true);
+        }
+        match units.iter().find(|u| !u.is_stopped()) {
+            Some(unit) => Err(Error::new(format!(
+                "not stopped: {}{}",
+                unit.shown(),
+                self.journal(cx, &names, Some(since))
+            ))),
+            None => Ok(true),
+        }
+    }
+
+    fn request_commands(&self) -> Vec<String> {
+        vec![self.command("stop", &self.names())]
+    }
+
+    fn only(&self, name: &str) -> Option<By> {
+        Some(By {
+            systemd: Some(Systemd {
+                unit: Some(name.to_owned()),
+                units: Vec::new(),
+                ctl: self.ctl.clone(),
+            }),
+            ..By::default()
+        })
+    }
+
+    fn output(&self, cx: &Context) -> String {
+        self.journal(cx, &self.names(), None)
+    }
+}
+
+fn masked_unit(name: &str) -> String {
+    format!("{name} is masked, so systemd would not start it; `systemctl unmask {name}` first")
+}
+
+/// The numbers of the processes of a control group and those below it; empty where there is none.
+fn processes(group: &str) -> BTreeSet<i32> {
+    let group = group.trim_start_matches('/');
+    if group.is_empty() {
+        return BTreeSet::new();
+    }
+    // The unified hierarchy, and the one of systemd beside version 1.
+    let mounted = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+    let roots = mounted.iter().map(|m| Path::new(m).join(group));
+    let mut open: Vec<_> = roots.filter(|r| r.is_dir()).collect();
+    let mut pids = BTreeSet::new();
+    while let Some(dir) = open.pop() {
+        let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()));
+        let below = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        open.extend(below.map(|e| e.path()).filter(|p| p.is_dir()));
+    }
+    pids
+}
+
+/// The unit of systemd whose main process this is; none where systemd does not run or the unit is no service.
+pub(super) fn unit_of(cx: &Context, ident: &Ident) -> Option<String> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return None;
+    }
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", ident.pid)).ok()?;
+    let of = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
+    let path = groups.lines().find(of)?.rsplit(':').next()?;
+    let name = path.split('/').rfind(|part| part.ends_with(".service"))?;
+    let systemd = Systemd {
+        unit: Some(name.to_owned()),
+        units: Vec::new(),
+        ctl: vec!["systemctl".into()],
+    };
+    // What was started from the shell of a service belongs to its group, too, and is not its main process.
+    let units = systemd.show(cx, &[name.to_owned()]).ok()?;
+    let main = units.first()?.get("MainPID");
+    (main == ident.pid.to_string()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "Id=web.service\nActiveState=activating\nSubState=auto-restart\nJob=0\nResult=exit-code\n\n\
+                         Id=web.socket\nActiveState=active\nSubState=listening\nTriggeredBy=\nUnitFileState=enabled\n";
+
+    #[test]
+    fn properties_are_read_as_systemctl_prints_them() {
+        let units = Unit::parse(SHOWN);
+        let shown: Vec<String> = units.iter().map(Unit::shown).collect();
+        assert_eq!(
+            shown,
+            [
+                "web.service is activating (auto-restart, exit-code)",
+                "web.socket is active (listening)"
+            ]
+        );
+        assert!(units[0].is_changing() && units[0].program().is_wanted());
+        assert!(!units[0].program().has_no_process());
+        assert!(units[1].program().has_no_process());
+        assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
+        assert_eq!(Unit::parse("Failed to connect to bus"), []);
+    }
+
+    #[test]
+    fn a_unit_without_an_ending_is_a_service() {
+        let systemd = Systemd {
+            unit: None,
+            units: ["web", "worker@1", "web.socket", "a.b"]
+                .map(String::from)
+                .to_vec(),
+            ctl: vec!["systemctl".into()],
+        };
+        let names = [
+            "web.service",
+            "worker@1.service",
+            "web.socket",
+            "a.b.service",
+        ];
+        assert_eq!(systemd.names(), names);
+        assert_eq!(systemd.problems(), Vec::<String>::new());
+    }
+}
