@@ -1,6 +1,6 @@
 //! What several kinds of action share: a port, the rule for paths, how far two words are apart.
 //!
-//! Left out: lengths of time, which are `crate::time::Length`.
+//! Left out: lengths of time, which have a module of their own.
 
 use crate::text::settings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

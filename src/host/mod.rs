@@ -1,7 +1,7 @@
 //! What the kinds of action share about a machine: processes, commands, files, and the managers of services. Each mechanism
 //! stands here once.
 //!
-//! Left out: what a kind of action is (`crate::action`), and the kinds (`crate::actions`).
+//! Left out: what a kind of action is, and the kinds.
 
 pub mod exec;
 pub mod files;

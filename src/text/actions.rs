@@ -33,6 +33,7 @@ texts! {
     term_and_kill(grace, what): "TERM, and KILL after {grace}, to {what}", "向 {what} 发送 TERM, {grace} 后仍未结束则发送 KILL";
     signal_and_kill(name, grace, what): "{name}, and KILL after {grace}, to {what}", "向 {what} 发送 {name}, {grace} 后仍未结束则发送 KILL";
     nothing_lives(pidfile): "{pidfile} (nothing of it lives)", "{pidfile} (其进程均已不存在)";
+    the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
     nothing_runs(name): "nothing of {name} runs", "没有 {name} 进程在运行";
     untold(name, strays): "it cannot be told whether {name} of these settings runs: {strays}, and shows no configuration; say `by: {{pidfile: ...}}` with the pidfile of that configuration, or end it",

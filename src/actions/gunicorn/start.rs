@@ -2,9 +2,10 @@
 
 use super::Gunicorn;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
+use crate::actions::service::starts;
 use crate::actions::service::stop::half_a_minute;
 use crate::host::service::by::By;
-use crate::host::service::{ManagedService, Ready, StartService, manager_of, starts};
+use crate::host::service::{ManagedService, Ready, StartService, manager_of};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;

@@ -2,10 +2,11 @@
 
 use super::{Nginx, url};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
+use crate::actions::service::starts;
 use crate::actions::service::stop::half_a_minute;
 use crate::host::http;
 use crate::host::service::by::By;
-use crate::host::service::{ManagedService, Ready, StartService, manager_of, starts};
+use crate::host::service::{ManagedService, Ready, StartService, manager_of};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,9 +6,10 @@
 
 use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
+use crate::actions::service::starts;
 use crate::host::service::daemon::DaemonManager;
 use crate::host::service::kind::AnyProcess;
-use crate::host::service::{ManagedService, Ready, StartService, starts};
+use crate::host::service::{ManagedService, Ready, StartService};
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;

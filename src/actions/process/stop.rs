@@ -7,9 +7,10 @@
 
 use crate::action::values::{Port, absolute};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Work};
+use crate::actions::service::stops;
 use crate::host::service::daemon::DaemonManager;
 use crate::host::service::kind::AnyProcess;
-use crate::host::service::{ManagedService, Ready, StopService, stops};
+use crate::host::service::{ManagedService, Ready, StopService};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,10 @@
 
 use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
+use crate::actions::service::stops;
 use crate::host::service::by::By;
 use crate::host::service::kind::AnyProcess;
-use crate::host::service::{ManagedService, Ready, StopService, manager_of, stops};
+use crate::host::service::{ManagedService, Ready, StopService, manager_of};
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -86,6 +86,46 @@ pub struct Systemd {
     pub ctl: Vec<String>,
 }
 
+/// What a name of a unit may consist of, beside letters and digits: systemd.unit(5).
+const UNIT: &str = ":-_.\\@";
+/// Endings of units.
+const ENDINGS: [&str; 8] = [
+    ".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope",
+];
+
+impl Systemd {
+    /// What is wrong with the settings, each in one line.
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.unit.is_some() != self.units.is_empty() {
+            wrong.push(text::one_unit());
+        }
+        for name in self.unit.iter().chain(&self.units) {
+            let valid = |c: char| c.is_ascii_alphanumeric() || UNIT.contains(c);
+            if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {
+                wrong.push(text::no_unit(name));
+            } else if name.contains("@.") || name.ends_with('@') {
+                wrong.push(text::needs_instance(name));
+            }
+        }
+        if self.ctl.first().is_none_or(String::is_empty) {
+            wrong.push(text::empty("by.systemd.ctl"));
+        }
+        wrong
+    }
+
+    /// The names of the units, with their endings.
+    pub(super) fn names(&self) -> Vec<String> {
+        let units = self.unit.iter().chain(&self.units);
+        units
+            .map(|name| match ENDINGS.iter().any(|e| name.ends_with(e)) {
+                true => name.clone(),
+                false => format!("{name}.service"),
+            })
+            .collect()
+    }
+}
+
 fn systemctl() -> Vec<String> {
     vec!["systemctl".into()]
 }
@@ -261,5 +301,24 @@ mod tests {
                 .ctl,
             ["supervisorctl"]
         );
+    }
+
+    #[test]
+    fn a_unit_without_an_ending_is_a_service() {
+        let systemd = Systemd {
+            unit: None,
+            units: ["web", "worker@1", "web.socket", "a.b"]
+                .map(String::from)
+                .to_vec(),
+            ctl: vec!["systemctl".into()],
+        };
+        let names = [
+            "web.service",
+            "worker@1.service",
+            "web.socket",
+            "a.b.service",
+        ];
+        assert_eq!(systemd.names(), names);
+        assert_eq!(systemd.problems(), Vec::<String>::new());
     }
 }

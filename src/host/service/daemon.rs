@@ -158,18 +158,14 @@ impl Manager for DaemonManager<'_> {
         vec![phrases::start_daemon(quoted(&argv))]
     }
 
-    fn stop_commands(&self, kind: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
-        match found.and_then(|f| f.masters.first()) {
-            Some(master) => vec![phrases::term_and_kill(grace, master.shown())],
-            None if found.is_none() => vec![phrases::term_and_kill(grace, self.pidfile)],
-            None => {
-                let nothing = phrases::nothing_lives(self.pidfile);
-                vec![phrases::signal_and_kill(
-                    tree::name(kind.gentle()),
-                    grace,
-                    nothing,
-                )]
-            }
+    fn stop_commands(&self, _: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
+        match found {
+            Some(found) => found
+                .masters
+                .iter()
+                .map(|m| phrases::term_and_kill(grace, m.shown()))
+                .collect(),
+            None => vec![phrases::term_and_kill(grace, self.pidfile)],
         }
     }
 

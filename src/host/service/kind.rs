@@ -2,6 +2,7 @@
 
 use super::found::Master;
 use crate::host::process::list::Other;
+use crate::text::actions as phrases;
 use rustix::process::Signal;
 
 /// What a process is to its service.
@@ -17,6 +18,11 @@ pub(crate) enum Role {
 pub(crate) trait Kind: Sync {
     /// Its name, for people.
     fn name(&self) -> &'static str;
+
+    /// Its name in the language of the reader.
+    fn localized(&self) -> String {
+        self.name().to_owned()
+    }
 
     /// What that process is to a service of this kind; none when it belongs to none.
     fn role(&self, process: &Other) -> Option<Role>;
@@ -73,6 +79,10 @@ pub(crate) struct AnyProcess;
 impl Kind for AnyProcess {
     fn name(&self) -> &'static str {
         "the service"
+    }
+
+    fn localized(&self) -> String {
+        phrases::the_service()
     }
 
     fn role(&self, _: &Other) -> Option<Role> {

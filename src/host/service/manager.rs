@@ -89,7 +89,7 @@ pub(crate) trait Manager {
                 .iter()
                 .map(|m| phrases::signal_and_kill(name, grace, m.shown()))
                 .collect(),
-            None => vec![phrases::signal_and_kill(name, grace, kind.name())],
+            None => vec![phrases::signal_and_kill(name, grace, kind.localized())],
         }
     }
 
@@ -100,7 +100,7 @@ pub(crate) trait Manager {
     fn reload_commands(&self, kind: &dyn Kind, found: Option<&Found>) -> Vec<String> {
         vec![match found {
             Some(found) => phrases::hup(found.shown()),
-            None => phrases::hup(kind.name()),
+            None => phrases::hup(kind.localized()),
         }]
     }
 

@@ -112,7 +112,7 @@ impl StopService<'_> {
         if let Some(why) = found.astray(name) {
             lines.push(why);
         } else if !found.runs() {
-            lines.push(told::nothing_runs(name));
+            lines.push(told::nothing_runs(self.service.kind.localized()));
         }
         lines.extend(found.notes.iter().map(told::looked));
         lines

@@ -10,23 +10,25 @@
 //!
 //! Left out: units of other machines.
 
-use super::by::{By, Systemd};
-use super::found::{Found, Master, Program};
-use super::kind::Kind;
-use super::launch::Readiness;
-use super::manager::{Manager, Overdue};
-use super::supervisord::words_of;
+mod unit;
+
 use crate::action::{Context, Error, Work};
 use crate::host::exec::{self, Captured};
-use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::tree;
+use crate::host::service::by::{By, Systemd};
+use crate::host::service::found::{Found, Master};
+use crate::host::service::kind::Kind;
+use crate::host::service::launch::Readiness;
+use crate::host::service::manager::{Manager, Overdue};
+use crate::host::service::supervisord::words_of;
 use crate::text::actions as phrases;
-use crate::text::settings as text;
 use crate::time::Length;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use unit::{PROPERTIES, Unit};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -38,128 +40,7 @@ const CLIENT: Duration = Duration::from_secs(5);
 const AFTER_KILL: Duration = Duration::from_secs(20);
 /// Lines of the journal that an error shows.
 const LINES: &str = "12";
-/// The properties that are asked for.
-const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,CanReload,TriggeredBy,NeedDaemonReload,Result,Job";
-/// What a name of a unit may consist of, beside letters and digits: systemd.unit(5).
-const NAME: &str = ":-_.\\@";
-
-/// The properties of one unit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Unit(BTreeMap<String, String>);
-
-impl Unit {
-    /// What `systemctl show` prints: one block for each unit, with an empty line between them.
-    fn parse(text: &str) -> Vec<Self> {
-        text.split("\n\n")
-            .map(|block| {
-                let pairs = block.lines().filter_map(|line| line.split_once('='));
-                Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
-            })
-            .filter(|unit| !unit.get("Id").is_empty())
-            .collect()
-    }
-
-    fn get(&self, property: &str) -> &str {
-        self.0.get(property).map(String::as_str).unwrap_or_default()
-    }
-
-    fn name(&self) -> &str {
-        self.get("Id")
-    }
-
-    fn state(&self) -> &str {
-        self.get("ActiveState")
-    }
-
-    /// It is on its way to another state, or a job of it waits.
-    fn is_changing(&self) -> bool {
-        let job = self.get("Job");
-        matches!(
-            self.state(),
-            "activating" | "deactivating" | "reloading" | "refreshing"
-        ) || !(job.is_empty() || job == "0")
-    }
-
-    fn is_stopped(&self) -> bool {
-        matches!(self.state(), "inactive" | "failed")
-    }
-
-    fn triggers(&self) -> impl Iterator<Item = &str> {
-        self.get("TriggeredBy").split_whitespace()
-    }
-
-    /// The processes of its control group, the main process first, without those that another of them has started.
-    fn first_processes(&self) -> Vec<Ident> {
-        let all = processes(self.get("ControlGroup"));
-        let main = self.get("MainPID").parse::<i32>().ok().filter(|p| *p > 0);
-        let parent = |pid: i32| Stat::of(pid).map(|s| s.parent);
-        let first =
-            |pid: &i32| Some(*pid) == main || !parent(*pid).is_some_and(|p| all.contains(&p));
-        let mut first: Vec<i32> = all.iter().copied().filter(first).collect();
-        first.extend(main.filter(|m| !all.contains(m)));
-        first.sort_by_key(|pid| Some(*pid) != main);
-        first.into_iter().filter_map(Ident::of).collect()
-    }
-
-    fn program(&self) -> Program {
-        let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
-        Program {
-            name: self.name().to_owned(),
-            state: self.state().to_owned(),
-            sub: some("SubState"),
-            boot: some("UnitFileState"),
-        }
-    }
-
-    fn shown(&self) -> String {
-        let result = self.get("Result");
-        let result = Some(format!(", {result}")).filter(|_| !matches!(result, "" | "success"));
-        format!(
-            "{} is {} ({}{})",
-            self.name(),
-            self.state(),
-            self.get("SubState"),
-            result.unwrap_or_default()
-        )
-    }
-}
-
 impl Systemd {
-    /// What is wrong with the settings, each in one line.
-    pub(super) fn problems(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if self.unit.is_some() != self.units.is_empty() {
-            wrong.push(text::one_unit());
-        }
-        for name in self.unit.iter().chain(&self.units) {
-            let valid = |c: char| c.is_ascii_alphanumeric() || NAME.contains(c);
-            if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {
-                wrong.push(text::no_unit(name));
-            } else if name.contains("@.") || name.ends_with('@') {
-                wrong.push(text::needs_instance(name));
-            }
-        }
-        if self.ctl.first().is_none_or(String::is_empty) {
-            wrong.push(text::empty("by.systemd.ctl"));
-        }
-        wrong
-    }
-
-    /// The names of the units, with their endings.
-    fn names(&self) -> Vec<String> {
-        const ENDINGS: [&str; 8] = [
-            ".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope",
-        ];
-        let units = self.unit.iter().chain(&self.units);
-        units
-            .map(|name| match ENDINGS.iter().any(|e| name.ends_with(e)) {
-                true => name.clone(),
-                false => format!("{name}.service"),
-            })
-            .collect()
-    }
-
     fn argv(&self, verb: &str, words: &[String]) -> Vec<String> {
         let mut argv = self.ctl.clone();
         argv.push(verb.to_owned());
@@ -549,28 +430,8 @@ fn masked_unit(name: &str) -> String {
     format!("{name} is masked, so systemd would not start it; `systemctl unmask {name}` first")
 }
 
-/// The numbers of the processes of a control group and those below it; empty where there is none.
-fn processes(group: &str) -> BTreeSet<i32> {
-    let group = group.trim_start_matches('/');
-    if group.is_empty() {
-        return BTreeSet::new();
-    }
-    // The unified hierarchy, and the one of systemd beside version 1.
-    let mounted = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
-    let roots = mounted.iter().map(|m| Path::new(m).join(group));
-    let mut open: Vec<_> = roots.filter(|r| r.is_dir()).collect();
-    let mut pids = BTreeSet::new();
-    while let Some(dir) = open.pop() {
-        let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-        pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()));
-        let below = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-        open.extend(below.map(|e| e.path()).filter(|p| p.is_dir()));
-    }
-    pids
-}
-
 /// The unit of systemd whose main process this is; none where systemd does not run or the unit is no service.
-pub(super) fn unit_of(cx: &Context, ident: &Ident) -> Option<String> {
+pub(in crate::host::service) fn unit_of(cx: &Context, ident: &Ident) -> Option<String> {
     if !Path::new("/run/systemd/system").is_dir() {
         return None;
     }
@@ -587,49 +448,4 @@ pub(super) fn unit_of(cx: &Context, ident: &Ident) -> Option<String> {
     let units = systemd.show(cx, &[name.to_owned()]).ok()?;
     let main = units.first()?.get("MainPID");
     (main == ident.pid.to_string()).then(|| name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHOWN: &str = "Id=web.service\nActiveState=activating\nSubState=auto-restart\nJob=0\nResult=exit-code\n\n\
-                         Id=web.socket\nActiveState=active\nSubState=listening\nTriggeredBy=\nUnitFileState=enabled\n";
-
-    #[test]
-    fn properties_are_read_as_systemctl_prints_them() {
-        let units = Unit::parse(SHOWN);
-        let shown: Vec<String> = units.iter().map(Unit::shown).collect();
-        assert_eq!(
-            shown,
-            [
-                "web.service is activating (auto-restart, exit-code)",
-                "web.socket is active (listening)"
-            ]
-        );
-        assert!(units[0].is_changing() && units[0].program().is_wanted());
-        assert!(!units[0].program().has_no_process());
-        assert!(units[1].program().has_no_process());
-        assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
-        assert_eq!(Unit::parse("Failed to connect to bus"), []);
-    }
-
-    #[test]
-    fn a_unit_without_an_ending_is_a_service() {
-        let systemd = Systemd {
-            unit: None,
-            units: ["web", "worker@1", "web.socket", "a.b"]
-                .map(String::from)
-                .to_vec(),
-            ctl: vec!["systemctl".into()],
-        };
-        let names = [
-            "web.service",
-            "worker@1.service",
-            "web.socket",
-            "a.b.service",
-        ];
-        assert_eq!(systemd.names(), names);
-        assert_eq!(systemd.problems(), Vec::<String>::new());
-    }
 }

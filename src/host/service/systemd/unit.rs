@@ -1,0 +1,137 @@
+//! A unit as `systemctl show` tells of it, and the processes of its control group.
+
+use crate::host::process::identity::{Ident, Stat};
+use crate::host::service::found::Program;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The properties that are asked for.
+pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
+                          TimeoutStopUSec,CanReload,TriggeredBy,NeedDaemonReload,Result,Job";
+
+/// The properties of one unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Unit(BTreeMap<String, String>);
+
+impl Unit {
+    /// What `systemctl show` prints: one block for each unit, with an empty line between them.
+    pub(super) fn parse(text: &str) -> Vec<Self> {
+        text.split("\n\n")
+            .map(|block| {
+                let pairs = block.lines().filter_map(|line| line.split_once('='));
+                Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+            })
+            .filter(|unit| !unit.get("Id").is_empty())
+            .collect()
+    }
+
+    pub(super) fn get(&self, property: &str) -> &str {
+        self.0.get(property).map(String::as_str).unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.get("Id")
+    }
+
+    pub(super) fn state(&self) -> &str {
+        self.get("ActiveState")
+    }
+
+    /// It is on its way to another state, or a job of it waits.
+    pub(super) fn is_changing(&self) -> bool {
+        let job = self.get("Job");
+        matches!(
+            self.state(),
+            "activating" | "deactivating" | "reloading" | "refreshing"
+        ) || !(job.is_empty() || job == "0")
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.state(), "inactive" | "failed")
+    }
+
+    pub(super) fn triggers(&self) -> impl Iterator<Item = &str> {
+        self.get("TriggeredBy").split_whitespace()
+    }
+
+    /// The processes of its control group, the main process first, without those that another of them has started.
+    pub(super) fn first_processes(&self) -> Vec<Ident> {
+        let all = processes(self.get("ControlGroup"));
+        let main = self.get("MainPID").parse::<i32>().ok().filter(|p| *p > 0);
+        let parent = |pid: i32| Stat::of(pid).map(|s| s.parent);
+        let first =
+            |pid: &i32| Some(*pid) == main || !parent(*pid).is_some_and(|p| all.contains(&p));
+        let mut first: Vec<i32> = all.iter().copied().filter(first).collect();
+        first.extend(main.filter(|m| !all.contains(m)));
+        first.sort_by_key(|pid| Some(*pid) != main);
+        first.into_iter().filter_map(Ident::of).collect()
+    }
+
+    pub(super) fn program(&self) -> Program {
+        let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
+        Program {
+            name: self.name().to_owned(),
+            state: self.state().to_owned(),
+            sub: some("SubState"),
+            boot: some("UnitFileState"),
+        }
+    }
+
+    pub(super) fn shown(&self) -> String {
+        let result = self.get("Result");
+        let result = Some(format!(", {result}")).filter(|_| !matches!(result, "" | "success"));
+        format!(
+            "{} is {} ({}{})",
+            self.name(),
+            self.state(),
+            self.get("SubState"),
+            result.unwrap_or_default()
+        )
+    }
+}
+
+/// The numbers of the processes of a control group and those below it; empty where there is none.
+fn processes(group: &str) -> BTreeSet<i32> {
+    let group = group.trim_start_matches('/');
+    if group.is_empty() {
+        return BTreeSet::new();
+    }
+    // The unified hierarchy, and the one of systemd beside version 1.
+    let mounted = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+    let roots = mounted.iter().map(|m| Path::new(m).join(group));
+    let mut open: Vec<_> = roots.filter(|r| r.is_dir()).collect();
+    let mut pids = BTreeSet::new();
+    while let Some(dir) = open.pop() {
+        let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()));
+        let below = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        open.extend(below.map(|e| e.path()).filter(|p| p.is_dir()));
+    }
+    pids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "Id=web.service\nActiveState=activating\nSubState=auto-restart\nJob=0\nResult=exit-code\n\n\
+                         Id=web.socket\nActiveState=active\nSubState=listening\nTriggeredBy=\nUnitFileState=enabled\n";
+
+    #[test]
+    fn properties_are_read_as_systemctl_prints_them() {
+        let units = Unit::parse(SHOWN);
+        let shown: Vec<String> = units.iter().map(Unit::shown).collect();
+        assert_eq!(
+            shown,
+            [
+                "web.service is activating (auto-restart, exit-code)",
+                "web.socket is active (listening)"
+            ]
+        );
+        assert!(units[0].is_changing() && units[0].program().is_wanted());
+        assert!(!units[0].program().has_no_process());
+        assert!(units[1].program().has_no_process());
+        assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
+        assert_eq!(Unit::parse("Failed to connect to bus"), []);
+    }
+}
