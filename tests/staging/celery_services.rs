@@ -113,7 +113,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
     let done = platform.run(&[&format!(r#"{{id: blind, do: {{celery.stop: {{{APP}}}}}}}"#)]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(
-        format!("{done:?}").contains("kept by supervisord"),
+        format!("{done:?}").contains("run by supervisord"),
         "{done:?}"
     );
     abort(&platform);
