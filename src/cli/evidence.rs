@@ -5,7 +5,7 @@ use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
 use super::verdict;
 use crate::home::{Home, hex, identity};
-use crate::report::{rows, wrap};
+use crate::report::{fit, rows};
 use crate::text::commands as text;
 use crate::text::help;
 use crate::text::{Lang, lang};
@@ -236,7 +236,7 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
         out.lines(&if set_in {
             vec![sentence]
         } else {
-            wrap(&sentence, 79)
+            fit(&sentence, 79)
         });
     }
 }

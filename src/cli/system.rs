@@ -1,37 +1,18 @@
-//! What a run needs of the system before anything of it is recorded: descriptors, threads, a place for its jobs.
+//! What a run needs of the system before anything of it is recorded: a runtime, a place for its jobs.
 
 use super::code;
 use super::fail::Failure;
 use crate::home::Home;
 use crate::text::commands as text;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// Descriptors that a run has open at once, with some to spare.
-const DESCRIPTORS: usize = 40;
-/// A runtime's thread that ends could not be had back.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// The runtime of a run. The library panics where descriptors or threads are missing, so they are tried for first.
+/// The runtime of a run.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
-    let tried: io::Result<Vec<File>> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
-    drop(tried.map_err(|e| refused(&e).hint(text::more_files(DESCRIPTORS)))?);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .thread_keep_alive(FOREVER)
-        .build()
-        .map_err(|e| refused(&e))?;
-    std::thread::Builder::new()
-        .spawn(|| {})
-        .map_err(|e| refused(&e).hint(text::more_threads()))?
-        .join()
-        .map_err(|_| refused(&io::Error::other("a thread died")))?;
-    // With one thread there, a second that cannot be had is waited for.
-    drop(runtime.spawn_blocking(|| {}));
-    Ok(runtime)
+    let built = Builder::new_current_thread().enable_all().build();
+    built.map_err(|e| refused(&e).hint(text::more_files()))
 }
 
 fn refused(error: &io::Error) -> Failure {

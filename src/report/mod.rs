@@ -6,6 +6,11 @@ pub mod question;
 pub mod status;
 pub mod told;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use textwrap::core::Word;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+
 /// Makes text harmless for a terminal: control characters, direction marks and zero-width characters are written out.
 #[must_use]
 pub fn safe(text: &str) -> String {
@@ -67,28 +72,6 @@ pub fn clip(text: &str, width: usize) -> String {
     cut + "..."
 }
 
-/// Breaks a sentence into lines of at most so many terminal columns; those after the first are set in.
-#[must_use]
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_inclusive(' ') {
-        let line = lines.last().map_or("", String::as_str);
-        if columns(line) + columns(word.trim_end()) > width && !line.trim().is_empty() {
-            lines.push("  ".into());
-        }
-        if let Some(line) = lines.last_mut() {
-            line.push_str(word);
-        }
-    }
-    for line in &mut lines {
-        line.truncate(line.trim_end().len());
-    }
-    lines
-}
-
-/// Columns that a line may be shorter, so that it is not broken inside of a Chinese word.
-const NEAR: usize = 16;
-
 /// Breaks a line that is wider than a terminal. What follows is set in below the last column of the line, as far as that
 /// begins in its first half; else below the line's own beginning.
 #[must_use]
@@ -113,137 +96,49 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
         }
         column += unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
     }
-    // What a step prints may be long: each word is measured once.
-    let mut lines = Vec::new();
-    let (mut full, mut used, mut empty) = (String::new(), 0, true);
-    // The last place after a blank or a punctuation mark, where a reader would break the line: byte and column.
-    let mut good = (0, 0);
-    for word in words(line) {
-        let text = columns(word.trim_end());
-        if used + text > width && !empty {
-            let near = good.1 > set_in && used - good.1 <= NEAR && !full.ends_with(' ');
-            let rest = if near {
-                full.split_off(good.0)
-            } else {
-                String::new()
-            };
-            lines.push(full.trim_end().to_owned());
-            empty = rest.is_empty();
-            used = set_in + columns(&rest);
-            full = format!("{}{rest}", " ".repeat(set_in));
-            good = (0, 0);
-        }
-        full.push_str(word);
-        used += columns(word);
-        if text > 0 && word.ends_with(|c| c == ' ' || "，。；：、）》”,;:)".contains(c)) {
-            good = (full.len(), used);
-        }
-        empty &= text == 0;
-    }
-    lines.push(full.trim_end().to_owned());
-    lines
+    let text = line.trim_start_matches(' ');
+    let options = Options::new(width)
+        .initial_indent(&line[..indent])
+        .word_separator(WordSeparator::Custom(words))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .break_words(false);
+    let blanks = " ".repeat(set_in);
+    let lines = textwrap::wrap(text, options.subsequent_indent(&blanks));
+    lines.into_iter().map(Cow::into_owned).collect()
 }
 
-/// Pieces between which a line may be broken: after blanks, and between wide characters, which have none. Nothing that
-/// closes begins a line, and nothing that opens ends one.
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    let mut rest = line;
-    std::iter::from_fn(move || {
-        let mut last = None;
-        let mut letters = rest.char_indices().peekable();
-        while let Some((_, c)) = letters.next() {
-            last = Some(c);
-            let Some((at, next)) = letters.peek().copied() else {
-                break;
-            };
-            if c == ' ' || between(c, next) {
-                let (word, after) = rest.split_at(at);
-                rest = after;
-                return Some(word);
+/// Columns of a clause that is moved to the next line as a whole, so that it is not broken inside of a Chinese word.
+const CLAUSE: usize = 16;
+
+/// The pieces between which a line may be broken: by Unicode's rules (UAX #14), but not inside of a path or a command,
+/// which are copied, nor inside of a short clause.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let wide = |c: char| unicode_width::UnicodeWidthChar::width(c) == Some(2);
+    let (mut words, mut clause, mut start) = (Vec::new(), Vec::new(), 0);
+    // Unicode has no break between a blank and the path behind it.
+    let blanks = line.match_indices(' ').map(|(at, _)| at + 1);
+    let breaks = unicode_linebreak::linebreaks(line).map(|(at, _)| at);
+    for at in breaks.chain(blanks).collect::<BTreeSet<_>>() {
+        let before = line[..at].chars().next_back().unwrap_or(' ');
+        let after = line[at..].chars().next().unwrap_or(' ');
+        let ends = at == line.len() || before == ' ' || "，。；：、）》”,;:)".contains(before);
+        if !ends && !wide(before) && !wide(after) {
+            continue;
+        }
+        clause.push(at);
+        if ends {
+            let from = start;
+            if columns(&line[from..at]) <= CLAUSE {
+                clause.drain(..clause.len() - 1);
+            }
+            for end in clause.drain(..) {
+                words.push(Word::from(&line[start..end]));
+                start = end;
             }
         }
-        last.map(|_| std::mem::take(&mut rest))
-    })
-}
-
-/// A line may be broken between these two, though there is no blank.
-fn between(before: char, after: char) -> bool {
-    let wide = |c| unicode_width::UnicodeWidthChar::width(c) == Some(2);
-    (wide(before) || wide(after))
-        && before != ' '
-        && after != ' '
-        && !opens(before)
-        && !closes(after)
-        // What has no width belongs to what stands before it.
-        && unicode_width::UnicodeWidthChar::width(after) != Some(0)
-}
-
-/// What may not end a line.
-fn opens(c: char) -> bool {
-    matches!(
-        c,
-        '(' | '['
-            | '{'
-            | '<'
-            | '\''
-            | '"'
-            | '`'
-            | '\u{2018}'
-            | '\u{201c}'
-            | '\u{3008}'
-            | '\u{300a}'
-            | '\u{300c}'
-            | '\u{300e}'
-            | '\u{3010}'
-            | '\u{3014}'
-            | '\u{3016}'
-            | '\u{ff08}'
-            | '\u{ff3b}'
-            | '\u{ff5b}'
-    )
-}
-
-/// What may not begin a line.
-fn closes(c: char) -> bool {
-    matches!(
-        c,
-        ')' | ']'
-            | '}'
-            | '>'
-            | '\''
-            | '"'
-            | '`'
-            | ','
-            | '.'
-            | ';'
-            | ':'
-            | '!'
-            | '?'
-            | '%'
-            | '\u{2019}'
-            | '\u{201d}'
-            | '\u{2026}'
-            | '\u{3001}'
-            | '\u{3002}'
-            | '\u{3009}'
-            | '\u{300b}'
-            | '\u{300d}'
-            | '\u{300f}'
-            | '\u{3011}'
-            | '\u{3015}'
-            | '\u{3017}'
-            | '\u{30fb}'
-            | '\u{ff01}'
-            | '\u{ff05}'
-            | '\u{ff09}'
-            | '\u{ff0c}'
-            | '\u{ff0e}'
-            | '\u{ff1a}'
-            | '\u{ff1b}'
-            | '\u{ff1f}'
-            | '\u{ff3d}'
-            | '\u{ff5d}'
-    )
+    }
+    Box::new(words.into_iter())
 }
 
 /// Width in terminal columns.
@@ -302,8 +197,8 @@ mod tests {
             [
                 "  结果  升级之前须先",
                 "        停止前端,",
-                "        再停止任务调",
-                "        度。完成"
+                "        再停止任务调度。",
+                "        完成"
             ]
         );
         let text =

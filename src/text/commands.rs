@@ -84,9 +84,7 @@ texts! {
 
     // The system.
     system_refuses(why): "the system refuses what a run needs: {why}", "系统拒绝了运行所需的资源: {why}";
-    more_files(count): "raise the limit of open files: ulimit -n {count} or more", "请提高打开文件数上限: ulimit -n {count} 或更大";
-    more_threads(): "raise the limit of processes: ulimit -u, or that of the service or container",
-        "请提高进程数上限: ulimit -u, 或服务与容器的限制";
+    more_files(): "raise the limit of open files: ulimit -n 256 or more", "请提高打开文件数上限: ulimit -n 256 或更大";
     is_symlink(path): "{path} is a symbolic link", "{path} 是符号链接";
     is_no_directory(path): "{path} is not a directory", "{path} 不是目录";
     is_open_to_others(path): "{path} is not a directory of ours alone", "{path} 不是本人独占的目录";

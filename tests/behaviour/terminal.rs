@@ -366,8 +366,8 @@ fn what_stays_above_a_running_step_is_fitted_to_the_terminal() {
     for part in [
         "number of words a",
         "remark of quite",
-        "会丢失《记录》",
-        "用命令重新接管",
+        "丢失《记录》",
+        "接管；“否则”会",
     ] {
         let found = rows.iter().find(|r| r.contains(part));
         let broken = rows
