@@ -254,9 +254,11 @@ fn a_late_reader_is_told_how_much_was_dropped_and_gets_the_result() {
 fn limits_of_the_system_are_errors_with_a_code_and_never_a_panic() {
     let first = world(GOOD);
     let done = by_shell(&first, "ulimit -n 12", &["run", "plan.yaml"]);
-    assert_eq!(done.code, 2, "{done:?}");
+    // Which of its files is the first that cannot be opened depends on the machine.
+    assert!([2, 8].contains(&done.code), "{done:?}");
     assert!(done.err.contains("Too many open files"), "{done:?}");
-    assert!(!first.state().exists(), "nothing was begun");
+    assert!(!done.err.contains("panicked"), "{done:?}");
+    assert!(first.lines("trace").is_empty(), "nothing was begun");
 
     let second = world(GOOD);
     second.damages_its_ledger();
