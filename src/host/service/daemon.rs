@@ -149,7 +149,13 @@ impl Manager for DaemonManager<'_> {
         let began = Instant::now();
         bring_up(work, &daemon, readiness.ready, within)?;
         let within = within.saturating_sub(began.elapsed());
-        readiness.stays(work, within, &|| self.find(cx, kind), &String::new)
+        readiness.stays(
+            work,
+            within,
+            Duration::ZERO,
+            &|| self.find(cx, kind),
+            &String::new,
+        )
     }
 
     fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {

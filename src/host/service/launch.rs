@@ -13,6 +13,7 @@ use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{Frame, Launched, User, launch};
+use crate::host::process::end::names;
 use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
 use crate::host::process::sockets;
@@ -26,7 +27,7 @@ use upledger_replay::event::Answer;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a service must live to count as started. Most mistakes show at once.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
 /// How long a service may be out of sight after its command has gone into the background.
 const HIDDEN: Duration = Duration::from_secs(10);
 
@@ -73,7 +74,12 @@ impl Readiness<'_> {
         let mut evidence = match first {
             Some(_) => vec![format!("{} lives", found.shown())],
             None if found.has_no_process() => found.programs.iter().map(Program::shown).collect(),
-            None => return Ok(Look::nothing("nothing of it lives")),
+            None => {
+                let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
+                let mut look = Look::nothing("nothing of it lives");
+                look.evidence.extend(states);
+                return Ok(look);
+            }
         };
         if let Some(port) = sockets::closed(self.ports)? {
             return Ok(Look::unclear(format!(
@@ -101,15 +107,28 @@ impl Readiness<'_> {
         })
     }
 
-    /// Waits until what a manager has started is ready; `output` is shown where it is not.
+    /// Waits until what a manager has started is ready, and the same processes are there after `settle`; `output` is shown
+    /// where they are not.
     pub(super) fn stays(
         &self,
         work: &mut Work<'_, Note>,
         within: Duration,
+        settle: Duration,
         find: &dyn Fn() -> Result<Found, Error>,
         output: &dyn Fn() -> String,
     ) -> Result<(), Error> {
-        let look = self.wait(work.cx(), within, DEAD, find)?;
+        let mut look = self.wait(work.cx(), within, DEAD, find)?;
+        if look.answer == Answer::Done && !settle.is_zero() {
+            let first = find()?.idents();
+            std::thread::sleep(settle);
+            let now = find()?;
+            look = self.look(work.cx(), &now)?;
+            if now.idents() != first {
+                look = Look::nothing(format!("{} has ended", names(&first)));
+                look.evidence
+                    .extend(now.programs.iter().map(Program::shown));
+            }
+        }
         let seen = look.evidence.join("; ");
         match look.answer {
             Answer::Done => {

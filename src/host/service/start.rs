@@ -63,7 +63,7 @@ impl StartService<'_> {
             (None, Some(orphan)) => {
                 Some(format!("{} still accepts; stop it first", orphan.shown()))
             }
-            (None, None) if now.masters.is_empty() => self.readiness().stranger()?,
+            (None, None) if now.masters.is_empty() => self.stranger(now)?,
             (None, None) => None,
         };
         match why {
@@ -144,7 +144,7 @@ impl StartService<'_> {
                 Look::nothing(text)
             });
         }
-        if let Some(who) = self.readiness().stranger()? {
+        if let Some(who) = self.stranger(&now)? {
             return Ok(Look::unclear(who));
         }
         let mut look = Look::nothing(format!("nothing of {} runs", self.service.kind.name()));
@@ -178,6 +178,15 @@ impl StartService<'_> {
             now.masters.extend(Master::look(cx, &ident, &words)?);
         }
         Ok(now)
+    }
+
+    /// A stranger who holds its port.
+    fn stranger(&self, now: &Found) -> Result<Option<String>, Error> {
+        // systemd itself holds the port of a socket unit, and hands it over.
+        if now.programs.iter().any(Program::has_no_process) {
+            return Ok(None);
+        }
+        self.readiness().stranger()
     }
 
     /// The programs or units that are wanted now and were not before.

@@ -273,9 +273,13 @@ impl Manager for &Supervisor {
             return Err(Error::new(format!("not started: {who}")));
         }
         self.start_programs(work, &names, &now, within)?;
-        readiness.stays(work, within, &|| self.find(cx, kind), &|| {
-            self.tails(cx, &names)
-        })
+        readiness.stays(
+            work,
+            within,
+            Duration::ZERO,
+            &|| self.find(cx, kind),
+            &|| self.tails(cx, &names),
+        )
     }
 
     fn stop_commands(&self, _: &dyn Kind, _: Length, _: Option<&Found>) -> Vec<String> {

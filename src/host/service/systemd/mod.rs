@@ -20,7 +20,7 @@ use crate::host::process::tree;
 use crate::host::service::by::{By, Systemd};
 use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Kind;
-use crate::host::service::launch::Readiness;
+use crate::host::service::launch::{self, Readiness};
 use crate::host::service::manager::{Manager, Overdue};
 use crate::host::service::supervisord::words_of;
 use crate::text::actions as phrases;
@@ -232,12 +232,10 @@ impl Manager for &Systemd {
             return Err(Error::new(masked_unit(masked.name())));
         }
         // Otherwise systemd refuses what failed too often, also after its cause was mended.
-        let limited = units
-            .iter()
-            .filter(|u| u.get("Result") == "start-limit-hit");
-        let limited: Vec<String> = limited.map(|u| u.name().to_owned()).collect();
-        if !limited.is_empty() {
-            self.run(work, "reset-failed", &limited, exec::LOOK)?;
+        let failed = units.iter().filter(|u| u.state() == "failed");
+        let failed: Vec<String> = failed.map(|u| u.name().to_owned()).collect();
+        if !failed.is_empty() {
+            self.run(work, "reset-failed", &failed, exec::LOOK)?;
         }
         let since = SystemTime::now();
         let said = self.run(work, "start", &names, within.max(CLIENT))?;
@@ -250,9 +248,13 @@ impl Manager for &Systemd {
                 self.journal(cx, &names, Some(since))
             )));
         }
-        readiness.stays(work, within, &|| self.find(cx, kind), &|| {
-            self.journal(cx, &names, Some(since))
-        })
+        readiness.stays(
+            work,
+            within,
+            launch::SETTLE,
+            &|| self.find(cx, kind),
+            &|| self.journal(cx, &names, Some(since)),
+        )
     }
 
     fn reload(&self, work: &mut Work<'_, Note>, found: &Found) -> Result<(), Error> {

@@ -97,7 +97,11 @@ fn processes(group: &str) -> BTreeSet<i32> {
         return BTreeSet::new();
     }
     // The unified hierarchy, and the one of systemd beside version 1.
-    let mounted = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+    let mounted = [
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup/systemd",
+    ];
     let roots = mounted.iter().map(|m| Path::new(m).join(group));
     let mut open: Vec<_> = roots.filter(|r| r.is_dir()).collect();
     let mut pids = BTreeSet::new();
