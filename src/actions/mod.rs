@@ -19,6 +19,7 @@ pub mod run;
 pub mod sample;
 pub mod service;
 pub mod shell;
+pub mod timer;
 
 use crate::action::registry;
 pub use crate::action::{
@@ -78,6 +79,10 @@ registry! {
     "cron.disable" => CronDisable(cron::disable::Disable),
     /// Jobs of a crontab are put on again.
     "cron.enable" => CronEnable(cron::enable::Enable),
+    /// Timers of systemd are stopped.
+    "timer.disable" => TimerDisable(timer::disable::Disable),
+    /// Timers of systemd are started again.
+    "timer.enable" => TimerEnable(timer::enable::Enable),
     /// A virtualenv of one release is built beside the old one, proved to start, and switched to.
     "pip.install" => PipInstall(pip::Install),
     /// The hooks of pre-commit are in a repository; not for production hosts.

@@ -73,6 +73,7 @@ texts! {
     put_on(place, which, found): "put on in {place}: {which} ({found})", "{place}: 启用{which} ({found})";
     lines_back(place, lines): "in {place} {lines} as before", "{place}: 恢复{lines}";
     nothing_changed(place): "nothing was changed in {place}", "{place} 未被改动";
+    wait_for_timer_jobs(wait): "wait up to {wait} for the jobs that they have started", "等待其已启动的任务结束, 最长 {wait}";
     wait_for_jobs(wait): "wait up to {wait} for the jobs of these lines that run now", "等待这些行正在执行的任务结束, 最长 {wait}";
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 

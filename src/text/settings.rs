@@ -63,7 +63,7 @@ texts! {
 
     // Processes and services.
     ready_needs(): "`ready` needs a `port` or a `url`", "`ready` 需要 `port` 或 `url`";
-    one_keeper(): "`by` needs exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`",
+    one_manager(): "`by` needs exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`",
         "`by` 须在 `supervisor`, `systemd`, `pidfile`, `process`, `match` 中给出且仅给出一个";
     one_program(): "`by.supervisor.program` is one name, `group:name` or `group:*`",
         "`by.supervisor.program` 须为一个程序名, `group:name` 或 `group:*`";

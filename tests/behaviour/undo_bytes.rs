@@ -166,6 +166,22 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
+        "timer.disable",
+        r#"{"timers": ["backup"]}"#,
+        In {
+            file: "systemd/services.rs",
+            test: "timers_start_nothing_and_their_jobs_are_waited_for",
+        },
+    ),
+    Row(
+        "timer.enable",
+        r#"{"timers": ["backup"]}"#,
+        In {
+            file: "systemd/services.rs",
+            test: "timers_start_nothing_and_their_jobs_are_waited_for",
+        },
+    ),
+    Row(
         "cron.disable",
         r#"{"match": "job", "file": "@/crontab"}"#,
         Here {

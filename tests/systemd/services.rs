@@ -30,7 +30,7 @@ name: units
 phases:
   - phase: stop
     steps:
-      - {id: timer, do: {service.stop: {by: {systemd: {unit: backup.timer}}}}}
+      - {id: timer, do: {timer.disable: {timers: [backup]}}}
       - {id: front, do: {nginx.stop: {by: {systemd: {unit: nginx}}}}}
       - id: workers
         cwd: /srv/app
@@ -44,7 +44,7 @@ phases:
       - {id: web-up, do: {gunicorn.start: {by: {systemd: {unit: web}}, ready: {url: "http://127.0.0.1:8000/", contains: served}}}}
       - {id: workers-up, cwd: /srv/app, do: {celery.start: {by: {systemd: {units: [worker@1, worker@2]}}}}}
       - {id: front-up, do: {nginx.start: {by: {systemd: {unit: nginx}}}}}
-      - {id: timer-up, do: {service.start: {by: {systemd: {unit: backup.timer}}}}}
+      - {id: timer-up, do: {timer.enable: {timers: [backup]}}}
 "#;
 
 /// A machine on which all of it runs.
@@ -312,4 +312,56 @@ fn a_reload_is_systemds_where_the_unit_has_one() {
     let done = step(&machine, reload);
     expect(&done, 1);
     assert!(done.out.contains("has no ExecReload"), "{done:?}");
+}
+
+#[test]
+fn timers_start_nothing_and_their_jobs_are_waited_for() {
+    let machine = Machine::boot();
+    machine.write("/etc/systemd/system/job.timer", TIMER);
+    machine.install_unit("job.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    machine.must(&["systemctl", "--quiet", "enable", "--now", "job.timer"]);
+    machine.must(&["systemctl", "start", "job.service"]);
+    let state = |unit: &str| machine.state(unit)["ActiveState"].clone();
+    // Nothing of the undo is kept beside the ledger.
+    let back = || {
+        machine.sh("rm -rf /root/.local/state/upledger/undo/*");
+        expect(&machine.upledger(&["rollback", "--reason", "test"]), 5);
+    };
+    let disable =
+        |wait: &str| format!("{{id: jobs, do: {{timer.disable: {{timers: [job]{wait}}}}}}}");
+
+    let done = step(&machine, &disable(""));
+    expect(&done, 0);
+    assert!(
+        done.out.contains("at work: job.service (process"),
+        "{done:?}"
+    );
+    assert_eq!(state("job.timer"), "inactive");
+    assert_eq!(state("job.service"), "active", "it goes on");
+    assert_eq!(
+        machine.run(&["systemctl", "is-enabled", "job.timer"]).out,
+        "enabled\n"
+    );
+    back();
+    assert_eq!(state("job.timer"), "active");
+
+    let done = step(&machine, &disable(", wait: 1s"));
+    expect(&done, 1);
+    assert!(
+        done.out.contains("after 1s still at work: job.service"),
+        "{done:?}"
+    );
+    machine.must(&["systemctl", "stop", "job.service"]);
+    expect(
+        &machine.upledger(&["decide", "jobs", "retry", "--reason", "ended"]),
+        0,
+    );
+    expect(&machine.upledger(&["resume"]), 0);
+    assert_eq!(state("job.timer"), "inactive");
+
+    let enable = "{id: again, do: {timer.enable: {timers: [job.timer]}}}";
+    expect(&step(&machine, enable), 0);
+    assert_eq!(state("job.timer"), "active");
+    back();
+    assert_eq!(state("job.timer"), "inactive");
 }

@@ -1,4 +1,4 @@
-//! What ran before a stop or a start: who, by which keeper, and what each consumed.
+//! What ran before a stop or a start: who, by which manager, and what each consumed.
 //!
 //! Invariant: no environment and no whole command line stands in it (`service` keeps those apart).
 
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
-    /// As its keeper found it.
+    /// As its manager found it.
     pub(super) service: Found,
     /// The application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub(super) struct Member {
 }
 
 impl Snapshot {
-    /// Something ran, or its keeper was about to start it.
+    /// Something ran, or its manager was about to start it.
     pub(super) fn ran(&self) -> bool {
         !self.members.is_empty() || self.service.runs()
     }

@@ -263,7 +263,7 @@ impl Start {
             .start(work, &workers, None, readiness, self.within());
         if let Err(why) = started {
             let why = why.to_string();
-            // Whoever dies between two looks of its keeper has still said why.
+            // Whoever dies between two looks of its manager has still said why.
             let last = self.last(cx, &lengths, &BTreeSet::new());
             let shown = why.contains(last.trim());
             let last = if shown { "" } else { &last };

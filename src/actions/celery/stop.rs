@@ -68,7 +68,7 @@ pub struct Stop {
     /// What is done when `drain` or `grace` is over: `fail`, `term` or `kill`. Default: fail.
     #[serde(default)]
     pub overdue: Overdue,
-    /// By whom they are kept. Without it they are found by their command lines.
+    /// Who manages them. Without it they are found by their command lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// Which application, where several run here. Default: the only one that runs.
@@ -401,6 +401,8 @@ impl Action for Stop {
 
     fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
         let mut before = self.snapshot(cx)?;
+        let workers = self.workers(&before);
+        workers.manager().restartable(&workers, &before.service)?;
         before.service = before.service.keep_commands(cx)?;
         Ok(before)
     }

@@ -1,6 +1,6 @@
 //! The processes that a step is about, and their end: told exactly once, and killed only where the settings say so.
 //!
-//! Invariants: whoever lives below what the keeper finds is found, also behind a shell that was started in between;
+//! Invariants: whoever lives below what the manager finds is found, also behind a shell that was started in between;
 //! that a process is told is noted before it is told, and that it has got TERM afterwards, so that no step sends it twice
 //! unless it died between the two; a KILL is on record with what it cuts off before it is sent.
 
@@ -38,7 +38,7 @@ pub(super) struct Workers<'a> {
 
 /// What was seen.
 pub(super) struct Running {
-    /// As their keeper finds them.
+    /// As their manager finds them.
     pub(super) found: Found,
     /// The workers or beats among them.
     pub(super) live: Vec<Live>,
@@ -88,7 +88,7 @@ impl Workers<'_> {
         let mut first: Option<Vec<Ident>> = None;
         let until = Instant::now() + SETTLE;
         loop {
-            // Also because the keeper asks for each process alone and cannot tell that it may not see one.
+            // Also because the manager asks for each process alone and cannot tell that it may not see one.
             find::all()?;
             let found = self.manager().find(cx, self)?;
             let known = tree::living(&found.all());

@@ -19,7 +19,7 @@ use upledger_replay::plan::Effect;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// By whom it is kept. Default: the one Gunicorn that runs on this machine.
+    /// Who manages it. Default: the one Gunicorn that runs on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// How the new code is known: a page and a text in it.

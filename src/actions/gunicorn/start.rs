@@ -1,4 +1,4 @@
-//! `gunicorn.start`: the application's server is started by its keeper, and answers before the step counts as done.
+//! `gunicorn.start`: the application's server is started by its manager, and answers before the step counts as done.
 
 use super::Gunicorn;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// By whom it is kept.
+    /// Who manages it.
     pub by: By,
     /// How it is known to be ready. Without it, living for half a second is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]

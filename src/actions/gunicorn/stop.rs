@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// By whom it is kept. Default: the one Gunicorn that runs on this machine.
+    /// Who manages it. Default: the one Gunicorn that runs on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// How long requests in flight have before it is killed. Default: 30s.

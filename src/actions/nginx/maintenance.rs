@@ -64,7 +64,7 @@ pub struct Maintenance {
     /// Its `-p`; an absolute path. Default: that of the Nginx that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// By whom it is kept. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    /// Who manages it. Default: the one Nginx that runs on this machine, with this configuration if one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// How long it may take until the page answers so. Default: 30s.

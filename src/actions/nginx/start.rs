@@ -1,4 +1,4 @@
-//! `nginx.start`: the configuration is tested, Nginx is started by its keeper, and it answers.
+//! `nginx.start`: the configuration is tested, Nginx is started by its manager, and it answers.
 
 use super::{Nginx, url};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
@@ -24,7 +24,7 @@ pub struct Start {
     /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// By whom it is kept. Default: started by its own command, which goes into the background.
+    /// Who manages it. Default: started by its own command, which goes into the background.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// A page that must answer 200. Without it, living for half a second is enough.

@@ -1,4 +1,4 @@
-//! `service.start`: a service of any kind, started by its keeper and ready before the step counts as done.
+//! `service.start`: a service of any kind, started by its manager and ready before the step counts as done.
 
 use super::stop::half_a_minute;
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
@@ -11,12 +11,11 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Starts a service by its keeper and waits until it is ready. systemd does not keep services here yet: start a unit with
-/// `run: [systemctl, start, web.service]`.
+/// Starts a service by its manager and waits until it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// By whom it is kept.
+    /// Who manages it.
     pub by: By,
     /// How it is known to be ready. Without it, living for half a second is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]

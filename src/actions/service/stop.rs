@@ -10,13 +10,13 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stops a service: TERM, time for work in flight, then KILL. One that supervisord keeps is stopped by supervisord,
-/// whose `stopwaitsecs` counts there. systemd does not keep services here yet: stop a unit with
-/// `run: [systemctl, stop, web.service]`. Give the step the `env` of the service: the undo starts it with that.
+/// Stops a service: TERM, time for work in flight, then KILL. One that supervisord or systemd runs is stopped by that, whose
+/// `stopwaitsecs` or `TimeoutStopSec` counts too; active sockets, paths and timers that would start a unit again are
+/// stopped with it. Give the step the `env` of a service that nobody manages: the undo starts it with that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// By whom it is kept.
+    /// Who manages it.
     pub by: By,
     /// How long it has to end by itself before it is killed. Default: 30s.
     #[serde(default = "half_a_minute")]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct By {
-    /// A supervisord keeps it.
+    /// A program of supervisord.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Supervisor>,
     /// A unit of systemd, or several of them.
@@ -94,6 +94,15 @@ const ENDINGS: [&str; 8] = [
 ];
 
 impl Systemd {
+    /// These units, by the usual systemctl.
+    pub(crate) fn of(units: Vec<String>) -> Self {
+        Self {
+            unit: None,
+            units,
+            ctl: systemctl(),
+        }
+    }
+
     /// What is wrong with the settings, each in one line.
     fn problems(&self) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -202,7 +211,7 @@ impl By {
             self.pattern.is_some(),
         ];
         if managers.iter().filter(|named| **named).count() != 1 {
-            wrong.push(text::one_keeper());
+            wrong.push(text::one_manager());
         }
         if let Some(s) = &self.supervisor {
             if s.program.trim().is_empty() || s.program.contains(char::is_whitespace) {
@@ -263,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_keeper_is_named() {
+    fn exactly_one_manager_is_named() {
         for good in [
             r#"{"supervisor": {"program": "g:*"}}"#,
             r#"{"pidfile": "/run/x.pid", "start": ["/bin/x"], "log": "/x", "cwd": "/"}"#,

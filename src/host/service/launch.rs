@@ -3,7 +3,7 @@
 //! Invariants: of two attempts the second one sees what the first one started, by the note that is durable before
 //! anything runs; a port that somebody else holds is found before anything is
 //! started; a start that fails is told with the last lines of what it wrote. The command may stay in the foreground or
-//! go into the background by itself: what counts is what the keeper finds.
+//! go into the background by itself: what counts is what the manager finds.
 
 use super::by::By;
 use super::kind::Kind;

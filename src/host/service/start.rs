@@ -1,4 +1,4 @@
-//! The start of a service, whoever keeps it: refused while a stranger holds its port, proved by what answers, and
+//! The start of a service, whoever manages it: refused while a stranger holds its port, proved by what answers, and
 //! stopped again by its undo.
 //!
 //! What ran before the step is left alone by the undo.

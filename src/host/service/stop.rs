@@ -1,7 +1,7 @@
-//! The stop of a service, whoever keeps it: observed, stopped, proved, and started again by its undo.
+//! The stop of a service, whoever manages it: observed, stopped, proved, and started again by its undo.
 //!
 //! Evidence: no process of it lives, the ports that it accepted on and those that the settings name are closed, and
-//! supervisord says so too where it keeps it. The undo starts it as it ran, by the same keeper and as the same user,
+//! a manager says so too. The undo starts it as it ran, by the same manager and as the same user,
 //! and proves that it accepts on its ports again. The environment of the process is not recorded, because it may hold
 //! secrets and the record is for ever: the undo starts it with the environment of the step.
 
@@ -162,7 +162,7 @@ impl StopService<'_> {
         }
         let left = self.service.manager.left(before);
         if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
-            // Its keeper does not show it any more, and it lives all the same.
+            // Its manager does not show it any more, and it lives all the same.
             return Ok(Look::nothing(format!("{} lives", first.shown())));
         }
         if !left.is_empty() {

@@ -138,6 +138,27 @@ impl Systemd {
         }
     }
 
+    /// What these units have started and is at work: the units that they trigger, with their main processes.
+    ///
+    /// # Errors
+    /// [`Error`] when systemd does not answer.
+    pub(crate) fn triggered(&self, cx: &Context) -> Result<Vec<String>, Error> {
+        let units = self.show(cx, &self.names())?;
+        let triggers = units
+            .iter()
+            .flat_map(|u| u.get("Triggers").split_whitespace());
+        let names: BTreeSet<String> = triggers.map(str::to_owned).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        let units = self.show(cx, &names)?;
+        let at_work = units.iter().filter(|u| !u.is_stopped());
+        Ok(at_work
+            .map(|u| match u.get("MainPID") {
+                "" | "0" => u.name().to_owned(),
+                pid => format!("{} (process {pid})", u.name()),
+            })
+            .collect())
+    }
+
     /// Waits until all of these are stopped.
     fn stopped(&self, cx: &Context, names: &[String], limit: Duration) -> Result<Vec<Unit>, Error> {
         let deadline = Instant::now() + limit;
@@ -441,11 +462,7 @@ pub(in crate::host::service) fn unit_of(cx: &Context, ident: &Ident) -> Option<S
     let of = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
     let path = groups.lines().find(of)?.rsplit(':').next()?;
     let name = path.split('/').rfind(|part| part.ends_with(".service"))?;
-    let systemd = Systemd {
-        unit: Some(name.to_owned()),
-        units: Vec::new(),
-        ctl: vec!["systemctl".into()],
-    };
+    let systemd = Systemd::of(vec![name.to_owned()]);
     // What was started from the shell of a service belongs to its group, too, and is not its main process.
     let units = systemd.show(cx, &[name.to_owned()]).ok()?;
     let main = units.first()?.get("MainPID");

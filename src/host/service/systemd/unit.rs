@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,CanReload,TriggeredBy,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
