@@ -1,0 +1,220 @@
+//! Lives of the model's world, drawn at random, each judged after every act; and what they have to reach.
+
+use super::acts::{Act, Weather, perform, possible};
+use super::invariants::{self, Since, check};
+use super::runner::Wish;
+use super::world::World;
+use crate::world::{plan, step};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use upledger_replay::plan::*;
+
+/// One life: what runs, what was there before, what it is exposed to, and what happens when several things can.
+#[derive(Debug, Clone)]
+struct Life {
+    plan: Plan,
+    there: Vec<bool>,
+    weather: Weather,
+    draws: Vec<u16>,
+}
+
+fn effect() -> impl Strategy<Value = Effect> {
+    prop_oneof![
+        4 => Just(Effect::Unsafe),
+        2 => Just(Effect::Probed),
+        2 => Just(Effect::Idempotent),
+        1 => Just(Effect::Pure),
+    ]
+}
+
+fn on_doubt() -> impl Strategy<Value = OnDoubt> {
+    prop_oneof![3 => Just(OnDoubt::Ask), 1 => Just(OnDoubt::Retry)]
+}
+
+fn an_undo() -> impl Strategy<Value = Undo> {
+    let written = (effect(), on_doubt(), any::<bool>()).prop_map(|(effect, on_doubt, look)| {
+        Undo::Action(UndoAction {
+            action: serde_json::json!({"run": ["true"]}),
+            probe: None,
+            verify: None,
+            has_probe: look || effect == Effect::Probed,
+            effect,
+            on_doubt,
+        })
+    });
+    prop_oneof![
+        5 => written,
+        3 => on_doubt().prop_map(|on_doubt| Undo::Own { on_doubt }),
+        1 => Just(Undo::Nothing),
+        1 => Just(Undo::PointOfNoReturn("gone".into())),
+    ]
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let times = prop_oneof![3 => Just(0u32), 2 => Just(1), 1 => Just(2)];
+    let retry = (times, any::<bool>());
+    let limit = prop_oneof![2 => Just(None), 1 => Just(Some(5_000u64))];
+    let about = (any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.1));
+    (effect(), on_doubt(), an_undo(), retry, limit, about).prop_map(
+        |(effect, on_doubt, undo, (times, wait), limit, (look, two, out))| {
+            let mut s = step("", effect, on_doubt, look || effect == Effect::Probed, undo);
+            let wait_ms = if wait { 1_000 } else { 0 };
+            s.retry = Retry { times, wait_ms };
+            s.timeout_ms = limit;
+            s.left_out = out.then(|| "not here".into());
+            if two {
+                s.targets.push("other".into());
+            }
+            s
+        },
+    )
+}
+
+fn a_plan() -> impl Strategy<Value = Plan> {
+    (prop::collection::vec(a_step(), 1..4), any::<bool>()).prop_map(|(mut steps, back)| {
+        for (step, name) in steps.iter_mut().zip(["a", "b", "c"]) {
+            step.id = name.into();
+        }
+        let mut plan = plan(steps);
+        if back {
+            plan.on_failure = OnFailure::Rollback;
+        }
+        plan
+    })
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    let often = || prop_oneof![3 => Just(1u32), 1 => Just(0), 1 => Just(4), 1 => Just(12)];
+    (often(), often(), often(), often(), often()).prop_map(
+        |(crashes, kills, failures, meddling, people)| Weather {
+            crashes,
+            kills,
+            failures,
+            // Whose directory is taken away is asked about at once; more of it would hide everything else.
+            meddling: meddling.min(1),
+            people: people.min(4),
+        },
+    )
+}
+
+fn life(acts: usize) -> impl Strategy<Value = Life> {
+    let there = prop::collection::vec(prop::bool::weighted(0.15), 6);
+    let draws = prop::collection::vec(any::<u16>(), 0..acts);
+    (a_plan(), there, weather(), draws).prop_map(|(plan, there, weather, draws)| Life {
+        plan,
+        there,
+        weather,
+        draws,
+    })
+}
+
+/// One act, drawn from all that are possible.
+fn happens(world: &mut World, weather: Weather, draw: u16) -> Result<bool, String> {
+    let all = possible(world, weather);
+    let sum: u32 = all.iter().map(|(weight, _)| weight).sum();
+    if sum == 0 {
+        return Ok(false);
+    }
+    let mut left = u32::from(draw) % sum;
+    for (weight, act) in all {
+        if left < weight {
+            go(world, &act)?;
+            return Ok(true);
+        }
+        left -= weight;
+    }
+    Ok(false)
+}
+
+fn go(world: &mut World, act: &Act) -> Result<(), String> {
+    let since = Since::of(world);
+    perform(world, act)?;
+    check(world, since)
+}
+
+/// Nothing goes wrong any more and nobody comes but one person who resumes. Every life has to come to rest then.
+fn in_peace(world: &mut World) -> Result<(), String> {
+    let mut acts = 0;
+    for _ in 0..3 {
+        acts += run_down(world)?;
+        if world.runners.iter().all(Option::is_none) && world.state.ended.is_none() {
+            go(world, &Act::Open(0, Wish::Resume))?;
+        }
+    }
+    acts += run_down(world)?;
+    invariants::i09_it_comes_to_rest(world, acts)
+}
+
+/// Whatever is under way goes on to its end.
+fn run_down(world: &mut World) -> Result<usize, String> {
+    for acts in 0..2_000 {
+        let under_way = possible(world, Weather::FAIR)
+            .into_iter()
+            .find(|(_, act)| matches!(act, Act::Runner(..) | Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)));
+        // What runs beside the runner comes first, so that it does not wait for ever.
+        let beside = possible(world, Weather::FAIR)
+            .into_iter()
+            .find(|(_, act)| matches!(act, Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)));
+        let Some((_, act)) = beside.or(under_way) else {
+            return Ok(acts);
+        };
+        go(world, &act)?;
+    }
+    Err("I9 is broken: no end in sight".into())
+}
+
+fn live(life: &Life) -> Result<World, (World, String)> {
+    let mut world = World::new(life.plan.clone(), &life.there);
+    let lived = (|| {
+        for draw in &life.draws {
+            if !happens(&mut world, life.weather, *draw)? {
+                break;
+            }
+        }
+        in_peace(&mut world)?;
+        invariants::i08_the_record_says_everything(&world)?;
+        invariants::i14_an_event_out_of_place_is_refused(&world)
+    })();
+    match lived {
+        Ok(()) => Ok(world),
+        Err(why) => Err((world, why)),
+    }
+}
+
+/// What has to be reached, in how many lives at least.
+const REACHED: &[(&str, u32)] = &[];
+
+#[test]
+fn every_life_keeps_the_invariants() {
+    let lives = 4_000;
+    let config = Config {
+        cases: lives,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let reached = RefCell::new(BTreeMap::<String, u32>::new());
+    let lived = TestRunner::new_with_rng(config, seed).run(&life(260), |life| match live(&life) {
+        Ok(world) => {
+            for what in world.seen {
+                *reached.borrow_mut().entry(what).or_default() += 1;
+            }
+            Ok(())
+        }
+        Err((world, why)) => Err(TestCaseError::fail(format!(
+            "{why}\n{}",
+            world.trace.join("\n")
+        ))),
+    });
+    if let Err(why) = lived {
+        panic!("{why}");
+    }
+    let reached = reached.into_inner();
+    for (what, floor) in REACHED {
+        let times = reached.get(*what).copied().unwrap_or(0);
+        assert!(times >= *floor, "'{what}' in {times} of {lives} lives: {reached:#?}");
+    }
+    if std::env::var_os("SHOW").is_some() { eprintln!("{reached:#?}"); }
+}

@@ -1,0 +1,628 @@
+//! What holds in every world: one function for each invariant, asked after every act.
+//!
+//! They read the record with their own eyes (`tale`) and the deeds of the commands, and never what the fold made of it, so
+//! that a fault of the fold or of a decision is not its own judge.
+//!
+//! Not to be expressed here, because the model holds neither bytes nor secrets, and proved where those are: I11 (no secret in
+//! any artefact) by `tests/behaviour/secrets.rs` and `src/redact/tests.rs`; of I12 the digest of what is executed, of I13
+//! the bytes of the output (`tests/behaviour/attempt.rs`), of I14 the damage to a file (`ledger/tests/{flip,tamper,place}.rs`,
+//! `tests/behaviour/record.rs`). Here I12 is that nothing is imported from a directory of another spec, I13 that the record
+//! has every note or says why not, and I14 that an event in the wrong place is refused and changes nothing.
+
+use super::acts::is_no_return;
+use super::tale::{Standing, Tale, is_done, left_nothing};
+use super::world::{Deed, Dir, Job, Outcome, Process, Supervisor, World};
+use upledger_replay::attempt::{Command, Killed};
+use upledger_replay::decide::{Asked, LOSSES, Next};
+use upledger_replay::event::*;
+use upledger_replay::plan::{Effect, Undo};
+use upledger_replay::state::Ended;
+use upledger_replay::verdict::Token;
+
+/// What is new since the act before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    pub(super) ledger: usize,
+    pub(super) marks: usize,
+}
+
+impl Since {
+    pub(super) fn of(world: &World) -> Self {
+        Self {
+            ledger: world.ledger.len(),
+            marks: world.marks.len(),
+        }
+    }
+}
+
+/// An invariant is broken, and how.
+type Held = Result<(), String>;
+
+type Invariant = fn(&World, Since) -> Held;
+
+/// Those that are asked after every act.
+const AFTER_EVERY_ACT: [(&str, Invariant); 11] = [
+    ("I1", i01_no_effect_without_an_earlier_durable_intent),
+    ("I2", i02_an_attempt_is_executed_once_at_most),
+    ("I3", i03_nothing_happens_beside_a_living_attempt),
+    ("I4", i04_what_was_acknowledged_is_kept_to),
+    ("I5", i05_what_is_recorded_is_what_happened),
+    ("I6", i06_nothing_is_repeated_without_a_reason_on_record),
+    ("I7", i07_what_was_done_is_reversed_once_and_in_reverse_order),
+    ("I8", i08_a_runners_state_is_that_of_the_record),
+    ("I10", i10_nothing_is_left_behind_at_the_end),
+    ("I12", i12_nothing_is_imported_from_another_spec),
+    ("I13", i13_what_was_noted_is_recorded_or_its_loss_is_marked),
+];
+
+/// All of them.
+pub(super) fn check(world: &World, since: Since) -> Held {
+    for (name, invariant) in AFTER_EVERY_ACT {
+        invariant(world, since).map_err(|why| format!("{name} is broken: {why}"))?;
+    }
+    Ok(())
+}
+
+fn that(holds: bool, otherwise: impl FnOnce() -> String) -> Held {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// The events that are new, each with its place.
+fn new_events(world: &World, since: Since) -> impl Iterator<Item = (usize, &Event)> {
+    (world.ledger.iter().enumerate().skip(since.ledger)).map(|(i, entry)| (i, &entry.0))
+}
+
+fn intent_of<'a>(world: &'a World, at: &Attempt) -> Option<(usize, &'a Started)> {
+    (world.ledger.iter().enumerate()).find_map(|(i, entry)| match &entry.0 {
+        Event::StepStarted(s) if s.at == *at => Some((i, s)),
+        _ => None,
+    })
+}
+
+/// The directory of an attempt, by its intent.
+fn job_of<'a>(world: &'a World, at: &Attempt) -> Result<(usize, &'a Job), String> {
+    let (_, intent) = intent_of(world, at).ok_or(format!("{at:?} has no intent"))?;
+    let mut jobs = world.jobs.iter().enumerate();
+    jobs.find(|(_, job)| job.nonce == intent.nonce)
+        .ok_or(format!("{at:?} has no directory"))
+}
+
+fn executed(world: &World, job: usize) -> bool {
+    let mut marks = world.marks.iter();
+    marks.any(|m| m.job == job && m.deed == Deed::Executed)
+}
+
+/// What the record says became of an attempt, up to some moment.
+fn outcome_of<'a>(world: &'a World, at: &Attempt, upto: usize) -> Option<&'a Event> {
+    world.ledger[..upto].iter().map(|e| &e.0).find(|event| {
+        let outcome = matches!(
+            event,
+            Event::StepSucceeded(_)
+                | Event::StepFailed(_)
+                | Event::StepFenced(_)
+                | Event::StepDoubted(_)
+        );
+        outcome && event.attempt() == Some(at)
+    })
+}
+
+/// A person was told that an attempt may still run, and has decided.
+fn let_go(world: &World, at: &Attempt, upto: usize) -> bool {
+    match outcome_of(world, at, upto) {
+        Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen => {
+            let decided = |e: &Event| matches!(e, Event::StepDecided(d) if d.part == at.part);
+            world.ledger[..upto].iter().any(|e| decided(&e.0))
+        }
+        _ => false,
+    }
+}
+
+fn i01_no_effect_without_an_earlier_durable_intent(world: &World, since: Since) -> Held {
+    for mark in &world.marks[since.marks..] {
+        if mark.deed != Deed::Executed {
+            continue;
+        }
+        let job = &world.jobs[mark.job];
+        let intent = intent_of(world, &job.at).filter(|(_, s)| s.nonce == job.nonce);
+        that(intent.is_some_and(|(i, _)| i < mark.ledger), || {
+            format!("{:?} was executed without an intent", job.at)
+        })?;
+        let over = outcome_of(world, &job.at, mark.ledger);
+        let alive = matches!(over, Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen);
+        that(over.is_none() || alive, || {
+            format!("{:?} was executed after {over:?}", job.at)
+        })?;
+    }
+    Ok(())
+}
+
+fn i02_an_attempt_is_executed_once_at_most(world: &World, since: Since) -> Held {
+    for mark in &world.marks[since.marks..] {
+        let at = &world.jobs[mark.job].at;
+        let same = |m: &&super::world::Mark| {
+            m.deed == Deed::Executed && world.jobs[m.job].at == *at
+        };
+        let times = world.marks.iter().filter(same).count();
+        that(times <= 1, || format!("{at:?} was executed {times} times"))?;
+    }
+    for (i, event) in new_events(world, since) {
+        if let Event::StepStarted(s) = event {
+            let before = Tale::of(world, i).attempts(&s.at.part);
+            that(s.at.attempt == before + 1, || {
+                format!("attempt {} of {} comes after {before}", s.at.attempt, s.at.part)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn i03_nothing_happens_beside_a_living_attempt(world: &World, since: Since) -> Held {
+    for mark in &world.marks[since.marks..] {
+        let me = &world.jobs[mark.job];
+        for (i, other) in world.jobs.iter().enumerate() {
+            if i == mark.job && mark.deed != Deed::LookedAt {
+                continue;
+            }
+            let runs = matches!(other.command, Process::Begun(_));
+            that(!runs || let_go(world, &other.at, mark.ledger), || {
+                format!("{:?}: {:?} while {:?} runs", mark.deed, me.at, other.at)
+            })?;
+            let told = match outcome_of(world, &other.at, mark.ledger) {
+                Some(Event::StepFailed(f)) => f.left_behind,
+                Some(Event::StepSucceeded(s)) => !s.evidence.is_empty(),
+                _ => let_go(world, &other.at, mark.ledger),
+            };
+            that(!other.child || told, || {
+                format!("{:?}: {:?} beside what {:?} left", mark.deed, me.at, other.at)
+            })?;
+        }
+    }
+    // What may still run lets nothing be started, as far as the record knows.
+    for (i, event) in new_events(world, since) {
+        if !matches!(event, Event::StepStarted(_) | Event::StepSatisfied(_)) {
+            continue;
+        }
+        for job in &world.jobs {
+            if intent_of(world, &job.at).is_none_or(|(intent, _)| intent >= i) {
+                continue;
+            }
+            let open = outcome_of(world, &job.at, i);
+            let alive = matches!(open, Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen);
+            let over = open.is_some() && (!alive || let_go(world, &job.at, i));
+            that(over, || format!("{event:?} while {:?} is not over", job.at))?;
+        }
+    }
+    Ok(())
+}
+
+fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
+    that(world.told <= world.ledger.len(), || "what was told is gone".into())?;
+    for (i, event) in new_events(world, since) {
+        let Event::StepStarted(started) = event else {
+            continue;
+        };
+        let tale = Tale::of(world, i);
+        let mut stop: Option<&Event> = None;
+        for event in tale.events.iter().copied() {
+            match event {
+                Event::PauseRequested(_) if !matches!(stop, Some(Event::AbortRequested(_))) => {
+                    stop = Some(event);
+                }
+                Event::AbortRequested(_) | Event::RunAborted(_) | Event::RunCompleted(_)
+                | Event::RollbackCompleted(_) => stop = Some(event),
+                Event::RunResumed(_) if !matches!(stop, Some(Event::AbortRequested(_))) => {
+                    stop = None;
+                }
+                Event::RollbackStarted(_) => stop = None,
+                _ => {}
+            }
+        }
+        that(stop.is_none(), || format!("{event:?} after {stop:?}"))?;
+        let part = &started.at.part;
+        let standing = tale.standing(world.place(part));
+        that(part.way == Way::Undo || !standing.settled, || {
+            format!("{part} is started again, and was done")
+        })?;
+        let tries = tale.tries(part);
+        if let Some(Event::StepDecided(d)) = tries.last {
+            that(d.decision == Decision::Retry, || {
+                format!("{part} is started, and it was decided: {:?}", d.decision)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The result of an attempt is of this kind.
+fn result_is(job: &Job, holds: impl FnOnce(Outcome) -> bool) -> Held {
+    that(job.result.is_some_and(holds), || {
+        format!("the result of {:?} is {:?}", job.at, job.result)
+    })
+}
+
+fn i05_what_is_recorded_is_what_happened(world: &World, since: Since) -> Held {
+    for (i, event) in new_events(world, since) {
+        let place = event.part().map(|part| (world.place(part), part));
+        match event {
+            Event::StepSucceeded(s) => {
+                let (_, job) = job_of(world, &s.at)?;
+                result_is(job, |o| {
+                    o.ending.command == Command::Exited(0) && o.ending.killed.is_none()
+                })?;
+                that(job.produced && job.looked == Some(Answer::Done), || {
+                    format!("false green: {:?} saw {:?}", s.at, job.looked)
+                })?;
+            }
+            Event::StepFailed(f) => failure_is_true(world, f)?,
+            Event::StepFenced(at) => {
+                let (index, job) = job_of(world, at)?;
+                that(!executed(world, index) && job.token == Some(Token::Fenced), || {
+                    format!("{at:?} is recorded as never started")
+                })?;
+            }
+            Event::StepDoubted(d) => {
+                let (_, job) = job_of(world, &d.at)?;
+                let silent = job.result.is_some_and(|o| o.ending.failure().is_none());
+                let holds = match d.doubt {
+                    Doubt::Unseen => {
+                        let unseen = job.result.is_none() || (silent && !job.produced);
+                        job.token == Some(Token::Started) && unseen && !job.supervisor.holds()
+                    }
+                    Doubt::Alive => job.token.is_some(),
+                    Doubt::Lost => job.seen_as != Dir::There,
+                };
+                that(holds, || format!("doubt {:?} about {job:?}", d.doubt))?;
+            }
+            Event::StepProbed(p) => {
+                if let Some((place, part)) = place
+                    && p.answer != Answer::Unclear
+                    && !world.jobs.iter().any(|j| j.place == place && j.lives())
+                {
+                    that(p.answer == world.truth(place, part.way), || {
+                        format!("{part} is said to be {:?}", p.answer)
+                    })?;
+                }
+            }
+            Event::StepSatisfied(_) => {
+                if let Some((place, part)) = place {
+                    satisfied_is_true(world, i, place, part)?;
+                }
+            }
+            Event::RunCompleted(_) => {
+                let tale = Tale::of(world, i);
+                let open = (0..world.things.len()).find(|place| !tale.standing(*place).settled);
+                that(open.is_none(), || format!("completed without {open:?}"))?;
+            }
+            Event::RollbackCompleted(_) => {
+                let tale = Tale::of(world, i);
+                let rollback = tale.rollback().ok_or("no rollback was under way")?;
+                let behind = tale.behind(rollback);
+                let left = (behind..world.things.len()).find(|place| tale.is_to_undo(*place));
+                that(left.is_none(), || format!("rolled back without {left:?}"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn failure_is_true(world: &World, f: &Failed) -> Held {
+    let (index, job) = job_of(world, &f.at)?;
+    let plain = |command| {
+        result_is(job, |o| {
+            o.ending.killed.is_none() && o.ending.command == command
+        })
+    };
+    match f.failure {
+        Failure::NotStarted => that(!executed(world, index), || {
+            format!("{:?} is recorded as not started", f.at)
+        })?,
+        Failure::Exit(code) => plain(Command::Exited(code))?,
+        Failure::Signal(signal) => plain(Command::Signaled(signal))?,
+        Failure::Timeout => result_is(job, |o| o.ending.killed == Some(Killed::Timeout))?,
+        Failure::Killed => {
+            result_is(job, |o| matches!(o.ending.killed, Some(Killed::Request(_))))?;
+        }
+        Failure::Evidence => {
+            plain(Command::Exited(0))?;
+            that(job.looked != Some(Answer::Done), || "the evidence agreed".into())?;
+        }
+    }
+    let left = job.result.is_some_and(|o| o.left_behind);
+    that(f.left_behind == left, || format!("what {:?} left behind", f.at))
+}
+
+/// It was done before the run came, and nothing of this run's is there.
+fn satisfied_is_true(world: &World, upto: usize, place: usize, part: &Part) -> Held {
+    let tale = Tale::of(world, upto);
+    if part.way == Way::Do {
+        that(!tale.standing(place).touched, || {
+            format!("{part} is found done, and it was this run's doing")
+        })?;
+    }
+    let living = world.jobs.iter().any(|j| j.place == place && j.lives());
+    that(living || world.truth(place, part.way) == Answer::Done, || {
+        format!("{part} is found done, and it is not")
+    })
+}
+
+fn i06_nothing_is_repeated_without_a_reason_on_record(world: &World, since: Since) -> Held {
+    for (i, event) in new_events(world, since) {
+        if let Event::StepStarted(started) = event {
+            may_follow(world, &Tale::of(world, i), &started.at.part)?;
+        }
+    }
+    // The judge: what began to take effect, and is to begin again, is not said to have left nothing.
+    for mark in &world.marks[since.marks..] {
+        if mark.deed != Deed::Began {
+            continue;
+        }
+        let me = &world.jobs[mark.job];
+        for earlier in &world.marks {
+            let other = &world.jobs[earlier.job];
+            if earlier.deed != Deed::Began || earlier.job == mark.job || other.at.part != me.at.part {
+                continue;
+            }
+            let Some((intent, _)) = intent_of(world, &me.at) else {
+                continue;
+            };
+            let outcome = outcome_of(world, &other.at, intent);
+            that(outcome.is_some_and(|e| !left_nothing(e)), || {
+                format!("{:?} takes effect after {:?} did: {outcome:?}", me.at, other.at)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Another attempt of the part may follow what has become of it.
+fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
+    let (tries, says) = (tale.tries(part), world.says(part));
+    let Some(last) = &tries.last else {
+        return Ok(());
+    };
+    let step = world.plan.step(&part.step).ok_or("the plan has it")?;
+    let lost = || {
+        that(tries.losses < LOSSES, || {
+            format!("{part} is tried again after {} losses", tries.losses)
+        })
+    };
+    let refuse = |why: &str| Err(format!("{part} is tried again {why}: {last:?}"));
+    match last {
+        Event::StepFenced(_) => lost(),
+        Event::StepDoubted(d) if d.doubt != Doubt::Unseen => refuse("though it may still run"),
+        Event::StepDoubted(_) if says.look => refuse("before a look was taken"),
+        Event::StepDoubted(_) | Event::StepProbed(_)
+            if tries.doubt.is_some_and(|d| d != Doubt::Unseen) =>
+        {
+            refuse("though it may still run")
+        }
+        Event::StepProbed(p) if p.answer == Answer::Nothing => lost(),
+        Event::StepDoubted(_) | Event::StepProbed(_) => {
+            lost()?;
+            that(says.repeatable, || format!("{part} is tried again in doubt"))
+        }
+        Event::StepFailed(_) | Event::StepRefused(_) => {
+            if part.way == Way::Undo {
+                return refuse("though it is stuck");
+            }
+            if let Event::StepFailed(f) = last {
+                let unsafe_late = f.failure == Failure::Timeout && says.effect == Effect::Unsafe;
+                if f.failure == Failure::Killed || unsafe_late || f.left_behind {
+                    return refuse("without a person's word");
+                }
+            }
+            if tries.kill.is_some() {
+                return refuse("though it was to be killed");
+            }
+            that(tries.failures <= step.retry.times, || {
+                format!("{part} is tried again after {} failures", tries.failures)
+            })
+        }
+        Event::StepDecided(d) if d.decision == Decision::Retry => Ok(()),
+        _ if is_done(last) && part.way == Way::Do => refuse("though it is done"),
+        _ => refuse("for no reason"),
+    }
+}
+
+fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since: Since) -> Held {
+    for (i, event) in new_events(world, since) {
+        let part = match event {
+            Event::StepStarted(s) => &s.at.part,
+            Event::StepSatisfied(s) => &s.part,
+            _ => continue,
+        };
+        let tale = Tale::of(world, i);
+        let place = world.place(part);
+        let rollback = tale.rollback();
+        if part.way == Way::Do {
+            that(rollback.is_none(), || format!("{part} goes forwards in a rollback"))?;
+            continue;
+        }
+        let Some(rollback) = rollback else {
+            return Err(format!("{part} without a rollback"));
+        };
+        that(place >= tale.behind(rollback), || format!("{part}, which was to stay"))?;
+        let Standing { touched, passed, .. } = tale.standing(place);
+        that(touched && !passed, || format!("{part}: nothing is there to reverse"))?;
+        for later in place..world.things.len() {
+            let unit = &world.state.units()[later];
+            that(later == place || !tale.is_to_undo(later), || {
+                format!("{part} before {} on {}, which came later", unit.step, unit.target)
+            })?;
+            let gone = is_no_return(tale.undo(later)) && tale.is_to_undo(later);
+            that(!gone, || format!("{part} behind a point of no return"))?;
+            that(later == place || !tale.standing(later).stuck, || {
+                format!("{part} while the undo of {} is stuck", unit.step)
+            })?;
+        }
+        that(*tale.undo(place) != Undo::Nothing, || format!("{part} has no undo"))?;
+    }
+    if since.ledger < world.ledger.len() {
+        a_failed_undo_is_asked_about(world)?;
+    }
+    Ok(())
+}
+
+/// A failed undo is a question as long as nobody has decided about it.
+fn a_failed_undo_is_asked_about(world: &World) -> Held {
+    let (Some(entry), None) = (world.ledger.last(), world.state.pause.as_ref()) else {
+        return Ok(());
+    };
+    let failed = match &entry.0 {
+        Event::StepFailed(f) => Some(&f.at.part),
+        Event::StepRefused(r) => Some(&r.part),
+        _ => None,
+    };
+    let Some(part) = failed.filter(|part| part.way == Way::Undo) else {
+        return Ok(());
+    };
+    let aborted = world.state.abort.is_some();
+    let asked = matches!(world.next(), Next::Ask(q) if q.part == *part && q.kind == Asked::Stuck);
+    that(asked || aborted, || format!("{part} is stuck, and {:?} is next", world.next()))
+}
+
+fn i08_a_runners_state_is_that_of_the_record(world: &World, _: Since) -> Held {
+    for runner in world.runners.iter().flatten() {
+        if runner.folded == world.ledger.len() {
+            that(runner.base == world.state, || "a runner's state differs".into())?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole record, read anew from its text, folds as it did event by event.
+pub(super) fn i08_the_record_says_everything(world: &World) -> Held {
+    let mut run = world.planned();
+    for entry in &world.ledger {
+        let text = serde_json::to_string(&entry.0).map_err(|e| e.to_string())?;
+        let event: Event = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+        run.apply(&event, &entry.1).map_err(|e| e.to_string())?;
+    }
+    that(run == world.state, || "I8 is broken: the record folds otherwise".into())
+}
+
+/// When nothing goes wrong any more and nobody comes, a resume leads to an end, a stop or one question.
+pub(super) fn i09_it_comes_to_rest(world: &World, acts: usize) -> Held {
+    let next = world.next();
+    let rests = matches!(next, Next::End(_) | Next::Ask(_) | Next::Stop(_));
+    that(rests && world.lock.is_none(), || {
+        format!("I9 is broken: after {acts} acts without a fault, {next:?} is next")
+    })
+}
+
+fn i10_nothing_is_left_behind_at_the_end(world: &World, _: Since) -> Held {
+    let lockers = world.runners.iter().flatten().count();
+    that(world.lock.is_none() || lockers > 0, || "the lock has no holder".into())?;
+    if world.state.ended.is_none() {
+        return Ok(());
+    }
+    let all = world.ledger.len();
+    for job in &world.jobs {
+        if intent_of(world, &job.at).is_none_or(|(_, s)| s.nonce != job.nonce)
+            || let_go(world, &job.at, all)
+        {
+            continue;
+        }
+        let runs = matches!(job.command, Process::Begun(_));
+        that(!runs, || format!("{:?} runs, and the run has ended", job.at))?;
+        let may_start = matches!(
+            job.supervisor,
+            Supervisor::Coming | Supervisor::Locked | Supervisor::Linked | Supervisor::Tokened
+        );
+        let barred = job.token == Some(Token::Fenced) || job.kill || job.dir != Dir::There;
+        that(!may_start || barred, || {
+            format!("{:?} may start, and the run has ended: {:?}", job.at, world.state.ended)
+        })?;
+    }
+    let open = world.state.open();
+    that(open.is_none() || world.state.ended == Some(Ended::Aborted), || {
+        format!("{open:?} is open, and the run has ended")
+    })
+}
+
+fn i12_nothing_is_imported_from_another_spec(world: &World, since: Since) -> Held {
+    for (_, event) in new_events(world, since) {
+        let at = match event {
+            Event::StepSucceeded(s) => &s.at,
+            Event::StepFailed(f) if f.failure != Failure::NotStarted => &f.at,
+            _ => continue,
+        };
+        let (_, job) = job_of(world, at)?;
+        that(job.seen_as == Dir::There, || {
+            format!("{at:?} is imported from a directory that is {:?}", job.seen_as)
+        })?;
+    }
+    Ok(())
+}
+
+fn i13_what_was_noted_is_recorded_or_its_loss_is_marked(world: &World, since: Since) -> Held {
+    for (i, event) in new_events(world, since) {
+        let (at, printed) = match event {
+            Event::StepSucceeded(s) => (&s.at, s.printed.as_ref()),
+            Event::StepFailed(f) => (&f.at, f.printed.as_ref()),
+            Event::StepFenced(at) => (at, None),
+            Event::StepDoubted(d) if d.doubt != Doubt::Lost => (&d.at, None),
+            _ => continue,
+        };
+        let (_, job) = job_of(world, at)?;
+        let recorded: Vec<&Event> = world.ledger[..i]
+            .iter()
+            .map(|e| &e.0)
+            .filter(|e| matches!(e, Event::StepNoted(_) | Event::StepEscalated(_)))
+            .filter(|e| e.attempt() == Some(at))
+            .collect();
+        let spooled = job.spool.iter().take(recorded.len());
+        let same = spooled.eq(recorded.iter().copied());
+        // A command that may still run may still write.
+        let alive = matches!(event, Event::StepDoubted(d) if d.doubt == Doubt::Alive);
+        that(same && (alive || recorded.len() == job.spool.len()), || {
+            format!("{at:?} wrote {:?}, and {recorded:?} is recorded", job.spool)
+        })?;
+        if let (Some(printed), Some(outcome)) = (printed, job.result) {
+            that(printed.dropped == outcome.dropped, || format!("output of {at:?} is missing"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the record has once it can not have twice; and where an intent or an outcome of it were missing, what comes after
+/// would be refused.
+pub(super) fn i14_an_event_out_of_place_is_refused(world: &World) -> Held {
+    let structural = |event: &Event| {
+        matches!(
+            event,
+            Event::StepStarted(_)
+                | Event::StepSucceeded(_)
+                | Event::StepFailed(_)
+                | Event::StepFenced(_)
+                | Event::StepDoubted(_)
+                | Event::StepSatisfied(_)
+                | Event::StepSkipped(_)
+        )
+    };
+    let mut run = world.planned();
+    for entry in &world.ledger {
+        run.apply(&entry.0, &entry.1).map_err(|e| e.to_string())?;
+        if structural(&entry.0) {
+            let before = run.clone();
+            let twice = run.apply(&entry.0, &entry.1);
+            that(twice.is_err() && run == before, || {
+                format!("I14 is broken: {:?} is accepted twice", entry.0)
+            })?;
+        }
+    }
+    for missing in 0..world.ledger.len() {
+        if !structural(&world.ledger[missing].0) {
+            continue;
+        }
+        let later = world.ledger[missing + 1..].iter().any(|e| structural(&e.0));
+        let mut run = world.folded(missing)?;
+        let mut rest = world.ledger[missing + 1..].iter();
+        let refused = rest.any(|e| run.apply(&e.0, &e.1).is_err());
+        that(refused || !later, || {
+            format!("I14 is broken: {:?} is not missed", world.ledger[missing].0)
+        })?;
+    }
+    Ok(())
+}
