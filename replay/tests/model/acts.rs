@@ -9,6 +9,7 @@ use upledger_replay::attempt::{Command, Ending, Killed};
 use upledger_replay::decide::{Check, Conclusion, Next, Request, check_of_done, conclusion};
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, Undo};
+use upledger_replay::state::Ended;
 use upledger_replay::verdict::Token;
 
 /// One thing that happens.
@@ -103,6 +104,9 @@ impl fmt::Display for Act {
     }
 }
 
+/// How likely it is that what is under way goes on, in the scale of [`Weather`].
+const WELL: u32 = 100;
+
 /// Everything that can happen now, with how likely it is. What goes well comes first.
 pub(super) fn possible(w: &World, weather: Weather) -> Vec<(u32, Act)> {
     let mut all = Vec::new();
@@ -110,10 +114,9 @@ pub(super) fn possible(w: &World, weather: Weather) -> Vec<(u32, Act)> {
         let Some(runner) = runner else { continue };
         for turn in runner.turns(w) {
             let weight = match turn {
-                Turn::Well => 12,
+                Turn::Well => WELL,
                 Turn::Unclear | Turn::Refused | Turn::Unspawned | Turn::Late => weather.failures,
-                Turn::Slow => 1,
-                Turn::Impatient => 1,
+                Turn::Slow | Turn::Impatient => 5,
                 Turn::Interrupt | Turn::Detach => weather.people,
             };
             all.push((weight, Act::Runner(i, *turn)));
@@ -153,31 +156,31 @@ fn of_supervisor(w: &World, job: usize, weather: Weather, all: &mut Vec<(u32, Ac
     match of.supervisor {
         Supervisor::None | Supervisor::Gone => return,
         // It may come late.
-        Supervisor::Coming => add(4, Shim::On),
+        Supervisor::Coming => add(WELL / 2, Shim::On),
         Supervisor::Tokened => {
-            add(12, Shim::On);
+            add(WELL, Shim::On);
             add(weather.failures, Shim::CannotExecute);
         }
         Supervisor::Watching => match of.command {
-            Process::Ended(_) => add(12, Shim::On),
+            Process::Ended(_) => add(WELL, Shim::On),
             Process::None | Process::Begun(_) => {
                 if of.kill && of.dir != Dir::Gone {
-                    add(12, Shim::On);
+                    add(WELL, Shim::On);
                 } else if late {
-                    add(12, Shim::TimeIsUp);
+                    add(WELL, Shim::TimeIsUp);
                 }
             }
         },
         Supervisor::Killing(_) => {
-            add(12, Shim::On);
+            add(WELL, Shim::On);
             if of.child && !matches!(of.command, Process::Begun(_)) {
-                add(2, Shim::GivesUp);
+                add(WELL / 4, Shim::GivesUp);
             }
         }
         Supervisor::Locked
         | Supervisor::Linked
         | Supervisor::Ending(_)
-        | Supervisor::Written => add(12, Shim::On),
+        | Supervisor::Written => add(WELL, Shim::On),
     }
     all.push((weather.kills, Act::CrashSupervisor(job)));
 }
@@ -186,7 +189,7 @@ fn of_command(w: &World, job: usize, weather: Weather, all: &mut Vec<(u32, Act)>
     let of = &w.jobs[job];
     let mut add = |weight, does| all.push((weight, Act::Command(job, does)));
     if let Process::Begun(stage) = of.command {
-        add(12, Does::On);
+        add(WELL, Does::On);
         add(weather.failures, Does::Fails);
         add(weather.kills, Does::Dies);
         if stage == Stage::Half {
@@ -201,30 +204,34 @@ fn of_command(w: &World, job: usize, weather: Weather, all: &mut Vec<(u32, Act)>
             add(weather.failures.div_ceil(2), Does::LeavesChild);
         }
     } else if of.child {
-        all.push((3, Act::ChildEnds(job)));
+        all.push((WELL / 4, Act::ChildEnds(job)));
     }
 }
 
 fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
     let mut add = |weight, person| all.push((weight, Act::Person(person)));
     let driven = w.runners.iter().any(Option::is_some);
-    // Somebody answers in the end.
-    let caring = if driven { weather.people } else { 6 };
-    if let Next::Ask(question) = w.next() {
+    let asked = match w.next() {
+        Next::Ask(question) => Some(question),
+        _ => None,
+    };
+    if let Some(question) = &asked {
+        // Somebody answers in the end.
+        let weight = if driven { weather.people } else { WELL / 2 };
         for decision in &question.answers {
             if *decision != Decision::Done || agrees(w, &question.part) {
-                add(caring, Person::Decide(*decision));
+                add(weight, Person::Decide(*decision));
             }
         }
         if !driven {
-            add(weather.people, Person::ByHand(Thing::Whole));
-            add(weather.people, Person::ByHand(Thing::Absent));
+            add(5 * weather.people, Person::ByHand(Thing::Whole));
+            add(5 * weather.people, Person::ByHand(Thing::Absent));
         }
     } else if let Some((part, now)) = w.state.standing_decision() {
         // A wrong answer is taken back by another one.
         for decision in [Decision::Retry, Decision::Skip, Decision::Fail] {
             if decision != now && may_answer(w, &part, decision) {
-                add(weather.people, Person::Decide(decision));
+                add(4 * weather.people, Person::Decide(decision));
             }
         }
     }
@@ -233,29 +240,33 @@ fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
         if w.state.pause.is_none() {
             add(weather.people, Person::Pause);
         }
-        add(weather.people.div_ceil(3), Person::Abort);
+        add(weather.people / 2, Person::Abort);
     }
     if w.state.abort.is_some() && w.lock.is_none() {
-        add(6, Person::Conclude);
+        add(WELL / 2, Person::Conclude);
     }
     if w.state.open_attempt().is_some() {
         add(weather.people, Person::Kill);
     }
     if w.killer.is_some() {
-        add(6, Person::PutKillFile);
+        add(WELL / 2, Person::PutKillFile);
     }
     let Some(free) = w.runners.iter().position(Option::is_none) else {
         return;
     };
-    let weight = if driven { weather.people } else { 6 };
-    if w.state.ended.is_none() {
-        all.push((weight, Act::Open(free, Wish::Resume)));
+    if w.state.ended == Some(Ended::RolledBack) {
+        return;
     }
-    let back = weight.min(weather.people.max(1));
-    all.push((back, Act::Open(free, Wish::RollBack(None))));
+    let (resume, back) = match (driven, w.state.ended, asked) {
+        (true, _, _) => (weather.people, weather.people),
+        (false, Some(_), _) => (0, WELL / 10),
+        (false, None, Some(_)) => (WELL / 20, WELL / 4),
+        (false, None, None) => (WELL, 2 * weather.people),
+    };
     let first = w.plan.steps().next().map(|(_, step)| step.id.clone());
-    let back = weather.people.div_ceil(2);
-    all.push((back, Act::Open(free, Wish::RollBack(first))));
+    all.push((resume, Act::Open(free, Wish::Resume)));
+    all.push((back, Act::Open(free, Wish::RollBack(None))));
+    all.push((back / 2, Act::Open(free, Wish::RollBack(first))));
 }
 
 /// The step's own look agrees that it is done, where there is one.

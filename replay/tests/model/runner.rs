@@ -2,7 +2,7 @@
 //! turns it may be gone, with everything that it had only in memory.
 
 use super::world::{Deed, Dir, Job, Outcome, Process, Supervisor, World};
-use upledger_replay::attempt::{ORPHAN_MS, Orphan, fenced, kill_overdue, never_started, orphan};
+use upledger_replay::attempt::{ORPHAN_MS, Orphan, fenced, kill_overdue, never_started, orphan, unsaid};
 use upledger_replay::decide::{self, Next, Resolution, Start, resolution};
 use upledger_replay::event::*;
 use upledger_replay::state::{Ended, Run};
@@ -476,7 +476,7 @@ impl Runner {
                     return self.failed(w, job, outcome, failure);
                 }
                 if !w.jobs[job].produced {
-                    return self.doubt(w, Some(job), at, Doubt::Unseen);
+                    return self.doubt(w, Some(job), at, unsaid(outcome.left_behind));
                 }
                 self.doing = Doing::Importing(job, outcome);
                 Ok(())
