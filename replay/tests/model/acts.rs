@@ -138,7 +138,10 @@ pub(super) fn possible(w: &World, weather: Weather) -> Vec<(u32, Act)> {
         all.push((half, Act::PowerCut { forgets: false }));
         all.push((half, Act::PowerCut { forgets: true }));
     }
-    if let Some(job) = w.state.open_attempt().and_then(|at| w.job_of(&w.state, &at))
+    if let Some(job) = w
+        .state
+        .open_attempt()
+        .and_then(|at| w.job_of(&w.state, &at))
         && w.jobs[job].dir == Dir::There
     {
         all.push((weather.meddling, Act::Meddle(job, Dir::Altered)));
@@ -177,10 +180,9 @@ fn of_supervisor(w: &World, job: usize, weather: Weather, all: &mut Vec<(u32, Ac
                 add(WELL / 4, Shim::GivesUp);
             }
         }
-        Supervisor::Locked
-        | Supervisor::Linked
-        | Supervisor::Ending(_)
-        | Supervisor::Written => add(WELL, Shim::On),
+        Supervisor::Locked | Supervisor::Linked | Supervisor::Ending(_) | Supervisor::Written => {
+            add(WELL, Shim::On)
+        }
     }
     all.push((weather.kills, Act::CrashSupervisor(job)));
 }
@@ -477,9 +479,7 @@ fn command(w: &mut World, index: usize, does: Does) {
 }
 
 fn of_person(w: &mut World, person: Person) -> Result<(), String> {
-    let reason = || Reason {
-        reason: "r".into(),
-    };
+    let reason = || Reason { reason: "r".into() };
     match person {
         Person::Remark => w.append(Event::NoteAdded(Note {
             text: String::new(),

@@ -27,13 +27,22 @@ impl fmt::Debug for Life {
         writeln!(f, "on failure {:?}", self.plan.on_failure)?;
         for (_, s) in self.plan.steps() {
             let undo = match &s.undo {
-                Undo::Action(u) => format!("{:?}, {:?}, look {}", u.effect, u.on_doubt, u.has_probe),
+                Undo::Action(u) => {
+                    format!("{:?}, {:?}, look {}", u.effect, u.on_doubt, u.has_probe)
+                }
                 other => format!("{other:?}"),
             };
             writeln!(
                 f,
                 "{} on {:?}: {:?}, {:?}, look {}, {:?}, limit {:?}, left out {:?}; undo: {undo}",
-                s.id, s.targets, s.effect, s.on_doubt, s.has_probe, s.retry, s.timeout_ms, s.left_out
+                s.id,
+                s.targets,
+                s.effect,
+                s.on_doubt,
+                s.has_probe,
+                s.retry,
+                s.timeout_ms,
+                s.left_out
             )?;
         }
         writeln!(f, "done before: {:?}", self.there)?;
@@ -77,7 +86,11 @@ fn a_step() -> impl Strategy<Value = Step> {
     let times = prop_oneof![3 => Just(0u32), 2 => Just(1), 1 => Just(2)];
     let retry = (times, any::<bool>());
     let limit = prop_oneof![2 => Just(None), 1 => Just(Some(5_000u64))];
-    let about = (any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.1));
+    let about = (
+        any::<bool>(),
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.1),
+    );
     (effect(), on_doubt(), an_undo(), retry, limit, about).prop_map(
         |(effect, on_doubt, undo, (times, wait), limit, (look, two, out))| {
             let mut s = step("", effect, on_doubt, look || effect == Effect::Probed, undo);
@@ -175,17 +188,20 @@ fn in_peace(world: &mut World) -> Result<(), String> {
 /// Whatever is under way goes on to its end.
 fn run_down(world: &mut World) -> Result<usize, String> {
     for acts in 0..2_000 {
-        let under_way = possible(world, Weather::FAIR)
-            .into_iter()
-            .find(|(_, act)| matches!(act, Act::Runner(..) | Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)));
+        let all = possible(world, Weather::FAIR);
         // What runs beside the runner comes first, so that it does not wait for ever.
-        let beside = possible(world, Weather::FAIR)
-            .into_iter()
-            .find(|(_, act)| matches!(act, Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)));
-        let Some((_, act)) = beside.or(under_way) else {
+        let beside = |act: &Act| {
+            matches!(
+                act,
+                Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)
+            )
+        };
+        let act = (all.iter().find(|(_, act)| beside(act)))
+            .or_else(|| all.iter().find(|(_, act)| matches!(act, Act::Runner(..))));
+        let Some((_, act)) = act else {
             return Ok(acts);
         };
-        go(world, &act)?;
+        go(world, act)?;
     }
     Err("I9 is broken: no end in sight".into())
 }
@@ -208,14 +224,73 @@ fn live(life: &Life) -> Result<World, (World, String)> {
     }
 }
 
-/// What has to be reached, in how many lives at least.
-const REACHED: &[(&str, u32)] = &[];
+/// Lives that are lived. The seed is always the same.
+const LIVES: u32 = 3_000;
+
+/// What has to be reached, in how many of them at least: a third of what it was when this was written, so that a change of
+/// the model that no longer comes by is noticed.
+#[rustfmt::skip]
+const REACHED: [(&str, u32); 54] = [
+    ("a late supervisor was fenced", 200),
+    ("a second runner was refused", 100),
+    ("an undo", 350),
+    ("answer Done", 100),
+    ("answer Nothing", 150),
+    ("answer Unclear", 50),
+    ("asked Doubt", 200),
+    ("asked Failed", 150),
+    ("asked Losses", 90),
+    ("asked NoReturn", 55),
+    ("asked Stuck", 100),
+    ("commit behind a remark", 65),
+    ("commit moved", 100),
+    ("decided anew", 65),
+    ("decision Done", 100),
+    ("decision Fail", 100),
+    ("decision Retry", 200),
+    ("decision Skip", 250),
+    ("detached", 75),
+    ("doubt Alive", 10),
+    ("doubt Lost", 100),
+    ("doubt Unseen", 400),
+    ("ended Aborted", 65),
+    ("ended Completed", 550),
+    ("ended RolledBack", 650),
+    ("failure Evidence", 20),
+    ("failure Exit", 100),
+    ("failure Killed", 30),
+    ("failure NotStarted", 250),
+    ("failure Signal", 95),
+    ("failure Timeout", 25),
+    ("orphan GiveUp", 6),
+    ("orphan Kill", 9),
+    ("orphan Overdue", 7),
+    ("orphan Wait", 55),
+    ("step.adopted", 150),
+    ("step.escalated", 25),
+    ("step.fenced", 500),
+    ("step.kill_requested", 200),
+    ("step.noted", 700),
+    ("step.refused", 100),
+    ("step.satisfied", 200),
+    ("step.skipped", 100),
+    ("step.succeeded", 550),
+    ("stopped Paused", 150),
+    ("stopped RolledBackTo", 150),
+    ("took over from stale reading", 250),
+    ("verdict Contested", 80),
+    ("verdict Finished", 650),
+    ("verdict InDoubt", 400),
+    ("verdict Lost", 100),
+    ("verdict NeverStarted", 550),
+    ("verdict Orphaned", 90),
+    ("verdict Running", 550),
+];
 
 #[test]
 fn every_life_keeps_the_invariants() {
-    let lives = 4_000;
     let config = Config {
-        cases: lives,
+        cases: LIVES,
         failure_persistence: None,
         ..Config::default()
     };
@@ -240,8 +315,10 @@ fn every_life_keeps_the_invariants() {
     }
     let reached = reached.into_inner();
     for (what, floor) in REACHED {
-        let times = reached.get(*what).copied().unwrap_or(0);
-        assert!(times >= *floor, "'{what}' in {times} of {lives} lives: {reached:#?}");
+        let times = reached.get(what).copied().unwrap_or(0);
+        assert!(
+            times >= floor,
+            "'{what}' in {times} of {LIVES} lives: {reached:#?}"
+        );
     }
-    if std::env::var_os("SHOW").is_some() { eprintln!("{reached:#?}"); }
 }

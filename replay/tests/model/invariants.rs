@@ -10,12 +10,15 @@
 //! has every note or says why not, and I14 that an event in the wrong place is refused and changes nothing.
 
 use super::acts::is_no_return;
-use super::tale::{Standing, Tale, is_done, left_nothing};
+use super::tale::{
+    Held, Standing, Tale, executed, intent_of, job_of, left_nothing, let_go, may_follow,
+    outcome_of, that,
+};
 use super::world::{Deed, Dir, Job, Outcome, Process, Supervisor, World};
 use upledger_replay::attempt::{Command, Killed};
-use upledger_replay::decide::{Asked, LOSSES, Next};
+use upledger_replay::decide::{Asked, Next};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, Undo};
+use upledger_replay::plan::Undo;
 use upledger_replay::state::Ended;
 use upledger_replay::verdict::Token;
 
@@ -35,9 +38,6 @@ impl Since {
     }
 }
 
-/// An invariant is broken, and how.
-type Held = Result<(), String>;
-
 type Invariant = fn(&World, Since) -> Held;
 
 /// Those that are asked after every act.
@@ -48,7 +48,10 @@ const AFTER_EVERY_ACT: [(&str, Invariant); 11] = [
     ("I4", i04_what_was_acknowledged_is_kept_to),
     ("I5", i05_what_is_recorded_is_what_happened),
     ("I6", i06_nothing_is_repeated_without_a_reason_on_record),
-    ("I7", i07_what_was_done_is_reversed_once_and_in_reverse_order),
+    (
+        "I7",
+        i07_what_was_done_is_reversed_once_and_in_reverse_order,
+    ),
     ("I8", i08_a_runners_state_is_that_of_the_record),
     ("I10", i10_nothing_is_left_behind_at_the_end),
     ("I12", i12_nothing_is_imported_from_another_spec),
@@ -63,58 +66,9 @@ pub(super) fn check(world: &World, since: Since) -> Held {
     Ok(())
 }
 
-fn that(holds: bool, otherwise: impl FnOnce() -> String) -> Held {
-    if holds { Ok(()) } else { Err(otherwise()) }
-}
-
 /// The events that are new, each with its place.
 fn new_events(world: &World, since: Since) -> impl Iterator<Item = (usize, &Event)> {
     (world.ledger.iter().enumerate().skip(since.ledger)).map(|(i, entry)| (i, &entry.0))
-}
-
-fn intent_of<'a>(world: &'a World, at: &Attempt) -> Option<(usize, &'a Started)> {
-    (world.ledger.iter().enumerate()).find_map(|(i, entry)| match &entry.0 {
-        Event::StepStarted(s) if s.at == *at => Some((i, s)),
-        _ => None,
-    })
-}
-
-/// The directory of an attempt, by its intent.
-fn job_of<'a>(world: &'a World, at: &Attempt) -> Result<(usize, &'a Job), String> {
-    let (_, intent) = intent_of(world, at).ok_or(format!("{at:?} has no intent"))?;
-    let mut jobs = world.jobs.iter().enumerate();
-    jobs.find(|(_, job)| job.nonce == intent.nonce)
-        .ok_or(format!("{at:?} has no directory"))
-}
-
-fn executed(world: &World, job: usize) -> bool {
-    let mut marks = world.marks.iter();
-    marks.any(|m| m.job == job && m.deed == Deed::Executed)
-}
-
-/// What the record says became of an attempt, up to some moment.
-fn outcome_of<'a>(world: &'a World, at: &Attempt, upto: usize) -> Option<&'a Event> {
-    world.ledger[..upto].iter().map(|e| &e.0).find(|event| {
-        let outcome = matches!(
-            event,
-            Event::StepSucceeded(_)
-                | Event::StepFailed(_)
-                | Event::StepFenced(_)
-                | Event::StepDoubted(_)
-        );
-        outcome && event.attempt() == Some(at)
-    })
-}
-
-/// A person was told that an attempt may still run, and has decided.
-fn let_go(world: &World, at: &Attempt, upto: usize) -> bool {
-    match outcome_of(world, at, upto) {
-        Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen => {
-            let decided = |e: &Event| matches!(e, Event::StepDecided(d) if d.part == at.part);
-            world.ledger[..upto].iter().any(|e| decided(&e.0))
-        }
-        _ => false,
-    }
 }
 
 fn i01_no_effect_without_an_earlier_durable_intent(world: &World, since: Since) -> Held {
@@ -139,9 +93,8 @@ fn i01_no_effect_without_an_earlier_durable_intent(world: &World, since: Since) 
 fn i02_an_attempt_is_executed_once_at_most(world: &World, since: Since) -> Held {
     for mark in &world.marks[since.marks..] {
         let at = &world.jobs[mark.job].at;
-        let same = |m: &&super::world::Mark| {
-            m.deed == Deed::Executed && world.jobs[m.job].at == *at
-        };
+        let same =
+            |m: &&super::world::Mark| m.deed == Deed::Executed && world.jobs[m.job].at == *at;
         let times = world.marks.iter().filter(same).count();
         that(times <= 1, || format!("{at:?} was executed {times} times"))?;
     }
@@ -149,7 +102,10 @@ fn i02_an_attempt_is_executed_once_at_most(world: &World, since: Since) -> Held 
         if let Event::StepStarted(s) = event {
             let before = Tale::of(world, i).attempts(&s.at.part);
             that(s.at.attempt == before + 1, || {
-                format!("attempt {} of {} comes after {before}", s.at.attempt, s.at.part)
+                format!(
+                    "attempt {} of {} comes after {before}",
+                    s.at.attempt, s.at.part
+                )
             })?;
         }
     }
@@ -173,7 +129,10 @@ fn i03_nothing_happens_beside_a_living_attempt(world: &World, since: Since) -> H
                 _ => let_go(world, &other.at, mark.ledger),
             };
             that(!other.child || told, || {
-                format!("{:?}: {:?} beside what {:?} left", mark.deed, me.at, other.at)
+                format!(
+                    "{:?}: {:?} beside what {:?} left",
+                    mark.deed, me.at, other.at
+                )
             })?;
         }
     }
@@ -196,7 +155,9 @@ fn i03_nothing_happens_beside_a_living_attempt(world: &World, since: Since) -> H
 }
 
 fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
-    that(world.told <= world.ledger.len(), || "what was told is gone".into())?;
+    that(world.told <= world.ledger.len(), || {
+        "what was told is gone".into()
+    })?;
     for (i, event) in new_events(world, since) {
         let Event::StepStarted(started) = event else {
             continue;
@@ -208,7 +169,9 @@ fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
                 Event::PauseRequested(_) if !matches!(stop, Some(Event::AbortRequested(_))) => {
                     stop = Some(event);
                 }
-                Event::AbortRequested(_) | Event::RunAborted(_) | Event::RunCompleted(_)
+                Event::AbortRequested(_)
+                | Event::RunAborted(_)
+                | Event::RunCompleted(_)
                 | Event::RollbackCompleted(_) => stop = Some(event),
                 Event::RunResumed(_) if !matches!(stop, Some(Event::AbortRequested(_))) => {
                     stop = None;
@@ -256,9 +219,10 @@ fn i05_what_is_recorded_is_what_happened(world: &World, since: Since) -> Held {
             Event::StepFailed(f) => failure_is_true(world, f)?,
             Event::StepFenced(at) => {
                 let (index, job) = job_of(world, at)?;
-                that(!executed(world, index) && job.token == Some(Token::Fenced), || {
-                    format!("{at:?} is recorded as never started")
-                })?;
+                that(
+                    !executed(world, index) && job.token == Some(Token::Fenced),
+                    || format!("{at:?} is recorded as never started"),
+                )?;
             }
             Event::StepDoubted(d) => {
                 let (_, job) = job_of(world, &d.at)?;
@@ -325,11 +289,15 @@ fn failure_is_true(world: &World, f: &Failed) -> Held {
         }
         Failure::Evidence => {
             plain(Command::Exited(0))?;
-            that(job.looked != Some(Answer::Done), || "the evidence agreed".into())?;
+            that(job.looked != Some(Answer::Done), || {
+                "the evidence agreed".into()
+            })?;
         }
     }
     let left = job.result.is_some_and(|o| o.left_behind);
-    that(f.left_behind == left, || format!("what {:?} left behind", f.at))
+    that(f.left_behind == left, || {
+        format!("what {:?} left behind", f.at)
+    })
 }
 
 /// It was done before the run came, and nothing of this run's is there.
@@ -341,9 +309,10 @@ fn satisfied_is_true(world: &World, upto: usize, place: usize, part: &Part) -> H
         })?;
     }
     let living = world.jobs.iter().any(|j| j.place == place && j.lives());
-    that(living || world.truth(place, part.way) == Answer::Done, || {
-        format!("{part} is found done, and it is not")
-    })
+    that(
+        living || world.truth(place, part.way) == Answer::Done,
+        || format!("{part} is found done, and it is not"),
+    )
 }
 
 fn i06_nothing_is_repeated_without_a_reason_on_record(world: &World, since: Since) -> Held {
@@ -360,7 +329,8 @@ fn i06_nothing_is_repeated_without_a_reason_on_record(world: &World, since: Sinc
         let me = &world.jobs[mark.job];
         for earlier in &world.marks {
             let other = &world.jobs[earlier.job];
-            if earlier.deed != Deed::Began || earlier.job == mark.job || other.at.part != me.at.part {
+            if earlier.deed != Deed::Began || earlier.job == mark.job || other.at.part != me.at.part
+            {
                 continue;
             }
             let Some((intent, _)) = intent_of(world, &me.at) else {
@@ -368,61 +338,14 @@ fn i06_nothing_is_repeated_without_a_reason_on_record(world: &World, since: Sinc
             };
             let outcome = outcome_of(world, &other.at, intent);
             that(outcome.is_some_and(|e| !left_nothing(e)), || {
-                format!("{:?} takes effect after {:?} did: {outcome:?}", me.at, other.at)
+                format!(
+                    "{:?} takes effect after {:?} did: {outcome:?}",
+                    me.at, other.at
+                )
             })?;
         }
     }
     Ok(())
-}
-
-/// Another attempt of the part may follow what has become of it.
-fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
-    let (tries, says) = (tale.tries(part), world.says(part));
-    let Some(last) = &tries.last else {
-        return Ok(());
-    };
-    let step = world.plan.step(&part.step).ok_or("the plan has it")?;
-    let lost = || {
-        that(tries.losses < LOSSES, || {
-            format!("{part} is tried again after {} losses", tries.losses)
-        })
-    };
-    let refuse = |why: &str| Err(format!("{part} is tried again {why}: {last:?}"));
-    match last {
-        Event::StepFenced(_) => lost(),
-        Event::StepDoubted(d) if d.doubt != Doubt::Unseen => refuse("though it may still run"),
-        Event::StepDoubted(_) if says.look => refuse("before a look was taken"),
-        Event::StepDoubted(_) | Event::StepProbed(_)
-            if tries.doubt.is_some_and(|d| d != Doubt::Unseen) =>
-        {
-            refuse("though it may still run")
-        }
-        Event::StepProbed(p) if p.answer == Answer::Nothing => lost(),
-        Event::StepDoubted(_) | Event::StepProbed(_) => {
-            lost()?;
-            that(says.repeatable, || format!("{part} is tried again in doubt"))
-        }
-        Event::StepFailed(_) | Event::StepRefused(_) => {
-            if part.way == Way::Undo {
-                return refuse("though it is stuck");
-            }
-            if let Event::StepFailed(f) = last {
-                let unsafe_late = f.failure == Failure::Timeout && says.effect == Effect::Unsafe;
-                if f.failure == Failure::Killed || unsafe_late || f.left_behind {
-                    return refuse("without a person's word");
-                }
-            }
-            if tries.kill.is_some() {
-                return refuse("though it was to be killed");
-            }
-            that(tries.failures <= step.retry.times, || {
-                format!("{part} is tried again after {} failures", tries.failures)
-            })
-        }
-        Event::StepDecided(d) if d.decision == Decision::Retry => Ok(()),
-        _ if is_done(last) && part.way == Way::Do => refuse("though it is done"),
-        _ => refuse("for no reason"),
-    }
 }
 
 fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since: Since) -> Held {
@@ -436,19 +359,30 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
         let place = world.place(part);
         let rollback = tale.rollback();
         if part.way == Way::Do {
-            that(rollback.is_none(), || format!("{part} goes forwards in a rollback"))?;
+            that(rollback.is_none(), || {
+                format!("{part} goes forwards in a rollback")
+            })?;
             continue;
         }
         let Some(rollback) = rollback else {
             return Err(format!("{part} without a rollback"));
         };
-        that(place >= tale.behind(rollback), || format!("{part}, which was to stay"))?;
-        let Standing { touched, passed, .. } = tale.standing(place);
-        that(touched && !passed, || format!("{part}: nothing is there to reverse"))?;
+        that(place >= tale.behind(rollback), || {
+            format!("{part}, which was to stay")
+        })?;
+        let Standing {
+            touched, passed, ..
+        } = tale.standing(place);
+        that(touched && !passed, || {
+            format!("{part}: nothing is there to reverse")
+        })?;
         for later in place..world.things.len() {
             let unit = &world.state.units()[later];
             that(later == place || !tale.is_to_undo(later), || {
-                format!("{part} before {} on {}, which came later", unit.step, unit.target)
+                format!(
+                    "{part} before {} on {}, which came later",
+                    unit.step, unit.target
+                )
             })?;
             let gone = is_no_return(tale.undo(later)) && tale.is_to_undo(later);
             that(!gone, || format!("{part} behind a point of no return"))?;
@@ -456,7 +390,9 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
                 format!("{part} while the undo of {} is stuck", unit.step)
             })?;
         }
-        that(*tale.undo(place) != Undo::Nothing, || format!("{part} has no undo"))?;
+        that(*tale.undo(place) != Undo::Nothing, || {
+            format!("{part} has no undo")
+        })?;
     }
     if since.ledger < world.ledger.len() {
         a_failed_undo_is_asked_about(world)?;
@@ -479,13 +415,17 @@ fn a_failed_undo_is_asked_about(world: &World) -> Held {
     };
     let aborted = world.state.abort.is_some();
     let asked = matches!(world.next(), Next::Ask(q) if q.part == *part && q.kind == Asked::Stuck);
-    that(asked || aborted, || format!("{part} is stuck, and {:?} is next", world.next()))
+    that(asked || aborted, || {
+        format!("{part} is stuck, and {:?} is next", world.next())
+    })
 }
 
 fn i08_a_runners_state_is_that_of_the_record(world: &World, _: Since) -> Held {
     for runner in world.runners.iter().flatten() {
         if runner.folded == world.ledger.len() {
-            that(runner.base == world.state, || "a runner's state differs".into())?;
+            that(runner.base == world.state, || {
+                "a runner's state differs".into()
+            })?;
         }
     }
     Ok(())
@@ -499,7 +439,9 @@ pub(super) fn i08_the_record_says_everything(world: &World) -> Held {
         let event: Event = serde_json::from_str(&text).map_err(|e| e.to_string())?;
         run.apply(&event, &entry.1).map_err(|e| e.to_string())?;
     }
-    that(run == world.state, || "I8 is broken: the record folds otherwise".into())
+    that(run == world.state, || {
+        "I8 is broken: the record folds otherwise".into()
+    })
 }
 
 /// When nothing goes wrong any more and nobody comes, a resume leads to an end, a stop or one question.
@@ -513,7 +455,9 @@ pub(super) fn i09_it_comes_to_rest(world: &World, acts: usize) -> Held {
 
 fn i10_nothing_is_left_behind_at_the_end(world: &World, _: Since) -> Held {
     let lockers = world.runners.iter().flatten().count();
-    that(world.lock.is_none() || lockers > 0, || "the lock has no holder".into())?;
+    that(world.lock.is_none() || lockers > 0, || {
+        "the lock has no holder".into()
+    })?;
     if world.state.ended.is_none() {
         return Ok(());
     }
@@ -525,20 +469,26 @@ fn i10_nothing_is_left_behind_at_the_end(world: &World, _: Since) -> Held {
             continue;
         }
         let runs = matches!(job.command, Process::Begun(_));
-        that(!runs, || format!("{:?} runs, and the run has ended", job.at))?;
+        that(!runs, || {
+            format!("{:?} runs, and the run has ended", job.at)
+        })?;
         let may_start = matches!(
             job.supervisor,
             Supervisor::Coming | Supervisor::Locked | Supervisor::Linked | Supervisor::Tokened
         );
         let barred = job.token == Some(Token::Fenced) || job.kill || job.dir != Dir::There;
         that(!may_start || barred, || {
-            format!("{:?} may start, and the run has ended: {:?}", job.at, world.state.ended)
+            format!(
+                "{:?} may start, and the run has ended: {:?}",
+                job.at, world.state.ended
+            )
         })?;
     }
     let open = world.state.open();
-    that(open.is_none() || world.state.ended == Some(Ended::Aborted), || {
-        format!("{open:?} is open, and the run has ended")
-    })
+    that(
+        open.is_none() || world.state.ended == Some(Ended::Aborted),
+        || format!("{open:?} is open, and the run has ended"),
+    )
 }
 
 fn i12_nothing_is_imported_from_another_spec(world: &World, since: Since) -> Held {
@@ -550,7 +500,10 @@ fn i12_nothing_is_imported_from_another_spec(world: &World, since: Since) -> Hel
         };
         let (_, job) = job_of(world, at)?;
         that(job.seen_as == Dir::There, || {
-            format!("{at:?} is imported from a directory that is {:?}", job.seen_as)
+            format!(
+                "{at:?} is imported from a directory that is {:?}",
+                job.seen_as
+            )
         })?;
     }
     Ok(())
@@ -580,7 +533,9 @@ fn i13_what_was_noted_is_recorded_or_its_loss_is_marked(world: &World, since: Si
             format!("{at:?} wrote {:?}, and {recorded:?} is recorded", job.spool)
         })?;
         if let (Some(printed), Some(outcome)) = (printed, job.result) {
-            that(printed.dropped == outcome.dropped, || format!("output of {at:?} is missing"))?;
+            that(printed.dropped == outcome.dropped, || {
+                format!("output of {at:?} is missing")
+            })?;
         }
     }
     Ok(())

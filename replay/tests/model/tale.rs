@@ -1,8 +1,9 @@
 //! The record, read by the judge: what it says of a step, without the fold.
 
-use super::world::World;
+use super::world::{Deed, Job, World};
+use upledger_replay::decide::LOSSES;
 use upledger_replay::event::*;
-use upledger_replay::plan::Undo;
+use upledger_replay::plan::{Effect, Undo};
 
 /// The events of a run up to some moment, without decisions that another one has replaced.
 pub(super) struct Tale<'a> {
@@ -68,7 +69,9 @@ impl<'a> Tale<'a> {
         for entry in &world.ledger[..upto] {
             if let Event::StepDecided(_) = entry.0 {
                 // Nothing but remarks lies between a decision and the one that replaces it.
-                let last = events.iter().rposition(|e| !matches!(e, Event::NoteAdded(_)));
+                let last = events
+                    .iter()
+                    .rposition(|e| !matches!(e, Event::NoteAdded(_)));
                 if let Some(last) = last
                     && matches!(events[last], Event::StepDecided(_))
                     && events[last].part() == entry.0.part()
@@ -231,4 +234,110 @@ impl Tries {
         }
         self.last = Some(event.clone());
     }
+}
+
+/// The intent of an attempt, and where it stands in the record.
+pub(super) fn intent_of<'a>(world: &'a World, at: &Attempt) -> Option<(usize, &'a Started)> {
+    (world.ledger.iter().enumerate()).find_map(|(i, entry)| match &entry.0 {
+        Event::StepStarted(s) if s.at == *at => Some((i, s)),
+        _ => None,
+    })
+}
+
+/// The directory of an attempt, by its intent.
+pub(super) fn job_of<'a>(world: &'a World, at: &Attempt) -> Result<(usize, &'a Job), String> {
+    let (_, intent) = intent_of(world, at).ok_or(format!("{at:?} has no intent"))?;
+    let mut jobs = world.jobs.iter().enumerate();
+    jobs.find(|(_, job)| job.nonce == intent.nonce)
+        .ok_or(format!("{at:?} has no directory"))
+}
+
+/// The command in that directory was executed.
+pub(super) fn executed(world: &World, job: usize) -> bool {
+    let mut marks = world.marks.iter();
+    marks.any(|m| m.job == job && m.deed == Deed::Executed)
+}
+
+/// What the record says became of an attempt, up to some moment.
+pub(super) fn outcome_of<'a>(world: &'a World, at: &Attempt, upto: usize) -> Option<&'a Event> {
+    world.ledger[..upto].iter().map(|e| &e.0).find(|event| {
+        let outcome = matches!(
+            event,
+            Event::StepSucceeded(_)
+                | Event::StepFailed(_)
+                | Event::StepFenced(_)
+                | Event::StepDoubted(_)
+        );
+        outcome && event.attempt() == Some(at)
+    })
+}
+
+/// A person was told that an attempt may still run, and has decided.
+pub(super) fn let_go(world: &World, at: &Attempt, upto: usize) -> bool {
+    match outcome_of(world, at, upto) {
+        Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen => {
+            let decided = |e: &Event| matches!(e, Event::StepDecided(d) if d.part == at.part);
+            world.ledger[..upto].iter().any(|e| decided(&e.0))
+        }
+        _ => false,
+    }
+}
+
+/// Another attempt of the part may follow what has become of it.
+pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
+    let (tries, says) = (tale.tries(part), world.says(part));
+    let Some(last) = &tries.last else {
+        return Ok(());
+    };
+    let step = world.plan.step(&part.step).ok_or("the plan has it")?;
+    let lost = || {
+        that(tries.losses < LOSSES, || {
+            format!("{part} is tried again after {} losses", tries.losses)
+        })
+    };
+    let refuse = |why: &str| Err(format!("{part} is tried again {why}: {last:?}"));
+    match last {
+        Event::StepFenced(_) => lost(),
+        Event::StepDoubted(d) if d.doubt != Doubt::Unseen => refuse("though it may still run"),
+        Event::StepDoubted(_) if says.look => refuse("before a look was taken"),
+        Event::StepDoubted(_) | Event::StepProbed(_)
+            if tries.doubt.is_some_and(|d| d != Doubt::Unseen) =>
+        {
+            refuse("though it may still run")
+        }
+        Event::StepProbed(p) if p.answer == Answer::Nothing => lost(),
+        Event::StepDoubted(_) | Event::StepProbed(_) => {
+            lost()?;
+            that(says.repeatable, || {
+                format!("{part} is tried again in doubt")
+            })
+        }
+        Event::StepFailed(_) | Event::StepRefused(_) => {
+            if part.way == Way::Undo {
+                return refuse("though it is stuck");
+            }
+            if let Event::StepFailed(f) = last {
+                let unsafe_late = f.failure == Failure::Timeout && says.effect == Effect::Unsafe;
+                if f.failure == Failure::Killed || unsafe_late || f.left_behind {
+                    return refuse("without a person's word");
+                }
+            }
+            if tries.kill.is_some() {
+                return refuse("though it was to be killed");
+            }
+            that(tries.failures <= step.retry.times, || {
+                format!("{part} is tried again after {} failures", tries.failures)
+            })
+        }
+        Event::StepDecided(d) if d.decision == Decision::Retry => Ok(()),
+        _ if is_done(last) && part.way == Way::Do => refuse("though it is done"),
+        _ => refuse("for no reason"),
+    }
+}
+
+/// An invariant is broken, and how.
+pub(super) type Held = Result<(), String>;
+
+pub(super) fn that(holds: bool, otherwise: impl FnOnce() -> String) -> Held {
+    if holds { Ok(()) } else { Err(otherwise()) }
 }
