@@ -2,7 +2,7 @@
 
 use super::acts::{Act, Weather, perform, possible};
 use super::invariants::{self, Since, check};
-use super::runner::Wish;
+use super::runner::{Turn, Wish};
 use super::world::World;
 use crate::world::{plan, step};
 use proptest::prelude::*;
@@ -18,6 +18,8 @@ struct Life {
     plan: Plan,
     there: Vec<bool>,
     weather: Weather,
+    /// What outlives its command never ends, and does not hear a kill.
+    hangs: bool,
     draws: Vec<u16>,
 }
 
@@ -46,7 +48,11 @@ impl fmt::Debug for Life {
             )?;
         }
         writeln!(f, "done before: {:?}", self.there)?;
-        write!(f, "{:?}, draws: {:?}", self.weather, self.draws)
+        write!(
+            f,
+            "{:?}, hangs: {}, draws: {:?}",
+            self.weather, self.hangs, self.draws
+        )
     }
 }
 
@@ -140,12 +146,15 @@ fn weather() -> impl Strategy<Value = Weather> {
 fn life(acts: usize) -> impl Strategy<Value = Life> {
     let there = prop::collection::vec(prop::bool::weighted(0.15), 6);
     let draws = prop::collection::vec(any::<u16>(), 0..acts);
-    (a_plan(), there, weather(), draws).prop_map(|(plan, there, weather, draws)| Life {
-        plan,
-        there,
-        weather,
-        draws,
-    })
+    (a_plan(), there, weather(), any::<bool>(), draws).prop_map(
+        |(plan, there, weather, hangs, draws)| Life {
+            plan,
+            there,
+            weather,
+            hangs,
+            draws,
+        },
+    )
 }
 
 /// One act, drawn from all that are possible.
@@ -173,30 +182,30 @@ fn go(world: &mut World, act: &Act) -> Result<(), String> {
 }
 
 /// Nothing goes wrong any more and nobody comes but one person who resumes. Every life has to come to rest then.
-fn in_peace(world: &mut World) -> Result<(), String> {
+fn in_peace(world: &mut World, hangs: bool) -> Result<(), String> {
     let mut acts = 0;
     for _ in 0..3 {
-        acts += run_down(world)?;
+        acts += run_down(world, hangs)?;
         if world.runners.iter().all(Option::is_none) && world.state.ended.is_none() {
             go(world, &Act::Open(0, Wish::Resume))?;
         }
     }
-    acts += run_down(world)?;
+    acts += run_down(world, hangs)?;
     invariants::i09_it_comes_to_rest(world, acts)
 }
 
 /// Whatever is under way goes on to its end.
-fn run_down(world: &mut World) -> Result<usize, String> {
+fn run_down(world: &mut World, hangs: bool) -> Result<usize, String> {
     for acts in 0..2_000 {
         let all = possible(world, Weather::FAIR);
         // What runs beside the runner comes first, so that it does not wait for ever.
         let beside = |act: &Act| {
-            matches!(
-                act,
-                Act::Supervisor(..) | Act::Command(..) | Act::ChildEnds(_)
-            )
+            matches!(act, Act::Supervisor(..) | Act::Command(..))
+                || (!hangs && matches!(act, Act::ChildEnds(_)))
         };
+        let waits = |act: &Act| hangs && matches!(act, Act::Runner(_, Turn::Impatient));
         let act = (all.iter().find(|(_, act)| beside(act)))
+            .or_else(|| all.iter().find(|(_, act)| waits(act)))
             .or_else(|| all.iter().find(|(_, act)| matches!(act, Act::Runner(..))));
         let Some((_, act)) = act else {
             return Ok(acts);
@@ -214,7 +223,7 @@ fn live(life: &Life) -> Result<World, (World, String)> {
                 break;
             }
         }
-        in_peace(&mut world)?;
+        in_peace(&mut world, life.hangs)?;
         invariants::i08_the_record_says_everything(&world)?;
         invariants::i14_an_event_out_of_place_is_refused(&world)
     })();

@@ -10,6 +10,7 @@
 //! has every note or says why not, and I14 that an event in the wrong place is refused and changes nothing.
 
 use super::acts::is_no_return;
+use super::runner::BY_HAND;
 use super::tale::{
     Held, Standing, Tale, executed, intent_of, job_of, left_nothing, let_go, may_follow,
     outcome_of, that,
@@ -18,7 +19,7 @@ use super::world::{Deed, Dir, Job, Outcome, Process, Supervisor, World};
 use upledger_replay::attempt::{Command, Killed};
 use upledger_replay::decide::{Asked, Next};
 use upledger_replay::event::*;
-use upledger_replay::plan::Undo;
+use upledger_replay::plan::{OnFailure, Undo};
 use upledger_replay::state::Ended;
 use upledger_replay::verdict::Token;
 
@@ -219,10 +220,10 @@ fn i05_what_is_recorded_is_what_happened(world: &World, since: Since) -> Held {
             Event::StepFailed(f) => failure_is_true(world, f)?,
             Event::StepFenced(at) => {
                 let (index, job) = job_of(world, at)?;
-                that(
-                    !executed(world, index) && job.token == Some(Token::Fenced),
-                    || format!("{at:?} is recorded as never started"),
-                )?;
+                let barred = job.token == Some(Token::Fenced) && !job.seen_held;
+                that(!executed(world, index) && barred, || {
+                    format!("{at:?} is recorded as never started: {job:?}")
+                })?;
             }
             Event::StepDoubted(d) => {
                 let (_, job) = job_of(world, &d.at)?;
@@ -353,6 +354,10 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
         let part = match event {
             Event::StepStarted(s) => &s.at.part,
             Event::StepSatisfied(s) => &s.part,
+            Event::RollbackStarted(r) => {
+                turns_round(world, i, r)?;
+                continue;
+            }
             _ => continue,
         };
         let tale = Tale::of(world, i);
@@ -398,6 +403,20 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
         a_failed_undo_is_asked_about(world)?;
     }
     Ok(())
+}
+
+/// Nobody but the plan turns a run round by itself: after a failure, and not with a point of no return behind it.
+fn turns_round(world: &World, upto: usize, rollback: &RollbackStarted) -> Held {
+    if rollback.reason == BY_HAND {
+        return Ok(());
+    }
+    let tale = Tale::of(world, upto);
+    let passed = (0..world.things.len())
+        .find(|place| is_no_return(tale.undo(*place)) && tale.standing(*place).touched);
+    let asked = world.plan.on_failure == OnFailure::Rollback;
+    that(asked && passed.is_none(), || {
+        format!("it turns round by itself behind {passed:?}")
+    })
 }
 
 /// A failed undo is a question as long as nobody has decided about it.

@@ -8,6 +8,9 @@ use upledger_replay::event::*;
 use upledger_replay::state::{Ended, Run};
 use upledger_replay::verdict::{Lock, Token};
 
+/// The reason of whoever starts a runner.
+pub(super) const BY_HAND: &str = "by hand";
+
 /// What a runner was started for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wish {
@@ -17,7 +20,7 @@ pub(super) enum Wish {
 
 impl Wish {
     fn event(&self) -> Event {
-        let reason = String::new();
+        let reason = BY_HAND.into();
         match self.clone() {
             Self::Resume => Event::RunResumed(Reason { reason }),
             Self::RollBack(to) => Event::RollbackStarted(RollbackStarted { to, reason }),
@@ -390,6 +393,7 @@ impl Runner {
             nonce,
             dir: Dir::There,
             seen_as: Dir::There,
+            seen_held: false,
             token: None,
             synced: false,
             kill: false,

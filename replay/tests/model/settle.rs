@@ -19,6 +19,7 @@ impl Runner {
             return Err(format!("an intent without a directory: {at:?}"));
         };
         w.jobs[job].seen_as = w.jobs[job].dir;
+        w.jobs[job].seen_held = !w.jobs[job].quiet();
         match resolution {
             Resolution::Lost => self.doubt(w, None, at, Doubt::Lost),
             Resolution::Fenced => {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use upledger_replay::attempt::{Command, Ending, Killed};
 use upledger_replay::decide::{self, Next, Now};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, Plan, Undo};
+use upledger_replay::plan::{Effect, OnDoubt, Plan, Undo};
 use upledger_replay::state::{Run, When};
 use upledger_replay::verdict::{Facts, Lock, Token};
 
@@ -94,6 +94,8 @@ pub(super) struct Job {
     pub(super) dir: Dir,
     /// How it was when it was last resolved.
     pub(super) seen_as: Dir,
+    /// Whether somebody held a lock of it then.
+    pub(super) seen_held: bool,
     pub(super) token: Option<Token>,
     /// A power cut does not take the token.
     pub(super) synced: bool,
@@ -327,14 +329,15 @@ impl World {
             (Way::Do, _) => (step.effect, step.on_doubt, step.has_probe),
             (Way::Undo, Undo::Action(u)) => (u.effect, u.on_doubt, u.has_probe),
             (Way::Undo, Undo::Own { on_doubt }) => (Effect::Probed, *on_doubt, true),
+            // It has no undo, and none may be started: I7.
             (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
-                unreachable!("it has no undo")
+                (Effect::Unsafe, OnDoubt::Ask, false)
             }
         };
         Says {
             effect,
             repeatable: matches!(effect, Effect::Pure | Effect::Idempotent)
-                || retry == upledger_replay::plan::OnDoubt::Retry,
+                || retry == OnDoubt::Retry,
             look,
         }
     }
