@@ -203,7 +203,7 @@ fn of_command(w: &World, job: usize, weather: Weather, all: &mut Vec<(u32, Act)>
             add(weather.failures, Does::IsSilent);
         }
         if !of.child && stage > Stage::Nothing {
-            add(weather.failures.div_ceil(2), Does::LeavesChild);
+            add(weather.failures, Does::LeavesChild);
         }
     } else if of.child {
         all.push((WELL / 4, Act::ChildEnds(job)));
@@ -391,6 +391,12 @@ fn supervise(w: &mut World, index: usize, shim: Shim) {
             }
             Process::Ended(_) => {
                 job.child = false;
+                job.supervisor
+            }
+            // Whoever hears TERM may end in order, and say so.
+            Process::Begun(stage) if stage >= Stage::Half => {
+                job.produced = true;
+                job.command = Process::Ended(Command::Exited(0));
                 job.supervisor
             }
             Process::None | Process::Begun(_) => {

@@ -3,7 +3,7 @@
 use super::acts::{Act, Weather, perform, possible};
 use super::invariants::{self, Since, check};
 use super::runner::{Turn, Wish};
-use super::world::World;
+use super::world::{Supervisor, World};
 use crate::world::{plan, step};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -18,7 +18,7 @@ struct Life {
     plan: Plan,
     there: Vec<bool>,
     weather: Weather,
-    /// What outlives its command never ends, and does not hear a kill.
+    /// What outlives its command or its supervisor never ends, and does not hear a kill.
     hangs: bool,
     draws: Vec<u16>,
 }
@@ -199,9 +199,11 @@ fn run_down(world: &mut World, hangs: bool) -> Result<usize, String> {
     for acts in 0..2_000 {
         let all = possible(world, Weather::FAIR);
         // What runs beside the runner comes first, so that it does not wait for ever.
-        let beside = |act: &Act| {
-            matches!(act, Act::Supervisor(..) | Act::Command(..))
-                || (!hangs && matches!(act, Act::ChildEnds(_)))
+        let beside = |act: &Act| match act {
+            Act::Supervisor(..) => true,
+            Act::Command(job, _) => !hangs || world.jobs[*job].supervisor != Supervisor::Gone,
+            Act::ChildEnds(_) => !hangs,
+            _ => false,
         };
         let waits = |act: &Act| hangs && matches!(act, Act::Runner(_, Turn::Impatient));
         let act = (all.iter().find(|(_, act)| beside(act)))
@@ -210,7 +212,8 @@ fn run_down(world: &mut World, hangs: bool) -> Result<usize, String> {
         let Some((_, act)) = act else {
             return Ok(acts);
         };
-        go(world, act)?;
+        let act = act.clone();
+        go(world, &act)?;
     }
     Err("I9 is broken: no end in sight".into())
 }

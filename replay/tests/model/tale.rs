@@ -297,6 +297,7 @@ pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
     };
     let refuse = |why: &str| Err(format!("{part} is tried again {why}: {last:?}"));
     match last {
+        Event::StepFenced(_) if tries.kill.is_some() => refuse("though it was to be killed"),
         Event::StepFenced(_) => lost(),
         Event::StepDoubted(d) if d.doubt != Doubt::Unseen => refuse("though it may still run"),
         Event::StepDoubted(_) if says.look => refuse("before a look was taken"),
