@@ -587,7 +587,9 @@ pub(super) fn i14_an_event_out_of_place_is_refused(world: &World) -> Held {
         }
     }
     for missing in 0..world.ledger.len() {
-        if !structural(&world.ledger[missing].0) {
+        let event = &world.ledger[missing].0;
+        let left_out = matches!(event, Event::StepSatisfied(_) | Event::StepSkipped(_));
+        if left_out || !structural(event) {
             continue;
         }
         let later = world.ledger[missing + 1..].iter().any(|e| structural(&e.0));

@@ -17,6 +17,8 @@ pub(super) struct Standing {
     /// Something that the run did may be there.
     pub(super) touched: bool,
     before: bool,
+    /// `passed` and `stuck`, as they were before the last attempt forwards.
+    undo_before: (bool, bool),
     /// It was tried and has an intent, whatever came of it.
     pub(super) tried: bool,
     /// It is done, or left out.
@@ -108,6 +110,7 @@ impl<'a> Tale<'a> {
     /// What has become of the attempts of a part.
     pub(super) fn tries(&self, part: &Part) -> Tries {
         let mut tries = Tries::default();
+        let mut before = Tries::default();
         for (event, way) in self.of_unit(self.world.place(part)) {
             if way == part.way {
                 tries.tell(event);
@@ -116,7 +119,12 @@ impl<'a> Tale<'a> {
                 tries = Tries::default();
             } else if way == Way::Do && matches!(event, Event::StepStarted(_)) {
                 // What is done again has to be undone again.
-                tries.last = None;
+                before = std::mem::take(&mut tries);
+            } else if way == Way::Do && left_nothing(event) {
+                // It was not done again.
+                tries = before.clone();
+            } else if matches!(event, Event::StepDecided(d) if d.decision == Decision::Done) {
+                (tries, before) = (Tries::default(), Tries::default());
             }
         }
         tries
@@ -168,6 +176,7 @@ impl Standing {
     fn forward(&mut self, event: &Event) {
         if let Event::StepStarted(_) = event {
             self.before = self.touched;
+            self.undo_before = (self.passed, self.stuck);
             self.touched = true;
             self.tried = true;
             self.passed = false;
@@ -175,12 +184,16 @@ impl Standing {
             self.settled = false;
         } else if left_nothing(event) {
             self.touched = self.before;
+            (self.passed, self.stuck) = self.undo_before;
         }
         match event {
             Event::StepDecided(d) if d.decision == Decision::Done => {
                 self.before = self.touched;
                 self.touched = true;
                 self.settled = true;
+                // What is done by hand, too, has to be undone again.
+                self.undo_before = (false, false);
+                (self.passed, self.stuck) = (false, false);
             }
             Event::StepDecided(d) => self.settled = d.decision == Decision::Skip,
             Event::StepSkipped(_) => self.settled = true,
