@@ -253,12 +253,12 @@ impl Unit {
         let undo = &self.backward;
         self.backward_before =
             (undo.attempts > 0 || undo.status != Status::Pending).then(|| Box::new(undo.clone()));
-        self.to_be_undone();
+        self.await_undo();
     }
 
     /// What is done again has to be undone again, and its undo is not held back by what became of an earlier one. Attempt
     /// numbers go on.
-    fn to_be_undone(&mut self) {
+    fn await_undo(&mut self) {
         self.backward.status = Status::Pending;
         self.backward.touched = false;
         self.backward.failures = 0;
@@ -276,7 +276,7 @@ impl Unit {
             Decision::Done => {
                 if d.part.way == Way::Do {
                     self.backward_before = None;
-                    self.to_be_undone();
+                    self.await_undo();
                 }
                 self.done(d.part.way, d.produced.as_ref(), &[]);
             }

@@ -10,16 +10,18 @@
 //! has every note or says why not, and I14 that an event in the wrong place is refused and changes nothing.
 
 use super::acts::is_no_return;
-use super::runner::BY_HAND;
 use super::tale::{
     Held, Standing, Tale, executed, intent_of, job_of, left_nothing, let_go, may_follow,
     outcome_of, that,
 };
-use super::world::{Deed, Dir, Job, Outcome, Process, Supervisor, World};
-use upledger_replay::attempt::{Command, Killed};
-use upledger_replay::decide::{Asked, Next};
+use super::truth::{
+    a_failed_undo_is_asked_about, failure_is_true, result_is, satisfied_is_true, turns_round,
+};
+use super::world::{Deed, Dir, Process, Supervisor, World};
+use upledger_replay::attempt::Command;
+use upledger_replay::decide::Next;
 use upledger_replay::event::*;
-use upledger_replay::plan::{OnFailure, Undo};
+use upledger_replay::plan::Undo;
 use upledger_replay::state::Ended;
 use upledger_replay::verdict::Token;
 
@@ -42,7 +44,7 @@ impl Since {
 type Invariant = fn(&World, Since) -> Held;
 
 /// Those that are asked after every act.
-const AFTER_EVERY_ACT: [(&str, Invariant); 11] = [
+const AFTER_EVERY_ACT: [(&str, Invariant); 12] = [
     ("I1", i01_no_effect_without_an_earlier_durable_intent),
     ("I2", i02_an_attempt_is_executed_once_at_most),
     ("I3", i03_nothing_happens_beside_a_living_attempt),
@@ -54,6 +56,7 @@ const AFTER_EVERY_ACT: [(&str, Invariant); 11] = [
         i07_what_was_done_is_reversed_once_and_in_reverse_order,
     ),
     ("I8", i08_a_runners_state_is_that_of_the_record),
+    ("I9", i09_every_question_can_be_answered),
     ("I10", i10_nothing_is_left_behind_at_the_end),
     ("I12", i12_nothing_is_imported_from_another_spec),
     ("I13", i13_what_was_noted_is_recorded_or_its_loss_is_marked),
@@ -197,13 +200,6 @@ fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
     Ok(())
 }
 
-/// The result of an attempt is of this kind.
-fn result_is(job: &Job, holds: impl FnOnce(Outcome) -> bool) -> Held {
-    that(job.result.is_some_and(holds), || {
-        format!("the result of {:?} is {:?}", job.at, job.result)
-    })
-}
-
 fn i05_what_is_recorded_is_what_happened(world: &World, since: Since) -> Held {
     for (i, event) in new_events(world, since) {
         let place = event.part().map(|part| (world.place(part), part));
@@ -269,51 +265,6 @@ fn i05_what_is_recorded_is_what_happened(world: &World, since: Since) -> Held {
         }
     }
     Ok(())
-}
-
-fn failure_is_true(world: &World, f: &Failed) -> Held {
-    let (index, job) = job_of(world, &f.at)?;
-    let plain = |command| {
-        result_is(job, |o| {
-            o.ending.killed.is_none() && o.ending.command == command
-        })
-    };
-    match f.failure {
-        Failure::NotStarted => that(!executed(world, index), || {
-            format!("{:?} is recorded as not started", f.at)
-        })?,
-        Failure::Exit(code) => plain(Command::Exited(code))?,
-        Failure::Signal(signal) => plain(Command::Signaled(signal))?,
-        Failure::Timeout => result_is(job, |o| o.ending.killed == Some(Killed::Timeout))?,
-        Failure::Killed => {
-            result_is(job, |o| matches!(o.ending.killed, Some(Killed::Request(_))))?;
-        }
-        Failure::Evidence => {
-            plain(Command::Exited(0))?;
-            that(job.looked != Some(Answer::Done), || {
-                "the evidence agreed".into()
-            })?;
-        }
-    }
-    let left = job.result.is_some_and(|o| o.left_behind);
-    that(f.left_behind == left, || {
-        format!("what {:?} left behind", f.at)
-    })
-}
-
-/// It was done before the run came, and nothing of this run's is there.
-fn satisfied_is_true(world: &World, upto: usize, place: usize, part: &Part) -> Held {
-    let tale = Tale::of(world, upto);
-    if part.way == Way::Do {
-        that(!tale.standing(place).touched, || {
-            format!("{part} is found done, and it was this run's doing")
-        })?;
-    }
-    let living = world.jobs.iter().any(|j| j.place == place && j.lives());
-    that(
-        living || world.truth(place, part.way) == Answer::Done,
-        || format!("{part} is found done, and it is not"),
-    )
 }
 
 fn i06_nothing_is_repeated_without_a_reason_on_record(world: &World, since: Since) -> Held {
@@ -405,40 +356,6 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
     Ok(())
 }
 
-/// Nobody but the plan turns a run round by itself: after a failure, and not with a point of no return behind it.
-fn turns_round(world: &World, upto: usize, rollback: &RollbackStarted) -> Held {
-    if rollback.reason == BY_HAND {
-        return Ok(());
-    }
-    let tale = Tale::of(world, upto);
-    let passed = (0..world.things.len())
-        .find(|place| is_no_return(tale.undo(*place)) && tale.standing(*place).touched);
-    let asked = world.plan.on_failure == OnFailure::Rollback;
-    that(asked && passed.is_none(), || {
-        format!("it turns round by itself behind {passed:?}")
-    })
-}
-
-/// A failed undo is a question as long as nobody has decided about it.
-fn a_failed_undo_is_asked_about(world: &World) -> Held {
-    let (Some(entry), None) = (world.ledger.last(), world.state.pause.as_ref()) else {
-        return Ok(());
-    };
-    let failed = match &entry.0 {
-        Event::StepFailed(f) => Some(&f.at.part),
-        Event::StepRefused(r) => Some(&r.part),
-        _ => None,
-    };
-    let Some(part) = failed.filter(|part| part.way == Way::Undo) else {
-        return Ok(());
-    };
-    let aborted = world.state.abort.is_some();
-    let asked = matches!(world.next(), Next::Ask(q) if q.part == *part && q.kind == Asked::Stuck);
-    that(asked || aborted, || {
-        format!("{part} is stuck, and {:?} is next", world.next())
-    })
-}
-
 fn i08_a_runners_state_is_that_of_the_record(world: &World, _: Since) -> Held {
     for runner in world.runners.iter().flatten() {
         if runner.folded == world.ledger.len() {
@@ -460,6 +377,38 @@ pub(super) fn i08_the_record_says_everything(world: &World) -> Held {
     }
     that(run == world.state, || {
         "I8 is broken: the record folds otherwise".into()
+    })
+}
+
+/// Whatever is offered as an answer is accepted: no question is a dead end.
+fn i09_every_question_can_be_answered(world: &World, since: Since) -> Held {
+    let Next::Ask(question) = world.next() else {
+        return Ok(());
+    };
+    if since.ledger == world.ledger.len() {
+        return Ok(());
+    }
+    let back = Event::RollbackStarted(RollbackStarted {
+        to: None,
+        reason: String::new(),
+    });
+    let answers = question.answers.iter().map(|decision| {
+        Event::StepDecided(Decided {
+            part: question.part.clone(),
+            decision: *decision,
+            reason: String::new(),
+            evidence: vec![],
+            produced: None,
+        })
+    });
+    let back = question.may_roll_back.then_some(back);
+    for answer in answers.chain(back) {
+        if let Err(why) = world.state.check(&answer) {
+            return Err(format!("{question:?} is asked, and {why}"));
+        }
+    }
+    that(!question.answers.is_empty(), || {
+        format!("{question:?} has no answer")
     })
 }
 

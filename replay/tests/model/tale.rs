@@ -19,8 +19,6 @@ pub(super) struct Standing {
     before: bool,
     /// `passed` and `stuck`, as they were before the last attempt forwards.
     undo_before: (bool, bool),
-    /// It was tried and has an intent, whatever came of it.
-    pub(super) tried: bool,
     /// It is done, or left out.
     pub(super) settled: bool,
     /// A person said that a rollback passes over it.
@@ -178,7 +176,6 @@ impl Standing {
             self.before = self.touched;
             self.undo_before = (self.passed, self.stuck);
             self.touched = true;
-            self.tried = true;
             self.passed = false;
             self.stuck = false;
             self.settled = false;
