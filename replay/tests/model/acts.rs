@@ -85,6 +85,8 @@ pub(super) struct Weather {
     pub(super) failures: u32,
     pub(super) meddling: u32,
     pub(super) people: u32,
+    /// How often somebody rolls back to the first step, to go forwards again.
+    pub(super) turns: u32,
 }
 
 impl Weather {
@@ -95,6 +97,7 @@ impl Weather {
         failures: 0,
         meddling: 0,
         people: 0,
+        turns: 0,
     };
 }
 
@@ -268,7 +271,12 @@ fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
     let first = w.plan.steps().next().map(|(_, step)| step.id.clone());
     all.push((resume, Act::Open(free, Wish::Resume)));
     all.push((back, Act::Open(free, Wish::RollBack(None))));
-    all.push((back / 2, Act::Open(free, Wish::RollBack(first))));
+    let turn = if driven {
+        back / 2
+    } else {
+        back / 2 + weather.turns
+    };
+    all.push((turn, Act::Open(free, Wish::RollBack(first))));
 }
 
 /// The step's own look agrees that it is done, where there is one.
