@@ -18,6 +18,7 @@ use super::truth::{
     a_failed_undo_is_asked_about, failure_is_true, result_is, satisfied_is_true, turns_round,
 };
 use super::world::{Deed, Dir, Process, Supervisor, World};
+use crate::world::started;
 use upledger_replay::attempt::Command;
 use upledger_replay::decide::Next;
 use upledger_replay::event::*;
@@ -140,22 +141,50 @@ fn i03_nothing_happens_beside_a_living_attempt(world: &World, since: Since) -> H
             })?;
         }
     }
-    // What may still run lets nothing be started, as far as the record knows.
+    // What may still run lets nothing be started, as far as the record knows, whatever is proposed.
     for (i, event) in new_events(world, since) {
-        if !matches!(event, Event::StepStarted(_) | Event::StepSatisfied(_)) {
-            continue;
+        if matches!(event, Event::StepStarted(_) | Event::StepSatisfied(_)) {
+            that(not_over(world, i).is_none(), || {
+                format!("{event:?} while {:?} is not over", not_over(world, i))
+            })?;
         }
-        for job in &world.jobs {
-            if intent_of(world, &job.at).is_none_or(|(intent, _)| intent >= i) {
-                continue;
-            }
-            let open = outcome_of(world, &job.at, i);
-            let alive = matches!(open, Some(Event::StepDoubted(d)) if d.doubt != Doubt::Unseen);
-            let over = open.is_some() && (!alive || let_go(world, &job.at, i));
-            that(over, || format!("{event:?} while {:?} is not over", job.at))?;
+    }
+    if since.ledger == world.ledger.len() {
+        return Ok(());
+    }
+    let Some(open) = not_over(world, world.ledger.len()) else {
+        return Ok(());
+    };
+    for unit in world.state.units() {
+        for way in [Way::Do, Way::Undo] {
+            let event = first_try(unit.key(way), unit.part(way).attempts + 1);
+            that(world.state.check(&event).is_err(), || {
+                format!("{event:?} would be accepted while {open:?} is not over")
+            })?;
         }
     }
     Ok(())
+}
+
+/// An attempt that is open, or in a doubt in which it may still run and about which nobody has decided.
+fn not_over(world: &World, upto: usize) -> Option<&Attempt> {
+    let over = |at: &Attempt| match outcome_of(world, at, upto) {
+        None => false,
+        Some(Event::StepDoubted(d)) => d.doubt == Doubt::Unseen || let_go(world, at, upto),
+        Some(_) => true,
+    };
+    let attempts = world.jobs.iter().map(|job| &job.at);
+    let mut open = attempts
+        .filter(|at| intent_of(world, at).is_some_and(|(intent, _)| intent < upto) && !over(at));
+    open.next()
+}
+
+fn first_try(part: Part, attempt: u32) -> Event {
+    let mut event = started(&part.step, part.way, attempt);
+    if let Event::StepStarted(s) = &mut event {
+        s.at.part = part;
+    }
+    event
 }
 
 fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
