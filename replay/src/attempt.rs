@@ -3,7 +3,7 @@
 //! Everything here is a rule; the runner looks, asks here, and records the answer.
 
 use crate::decide::Now;
-use crate::event::{Attempt, Event, Failed, Failure, KillRequested, own};
+use crate::event::{Attempt, Doubt, Event, Failed, Failure, KillRequested, own};
 use crate::state::PartState;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -87,6 +87,17 @@ pub fn fenced(at: &Attempt, part: &PartState) -> Event {
     match part.kill {
         Some(_) => never_started(at, "it was to be killed before it had started".into()),
         None => Event::StepFenced(at.clone()),
+    }
+}
+
+/// The doubt of an attempt that ended well and does not say what came of it. What it `left_behind` may still be at it: a
+/// look would be too early, and another attempt would run beside it.
+#[must_use]
+pub fn unsaid(left_behind: bool) -> Doubt {
+    if left_behind {
+        Doubt::Alive
+    } else {
+        Doubt::Unseen
     }
 }
 

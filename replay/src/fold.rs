@@ -31,7 +31,7 @@ impl Run {
             && let Some(place) = self.place(part)
         {
             self.change(place, |unit| {
-                unit.part_mut(part.way).stand(becomes);
+                unit.stand(part.way, becomes);
                 unit.keep(event, when);
             });
         }
@@ -138,6 +138,18 @@ impl PartState {
 }
 
 impl Unit {
+    fn stand(&mut self, way: Way, becomes: Becomes) {
+        self.part_mut(way).stand(becomes);
+        if way == Way::Do
+            && becomes.left == Some(Left::AsBefore)
+            && let Some(undo) = self.backward_before.take()
+            && undo.attempts == self.backward.attempts
+        {
+            // Nothing was done again: what is known of the undo still counts.
+            self.backward = *undo;
+        }
+    }
+
     /// What an event leaves behind in the unit that it is about, beside how its part stands.
     fn keep(&mut self, event: &Event, when: &When) {
         let Some(way) = event.part().map(|part| part.way) else {
@@ -238,9 +250,19 @@ impl Unit {
             self.notes.clear();
             self.inputs.clone_from(&s.inputs);
         }
-        // What is done again has to be undone again; its attempt numbers go on.
+        let undo = &self.backward;
+        self.backward_before =
+            (undo.attempts > 0 || undo.status != Status::Pending).then(|| Box::new(undo.clone()));
+        self.await_undo();
+    }
+
+    /// What is done again has to be undone again, and its undo is not held back by what became of an earlier one. Attempt
+    /// numbers go on.
+    fn await_undo(&mut self) {
         self.backward.status = Status::Pending;
         self.backward.touched = false;
+        self.backward.failures = 0;
+        self.backward.losses = 0;
     }
 
     fn decided(&mut self, d: &Decided, when: &When) {
@@ -251,7 +273,13 @@ impl Unit {
         part.evidence.clone_from(&d.evidence);
         part.ended_at = when.clone();
         match d.decision {
-            Decision::Done => self.done(d.part.way, d.produced.as_ref(), &[]),
+            Decision::Done => {
+                if d.part.way == Way::Do {
+                    self.backward_before = None;
+                    self.await_undo();
+                }
+                self.done(d.part.way, d.produced.as_ref(), &[]);
+            }
             Decision::Retry => {
                 part.failures = 0;
                 part.kill = None;

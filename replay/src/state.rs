@@ -161,6 +161,8 @@ pub struct Unit {
     pub forward: PartState,
     /// Backwards.
     pub backward: PartState,
+    /// `backward`, as it was before the open or last attempt forwards, where there was anything of it.
+    pub(crate) backward_before: Option<Box<PartState>>,
     /// What its attempts noted, in both directions and in order, since it was last as before the run.
     pub notes: Vec<Noted>,
     /// What it produced, where it is done.
@@ -286,6 +288,7 @@ impl Run {
             target: target.clone(),
             forward: PartState::default(),
             backward: PartState::default(),
+            backward_before: None,
             notes: Vec::new(),
             produced: None,
             facts: Vec::new(),

@@ -6,7 +6,7 @@ use crate::world::*;
 use proptest::prelude::*;
 use upledger_replay::attempt::{
     Command, Ending, Killed, ORPHAN_MS, Orphan, fenced, kill_overdue, never_started, orphan,
-    overdue,
+    overdue, unsaid,
 };
 use upledger_replay::book::{Book, NoRollback};
 use upledger_replay::decide::{
@@ -87,6 +87,13 @@ fn a_fenced_attempt_that_was_to_be_killed_has_failed() {
     part.kill = Some("r".into());
     let why = "it was to be killed before it had started";
     assert_eq!(fenced(&at, &part), never_started(&at, why.into()));
+}
+
+/// Found by the model: a look was taken, and the step repeated, beside what it had left behind.
+#[test]
+fn an_attempt_that_does_not_say_what_it_produced_may_still_run_in_what_it_left_behind() {
+    assert_eq!(unsaid(false), Doubt::Unseen);
+    assert_eq!(unsaid(true), Doubt::Alive);
 }
 
 #[test]

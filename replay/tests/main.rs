@@ -1,5 +1,6 @@
 //! The fold and the decisions, without a file or a process.
 
+mod again;
 mod attempts;
 mod contract;
 mod hand_on;

@@ -12,6 +12,7 @@ use crate::clock::{boot_id, boottime_us};
 use crate::redact::Redactor;
 use serde_json::Value;
 use std::time::Duration;
+use upledger_replay::attempt::unsaid;
 use upledger_replay::contract;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
@@ -280,11 +281,12 @@ impl Runner<'_> {
             return self.stage(&end.failed(failure, detail));
         }
         if !contract::checkable(self.state()?, &at.part, former::same) {
-            return self.doubt(at, Some(job), Doubt::Unseen, own::UNCHECKED);
+            let doubt = unsaid(outcome.left_behind);
+            return self.doubt(at, Some(job), doubt, own::UNCHECKED);
         }
         if own && produced.is_none() {
             let cause = "it ended well, and did not say what it produced";
-            return self.doubt(at, Some(job), Doubt::Unseen, cause);
+            return self.doubt(at, Some(job), unsaid(outcome.left_behind), cause);
         }
         let task = match task {
             Ok(task) => task,
