@@ -5,7 +5,7 @@
 //! a decision replaces the one before it about the same question, as if that had not been made, as long as nothing but
 //! notes has come between them.
 
-use crate::event::{Decided, Decision, Event, Started, Way};
+use crate::event::{CONTRACT, Decided, Decision, Event, Started, Way};
 use crate::facts;
 use crate::plan::Pair;
 use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, Unit, When};
@@ -30,9 +30,11 @@ impl Run {
         if let Some(part) = event.part()
             && let Some(place) = self.place(part)
         {
+            // A run that an earlier program began is folded as that program folded it: its later events follow from that.
+            let undo_anew = self.contract == CONTRACT;
             self.change(place, |unit| {
                 unit.stand(part.way, becomes);
-                unit.keep(event, when);
+                unit.keep(event, when, undo_anew);
             });
         }
         self.last = when.clone();
@@ -151,13 +153,13 @@ impl Unit {
     }
 
     /// What an event leaves behind in the unit that it is about, beside how its part stands.
-    fn keep(&mut self, event: &Event, when: &When) {
+    fn keep(&mut self, event: &Event, when: &When, undo_anew: bool) {
         let Some(way) = event.part().map(|part| part.way) else {
             return;
         };
         let part = self.part_mut(way);
         match event {
-            Event::StepStarted(s) => self.started(s, when),
+            Event::StepStarted(s) => self.started(s, when, undo_anew),
             Event::StepRefused(r) => {
                 part.failed();
                 part.failed = None;
@@ -200,7 +202,7 @@ impl Unit {
                     self.done(way, p.produced.as_ref(), &[]);
                 }
             }
-            Event::StepDecided(d) => self.decided(d, when),
+            Event::StepDecided(d) => self.decided(d, when, undo_anew),
             Event::KillRequested(k) => part.kill = Some(k.reason.clone()),
             Event::StepEscalated(_) => part.imported = part.imported.saturating_add(1),
             Event::StepNoted(n) => {
@@ -223,7 +225,7 @@ impl Unit {
         }
     }
 
-    fn started(&mut self, s: &Started, when: &When) {
+    fn started(&mut self, s: &Started, when: &When, undo_anew: bool) {
         let part = self.part_mut(s.at.part.way);
         // Nothing of it was there.
         let fresh = !part.touched_before;
@@ -250,10 +252,15 @@ impl Unit {
             self.notes.clear();
             self.inputs.clone_from(&s.inputs);
         }
-        let undo = &self.backward;
-        self.backward_before =
-            (undo.attempts > 0 || undo.status != Status::Pending).then(|| Box::new(undo.clone()));
-        self.await_undo();
+        if undo_anew {
+            let undo = &self.backward;
+            let there = undo.attempts > 0 || undo.status != Status::Pending;
+            self.backward_before = there.then(|| Box::new(undo.clone()));
+            self.await_undo();
+        } else {
+            self.backward.status = Status::Pending;
+            self.backward.touched = false;
+        }
     }
 
     /// What is done again has to be undone again, and its undo is not held back by what became of an earlier one. Attempt
@@ -265,7 +272,7 @@ impl Unit {
         self.backward.losses = 0;
     }
 
-    fn decided(&mut self, d: &Decided, when: &When) {
+    fn decided(&mut self, d: &Decided, when: &When, undo_anew: bool) {
         let part = self.part_mut(d.part.way);
         part.losses = 0;
         part.refused = false;
@@ -274,7 +281,7 @@ impl Unit {
         part.ended_at = when.clone();
         match d.decision {
             Decision::Done => {
-                if d.part.way == Way::Do {
+                if d.part.way == Way::Do && undo_anew {
                     self.backward_before = None;
                     self.await_undo();
                 }

@@ -153,3 +153,37 @@ fn an_undo_in_doubt_is_not_forgotten_by_an_attempt_that_never_started() {
         assert!(run.check(&started("a", Back, 2)).is_err());
     }
 }
+
+/// Its ledger holds what the program that began it thought right, and is read for ever.
+#[test]
+fn a_run_that_an_earlier_program_began_is_folded_as_that_one_folded_it() {
+    let now = two();
+    let planned = RunPlanned {
+        digest: String::new(),
+        plan: upledger_replay::plan::Plan::clone(&now.plan),
+        warnings: vec![],
+        contract: 0,
+    };
+    let mut run = Run::new(&now.name, planned, when(0));
+    tell(
+        &mut run,
+        &[
+            started("a", Do, 1),
+            succeeded("a", Do, 1),
+            started("b", Do, 1),
+            succeeded("b", Do, 1),
+            rollback(Some("a")),
+            started("b", Back, 1),
+            succeeded("b", Back, 1),
+            completed_back(),
+            resumed(),
+            refused("b", Do),
+            decided("b", Do, Decision::Done),
+            rollback(None),
+            started("a", Back, 1),
+            succeeded("a", Back, 1),
+            completed_back(),
+        ],
+    );
+    assert!(run.ended.is_some());
+}
