@@ -219,6 +219,7 @@ fn no_test_file_is_forgotten() {
     for below in [
         "tests/behaviour",
         "tests/staging",
+        "tests/systemd",
         "ledger/tests",
         "replay/tests",
     ] {
