@@ -237,6 +237,25 @@ fn without_a_scope_a_step_ends_with_the_unit_and_its_output_says_that_it_would()
     assert_eq!(machine.read("/root/effects"), "");
 }
 
+/// A document that begins with blanks is read only where it is alone in the output.
+#[test]
+fn the_note_in_an_output_is_not_in_the_way_of_its_facts() {
+    let machine = Machine::boot();
+    machine.write(
+        "/root/plan.yaml",
+        r#"{upledger: 1, name: facts, phases: [{phase: only, steps: [
+            {id: count, do: {run: [echo, '  {"rows": 7}']}, facts: {rows: {json: .rows}}, effect: pure, undo: none},
+            {id: use, do: {run: [sh, -c, 'echo "$ROWS"']}, env: {ROWS: {from: count.rows}}, effect: pure, undo: none},
+        ]}]}"#,
+    );
+    machine.sh("mv /run/systemd/private /run/systemd/hidden");
+    let done = machine.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let output = output_of(&machine, "use");
+    assert!(output.starts_with("[upledger: not in a scope"), "{output}");
+    assert!(output.ends_with("]\n7\n"), "{output}");
+}
+
 #[test]
 fn a_systemd_that_hangs_does_not_keep_a_step_from_running() {
     let machine = prepared("root");
