@@ -10,11 +10,13 @@
 //!
 //! This room knows neither plans nor the ledger.
 
+mod bus;
 mod child;
 pub mod job;
 pub mod launch;
 pub mod output;
 pub mod peek;
+pub mod scope;
 pub mod slot;
 pub mod spec;
 pub mod spool;

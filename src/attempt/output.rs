@@ -139,6 +139,28 @@ fn marker(bytes: u64) -> String {
     format!("\n[upledger: {bytes} bytes of output are not stored]\n")
 }
 
+/// Where a command's output goes.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// The file; missing when it cannot be written.
+    pub(super) file: Option<File>,
+    /// A line of this program, before all that the command prints. It begins with [`NOTE`].
+    pub(super) note: Option<String>,
+}
+
+/// What a line of this program in a step's output begins with.
+pub const NOTE: &str = "[upledger: ";
+
+/// An output without the note of this program before it.
+#[must_use]
+pub fn without_note(output: &[u8]) -> &[u8] {
+    if !output.starts_with(NOTE.as_bytes()) {
+        return output;
+    }
+    let end = output.iter().position(|b| *b == b'\n');
+    end.map_or(&[], |end| &output[end + 1..])
+}
+
 /// Where both pipes of a command end.
 pub(super) struct Sink {
     inner: Arc<Mutex<Inner>>,
@@ -192,13 +214,17 @@ fn locked(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
 }
 
 impl Sink {
-    /// Starts to read the pipes into the file, which may be missing.
+    /// Starts to read the pipes into the log.
     pub(super) fn new(
         pipes: impl IntoIterator<Item = OwnedFd>,
         redactor: &Redactor,
-        file: Option<File>,
+        log: Log,
         limit: u64,
     ) -> Self {
+        let mut store = Store::new(log.file, limit);
+        if let Some(note) = log.note {
+            store.take(format!("{}\n", note.replace('\n', " ")).as_bytes());
+        }
         let pipes: Vec<_> = pipes
             .into_iter()
             .map(|pipe| {
@@ -208,7 +234,7 @@ impl Sink {
             })
             .collect();
         let inner = Arc::new(Mutex::new(Inner {
-            store: Store::new(file, limit),
+            store,
             pipes,
             chunk: vec![0; CHUNK],
             out: Vec::new(),
@@ -430,7 +456,10 @@ mod tests {
         let mut sink = Sink::new(
             [OwnedFd::from(reader)],
             &redactor,
-            Some(file.reopen().unwrap()),
+            Log {
+                file: Some(file.reopen().unwrap()),
+                note: Some("[upledger: of two\nlines]".into()),
+            },
             1 << 20,
         );
         writer
@@ -440,8 +469,12 @@ mod tests {
         let stored = sink.finish();
         writer.write_all(b"too late").unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
-        assert_eq!(text, "all of it, [redacted:s] and secret-w");
+        let printed = "all of it, [redacted:s] and secret-w";
+        assert_eq!(text, format!("[upledger: of two lines]\n{printed}"));
         assert_eq!(stored.len, text.len() as u64);
+        assert_eq!(without_note(text.as_bytes()), printed.as_bytes());
+        assert_eq!(without_note(printed.as_bytes()), printed.as_bytes());
+        assert_eq!(without_note(b"[upledger: alone]\n"), b"");
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! The supervisor: a small detached process that starts one command, watches it, and writes down exactly how it ended.
 //!
-//! Order is everything here: lock, token (durable), start, wait, result (durable). Each arrow may be the place where
-//! this process dies; what that means stands in the truth table of `upledger_replay::verdict`.
+//! Order is everything here: scope, lock, token (durable), start, wait, result (durable). Each of these may be the place
+//! where this process dies; what that means stands in the truth table of `upledger_replay::verdict`.
 //!
 //! It waits for its child, not for the end of its output; it outlives the runner, the terminal and the session; only
 //! the `kill` file, the time limit and SIGKILL stop it. It says nothing but one word to whoever launched it.
 //!
-//! Left out: a cgroup or a unit of its own. A service manager that kills whole cgroups kills it too; the attempt is in
-//! doubt then, or orphaned.
+//! Where systemd runs it leaves the unit or session that it was started in for a scope of its own (`super::scope`), before
+//! anything else: a stop that comes earlier means that nothing was started, one that comes later does not reach it. A
+//! scope that nobody is in any more is forgotten by systemd. Where there is none to be had, the output says so, and a
+//! service manager that kills the surrounding cgroup kills the supervisor too; the attempt is in doubt then, or orphaned.
 
 use super::child::{self, NotExecuted};
 use super::job::JobDir;
 use super::launch::{EXEC_FAILED, FENCED, SELF, STAGE_2, STARTED};
-use super::output::{Sink, Stored};
+use super::output::{Log, Sink, Stored};
+use super::scope;
 use super::slot::{self, Outcome};
 use super::spec::{Frame, Spec, digest};
 use super::sys;
@@ -133,6 +136,9 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
     let redactor = Redactor::new(&frame.secrets).map_err(io::Error::other)?;
 
     failpoint::scope(&spec.step);
+    let note = scope::enter(&spec)
+        .err()
+        .map(|why| redactor.text(&scope::note(&why)));
     failpoint::hit("before-lock");
     let shim = taken(job.path().join("shim.lock"))?;
     let tree = taken(job.path().join("tree.lock"))?;
@@ -144,12 +150,13 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
         slot::reserve(&result)?;
     }
     // Without it the command still runs; what it prints is counted as missing.
-    let output = OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(job.output())
         .ok();
+    let log = Log { file, note };
     if job.kill_note().is_some() {
         return Err(io::Error::other("killed before it started"));
     }
@@ -173,7 +180,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
             failpoint::hit("after-spawn");
             say(STARTED);
             (
-                watch(frame, &spec, &job, &redactor, output, child, started_us)?,
+                watch(frame, &spec, &job, &redactor, log, child, started_us)?,
                 "",
             )
         }
@@ -249,7 +256,7 @@ fn watch(
     spec: &Spec,
     job: &JobDir,
     redactor: &Redactor,
-    output: Option<File>,
+    log: Log,
     mut child: Child,
     started_us: u64,
 ) -> io::Result<Outcome> {
@@ -260,7 +267,7 @@ fn watch(
     let mut sink = Sink::new(
         pipes.into_iter().flatten(),
         redactor,
-        output,
+        log,
         spec.output_limit,
     );
     let ended = Watch::new(Pid::from_child(&child)).run(spec, job, started_us);

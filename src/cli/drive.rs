@@ -7,6 +7,7 @@ use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
 use super::{ask, code, former, literal, plans, system};
+use crate::attempt::scope;
 use crate::clock;
 use crate::forecast;
 use crate::home::{Home, identity};
@@ -89,6 +90,9 @@ impl Means {
             }
         };
         system::check_jobs(home)?;
+        if scope::manager().is_err() {
+            out.progress(&screen::warning(crate::text::plan::no_scope()));
+        }
         let (secrets, without) = secrets::read_needed(&run.plan.secrets, &needs::secrets(run))
             .map_err(|e| missing(&e))?;
         for secret in without {
@@ -159,6 +163,9 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         if let Some(weak) = journal.ledger().place().weak_fs() {
             let say = || crate::text::plan::weak_filesystem(weak.name());
             warnings.push(Warning::anywhere(say));
+        }
+        if scope::manager().is_err() {
+            warnings.push(Warning::anywhere(crate::text::plan::no_scope));
         }
         for warning in &warnings {
             out.progress(&plans::warning(&args.plan, warning));

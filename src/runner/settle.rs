@@ -4,7 +4,7 @@ use super::{GLANCE, Progress, Runner, RunnerError};
 use super::{facts, former};
 use crate::action::Look;
 use crate::attempt::job::JobDir;
-use crate::attempt::output::{Follower, last_lines};
+use crate::attempt::output::{Follower, NOTE, last_lines, without_note};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
 use crate::attempt::spec::Command;
 use crate::attempt::spool::{Entry, SpoolReader};
@@ -274,7 +274,7 @@ impl Runner<'_> {
             // An action of ours ends with the reason; the code of its process says nothing to anybody.
             if matches!(failure, Failure::Exit(_))
                 && own
-                && let Some(reason) = end.tail.last()
+                && let Some(reason) = end.tail.last().filter(|line| !line.starts_with(NOTE))
             {
                 detail.clone_from(reason);
             }
@@ -347,7 +347,12 @@ impl Runner<'_> {
         let output =
             std::fs::read(job.output()).map_err(|e| format!("the output cannot be read: {e}"))?;
         let redactor = Redactor::new(&self.secrets).map_err(|e| e.to_string())?;
-        facts::read(&output, wanted, &state.plan.secrets, &redactor)
+        facts::read(
+            without_note(&output),
+            wanted,
+            &state.plan.secrets,
+            &redactor,
+        )
     }
 
     /// Looks at what an attempt in doubt left.

@@ -276,6 +276,8 @@ texts! {
     facts_and_probe(id): "the step `{id}` has facts and a probe: if the probe finds it done, its facts are not known, and a step that needs them fails",
         "步骤 `{id}` 既有结果 (`facts`) 又有探测: 若探测判断已完成, 则得不到结果, 需要它的步骤会失败";
     weak_filesystem(name): "the ledger lies on {name}, which may not survive a power loss", "账本位于 {name} 上, 断电时可能丢失";
+    no_scope(): "systemd keeps no process of this user: a step may end with the login session or the unit that upledger was started in, before it is done; `loginctl enable-linger` as this user lets steps outlive both",
+        "systemd 不会保留该用户的进程: 登录会话或启动 upledger 的单元结束时, 正在执行的步骤可能随之中断; 以该用户执行 loginctl enable-linger 后, 步骤不再受其影响";
 
     // Facts.
     no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为结果名";

@@ -2,4 +2,5 @@
 
 mod fixture;
 mod machine;
+mod scopes;
 mod services;
