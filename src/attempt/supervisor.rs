@@ -20,6 +20,7 @@ use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
 use crate::failpoint;
 use crate::redact::Redactor;
+use crate::system::proc;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -73,12 +74,7 @@ pub fn main() -> u8 {
 
 /// Marks everything above standard error as not to be inherited.
 pub(crate) fn close_inherited() {
-    let listed = std::fs::read_dir("/proc/self/fd").map(|open| {
-        open.flatten()
-            .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-            .collect::<Vec<_>>()
-    });
-    for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
+    for fd in proc::own_descriptors().unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 {
             sys::set_close_on_exec(fd);
         }
@@ -88,7 +84,7 @@ pub(crate) fn close_inherited() {
 /// Nobody looks into this process, and no signal but KILL ends it. Returns the limit of core dumps that it was given.
 fn harden() -> io::Result<Rlimit> {
     // Executed through a link, it would be shown under the link's name.
-    let _ = std::fs::write("/proc/self/comm", "upledger");
+    let _ = proc::rename_self("upledger");
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let core = getrlimit(Resource::Core);
     setrlimit(

@@ -37,14 +37,19 @@ fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
+    // What is asked of the kernel; every other room may use it.
+    ("system", &[]),
     ("clock.rs", &[]),
     ("time.rs", &[]),
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
     ("redact.rs", &[]),
-    ("attempt", &["clock", "failpoint", "redact"]),
-    ("action", &["actions", "attempt", "host", "redact", "text"]),
+    ("attempt", &["clock", "failpoint", "redact", "system"]),
+    (
+        "action",
+        &["actions", "attempt", "host", "redact", "system", "text"],
+    ),
     (
         "host",
         &[
@@ -53,6 +58,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "clock",
             "failpoint",
             "redact",
+            "system",
             "text",
             "time",
         ],
@@ -66,13 +72,16 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "failpoint",
             "host",
             "redact",
+            "system",
             "text",
             "time",
         ],
     ),
     (
         "site",
-        &["action", "actions", "attempt", "plan", "redact", "text"],
+        &[
+            "action", "actions", "attempt", "plan", "redact", "system", "text",
+        ],
     ),
     ("plan", &["action", "actions", "host", "text", "time"]),
     (
@@ -249,6 +258,67 @@ fn one_sqlite_is_linked() {
     let lock = text(&root().join("Cargo.lock"));
     assert!(!lock.contains("name = \"sqlx-sqlite\""));
     assert_eq!(lock.matches("name = \"libsqlite3-sys\"").count(), 1);
+}
+
+/// A mechanism about the machine, and the one place where it stands.
+struct Mechanism {
+    name: &'static str,
+    /// What code of it contains.
+    signs: &'static [&'static str],
+    /// Where it stands.
+    home: &'static str,
+    /// Who may contain such a sign all the same, and why.
+    but: &'static [(&'static str, &'static str)],
+}
+
+const MECHANISMS: &[Mechanism] = &[Mechanism {
+    name: "the reader of /proc",
+    signs: &["\"/proc", "procfs::"],
+    home: "system/proc.rs",
+    but: &[
+        ("clock.rs", "the id of the boot is a clock's"),
+        ("home.rs", "who acts, on which machine, by which program"),
+        ("attempt/launch.rs", "the program that is executed again"),
+    ],
+}];
+
+/// The lines of a source file that are neither comments nor its unit tests, with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    lines
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn each_mechanism_about_the_machine_has_one_home() {
+    let mut wrong = Vec::new();
+    for mechanism in MECHANISMS {
+        let name = mechanism.name;
+        let mut used = BTreeSet::new();
+        for path in rust_files("src") {
+            let inside = path.strip_prefix(root().join("src")).expect("below src");
+            let inside = inside.to_string_lossy();
+            if inside.contains("/tests") {
+                continue;
+            }
+            for (number, line) in code(&text(&path)) {
+                if !mechanism.signs.iter().any(|sign| line.contains(sign)) {
+                    continue;
+                }
+                let exception = mechanism.but.iter().find(|(file, _)| inside == *file);
+                used.extend(exception.map(|(file, _)| *file));
+                if !inside.starts_with(mechanism.home) && exception.is_none() {
+                    wrong.push(format!("src/{inside}:{number}: {name}: {}", line.trim()));
+                }
+            }
+        }
+        assert!(root().join("src").join(mechanism.home).exists(), "{name}");
+        for (file, why) in mechanism.but {
+            assert!(used.contains(file), "{name}: {file} is no exception: {why}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// A place where a process can die is worth its line when a test lets one die there.

@@ -7,6 +7,7 @@
 //! Left out: processes of other process-number namespaces, which look like strangers here.
 
 use crate::clock::boot_id;
+use crate::system::proc;
 use crate::text::actions as told;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -19,6 +20,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
+
+pub(crate) use crate::system::proc::Stat;
 
 /// One process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,44 +43,6 @@ enum Handle {
     /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
     None,
     Gone,
-}
-
-/// What `/proc/PID/stat` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stat {
-    state: char,
-    pub(crate) parent: i32,
-    pub(crate) session: i32,
-    pub(crate) starttime: u64,
-}
-
-impl Stat {
-    /// Of a process; none when there is none of that number.
-    pub(crate) fn of(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // The name in brackets may hold anything, brackets too.
-        let (_, rest) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        Some(Self {
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            starttime: fields.get(19)?.parse().ok()?,
-        })
-    }
-
-    /// It does nothing until it is told to go on, and never forks meanwhile.
-    pub(crate) fn stopped(&self) -> bool {
-        matches!(self.state, 'T' | 't')
-    }
-
-    /// It runs, or could: the dead that nobody has waited for are still listed.
-    pub(crate) fn lives(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
-    }
 }
 
 impl Ident {
@@ -160,25 +125,15 @@ impl Ident {
 
 /// A process by name and number, for people.
 pub(crate) fn shown(pid: i32) -> String {
-    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => told::process_named(pid, name.trim_end()),
-        Err(_) => told::process(pid),
+    match proc::name(pid) {
+        Some(name) => told::process_named(pid, name),
+        None => told::process(pid),
     }
 }
 
 /// All processes that live now.
 pub(crate) fn all() -> BTreeMap<i32, Stat> {
-    every().filter(|(_, s)| s.lives()).collect()
-}
-
-/// All processes, the dead that nobody has waited for among them.
-fn every() -> impl Iterator<Item = (i32, Stat)> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+    proc::every().filter(|(_, s)| s.lives()).collect()
 }
 
 /// The living processes of the session that a process leads or led, the leader included, in one look. One look is no
@@ -195,7 +150,7 @@ pub(crate) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
         return (Vec::new(), Vec::new());
     }
     let (mut living, mut dead) = (Vec::new(), Vec::new());
-    for (pid, s) in every().filter(|(_, s)| s.session == leader.pid) {
+    for (pid, s) in proc::every().filter(|(_, s)| s.session == leader.pid) {
         let ident = Ident {
             pid,
             starttime: s.starttime,
@@ -213,9 +168,8 @@ pub(crate) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
 /// The living members of that session among the processes that were started last: a short look, which those who come and
 /// go are more likely to be in.
 pub(crate) fn newest(leader: &Ident) -> Vec<Ident> {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let last: Option<i32> = text.split_whitespace().last().and_then(|n| n.parse().ok());
-    let Some(last) = last.filter(|_| leader.boot == boot_id() && !taken_over(leader)) else {
+    let Some(last) = proc::last_pid().filter(|_| leader.boot == boot_id() && !taken_over(leader))
+    else {
         return Vec::new();
     };
     (last.saturating_sub(NEWEST).max(1)..=last)
@@ -290,14 +244,6 @@ mod tests {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
-    }
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let text = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.session), ('S', 1, 3));
-        assert_eq!(stat.starttime, 4711);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::action::{Context, Error, Kept};
 use crate::host::process::daemon::User;
 use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::{mask, sockets, tree};
+use crate::system::proc;
 use crate::text::actions as told;
-use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -164,14 +164,13 @@ impl Master {
         words: &[String],
     ) -> Result<Option<Self>, Error> {
         let seen = || -> Option<(Self, Vec<String>)> {
-            let process = Process::new(ident.pid).ok()?;
-            let status = process.status().ok()?;
+            let status = proc::Status::of(ident.pid).ok()?;
             // Links of a process of somebody else cannot be read; then it cannot be stopped either.
-            let link = |of: procfs::ProcResult<PathBuf>| {
+            let link = |of: std::io::Result<PathBuf>| {
                 of.map(|p| p.display().to_string()).unwrap_or_default()
             };
-            let log = ["1", "2"].iter().find_map(|fd| {
-                let to = std::fs::read_link(format!("/proc/{}/fd/{fd}", ident.pid)).ok()?;
+            let log = [1, 2].iter().find_map(|fd| {
+                let to = proc::open_file(ident.pid, *fd)?;
                 std::fs::symlink_metadata(&to).ok()?.is_file().then_some(to)
             });
             let argv = words.to_vec();
@@ -186,8 +185,8 @@ impl Master {
                 argv: argv.clone(),
                 kept: None,
                 whole: None,
-                cwd: link(process.cwd()),
-                exe: link(process.exe())
+                cwd: link(proc::cwd(ident.pid)),
+                exe: link(proc::exe(ident.pid))
                     .trim_end_matches(" (deleted)")
                     .to_owned(),
                 user,
@@ -249,20 +248,16 @@ impl Master {
 /// The program of a supervisord that keeps that process, where one does: its name, as the process was told it.
 pub(crate) fn supervised(ident: &Ident) -> Option<String> {
     let parent = Stat::of(ident.pid)?.parent;
-    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
-    let keeps = line
-        .split(|b| *b == 0)
-        .take(3)
-        .any(|word| word == b"supervisord" || word.ends_with(b"/supervisord"));
+    let words = proc::words(parent);
+    let mut first = words.iter().take(3);
+    let keeps = first.any(|word| word == "supervisord" || word.ends_with("/supervisord"));
     if !keeps {
         return None;
     }
-    let told = std::fs::read(format!("/proc/{}/environ", ident.pid)).unwrap_or_default();
+    let told = proc::environ(ident.pid);
     let value = |name: &str| {
-        told.split(|b| *b == 0).find_map(|pair| {
-            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        })
+        let found = told.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.to_string_lossy().into_owned())
     };
     let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
     Some(match value("SUPERVISOR_GROUP_NAME") {

@@ -16,7 +16,7 @@ use crate::host::service::by::{By, Way};
 use crate::host::service::found::{Found, Master, supervised};
 use crate::host::service::launch::{self, Doors, Launch};
 use crate::host::service::pidfile::{self, Named};
-use crate::host::service::supervisord::words_of;
+use crate::system::proc::words as words_of;
 use regex::Regex;
 use rustix::process::Signal;
 use std::collections::BTreeMap;

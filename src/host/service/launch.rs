@@ -54,7 +54,7 @@ impl Doors<'_> {
             return Ok(Some(who));
         }
         for port in self.ports {
-            let listeners = crate::host::process::list::listeners(*port)?;
+            let listeners = sockets::listeners(*port)?;
             if let Some(first) = listeners.first() {
                 return Ok(Some(format!("port {port} is taken: {first}")));
             }

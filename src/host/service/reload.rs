@@ -13,7 +13,7 @@ use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Found;
 use crate::host::service::keeper::{Keeper, Role};
 use crate::host::service::launch::Doors;
-use crate::host::service::supervisord::words_of;
+use crate::system::proc::{self, words as words_of};
 use crate::text::actions as told;
 use crate::time::Length;
 use rustix::process::Signal;
@@ -124,7 +124,7 @@ impl Renew<'_> {
     /// It is a worker of this kind that the master started.
     fn works(&self, ident: &Ident, master: i32) -> bool {
         let words = words_of(ident.pid);
-        let program = std::fs::read_link(format!("/proc/{}/exe", ident.pid));
+        let program = proc::exe(ident.pid);
         let seen = Other {
             pid: ident.pid,
             parent: master,

@@ -240,7 +240,7 @@ impl Lift<'_> {
             && !before.knows(&ident)
             && !now.all().contains(&ident)
         {
-            let words = super::supervisord::words_of(ident.pid);
+            let words = crate::system::proc::words(ident.pid);
             now.masters.extend(super::Master::look(cx, &ident, &words)?);
         }
         Ok(now)

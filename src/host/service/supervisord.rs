@@ -10,6 +10,7 @@ use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::service::by::Supervisor;
 use crate::host::service::found::{Found, Master, Program};
+use crate::system::proc;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -131,7 +132,7 @@ impl Supervisor {
             }
             let ident = line.pid.and_then(Ident::of);
             if let Some(ident) = ident {
-                let words = words_of(ident.pid);
+                let words = proc::words(ident.pid);
                 found.masters.extend(Master::look(cx, &ident, &words)?);
             }
             if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
@@ -275,16 +276,6 @@ impl Supervisor {
         }
         text
     }
-}
-
-/// The command line of a process.
-pub(crate) fn words_of(pid: i32) -> Vec<String> {
-    std::fs::read(format!("/proc/{pid}/cmdline"))
-        .unwrap_or_default()
-        .split(|b| *b == 0)
-        .filter(|w| !w.is_empty())
-        .map(|w| String::from_utf8_lossy(w).into_owned())
-        .collect()
 }
 
 #[cfg(test)]
