@@ -9,10 +9,11 @@ use crate::action::{
     Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Work,
 };
 use crate::failpoint;
+use crate::system::durable::{self, Temporary};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 #[cfg(not(debug_assertions))]
@@ -106,9 +107,9 @@ impl Sample {
         let cannot =
             |e: &dyn std::error::Error| Error::io(format!("cannot write {}", path.display()), e);
         std::fs::create_dir_all(&self.dir).map_err(|e| cannot(&e))?;
-        let new = path.with_extension("new");
-        std::fs::write(&new, bytes).map_err(|e| cannot(&e))?;
-        std::fs::rename(&new, &path).map_err(|e| cannot(&e))
+        durable::replace(&path, Temporary::Random, 0o666, |file| {
+            file.write_all(bytes).map_err(|e| cannot(&e))
+        })
     }
 
     fn output(&self, before: &Before) -> Output {

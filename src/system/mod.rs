@@ -4,4 +4,5 @@
 //! content need these mechanisms as much as the actions do. Nothing is decided here: which processes count, what may be
 //! shown, and who may be signalled is the business of the callers.
 
+pub(crate) mod durable;
 pub(crate) mod proc;

@@ -271,16 +271,46 @@ struct Mechanism {
     but: &'static [(&'static str, &'static str)],
 }
 
-const MECHANISMS: &[Mechanism] = &[Mechanism {
-    name: "the reader of /proc",
-    signs: &["\"/proc", "procfs::"],
-    home: "system/proc.rs",
-    but: &[
-        ("clock.rs", "the id of the boot is a clock's"),
-        ("home.rs", "who acts, on which machine, by which program"),
-        ("attempt/launch.rs", "the program that is executed again"),
-    ],
-}];
+const MECHANISMS: &[Mechanism] = &[
+    Mechanism {
+        name: "the reader of /proc",
+        signs: &["\"/proc", "procfs::"],
+        home: "system/proc.rs",
+        but: &[
+            ("clock.rs", "the id of the boot is a clock's"),
+            ("home.rs", "who acts, on which machine, by which program"),
+            ("attempt/launch.rs", "the program that is executed again"),
+        ],
+    },
+    Mechanism {
+        name: "the atomic write, and names that change",
+        signs: &[
+            ".sync_all()",
+            ".sync_data()",
+            "fsync(",
+            ".persist(",
+            "tempfile_in(",
+            "fs::rename(",
+            "renameat",
+            "hard_link(",
+        ],
+        home: "system/durable.rs",
+        but: &[
+            (
+                "attempt/job.rs",
+                "a new directory, which nobody reads before it is whole",
+            ),
+            ("attempt/slot.rs", "a slot that was reserved, in place"),
+            ("attempt/spool.rs", "grows in place"),
+            ("attempt/output.rs", "grows in place"),
+            (
+                "cli/evidence.rs",
+                "a new file, under the name that a person gave",
+            ),
+            ("cli/lane.rs", "whether the disk behind the output is full"),
+        ],
+    },
+];
 
 /// The lines of a source file that are neither comments nor its unit tests, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {

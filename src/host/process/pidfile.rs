@@ -8,12 +8,13 @@
 
 use crate::action::Error;
 use crate::host::process::identity::Ident;
+use crate::system::durable::{self, Temporary};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
 
 /// The right to change a pidfile, as long as it lives. It ends with the program that is executed, too.
 pub(crate) struct Lock {
-    dir: File,
+    _dir: File,
     path: PathBuf,
 }
 
@@ -117,7 +118,7 @@ impl Lock {
             match dir.try_lock() {
                 Ok(()) => {
                     return Ok(Self {
-                        dir,
+                        _dir: dir,
                         path: path.into(),
                     });
                 }
@@ -131,17 +132,11 @@ impl Lock {
 
     /// Replaces the pidfile, durably.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
-        let parent = self.path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::Builder::new()
-            .prefix(".upledger-pid-")
-            .permissions(std::fs::Permissions::from_mode(0o644))
-            .tempfile_in(parent)?;
         let mut text = serde_json::to_vec(record)?;
         text.push(b'\n');
-        file.write_all(&text)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|e| e.error)?;
-        self.dir.sync_all()
+        durable::replace(&self.path, Temporary::Random, 0o644, |file| {
+            file.write_all(&text)
+        })
     }
 
     /// Removes the pidfile of that process, and no other.
@@ -149,9 +144,8 @@ impl Lock {
         if read(&self.path)?.is_none_or(|r| r.ident != *ident) {
             return Ok(());
         }
-        std::fs::remove_file(&self.path)
-            .and_then(|()| self.dir.sync_all())
-            .map_err(|e| Error::io(format!("cannot remove {}", self.path.display()), &e))
+        durable::remove_file(&self.path)?;
+        Ok(())
     }
 }
 
@@ -168,6 +162,7 @@ pub(crate) fn remove(path: &Path, ident: &Ident) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn record() -> Record {
         Record {
