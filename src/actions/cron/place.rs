@@ -196,7 +196,7 @@ impl Place {
         file: Option<&String>,
     ) -> Result<Self, Error> {
         if let Some(file) = file {
-            return Ok(Self::File(disk::text(&disk::resolve(file)?)?));
+            return Ok(Self::File(disk::text(&disk::resolve_to_write(file)?)?));
         }
         let Some(user) = user else {
             return Ok(Self::Own);

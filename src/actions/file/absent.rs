@@ -4,6 +4,7 @@
 
 use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former};
+use crate::host::files::trust;
 use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -75,6 +76,7 @@ impl Before {
         if let Some(why) = self.strange(work.cx(), self.now()?.as_ref())? {
             return Err(Error::new(why));
         }
+        trust::ours(&self.target)?;
         disk::remove(Path::new(&self.target))?;
         work.say(&format!("{} is removed", self.target));
         Ok(())
@@ -117,7 +119,7 @@ impl Before {
 
 /// Looks, and keeps the bytes.
 pub(crate) fn observe(path: &str, cx: &Context) -> Result<Before, Error> {
-    let target = disk::resolve(path)?;
+    let target = disk::resolve_to_write(path)?;
     let former = disk::read(&target)?;
     Ok(Before {
         target: disk::text(&target)?,

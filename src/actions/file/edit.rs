@@ -9,7 +9,6 @@ use crate::action::values::absolute;
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
-use crate::host::files::trust;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -143,8 +142,7 @@ pub(in crate::actions) fn preview(
 
 /// Looks, and keeps the former bytes.
 pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Before, Error> {
-    trust::ours(edit.path())?;
-    let target = disk::resolve(edit.path())?;
+    let target = disk::resolve_to_write(edit.path())?;
     let former = disk::read(&target)?;
     let links = target.symlink_metadata().map_or(1, |m| m.nlink());
     if links > 1 {

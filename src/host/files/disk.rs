@@ -8,6 +8,7 @@
 
 use crate::action::{self, Context, Error, Kept, pour};
 use crate::host::files::mode::Mode;
+use crate::host::files::trust;
 use crate::system::durable::{self, Temporary};
 use crate::text::actions as told;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
@@ -257,6 +258,12 @@ pub(crate) fn resolve(path: &str) -> Result<PathBuf, Error> {
     }
 }
 
+/// The same for a file that is to be written, where nobody else chooses which file that is.
+pub(crate) fn resolve_to_write(path: &str) -> Result<PathBuf, Error> {
+    trust::ours(path)?;
+    resolve(path)
+}
+
 /// A resolved path as text, so that it can be recorded.
 pub(crate) fn text(path: &Path) -> Result<String, Error> {
     path.to_str()
@@ -386,6 +393,8 @@ fn publish(
     expected: &Expected<'_>,
     manner: Manner,
 ) -> Result<(), Error> {
+    // The target was resolved when it was looked at; somebody may have put a link into the way since.
+    trust::ours(target)?;
     let temporary = temporary(cx, target);
     durable::replace(target, Temporary::Named(&temporary), 0o600, |file| {
         fill(file, target, bytes, expected, manner)
