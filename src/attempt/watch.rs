@@ -11,8 +11,9 @@ use super::slot::{Ended, Killed};
 use super::spec::Spec;
 use crate::clock::boottime_us;
 use crate::system::proc::{self, Stat};
+use crate::system::signals::{Handle, signal_group};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -151,7 +152,7 @@ impl Watch {
     fn signal(&self, signal: Signal) {
         if self.ended.is_none() {
             // It may have ended this very moment; it is not reaped yet, so the id is still its own.
-            let _ = rustix::process::kill_process_group(self.main, signal);
+            let _ = signal_group(self.main.as_raw_nonzero().get(), signal);
         }
     }
 }
@@ -174,18 +175,11 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
         if !holds(pid, lock) {
             continue;
         }
-        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            // Looked at again through the handle's lifetime: between the first look and the handle the id may have
-            // passed to another process.
-            Ok(handle) if holds(pid, lock) => {
-                // It may be gone already.
-                let _ = rustix::process::pidfd_send_signal(handle, Signal::KILL);
-            }
-            Err(Errno::NOSYS) => {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-            Ok(_) | Err(_) => {}
-        }
+        // Looked at again once there is a handle: between the first look and the handle the id may have passed to
+        // another process.
+        let handle = Handle::open(pid.as_raw_nonzero().get(), || holds(pid, lock));
+        // It may be gone already.
+        let _ = handle.and_then(|handle| handle.signal(Signal::KILL));
     }
 }
 

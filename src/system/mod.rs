@@ -1,4 +1,4 @@
-//! What this program asks of the kernel in one place: reading `/proc`, durable files, process groups.
+//! What this program asks of the kernel in one place: reading `/proc`, durable files, signals.
 //!
 //! It stands below every other room and uses none of them, because the supervisor of an attempt and the storage of kept
 //! content need these mechanisms as much as the actions do. Nothing is decided here: which processes count, what may be
@@ -6,3 +6,4 @@
 
 pub(crate) mod durable;
 pub(crate) mod proc;
+pub(crate) mod signals;

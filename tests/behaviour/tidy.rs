@@ -344,6 +344,29 @@ const MECHANISMS: &[Mechanism] = &[
             ("failpoint.rs", "tests alone set it"),
         ],
     },
+    Mechanism {
+        name: "signals to a process, or to a group",
+        signs: &["kill_process", "pidfd_"],
+        home: "system/signals.rs",
+        but: &[("failpoint.rs", "this process ends itself")],
+    },
+    Mechanism {
+        name: "the end of processes: a gentle signal, one grace, KILL",
+        signs: &["Signal::KILL"],
+        home: "host/process/ending.rs",
+        but: &[
+            ("system/signals.rs", "the group of a command of ours"),
+            (
+                "attempt/watch.rs",
+                "the supervisor, which knows no actions and may not fail",
+            ),
+            (
+                "host/exec/stream.rs",
+                "a command that dies with its action's process",
+            ),
+            ("failpoint.rs", "this process ends itself"),
+        ],
+    },
 ];
 
 /// The lines of a source file that are neither comments nor its unit tests, with their numbers.

@@ -13,6 +13,7 @@ pub use stream::{LEASH, leash};
 use crate::action::{Context, Error, Look};
 use crate::attempt::find_program;
 use crate::redact::{Redactor, Stream};
+use crate::system::signals::kill_group;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -164,10 +165,8 @@ fn wait(
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            if let Some(group) = rustix::process::Pid::from_raw(group) {
-                // It may have ended between the two looks; then there is nothing to kill.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+            // It may have ended between the two looks; then there is nothing to kill.
+            let _ = kill_group(group);
             // It may have left its group.
             child.kill()?;
             let mut reaped = || child.wait().map(Some);

@@ -11,9 +11,10 @@
 //! Left out: input; a command that reads gets the end of it at once.
 
 use crate::action::{Context, Error};
-use crate::host::exec::{GRACE, find_program};
+use crate::host::exec::{GRACE, find_program, group};
 use crate::redact::Redactor;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group};
+use crate::system::signals::{kill_group, signal_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::SIGTERM;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -69,8 +70,8 @@ pub(crate) fn stream(
         tail: VecDeque::new(),
     };
     let end = running.until_the_end(&child, &lines, limit, &told);
-    // Before it is reaped: as long as it is not, its number is its own, and so is its group's.
-    signal(&child, Signal::KILL);
+    // Before it is reaped: as long as it is not, its number is its own, and so is its group's. Nothing of it may be left.
+    let _ = kill_group(group(&child));
     let status = child
         .wait()
         .map_err(|e| Error::io(format!("cannot wait for {}", argv[0]), &e))?;
@@ -182,7 +183,7 @@ fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Err
     match reader(out) {
         Ok(lines) => Ok((child, lines)),
         Err(e) => {
-            signal(&child, Signal::KILL);
+            let _ = kill_group(group(&child));
             // Nobody would see what it says or how it ends.
             let _ = child.wait();
             Err(Error::io(format!("cannot read what {name} says"), &e))
@@ -247,7 +248,8 @@ impl Running<'_> {
                 Some(at) if over || Instant::now() >= at => return End::Told,
                 None if over => return End::Itself,
                 None if told.heard() => {
-                    signal(child, Signal::TERM);
+                    // It may have ended this very moment.
+                    let _ = signal_group(group(child), Signal::TERM);
                     kill_at = Some(Instant::now() + TOLD);
                 }
                 Some(_) | None => {}
@@ -286,12 +288,6 @@ fn has_ended(child: &Child) -> bool {
         // It cannot be waited for, so nothing better will be known.
         Err(_) => true,
     }
-}
-
-/// Signals the group of a command that is not reaped.
-fn signal(child: &Child, signal: Signal) {
-    // Nothing of it may be left.
-    let _ = kill_process_group(Pid::from_child(child), signal);
 }
 
 /// Whether this process was told to end. TERM ends it at once, as ever, except while somebody listens.

@@ -8,17 +8,12 @@
 
 use crate::clock::boot_id;
 use crate::system::proc;
+use crate::system::signals::{self, Handle};
 use crate::text::actions as told;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
-    test_kill_process_group,
-};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 pub(crate) use crate::system::proc::Stat;
@@ -36,14 +31,6 @@ pub struct Ident {
 
 /// How many numbers below the last one that was given are looked at for those who come and go.
 const NEWEST: i32 = 32;
-
-/// How a process can be reached.
-enum Handle {
-    Open(OwnedFd),
-    /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
-    None,
-    Gone,
-}
 
 impl Ident {
     /// The process of that number as it is now.
@@ -67,53 +54,14 @@ impl Ident {
         self.boot == boot_id() && Stat::of(self.pid).is_some_and(|s| s.starttime == self.starttime)
     }
 
-    fn number(&self) -> io::Result<Pid> {
-        // A negative number would be a group, and the type does not take it.
-        Some(self.pid)
-            .filter(|p| *p > 0)
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("the process number is no number of a process"))
-    }
-
-    /// A handle of exactly this process.
-    fn handle(&self) -> io::Result<Handle> {
-        match pidfd_open(self.number()?, PidfdFlags::empty()) {
-            // Looked at after the handle was opened: the handle keeps its process, a number does not.
-            Ok(handle) if self.alive() => Ok(Handle::Open(handle)),
-            Ok(_) | Err(Errno::SRCH) => Ok(Handle::Gone),
-            Err(Errno::NOSYS) if self.alive() => Ok(Handle::None),
-            Err(Errno::NOSYS) => Ok(Handle::Gone),
-            Err(e) => Err(e.into()),
-        }
-    }
-
     /// Sends a signal to exactly this process; `false` when it is gone.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
-        let sent = match self.handle()? {
-            Handle::Gone => return Ok(false),
-            Handle::Open(handle) => pidfd_send_signal(handle, signal),
-            Handle::None => kill_process(self.number()?, signal),
-        };
-        match sent {
-            Ok(()) => Ok(true),
-            Err(Errno::SRCH) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
+        Handle::open(self.pid, || self.alive())?.signal(signal)
     }
 
     /// Waits for its end, at most that long; whether it has ended.
     pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
-        match self.handle()? {
-            Handle::Gone => return Ok(true),
-            Handle::None => std::thread::sleep(limit),
-            Handle::Open(handle) => {
-                let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-                match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
-        }
+        Handle::open(self.pid, || self.alive())?.wait(limit)?;
         Ok(!self.alive())
     }
 
@@ -137,7 +85,7 @@ pub(crate) fn all() -> BTreeMap<i32, Stat> {
 }
 
 /// The living processes of the session that a process leads or led, the leader included, in one look. One look is no
-/// moment: who forks and ends while it is taken may be missed; [`super::end::left`] looks until that is excluded.
+/// moment: who forks and ends while it is taken may be missed; [`super::session::left`] looks until that is excluded.
 pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
     listed(leader).0
 }
@@ -192,20 +140,13 @@ fn taken_over(leader: &Ident) -> bool {
 /// Whether the process group that it led has members, dead ones among them. Unlike a walk through `/proc` the kernel's
 /// answer is about one moment, in which nobody is between two processes.
 pub(crate) fn group_exists(leader: &Ident) -> bool {
-    leader.boot == boot_id()
-        && !taken_over(leader)
-        && leader
-            .number()
-            .is_ok_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
+    leader.boot == boot_id() && !taken_over(leader) && signals::group_exists(leader.pid)
 }
 
 /// Holds still the whole group that it led, whoever is forking in it. Only while somebody of its session is known to
 /// live: as long as that is so, no other group can have the number.
 pub(crate) fn hold_group(leader: &Ident) -> io::Result<()> {
-    match kill_process_group(leader.number()?, Signal::STOP) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
+    signals::signal_group(leader.pid, Signal::STOP).map(drop)
 }
 
 /// Whether a process belongs to another: to its session, or below it.
