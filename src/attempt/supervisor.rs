@@ -150,7 +150,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
         return Err(io::Error::other("killed before it started"));
     }
     if !job.take_token(&spec.nonce)? {
-        say(FENCED);
+        tell_runner(FENCED);
         return Ok(());
     }
     failpoint::hit("after-token");
@@ -167,7 +167,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
         ),
         Ok(child) => {
             failpoint::hit("after-spawn");
-            say(STARTED);
+            tell_runner(STARTED);
             (
                 watch(frame, &spec, &job, &redactor, output, child, started_us)?,
                 "",
@@ -178,7 +178,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
     insist(|| slot::write(&result, &outcome))?;
     failpoint::hit("after-result");
     if !word.is_empty() {
-        say(word);
+        tell_runner(word);
     }
     drop(shim);
     Ok(())
@@ -214,7 +214,7 @@ fn insist(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
 }
 
 /// One word to the runner, which may be gone; then the pipe is closed so that it does not wait for us.
-fn say(word: &str) {
+fn tell_runner(word: &str) {
     let mut out = io::stdout();
     // A runner that died looks at the job directory when it is resumed.
     let _ = out.write_all(word.as_bytes()).and_then(|()| out.flush());

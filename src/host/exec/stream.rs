@@ -10,7 +10,7 @@
 //!
 //! Left out: input; a command that reads gets the end of it at once.
 
-use crate::action::{Context, Error};
+use crate::action::{Context, Error, log_line};
 use crate::host::exec::{GRACE, find_program, group};
 use crate::redact::Redactor;
 use crate::system::signals::{kill_group, signal_group};
@@ -99,17 +99,17 @@ pub(crate) fn stream(
 /// Executes a command that dies with the process that started it. `words`: that process, the program's path, and argv.
 pub fn leash(mut words: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     // It prints its own errors: there is no caller to hear them.
-    let say = |what: &str| {
+    let complain = |what: &str| {
         // Nobody may be listening; the exit code still tells.
         let _ = writeln!(std::io::stderr(), "{what}");
     };
     let parent = words.next().and_then(|w| w.to_str()?.parse::<i32>().ok());
     let (Some(parent), Some(program), Some(name)) = (parent, words.next(), words.next()) else {
-        say("nothing to execute");
+        complain("nothing to execute");
         return 127;
     };
     if let Err(e) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        say(&format!("cannot be tied to its parent: {e}"));
+        complain(&format!("cannot be tied to its parent: {e}"));
         return 127;
     }
     // It may have died before the line above.
@@ -117,7 +117,7 @@ pub fn leash(mut words: impl Iterator<Item = std::ffi::OsString>) -> u8 {
         return 127;
     }
     let error = Command::new(&program).arg0(name).args(words).exec();
-    say(&format!("cannot execute {}: {error}", program.display()));
+    complain(&format!("cannot execute {}: {error}", program.display()));
     126
 }
 
@@ -269,8 +269,7 @@ impl Running<'_> {
     }
 
     fn take(&mut self, line: &str) {
-        // Whoever reads the log may be gone; the work does not depend on it.
-        let _ = writeln!(self.log, "{line}").and_then(|()| self.log.flush());
+        log_line(self.log, line);
         (self.each)(line);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
