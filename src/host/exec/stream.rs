@@ -11,16 +11,15 @@
 //! Left out: input; a command that reads gets the end of it at once.
 
 use crate::action::{Context, Error, log_line};
-use crate::host::exec::{GRACE, find_program, group};
+use crate::host::exec::{GRACE, command, group, how, late};
 use crate::redact::Redactor;
 use crate::system::signals::{kill_group, signal_group};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::SIGTERM;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, LazyLock};
@@ -84,14 +83,8 @@ pub(crate) fn stream(
                 argv[0]
             )));
         }
-        End::Late(limit) => (
-            None,
-            format!(
-                "it had not ended after {} s and was killed",
-                limit.as_secs()
-            ),
-        ),
-        End::Itself => words(status),
+        End::Late(limit) => (None, late(limit)),
+        End::Itself => how(status),
     };
     Ok(Streamed { code, ended, tail })
 }
@@ -131,52 +124,26 @@ enum End {
     Told,
 }
 
-fn words(status: ExitStatus) -> (Option<i32>, String) {
-    match (status.code(), status.signal()) {
-        (Some(c), _) => (Some(c), format!("exit {c}")),
-        (None, Some(n)) => (None, format!("signal {n}")),
-        (None, None) => (None, "ended without a status".into()),
-    }
-}
-
 fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Error> {
-    let (name, args) = argv
-        .split_first()
-        .ok_or_else(|| Error::new("the command is empty"))?;
-    let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
-    // The system's words are the same for a program and for a directory that is not there.
-    if !cwd.is_dir() {
-        return Err(Error::new(format!(
-            "there is no directory {}",
-            cwd.display()
-        )));
-    }
-    let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
-    let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
-    let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
-    // One pipe for both, so that what is said in an order is read in that order.
-    let (out, into) = std::io::pipe().map_err(cannot)?;
-    let mut command = if cfg!(test) {
-        // The program of the unit tests knows no subcommands.
-        let mut command = Command::new(&program);
-        command.arg0(name);
-        command
-    } else {
+    let (mut command, name) = command(cx, argv, |program, name| {
+        if cfg!(test) {
+            // The program of the unit tests knows no subcommands.
+            let mut command = Command::new(program);
+            command.arg0(name);
+            return command;
+        }
         let mut command = Command::new(crate::attempt::launch::SELF);
         let own = std::process::id().to_string();
         command.arg0("upledger").arg(LEASH).arg(own);
-        command.arg(&program).arg(name);
+        command.arg(program).arg(name);
         command
-    };
+    })?;
+    let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
+    // One pipe for both, so that what is said in an order is read in that order.
+    let (out, into) = std::io::pipe().map_err(cannot)?;
     command
-        .args(args)
-        .env_clear()
-        .envs(cx.env.iter().map(|(k, v)| (k, v)))
-        .current_dir(cwd)
-        .stdin(Stdio::null())
         .stdout(into.try_clone().map_err(cannot)?)
-        .stderr(into)
-        .process_group(0);
+        .stderr(into);
     let mut child = command.spawn().map_err(cannot)?;
     // It holds the pipe's other end.
     drop(command);
