@@ -17,9 +17,9 @@ use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
 use crate::failpoint;
-use crate::host::process::end;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, signalled};
+use crate::host::process::session;
 use crate::host::service::By;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -438,7 +438,7 @@ impl Action for Stop {
         }
         let left = workers.keeper().left(&before.service);
         if !left.is_empty() {
-            let names = end::names(&left);
+            let names = session::names(&left);
             return Ok((Look::unclear(format!("{names} is left of it")), None));
         }
         let mut look = Look::done(if before.members.is_empty() {

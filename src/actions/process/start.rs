@@ -7,10 +7,10 @@
 use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::host::exec::quoted;
-use crate::host::process::end::{Left, end, left, names, remains};
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{self, Note};
 use crate::host::process::pidfile::{self, Record};
+use crate::host::process::session::{Left, end, left, names, remains};
 use crate::host::service::daemon::{Daemon, bring_up, other, stranger, survivors};
 use crate::host::service::ready::Ready;
 use crate::redact::Redactor;

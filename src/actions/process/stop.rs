@@ -8,10 +8,10 @@
 use crate::action::values::{Port, absolute};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::host::exec::quoted;
-use crate::host::process::end::{Left, end, left, names};
 use crate::host::process::identity::{Ident, session};
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::pidfile::{self, Record};
+use crate::host::process::session::{Left, end, left, names};
 use crate::host::service::daemon::{Daemon, bring_up, other};
 use crate::host::service::ready::{Ready, accepts, taken};
 use crate::text::actions as told;

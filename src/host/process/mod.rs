@@ -10,5 +10,3 @@ pub(crate) mod pidfile;
 pub(crate) mod session;
 pub(crate) mod sockets;
 pub(crate) mod tree;
-
-pub(crate) use session as end;

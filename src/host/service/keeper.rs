@@ -329,7 +329,12 @@ impl<'a> Keeper<'a> {
             }
             Some(Way::Process(d)) => {
                 for master in &found.masters {
-                    crate::host::process::end::end(work, &master.ident, &master.members, grace)?;
+                    crate::host::process::session::end(
+                        work,
+                        &master.ident,
+                        &master.members,
+                        grace,
+                    )?;
                     own::remove(Path::new(&d.pidfile), &master.ident)?;
                 }
                 Ok(())

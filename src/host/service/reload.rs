@@ -7,7 +7,7 @@ use crate::action::{Context, Error, Look, Work};
 use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, was_reloaded};
-use crate::host::process::{end, tree};
+use crate::host::process::{session, tree};
 use crate::host::service::Ready;
 use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Found;
@@ -105,10 +105,10 @@ impl Renew<'_> {
                 "{} has {} new workers: {}",
                 master.shown(),
                 new.len(),
-                end::names(&new)
+                session::names(&new)
             ));
             if !draining.is_empty() {
-                evidence.push(format!("{} finish their work", end::names(&draining)));
+                evidence.push(format!("{} finish their work", session::names(&draining)));
             }
         }
         let doors = Doors {
