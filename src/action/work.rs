@@ -67,7 +67,7 @@ impl<'a, N: Data> Work<'a, N> {
     }
 
     /// One line of the step's output.
-    pub fn say(&mut self, line: &str) {
+    pub fn log_line(&mut self, line: &str) {
         log_line(self.log, line);
     }
 
@@ -109,7 +109,7 @@ impl<'a, N: Data> Work<'a, N> {
         let text = self.cx.redactor()?.text(what);
         self.append(&Entry::Escalated { what: text })
             .map_err(|e| Error::io(format!("cannot record before it is done: {what}"), &e))?;
-        self.say(what);
+        self.log_line(what);
         Ok(())
     }
 

@@ -205,13 +205,13 @@ impl Action for Sample {
         self.put(wanted.as_bytes())?;
         failpoint::hit("sample-written");
         work.progress(len, Some(len), "bytes");
-        work.say(&format!("{len} bytes are written"));
+        work.log_line(&format!("{len} bytes are written"));
         Ok(self.output(&past.before))
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         if !past.noted().any(|note| matches!(note, Note::Writes { .. })) {
-            work.say("nothing was written");
+            work.log_line("nothing was written");
             return Ok(());
         }
         work.note(Note::Restores)?;

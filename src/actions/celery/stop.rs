@@ -278,11 +278,11 @@ impl Stop {
             limit: self.drain.to_string(),
         });
         match run.finish(work)? {
-            Drained::Nobody => work.say("nobody is left who could be drained"),
+            Drained::Nobody => work.log_line("nobody is left who could be drained"),
             Drained::Empty { scheduled } => {
-                work.say("drained: nothing runs, and nothing is taken");
+                work.log_line("drained: nothing runs, and nothing is taken");
                 if scheduled > 0 {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{scheduled} tasks that wait for their time go back to their queues"
                     ));
                 }
@@ -306,7 +306,7 @@ impl Stop {
                         Err(e) => format!("{why}{more}; nothing was told to end, but {e}"),
                     }));
                 }
-                work.say(&format!("{why}; going on, because `overdue` says so"));
+                work.log_line(&format!("{why}; going on, because `overdue` says so"));
                 work.note(Note::Drained {
                     scheduled: 0,
                     unfinished: Some(run.running()),
@@ -345,7 +345,7 @@ impl Stop {
             Err(e) => vec![format!("the queues cannot be counted: {e}")],
         };
         for line in &lines {
-            work.say(line);
+            work.log_line(line);
         }
         lines.join("; ")
     }
@@ -465,10 +465,10 @@ impl Action for Stop {
         let workers = self.workers(before);
         let seen = workers.look(cx)?;
         for note in &seen.found.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if seen.live.is_empty() && !seen.found.runs() {
-            work.say(&format!("no {} runs", self.role.name()));
+            work.log_line(&format!("no {} runs", self.role.name()));
             return Ok(Stopped::of(self.role, before, work.all_noted()));
         }
         if let Some(origin) = &before.origin
@@ -476,7 +476,7 @@ impl Action for Stop {
         {
             for other in workers.others(origin, &seen.live)? {
                 if other.cmdline.role == Role::Beat {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{} lives: queues grow until it is stopped",
                         other.shown()
                     ));

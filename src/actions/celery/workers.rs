@@ -170,7 +170,7 @@ impl Workers<'_> {
             if argv.len() > s.ctl.len() + 1 {
                 let said = capture(cx, &argv, grace.max(CLIENT))?;
                 for line in said.tail(20) {
-                    work.say(&line);
+                    work.log_line(&line);
                 }
                 for line in s.kills(cx, &seen.found.idents()) {
                     let why = "supervisord killed by its own stopwaitsecs";
@@ -196,7 +196,7 @@ impl Workers<'_> {
             }
             let Some(first) = now.first() else {
                 let took = began.elapsed().as_secs_f32();
-                work.say(&format!("all of it has ended after {took:.1} s"));
+                work.log_line(&format!("all of it has ended after {took:.1} s"));
                 break false;
             };
             if began.elapsed() >= grace {
@@ -229,12 +229,12 @@ impl Workers<'_> {
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
         if is_terminating(work.all_noted(), ident) {
-            work.say(&format!("{} was told to end before", live.shown()));
+            work.log_line(&format!("{} was told to end before", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
-            work.say(&format!("TERM to {}", live.shown()));
+            work.log_line(&format!("TERM to {}", live.shown()));
             work.note(Note::Terminating {
                 process: ident.clone(),
             })?;

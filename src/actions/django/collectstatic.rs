@@ -172,7 +172,7 @@ impl Collectstatic {
         }
         entry::rename(&part, &copy)?;
         failpoint::hit("static-kept");
-        work.say(&format!(
+        work.log_line(&format!(
             "{} is kept as {}: {} files",
             before.root,
             copy.display(),
@@ -193,7 +193,7 @@ impl Collectstatic {
                 entry::remove(&path)?;
                 continue;
             }
-            work.say(&format!(
+            work.log_line(&format!(
                 "{} holds what this step had collected, not to its end or with changes of somebody else; it is kept",
                 path.display()
             ));
@@ -393,7 +393,7 @@ impl Action for Collectstatic {
             }
         }
         self.clean(work, past)?;
-        work.say(&match (&before.former, collected(past)) {
+        work.log_line(&match (&before.former, collected(past)) {
             (_, false) => format!("nothing was collected into {}", before.root),
             (None, true) => format!("{} is not there, as before", before.root),
             (Some(former), true) => format!("{} is as before: {} files", before.root, former.files),

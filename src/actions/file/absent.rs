@@ -78,7 +78,7 @@ impl Before {
         }
         trust::ours(&self.target)?;
         disk::remove(Path::new(&self.target))?;
-        work.say(&format!("{} is removed", self.target));
+        work.log_line(&format!("{} is removed", self.target));
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Before {
             former.put_back(cx, target)?;
         }
         disk::remove(&disk::temporary(cx, target))?;
-        work.say(&format!("{} is as it was before", self.target));
+        work.log_line(&format!("{} is as it was before", self.target));
         Ok(())
     }
 

@@ -194,7 +194,7 @@ impl Action for Backup {
             cx.make_undo_path()?;
         }
         disk::put_kept(cx, copy, &mut source, content, manner)?;
-        work.say(&format!(
+        work.log_line(&format!(
             "{} -> {}: {} bytes",
             before.source, before.copy, content.len
         ));

@@ -240,7 +240,7 @@ pub(in crate::actions) fn perform<N: Data>(
     match &disk::read(target)? {
         Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
             disk::remove(&disk::temporary(cx, target))?;
-            work.say(&format!("{} is as wanted already", before.target));
+            work.log_line(&format!("{} is as wanted already", before.target));
             return Ok(before.written());
         }
         Some((bytes, _)) if before.is_known(cx, bytes)? => {}
@@ -268,7 +268,7 @@ pub(in crate::actions) fn perform<N: Data>(
         mtime: None,
     };
     disk::put_kept(cx, target, &mut wanted.as_slice(), &before.wanted, manner)?;
-    work.say(&format!("{}: {} bytes", before.target, wanted.len()));
+    work.log_line(&format!("{}: {} bytes", before.target, wanted.len()));
     Ok(before.written())
 }
 
@@ -299,7 +299,7 @@ pub(in crate::actions) fn undo<N: Data>(
         Some(former) => former.put_back(cx, target)?,
     }
     disk::remove(&disk::temporary(cx, target))?;
-    work.say(&format!("{} is as it was before", before.target));
+    work.log_line(&format!("{} is as it was before", before.target));
     Ok(())
 }
 

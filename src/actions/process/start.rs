@@ -215,16 +215,16 @@ impl Action for Start {
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         let now = self.now()?;
         if let Some(ident) = self.astray(work.all_noted(), now.as_ref()) {
-            work.say(&unnamed(&self.pidfile, &ident));
+            work.log_line(&unnamed(&self.pidfile, &ident));
             end(work, &ident, &[], GRACE)?;
         }
         let Some(record) = now else {
-            work.say(&format!("there is no {}; nothing to stop", self.pidfile));
+            work.log_line(&format!("there is no {}; nothing to stop", self.pidfile));
             return Ok(());
         };
         if record.alive() {
             if past.before.running.as_ref() == Some(&record.ident) {
-                work.say(&format!(
+                work.log_line(&format!(
                     "{} ran before this step and is left alone",
                     record.ident.shown()
                 ));

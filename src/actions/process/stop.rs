@@ -218,7 +218,7 @@ impl Action for Stop {
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         let before = &past.before;
         let Some(record) = &before.running else {
-            work.say("nothing ran before; nothing to start");
+            work.log_line("nothing ran before; nothing to start");
             return Ok(());
         };
         let ident = &record.ident;

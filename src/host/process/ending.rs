@@ -139,7 +139,7 @@ fn tell(
         })?;
     }
     if signal(process, gentle)? {
-        work.say(&format!("{} to {shown}", name(gentle)));
+        work.log_line(&format!("{} to {shown}", name(gentle)));
         // A stopped process hears nothing else.
         signal(process, Signal::CONT)?;
     }
@@ -235,7 +235,7 @@ fn living(whom: &mut dyn Members) -> Result<Vec<Ident>, Error> {
 
 fn ended(work: &mut Work<'_, Note>, whole: &str, grace: Grace) {
     let took = grace.began.elapsed().as_secs_f32();
-    work.say(&format!("{whole} ended after {took:.1} s"));
+    work.log_line(&format!("{whole} ended after {took:.1} s"));
 }
 
 /// The kernel tells of the end of one; which one does not matter, because all are looked at again.

@@ -83,7 +83,7 @@ pub(crate) fn bring_up(
     let child = match launch(work, daemon.pidfile, &frame)? {
         Launched::Started(child) => Some(child),
         Launched::Running(record) if record.argv == daemon.argv => {
-            work.say(&format!("{} runs already", record.ident.shown()));
+            work.log_line(&format!("{} runs already", record.ident.shown()));
             None
         }
         Launched::Running(record) => {
@@ -100,7 +100,7 @@ pub(crate) fn bring_up(
     };
     let ident = start.alive()?;
     if start.child.is_some() {
-        work.say(&format!(
+        work.log_line(&format!(
             "started {} as process {}",
             quoted(daemon.argv),
             ident.pid
@@ -112,7 +112,7 @@ pub(crate) fn bring_up(
         let over = Instant::now() >= deadline;
         match ready.map(|r| r.look(Some(&ident), &redactor)).transpose()? {
             Some(look) if look.answer == Answer::Done => {
-                work.say(&look.evidence.join("; "));
+                work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             None if over => return Ok(()),

@@ -344,7 +344,7 @@ impl<'a> Keeper<'a> {
                 if let Some(Way::Pidfile(path)) = self.way() {
                     for master in &found.masters {
                         if pidfile::remove(Path::new(path), &master.ident)? {
-                            work.say(&format!("removed {path}, which its process had left"));
+                            work.log_line(&format!("removed {path}, which its process had left"));
                         }
                     }
                 }
@@ -387,7 +387,7 @@ impl<'a> Keeper<'a> {
                 let seen = look.evidence.join("; ");
                 match look.answer {
                     Answer::Done => {
-                        work.say(&seen);
+                        work.log_line(&seen);
                         Ok(())
                     }
                     Answer::Nothing => Err(Error::new(format!(

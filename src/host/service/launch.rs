@@ -166,9 +166,9 @@ pub(crate) fn bring_up(
     // What an earlier attempt started, which nobody here can wait for.
     let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
     if there {
-        work.say("it runs already");
+        work.log_line("it runs already");
     } else if let Some(ident) = &earlier {
-        work.say(&format!("{} runs already", ident.shown()));
+        work.log_line(&format!("{} runs already", ident.shown()));
     } else {
         if let Some(who) = doors.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
@@ -187,11 +187,11 @@ pub(crate) fn bring_up(
             Launched::Started(started) => {
                 let shown = crate::host::process::mask::words(&what.argv);
                 let pid = started.id();
-                work.say(&format!("started {} as process {pid}", quoted(&shown)));
+                work.log_line(&format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
             }
             Launched::Running(record) => {
-                work.say(&format!("{} runs already", record.ident.shown()));
+                work.log_line(&format!("{} runs already", record.ident.shown()));
             }
         }
     }
@@ -235,7 +235,7 @@ pub(crate) fn bring_up(
         };
         let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
         if look.answer == Answer::Done && settled {
-            work.say(&look.evidence.join("; "));
+            work.log_line(&look.evidence.join("; "));
             return Ok(());
         }
         if look.answer != Answer::Done && began.elapsed() >= within {

@@ -152,13 +152,13 @@ impl Renew<'_> {
             if !sent.map_err(|e| Error::io(format!("cannot signal {}", master.shown()), &e))? {
                 return Err(Error::new(format!("{} has ended", master.shown())));
             }
-            work.say(&format!("HUP to {}", master.shown()));
+            work.log_line(&format!("HUP to {}", master.shown()));
         }
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
             let look = self.look(cx, before)?;
             if look.answer == Answer::Done {
-                work.say(&look.evidence.join("; "));
+                work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             let dead = before.masters.iter().any(|m| !m.ident.alive());

@@ -273,7 +273,7 @@ impl Lift<'_> {
             return crate::host::process::tree::end(work, &ours, None, Duration::from_secs(2));
         }
         if ours.masters.is_empty() {
-            work.say("nothing of it runs that did not run before");
+            work.log_line("nothing of it runs that did not run before");
             return Ok(());
         }
         self.keeper

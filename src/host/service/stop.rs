@@ -266,7 +266,7 @@ impl Halt<'_> {
         let cx = work.cx();
         let now = self.keeper.find(cx)?;
         for note in &now.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
             return Err(Error::new(format!(
@@ -293,12 +293,12 @@ impl Halt<'_> {
                 masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
                 ..Found::default()
             };
-            work.say(&format!("left of it: {}", orphans.shown()));
+            work.log_line(&format!("left of it: {}", orphans.shown()));
             self.keeper.stop(work, &orphans, self.grace())?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
-            work.say(&format!(
+            work.log_line(&format!(
                 "removed the socket {socket}, which nobody accepts on"
             ));
         }
@@ -331,7 +331,7 @@ impl Halt<'_> {
             Known::Found(before) => before,
         };
         if !before.runs() {
-            work.say("nothing ran before; nothing to start");
+            work.log_line("nothing ran before; nothing to start");
             return Ok(());
         }
         let mut doomed = false;
@@ -340,7 +340,7 @@ impl Halt<'_> {
         }
         if doomed && !self.keeper.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
-            work.say("what is left of it is ended first");
+            work.log_line("what is left of it is ended first");
             self.keeper.stop(work, before, self.grace())?;
         }
         let within = Duration::from_millis(self.within.0);

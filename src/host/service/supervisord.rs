@@ -161,7 +161,7 @@ impl Supervisor {
         let began = Instant::now();
         let said = self.call(cx, &["stop", &self.program], grace.max(PAUSE))?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
+            work.log_line(line);
         }
         if said.code.is_none() {
             // Our client was ended, not the stop.
@@ -221,12 +221,12 @@ impl Supervisor {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                work.say(&format!("{name} runs already"));
+                work.log_line(&format!("{name} runs already"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
             for line in said.shown.lines().chain(said.stderr.lines()) {
-                work.say(line);
+                work.log_line(line);
             }
             let lines = self.settled(cx, within)?;
             let Some(line) = lines.iter().find(|l| l.name == *name) else {
