@@ -21,5 +21,6 @@ pub mod redact;
 pub mod report;
 pub mod runner;
 pub mod site;
+mod system;
 pub mod text;
 pub mod time;

@@ -3,6 +3,7 @@
 use super::{Blob, Error, Kept};
 use crate::host::exec::Captured;
 use crate::redact::Redactor;
+use crate::system::signals::kill_group;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -230,12 +231,11 @@ impl Answers {
 
     /// Gives the looks up: kills what they have started.
     pub fn give_up(&self) {
-        use rustix::process::{Pid, Signal, kill_process_group};
         let mut asked = self.asked();
         asked.given_up = true;
-        for group in asked.groups.iter().filter_map(|g| Pid::from_raw(*g)) {
+        for group in &asked.groups {
             // It may have ended this very moment; its leader is not reaped while it is in the list.
-            let _ = kill_process_group(group, Signal::KILL);
+            let _ = kill_group(*group);
         }
     }
 }

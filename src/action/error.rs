@@ -87,3 +87,9 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<crate::system::durable::Trouble> for Error {
+    fn from(trouble: crate::system::durable::Trouble) -> Self {
+        Self::io(&trouble, &trouble.source)
+    }
+}

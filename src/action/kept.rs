@@ -7,6 +7,7 @@
 pub use crate::attempt::spool::{Blob, Kept};
 
 use super::{Context, Error};
+use crate::system::durable::{Temporary, replace};
 use serde::Deserialize;
 use sha2::Digest as _;
 use std::fs::File;
@@ -186,12 +187,7 @@ fn make(dir: &Path) -> io::Result<()> {
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     make(dir)?;
-    // Its mode is 0600.
-    let mut file = tempfile::Builder::new().prefix(".kept-").tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    File::open(dir)?.sync_all()
+    replace(path, Temporary::Random, 0o600, |file| file.write_all(bytes))
 }
 
 #[cfg(test)]

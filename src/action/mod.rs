@@ -35,6 +35,7 @@ pub use registry::{Erased, Observed};
 pub use stage::{Service, Stage};
 pub use upledger_replay::event::Way as Direction;
 pub use work::Work;
+pub(crate) use work::log_line;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! The process of a typed action: `upledger __act`, started by the supervisor of the attempt. Its one input is a frame
 //! on standard input; what it prints is the step's output, what it records goes into the spool; its exit code is 0 or 1.
 
-use super::{Context, Direction, Error, RawPast};
+use super::{Context, Direction, Error, RawPast, log_line};
 use crate::actions::Do;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -33,8 +33,8 @@ pub fn main() -> u8 {
             } else {
                 format!("{seen}\n")
             };
-            // The supervisor may be gone; the exit code still tells.
-            let _ = writeln!(log, "{seen}{reason}");
+            // Where the supervisor is gone, the exit code still tells.
+            log_line(&mut log, &format!("{seen}{reason}"));
             1
         }
     }

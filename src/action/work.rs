@@ -4,6 +4,11 @@ use super::{Action, Context, Data, Direction, Error, Past, past};
 use crate::attempt::spool::{Entry, Spool};
 use std::io::Write;
 
+/// One line of a step's output. Whoever reads it may be gone; the record is what counts.
+pub(crate) fn log_line(log: &mut dyn Write, line: &str) {
+    let _ = writeln!(log, "{line}").and_then(|()| log.flush());
+}
+
 /// An attempt at work, with notes of type `N`.
 pub struct Work<'a, N> {
     cx: &'a Context,
@@ -61,9 +66,9 @@ impl<'a, N: Data> Work<'a, N> {
         self.log
     }
 
-    /// One line of the step's output. Whoever reads it may be gone; the record is what counts.
-    pub fn say(&mut self, line: &str) {
-        let _ = writeln!(self.log, "{line}").and_then(|()| self.log.flush());
+    /// One line of the step's output.
+    pub fn log_line(&mut self, line: &str) {
+        log_line(self.log, line);
     }
 
     /// Makes a fact durable before it comes true.
@@ -104,7 +109,7 @@ impl<'a, N: Data> Work<'a, N> {
         let text = self.cx.redactor()?.text(what);
         self.append(&Entry::Escalated { what: text })
             .map_err(|e| Error::io(format!("cannot record before it is done: {what}"), &e))?;
-        self.say(what);
+        self.log_line(what);
         Ok(())
     }
 

@@ -311,7 +311,7 @@ impl Action for Install {
         // The files tell what has to be done; pre-commit itself may be gone with its virtualenv.
         let ran = stream(&self.inside(cx), &words, None, work.log(), &mut |_| {});
         if let Err(why) = ran {
-            work.say(&format!(
+            work.log_line(&format!(
                 "{}: {why}; the files are put back without it",
                 quoted(&words)
             ));
@@ -324,7 +324,7 @@ impl Action for Install {
                 None => disk::remove(&file.path)?,
                 Some(former) => former.put_back(cx, &file.path)?,
             }
-            work.say(&format!("{} is as it was", file.path.display()));
+            work.log_line(&format!("{} is as it was", file.path.display()));
         }
         Ok(())
     }

@@ -9,10 +9,11 @@ use crate::action::{
     Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Work,
 };
 use crate::failpoint;
+use crate::system::durable::{self, Temporary};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 #[cfg(not(debug_assertions))]
@@ -106,9 +107,9 @@ impl Sample {
         let cannot =
             |e: &dyn std::error::Error| Error::io(format!("cannot write {}", path.display()), e);
         std::fs::create_dir_all(&self.dir).map_err(|e| cannot(&e))?;
-        let new = path.with_extension("new");
-        std::fs::write(&new, bytes).map_err(|e| cannot(&e))?;
-        std::fs::rename(&new, &path).map_err(|e| cannot(&e))
+        durable::replace(&path, Temporary::Random, 0o666, |file| {
+            file.write_all(bytes).map_err(|e| cannot(&e))
+        })
     }
 
     fn output(&self, before: &Before) -> Output {
@@ -204,13 +205,13 @@ impl Action for Sample {
         self.put(wanted.as_bytes())?;
         failpoint::hit("sample-written");
         work.progress(len, Some(len), "bytes");
-        work.say(&format!("{len} bytes are written"));
+        work.log_line(&format!("{len} bytes are written"));
         Ok(self.output(&past.before))
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         if !past.noted().any(|note| matches!(note, Note::Writes { .. })) {
-            work.say("nothing was written");
+            work.log_line("nothing was written");
             return Ok(());
         }
         work.note(Note::Restores)?;

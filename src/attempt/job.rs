@@ -2,6 +2,7 @@
 
 use super::slot::{self, Killed, Outcome};
 use super::spec::{Spec, digest};
+use crate::system::durable::{self, Temporary, sync_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -281,22 +282,9 @@ impl JobDir {
             sync_dir(&self.path)?;
             return Ok(false);
         }
-        let mut file = tempfile::Builder::new()
-            .prefix(".start")
-            .tempfile_in(&self.path)?;
-        serde_json::to_writer(&mut file, text)?;
-        file.as_file().sync_all()?;
-        match fs::hard_link(file.path(), &start) {
-            Ok(()) => {
-                sync_dir(&self.path)?;
-                Ok(true)
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                sync_dir(&self.path)?;
-                Ok(false)
-            }
-            Err(e) => Err(e),
-        }
+        durable::create(&start, 0o600, |file| {
+            serde_json::to_writer(file, text).map_err(io::Error::from)
+        })
     }
 
     pub(super) fn read_token(&self) -> io::Result<Token> {
@@ -396,13 +384,10 @@ impl JobDir {
 
     /// Writes a small file atomically and durably.
     fn put(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".put")
-            .tempfile_in(&self.path)?;
-        serde_json::to_writer(&mut file, content)?;
-        file.as_file().sync_all()?;
-        file.persist(self.path.join(name)).map_err(|e| e.error)?;
-        sync_dir(&self.path)
+        let path = self.path.join(name);
+        durable::replace(&path, Temporary::Random, 0o600, |file| {
+            serde_json::to_writer(file, content).map_err(io::Error::from)
+        })
     }
 
     /// The kill request, if there is one.
@@ -478,9 +463,4 @@ fn new_file(path: &Path) -> io::Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }

@@ -5,7 +5,7 @@
 //! resumes it, imports them in order. Progress is shown while it is fresh and never imported. A line that was cut off
 //! by a death is none: what it announces was not done.
 
-use super::job::sync_dir;
+use crate::system::durable::sync_dir;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};

@@ -23,6 +23,7 @@ use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
 use crate::failpoint;
 use crate::redact::Redactor;
+use crate::system::proc;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -76,12 +77,7 @@ pub fn main() -> u8 {
 
 /// Marks everything above standard error as not to be inherited.
 pub(crate) fn close_inherited() {
-    let listed = std::fs::read_dir("/proc/self/fd").map(|open| {
-        open.flatten()
-            .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-            .collect::<Vec<_>>()
-    });
-    for fd in listed.unwrap_or_else(|_| (3..1024).collect()) {
+    for fd in proc::own_descriptors().unwrap_or_else(|_| (3..1024).collect()) {
         if fd > 2 {
             sys::set_close_on_exec(fd);
         }
@@ -91,7 +87,7 @@ pub(crate) fn close_inherited() {
 /// Nobody looks into this process, and no signal but KILL ends it. Returns the limit of core dumps that it was given.
 fn harden() -> io::Result<Rlimit> {
     // Executed through a link, it would be shown under the link's name.
-    let _ = std::fs::write("/proc/self/comm", "upledger");
+    let _ = proc::rename_self("upledger");
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let core = getrlimit(Resource::Core);
     setrlimit(
@@ -161,7 +157,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
         return Err(io::Error::other("killed before it started"));
     }
     if !job.take_token(&spec.nonce)? {
-        say(FENCED);
+        tell_runner(FENCED);
         return Ok(());
     }
     failpoint::hit("after-token");
@@ -178,7 +174,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
         ),
         Ok(child) => {
             failpoint::hit("after-spawn");
-            say(STARTED);
+            tell_runner(STARTED);
             (
                 watch(frame, &spec, &job, &redactor, log, child, started_us)?,
                 "",
@@ -189,7 +185,7 @@ fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
     insist(|| slot::write(&result, &outcome))?;
     failpoint::hit("after-result");
     if !word.is_empty() {
-        say(word);
+        tell_runner(word);
     }
     drop(shim);
     Ok(())
@@ -225,7 +221,7 @@ fn insist(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
 }
 
 /// One word to the runner, which may be gone; then the pipe is closed so that it does not wait for us.
-fn say(word: &str) {
+fn tell_runner(word: &str) {
     let mut out = io::stdout();
     // A runner that died looks at the job directory when it is resumed.
     let _ = out.write_all(word.as_bytes()).and_then(|()| out.flush());

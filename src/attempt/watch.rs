@@ -10,10 +10,11 @@ use super::job::JobDir;
 use super::slot::{Ended, Killed};
 use super::spec::Spec;
 use crate::clock::boottime_us;
+use crate::system::proc::{self, Stat};
+use crate::system::signals::{Handle, signal_group};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 use std::collections::BTreeSet;
-use std::fs::{read_dir, read_to_string};
 use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -151,7 +152,7 @@ impl Watch {
     fn signal(&self, signal: Signal) {
         if self.ended.is_none() {
             // It may have ended this very moment; it is not reaped yet, so the id is still its own.
-            let _ = rustix::process::kill_process_group(self.main, signal);
+            let _ = signal_group(self.main.as_raw_nonzero().get(), signal);
         }
     }
 }
@@ -174,18 +175,11 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
         if !holds(pid, lock) {
             continue;
         }
-        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            // Looked at again through the handle's lifetime: between the first look and the handle the id may have
-            // passed to another process.
-            Ok(handle) if holds(pid, lock) => {
-                // It may be gone already.
-                let _ = rustix::process::pidfd_send_signal(handle, Signal::KILL);
-            }
-            Err(Errno::NOSYS) => {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-            Ok(_) | Err(_) => {}
-        }
+        // Looked at again once there is a handle: between the first look and the handle the id may have passed to
+        // another process.
+        let handle = Handle::open(pid.as_raw_nonzero().get(), || holds(pid, lock));
+        // It may be gone already.
+        let _ = handle.and_then(|handle| handle.signal(Signal::KILL));
     }
 }
 
@@ -203,71 +197,41 @@ pub(super) fn held_by(job: &JobDir) -> Vec<i32> {
 
 /// The group of a process.
 pub(super) fn group(pid: i32) -> Option<i32> {
-    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything, brackets too.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(2)?.parse().ok()
+    Stat::of(pid).map(|stat| stat.group)
 }
 
 /// The same processes with their command lines as they are: not yet for anybody's eyes.
 pub(super) fn holders(job: &JobDir) -> Vec<String> {
     held_by(job)
         .into_iter()
-        .map(|pid| {
-            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&words).replace('\0', " ");
-            format!("process {pid} ({})", words.trim())
-        })
+        .map(|pid| format!("process {pid} ({})", proc::words(pid).join(" ")))
         .collect()
 }
 
 /// Whether a process has that file open.
 fn holds(pid: Pid, file: (u64, u64)) -> bool {
-    let fds = read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
-    fds.into_iter()
-        .flatten()
-        .flatten()
-        .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == file))
+    proc::descriptors(pid.as_raw_nonzero().get())
+        .any(|fd| std::fs::metadata(fd).is_ok_and(|m| (m.dev(), m.ino()) == file))
 }
 
 /// Every process but those of this program that only look at a lock or wait for it.
 pub(super) fn everybody() -> Vec<Pid> {
-    let own = std::fs::read_link("/proc/self/exe").ok();
+    let own = proc::own_exe().ok();
     let looks = |pid: i32| {
-        let exe = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let act = words.split(|b| *b == 0).nth(1) == Some(super::launch::ACT.as_bytes());
-        exe.is_some() && exe == own && !act
+        let act = proc::words(pid)
+            .get(1)
+            .is_some_and(|w| w == super::launch::ACT);
+        own.is_some() && proc::exe(pid).ok() == own && !act
     };
-    let pids = read_dir("/proc").into_iter().flatten().flatten();
-    pids.filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .filter(|pid| !looks(*pid))
+    let pids = proc::pids().unwrap_or_default().into_iter();
+    pids.filter(|pid| !looks(*pid))
         .filter_map(Pid::from_raw)
         .collect()
 }
 
 /// Every process below this one; orphans hang directly below it, because it is their subreaper.
 fn descendants() -> Vec<Pid> {
-    let mut parents = Vec::new();
-    for entry in read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let Ok(stat) = read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // The name in brackets may hold anything, brackets too.
-        let parent = stat
-            .rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-        if let Some(parent) = parent {
-            parents.push((pid, parent));
-        }
-    }
+    let parents: Vec<(i32, i32)> = proc::every().map(|(pid, s)| (pid, s.parent)).collect();
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let mut below = BTreeSet::from([own]);
     loop {

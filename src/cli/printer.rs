@@ -45,7 +45,7 @@ impl<'a> Printer<'a> {
         if let Some((at, mut carry)) = self.open.take()
             && let Some(text) = carry.rest()
         {
-            self.say(&at, &text);
+            self.print_output(&at, &text);
         }
         self.running = None;
         if let Some(live) = &mut self.live {
@@ -53,7 +53,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn say(&mut self, at: &Attempt, text: &str) {
+    fn print_output(&mut self, at: &Attempt, text: &str) {
         if self.out.json {
             self.out
                 .event(&json!({"output": text, "step": at.part.step, "attempt": at.attempt}));
@@ -69,7 +69,7 @@ impl<'a> Printer<'a> {
     }
 
     /// A line that is no event.
-    pub(super) fn say_alone(&mut self, text: &str) {
+    pub(super) fn print_line(&mut self, text: &str) {
         match &self.live {
             Some(live) => live.line(text),
             None => self.out.progress(text),
@@ -81,7 +81,7 @@ impl<'a> Printer<'a> {
         if matches!(&entry.event, Event::PauseRequested(r) if r.reason == INTERRUPTED)
             && !self.out.json
         {
-            self.say_alone(&text::stops_after_this());
+            self.print_line(&text::stops_after_this());
         }
     }
 
@@ -147,7 +147,7 @@ impl Watcher for Printer<'_> {
         }
         let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
         let text = text::waits_for_processes(lines::part(&at.part), names.join(", "));
-        self.say_alone(&text);
+        self.print_line(&text);
     }
 
     fn progress(&mut self, run: &Run, at: &Attempt, progress: &Progress) {
@@ -171,7 +171,7 @@ impl Watcher for Printer<'_> {
             .open
             .get_or_insert_with(|| (at.clone(), Carry::default()));
         if let Some(text) = carry.add(bytes) {
-            self.say(at, &text);
+            self.print_output(at, &text);
         }
     }
 }

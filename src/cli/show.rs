@@ -218,7 +218,7 @@ fn output(
                 &s.nonce,
             );
             if let Some((_, mut before, at)) = last.take() {
-                say(out, &at, before.rest());
+                print_output(out, &at, before.rest());
             }
             let at = &s.at;
             if several {
@@ -230,7 +230,7 @@ fn output(
             if !path.exists()
                 && let Some(kept) = in_ledger(journal, &entries, at)
             {
-                say(out, at, carry.add(&kept));
+                print_output(out, at, carry.add(&kept));
             }
             let mut follower = Follower::new(path);
             copy(out, at, &mut follower, &mut carry)?;
@@ -245,7 +245,7 @@ fn output(
             std::thread::sleep(Duration::from_millis(200));
             copy(out, &at, &mut follower, &mut carry)?;
         }
-        say(out, &at, carry.rest());
+        print_output(out, &at, carry.rest());
     }
     Ok(code::DONE)
 }
@@ -273,11 +273,11 @@ fn copy(
         if bytes.is_empty() {
             return Ok(());
         }
-        say(out, at, carry.add(&bytes));
+        print_output(out, at, carry.add(&bytes));
     }
 }
 
-fn say(out: &mut Out, at: &Attempt, text: Option<String>) {
+fn print_output(out: &mut Out, at: &Attempt, text: Option<String>) {
     let Some(text) = text else { return };
     if out.json {
         let way = way_word(at.part.way);

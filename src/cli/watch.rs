@@ -80,7 +80,7 @@ fn follow(
         let held = RunnerLock::holder(&home.state).is_some();
         alone = if held { 0 } else { alone + 1 };
         if alone == PATIENCE {
-            printer.say_alone(&screen::nobody_drives("upledger resume"));
+            printer.print_line(&screen::nobody_drives("upledger resume"));
         }
         std::thread::sleep(LOOK);
     }

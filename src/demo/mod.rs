@@ -59,7 +59,7 @@ const VERIFIER: &str = "verify.py";
 struct Stage<'a> {
     shop: Shop,
     program: PathBuf,
-    say: &'a mut dyn FnMut(&str),
+    show: &'a mut dyn FnMut(&str),
     seen: Vec<String>,
     interrupted: Arc<AtomicBool>,
 }
@@ -73,7 +73,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`DemoError`] when anything is not as promised.
-pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Summary, DemoError> {
+pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Summary, DemoError> {
     let program = std::env::current_exe().map_err(|e| Error::io("cannot find this program", &e))?;
     // Handled, not deadly: whoever interrupts a demonstration does not want its shop to live on. The commands that it
     // runs hear Ctrl-C by themselves and end.
@@ -82,8 +82,8 @@ pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Sum
         signal_hook::flag::register(signal, Arc::clone(&interrupted))
             .map_err(|e| Error::io("cannot listen for signals", &e))?;
     }
-    say(&text::title());
-    say("");
+    show(&text::title());
+    show("");
     let place = dir.display().to_string();
     let shop = Shop::build(dir, story == Story::Fail)?;
     let [old, new] = shop.tags();
@@ -91,13 +91,13 @@ pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Sum
         (text::directory(), place),
         (text::releases(), text::tags(old, new)),
     ]) {
-        say(&line);
+        show(&line);
     }
-    say("");
+    show("");
     let mut stage = Stage {
         shop,
         program,
-        say,
+        show,
         seen: Vec::new(),
         interrupted,
     };
@@ -111,8 +111,8 @@ pub fn play(story: Story, dir: PathBuf, say: &mut dyn FnMut(&str)) -> Result<Sum
         }
     }
     played?;
-    (stage.say)(&text::stopped());
-    (stage.say)("");
+    (stage.show)(&text::stopped());
+    (stage.show)("");
     Ok(Summary {
         state: stage.shop.path("state"),
         memory: stage.shop.path("memory"),
@@ -165,14 +165,14 @@ impl Stage<'_> {
         let mut answers = Vec::new();
         for path in ["/orders/7", "/health"] {
             let answer = self.shop.get(path)?;
-            (self.say)(&format!(
+            (self.show)(&format!(
                 "{}  GET {path:<9}  {}",
                 pad(when, 11),
                 safe(&answer)
             ));
             answers.push(answer);
         }
-        (self.say)("");
+        (self.show)("");
         Ok(answers)
     }
 
@@ -190,7 +190,7 @@ impl Stage<'_> {
                 }
             })
             .collect();
-        (self.say)(&format!("$ upledger {}", shown.join(" ")));
+        (self.show)(&format!("$ upledger {}", shown.join(" ")));
         let child = Command::new(&self.program)
             .args(args)
             .current_dir(&self.shop.dir)
@@ -214,16 +214,16 @@ impl Stage<'_> {
         // Errors are few and short: they fit into the pipe until the end.
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                (self.say)(&line);
+                (self.show)(&line);
             }
         }
         let output = child
             .wait_with_output()
             .map_err(|e| Error::io("cannot wait for this program", &e))?;
         for line in String::from_utf8_lossy(&output.stderr).lines() {
-            (self.say)(line);
+            (self.show)(line);
         }
-        (self.say)("");
+        (self.show)("");
         if output.status.code() == Some(expected) {
             return Ok(());
         }
@@ -244,7 +244,7 @@ impl Stage<'_> {
         let mut killed = false;
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                (self.say)(&line);
+                (self.show)(&line);
                 if line.contains("| 1000 of ") {
                     killed = child.kill().is_ok();
                     break;
@@ -254,8 +254,8 @@ impl Stage<'_> {
         let status = child
             .wait()
             .map_err(|e| Error::io("cannot wait for this program", &e))?;
-        (self.say)(&text::killed(child.id()));
-        (self.say)("");
+        (self.show)(&text::killed(child.id()));
+        (self.show)("");
         self.promise(killed && status.code().is_none(), &text::runner_killed())?;
         self.upledger(&["resume"], 0)
     }
@@ -268,12 +268,12 @@ impl Stage<'_> {
             .map_err(|e| Error::io("cannot start this program", &e))?;
         self.shop.write(VERIFIER, &script.stdout)?;
         self.upledger(&["verify"], 0)?;
-        (self.say)("$ python3 verify.py state/ledger.db");
+        (self.show)("$ python3 verify.py state/ledger.db");
         let lines = self.shop.python(&[VERIFIER, "state/ledger.db"])?;
         for line in lines.lines() {
-            (self.say)(line);
+            (self.show)(line);
         }
-        (self.say)("");
+        (self.show)("");
         self.seen.push(text::both_accept());
         Ok(())
     }

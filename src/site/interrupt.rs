@@ -1,6 +1,7 @@
 //! Looks of a command that has no loop (`plan`, `decide`): a signal that ends the command ends what its looks started.
 
 use super::Answers;
+use crate::system::proc::Status;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
@@ -42,31 +43,10 @@ impl Drop for Interruptible {
 /// # Errors
 /// When the kernel does not tell.
 pub(crate) fn heard(signals: &[i32]) -> io::Result<Vec<i32>> {
-    let ignored = ignored(&std::fs::read_to_string("/proc/self/status")?);
+    let ignored = Status::own()?.ignored;
     let hears = |signal: &i32| {
         let bit = u32::try_from(signal - 1).unwrap_or(u32::MAX);
         ignored.checked_shr(bit).unwrap_or(0) & 1 == 0
     };
     Ok(signals.iter().copied().filter(hears).collect())
-}
-
-/// The signals that a process ignores, one bit each, from the kernel's words about it.
-fn ignored(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_tells_what_is_ignored() {
-        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001003\n";
-        assert_eq!(ignored(status), 0x1003);
-        assert_eq!(ignored(""), 0);
-    }
 }

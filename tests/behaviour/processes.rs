@@ -189,6 +189,36 @@ fn what_cannot_be_executed_is_an_error_of_the_step_and_leaves_nothing() {
 }
 
 #[test]
+fn neither_log_nor_pidfile_is_written_through_a_link_of_somebody_else() {
+    for name in ["log", "pid"] {
+        let site = Site::new();
+        site.write("go", "");
+        let (link, target) = (site.path("theirs"), site.path("target"));
+        std::fs::create_dir(&target).expect("made");
+        std::os::unix::fs::symlink("target", &link).expect("linked");
+        std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("as root");
+        let start = START.replace(&format!("@/{name},"), &format!("@/theirs/{name},"));
+        site.plan(&[&start]);
+        let done = site.run();
+        assert_eq!(done.code, 1, "{done:?}");
+        assert!(done.out.contains("a link of user 65534"), "{done:?}");
+        assert_eq!(site.begun(), 0);
+        assert_eq!(std::fs::read_dir(&target).expect("read").count(), 0);
+        // Root's own link, such as /var/run, is followed.
+        std::os::unix::fs::lchown(&link, Some(0), Some(0)).expect("as root");
+        let done = site.upledger(&["decide", "web", "retry", "--reason", "test"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let done = site.upledger(&["resume"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(site.answers() && target.join(name).exists());
+        let pid = site.path("theirs/pid");
+        if pid.exists() {
+            std::fs::rename(pid, site.pidfile()).expect("moved");
+        }
+    }
+}
+
+#[test]
 fn a_death_during_the_start_shows_the_end_of_the_log() {
     let site = Site::new();
     site.write("log", "an old line\n");

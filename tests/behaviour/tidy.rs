@@ -37,14 +37,19 @@ fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
+    // What is asked of the kernel; every other room may use it.
+    ("system", &[]),
     ("clock.rs", &[]),
     ("time.rs", &[]),
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
     ("redact.rs", &[]),
-    ("attempt", &["clock", "failpoint", "redact"]),
-    ("action", &["actions", "attempt", "host", "redact", "text"]),
+    ("attempt", &["clock", "failpoint", "redact", "system"]),
+    (
+        "action",
+        &["actions", "attempt", "host", "redact", "system", "text"],
+    ),
     (
         "host",
         &[
@@ -53,6 +58,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "clock",
             "failpoint",
             "redact",
+            "system",
             "text",
             "time",
         ],
@@ -66,13 +72,16 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "failpoint",
             "host",
             "redact",
+            "system",
             "text",
             "time",
         ],
     ),
     (
         "site",
-        &["action", "actions", "attempt", "plan", "redact", "text"],
+        &[
+            "action", "actions", "attempt", "plan", "redact", "system", "text",
+        ],
     ),
     ("plan", &["action", "actions", "host", "text", "time"]),
     (
@@ -250,6 +259,157 @@ fn one_sqlite_is_linked() {
     let lock = text(&root().join("Cargo.lock"));
     assert!(!lock.contains("name = \"sqlx-sqlite\""));
     assert_eq!(lock.matches("name = \"libsqlite3-sys\"").count(), 1);
+}
+
+/// A mechanism about the machine, and the one place where it stands.
+struct Mechanism {
+    name: &'static str,
+    /// What code of it contains.
+    signs: &'static [&'static str],
+    /// Where it stands.
+    home: &'static str,
+    /// Who may contain such a sign all the same, by the beginning of the path, and why.
+    but: &'static [(&'static str, &'static str)],
+}
+
+const MECHANISMS: &[Mechanism] = &[
+    Mechanism {
+        name: "the reader of /proc",
+        signs: &["\"/proc", "procfs::"],
+        home: "system/proc.rs",
+        but: &[
+            ("clock.rs", "the id of the boot is a clock's"),
+            ("home.rs", "who acts, on which machine, by which program"),
+            ("attempt/launch.rs", "the program that is executed again"),
+        ],
+    },
+    Mechanism {
+        name: "the atomic write, and names that change",
+        signs: &[
+            ".sync_all()",
+            ".sync_data()",
+            "fsync(",
+            ".persist(",
+            "tempfile_in(",
+            "fs::rename(",
+            "renameat",
+            "hard_link(",
+        ],
+        home: "system/durable.rs",
+        but: &[
+            (
+                "attempt/job.rs",
+                "a new directory, which nobody reads before it is whole",
+            ),
+            ("attempt/slot.rs", "a slot that was reserved, in place"),
+            ("attempt/spool.rs", "grows in place"),
+            ("attempt/output.rs", "grows in place"),
+            (
+                "cli/evidence.rs",
+                "a new file, under the name that a person gave",
+            ),
+            ("cli/lane.rs", "whether the disk behind the output is full"),
+        ],
+    },
+    Mechanism {
+        name: "opening a file that others may have a say in, to write it",
+        signs: &[
+            ".append(true)",
+            ".write(true)",
+            "File::create",
+            "create_new",
+            "fs::write(",
+            "OFlags::WRONLY",
+            "OFlags::RDWR",
+        ],
+        home: "host/files/trust.rs",
+        but: &[
+            (
+                "system/durable.rs",
+                "a new file; `disk` asks about the target",
+            ),
+            ("system/proc.rs", "the name of this process"),
+            ("attempt/", "job directories, where nobody else has a say"),
+            ("runner/lock.rs", "the state directory; a link is refused"),
+            (
+                "host/process/daemon.rs",
+                "the log of somebody else, opened as that one",
+            ),
+            (
+                "actions/django/tree.rs",
+                "a tree of files, made anew; `trust` says why",
+            ),
+            ("actions/cron/place.rs", "a private temporary directory"),
+            ("cli/", "a new file, under the name that a person gave"),
+            ("demo/", "a directory of its own"),
+            ("failpoint.rs", "tests alone set it"),
+        ],
+    },
+    Mechanism {
+        name: "signals to a process, or to a group",
+        signs: &["kill_process", "pidfd_"],
+        home: "system/signals.rs",
+        but: &[("failpoint.rs", "this process ends itself")],
+    },
+    Mechanism {
+        name: "the end of processes: a gentle signal, one grace, KILL",
+        signs: &["Signal::KILL"],
+        home: "host/process/ending.rs",
+        but: &[
+            ("system/signals.rs", "the group of a command of ours"),
+            (
+                "attempt/watch.rs",
+                "the supervisor, which knows no actions and may not fail",
+            ),
+            (
+                "host/exec/stream.rs",
+                "a command that dies with its action's process",
+            ),
+            ("failpoint.rs", "this process ends itself"),
+        ],
+    },
+];
+
+/// The lines of a source file that are neither comments nor its unit tests, with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    lines
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn each_mechanism_about_the_machine_has_one_home() {
+    let mut wrong = Vec::new();
+    for mechanism in MECHANISMS {
+        let name = mechanism.name;
+        let mut used = BTreeSet::new();
+        for path in rust_files("src") {
+            let inside = path.strip_prefix(root().join("src")).expect("below src");
+            let inside = inside.to_string_lossy();
+            if inside.contains("/tests") {
+                continue;
+            }
+            for (number, line) in code(&text(&path)) {
+                if !mechanism.signs.iter().any(|sign| line.contains(sign)) {
+                    continue;
+                }
+                let exception = mechanism
+                    .but
+                    .iter()
+                    .find(|(file, _)| inside.starts_with(file));
+                used.extend(exception.map(|(file, _)| *file));
+                if !inside.starts_with(mechanism.home) && exception.is_none() {
+                    wrong.push(format!("src/{inside}:{number}: {name}: {}", line.trim()));
+                }
+            }
+        }
+        assert!(root().join("src").join(mechanism.home).exists(), "{name}");
+        for (file, why) in mechanism.but {
+            assert!(used.contains(file), "{name}: {file} is no exception: {why}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// A place where a process can die is worth its line when a test lets one die there.

@@ -7,6 +7,7 @@ use super::cmdline::{self, CommandLine, Role};
 use super::find::{self, Live};
 use crate::action::{Error, Look, Work};
 use crate::host::process::note::Note;
+use crate::system::proc;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
         return Ok(());
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
-    work.say(&format!(
+    work.log_line(&format!(
         "removed the stale pidfile {}: '{text}' is no beat",
         path.display()
     ));
@@ -93,11 +94,7 @@ fn age(beat: &Live) -> Option<Duration> {
     if !beat.ident.alive() {
         return None;
     }
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let ticks = rustix::param::clock_ticks_per_second().max(1);
-    let started = Duration::from_millis(beat.ident.starttime.saturating_mul(1000) / ticks);
-    Some(Duration::from_secs_f64(uptime.max(0.0)).saturating_sub(started))
+    proc::age(beat.ident.starttime)
 }
 
 /// The file of its schedule, where it has opened or written one since it began.

@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         self.calm = None;
         let text = e.to_string();
         if self.trouble.as_ref() != Some(&text) {
-            work.say(&text);
+            work.log_line(&text);
         }
         self.trouble = Some(text);
     }
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
             let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
             let inspector = Inspector::open(self.drain.cx, first, self.drain.app)?;
             let hello = &inspector.hello;
-            work.say(&format!(
+            work.log_line(&format!(
                 "celery {} by {} {}",
                 hello.celery, hello.driver, hello.broker
             ));
@@ -201,14 +201,14 @@ impl<'a> Run<'a> {
             counts = format!("{}; {counts}", waiting(&lengths));
             // What comes while nobody consumes would stay: somebody still sends.
             if self.cancelling && !empty {
-                work.say("a queue that has to be empty has got messages again");
+                work.log_line("a queue that has to be empty has got messages again");
                 self.put_back(work)?;
                 self.cancelling = false;
             } else if !self.cancelling && empty {
                 self.cancelling = true;
             }
         }
-        self.say(&counts, work);
+        self.log_unless_repeated(&counts, work);
         Ok(empty)
     }
 
@@ -247,13 +247,13 @@ impl<'a> Run<'a> {
         Ok(Some(self.last.reports.iter().map(|t| t.scheduled).sum()))
     }
 
-    fn say(&mut self, text: &str, work: &mut Work<'_, Note>) {
+    fn log_unless_repeated(&mut self, text: &str, work: &mut Work<'_, Note>) {
         let again = self
             .said
             .as_ref()
             .is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
         if again {
-            work.say(text);
+            work.log_line(text);
             self.said = Some((text.to_owned(), Instant::now()));
         }
     }
@@ -272,7 +272,7 @@ impl<'a> Run<'a> {
         };
         for report in &self.last.reports {
             for queue in &report.queues {
-                work.say(&format!("cancel_consumer {queue} to {}", report.node));
+                work.log_line(&format!("cancel_consumer {queue} to {}", report.node));
                 inspector.consume(&report.node, queue, false)?;
                 self.calm = None;
                 failpoint::hit("celery-cancelled");
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
                 )));
             }
             for (node, queue) in missing {
-                work.say(&format!("add_consumer {queue} to {node}"));
+                work.log_line(&format!("add_consumer {queue} to {node}"));
                 if let Some(inspector) = &mut self.inspector {
                     inspector.consume(&node, &queue, true)?;
                 }

@@ -12,13 +12,12 @@ use super::cmdline::{self, CommandLine};
 use crate::action::Error;
 use crate::host::process::identity::Ident;
 use crate::host::process::list;
+use crate::system::proc;
 use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where an application is, and what it is.
@@ -100,7 +99,7 @@ impl Live {
 
     /// The environment that it was started with, where we may see it.
     pub(super) fn environ(&self) -> Vec<(OsString, OsString)> {
-        environ(self.ident.pid)
+        proc::environ(self.ident.pid)
     }
 
     /// The name that it answers by, as far as its command line says it.
@@ -117,39 +116,10 @@ pub(super) fn host() -> String {
         .into_owned()
 }
 
-fn environ(pid: i32) -> Vec<(OsString, OsString)> {
-    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    bytes
-        .split(|b| *b == 0)
-        .filter_map(|entry| {
-            let at = entry.iter().position(|b| *b == b'=').filter(|at| *at > 0)?;
-            let part = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-            Some((part(&entry[..at]), part(&entry[at + 1..])))
-        })
-        .collect()
-}
-
-fn inner(pid: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("NSpid:"))?;
-    line.split_whitespace().last()?.parse().ok()
-}
-
-fn argv(pid: i32) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut words: Vec<String> = bytes
-        .split(|b| *b == 0)
-        .map(|w| String::from_utf8_lossy(w).into_owned())
-        .collect();
-    // The last word ends with a zero, and is not followed by an empty one.
-    words.pop();
-    words
-}
-
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter
 /// is that of the system.
 fn python(pid: i32, words: &CommandLine, cwd: &Path) -> Option<PathBuf> {
-    let exe = || fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let exe = || proc::exe(pid).ok();
     match words.python.as_deref() {
         Some(name) if name.starts_with('/') => Some(PathBuf::from(name)),
         Some(name) if name.contains('/') => Some(cwd.join(name)),
@@ -163,7 +133,7 @@ fn python(pid: i32, words: &CommandLine, cwd: &Path) -> Option<PathBuf> {
 }
 
 fn path(pid: i32) -> Vec<PathBuf> {
-    let environ = environ(pid);
+    let environ = proc::environ(pid);
     let path = environ.iter().find(|(k, _)| k == "PATH");
     path.map(|(_, v)| std::env::split_paths(v).collect())
         .unwrap_or_default()
@@ -172,9 +142,10 @@ fn path(pid: i32) -> Vec<PathBuf> {
 /// The interpreter of the environment whose libraries a process has loaded. The module that overwrites command lines is
 /// such a library.
 fn loaded(pid: i32) -> Option<PathBuf> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    maps.lines()
-        .filter_map(|line| line.find('/').map(|at| &line[at..]))
+    let mapped = proc::mapped(pid);
+    mapped
+        .iter()
+        .filter_map(|path| path.to_str())
         .filter(|path| path.contains("/site-packages/"))
         .filter_map(|path| {
             let at = path
@@ -190,16 +161,15 @@ fn loaded(pid: i32) -> Option<PathBuf> {
 /// # Errors
 /// [`Error`] when it may not be seen.
 pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
-    let argv = argv(pid);
+    let argv = proc::words(pid);
     let Some(words) = cmdline::read(&argv).filter(|w| !w.pool) else {
         return Ok(None);
     };
     let Some(ident) = Ident::of(pid) else {
         return Ok(None);
     };
-    let seen = fs::metadata(format!("/proc/{pid}"))
-        .and_then(|meta| Ok((meta, fs::read_link(format!("/proc/{pid}/cwd"))?)));
-    let (meta, cwd) = match seen {
+    let seen = proc::owner(pid).and_then(|owner| Ok((owner, proc::cwd(pid)?)));
+    let (owner, cwd) = match seen {
         Ok(seen) => seen,
         Err(_) if !ident.alive() => return Ok(None),
         Err(e) => {
@@ -222,8 +192,11 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
             module: words.module.clone(),
         },
         cmdline: words,
-        user: (meta.uid(), meta.gid()),
-        inner: inner(pid).unwrap_or(pid),
+        user: owner,
+        inner: proc::Status::of(pid)
+            .ok()
+            .and_then(|s| s.inner)
+            .unwrap_or(pid),
     }))
 }
 

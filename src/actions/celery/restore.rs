@@ -218,7 +218,7 @@ pub(super) fn restore(
 ) -> Result<(), Error> {
     let cx = work.cx();
     if !before.ran() {
-        work.say("nothing ran before; nothing to start");
+        work.log_line("nothing ran before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
@@ -226,7 +226,7 @@ pub(super) fn restore(
     let mut live = seen.live.iter();
     if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
-        work.say("those that were told to end are waited for");
+        work.log_line("those that were told to end are waited for");
         workers.end(work, &seen, grace, None)?;
     }
     if workers.role == Role::Beat {
@@ -248,7 +248,7 @@ pub(super) fn restore(
     let look = Asker::new(cx, *workers, work.all_noted()).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
-        work.say(&said);
+        work.log_line(&said);
         return Ok(());
     }
     Err(Error::new(format!(

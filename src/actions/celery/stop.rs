@@ -17,9 +17,9 @@ use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
 use crate::failpoint;
-use crate::host::process::end;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, signalled};
+use crate::host::process::session;
 use crate::host::service::By;
 use crate::host::service::found::Program;
 use crate::text::actions as phrases;
@@ -285,11 +285,11 @@ impl Stop {
             limit: self.drain.to_string(),
         });
         match run.finish(work)? {
-            Drained::Nobody => work.say("nobody is left who could be drained"),
+            Drained::Nobody => work.log_line("nobody is left who could be drained"),
             Drained::Empty { scheduled } => {
-                work.say("drained: nothing runs, and nothing is taken");
+                work.log_line("drained: nothing runs, and nothing is taken");
                 if scheduled > 0 {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{scheduled} tasks that wait for their time go back to their queues"
                     ));
                 }
@@ -313,7 +313,7 @@ impl Stop {
                         Err(e) => format!("{why}{more}; nothing was told to end, but {e}"),
                     }));
                 }
-                work.say(&format!("{why}; going on, because `overdue` says so"));
+                work.log_line(&format!("{why}; going on, because `overdue` says so"));
                 work.note(Note::Drained {
                     scheduled: 0,
                     unfinished: Some(run.running()),
@@ -352,7 +352,7 @@ impl Stop {
             Err(e) => vec![format!("the queues cannot be counted: {e}")],
         };
         for line in &lines {
-            work.say(line);
+            work.log_line(line);
         }
         lines.join("; ")
     }
@@ -447,7 +447,7 @@ impl Action for Stop {
         }
         let left = workers.manager().left(&before.service);
         if !left.is_empty() {
-            let names = end::names(&left);
+            let names = session::names(&left);
             return Ok((Look::unclear(format!("{names} is left of it")), None));
         }
         let mut look = Look::done(if before.members.is_empty() {
@@ -474,10 +474,10 @@ impl Action for Stop {
         let workers = self.workers(before);
         let seen = workers.look(cx)?;
         for note in &seen.found.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if seen.live.is_empty() && !seen.found.runs() {
-            work.say(&format!("no {} runs", self.role.name()));
+            work.log_line(&format!("no {} runs", self.role.name()));
             return Ok(Stopped::of(self.role, before, work.all_noted()));
         }
         if let Some(origin) = &before.origin
@@ -485,7 +485,7 @@ impl Action for Stop {
         {
             for other in workers.others(origin, &seen.live)? {
                 if other.cmdline.role == Role::Beat {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{} lives: queues grow until it is stopped",
                         other.shown()
                     ));

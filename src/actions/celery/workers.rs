@@ -9,10 +9,10 @@ use super::cmdline::{self, Role};
 use super::find::{self, Live, Origin};
 use crate::action::{Context, Error, Work};
 use crate::failpoint;
-use crate::host::process::end::names;
 use crate::host::process::identity::Ident;
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, is_terminating, was_signalled};
+use crate::host::process::session::names;
 use crate::host::process::tree;
 use crate::host::service::found::Found;
 use crate::host::service::kind::{self, Kind};
@@ -174,7 +174,7 @@ impl Workers<'_> {
             }
             let Some(first) = now.first() else {
                 let took = began.elapsed().as_secs_f32();
-                work.say(&format!("all of it has ended after {took:.1} s"));
+                work.log_line(&format!("all of it has ended after {took:.1} s"));
                 break false;
             };
             if began.elapsed() >= grace {
@@ -206,12 +206,12 @@ impl Workers<'_> {
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
         if is_terminating(work.all_noted(), ident) {
-            work.say(&format!("{} was told to end before", live.shown()));
+            work.log_line(&format!("{} was told to end before", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
-            work.say(&format!("TERM to {}", live.shown()));
+            work.log_line(&format!("TERM to {}", live.shown()));
             work.note(Note::Terminating {
                 process: ident.clone(),
             })?;

@@ -10,8 +10,8 @@ use crate::action::{Context, Error, Kept};
 use crate::failpoint;
 use crate::host::exec::{Captured, KEPT, LOOK, capture};
 use crate::host::files::disk::{self, Facts, Manner};
+use crate::system::durable;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Where the crontabs of users lie: Debian's cron, and cronie.
@@ -196,7 +196,7 @@ impl Place {
         file: Option<&String>,
     ) -> Result<Self, Error> {
         if let Some(file) = file {
-            return Ok(Self::File(disk::text(&disk::resolve(file)?)?));
+            return Ok(Self::File(disk::text(&disk::resolve_to_write(file)?)?));
         }
         let Some(user) = user else {
             return Ok(Self::Own);
@@ -376,12 +376,7 @@ impl Place {
         if is_root()
             && let Some(path) = self.spool(cx)?
         {
-            let dir = path.parent().unwrap_or(Path::new("/"));
-            for path in [path.as_path(), dir] {
-                File::open(path).and_then(|f| f.sync_all()).map_err(|e| {
-                    Error::io(format!("cannot make {} durable", path.display()), &e)
-                })?;
-            }
+            durable::sync_file(&path)?;
         }
         Ok(())
     }

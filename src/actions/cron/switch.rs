@@ -356,7 +356,7 @@ fn wait<N: Data>(
     let Some(wait) = switch.wait() else {
         let jobs = at_work(before, cx, former)?;
         if !jobs.is_empty() {
-            work.say(&running::named(
+            work.log_line(&running::named(
                 "a job goes on that was begun before",
                 &jobs,
             ));
@@ -377,7 +377,7 @@ fn wait<N: Data>(
             )));
         }
         if jobs != told {
-            work.say(&running::named("waiting for", &jobs));
+            work.log_line(&running::named("waiting for", &jobs));
             told = jobs;
         }
         std::thread::sleep(PAUSE);
@@ -471,9 +471,9 @@ pub(super) fn perform<N: Data>(
             let manner = before.former.as_ref().and_then(|f| f.manner(false));
             place.write(cx, &new, manner)?;
         }
-        work.say(&format!("{place}: {lines} {state}"));
+        work.log_line(&format!("{place}: {lines} {state}"));
         if new != wanted {
-            work.say(EDITED);
+            work.log_line(EDITED);
         }
     }
     wait(switch, work, before, &former)?;
@@ -488,7 +488,7 @@ pub(super) fn undo<N: Data>(
 ) -> Result<(), Error> {
     let (place, cx) = (&before.place, work.cx());
     let Some(was) = before.former.as_ref().filter(|_| !before.lines.is_empty()) else {
-        work.say(&format!("nothing was changed in {place}"));
+        work.log_line(&format!("nothing was changed in {place}"));
         return Ok(());
     };
     let former = before.former(cx, None)?;
@@ -514,10 +514,10 @@ pub(super) fn undo<N: Data>(
         disk::remove(&disk::temporary(cx, path))?;
     }
     if whole {
-        work.say(&format!("{place} is as it was before"));
+        work.log_line(&format!("{place} is as it was before"));
     } else {
-        work.say(&format!("{place}: {lines} as before"));
-        work.say(EDITED);
+        work.log_line(&format!("{place}: {lines} as before"));
+        work.log_line(EDITED);
     }
     Ok(())
 }

@@ -187,3 +187,30 @@ fn what_is_stored_stays_readable() {
         crate::action::stays::<Enable>(before, "null", SWITCHED);
     }
 }
+
+#[test]
+fn a_file_behind_a_link_of_somebody_else_is_not_written() {
+    use super::place::Place;
+    use std::os::unix::fs::{lchown, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let (there, way) = (dir.join("there"), dir.join("way"));
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("app"), "* * * * * root x\n").unwrap();
+    symlink("there", &way).unwrap();
+    let cx = crate::action::Context::default();
+    let path = way.join("app").display().to_string();
+    let place = Place::find(&cx, None, Some(&path)).unwrap();
+    place.write(&cx, b"# x\n", None).unwrap();
+    lchown(&way, Some(65534), Some(65534)).expect("as root");
+    let why = Place::find(&cx, None, Some(&path)).unwrap_err().to_string();
+    assert!(why.contains("a link of user 65534"), "{why}");
+    // Found before, and their link by now.
+    let moved = dir.join("moved");
+    std::fs::rename(&there, &moved).unwrap();
+    symlink("moved", &there).unwrap();
+    lchown(&there, Some(65534), Some(65534)).expect("as root");
+    let why = place.write(&cx, b"# y\n", None).unwrap_err().to_string();
+    assert!(why.contains("a link of user 65534"), "{why}");
+    assert_eq!(std::fs::read(moved.join("app")).unwrap(), b"# x\n");
+}

@@ -17,6 +17,7 @@ use crate::action::{
 use crate::failpoint;
 use crate::host::exec::stream;
 use crate::host::files::disk;
+use crate::host::files::entry;
 use crate::host::http;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -162,16 +163,16 @@ impl Collectstatic {
         }
         work.note(Note::Copies)?;
         let part = before.beside(".part");
-        tree::remove(&part)?;
+        entry::remove(&part)?;
         failpoint::hit("static-before-copy");
         tree::copy(before.root(), &part)?;
         failpoint::hit("static-copied");
         if !before.is_former(cx, tree::look(&part)?.as_ref())? {
             return Err(changed(before.root()));
         }
-        tree::rename(&part, &copy)?;
+        entry::rename(&part, &copy)?;
         failpoint::hit("static-kept");
-        work.say(&format!(
+        work.log_line(&format!(
             "{} is kept as {}: {} files",
             before.root,
             copy.display(),
@@ -183,16 +184,16 @@ impl Collectstatic {
     /// Removes what this step left beside the directory, unless somebody has changed it: then it is named.
     fn clean(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         let (cx, before) = (work.cx(), &past.before);
-        tree::remove(&before.beside(".part"))?;
+        entry::remove(&before.beside(".part"))?;
         for path in [before.copy(), before.beside(".new")] {
             let Some(now) = tree::look(&path)? else {
                 continue;
             };
             if before.is_former(cx, Some(&now))? || left_by_us(cx, past, &now)? {
-                tree::remove(&path)?;
+                entry::remove(&path)?;
                 continue;
             }
-            work.say(&format!(
+            work.log_line(&format!(
                 "{} holds what this step had collected, not to its end or with changes of somebody else; it is kept",
                 path.display()
             ));
@@ -372,7 +373,7 @@ impl Action for Collectstatic {
         let now = tree::look(root)?;
         if collected(past) && !before.is_former(cx, now.as_ref())? {
             match &before.former {
-                None => tree::rename(root, &copy)?,
+                None => entry::rename(root, &copy)?,
                 Some(_) => {
                     let kept = tree::look(&copy)?;
                     if !before.is_former(cx, kept.as_ref())? {
@@ -384,7 +385,7 @@ impl Action for Collectstatic {
                     }
                     failpoint::hit("static-before-exchange");
                     match now {
-                        None => tree::rename(&copy, root)?,
+                        None => entry::rename(&copy, root)?,
                         Some(_) => tree::exchange(root, &copy, &before.beside(".new"))?,
                     }
                     failpoint::hit("static-exchanged");
@@ -392,7 +393,7 @@ impl Action for Collectstatic {
             }
         }
         self.clean(work, past)?;
-        work.say(&match (&before.former, collected(past)) {
+        work.log_line(&match (&before.former, collected(past)) {
             (_, false) => format!("nothing was collected into {}", before.root),
             (None, true) => format!("{} is not there, as before", before.root),
             (Some(former), true) => format!("{} is as before: {} files", before.root, former.files),

@@ -4,6 +4,7 @@ mod collect;
 
 use super::{App, tree};
 use crate::action::Context;
+use crate::host::files::entry;
 use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -89,8 +90,8 @@ fn a_copy_is_the_same_and_shares_nothing() {
     assert_ne!(tree::look(&at("a")).unwrap(), before);
     tree::exchange(&at("a"), &at("b"), &at("c")).unwrap();
     assert_eq!(tree::look(&at("a")).unwrap(), before);
-    tree::remove(&at("b")).unwrap();
-    tree::remove(&at("b")).unwrap();
+    entry::remove(&at("b")).unwrap();
+    entry::remove(&at("b")).unwrap();
     assert_eq!(tree::look(&at("c")).unwrap(), None);
 }
 

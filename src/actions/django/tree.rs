@@ -6,10 +6,9 @@
 //! blocks are shared until they are written.
 
 use crate::action::{Context, Error, Kept};
-use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, chownat, renameat_with,
-};
-use rustix::io::Errno;
+use crate::host::files::entry;
+use crate::system::durable;
+use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, chownat};
 use sha2::{Digest, Sha256};
 use std::fs::{DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -239,39 +238,14 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     rustix::fs::futimens(&file, &times).map_err(|e| wrong(&e))
 }
 
-/// Removes a directory that may not be there.
-pub(super) fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_dir_all(path) {
-        Ok(()) => sync_parent(path),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(cannot("remove", path, &e)),
-    }
-}
-
-/// Gives a directory another name, durably.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    std::fs::rename(from, to).map_err(|e| cannot("rename", from, &e))?;
-    sync_parent(to)
-}
-
 /// Lets two directories change places: at once, where the file system can; otherwise by way of a third name, and who
 /// comes after a crash in between finds the one place empty.
 pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Error> {
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        Ok(()) => sync_parent(one),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            rename(one, third)?;
-            rename(other, one)
-        }
-        Err(e) => Err(cannot("exchange", one, &e)),
+    if durable::exchange(one, other)? {
+        return Ok(());
     }
-}
-
-fn sync_parent(path: &Path) -> Result<(), Error> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| cannot("sync", parent, &e))
+    entry::rename(one, third)?;
+    entry::rename(other, one)
 }
 
 /// Where a path leads once it exists: as much of it as exists is resolved.

@@ -95,7 +95,7 @@ fn wait<E: Expectation>(expectation: &E, work: &mut Work<'_, ()>) -> Result<(), 
     loop {
         let disappointment = match expectation.see(work.cx()) {
             Ok(seen) if seen.holds => {
-                seen.saw.iter().for_each(|line| work.say(line));
+                seen.saw.iter().for_each(|line| work.log_line(line));
                 return Ok(());
             }
             Ok(seen) => disappointed(expectation, &seen.saw),
@@ -109,7 +109,7 @@ fn wait<E: Expectation>(expectation: &E, work: &mut Work<'_, ()>) -> Result<(), 
             return Err(Error::new(format!("{disappointment}{waited}")));
         }
         if disappointment != last {
-            work.say(&format!("not yet: {disappointment}"));
+            work.log_line(&format!("not yet: {disappointment}"));
             last = disappointment;
         }
         std::thread::sleep(pause.min(left));

@@ -6,7 +6,7 @@
 use super::{Expectation, Seen};
 use crate::action::values::Port;
 use crate::action::{Context, Error};
-use crate::host::process::list;
+use crate::host::process::sockets;
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -69,7 +69,7 @@ impl Expectation for PortState {
 }
 
 pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Error> {
-    let mut found = list::listeners(port)?;
+    let mut found = sockets::listeners(port)?;
     for listener in &mut found {
         let holders = std::mem::take(&mut listener.holders);
         listener.holders = holders.into_iter().map(|p| p.without(redactor)).collect();

@@ -4,6 +4,7 @@
 
 use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former};
+use crate::host::files::trust;
 use crate::text::actions as told;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -75,8 +76,9 @@ impl Before {
         if let Some(why) = self.strange(work.cx(), self.now()?.as_ref())? {
             return Err(Error::new(why));
         }
+        trust::ours(&self.target)?;
         disk::remove(Path::new(&self.target))?;
-        work.say(&format!("{} is removed", self.target));
+        work.log_line(&format!("{} is removed", self.target));
         Ok(())
     }
 
@@ -93,7 +95,7 @@ impl Before {
             former.put_back(cx, target)?;
         }
         disk::remove(&disk::temporary(cx, target))?;
-        work.say(&format!("{} is as it was before", self.target));
+        work.log_line(&format!("{} is as it was before", self.target));
         Ok(())
     }
 
@@ -117,7 +119,7 @@ impl Before {
 
 /// Looks, and keeps the bytes.
 pub(crate) fn observe(path: &str, cx: &Context) -> Result<Before, Error> {
-    let target = disk::resolve(path)?;
+    let target = disk::resolve_to_write(path)?;
     let former = disk::read(&target)?;
     Ok(Before {
         target: disk::text(&target)?,

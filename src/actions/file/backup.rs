@@ -7,7 +7,6 @@
 use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::host::files::disk::{self, Former, Manner};
-use crate::host::files::trust;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -80,7 +79,7 @@ impl Before {
 impl Backup {
     fn place(&self, cx: &Context, source: &Path) -> Result<PathBuf, Error> {
         match &self.to {
-            Some(to) => disk::resolve(to),
+            Some(to) => disk::resolve_to_write(to),
             None => {
                 let name = format!("backup-{}-{}", cx.step, disk::tag(cx, source));
                 Ok(cx.undo_path().join(name))
@@ -125,9 +124,6 @@ impl Action for Backup {
             return Err(Error::new(format!("there is no file {}", self.path)));
         };
         let copy = self.place(cx, &source)?;
-        if let Some(to) = &self.to {
-            trust::ours(to)?;
-        }
         if copy == source {
             return Err(Error::new("the copy would be the file itself"));
         }
@@ -198,7 +194,7 @@ impl Action for Backup {
             cx.make_undo_path()?;
         }
         disk::put_kept(cx, copy, &mut source, content, manner)?;
-        work.say(&format!(
+        work.log_line(&format!(
             "{} -> {}: {} bytes",
             before.source, before.copy, content.len
         ));

@@ -9,7 +9,6 @@ use crate::action::values::absolute;
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
-use crate::host::files::trust;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -143,8 +142,7 @@ pub(in crate::actions) fn preview(
 
 /// Looks, and keeps the former bytes.
 pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Before, Error> {
-    trust::ours(edit.path())?;
-    let target = disk::resolve(edit.path())?;
+    let target = disk::resolve_to_write(edit.path())?;
     let former = disk::read(&target)?;
     let links = target.symlink_metadata().map_or(1, |m| m.nlink());
     if links > 1 {
@@ -242,7 +240,7 @@ pub(in crate::actions) fn perform<N: Data>(
     match &disk::read(target)? {
         Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
             disk::remove(&disk::temporary(cx, target))?;
-            work.say(&format!("{} is as wanted already", before.target));
+            work.log_line(&format!("{} is as wanted already", before.target));
             return Ok(before.written());
         }
         Some((bytes, _)) if before.is_known(cx, bytes)? => {}
@@ -270,7 +268,7 @@ pub(in crate::actions) fn perform<N: Data>(
         mtime: None,
     };
     disk::put_kept(cx, target, &mut wanted.as_slice(), &before.wanted, manner)?;
-    work.say(&format!("{}: {} bytes", before.target, wanted.len()));
+    work.log_line(&format!("{}: {} bytes", before.target, wanted.len()));
     Ok(before.written())
 }
 
@@ -301,7 +299,7 @@ pub(in crate::actions) fn undo<N: Data>(
         Some(former) => former.put_back(cx, target)?,
     }
     disk::remove(&disk::temporary(cx, target))?;
-    work.say(&format!("{} is as it was before", before.target));
+    work.log_line(&format!("{} is as it was before", before.target));
     Ok(())
 }
 

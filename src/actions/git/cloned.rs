@@ -8,8 +8,8 @@
 use super::repo::Git;
 use super::submodules;
 use crate::action::Error;
+use crate::system::durable::{self, Temporary};
 use sha2::{Digest as _, Sha256};
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -52,12 +52,10 @@ pub(super) fn state(git: &Git, commit: &str) -> Result<String, Error> {
 /// Writes the state of a new clone into its repository.
 pub(super) fn mark(git: &Git, state: &str) -> Result<(), Error> {
     let path = mark_of(git)?;
-    File::create(&path)
-        .and_then(|mut f| {
-            f.write_all(format!("{state}\n").as_bytes())?;
-            f.sync_all()
-        })
-        .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    durable::replace(&path, Temporary::Random, 0o666, |file| {
+        file.write_all(format!("{state}\n").as_bytes())
+            .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    })
 }
 
 /// When this program made a clone, if it did.

@@ -11,6 +11,7 @@
 use super::resolve;
 use crate::action::{Context, Error};
 use crate::host::exec::{Captured, KEPT, capture};
+use crate::system::proc;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
@@ -390,26 +391,12 @@ impl Locked {
 fn users(dir: &Path, lock: &Path) -> Vec<String> {
     let here = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        let works_here = name.starts_with("git")
-            && std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&here));
-        let holds = || {
-            std::fs::read_dir(entry.path().join("fd"))
-                .into_iter()
-                .flatten()
-                .flatten()
-                .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == lock))
-        };
-        if works_here || holds() {
-            found.push(format!("process {pid} ({})", name.trim_end()));
+    for pid in proc::pids().unwrap_or_default() {
+        let name = proc::name(pid).unwrap_or_default();
+        let works_here =
+            name.starts_with("git") && proc::cwd(pid).is_ok_and(|cwd| cwd.starts_with(&here));
+        if works_here || proc::open_files(pid).any(|to| to == lock) {
+            found.push(format!("process {pid} ({name})"));
         }
     }
     found

@@ -10,7 +10,7 @@ pub mod stop;
 
 use crate::host::process::list::Other;
 use crate::host::service::{Kind, Master, Role};
-use procfs::process::Process;
+use crate::system::proc::Status;
 use std::path::Path;
 
 /// A Gunicorn.
@@ -36,8 +36,8 @@ impl Kind for Gunicorn {
         if !runs_gunicorn(&process.words) {
             return None;
         }
-        let status = Process::new(process.pid).and_then(|p| p.status()).ok()?;
-        Some(match status.sigcgt {
+        let status = Status::of(process.pid).ok()?;
+        Some(match status.handled {
             handled if handled & HUP == 0 && handled & USR1 != 0 => Role::Worker,
             // Without any it has just been started.
             _ => Role::Master,

@@ -263,7 +263,7 @@ impl Action for Check {
             // With its time: what an early look saw must not be taken for what the last one saw.
             let after = time::said(began.elapsed());
             for line in &look.evidence {
-                work.say(&format!("after {after}: {line}"));
+                work.log_line(&format!("after {after}: {line}"));
             }
         })?;
         let said = look.evidence.join("; ");
@@ -273,7 +273,7 @@ impl Action for Check {
                 time::said(limit)
             )));
         }
-        work.say(&said);
+        work.log_line(&said);
         Ok(())
     }
 

@@ -320,7 +320,7 @@ impl Action for Maintenance {
                 self.expected()
             )));
         }
-        work.say(&said);
+        work.log_line(&said);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 
 use crate::action::{Context, Error};
 use crate::actions::http::Secret;
+use crate::system::proc;
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 
 /// The URL of an index: text, or a secret where it has credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -147,8 +147,7 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Erro
     fchmod(&memory, Mode::RUSR | Mode::WUSR).map_err(|e| wrong(&e))?;
     let mut file = File::from(memory);
     writeln!(file, "machine {host} login {user} password {password}").map_err(|e| wrong(&e))?;
-    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-    access.env.push(("NETRC".into(), path));
+    access.env.push(("NETRC".into(), proc::own_file(&file)));
     access._netrc = Some(file);
     Ok(access)
 }

@@ -12,6 +12,7 @@ use super::requirements::{Seen, normal};
 use crate::action::{Context, Error};
 use crate::host::exec::{Captured, capture};
 use crate::host::files::{disk, entry};
+use crate::system::durable::{self, Temporary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -523,13 +524,9 @@ fn to_bytes(mark: &Mark) -> Result<Vec<u8>, Error> {
 
 /// A whole file, atomically and durably.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let put = || -> std::io::Result<()> {
-        let temp = path.with_extension("new");
-        let mut file = File::create(&temp)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temp, path)
-    };
-    put().map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
-    entry::sync(path.parent().unwrap_or(Path::new("/")))
+    let temporary = path.with_extension("new");
+    durable::replace(path, Temporary::Named(&temporary), 0o666, |file| {
+        file.write_all(bytes)
+            .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    })
 }

@@ -110,7 +110,7 @@ impl Action for Disable {
         loop {
             let jobs = self.jobs(work.cx())?.join(", ");
             if jobs != said && !jobs.is_empty() {
-                work.say(&format!("at work: {jobs}"));
+                work.log_line(&format!("at work: {jobs}"));
             }
             said.clone_from(&jobs);
             let Some(wait) = self.wait.filter(|_| !jobs.is_empty()) else {

@@ -13,10 +13,11 @@ pub use stream::{LEASH, leash};
 use crate::action::{Context, Error, Look};
 use crate::attempt::find_program;
 use crate::redact::{Redactor, Stream};
+use crate::system::signals::kill_group;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -72,32 +73,14 @@ impl Captured {
 /// # Errors
 /// [`Error`] when it cannot be started.
 pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<Captured, Error> {
-    let (program, args) = argv
-        .split_first()
-        .ok_or_else(|| Error::new("the command is empty"))?;
-    let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
-    // The system's words are the same for a program and for a directory that is not there.
-    if !cwd.is_dir() {
-        return Err(Error::new(format!(
-            "there is no directory {}",
-            cwd.display()
-        )));
-    }
+    let (mut command, program) = command(cx, argv, |path, name| {
+        let mut command = Command::new(path);
+        command.arg0(name);
+        command
+    })?;
     let cannot = |e: std::io::Error| Error::io(format!("cannot start {program}"), &e);
-    let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
-    let found = find_program(program, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
     let redactor = cx.redactor()?;
-    let mut command = Command::new(found);
-    command
-        .arg0(program)
-        .args(args)
-        .env_clear()
-        .envs(cx.env.iter().map(|(k, v)| (k, v)))
-        .current_dir(cwd)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match &cx.answers {
         Some(answers) => answers.start(|| command.spawn(), group),
         None => command.spawn(),
@@ -119,20 +102,7 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     let until = Instant::now() + GRACE;
     let (stdout, shown) = stdout.until(until);
     let (_, stderr) = stderr.until(until);
-    let (code, ended) = match status {
-        None => (
-            None,
-            format!(
-                "it had not ended after {} s and was killed",
-                limit.as_secs()
-            ),
-        ),
-        Some(s) => match (s.code(), s.signal()) {
-            (Some(c), _) => (Some(c), format!("exit {c}")),
-            (None, Some(n)) => (None, format!("signal {n}")),
-            (None, None) => (None, "ended without a status".into()),
-        },
-    };
+    let (code, ended) = status.map_or_else(|| (None, late(limit)), how);
     Ok(Captured {
         code,
         ended,
@@ -142,16 +112,61 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     })
 }
 
+/// A command as the step's own would run: in its directory or `/`, found in its PATH, with its environment, without input,
+/// as the leader of a group. `through` makes it from the program's path and its name, which is returned, too.
+fn command<'a>(
+    cx: &Context,
+    argv: &'a [String],
+    through: impl FnOnce(&Path, &str) -> Command,
+) -> Result<(Command, &'a str), Error> {
+    let (name, args) = argv
+        .split_first()
+        .ok_or_else(|| Error::new("the command is empty"))?;
+    let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
+    // The system's words are the same for a program and for a directory that is not there.
+    if !cwd.is_dir() {
+        return Err(Error::new(format!(
+            "there is no directory {}",
+            cwd.display()
+        )));
+    }
+    let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
+    let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd)
+        .map_err(|e| Error::io(format!("cannot start {name}"), &e))?;
+    let mut command = through(&program, name);
+    command
+        .args(args)
+        .env_clear()
+        .envs(cx.env.iter().map(|(k, v)| (k, v)))
+        .current_dir(cwd)
+        .stdin(Stdio::null())
+        .process_group(0);
+    Ok((command, name))
+}
+
+/// How a command ended: its exit code, and words.
+fn how(status: ExitStatus) -> (Option<i32>, String) {
+    match (status.code(), status.signal()) {
+        (Some(c), _) => (Some(c), format!("exit {c}")),
+        (None, Some(n)) => (None, format!("signal {n}")),
+        (None, None) => (None, "ended without a status".into()),
+    }
+}
+
+/// The same for one whose time was over.
+fn late(limit: Duration) -> String {
+    format!(
+        "it had not ended after {} s and was killed",
+        limit.as_secs()
+    )
+}
+
 /// The number of its process group, which is its own.
 fn group(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap_or_default()
 }
 
-fn wait(
-    cx: &Context,
-    child: &mut Child,
-    limit: Duration,
-) -> std::io::Result<Option<std::process::ExitStatus>> {
+fn wait(cx: &Context, child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     let group = group(child);
     let mut pause = Duration::from_millis(1);
@@ -164,10 +179,8 @@ fn wait(
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            if let Some(group) = rustix::process::Pid::from_raw(group) {
-                // It may have ended between the two looks; then there is nothing to kill.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+            // It may have ended between the two looks; then there is nothing to kill.
+            let _ = kill_group(group);
             // It may have left its group.
             child.kill()?;
             let mut reaped = || child.wait().map(Some);

@@ -10,16 +10,16 @@
 //!
 //! Left out: input; a command that reads gets the end of it at once.
 
-use crate::action::{Context, Error};
-use crate::host::exec::{GRACE, find_program};
+use crate::action::{Context, Error, log_line};
+use crate::host::exec::{GRACE, command, group, how, late};
 use crate::redact::Redactor;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group};
+use crate::system::signals::{kill_group, signal_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::SIGTERM;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, LazyLock};
@@ -69,8 +69,8 @@ pub(crate) fn stream(
         tail: VecDeque::new(),
     };
     let end = running.until_the_end(&child, &lines, limit, &told);
-    // Before it is reaped: as long as it is not, its number is its own, and so is its group's.
-    signal(&child, Signal::KILL);
+    // Before it is reaped: as long as it is not, its number is its own, and so is its group's. Nothing of it may be left.
+    let _ = kill_group(group(&child));
     let status = child
         .wait()
         .map_err(|e| Error::io(format!("cannot wait for {}", argv[0]), &e))?;
@@ -83,14 +83,8 @@ pub(crate) fn stream(
                 argv[0]
             )));
         }
-        End::Late(limit) => (
-            None,
-            format!(
-                "it had not ended after {} s and was killed",
-                limit.as_secs()
-            ),
-        ),
-        End::Itself => words(status),
+        End::Late(limit) => (None, late(limit)),
+        End::Itself => how(status),
     };
     Ok(Streamed { code, ended, tail })
 }
@@ -98,17 +92,17 @@ pub(crate) fn stream(
 /// Executes a command that dies with the process that started it. `words`: that process, the program's path, and argv.
 pub fn leash(mut words: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     // It prints its own errors: there is no caller to hear them.
-    let say = |what: &str| {
+    let complain = |what: &str| {
         // Nobody may be listening; the exit code still tells.
         let _ = writeln!(std::io::stderr(), "{what}");
     };
     let parent = words.next().and_then(|w| w.to_str()?.parse::<i32>().ok());
     let (Some(parent), Some(program), Some(name)) = (parent, words.next(), words.next()) else {
-        say("nothing to execute");
+        complain("nothing to execute");
         return 127;
     };
     if let Err(e) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        say(&format!("cannot be tied to its parent: {e}"));
+        complain(&format!("cannot be tied to its parent: {e}"));
         return 127;
     }
     // It may have died before the line above.
@@ -116,7 +110,7 @@ pub fn leash(mut words: impl Iterator<Item = std::ffi::OsString>) -> u8 {
         return 127;
     }
     let error = Command::new(&program).arg0(name).args(words).exec();
-    say(&format!("cannot execute {}: {error}", program.display()));
+    complain(&format!("cannot execute {}: {error}", program.display()));
     126
 }
 
@@ -130,59 +124,33 @@ enum End {
     Told,
 }
 
-fn words(status: ExitStatus) -> (Option<i32>, String) {
-    match (status.code(), status.signal()) {
-        (Some(c), _) => (Some(c), format!("exit {c}")),
-        (None, Some(n)) => (None, format!("signal {n}")),
-        (None, None) => (None, "ended without a status".into()),
-    }
-}
-
 fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Error> {
-    let (name, args) = argv
-        .split_first()
-        .ok_or_else(|| Error::new("the command is empty"))?;
-    let cwd = cx.cwd.as_deref().unwrap_or(Path::new("/"));
-    // The system's words are the same for a program and for a directory that is not there.
-    if !cwd.is_dir() {
-        return Err(Error::new(format!(
-            "there is no directory {}",
-            cwd.display()
-        )));
-    }
-    let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
-    let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
-    let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(cannot)?;
-    // One pipe for both, so that what is said in an order is read in that order.
-    let (out, into) = std::io::pipe().map_err(cannot)?;
-    let mut command = if cfg!(test) {
-        // The program of the unit tests knows no subcommands.
-        let mut command = Command::new(&program);
-        command.arg0(name);
-        command
-    } else {
+    let (mut command, name) = command(cx, argv, |program, name| {
+        if cfg!(test) {
+            // The program of the unit tests knows no subcommands.
+            let mut command = Command::new(program);
+            command.arg0(name);
+            return command;
+        }
         let mut command = Command::new(crate::attempt::launch::SELF);
         let own = std::process::id().to_string();
         command.arg0("upledger").arg(LEASH).arg(own);
-        command.arg(&program).arg(name);
+        command.arg(program).arg(name);
         command
-    };
+    })?;
+    let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
+    // One pipe for both, so that what is said in an order is read in that order.
+    let (out, into) = std::io::pipe().map_err(cannot)?;
     command
-        .args(args)
-        .env_clear()
-        .envs(cx.env.iter().map(|(k, v)| (k, v)))
-        .current_dir(cwd)
-        .stdin(Stdio::null())
         .stdout(into.try_clone().map_err(cannot)?)
-        .stderr(into)
-        .process_group(0);
+        .stderr(into);
     let mut child = command.spawn().map_err(cannot)?;
     // It holds the pipe's other end.
     drop(command);
     match reader(out) {
         Ok(lines) => Ok((child, lines)),
         Err(e) => {
-            signal(&child, Signal::KILL);
+            let _ = kill_group(group(&child));
             // Nobody would see what it says or how it ends.
             let _ = child.wait();
             Err(Error::io(format!("cannot read what {name} says"), &e))
@@ -247,7 +215,8 @@ impl Running<'_> {
                 Some(at) if over || Instant::now() >= at => return End::Told,
                 None if over => return End::Itself,
                 None if told.heard() => {
-                    signal(child, Signal::TERM);
+                    // It may have ended this very moment.
+                    let _ = signal_group(group(child), Signal::TERM);
                     kill_at = Some(Instant::now() + TOLD);
                 }
                 Some(_) | None => {}
@@ -267,8 +236,7 @@ impl Running<'_> {
     }
 
     fn take(&mut self, line: &str) {
-        // Whoever reads the log may be gone; the work does not depend on it.
-        let _ = writeln!(self.log, "{line}").and_then(|()| self.log.flush());
+        log_line(self.log, line);
         (self.each)(line);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
@@ -286,12 +254,6 @@ fn has_ended(child: &Child) -> bool {
         // It cannot be waited for, so nothing better will be known.
         Err(_) => true,
     }
-}
-
-/// Signals the group of a command that is not reaped.
-fn signal(child: &Child, signal: Signal) {
-    // Nothing of it may be left.
-    let _ = kill_process_group(Pid::from_child(child), signal);
 }
 
 /// Whether this process was told to end. TERM ends it at once, as ever, except while somebody listens.

@@ -8,6 +8,8 @@
 
 use crate::action::{self, Context, Error, Kept, pour};
 use crate::host::files::mode::Mode;
+use crate::host::files::trust;
+use crate::system::durable::{self, Temporary};
 use crate::text::actions as told;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -256,6 +258,12 @@ pub(crate) fn resolve(path: &str) -> Result<PathBuf, Error> {
     }
 }
 
+/// The same for a file that is to be written, where nobody else chooses which file that is.
+pub(crate) fn resolve_to_write(path: &str) -> Result<PathBuf, Error> {
+    trust::ours(path)?;
+    resolve(path)
+}
+
 /// A resolved path as text, so that it can be recorded.
 pub(crate) fn text(path: &Path) -> Result<String, Error> {
     path.to_str()
@@ -332,18 +340,8 @@ pub(crate) fn tag(cx: &Context, target: &Path) -> String {
 
 /// Removes a file that may not be there.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
-        Ok(()) => sync_parent(path),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(cannot("remove", path, &e)),
-    }
-}
-
-fn sync_parent(path: &Path) -> Result<(), Error> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| cannot("sync", parent, &e))
+    durable::remove_file(path)?;
+    Ok(())
 }
 
 /// What the bytes must be that are written.
@@ -395,34 +393,24 @@ fn publish(
     expected: &Expected<'_>,
     manner: Manner,
 ) -> Result<(), Error> {
-    let temp = temporary(cx, target);
-    let published = stage(&temp, target, bytes, expected, manner)
-        .and_then(|()| std::fs::rename(&temp, target).map_err(|e| cannot("replace", target, &e)));
-    if published.is_err() {
-        // The first error counts; what cannot be removed now is removed by the undo or the next attempt.
-        let _ = std::fs::remove_file(&temp);
-    }
-    published?;
-    sync_parent(target)
+    // The target was resolved when it was looked at; somebody may have put a link into the way since.
+    trust::ours(target)?;
+    let temporary = temporary(cx, target);
+    durable::replace(target, Temporary::Named(&temporary), 0o600, |file| {
+        fill(file, target, bytes, expected, manner)
+    })
 }
 
-/// The first half: the complete temporary file.
-fn stage(
-    temp: &Path,
+/// All that a file is to be before it gets its name.
+fn fill(
+    file: &mut File,
     target: &Path,
     bytes: &mut dyn Read,
     expected: &Expected<'_>,
     manner: Manner,
 ) -> Result<(), Error> {
-    remove(temp)?;
-    let wrong = |e: &dyn std::error::Error| cannot("write", temp, e);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(temp)
-        .map_err(|e| wrong(&e))?;
-    let (found, _) = pour(expected.salt, bytes, &mut file).map_err(|e| wrong(&e))?;
+    let wrong = |e: &dyn std::error::Error| cannot("write", target, e);
+    let (found, _) = pour(expected.salt, bytes, file).map_err(|e| wrong(&e))?;
     if found != expected.digest {
         return Err(Error::new(format!(
             "the content for {} changed since it was looked at",
@@ -433,7 +421,7 @@ fn stage(
     if let Some((uid, gid)) = manner.owner
         && (uid, gid) != (meta.uid(), meta.gid())
     {
-        match rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+        match rustix::fs::fchown(&*file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             Ok(()) => {}
             Err(Errno::PERM) if !manner.must_own => {}
             Err(e) => {
@@ -442,9 +430,9 @@ fn stage(
             }
         }
     }
-    attributes(target, &file)?;
+    attributes(target, file)?;
     // After the owner, whose change takes set-uid bits away, and after the ACL, whose mask is the group's bits.
-    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(manner.mode.bits()))
+    rustix::fs::fchmod(&*file, rustix::fs::Mode::from_raw_mode(manner.mode.bits()))
         .map_err(|e| wrong(&e))?;
     if let Some(time) = manner.mtime {
         let times = Timestamps {
@@ -457,9 +445,9 @@ fn stage(
                 tv_nsec: time.nsec,
             },
         };
-        rustix::fs::futimens(&file, &times).map_err(|e| wrong(&e))?;
+        rustix::fs::futimens(&*file, &times).map_err(|e| wrong(&e))?;
     }
-    file.sync_all().map_err(|e| wrong(&e))
+    Ok(())
 }
 
 /// Gives a file the extended attributes of the one that it will replace.

@@ -3,8 +3,7 @@
 //! Left out: what the entries hold, and the links that lead to them (`link`).
 
 use crate::action::{Context, Error};
-use crate::attempt::job::sync_dir;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use crate::system::durable;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -51,13 +50,10 @@ pub(crate) fn exists(path: &Path) -> bool {
 /// # Errors
 /// [`Error`] when it cannot be renamed, such as to a name that is taken.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|e| {
-        Error::io(
-            format!("cannot rename {} to {}", from.display(), to.display()),
-            &e,
-        )
-    })?;
-    sync(to.parent().unwrap_or(Path::new("/")))
+    durable::rename_new(from, to).map_err(|e| {
+        let what = format!("cannot rename {} to {}", from.display(), to.display());
+        Error::io(what, &e.source)
+    })
 }
 
 /// Makes the entries of a directory durable.
@@ -65,7 +61,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error`] when it cannot be synced.
 pub(crate) fn sync(dir: &Path) -> Result<(), Error> {
-    sync_dir(dir).map_err(|e| Error::io(format!("cannot sync {}", dir.display()), &e))
+    durable::sync_dir(dir).map_err(|e| Error::io(format!("cannot sync {}", dir.display()), &e))
 }
 
 /// Removes a file, a link or a whole directory. That it is gone already is no error.
@@ -73,16 +69,15 @@ pub(crate) fn sync(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error`] when it cannot be removed.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(Error::io(format!("cannot remove {}", path.display()), &e))
-        }
-        Ok(()) | Err(_) => Ok(()),
+    let is_dir = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    if !is_dir {
+        durable::remove_file(path)?;
+        return Ok(());
+    }
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => sync(path.parent().unwrap_or(Path::new("/"))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io(format!("cannot remove {}", path.display()), &e)),
     }
 }
 

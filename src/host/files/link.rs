@@ -5,6 +5,7 @@
 
 use crate::action::Error;
 use crate::host::files::entry;
+use crate::system::durable;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -101,14 +102,14 @@ impl Link<'_> {
                 return Err(e);
             }
         };
-        match (to, now) {
-            (None, _) => std::fs::remove_file(self.0).map_err(cannot)?,
+        let switched = match (to, now) {
+            (None, _) => durable::remove_file(self.0).map(drop),
             // What has come into the place of nothing meanwhile is somebody's.
-            (Some(_), None) => return entry::rename(at, self.0),
+            (Some(_), None) => durable::rename_new(at, self.0),
             // A rename over a directory that has come into its place fails.
-            (Some(_), Some(_)) => std::fs::rename(at, self.0).map_err(cannot)?,
-        }
-        entry::sync(self.0.parent().unwrap_or(Path::new("/")))
+            (Some(_), Some(_)) => durable::rename(at, self.0),
+        };
+        switched.map_err(|e| cannot(e.into()))
     }
 
     /// It does not lead where it was seen to lead.

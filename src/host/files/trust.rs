@@ -1,10 +1,24 @@
-//! Whether a path leads only where root or the runner decided that it leads. A part of actions that write, with much
-//! power, to a place that users of less power may share.
+//! Whether a path leads only where root or the runner decided that it leads: the check of every file that is written
+//! through a path which users of less power may share.
 //!
-//! Invariants: whoever owns a link, or may put one into a directory, chooses the file that is written. Left out: who
-//! owns the directories, and what changes between this look and the write, which the link's owner is asked about.
+//! Invariants: whoever owns a link, or may put one into a directory, chooses the file that is written, so that a path
+//! through such a link is refused; a file that is opened to grow in place is opened without following any link that
+//! came since the check.
+//!
+//! A link of root or of the runner's own user is followed: `/var/run`, a `current` that the deploying user switches. So
+//! is none of a third user, not even of the one whose service it is: what that user may write, the service can open
+//! itself, and a log is opened as that user (`host::process::daemon`). Checked are the files of `file.*`, pages of
+//! maintenance, crontabs, pidfiles, and logs that this process opens.
+//!
+//! Left out: who owns the directories, and what changes between the check and a rename in them, which the link's owner
+//! is asked about; links that are switched, because nobody writes through them; whole trees (virtualenvs, clones,
+//! static files), whose programs the runner executes anyhow; and files that a person names to a command.
 
 use crate::action::Error;
+use crate::host::files::disk;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -19,8 +33,27 @@ const STICKY: u32 = 0o1000;
 ///
 /// # Errors
 /// [`Error`] with the remedy.
-pub(crate) fn ours(path: &str) -> Result<(), Error> {
-    walk(Path::new(path), LINKS)
+pub(crate) fn ours(path: impl AsRef<Path>) -> Result<(), Error> {
+    walk(path.as_ref(), LINKS)
+}
+
+/// Opens a file to append to it, with that mode where it is not there yet.
+///
+/// # Errors
+/// [`Error`] when somebody else could choose which file that is, or when it cannot be opened.
+pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
+    ours(path)?;
+    // A link that somebody puts into the way from here on is an error of the kernel.
+    let resolved = disk::resolve(path)?;
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(mode);
+    let opened = match openat2(CWD, &resolved, flags, mode, ResolveFlags::NO_SYMLINKS) {
+        // Before Linux 5.6, and where a filter of system calls is older than that.
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &resolved, flags | OFlags::NOFOLLOW, mode),
+        opened => opened,
+    };
+    let opened = opened.map_err(|e| Error::io(format!("cannot open {path}"), &e))?;
+    Ok(File::from(opened))
 }
 
 /// The path, and where its own links lead: `links` of them one behind the other at most.
@@ -84,7 +117,7 @@ mod tests {
     fn a_link_of_somebody_else_is_refused_and_ours_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let check = |name: &str| ours(path(name).to_str().unwrap());
+        let check = |name: &str| ours(path(name));
         std::fs::create_dir(path("there")).unwrap();
         symlink(path("there/file"), path("link")).unwrap();
         symlink(path("there"), path("way")).unwrap();
@@ -108,7 +141,7 @@ mod tests {
     fn a_directory_of_everybody_is_refused_unless_the_entry_is_ours() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let check = || ours(path.to_str().unwrap());
+        let check = || ours(&path);
         let mode = |mode| {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(dir.path(), mode).unwrap();
@@ -124,5 +157,33 @@ mod tests {
         check().unwrap();
         std::os::unix::fs::chown(&path, Some(4711), None).expect("as root");
         assert!(check().is_err());
+    }
+
+    #[test]
+    fn a_file_grows_where_it_is_and_not_behind_a_link_of_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let write = |name: &str| {
+            let mut file = append(&path(name), 0o640)?;
+            std::io::Write::write_all(&mut file, b"line\n").unwrap();
+            Ok::<(), Error>(())
+        };
+        std::fs::create_dir(path("there")).unwrap();
+        symlink(path("there"), path("way")).unwrap();
+        symlink("there/log", path("log")).unwrap();
+        write("way/log").unwrap();
+        write("log").unwrap();
+        assert_eq!(std::fs::read(path("there/log")).unwrap(), b"line\nline\n");
+        let mode = std::fs::metadata(path("there/log")).unwrap().mode();
+        assert_eq!(mode & 0o7777 & !0o640, 0);
+        for link in ["way", "log"] {
+            lchown(path(link), Some(65534), Some(65534)).expect("as root");
+        }
+        for refused in ["way/log", "log"] {
+            let why = write(refused).unwrap_err().to_string();
+            assert!(why.contains("a link of user 65534"), "{why}");
+        }
+        assert!(append(&path("gone/log"), 0o640).is_err());
+        assert!(write("there").is_err(), "a directory");
     }
 }

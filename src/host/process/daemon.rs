@@ -16,10 +16,11 @@ use crate::attempt::launch::SELF;
 use crate::attempt::supervisor::close_inherited;
 use crate::failpoint;
 use crate::host::exec::quoted;
-use crate::host::process::end::remains;
+use crate::host::files::trust;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::pidfile::{Lock, Record, read};
+use crate::host::process::session::remains;
 use crate::host::service::daemon::survivors;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -32,6 +33,9 @@ use std::process::{Child, Command, Stdio};
 
 /// The hidden subcommand.
 pub const STAGE: &str = "__daemon";
+
+/// The mode of a new log.
+const LOG: u32 = 0o640;
 
 /// What is to run. It travels over a pipe, because the environment may hold secrets.
 #[derive(Serialize, Deserialize)]
@@ -166,8 +170,8 @@ fn note(work: &mut Work<'_, Note>, key: &str, stage: &Child) -> Result<(), Error
 
 /// Writes the pidfile of this process.
 fn claim(path: &str, frame: &Frame) -> Result<(Lock, Record), Word> {
-    let lock =
-        Lock::take(Path::new(path)).map_err(|e| Error::io(format!("cannot lock {path}"), &e))?;
+    let lock = Lock::take(Path::new(path))?
+        .ok_or_else(|| Error::new(format!("there is no directory for the pidfile {path}")))?;
     if let Some(record) = read(Path::new(path))? {
         if record.alive() {
             return Err(Word::Running(record));
@@ -204,6 +208,18 @@ pub fn main() -> u8 {
     1
 }
 
+/// Opens the log, which grows. With the rights of this process only where nobody of less power chooses which file that
+/// is: root would follow a link that they put in its place. As the
+/// service's user it is opened with that user's rights, as the service could itself.
+fn open_log(path: &str, as_user: bool) -> Result<File, Error> {
+    if !as_user {
+        return trust::append(path, LOG);
+    }
+    let mut options = OpenOptions::new();
+    let opened = options.create(true).append(true).mode(LOG).open(path);
+    opened.map_err(|e| Error::io(format!("cannot open {path}"), &e))
+}
+
 fn stage() -> Result<Infallible, Word> {
     let mut text = Vec::new();
     let told = io::stdin().lock().read_to_end(&mut text);
@@ -227,18 +243,10 @@ fn stage() -> Result<Infallible, Word> {
     }
     let path = frame.env.iter().rev().find(|(k, _)| k == "PATH");
     let program = find_program(name, path.map(|(_, v)| v.as_str()), cwd).map_err(|e| cannot(&e))?;
-    let open = || -> Result<File, Error> {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o640)
-            .open(&frame.log)
-            .map_err(|e| Error::io(format!("cannot open the log {}", frame.log), &e))
-    };
-    // A log of somebody else is opened as that one: root would follow a link that they put in its place.
-    let mut log = match &frame.user {
+    // Before anything is claimed, where this process opens it.
+    let log = match &frame.user {
         Some(_) if !frame.own_log => None,
-        Some(_) | None => Some(open()?),
+        Some(_) | None => Some(open_log(&frame.log, false)?),
     };
 
     let claimed = frame
@@ -257,7 +265,8 @@ fn stage() -> Result<Infallible, Word> {
         user.assume()
             .map_err(|e| withdraw(Error::io(format!("cannot become user {}", user.uid), &e)))?;
     }
-    let log = log.take().map_or_else(&open, Ok).map_err(&withdraw)?;
+    let log = log.map_or_else(|| open_log(&frame.log, true), Ok);
+    let log = log.map_err(&withdraw)?;
     let also = log.try_clone().map_err(|e| withdraw(cannot(&e)))?;
     let error = Command::new(program)
         .arg0(name)
@@ -273,4 +282,24 @@ fn stage() -> Result<Infallible, Word> {
         format!("cannot start {}", quoted(&frame.argv)),
         &error,
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_behind_a_link_of_somebody_else_is_opened_with_their_rights_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("log"), dir.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("as root");
+        let link = link.display().to_string();
+        let why = open_log(&link, false).unwrap_err().to_string();
+        assert!(why.contains("a link of user 65534"), "{why}");
+        assert!(!target.exists());
+        // What this process may is what the user may, once it is that user.
+        open_log(&link, true).unwrap();
+        assert!(target.exists());
+    }
 }

@@ -7,18 +7,16 @@
 //! Left out: processes of other process-number namespaces, which look like strangers here.
 
 use crate::clock::boot_id;
+use crate::system::proc;
+use crate::system::signals::{self, Handle};
 use crate::text::actions as told;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
-    test_kill_process_group,
-};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
+
+pub(crate) use crate::system::proc::Stat;
 
 /// One process among all that ever ran on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,52 +31,6 @@ pub struct Ident {
 
 /// How many numbers below the last one that was given are looked at for those who come and go.
 const NEWEST: i32 = 32;
-
-/// How a process can be reached.
-enum Handle {
-    Open(OwnedFd),
-    /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
-    None,
-    Gone,
-}
-
-/// What `/proc/PID/stat` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stat {
-    state: char,
-    pub(crate) parent: i32,
-    pub(crate) session: i32,
-    pub(crate) starttime: u64,
-}
-
-impl Stat {
-    /// Of a process; none when there is none of that number.
-    pub(crate) fn of(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // The name in brackets may hold anything, brackets too.
-        let (_, rest) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        Some(Self {
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            starttime: fields.get(19)?.parse().ok()?,
-        })
-    }
-
-    /// It does nothing until it is told to go on, and never forks meanwhile.
-    pub(crate) fn stopped(&self) -> bool {
-        matches!(self.state, 'T' | 't')
-    }
-
-    /// It runs, or could: the dead that nobody has waited for are still listed.
-    pub(crate) fn lives(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
-    }
-}
 
 impl Ident {
     /// The process of that number as it is now.
@@ -102,53 +54,14 @@ impl Ident {
         self.boot == boot_id() && Stat::of(self.pid).is_some_and(|s| s.starttime == self.starttime)
     }
 
-    fn number(&self) -> io::Result<Pid> {
-        // A negative number would be a group, and the type does not take it.
-        Some(self.pid)
-            .filter(|p| *p > 0)
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("the process number is no number of a process"))
-    }
-
-    /// A handle of exactly this process.
-    fn handle(&self) -> io::Result<Handle> {
-        match pidfd_open(self.number()?, PidfdFlags::empty()) {
-            // Looked at after the handle was opened: the handle keeps its process, a number does not.
-            Ok(handle) if self.alive() => Ok(Handle::Open(handle)),
-            Ok(_) | Err(Errno::SRCH) => Ok(Handle::Gone),
-            Err(Errno::NOSYS) if self.alive() => Ok(Handle::None),
-            Err(Errno::NOSYS) => Ok(Handle::Gone),
-            Err(e) => Err(e.into()),
-        }
-    }
-
     /// Sends a signal to exactly this process; `false` when it is gone.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
-        let sent = match self.handle()? {
-            Handle::Gone => return Ok(false),
-            Handle::Open(handle) => pidfd_send_signal(handle, signal),
-            Handle::None => kill_process(self.number()?, signal),
-        };
-        match sent {
-            Ok(()) => Ok(true),
-            Err(Errno::SRCH) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
+        Handle::open(self.pid, || self.alive())?.signal(signal)
     }
 
     /// Waits for its end, at most that long; whether it has ended.
     pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
-        match self.handle()? {
-            Handle::Gone => return Ok(true),
-            Handle::None => std::thread::sleep(limit),
-            Handle::Open(handle) => {
-                let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-                match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
-        }
+        Handle::open(self.pid, || self.alive())?.wait(limit)?;
         Ok(!self.alive())
     }
 
@@ -160,29 +73,19 @@ impl Ident {
 
 /// A process by name and number, for people.
 pub(crate) fn shown(pid: i32) -> String {
-    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => told::process_named(pid, name.trim_end()),
-        Err(_) => told::process(pid),
+    match proc::name(pid) {
+        Some(name) => told::process_named(pid, name),
+        None => told::process(pid),
     }
 }
 
 /// All processes that live now.
 pub(crate) fn all() -> BTreeMap<i32, Stat> {
-    every().filter(|(_, s)| s.lives()).collect()
-}
-
-/// All processes, the dead that nobody has waited for among them.
-fn every() -> impl Iterator<Item = (i32, Stat)> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+    proc::every().filter(|(_, s)| s.lives()).collect()
 }
 
 /// The living processes of the session that a process leads or led, the leader included, in one look. One look is no
-/// moment: who forks and ends while it is taken may be missed; [`super::end::left`] looks until that is excluded.
+/// moment: who forks and ends while it is taken may be missed; [`super::session::left`] looks until that is excluded.
 pub(crate) fn session(leader: &Ident) -> Vec<Ident> {
     listed(leader).0
 }
@@ -195,7 +98,7 @@ pub(crate) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
         return (Vec::new(), Vec::new());
     }
     let (mut living, mut dead) = (Vec::new(), Vec::new());
-    for (pid, s) in every().filter(|(_, s)| s.session == leader.pid) {
+    for (pid, s) in proc::every().filter(|(_, s)| s.session == leader.pid) {
         let ident = Ident {
             pid,
             starttime: s.starttime,
@@ -213,9 +116,8 @@ pub(crate) fn listed(leader: &Ident) -> (Vec<Ident>, Vec<Ident>) {
 /// The living members of that session among the processes that were started last: a short look, which those who come and
 /// go are more likely to be in.
 pub(crate) fn newest(leader: &Ident) -> Vec<Ident> {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let last: Option<i32> = text.split_whitespace().last().and_then(|n| n.parse().ok());
-    let Some(last) = last.filter(|_| leader.boot == boot_id() && !taken_over(leader)) else {
+    let Some(last) = proc::last_pid().filter(|_| leader.boot == boot_id() && !taken_over(leader))
+    else {
         return Vec::new();
     };
     (last.saturating_sub(NEWEST).max(1)..=last)
@@ -238,20 +140,13 @@ fn taken_over(leader: &Ident) -> bool {
 /// Whether the process group that it led has members, dead ones among them. Unlike a walk through `/proc` the kernel's
 /// answer is about one moment, in which nobody is between two processes.
 pub(crate) fn group_exists(leader: &Ident) -> bool {
-    leader.boot == boot_id()
-        && !taken_over(leader)
-        && leader
-            .number()
-            .is_ok_and(|group| test_kill_process_group(group) != Err(Errno::SRCH))
+    leader.boot == boot_id() && !taken_over(leader) && signals::group_exists(leader.pid)
 }
 
 /// Holds still the whole group that it led, whoever is forking in it. Only while somebody of its session is known to
 /// live: as long as that is so, no other group can have the number.
 pub(crate) fn hold_group(leader: &Ident) -> io::Result<()> {
-    match kill_process_group(leader.number()?, Signal::STOP) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
+    signals::signal_group(leader.pid, Signal::STOP).map(drop)
 }
 
 /// Whether a process belongs to another: to its session, or below it.
@@ -290,14 +185,6 @@ mod tests {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
-    }
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let text = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.session), ('S', 1, 3));
-        assert_eq!(stat.starttime, 4711);
     }
 
     #[test]

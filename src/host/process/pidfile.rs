@@ -2,18 +2,20 @@
 //!
 //! Invariants: it is replaced as a whole and durably, so that it is never half written; it is written under a lock on
 //! its directory (no litter beside it), so that of two starts one sees the other; it holds no environment, because
-//! that may hold secrets.
+//! that may hold secrets; it is never written through a link of somebody of less power.
 //!
 //! Left out: pidfiles of other programs. A bare number cannot say whether its process is still the same.
 
 use crate::action::Error;
+use crate::host::files::trust;
 use crate::host::process::identity::Ident;
+use crate::system::durable::{self, Temporary};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -98,50 +100,47 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
 
 /// The right to change a pidfile, as long as it lives. It ends with the program that is executed, too.
 pub(crate) struct Lock {
-    dir: File,
+    _dir: File,
     path: PathBuf,
 }
 
 impl Lock {
-    /// Takes it.
+    /// Takes it; none when the directory is not there.
     ///
     /// # Errors
-    /// When the directory is not there, or somebody holds the lock for long.
-    pub(crate) fn take(path: &Path) -> io::Result<Self> {
-        let parent = path
-            .parent()
-            .ok_or_else(|| io::Error::other("a pidfile has a directory"))?;
-        let dir = File::open(parent)?;
+    /// [`Error`] when somebody else could choose which file that is, or holds the lock for long.
+    pub(crate) fn take(path: &Path) -> Result<Option<Self>, Error> {
+        let cannot = |e: io::Error| Error::io(format!("cannot lock {}", path.display()), &e);
+        trust::ours(path)?;
+        let dir = match File::open(path.parent().unwrap_or(Path::new("/"))) {
+            Ok(dir) => dir,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(cannot(e)),
+        };
         let until = Instant::now() + PATIENCE;
         loop {
             match dir.try_lock() {
                 Ok(()) => {
-                    return Ok(Self {
-                        dir,
+                    return Ok(Some(Self {
+                        _dir: dir,
                         path: path.into(),
-                    });
+                    }));
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(cannot(e.into())),
             }
         }
     }
 
     /// Replaces the pidfile, durably.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
-        let parent = self.path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::Builder::new()
-            .prefix(".upledger-pid-")
-            .permissions(std::fs::Permissions::from_mode(0o644))
-            .tempfile_in(parent)?;
         let mut text = serde_json::to_vec(record)?;
         text.push(b'\n');
-        file.write_all(&text)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|e| e.error)?;
-        self.dir.sync_all()
+        durable::replace(&self.path, Temporary::Random, 0o644, |file| {
+            file.write_all(&text)
+        })
     }
 
     /// Removes the pidfile of that process, and no other.
@@ -149,25 +148,21 @@ impl Lock {
         if read(&self.path)?.is_none_or(|r| r.ident != *ident) {
             return Ok(());
         }
-        std::fs::remove_file(&self.path)
-            .and_then(|()| self.dir.sync_all())
-            .map_err(|e| Error::io(format!("cannot remove {}", self.path.display()), &e))
+        durable::remove_file(&self.path)?;
+        Ok(())
     }
 }
 
 /// Removes the pidfile of that process, and no other.
 pub(crate) fn remove(path: &Path, ident: &Ident) -> Result<(), Error> {
-    match Lock::take(path) {
-        Ok(lock) => lock.remove(ident),
-        // Without its directory it is gone already.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::io(format!("cannot lock {}", path.display()), &e)),
-    }
+    // Without its directory it is gone already.
+    Lock::take(path)?.map_or(Ok(()), |lock| lock.remove(ident))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn record() -> Record {
         Record {
@@ -183,7 +178,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
         assert_eq!(read(&path).unwrap(), None);
-        Lock::take(&path).unwrap().write(&record()).unwrap();
+        Lock::take(&path)
+            .unwrap()
+            .unwrap()
+            .write(&record())
+            .unwrap();
         assert_eq!(read(&path).unwrap(), Some(record()));
         let other = Ident {
             starttime: 1,
@@ -228,7 +227,11 @@ mod tests {
     fn what_others_could_have_written_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
-        Lock::take(&path).unwrap().write(&record()).unwrap();
+        Lock::take(&path)
+            .unwrap()
+            .unwrap()
+            .write(&record())
+            .unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let said = read(&link).unwrap_err().to_string();
@@ -248,5 +251,28 @@ mod tests {
             let said = read(&path).unwrap_err().to_string();
             assert!(said.contains("belongs to user 65534"), "{said}");
         }
+    }
+
+    #[test]
+    fn through_a_link_of_somebody_else_it_is_neither_written_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("there")).unwrap();
+        let (link, path) = (dir.path().join("run"), dir.path().join("run/pid"));
+        std::os::unix::fs::symlink("there", &link).unwrap();
+        Lock::take(&path)
+            .unwrap()
+            .unwrap()
+            .write(&record())
+            .unwrap();
+        std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("as root");
+        let refused = [Lock::take(&path).map(drop), remove(&path, &record().ident)];
+        for refused in refused {
+            let why = refused.unwrap_err().to_string();
+            assert!(why.contains("a link of user 65534"), "{why}");
+        }
+        assert!(path.exists());
+        let gone = dir.path().join("gone/pid");
+        remove(&gone, &record().ident).unwrap();
+        assert!(Lock::take(&gone).unwrap().is_none());
     }
 }

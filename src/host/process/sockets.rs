@@ -1,12 +1,15 @@
-//! Where processes listen: TCP ports and sockets in the file system, from `/proc`.
+//! Where processes listen, and who listens where: TCP ports and sockets in the file system.
 //!
 //! Left out: other network namespaces, UDP, and abstract sockets, which leave nothing behind.
 
 use crate::action::Error;
 use crate::host::process::identity::Ident;
-use crate::host::process::list;
-use std::collections::BTreeSet;
+use crate::host::process::list::Proc;
+use crate::system::proc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,60 +19,84 @@ use std::time::Duration;
 /// How long a knock at a socket may take.
 const KNOCK: Duration = Duration::from_secs(2);
 
+/// A TCP socket of this machine that accepts connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    /// Who holds it, as far as we may see. A socket is of one machine, so that processes of containers count.
+    pub(crate) holders: Vec<Proc>,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if self.holders.is_empty() {
+            return f.write_str(" by a process that we may not see");
+        }
+        for (n, holder) in self.holders.iter().enumerate() {
+            write!(f, "{} {holder}", if n == 0 { " by" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Who listens on a TCP port of this machine, on any of its addresses.
+///
+/// # Errors
+/// [`Error`] when the sockets cannot be read.
+pub(crate) fn listeners(port: u16) -> Result<Vec<Listener>, Error> {
+    let mut open = proc::listening().map_err(|e| Error::io("cannot read /proc/net/tcp", &e))?;
+    open.retain(|socket| socket.address.port() == port);
+    // Whoever has it is looked for only where there is something to have.
+    let mut holders = match open.as_slice() {
+        [] => BTreeMap::new(),
+        open => holders(&open.iter().map(|socket| socket.inode).collect()),
+    };
+    let one = |socket: proc::Listening| Listener {
+        address: socket.address,
+        holders: holders.remove(&socket.inode).unwrap_or_default(),
+    };
+    Ok(open.into_iter().map(one).collect())
+}
+
+/// Which processes hold which sockets. Without the right to look it names nobody.
+fn holders(sockets: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Proc>> {
+    let mut holders: BTreeMap<u64, Vec<Proc>> = BTreeMap::new();
+    for pid in proc::pids().unwrap_or_default() {
+        let held: BTreeSet<u64> = proc::sockets(pid).filter(|i| sockets.contains(i)).collect();
+        for inode in held {
+            let command = proc::words(pid).join(" ");
+            holders
+                .entry(inode)
+                .or_default()
+                .push(Proc { pid, command });
+        }
+    }
+    holders
+}
+
 /// The TCP ports that these processes accept on, in order.
 pub(crate) fn of(processes: &[Ident]) -> Vec<u16> {
     let inodes = inodes(processes);
-    let mut ports = BTreeSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        // Where there is no IPv6, there is no second table.
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        for line in text.lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, local, _, "0A", ..] = fields.as_slice() else {
-                continue;
-            };
-            let port = local
-                .rsplit_once(':')
-                .and_then(|(_, p)| u16::from_str_radix(p, 16).ok());
-            if fields.get(9).is_some_and(|inode| inodes.contains(*inode)) {
-                ports.extend(port);
-            }
-        }
-    }
+    let open = proc::listening().unwrap_or_default().into_iter();
+    let theirs = open.filter(|socket| inodes.contains(&socket.inode));
+    let ports: BTreeSet<u16> = theirs.map(|socket| socket.address.port()).collect();
     ports.into_iter().collect()
 }
 
 /// Sockets in the file system that these processes accept on.
 pub(crate) fn sockets(processes: &[Ident]) -> Vec<String> {
     let inodes = inodes(processes);
-    let text = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let mut found = BTreeSet::new();
-    for line in text.lines().skip(1) {
-        // Num RefCount Protocol Flags Type St Inode Path; the flag says that it accepts.
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        if let [_, _, _, "00010000", _, _, inode, path] = fields.as_slice()
-            && path.starts_with('/')
-            && inodes.contains(*inode)
-        {
-            found.insert((*path).to_owned());
-        }
-    }
-    found.into_iter().collect()
+    let open = proc::listening_unix().into_iter();
+    let theirs = open.filter(|(inode, _)| inodes.contains(inode));
+    let paths: BTreeSet<String> = theirs.map(|(_, path)| path).collect();
+    paths.into_iter().collect()
 }
 
-fn inodes(processes: &[Ident]) -> BTreeSet<String> {
-    processes
-        .iter()
-        .filter(|p| p.alive())
-        .filter_map(|p| std::fs::read_dir(format!("/proc/{}/fd", p.pid)).ok())
-        .flatten()
-        .flatten()
-        .filter_map(|fd| std::fs::read_link(fd.path()).ok())
-        .filter_map(|to| {
-            let inode = to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-            Some(inode.to_owned())
-        })
-        .collect()
+fn inodes(processes: &[Ident]) -> BTreeSet<u64> {
+    let alive = processes.iter().filter(|p| p.alive());
+    alive.flat_map(|p| proc::sockets(p.pid)).collect()
 }
 
 /// The first of these ports that somebody accepts on, in a sentence that names who.
@@ -78,7 +105,7 @@ fn inodes(processes: &[Ident]) -> BTreeSet<String> {
 /// [`Error`] when the sockets cannot be read.
 pub(crate) fn open(ports: &[u16]) -> Result<Option<String>, Error> {
     for port in ports {
-        let listeners = list::listeners(*port)?;
+        let listeners = listeners(*port)?;
         if !listeners.is_empty() {
             let who: Vec<String> = listeners.iter().map(ToString::to_string).collect();
             return Ok(Some(format!(
@@ -96,7 +123,7 @@ pub(crate) fn open(ports: &[u16]) -> Result<Option<String>, Error> {
 /// [`Error`] when the sockets cannot be read.
 pub(crate) fn closed(ports: &[u16]) -> Result<Option<u16>, Error> {
     for port in ports {
-        if list::listeners(*port)?.is_empty() {
+        if listeners(*port)?.is_empty() {
             return Ok(Some(*port));
         }
     }

@@ -1,5 +1,4 @@
-//! The end of processes that lead no session of their own: a signal to the first ones, time for work in flight, then
-//! KILL for all that is known to be theirs.
+//! Processes that lead no session of their own: first ones, and all that was seen below them.
 //!
 //! Invariants: a process belongs to a service because it was seen, by its identity, below one that does; a number alone
 //! never counts; that a first process is told to end is noted before it is; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
@@ -7,14 +6,15 @@
 
 use crate::action::{Error, Work};
 use crate::clock::boot_id;
-use crate::host::process::grace::{Members, expire, signal};
+use crate::host::process::ending::{self, Grace, Members};
 use crate::host::process::identity::{Ident, all};
 use crate::host::process::list;
 use crate::host::process::note::Note;
 use crate::host::service::found::Found;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+pub(crate) use crate::host::process::ending::name;
 
 /// All living processes below these, without themselves.
 pub(crate) fn below(roots: &[Ident]) -> Vec<Ident> {
@@ -76,16 +76,6 @@ impl Members for Service {
     }
 }
 
-/// The name of a signal for people.
-pub(crate) fn name(signal: Signal) -> &'static str {
-    match signal {
-        Signal::QUIT => "QUIT",
-        Signal::HUP => "HUP",
-        Signal::TERM => "TERM",
-        _ => "a signal",
-    }
-}
-
 /// Ends the first processes that were found and all below them: `gentle` to the first ones, then, after `grace`, KILL
 /// to whatever is left. An empty `gentle` waits only: somebody else has told them.
 ///
@@ -95,7 +85,7 @@ pub(crate) fn end(
     work: &mut Work<'_, Note>,
     found: &Found,
     gentle: Option<Signal>,
-    grace: Duration,
+    grace: impl Into<Grace>,
 ) -> Result<(), Error> {
     let ours = list::ours()?;
     let known = found.all();
@@ -106,26 +96,10 @@ pub(crate) fn end(
         )));
     }
     let mut service = Service { known };
-    // Seen before the signal: who lives on afterwards is known then.
-    if service.members()?.is_empty() {
-        return Ok(());
-    }
-    if let Some(gentle) = gentle {
-        for master in &found.masters {
-            let who = master.shown();
-            if master.ident.alive() {
-                work.note(Note::Signalled {
-                    process: master.ident.clone(),
-                })?;
-            }
-            if signal(&master.ident, gentle)? {
-                work.say(&format!("{} to {who}", name(gentle)));
-                // A stopped process hears nothing else.
-                signal(&master.ident, Signal::CONT)?;
-            }
-        }
-    }
-    expire(work, &mut service, "all of it has", grace)
+    let masters = found.masters.iter();
+    let first: Vec<(&Ident, String)> = masters.map(|m| (&m.ident, m.shown())).collect();
+    let whole = "all of it has";
+    ending::end(work, &mut service, &first, gentle, whole, grace.into())
 }
 
 #[cfg(test)]
@@ -135,6 +109,7 @@ mod tests {
     use crate::host::service::Master;
     use std::io::BufRead;
     use std::process::{Command, Stdio};
+    use std::time::Duration;
 
     #[test]
     fn what_was_seen_below_is_known_when_the_first_process_is_gone() {

@@ -13,7 +13,7 @@ use crate::host::process::identity::Ident;
 use crate::host::process::list::{self, Other};
 use crate::host::process::note::Note;
 use crate::host::process::tree;
-use crate::host::service::supervisord::words_of;
+use crate::system::proc;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -102,7 +102,7 @@ fn listed(cx: &Context, kind: &dyn Kind, wanted: impl Fn(&Other) -> bool) -> Res
             continue;
         };
         // Its number may have passed on since the list was made.
-        if words_of(*pid) != process.words {
+        if proc::words(*pid) != process.words {
             continue;
         }
         if let Some(mut master) = Master::look(cx, &ident, &process.words)? {

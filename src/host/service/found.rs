@@ -5,13 +5,13 @@
 
 use crate::action::{Context, Error, Kept, Work};
 use crate::host::process::daemon::User;
-use crate::host::process::end::{Left, left};
 use crate::host::process::identity::{Ident, session};
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::pidfile::Record;
+use crate::host::process::session::{Left, left};
 use crate::host::process::{mask, sockets, tree};
+use crate::system::proc;
 use crate::text::actions as told;
-use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -230,14 +230,13 @@ impl Master {
         words: &[String],
     ) -> Result<Option<Self>, Error> {
         let seen = || -> Option<(Self, Vec<String>)> {
-            let process = Process::new(ident.pid).ok()?;
-            let status = process.status().ok()?;
+            let status = proc::Status::of(ident.pid).ok()?;
             // Links of a process of somebody else cannot be read; then it cannot be stopped either.
-            let link = |of: procfs::ProcResult<PathBuf>| {
+            let link = |of: std::io::Result<PathBuf>| {
                 of.map(|p| p.display().to_string()).unwrap_or_default()
             };
-            let log = ["1", "2"].iter().find_map(|fd| {
-                let to = std::fs::read_link(format!("/proc/{}/fd/{fd}", ident.pid)).ok()?;
+            let log = [1, 2].iter().find_map(|fd| {
+                let to = proc::open_file(ident.pid, *fd)?;
                 std::fs::symlink_metadata(&to).ok()?.is_file().then_some(to)
             });
             let argv = words.to_vec();
@@ -252,8 +251,8 @@ impl Master {
                 argv: argv.clone(),
                 kept: None,
                 whole: None,
-                cwd: link(process.cwd()),
-                exe: link(process.exe())
+                cwd: link(proc::cwd(ident.pid)),
+                exe: link(proc::exe(ident.pid))
                     .trim_end_matches(" (deleted)")
                     .to_owned(),
                 user,

@@ -13,9 +13,9 @@ use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{Frame, Launched, User, launch};
-use crate::host::process::end::names;
 use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
+use crate::host::process::session::names;
 use crate::host::process::sockets;
 use crate::host::service::Ready;
 use crate::host::service::daemon::{ended, last_lines};
@@ -60,7 +60,7 @@ impl Readiness<'_> {
             return Ok(Some(who));
         }
         for port in self.ports {
-            let listeners = crate::host::process::list::listeners(*port)?;
+            let listeners = sockets::listeners(*port)?;
             if let Some(first) = listeners.first() {
                 return Ok(Some(format!("port {port} is taken: {first}")));
             }
@@ -132,7 +132,7 @@ impl Readiness<'_> {
         let seen = look.evidence.join("; ");
         match look.answer {
             Answer::Done => {
-                work.say(&seen);
+                work.log_line(&seen);
                 Ok(())
             }
             Answer::Nothing => Err(Error::new(format!(
@@ -219,9 +219,9 @@ pub(crate) fn bring_up(
     // What an earlier attempt started, which nobody here can wait for.
     let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
     if there {
-        work.say("it runs already");
+        work.log_line("it runs already");
     } else if let Some(ident) = &earlier {
-        work.say(&format!("{} runs already", ident.shown()));
+        work.log_line(&format!("{} runs already", ident.shown()));
     } else {
         if let Some(who) = readiness.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
@@ -240,11 +240,11 @@ pub(crate) fn bring_up(
             Launched::Started(started) => {
                 let shown = mask::words(&what.argv);
                 let pid = started.id();
-                work.say(&format!("started {} as process {pid}", quoted(&shown)));
+                work.log_line(&format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
             }
             Launched::Running(record) => {
-                work.say(&format!("{} runs already", record.ident.shown()));
+                work.log_line(&format!("{} runs already", record.ident.shown()));
             }
         }
     }
@@ -288,7 +288,7 @@ pub(crate) fn bring_up(
         };
         let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
         if look.answer == Answer::Done && settled {
-            work.say(&look.evidence.join("; "));
+            work.log_line(&look.evidence.join("; "));
             return Ok(());
         }
         if look.answer != Answer::Done && began.elapsed() >= within {

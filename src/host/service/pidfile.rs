@@ -15,14 +15,14 @@ use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list;
 use crate::host::process::note::Note;
 use crate::host::process::tree;
-use procfs::process::Process;
+use crate::system::proc;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// How much later than its pidfile a process may seem to have begun: clocks are set, and the kernel rounds.
 const SLACK: Duration = Duration::from_secs(5);
@@ -102,7 +102,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
         );
         return Ok(Named::Doubtful(ident, why));
     }
-    let user = Process::new(pid).and_then(|p| p.status()).map(|s| s.euid);
+    let user = proc::Status::of(pid).map(|s| s.euid);
     if user.is_ok_and(|user| ![0, user].contains(&meta.uid())) {
         return Err(refused(&format!(
             "it belongs to user {}, and process {pid} is not theirs",
@@ -115,14 +115,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
 /// When a process began, by the clock of today.
 fn began(ident: &Ident) -> Option<SystemTime> {
     let stat = Stat::of(ident.pid)?;
-    let ticks = stat.starttime;
-    let hertz = procfs::ticks_per_second().max(1);
-    let text = std::fs::read_to_string("/proc/uptime").ok()?;
-    let up: f64 = text.split_whitespace().next()?.parse().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let boot = now.checked_sub(Duration::try_from_secs_f64(up).ok()?)?;
-    let millis = ticks.saturating_mul(1000) / hertz;
-    Some(UNIX_EPOCH + boot + Duration::from_millis(millis))
+    SystemTime::now().checked_sub(proc::age(stat.starttime)?)
 }
 
 /// Removes a pidfile that still names that process, which has ended.
@@ -165,7 +158,7 @@ impl Manager for Pidfile<'_> {
         tree::end(work, found, Some(kind.gentle()), grace)?;
         for master in &found.masters {
             if remove(Path::new(self.path), &master.ident)? {
-                work.say(&format!(
+                work.log_line(&format!(
                     "removed {}, which its process had left",
                     self.path
                 ));

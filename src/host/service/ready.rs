@@ -6,12 +6,12 @@ use crate::action::values::Port;
 use crate::action::{Error, Look};
 use crate::host::http::{self, Asker, Request, short};
 use crate::host::process::identity::{Ident, belongs, shown};
+use crate::host::process::sockets::listeners;
 use crate::redact::Redactor;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -156,7 +156,12 @@ pub(crate) fn accepts(host: &str, port: Port) -> bool {
 
 /// Somebody else who holds the port, where that can be seen.
 fn stranger(port: Port, of: &Ident) -> Option<String> {
-    let holders = holders(port);
+    let open = listeners(port.0).unwrap_or_default();
+    let holders: Vec<i32> = open
+        .iter()
+        .flat_map(|l| &l.holders)
+        .map(|p| p.pid)
+        .collect();
     if holders.iter().any(|pid| belongs(*pid, of)) {
         return None;
     }
@@ -165,57 +170,12 @@ fn stranger(port: Port, of: &Ident) -> Option<String> {
 
 /// Who listens on a port of this machine, for people; none when nobody does.
 pub(crate) fn taken(port: Port) -> Option<String> {
-    if sockets(port).is_empty() {
-        return None;
-    }
-    Some(match holders(port).first() {
-        Some(pid) => shown(*pid),
+    let open = listeners(port.0).unwrap_or_default();
+    let holder = open.iter().flat_map(|l| &l.holders).next();
+    (!open.is_empty()).then(|| match holder {
+        Some(holder) => shown(holder.pid),
         None => "a process that this user cannot see".into(),
     })
-}
-
-/// The sockets that listen on a port.
-fn sockets(port: Port) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        // Where there is no IPv6, there is no second table.
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        for line in text.lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, local, _, "0A", ..] = fields.as_slice() else {
-                continue;
-            };
-            let here = local
-                .rsplit_once(':')
-                .and_then(|(_, p)| u16::from_str_radix(p, 16).ok());
-            if here == Some(port.0)
-                && let Some(inode) = fields.get(9)
-            {
-                found.insert(format!("socket:[{inode}]"));
-            }
-        }
-    }
-    found
-}
-
-/// The processes that hold them, as far as this user may see.
-fn holders(port: Port) -> Vec<i32> {
-    let sockets = sockets(port);
-    if sockets.is_empty() {
-        return Vec::new();
-    }
-    let holds = |pid: &i32| {
-        std::fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
-            .any(|to| to.to_str().is_some_and(|to| sockets.contains(to)))
-    };
-    crate::host::process::identity::all()
-        .into_keys()
-        .filter(holds)
-        .collect()
 }
 
 #[cfg(test)]

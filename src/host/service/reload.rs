@@ -7,14 +7,14 @@ use crate::action::{Context, Error, Look, Work};
 use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, was_reloaded};
-use crate::host::process::{end, tree};
+use crate::host::process::{session, tree};
 use crate::host::service::ManagedService;
 use crate::host::service::Ready;
 use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Found;
 use crate::host::service::kind::Role;
 use crate::host::service::launch::Readiness;
-use crate::host::service::supervisord::words_of;
+use crate::system::proc::{self, words as words_of};
 use crate::time::Length;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -106,10 +106,10 @@ impl ReloadService<'_> {
                 "{} has {} new workers: {}",
                 master.shown(),
                 new.len(),
-                end::names(&new)
+                session::names(&new)
             ));
             if !draining.is_empty() {
-                evidence.push(format!("{} finish their work", end::names(&draining)));
+                evidence.push(format!("{} finish their work", session::names(&draining)));
             }
         }
         let readiness = Readiness {
@@ -125,7 +125,7 @@ impl ReloadService<'_> {
     /// It is a worker of this kind that the master started.
     fn works(&self, ident: &Ident, master: i32) -> bool {
         let words = words_of(ident.pid);
-        let program = std::fs::read_link(format!("/proc/{}/exe", ident.pid));
+        let program = proc::exe(ident.pid);
         let seen = Other {
             pid: ident.pid,
             parent: master,
@@ -152,7 +152,7 @@ impl ReloadService<'_> {
         loop {
             let look = self.look(cx, before)?;
             if look.answer == Answer::Done {
-                work.say(&look.evidence.join("; "));
+                work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             let dead = before.masters.iter().any(|m| !m.ident.alive());

@@ -6,12 +6,12 @@
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
 use super::manager::Overdue;
-use super::supervisord::words_of;
 use super::{Before, ManagedService, Ready};
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
 use crate::host::process::tree;
+use crate::system::proc;
 use crate::text::actions as told;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -174,7 +174,7 @@ impl StartService<'_> {
             && !before.knows(&ident)
             && !now.all().contains(&ident)
         {
-            let words = words_of(ident.pid);
+            let words = proc::words(ident.pid);
             now.masters.extend(Master::look(cx, &ident, &words)?);
         }
         Ok(now)
@@ -217,7 +217,7 @@ impl StartService<'_> {
             return tree::end(work, &stopped, None, REST);
         }
         if ours.masters.is_empty() {
-            work.say("nothing of it runs that did not run before");
+            work.log_line("nothing of it runs that did not run before");
             return Ok(());
         }
         manager.stop(work, kind, &ours, grace)

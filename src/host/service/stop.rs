@@ -11,8 +11,8 @@ use super::{Before, ManagedService, Ready};
 use crate::action::values::Port;
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
-use crate::host::process::end::names;
 use crate::host::process::note::{Note, was_signalled};
+use crate::host::process::session::names;
 use crate::host::process::sockets;
 use crate::text::actions as told;
 use crate::text::settings as text;
@@ -200,7 +200,7 @@ impl StopService<'_> {
         let cx = work.cx();
         let now = self.service.find(cx)?;
         for note in &now.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
             return Err(Error::new(format!(
@@ -227,12 +227,12 @@ impl StopService<'_> {
                 masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
                 ..Found::default()
             };
-            work.say(&format!("left of it: {}", orphans.shown()));
+            work.log_line(&format!("left of it: {}", orphans.shown()));
             self.end(work, &orphans)?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
-            work.say(&format!(
+            work.log_line(&format!(
                 "removed the socket {socket}, which nobody accepts on"
             ));
         }
@@ -258,7 +258,7 @@ impl StopService<'_> {
     /// Starts it again as it ran.
     pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         if !before.runs() {
-            work.say("nothing ran before; nothing to start");
+            work.log_line("nothing ran before; nothing to start");
             return Ok(());
         }
         let mut doomed = false;
@@ -267,7 +267,7 @@ impl StopService<'_> {
         }
         if doomed && !self.service.manager.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
-            work.say("what is left of it is ended first");
+            work.log_line("what is left of it is ended first");
             self.end(work, before)?;
         }
         let within = Duration::from_millis(self.within.0);

@@ -15,6 +15,7 @@ use crate::host::service::found::{Found, Master, Program};
 use crate::host::service::kind::Kind;
 use crate::host::service::launch::Readiness;
 use crate::host::service::manager::{Manager, Overdue};
+use crate::system::proc;
 use crate::time::Length;
 use std::time::{Duration, Instant};
 
@@ -158,12 +159,12 @@ impl Supervisor {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                work.say(&format!("{name} runs already"));
+                work.log_line(&format!("{name} runs already"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
             for line in said.shown.lines().chain(said.stderr.lines()) {
-                work.say(line);
+                work.log_line(line);
             }
             let lines = self.settled(cx, within)?;
             let Some(line) = lines.iter().find(|l| l.name == *name) else {
@@ -223,7 +224,7 @@ impl Manager for &Supervisor {
             }
             let ident = line.pid.and_then(Ident::of);
             if let Some(ident) = ident {
-                let words = words_of(ident.pid);
+                let words = proc::words(ident.pid);
                 found.masters.extend(Master::look(cx, &ident, &words)?);
             }
             if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
@@ -311,7 +312,7 @@ impl Manager for &Supervisor {
         let began = Instant::now();
         let said = self.call(cx, &["stop", &self.program], grace.max(CLIENT))?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
+            work.log_line(line);
         }
         if said.code.is_none() && overdue == Overdue::Kill {
             // Our client was ended, not the stop.
@@ -363,38 +364,23 @@ impl Manager for &Supervisor {
 }
 
 /// The program of a supervisord that runs that process: its name, as the process was told it.
-pub(crate) fn program_of(ident: &Ident) -> Option<String> {
+pub(super) fn program_of(ident: &Ident) -> Option<String> {
     let parent = Stat::of(ident.pid)?.parent;
-    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
-    let keeps = line
-        .split(|b| *b == 0)
-        .take(3)
-        .any(|word| word == b"supervisord" || word.ends_with(b"/supervisord"));
-    if !keeps {
+    let words = proc::words(parent);
+    let mut first = words.iter().take(3);
+    if !first.any(|word| word == "supervisord" || word.ends_with("/supervisord")) {
         return None;
     }
-    let told = std::fs::read(format!("/proc/{}/environ", ident.pid)).unwrap_or_default();
+    let environ = proc::environ(ident.pid);
     let value = |name: &str| {
-        told.split(|b| *b == 0).find_map(|pair| {
-            let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        })
+        let found = environ.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.to_string_lossy().into_owned())
     };
     let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
     Some(match value("SUPERVISOR_GROUP_NAME") {
         Some(group) if group != name => format!("{group}:{name}"),
         Some(_) | None => name,
     })
-}
-
-/// The command line of a process.
-pub(crate) fn words_of(pid: i32) -> Vec<String> {
-    std::fs::read(format!("/proc/{pid}/cmdline"))
-        .unwrap_or_default()
-        .split(|b| *b == 0)
-        .filter(|w| !w.is_empty())
-        .map(|w| String::from_utf8_lossy(w).into_owned())
-        .collect()
 }
 
 #[cfg(test)]

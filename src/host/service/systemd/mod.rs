@@ -22,7 +22,7 @@ use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Kind;
 use crate::host::service::launch::{self, Readiness};
 use crate::host::service::manager::{Manager, Overdue};
-use crate::host::service::supervisord::words_of;
+use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
 use std::collections::BTreeSet;
@@ -109,10 +109,10 @@ impl Systemd {
         names: &[String],
         limit: Duration,
     ) -> Result<Captured, Error> {
-        work.say(&self.command(verb, names));
+        work.log_line(&self.command(verb, names));
         let said = self.call(work.cx(), verb, names, limit)?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
+            work.log_line(line);
         }
         Ok(said)
     }
@@ -194,7 +194,7 @@ impl Manager for &Systemd {
         }
         for unit in &units {
             for ident in unit.first_processes() {
-                let words = words_of(ident.pid);
+                let words = proc::words(ident.pid);
                 found.masters.extend(Master::look(cx, &ident, &words)?);
             }
             if !matches!(unit.state(), "active" | "inactive") {
@@ -222,7 +222,7 @@ impl Manager for &Systemd {
         // What `KillMode` spares was told nothing.
         let mut rest = Found::default();
         for ident in self.left(found) {
-            let words = words_of(ident.pid);
+            let words = proc::words(ident.pid);
             rest.masters
                 .extend(Master::look(work.cx(), &ident, &words)?);
         }
@@ -458,7 +458,7 @@ pub(in crate::host::service) fn unit_of(cx: &Context, ident: &Ident) -> Option<S
     if !Path::new("/run/systemd/system").is_dir() {
         return None;
     }
-    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", ident.pid)).ok()?;
+    let groups = proc::cgroups(ident.pid);
     let of = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
     let path = groups.lines().find(of)?.rsplit(':').next()?;
     let name = path.split('/').rfind(|part| part.ends_with(".service"))?;

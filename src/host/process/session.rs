@@ -1,6 +1,6 @@
-//! The end of a service: TERM to its first process, time for work in flight, then KILL for its whole session.
+//! Processes that are known by the session of a first process: who is left of it, and its end.
 //!
-//! Invariants: that the first process is told to end is noted before it is; each signal is said, and a KILL is on record before it is sent; a process gets one only while it is known to belong to the service. A session
+//! Invariants: a process gets KILL only while it is known to belong to the service. A session
 //! whose leader is gone is known by a member that was seen before: as long as one lives, the session's number cannot
 //! have passed to another; or by the leader itself, dead but not yet waited for, whose number is still its own. Without
 //! either nobody is killed, and a person is told who is left. A session counts as gone only when several looks agree, and
@@ -9,11 +9,13 @@
 //! group, or the session, is seen by the looks alone.
 
 use crate::action::{Error, Work};
-use crate::host::process::grace::{Members, expire, signal};
+use crate::host::process::ending::{self, Grace, Members};
 use crate::host::process::identity::{Ident, group_exists, hold_group, listed, newest};
 use crate::host::process::note::Note;
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
+
+pub(crate) use crate::host::process::ending::names;
 
 /// Looks that follow one another this closely see the same session: numbers are given in a circle, and no machine goes
 /// round it in this time.
@@ -105,33 +107,16 @@ pub(crate) fn remains(leader: &Ident) -> Option<String> {
     }
 }
 
-/// Processes for people.
-pub(crate) fn names(processes: &[Ident]) -> String {
-    processes
-        .iter()
-        .map(Ident::shown)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The processes of a service, from look to look.
-struct Service<'a> {
+/// The processes of one session, from look to look.
+struct Session<'a> {
     leader: &'a Ident,
     /// Members that were seen.
     known: Vec<Ident>,
-    /// When members were last known to be of this service.
+    /// When members were last known to be of this session.
     seen: Option<Instant>,
 }
 
-impl Members for Service<'_> {
-    fn hold(&mut self) -> Result<(), Error> {
-        // Asked right before: as long as a member lives, the group's number is the session's own.
-        if self.members()?.is_empty() {
-            return Ok(());
-        }
-        hold_group(self.leader).map_err(|e| Error::io("cannot hold the session still", &e))
-    }
-
+impl Session<'_> {
     fn members(&mut self) -> Result<Vec<Ident>, Error> {
         // Before the look, which takes its time with those that come and go.
         let continuous = self.seen.is_some_and(|s| s.elapsed() < CONTINUOUS);
@@ -158,33 +143,63 @@ impl Members for Service<'_> {
     }
 }
 
+impl Members for Vec<Session<'_>> {
+    fn hold(&mut self) -> Result<(), Error> {
+        for session in self {
+            // Asked right before: as long as a member lives, the group's number is the session's own.
+            if !session.members()?.is_empty() {
+                hold_group(session.leader)
+                    .map_err(|e| Error::io("cannot hold the session still", &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&mut self) -> Result<Vec<Ident>, Error> {
+        let mut all = Vec::new();
+        for session in self {
+            all.append(&mut session.members()?);
+        }
+        Ok(all)
+    }
+}
+
 /// Ends a service. `known` are members that were seen while its first process lived.
+///
+/// # Errors
+/// As for [`end_all`].
 pub(crate) fn end(
     work: &mut Work<'_, Note>,
     leader: &Ident,
     known: &[Ident],
-    grace: Duration,
+    grace: impl Into<Grace>,
 ) -> Result<(), Error> {
-    let name = leader.shown();
-    let mut service = Service {
-        leader,
-        known: known.to_vec(),
-        seen: None,
-    };
-    // Seen before the signal: a member that lives on identifies the session.
-    service.members()?;
-    if leader.alive() {
-        work.note(Note::Signalled {
-            process: leader.clone(),
-        })?;
-    }
-    if signal(leader, Signal::TERM)? {
-        work.say(&format!("TERM to {name}"));
-        // A stopped process hears nothing else.
-        signal(leader, Signal::CONT)?;
-    }
-    let whole = format!("{name} and its session have");
-    expire(work, &mut service, &whole, grace)
+    end_all(work, &[(leader, known)], grace)
+}
+
+/// Ends a service of several sessions, which share the time for work in flight: each first process is told, and only
+/// then any of them is waited for.
+///
+/// # Errors
+/// [`Error`] when a signal is refused, something outlives KILL, or it cannot be told what belongs to a session.
+pub(crate) fn end_all(
+    work: &mut Work<'_, Note>,
+    leaders: &[(&Ident, &[Ident])],
+    grace: impl Into<Grace>,
+) -> Result<(), Error> {
+    let first: Vec<(&Ident, String)> = leaders.iter().map(|(l, _)| (*l, l.shown())).collect();
+    let shown: Vec<&str> = first.iter().map(|(_, shown)| shown.as_str()).collect();
+    let whole = format!("{} and all of the session have", shown.join(", "));
+    let mut sessions: Vec<Session<'_>> = leaders
+        .iter()
+        .map(|(leader, known)| Session {
+            leader,
+            known: known.to_vec(),
+            seen: None,
+        })
+        .collect();
+    let term = Some(Signal::TERM);
+    ending::end(work, &mut sessions, &first, term, &whole, grace.into())
 }
 
 #[cfg(test)]
@@ -239,12 +254,13 @@ while time.monotonic() < until:
         let cx = Context::default();
         let mut log = Vec::new();
         let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
-        let mut service = Service {
+        let mut service = vec![Session {
             leader: &leader,
             known,
             seen: Some(Instant::now()),
-        };
-        expire(&mut work, &mut service, "the chain has", Duration::ZERO).unwrap();
+        }];
+        let now = Duration::ZERO.into();
+        ending::end(&mut work, &mut service, &[], None, "the chain has", now).unwrap();
         assert_eq!(left(&leader, &[]), Left::Nothing);
     }
 
@@ -261,6 +277,43 @@ while time.monotonic() < until:
         end(&mut work, &process, &[], Duration::from_secs(30)).unwrap();
         assert_eq!(work.noted(), [Note::Signalled { process }]);
         sleep.wait().unwrap();
+    }
+
+    /// A session that does not hear TERM, and is up.
+    fn deaf() -> (std::process::Child, Ident) {
+        let script = "trap '' TERM; echo; while :; do sleep 0.05; done";
+        let mut shell = Command::new("setsid")
+            .args(["sh", "-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = std::io::BufReader::new(shell.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut pipe, &mut String::new()).unwrap();
+        let leader = Ident::of(i32::try_from(shell.id()).unwrap()).unwrap();
+        (shell, leader)
+    }
+
+    #[test]
+    fn two_sessions_have_one_grace_and_not_one_after_the_other() {
+        let (mut one, mut other) = (deaf(), deaf());
+        let cx = Context::default();
+        let mut log = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
+        let leaders: [(&Ident, &[Ident]); 2] = [(&one.1, &[]), (&other.1, &[])];
+        end_all(&mut work, &leaders, Duration::from_millis(200)).unwrap();
+        assert_eq!(work.noted().len(), 2);
+        let log = String::from_utf8(log).unwrap();
+        let lines: Vec<&str> = log.lines().collect();
+        let [first, second, kill, end] = lines.as_slice() else {
+            panic!("{log}");
+        };
+        assert!(first.starts_with("TERM to") && second.starts_with("TERM to"));
+        assert!(kill.starts_with("not ended within 0.2 s; KILL to"), "{log}");
+        for (shell, leader) in [&mut one, &mut other] {
+            assert!(kill.contains(&leader.pid.to_string()), "{log}");
+            assert!(end.contains(&leader.pid.to_string()), "{log}");
+            shell.wait().unwrap();
+        }
     }
 
     #[test]

@@ -1,0 +1,246 @@
+//! The end of processes: a gentle signal, time for work in flight, then KILL for all that is left.
+//!
+//! Every stop ends here. Which processes are meant is known in two ways: by the session of a first process
+//! ([`super::session`]), or by what was seen below first processes ([`super::tree`]).
+//!
+//! Invariants: that a process is told to end is noted before it is; each signal is said, and a KILL is on record before
+//! it is sent; the time for work in flight is one for all that is ended together, counted from the first signal
+//! ([`Grace`]); who forks faster than we look is held still first; which processes are meant is asked anew at every look,
+//! and whoever answers ([`Members`]) vouches for them.
+
+use crate::action::{Error, Work};
+use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::note::Note;
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long processes are tried to be held still before they are killed: who forks faster than we look would get away.
+const FREEZE: Duration = Duration::from_secs(2);
+/// Further looks that have to agree that nothing is left.
+const CONFIRM: u32 = 3;
+/// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
+const AFTER_KILL: Duration = Duration::from_secs(10);
+
+/// The time for work in flight: one clock for all that is ended together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grace {
+    began: Instant,
+    length: Duration,
+}
+
+impl From<Duration> for Grace {
+    /// It begins now.
+    fn from(length: Duration) -> Self {
+        Self {
+            began: Instant::now(),
+            length,
+        }
+    }
+}
+
+impl Grace {
+    fn left(&self) -> Duration {
+        self.length.saturating_sub(self.began.elapsed())
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+}
+
+/// Whoever knows which processes are meant, from look to look.
+pub(crate) trait Members {
+    /// Those that live now.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be told which they are, or when they must not be ended.
+    fn members(&mut self) -> Result<Vec<Ident>, Error>;
+
+    /// Holds all of them still at once, where there is a way to.
+    ///
+    /// # Errors
+    /// [`Error`] when the kernel refuses, or when it cannot be told which they are.
+    fn hold(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Processes for people.
+pub(crate) fn names(processes: &[Ident]) -> String {
+    let names: Vec<String> = processes.iter().map(Ident::shown).collect();
+    names.join(", ")
+}
+
+/// The name of a signal for people.
+pub(crate) fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::QUIT => "QUIT",
+        Signal::HUP => "HUP",
+        Signal::TERM => "TERM",
+        _ => "a signal",
+    }
+}
+
+/// Sends a signal to a process, if it still is the one that was seen: whether it was.
+///
+/// # Errors
+/// [`Error`] when the kernel refuses.
+pub(crate) fn signal(to: &Ident, signal: Signal) -> Result<bool, Error> {
+    to.signal(signal)
+        .map_err(|e| Error::io(format!("cannot signal {}", to.shown()), &e))
+}
+
+/// Ends them: `gentle` to the first ones, each with its name for people, then, when `grace` is over, KILL to whatever is
+/// left. An empty `gentle` waits only: somebody else has told them. `whole` names all of it.
+///
+/// # Errors
+/// [`Error`] when a signal is refused, something outlives KILL, or the members cannot be told.
+pub(crate) fn end(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    first: &[(&Ident, String)],
+    gentle: Option<Signal>,
+    whole: &str,
+    grace: Grace,
+) -> Result<(), Error> {
+    // Seen before the signal: who lives on afterwards is known then.
+    if whom.members()?.is_empty() {
+        return Ok(());
+    }
+    if let Some(gentle) = gentle {
+        for (process, shown) in first {
+            tell(work, process, shown, gentle)?;
+        }
+    }
+    let left = wait(work, whom, whole, grace)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let late = grace.length.as_secs_f32();
+    work.escalate(&format!(
+        "not ended within {late} s; KILL to {}",
+        names(&left)
+    ))?;
+    kill(work, whom, whole, grace)
+}
+
+/// Tells a first process to end.
+fn tell(
+    work: &mut Work<'_, Note>,
+    process: &Ident,
+    shown: &str,
+    gentle: Signal,
+) -> Result<(), Error> {
+    if process.alive() {
+        work.note(Note::Signalled {
+            process: process.clone(),
+        })?;
+    }
+    if signal(process, gentle)? {
+        work.log_line(&format!("{} to {shown}", name(gentle)));
+        // A stopped process hears nothing else.
+        signal(process, Signal::CONT)?;
+    }
+    Ok(())
+}
+
+/// Waits until none of them lives or the time is over: who is left then.
+///
+/// # Errors
+/// [`Error`] when the members cannot be told.
+pub(crate) fn wait(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    whole: &str,
+    grace: Grace,
+) -> Result<Vec<Ident>, Error> {
+    loop {
+        let members = living(whom)?;
+        let Some(first) = members.first() else {
+            ended(work, whole, grace);
+            return Ok(members);
+        };
+        if grace.is_over() {
+            return Ok(members);
+        }
+        pause(first, PAUSE.min(grace.left()))?;
+    }
+}
+
+/// Kills all of them, which is on record already, and waits until none lives.
+///
+/// # Errors
+/// [`Error`] when a signal is refused, something outlives KILL, or the members cannot be told.
+pub(crate) fn kill(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    whole: &str,
+    grace: Grace,
+) -> Result<(), Error> {
+    let since = Instant::now();
+    loop {
+        kill_once(whom)?;
+        let members = living(whom)?;
+        let Some(first) = members.first() else {
+            ended(work, whole, grace);
+            return Ok(());
+        };
+        if since.elapsed() >= AFTER_KILL {
+            return Err(Error::new(format!(
+                "{} did not end {} s after KILL",
+                names(&members),
+                AFTER_KILL.as_secs()
+            )));
+        }
+        pause(first, PAUSE)?;
+    }
+}
+
+/// All of them get KILL, held still first.
+fn kill_once(whom: &mut dyn Members) -> Result<(), Error> {
+    whom.hold()?;
+    let until = Instant::now() + FREEZE;
+    let mut members = whom.members()?;
+    while Instant::now() < until {
+        for member in &members {
+            signal(member, Signal::STOP)?;
+        }
+        members = whom.members()?;
+        let still = |m: &Ident| Stat::of(m.pid).is_none_or(|s| s.stopped());
+        if members.iter().all(still) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for member in &members {
+        signal(member, Signal::KILL)?;
+    }
+    Ok(())
+}
+
+/// Those that live. One look is no moment: who forks and ends while it is taken shows itself in another.
+fn living(whom: &mut dyn Members) -> Result<Vec<Ident>, Error> {
+    let mut members = whom.members()?;
+    for _ in 0..CONFIRM {
+        if !members.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        members = whom.members()?;
+    }
+    Ok(members)
+}
+
+fn ended(work: &mut Work<'_, Note>, whole: &str, grace: Grace) {
+    let took = grace.began.elapsed().as_secs_f32();
+    work.log_line(&format!("{whole} ended after {took:.1} s"));
+}
+
+/// The kernel tells of the end of one; which one does not matter, because all are looked at again.
+fn pause(first: &Ident, limit: Duration) -> Result<(), Error> {
+    let waited = first.wait(limit.max(Duration::from_millis(1)));
+    waited.map_err(|e| Error::io(format!("cannot wait for {}", first.shown()), &e))?;
+    Ok(())
+}
