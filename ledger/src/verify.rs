@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::clock;
 use crate::damage::{Fault, SchemaFault};
 use crate::head::{Digest, to_hex};
-use crate::hot::{self, Copy};
+use crate::hot_journal::{self, Copy};
 use crate::len64;
 use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
 use crate::report::{BadWhat, CheckpointBad, Finding, Level, Report};
@@ -189,7 +189,7 @@ fn find(path: &Path, options: &VerifyOptions) -> Result<Found, VerifyError> {
         });
         None
     });
-    if hot::journal_of(&path)
+    if hot_journal::journal_of(&path)
         .metadata()
         .is_ok_and(|journal| journal.len() > 0)
     {

@@ -4,7 +4,7 @@
 
 use crate::decide::Now;
 use crate::event::{Attempt, Doubt, Event, Failed, Failure, KillRequested, own};
-use crate::state::PartState;
+use crate::state::TaskState;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -83,7 +83,7 @@ pub fn never_started(at: &Attempt, detail: String) -> Event {
 
 /// What a fenced attempt becomes. Whoever wanted it killed wants to be asked before it is tried again.
 #[must_use]
-pub fn fenced(at: &Attempt, part: &PartState) -> Event {
+pub fn fenced(at: &Attempt, part: &TaskState) -> Event {
     match part.kill {
         Some(_) => never_started(at, "it was to be killed before it had started".into()),
         None => Event::StepFenced(at.clone()),
@@ -103,12 +103,12 @@ pub fn unsaid(left_behind: bool) -> Doubt {
 
 /// The time limit of the open attempt has passed, as far as this boot's clock tells.
 #[must_use]
-pub fn overdue(part: &PartState, now: &Now) -> bool {
+pub fn overdue(part: &TaskState, now: &Now) -> bool {
     limit(part, now).is_some_and(|end| now.mono > end)
 }
 
 /// When the open attempt's time is up, by this boot's clock, µs.
-fn limit(part: &PartState, now: &Now) -> Option<u64> {
+fn limit(part: &TaskState, now: &Now) -> Option<u64> {
     let ms = part.started.as_ref()?.timeout_ms?;
     let this_boot = part.started_at.boot == now.boot;
     this_boot.then(|| part.started_at.mono.saturating_add(ms.saturating_mul(1000)))
@@ -139,7 +139,7 @@ pub enum Orphan {
 /// Decides about the processes of an open attempt that outlived their supervisor. `waited_ms` is how long they are waited
 /// for: since the wait began, or since they were `killed`.
 #[must_use]
-pub fn orphan(part: &PartState, waited_ms: u64, killed: bool, now: &Now) -> Orphan {
+pub fn orphan(part: &TaskState, waited_ms: u64, killed: bool, now: &Now) -> Orphan {
     match (&part.kill, killed) {
         (None, _) if overdue(part, now) => Orphan::Overdue,
         (Some(_), false) => Orphan::Kill,

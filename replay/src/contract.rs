@@ -4,9 +4,9 @@
 //! nothing of that, so that they are the same under every contract; the caller knows which. Folding, verifying and
 //! reporting need none of this: events keep their meaning for ever.
 
-use crate::event::{CONTRACT, Part, Way};
+use crate::event::{CONTRACT, Direction, TaskKey};
 use crate::plan::{Step, Undo};
-use crate::state::{Run, Unit};
+use crate::state::{Run, Task};
 use alloc::string::String;
 use serde_json::Value;
 
@@ -43,25 +43,25 @@ pub fn continuable(run: &Run, same: impl Fn(&str) -> bool) -> Result<(), Former>
 
 /// Whether the evidence of an attempt may be checked by this program. Where not, an attempt that ended well is in doubt.
 #[must_use]
-pub fn checkable(run: &Run, part: &Part, same: impl Fn(&str) -> bool) -> bool {
+pub fn checkable(run: &Run, part: &TaskKey, same: impl Fn(&str) -> bool) -> bool {
     let step = run.plan.step(&part.step);
     run.contract == CONTRACT || step.is_some_and(|step| same(kind(acting(step, part.way))))
 }
 
 /// The directions of a step that the run has touched, or will if it goes on.
-fn concerned(run: &Run, unit: &Unit, step: &Step) -> impl Iterator<Item = Way> {
+fn concerned(run: &Run, unit: &Task, step: &Step) -> impl Iterator<Item = Direction> {
     let touched = unit.forward.touched;
-    let ahead = run.way == Way::Do && !unit.forward.settled() && step.left_out.is_none();
-    let forward = (touched || ahead).then_some(Way::Do);
-    let backward = (touched && unit.backward.attempts > 0).then_some(Way::Undo);
+    let ahead = run.way == Direction::Do && !unit.forward.settled() && step.left_out.is_none();
+    let forward = (touched || ahead).then_some(Direction::Do);
+    let backward = (touched && unit.backward.attempts > 0).then_some(Direction::Undo);
     forward.into_iter().chain(backward)
 }
 
 /// What is run in that direction.
-fn acting(step: &Step, way: Way) -> &Value {
+fn acting(step: &Step, way: Direction) -> &Value {
     match (way, &step.undo) {
-        (Way::Undo, Undo::Action(undo)) => &undo.action,
-        (Way::Do | Way::Undo, _) => &step.action,
+        (Direction::Undo, Undo::Action(undo)) => &undo.action,
+        (Direction::Do | Direction::Undo, _) => &step.action,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Every decision: given the state, what comes next. The runner carries it out and has no opinion of its own.
 
 use crate::event::{
-    Answer, Attempt, Decision, Empty, Event, Part, RollbackStarted, Skipped, Started, Way,
+    Answer, Attempt, Decision, Direction, Empty, Event, RollbackStarted, Skipped, Started, TaskKey,
 };
 use crate::plan::{OnFailure, Undo};
-use crate::state::{Ended, Run, Status, Unit};
+use crate::state::{Ended, Run, Status, Task};
 use crate::verdict::Verdict;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -76,7 +76,7 @@ pub enum Stop {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// About what.
-    pub part: Part,
+    pub part: TaskKey,
     /// What kind of question.
     pub kind: Asked,
     /// What may be answered.
@@ -156,8 +156,8 @@ pub fn next(run: &Run, now: &Now) -> Next {
         ));
     }
     let next = match run.way {
-        Way::Do => forward(run, now),
-        Way::Undo => backward(run),
+        Direction::Do => forward(run, now),
+        Direction::Undo => backward(run),
     };
     match &run.pause {
         // A pause does not hide what is asked.
@@ -173,26 +173,26 @@ fn forward(run: &Run, now: &Now) -> Next {
     let left_out = run.step(unit).and_then(|(_, s)| s.left_out.as_ref());
     if let Some(reason) = left_out {
         return Next::Record(Box::new(Event::StepSkipped(Skipped {
-            part: unit.key(Way::Do),
+            part: unit.key(Direction::Do),
             reason: reason.clone(),
         })));
     }
     if unit.forward.status == Status::Failed {
         return failed(run, unit, now);
     }
-    start_or_settle(run, unit, Way::Do)
+    start_or_settle(run, unit, Direction::Do)
 }
 
-fn failed(run: &Run, unit: &Unit, now: &Now) -> Next {
+fn failed(run: &Run, unit: &Task, now: &Now) -> Next {
     if run.may_retry(unit) {
         let wait_ms = run.step(unit).map_or(0, |(_, s)| s.retry.wait_ms);
         let failed_at = &unit.forward.ended_at;
         let until = failed_at.mono.saturating_add(wait_ms.saturating_mul(1000));
         let pause = wait_ms > 0 && failed_at.boot == now.boot;
-        return start(unit, Way::Do, pause.then_some(until));
+        return start(unit, Direction::Do, pause.then_some(until));
     }
     if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() {
-        let mut reason = unit.key(Way::Do).to_string();
+        let mut reason = unit.key(Direction::Do).to_string();
         reason.push_str(" failed");
         return Next::Record(Box::new(Event::RollbackStarted(RollbackStarted {
             to: None,
@@ -201,7 +201,7 @@ fn failed(run: &Run, unit: &Unit, now: &Now) -> Next {
     }
     ask(
         unit,
-        Way::Do,
+        Direction::Do,
         Asked::Failed,
         &[Decision::Retry, Decision::Skip, Decision::Done],
     )
@@ -212,21 +212,21 @@ fn backward(run: &Run) -> Next {
         return Next::Record(Box::new(Event::RollbackCompleted(Empty {})));
     };
     if run.is_no_return(unit) {
-        return ask(unit, Way::Undo, Asked::NoReturn, &[Decision::Skip]);
+        return ask(unit, Direction::Undo, Asked::NoReturn, &[Decision::Skip]);
     }
     if unit.backward.status == Status::Failed {
         return ask(
             unit,
-            Way::Undo,
+            Direction::Undo,
             Asked::Stuck,
             &[Decision::Retry, Decision::Skip, Decision::Done],
         );
     }
-    start_or_settle(run, unit, Way::Undo)
+    start_or_settle(run, unit, Direction::Undo)
 }
 
 /// A part that is pending, ready, undone or in doubt.
-fn start_or_settle(run: &Run, unit: &Unit, way: Way) -> Next {
+fn start_or_settle(run: &Run, unit: &Task, way: Direction) -> Next {
     let part = unit.part(way);
     if part.losses >= LOSSES {
         return ask(
@@ -256,7 +256,7 @@ fn start_or_settle(run: &Run, unit: &Unit, way: Way) -> Next {
     doubt(unit, way)
 }
 
-fn doubt(unit: &Unit, way: Way) -> Next {
+fn doubt(unit: &Task, way: Direction) -> Next {
     ask(
         unit,
         way,
@@ -270,7 +270,7 @@ fn doubt(unit: &Unit, way: Way) -> Next {
     )
 }
 
-fn start(unit: &Unit, way: Way, not_before: Option<u64>) -> Next {
+fn start(unit: &Task, way: Direction, not_before: Option<u64>) -> Next {
     let part = unit.part(way);
     Next::Start(Start {
         at: Attempt {
@@ -282,12 +282,12 @@ fn start(unit: &Unit, way: Way, not_before: Option<u64>) -> Next {
     })
 }
 
-fn ask(unit: &Unit, way: Way, kind: Asked, answers: &[Decision]) -> Next {
+fn ask(unit: &Task, way: Direction, kind: Asked, answers: &[Decision]) -> Next {
     Next::Ask(Question {
         part: unit.key(way),
         kind,
         answers: answers.to_vec(),
-        may_roll_back: way == Way::Do && !unit.part(way).may_still_run(),
+        may_roll_back: way == Direction::Do && !unit.part(way).may_still_run(),
     })
 }
 
@@ -338,14 +338,14 @@ pub enum Check {
 
 /// Decides what a `done` needs: the look after the step where the plan gives one, or where there is no other.
 #[must_use]
-pub fn check_of_done(run: &Run, part: &Part) -> Check {
+pub fn check_of_done(run: &Run, part: &TaskKey) -> Check {
     let (verify, has_probe) = match run.step_named(&part.step) {
         None => (false, false),
         Some(step) => match (part.way, &step.undo) {
-            (Way::Do, _) => (step.verify.is_some(), step.has_probe),
-            (Way::Undo, Undo::Action(undo)) => (undo.verify.is_some(), undo.has_probe),
-            (Way::Undo, Undo::Own { .. }) => (false, true),
-            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => (false, false),
+            (Direction::Do, _) => (step.verify.is_some(), step.has_probe),
+            (Direction::Undo, Undo::Action(undo)) => (undo.verify.is_some(), undo.has_probe),
+            (Direction::Undo, Undo::Own { .. }) => (false, true),
+            (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => (false, false),
         },
     };
     if verify || !has_probe {
@@ -360,7 +360,7 @@ pub fn check_of_done(run: &Run, part: &Part) -> Check {
 #[must_use]
 pub fn checkpoint(run: &Run, event: &Event) -> bool {
     if let Event::StepStarted(Started { at, .. }) = event {
-        return at.part.way == Way::Do
+        return at.part.way == Direction::Do
             && run
                 .unit(&at.part)
                 .is_some_and(|unit| run.is_no_return(unit));

@@ -5,10 +5,10 @@
 //! a decision replaces the one before it about the same question, as if that had not been made, as long as nothing but
 //! notes has come between them.
 
-use crate::event::{CONTRACT, Decided, Decision, Event, Started, Way};
+use crate::event::{CONTRACT, Decided, Decision, Direction, Event, Started};
 use crate::facts;
 use crate::plan::Pair;
-use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, Unit, When};
+use crate::state::{Decidable, Ended, Refused, Run, Status, Task, TaskState, When};
 use crate::transition::{Becomes, Left};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -70,7 +70,7 @@ impl Run {
             }
             Event::RunCompleted(_) => self.ended = Some(Ended::Completed),
             Event::RollbackStarted(r) => {
-                self.way = Way::Undo;
+                self.way = Direction::Undo;
                 self.rollback_to.clone_from(&r.to);
                 self.rollback_reason.clone_from(&r.reason);
                 self.pause = None;
@@ -79,7 +79,7 @@ impl Run {
                 self.ended = None;
             }
             Event::RollbackCompleted(_) => {
-                self.way = Way::Do;
+                self.way = Direction::Do;
                 if self.rollback_to.is_some() {
                     self.held = true;
                 } else {
@@ -109,7 +109,7 @@ impl Run {
     }
 }
 
-impl PartState {
+impl TaskState {
     fn stand(&mut self, becomes: Becomes) {
         self.status = becomes.status.unwrap_or(self.status);
         match becomes.left {
@@ -139,10 +139,10 @@ impl PartState {
     }
 }
 
-impl Unit {
-    fn stand(&mut self, way: Way, becomes: Becomes) {
+impl Task {
+    fn stand(&mut self, way: Direction, becomes: Becomes) {
         self.part_mut(way).stand(becomes);
-        if way == Way::Do
+        if way == Direction::Do
             && becomes.left == Some(Left::AsBefore)
             && let Some(undo) = self.backward_before.take()
             && undo.attempts == self.backward.attempts
@@ -242,7 +242,7 @@ impl Unit {
         part.failed = None;
         part.refused = false;
         part.took_ms = None;
-        if s.at.part.way == Way::Undo {
+        if s.at.part.way == Direction::Undo {
             return;
         }
         self.produced = None;
@@ -281,7 +281,7 @@ impl Unit {
         part.ended_at = when.clone();
         match d.decision {
             Decision::Done => {
-                if d.part.way == Way::Do && undo_anew {
+                if d.part.way == Direction::Do && undo_anew {
                     self.backward_before = None;
                     self.await_undo();
                 }
@@ -298,14 +298,14 @@ impl Unit {
     }
 
     /// A step that is done hands on what it produced; when its undo is done, it is as it was before the run.
-    fn done(&mut self, way: Way, produced: Option<&Value>, facts: &[Pair]) {
+    fn done(&mut self, way: Direction, produced: Option<&Value>, facts: &[Pair]) {
         match way {
-            Way::Do => {
+            Direction::Do => {
                 self.produced = produced.cloned();
                 self.facts = produced.map(facts::of_product).unwrap_or_default();
                 self.facts.extend_from_slice(facts);
             }
-            Way::Undo => {
+            Direction::Undo => {
                 self.produced = None;
                 self.facts.clear();
                 self.forward.status = Status::Undone;

@@ -4,9 +4,9 @@
 //! More rather than fewer: whatever the loop may come to without another command of a person counts, so a run whose plan
 //! rolls back by itself needs those of its undos as well.
 
-use crate::event::{Part, Way};
+use crate::event::{Direction, TaskKey};
 use crate::plan::{Input, OnFailure, Plan, Step, Undo};
-use crate::state::{Run, Unit};
+use crate::state::{Run, Task};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub fn secrets(run: &Run) -> BTreeSet<String> {
 
 /// Names of the secrets that one direction of a step uses.
 #[must_use]
-pub fn of_part(plan: &Plan, part: &Part) -> BTreeSet<String> {
+pub fn of_part(plan: &Plan, part: &TaskKey) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     if let Some(step) = plan.step(&part.step) {
         of_step(step, part.way, &mut names);
@@ -40,21 +40,21 @@ fn known(plan: &Plan, mut names: BTreeSet<String>) -> BTreeSet<String> {
     names
 }
 
-fn of_step(step: &Step, way: Way, names: &mut BTreeSet<String>) {
+fn of_step(step: &Step, way: Direction, names: &mut BTreeSet<String>) {
     match (way, &step.undo) {
-        (Way::Do, _) | (Way::Undo, Undo::Own { .. }) => {
+        (Direction::Do, _) | (Direction::Undo, Undo::Own { .. }) => {
             of_value(&step.action, names);
             for look in [&step.probe, &step.verify].into_iter().flatten() {
                 of_value(look, names);
             }
         }
-        (Way::Undo, Undo::Action(undo)) => {
+        (Direction::Undo, Undo::Action(undo)) => {
             of_value(&undo.action, names);
             for look in [&undo.probe, &undo.verify].into_iter().flatten() {
                 of_value(look, names);
             }
         }
-        (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => return,
+        (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => return,
     }
     for variable in &step.env {
         if let Input::Secret(name) = &variable.value {
@@ -78,21 +78,21 @@ fn of_value(value: &Value, names: &mut BTreeSet<String>) {
 }
 
 /// The parts that the loop may still come to.
-fn left(run: &Run) -> Vec<(&Unit, Way)> {
+fn left(run: &Run) -> Vec<(&Task, Direction)> {
     let open = run.open().and_then(|p| Some((run.unit(&p)?, p.way)));
-    let mut parts: Vec<(&Unit, Way)> = open.into_iter().chain(run.may_still_run()).collect();
+    let mut parts: Vec<(&Task, Direction)> = open.into_iter().chain(run.may_still_run()).collect();
     if run.ended.is_some() || run.abort.is_some() {
         return parts;
     }
     match run.way {
-        Way::Undo => parts.extend(run.to_undo().map(|u| (u, Way::Undo))),
-        Way::Do => {
-            let left_out = |u: &Unit| run.step(u).is_some_and(|(_, s)| s.left_out.is_some());
-            let ahead: Vec<&Unit> = run.unsettled().filter(|u| !left_out(u)).collect();
-            parts.extend(ahead.iter().map(|u| (*u, Way::Do)));
+        Direction::Undo => parts.extend(run.to_undo().map(|u| (u, Direction::Undo))),
+        Direction::Do => {
+            let left_out = |u: &Task| run.step(u).is_some_and(|(_, s)| s.left_out.is_some());
+            let ahead: Vec<&Task> = run.unsettled().filter(|u| !left_out(u)).collect();
+            parts.extend(ahead.iter().map(|u| (*u, Direction::Do)));
             if run.plan.on_failure == OnFailure::Rollback {
-                parts.extend(ahead.iter().map(|u| (*u, Way::Undo)));
-                parts.extend(run.touched().map(|u| (u, Way::Undo)));
+                parts.extend(ahead.iter().map(|u| (*u, Direction::Undo)));
+                parts.extend(run.touched().map(|u| (u, Direction::Undo)));
             }
         }
     }

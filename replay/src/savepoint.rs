@@ -3,18 +3,18 @@
 //! Invariants: taking back what was folded since, newest first, leaves the state as it was; a savepoint costs as much as
 //! one unit, however many the run has.
 
-use crate::book::Book;
-use crate::event::{Event, Way};
-use crate::state::{Decidable, Ended, Run, Unit, When};
+use crate::event::{Direction, Event};
+use crate::runs::Runs;
+use crate::state::{Decidable, Ended, Run, Task, When};
 use alloc::boxed::Box;
 use alloc::string::String;
 
 /// A run before an event: the one unit that the event may change, and what is not about units.
 #[derive(Debug)]
 struct RunSavepoint {
-    unit: Option<(usize, Unit)>,
+    unit: Option<(usize, Task)>,
     last: When,
-    way: Way,
+    way: Direction,
     rollback_to: Option<String>,
     rollback_reason: String,
     pause: Option<String>,
@@ -85,7 +85,7 @@ pub struct Savepoint {
     run: Option<(usize, RunSavepoint)>,
 }
 
-impl Book {
+impl Runs {
     /// What an event of that run may change, as it is now.
     #[must_use]
     pub fn savepoint(&self, run: Option<&str>, event: &Event) -> Savepoint {

@@ -4,8 +4,8 @@
 //! Invariants: a part has at most one open attempt; attempt numbers never repeat; an attempt in doubt or failed is
 //! followed by another only as the plan or a person allows.
 
-use crate::event::{Answer, Decision, Event, Failure, Part, RollbackStarted, Way};
-use crate::state::{Ended, PartState, Refused, Run, Status, Unit};
+use crate::event::{Answer, Decision, Direction, Event, Failure, RollbackStarted, TaskKey};
+use crate::state::{Ended, Refused, Run, Status, Task, TaskState};
 use Left::{AsBefore, Something};
 use OfPart::{Asked, ItsTurn, LastAttempt, LeftOut, MayTry, NextAttempt, NotAlive, Untouched};
 use OfRun::{
@@ -190,10 +190,10 @@ impl Rule {
 
 /// The part that an event is about, with its unit and the place of that.
 struct Subject<'a> {
-    key: &'a Part,
+    key: &'a TaskKey,
     place: usize,
-    unit: &'a Unit,
-    part: &'a PartState,
+    unit: &'a Task,
+    part: &'a TaskState,
 }
 
 /// Holds, or what is said where it does not.
@@ -250,7 +250,7 @@ impl Run {
 
     /// The unit that an event is about, and its place. A decision may replace the one before it: it is about the unit as
     /// it was when the question was asked.
-    pub(crate) fn subject(&self, event: &Event) -> Option<(usize, &Unit)> {
+    pub(crate) fn subject(&self, event: &Event) -> Option<(usize, &Task)> {
         let key = event.part()?;
         let place = self.place(key)?;
         let decided = self.decided.as_deref();
@@ -286,11 +286,11 @@ impl Run {
                 None => Ok(()),
             },
             AllSettled => that(
-                self.way == Way::Do && self.unsettled().next().is_none(),
+                self.way == Direction::Do && self.unsettled().next().is_none(),
                 "a step is not settled",
             ),
             AllReversed => that(
-                self.way == Way::Undo && self.to_undo().next().is_none(),
+                self.way == Direction::Undo && self.to_undo().next().is_none(),
                 "something is left to reverse",
             ),
             KnownStay => {
@@ -328,7 +328,7 @@ impl Run {
                     "its last attempt is in doubt",
                 ),
                 Failed => that(
-                    key.way == Way::Do && self.may_retry(unit),
+                    key.way == Direction::Do && self.may_retry(unit),
                     "its last attempt failed, and nobody decided on another",
                 ),
                 Pending | Running | Satisfied | Succeeded | Ready | Skipped | Undone => Ok(()),
@@ -356,14 +356,14 @@ impl Run {
     }
 
     /// It is the next unit in the direction of travel, and this is the direction.
-    fn its_turn(&self, place: usize, unit: &Unit, way: Way) -> Result<(), String> {
+    fn its_turn(&self, place: usize, unit: &Task, way: Direction) -> Result<(), String> {
         that(way == self.way, "the run goes the other way")?;
         match way {
-            Way::Do => that(
+            Direction::Do => that(
                 !self.is_unsettled_before(place),
                 "an earlier step is not settled",
             ),
-            Way::Undo => that(
+            Direction::Undo => that(
                 self.is_next_to_undo(place, unit),
                 "it is not the next to be reversed",
             ),
@@ -382,7 +382,10 @@ impl Run {
             key.way == self.way || part.may_still_run(),
             "the run goes the other way",
         )?;
-        if key.way == Way::Undo && self.is_no_return(unit) && self.is_next_to_undo(place, unit) {
+        if key.way == Direction::Undo
+            && self.is_no_return(unit)
+            && self.is_next_to_undo(place, unit)
+        {
             return that(
                 decision == Decision::Skip,
                 "a point of no return can only be passed over with `skip`",

@@ -6,7 +6,7 @@ use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, Undo, UndoAction};
 use upledger_replay::state::Run;
 
-use Way::{Do, Undo as Back};
+use Direction::{Do, Undo as Back};
 
 /// Two unsafe steps whose undos are not to be repeated without a person's word.
 fn two() -> Run {
@@ -37,8 +37,8 @@ fn completed_back() -> Event {
     Event::RollbackCompleted(Empty {})
 }
 
-fn starts(run: &Run, step: &str, way: Way) -> bool {
-    matches!(next(run), Next::Start(start) if start.at.part == Part::local(step, way))
+fn starts(run: &Run, step: &str, way: Direction) -> bool {
+    matches!(next(run), Next::Start(start) if start.at.part == TaskKey::local(step, way))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, Step, Undo};
 use upledger_replay::state::Run;
 
-use Way::{Do, Undo as Back};
+use Direction::{Do, Undo as Back};
 
 fn same(kind: &str) -> bool {
     kind == "run"
@@ -44,7 +44,7 @@ fn kept_by(run: &Run) -> Option<String> {
     continuable(run, same).err().map(|Former { step }| step)
 }
 
-fn done(id: &str, way: Way) -> [Event; 2] {
+fn done(id: &str, way: Direction) -> [Event; 2] {
     [started(id, way, 1), succeeded(id, way, 1)]
 }
 
@@ -99,8 +99,8 @@ fn an_undo_of_the_plan_counts_from_its_first_attempt_on() {
     events.extend([rollback(None), started("a", Back, 1)]);
     let run = former(steps(), &events);
     assert_eq!(kept_by(&run), Some("a".into()));
-    let back = Part::local("a", Back);
-    assert!(checkable(&run, &Part::local("a", Do), same) && !checkable(&run, &back, same));
+    let back = TaskKey::local("a", Back);
+    assert!(checkable(&run, &TaskKey::local("a", Do), same) && !checkable(&run, &back, same));
     events.push(succeeded("a", Back, 1));
     assert_eq!(kept_by(&former(steps(), &events)), None);
 }
@@ -117,7 +117,7 @@ fn what_is_undone_was_done_before_or_is_left_out_keeps_nothing() {
     assert_eq!(kept_by(&former(steps(), &undone)), None);
 
     let satisfied = Event::StepSatisfied(Satisfied {
-        part: Part::local("b", Do),
+        part: TaskKey::local("b", Do),
         evidence: vec![],
         produced: None,
     });
@@ -133,7 +133,7 @@ fn what_is_undone_was_done_before_or_is_left_out_keeps_nothing() {
 fn an_aborted_run_may_end_and_a_run_of_this_contract_goes_on() {
     let abort = Event::AbortRequested(reason());
     let mut run = former(vec![typed("a")], &[started("a", Do, 1), abort]);
-    let part = Part::local("a", Do);
+    let part = TaskKey::local("a", Do);
     assert_eq!(kept_by(&run), None);
     assert!(!checkable(&run, &part, same));
     run.abort = None;

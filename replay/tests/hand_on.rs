@@ -6,9 +6,9 @@ use upledger_replay::decide::{Asked, Next};
 use upledger_replay::event::*;
 use upledger_replay::facts::NoFact;
 use upledger_replay::plan::{Effect, OnDoubt, Pair, Retry, Step};
-use upledger_replay::state::{Run, Status, Unit};
+use upledger_replay::state::{Run, Status, Task};
 
-use Way::{Do, Undo};
+use Direction::{Do, Undo};
 
 fn unsafe_step(id: &str) -> Step {
     step(id, Effect::Unsafe, OnDoubt::Ask, true, undo())
@@ -27,7 +27,7 @@ fn one() -> Run {
     run(plan(vec![unsafe_step("a")]))
 }
 
-fn unit(run: &Run) -> &Unit {
+fn unit(run: &Run) -> &Task {
     &run.units()[0]
 }
 
@@ -98,7 +98,7 @@ fn a_refused_step_is_untouched_keeps_its_number_and_counts_as_a_failure() {
         &state,
         &[decided("a", Do, Decision::Retry), started("a", Do, 1)],
     );
-    assert_eq!(again.open(), Some(Part::local("a", Do)));
+    assert_eq!(again.open(), Some(TaskKey::local("a", Do)));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_refused_undo_is_stuck() {
         &state,
         &[decided("a", Undo, Decision::Retry), started("a", Undo, 1)],
     );
-    assert_eq!(again.open(), Some(Part::local("a", Undo)));
+    assert_eq!(again.open(), Some(TaskKey::local("a", Undo)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use upledger_replay::state::Run;
 
 /// The states, by the events that lead to them. The plan has two unsafe steps, `a` and `b`, each with an undo.
 fn states() -> Vec<(&'static str, Vec<Event>)> {
-    use Way::{Do, Undo};
+    use Direction::{Do, Undo};
     let done = |step, way| vec![started(step, way, 1), succeeded(step, way, 1)];
     let completed = || {
         [
@@ -134,7 +134,7 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
 }
 
 fn events() -> Vec<(&'static str, Event)> {
-    use Way::{Do, Undo};
+    use Direction::{Do, Undo};
     vec![
         ("resumed", Event::RunResumed(reason())),
         ("pause", Event::PauseRequested(reason())),
@@ -160,7 +160,7 @@ fn events() -> Vec<(&'static str, Event)> {
         (
             "a skipped",
             Event::StepSkipped(Skipped {
-                part: Part::local("a", Do),
+                part: TaskKey::local("a", Do),
                 reason: String::new(),
             }),
         ),

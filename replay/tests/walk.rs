@@ -78,16 +78,16 @@ pub(crate) fn proposals(run: &Run) -> Vec<Event> {
         }),
     ];
     for unit in run.units() {
-        for way in [Way::Do, Way::Undo] {
+        for way in [Direction::Do, Direction::Undo] {
             let attempts = unit.part(way).attempts;
             of_part(&unit.key(way), attempts, &mut all);
         }
     }
-    of_part(&Part::local("nowhere", Way::Do), 0, &mut all);
+    of_part(&TaskKey::local("nowhere", Direction::Do), 0, &mut all);
     all
 }
 
-fn of_part(part: &Part, attempts: u32, all: &mut Vec<Event>) {
+fn of_part(part: &TaskKey, attempts: u32, all: &mut Vec<Event>) {
     let at = Attempt {
         part: part.clone(),
         attempt: attempts,

@@ -8,7 +8,7 @@ use std::io::Write;
 
 /// All that the process is told.
 #[derive(Serialize, Deserialize)]
-pub struct Frame {
+pub struct ActInput {
     /// The action.
     pub action: Do,
     /// Forwards or backwards.
@@ -41,7 +41,7 @@ pub fn main() -> u8 {
 }
 
 fn act(log: &mut dyn Write) -> Result<(), Error> {
-    let frame: Frame = serde_json::from_reader(std::io::stdin().lock())
+    let frame: ActInput = serde_json::from_reader(std::io::stdin().lock())
         .map_err(|e| Error::io("cannot read what to do", &e))?;
     let (context, past) = (&frame.context, &frame.past);
     let kind = frame.action.kind_of();

@@ -9,7 +9,7 @@ use std::io::Write;
 
 /// What a look before acting returns, for the record and for the reader.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct Observation {
     /// [`Past::before`].
     pub before: Value,
     /// Its settings with what was found written in.
@@ -34,7 +34,7 @@ pub trait Erased: Send + Sync {
     ///
     /// # Errors
     /// What the action meets.
-    fn observe(&self, cx: &Context) -> Result<Observed, Error>;
+    fn observe(&self, cx: &Context) -> Result<Observation, Error>;
     /// The record is one that this version of the kind can go on from.
     ///
     /// # Errors
@@ -93,10 +93,10 @@ impl<A: Action> Erased for A {
         Action::outline(self, direction)
     }
 
-    fn observe(&self, cx: &Context) -> Result<Observed, Error> {
+    fn observe(&self, cx: &Context) -> Result<Observation, Error> {
         let before = Action::observe(self, cx)?;
         let resolved = self.resolved(&before);
-        Ok(Observed {
+        Ok(Observation {
             before: past::to_value("observed", &before)?,
             resolved: resolved
                 .map(|r| past::to_value("resolved", &r))

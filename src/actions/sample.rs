@@ -130,7 +130,7 @@ impl Sample {
         }
     }
 
-    fn as_before(&self, cx: &Context, before: &Before) -> Result<bool, Error> {
+    fn is_unchanged(&self, cx: &Context, before: &Before) -> Result<bool, Error> {
         let former = before.former.as_ref().map(|f| cx.kept(f)).transpose()?;
         Ok(self.found()? == former && (before.directory || !Path::new(&self.dir).exists()))
     }
@@ -189,7 +189,7 @@ impl Action for Sample {
             let look = Look::done(format!("{} holds the text", file.display()));
             return Ok((look, Some(self.output(&past.before))));
         }
-        let look = if self.as_before(cx, &past.before)? {
+        let look = if self.is_unchanged(cx, &past.before)? {
             Look::nothing(format!("{} is as before", file.display()))
         } else {
             Look::unclear(format!("{} holds something else", file.display()))
@@ -230,7 +230,7 @@ impl Action for Sample {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let file = self.file();
-        Ok(if self.as_before(cx, &past.before)? {
+        Ok(if self.is_unchanged(cx, &past.before)? {
             Look::done(format!("{} is as before", file.display()))
         } else {
             Look::nothing(format!("{} is not as before", file.display()))

@@ -3,7 +3,7 @@
 //!
 //! Its word is news, never evidence: what the ledger is told comes from the job directory.
 
-use super::spec::Frame;
+use super::spec::SupervisorInput;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -50,7 +50,7 @@ pub struct LaunchError(#[from] io::Error);
 ///
 /// # Errors
 /// [`LaunchError`] when it cannot be spawned or fed.
-pub async fn launch(frame: &Frame) -> Result<Launched, LaunchError> {
+pub async fn launch(frame: &SupervisorInput) -> Result<Launched, LaunchError> {
     launch_by(Command::new(SELF), frame).await
 }
 
@@ -59,7 +59,10 @@ pub async fn launch(frame: &Frame) -> Result<Launched, LaunchError> {
 ///
 /// # Errors
 /// [`LaunchError`].
-pub async fn launch_by(mut program: Command, frame: &Frame) -> Result<Launched, LaunchError> {
+pub async fn launch_by(
+    mut program: Command,
+    frame: &SupervisorInput,
+) -> Result<Launched, LaunchError> {
     let text = serde_json::to_vec(frame).map_err(io::Error::from)?;
     program
         // For people who look at a process list.

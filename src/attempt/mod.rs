@@ -12,10 +12,10 @@
 
 mod bus;
 mod child;
+pub mod inspect;
 pub mod job;
 pub mod launch;
 pub mod output;
-pub mod peek;
 pub mod scope;
 pub mod slot;
 pub mod spec;

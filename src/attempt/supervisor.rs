@@ -17,7 +17,7 @@ use super::launch::{EXEC_FAILED, FENCED, SELF, STAGE_2, STARTED};
 use super::output::{Log, Sink, Stored};
 use super::scope;
 use super::slot::{self, Outcome};
-use super::spec::{Frame, Spec, digest};
+use super::spec::{Spec, SupervisorInput, digest};
 use super::sys;
 use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
@@ -69,7 +69,7 @@ pub fn main() -> u8 {
         let mut text = Vec::new();
         io::stdin().lock().read_to_end(&mut text)?;
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-        let frame: Frame = serde_json::from_slice(&text)?;
+        let frame: SupervisorInput = serde_json::from_slice(&text)?;
         supervise(&frame, core)
     };
     u8::from(run().is_err())
@@ -120,7 +120,7 @@ fn harden() -> io::Result<Rlimit> {
     Ok(core)
 }
 
-fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
+fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     let job = JobDir::at(frame.job.clone());
     let text = job.spec_text()?;
     if digest(&text) != frame.spec {
@@ -230,7 +230,12 @@ fn tell_runner(word: &str) {
     }
 }
 
-fn not_executed(frame: &Frame, redactor: &Redactor, why: &NotExecuted, started_us: u64) -> Outcome {
+fn not_executed(
+    frame: &SupervisorInput,
+    redactor: &Redactor,
+    why: &NotExecuted,
+    started_us: u64,
+) -> Outcome {
     Outcome {
         spec: frame.spec.clone(),
         ended: why.ended(|text| redactor.text(text)),
@@ -248,7 +253,7 @@ fn not_executed(frame: &Frame, redactor: &Redactor, why: &NotExecuted, started_u
 
 /// Waits for the command, enforcing its limits, and says how it ended.
 fn watch(
-    frame: &Frame,
+    frame: &SupervisorInput,
     spec: &Spec,
     job: &JobDir,
     redactor: &Redactor,

@@ -184,11 +184,11 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
 mod tests {
     use super::*;
     use serde_json::json;
-    use upledger_replay::event::{Attempt, Failure, Output, Part, Way};
+    use upledger_replay::event::{Attempt, Direction, Failure, Output, TaskKey};
 
     fn at() -> Attempt {
         Attempt {
-            part: Part::local("migrate", Way::Do),
+            part: TaskKey::local("migrate", Direction::Do),
             attempt: 1,
         }
     }

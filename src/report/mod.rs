@@ -1,10 +1,10 @@
 //! What people and programs are shown of a run. Folds of the same events; nothing here stores or decides anything.
 
 pub mod lines;
+pub mod localized;
 pub mod now;
 pub mod question;
 pub mod status;
-pub mod told;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

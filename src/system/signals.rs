@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// How a process can be reached.
-enum Way {
+enum Reach {
     Open(OwnedFd),
     /// Kernels before 5.3 have no handles: what is left is a look right before the signal.
     Number,
@@ -25,7 +25,7 @@ enum Way {
 /// A process that was the right one when it was looked at.
 pub(crate) struct Handle {
     pid: Pid,
-    way: Way,
+    way: Reach,
 }
 
 fn number(pid: i32) -> io::Result<Pid> {
@@ -52,10 +52,10 @@ impl Handle {
     pub(crate) fn open(pid: i32, is_right: impl Fn() -> bool) -> io::Result<Self> {
         let pid = number(pid)?;
         let way = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) if is_right() => Way::Open(handle),
-            Ok(_) | Err(Errno::SRCH) => Way::Gone,
-            Err(Errno::NOSYS) if is_right() => Way::Number,
-            Err(Errno::NOSYS) => Way::Gone,
+            Ok(handle) if is_right() => Reach::Open(handle),
+            Ok(_) | Err(Errno::SRCH) => Reach::Gone,
+            Err(Errno::NOSYS) if is_right() => Reach::Number,
+            Err(Errno::NOSYS) => Reach::Gone,
             Err(e) => return Err(e.into()),
         };
         Ok(Self { pid, way })
@@ -67,9 +67,9 @@ impl Handle {
     /// When the kernel refuses.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
         match &self.way {
-            Way::Gone => Ok(false),
-            Way::Open(handle) => done(pidfd_send_signal(handle, signal)),
-            Way::Number => done(kill_process(self.pid, signal)),
+            Reach::Gone => Ok(false),
+            Reach::Open(handle) => done(pidfd_send_signal(handle, signal)),
+            Reach::Number => done(kill_process(self.pid, signal)),
         }
     }
 
@@ -79,9 +79,9 @@ impl Handle {
     /// When the kernel refuses.
     pub(crate) fn wait(&self, limit: Duration) -> io::Result<()> {
         match &self.way {
-            Way::Gone => {}
-            Way::Number => std::thread::sleep(limit),
-            Way::Open(handle) => {
+            Reach::Gone => {}
+            Reach::Number => std::thread::sleep(limit),
+            Reach::Open(handle) => {
                 let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
                 match poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&limit)) {
                     Ok(_) | Err(Errno::INTR) => {}

@@ -280,7 +280,7 @@ fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
 }
 
 /// The step's own look agrees that it is done, where there is one.
-fn agrees(w: &World, part: &Part) -> bool {
+fn agrees(w: &World, part: &TaskKey) -> bool {
     match check_of_done(&w.state, part) {
         Check::Probe => w.truth(w.place(part), part.way) == Answer::Done,
         Check::Verify => true,
@@ -288,7 +288,7 @@ fn agrees(w: &World, part: &Part) -> bool {
 }
 
 /// The question that was answered last, and the same answers to it.
-fn may_answer(w: &World, part: &Part, decision: Decision) -> bool {
+fn may_answer(w: &World, part: &TaskKey, decision: Decision) -> bool {
     let before = w.state.before_decision(&part.step);
     let next = before.map(|run| upledger_replay::decide::next(&run, &w.now()));
     matches!(next, Some(Next::Ask(q)) if q.part == *part && q.answers.contains(&decision))
@@ -478,8 +478,8 @@ fn command(w: &mut World, index: usize, does: Does) {
             }
             Stage::Half => {
                 w.things[place] = match at.part.way {
-                    Way::Do => Thing::Whole,
-                    Way::Undo => Thing::Absent,
+                    Direction::Do => Thing::Whole,
+                    Direction::Undo => Thing::Absent,
                 };
                 to(w, Stage::Whole);
             }

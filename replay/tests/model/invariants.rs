@@ -156,7 +156,7 @@ fn i03_nothing_happens_beside_a_living_attempt(world: &World, since: Since) -> H
         return Ok(());
     };
     for unit in world.state.units() {
-        for way in [Way::Do, Way::Undo] {
+        for way in [Direction::Do, Direction::Undo] {
             let event = first_try(unit.key(way), unit.part(way).attempts + 1);
             that(world.state.check(&event).is_err(), || {
                 format!("{event:?} would be accepted while {open:?} is not over")
@@ -179,7 +179,7 @@ fn not_over(world: &World, upto: usize) -> Option<&Attempt> {
     open.next()
 }
 
-fn first_try(part: Part, attempt: u32) -> Event {
+fn first_try(part: TaskKey, attempt: u32) -> Event {
     let mut event = started(&part.step, part.way, attempt);
     if let Event::StepStarted(s) = &mut event {
         s.at.part = part;
@@ -216,7 +216,7 @@ fn i04_what_was_acknowledged_is_kept_to(world: &World, since: Since) -> Held {
         that(stop.is_none(), || format!("{event:?} after {stop:?}"))?;
         let part = &started.at.part;
         let standing = tale.standing(world.place(part));
-        that(part.way == Way::Undo || !standing.settled, || {
+        that(part.way == Direction::Undo || !standing.settled, || {
             format!("{part} is started again, and was done")
         })?;
         let tries = tale.tries(part);
@@ -343,7 +343,7 @@ fn i07_what_was_done_is_reversed_once_and_in_reverse_order(world: &World, since:
         let tale = Tale::of(world, i);
         let place = world.place(part);
         let rollback = tale.rollback();
-        if part.way == Way::Do {
+        if part.way == Direction::Do {
             that(rollback.is_none(), || {
                 format!("{part} goes forwards in a rollback")
             })?;

@@ -85,7 +85,7 @@ impl<'a> Tale<'a> {
     }
 
     /// Events about one step on one target, in both directions.
-    fn of_unit(&self, place: usize) -> impl Iterator<Item = (&'a Event, Way)> {
+    fn of_unit(&self, place: usize) -> impl Iterator<Item = (&'a Event, Direction)> {
         let unit = &self.world.state.units()[place];
         self.events.iter().filter_map(move |event| {
             let part = event.part()?;
@@ -98,27 +98,27 @@ impl<'a> Tale<'a> {
         let mut s = Standing::default();
         for (event, way) in self.of_unit(place) {
             match way {
-                Way::Do => s.forward(event),
-                Way::Undo => s.backward(event),
+                Direction::Do => s.forward(event),
+                Direction::Undo => s.backward(event),
             }
         }
         s
     }
 
     /// What has become of the attempts of a part.
-    pub(super) fn tries(&self, part: &Part) -> Tries {
+    pub(super) fn tries(&self, part: &TaskKey) -> Tries {
         let mut tries = Tries::default();
         let mut before = Tries::default();
         for (event, way) in self.of_unit(self.world.place(part)) {
             if way == part.way {
                 tries.tell(event);
-            } else if way == Way::Undo && is_done(event) {
+            } else if way == Direction::Undo && is_done(event) {
                 // It is as before the run.
                 tries = Tries::default();
-            } else if way == Way::Do && matches!(event, Event::StepStarted(_)) {
+            } else if way == Direction::Do && matches!(event, Event::StepStarted(_)) {
                 // What is done again has to be undone again.
                 before = std::mem::take(&mut tries);
-            } else if way == Way::Do && left_nothing(event) {
+            } else if way == Direction::Do && left_nothing(event) {
                 // It was not done again.
                 tries = before.clone();
             } else if matches!(event, Event::StepDecided(d) if d.decision == Decision::Done) {
@@ -129,7 +129,7 @@ impl<'a> Tale<'a> {
     }
 
     /// How many attempts of a part were started.
-    pub(super) fn attempts(&self, part: &Part) -> u32 {
+    pub(super) fn attempts(&self, part: &TaskKey) -> u32 {
         let numbers = self.events.iter().filter_map(|event| match event {
             Event::StepStarted(s) if s.at.part == *part => Some(s.at.attempt),
             _ => None,
@@ -294,7 +294,7 @@ pub(super) fn let_go(world: &World, at: &Attempt, upto: usize) -> bool {
 }
 
 /// Another attempt of the part may follow what has become of it.
-pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
+pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &TaskKey) -> Held {
     let (tries, says) = (tale.tries(part), world.says(part));
     let Some(last) = &tries.last else {
         return Ok(());
@@ -324,7 +324,7 @@ pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
             })
         }
         Event::StepFailed(_) | Event::StepRefused(_) => {
-            if part.way == Way::Undo {
+            if part.way == Direction::Undo {
                 return refuse("though it is stuck");
             }
             if let Event::StepFailed(f) = last {
@@ -341,7 +341,7 @@ pub(super) fn may_follow(world: &World, tale: &Tale<'_>, part: &Part) -> Held {
             })
         }
         Event::StepDecided(d) if d.decision == Decision::Retry => Ok(()),
-        _ if is_done(last) && part.way == Way::Do => refuse("though it is done"),
+        _ if is_done(last) && part.way == Direction::Do => refuse("though it is done"),
         _ => refuse("for no reason"),
     }
 }

@@ -48,9 +48,9 @@ pub(super) fn failure_is_true(world: &World, f: &Failed) -> Held {
 }
 
 /// It was done before the run came, and nothing of this run's is there.
-pub(super) fn satisfied_is_true(world: &World, upto: usize, place: usize, part: &Part) -> Held {
+pub(super) fn satisfied_is_true(world: &World, upto: usize, place: usize, part: &TaskKey) -> Held {
     let tale = Tale::of(world, upto);
-    if part.way == Way::Do {
+    if part.way == Direction::Do {
         that(!tale.standing(place).touched, || {
             format!("{part} is found done, and it was this run's doing")
         })?;
@@ -86,7 +86,7 @@ pub(super) fn a_failed_undo_is_asked_about(world: &World) -> Held {
         Event::StepRefused(r) => Some(&r.part),
         _ => None,
     };
-    let Some(part) = failed.filter(|part| part.way == Way::Undo) else {
+    let Some(part) = failed.filter(|part| part.way == Direction::Undo) else {
         return Ok(());
     };
     let aborted = world.state.abort.is_some();

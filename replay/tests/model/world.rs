@@ -314,23 +314,23 @@ impl World {
     }
 
     /// What a look sees of a part, when it sees anything.
-    pub(super) fn truth(&self, place: usize, way: Way) -> Answer {
+    pub(super) fn truth(&self, place: usize, way: Direction) -> Answer {
         match (self.things[place], way) {
             (Thing::Partial, _) => Answer::Unclear,
-            (Thing::Whole, Way::Do) | (Thing::Absent, Way::Undo) => Answer::Done,
-            (Thing::Absent, Way::Do) | (Thing::Whole, Way::Undo) => Answer::Nothing,
+            (Thing::Whole, Direction::Do) | (Thing::Absent, Direction::Undo) => Answer::Done,
+            (Thing::Absent, Direction::Do) | (Thing::Whole, Direction::Undo) => Answer::Nothing,
         }
     }
 
     /// What the plan says about running one direction of a step again, read from the plan itself.
-    pub(super) fn says(&self, part: &Part) -> Says {
+    pub(super) fn says(&self, part: &TaskKey) -> Says {
         let step = self.plan.step(&part.step).expect("a step of the plan");
         let (effect, retry, look) = match (part.way, &step.undo) {
-            (Way::Do, _) => (step.effect, step.on_doubt, step.has_probe),
-            (Way::Undo, Undo::Action(u)) => (u.effect, u.on_doubt, u.has_probe),
-            (Way::Undo, Undo::Own { on_doubt }) => (Effect::Probed, *on_doubt, true),
+            (Direction::Do, _) => (step.effect, step.on_doubt, step.has_probe),
+            (Direction::Undo, Undo::Action(u)) => (u.effect, u.on_doubt, u.has_probe),
+            (Direction::Undo, Undo::Own { on_doubt }) => (Effect::Probed, *on_doubt, true),
             // It has no undo, and none may be started: I7.
-            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
+            (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
                 (Effect::Unsafe, OnDoubt::Ask, false)
             }
         };
@@ -342,7 +342,7 @@ impl World {
         }
     }
 
-    pub(super) fn place(&self, part: &Part) -> usize {
+    pub(super) fn place(&self, part: &TaskKey) -> usize {
         self.state.place(part).expect("a part of the plan")
     }
 }
@@ -387,7 +387,7 @@ fn finer(event: &Event) -> Option<String> {
         Event::StepDoubted(d) => format!("doubt {:?}", d.doubt),
         Event::StepProbed(p) => format!("answer {:?}", p.answer),
         Event::StepDecided(d) => format!("decision {:?}", d.decision),
-        Event::StepStarted(s) if s.at.part.way == Way::Undo => "an undo".into(),
+        Event::StepStarted(s) if s.at.part.way == Direction::Undo => "an undo".into(),
         _ => return None,
     })
 }

@@ -15,7 +15,7 @@ pub mod stopped;
 mod tests;
 
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Stage, Work};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,7 +29,7 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What one look saw.
-pub(crate) struct Seen {
+pub(crate) struct Finding {
     /// It is as expected.
     holds: bool,
     /// What was seen, in lines.
@@ -58,7 +58,7 @@ pub(crate) trait Expectation:
     ///
     /// # Errors
     /// [`Error`] when it cannot see.
-    fn see(&self, cx: &Context) -> Result<Seen, Error>;
+    fn see(&self, cx: &Context) -> Result<Finding, Error>;
 
     /// The evidence once it was as expected.
     ///
@@ -135,8 +135,8 @@ impl<E: Expectation> Action for E {
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
         vec![match self.within() {
-            Some(limit) => told::expect_within(self.wanted(), limit),
-            None => told::expect(self.wanted()),
+            Some(limit) => phrases::expect_within(self.wanted(), limit),
+            None => phrases::expect(self.wanted()),
         }]
     }
 

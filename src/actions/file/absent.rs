@@ -5,7 +5,7 @@
 use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former};
 use crate::host::files::trust;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl Before {
     /// What is done.
     pub(crate) fn preview(&self, direction: Direction) -> Preview {
         let commands = match (direction, &self.former) {
-            (Direction::Do, _) => vec![told::remove(&self.target)],
+            (Direction::Do, _) => vec![phrases::remove(&self.target)],
             (Direction::Undo, None) => Vec::new(),
             (Direction::Undo, Some(former)) => vec![former.words(&self.target)],
         };

@@ -9,7 +9,7 @@ use crate::action::values::absolute;
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ pub(in crate::actions) fn preview(
 ) -> Preview {
     let command = match (direction, &before.former) {
         (Direction::Do, _) => edit.words(),
-        (Direction::Undo, None) => told::remove(&before.target),
+        (Direction::Undo, None) => phrases::remove(&before.target),
         (Direction::Undo, Some(former)) => former.words(&before.target),
     };
     Preview {
@@ -171,7 +171,7 @@ fn diff(edit: &impl Edit, former: Option<&(Vec<u8>, Facts)>, wanted: &[u8]) -> O
     if let (Some((_, facts)), Some(mode)) = (former, edit.mode())
         && facts.mode != mode
     {
-        text = format!("{}\n{text}", told::mode_changes(facts.mode, mode));
+        text = format!("{}\n{text}", phrases::mode_changes(facts.mode, mode));
     }
     (!text.is_empty()).then_some(text)
 }

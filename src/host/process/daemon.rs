@@ -39,7 +39,7 @@ const LOG: u32 = 0o640;
 
 /// What is to run. It travels over a pipe, because the environment may hold secrets.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Frame {
+pub(crate) struct DaemonSpec {
     /// Where the process is known by a pidfile of ours.
     pub(crate) pidfile: Option<String>,
     pub(crate) argv: Vec<String>,
@@ -122,7 +122,7 @@ pub(crate) enum Launched {
 pub(crate) fn launch(
     work: &mut Work<'_, Note>,
     key: &str,
-    frame: &Frame,
+    frame: &DaemonSpec,
 ) -> Result<Launched, Error> {
     let text = serde_json::to_vec(frame).map_err(|e| Error::io("cannot tell what to start", &e))?;
     let cannot = |e: &io::Error| Error::io("cannot start the stage of the daemon", e);
@@ -169,7 +169,7 @@ fn note(work: &mut Work<'_, Note>, key: &str, stage: &Child) -> Result<(), Error
 }
 
 /// Writes the pidfile of this process.
-fn claim(path: &str, frame: &Frame) -> Result<(Lock, Record), Word> {
+fn claim(path: &str, frame: &DaemonSpec) -> Result<(Lock, Record), Word> {
     let lock = Lock::take(Path::new(path))?
         .ok_or_else(|| Error::new(format!("there is no directory for the pidfile {path}")))?;
     if let Some(record) = read(Path::new(path))? {
@@ -224,7 +224,7 @@ fn stage() -> Result<Infallible, Word> {
     let mut text = Vec::new();
     let told = io::stdin().lock().read_to_end(&mut text);
     told.map_err(|e| Error::io("cannot read what to start", &e))?;
-    let frame: Frame =
+    let frame: DaemonSpec =
         serde_json::from_slice(&text).map_err(|e| Error::io("cannot read what to start", &e))?;
     rustix::process::setsid().map_err(|e| Error::io("cannot begin a session", &e))?;
     failpoint::scope(&frame.step);

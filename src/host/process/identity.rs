@@ -9,7 +9,7 @@
 use crate::clock::boot_id;
 use crate::system::proc;
 use crate::system::signals::{self, Handle};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ impl Ident {
 /// A process by name and number, for people.
 pub(crate) fn shown(pid: i32) -> String {
     match proc::name(pid) {
-        Some(name) => told::process_named(pid, name),
-        None => told::process(pid),
+        Some(name) => phrases::process_named(pid, name),
+        None => phrases::process(pid),
     }
 }
 

@@ -12,7 +12,7 @@ use super::launch::Readiness;
 use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
 use crate::host::exec::quoted;
-use crate::host::process::daemon::{Frame, Launched, launch};
+use crate::host::process::daemon::{DaemonSpec, Launched, launch};
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::pidfile::{self, Record};
@@ -233,7 +233,7 @@ pub(crate) fn bring_up(
         return Err(Error::new(format!("not started: {who}")));
     }
     let since = std::fs::metadata(daemon.log).map_or(0, |m| m.len());
-    let frame = Frame {
+    let frame = DaemonSpec {
         pidfile: Some(daemon.pidfile.to_owned()),
         argv: daemon.argv.to_vec(),
         cwd: daemon.cwd.to_owned(),

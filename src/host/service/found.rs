@@ -11,7 +11,7 @@ use crate::host::process::pidfile::Record;
 use crate::host::process::session::{Left, left};
 use crate::host::process::{mask, sockets, tree};
 use crate::system::proc;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -169,7 +169,7 @@ impl Found {
     /// Why it cannot be said that nothing of it runs, with the remedy.
     pub(crate) fn astray(&self, name: &str) -> Option<String> {
         (!self.runs() && !self.strays.is_empty())
-            .then(|| told::untold(name, self.strays.join(", ")))
+            .then(|| phrases::untold(name, self.strays.join(", ")))
     }
 
     /// Its processes for people.
@@ -343,11 +343,11 @@ impl Master {
     pub(crate) fn shown(&self) -> String {
         let command: String = self.argv.join(" ").chars().take(160).collect();
         let command = if self.orphan {
-            told::orphan(command)
+            phrases::orphan(command)
         } else {
             command
         };
-        told::process_named(self.ident.pid, command)
+        phrases::process_named(self.ident.pid, command)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::action::{Context, Error, Look, Work};
 use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
-use crate::host::process::daemon::{Frame, Launched, User, launch};
+use crate::host::process::daemon::{DaemonSpec, Launched, User, launch};
 use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
 use crate::host::process::session::names;
@@ -226,7 +226,7 @@ pub(crate) fn bring_up(
         if let Some(who) = readiness.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
         }
-        let frame = Frame {
+        let frame = DaemonSpec {
             pidfile: None,
             argv: what.argv.clone(),
             cwd: what.cwd.clone(),

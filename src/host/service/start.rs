@@ -12,7 +12,7 @@ use crate::failpoint;
 use crate::host::process::note::{self, Note};
 use crate::host::process::tree;
 use crate::system::proc;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl StartService<'_> {
             return vec![text::undo_start()];
         }
         let mut lines = self.service.manager.start_commands(self.service.kind, None);
-        lines.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
+        lines.extend(self.ready.iter().map(|r| phrases::wait_until(r.shown())));
         lines
     }
 
@@ -95,7 +95,7 @@ impl StartService<'_> {
                 lines.extend(manager.stop_commands(kind, GRACE, None));
             } else if let Some(ours) = note::launches(notes, &manager.key(kind)).last() {
                 let name = tree::name(kind.gentle());
-                lines.push(told::signal_and_kill(name, GRACE, ours.shown()));
+                lines.push(phrases::signal_and_kill(name, GRACE, ours.shown()));
             }
         }
         lines

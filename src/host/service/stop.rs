@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::session::names;
 use crate::host::process::sockets;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -112,9 +112,9 @@ impl StopService<'_> {
         if let Some(why) = found.astray(name) {
             lines.push(why);
         } else if !found.runs() {
-            lines.push(told::nothing_runs(self.service.kind.localized()));
+            lines.push(phrases::nothing_runs(self.service.kind.localized()));
         }
-        lines.extend(found.notes.iter().map(told::looked));
+        lines.extend(found.notes.iter().map(phrases::looked));
         lines
     }
 

@@ -1,13 +1,13 @@
 //! All runs of one ledger, folded together, and the rules that hold between them.
 
-use crate::event::{Event, Way};
+use crate::event::{Direction, Event};
 use crate::state::{Ended, Refused, Run, When};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Every run of a ledger, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Book {
+pub struct Runs {
     /// The runs.
     pub runs: Vec<Run>,
 }
@@ -23,7 +23,7 @@ pub enum NoRollback<'a> {
     NothingDone(&'a Run),
 }
 
-impl Book {
+impl Runs {
     /// Folds one event; `run` is the name in its envelope.
     ///
     /// # Errors
@@ -150,9 +150,9 @@ impl Book {
 
 /// The direction, as a word.
 #[must_use]
-pub fn way_word(way: Way) -> &'static str {
+pub fn way_word(way: Direction) -> &'static str {
     match way {
-        Way::Do => "do",
-        Way::Undo => "undo",
+        Direction::Do => "do",
+        Direction::Undo => "undo",
     }
 }
