@@ -12,6 +12,7 @@ use crate::action::{Context, Error, Look, Work};
 use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
+use crate::host::files::trust;
 use crate::host::process::daemon::{DaemonSpec, Launched, User, launch};
 use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
@@ -356,6 +357,13 @@ pub(super) fn commands(by: Option<&By>, kind: &dyn Kind, before: Option<&Found>)
 
 /// Refuses what such a start could not start again.
 pub(super) fn restartable(by: Option<&By>, kind: &dyn Kind, found: &Found) -> Result<(), Error> {
+    if by.is_none_or(|b| b.log.is_none()) {
+        // Refused now, because the undo that has to open it cannot ask anybody.
+        let as_us = found.masters.iter().filter(|m| foreign(m).is_none());
+        for path in as_us.filter_map(log) {
+            trust::ours(&path)?;
+        }
+    }
     if by.is_some_and(|b| !b.start.is_empty()) {
         return Ok(());
     }
