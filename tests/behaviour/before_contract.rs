@@ -119,7 +119,7 @@ const COMMANDS: [GoesOn; 18] = [
 ];
 
 /// Runs with a typed step that what is left of them does not touch.
-const MIXED: [GoesOn; 6] = [
+const MIXED: [GoesOn; 7] = [
     GoesOn {
         files: &[("app.conf", "workers=1\n")],
         ..goes_on("files-planned", &[("rollback", 5)], "")
@@ -147,6 +147,10 @@ const MIXED: [GoesOn; 6] = [
     GoesOn {
         files: &[("etc/limits", "nofile 65536\n")],
         ..goes_on("mixed-undo", &[("resume", 0)], "first, tail")
+    },
+    GoesOn {
+        files: &[("etc/limits", "nofile 1024\n")],
+        ..goes_on("mixed-undo", &[("rollback", 5)], "first, -first")
     },
 ];
 

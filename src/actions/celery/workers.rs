@@ -9,11 +9,11 @@ use super::cmdline::{self, Role};
 use super::find::{self, Live, Origin};
 use crate::action::{Context, Error, Work};
 use crate::failpoint;
+use crate::host::process::ending::{self, Grace, names};
 use crate::host::process::identity::Ident;
 use crate::host::process::list::Other;
 use crate::host::process::note::{Note, is_terminating, was_signalled};
-use crate::host::process::session::names;
-use crate::host::process::tree;
+use crate::host::process::tree::{self, Descendants};
 use crate::host::service::found::Found;
 use crate::host::service::kind::{self, Kind};
 use crate::host::service::manager::Overdue;
@@ -144,7 +144,7 @@ impl Workers<'_> {
         grace: Duration,
         tasks: Option<&str>,
     ) -> Result<(), Error> {
-        let began = Instant::now();
+        let clock = Grace::from(grace);
         let mut known = seen.found.all();
         known.extend(seen.live.iter().map(|l| l.ident.clone()));
         known = tree::living(&known);
@@ -165,38 +165,23 @@ impl Workers<'_> {
             }
         }
         failpoint::hit("celery-terminating");
-        let left = loop {
-            let now = tree::living(&known);
-            for member in &now {
-                if !known.contains(member) {
-                    known.push(member.clone());
-                }
-            }
-            let Some(first) = now.first() else {
-                let took = began.elapsed().as_secs_f32();
-                work.log_line(&format!("all of it has ended after {took:.1} s"));
-                break false;
+        let mut members = Descendants { known };
+        let left = ending::wait(work, &mut members, "all of it has", clock)?;
+        if !left.is_empty() {
+            let (late, left) = (grace.as_secs_f32(), names(&left));
+            let Some(tasks) = tasks else {
+                return Err(Error::new(format!(
+                    "{} did not end within {late} s after TERM: {left} is left; nothing was killed (`overdue: kill` would)",
+                    find::names(&seen.live),
+                )));
             };
-            if began.elapsed() >= grace {
-                let late = grace.as_secs_f32();
-                let left = names(&now);
-                let Some(tasks) = tasks else {
-                    return Err(Error::new(format!(
-                        "{} did not end within {late} s after TERM: {left} is left; nothing was killed (`overdue: kill` would)",
-                        find::names(&seen.live),
-                    )));
-                };
-                let what =
-                    format!("not ended within {late} s; KILL to {left}; tasks cut off: {tasks}");
-                work.escalate(&what)?;
-                break true;
-            }
-            first
-                .wait(PAUSE)
-                .map_err(|e| Error::io(format!("cannot wait for {}", first.shown()), &e))?;
-        };
-        // It kills what is left, and takes away the pidfile that a dead process leaves behind.
-        if left || manager.has_pidfile() {
+            work.escalate(&format!(
+                "not ended within {late} s; KILL to {left}; tasks cut off: {tasks}"
+            ))?;
+            ending::kill(work, &mut members, "all of it has", clock)?;
+        }
+        if manager.has_pidfile() {
+            // It takes away the pidfile that a dead process leaves behind.
             manager.stop(work, self, &seen.found, Duration::ZERO)?;
         }
         Ok(())

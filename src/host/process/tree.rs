@@ -53,11 +53,12 @@ pub(crate) fn living(known: &[Ident]) -> Vec<Ident> {
 }
 
 /// The processes of a service, from look to look.
-struct Service {
-    known: Vec<Ident>,
+pub(crate) struct Descendants {
+    /// All that were seen.
+    pub(crate) known: Vec<Ident>,
 }
 
-impl Members for Service {
+impl Members for Descendants {
     fn members(&mut self) -> Result<Vec<Ident>, Error> {
         let members = living(&self.known);
         let fresh: Vec<&Ident> = members.iter().filter(|m| !self.known.contains(m)).collect();
@@ -95,7 +96,7 @@ pub(crate) fn end(
             own.shown()
         )));
     }
-    let mut service = Service { known };
+    let mut service = Descendants { known };
     let masters = found.masters.iter();
     let first: Vec<(&Ident, String)> = masters.map(|m| (&m.ident, m.shown())).collect();
     let whole = "all of it has";
