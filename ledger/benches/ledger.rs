@@ -34,24 +34,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for n in 0..single {
         ledger.append(&ledger.head(), &[draft(n)], &Append::default())?;
     }
-    say("append, one event a commit", single, start)?;
+    print_rate("append, one event a commit", single, start)?;
 
     let start = Instant::now();
     let drafts: Vec<Draft> = (single..events).map(draft).collect();
     for batch in drafts.chunks(1000) {
         ledger.append(&ledger.head(), batch, &Append::default())?;
     }
-    say("append, 1,000 events a commit", events - single, start)?;
+    print_rate("append, 1,000 events a commit", events - single, start)?;
 
     let start = Instant::now();
     let reader = Ledger::open_read(place.clone(), Some(memory.clone()))?;
-    say("open (schema, whole chain, memory)", events, start)?;
+    print_rate("open (schema, whole chain, memory)", events, start)?;
 
     let start = Instant::now();
     for record in reader.read_all() {
         record?;
     }
-    say("read every record", events, start)?;
+    print_rate("read every record", events, start)?;
 
     let start = Instant::now();
     let report = verify(
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..VerifyOptions::default()
         },
     )?;
-    say("verify (and integrity_check)", events, start)?;
+    print_rate("verify (and integrity_check)", events, start)?;
     let bytes = std::fs::metadata(place.ledger_path())?.len();
     writeln!(
         std::io::stdout(),
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn say(what: &str, events: usize, start: Instant) -> std::io::Result<()> {
+fn print_rate(what: &str, events: usize, start: Instant) -> std::io::Result<()> {
     let took = start.elapsed();
     let each = took.as_nanos() / u128::try_from(events.max(1)).unwrap_or(1);
     let rate = 1_000_000_000 / each.max(1);

@@ -30,7 +30,7 @@ const CALLS: [&str; 8] = [
     "fallocate",
 ];
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nchild: {line}")
         .and_then(|()| out.flush())
@@ -56,7 +56,7 @@ fn child() {
         "append" => {
             let mut ledger = open().unwrap();
             for number in 0..2 {
-                say(&match ledger.append(
+                print_line(&match ledger.append(
                     &ledger.head(),
                     &[draft(number)],
                     &Append {
@@ -80,7 +80,7 @@ fn child() {
         "append-forever" => {
             let mut ledger = open().unwrap();
             for number in 0.. {
-                say(&format!(
+                print_line(&format!(
                     "acked {}",
                     append(&mut ledger, &[draft(number)]).head.seq
                 ));
@@ -90,7 +90,7 @@ fn child() {
         "hold" => {
             let conn = Connection::open(Path::new(&state).join("ledger.db")).unwrap();
             conn.execute_batch("BEGIN EXCLUSIVE").unwrap();
-            say("held");
+            print_line("held");
             let mut rest = Vec::new();
             std::io::stdin().read_to_end(&mut rest).unwrap();
         }
@@ -413,7 +413,7 @@ fn fill_the_disk(ledger: &mut Ledger) {
         (report.failures.as_slice(), report.head),
         ([].as_slice(), Some(last.head))
     );
-    say("recorded the stop");
+    print_line("recorded the stop");
 }
 
 #[test]

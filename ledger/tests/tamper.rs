@@ -9,7 +9,7 @@ use upledger_ledger::{Checkpoint, Level, OpenError, VerifyOptions, verify};
 const EVENTS: u64 = 12;
 
 /// What a verification says, short enough for a table.
-fn say(home: &Home, memory: bool, checkpoint: Option<&Checkpoint>) -> String {
+fn verdict(home: &Home, memory: bool, checkpoint: Option<&Checkpoint>) -> String {
     let options = VerifyOptions {
         memory: memory.then(|| home.memory()),
         checkpoints: checkpoint.cloned().into_iter().collect(),
@@ -55,16 +55,16 @@ fn open(home: &Home) -> String {
 fn tamper(work: impl FnOnce(&Home), [alone, memory, checkpoint, opened]: [&str; 4]) {
     let home = Home::new();
     let outside = home.filled(EVENTS);
-    assert_eq!(say(&home, false, None), "12 events, L0 chain only");
+    assert_eq!(verdict(&home, false, None), "12 events, L0 chain only");
     assert_eq!(
-        say(&home, true, Some(&outside)),
+        verdict(&home, true, Some(&outside)),
         "12 events, L2 matches the remembered head"
     );
     work(&home);
-    assert_eq!(say(&home, false, None), alone, "the file alone");
-    assert_eq!(say(&home, true, None), memory, "with the memory");
+    assert_eq!(verdict(&home, false, None), alone, "the file alone");
+    assert_eq!(verdict(&home, true, None), memory, "with the memory");
     assert_eq!(
-        say(&home, false, Some(&outside)).split(" is ").next(),
+        verdict(&home, false, Some(&outside)).split(" is ").next(),
         checkpoint.split(" is ").next(),
         "with a checkpoint"
     );
@@ -90,8 +90,8 @@ fn remembered(work: impl FnOnce(&Home), alone: &str, how: &str, checkpoint: &str
     let home = Home::new();
     let outside = home.filled(EVENTS);
     work(&home);
-    assert_eq!(say(&home, false, None), alone);
-    let with_memory = say(&home, true, None);
+    assert_eq!(verdict(&home, false, None), alone);
+    let with_memory = verdict(&home, true, None);
     let opened = open(&home);
     assert_eq!(opened, format!("remembered: {how}"), "{with_memory}");
     assert!(
@@ -100,9 +100,9 @@ fn remembered(work: impl FnOnce(&Home), alone: &str, how: &str, checkpoint: &str
         "{with_memory}"
     );
     assert!(
-        say(&home, false, Some(&outside)).starts_with(checkpoint),
+        verdict(&home, false, Some(&outside)).starts_with(checkpoint),
         "{}",
-        say(&home, false, Some(&outside))
+        verdict(&home, false, Some(&outside))
     );
 }
 
@@ -235,11 +235,11 @@ fn an_older_copy() {
     home.filled(EVENTS);
     work(&home);
     assert_eq!(
-        say(&home, false, None),
+        verdict(&home, false, None),
         PASSES,
         "an older copy is sound in itself"
     );
-    assert!(say(&home, true, None).contains("remembered are 14 events"));
+    assert!(verdict(&home, true, None).contains("remembered are 14 events"));
     assert_eq!(open(&home), "remembered: Shorter");
 }
 
@@ -258,7 +258,7 @@ fn no_file_at_all() {
     let home = Home::new();
     home.filled(EVENTS);
     std::fs::remove_file(home.db()).unwrap();
-    assert!(say(&home, true, None).contains("is gone: remembered are 12 events"));
+    assert!(verdict(&home, true, None).contains("is gone: remembered are 12 events"));
     assert_eq!(open(&home), "remembered: Missing");
     let fresh = upledger_ledger::Ledger::create_or_open(home.place(), home.memory(), identity());
     assert!(
@@ -363,7 +363,7 @@ fn anything_extra_or_missing_in_the_schema() {
         .execute_batch("PRAGMA application_id = 0")
         .unwrap();
     assert_eq!(
-        say(&home, true, None),
+        verdict(&home, true, None),
         "`application_id` of the file is 0, not 1431325767"
     );
     assert!(open(&home).ends_with("is not a ledger of this format"));
@@ -480,7 +480,7 @@ fn an_edited_stored_checkpoint() {
         ledger.append(&ledger.head(), &[], &with).unwrap();
         drop(ledger);
         assert_eq!(
-            say(home, true, None),
+            verdict(home, true, None),
             "12 events, L2 matches the remembered head"
         );
         home.raw().execute(change, []).unwrap();
@@ -511,9 +511,9 @@ fn an_edited_stored_checkpoint() {
         home.filled(EVENTS);
         edit(&home, change);
         assert!(
-            say(&home, false, None).starts_with(says),
+            verdict(&home, false, None).starts_with(says),
             "{change}: {}",
-            say(&home, false, None)
+            verdict(&home, false, None)
         );
     }
 }
@@ -550,9 +550,9 @@ fn an_edited_blob() {
             .execute(&format!("UPDATE blob SET {change}"), [])
             .unwrap();
         assert!(
-            say(&home_2, false, None).contains("is not what its digest says"),
+            verdict(&home_2, false, None).contains("is not what its digest says"),
             "{change}: {}",
-            say(&home_2, false, None)
+            verdict(&home_2, false, None)
         );
     }
     home.raw()

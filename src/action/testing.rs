@@ -46,15 +46,15 @@ impl<A: Action> TestStep<A> {
 
     /// An attempt. Returns what it said.
     pub(crate) fn perform(&mut self) -> Result<String, String> {
-        self.told(Direction::Do)
+        self.output_of(Direction::Do)
     }
 
     /// An attempt of the undo. Returns what it said.
     pub(crate) fn undo(&mut self) -> Result<String, String> {
-        self.told(Direction::Undo)
+        self.output_of(Direction::Undo)
     }
 
-    fn told(&mut self, direction: Direction) -> Result<String, String> {
+    fn output_of(&mut self, direction: Direction) -> Result<String, String> {
         let mut log = Vec::new();
         self.attempt(direction, &mut log)
             .map(|()| String::from_utf8(log).unwrap())

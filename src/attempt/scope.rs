@@ -9,6 +9,7 @@
 use super::bus::{Bus, BusError};
 use super::output::NOTE;
 use super::spec::Spec;
+use crate::system::proc;
 use std::fs::read_to_string;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,7 @@ fn enter_by(
         })?;
     told.recv_timeout(at_most)
         .map_err(|_| NotEntered::Silent)??;
-    let cgroups = read_to_string("/proc/self/cgroup")?;
+    let cgroups = proc::own_cgroups()?;
     if is_in(&cgroups, &unit) {
         Ok(())
     } else {

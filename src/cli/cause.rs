@@ -7,7 +7,7 @@ use std::error::Error;
 use upledger_ledger::{CheckpointError, Disagreement, How, OpenError, PlaceError, VerifyError};
 
 /// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
-pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
     if lang() == Lang::En {
         return None;
     }
@@ -15,7 +15,7 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(journal) = error.downcast_ref() {
         return match journal {
             JournalError::Place(why) => place(why),
-            JournalError::Open(why) => told(&**why),
+            JournalError::Open(why) => localized(&**why),
             _ => None,
         };
     }

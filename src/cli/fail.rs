@@ -40,9 +40,9 @@ impl Failure {
     pub(crate) fn of(code: u8, kind: &'static str, error: &(dyn Error + 'static)) -> Self {
         let mut words = vec![error.to_string()];
         let mut cause = error.source();
-        let mut ours = cause::told(error);
+        let mut ours = cause::localized(error);
         while let Some(c) = cause {
-            ours = ours.or_else(|| cause::told(c));
+            ours = ours.or_else(|| cause::localized(c));
             let text = c.to_string();
             if words.last() != Some(&text) {
                 words.push(text);

@@ -43,7 +43,7 @@ pub mod code {
     pub const USAGE: u8 = 2;
     /// The plan is refused.
     pub const REFUSED: u8 = 3;
-    /// A person is waited for.
+    /// Waiting for an operator.
     pub const WAITING: u8 = 4;
     /// Rolled back.
     pub const ROLLED_BACK: u8 = 5;

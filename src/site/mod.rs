@@ -81,7 +81,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// To [`Call::Observe`].
-    Observed(Observed),
+    Observed(Observation),
     /// To [`Call::Probe`] and [`Call::Verify`].
     Looked {
         /// The answer and what it rests on.
@@ -93,7 +93,7 @@ pub enum Reply {
 
 /// What a look before acting saw.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct Observation {
     /// All that the undo needs.
     pub before: Value,
     /// The settings with what was found written in.
@@ -222,7 +222,7 @@ impl Moment {
                         "what must be recorded for the undo contains the value of the secret {name}"
                     )));
                 }
-                Ok(Reply::Observed(Observed {
+                Ok(Reply::Observed(Observation {
                     before: seen.before,
                     resolved: seen.resolved,
                     kept: cx.take_kept(),

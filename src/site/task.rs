@@ -1,6 +1,6 @@
 //! One direction of a step, as requests to a site: its action, its looks, its environment. No decisions.
 
-use super::{Call, Moment, Observed, Reply, Request};
+use super::{Call, Moment, Observation, Reply, Request};
 use crate::action::process::ActInput;
 use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
@@ -203,7 +203,7 @@ impl PreparedTask {
     ///
     /// # Errors
     /// [`Error`] when it cannot see, or when what it sees holds a secret.
-    pub fn observe(&self, moment: &Moment) -> Result<Observed, Error> {
+    pub fn observe(&self, moment: &Moment) -> Result<Observation, Error> {
         let request = self.request(&self.action, Call::Observe, RawPast::default(), Vec::new());
         match moment.ask(&request)? {
             Reply::Observed(observed) => Ok(observed),
@@ -318,7 +318,7 @@ impl PreparedTask {
 
     /// The action with what a look found written in.
     #[must_use]
-    pub fn resolved(&self, observed: &Observed) -> Option<Value> {
+    pub fn resolved(&self, observed: &Observation) -> Option<Value> {
         let settings = observed.resolved.clone()?;
         Some(serde_json::json!({ self.action.kind(): settings }))
     }

@@ -222,6 +222,14 @@ pub(crate) fn container(pid: i32) -> Option<PathBuf> {
     path(pid, "ns/pid").read_link().ok()
 }
 
+/// The control groups of this process.
+///
+/// # Errors
+/// When there is no `/proc`.
+pub(crate) fn own_cgroups() -> io::Result<String> {
+    std::fs::read_to_string("/proc/self/cgroup")
+}
+
 /// The control groups of a process as the kernel lists them, one line for each hierarchy; empty where there is no such
 /// process.
 pub(crate) fn cgroups(pid: i32) -> String {

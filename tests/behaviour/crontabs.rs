@@ -107,7 +107,7 @@ impl Site {
     }
 
     /// The program in the namespace, left running.
-    fn go(&self, args: &[&str]) -> Child {
+    fn start(&self, args: &[&str]) -> Child {
         let words = [&[UPLEDGER], args].concat();
         self.inside(&words)
             .stdout(Stdio::null())
@@ -385,7 +385,7 @@ fn with_everybody_killed_the_probe_tells_whether_the_lines_are_off() {
             DISABLE.strip_suffix('}').expect("a map")
         )]);
         site.install(&table());
-        let mut runner = site.go(&["run", "plan.yaml"]);
+        let mut runner = site.start(&["run", "plan.yaml"]);
         eventually("the action has stopped itself", || {
             site.path("hit").exists()
         });
@@ -581,7 +581,7 @@ fn a_job_that_is_at_work_is_named_and_waited_for_where_the_plan_says_so() {
     );
     site.back(5);
     wait(", wait: 20s");
-    let mut runner = site.go(&["run", "plan.yaml"]);
+    let mut runner = site.start(&["run", "plan.yaml"]);
     eventually("the lines are off", || {
         site.text().starts_with("#upledger:")
     });

@@ -90,7 +90,7 @@ impl Site {
     }
 }
 
-fn told_of(done: &crate::common::Done, worker: i32) -> bool {
+fn names_worker(done: &crate::common::Done, worker: i32) -> bool {
     done.out.contains(&format!("process {worker} (sh)")) && done.out.contains("may be left of it")
 }
 
@@ -104,7 +104,7 @@ fn a_stop_does_not_forget_the_workers_of_a_dead_leader() {
         assert!(!site.lives(worker), "{done:?}");
         return;
     }
-    assert!(told_of(&done, worker), "{done:?}");
+    assert!(names_worker(&done, worker), "{done:?}");
     assert!(site.lives(worker));
     kill(worker);
     eventually("the worker is dead", || !site.lives(worker));
@@ -121,7 +121,7 @@ fn nothing_is_started_beside_the_workers_of_a_dead_leader() {
     let pidfile = site.lines("pid");
     let done = site.run(&[START]);
     assert_eq!(done.code, 1, "{done:?}");
-    assert!(told_of(&done, worker), "{done:?}");
+    assert!(names_worker(&done, worker), "{done:?}");
     assert_eq!((site.lines("pid"), site.pids("leader").len()), (pidfile, 1));
     kill(worker);
     eventually("the worker is dead", || !site.lives(worker));

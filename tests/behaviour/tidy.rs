@@ -204,6 +204,109 @@ fn nothing_but_the_site_calls_an_action() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What differs between service managers is a method of the one that differs.
+#[test]
+fn nothing_outside_its_folder_tells_service_managers_apart() {
+    let signs = [
+        "Chosen::",
+        "by.supervisor",
+        "by.systemd",
+        "by.pidfile",
+        "by.process",
+        "by.pattern",
+    ];
+    let mut wrong = Vec::new();
+    for path in rust_files("src") {
+        let inside = path.strip_prefix(root().join("src")).expect("below src");
+        if inside.starts_with("host/service") || inside.starts_with("text") {
+            continue;
+        }
+        for (number, line) in code(&text(&path)) {
+            if signs.iter().any(|sign| line.contains(sign)) {
+                wrong.push(format!("src/{}:{number}: {line}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Names and phrases that are no terms of the field, and what is said instead.
+#[test]
+fn no_name_is_left_that_is_no_term_of_the_field() {
+    let words = [
+        ("told::", "phrases, localized"),
+        (" as told;", "phrases"),
+        ("fn told", "phrases, localized"),
+        ("enum Way", "Direction"),
+        ("struct Part ", "TaskKey"),
+        ("struct Unit {", "Task"),
+        ("struct Brush", "StreamHandle"),
+        ("struct Lane", "OutputStream"),
+        ("struct Carry", "LineBuffer"),
+        ("struct Book", "Runs"),
+        ("Halt", "StopService"),
+        ("Lift<", "StartService"),
+        ("Renew", "ReloadService"),
+        ("Keeper", "Manager, ManagedService"),
+        ("Doors", "Readiness"),
+        ("struct Seen", "what it holds"),
+        ("struct Observed", "what it holds"),
+        ("struct Frame", "what it holds"),
+        ("enum Seen", "what it holds"),
+        ("fn say(", "log_line"),
+        ("fn go(", "what is done"),
+        ("fn have(", "what is done"),
+        ("fn mend_all", "what is done"),
+        ("fn follow(", "what is done"),
+        ("fn as_before(", "what is compared"),
+        ("way back is at its end", "rollback complete"),
+        ("person is waited for", "waiting for an operator"),
+        ("jobs put off", "cron jobs disabled"),
+        ("put off in", "disabled in"),
+    ];
+    let files = [
+        "service/halt.rs",
+        "service/lift.rs",
+        "service/renew.rs",
+        "celery/crew.rs",
+        "celery/desk.rs",
+        "celery/again.rs",
+        "celery/before.rs",
+        "celery/words.rs",
+        "celery/census.rs",
+        "cli/lane.rs",
+        "cli/brush.rs",
+        "cli/carry.rs",
+        "cli/look.rs",
+        "src/book.rs",
+        "src/hot.rs",
+        "attempt/peek.rs",
+        "git/half.rs",
+        "git/keep.rs",
+        "git/act.rs",
+        "told.rs",
+    ];
+    let mut wrong = Vec::new();
+    for path in all_rust_files() {
+        let name = path.to_string_lossy().into_owned();
+        wrong.extend(
+            files
+                .iter()
+                .filter(|f| name.ends_with(**f))
+                .map(|_| name.clone()),
+        );
+        if name.ends_with("behaviour/tidy.rs") {
+            continue;
+        }
+        for (number, line) in text(&path).lines().enumerate() {
+            for (word, better) in words.iter().filter(|(word, _)| line.contains(word)) {
+                wrong.push(format!("{name}:{}: {word} is {better}", number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_file_opens_with_its_duty() {
     for path in all_rust_files() {
@@ -308,7 +411,10 @@ const MECHANISMS: &[Mechanism] = &[
                 "cli/evidence.rs",
                 "a new file, under the name that a person gave",
             ),
-            ("cli/lane.rs", "whether the disk behind the output is full"),
+            (
+                "cli/output_stream.rs",
+                "whether the disk behind the output is full",
+            ),
         ],
     },
     Mechanism {

@@ -30,7 +30,7 @@ impl Site {
     }
 
     /// Runs the step; what was said includes the record, where nothing is cut off.
-    fn go(&self, step: &str, code: i32) -> Done {
+    fn expect_exit(&self, step: &str, code: i32) -> Done {
         let mut done = self.run(&[step]);
         done.out += &self.world().upledger(&["log", "--json"]).out;
         assert_eq!(done.code, code, "{step}: {done:?}");
@@ -53,7 +53,7 @@ impl Site {
     /// A step that has to fail, why, and that the directory is put back.
     fn refused(&self, step: &str, why: &[&str]) {
         let before = self.tree();
-        let done = self.go(step, 1);
+        let done = self.expect_exit(step, 1);
         for word in why {
             assert!(done.out.contains(word), "{word}: {done:?}");
         }
@@ -74,7 +74,7 @@ impl Site {
 fn a_release_is_collected_compared_served_and_taken_back() {
     let site = Site::new();
     let before = site.tree();
-    let done = site.go(COLLECT, 0);
+    let done = site.expect_exit(COLLECT, 0);
     assert!(
         done.out.contains("are there with the content"),
         "satisfied: {done:?}"
@@ -82,7 +82,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     assert_eq!(site.tree(), before, "what is right is left alone");
 
     site.switch_to("2.0");
-    let done = site.go(COLLECT, 0);
+    let done = site.expect_exit(COLLECT, 0);
     for seen in [
         "the manifest is another one than before",
         "STATIC_VERSION: 1.0 before, 1.0 now",
@@ -117,7 +117,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     );
 
     // What somebody else has added since is not removed.
-    site.go(COLLECT, 0);
+    site.expect_exit(COLLECT, 0);
     site.write("static/of-a-person.txt", "work");
     let back = site.back();
     assert!(back.out.contains("changes of somebody else"), "{back:?}");
@@ -137,7 +137,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
         "{id: static,",
         r#"{id: static, env: {STATIC_ROOT: "${root}/new/static"},"#,
     );
-    site.go(&fresh, 0);
+    site.expect_exit(&fresh, 0);
     assert!(site.path("new/static/bklog/new.css").exists());
     site.back();
     assert!(!site.path("new/static").exists());
@@ -207,7 +207,7 @@ fn each_lie_is_seen_through_and_its_cause_named() {
     site.write("static/bklog/new.css", "old");
     site.refused(COLLECT, &["have another content than their sources: bklog/new.css (older content with a newer time)", "`clear: true`"]);
     let before = site.tree();
-    site.go(
+    site.expect_exit(
         &COLLECT.replace("settings: prod,", "settings: prod, clear: true,"),
         0,
     );
@@ -259,7 +259,7 @@ fn killed_at_every_place_it_is_taken_back_or_finished() {
         "static-before-collected",
         "static-collected",
     ] {
-        site.go(&step(point), 1);
+        site.expect_exit(&step(point), 1);
         assert!(hit.exists(), "{point}: it was killed there");
         if point != "static-kept" {
             site.up(&["decide", "static", "retry", "--reason", "test"], 0);
@@ -276,7 +276,7 @@ fn killed_at_every_place_it_is_taken_back_or_finished() {
     }
     for point in ["static-before-exchange", "static-exchanged"] {
         std::fs::write(&hit, "").expect("written");
-        site.go(&step(point), 0);
+        site.expect_exit(&step(point), 0);
         std::fs::remove_file(&hit).expect("removed");
         site.up(&["rollback", "--reason", "test"], 6);
         assert!(hit.exists(), "{point}: the undo was killed there");
@@ -296,19 +296,19 @@ fn the_checks_of_django_are_judged_by_their_level() {
             r#"{{id: check, cwd: "${{code}}", do: {{django.check: {{python: "${{python}}", settings: prod{more}}}}}}}"#
         )
     };
-    let done = site.go(&check(""), 0);
+    let done = site.expect_exit(&check(""), 0);
     assert!(done.out.contains("0 of level error or worse"), "{done:?}");
-    let done = site.go(&check(", deploy: true"), 0);
+    let done = site.expect_exit(&check(", deploy: true"), 0);
     assert!(done.out.contains("warning: (security.W003)"), "{done:?}");
-    let done = site.go(&check(", deploy: true, fail_level: warning"), 1);
+    let done = site.expect_exit(&check(", deploy: true, fail_level: warning"), 1);
     assert!(done.out.contains("warning: (security.W"), "{done:?}");
     site.up(&["abort", "--reason", "test"], 12);
     // An error that the exit code of nobody tells: the command ends before its checks.
     site.write("code/urls.py", "urlpatterns = 'none'\n");
-    let done = site.go(&check(""), 1);
+    let done = site.expect_exit(&check(""), 1);
     assert!(done.out.contains("error: (urls.E"), "{done:?}");
     site.up(&["abort", "--reason", "test"], 12);
-    let done = site.go(
+    let done = site.expect_exit(
         &check("").replace("settings: prod", "settings: no.such.settings"),
         1,
     );

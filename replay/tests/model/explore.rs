@@ -169,7 +169,7 @@ fn happens(world: &mut World, weather: Weather, draw: u16) -> Result<bool, Strin
     let mut left = u32::from(draw) % sum;
     for (weight, act) in all {
         if left < weight {
-            go(world, &act)?;
+            perform_and_check(world, &act)?;
             return Ok(true);
         }
         left -= weight;
@@ -177,7 +177,7 @@ fn happens(world: &mut World, weather: Weather, draw: u16) -> Result<bool, Strin
     Ok(false)
 }
 
-fn go(world: &mut World, act: &Act) -> Result<(), String> {
+fn perform_and_check(world: &mut World, act: &Act) -> Result<(), String> {
     let since = Since::of(world);
     perform(world, act)?;
     check(world, since)
@@ -189,7 +189,7 @@ fn in_peace(world: &mut World, hangs: bool) -> Result<(), String> {
     for _ in 0..3 {
         acts += run_down(world, hangs)?;
         if world.runners.iter().all(Option::is_none) && world.state.ended.is_none() {
-            go(world, &Act::Open(0, Wish::Resume))?;
+            perform_and_check(world, &Act::Open(0, Wish::Resume))?;
         }
     }
     acts += run_down(world, hangs)?;
@@ -215,7 +215,7 @@ fn run_down(world: &mut World, hangs: bool) -> Result<usize, String> {
             return Ok(acts);
         };
         let act = act.clone();
-        go(world, &act)?;
+        perform_and_check(world, &act)?;
     }
     Err("I9 is broken: no end in sight".into())
 }

@@ -289,7 +289,8 @@ impl World {
         self.state
             .apply(&event, &when)
             .map_err(|e| format!("a durable event is impossible: {e}: {event:?}"))?;
-        self.trace.push(format!("    recorded: {}", told(&event)));
+        self.trace
+            .push(format!("    recorded: {}", in_words(&event)));
         self.saw(event.kind());
         if let Some(word) = finer(&event) {
             self.saw(word);
@@ -357,7 +358,7 @@ pub(super) struct Says {
 }
 
 /// An event in a few words.
-pub(super) fn told(event: &Event) -> String {
+pub(super) fn in_words(event: &Event) -> String {
     let about = match (event.attempt(), event.part()) {
         (Some(at), _) => format!(" {} #{}", at.part, at.attempt),
         (None, Some(part)) => format!(" {part}"),

@@ -325,7 +325,7 @@ impl Action for Start {
     fn problems(&self) -> Vec<String> {
         let mut problems = self.by.problems();
         if problems.is_empty() && !self.by.can_start() {
-            problems.push(text::missing("by.start", "by.supervisor"));
+            problems.push(text::needs("by", "by.start"));
         }
         problems.extend(self.app.iter().flat_map(App::problems));
         if self.role == Role::Beat && !self.queues.is_empty() {

@@ -18,7 +18,7 @@ fn set(lines: &str) -> Set {
     set
 }
 
-fn told(output: &str) -> String {
+fn explained(output: &str) -> String {
     explain(
         &Story::of(output),
         &set("aa==1.0\nbb==1.0\ncc==2.0\ndd==1.0\n"),
@@ -28,7 +28,7 @@ fn told(output: &str) -> String {
 
 #[track_caller]
 fn assert_told(output: &str, wanted: &[&str]) {
-    let said = told(output);
+    let said = explained(output);
     for word in wanted {
         assert!(said.contains(word), "{word:?} is not in {said:?}");
     }
@@ -163,7 +163,7 @@ fn the_machine_is_told_apart_from_the_packages() {
         "ERROR: Invalid requirement: 'cc=1.0' (from line 3 of r.txt)\n",
         &["r.txt line 3 is no requirement: 'cc=1.0'"],
     );
-    assert_eq!(told("ERROR: something new\n"), "");
+    assert_eq!(explained("ERROR: something new\n"), "");
 }
 
 #[test]
