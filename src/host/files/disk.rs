@@ -1,4 +1,5 @@
-//! Whole files on disk: looked at without surprises, written atomically and durably.
+//! Whole files on disk, as steps that change one look at them, write them and put them back. The atomic write itself is
+//! `system::durable`.
 //!
 //! Invariants: nothing but a regular file is ever opened for reading or replaced; a target changes only by a rename of
 //! a complete, synced file in its own directory; a temporary file has a name that only this run's step uses, so that
