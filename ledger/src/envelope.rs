@@ -5,10 +5,11 @@
 //! inverse. Left out: how one event follows from another (`chain`).
 
 use crate::FORMAT;
-use crate::canonical::{self, NotCanonical, Raw, Scanner, write_string};
+use crate::canonical::{self, NotCanonical, Raw, Scanner};
 use crate::clock;
 use crate::damage::Fault;
 use crate::head::{Digest, is_hex};
+use crate::writer::write_string;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 

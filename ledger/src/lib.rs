@@ -35,6 +35,7 @@ mod schema;
 pub mod store;
 pub mod tree;
 pub mod verify;
+mod writer;
 
 pub use append::{Append, AppendError, Appended, Refusal};
 pub use blob::{BlobError, BlobRef, NewBlob, salted, salted_digest};
