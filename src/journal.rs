@@ -12,14 +12,15 @@
 
 mod kept;
 mod redacted;
+mod stored;
 
 use crate::failpoint;
 use crate::home::{Home, identity};
 use crate::redact::Redactor;
-use serde_json::{Value, json};
+use stored::{draft, entry};
 use upledger_ledger::{
     Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
-    ReadError, Record,
+    ReadError, See,
 };
 use upledger_replay::book::Book;
 use upledger_replay::decide;
@@ -128,11 +129,8 @@ impl Journal {
     /// [`JournalError`].
     pub fn create_or_open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open_or_create(&home.state)?;
-        Self::over(Ledger::create_or_open(
-            place,
-            Memory::at(&home.memory)?,
-            identity(),
-        )?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::create_or_open_seeing(place, memory, identity(), see))
     }
 
     /// For writing; there must be a ledger.
@@ -141,11 +139,8 @@ impl Journal {
     /// [`JournalError`].
     pub fn open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open(&home.state)?;
-        Self::over(Ledger::open_existing(
-            place,
-            Memory::at(&home.memory)?,
-            identity(),
-        )?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::open_existing_seeing(place, memory, identity(), see))
     }
 
     /// For reading.
@@ -154,20 +149,29 @@ impl Journal {
     /// [`JournalError`].
     pub fn read(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open(&home.state)?;
-        Self::over(Ledger::open_read(place, Some(Memory::at(&home.memory)?))?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::open_read_seeing(place, Some(memory), see))
     }
 
-    fn over(ledger: Ledger) -> Result<Self, JournalError> {
-        let mut journal = Self {
+    /// Folds a ledger while it is opened: each event is read once, for its verification and for the state. What the ledger
+    /// says of itself comes before what its events say.
+    fn over(open: impl FnOnce(See<'_>) -> Result<Ledger, OpenError>) -> Result<Self, JournalError> {
+        let mut book = Book::default();
+        let mut folded = Ok(());
+        let ledger = open(&mut |view| {
+            if folded.is_ok() {
+                folded = entry(view).and_then(|entry| apply(&mut book, &entry));
+            }
+        })?;
+        folded?;
+        Ok(Self {
             ledger,
-            book: Book::default(),
+            book,
             staged: Vec::new(),
             checkpoint: false,
             blobs: Vec::new(),
             redactor: Redactor::none(),
-        };
-        journal.book = journal.fold(None)?;
-        Ok(journal)
+        })
     }
 
     /// Secrets that no event may hold.
@@ -216,8 +220,7 @@ impl Journal {
             if at.is_some_and(|at| record.seq > at) {
                 break;
             }
-            let entry = entry(&record)?;
-            apply(&mut book, &entry)?;
+            apply(&mut book, &entry(&record.view())?)?;
         }
         Ok(book)
     }
@@ -231,7 +234,7 @@ impl Journal {
             Some(run) => self.ledger.read_run(run),
             None => self.ledger.read_all(),
         };
-        records.map(|r| entry(&r?)).collect()
+        records.map(|r| entry(&r?.view())).collect()
     }
 
     /// Redacts an event and folds it into the state, to be appended by the next commit, with a checkpoint where the event
@@ -294,7 +297,10 @@ impl Journal {
             checkpoint: self.checkpoint,
             blobs: self.blobs.clone(),
         };
-        let drafts: Vec<Draft> = self.staged.iter().map(draft).collect();
+        let staged = self.staged.iter();
+        let drafts: Vec<Draft> = staged
+            .map(|staged| draft(staged.run.as_deref(), &staged.event))
+            .collect();
         let head = self.ledger.head();
         match self.ledger.append(&head, &drafts, &extra) {
             Ok(appended) => {
@@ -303,7 +309,7 @@ impl Journal {
                 let mut entries = Vec::new();
                 for record in &appended.records {
                     failpoint::hit("append");
-                    let entry = entry(record)?;
+                    let entry = entry(&record.view())?;
                     apply(&mut self.book, &entry)?;
                     entries.push(entry);
                 }
@@ -376,7 +382,7 @@ impl Journal {
         }
         let mut entries = Vec::new();
         for record in records {
-            let entry = entry(&record)?;
+            let entry = entry(&record.view())?;
             apply(&mut self.book, &entry)?;
             entries.push(entry);
         }
@@ -401,47 +407,6 @@ fn apply(book: &mut Book, entry: &Entry) -> Result<(), JournalError> {
             seq: entry.when.seq,
             source,
         })
-}
-
-/// A record as an event.
-///
-/// # Errors
-/// [`JournalError::Unknown`].
-pub fn entry(record: &Record) -> Result<Entry, JournalError> {
-    let event = serde_json::from_value(json!({"kind": record.kind, "data": record.data})).map_err(
-        |source| JournalError::Unknown {
-            seq: record.seq,
-            kind: record.kind.clone(),
-            source,
-        },
-    )?;
-    Ok(Entry {
-        run: record.run.clone(),
-        when: When {
-            seq: record.seq,
-            ts: record.ts.clone(),
-            mono: record.mono,
-            boot: record.boot.clone(),
-        },
-        actor: record.actor.clone(),
-        event,
-    })
-}
-
-fn draft(staged: &Staged) -> Draft {
-    // An event is made of strings, integers and lists: it always has a JSON form.
-    let mut value = serde_json::to_value(&staged.event).unwrap_or(Value::Null);
-    let data = value.get_mut("data").map_or(Value::Null, Value::take);
-    let kind = value
-        .get("kind")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    Draft {
-        run: staged.run.clone(),
-        kind,
-        data,
-    }
 }
 
 #[cfg(test)]
@@ -471,7 +436,7 @@ mod tests {
         };
         Event::RunPlanned(RunPlanned {
             digest: String::new(),
-            plan,
+            plan: plan.into(),
             warnings: Vec::new(),
             contract: CONTRACT,
         })

@@ -8,7 +8,7 @@
 
 use crate::blob::{BlobError, NewBlob};
 use crate::busy::{self, Holder, by};
-use crate::canonical::{NotCanonical, to_canonical};
+use crate::canonical::NotCanonical;
 use crate::chain::{CREATED, Chain, OPENED, RESTORED};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{self, Clock, ClockError};
@@ -17,12 +17,12 @@ use crate::envelope::{self, Envelope};
 use crate::head::{Digest, Head, to_hex};
 use crate::memory::{self, Disagreement, MemoryError};
 use crate::place::PlaceError;
-use crate::record::{Draft, Identity, Record};
+use crate::record::{Data, Draft, Identity, Record};
 use crate::scan::{extended, file_head, primary};
 use crate::schema;
 use crate::store::Ledger;
 use rusqlite::{Connection, ffi};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -203,19 +203,19 @@ pub(crate) fn stage(
     ledger: &str,
     run: Option<&str>,
     kind: &str,
-    data: &Value,
+    data: &Data,
 ) -> Result<Record, StageError> {
-    if !data.is_object() {
+    let data = (data.text()).map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
+    if !data.starts_with('{') {
         return Err(StageError::Refused(Refusal::NotAnObject));
     }
-    let data =
-        to_canonical(data).map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
     let seq = chain.size();
     let prev = chain.head().map_or(Digest::ZERO, |head| head.hash);
     let body = envelope::compose(&Envelope {
         actor: Cow::Borrowed(&stamp.identity.actor),
         boot: Cow::Borrowed(&stamp.boot),
         data: &data,
+        data_at: 0,
         host: Cow::Borrowed(&stamp.identity.host),
         kind: Cow::Borrowed(kind),
         ledger,
@@ -235,8 +235,7 @@ pub(crate) fn stage(
     let checked = chain
         .check(&body)
         .map_err(|fault| StageError::Refused(Refusal::Invalid(fault)))?;
-    let record = Record::of(&body, &checked)
-        .map_err(|fault| StageError::Refused(Refusal::Invalid(fault)))?;
+    let mut record = Record::without_body(&checked);
     conn.prepare_cached("INSERT INTO event(seq, hash, prev, run, kind, ts, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
         i64::try_from(seq).unwrap_or(i64::MAX),
         checked.hash.as_bytes(),
@@ -247,6 +246,7 @@ pub(crate) fn stage(
         &body,
     ))?;
     chain.accept(&checked);
+    record.body = body;
     Ok(record)
 }
 
@@ -287,7 +287,7 @@ pub(crate) fn create(
             &to_hex(&id),
             None,
             CREATED,
-            &json!({"alg": "sha256"}),
+            &json!({"alg": "sha256"}).into(),
         )
         .map_err(|error| match error {
             StageError::Refused(refusal) => CreateError::Refused(refusal),
@@ -448,7 +448,7 @@ impl Ledger {
                 &id,
                 None,
                 OPENED,
-                &identity.session,
+                &identity.session.clone().into(),
             );
             let record = record.map_err(|error| self.stage_error(error, AppendError::Identity))?;
             self.session = Some(record.seq);
@@ -578,7 +578,7 @@ fn error_unknown(error: AppendError) -> AppendError {
 pub(crate) struct Event<'a> {
     pub(crate) run: Option<&'a str>,
     pub(crate) kind: &'a str,
-    pub(crate) data: Cow<'a, Value>,
+    pub(crate) data: Cow<'a, Data>,
 }
 
 fn admissible(draft: &Draft) -> Result<(), Refusal> {

@@ -69,6 +69,7 @@ impl Ledger {
             Some(identity),
             options,
             Intent::Restore,
+            &mut |_| {},
         )?;
         let from = match objection {
             Objection::None => return Err(RestoreError::Nothing),
@@ -82,7 +83,7 @@ impl Ledger {
         let event = Event {
             run: None,
             kind: RESTORED,
-            data: Cow::Owned(data),
+            data: Cow::Owned(data.into()),
         };
         let head = ledger.head();
         let appended = ledger

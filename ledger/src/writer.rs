@@ -380,11 +380,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Failed> {
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Failed> {
         self.begin(Cow::Borrowed(key))?;
         self.value(value)
     }

@@ -106,18 +106,16 @@ fn shapes() -> impl Strategy<Value = Shapes> {
         any::<Option<bool>>(),
         prop::option::of((value(), any::<Vec<u8>>())),
     )
-        .prop_map(
-            |(zebra, many, map, numbered, tuple, absent, rest)| Shapes {
-                zebra,
-                apple: None,
-                many,
-                map,
-                numbered,
-                tuple,
-                absent,
-                rest: rest.map(|(umbrella, bytes)| Rest { umbrella, bytes }),
-            },
-        );
+        .prop_map(|(zebra, many, map, numbered, tuple, absent, rest)| Shapes {
+            zebra,
+            apple: None,
+            many,
+            map,
+            numbered,
+            tuple,
+            absent,
+            rest: rest.map(|(umbrella, bytes)| Rest { umbrella, bytes }),
+        });
     flat.prop_recursive(4, 16, 1, |inner| {
         (inner.clone(), inner).prop_map(|(outer, inner)| Shapes {
             apple: Some(Box::new(inner)),

@@ -297,7 +297,7 @@ impl Run {
         Self {
             name: name.into(),
             index: Index::new(&planned.plan, &units),
-            plan: Arc::new(planned.plan),
+            plan: planned.plan,
             digest: planned.digest,
             contract: planned.contract,
             planned_at: when.clone(),

@@ -168,7 +168,7 @@ fn explore(steps: Vec<Step>, faults: u32) -> usize {
             &h.run.name,
             RunPlanned {
                 digest: String::new(),
-                plan: upledger_replay::plan::Plan::clone(&h.run.plan),
+                plan: h.run.plan.clone(),
                 warnings: vec![],
                 contract: CONTRACT,
             },

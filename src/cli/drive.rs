@@ -165,7 +165,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         }
         let planned = Event::RunPlanned(RunPlanned {
             digest: checked.digest.clone(),
-            plan: checked.plan.clone(),
+            plan: checked.plan.clone().into(),
             warnings: warnings.into_iter().map(|w| w.recorded).collect(),
             contract: CONTRACT,
         });

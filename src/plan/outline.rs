@@ -151,6 +151,17 @@ impl Node {
         }
         self
     }
+
+    /// Takes the value under a key out, and leaves an empty list in its place.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Node> {
+        let Kind::Map(entries) = &mut self.kind else {
+            return None;
+        };
+        let (_, node) = entries.iter_mut().find(|(k, _)| k.text == key)?;
+        let span = node.span;
+        let kind = std::mem::replace(&mut node.kind, Kind::List(Vec::new()));
+        Some(Node { span, kind })
+    }
 }
 
 /// A collection that is not complete yet.
