@@ -305,11 +305,17 @@ impl Journal {
         match self.ledger.append(&head, &drafts, &extra) {
             Ok(appended) => {
                 // What is durable says when it was recorded: it is folded as it will be read.
-                self.void();
+                let mut staged = self.take_back().into_iter();
+                // A session may have been put in front.
+                let ours = appended.records.len().saturating_sub(staged.len());
                 let mut entries = Vec::new();
-                for record in &appended.records {
+                for (place, record) in appended.records.iter().enumerate() {
                     failpoint::hit("append");
-                    let entry = entry(&record.view())?;
+                    let event = if place < ours { None } else { staged.next() };
+                    let entry = match event {
+                        Some((_, event)) => stored::recorded(&record.view(), event),
+                        None => entry(&record.view())?,
+                    };
                     apply(&mut self.book, &entry)?;
                     entries.push(entry);
                 }

@@ -43,15 +43,20 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
 }
 
-/// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
+/// A plan's canonical JSON.
 ///
 /// A plan holds text, booleans and integers only. Where a key of a setting is not plain, and nothing can be recorded of the
-/// plan, the digest is that of the text that serde_json writes, whose maps are sorted.
+/// plan, it is the text that serde_json writes, whose maps are sorted.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let other = |_| serde_json::to_value(plan).map(|v| v.to_string());
+    to_canonical(plan).or_else(other).unwrap_or_default()
+}
+
+/// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
 #[must_use]
 pub fn digest(plan: &Plan) -> String {
-    let other = |_| serde_json::to_value(plan).map(|v| v.to_string());
-    let text = to_canonical(plan).or_else(other).unwrap_or_default();
-    Sha256::digest(text.as_bytes())
+    Sha256::digest(text(plan).as_bytes())
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect()

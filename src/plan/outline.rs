@@ -295,7 +295,13 @@ impl Builder<'_> {
                 self.start(anchor, span, Kind::Map(Vec::new()))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(open) = self.open.pop() {
+                if let Some(mut open) = self.open.pop() {
+                    // A plan has tens of thousands of these, of an entry or two each.
+                    match &mut open.kind {
+                        Kind::List(items) => items.shrink_to_fit(),
+                        Kind::Map(entries) => entries.shrink_to_fit(),
+                        Kind::Scalar(..) => {}
+                    }
                     let span = Span {
                         start: open.span.start,
                         end: span.end.max(open.span.end),
