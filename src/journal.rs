@@ -295,20 +295,23 @@ impl Journal {
         }
         let extra = Append {
             checkpoint: self.checkpoint,
-            blobs: self.blobs.clone(),
+            blobs: std::mem::take(&mut self.blobs),
         };
-        let staged = self.staged.iter();
-        let drafts: Vec<Draft> = staged
-            .map(|staged| draft(staged.run.as_deref(), &staged.event))
-            .collect();
         let head = self.ledger.head();
-        match self.ledger.append(&head, &drafts, &extra) {
+        // Whatever becomes of it, it is folded anew; and while the ledger writes a large plan, the state of its steps need
+        // not be there as well.
+        let staged = self.take_back();
+        let events = staged.iter();
+        let drafts: Vec<Draft> = events
+            .map(|(run, event)| draft(run.as_deref(), event))
+            .collect();
+        match self.ledger.append(&head, drafts, &extra) {
             Ok(appended) => {
                 // What is durable says when it was recorded: it is folded as it will be read.
-                let mut staged = self.take_back().into_iter();
+                let mut entries = Vec::new();
                 // A session may have been put in front.
                 let ours = appended.records.len().saturating_sub(staged.len());
-                let mut entries = Vec::new();
+                let mut staged = staged.into_iter();
                 for (place, record) in appended.records.iter().enumerate() {
                     failpoint::hit("append");
                     let event = if place < ours { None } else { staged.next() };
@@ -321,32 +324,31 @@ impl Journal {
                 }
                 Ok(Committed::Done(entries))
             }
-            Err(AppendError::HeadMoved { .. }) => self.moved(tries),
-            Err(e) => {
-                self.void();
-                Err(JournalError::Append(Box::new(e)))
-            }
+            Err(AppendError::HeadMoved { .. }) => self.moved(tries, &staged, extra),
+            Err(e) => Err(JournalError::Append(Box::new(e))),
         }
     }
 
-    /// Somebody else was first. Remarks change no decision: behind them, what is staged is staged again, so that they
+    /// Somebody else was first. Remarks change no decision: behind them, what was staged is staged again, so that they
     /// cannot keep an outcome from being recorded.
-    fn moved(&mut self, tries: u32) -> Result<Committed, JournalError> {
-        let checkpoint = self.checkpoint;
-        let blobs = std::mem::take(&mut self.blobs);
-        let staged = self.take_back();
+    fn moved(
+        &mut self,
+        tries: u32,
+        staged: &[(Option<String>, Event)],
+        extra: Append,
+    ) -> Result<Committed, JournalError> {
         let mut others = self.refresh()?;
         if tries == 0 || !others.iter().all(|e| e.event.is_neutral()) {
             return Ok(Committed::Moved);
         }
-        for (run, event) in &staged {
+        for (run, event) in staged {
             if self.stage(run.as_deref(), event).is_err() {
                 self.void();
                 return Ok(Committed::Moved);
             }
         }
-        self.checkpoint = checkpoint;
-        self.blobs = blobs;
+        self.checkpoint = extra.checkpoint;
+        self.blobs = extra.blobs;
         Ok(match self.commit_within(tries - 1)? {
             Committed::Done(ours) => {
                 others.extend(ours);

@@ -35,11 +35,13 @@ pub enum Data {
 }
 
 impl Data {
-    pub(crate) fn text(&self) -> Result<Cow<'_, str>, NotCanonical> {
-        match self {
-            Self::Value(value) => to_canonical(value).map(Cow::Owned),
+    pub(crate) fn text(this: Cow<'_, Self>) -> Result<Cow<'_, str>, NotCanonical> {
+        match this {
+            Cow::Borrowed(Self::Value(value)) => to_canonical(value).map(Cow::Owned),
+            Cow::Owned(Self::Value(value)) => to_canonical(&value).map(Cow::Owned),
             // Whether it is canonical, the chain's own check says.
-            Self::Text(text) => Ok(Cow::Borrowed(text)),
+            Cow::Borrowed(Self::Text(text)) => Ok(Cow::Borrowed(text)),
+            Cow::Owned(Self::Text(text)) => Ok(Cow::Owned(text)),
         }
     }
 }
@@ -58,6 +60,31 @@ impl Draft {
             run: Some(run.into()),
             kind: kind.into(),
             data: data.into(),
+        }
+    }
+}
+
+/// An event on its way in; unlike a [`Draft`] it may have a kind of the ledger's own.
+pub(crate) struct Event<'a> {
+    pub(crate) run: Option<Cow<'a, str>>,
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) data: Cow<'a, Data>,
+}
+
+impl<'a> Event<'a> {
+    pub(crate) fn borrowed(draft: &'a Draft) -> Self {
+        Self {
+            run: draft.run.as_deref().map(Cow::Borrowed),
+            kind: Cow::Borrowed(&draft.kind),
+            data: Cow::Borrowed(&draft.data),
+        }
+    }
+
+    pub(crate) fn owned(draft: Draft) -> Self {
+        Self {
+            run: draft.run.map(Cow::Owned),
+            kind: Cow::Owned(draft.kind),
+            data: Cow::Owned(draft.data),
         }
     }
 }
