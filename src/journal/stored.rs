@@ -214,27 +214,29 @@ mod tests {
         assert_eq!(draft(None, &event).data, Data::Value(json!({"ratio": 0.5})));
     }
 
-    /// A value with one thing changed somewhere in it.
-    fn bent(mut value: Value, path: &[prop::sample::Index], how: u8) -> Value {
-        let mut at = &mut value;
-        for step in path {
-            at = match at {
+    /// Changes one thing in a value, at the end of a path.
+    fn bend(at: &mut Value, path: &[prop::sample::Index], how: u8) {
+        if let Some((step, rest)) = path.split_first() {
+            let below = match at {
                 Value::Object(map) if !map.is_empty() => {
-                    let key = map.keys().nth(step.index(map.len())).cloned();
-                    map.get_mut(&key.unwrap()).unwrap()
+                    let place = step.index(map.len());
+                    map.values_mut().nth(place)
                 }
                 Value::Array(items) if !items.is_empty() => {
                     let place = step.index(items.len());
-                    &mut items[place]
+                    items.get_mut(place)
                 }
-                other => other,
+                _ => None,
             };
+            if let Some(below) = below {
+                return bend(below, rest, how);
+            }
         }
-        match (how, &mut *at) {
-            (0, _) => *at = Value::Null,
-            (1, _) => *at = json!("word"),
-            (2, _) => *at = json!(-3),
-            (3, _) => *at = json!([]),
+        match (how, at) {
+            (0, at) => *at = Value::Null,
+            (1, at) => *at = json!("word"),
+            (2, at) => *at = json!(-3),
+            (3, at) => *at = json!([]),
             (4, Value::Object(map)) => drop(map.insert("unknown".into(), json!(1))),
             (5, Value::Object(map)) => {
                 let first = map.keys().next().cloned();
@@ -243,7 +245,6 @@ mod tests {
             (6, Value::Array(items)) => items.push(json!({})),
             _ => {}
         }
-        value
     }
 
     proptest! {
@@ -261,7 +262,8 @@ mod tests {
             let samples = samples();
             let (kind, value) = &samples[place.index(samples.len())];
             let kind = if swapped { samples[other.index(samples.len())].0 } else { kind };
-            let value = bent(value.clone(), &path, how);
+            let mut value = value.clone();
+            bend(&mut value, &path, how);
             let text = to_canonical(&value).unwrap();
             let read = entry(&view(kind, &text)).ok().map(|entry| entry.event);
             prop_assert_eq!(read, read_over_a_tree(kind, &value), "{} {}", kind, text);
