@@ -160,7 +160,7 @@ impl Journal {
         let mut folded = Ok(());
         let ledger = open(&mut |view| {
             if folded.is_ok() {
-                folded = entry(view).and_then(|entry| apply(&mut book, &entry));
+                folded = stored::fold(&mut book, view);
             }
         })?;
         folded?;
@@ -220,7 +220,7 @@ impl Journal {
             if at.is_some_and(|at| record.seq > at) {
                 break;
             }
-            apply(&mut book, &entry(&record.view())?)?;
+            stored::fold(&mut book, &record.view())?;
         }
         Ok(book)
     }
@@ -410,11 +410,7 @@ impl Journal {
 }
 
 fn apply(book: &mut Book, entry: &Entry) -> Result<(), JournalError> {
-    book.apply(entry.run.as_deref(), &entry.event, &entry.when)
-        .map_err(|source| JournalError::Impossible {
-            seq: entry.when.seq,
-            source,
-        })
+    stored::apply(book, entry.run.as_deref(), &entry.event, &entry.when)
 }
 
 #[cfg(test)]

@@ -91,16 +91,25 @@ impl<'a> Scanner<'a> {
         Err(NotCanonical::Form { at: self.at, what })
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// Steps over `literal` if it is next.
     pub(crate) fn skip(&mut self, literal: &str) -> bool {
-        let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());
+        let end = self.at + literal.len();
+        let found = self.text.as_bytes().get(self.at..end) == Some(literal.as_bytes());
         if found {
-            self.at += literal.len();
+            self.at = end;
         }
+        found
+    }
+
+    /// Steps over one byte if it is next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
         found
     }
 
@@ -115,7 +124,7 @@ impl<'a> Scanner<'a> {
 
     /// Demands a string in its only spelling.
     pub(crate) fn string(&mut self) -> Result<Raw<'a>, NotCanonical> {
-        if !self.skip("\"") {
+        if !self.take(b'"') {
             return self.fail("a string");
         }
         let start = self.at;
@@ -134,7 +143,10 @@ impl<'a> Scanner<'a> {
                     };
                 }
                 Some(0..=0x1f) => return self.fail("an escape of this control character"),
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    let rest = bytes.get(self.at..).unwrap_or_default();
+                    self.at += plain(rest);
+                }
             }
         }
         let text = &self.text[start..self.at];
@@ -145,7 +157,7 @@ impl<'a> Scanner<'a> {
     /// Demands an integer in its only spelling.
     pub(crate) fn integer(&mut self) -> Result<i64, NotCanonical> {
         let start = self.at;
-        let negative = self.skip("-");
+        let negative = self.take(b'-');
         let digits = self.at;
         let mut magnitude: u64 = 0;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
@@ -183,15 +195,15 @@ impl<'a> Scanner<'a> {
 
     fn array(&mut self, depth: usize) -> Result<(), NotCanonical> {
         self.at += 1;
-        if self.skip("]") {
+        if self.take(b']') {
             return Ok(());
         }
         loop {
             self.value(depth + 1)?;
-            if self.skip("]") {
+            if self.take(b']') {
                 return Ok(());
             }
-            if !self.skip(",") {
+            if !self.take(b',') {
                 return self.fail("`,` or `]`");
             }
         }
@@ -199,7 +211,7 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, depth: usize) -> Result<(), NotCanonical> {
         self.at += 1;
-        if self.skip("}") {
+        if self.take(b'}') {
             return Ok(());
         }
         let mut last: Option<Raw<'a>> = None;
@@ -217,14 +229,14 @@ impl<'a> Scanner<'a> {
                 return self.fail("a key greater than the one before it");
             }
             last = Some(key);
-            if !self.skip(":") {
+            if !self.take(b':') {
                 return self.fail("`:`");
             }
             self.value(depth + 1)?;
-            if self.skip("}") {
+            if self.take(b'}') {
                 return Ok(());
             }
-            if !self.skip(",") {
+            if !self.take(b',') {
                 return self.fail("`,` or `}`");
             }
         }
@@ -251,6 +263,15 @@ impl Raw<'_> {
             self.text.as_bytes() < other.text.as_bytes()
         }
     }
+}
+
+/// How many bytes stand before the next that means something in a string.
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
+        .unwrap_or(bytes.len())
 }
 
 /// Whether `\u00xx` stands here, lower-case, for a control character that has no shorter escape.

@@ -3,6 +3,7 @@
 
 use super::{Entry, JournalError};
 use upledger_ledger::{Data, Draft, View, to_canonical};
+use upledger_replay::book::Book;
 use upledger_replay::event::Event;
 use upledger_replay::state::When;
 
@@ -45,26 +46,58 @@ fn data(event: &Event) -> Data {
 /// # Errors
 /// [`JournalError::Unknown`].
 pub(super) fn entry(view: &View<'_>) -> Result<Entry, JournalError> {
-    let event = Event::read(view.kind, view.data).map_err(|source| JournalError::Unknown {
-        seq: view.seq,
-        kind: view.kind.to_owned(),
-        source,
-    })?;
-    Ok(recorded(view, event))
+    Ok(recorded(view, event(view)?))
 }
 
 /// An event that was recorded so. What it is written as, it is read from: that needs no second reading.
 pub(super) fn recorded(view: &View<'_>, event: Event) -> Entry {
     Entry {
         run: view.run.map(str::to_owned),
-        when: When {
-            seq: view.seq,
-            ts: view.ts.to_owned(),
-            mono: view.mono,
-            boot: view.boot.to_owned(),
-        },
+        when: when(view),
         actor: view.actor.to_owned(),
         event,
+    }
+}
+
+/// Folds a stored event into the state.
+///
+/// # Errors
+/// [`JournalError::Unknown`], [`JournalError::Impossible`].
+pub(super) fn fold(book: &mut Book, view: &View<'_>) -> Result<(), JournalError> {
+    apply(book, view.run, &event(view)?, &when(view))
+}
+
+/// Folds an event into the state.
+///
+/// # Errors
+/// [`JournalError::Impossible`].
+pub(super) fn apply(
+    book: &mut Book,
+    run: Option<&str>,
+    event: &Event,
+    when: &When,
+) -> Result<(), JournalError> {
+    book.apply(run, event, when)
+        .map_err(|source| JournalError::Impossible {
+            seq: when.seq,
+            source,
+        })
+}
+
+fn event(view: &View<'_>) -> Result<Event, JournalError> {
+    Event::read(view.kind, view.data).map_err(|source| JournalError::Unknown {
+        seq: view.seq,
+        kind: view.kind.to_owned(),
+        source,
+    })
+}
+
+fn when(view: &View<'_>) -> When {
+    When {
+        seq: view.seq,
+        ts: view.ts.to_owned(),
+        mono: view.mono,
+        boot: view.boot.to_owned(),
     }
 }
 
