@@ -10,6 +10,7 @@
 //! Every free text of an event passes the redactor here (the module `redacted`), before it is folded: what is folded is
 //! what is appended.
 
+mod folding;
 mod kept;
 mod redacted;
 mod stored;
@@ -153,17 +154,8 @@ impl Journal {
         Self::over(|see| Ledger::open_read_seeing(place, Some(memory), see))
     }
 
-    /// Folds a ledger while it is opened: each event is read once, for its verification and for the state. What the ledger
-    /// says of itself comes before what its events say.
     fn over(open: impl FnOnce(See<'_>) -> Result<Ledger, OpenError>) -> Result<Self, JournalError> {
-        let mut book = Book::default();
-        let mut folded = Ok(());
-        let ledger = open(&mut |view| {
-            if folded.is_ok() {
-                folded = stored::fold(&mut book, view);
-            }
-        })?;
-        folded?;
+        let (ledger, book) = folding::over(open)?;
         Ok(Self {
             ledger,
             book,

@@ -1,0 +1,246 @@
+//! The fold of a ledger while it is opened: each event is read once, for its verification and for the state, and where
+//! there are many, the two are done side by side.
+//!
+//! Invariant: what comes out is what a fold of the events one after the other makes; what the ledger says of itself comes
+//! before what its events say. Left out: what is verified, and what an event means.
+
+use super::{JournalError, stored};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use upledger_ledger::{Ledger, OpenError, See, View};
+use upledger_replay::book::Book;
+
+/// Text of one batch, in bytes. A ledger that is shorter has no thread of its own.
+const BATCH: usize = 64 << 10;
+/// Batches that may wait: the fold is slower at the plan and faster behind it.
+const WAITING: usize = 16;
+
+/// Opens a ledger and folds it.
+///
+/// # Errors
+/// [`JournalError`].
+pub(super) fn over(
+    open: impl FnOnce(See<'_>) -> Result<Ledger, OpenError>,
+) -> Result<(Ledger, Book), JournalError> {
+    std::thread::scope(|scope| {
+        let mut folder = Folder {
+            scope,
+            batch: Batch::default(),
+            beside: None,
+            here: Fold::default(),
+        };
+        let ledger = open(&mut |view| folder.take(view))?;
+        let Fold { book, failed } = folder.finish();
+        match failed {
+            None => Ok((ledger, book)),
+            Some(error) => Err(error),
+        }
+    })
+}
+
+/// The state so far, and why it goes no further.
+#[derive(Default)]
+struct Fold {
+    book: Book,
+    failed: Option<JournalError>,
+}
+
+impl Fold {
+    fn take(&mut self, batch: &Batch) {
+        for view in batch.views() {
+            if self.failed.is_none() {
+                self.failed = stored::fold(&mut self.book, &view).err();
+            }
+        }
+    }
+
+    fn take_all(mut self, batches: &Receiver<Batch>) -> Self {
+        while let Ok(batch) = batches.recv() {
+            self.take(&batch);
+        }
+        self
+    }
+}
+
+struct Folder<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    /// What is not folded yet.
+    batch: Batch,
+    /// A thread that folds, once there is enough for it.
+    beside: Option<(SyncSender<Batch>, ScopedJoinHandle<'scope, Fold>)>,
+    /// Without one.
+    here: Fold,
+}
+
+impl Folder<'_, '_> {
+    fn take(&mut self, view: &View<'_>) {
+        self.batch.push(view);
+        if self.batch.text.len() < BATCH {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if self.beside.is_none() {
+            let (send, batches) = sync_channel(WAITING);
+            let thread = Builder::new().name("fold".into());
+            let fold = move || Fold::default().take_all(&batches);
+            // Nothing is folded before the first thread, and without one the state stays here.
+            if self.here.book.runs.is_empty() && self.here.failed.is_none() {
+                let spawned = thread.spawn_scoped(self.scope, fold).ok();
+                self.beside = spawned.map(|thread| (send, thread));
+            }
+        }
+        match &self.beside {
+            // A thread that is gone has panicked, which whoever joins it sees.
+            Some((send, _)) => drop(send.send(batch)),
+            None => self.here.take(&batch),
+        }
+    }
+
+    fn finish(self) -> Fold {
+        let mut fold = match self.beside {
+            None => self.here,
+            Some((send, thread)) => {
+                drop(send);
+                (thread.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+        };
+        fold.take(&self.batch);
+        fold
+    }
+}
+
+/// Events in one piece of memory: to hand each over in pieces of its own would cost more than to fold it.
+#[derive(Default)]
+struct Batch {
+    /// The texts of all of them, one behind the other.
+    text: String,
+    events: Vec<Packed>,
+}
+
+struct Packed {
+    seq: u64,
+    mono: u64,
+    has_run: bool,
+    /// Where run, time, boot, kind, actor and data end.
+    ends: [usize; 6],
+}
+
+impl Batch {
+    fn push(&mut self, view: &View<'_>) {
+        let mut ends = [0; 6];
+        let run = view.run.unwrap_or_default();
+        let texts = [run, view.ts, view.boot, view.kind, view.actor, view.data];
+        for (end, text) in ends.iter_mut().zip(texts) {
+            self.text.push_str(text);
+            *end = self.text.len();
+        }
+        self.events.push(Packed {
+            seq: view.seq,
+            mono: view.mono,
+            has_run: view.run.is_some(),
+            ends,
+        });
+    }
+
+    fn views(&self) -> impl Iterator<Item = View<'_>> {
+        let mut start = 0;
+        self.events.iter().map(move |event| {
+            let [run, ts, boot, kind, actor, data] = event.ends.map(|end| {
+                let text = self.text.get(start..end).unwrap_or_default();
+                start = end;
+                text
+            });
+            View {
+                seq: event.seq,
+                run: event.has_run.then_some(run),
+                ts,
+                mono: event.mono,
+                boot,
+                kind,
+                actor,
+                data,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+    use crate::journal::{Committed, Journal};
+    use upledger_replay::event::{Event, Note};
+
+    #[test]
+    fn a_batch_gives_back_what_was_put_in() {
+        let view = View {
+            seq: 3,
+            run: Some(""),
+            ts: "t",
+            mono: 9,
+            boot: "",
+            kind: "步",
+            actor: "a",
+            data: "{}",
+        };
+        let other = View { run: None, ..view };
+        let mut batch = Batch::default();
+        for view in [&view, &other, &view] {
+            batch.push(view);
+        }
+        assert_eq!(batch.views().collect::<Vec<_>>(), [view, other, view]);
+    }
+
+    /// So many notes that there is a thread, and then one that no state allows: it is found, wherever it is folded.
+    #[test]
+    fn many_events_fold_as_few_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home {
+            state: dir.path().join("state"),
+            memory: dir.path().join("memory"),
+        };
+        let mut journal = Journal::create_or_open(&home).unwrap();
+        let note = |n: usize| {
+            Event::NoteAdded(Note {
+                text: format!("{n} {}", "x".repeat(1000)),
+            })
+        };
+        for n in 0..2 * BATCH / 1000 {
+            journal.stage(None, &note(n)).unwrap();
+        }
+        let Committed::Done(entries) = journal.commit().unwrap() else {
+            panic!("nobody else writes");
+        };
+        drop(journal);
+        let journal = Journal::read(&home).unwrap();
+        assert_eq!(journal.entries(None).unwrap().len(), entries.len() + 1);
+        assert_eq!(*journal.book(), journal.fold(None).unwrap());
+
+        for (at, bad) in [(0, "step.dreamt"), (entries.len() - 1, "run.completed")] {
+            let mut seen = 0;
+            let error = over(|see| {
+                let ledger = Ledger::open_read_seeing(
+                    upledger_ledger::Place::open(&home.state)?,
+                    None,
+                    &mut |view| {
+                        let kind = if seen == at { bad } else { view.kind };
+                        seen += 1;
+                        see(&View {
+                            kind,
+                            run: None,
+                            ..*view
+                        });
+                    },
+                )?;
+                Ok(ledger)
+            })
+            .err()
+            .unwrap();
+            let told = matches!(
+                error,
+                JournalError::Unknown { seq, .. } | JournalError::Impossible { seq, .. } if seq == at as u64
+            );
+            assert!(told, "{error:?}");
+        }
+    }
+}
