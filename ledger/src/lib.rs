@@ -23,7 +23,7 @@ pub mod damage;
 mod envelope;
 pub mod export;
 pub mod head;
-mod hot;
+mod hot_journal;
 pub mod memory;
 pub mod open;
 pub mod place;

@@ -9,7 +9,7 @@ use crate::busy::{self, Holder, by};
 use crate::chain::{self, Chain, Checked, Row};
 use crate::damage::{Broken, Fault};
 use crate::head::{Digest, Head};
-use crate::hot::Opened;
+use crate::hot_journal::Opened;
 use crate::memory::Memory;
 use crate::open::Options;
 use crate::place::{FileId, Place, PlaceError};

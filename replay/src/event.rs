@@ -14,7 +14,7 @@ use serde_json::Value;
 /// Forwards or backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum Direction {
     /// The step itself.
     Do,
     /// Its reversal.
@@ -24,19 +24,19 @@ pub enum Way {
 /// One step on one target, in one direction.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct TaskKey {
     /// The step's id.
     pub step: String,
     /// Where.
     pub target: String,
     /// Forwards or backwards.
-    pub way: Way,
+    pub way: Direction,
 }
 
-impl Part {
+impl TaskKey {
     /// The step itself on this machine.
     #[must_use]
-    pub fn local(step: &str, way: Way) -> Self {
+    pub fn local(step: &str, way: Direction) -> Self {
         Self {
             step: step.into(),
             target: LOCAL.into(),
@@ -45,9 +45,9 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TaskKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.way == Way::Undo {
+        if self.way == Direction::Undo {
             f.write_str("undo of ")?;
         }
         f.write_str(&self.step)?;
@@ -146,7 +146,7 @@ pub enum Event {
 /// What an event is about.
 enum About<'a> {
     Attempt(&'a Attempt),
-    Part(&'a Part),
+    TaskKey(&'a TaskKey),
     Run,
 }
 
@@ -166,7 +166,7 @@ impl Event {
             Self::StepRefused(Refusal { part, .. })
             | Self::StepSatisfied(Satisfied { part, .. })
             | Self::StepSkipped(Skipped { part, .. })
-            | Self::StepDecided(Decided { part, .. }) => About::Part(part),
+            | Self::StepDecided(Decided { part, .. }) => About::TaskKey(part),
             Self::LedgerCreated(_)
             | Self::SessionOpened(_)
             | Self::LedgerRestored(_)
@@ -190,10 +190,10 @@ impl Event {
 
     /// The part that it is about, where it is about one: of all parts, it changes this one's unit alone.
     #[must_use]
-    pub fn part(&self) -> Option<&Part> {
+    pub fn part(&self) -> Option<&TaskKey> {
         match self.about() {
             About::Attempt(at) => Some(&at.part),
-            About::Part(part) => Some(part),
+            About::TaskKey(part) => Some(part),
             About::Run => None,
         }
     }
@@ -203,7 +203,7 @@ impl Event {
     pub fn attempt(&self) -> Option<&Attempt> {
         match self.about() {
             About::Attempt(at) => Some(at),
-            About::Part(_) | About::Run => None,
+            About::TaskKey(_) | About::Run => None,
         }
     }
 
@@ -318,7 +318,7 @@ pub struct RollbackStarted {
 #[serde(deny_unknown_fields)]
 pub struct Attempt {
     /// What is tried.
-    pub part: Part,
+    pub part: TaskKey,
     /// From 1, never used twice.
     pub attempt: u32,
 }
@@ -359,7 +359,7 @@ pub struct Noted {
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// What.
-    pub part: Part,
+    pub part: TaskKey,
     /// Why, in lines for people.
     pub detail: String,
 }
@@ -369,7 +369,7 @@ pub struct Refusal {
 #[serde(deny_unknown_fields)]
 pub struct Satisfied {
     /// What.
-    pub part: Part,
+    pub part: TaskKey,
     /// What the look saw.
     pub evidence: Vec<String>,
     /// What the step would have produced, as the look found it.
@@ -382,7 +382,7 @@ pub struct Satisfied {
 #[serde(deny_unknown_fields)]
 pub struct Skipped {
     /// What.
-    pub part: Part,
+    pub part: TaskKey,
     /// Which condition.
     pub reason: String,
 }
@@ -547,7 +547,7 @@ pub enum Decision {
 #[serde(deny_unknown_fields)]
 pub struct Decided {
     /// About what.
-    pub part: Part,
+    pub part: TaskKey,
     /// What was decided.
     pub decision: Decision,
     /// Why, in their words.

@@ -5,10 +5,10 @@
 //! a decision replaces the one before it about the same question, as if that had not been made, as long as nothing but
 //! notes has come between them.
 
-use crate::event::{Decided, Decision, Event, Started, Way};
+use crate::event::{Decided, Decision, Direction, Event, Started};
 use crate::facts;
 use crate::plan::Pair;
-use crate::state::{Decidable, Ended, PartState, Refused, Run, Status, Unit, When};
+use crate::state::{Decidable, Ended, Refused, Run, Status, Task, TaskState, When};
 use crate::transition::{Becomes, Left};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -68,7 +68,7 @@ impl Run {
             }
             Event::RunCompleted(_) => self.ended = Some(Ended::Completed),
             Event::RollbackStarted(r) => {
-                self.way = Way::Undo;
+                self.way = Direction::Undo;
                 self.rollback_to.clone_from(&r.to);
                 self.rollback_reason.clone_from(&r.reason);
                 self.pause = None;
@@ -77,7 +77,7 @@ impl Run {
                 self.ended = None;
             }
             Event::RollbackCompleted(_) => {
-                self.way = Way::Do;
+                self.way = Direction::Do;
                 if self.rollback_to.is_some() {
                     self.held = true;
                 } else {
@@ -107,7 +107,7 @@ impl Run {
     }
 }
 
-impl PartState {
+impl TaskState {
     fn stand(&mut self, becomes: Becomes) {
         self.status = becomes.status.unwrap_or(self.status);
         match becomes.left {
@@ -137,7 +137,7 @@ impl PartState {
     }
 }
 
-impl Unit {
+impl Task {
     /// What an event leaves behind in the unit that it is about, beside how its part stands.
     fn keep(&mut self, event: &Event, when: &When) {
         let Some(way) = event.part().map(|part| part.way) else {
@@ -228,7 +228,7 @@ impl Unit {
         part.failed = None;
         part.refused = false;
         part.took_ms = None;
-        if s.at.part.way == Way::Undo {
+        if s.at.part.way == Direction::Undo {
             return;
         }
         self.produced = None;
@@ -263,14 +263,14 @@ impl Unit {
     }
 
     /// A step that is done hands on what it produced; when its undo is done, it is as it was before the run.
-    fn done(&mut self, way: Way, produced: Option<&Value>, facts: &[Pair]) {
+    fn done(&mut self, way: Direction, produced: Option<&Value>, facts: &[Pair]) {
         match way {
-            Way::Do => {
+            Direction::Do => {
                 self.produced = produced.cloned();
                 self.facts = produced.map(facts::of_product).unwrap_or_default();
                 self.facts.extend_from_slice(facts);
             }
-            Way::Undo => {
+            Direction::Undo => {
                 self.produced = None;
                 self.facts.clear();
                 self.forward.status = Status::Undone;

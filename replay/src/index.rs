@@ -3,9 +3,9 @@
 //! Invariant: the index is what [`Index::new`] would make of the units. [`Run::put`] and [`Run::change`] are the only ways
 //! to change a unit, and they keep it so; whatever is asked here costs no more than a search in a sorted set.
 
-use crate::event::{Attempt, Part, Way};
+use crate::event::{Attempt, Direction, TaskKey};
 use crate::plan::{Plan, Step, Undo};
-use crate::state::{PartState, Run, Status, Unit};
+use crate::state::{Run, Status, Task, TaskState};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -25,9 +25,9 @@ pub(crate) struct Index {
     /// Of these, what a rollback of everything has yet to reverse.
     to_undo: BTreeSet<usize>,
     /// Their attempt is open.
-    open: BTreeSet<(usize, Way)>,
+    open: BTreeSet<(usize, Direction)>,
     /// In a doubt in which they may still run.
-    may_run: BTreeSet<(usize, Way)>,
+    may_run: BTreeSet<(usize, Direction)>,
 }
 
 /// What never changes: where the steps of the plan are.
@@ -77,7 +77,7 @@ impl Layout {
 
 impl Index {
     /// The index of a run's units, which are in the plan's order.
-    pub(crate) fn new(plan: &Plan, units: &[Unit]) -> Self {
+    pub(crate) fn new(plan: &Plan, units: &[Task]) -> Self {
         let mut index = Self {
             layout: Arc::new(Layout::new(plan)),
             unsettled: BTreeSet::new(),
@@ -95,7 +95,7 @@ impl Index {
     }
 
     /// The step of a unit, with its phase.
-    fn step<'a>(&self, plan: &'a Plan, unit: &Unit) -> Option<(&'a str, &'a Step)> {
+    fn step<'a>(&self, plan: &'a Plan, unit: &Task) -> Option<(&'a str, &'a Step)> {
         let spot = self.layout.steps.get(unit.index)?;
         let phase = plan.phases.get(spot.phase)?;
         Some((phase.phase.as_str(), phase.steps.get(spot.in_phase)?))
@@ -107,7 +107,7 @@ impl Index {
         keep(&mut self.touched, place, was.touched, is.touched);
         keep(&mut self.passed, place, was.passed, is.passed);
         keep(&mut self.to_undo, place, was.to_undo, is.to_undo);
-        for (way, at) in [(Way::Do, 0), (Way::Undo, 1)] {
+        for (way, at) in [(Direction::Do, 0), (Direction::Undo, 1)] {
             keep(&mut self.open, (place, way), was.open[at], is.open[at]);
             let (was, is) = (was.may_run[at], is.may_run[at]);
             keep(&mut self.may_run, (place, way), was, is);
@@ -129,7 +129,7 @@ struct Holds {
 }
 
 impl Holds {
-    fn of(unit: &Unit, undo: Option<&Undo>) -> Self {
+    fn of(unit: &Task, undo: Option<&Undo>) -> Self {
         let touched = unit.forward.touched;
         let parts = [&unit.forward, &unit.backward];
         Self {
@@ -138,13 +138,13 @@ impl Holds {
             passed: touched && matches!(undo, Some(Undo::PointOfNoReturn(_))),
             to_undo: is_to_undo(unit, undo),
             open: parts.map(|part| part.status == Status::Running),
-            may_run: parts.map(PartState::may_still_run),
+            may_run: parts.map(TaskState::may_still_run),
         }
     }
 }
 
 /// A rollback that comes to this unit reverses it.
-fn is_to_undo(unit: &Unit, undo: Option<&Undo>) -> bool {
+fn is_to_undo(unit: &Task, undo: Option<&Undo>) -> bool {
     let reversible = undo.is_some_and(|u| *u != Undo::Nothing);
     unit.forward.touched && reversible && !unit.backward.settled()
 }
@@ -165,13 +165,13 @@ fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T, held: bool, holds: bool) {
 impl Run {
     /// Steps × targets, in the plan's order.
     #[must_use]
-    pub fn units(&self) -> &[Unit] {
+    pub fn units(&self) -> &[Task] {
         &self.units
     }
 
     /// The units of one step, in the order of its targets.
     #[must_use]
-    pub fn units_of(&self, step: &str) -> &[Unit] {
+    pub fn units_of(&self, step: &str) -> &[Task] {
         let spot = self.index.layout.step(step);
         spot.and_then(|spot| self.units.get(spot.units.clone()))
             .unwrap_or_default()
@@ -179,7 +179,7 @@ impl Run {
 
     /// The place of a part's unit, from 0.
     #[must_use]
-    pub fn place(&self, part: &Part) -> Option<usize> {
+    pub fn place(&self, part: &TaskKey) -> Option<usize> {
         let units = &self.index.layout.step(&part.step)?.units;
         let in_step = (self.units_of(&part.step).iter()).position(|u| u.target == part.target)?;
         Some(units.start + in_step)
@@ -187,19 +187,19 @@ impl Run {
 
     /// The unit of that step and target.
     #[must_use]
-    pub fn unit(&self, part: &Part) -> Option<&Unit> {
+    pub fn unit(&self, part: &TaskKey) -> Option<&Task> {
         self.units.get(self.place(part)?)
     }
 
     /// The state of one part.
     #[must_use]
-    pub fn part(&self, part: &Part) -> Option<&PartState> {
+    pub fn part(&self, part: &TaskKey) -> Option<&TaskState> {
         self.unit(part).map(|u| u.part(part.way))
     }
 
     /// The step that a unit belongs to, with its phase.
     #[must_use]
-    pub fn step(&self, unit: &Unit) -> Option<(&str, &Step)> {
+    pub fn step(&self, unit: &Task) -> Option<(&str, &Step)> {
         self.index.step(&self.plan, unit)
     }
 
@@ -211,12 +211,12 @@ impl Run {
     }
 
     /// Units that are not settled forwards, in the plan's order.
-    pub fn unsettled(&self) -> impl Iterator<Item = &Unit> {
+    pub fn unsettled(&self) -> impl Iterator<Item = &Task> {
         self.units_at(&self.index.unsettled)
     }
 
     /// Units of which something may be there, in the plan's order.
-    pub fn touched(&self) -> impl Iterator<Item = &Unit> {
+    pub fn touched(&self) -> impl Iterator<Item = &Task> {
         self.units_at(&self.index.touched)
     }
 
@@ -227,7 +227,7 @@ impl Run {
     }
 
     /// Units that the rollback has yet to reverse, in its order.
-    pub fn to_undo(&self) -> impl Iterator<Item = &Unit> {
+    pub fn to_undo(&self) -> impl Iterator<Item = &Task> {
         let places = self.index.to_undo.range(self.first_to_undo()..).rev();
         places.filter_map(|place| self.units.get(*place))
     }
@@ -238,8 +238,8 @@ impl Run {
     }
 
     /// The unit at `place`, as `unit` has it, is the next that the rollback reverses.
-    pub(crate) fn is_next_to_undo(&self, place: usize, unit: &Unit) -> bool {
-        self.way == Way::Undo
+    pub(crate) fn is_next_to_undo(&self, place: usize, unit: &Task) -> bool {
+        self.way == Direction::Undo
             && is_to_undo(unit, self.step(unit).map(|(_, s)| &s.undo))
             && self.first_to_undo() <= place
             && self.index.to_undo.range(place + 1..).next().is_none()
@@ -254,14 +254,14 @@ impl Run {
 
     /// A part in a doubt that only a person settles, because it may still run.
     #[must_use]
-    pub fn may_still_run(&self) -> Option<(&Unit, Way)> {
+    pub fn may_still_run(&self) -> Option<(&Task, Direction)> {
         let (place, way) = self.index.may_run.first()?;
         Some((self.units.get(*place)?, *way))
     }
 
     /// The part whose attempt is open, if any.
     #[must_use]
-    pub fn open(&self) -> Option<Part> {
+    pub fn open(&self) -> Option<TaskKey> {
         self.open_attempt().map(|attempt| attempt.part)
     }
 
@@ -276,17 +276,17 @@ impl Run {
         })
     }
 
-    fn units_at<'a>(&'a self, places: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Unit> {
+    fn units_at<'a>(&'a self, places: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Task> {
         places.iter().filter_map(|place| self.units.get(*place))
     }
 
     /// Puts a unit in the place of the one that it was.
-    pub(crate) fn put(&mut self, place: usize, unit: Unit) {
+    pub(crate) fn put(&mut self, place: usize, unit: Task) {
         self.change(place, |now| *now = unit);
     }
 
     /// Changes one unit.
-    pub(crate) fn change(&mut self, place: usize, change: impl FnOnce(&mut Unit)) {
+    pub(crate) fn change(&mut self, place: usize, change: impl FnOnce(&mut Task)) {
         let Some(unit) = self.units.get_mut(place) else {
             return;
         };

@@ -1,7 +1,7 @@
 //! Events, the fold and every decision of an upgrade run.
 //!
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
-//! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`book`] what
+//! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`runs`] what
 //! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
 //! was not to be, [`facts`] are what steps hand on; `text` reads events), [`decide`] what comes next, [`needs`] what that
 //! will use, [`verdict`] what a look at a job directory means, [`attempt`] what becomes of an attempt, [`contract`] which
@@ -20,7 +20,6 @@
 extern crate alloc;
 
 pub mod attempt;
-pub mod book;
 pub mod contract;
 pub mod decide;
 pub mod event;
@@ -29,6 +28,7 @@ mod fold;
 mod index;
 pub mod needs;
 pub mod plan;
+pub mod runs;
 pub mod savepoint;
 pub mod state;
 mod text;

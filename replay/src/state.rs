@@ -2,7 +2,7 @@
 //! is needed.
 
 use crate::event::{
-    Answer, Decision, Doubt, Failed, Failure, Noted, Part, RunPlanned, Started, Way,
+    Answer, Decision, Direction, Doubt, Failed, Failure, Noted, RunPlanned, Started, TaskKey,
 };
 use crate::index::Index;
 use crate::plan::{Effect, OnDoubt, Pair, Plan, Step, Undo};
@@ -50,7 +50,7 @@ pub enum Status {
 
 /// One direction of one step on one target, folded.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PartState {
+pub struct TaskState {
     /// Where it stands.
     pub status: Status,
     /// Attempts started so far.
@@ -93,7 +93,7 @@ pub struct PartState {
     pub imported: usize,
 }
 
-impl Default for PartState {
+impl Default for TaskState {
     fn default() -> Self {
         Self {
             status: Status::Pending,
@@ -120,7 +120,7 @@ impl Default for PartState {
     }
 }
 
-impl PartState {
+impl TaskState {
     /// In a doubt in which it may still run.
     #[must_use]
     pub fn may_still_run(&self) -> bool {
@@ -150,7 +150,7 @@ impl PartState {
 
 /// Both directions of one step on one target.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unit {
+pub struct Task {
     /// Index of the step in the plan's order.
     pub index: usize,
     /// The step's id.
@@ -158,9 +158,9 @@ pub struct Unit {
     /// Where.
     pub target: String,
     /// Forwards.
-    pub forward: PartState,
+    pub forward: TaskState,
     /// Backwards.
-    pub backward: PartState,
+    pub backward: TaskState,
     /// What its attempts noted, in both directions and in order, since it was last as before the run.
     pub notes: Vec<Noted>,
     /// What it produced, where it is done.
@@ -171,27 +171,27 @@ pub struct Unit {
     pub inputs: Vec<Pair>,
 }
 
-impl Unit {
+impl Task {
     /// One direction of it.
     #[must_use]
-    pub fn part(&self, way: Way) -> &PartState {
+    pub fn part(&self, way: Direction) -> &TaskState {
         match way {
-            Way::Do => &self.forward,
-            Way::Undo => &self.backward,
+            Direction::Do => &self.forward,
+            Direction::Undo => &self.backward,
         }
     }
 
-    pub(crate) fn part_mut(&mut self, way: Way) -> &mut PartState {
+    pub(crate) fn part_mut(&mut self, way: Direction) -> &mut TaskState {
         match way {
-            Way::Do => &mut self.forward,
-            Way::Undo => &mut self.backward,
+            Direction::Do => &mut self.forward,
+            Direction::Undo => &mut self.backward,
         }
     }
 
     /// The key of one direction of it.
     #[must_use]
-    pub fn key(&self, way: Way) -> Part {
-        Part {
+    pub fn key(&self, way: Direction) -> TaskKey {
+        TaskKey {
             step: self.step.clone(),
             target: self.target.clone(),
             way,
@@ -237,11 +237,11 @@ pub struct Run {
     /// The last event of it.
     pub last: When,
     /// Steps × targets, in the plan's order.
-    pub(crate) units: Vec<Unit>,
+    pub(crate) units: Vec<Task>,
     /// Where they are, by what is asked of them.
     pub(crate) index: Index,
     /// The direction of travel.
-    pub way: Way,
+    pub way: Direction,
     /// The last step that a rollback leaves done.
     pub rollback_to: Option<String>,
     /// Why the last rollback was started.
@@ -261,8 +261,8 @@ pub struct Run {
 /// A unit as it was when a question about it was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decidable {
-    pub(crate) way: Way,
-    pub(crate) unit: Unit,
+    pub(crate) way: Direction,
+    pub(crate) unit: Task,
     pub(crate) decision: Decision,
 }
 
@@ -280,12 +280,12 @@ impl Run {
     /// A run as its `run.planned` event makes it.
     #[must_use]
     pub fn new(name: &str, planned: RunPlanned, when: When) -> Self {
-        let unit = |index: usize, step: &Step, target: &String| Unit {
+        let unit = |index: usize, step: &Step, target: &String| Task {
             index,
             step: step.id.clone(),
             target: target.clone(),
-            forward: PartState::default(),
-            backward: PartState::default(),
+            forward: TaskState::default(),
+            backward: TaskState::default(),
             notes: Vec::new(),
             produced: None,
             facts: Vec::new(),
@@ -310,7 +310,7 @@ impl Run {
             planned_at: when.clone(),
             last: when,
             units,
-            way: Way::Do,
+            way: Direction::Do,
             rollback_to: None,
             rollback_reason: String::new(),
             pause: None,
@@ -335,13 +335,13 @@ impl Run {
 
     /// The last decision, where nothing has happened since: it is recorded, and not carried out yet.
     #[must_use]
-    pub fn standing_decision(&self) -> Option<(Part, Decision)> {
+    pub fn standing_decision(&self) -> Option<(TaskKey, Decision)> {
         let decided = self.decided.as_ref()?;
         Some((decided.unit.key(decided.way), decided.decision))
     }
 
     /// Steps that a rollback has passed over: what they did is still there, because a person said so.
-    pub fn passed_over(&self) -> impl Iterator<Item = &Unit> {
+    pub fn passed_over(&self) -> impl Iterator<Item = &Task> {
         self.units
             .iter()
             .filter(|u| u.forward.touched && u.backward.status == Status::Skipped)
@@ -349,7 +349,7 @@ impl Run {
 
     /// What the plan says about running one direction of a step again.
     #[must_use]
-    pub fn traits(&self, unit: &Unit, way: Way) -> Traits {
+    pub fn traits(&self, unit: &Task, way: Direction) -> Traits {
         let of = |effect, on_doubt, has_probe| Traits {
             effect,
             on_doubt,
@@ -359,17 +359,17 @@ impl Run {
             return of(Effect::Unsafe, OnDoubt::Ask, false);
         };
         match (way, &step.undo) {
-            (Way::Do, _) => of(step.effect, step.on_doubt, step.has_probe),
-            (Way::Undo, Undo::Action(u)) => of(u.effect, u.on_doubt, u.has_probe),
-            (Way::Undo, Undo::Own { on_doubt }) => of(Effect::Probed, *on_doubt, true),
-            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
+            (Direction::Do, _) => of(step.effect, step.on_doubt, step.has_probe),
+            (Direction::Undo, Undo::Action(u)) => of(u.effect, u.on_doubt, u.has_probe),
+            (Direction::Undo, Undo::Own { on_doubt }) => of(Effect::Probed, *on_doubt, true),
+            (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
                 of(Effect::Unsafe, OnDoubt::Ask, false)
             }
         }
     }
 
     /// An attempt in doubt may be followed by another without a person's word.
-    pub(crate) fn may_repeat(&self, unit: &Unit, way: Way) -> bool {
+    pub(crate) fn may_repeat(&self, unit: &Task, way: Direction) -> bool {
         if unit.part(way).may_still_run() {
             return false;
         }
@@ -382,10 +382,10 @@ impl Run {
     }
 
     /// A failed attempt may be followed by another without a person's word.
-    pub(crate) fn may_retry(&self, unit: &Unit) -> bool {
+    pub(crate) fn may_retry(&self, unit: &Task) -> bool {
         let part = &unit.forward;
         let times = self.step(unit).map_or(0, |(_, s)| s.retry.times);
-        let effect = self.traits(unit, Way::Do).effect;
+        let effect = self.traits(unit, Direction::Do).effect;
         let barred = part.failed.as_ref().is_some_and(|f| match f.failure {
             // Whoever had it killed wants to be asked.
             Failure::Killed => true,
@@ -410,14 +410,14 @@ impl Run {
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         let unit = match self.way {
-            Way::Do => self.unsettled().next(),
-            Way::Undo => self.to_undo().next(),
+            Direction::Do => self.unsettled().next(),
+            Direction::Undo => self.to_undo().next(),
         };
         unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
     }
 
     /// A rollback cannot go behind this unit's step.
-    pub(crate) fn is_no_return(&self, unit: &Unit) -> bool {
+    pub(crate) fn is_no_return(&self, unit: &Task) -> bool {
         let step = self.step(unit);
         step.is_some_and(|(_, s)| matches!(s.undo, Undo::PointOfNoReturn(_)))
     }

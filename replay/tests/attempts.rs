@@ -8,15 +8,15 @@ use upledger_replay::attempt::{
     Command, Ending, Killed, ORPHAN_MS, Orphan, fenced, kill_overdue, never_started, orphan,
     overdue,
 };
-use upledger_replay::book::{Book, NoRollback};
 use upledger_replay::decide::{
     Check, Conclusion, Next, Now, Request, check_of_done, checkpoint, conclusion,
 };
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, Step, Undo};
-use upledger_replay::state::{PartState, Run};
+use upledger_replay::runs::{NoRollback, Runs};
+use upledger_replay::state::{Run, TaskState};
 
-use Way::{Do, Undo as Back};
+use Direction::{Do, Undo as Back};
 
 fn unsafe_step(id: &str) -> Step {
     step(id, Effect::Unsafe, OnDoubt::Ask, true, undo())
@@ -30,7 +30,7 @@ fn fold(mut run: Run, events: &[Event]) -> Run {
 }
 
 /// `a` runs since 1 µs, with a time limit of 10 ms.
-fn running() -> PartState {
+fn running() -> TaskState {
     let Event::StepStarted(mut intent) = started("a", Do, 1) else {
         unreachable!()
     };
@@ -169,7 +169,7 @@ fn a_person_s_done_needs_the_look_after_it_else_the_look_before() {
     let look = || Some(serde_json::json!({"run": ["true"]}));
     let check = |step: Step, way| {
         let run = run(plan(vec![step]));
-        check_of_done(&run, &Part::local("a", way))
+        check_of_done(&run, &TaskKey::local("a", way))
     };
     for (probe, verify, expected) in [
         (false, false, Check::Verify),
@@ -236,7 +236,7 @@ fn checkpoints_go_with_the_beginning_the_ends_and_what_cannot_be_reversed() {
 
 #[test]
 fn a_rollback_without_a_name_means_the_newest_run_or_none() {
-    let mut book = Book::default();
+    let mut book = Runs::default();
     let mut tell = |name: &str, events: &[Event]| {
         for event in events {
             book.apply(Some(name), event, &when(1)).unwrap();

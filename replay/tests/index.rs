@@ -3,12 +3,12 @@
 use crate::walk::{draws, every_kind};
 use crate::world::*;
 use proptest::prelude::*;
-use upledger_replay::book::Book;
 use upledger_replay::event::*;
 use upledger_replay::plan::Undo;
-use upledger_replay::state::{Run, Status, Unit};
+use upledger_replay::runs::Runs;
+use upledger_replay::state::{Run, Status, Task};
 
-use Way::{Do, Undo as Back};
+use Direction::{Do, Undo as Back};
 
 fn config() -> ProptestConfig {
     ProptestConfig {
@@ -18,7 +18,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-fn keys<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<Part> {
+fn keys<'a>(units: impl Iterator<Item = &'a Task>) -> Vec<TaskKey> {
     units.map(|u| u.key(Do)).collect()
 }
 
@@ -26,7 +26,7 @@ fn keys<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<Part> {
 fn assert_index(run: &Run) {
     let units = run.units();
     let steps: Vec<_> = run.plan.steps().collect();
-    let undo = |u: &Unit| &steps[u.index].1.undo;
+    let undo = |u: &Task| &steps[u.index].1.undo;
     for (place, unit) in units.iter().enumerate() {
         assert_eq!(run.place(&unit.key(Do)), Some(place));
         assert_eq!(run.unit(&unit.key(Back)), Some(unit));
@@ -39,7 +39,7 @@ fn assert_index(run: &Run) {
             of_step.cloned().collect::<Vec<_>>()
         );
     }
-    assert_eq!(run.place(&Part::local("nowhere", Do)), None);
+    assert_eq!(run.place(&TaskKey::local("nowhere", Do)), None);
     assert_eq!(run.step_named("nowhere"), None);
     assert!(run.units_of("nowhere").is_empty());
 
@@ -68,8 +68,8 @@ fn assert_index(run: &Run) {
     assert_eq!(run.may_still_run(), may_run);
 }
 
-fn book() -> Book {
-    let mut book = Book::default();
+fn book() -> Runs {
+    let mut book = Runs::default();
     let planned = Event::RunPlanned(RunPlanned {
         digest: String::new(),
         plan: every_kind().into(),

@@ -66,7 +66,7 @@ fn successors(h: &History) -> Vec<History> {
                 }
                 let mut n = h.with(intent.clone());
                 n.faults -= u32::from(fault);
-                if effect && at.part == Part::local("unsafe", Way::Do) {
+                if effect && at.part == TaskKey::local("unsafe", Direction::Do) {
                     assert!(
                         !n.effect || n.allowed,
                         "the unsafe step took effect twice: {:#?}",
@@ -75,7 +75,7 @@ fn successors(h: &History) -> Vec<History> {
                     n.effect = true;
                     n.allowed = false;
                 }
-                if effect && at.part == Part::local("unsafe", Way::Undo) {
+                if effect && at.part == TaskKey::local("unsafe", Direction::Undo) {
                     n.effect = false;
                 }
                 all.push(n.with(outcome));

@@ -1,14 +1,14 @@
 //! Single rules that people rely on, each in a test of its own.
 
 use crate::world::*;
-use upledger_replay::book::Book;
 use upledger_replay::decide::{self, Asked, LOSSES, Next, Now, Resolution, Stop, resolution};
 use upledger_replay::event::*;
 use upledger_replay::plan::{Effect, OnDoubt, OnFailure, Retry, Undo};
+use upledger_replay::runs::Runs;
 use upledger_replay::state::{Ended, Run, Status};
 use upledger_replay::verdict::{Facts, Lock, Token, Verdict, verdict};
 
-use Way::{Do, Undo as Back};
+use Direction::{Do, Undo as Back};
 
 fn one(effect: Effect, on_doubt: OnDoubt, probe: bool) -> Run {
     run(plan(vec![step("a", effect, on_doubt, probe, undo())]))
@@ -133,7 +133,7 @@ fn a_step_that_may_still_run_is_asked_about_in_its_own_direction_also_when_the_r
     let Next::Ask(question) = next(&state) else {
         panic!("{:?}", next(&state))
     };
-    assert_eq!(question.part, Part::local("a", Do));
+    assert_eq!(question.part, TaskKey::local("a", Do));
     for answer in question.answers {
         let decided = fold(state.clone(), &[decided("a", Do, answer)]);
         assert!(
@@ -293,7 +293,7 @@ fn only_what_may_have_had_an_effect_is_undone() {
             rollback(None),
         ],
     );
-    assert!(matches!(next(&state), Next::Start(s) if s.at.part == Part::local("b", Back)));
+    assert!(matches!(next(&state), Next::Start(s) if s.at.part == TaskKey::local("b", Back)));
     let state = fold(state, &[started("b", Back, 1), succeeded("b", Back, 1)]);
     assert!(
         matches!(next(&state), Next::Record(e) if matches!(*e, Event::RollbackCompleted(_))),
@@ -349,7 +349,7 @@ fn a_rollback_stops_at_a_point_of_no_return_until_a_person_passes_over_it() {
             .is_err()
     );
     let state = fold(state, &[decided("b", Back, Decision::Skip)]);
-    assert!(matches!(next(&state), Next::Start(s) if s.at.part == Part::local("a", Back)));
+    assert!(matches!(next(&state), Next::Start(s) if s.at.part == TaskKey::local("a", Back)));
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn one_run_is_open_at_a_time_and_only_the_newest_effective_one_rolls_back() {
             contract: CONTRACT,
         })
     };
-    let mut book = Book::default();
+    let mut book = Runs::default();
     book.apply(Some("one"), &planned(), &when(1)).unwrap();
     assert!(book.apply(Some("two"), &planned(), &when(2)).is_err());
     for event in [
@@ -460,7 +460,7 @@ fn an_unknown_kind_or_field_is_an_error() {
 
 #[test]
 fn run_names_are_made_of_the_plan_and_the_day() {
-    let book = Book::default();
+    let book = Runs::default();
     assert_eq!(
         book.new_name("bklog 4.6.8 → 4.9.0", "20261201"),
         "bklog-4.6.8-4.9.0-20261201-1"
@@ -476,24 +476,26 @@ fn a_decision_replaces_the_one_before_it_until_something_happens() {
     let asked = || {
         let unsafe_step = |id| step(id, Effect::Unsafe, OnDoubt::Ask, false, undo());
         let mut run = run(plan(vec![unsafe_step("a"), unsafe_step("b")]));
-        run.apply(&started("a", Way::Do, 1), &when(1)).unwrap();
-        run.apply(&doubted("a", Way::Do, 1), &when(2)).unwrap();
+        run.apply(&started("a", Direction::Do, 1), &when(1))
+            .unwrap();
+        run.apply(&doubted("a", Direction::Do, 1), &when(2))
+            .unwrap();
         run
     };
     for first in [Done, Retry, Skip, Fail] {
         for second in [Done, Retry, Skip, Fail] {
             let mut once = asked();
-            once.apply(&decided("a", Way::Do, second), &when(4))
+            once.apply(&decided("a", Direction::Do, second), &when(4))
                 .unwrap();
             let mut twice = asked();
             twice
-                .apply(&decided("a", Way::Do, first), &when(3))
+                .apply(&decided("a", Direction::Do, first), &when(3))
                 .unwrap();
             assert!(twice.before_decision("b").is_none());
             let before = twice.before_decision("a").expect("it can be taken back");
             assert_eq!(next(&before), next(&asked()));
             twice
-                .apply(&decided("a", Way::Do, second), &when(4))
+                .apply(&decided("a", Direction::Do, second), &when(4))
                 .unwrap();
             assert_eq!(once, twice, "{first:?}, {second:?}");
             // Once the run goes on, what was decided holds.
@@ -502,9 +504,13 @@ fn a_decision_replaces_the_one_before_it_until_something_happens() {
         }
     }
     let mut gone = asked();
-    gone.apply(&decided("a", Way::Do, Skip), &when(3)).unwrap();
+    gone.apply(&decided("a", Direction::Do, Skip), &when(3))
+        .unwrap();
     gone.apply(&Event::RunResumed(reason()), &when(4)).unwrap();
     let before = gone.clone();
-    assert!(gone.apply(&decided("a", Way::Do, Done), &when(5)).is_err());
+    assert!(
+        gone.apply(&decided("a", Direction::Do, Done), &when(5))
+            .is_err()
+    );
     assert_eq!(gone, before);
 }

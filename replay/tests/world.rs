@@ -100,14 +100,14 @@ pub(crate) fn run(plan: Plan) -> Run {
     )
 }
 
-pub(crate) fn at(step: &str, way: Way, attempt: u32) -> Attempt {
+pub(crate) fn at(step: &str, way: Direction, attempt: u32) -> Attempt {
     Attempt {
-        part: Part::local(step, way),
+        part: TaskKey::local(step, way),
         attempt,
     }
 }
 
-pub(crate) fn started(step: &str, way: Way, attempt: u32) -> Event {
+pub(crate) fn started(step: &str, way: Direction, attempt: u32) -> Event {
     Event::StepStarted(Started {
         at: at(step, way, attempt),
         nonce: "n".into(),
@@ -119,7 +119,7 @@ pub(crate) fn started(step: &str, way: Way, attempt: u32) -> Event {
     })
 }
 
-pub(crate) fn succeeded(step: &str, way: Way, attempt: u32) -> Event {
+pub(crate) fn succeeded(step: &str, way: Direction, attempt: u32) -> Event {
     Event::StepSucceeded(Succeeded {
         at: at(step, way, attempt),
         evidence: vec![],
@@ -131,7 +131,7 @@ pub(crate) fn succeeded(step: &str, way: Way, attempt: u32) -> Event {
     })
 }
 
-pub(crate) fn failed(step: &str, way: Way, attempt: u32, failure: Failure) -> Event {
+pub(crate) fn failed(step: &str, way: Direction, attempt: u32, failure: Failure) -> Event {
     Event::StepFailed(Failed {
         at: at(step, way, attempt),
         failure,
@@ -144,11 +144,11 @@ pub(crate) fn failed(step: &str, way: Way, attempt: u32, failure: Failure) -> Ev
     })
 }
 
-pub(crate) fn doubted(step: &str, way: Way, attempt: u32) -> Event {
+pub(crate) fn doubted(step: &str, way: Direction, attempt: u32) -> Event {
     may_run(step, way, attempt, Doubt::Unseen)
 }
 
-pub(crate) fn may_run(step: &str, way: Way, attempt: u32, doubt: Doubt) -> Event {
+pub(crate) fn may_run(step: &str, way: Direction, attempt: u32, doubt: Doubt) -> Event {
     Event::StepDoubted(Doubted {
         at: at(step, way, attempt),
         doubt,
@@ -157,7 +157,7 @@ pub(crate) fn may_run(step: &str, way: Way, attempt: u32, doubt: Doubt) -> Event
     })
 }
 
-pub(crate) fn probed(step: &str, way: Way, attempt: u32, answer: Answer) -> Event {
+pub(crate) fn probed(step: &str, way: Direction, attempt: u32, answer: Answer) -> Event {
     Event::StepProbed(Probed {
         at: at(step, way, attempt),
         answer,
@@ -166,9 +166,9 @@ pub(crate) fn probed(step: &str, way: Way, attempt: u32, answer: Answer) -> Even
     })
 }
 
-pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
+pub(crate) fn decided(step: &str, way: Direction, decision: Decision) -> Event {
     Event::StepDecided(Decided {
-        part: Part::local(step, way),
+        part: TaskKey::local(step, way),
         decision,
         reason: String::new(),
         evidence: vec![],
@@ -176,22 +176,22 @@ pub(crate) fn decided(step: &str, way: Way, decision: Decision) -> Event {
     })
 }
 
-pub(crate) fn satisfied(step: &str, way: Way) -> Event {
+pub(crate) fn satisfied(step: &str, way: Direction) -> Event {
     Event::StepSatisfied(Satisfied {
-        part: Part::local(step, way),
+        part: TaskKey::local(step, way),
         evidence: vec![],
         produced: None,
     })
 }
 
-pub(crate) fn refused(step: &str, way: Way) -> Event {
+pub(crate) fn refused(step: &str, way: Direction) -> Event {
     Event::StepRefused(Refusal {
-        part: Part::local(step, way),
+        part: TaskKey::local(step, way),
         detail: "no".into(),
     })
 }
 
-pub(crate) fn noted(step: &str, way: Way, attempt: u32) -> Event {
+pub(crate) fn noted(step: &str, way: Direction, attempt: u32) -> Event {
     Event::StepNoted(Noted {
         at: at(step, way, attempt),
         note: serde_json::json!({"noted": attempt}),

@@ -11,10 +11,10 @@
 //! This room knows neither plans nor the ledger.
 
 mod child;
+pub mod inspect;
 pub mod job;
 pub mod launch;
 pub mod output;
-pub mod peek;
 pub mod slot;
 pub mod spec;
 pub mod spool;

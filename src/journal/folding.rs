@@ -8,7 +8,7 @@ use super::{JournalError, stored};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use upledger_ledger::{Ledger, OpenError, See, View};
-use upledger_replay::book::Book;
+use upledger_replay::runs::Runs;
 
 /// Text of one batch, in bytes. A ledger that is shorter has no thread of its own.
 const BATCH: usize = 64 << 10;
@@ -21,7 +21,7 @@ const WAITING: usize = 16;
 /// [`JournalError`].
 pub(super) fn over(
     open: impl FnOnce(See<'_>) -> Result<Ledger, OpenError>,
-) -> Result<(Ledger, Book), JournalError> {
+) -> Result<(Ledger, Runs), JournalError> {
     std::thread::scope(|scope| {
         let mut folder = Folder {
             scope,
@@ -41,7 +41,7 @@ pub(super) fn over(
 /// The state so far, and why it goes no further.
 #[derive(Default)]
 struct Fold {
-    book: Book,
+    book: Runs,
     failed: Option<JournalError>,
 }
 

@@ -3,8 +3,8 @@
 
 use super::{Entry, JournalError};
 use upledger_ledger::{Data, Draft, View, to_canonical};
-use upledger_replay::book::Book;
 use upledger_replay::event::Event;
+use upledger_replay::runs::Runs;
 use upledger_replay::state::When;
 
 /// An event as it is appended.
@@ -63,7 +63,7 @@ pub(super) fn recorded(view: &View<'_>, event: Event) -> Entry {
 ///
 /// # Errors
 /// [`JournalError::Unknown`], [`JournalError::Impossible`].
-pub(super) fn fold(book: &mut Book, view: &View<'_>) -> Result<(), JournalError> {
+pub(super) fn fold(book: &mut Runs, view: &View<'_>) -> Result<(), JournalError> {
     apply(book, view.run, &event(view)?, &when(view))
 }
 
@@ -72,7 +72,7 @@ pub(super) fn fold(book: &mut Book, view: &View<'_>) -> Result<(), JournalError>
 /// # Errors
 /// [`JournalError::Impossible`].
 pub(super) fn apply(
-    book: &mut Book,
+    book: &mut Runs,
     run: Option<&str>,
     event: &Event,
     when: &When,

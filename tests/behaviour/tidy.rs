@@ -94,7 +94,7 @@ fn rooms_use_only_the_rooms_below_them() {
     for path in rust_files("src") {
         let inside = path.strip_prefix(root().join("src")).expect("below src");
         let room = inside.iter().next().and_then(|r| r.to_str()).unwrap_or("");
-        // Unit tests may look around.
+        // Task tests may look around.
         if inside.to_string_lossy().contains("/tests") {
             continue;
         }
