@@ -10,16 +10,18 @@
 //! Every free text of an event passes the redactor here (the module `redacted`), before it is folded: what is folded is
 //! what is appended.
 
+mod folding;
 mod kept;
 mod redacted;
+mod stored;
 
 use crate::failpoint;
 use crate::home::{Home, identity};
 use crate::redact::Redactor;
-use serde_json::{Value, json};
+use stored::{draft, entry};
 use upledger_ledger::{
     Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
-    ReadError, Record,
+    ReadError, See,
 };
 use upledger_replay::decide;
 use upledger_replay::event::Event;
@@ -128,11 +130,8 @@ impl Journal {
     /// [`JournalError`].
     pub fn create_or_open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open_or_create(&home.state)?;
-        Self::over(Ledger::create_or_open(
-            place,
-            Memory::at(&home.memory)?,
-            identity(),
-        )?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::create_or_open_seeing(place, memory, identity(), see))
     }
 
     /// For writing; there must be a ledger.
@@ -141,11 +140,8 @@ impl Journal {
     /// [`JournalError`].
     pub fn open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open(&home.state)?;
-        Self::over(Ledger::open_existing(
-            place,
-            Memory::at(&home.memory)?,
-            identity(),
-        )?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::open_existing_seeing(place, memory, identity(), see))
     }
 
     /// For reading.
@@ -154,20 +150,20 @@ impl Journal {
     /// [`JournalError`].
     pub fn read(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open(&home.state)?;
-        Self::over(Ledger::open_read(place, Some(Memory::at(&home.memory)?))?)
+        let memory = Memory::at(&home.memory)?;
+        Self::over(|see| Ledger::open_read_seeing(place, Some(memory), see))
     }
 
-    fn over(ledger: Ledger) -> Result<Self, JournalError> {
-        let mut journal = Self {
+    fn over(open: impl FnOnce(See<'_>) -> Result<Ledger, OpenError>) -> Result<Self, JournalError> {
+        let (ledger, book) = folding::over(open)?;
+        Ok(Self {
             ledger,
-            book: Runs::default(),
+            book,
             staged: Vec::new(),
             checkpoint: false,
             blobs: Vec::new(),
             redactor: Redactor::none(),
-        };
-        journal.book = journal.fold(None)?;
-        Ok(journal)
+        })
     }
 
     /// Secrets that no event may hold.
@@ -216,8 +212,7 @@ impl Journal {
             if at.is_some_and(|at| record.seq > at) {
                 break;
             }
-            let entry = entry(&record)?;
-            apply(&mut book, &entry)?;
+            stored::fold(&mut book, &record.view())?;
         }
         Ok(book)
     }
@@ -231,7 +226,7 @@ impl Journal {
             Some(run) => self.ledger.read_run(run),
             None => self.ledger.read_all(),
         };
-        records.map(|r| entry(&r?)).collect()
+        records.map(|r| entry(&r?.view())).collect()
     }
 
     /// Redacts an event and folds it into the state, to be appended by the next commit, with a checkpoint where the event
@@ -292,49 +287,60 @@ impl Journal {
         }
         let extra = Append {
             checkpoint: self.checkpoint,
-            blobs: self.blobs.clone(),
+            blobs: std::mem::take(&mut self.blobs),
         };
-        let drafts: Vec<Draft> = self.staged.iter().map(draft).collect();
         let head = self.ledger.head();
-        match self.ledger.append(&head, &drafts, &extra) {
+        // Whatever becomes of it, it is folded anew; and while the ledger writes a large plan, the state of its steps need
+        // not be there as well.
+        let staged = self.take_back();
+        let events = staged.iter();
+        let drafts: Vec<Draft> = events
+            .map(|(run, event)| draft(run.as_deref(), event))
+            .collect();
+        match self.ledger.append(&head, drafts, &extra) {
             Ok(appended) => {
                 // What is durable says when it was recorded: it is folded as it will be read.
-                self.void();
                 let mut entries = Vec::new();
-                for record in &appended.records {
+                // A session may have been put in front.
+                let ours = appended.records.len().saturating_sub(staged.len());
+                let mut staged = staged.into_iter();
+                for (place, record) in appended.records.iter().enumerate() {
                     failpoint::hit("append");
-                    let entry = entry(record)?;
+                    let event = if place < ours { None } else { staged.next() };
+                    let entry = match event {
+                        Some((_, event)) => stored::recorded(&record.view(), event),
+                        None => entry(&record.view())?,
+                    };
                     apply(&mut self.book, &entry)?;
                     entries.push(entry);
                 }
                 Ok(Committed::Done(entries))
             }
-            Err(AppendError::HeadMoved { .. }) => self.moved(tries),
-            Err(e) => {
-                self.void();
-                Err(JournalError::Append(Box::new(e)))
-            }
+            Err(AppendError::HeadMoved { .. }) => self.moved(tries, &staged, extra),
+            Err(e) => Err(JournalError::Append(Box::new(e))),
         }
     }
 
-    /// Somebody else was first. Remarks change no decision: behind them, what is staged is staged again, so that they
+    /// Somebody else was first. Remarks change no decision: behind them, what was staged is staged again, so that they
     /// cannot keep an outcome from being recorded.
-    fn moved(&mut self, tries: u32) -> Result<Committed, JournalError> {
-        let checkpoint = self.checkpoint;
-        let blobs = std::mem::take(&mut self.blobs);
-        let staged = self.take_back();
+    fn moved(
+        &mut self,
+        tries: u32,
+        staged: &[(Option<String>, Event)],
+        extra: Append,
+    ) -> Result<Committed, JournalError> {
         let mut others = self.refresh()?;
         if tries == 0 || !others.iter().all(|e| e.event.is_neutral()) {
             return Ok(Committed::Moved);
         }
-        for (run, event) in &staged {
+        for (run, event) in staged {
             if self.stage(run.as_deref(), event).is_err() {
                 self.void();
                 return Ok(Committed::Moved);
             }
         }
-        self.checkpoint = checkpoint;
-        self.blobs = blobs;
+        self.checkpoint = extra.checkpoint;
+        self.blobs = extra.blobs;
         Ok(match self.commit_within(tries - 1)? {
             Committed::Done(ours) => {
                 others.extend(ours);
@@ -376,7 +382,7 @@ impl Journal {
         }
         let mut entries = Vec::new();
         for record in records {
-            let entry = entry(&record)?;
+            let entry = entry(&record.view())?;
             apply(&mut self.book, &entry)?;
             entries.push(entry);
         }
@@ -396,52 +402,7 @@ impl Journal {
 }
 
 fn apply(book: &mut Runs, entry: &Entry) -> Result<(), JournalError> {
-    book.apply(entry.run.as_deref(), &entry.event, &entry.when)
-        .map_err(|source| JournalError::Impossible {
-            seq: entry.when.seq,
-            source,
-        })
-}
-
-/// A record as an event.
-///
-/// # Errors
-/// [`JournalError::Unknown`].
-pub fn entry(record: &Record) -> Result<Entry, JournalError> {
-    let event = serde_json::from_value(json!({"kind": record.kind, "data": record.data})).map_err(
-        |source| JournalError::Unknown {
-            seq: record.seq,
-            kind: record.kind.clone(),
-            source,
-        },
-    )?;
-    Ok(Entry {
-        run: record.run.clone(),
-        when: When {
-            seq: record.seq,
-            ts: record.ts.clone(),
-            mono: record.mono,
-            boot: record.boot.clone(),
-        },
-        actor: record.actor.clone(),
-        event,
-    })
-}
-
-fn draft(staged: &Staged) -> Draft {
-    // An event is made of strings, integers and lists: it always has a JSON form.
-    let mut value = serde_json::to_value(&staged.event).unwrap_or(Value::Null);
-    let data = value.get_mut("data").map_or(Value::Null, Value::take);
-    let kind = value
-        .get("kind")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    Draft {
-        run: staged.run.clone(),
-        kind,
-        data,
-    }
+    stored::apply(book, entry.run.as_deref(), &entry.event, &entry.when)
 }
 
 #[cfg(test)]
@@ -471,7 +432,7 @@ mod tests {
         };
         Event::RunPlanned(RunPlanned {
             digest: String::new(),
-            plan,
+            plan: plan.into(),
             warnings: Vec::new(),
             contract: CONTRACT,
         })

@@ -8,7 +8,7 @@
 
 use crate::blob::{BlobError, NewBlob};
 use crate::busy::{self, Holder, by};
-use crate::canonical::{NotCanonical, to_canonical};
+use crate::canonical::NotCanonical;
 use crate::chain::{CREATED, Chain, OPENED, RESTORED};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{self, Clock, ClockError};
@@ -17,12 +17,12 @@ use crate::envelope::{self, Envelope};
 use crate::head::{Digest, Head, to_hex};
 use crate::memory::{self, Disagreement, MemoryError};
 use crate::place::PlaceError;
-use crate::record::{Draft, Identity, Record};
+use crate::record::{Data, Draft, Event, Identity, Record};
 use crate::scan::{extended, file_head, primary};
 use crate::schema;
 use crate::store::Ledger;
 use rusqlite::{Connection, ffi};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -203,19 +203,19 @@ pub(crate) fn stage(
     ledger: &str,
     run: Option<&str>,
     kind: &str,
-    data: &Value,
+    data: Cow<'_, Data>,
 ) -> Result<Record, StageError> {
-    if !data.is_object() {
+    let data = Data::text(data).map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
+    if !data.starts_with('{') {
         return Err(StageError::Refused(Refusal::NotAnObject));
     }
-    let data =
-        to_canonical(data).map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
     let seq = chain.size();
     let prev = chain.head().map_or(Digest::ZERO, |head| head.hash);
     let body = envelope::compose(&Envelope {
         actor: Cow::Borrowed(&stamp.identity.actor),
         boot: Cow::Borrowed(&stamp.boot),
         data: &data,
+        data_at: 0,
         host: Cow::Borrowed(&stamp.identity.host),
         kind: Cow::Borrowed(kind),
         ledger,
@@ -232,11 +232,12 @@ pub(crate) fn stage(
         ts: &stamp.ts,
     })
     .map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
+    // SQLite makes several copies of a large one.
+    drop(data);
     let checked = chain
         .check(&body)
         .map_err(|fault| StageError::Refused(Refusal::Invalid(fault)))?;
-    let record = Record::of(&body, &checked)
-        .map_err(|fault| StageError::Refused(Refusal::Invalid(fault)))?;
+    let mut record = Record::without_body(&checked);
     conn.prepare_cached("INSERT INTO event(seq, hash, prev, run, kind, ts, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
         i64::try_from(seq).unwrap_or(i64::MAX),
         checked.hash.as_bytes(),
@@ -247,6 +248,7 @@ pub(crate) fn stage(
         &body,
     ))?;
     chain.accept(&checked);
+    record.body = body;
     Ok(record)
 }
 
@@ -287,7 +289,7 @@ pub(crate) fn create(
             &to_hex(&id),
             None,
             CREATED,
-            &json!({"alg": "sha256"}),
+            Cow::Owned(json!({"alg": "sha256"}).into()),
         )
         .map_err(|error| match error {
             StageError::Refused(refusal) => CreateError::Refused(refusal),
@@ -310,31 +312,28 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AppendError`]; each variant says whether something was appended.
-    pub fn append(
+    pub fn append<'a>(
         &mut self,
         expected: &Head,
-        drafts: &[Draft],
+        drafts: impl Into<Cow<'a, [Draft]>>,
         extra: &Append,
     ) -> Result<Appended, AppendError> {
+        let drafts = drafts.into();
         for (index, draft) in drafts.iter().enumerate() {
             admissible(draft).map_err(|refusal| AppendError::Refused { index, refusal })?;
         }
-        let events: Vec<Event<'_>> = drafts
-            .iter()
-            .map(|draft| Event {
-                run: draft.run.as_deref(),
-                kind: &draft.kind,
-                data: Cow::Borrowed(&draft.data),
-            })
-            .collect();
-        self.append_events(expected, &events, extra, false)
+        let events: Vec<Event<'_>> = match drafts {
+            Cow::Borrowed(drafts) => drafts.iter().map(Event::borrowed).collect(),
+            Cow::Owned(drafts) => drafts.into_iter().map(Event::owned).collect(),
+        };
+        self.append_events(expected, events, extra, false)
     }
 
     /// [`Ledger::append`] for events of any kind; `reset` replaces the memory instead of consulting and advancing it.
     pub(crate) fn append_events(
         &mut self,
         expected: &Head,
-        events: &[Event<'_>],
+        events: Vec<Event<'_>>,
         extra: &Append,
         reset: bool,
     ) -> Result<Appended, AppendError> {
@@ -391,7 +390,7 @@ impl Ledger {
     fn transact(
         &mut self,
         expected: &Head,
-        events: &[Event<'_>],
+        events: Vec<Event<'_>>,
         extra: &Append,
         reset: bool,
     ) -> Result<Appended, AppendError> {
@@ -415,7 +414,7 @@ impl Ledger {
     fn fill(
         &mut self,
         expected: &Head,
-        events: &[Event<'_>],
+        events: Vec<Event<'_>>,
         extra: &Append,
         reset: bool,
     ) -> Result<Appended, AppendError> {
@@ -448,22 +447,22 @@ impl Ledger {
                 &id,
                 None,
                 OPENED,
-                &identity.session,
+                Cow::Owned(identity.session.clone().into()),
             );
             let record = record.map_err(|error| self.stage_error(error, AppendError::Identity))?;
             self.session = Some(record.seq);
             records.push(record);
         }
         let first_seq = self.chain.size();
-        for (index, event) in events.iter().enumerate() {
+        for (index, event) in events.into_iter().enumerate() {
             let record = stage(
                 &self.conn,
                 &mut self.chain,
                 &stamp,
                 &id,
-                event.run,
-                event.kind,
-                &event.data,
+                event.run.as_deref(),
+                &event.kind,
+                event.data,
             );
             records.push(record.map_err(|error| {
                 self.stage_error(error, |refusal| AppendError::Refused { index, refusal })
@@ -572,13 +571,6 @@ fn error_unknown(error: AppendError) -> AppendError {
         AppendError::Full(source) | AppendError::Unwritable(source) => AppendError::Unknown(source),
         other => other,
     }
-}
-
-/// An event on its way in; unlike a [`Draft`] it may have a kind of the ledger's own.
-pub(crate) struct Event<'a> {
-    pub(crate) run: Option<&'a str>,
-    pub(crate) kind: &'a str,
-    pub(crate) data: Cow<'a, Value>,
 }
 
 fn admissible(draft: &Draft) -> Result<(), Refusal> {

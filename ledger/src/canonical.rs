@@ -1,11 +1,12 @@
-//! Canonical JSON: RFC 8785 without floats, as a writer ([`to_canonical`]) and as a one-pass reader that accepts nothing
-//! else ([`check_canonical`]).
+//! Canonical JSON: RFC 8785 without floats, as a one-pass reader that accepts nothing else ([`check_canonical`]); the
+//! module `writer` has [`to_canonical`].
 //!
 //! Invariants: what [`to_canonical`] returns, [`check_canonical`] accepts, and it accepts exactly one text per value.
 //! Own code rather than `serde_json::to_string`, because the order of its map changes when any crate of the build turns
 //! on `preserve_order`, and rather than a JCS library, because those round large integers silently.
 //! Left out: which keys an event has (`envelope`).
 
+pub use crate::writer::to_canonical;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -37,16 +38,6 @@ pub enum NotCanonical {
     },
 }
 
-/// The canonical text of `value`.
-///
-/// # Errors
-/// [`NotCanonical`] if the value holds a number, key or nesting that the format excludes.
-pub fn to_canonical(value: &Value) -> Result<String, NotCanonical> {
-    let mut out = String::new();
-    write_value(&mut out, value, 0)?;
-    Ok(out)
-}
-
 /// The value of a text that must be canonical to the byte.
 ///
 /// # Errors
@@ -64,85 +55,6 @@ pub(crate) fn scan(text: &str) -> Result<(), NotCanonical> {
     let mut scanner = Scanner::new(text);
     scanner.value(0)?;
     scanner.end()
-}
-
-fn write_value(out: &mut String, value: &Value, depth: usize) -> Result<(), NotCanonical> {
-    if depth > MAX_DEPTH {
-        return Err(NotCanonical::Depth);
-    }
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::Number(number) => {
-            let magnitude = number
-                .as_i64()
-                .map(i64::unsigned_abs)
-                .or_else(|| number.as_u64());
-            // `-0` is a float to serde_json, so that every integer has one spelling.
-            match (magnitude, number.as_i64()) {
-                (Some(..=MAX_INTEGER), Some(integer)) => out.push_str(&integer.to_string()),
-                _ => return Err(NotCanonical::Number(number.to_string())),
-            }
-        }
-        Value::String(text) => write_string(out, text),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_value(out, item, depth + 1)?;
-            }
-            out.push(']');
-        }
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| key.as_bytes());
-            out.push('{');
-            for (index, (key, item)) in entries.into_iter().enumerate() {
-                if !key.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
-                    return Err(NotCanonical::Key(key.clone()));
-                }
-                if index > 0 {
-                    out.push(',');
-                }
-                write_string(out, key);
-                out.push(':');
-                write_value(out, item, depth + 1)?;
-            }
-            out.push('}');
-        }
-    }
-    Ok(())
-}
-
-/// Writes `text` as a JSON string with the escapes of RFC 8785 and no other.
-pub(crate) fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            0x08 => out.push_str("\\b"),
-            0x09 => out.push_str("\\t"),
-            0x0a => out.push_str("\\n"),
-            0x0c => out.push_str("\\f"),
-            0x0d => out.push_str("\\r"),
-            other => {
-                out.push_str("\\u00");
-                out.push_str(&crate::head::to_hex(&[other]));
-            }
-        }
-    }
-    out.push_str(&text[plain..]);
-    out.push('"');
 }
 
 /// A cursor over text that must be canonical.
@@ -179,16 +91,25 @@ impl<'a> Scanner<'a> {
         Err(NotCanonical::Form { at: self.at, what })
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// Steps over `literal` if it is next.
     pub(crate) fn skip(&mut self, literal: &str) -> bool {
-        let found = self.text.as_bytes()[self.at..].starts_with(literal.as_bytes());
+        let end = self.at + literal.len();
+        let found = self.text.as_bytes().get(self.at..end) == Some(literal.as_bytes());
         if found {
-            self.at += literal.len();
+            self.at = end;
         }
+        found
+    }
+
+    /// Steps over one byte if it is next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
         found
     }
 
@@ -203,7 +124,7 @@ impl<'a> Scanner<'a> {
 
     /// Demands a string in its only spelling.
     pub(crate) fn string(&mut self) -> Result<Raw<'a>, NotCanonical> {
-        if !self.skip("\"") {
+        if !self.take(b'"') {
             return self.fail("a string");
         }
         let start = self.at;
@@ -222,7 +143,10 @@ impl<'a> Scanner<'a> {
                     };
                 }
                 Some(0..=0x1f) => return self.fail("an escape of this control character"),
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    let rest = bytes.get(self.at..).unwrap_or_default();
+                    self.at += plain(rest);
+                }
             }
         }
         let text = &self.text[start..self.at];
@@ -233,7 +157,7 @@ impl<'a> Scanner<'a> {
     /// Demands an integer in its only spelling.
     pub(crate) fn integer(&mut self) -> Result<i64, NotCanonical> {
         let start = self.at;
-        let negative = self.skip("-");
+        let negative = self.take(b'-');
         let digits = self.at;
         let mut magnitude: u64 = 0;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
@@ -271,15 +195,15 @@ impl<'a> Scanner<'a> {
 
     fn array(&mut self, depth: usize) -> Result<(), NotCanonical> {
         self.at += 1;
-        if self.skip("]") {
+        if self.take(b']') {
             return Ok(());
         }
         loop {
             self.value(depth + 1)?;
-            if self.skip("]") {
+            if self.take(b']') {
                 return Ok(());
             }
-            if !self.skip(",") {
+            if !self.take(b',') {
                 return self.fail("`,` or `]`");
             }
         }
@@ -287,7 +211,7 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, depth: usize) -> Result<(), NotCanonical> {
         self.at += 1;
-        if self.skip("}") {
+        if self.take(b'}') {
             return Ok(());
         }
         let mut last: Option<Raw<'a>> = None;
@@ -305,14 +229,14 @@ impl<'a> Scanner<'a> {
                 return self.fail("a key greater than the one before it");
             }
             last = Some(key);
-            if !self.skip(":") {
+            if !self.take(b':') {
                 return self.fail("`:`");
             }
             self.value(depth + 1)?;
-            if self.skip("}") {
+            if self.take(b'}') {
                 return Ok(());
             }
-            if !self.skip(",") {
+            if !self.take(b',') {
                 return self.fail("`,` or `}`");
             }
         }
@@ -339,6 +263,15 @@ impl Raw<'_> {
             self.text.as_bytes() < other.text.as_bytes()
         }
     }
+}
+
+/// How many bytes stand before the next that means something in a string.
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
+        .unwrap_or(bytes.len())
 }
 
 /// Whether `\u00xx` stands here, lower-case, for a control character that has no shorter escape.

@@ -5,10 +5,11 @@
 //! inverse. Left out: how one event follows from another (`chain`).
 
 use crate::FORMAT;
-use crate::canonical::{self, NotCanonical, Raw, Scanner, write_string};
+use crate::canonical::{self, NotCanonical, Raw, Scanner};
 use crate::clock;
 use crate::damage::Fault;
 use crate::head::{Digest, is_hex};
+use crate::writer::write_string;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -19,6 +20,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) boot: Cow<'a, str>,
     /// The canonical text of an object.
     pub(crate) data: &'a str,
+    /// Where in the body it stands; 0 for a body that is to be put together.
+    pub(crate) data_at: usize,
     pub(crate) host: Cow<'a, str>,
     pub(crate) kind: Cow<'a, str>,
     pub(crate) ledger: &'a str,
@@ -46,9 +49,9 @@ fn take(body: &str) -> Result<Envelope<'_>, &'static str> {
     key(&mut scanner, ",\"boot\":")?;
     let boot = text(&mut scanner)?;
     key(&mut scanner, ",\"data\":")?;
-    let start = scanner.at();
+    let data_at = scanner.at();
     scanner.value(1).map_err(|_| "`data` is malformed")?;
-    let data = scanner.since(start);
+    let data = scanner.since(data_at);
     if !data.starts_with('{') {
         return Err("`data` is not an object");
     }
@@ -105,6 +108,7 @@ fn take(body: &str) -> Result<Envelope<'_>, &'static str> {
         actor,
         boot,
         data,
+        data_at,
         host,
         kind,
         ledger,

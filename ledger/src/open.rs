@@ -13,7 +13,7 @@ use crate::damage::{Broken, Fault, SchemaFault};
 use crate::hot_journal::Opened;
 use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
 use crate::place::{Place, PlaceError};
-use crate::record::Identity;
+use crate::record::{Identity, View};
 use crate::scan::{ScanError, data_version, primary, scan};
 use crate::schema::{self, ConnectError, Mode};
 use crate::store::Ledger;
@@ -112,6 +112,10 @@ pub enum OpenError {
     Identity(#[source] append::Refusal),
 }
 
+/// Who is shown each event of a ledger while it is opened, in order, when the event has passed its checks. What was seen
+/// counts for nothing when the opening fails after all.
+pub type See<'a> = &'a mut dyn FnMut(&View<'_>);
+
 /// What an opening may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
@@ -154,7 +158,15 @@ impl Ledger {
         identity: Identity,
         options: Options,
     ) -> Result<Self, OpenError> {
-        Ok(Self::open(place, Some(memory), Some(identity), options, Intent::Create)?.0)
+        Ok(Self::open(
+            place,
+            Some(memory),
+            Some(identity),
+            options,
+            Intent::Create,
+            &mut |_| {},
+        )?
+        .0)
     }
 
     /// Opens the ledger in `place` to append to it.
@@ -185,6 +197,7 @@ impl Ledger {
             Some(identity),
             options,
             Intent::Existing,
+            &mut |_| {},
         )?
         .0)
     }
@@ -207,7 +220,50 @@ impl Ledger {
         memory: Option<Memory>,
         options: Options,
     ) -> Result<Self, OpenError> {
-        Ok(Self::open(place, memory, None, options, Intent::Read)?.0)
+        Ok(Self::open(place, memory, None, options, Intent::Read, &mut |_| {})?.0)
+    }
+
+    /// [`Ledger::create_or_open`], and each event is shown to `see`: one reading verifies and folds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_or_open_seeing(
+        place: Place,
+        memory: Memory,
+        identity: Identity,
+        see: See<'_>,
+    ) -> Result<Self, OpenError> {
+        let (memory, identity) = (Some(memory), Some(identity));
+        let options = Options::default();
+        Ok(Self::open(place, memory, identity, options, Intent::Create, see)?.0)
+    }
+
+    /// [`Ledger::open_existing`], and each event is shown to `see`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_existing_seeing(
+        place: Place,
+        memory: Memory,
+        identity: Identity,
+        see: See<'_>,
+    ) -> Result<Self, OpenError> {
+        let (memory, identity) = (Some(memory), Some(identity));
+        let options = Options::default();
+        Ok(Self::open(place, memory, identity, options, Intent::Existing, see)?.0)
+    }
+
+    /// [`Ledger::open_read`], and each event is shown to `see`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_read_seeing(
+        place: Place,
+        memory: Option<Memory>,
+        see: See<'_>,
+    ) -> Result<Self, OpenError> {
+        let options = Options::default();
+        Ok(Self::open(place, memory, None, options, Intent::Read, see)?.0)
     }
 
     pub(crate) fn open(
@@ -216,6 +272,7 @@ impl Ledger {
         identity: Option<Identity>,
         options: Options,
         intent: Intent,
+        see: See<'_>,
     ) -> Result<(Self, Objection), OpenError> {
         let path = place.ledger_path();
         if intent != Intent::Read {
@@ -280,7 +337,7 @@ impl Ledger {
             options,
             data_version: 0,
         };
-        ledger.load()?;
+        ledger.load(see)?;
         let objection = ledger.compare(remembered, unreadable, intent)?;
         if intent != Intent::Read {
             ledger.place.hold_reserve()?;
@@ -289,7 +346,7 @@ impl Ledger {
     }
 
     /// Verifies schema and chain in one read transaction.
-    fn load(&mut self) -> Result<(), OpenError> {
+    fn load(&mut self, see: See<'_>) -> Result<(), OpenError> {
         let path = self.place.ledger_path();
         let sqlite = |error| sqlite_error(&self.place, &self.options, error);
         self.conn.execute_batch("BEGIN").map_err(sqlite)?;
@@ -303,7 +360,11 @@ impl Ledger {
             None => {}
         }
         let mut chain = Chain::new();
-        scan(&self.conn, &mut chain, |_, _| Ok(())).map_err(|error| match error {
+        scan(&self.conn, &mut chain, |_, checked| {
+            see(&View::of(&checked.envelope));
+            Ok(())
+        })
+        .map_err(|error| match error {
             ScanError::Broken(broken) => OpenError::Damaged(broken),
             ScanError::Sqlite(error) => sqlite(error),
         })?;

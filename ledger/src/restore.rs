@@ -3,12 +3,12 @@
 //! Invariant: the only way past [`crate::open::OpenError::Remembered`] and a damaged memory; it leaves a
 //! `ledger.restored` behind and a memory that agrees. Left out: deciding whether that is right, which a person does.
 
-use crate::append::{Append, AppendError, Appended, Event};
+use crate::append::{Append, AppendError, Appended};
 use crate::chain::RESTORED;
 use crate::memory::Memory;
 use crate::open::{Intent, Objection, OpenError, Options};
 use crate::place::Place;
-use crate::record::Identity;
+use crate::record::{Event, Identity};
 use crate::store::Ledger;
 use serde_json::json;
 use std::borrow::Cow;
@@ -69,6 +69,7 @@ impl Ledger {
             Some(identity),
             options,
             Intent::Restore,
+            &mut |_| {},
         )?;
         let from = match objection {
             Objection::None => return Err(RestoreError::Nothing),
@@ -81,12 +82,12 @@ impl Ledger {
         let data = json!({"reason": reason, "from": from, "to": to});
         let event = Event {
             run: None,
-            kind: RESTORED,
-            data: Cow::Owned(data),
+            kind: Cow::Borrowed(RESTORED),
+            data: Cow::Owned(data.into()),
         };
         let head = ledger.head();
         let appended = ledger
-            .append_events(&head, &[event], &Append::default(), true)
+            .append_events(&head, vec![event], &Append::default(), true)
             .map_err(RestoreError::Append)?;
         Ok((ledger, appended))
     }

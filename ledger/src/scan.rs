@@ -115,7 +115,7 @@ pub(crate) fn refresh(
         }
     }
     scan(conn, chain, |row, checked| {
-        records.push(Record::of(row.body, checked)?);
+        records.push(Record::of(row.body, checked));
         Ok(())
     })
 }

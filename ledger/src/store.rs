@@ -310,7 +310,7 @@ impl Records<'_> {
         };
         match &self.run {
             Some(run) if checked.envelope.run.as_deref() != Some(run) => Ok(None),
-            _ => Record::of(row.body, &checked).map(Some),
+            _ => Ok(Some(Record::of(row.body, &checked))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Proves what an append promises: all or nothing is written, sessions are put in front, clocks never fall, the memory
 //! follows, blobs come back, refusals leave no trace; and that reading gives back what was written.
 
-use crate::support::{Home, Still, append, draft, identity};
+use crate::support::{Home, Still, append, data, draft, identity};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use upledger_ledger::{
@@ -40,7 +40,7 @@ fn a_new_ledger_has_its_genesis_and_each_handle_its_session() {
             Draft {
                 run: None,
                 kind: "note.added".into(),
-                data: json!({}),
+                data: json!({}).into(),
             },
             draft(3),
         ],
@@ -64,8 +64,8 @@ fn a_new_ledger_has_its_genesis_and_each_handle_its_session() {
             (7, "step.started", Some(5), Some(3)),
         ]
     );
-    assert_eq!(records[0].data, json!({"alg": "sha256"}));
-    assert_eq!(records[1].data, identity().session);
+    assert_eq!(data(&records[0]), json!({"alg": "sha256"}));
+    assert_eq!(data(&records[1]), identity().session);
     assert!(records.iter().all(|r| r.actor == "alice"
         && r.host == "bk-paas-01"
         && r.ts.len() == 27
@@ -118,15 +118,15 @@ fn refusals_name_the_draft_and_leave_no_trace() {
     let before = ledger.head();
     let bad = [
         Draft {
-            data: json!([]),
+            data: json!([]).into(),
             ..draft(0)
         },
         Draft {
-            data: json!({"ratio": 0.5}),
+            data: json!({"ratio": 0.5}).into(),
             ..draft(0)
         },
         Draft {
-            data: json!({"é": 1}),
+            data: json!({"é": 1}).into(),
             ..draft(0)
         },
         Draft {
@@ -304,7 +304,10 @@ fn blobs_come_back_checked_wherever_they_lie() {
     ledger
         .append(
             &ledger.head(),
-            &[Draft { data, ..draft(0) }],
+            &[Draft {
+                data: data.into(),
+                ..draft(0)
+            }],
             &Append {
                 blobs: blobs.clone(),
                 ..Append::default()

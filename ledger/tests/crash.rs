@@ -7,11 +7,12 @@
 
 use crate::support::{Home, append, draft, identity};
 use rusqlite::Connection;
+use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use upledger_ledger::{
-    Append, AppendError, Finding, Ledger, Memory, NewBlob, Place, VerifyOptions, verify,
+    Append, AppendError, Draft, Finding, Ledger, Memory, NewBlob, Place, VerifyOptions, verify,
 };
 
 const JOB: &str = "UPLEDGER_TEST_JOB";
@@ -381,10 +382,9 @@ fn fill_the_disk(ledger: &mut Ledger) {
         ledger.place().weak_fs().map(upledger_ledger::WeakFs::name),
         Some("tmpfs")
     );
-    let large = |number| {
-        let mut draft = draft(number);
-        draft.data["text"] = "x".repeat(20_000).into();
-        draft
+    let large = |number| Draft {
+        data: json!({"text": "x".repeat(20_000)}).into(),
+        ..draft(number)
     };
     let mut acked = ledger.head();
     let error = loop {

@@ -8,6 +8,7 @@ mod flip;
 mod merkle;
 mod page;
 mod place;
+mod seen;
 mod support;
 mod tamper;
 mod together;

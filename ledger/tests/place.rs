@@ -1,7 +1,7 @@
 //! Proves where a ledger may lie and where not, that its files are private, that the memory is kept apart and that its
 //! damage is never taken for "nothing remembered", and what a recorded restoration does.
 
-use crate::support::{Home, append, draft, identity};
+use crate::support::{Home, append, data, draft, identity};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -253,7 +253,7 @@ fn a_damaged_memory_is_not_an_empty_one() {
         "disk repair of 2026-11-20",
     )
     .unwrap();
-    assert_eq!(appended.records[1].data["from"], json!(null));
+    assert_eq!(data(&appended.records[1])["from"], json!(null));
     assert_eq!(ledger.size(), 5);
     drop(ledger);
     assert_eq!(home.ledger().size(), 5);
@@ -285,7 +285,7 @@ fn a_restoration_is_recorded_with_both_sides_and_its_reason() {
         .collect();
     assert_eq!(kinds, ["session.opened", "ledger.restored"]);
     assert_eq!(
-        appended.records[1].data,
+        data(&appended.records[1]),
         json!({"reason": "restored from the backup of 2026-11-20", "from": from, "to": to})
     );
     append(&mut ledger, &[draft(2)]);
@@ -313,10 +313,10 @@ fn a_lost_ledger_is_recorded_in_its_replacement() {
         Ledger::restore(home.place(), home.memory(), identity(), "the disk died").unwrap();
     assert_ne!(ledger.id(), lost.ledger);
     assert_eq!(
-        appended.records[1].data["from"],
+        data(&appended.records[1])["from"],
         json!({"ledger": lost.ledger, "size": 4, "root": lost.root})
     );
-    assert_eq!(appended.records[1].data["to"]["size"], json!(1));
+    assert_eq!(data(&appended.records[1])["to"]["size"], json!(1));
     drop(ledger);
     assert_eq!(home.ledger().size(), 3);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use upledger_ledger::{
     Append, Checkpoint, Clock, ClockError, DDL, Draft, Identity, Ledger, Memory, Options, Place,
-    Reading, tree,
+    Reading, Record, tree,
 };
 
 /// A state directory and a memory beside it.
@@ -88,6 +88,11 @@ pub(crate) fn draft(number: u64) -> Draft {
         "step.started",
         json!({"step": format!("步骤-{number}"), "n": number}),
     )
+}
+
+/// The event's own part, as a value.
+pub(crate) fn data(record: &Record) -> Value {
+    serde_json::from_str(record.data()).unwrap()
 }
 
 pub(crate) fn append(ledger: &mut Ledger, drafts: &[Draft]) -> upledger_ledger::Appended {

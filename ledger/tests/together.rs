@@ -1,7 +1,7 @@
 //! Proves what happens when others are at the same file: writers who race, readers who follow, processes that hold it,
 //! and whoever exchanges or changes it under an open handle.
 
-use crate::support::{Home, Still, append, draft, identity};
+use crate::support::{Home, Still, append, data, draft, identity};
 use serde_json::json;
 use upledger_ledger::{
     Append, AppendError, Draft, Fault, Head, How, Ledger, OpenError, Options, ReadError, Record,
@@ -114,7 +114,7 @@ fn racing_handles_lose_no_event_and_fork_nothing() {
     for racer in 0..3 {
         let numbers: Vec<_> = ledger
             .read_run(&format!("run-{racer}"))
-            .map(|r| r.unwrap().data["n"].as_u64().unwrap())
+            .map(|r| data(&r.unwrap())["n"].as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (0..EACH).collect::<Vec<_>>());
     }

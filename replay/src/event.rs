@@ -5,6 +5,7 @@
 
 use crate::plan::{LOCAL, Pair, Plan};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -281,8 +282,8 @@ pub struct Reason {
 pub struct RunPlanned {
     /// SHA-256 of the plan's canonical JSON, hex.
     pub digest: String,
-    /// The plan that runs.
-    pub plan: Plan,
+    /// The plan that runs. It is large, so whoever needs it shares it.
+    pub plan: Arc<Plan>,
     /// Warnings that the operator saw, such as a weak file system under the ledger.
     pub warnings: Vec<String>,
     /// Which contract of actions its events follow: [`CONTRACT`], or 0 for a run that was begun before there was one.

@@ -181,7 +181,7 @@ impl Task {
             }
             Event::StepFailed(f) => {
                 part.failed();
-                part.failed = Some(f.clone());
+                part.failed = Some(Box::new(f.clone()));
                 part.over(&f.detail, &f.tail, f.took_ms, when);
             }
             Event::StepFenced(_) => {
@@ -233,7 +233,7 @@ impl Task {
             part.observed.clone_from(&s.observed);
         }
         part.attempts = s.at.attempt;
-        part.started = Some(s.clone());
+        part.started = Some(Box::new(s.clone()));
         part.started_at = when.clone();
         part.doubt = None;
         part.answer = None;

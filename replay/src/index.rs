@@ -89,7 +89,7 @@ impl Index {
         };
         for (place, unit) in units.iter().enumerate() {
             let undo = index.step(plan, unit).map(|(_, step)| &step.undo);
-            index.set(place, unit, undo);
+            index.set(place, Holds::default(), Holds::of(unit, undo));
         }
         index
     }
@@ -101,18 +101,44 @@ impl Index {
         Some((phase.phase.as_str(), phase.steps.get(spot.in_phase)?))
     }
 
-    /// Takes a unit in as it is now.
-    fn set(&mut self, place: usize, unit: &Task, undo: Option<&Undo>) {
+    /// Takes a unit in as it is now. Most events change nothing of what is asked, so only differences are searched for.
+    fn set(&mut self, place: usize, was: Holds, is: Holds) {
+        keep(&mut self.unsettled, place, was.unsettled, is.unsettled);
+        keep(&mut self.touched, place, was.touched, is.touched);
+        keep(&mut self.passed, place, was.passed, is.passed);
+        keep(&mut self.to_undo, place, was.to_undo, is.to_undo);
+        for (way, at) in [(Direction::Do, 0), (Direction::Undo, 1)] {
+            keep(&mut self.open, (place, way), was.open[at], is.open[at]);
+            let (was, is) = (was.may_run[at], is.may_run[at]);
+            keep(&mut self.may_run, (place, way), was, is);
+        }
+    }
+}
+
+/// In which sets of the index a unit is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Holds {
+    unsettled: bool,
+    touched: bool,
+    passed: bool,
+    to_undo: bool,
+    /// Forwards and backwards.
+    open: [bool; 2],
+    /// Forwards and backwards.
+    may_run: [bool; 2],
+}
+
+impl Holds {
+    fn of(unit: &Task, undo: Option<&Undo>) -> Self {
         let touched = unit.forward.touched;
-        let no_return = matches!(undo, Some(Undo::PointOfNoReturn(_)));
-        keep(&mut self.unsettled, place, !unit.forward.settled());
-        keep(&mut self.touched, place, touched);
-        keep(&mut self.passed, place, touched && no_return);
-        keep(&mut self.to_undo, place, is_to_undo(unit, undo));
-        for way in [Direction::Do, Direction::Undo] {
-            let part = unit.part(way);
-            keep(&mut self.open, (place, way), part.status == Status::Running);
-            keep(&mut self.may_run, (place, way), part.may_still_run());
+        let parts = [&unit.forward, &unit.backward];
+        Self {
+            unsettled: !unit.forward.settled(),
+            touched,
+            passed: touched && matches!(undo, Some(Undo::PointOfNoReturn(_))),
+            to_undo: is_to_undo(unit, undo),
+            open: parts.map(|part| part.status == Status::Running),
+            may_run: parts.map(TaskState::may_still_run),
         }
     }
 }
@@ -124,11 +150,15 @@ fn is_to_undo(unit: &Task, undo: Option<&Undo>) -> bool {
 }
 
 /// An item is in a set exactly when something holds of it.
-fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T, holds: bool) {
-    if holds {
-        set.insert(item);
-    } else {
-        set.remove(&item);
+fn keep<T: Ord>(set: &mut BTreeSet<T>, item: T, held: bool, holds: bool) {
+    match (held, holds) {
+        (false, true) => {
+            set.insert(item);
+        }
+        (true, false) => {
+            set.remove(&item);
+        }
+        (false, false) | (true, true) => {}
     }
 }
 
@@ -260,8 +290,11 @@ impl Run {
         let Some(unit) = self.units.get_mut(place) else {
             return;
         };
+        let undo = self.index.step(&self.plan, unit).map(|(_, s)| &s.undo);
+        let was = Holds::of(unit, undo);
         change(unit);
         let undo = self.index.step(&self.plan, unit).map(|(_, s)| &s.undo);
-        self.index.set(place, unit, undo);
+        let is = Holds::of(unit, undo);
+        self.index.set(place, was, is);
     }
 }

@@ -64,7 +64,7 @@ pub struct TaskState {
     /// `touched`, as it was before the open or last attempt.
     pub(crate) touched_before: bool,
     /// The intent of the open or last attempt.
-    pub started: Option<Started>,
+    pub started: Option<Box<Started>>,
     /// When that was.
     pub started_at: When,
     /// When the last outcome was recorded.
@@ -76,7 +76,7 @@ pub struct TaskState {
     /// What the last probe of the last attempt said.
     pub answer: Option<Answer>,
     /// The last failure.
-    pub failed: Option<Failed>,
+    pub failed: Option<Box<Failed>>,
     /// It was not started the last time that it was to be, because the look before or its inputs failed.
     pub refused: bool,
     /// One line on the last outcome, for people.
@@ -294,13 +294,20 @@ impl Run {
             facts: Vec::new(),
             inputs: Vec::new(),
         };
-        let units: Vec<Task> = (planned.plan.steps().enumerate())
-            .flat_map(|(index, (_, step))| step.targets.iter().map(move |t| unit(index, step, t)))
-            .collect();
+        // Steps by the thousand: the list is made once, in its size.
+        let size = planned
+            .plan
+            .steps()
+            .map(|(_, step)| step.targets.len())
+            .sum();
+        let mut units = Vec::with_capacity(size);
+        for (index, (_, step)) in planned.plan.steps().enumerate() {
+            units.extend(step.targets.iter().map(|t| unit(index, step, t)));
+        }
         Self {
             name: name.into(),
             index: Index::new(&planned.plan, &units),
-            plan: Arc::new(planned.plan),
+            plan: planned.plan,
             digest: planned.digest,
             contract: planned.contract,
             planned_at: when.clone(),

@@ -160,7 +160,7 @@ fn a_run_that_an_earlier_program_began_is_folded_as_that_one_folded_it() {
     let now = two();
     let planned = RunPlanned {
         digest: String::new(),
-        plan: upledger_replay::plan::Plan::clone(&now.plan),
+        plan: now.plan.clone(),
         warnings: vec![],
         contract: 0,
     };

@@ -12,7 +12,7 @@ use upledger_replay::decide::{
     Check, Conclusion, Next, Now, Request, check_of_done, checkpoint, conclusion,
 };
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, Plan, Step, Undo};
+use upledger_replay::plan::{Effect, OnDoubt, Step, Undo};
 use upledger_replay::runs::{NoRollback, Runs};
 use upledger_replay::state::{Run, TaskState};
 
@@ -217,7 +217,7 @@ fn checkpoints_go_with_the_beginning_the_ends_and_what_cannot_be_reversed() {
     let run = run(plan(vec![unsafe_step("a"), gate]));
     let planned = Event::RunPlanned(RunPlanned {
         digest: String::new(),
-        plan: Plan::clone(&run.plan),
+        plan: run.plan.clone(),
         warnings: vec![],
         contract: CONTRACT,
     });
@@ -258,7 +258,7 @@ fn a_rollback_without_a_name_means_the_newest_run_or_none() {
     let planned = || {
         Event::RunPlanned(RunPlanned {
             digest: String::new(),
-            plan: plan(vec![unsafe_step("a")]),
+            plan: plan(vec![unsafe_step("a")]).into(),
             warnings: vec![],
             contract: CONTRACT,
         })
@@ -329,7 +329,7 @@ fn the_kind_of_an_event_is_the_recorded_one() {
     let value = serde_json::Value::Null;
     let planned = RunPlanned {
         digest: String::new(),
-        plan: every_kind(),
+        plan: every_kind().into(),
         warnings: vec![],
         contract: 0,
     };

@@ -72,7 +72,7 @@ fn book() -> Runs {
     let mut book = Runs::default();
     let planned = Event::RunPlanned(RunPlanned {
         digest: String::new(),
-        plan: every_kind(),
+        plan: every_kind().into(),
         warnings: vec![],
         contract: CONTRACT,
     });
@@ -125,7 +125,7 @@ fn a_run_that_was_planned_is_taken_back_too() {
     let run = book.run("r").unwrap();
     let planned = Event::RunPlanned(RunPlanned {
         digest: String::new(),
-        plan: upledger_replay::plan::Plan::clone(&run.plan),
+        plan: run.plan.clone(),
         warnings: vec![],
         contract: CONTRACT,
     });

@@ -413,7 +413,7 @@ fn one_run_is_open_at_a_time_and_only_the_newest_effective_one_rolls_back() {
         let steps = vec![step("a", Effect::Unsafe, OnDoubt::Ask, false, undo())];
         Event::RunPlanned(RunPlanned {
             digest: String::new(),
-            plan: plan(steps),
+            plan: plan(steps).into(),
             warnings: vec![],
             contract: CONTRACT,
         })

@@ -92,7 +92,7 @@ pub(crate) fn run(plan: Plan) -> Run {
         "r",
         RunPlanned {
             digest: String::new(),
-            plan,
+            plan: plan.into(),
             warnings: vec![],
             contract: CONTRACT,
         },

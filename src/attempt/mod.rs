@@ -21,7 +21,7 @@ pub mod slot;
 pub mod spec;
 pub mod spool;
 pub mod supervisor;
-mod sys;
+pub(crate) mod sys;
 mod watch;
 
 pub(crate) use child::find as find_program;

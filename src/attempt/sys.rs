@@ -1,5 +1,5 @@
-//! The two things that the safe interfaces cannot say: a descriptor addressed by its number, to keep what we inherited
-//! from being inherited further, and what our ended children used.
+//! The things that the safe interfaces cannot say: a descriptor addressed by its number, to keep what we inherited from
+//! being inherited further, what our ended children used, and what the allocator does with large pieces.
 
 use super::slot::Usage;
 use std::mem::MaybeUninit;
@@ -39,3 +39,22 @@ pub(super) fn usage_of_children() -> Usage {
         max_rss: number(raw.ru_maxrss) * 1024,
     }
 }
+
+/// Large pieces of memory go back to the system as soon as they are free, for the whole life of this process.
+///
+/// Left to itself, glibc keeps what was once freed of the size of a large plan's text, and a runner that lives for hours
+/// holds several of them for nothing.
+#[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "no safe interface sets options of the allocator"
+)]
+pub(crate) fn give_large_pieces_back() {
+    // SAFETY: it changes a number of the allocator, under the allocator's own lock.
+    // It fails only for a value out of range; then the allocator does as it did.
+    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10) };
+}
+
+/// Other allocators do so.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_large_pieces_back() {}

@@ -145,6 +145,21 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let lock = RunnerLock::take(&home.state, &identity())?;
     system::check_jobs(home)?;
     journal.redact_with(redactor.clone());
+    let called = called(&checked.plan, &args.plan);
+    let mut warnings = checked.warnings;
+    if let Some(weak) = journal.ledger().place().weak_fs() {
+        let say = || crate::text::plan::weak_filesystem(weak.name());
+        warnings.push(Warning::anywhere(say));
+    }
+    if scope::manager().is_err() {
+        warnings.push(Warning::anywhere(crate::text::plan::no_scope));
+    }
+    let planned = Event::RunPlanned(RunPlanned {
+        digest: checked.digest,
+        plan: checked.plan.into(),
+        warnings: warnings.iter().map(|w| w.recorded.clone()).collect(),
+        contract: CONTRACT,
+    });
     let name = loop {
         if let Some(open) = journal.book().open() {
             let first = match next(open, &clock::now()) {
@@ -158,26 +173,10 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             );
         }
         let date = chrono::Local::now().format("%Y%m%d").to_string();
-        let name = journal
-            .book()
-            .new_name(&called(&checked.plan, &args.plan), &date);
-        let mut warnings = checked.warnings.clone();
-        if let Some(weak) = journal.ledger().place().weak_fs() {
-            let say = || crate::text::plan::weak_filesystem(weak.name());
-            warnings.push(Warning::anywhere(say));
-        }
-        if scope::manager().is_err() {
-            warnings.push(Warning::anywhere(crate::text::plan::no_scope));
-        }
+        let name = journal.book().new_name(&called, &date);
         for warning in &warnings {
             out.progress(&plans::warning(&args.plan, warning));
         }
-        let planned = Event::RunPlanned(RunPlanned {
-            digest: checked.digest.clone(),
-            plan: checked.plan.clone(),
-            warnings: warnings.into_iter().map(|w| w.recorded).collect(),
-            contract: CONTRACT,
-        });
         journal
             .stage(Some(&name), &planned)
             .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;

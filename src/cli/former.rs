@@ -6,6 +6,7 @@ use crate::journal::{Journal, JournalError};
 use crate::report::safe;
 pub(super) use crate::runner::former::same;
 use crate::text::commands as text;
+use serde_json::Value;
 use upledger_replay::contract::{self, Former};
 use upledger_replay::state::Run;
 
@@ -17,7 +18,8 @@ fn beginner(journal: &Journal, run: &str) -> Result<(String, String), JournalErr
         Some(seq) => ledger.read_from(seq).next().transpose()?,
         None => None,
     };
-    let data = session.map(|record| record.data).unwrap_or_default();
+    let data: Option<Value> = session.and_then(|r| serde_json::from_str(r.data()).ok());
+    let data = data.unwrap_or_default();
     let text = |key: &str| safe(data[key].as_str().unwrap_or("?"));
     Ok((text("program"), text("program_sha256")))
 }

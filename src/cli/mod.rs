@@ -201,6 +201,7 @@ fn said(text: &str) -> Result<String, String> {
 
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
+    crate::attempt::sys::give_large_pieces_back();
     // A limit of file sizes must be an error of the write, not the end of the runner. Handled, not ignored: a handler is
     // reset in the commands of steps. Where it cannot be, the limit ends us.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));

@@ -58,10 +58,10 @@ impl Out {
         self.fitted(text, true);
     }
 
-    /// Lines of the result.
+    /// Lines of the result, in one write: a run may have ten thousand steps.
     pub(crate) fn lines(&mut self, lines: &[String]) {
-        for line in lines {
-            self.line(line);
+        if !lines.is_empty() {
+            self.fitted(&lines.join("\n"), true);
         }
     }
 
@@ -83,9 +83,8 @@ impl Out {
     fn fitted(&mut self, text: &str, must: bool) {
         match Stream::Out.columns() {
             Some(columns) if !self.json => {
-                for line in text.split('\n').flat_map(|l| fit(l, columns)) {
-                    self.put(&line, must);
-                }
+                let lines = text.split('\n').flat_map(|l| fit(l, columns));
+                self.put(&lines.collect::<Vec<_>>().join("\n"), must);
             }
             _ => self.put(text, must),
         }

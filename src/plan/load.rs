@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use upledger_ledger::to_canonical;
 use upledger_replay::plan::{Change, OnFailure, Pair, Phase, Plan, Secret, SecretSource, Step};
 
 /// The version of the plan format.
@@ -42,15 +43,20 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
 }
 
-/// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
+/// A plan's canonical JSON.
 ///
-/// A plan holds text, booleans and integers only, and its maps are sorted, so what serde_json writes is canonical.
+/// A plan holds text, booleans and integers only. Where a key of a setting is not plain, and nothing can be recorded of the
+/// plan, it is the text that serde_json writes, whose maps are sorted.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let other = |_| serde_json::to_value(plan).map(|v| v.to_string());
+    to_canonical(plan).or_else(other).unwrap_or_default()
+}
+
+/// The digest of a plan: SHA-256 of its canonical JSON, in hexadecimal.
 #[must_use]
 pub fn digest(plan: &Plan) -> String {
-    let text = serde_json::to_value(plan)
-        .map(|v| v.to_string())
-        .unwrap_or_default();
-    Sha256::digest(text.as_bytes())
+    Sha256::digest(text(plan).as_bytes())
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect()
@@ -134,7 +140,8 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
         warnings: Vec::new(),
         placed: Vec::new(),
     };
-    let plan = loader.plan(&root);
+    let whole = root.span;
+    let plan = loader.plan(root);
     let Loader {
         mut faults,
         literals,
@@ -153,7 +160,7 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
         }
         Some(_) | None => {
             if faults.is_empty() {
-                faults.push(Fault::new(root.span, say::no_plan()));
+                faults.push(Fault::new(whole, say::no_plan()));
             }
             Err(Refusal::new(name, text, faults, &literals.masked))
         }
@@ -175,30 +182,26 @@ impl<'t> Loader<'t> {
     }
 
     /// Takes out the keys that the design names and that are not built, one fault each.
-    fn not_built(&mut self, node: &Node, keys: &[&str]) -> Node {
-        let Kind::Map(entries) = &node.kind else {
-            return node.clone();
+    fn not_built(&mut self, node: &mut Node, keys: &[&str]) {
+        let Kind::Map(entries) = &mut node.kind else {
+            return;
         };
-        let mut kept = Vec::new();
-        for (key, value) in entries {
-            if keys.contains(&key.text.as_str()) {
+        entries.retain(|(key, _)| {
+            let built = !keys.contains(&key.text.as_str());
+            if !built {
                 self.fault(Fault::new(key.span, say::not_built(&key.text)).hint(say::promises()));
-            } else {
-                kept.push((key.clone(), value.clone()));
             }
-        }
-        Node {
-            span: node.span,
-            kind: Kind::Map(kept),
-        }
+            built
+        });
     }
 
-    fn plan(&mut self, root: &Node) -> Option<Plan> {
+    /// The tree is taken apart on the way: it is many times as large as the text, and so is the plan.
+    fn plan(&mut self, mut root: Node) -> Option<Plan> {
         if !matches!(root.kind, Kind::Map(_)) {
             self.fault(Fault::new(root.span, say::plan_is_a_map()));
             return None;
         }
-        let root = self.not_built(root, &PLAN_NOT_BUILT);
+        self.not_built(&mut root, &PLAN_NOT_BUILT);
         let secrets: BTreeSet<String> = root
             .get("secrets")
             .map_or(&[][..], Node::entries)
@@ -216,14 +219,16 @@ impl<'t> Loader<'t> {
             hints::wide(vars, &mut self.faults);
             self.literals.look(vars);
         }
+        let all_facts = all_facts(&root);
+        let phases = root.take("phases");
         let head = self.head(&root, &mut variables);
         let mut before = Before {
             secrets,
             used: BTreeSet::new(),
             facts: BTreeMap::new(),
-            all_facts: all_facts(&root),
+            all_facts,
         };
-        let phases = self.phases(&root, &mut variables, &mut before);
+        let phases = self.phases(phases, &mut variables, &mut before);
         self.order(self.text);
         for name in variables.values().keys() {
             if !variables.used.contains(name) {
@@ -289,7 +294,7 @@ impl<'t> Loader<'t> {
 
     /// Everything but the phases, which are read one by one.
     fn head(&mut self, root: &Node, variables: &mut Variables<'_>) -> Option<file::File> {
-        let mut node = root.clone().with("phases", Kind::List(Vec::new()));
+        let mut node = root.clone();
         if let Kind::Map(entries) = &mut node.kind {
             for (key, value) in entries {
                 match key.text.as_str() {
@@ -368,14 +373,14 @@ impl<'t> Loader<'t> {
 
     fn phases(
         &mut self,
-        root: &Node,
+        list: Option<Node>,
         variables: &mut Variables<'_>,
         before: &mut Before,
     ) -> Vec<Phase> {
-        let Some(list) = root.get("phases") else {
+        let Some(list) = list else {
             return Vec::new();
         };
-        let Kind::List(phases) = &list.kind else {
+        let Kind::List(phases) = list.kind else {
             self.fault(Fault::new(list.span, say::phases_are_a_list()).hint(say::begin_phases()));
             return Vec::new();
         };
@@ -383,21 +388,17 @@ impl<'t> Loader<'t> {
             self.fault(Fault::new(list.span, say::no_phase()));
         }
         let (mut out, mut ids, mut count) = (Vec::new(), BTreeMap::new(), 0_usize);
-        for phase in phases {
+        for mut phase in phases {
             if phase.get("steps").is_none()
                 && (phase.get("id").is_some() || phase.get("do").is_some())
             {
                 self.fault(Fault::new(phase.span, say::step_for_phase()).hint(say::add_phases()));
                 continue;
             }
-            let phase = self.not_built(phase, &PHASE_NOT_BUILT);
-            let head = phase.clone().with("steps", Kind::List(Vec::new()));
-            let head = Node {
-                kind: head.kind,
-                span: phase.span,
-            };
-            variables.refuse(&head, &say::no_variables_in_phase(), &mut self.faults);
-            let head: Option<file::Phase> = read_leniently(&head, &mut self.faults);
+            self.not_built(&mut phase, &PHASE_NOT_BUILT);
+            let list = phase.take("steps");
+            variables.refuse(&phase, &say::no_variables_in_phase(), &mut self.faults);
+            let head: Option<file::Phase> = read_leniently(&phase, &mut self.faults);
             if head.as_ref().is_some_and(|h| h.phase.trim().is_empty()) {
                 self.fault(Fault::new(
                     phase.span_at(&["phase"]),
@@ -405,8 +406,8 @@ impl<'t> Loader<'t> {
                 ));
             }
             let mut steps = Vec::new();
-            if let Some(list) = phase.get("steps") {
-                match &list.kind {
+            if let Some(list) = list {
+                match list.kind {
                     Kind::List(items) if items.is_empty() => {
                         self.fault(Fault::new(list.span, say::no_step()));
                     }
@@ -438,12 +439,12 @@ impl<'t> Loader<'t> {
 
     fn step(
         &mut self,
-        node: &Node,
+        mut node: Node,
         ids: &mut BTreeMap<String, Span>,
         variables: &mut Variables<'_>,
         before: &mut Before,
     ) -> Option<Step> {
-        let node = self.not_built(node, &STEP_NOT_BUILT);
+        self.not_built(&mut node, &STEP_NOT_BUILT);
         if let Some(id) = node.get("id")
             && let Some(text) = id.text()
         {

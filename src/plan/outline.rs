@@ -151,6 +151,17 @@ impl Node {
         }
         self
     }
+
+    /// Takes the value under a key out, and leaves an empty list in its place.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Node> {
+        let Kind::Map(entries) = &mut self.kind else {
+            return None;
+        };
+        let (_, node) = entries.iter_mut().find(|(k, _)| k.text == key)?;
+        let span = node.span;
+        let kind = std::mem::replace(&mut node.kind, Kind::List(Vec::new()));
+        Some(Node { span, kind })
+    }
 }
 
 /// A collection that is not complete yet.
@@ -284,7 +295,13 @@ impl Builder<'_> {
                 self.start(anchor, span, Kind::Map(Vec::new()))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(open) = self.open.pop() {
+                if let Some(mut open) = self.open.pop() {
+                    // A plan has tens of thousands of these, of an entry or two each.
+                    match &mut open.kind {
+                        Kind::List(items) => items.shrink_to_fit(),
+                        Kind::Map(entries) => entries.shrink_to_fit(),
+                        Kind::Scalar(..) => {}
+                    }
                     let span = Span {
                         start: open.span.start,
                         end: span.end.max(open.span.end),

@@ -176,13 +176,13 @@ fn put(entry: &Entry, verb: &str, words: &str) -> String {
 #[must_use]
 pub fn value(entry: &Entry) -> Value {
     // Every event has a JSON form.
-    let event = serde_json::to_value(&entry.event).unwrap_or(Value::Null);
+    let mut event = serde_json::to_value(&entry.event).unwrap_or(Value::Null);
     json!({
         "seq": entry.when.seq,
         "ts": entry.when.ts,
         "run": entry.run,
         "actor": entry.actor,
-        "kind": event["kind"],
-        "data": event["data"],
+        "kind": entry.event.kind(),
+        "data": event.get_mut("data").map(Value::take),
     })
 }
