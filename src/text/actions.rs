@@ -4,10 +4,10 @@
 texts! {
     // A line of a look, which is evidence and so English.
     looked(line): "{line}", "探测结果: {line}";
-    wait_until(what): "wait until {what}", "等待 {what}";
+    wait_until(what): "wait until {what}", "等待: {what}";
     join_and(one, other): "{one} and {other}", "{one} 且 {other}";
-    expect(what): "expect {what}", "期望 {what}";
-    expect_within(what, limit): "expect {what} within {limit}", "期望 {limit} 内 {what}";
+    expect(what): "expect {what}", "确认: {what}";
+    expect_within(what, limit): "expect {what} within {limit}", "确认 ({limit} 内): {what}";
 
     // Files.
     state_directory(): "the state directory", "状态目录";
@@ -51,7 +51,7 @@ texts! {
     stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
     stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
     term_to(who): "TERM to {who}", "向 {who} 发送 TERM";
-    wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费, 最长 {limit}";
+    wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费队列, 最长 {limit}";
     nothing_to_start(): "nothing ran before; nothing to start", "之前没有运行, 无需启动";
     nothing_to_stop(): "nothing of it runs that did not run before", "没有新启动的进程, 无需停止";
     wait_beat(limit): "wait, at most {limit}, until the beat works", "等待 beat 开始工作, 最长 {limit}";
@@ -61,8 +61,8 @@ texts! {
     crontab_of_ours(): "the crontab of the user that upledger runs as", "运行 upledger 的用户的 crontab";
     no_crontab(): "there is none", "不存在";
     no_job(): "none matches", "没有匹配的行";
-    not_looked_at(): "not looked at", "未查看";
-    already(lines): "{lines} already", "{lines} 已是如此";
+    not_looked_at(): "not looked at", "未检查";
+    already(lines): "{lines} already", "{lines} 已处于目标状态";
     one_line(number): "line {number}", "第 {number} 行";
     lines(numbers): "lines {numbers}", "第 {numbers} 行";
     and_more(count): "and {count} more", "以及另外 {count} 行";
@@ -78,7 +78,7 @@ texts! {
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 
     // Pages.
-    get(url, expected): "GET {url} and expect {expected}", "GET {url}, 期望 {expected}";
+    get(url, expected): "GET {url} and expect {expected}", "GET {url}, 预期: {expected}";
     status(status): "status {status}", "状态码 {status}";
     the_text(text): "the text '{text}'", "内容含 '{text}'";
     value_at(value, pointer): "{value} at {pointer}", "{pointer} 处为 {value}";
@@ -93,7 +93,7 @@ texts! {
     inside(dir, command): "in {dir}: {command}", "在 {dir} 中: {command}";
 
     // Expectations.
-    to_give(command, parts): "{command} to give {parts}", "{command} 得到: {parts}";
+    to_give(command, parts): "{command} to give {parts}", "{command} 的结果: {parts}";
     exit(code): "exit {code}", "退出码 {code}";
     text_on_stdout(text): "the text {text} on standard output", "标准输出含 {text}";
     stdout_matching(pattern): "standard output that matches {pattern}", "标准输出匹配 {pattern}";
