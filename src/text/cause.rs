@@ -29,4 +29,21 @@ texts! {
     remembered(how, size, id): "{how}: remembered are {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
     remembered_and_found(how, size, id, found, other): "{how}: remembered are {size} events of {id}, found are {found} of {other}",
         "{how}: 本机记录有 {size} 个事件, 标识 {id}; 现有 {found} 个事件, 标识 {other}";
+
+    secret(name, why): "the secret {name} cannot be read: {why}", "密钥 {name}: {why}";
+
+    // What a verification found to be wrong.
+    bad_event(fault): "an event breaks the format: {fault}", "事件不符合格式 ({fault})";
+    bad_schema(fault): "the schema is not the one of the format: {fault}", "账本的表结构与格式不符 ({fault})";
+    bad_integrity(found): "integrity_check: {found}", "SQLite 完整性检查 (integrity_check): {found}";
+    unreadable(why): "the file cannot be read: {why}", "无法读取账本文件: {why}";
+    bad_checkpoint(size, why): "the checkpoint over {size} events does not hold: {why}", "覆盖 {size} 个事件的检查点不吻合: {why}";
+    bad_stored_checkpoint(size, why): "the stored checkpoint over {size} events does not hold: {why}",
+        "覆盖 {size} 个事件的内置检查点不吻合: {why}";
+    checkpoint_row(): "its row has another size than its text", "其记录中的事件数与文本不一致";
+    checkpoint_other(id): "it is about ledger {id}", "它属于账本 {id}";
+    checkpoint_truncated(have): "truncated: only {have} events are there", "账本被截断: 现只有 {have} 个事件";
+    checkpoint_rewritten(root): "rewritten: the root over these events is {root}", "账本被改写: 这些事件现在的 Merkle 根为 {root}";
+    memory_disagrees(how): "the memory of heads disagrees: {how}", "与本机另存的链头记录不符: {how}";
+    bad_blob(sha256): "blob {sha256} is not what its digest says", "附件 {sha256} 的内容与其摘要不符";
 }

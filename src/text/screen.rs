@@ -30,13 +30,14 @@ texts! {
 
     // What stands behind the verbs.
     plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
-    before_next_step(reason): "before the next step: {reason}", "在下一步骤之前: {reason}";
+    before_next_step(reason): "before the next step: {reason}", "在下一个步骤之前: {reason}";
     stays_done(): "what was done stays done", "已执行的步骤保持原状";
     every_step_done(): "no step is left", "全部步骤已执行完毕";
     back_to(step, reason): "back to {step}: {reason}", "回退到 {step}: {reason}";
     all_reversed(): "the way back is at its end", "回退完成";
     from_older_copy(reason): "the ledger goes on from this copy: {reason}", "改用此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
+    undo_is_now(status): "undo {status}", "撤销{status}";
     by(actor): "by {actor}", "操作人 {actor}";
     created(): "created", "创建账本";
     session(): "session", "新会话";
@@ -99,7 +100,7 @@ texts! {
     failed_is(part, why): "{part} failed: {why}", "{part} 失败: {why}";
     not_started_is(part, why): "{part} was not started, nothing of it was done: {why}", "{part} 未启动, 没有执行任何操作: {why}";
     stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
-    before_no_return(what): "the rollback stands before a point of no return: {what}", "回退已停止, 再往前是不可逆点: {what}";
+    before_no_return(what): "the rollback stands before a point of no return: {what}", "回退已停止, 下一个要撤销的步骤是不可逆点: {what}";
     what_was_seen(): "what was seen:", "现场信息:";
     undo_is(): "what the undo runs:", "撤销所执行的操作:";
     kept_here(): "what it would put back is kept here:", "撤销要恢复的原内容保存在:";
