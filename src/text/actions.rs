@@ -5,7 +5,7 @@ texts! {
     // A line of a look, which is evidence and so English.
     looked(line): "{line}", "探测结果: {line}";
     wait_until(what): "wait until {what}", "等待: {what}";
-    join_and(one, other): "{one} and {other}", "{one} 且 {other}";
+    join_and(one, other): "{one} and {other}", "{one}, {other}";
     expect(what): "expect {what}", "确认: {what}";
     expect_within(what, limit): "expect {what} within {limit}", "确认 ({limit} 内): {what}";
 
@@ -35,18 +35,18 @@ texts! {
     nothing_lives(pidfile): "{pidfile} (nothing of it lives)", "{pidfile} (其进程均已不存在)";
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
-    nothing_runs(name): "nothing of {name} runs", "没有 {name} 进程在运行";
+    nothing_runs(name): "nothing of {name} runs", "未在运行: {name}";
     untold(name, strays): "it cannot be told whether {name} of these settings runs: {strays}, and shows no configuration; say `by: {{pidfile: ...}}` with the pidfile of that configuration, or end it",
         "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 请用 `by: {{pidfile: ...}}` 指定该配置的 pidfile, 或先结束它";
 
     // Celery.
-    no_worker_runs(role): "no {role} runs", "没有 {role} 在运行";
-    every_one(role): "every {role}", "每个 {role}";
+    no_worker_runs(role): "no {role} runs", "未在运行: {role}";
+    every_one(role): "every {role}", "所有 {role}";
     origin(module, cwd, python): "{module} in {cwd} of {python}", "{module} (目录 {cwd}, 解释器 {python})";
     without_module(): "without -A", "未用 -A 指定";
     wait_empty(queues): "wait until {queues} are empty", "等待队列 {queues} 清空";
     cancel_consumers(who): "cancel_consumer for every queue of {who}", "对 {who} 的每个队列执行 cancel_consumer";
-    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 执行 add_consumer, 恢复被取消的队列";
+    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 的每个被取消的队列执行 add_consumer";
     wait_drained(limit): "wait, at most {limit}, until nothing is active and nothing reserved", "等待正在执行与已预取的任务清零, 最长 {limit}";
     stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
     stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
@@ -93,7 +93,7 @@ texts! {
     inside(dir, command): "in {dir}: {command}", "在 {dir} 中: {command}";
 
     // Expectations.
-    to_give(command, parts): "{command} to give {parts}", "{command} 的结果: {parts}";
+    to_give(command, parts): "{command} to give {parts}", "执行 {command}, 结果为 {parts}";
     exit(code): "exit {code}", "退出码 {code}";
     text_on_stdout(text): "the text {text} on standard output", "标准输出含 {text}";
     stdout_matching(pattern): "standard output that matches {pattern}", "标准输出匹配 {pattern}";
@@ -102,7 +102,7 @@ texts! {
     text_in_file(text): "the text {text}", "内容含 {text}";
     mode(mode): "mode {mode}", "权限为 {mode}";
     to_be_there(path): "{path} to be there", "{path} 存在";
-    file_with(path, parts): "{path} with {parts}", "{path} 符合: {parts}";
+    file_with(path, parts): "{path} with {parts}", "{path} 存在, {parts}";
     no_process(): "no process", "没有进程";
     any_number(): "any number of processes", "任意数量的进程";
     one_process(number): "{number} process", "{number} 个进程";
@@ -117,5 +117,5 @@ texts! {
     port_of_open(port, host): "port {port} of {host} open", "{host} 的端口 {port} 打开";
     port_of_closed(port, host): "port {port} of {host} closed", "{host} 的端口 {port} 关闭";
     port(port): "port {port}", "端口 {port}";
-    nothing_left(what): "nothing left of {what}", "{what} 均无残留";
+    nothing_left(what): "nothing left of {what}", "已无残留 ({what})";
 }

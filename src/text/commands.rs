@@ -78,7 +78,7 @@ texts! {
     fails_and_turns(command): "the step counts as failed; the run turns round by itself then, as the plan says (on_failure: rollback): {command}",
         "该步骤已判定为失败; 执行以下命令后, 将按计划设置 (on_failure: rollback) 自动回退: {command}";
     replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次都会留在记录中";
-    runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
+    runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一个步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
     last_event(seq): "the ledger ends with event {seq}", "账本的最后一个事件为 {seq}";
 

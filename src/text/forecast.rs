@@ -34,7 +34,7 @@ texts! {
     left_out(): "left out", "不执行";
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
         "目前已完成, 但前面的步骤可能改变它, 执行到此步骤时再判断";
-    depends(what): "depends on {what}", "取决于 {what}";
+    depends(what): "depends on {what}", "取决于: {what}";
     secret_unknown(name, why): "the secret {name} cannot be read here, so `run` would refuse: {why}", "此处无法读取密钥 {name}, `run` 会因此拒绝执行: {why}";
     run_would_refuse(why): "`run` would refuse: {why}", "`run` 会拒绝执行: {why}";
     run_is_refused(): "a run of it would be refused as things are; the reasons stand above", "按现状会拒绝执行; 原因见上文";

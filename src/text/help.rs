@@ -27,9 +27,9 @@ texts! {
     cmd_runs(): "List all runs", "列出所有运行";
     cmd_resume(): "Take a run over, after a crash, a pause or a decision", "在崩溃, 暂停或人工处理之后恢复运行";
     cmd_decide(): "Settle a doubt or a failure", "为结果未知或失败的步骤选择处理方式";
-    cmd_pause(): "Stop before the next step", "在下一步骤之前暂停运行";
-    cmd_abort(): "End the run before the next step; what was done stays done", "在下一步骤之前终止运行; 已执行的步骤保持原状";
-    cmd_kill_step(): "Have the running command killed", "强制结束正在执行的步骤命令";
+    cmd_pause(): "Stop before the next step", "在下一个步骤之前暂停运行";
+    cmd_abort(): "End the run before the next step; what was done stays done", "在下一个步骤之前终止运行; 已执行的步骤保持原状";
+    cmd_kill_step(): "Have the running command killed", "强制结束正在执行的步骤";
     cmd_rollback(): "Reverse what was done", "回退已执行的步骤";
     cmd_note(): "Add a remark to the timeline", "在时间线上添加备注";
     cmd_log(): "Show events, or what a step printed", "查看事件, 或某步骤的输出";
@@ -43,7 +43,7 @@ texts! {
     cmd_ledger(): "Decisions about the ledger itself", "账本自身的维护操作";
 
     cmd_completion(): "Print the code that completes commands, runs and steps in a shell", "输出 shell 自动补全代码 (命令, 运行, 步骤)";
-    cmd_man(): "Print the manual page, or write one for each command", "输出手册页, 或为每个命令写一页";
+    cmd_man(): "Print the manual page, or write one for each command", "输出手册页, 或为每个命令生成一页";
     completion_shell(): "Which shell", "哪种 shell";
     shell(name, file): "in {file}: source <(upledger completion {name})", "写入 {file}: source <(upledger completion {name})";
     man_name(): "NAME", "名称";

@@ -181,10 +181,10 @@ texts! {
         "本机任何用户都能看到命令的参数; 请用 `env: {{NAME: {{secret: name}}}}` 传入";
     literal_secret(key): "a literal secret under `{key}`", "`{key}` 处直接写入了密钥的值";
     no_literal_secret(): "name it in `secrets: {{db: {{env: DB_PASSWORD}}}}` and pass it by `env: {{NAME: {{secret: db}}}}`; then change it, since it has been written down",
-        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 它已被明文写出, 请随后更换该密钥";
+        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中定义, 用 `env: {{NAME: {{secret: db}}}}` 传入; 密码已以明文写出, 请随后更换";
     password_in_url(): "a password inside a URL", "URL 中直接写入了密码";
     no_password_in_url(): "leave it out of the URL: git takes it from a credential helper, or use a key and `ssh://`; other commands take it by `env: {{NAME: {{secret: name}}}}`; then change it, since it has been written down",
-        "请从 URL 中删去: git 可用凭据助手 (credential helper) 取得, 或改用 `ssh://` 与密钥; 其他命令用 `env: {{NAME: {{secret: name}}}}` 传入; 它已被明文写出, 请随后更换";
+        "请从 URL 中删去: git 可用凭据助手 (credential helper) 取得, 或改用 `ssh://` 与 SSH 密钥; 其他命令用 `env: {{NAME: {{secret: name}}}}` 传入; 密码已以明文写出, 请随后更换";
 
     // Phases and steps.
     phases_are_a_list(): "`phases` is a list", "`phases` 须为列表";
@@ -210,7 +210,7 @@ texts! {
     cwd_rule(): "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
         "步骤默认在 `/` 中执行, 除非用 `cwd` 指定绝对路径; 与在何处启动 upledger 无关";
     no_env_name(name): "`{name}` is no name for an environment variable", "`{name}` 不能作为环境变量名";
-    needs_probe(): "the effect `probed` needs a probe", "`effect: probed` 需要探测";
+    needs_probe(): "the effect `probed` needs a probe", "`effect: probed` 须配有探测 (`probe:`)";
     write_probe(): "write a `probe:` that exits 0 when the step is done and 1 when nothing of it happened",
         "请编写 `probe:`: 步骤已完成时退出码为 0, 完全没有执行时为 1";
     undo_probe(): "the undo has a `probe:` of its own", "撤销须有自己的 `probe:`";
@@ -277,7 +277,7 @@ texts! {
         "步骤 `{id}` 既有输出变量 (`facts`) 又有探测: 若探测判断已完成, 则得不到输出变量, 需要它的步骤会失败";
     weak_filesystem(name): "the ledger lies on {name}, which may not survive a power loss", "账本位于 {name} 上, 断电时可能丢失";
     no_scope(): "systemd keeps no process of this user: a step may end with the login session or the unit that upledger was started in, before it is done; `loginctl enable-linger` as this user lets steps outlive both",
-        "systemd 不会保留该用户的进程: 登录会话或启动 upledger 的单元结束时, 正在执行的步骤可能随之中断; 以该用户执行 loginctl enable-linger 后, 步骤不再受其影响";
+        "systemd 不会保留该用户的进程 (未启用 linger): 登录会话或启动 upledger 的单元结束时, 正在执行的步骤可能随之中断; 以该用户执行 `loginctl enable-linger` 后, 步骤不再受其影响";
 
     // Facts.
     no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为输出变量名";
