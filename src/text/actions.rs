@@ -5,7 +5,7 @@ texts! {
     // A line of a look, which is evidence and so English.
     looked(line): "{line}", "探测结果: {line}";
     wait_until(what): "wait until {what}", "等待: {what}";
-    join_and(one, other): "{one} and {other}", "{one}, {other}";
+    join_and(one, other): "{one} and {other}", "{one} 且 {other}";
     expect(what): "expect {what}", "确认: {what}";
     expect_within(what, limit): "expect {what} within {limit}", "确认 ({limit} 内): {what}";
 

@@ -19,7 +19,7 @@ texts! {
     code_8(): "the ledger cannot be written (full disk, device error); what was acknowledged is safe; make room, then `upledger resume`",
         "账本无法写入 (磁盘满或设备故障); 已写入的记录不会丢失; 处理后执行 upledger resume";
     code_9(): "somebody else drives the run; the message says who and since when; status, note, pause, abort and kill-step work beside it",
-        "其他人正在执行该运行, 报错中说明是谁, 从何时开始; status, note, pause, abort, kill-step 仍可使用";
+        "该运行正由其他人执行, 报错中说明是谁, 从何时开始; status, note, pause, abort, kill-step 仍可使用";
     code_11(): "detached: the runner has left, the step goes on; take over again with `upledger resume`",
         "已脱离终端: 执行进程已退出, 步骤在后台继续运行; 用 upledger resume 重新接管";
     code_12(): "the run was aborted, what was done stays done; `upledger rollback` reverses it",
@@ -57,7 +57,7 @@ texts! {
         "账本无法写入; 运行在执行任何未记录的操作之前已停止";
     job_directory(): "the directory of an attempt cannot be used", "执行目录不可用";
     system(): "the system refused something that the program needs", "系统拒绝了程序所需的操作";
-    held(): "somebody else drives this run", "其他人正在执行该运行";
+    held(): "somebody else drives this run", "该运行正由其他人执行";
     restore(): "the ledger cannot be taken as restored", "无法以此副本恢复账本";
     verify(): "the ledger cannot be verified", "无法验证账本";
     checkpoint(): "the checkpoint file cannot be read", "无法读取检查点文件";
