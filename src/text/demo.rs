@@ -1,7 +1,7 @@
 //! Texts of `demo`.
 
 texts! {
-    title(): "upledger demo: a real upgrade of a small web shop", "upledger 演示: 真实升级一个小型网店";
+    title(): "upledger demo: a real upgrade of a small web shop", "upledger 演示: 实际升级一个小型网店";
     directory(): "directory", "目录";
     releases(): "releases", "版本";
     tags(old, new): "git tags {old} and {new}", "git 标签 {old} 和 {new}";

@@ -3,11 +3,11 @@
 texts! {
     // What else is worth knowing.
     clock_step(ms, seq): "the wall clock was moved by {ms} ms before event {seq}", "事件 {seq} 之前系统时钟被调整了 {ms} ms";
-    journal(): "a journal lies beside the file; it belongs to it until the next writer has opened it",
+    journal(): "a journal exists beside the file; it is part of the ledger until the next writer opens it",
         "账本旁有日志文件 (journal), 在下次写入打开账本之前, 它是账本的一部分";
-    hot_journal(): "a crash left a hot journal; what was verified is the ledger without the unfinished commit",
+    hot_journal(): "a crash left a hot journal; the ledger was verified without the unfinished commit",
         "崩溃留下了待回滚的日志 (hot journal); 验证的是不含该未完成提交的账本";
-    memory_behind(remembered): "the memory of heads knows {remembered} events; that is legal",
+    memory_behind(remembered): "the remembered head has {remembered} events; that is allowed",
         "本机的链头记录只到 {remembered} 个事件, 属正常情况";
     blob_absent(sha256): "the content of blob {sha256} is absent", "附件 {sha256} 的内容未保存在账本中";
     of_event(seq, what): "event {seq}: {what}", "事件 {seq}: {what}";
