@@ -1,10 +1,14 @@
 //! Causes that the ledger's library names in English, in the language of the screen. Those that are not named here are
 //! shown as the library and the system say them.
 
+use super::fail::unread;
 use crate::journal::JournalError;
+use crate::runner::secrets::Missing;
 use crate::text::{Lang, cause as text, lang};
 use std::error::Error;
-use upledger_ledger::{CheckpointError, Disagreement, How, OpenError, PlaceError, VerifyError};
+use upledger_ledger::{
+    BadWhat, CheckpointBad, CheckpointError, Disagreement, How, OpenError, PlaceError, VerifyError,
+};
 
 /// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
 pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
@@ -24,8 +28,16 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
         Some(OpenError::NoLedger { path }) => return Some(text::no_file(path.display())),
         _ => {}
     }
-    if let Some(VerifyError::NoFile { path, .. }) = error.downcast_ref() {
-        return Some(text::no_file(path.display()));
+    match error.downcast_ref() {
+        Some(VerifyError::NoFile { path, .. }) => return Some(text::no_file(path.display())),
+        Some(VerifyError::Missing(how)) => return Some(remembered(how)),
+        _ => {}
+    }
+    if let Some(what) = error.downcast_ref() {
+        return Some(bad(what));
+    }
+    if let Some(Missing { name, why }) = error.downcast_ref() {
+        return Some(text::secret(name, unread(why)));
     }
     let place = error.downcast_ref().and_then(place);
     place.or_else(|| error.downcast_ref().map(checkpoint))
@@ -50,6 +62,32 @@ fn checkpoint(error: &CheckpointError) -> String {
         CheckpointError::Origin => text::checkpoint_origin(),
         CheckpointError::Size => text::checkpoint_size(),
         CheckpointError::Root => text::checkpoint_root(),
+    }
+}
+
+/// What a verification found to be wrong; the rule of the format that is broken is named as the library names it.
+fn bad(what: &BadWhat) -> String {
+    match what {
+        BadWhat::Event(fault) => text::bad_event(fault),
+        BadWhat::Schema(fault) => text::bad_schema(fault),
+        BadWhat::Integrity(found) => text::bad_integrity(found),
+        BadWhat::Unreadable(why) => text::unreadable(why),
+        BadWhat::Checkpoint { size, why } => text::bad_checkpoint(size, checkpoint_bad(why)),
+        BadWhat::StoredCheckpoint { size, why } => {
+            text::bad_stored_checkpoint(size, checkpoint_bad(why))
+        }
+        BadWhat::Memory(how) => text::memory_disagrees(remembered(how)),
+        BadWhat::Blob(sha256) => text::bad_blob(sha256),
+    }
+}
+
+fn checkpoint_bad(why: &CheckpointBad) -> String {
+    match why {
+        CheckpointBad::Text(error) => checkpoint(error),
+        CheckpointBad::Size => text::checkpoint_row(),
+        CheckpointBad::OtherLedger(id) => text::checkpoint_other(id),
+        CheckpointBad::Truncated { have } => text::checkpoint_truncated(have),
+        CheckpointBad::Rewritten { root } => text::checkpoint_rewritten(root),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands about the ledger as evidence: verify, verifier, export, ledger.
 
+use super::cause::told;
 use super::code;
 use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
@@ -7,8 +8,7 @@ use super::verdict;
 use crate::home::{Home, hex, identity};
 use crate::report::{fit, rows};
 use crate::text::commands as text;
-use crate::text::help;
-use crate::text::{Lang, lang};
+use crate::text::{Lang, help, lang, verify as words};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -137,24 +137,21 @@ fn chain(error: &dyn Error) -> String {
 }
 
 fn bad_words(bad: &Bad) -> String {
+    let what = told(&bad.what).unwrap_or_else(|| chain(&bad.what));
     match bad.seq {
-        Some(seq) => format!("event {seq}: {}", chain(&bad.what)),
-        None => chain(&bad.what),
+        Some(seq) => words::of_event(seq, what),
+        None => what,
     }
 }
 
 fn finding_words(finding: &Finding) -> String {
     match finding {
-        Finding::ClockStep { seq, micros } => {
-            format!("the wall clock was moved by {} ms before event {seq}", micros / 1000)
-        }
-        Finding::Journal => "a journal lies beside the file; it belongs to it until the next writer has opened it".into(),
-        Finding::HotJournal => {
-            "a crash left a hot journal; what was verified is the ledger without the unfinished commit".into()
-        }
-        Finding::MemoryBehind { remembered } => format!("the memory of heads knows {remembered} events; that is legal"),
+        Finding::ClockStep { seq, micros } => words::clock_step(micros / 1000, seq),
+        Finding::Journal => words::journal(),
+        Finding::HotJournal => words::hot_journal(),
+        Finding::MemoryBehind { remembered } => words::memory_behind(remembered),
         Finding::MemoryUnreadable { what } => what.clone(),
-        Finding::BlobAbsent { sha256 } => format!("the content of blob {sha256} is absent"),
+        Finding::BlobAbsent { sha256 } => words::blob_absent(sha256),
     }
 }
 
@@ -224,9 +221,9 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
         shown.push((
             text::bad(),
             if following == 1 {
-                crate::text::verify::follows_one()
+                words::follows_one()
             } else {
-                crate::text::verify::follows(following)
+                words::follows(following)
             },
         ));
     }

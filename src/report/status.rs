@@ -246,11 +246,8 @@ fn unit_line(
         ' '
     };
     let mut line = format!("{mark} {:<wide$}  ", unit.step);
-    if backwards {
-        line = format!("{line}{} ", text::undo());
-    }
     let unseen = part.status == Status::Running && alone;
-    line.push_str(&if let Some(decided) = decided {
+    let status = if let Some(decided) = decided {
         text::decided_as(decision_word(decided))
     } else if undone {
         text::undone()
@@ -258,6 +255,11 @@ fn unit_line(
         text::runner_gone()
     } else {
         status_word(part.status).shown
+    };
+    line.push_str(&if backwards {
+        text::undo_is_now(status)
+    } else {
+        status
     });
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));

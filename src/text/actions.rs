@@ -4,10 +4,10 @@
 texts! {
     // A line of a look, which is evidence and so English.
     looked(line): "{line}", "探测结果: {line}";
-    wait_until(what): "wait until {what}", "等待 {what}";
+    wait_until(what): "wait until {what}", "等待: {what}";
     join_and(one, other): "{one} and {other}", "{one} 且 {other}";
-    expect(what): "expect {what}", "期望 {what}";
-    expect_within(what, limit): "expect {what} within {limit}", "期望 {limit} 内 {what}";
+    expect(what): "expect {what}", "确认: {what}";
+    expect_within(what, limit): "expect {what} within {limit}", "确认 ({limit} 内): {what}";
 
     // Files.
     state_directory(): "the state directory", "状态目录";
@@ -35,23 +35,23 @@ texts! {
     nothing_lives(pidfile): "{pidfile} (nothing of it lives)", "{pidfile} (其进程均已不存在)";
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
-    nothing_runs(name): "nothing of {name} runs", "没有 {name} 进程在运行";
+    nothing_runs(name): "nothing of {name} runs", "未在运行: {name}";
     untold(name, strays): "it cannot be told whether {name} of these settings runs: {strays}, and shows no configuration; say `by: {{pidfile: ...}}` with the pidfile of that configuration, or end it",
         "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 请用 `by: {{pidfile: ...}}` 指定该配置的 pidfile, 或先结束它";
 
     // Celery.
-    no_worker_runs(role): "no {role} runs", "没有 {role} 在运行";
-    every_one(role): "every {role}", "每个 {role}";
+    no_worker_runs(role): "no {role} runs", "未在运行: {role}";
+    every_one(role): "every {role}", "所有 {role}";
     origin(module, cwd, python): "{module} in {cwd} of {python}", "{module} (目录 {cwd}, 解释器 {python})";
     without_module(): "without -A", "未用 -A 指定";
     wait_empty(queues): "wait until {queues} are empty", "等待队列 {queues} 清空";
     cancel_consumers(who): "cancel_consumer for every queue of {who}", "对 {who} 的每个队列执行 cancel_consumer";
-    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 执行 add_consumer, 恢复被取消的队列";
+    add_consumers(who): "add_consumer for every queue that it was cancelled for, to {who}", "对 {who} 的每个被取消的队列执行 add_consumer";
     wait_drained(limit): "wait, at most {limit}, until nothing is active and nothing reserved", "等待正在执行与已预取的任务清零, 最长 {limit}";
     stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
     stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
     term_to(who): "TERM to {who}", "向 {who} 发送 TERM";
-    wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费, 最长 {limit}";
+    wait_workers(limit): "wait, at most {limit}, until each worker answers and consumes", "等待每个 worker 都有响应并开始消费队列, 最长 {limit}";
     nothing_to_start(): "nothing ran before; nothing to start", "之前没有运行, 无需启动";
     nothing_to_stop(): "nothing of it runs that did not run before", "没有新启动的进程, 无需停止";
     wait_beat(limit): "wait, at most {limit}, until the beat works", "等待 beat 开始工作, 最长 {limit}";
@@ -61,8 +61,8 @@ texts! {
     crontab_of_ours(): "the crontab of the user that upledger runs as", "运行 upledger 的用户的 crontab";
     no_crontab(): "there is none", "不存在";
     no_job(): "none matches", "没有匹配的行";
-    not_looked_at(): "not looked at", "未查看";
-    already(lines): "{lines} already", "{lines} 已是如此";
+    not_looked_at(): "not looked at", "未检查";
+    already(lines): "{lines} already", "{lines} 已处于目标状态";
     one_line(number): "line {number}", "第 {number} 行";
     lines(numbers): "lines {numbers}", "第 {numbers} 行";
     and_more(count): "and {count} more", "以及另外 {count} 行";
@@ -78,7 +78,7 @@ texts! {
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 
     // Pages.
-    get(url, expected): "GET {url} and expect {expected}", "GET {url}, 期望 {expected}";
+    get(url, expected): "GET {url} and expect {expected}", "GET {url}, 预期: {expected}";
     status(status): "status {status}", "状态码 {status}";
     the_text(text): "the text '{text}'", "内容含 '{text}'";
     value_at(value, pointer): "{value} at {pointer}", "{pointer} 处为 {value}";
@@ -93,7 +93,7 @@ texts! {
     inside(dir, command): "in {dir}: {command}", "在 {dir} 中: {command}";
 
     // Expectations.
-    to_give(command, parts): "{command} to give {parts}", "{command} 得到: {parts}";
+    to_give(command, parts): "{command} to give {parts}", "执行 {command}, 结果为 {parts}";
     exit(code): "exit {code}", "退出码 {code}";
     text_on_stdout(text): "the text {text} on standard output", "标准输出含 {text}";
     stdout_matching(pattern): "standard output that matches {pattern}", "标准输出匹配 {pattern}";
@@ -102,7 +102,7 @@ texts! {
     text_in_file(text): "the text {text}", "内容含 {text}";
     mode(mode): "mode {mode}", "权限为 {mode}";
     to_be_there(path): "{path} to be there", "{path} 存在";
-    file_with(path, parts): "{path} with {parts}", "{path} 符合: {parts}";
+    file_with(path, parts): "{path} with {parts}", "{path} 存在, {parts}";
     no_process(): "no process", "没有进程";
     any_number(): "any number of processes", "任意数量的进程";
     one_process(number): "{number} process", "{number} 个进程";
@@ -117,5 +117,5 @@ texts! {
     port_of_open(port, host): "port {port} of {host} open", "{host} 的端口 {port} 打开";
     port_of_closed(port, host): "port {port} of {host} closed", "{host} 的端口 {port} 关闭";
     port(port): "port {port}", "端口 {port}";
-    nothing_left(what): "nothing left of {what}", "{what} 均无残留";
+    nothing_left(what): "nothing left of {what}", "已无残留 ({what})";
 }

@@ -12,8 +12,8 @@ texts! {
     cannot_read(path, why): "cannot read {path}: {why}", "无法读取 {path}: {why}";
     wrote_plan(path): "wrote {path} and its schema for editors", "已写入 {path} 以及供编辑器使用的 schema";
     next(command): "next: {command}", "下一步: {command}";
-    refused_one(): "the plan is refused: 1 problem", "计划被拒绝: 1 个问题";
-    refused(count): "the plan is refused: {count} problems", "计划被拒绝: {count} 个问题";
+    refused_one(): "the plan is refused: 1 problem", "计划未通过检查: 1 个问题";
+    refused(count): "the plan is refused: {count} problems", "计划未通过检查: {count} 个问题";
     checked_one(path, digest): "{path}: 1 step, digest {digest}", "{path}: 1 个步骤, 摘要 {digest}";
     checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
     literal_secret(name, at): "the plan holds the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值, 位于 {at}";
@@ -21,11 +21,11 @@ texts! {
 
     // Runs.
     open_run(name): "the run {name} is open", "运行 {name} 尚未结束";
-    answer_first(command): "it waits for an answer, see which: {command}", "它在等待裁定, 查看问题: {command}";
+    answer_first(command): "it waits for an answer, see which: {command}", "该运行在等待人工确认, 查看问题: {command}";
     go_on(command): "go on with it: {command}", "继续该运行: {command}";
     or_end(command): "or end it: {command}", "或终止该运行: {command}";
     begun_before(run, version, step): "the run {run} was begun by upledger {version}, and only that version can go on with it: its step {step} is of a kind that this version records in another way",
-        "运行 {run} 由 upledger {version} 开始, 只能由该版本继续: 其步骤 {step} 所属的类型, 本版本的记录方式已不同";
+        "运行 {run} 由 upledger {version} 开始, 只能由该版本继续: 其步骤 {step} 所用的动作, 本版本的记录方式与之不同";
     go_on_by(version, sha256, command): "with upledger {version} (the program whose SHA-256 is {sha256}): {command}",
         "请使用 upledger {version} (SHA-256 为 {sha256} 的程序): {command}";
     read_no_more(version, later, command): "upledger {version} cannot read this ledger any more, because the run {later} was begun by a later version; what the run did is for hands to reverse: {command}",
@@ -35,14 +35,14 @@ texts! {
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run that could be rolled back", "没有可以回退的运行";
-    doubt_left(step): "{step} was in doubt and stays unanswered: its undo is run whether it happened or not", "{step} 存疑且未裁定: 无论是否执行过, 都执行其撤销";
+    doubt_left(step): "{step} was in doubt and stays unanswered: its undo is run whether it happened or not", "{step} 结果未知且尚未处理: 无论是否执行过, 都会执行其撤销";
     rolled_back_without(name, steps): "the run {name} is rolled back, but not {steps}: its undo was skipped, and no rollback tries it again",
-        "运行 {name} 已经回退, 但 {steps} 除外: 其撤销已被跳过, 再次回退也不会重试";
-    put_right_by_hand(command): "put it right by hand, and leave a word about it: {command}", "请手工处理, 并留下说明: {command}";
+        "运行 {name} 已经回退, 但 {steps} 除外: 其撤销已跳过, 再次回退也不会重试";
+    put_right_by_hand(command): "put it right by hand, and leave a word about it: {command}", "请手工处理, 并记下备注: {command}";
     already_rolled_back(name): "the run {name} is rolled back already", "运行 {name} 已经回退";
     nothing_to_roll_back(name): "the run {name} changed nothing that could be rolled back", "运行 {name} 没有可回退的变更";
     name_the_one_before(command): "the run before it is rolled back by its name only: {command}",
-        "再往前的运行须指明名称才会回退: {command}";
+        "要回退更早的运行, 须指定运行名: {command}";
     no_step(run, step): "the run {run} has no step {step}", "运行 {run} 中没有步骤 {step}";
     list_with(command): "list them with: {command}", "查看列表: {command}";
     start_with(command): "start one with: {command}", "开始运行: {command}";
@@ -61,33 +61,33 @@ texts! {
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}, 不是 {other}";
     paused_first(command): "the run is paused; first: {command}", "运行已暂停; 请先执行: {command}";
     paused_already(name, reason): "the run {name} is paused already ({reason}); nothing was recorded",
-        "运行 {name} 已经暂停 ({reason}); 没有新增记录";
+        "运行 {name} 已有暂停请求 ({reason}); 没有新增记录";
     held_by(who): "another runner is at work: {who}", "另一个执行进程正在运行: {who}";
     holder(actor, pid, since): "{actor}, process {pid}, since {since}", "{actor}, 进程 {pid}, 开始于 {since}";
     holder_at(actor, host): "{actor} on {host}", "{actor} (主机 {host})";
     holder_from(who, origin): "{who} from {origin}", "{who}, 来自 {origin}";
     somebody(): "it has not said who it is", "执行者未知";
-    no_answer(word, part): "{word} is no answer to the question about {part}", "{word} 不能作为对 {part} 的裁定";
+    no_answer(word, part): "{word} is no answer to the question about {part}", "对 {part} 不能选择 {word}";
     failed_already(part): "{part} has failed already", "{part} 已经是失败状态";
-    former_stands(word): "what was recorded before still stands: {word}", "此前记录的裁定仍然有效: {word}";
+    former_stands(word): "what was recorded before still stands: {word}", "之前选择的处理方式仍然有效: {word}";
     check_disagrees(part): "the check of {part} does not agree that it is done", "{part} 自带的检查表明尚未完成";
-    decision_recorded(word): "{word} is recorded", "裁定 {word} 已记录";
+    decision_recorded(word): "{word} is recorded", "已记录处理方式: {word}";
     fails_and_stops(): "the step counts as failed, and the run stands here until you answer:", "该步骤已判定为失败, 运行停在此处, 请选择下一步:";
     undo_fails_and_stops(): "the undo counts as failed, and the rollback stands here until you answer:", "该撤销已判定为失败, 回退停在此处, 请选择下一步:";
     asks_next(): "before anything goes on, there is another question:", "继续之前还有一个待确认的问题:";
     fails_and_turns(command): "the step counts as failed; the run turns round by itself then, as the plan says (on_failure: rollback): {command}",
-        "该步骤已判定为失败; 执行以下命令后, 将按计划规定 (on_failure: rollback) 自动回退: {command}";
-    replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次裁定都会留在记录中";
-    runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一步骤之前终止该运行";
+        "该步骤已判定为失败; 执行以下命令后, 将按计划设置 (on_failure: rollback) 自动回退: {command}";
+    replaced_until_then(): "until then another decide replaces it; both stay on record", "在此之前可再次 decide 改正, 两次都会留在记录中";
+    runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一个步骤之前终止该运行";
     busy(): "others keep appending; try again", "其他进程持续写入账本, 请重试";
-    last_event(seq): "the ledger ends with event {seq}", "账本止于事件 {seq}";
+    last_event(seq): "the ledger ends with event {seq}", "账本的最后一个事件为 {seq}";
 
     // The system.
     system_refuses(why): "the system refuses what a run needs: {why}", "系统拒绝了运行所需的资源: {why}";
     more_files(): "raise the limit of open files: ulimit -n 256 or more", "请提高打开文件数上限: ulimit -n 256 或更大";
     is_symlink(path): "{path} is a symbolic link", "{path} 是符号链接";
     is_no_directory(path): "{path} is not a directory", "{path} 不是目录";
-    is_open_to_others(path): "{path} is not a directory of ours alone", "{path} 不是本人独占的目录";
+    is_open_to_others(path): "{path} is not a directory of ours alone", "{path} 不是当前用户专用的目录";
     move_away(path): "move {path} away, then try again; steps need a directory there", "请移走 {path} 后重试; 步骤需要在此处建立目录";
 
     // The ledger.
@@ -96,19 +96,19 @@ texts! {
         "用 --state 指定其目录, 或开始运行: upledger run PLAN";
     see_what_it_holds(command): "see what it holds: {command}", "检查账本内容: {command}";
     bring_newest_back(): "bring the newest copy of ledger.db back; where there is none, record that you go on without it:",
-        "请恢复 ledger.db 的最新副本; 若已没有, 请记录在没有它的情况下继续:";
+        "请恢复 ledger.db 的最新副本; 若没有更新的副本, 请用以下命令记录缺失并继续:";
     make_room(command): "make room, then: {command}", "请腾出磁盘空间, 然后: {command}";
     look_at_the_disk(): "what was acknowledged is safe; is the disk full, or the size of files limited (ulimit -f)?",
-        "已确认的记录是安全的; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";
+        "已写入的记录不会丢失; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";
     acknowledged_is_safe(): "what was acknowledged is safe; then: upledger verify, upledger resume",
-        "已确认的记录是安全的; 然后: upledger verify, upledger resume";
+        "已写入的记录不会丢失; 然后: upledger verify, upledger resume";
     nothing_started(command): "nothing was started; make it available, then: {command}",
-        "尚未执行任何操作; 请使其可用, 然后: {command}";
+        "尚未执行任何操作; 请先使密钥可以读取, 然后: {command}";
     step_goes_on(command): "the step that was begun is not touched; make the secret available, then: {command}",
-        "已开始的步骤不受影响; 请使密钥可用, 然后: {command}";
+        "已开始的步骤不受影响; 请先使密钥可以读取, 然后: {command}";
     try_again(command): "try again; who is at work: {command}", "请重试; 查看执行者: {command}";
     name_memory(variable): "it has to be a directory of ours alone, outside the state directory; name another with {variable}",
-        "它必须是本人独占的目录, 且位于状态目录之外; 可用 {variable} 另行指定";
+        "它必须是当前用户专用的目录, 且位于状态目录之外; 可用 {variable} 另行指定";
     not_text(path): "the path {path} is not UTF-8", "路径 {path} 不是 UTF-8";
     name_other(option, variable): "name another directory with {option} or {variable}", "用 {option} 或 {variable} 另行指定目录";
     beside_it(): "watch it: upledger status; add to it: upledger note, pause, abort, kill-step",
@@ -128,14 +128,14 @@ texts! {
     events(): "events", "事件";
     events_are(verified, events, runs): "{verified} verified of {events}; runs: {runs}",
         "已验证 {verified} / {events}, 共 {runs} 次运行";
-    head(): "head", "账本头";
+    head(): "head", "链头";
     root(): "root", "Merkle 根";
     level(): "level", "级别";
     unanchored(): "unanchored", "未锚定";
     unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";
     checks(): "checked", "已检查";
     checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given}, {blobs} blobs ({absent} absent)",
-        "内部检查点 {stored} 个, {given}, 附件 {blobs} 个 (缺失 {absent} 个)";
+        "内置检查点 {stored} 个, {given}, 附件 {blobs} 个 (未保存内容 {absent} 个)";
     given(count): "{count} given", "外部检查点 {count} 个";
     given_and_hold(count, hold): "{count} given ({hold} of them hold)", "外部检查点 {count} 个 (吻合 {hold} 个)";
     not_as_given(): "NOT AS THE CHECKPOINT SAYS", "与检查点不符";

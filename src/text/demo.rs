@@ -1,7 +1,7 @@
 //! Texts of `demo`.
 
 texts! {
-    title(): "upledger demo: a real upgrade of a small web shop", "upledger 演示: 真实升级一个小型网店";
+    title(): "upledger demo: a real upgrade of a small web shop", "upledger 演示: 实际升级一个小型网店";
     directory(): "directory", "目录";
     releases(): "releases", "版本";
     tags(old, new): "git tags {old} and {new}", "git 标签 {old} 和 {new}";
@@ -16,7 +16,7 @@ texts! {
     migration_began_once(): "the migration began once", "迁移只启动了一次";
     old_answers(): "the old release answers with the old data", "旧版本恢复服务, 数据与升级前一致";
     new_answers(): "the new release answers, and its own check of the data is content", "新版本正常服务, 自检数据无误";
-    both_accept(): "both verifiers accept the ledger", "两个验证程序都认可账本";
+    both_accept(): "both verifiers accept the ledger", "两个验证程序都验证通过";
     ledger(): "ledger", "账本";
     look_around(): "look around:", "继续查看:";
     status(): "where each step stands", "各步骤的状态";
@@ -24,7 +24,7 @@ texts! {
     output(): "what the migration printed", "迁移的输出";
     not_empty(dir): "{dir} is not empty", "{dir} 不是空目录";
     name_empty(): "name an empty directory, or none", "请指定空目录, 或不指定";
-    kept(dir): "everything is kept in {dir}", "现场保留在 {dir}";
+    kept(dir): "everything is kept in {dir}", "全部内容保留在 {dir}";
     ended_otherwise(command, code, expected): "`upledger {command}` ended with exit code {code}, expected {expected}",
         "upledger {command} 的退出码为 {code}, 预期为 {expected}";
     not_as_promised(what): "not as promised: {what}", "与预期不符: {what}";

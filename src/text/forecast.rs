@@ -18,7 +18,7 @@ texts! {
     run(): "run", "执行";
     will_change(): "change", "变更";
     already(): "already", "已完成";
-    later(): "later", "届时判断";
+    later(): "later", "执行时判断";
     cannot_tell(): "cannot tell", "无法判断";
     cannot_run(): "cannot run", "无法执行";
     no_program(name): "the program is not found: {name}", "找不到程序: {name}";
@@ -33,8 +33,8 @@ texts! {
     not_written(): "the resolved plan is not written: it would not run as it is", "未写出已解析的计划: 按现状无法执行";
     left_out(): "left out", "不执行";
     may_be_done_by_then(): "it is done now; an earlier step may change that, so it is looked at when its turn comes",
-        "目前已完成, 但前面的步骤可能改变它, 执行到此时再判断";
-    depends(what): "depends on {what}", "取决于 {what}";
+        "目前已完成, 但前面的步骤可能改变它, 执行到此步骤时再判断";
+    depends(what): "depends on {what}", "取决于: {what}";
     secret_unknown(name, why): "the secret {name} cannot be read here, so `run` would refuse: {why}", "此处无法读取密钥 {name}, `run` 会因此拒绝执行: {why}";
     run_would_refuse(why): "`run` would refuse: {why}", "`run` 会拒绝执行: {why}";
     run_is_refused(): "a run of it would be refused as things are; the reasons stand above", "按现状会拒绝执行; 原因见上文";
@@ -42,18 +42,18 @@ texts! {
     legend(): "! is a point of no return", "! 表示不可逆点";
     the_way_back(): "the way back, from the last step to the first; only what was started is undone",
         "回退方案, 从最后一步到第一步; 只回退已开始的步骤";
-    undone_by_action(): "by the action itself, from what it saw before", "由该动作按执行前的记录自行恢复";
+    undone_by_action(): "by the action itself, from what it saw before", "由动作自身按变更前的记录恢复";
     nothing_to_undo(): "nothing to undo", "无需回退";
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
     diffs(): "changes", "内容变更";
     summary(): "steps", "步骤";
     count(word, n): "{n} {word}", "{word} {n} 个";
-    nothing_changed(counts): "{counts}; nothing was changed", "{counts}; 本次预览未做任何变更";
+    nothing_changed(counts): "{counts}; nothing was changed", "{counts}; 预览未做任何变更";
     time(): "time", "耗时";
     time_known(took, run): "about {took}, as in {run}", "约 {took} (参考 {run})";
     time_unknown(steps): "unknown for what has not run here before, {steps} in number",
         "{steps} 个步骤未在本机执行过, 耗时无法估计";
-    time_limit(limit, steps): "steps with a time limit: {steps}, together at most {limit}", "限时步骤 {steps} 个, 合计最长 {limit}";
+    time_limit(limit, steps): "steps with a time limit: {steps}, together at most {limit}", "设有超时的步骤 {steps} 个, 合计最长 {limit}";
     step(): "step", "步骤";
     probe(): "probe", "探测";
     verify(): "verify", "验证";
@@ -62,14 +62,14 @@ texts! {
     effect_idempotent(): "may run twice", "可重复执行";
     effect_probed(): "its probe tells whether it is done", "由探测判断是否完成";
     effect_unsafe(): "never twice", "不可重复执行";
-    doubt_asks(): "in doubt: ask", "存疑时: 待人工确认";
-    doubt_retries(): "in doubt: run it again", "存疑时: 重新执行";
+    doubt_asks(): "in doubt: ask", "结果未知时: 等待人工确认";
+    doubt_retries(): "in doubt: run it again", "结果未知时: 重新执行";
     limits(): "limits", "限制";
     at_most(limit): "at most {limit}", "最长 {limit}";
     retries(times, wait): "{times} retries, {wait} apart", "重试 {times} 次, 间隔 {wait}";
     directory(): "in", "目录";
     why(): "why", "说明";
     the_secret(name): "the secret {name}", "密钥 {name}";
-    the_fact(name): "the fact {name}", "结果 {name}";
-    written(path): "the resolved plan is in {path}; what is approved is what runs:", "已解析的计划写入 {path}, 批准什么就执行什么:";
+    the_fact(name): "the fact {name}", "输出变量 {name}";
+    written(path): "the resolved plan is in {path}; what is approved is what runs:", "已解析的计划写入 {path}, 批准的内容就是执行的内容:";
 }

@@ -2,7 +2,8 @@
 //!
 //! An entry without one of its languages, or with an argument that one language leaves out, does not compile. What is
 //! recorded in the ledger and what programs read stays English; so do the causes that libraries and the system report.
-//! Chinese is written as an operations engineer would: 步骤, 阶段, 回退, 停机窗口, 不可逆点, 待人工确认.
+//! Chinese is written as an operations engineer would: 步骤, 阶段, 回退, 停机窗口, 不可逆点, 待人工确认, 结果未知 (in doubt),
+//! 处理方式 (what is decided), 链头 (the head of the ledger), 输出变量 (facts). Its commas, colons and brackets are ASCII.
 
 mod choose;
 

@@ -37,9 +37,9 @@ texts! {
         "展开别名后, 计划超过 {nodes} 个值或 {bytes} 字节文本";
     no_bombs(): "a plan of this size is an accident, or an alias bomb", "这样大的计划多半是失误, 或是别名炸弹";
     too_deep(levels): "nested deeper than {levels} levels", "嵌套超过 {levels} 层";
-    key_is_a_word(): "a key must be one word, not a list or a map", "键必须是一个词, 不能是列表或映射";
+    key_is_a_word(): "a key must be one word, not a list or a map", "键必须是标量, 不能是列表或映射";
     twice(key, line): "the key `{key}` stands here twice; first in line {line}", "键 `{key}` 在此处重复, 首次出现在第 {line} 行";
-    one_is_lost(): "YAML would silently keep one of the two", "YAML 会悄悄丢弃其中一个, 请只保留一个";
+    one_is_lost(): "YAML would silently keep one of the two", "YAML 会静默丢弃其中一个, 请只保留一个";
     merge(): "`<<` (merge) is not part of plans", "计划不支持 `<<` (合并键)";
     no_merge(): "write the keys out, or use an alias for a whole value", "请把各键完整写出, 或用别名引用整个值";
 
@@ -132,7 +132,7 @@ texts! {
     // The head of a plan.
     not_built(key): "`{key}` is not built yet", "`{key}` 尚未实现";
     promises(): "leave it out; it is refused because a plan must not promise what does not happen",
-        "请删去; 计划不得承诺不会执行的内容, 因此拒绝";
+        "请删去; 计划中不得写有不会执行的内容, 因此拒绝";
     plan_is_a_map(): "a plan is a map with the keys `upledger`, `name` and `phases`",
         "计划须为映射, 包含键 `upledger`, `name` 和 `phases`";
     version(number): "version {number} of the plan format is not known", "不支持计划格式版本 {number}";
@@ -181,10 +181,10 @@ texts! {
         "本机任何用户都能看到命令的参数; 请用 `env: {{NAME: {{secret: name}}}}` 传入";
     literal_secret(key): "a literal secret under `{key}`", "`{key}` 处直接写入了密钥的值";
     no_literal_secret(): "name it in `secrets: {{db: {{env: DB_PASSWORD}}}}` and pass it by `env: {{NAME: {{secret: db}}}}`; then change it, since it has been written down",
-        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中命名, 用 `env: {{NAME: {{secret: db}}}}` 传入; 它已被明文写出, 请随后更换该密钥";
+        "请在 `secrets: {{db: {{env: DB_PASSWORD}}}}` 中定义, 用 `env: {{NAME: {{secret: db}}}}` 传入; 密码已以明文写出, 请随后更换";
     password_in_url(): "a password inside a URL", "URL 中直接写入了密码";
     no_password_in_url(): "leave it out of the URL: git takes it from a credential helper, or use a key and `ssh://`; other commands take it by `env: {{NAME: {{secret: name}}}}`; then change it, since it has been written down",
-        "请从 URL 中删去: git 可用凭据助手 (credential helper) 取得, 或改用 `ssh://` 与密钥; 其他命令用 `env: {{NAME: {{secret: name}}}}` 传入; 它已被明文写出, 请随后更换";
+        "请从 URL 中删去: git 可用凭据助手 (credential helper) 取得, 或改用 `ssh://` 与 SSH 密钥; 其他命令用 `env: {{NAME: {{secret: name}}}}` 传入; 密码已以明文写出, 请随后更换";
 
     // Phases and steps.
     phases_are_a_list(): "`phases` is a list", "`phases` 须为列表";
@@ -206,16 +206,16 @@ texts! {
     no_look(kind, role): "`{kind}` cannot be a {role}: it does not only look", "`{kind}` 不能用作 `{role}`: 它不是只读操作";
     below_cwd(name): "`{name}` is looked for in the step's `cwd`, and the step has none", "`{name}` 在步骤的 `cwd` 中查找, 而该步骤没有 `cwd`";
     give_cwd(name): "write `cwd: /srv/app` beside `do`, or an absolute path in the place of `{name}`",
-        "请在 `do` 旁写 `cwd: /srv/app`, 或用绝对路径代替 `{name}`";
+        "请在 `do` 的同级写 `cwd: /srv/app`, 或用绝对路径代替 `{name}`";
     cwd_rule(): "a step runs in `/` unless `cwd` names an absolute path, wherever upledger is started",
         "步骤默认在 `/` 中执行, 除非用 `cwd` 指定绝对路径; 与在何处启动 upledger 无关";
     no_env_name(name): "`{name}` is no name for an environment variable", "`{name}` 不能作为环境变量名";
-    needs_probe(): "the effect `probed` needs a probe", "`effect: probed` 需要探测";
+    needs_probe(): "the effect `probed` needs a probe", "`effect: probed` 须配有探测 (`probe:`)";
     write_probe(): "write a `probe:` that exits 0 when the step is done and 1 when nothing of it happened",
         "请编写 `probe:`: 步骤已完成时退出码为 0, 完全没有执行时为 1";
     undo_probe(): "the undo has a `probe:` of its own", "撤销须有自己的 `probe:`";
     unsafe_step(id): "the step `{id}` is unsafe and does not say what doubt means",
-        "步骤 `{id}` 不可重复执行 (`unsafe`), 却没有说明存疑时如何处理";
+        "步骤 `{id}` 不可重复执行 (`unsafe`), 却没有说明结果未知时如何处理";
     say_doubt(): "add `on_doubt: ask` (or `retry`), or declare `effect: pure`, `idempotent`, or `probed` with a `probe:`",
         "请加上 `on_doubt: ask` (或 `retry`); 或声明 `effect: pure`, `idempotent`, 或 `probed` (须编写 `probe:`)";
     no_undo(id): "the step `{id}` does not say how it is undone", "步骤 `{id}` 没有说明如何撤销";
@@ -264,7 +264,7 @@ texts! {
 
     // Warnings: allowed, and still like a slip.
     shell_word(id, word): "the step `{id}` hands `{word}` to the program as a word; only a script (`shell:`) gives it a meaning",
-        "步骤 `{id}` 把 `{word}` 作为普通参数传给程序; 只有脚本 (`shell:`) 中它才有特殊含义";
+        "步骤 `{id}` 把 `{word}` 作为普通参数传给程序; 只有在脚本 (`shell:`) 中它才有特殊含义";
     foreign_variable(id, found, name): "the step `{id}` holds `{found}`, which stays as it is; the variable is written `${{{name}}}`",
         "步骤 `{id}` 中的 `{found}` 会原样保留; 变量应写作 `${{{name}}}`";
     unused_variable(name): "the variable `{name}` is not used", "变量 `{name}` 没有用到";
@@ -274,31 +274,31 @@ texts! {
     pure_with_undo(id): "the step `{id}` changes nothing (`effect: pure`) and still has an undo",
         "步骤 `{id}` 是只读的 (`effect: pure`), 却写了撤销";
     facts_and_probe(id): "the step `{id}` has facts and a probe: if the probe finds it done, its facts are not known, and a step that needs them fails",
-        "步骤 `{id}` 既有结果 (`facts`) 又有探测: 若探测判断已完成, 则得不到结果, 需要它的步骤会失败";
+        "步骤 `{id}` 既有输出变量 (`facts`) 又有探测: 若探测判断已完成, 则得不到输出变量, 需要它的步骤会失败";
     weak_filesystem(name): "the ledger lies on {name}, which may not survive a power loss", "账本位于 {name} 上, 断电时可能丢失";
     no_scope(): "systemd keeps no process of this user: a step may end with the login session or the unit that upledger was started in, before it is done; `loginctl enable-linger` as this user lets steps outlive both",
-        "systemd 不会保留该用户的进程: 登录会话或启动 upledger 的单元结束时, 正在执行的步骤可能随之中断; 以该用户执行 loginctl enable-linger 后, 步骤不再受其影响";
+        "systemd 不会保留该用户的进程 (未启用 linger): 登录会话或启动 upledger 的单元结束时, 正在执行的步骤可能随之中断; 以该用户执行 `loginctl enable-linger` 后, 步骤不再受其影响";
 
     // Facts.
-    no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为结果名";
+    no_fact_name(name): "`{name}` is no name for a fact", "`{name}` 不能作为输出变量名";
     fact_name_rule(): "a name is made of a-z, 0-9 and _", "名称由 a-z, 0-9 和 _ 组成";
-    fact_path(): "a fact is read by a path such as `.rows` or `.hosts[0].id`", "结果须用路径读取, 如 `.rows` 或 `.hosts[0].id`";
-    fact_left_out(name): "the step that gives `{name}` is left out of this run", "产生 `{name}` 的步骤在本次运行中不执行";
-    fact_too_early(name): "`{name}` is not known yet", "此时尚无结果 `{name}`";
-    facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的结果";
-    no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生结果 `{name}`";
+    fact_path(): "a fact is read by a path such as `.rows` or `.hosts[0].id`", "输出变量须用路径读取, 如 `.rows` 或 `.hosts[0].id`";
+    fact_left_out(name): "the step that gives `{name}` is left out of this run", "产生输出变量 `{name}` 的步骤在本次运行中不执行";
+    fact_too_early(name): "`{name}` is not known yet", "输出变量 `{name}` 此时还没有值";
+    facts_come_before(): "a fact comes from a step before this one", "只能引用前面步骤的输出变量";
+    no_fact(name): "no step before gives the fact `{name}`", "前面没有步骤产生输出变量 `{name}`";
     facts_are_named(): "a fact is named `step.fact`: one of the step's `facts:`, or one that its action produces (see the plan reference)",
-        "结果写作 `step.fact`: 该步骤 `facts:` 中的一项, 或其动作产生的一项 (见计划参考)";
-    step_hands_on(step, facts): "`{step}` hands on {facts}", "`{step}` 的结果有 {facts}";
+        "输出变量写作 `step.fact`: 该步骤 `facts:` 中的一项, 或其动作自身产生的一项 (见 plan-reference)";
+    step_hands_on(step, facts): "`{step}` hands on {facts}", "`{step}` 的输出变量有 {facts}";
     fact_does_not_fit(fact, kind, why): "`{fact}` is {kind}, which does not fit here: {why}", "`{fact}` 是{kind}, 不适用于此处: {why}";
-    fact_not_here(fact): "the fact `{fact}` cannot stand here", "此处不能使用结果 `{fact}`";
+    fact_not_here(fact): "the fact `{fact}` cannot stand here", "此处不能使用输出变量 `{fact}`";
     fact_printed(): "a printed value", "步骤打印的值";
     fact_path_kind(): "a path", "路径";
     fact_digest(): "a SHA-256 digest", "SHA-256 摘要";
     fact_commit(): "a commit", "提交 id";
     cwd_wants_path(): "`cwd` is an absolute path", "`cwd` 须为绝对路径";
     cwd_value(): "an absolute path or {{from: step.fact}}", "绝对路径或 {{from: step.fact}}";
-    fact_is_produced(kind, name): "`{kind}` produces a fact `{name}` itself", "`{kind}` 自身已产生结果 `{name}`";
+    fact_is_produced(kind, name): "`{kind}` produces a fact `{name}` itself", "`{kind}` 自身已产生输出变量 `{name}`";
     rename_fact(): "give this one another name", "请换一个名称";
 
     // Resolved plans.
@@ -306,7 +306,7 @@ texts! {
     plan_writes_one(): "`upledger plan PLAN --out FILE` writes one", "可用 `upledger plan PLAN --out FILE` 生成";
     resolved_version(): "this version of the format is not known", "不支持该文件的格式版本";
     wrong_digest(named, found): "the plan does not have the digest that it names: it names {named}, it has {found}",
-        "计划与所记摘要不符: 所记为 {named}, 实为 {found}";
+        "计划的摘要不符: 文件中记为 {named}, 实际为 {found}";
     never_edited(): "a resolved plan is never edited; change the plan and resolve it again",
         "已解析的计划不可手工修改; 请修改原计划后重新解析";
     empty_phase(): "a phase without steps, or no phase at all", "有阶段没有步骤, 或根本没有阶段";

@@ -24,9 +24,9 @@ texts! {
     undo_clone(place): "remove {place} if this step made it; move it aside if somebody worked in it",
         "若 {place} 由本步骤创建则删除; 若其中有他人的改动则改名移开";
     undo_release(current): "{current} leads to the former release again", "{current} 重新指向原来的版本";
-    undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节)";
+    undo_file(path): "{path} as it was, byte for byte", "{path} 恢复原样 (逐字节一致)";
     undo_cron(): "the crontab as it was, byte for byte; where somebody has edited it since, exactly these lines",
-        "crontab 恢复原样 (逐字节); 如其间有人改过, 则只恢复这些行";
+        "crontab 恢复原样 (逐字节一致); 如其间有人改过, 则只恢复这些行";
     static_is_kept(root, files, copy): "the former {root} ({files} files) is kept as {copy}", "原来的 {root} ({files} 个文件) 保留为 {copy}";
     undo_static_exchange(copy, root): "{copy}, the former state of {root}, changes places with it at once",
         "{copy} ({root} 的原状态) 与其原子互换";
@@ -54,7 +54,7 @@ texts! {
     every_file(): "`contains` is empty, so every file would do", "`contains` 为空, 任何文件都会符合";
     every_page(): "`contains` is empty, which every page contains", "`contains` 为空, 任何页面都会符合";
     inexact(): "`json` holds a whole number beyond 2^53, which JSON readers do not agree on; compare it with `contains`",
-        "`json` 中含有超过 2^53 的整数, 各 JSON 实现对其读法不一; 请改用 `contains` 比较";
+        "`json` 中含有超过 2^53 的整数, 各种 JSON 实现的解析结果不一致; 请改用 `contains` 比较";
     every_process(): "`match` is empty, so every process would match", "`match` 为空, 所有进程都会匹配";
     nothing_to_compare(): "`exists: false` leaves nothing to compare", "`exists: false` 时没有内容可供比较";
     no_sha256(): "`sha256` is not 64 hexadecimal digits", "`sha256` 须为 64 位十六进制数字";
@@ -71,7 +71,7 @@ texts! {
     no_unit(name): "`{name}` is no name of a unit, such as web.service or worker@1", "`{name}` 不是单元名, 如 web.service 或 worker@1";
     needs_instance(name): "`{name}` is a template; name its instances, such as worker@1", "`{name}` 是模板单元; 请写出实例, 如 worker@1";
     no_start_beside(setting): "`{setting}` has no meaning beside `supervisor`, `systemd` or `process`, which know how to start it",
-        "`{setting}` 与 `supervisor`, `systemd` 或 `process` 同时使用没有意义, 启动方式由它们决定";
+        "`{setting}` 与 `supervisor`, `systemd` 或 `process` 同时使用没有意义, 启动方式由后者决定";
     no_http(url): "`url` must begin with http:// or https://, and '{url}' does not; such as http://127.0.0.1:8000/health",
         "`url` 须以 http:// 或 https:// 开头, '{url}' 不符合; 例如 http://127.0.0.1:8000/health";
     no_url(why): "`url` is no URL ({why}); write it whole, such as http://127.0.0.1:8000/health",
@@ -84,18 +84,18 @@ texts! {
 
     // Dependencies.
     undo_pip_both(current, venv): "{current} leads where it led; {venv} is removed if this step made it",
-        "{current} 指回原处; 若 {venv} 由本步骤创建则删除";
-    undo_pip_switch(current): "{current} leads where it led; the new virtualenv is left in place", "{current} 指回原处; 新虚拟环境保留不删";
+        "{current} 重新指向原来的目标; 若 {venv} 由本步骤创建则删除";
+    undo_pip_switch(current): "{current} leads where it led; the new virtualenv is left in place", "{current} 重新指向原来的目标; 新虚拟环境保留不删";
     undo_pip_remove(venv): "{venv} is removed if this step made it", "若 {venv} 由本步骤创建则删除";
     undo_pip_nothing(venv): "nothing was switched; {venv} is left in place", "没有切换任何链接; {venv} 保留不删";
     venv_needs_name(): "`venv` needs a name", "`venv` 须包含目录名";
-    current_in_venv(): "`current` lies in `venv`, and is a link beside it", "`current` 不能位于 `venv` 之内, 它是旁边的一个符号链接";
+    current_in_venv(): "`current` lies in `venv`, and is a link beside it", "`current` 是与 `venv` 并列的符号链接, 不能位于 `venv` 之内";
     no_requirement_file(file): "a requirement file is a path, and '{file}' is none", "依赖文件须为路径, '{file}' 不是";
-    index_credentials(): "a URL with credentials is a secret: `index: {{secret: name}}`", "含有凭据的 URL 须作为机密引用: `index: {{secret: name}}`";
+    index_credentials(): "a URL with credentials is a secret: `index: {{secret: name}}`", "含有凭据的 URL 须作为密钥引用: `index: {{secret: name}}`";
     no_index_url(url): "`index` begins with https://, http:// or file://, and '{url}' does not", "`index` 须以 https://, http:// 或 file:// 开头, '{url}' 不符合";
     smoke_needs_program(): "a command in `smoke` names no program", "`smoke` 中有一条命令没有指定程序";
 
-    undo_pre_commit(): "the hooks as they were, byte for byte", "钩子恢复原样 (逐字节)";
+    undo_pre_commit(): "the hooks as they were, byte for byte", "钩子恢复原样 (逐字节一致)";
     no_hook(hook): "'{hook}' is no kind of hook of git", "'{hook}' 不是 git 钩子的名称";
     // Celery.
     beat_has_none(setting): "`{setting}` is about workers; a beat has none", "`{setting}` 只适用于 worker, beat 不适用";

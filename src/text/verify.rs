@@ -1,6 +1,17 @@
 //! Texts of `verify`: what a verification means.
 
 texts! {
+    // What else is worth knowing.
+    clock_step(ms, seq): "the wall clock was moved by {ms} ms before event {seq}", "事件 {seq} 之前系统时钟被调整了 {ms} ms";
+    journal(): "a journal exists beside the file; it is part of the ledger until the next writer opens it",
+        "账本旁有日志文件 (journal), 在下次写入打开账本之前, 它是账本的一部分";
+    hot_journal(): "a crash left a hot journal; the ledger was verified without the unfinished commit",
+        "崩溃留下了待回滚的日志 (hot journal); 验证的是不含该未完成提交的账本";
+    memory_behind(remembered): "the remembered head has {remembered} events; that is allowed",
+        "本机的链头记录只到 {remembered} 个事件, 属正常情况";
+    blob_absent(sha256): "the content of blob {sha256} is absent", "附件 {sha256} 的内容未保存在账本中";
+    of_event(seq, what): "event {seq}: {what}", "事件 {seq}: {what}";
+
     holds(events): "SOUND: all {events} events fit together; none was edited, left out, moved or added.",
         "完好: 全部 {events} 个事件的哈希链连续, 未被修改, 删除, 调换或插入";
     reaches(level): "How far it reaches: {level}.", "证明范围: {level}";
@@ -8,7 +19,7 @@ texts! {
         "L0, 仅账本自身的哈希链; 有该文件写权限的人可以整体重写";
     signed(): "L1, a signed checkpoint covers it", "L1, 有签名检查点覆盖";
     remembered(): "L2, it also goes on from the head that this machine remembers; whoever can write both could replace both",
-        "L2, 与本机另存的账本头记录吻合; 但对账本和该记录都有写权限的人仍可一并替换";
+        "L2, 与本机另存的链头记录吻合; 但对账本和该记录都有写权限的人仍可一并替换";
     anchored(): "L3, a checkpoint of it lies in another domain", "L3, 检查点另存于其他系统";
     witnessed(): "L4, a witness or a time stamp covers it", "L4, 有见证或时间戳覆盖";
     as_seen(events): "The first {events} events are those that the checkpoint from elsewhere saw.",
@@ -20,15 +31,15 @@ texts! {
         "下一步: 将下面三行存为文件, 保存在本机以外; 日后用";
     proves(command): "`{command}` proves that nothing before them was changed:",
         "`{command}` 即可证明此前的内容未被改动:";
-    follows_one(): "1 checkpoint over it cannot hold either; that follows from the first", "覆盖该处的 1 个检查点因此也不成立";
+    follows_one(): "1 checkpoint over it cannot hold either; that follows from the first", "覆盖该处的 1 个检查点因此也不吻合";
     follows(count): "{count} checkpoints over it cannot hold either; that follows from the first",
-        "覆盖该处的 {count} 个检查点因此也不成立";
+        "覆盖该处的 {count} 个检查点因此也不吻合";
     breaks(events, seq): "DAMAGED: events before it hold ({events}); from event {seq} on nothing is proven.",
-        "已损坏: 之前的 {events} 个事件成立; 从事件 {seq} 起无法证明";
+        "已损坏: 之前的 {events} 个事件有效; 从事件 {seq} 起无法证明";
     of_another(events): "NOT THE SAME LEDGER: these {events} events fit together, but the checkpoint is about another ledger.",
         "不是同一个账本: 这 {events} 个事件的哈希链连续, 但检查点属于另一个账本";
     of_another_next(): "Next: see whether that is the right checkpoint file. If it is, the ledger was exchanged: keep this copy for the inquiry.",
-        "下一步: 确认检查点文件是否拿对。如果没有拿错, 则账本已被调换: 请保留此副本以备调查";
+        "下一步: 确认检查点文件是否拿错。如果没有拿错, 则账本已被调换: 请保留此副本以备调查";
     not_as_given(events): "NOT AS THE CHECKPOINT SAYS: these {events} events fit together, but the checkpoint that was given does not fit them.",
         "与检查点不符: 这 {events} 个事件的哈希链连续, 但与给出的检查点不吻合";
     either_or(): "Either events were removed or rewritten since it was written, or the checkpoint file is mistyped: its count or its root.",
@@ -40,9 +51,9 @@ texts! {
     disagrees(events): "DAMAGED: {events} events fit together, but something around them does not; it is named above.",
         "已损坏: {events} 个事件的哈希链连续, 但其他部分不一致, 见上文";
     not_newest(events): "NOT THE NEWEST: these {events} events fit together, and this machine remembers more, or others.",
-        "不是最新副本: 这 {events} 个事件的哈希链连续, 但本机另存的账本头记录更新, 或与之不同";
+        "不是最新副本: 这 {events} 个事件的哈希链连续, 但本机另存的链头记录更新, 或与之不同";
     damaged_next(): "Next: write nothing to it, keep this copy for the inquiry, and bring the newest good copy back.",
         "下一步: 不要再写入, 保留此副本以备调查, 并恢复最新的完好副本";
     older_next(command): "Next: bring the newest copy back; when there is none, record that this one goes on: {command}",
-        "下一步: 恢复最新的副本; 若已没有, 请记录以此副本继续: {command}";
+        "下一步: 恢复最新的副本; 若没有更新的副本, 请用以下命令记录并以此副本继续: {command}";
 }

@@ -70,7 +70,7 @@ fn a_recorded_decision_is_told_until_it_is_carried_out() {
     );
     has(
         &chinese(&world, &["status"]),
-        &["待恢复运行", "已记录裁定: third 为 retry (mended)"],
+        &["待恢复运行", "已记录 third 的处理方式: retry (mended)"],
     );
     has(
         &world.upledger(&["runs"]),
@@ -366,7 +366,7 @@ fn a_stuck_undo_names_what_it_runs_and_where_the_former_content_is() {
     assert_eq!(kept["of"], world.path("app.conf").display().to_string());
     has(
         &chinese(&world, &["status"]),
-        &["待恢复的原内容保存在:", at],
+        &["撤销要恢复的原内容保存在:", at],
     );
 }
 

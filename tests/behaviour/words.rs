@@ -243,7 +243,7 @@ fn causes_of_the_programs_own_are_told_in_the_language_of_the_screen() {
     let frames = [
         ("exit 3", "退出码 3", "it ended with exit code 3", false),
         ("kill -9 $$", "被信号 9 终止", "signal 9 ended it", false),
-        ("sleep 60", "超过时限, 已强制结束", "its time was up", true),
+        ("sleep 60", "执行超时, 已强制结束", "its time was up", true),
     ];
     for (n, (script, chinese, english, more)) in frames.into_iter().enumerate() {
         world.write(
@@ -291,6 +291,9 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
     world.write("kept.txt", "upledger.local/00\n1\n");
     let kept = ["verify", "--checkpoint", "kept.txt"];
     told(&kept, 2, "检查点应恰好三行", "exactly three lines");
+    let (id, root) = ("0".repeat(32), format!("{}=", "A".repeat(43)));
+    world.write("kept.txt", &format!("upledger.local/{id}\n1\n{root}\n"));
+    told(&kept, 7, "它属于账本 000", "it is about ledger");
 
     let mode = |bits| {
         let mode = std::fs::Permissions::from_mode(bits);
@@ -302,12 +305,10 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
     mode(0o700);
 
     std::fs::remove_file(world.state().join("ledger.db")).expect("there");
-    told(
-        &["status"],
-        7,
-        "已不存在: 本机记录有",
-        "is gone: remembered are",
-    );
+    for command in ["status", "verify"] {
+        let gone = "is gone: remembered are";
+        told(&[command], 7, "已不存在: 本机记录有", gone);
+    }
 }
 
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
