@@ -1,6 +1,6 @@
 //! Commands about the ledger as evidence: verify, verifier, export, ledger.
 
-use super::cause::told;
+use super::cause::localized;
 use super::code;
 use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
@@ -137,7 +137,7 @@ fn chain(error: &dyn Error) -> String {
 }
 
 fn bad_words(bad: &Bad) -> String {
-    let what = told(&bad.what).unwrap_or_else(|| chain(&bad.what));
+    let what = localized(&bad.what).unwrap_or_else(|| chain(&bad.what));
     match bad.seq {
         Some(seq) => words::of_event(seq, what),
         None => what,
