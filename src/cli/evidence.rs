@@ -204,7 +204,9 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
             report.blobs_absent,
         ),
     ));
-    for finding in &report.findings {
+    // Content beside the ledger is counted above: each file that a step has kept would have a line.
+    let noted = |finding: &&Finding| !matches!(finding, Finding::BlobAbsent { .. });
+    for finding in report.findings.iter().filter(noted) {
         shown.push((text::note(), finding_words(finding)));
     }
     if let Some(bad) = report.first_bad() {

@@ -134,8 +134,8 @@ texts! {
     unanchored(): "unanchored", "未锚定";
     unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";
     checks(): "checked", "已检查";
-    checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given}, {blobs} blobs ({absent} absent)",
-        "内置检查点 {stored} 个, {given}, 附件 {blobs} 个 (未保存内容 {absent} 个)";
+    checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given}, {blobs} blobs ({absent} kept beside the ledger)",
+        "内置检查点 {stored} 个, {given}, 附件 {blobs} 个 (另存于账本之外 {absent} 个)";
     given(count): "{count} given", "外部检查点 {count} 个";
     given_and_hold(count, hold): "{count} given ({hold} of them hold)", "外部检查点 {count} 个 (吻合 {hold} 个)";
     not_as_given(): "NOT AS THE CHECKPOINT SAYS", "与检查点不符";
