@@ -1,6 +1,6 @@
 //! What a look finds that changes nothing, for people who ask how an attempt stands.
 //!
-//! Unlike [`JobDir::facts`] it takes no token, so it may be too early: what it says is true of this moment and binds
+//! Unlike [`JobDir::fence_and_inspect`] it takes no token, so it may be too early: what it says is true of this moment and binds
 //! nobody. A process id is told to people and nothing is decided by it.
 
 use super::job::JobDir;

@@ -1,5 +1,5 @@
 //! Commands that looks and actions start themselves: clean environment, no terminal, bounded time and output. Short ones
-//! are captured here; long ones whose output is the step's are streamed ([`stream()`]).
+//! are captured here; long ones whose output is the step's are streamed (`stream`).
 //!
 //! They run as the step's own command does: in its directory or `/`, found in its own PATH, never in the directory that
 //! the operator happens to be in. What is shown of them is redacted as it comes and then bounded, so that no bound can

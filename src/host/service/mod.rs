@@ -1,7 +1,7 @@
 //! Services and who manages them: how they are found, stopped, started and reloaded.
 //!
-//! A [`ManagedService`] is a kind of service, which says what its processes look like ([`kind`]), and its manager
-//! ([`manager`]): supervisord, systemd, a pidfile, a daemon of `process.start`, or nobody but a command line. A stop, a
+//! A `ManagedService` is a kind of service, which says what its processes look like (`kind`), and its manager
+//! (`manager`): supervisord, systemd, a pidfile, a daemon of `process.start`, or nobody but a command line. A stop, a
 //! start and a reload are written once on top of both; `service.*`, `nginx.*`, `gunicorn.*` and `process.*` only choose
 //! their settings.
 //!
