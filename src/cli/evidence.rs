@@ -148,11 +148,11 @@ fn finding_words(finding: &Finding) -> String {
         Finding::ClockStep { seq, micros } => {
             format!("the wall clock was moved by {} ms before event {seq}", micros / 1000)
         }
-        Finding::Journal => "a journal lies beside the file; it belongs to it until the next writer has opened it".into(),
+        Finding::Journal => "a journal exists beside the file; it is part of the ledger until the next writer opens it".into(),
         Finding::HotJournal => {
-            "a crash left a hot journal; what was verified is the ledger without the unfinished commit".into()
+            "a crash left a hot journal; the ledger was verified without the unfinished commit".into()
         }
-        Finding::MemoryBehind { remembered } => format!("the memory of heads knows {remembered} events; that is legal"),
+        Finding::MemoryBehind { remembered } => format!("the remembered head has {remembered} events; that is allowed"),
         Finding::MemoryUnreadable { what } => what.clone(),
         Finding::BlobAbsent { sha256 } => format!("the content of blob {sha256} is absent"),
     }

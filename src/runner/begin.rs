@@ -84,7 +84,12 @@ impl Runner<'_> {
         let looked = match looked {
             None => return Ok(()),
             Some(Ok(looked)) => looked,
-            Some(Err(why)) => return self.refuse(at, format!("cannot look before acting: {why}")),
+            Some(Err(why)) => {
+                return self.refuse(
+                    at,
+                    format!("cannot observe the state before the step: {why}"),
+                );
+            }
         };
         if let Some((look, produced)) = &looked.probed
             && look.answer == Answer::Done
@@ -257,7 +262,7 @@ impl Runner<'_> {
             at: at.clone(),
             doubt: Doubt::Lost,
             cause: format!(
-                "an attempt began that this ledger does not know of, in {}",
+                "an attempt that this ledger does not contain was started, in {}",
                 name.display()
             ),
             tail: last_lines(&unknown.output(), 5),

@@ -85,7 +85,7 @@ fn document(output: &str) -> Result<Value, &'static str> {
         }
     }
     match found {
-        Some(_) if broken => Err("the last JSON document of the output is not whole"),
+        Some(_) if broken => Err("the last JSON document of the output is incomplete"),
         Some(value) => Ok(value),
         None => Err("the output holds no JSON document"),
     }
@@ -110,15 +110,13 @@ fn at(document: &Value, path: &str) -> Result<String, String> {
     match at {
         Value::String(s) => Ok(s.clone()),
         // Read as a fraction, a number of this size has lost digits.
-        Value::Number(n) if n.as_f64().is_some_and(|f| n.is_f64() && f.abs() >= EXACT) => {
-            Err(format!(
-                "the number that the output has at {path} is too large to be passed on exactly"
-            ))
-        }
+        Value::Number(n) if n.as_f64().is_some_and(|f| n.is_f64() && f.abs() >= EXACT) => Err(
+            format!("the number at {path} in the output is too large to be represented exactly"),
+        ),
         Value::Number(_) | Value::Bool(_) => Ok(at.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("what the output has at {path} is not one value"))
-        }
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!(
+            "the value at {path} in the output is not a single value"
+        )),
     }
 }
 
@@ -165,12 +163,15 @@ mod tests {
         for (output, why) in [
             ("", "holds no JSON"),
             ("rows: 3", "holds no JSON"),
-            ("{\"rows\": 1}\n{\"rows\": [redacted:db]}\n", "not whole"),
-            ("{\"rows\": 1}\n{\"rows\": 2", "not whole"),
-            ("x\n[\n{\"rows\": 1}\nwarning\n]", "not whole"),
+            (
+                "{\"rows\": 1}\n{\"rows\": [redacted:db]}\n",
+                "is incomplete",
+            ),
+            ("{\"rows\": 1}\n{\"rows\": 2", "is incomplete"),
+            ("x\n[\n{\"rows\": 1}\nwarning\n]", "is incomplete"),
             ("x\n[\n{\"rows\": 1},\n{\"rows\": 2}\n,]", "holds no JSON"),
             ("{\"row\": 1}", "nothing at .rows"),
-            ("{\"rows\": [1]}", "not one value"),
+            ("{\"rows\": [1]}", "not a single value"),
         ] {
             let said = rows(output.as_bytes()).unwrap_err();
             assert!(said.contains(why), "{output}: {said}");

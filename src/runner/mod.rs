@@ -299,7 +299,7 @@ impl<'a> Runner<'a> {
                     () = tokio::time::sleep_until(until) => {
                         moment.give_up();
                         return Ok(Some(Err(Error::new(format!(
-                            "the look had not answered after {} s and was given up",
+                            "the check did not finish within {} s and was cancelled",
                             deadline.as_secs()
                         )))));
                     }
@@ -308,7 +308,7 @@ impl<'a> Runner<'a> {
         };
         joined
             .map(Some)
-            .map_err(|e| RunnerError::Io("a look died", std::io::Error::other(e)))
+            .map_err(|e| RunnerError::Io("a check exited unexpectedly", std::io::Error::other(e)))
     }
 
     fn wish(&mut self, wish: Wish) -> Result<(), RunnerError> {

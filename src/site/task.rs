@@ -207,7 +207,7 @@ impl Task {
         let request = self.request(&self.action, Call::Observe, RawPast::default(), Vec::new());
         match moment.ask(&request)? {
             Reply::Observed(observed) => Ok(observed),
-            Reply::Looked { .. } => Err(Error::new("the site answers another question")),
+            Reply::Looked { .. } => Err(Error::new("the reply does not match the request")),
         }
     }
 
@@ -327,7 +327,7 @@ impl Task {
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
     match reply {
         Ok(Reply::Looked { look, output }) => (look, output),
-        Ok(Reply::Observed(_)) => (Look::unclear("the site answers another question"), None),
+        Ok(Reply::Observed(_)) => (Look::unclear("the reply does not match the request"), None),
         Err(e) => (Look::unclear(e.to_string()), None),
     }
 }
@@ -386,7 +386,7 @@ impl<'a> Inputs<'a> {
             return Ok(path);
         }
         Err(Error::new(format!(
-            "the working directory is {fact}, and '{path}' is no absolute path"
+            "the working directory is {fact}, and '{path}' is not an absolute path"
         )))
     }
 }
@@ -398,8 +398,8 @@ fn unknown(why: &NoFact) -> Error {
     };
     let step = fact.split_once('.').map_or(fact.as_str(), |(step, _)| step);
     Error::new(why.to_string()).remedy(format!(
-        "{step} has not handed it on: it had no such result, or it was found done or decided done where nobody could see \
-         its result, as with facts that are read from what a step prints; decide `skip` and do this step by hand, or \
+        "{step} has not produced it: it had no such result, or it was found done or decided done without its result, \
+         as with facts that are read from the output of a step; decide `skip` and do this step manually, or \
          abort, and run a plan that states the value"
     ))
 }

@@ -306,7 +306,7 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
         &["status"],
         7,
         "已不存在: 本机记录有",
-        "is gone: remembered are",
+        "is missing; remembered:",
     );
 }
 

@@ -102,7 +102,7 @@ impl Workers<'_> {
             }
             if !others.is_empty() {
                 return Err(Error::new(format!(
-                    "{} belongs to it too; name in `by` what is a {} alone",
+                    "{} belongs to it too; `by` must select only a {}",
                     find::names(&others),
                     self.role.name()
                 )));
@@ -114,7 +114,7 @@ impl Workers<'_> {
             // What has just been forked is not Celery yet, and what has just died is none any more.
             if Instant::now() >= until {
                 return Err(Error::new(format!(
-                    "{} is no {} and has none below it",
+                    "{} is not a {} and has none among its children",
                     found.shown(),
                     self.name()
                 )));
@@ -174,7 +174,7 @@ impl Workers<'_> {
             }
             let Some(first) = now.first() else {
                 let took = began.elapsed().as_secs_f32();
-                work.say(&format!("all of it has ended after {took:.1} s"));
+                work.say(&format!("all processes have ended after {took:.1} s"));
                 break false;
             };
             if began.elapsed() >= grace {
@@ -182,7 +182,7 @@ impl Workers<'_> {
                 let left = names(&now);
                 let Some(tasks) = tasks else {
                     return Err(Error::new(format!(
-                        "{} did not end within {late} s after TERM: {left} is left; nothing was killed (`overdue: kill` would)",
+                        "{} did not end within {late} s after TERM: {left} is still running; nothing was killed (`overdue: kill` would)",
                         find::names(&seen.live),
                     )));
                 };
@@ -206,7 +206,7 @@ impl Workers<'_> {
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
         if is_terminating(work.all_noted(), ident) {
-            work.say(&format!("{} was told to end before", live.shown()));
+            work.say(&format!("{} was already signalled to stop", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);

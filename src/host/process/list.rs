@@ -118,7 +118,7 @@ impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
         if self.holders.is_empty() {
-            return f.write_str(" by a process that we may not see");
+            return f.write_str(" by a process that this user cannot see");
         }
         for (n, holder) in self.holders.iter().enumerate() {
             write!(f, "{} {holder}", if n == 0 { " by" } else { "," })?;

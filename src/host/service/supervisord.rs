@@ -107,7 +107,7 @@ impl Supervisor {
         }
         if lines.is_empty() {
             return Err(Error::new(format!(
-                "supervisord does not answer to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
+                "supervisord does not respond to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
                 self.ctl.join(" "),
                 said.ended,
                 said.tail(3).join("; ")
@@ -158,7 +158,7 @@ impl Supervisor {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                work.say(&format!("{name} runs already"));
+                work.say(&format!("{name} is already running"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
@@ -217,7 +217,7 @@ impl Manager for &Supervisor {
         for line in &lines {
             if line.state == "UNKNOWN" {
                 return Err(Error::new(format!(
-                    "supervisord does not know the state of {}: {}",
+                    "supervisord reports no state for {}: {}",
                     line.name, line.told
                 )));
             }
