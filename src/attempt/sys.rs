@@ -1,5 +1,5 @@
-//! The two things that the safe interfaces cannot say: a descriptor addressed by its number, to keep what we inherited
-//! from being inherited further, and what our ended children used.
+//! The two calls without a safe interface: setting close-on-exec on an inherited descriptor by its number, and `getrusage`
+//! for children.
 
 use super::slot::Usage;
 use std::mem::MaybeUninit;

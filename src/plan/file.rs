@@ -1,6 +1,6 @@
 //! The plan file as people write it. The doc comments here are the descriptions in the JSON Schema.
 //!
-//! What is not built yet has no key here, so it is refused and never ignored.
+//! Settings that are not implemented have no key here, so they are refused, never ignored.
 
 use crate::actions::{self, Do};
 use crate::text::plan as say;
@@ -336,7 +336,7 @@ impl<'de> Deserialize<'de> for EnvValue {
                 )
             }
         }
-        // As text, so that 4.10 keeps its zero; the tree hands a map over all the same.
+        // As text, so that 4.10 keeps its zero; a map is still passed as a map.
         d.deserialize_string(Read)
     }
 }
