@@ -21,9 +21,9 @@ use upledger_ledger::{
     Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
     ReadError, Record,
 };
-use upledger_replay::book::Book;
 use upledger_replay::decide;
 use upledger_replay::event::Event;
+use upledger_replay::runs::Runs;
 use upledger_replay::savepoint::Savepoint;
 use upledger_replay::state::{Refused, Run, When};
 
@@ -31,7 +31,7 @@ use upledger_replay::state::{Refused, Run, When};
 pub struct Journal {
     ledger: Ledger,
     /// Folded from what is durable, and then from what is staged.
-    book: Book,
+    book: Runs,
     staged: Vec<Staged>,
     checkpoint: bool,
     /// Content that the drafts name.
@@ -160,7 +160,7 @@ impl Journal {
     fn over(ledger: Ledger) -> Result<Self, JournalError> {
         let mut journal = Self {
             ledger,
-            book: Book::default(),
+            book: Runs::default(),
             staged: Vec::new(),
             checkpoint: false,
             blobs: Vec::new(),
@@ -189,7 +189,7 @@ impl Journal {
 
     /// The state, staged events included.
     #[must_use]
-    pub fn book(&self) -> &Book {
+    pub fn book(&self) -> &Runs {
         &self.book
     }
 
@@ -209,8 +209,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn fold(&self, at: Option<u64>) -> Result<Book, JournalError> {
-        let mut book = Book::default();
+    pub fn fold(&self, at: Option<u64>) -> Result<Runs, JournalError> {
+        let mut book = Runs::default();
         for record in self.ledger.read_all() {
             let record = record?;
             if at.is_some_and(|at| record.seq > at) {
@@ -263,7 +263,7 @@ impl Journal {
         &mut self,
         run: &str,
         event: &Event,
-        look: impl FnOnce(&Book) -> T,
+        look: impl FnOnce(&Runs) -> T,
     ) -> Result<T, Refused> {
         let before = self.book.savepoint(Some(run), event);
         let when = self.now();
@@ -395,7 +395,7 @@ impl Journal {
     }
 }
 
-fn apply(book: &mut Book, entry: &Entry) -> Result<(), JournalError> {
+fn apply(book: &mut Runs, entry: &Entry) -> Result<(), JournalError> {
     book.apply(entry.run.as_deref(), &entry.event, &entry.when)
         .map_err(|source| JournalError::Impossible {
             seq: entry.when.seq,

@@ -10,7 +10,7 @@ use crate::busy::{self, Holder, by};
 use crate::chain::Chain;
 use crate::clock::{Clock, ClockError, SystemClock};
 use crate::damage::{Broken, Fault, SchemaFault};
-use crate::hot::Opened;
+use crate::hot_journal::Opened;
 use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
 use crate::place::{Place, PlaceError};
 use crate::record::Identity;

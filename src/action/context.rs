@@ -41,12 +41,12 @@ pub struct Context {
     pub answers: Option<Answers>,
     /// What this look leaves beside its answer.
     #[serde(skip)]
-    pub seen: Arc<Mutex<Seen>>,
+    pub seen: Arc<Mutex<Byproducts>>,
 }
 
 /// What a look leaves beside its answer.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Byproducts {
     /// Kept since that was last asked.
     kept: Vec<Blob>,
     /// Kept before.
@@ -55,7 +55,7 @@ pub struct Seen {
 }
 
 impl Context {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Byproducts> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

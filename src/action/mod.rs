@@ -21,7 +21,7 @@ pub(crate) mod testing;
 pub mod values;
 mod work;
 
-pub use context::{Answers, Context, LOOK, Seen};
+pub use context::{Answers, Byproducts, Context, LOOK};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
@@ -31,9 +31,9 @@ pub use look::{LINE, Look};
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
 pub(crate) use registry::registry;
-pub use registry::{Erased, Observed};
+pub use registry::{Erased, Observation};
 pub use stage::{Service, Stage};
-pub use upledger_replay::event::Way as Direction;
+pub use upledger_replay::event::Direction;
 pub use work::Work;
 
 use schemars::JsonSchema;

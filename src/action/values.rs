@@ -30,8 +30,8 @@ impl fmt::Display for Port {
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Seen;
-        impl Visitor<'_> for Seen {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
             type Value = Port;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Port {
                 }
             }
         }
-        d.deserialize_any(Seen)
+        d.deserialize_any(TextVisitor)
     }
 }
 

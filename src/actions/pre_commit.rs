@@ -13,7 +13,7 @@ use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::host::exec::{capture, quoted, stream};
 use crate::host::files::disk::{self, Former};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ impl Action for Install {
 
     fn outline(&self, direction: Direction) -> Vec<String> {
         vec![match direction {
-            Direction::Do => told::inside(&self.repo, quoted(&self.words("install"))),
+            Direction::Do => phrases::inside(&self.repo, quoted(&self.words("install"))),
             Direction::Undo => text::undo_pre_commit(),
         }]
     }
@@ -217,11 +217,11 @@ impl Action for Install {
         let commands = match direction {
             Direction::Do => self.outline(direction),
             Direction::Undo => {
-                let uninstall = told::inside(&self.repo, quoted(&self.words("uninstall")));
+                let uninstall = phrases::inside(&self.repo, quoted(&self.words("uninstall")));
                 let each = files().map(|file| {
                     let path = file.path.display().to_string();
                     match &file.former {
-                        None => told::remove(path),
+                        None => phrases::remove(path),
                         Some(former) => former.words(&path),
                     }
                 });
@@ -313,7 +313,7 @@ impl Action for Install {
         // The files tell what has to be done; pre-commit itself may be gone with its virtualenv.
         let ran = stream(&self.inside(cx), &words, None, work.log(), &mut |_| {});
         if let Err(why) = ran {
-            work.say(&format!(
+            work.log_line(&format!(
                 "{}: {why}; the files are restored without it",
                 quoted(&words)
             ));
@@ -326,7 +326,7 @@ impl Action for Install {
                 None => disk::remove(&file.path)?,
                 Some(former) => former.put_back(cx, &file.path)?,
             }
-            work.say(&format!("{} is as it was", file.path.display()));
+            work.log_line(&format!("{} is as it was", file.path.display()));
         }
         Ok(())
     }

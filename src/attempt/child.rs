@@ -5,7 +5,7 @@
 
 use super::launch::{ACT, SELF};
 use super::slot::Ended;
-use super::spec::{Command as What, Frame, Spec, VariableValue};
+use super::spec::{Command as What, Spec, SupervisorInput, VariableValue};
 use rustix::fs::{Access, Mode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use std::fs::File;
@@ -45,7 +45,7 @@ impl NotExecuted {
 /// Starts the command in its own process group, with the job's environment and nothing else. The child inherits `tree`,
 /// which the caller closes, and `core` as its limit of core dumps.
 pub(super) fn start(
-    frame: &Frame,
+    frame: &SupervisorInput,
     spec: &Spec,
     tree: &File,
     core: Rlimit,
@@ -120,7 +120,7 @@ pub(super) fn start(
 }
 
 fn environment<'a>(
-    frame: &'a Frame,
+    frame: &'a SupervisorInput,
     spec: &'a Spec,
 ) -> Result<Vec<(&'a str, &'a str)>, NotExecuted> {
     spec.env

@@ -313,7 +313,7 @@ impl JobDir {
     ///
     /// # Errors
     /// When something cannot be read; that is no verdict.
-    pub fn facts(&self, spec_digest: &str) -> Result<Facts, JobError> {
+    pub fn fence_and_inspect(&self, spec_digest: &str) -> Result<Facts, JobError> {
         self.facts_of(self.fence()?, spec_digest)
     }
 

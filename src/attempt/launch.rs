@@ -2,7 +2,7 @@
 //!
 //! The report is for display only: events in the ledger are derived from the job directory.
 
-use super::spec::Frame;
+use super::spec::SupervisorInput;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ pub struct LaunchError(#[from] io::Error);
 ///
 /// # Errors
 /// [`LaunchError`] when it cannot be spawned or fed.
-pub async fn launch(frame: &Frame) -> Result<Launched, LaunchError> {
+pub async fn launch(frame: &SupervisorInput) -> Result<Launched, LaunchError> {
     launch_by(Command::new(SELF), frame).await
 }
 
@@ -58,7 +58,10 @@ pub async fn launch(frame: &Frame) -> Result<Launched, LaunchError> {
 ///
 /// # Errors
 /// [`LaunchError`].
-pub async fn launch_by(mut program: Command, frame: &Frame) -> Result<Launched, LaunchError> {
+pub async fn launch_by(
+    mut program: Command,
+    frame: &SupervisorInput,
+) -> Result<Launched, LaunchError> {
     let text = serde_json::to_vec(frame).map_err(io::Error::from)?;
     program
         // For readers of a process list.

@@ -11,10 +11,10 @@
 //! This module depends neither on plans nor on the ledger.
 
 mod child;
+pub mod inspect;
 pub mod job;
 pub mod launch;
 pub mod output;
-pub mod peek;
 pub mod slot;
 pub mod spec;
 pub mod spool;

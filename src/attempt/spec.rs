@@ -108,7 +108,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// What the supervisor reads from its standard input. Never on a disk.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Frame {
+pub struct SupervisorInput {
     /// The job directory.
     pub job: std::path::PathBuf,
     /// Digest of the spec in it, hex.

@@ -14,7 +14,7 @@ use super::job::JobDir;
 use super::launch::{EXEC_FAILED, FENCED, SELF, STAGE_2, STARTED};
 use super::output::{Sink, Stored};
 use super::slot::{self, Outcome};
-use super::spec::{Frame, Spec, digest};
+use super::spec::{Spec, SupervisorInput, digest};
 use super::sys;
 use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
@@ -65,7 +65,7 @@ pub fn main() -> u8 {
         let mut text = Vec::new();
         io::stdin().lock().read_to_end(&mut text)?;
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-        let frame: Frame = serde_json::from_slice(&text)?;
+        let frame: SupervisorInput = serde_json::from_slice(&text)?;
         supervise(&frame, core)
     };
     u8::from(run().is_err())
@@ -121,7 +121,7 @@ fn harden() -> io::Result<Rlimit> {
     Ok(core)
 }
 
-fn supervise(frame: &Frame, core: Rlimit) -> io::Result<()> {
+fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     let job = JobDir::at(frame.job.clone());
     let text = job.spec_text()?;
     if digest(&text) != frame.spec {
@@ -227,7 +227,12 @@ fn say(word: &str) {
     }
 }
 
-fn not_executed(frame: &Frame, redactor: &Redactor, why: &NotExecuted, started_us: u64) -> Outcome {
+fn not_executed(
+    frame: &SupervisorInput,
+    redactor: &Redactor,
+    why: &NotExecuted,
+    started_us: u64,
+) -> Outcome {
     Outcome {
         spec: frame.spec.clone(),
         ended: why.ended(|text| redactor.text(text)),
@@ -245,7 +250,7 @@ fn not_executed(frame: &Frame, redactor: &Redactor, why: &NotExecuted, started_u
 
 /// Waits for the command, enforcing its limits, and says how it ended.
 fn watch(
-    frame: &Frame,
+    frame: &SupervisorInput,
     spec: &Spec,
     job: &JobDir,
     redactor: &Redactor,

@@ -6,7 +6,7 @@ use super::complete;
 use super::drive;
 use super::fail::{Failure, holder_words, no_ledger};
 use super::former;
-use super::look;
+use super::live_state;
 use super::out::Out;
 use super::printer::print;
 use super::show::{RunArg, no_step, pick};
@@ -17,22 +17,22 @@ use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
 use crate::report::question::{self, answers};
 use crate::report::status::decision_word;
-use crate::report::{lines, safe, status, told};
+use crate::report::{lines, localized, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
-use crate::site::task::{Facts, Task};
+use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Interruptible, Local};
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
-use upledger_replay::book::way_word;
 use upledger_replay::decide::{Asked, Check, Next, Question, Stop, check_of_done, next};
 use upledger_replay::event::{
-    Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Part, Reason,
+    Answer, Attempt, Decided, Decision, Event, KillRequested, Note as NoteEvent, Reason, TaskKey,
 };
 use upledger_replay::needs;
+use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
 /// Maximum attempts of an append while other processes append.
@@ -164,7 +164,7 @@ pub(crate) fn pause(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
     let run = pick(journal.book(), args.run.name())?;
     unended(run)?;
     if let (None, Some(reason)) = (run.ended, &run.pause) {
-        let reason = safe(&told::reason(reason));
+        let reason = safe(&localized::reason(reason));
         out.word(&text::paused_already(&run.name, reason));
         out.word(&screen::go_on_with("upledger resume"));
         if out.json {
@@ -291,7 +291,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
                 Asked::Failed => text::fails_and_stops(),
                 Asked::Doubt | Asked::Losses | Asked::NoReturn => text::asks_next(),
             });
-            let now = look::now(home, run, false);
+            let now = live_state::now(home, run, false);
             let lines = question::lines(run, &question, &now);
             lines.iter().for_each(|line| out.progress(line));
             answers(run, &question).into_iter().map(|a| a.0).collect()
@@ -378,18 +378,18 @@ fn agreed(
     home: &Home,
     journal: &Journal,
     run: &Run,
-    part: &Part,
+    part: &TaskKey,
 ) -> Result<(Vec<String>, Option<serde_json::Value>), Failure> {
     let needed = needs::of_part(&run.plan, part);
     let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
         .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
     let _looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let site = Local::new(&home.state);
-    let task = Task::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
+    let task = PreparedTask::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
     let past = run
         .unit(part)
-        .map(|unit| Task::past(unit, part, &run.plan))
+        .map(|unit| PreparedTask::past(unit, part, &run.plan))
         .unwrap_or_default();
     let blobs = journal.salts(&past);
     let (look, produced) = match check_of_done(run, part) {

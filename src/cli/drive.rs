@@ -3,7 +3,7 @@
 
 use super::complete;
 use super::fail::{Failure, unread};
-use super::look;
+use super::live_state;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
 use super::show::{RunArg, no_step, pick};
@@ -26,12 +26,14 @@ use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::book::NoRollback;
 use upledger_replay::contract;
 use upledger_replay::decide::{self, Asked, Conclusion, Next, Request, Stop, next};
-use upledger_replay::event::{CONTRACT, Event, Reason, RollbackStarted, RunPlanned, Way, own};
+use upledger_replay::event::{
+    CONTRACT, Direction, Event, Reason, RollbackStarted, RunPlanned, own,
+};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
+use upledger_replay::runs::NoRollback;
 use upledger_replay::state::{Ended, Run as RunState};
 
 /// Tries to become the runner that ends an aborted run, a quarter of a second each.
@@ -213,7 +215,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     // A pending question remains until there is a decision; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run, &clock::now()) {
         let code = code_of_question(question.kind);
-        let now = look::now(home, run, false);
+        let now = live_state::now(home, run, false);
         if out.json {
             out.result(status::value(run, &now), code);
         } else {
@@ -258,7 +260,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         reason: args.reason.clone(),
     });
     let doubt = match next(run, &clock::now()) {
-        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Way::Do => Some(q.part.step),
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
         _ => None,
     };
     // Checked before the secrets are read: a refused rollback needs none.
@@ -447,7 +449,7 @@ pub(super) fn rests(
     rest: &Rest,
 ) -> Result<u8, Failure> {
     let run = pick(journal.book(), Some(name))?;
-    let now = look::now(home, run, false);
+    let now = live_state::now(home, run, false);
     let code = match rest {
         Rest::Ended(Ended::Completed) => code::DONE,
         Rest::Ended(Ended::RolledBack) => code::ROLLED_BACK,

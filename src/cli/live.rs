@@ -4,7 +4,7 @@
 //! It is drawn through the output stream of standard output, so a blocked terminal (Ctrl-S, a dead connection) does not
 //! stop a run. Only ASCII is drawn, because terminals differ in the width of other characters.
 
-use super::lane::{Brush, Stream};
+use super::output_stream::{Stream, StreamHandle};
 use crate::report::{clip, fit, safe};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::collections::VecDeque;
@@ -34,13 +34,13 @@ pub(super) struct Live {
 
 impl Live {
     /// For a terminal that can move its cursor; none elsewhere.
-    pub(super) fn new(brush: Brush) -> Option<Self> {
+    pub(super) fn new(handle: StreamHandle) -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb");
         if dumb || !rustix::termios::isatty(rustix::stdio::stdout()) {
             return None;
         }
         let screen = Screen {
-            brush,
+            handle,
             drawn: Mutex::new(String::new()),
         };
         Some(Self {
@@ -53,7 +53,7 @@ impl Live {
     /// A line that stays, above what moves, broken as it is without anything that moves.
     pub(super) fn line(&self, text: &str) {
         for line in fit(text, width()) {
-            // The lane reports no errors: who does not read misses nothing.
+            // The stream reports no errors: who does not read misses nothing.
             let _ = self.all.println(line);
         }
     }
@@ -129,10 +129,10 @@ fn width() -> usize {
     Stream::Out.columns().unwrap_or(80).max(20)
 }
 
-/// A terminal behind the lane. One drawing is one write.
+/// A terminal behind the stream. One drawing is one write.
 #[derive(Debug)]
 struct Screen {
-    brush: Brush,
+    handle: StreamHandle,
     drawn: Mutex<String>,
 }
 
@@ -197,7 +197,7 @@ impl TermLike for Screen {
 
     fn flush(&self) -> io::Result<()> {
         let drawn = std::mem::take(&mut *self.drawn());
-        self.brush.paint(drawn.into_bytes());
+        self.handle.write(drawn.into_bytes());
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! The command line: arguments in, exit code out. Each command parses, calls and renders; it contains no rules about runs.
 
 mod ask;
-mod carry;
 mod cause;
 mod complete;
 mod demo;
@@ -10,11 +9,12 @@ mod evidence;
 mod explain;
 mod fail;
 mod former;
-mod lane;
+mod line_buffer;
 mod literal;
 mod live;
-mod look;
+mod live_state;
 mod out;
+mod output_stream;
 mod plans;
 mod printer;
 mod show;

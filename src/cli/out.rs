@@ -1,8 +1,8 @@
 //! All output of the program: results, progress and errors, for people or for programs.
 
 use super::code;
-use super::lane::{Lane, Stream};
 use super::live::Live;
+use super::output_stream::{OutputStream, Stream};
 use crate::report::fit;
 use crate::text::{commands, screen};
 use rustix::io::Errno;
@@ -18,8 +18,8 @@ pub(crate) struct Out {
     pub(crate) quiet: bool,
     /// The command has an effect that its exit code reports; for any other command, its output is the result.
     pub(crate) acts: bool,
-    stdout: Lane,
-    stderr: Lane,
+    stdout: OutputStream,
+    stderr: OutputStream,
     /// The final object has been printed.
     ended: bool,
     /// It was said that standard output cannot be written.
@@ -32,8 +32,8 @@ impl Out {
             json,
             quiet,
             acts: false,
-            stdout: Lane::new(Stream::Out),
-            stderr: Lane::new(Stream::Err),
+            stdout: OutputStream::new(Stream::Out),
+            stderr: OutputStream::new(Stream::Err),
             ended: false,
             told: false,
         }
@@ -50,7 +50,7 @@ impl Out {
         if self.json || self.quiet {
             return None;
         }
-        self.stdout.brush().and_then(Live::new)
+        self.stdout.handle().and_then(Live::new)
     }
 
     /// A line of the result.

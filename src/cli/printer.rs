@@ -1,6 +1,6 @@
 //! Output while a run executes: events that have become durable, and the output of its steps.
 
-use super::carry::Carry;
+use super::line_buffer::LineBuffer;
 use super::live::Live;
 use super::out::Out;
 use crate::clock::boottime_us;
@@ -12,7 +12,7 @@ use crate::text::screen as text;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use upledger_replay::event::{Attempt, Event, Way};
+use upledger_replay::event::{Attempt, Direction, Event};
 use upledger_replay::state::Run;
 
 /// How long steps took before, in ms, by their ids.
@@ -24,7 +24,7 @@ pub(super) struct Printer<'a> {
     live: Option<Live>,
     expected: Expected,
     /// The attempt that prints, and the line that it has begun.
-    open: Option<(Attempt, Carry)>,
+    open: Option<(Attempt, LineBuffer)>,
     /// The attempt that the screen shows as running.
     running: Option<Attempt>,
 }
@@ -42,8 +42,8 @@ impl<'a> Printer<'a> {
 
     /// Shows a line that was begun and will not be ended, and takes what moves off the screen.
     pub(super) fn flush(&mut self) {
-        if let Some((at, mut carry)) = self.open.take()
-            && let Some(text) = carry.rest()
+        if let Some((at, mut lines)) = self.open.take()
+            && let Some(text) = lines.rest()
         {
             self.say(&at, &text);
         }
@@ -118,7 +118,7 @@ impl<'a> Printer<'a> {
         let expected = self
             .expected
             .get(&at.part.step)
-            .filter(|_| at.part.way == Way::Do);
+            .filter(|_| at.part.way == Direction::Do);
         let expected = expected.map_or(String::new(), |ms| {
             format!("  {}", text::of_about(duration(*ms)))
         });
@@ -167,10 +167,10 @@ impl Watcher for Printer<'_> {
             self.flush();
         }
         self.begin(run, at);
-        let (_, carry) = self
+        let (_, lines) = self
             .open
-            .get_or_insert_with(|| (at.clone(), Carry::default()));
-        if let Some(text) = carry.add(bytes) {
+            .get_or_insert_with(|| (at.clone(), LineBuffer::default()));
+        if let Some(text) = lines.add(bytes) {
             self.say(at, &text);
         }
     }

@@ -1,10 +1,10 @@
 //! Commands that only read: status, runs, log, replay.
 
-use super::carry::Carry;
 use super::code;
 use super::complete;
 use super::fail::{Failure, holder_words, no_ledger};
-use super::look;
+use super::line_buffer::LineBuffer;
+use super::live_state;
 use super::out::Out;
 use super::system;
 use crate::attempt::job::JobDir;
@@ -21,8 +21,8 @@ use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::time::Duration;
-use upledger_replay::book::{Book, way_word};
-use upledger_replay::event::{Attempt, Event, Way};
+use upledger_replay::event::{Attempt, Direction, Event};
+use upledger_replay::runs::{Runs, way_word};
 use upledger_replay::state::Run;
 
 /// Steps that are listed where one was not found.
@@ -70,7 +70,7 @@ pub(crate) fn read(home: &Home) -> Result<Journal, Failure> {
 }
 
 /// The run of that name, or the one that is meant without a name.
-pub(crate) fn pick<'a>(book: &'a Book, name: Option<&str>) -> Result<&'a Run, Failure> {
+pub(crate) fn pick<'a>(book: &'a Runs, name: Option<&str>) -> Result<&'a Run, Failure> {
     match name {
         Some(name) => book.run(name).ok_or_else(|| {
             Failure::new(code::USAGE, "no_run", text::no_run(safe(name)))
@@ -100,7 +100,7 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let run = pick(journal.book(), args.name())?;
     let holder = RunnerLock::holder(&home.state);
     let live = holder.is_some();
-    let now = look::now(home, run, live);
+    let now = live_state::now(home, run, live);
     if out.json {
         out.result(status::value(run, &now), code::DONE);
         return Ok(code::DONE);
@@ -120,7 +120,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
     let wide = runs.iter().map(|r| r.name.len()).max().unwrap_or(0);
     for run in runs {
         if out.json {
-            let now = look::now(home, run, live && run.ended.is_none());
+            let now = live_state::now(home, run, live && run.ended.is_none());
             out.value(&status::value(run, &now));
         } else {
             let date = local_date(&run.planned_at.ts);
@@ -201,7 +201,7 @@ fn output(
         return Err(no_step(run, step));
     };
     system::check_jobs(home)?;
-    let mut last: Option<(Follower, Carry, Attempt)> = None;
+    let mut last: Option<(Follower, LineBuffer, Attempt)> = None;
     let entries = journal.entries(Some(&run.name))?;
     // A single attempt needs no heading.
     let several = unit.forward.attempts + unit.backward.attempts > 1;
@@ -226,26 +226,26 @@ fn output(
                 out.progress(&screen::output_of(lines::part(&at.part), at.attempt, time));
             }
             let path = home.jobs().join(name).join("output");
-            let mut carry = Carry::default();
+            let mut lines = LineBuffer::default();
             if !path.exists()
                 && let Some(kept) = in_ledger(journal, &entries, at)
             {
-                say(out, at, carry.add(&kept));
+                say(out, at, lines.add(&kept));
             }
             let mut follower = Follower::new(path);
-            copy(out, at, &mut follower, &mut carry)?;
-            last = Some((follower, carry, at.clone()));
+            copy(out, at, &mut follower, &mut lines)?;
+            last = Some((follower, lines, at.clone()));
         }
     }
-    let running = [Way::Do, Way::Undo]
+    let running = [Direction::Do, Direction::Undo]
         .into_iter()
         .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);
-    if let Some((mut follower, mut carry, at)) = last {
+    if let Some((mut follower, mut lines, at)) = last {
         while args.follow && running && RunnerLock::holder(&home.state).is_some() {
             std::thread::sleep(Duration::from_millis(200));
-            copy(out, &at, &mut follower, &mut carry)?;
+            copy(out, &at, &mut follower, &mut lines)?;
         }
-        say(out, &at, carry.rest());
+        say(out, &at, lines.rest());
     }
     Ok(code::DONE)
 }
@@ -264,7 +264,7 @@ fn copy(
     out: &mut Out,
     at: &Attempt,
     follower: &mut Follower,
-    carry: &mut Carry,
+    lines: &mut LineBuffer,
 ) -> Result<(), Failure> {
     loop {
         let bytes = follower
@@ -273,7 +273,7 @@ fn copy(
         if bytes.is_empty() {
             return Ok(());
         }
-        say(out, at, carry.add(&bytes));
+        say(out, at, lines.add(&bytes));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::drive::{expected, rests};
 use super::fail::Failure;
-use super::look;
+use super::live_state;
 use super::out::Out;
 use super::printer::Printer;
 use super::show::{RunArg, pick, read};
@@ -16,9 +16,9 @@ use crate::runner::lock::RunnerLock;
 use crate::runner::{Rest, Watcher};
 use crate::text::screen;
 use std::time::Duration;
-use upledger_replay::book::way_word;
 use upledger_replay::decide::next;
 use upledger_replay::event::Attempt;
+use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
 /// Between two looks.
@@ -32,7 +32,7 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     let name = run.name.clone();
     let live = RunnerLock::holder(&home.state).is_some();
     if !out.json {
-        status::lines(run, &look::now(home, run, live))
+        status::lines(run, &live_state::now(home, run, live))
             .iter()
             .for_each(|l| out.progress(l));
         out.progress("");
@@ -40,13 +40,13 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     out.background();
     let expected = expected(&journal, &name);
     let mut printer = Printer::new(out, expected);
-    let rest = follow(&mut printer, home, &mut journal, &name)?;
+    let rest = print_new_events(&mut printer, home, &mut journal, &name)?;
     printer.flush();
     rests(out, home, &journal, &name, &rest)
 }
 
 /// Shows events until the run stops.
-fn follow(
+fn print_new_events(
     printer: &mut Printer<'_>,
     home: &Home,
     journal: &mut Journal,

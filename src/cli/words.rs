@@ -89,7 +89,7 @@ fn translated(arg: Arg) -> Arg {
     let defaults: Vec<String> = arg
         .get_default_values()
         .iter()
-        .map(|value| crate::report::told::reason(&value.to_string_lossy()))
+        .map(|value| crate::report::localized::reason(&value.to_string_lossy()))
         .collect();
     if !defaults.is_empty() {
         words = format!("{words}; {}", help::default_is(defaults.join(" ")));

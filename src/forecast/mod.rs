@@ -4,21 +4,21 @@
 //! describes the present state; a step whose check may be invalidated by an earlier step of the plan is never reported as
 //! done. This module decides nothing about runs; a run checks again before each step.
 
-mod ready;
 mod screen;
+mod startable;
 
 pub use screen::{details, lines, value};
 
 use crate::action::{Blob, Direction, RawPast};
 use crate::plan::samples;
-use crate::site::task::{Facts, Task};
+use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Local, Moment};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::forecast as text;
 use serde_json::Value;
-use upledger_replay::book::Book;
-use upledger_replay::event::{Answer, Part};
+use upledger_replay::event::{Answer, TaskKey};
 use upledger_replay::plan::{Effect, Input, Plan, Step, Undo};
+use upledger_replay::runs::Runs;
 use upledger_replay::state::Status;
 
 /// The predicted outcome of a step.
@@ -131,7 +131,7 @@ pub fn resolved(plan: &Plan, steps: &[Forecast]) -> Plan {
 pub fn forecast(
     plan: &Plan,
     secrets: &[(String, String)],
-    past: Option<&Book>,
+    past: Option<&Runs>,
 ) -> std::io::Result<Vec<Forecast>> {
     let site = Site::new()?;
     let mut changed = false;
@@ -160,7 +160,7 @@ fn look(
     secrets: &[(String, String)],
     site: &Site,
     changed: bool,
-    past: Option<&Book>,
+    past: Option<&Runs>,
 ) -> Forecast {
     let mut one = Forecast {
         phase: phase.into(),
@@ -210,7 +210,7 @@ fn look(
             } else {
                 Verdict::CannotTell
             };
-            one.evidence.push(told::looked(why));
+            one.evidence.push(phrases::looked(why));
             return one;
         }
     };
@@ -230,7 +230,7 @@ fn look(
     if task.has_probe {
         probed(&mut one, &task, &moment, &past, &observed.kept, changed);
     }
-    if let Some(why) = ready::obstacle(&task)
+    if let Some(why) = startable::obstacle(&task)
         && matches!(
             one.verdict,
             Verdict::Run | Verdict::Change | Verdict::CannotTell
@@ -295,11 +295,11 @@ fn without_secrets(
                 if why.is_certain() || !changed {
                     one.verdict = Verdict::Fail;
                 }
-                one.evidence.push(told::looked(why));
+                one.evidence.push(phrases::looked(why));
             }
         }
     }
-    if let Some(why) = ready::obstacle(&task) {
+    if let Some(why) = startable::obstacle(&task) {
         one.evidence.insert(0, why);
         if changed {
             one.evidence.insert(1, text::may_come());
@@ -322,7 +322,7 @@ fn unread<'a>(step: &'a Step, secrets: &[(String, String)]) -> Option<&'a str> {
 /// Whether it is done, as far as a look tells now.
 fn probed(
     one: &mut Forecast,
-    task: &Task,
+    task: &PreparedTask,
     moment: &Moment,
     past: &RawPast,
     kept: &[Blob],
@@ -336,12 +336,14 @@ fn probed(
         }
         Answer::Done => {
             one.verdict = Verdict::Already;
-            one.evidence.extend(look.evidence.iter().map(told::looked));
+            one.evidence
+                .extend(look.evidence.iter().map(phrases::looked));
         }
         Answer::Nothing => {}
         Answer::Unclear => {
             one.verdict = Verdict::CannotTell;
-            one.evidence.extend(look.evidence.iter().map(told::looked));
+            one.evidence
+                .extend(look.evidence.iter().map(phrases::looked));
         }
     }
 }
@@ -370,10 +372,10 @@ impl Site {
         id: &str,
         direction: Direction,
         secrets: &[(String, String)],
-    ) -> Result<Task, String> {
-        let part = Part::local(id, direction);
-        Task::new(&self.local, "plan", plan, &part, Facts::None, secrets)
-            .map(Task::for_preview)
+    ) -> Result<PreparedTask, String> {
+        let part = TaskKey::local(id, direction);
+        PreparedTask::new(&self.local, "plan", plan, &part, Facts::None, secrets)
+            .map(PreparedTask::for_preview)
             .map_err(|e| e.to_string())
     }
 }
@@ -415,7 +417,7 @@ fn undo(
         Undo::Action(undo) => match site.task(plan, &step.id, Direction::Undo, secrets) {
             Ok(task) => {
                 let mut shown = task.outline();
-                if let (Some(line), Some(why)) = (shown.first_mut(), ready::obstacle(&task)) {
+                if let (Some(line), Some(why)) = (shown.first_mut(), startable::obstacle(&task)) {
                     *line = text::not_ready_now(&line, why);
                 }
                 shown
@@ -429,7 +431,7 @@ fn undo(
 
 /// How long a step took, in ms, in the newest run of a plan of this name in which it succeeded, and that run.
 #[must_use]
-pub fn took(book: &Book, plan: &Plan, id: &str) -> Option<(u64, String)> {
+pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
     book.runs
         .iter()
         .rev()

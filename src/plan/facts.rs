@@ -29,14 +29,14 @@ pub(crate) struct Reference {
     /// Where the whole reference stands.
     pub(super) span: Span,
     /// The same as keys and indexes into the action.
-    pub(super) path: Vec<Part>,
+    pub(super) path: Vec<TaskKey>,
     /// It is a word of a command, which is text.
     pub(super) word: bool,
 }
 
 /// A part of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TaskKey {
     Key(String),
     Index(usize),
 }
@@ -142,7 +142,7 @@ pub(super) fn fill(
     let Some((kind, _)) = entry(action).filter(|(kind, _)| kind.text != "shell") else {
         return action.clone();
     };
-    let mut path = vec![Part::Key(kind.text.clone())];
+    let mut path = vec![TaskKey::Key(kind.text.clone())];
     let entries = action.entries().iter().map(|(key, value)| {
         let value = if key == kind {
             walk(value, &mut path, key.text == "run", put)
@@ -159,7 +159,7 @@ pub(super) fn fill(
 
 fn walk(
     node: &Node,
-    path: &mut Vec<Part>,
+    path: &mut Vec<TaskKey>,
     word: bool,
     put: &mut dyn FnMut(Reference) -> Option<(String, Style)>,
 ) -> Node {
@@ -176,7 +176,7 @@ fn walk(
             kind: put(reference).map_or_else(|| node.kind.clone(), |(t, s)| Kind::Scalar(t, s)),
         };
     }
-    let mut below = |part: Part, node: &Node| {
+    let mut below = |part: TaskKey, node: &Node| {
         path.push(part);
         let made = walk(node, path, word, put);
         path.pop();
@@ -188,7 +188,7 @@ fn walk(
             items
                 .iter()
                 .enumerate()
-                .map(|(n, item)| below(Part::Index(n), item))
+                .map(|(n, item)| below(TaskKey::Index(n), item))
                 .collect(),
         ),
         // The name of a secret is known before the run.
@@ -198,7 +198,7 @@ fn walk(
         Kind::Map(entries) => Kind::Map(
             entries
                 .iter()
-                .map(|(key, value)| (key.clone(), below(Part::Key(key.text.clone()), value)))
+                .map(|(key, value)| (key.clone(), below(TaskKey::Key(key.text.clone()), value)))
                 .collect(),
         ),
     };

@@ -19,7 +19,7 @@ use crate::text::plan as say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use upledger_replay::event::{Part, Way};
+use upledger_replay::event::{Direction, TaskKey};
 use upledger_replay::needs;
 use upledger_replay::plan::{Effect, Fact, Input, LOCAL, Plan, Step, Undo};
 
@@ -169,7 +169,9 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
     warnings.extend(order.warnings.into_iter().map(placeless));
     let used: BTreeSet<String> = plan
         .steps()
-        .flat_map(|(_, step)| [Way::Do, Way::Undo].map(|way| Part::local(&step.id, way)))
+        .flat_map(|(_, step)| {
+            [Direction::Do, Direction::Undo].map(|way| TaskKey::local(&step.id, way))
+        })
         .flat_map(|part| needs::of_part(plan, &part))
         .collect();
     for name in secrets.iter().filter(|name| !used.contains(**name)) {

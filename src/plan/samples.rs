@@ -3,7 +3,7 @@
 //! again.
 
 use super::facts::{
-    Known, Part, Reference, entry, fill, kind_word, known, references, style, tree,
+    Known, Reference, TaskKey, entry, fill, kind_word, known, references, style, tree,
 };
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::Fault;
@@ -156,8 +156,8 @@ pub(crate) fn kept(action: &Do, sampled: &[Sampled]) -> Option<Value> {
         for part in &reference.path {
             at = match part {
                 // A default that is not serialized.
-                Part::Key(key) => at.as_object_mut()?.entry(key.as_str()).or_insert(json!({})),
-                Part::Index(index) => at.get_mut(*index)?,
+                TaskKey::Key(key) => at.as_object_mut()?.entry(key.as_str()).or_insert(json!({})),
+                TaskKey::Index(index) => at.get_mut(*index)?,
             };
         }
         *at = json!({"from": reference.fact});

@@ -1,23 +1,23 @@
 //! Formats an event as one plain line, for pipes, logs and the timeline. Nothing is truncated; a narrow terminal wraps the
 //! line.
 
-use super::{duration, safe, told};
+use super::{duration, localized, safe};
 use crate::journal::Entry;
 use crate::text::screen as text;
 use serde_json::{Value, json};
-use upledger_replay::event::{Answer, Event, Part, Way};
+use upledger_replay::event::{Answer, Direction, Event, TaskKey};
 
 /// A part for people.
 #[must_use]
-pub fn part(part: &Part) -> String {
-    let step = Part {
-        way: Way::Do,
+pub fn part(part: &TaskKey) -> String {
+    let step = TaskKey {
+        way: Direction::Do,
         ..part.clone()
     }
     .to_string();
     match part.way {
-        Way::Do => step,
-        Way::Undo => text::undo_of(step),
+        Direction::Do => step,
+        Direction::Undo => text::undo_of(step),
     }
 }
 
@@ -39,10 +39,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             let digest = p.digest.get(..12).unwrap_or_default();
             (text::planned(), text::plan_is(&p.plan.name, digest))
         }
-        Event::RunResumed(r) => (text::resumed(), told::reason(&r.reason)),
+        Event::RunResumed(r) => (text::resumed(), localized::reason(&r.reason)),
         Event::PauseRequested(r) => (
             text::pause(),
-            text::before_next_step(told::reason(&r.reason)),
+            text::before_next_step(localized::reason(&r.reason)),
         ),
         Event::AbortRequested(r) => (text::abort(), text::before_next_step(&r.reason)),
         Event::RunAborted(_) => (text::aborted(), text::stays_done()),
@@ -50,8 +50,8 @@ pub fn words(event: &Event) -> Option<(String, String)> {
         Event::RollbackStarted(r) => (
             text::rollback(),
             match &r.to {
-                Some(to) => text::back_to(to, told::reason(&r.reason)),
-                None => told::reason(&r.reason),
+                Some(to) => text::back_to(to, localized::reason(&r.reason)),
+                None => localized::reason(&r.reason),
             },
         ),
         Event::RollbackCompleted(_) => (text::rolled_back(), text::all_reversed()),
@@ -62,8 +62,8 @@ pub fn words(event: &Event) -> Option<(String, String)> {
                 String::new()
             };
             let verb = match s.at.part.way {
-                Way::Do => text::start(),
-                Way::Undo => text::undo(),
+                Direction::Do => text::start(),
+                Direction::Undo => text::undo(),
             };
             (verb, format!("{}{again}", s.at.part.step))
         }
@@ -80,7 +80,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             )
         }
         Event::StepFailed(f) => {
-            let (took, why) = (took(f.took_ms), told::failure(f));
+            let (took, why) = (took(f.took_ms), localized::failure(f));
             (text::failed(), format!("{}{took}  {why}", part(&f.at.part)))
         }
         Event::StepFenced(a) => (
@@ -90,7 +90,11 @@ pub fn words(event: &Event) -> Option<(String, String)> {
         Event::StepAdopted(a) => (text::adopted(), text::still_running(part(&a.part))),
         Event::StepDoubted(d) => (
             text::in_doubt(),
-            format!("{}  {}", part(&d.at.part), told::doubt(d.doubt, &d.cause)),
+            format!(
+                "{}  {}",
+                part(&d.at.part),
+                localized::doubt(d.doubt, &d.cause)
+            ),
         ),
         Event::StepProbed(p) => {
             let answer = match p.answer {
@@ -112,7 +116,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
         }
         Event::KillRequested(k) => (
             text::kill(),
-            format!("{}  {}", part(&k.at.part), told::reason(&k.reason)),
+            format!("{}  {}", part(&k.at.part), localized::reason(&k.reason)),
         ),
         Event::StepEscalated(e) => (
             text::escalated(),

@@ -1,10 +1,10 @@
 //! Formats a run for people and for programs, from the same folded events. Nothing here stores or decides anything.
 
 pub mod lines;
+pub mod localized;
 pub mod now;
 pub mod question;
 pub mod status;
-pub mod told;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -5,9 +5,9 @@ use super::{duration, status};
 use crate::clock;
 use crate::text::screen as text;
 use serde_json::{Value, json};
-use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Next};
-use upledger_replay::event::{Event, Part};
+use upledger_replay::event::{Event, TaskKey};
+use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
 /// The result of inspecting a run on this machine.
@@ -90,7 +90,7 @@ pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     out
 }
 
-fn command_line(run: &Run, part: &Part, command: &Command, now: &decide::Now) -> String {
+fn command_line(run: &Run, part: &TaskKey, command: &Command, now: &decide::Now) -> String {
     let what = part_words(part);
     match command {
         Command::NotStarted => text::command_not_started(what),

@@ -3,13 +3,13 @@
 use super::lines::part as part_words;
 use super::now::Now;
 use super::status::decision_word;
-use super::{rows, safe, told};
+use super::{localized, rows, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
-use upledger_replay::book::way_word;
 use upledger_replay::decide::{Asked, Question};
-use upledger_replay::event::{Decision, Part, Way};
+use upledger_replay::event::{Decision, Direction, TaskKey};
 use upledger_replay::plan::Undo;
+use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
 /// Lines of an undo that are shown.
@@ -20,7 +20,7 @@ const COMMAND: usize = 8;
 pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     let part = run.part(&question.part).cloned().unwrap_or_default();
     let what = part_words(&question.part);
-    let detail = safe(&told::outcome(&part));
+    let detail = safe(&localized::outcome(&part));
     let mut out = vec![match question.kind {
         Asked::Doubt => text::doubt_is(what, &detail),
         Asked::Losses => text::lost(what, part.losses),
@@ -30,7 +30,7 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     }];
     // Do not repeat the headline.
-    let recorded = Some(&part.detail).filter(|_| !told::whole(&part));
+    let recorded = Some(&part.detail).filter(|_| !localized::whole(&part));
     // The line of a repeated check starts with its time.
     let bare = |l: &str| match l.split_once(": ") {
         Some((after, rest)) if after.starts_with("after ") => rest.to_owned(),
@@ -79,15 +79,15 @@ fn undo_lines(now: &Now) -> Vec<String> {
 }
 
 /// Whether a check must confirm the decision `done`.
-fn checked(run: &Run, part: &Part) -> bool {
+fn checked(run: &Run, part: &TaskKey) -> bool {
     run.step_named(&part.step)
         .is_some_and(|step| match (part.way, &step.undo) {
-            (Way::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
-            (Way::Undo, Undo::Own { .. }) => true,
-            (Way::Undo, Undo::Action(undo)) => {
+            (Direction::Do, _) => step.has_probe || step.verify.is_some() || typed(&step.action),
+            (Direction::Undo, Undo::Own { .. }) => true,
+            (Direction::Undo, Undo::Action(undo)) => {
                 undo.has_probe || undo.verify.is_some() || typed(&undo.action)
             }
-            (Way::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
+            (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => false,
         })
 }
 
@@ -109,24 +109,26 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
         .map(|answer| {
             let meaning = match (answer, question.kind) {
                 (Decision::Done, _) if checked(run, &question.part) => match way {
-                    Way::Do => text::means_done(),
-                    Way::Undo => text::means_undone(),
+                    Direction::Do => text::means_done(),
+                    Direction::Undo => text::means_undone(),
                 },
                 (Decision::Done, _) => match way {
-                    Way::Do => text::means_done_unchecked(),
-                    Way::Undo => text::means_undone_unchecked(),
+                    Direction::Do => text::means_done_unchecked(),
+                    Direction::Undo => text::means_undone_unchecked(),
                 },
                 (Decision::Retry, _) => match way {
-                    Way::Do => text::means_retry(),
-                    Way::Undo => text::means_undo_again(),
+                    Direction::Do => text::means_retry(),
+                    Direction::Undo => text::means_undo_again(),
                 },
-                (Decision::Skip, _) if way == Way::Undo || question.kind == Asked::NoReturn => {
+                (Decision::Skip, _)
+                    if way == Direction::Undo || question.kind == Asked::NoReturn =>
+                {
                     text::means_leave()
                 }
                 (Decision::Skip, _) => text::means_skip(),
                 (Decision::Fail, _) => match way {
-                    Way::Do => text::means_fail(),
-                    Way::Undo => text::means_undo_failed(),
+                    Direction::Do => text::means_fail(),
+                    Direction::Undo => text::means_undo_failed(),
                 },
             };
             let word = decision_word(*answer);
@@ -145,7 +147,7 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
     answers
 }
 
-fn no_return(run: &Run, part: &Part) -> String {
+fn no_return(run: &Run, part: &TaskKey) -> String {
     match run.step_named(&part.step).map(|s| &s.undo) {
         Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
         Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),

@@ -2,14 +2,14 @@
 
 use super::now::{self, Now};
 use super::question::{self, answers};
-use super::{clip, duration, rows, safe, told};
+use super::{clip, duration, localized, rows, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
-use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Asked, Next, Stop};
-use upledger_replay::event::{Decision, Way};
+use upledger_replay::event::{Decision, Direction};
 use upledger_replay::plan::{Step, Undo};
-use upledger_replay::state::{Ended, Run, Status, Unit};
+use upledger_replay::runs::way_word;
+use upledger_replay::state::{Ended, Run, Status, Task};
 
 /// Columns of the last outcome in a step's line; the question below has all of it.
 const DETAIL: usize = 60;
@@ -41,8 +41,8 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
         Next::Stop(Stop::Paused(_)) => ("paused", text::paused()),
         Next::Stop(Stop::RolledBackTo(_)) => ("rolled back in part", text::rolled_back_in_part()),
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => match run.way {
-            Way::Do => ("running", text::running()),
-            Way::Undo => ("rolling back", text::rolling_back()),
+            Direction::Do => ("running", text::running()),
+            Direction::Undo => ("rolling back", text::rolling_back()),
         },
     };
     Word { stable, shown }
@@ -100,11 +100,11 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
     {
         state = match (run.way, word(run, &now.clock).stable) {
             // These states already imply it.
-            (Way::Undo, "rolling back" | "rollback stuck") if !deserted => {
+            (Direction::Undo, "rolling back" | "rollback stuck") if !deserted => {
                 format!("{state}, {}", text::phase(phase))
             }
-            (Way::Undo, _) => format!("{state}, {}", text::going_back(phase)),
-            (Way::Do, _) => format!("{state}, {}", text::phase(phase)),
+            (Direction::Undo, _) => format!("{state}, {}", text::going_back(phase)),
+            (Direction::Do, _) => format!("{state}, {}", text::phase(phase)),
         };
     }
     let mut out = rows(&[
@@ -188,7 +188,7 @@ fn not_undone(run: &Run) -> Vec<String> {
     if left.peek().is_none() {
         return Vec::new();
     }
-    let name = |u: &Unit| match u.backward.detail.as_str() {
+    let name = |u: &Task| match u.backward.detail.as_str() {
         "" => u.step.clone(),
         why => format!("{} ({})", u.step, safe(why)),
     };
@@ -210,7 +210,7 @@ fn deserted(run: &Run, now: &Now) -> bool {
 pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     match stop {
         Stop::Paused(reason) => vec![
-            text::is_paused(safe(&told::reason(reason))),
+            text::is_paused(safe(&localized::reason(reason))),
             text::go_on_with("upledger resume"),
         ],
         Stop::RolledBackTo(step) => {
@@ -225,7 +225,7 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
 /// `now` is when how long it has run is measured to; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
 /// it, and nothing has been done on yet.
 fn unit_line(
-    unit: &Unit,
+    unit: &Task,
     step: &Step,
     wide: usize,
     now: &decide::Now,
@@ -269,7 +269,7 @@ fn unit_line(
         line = format!("{line}  {}", duration(ms));
     }
     if !part.detail.is_empty() {
-        line = format!("{line}  {}", clip(&safe(&told::outcome(part)), DETAIL));
+        line = format!("{line}  {}", clip(&safe(&localized::outcome(part)), DETAIL));
     }
     line
 }
@@ -281,7 +281,7 @@ pub fn value(run: &Run, now: &Now) -> Value {
         .units()
         .iter()
         .map(|u| {
-            let side = |way: Way| {
+            let side = |way: Direction| {
                 let p = u.part(way);
                 json!({
                     "status": status_word(p.status).stable,
@@ -294,8 +294,8 @@ pub fn value(run: &Run, now: &Now) -> Value {
                 "step": u.step,
                 "target": u.target,
                 "phase": run.step(u).map(|(phase, _)| phase),
-                "do": side(Way::Do),
-                "undo": side(Way::Undo),
+                "do": side(Direction::Do),
+                "undo": side(Direction::Undo),
             })
         })
         .collect();

@@ -6,19 +6,19 @@ use crate::action::{Blob, Look, RawPast};
 use crate::attempt::job::JobDir;
 use crate::attempt::launch::{Launched, launch};
 use crate::attempt::output::last_lines;
-use crate::attempt::spec::{Frame, Spec, VERSION, digest};
+use crate::attempt::spec::{Spec, SupervisorInput, VERSION, digest};
 use crate::clock;
 use crate::failpoint;
 use crate::home::random_hex;
-use crate::site::task::Task;
+use crate::site::task::PreparedTask;
 use serde_json::Value;
 use std::time::Duration;
-use upledger_replay::book::way_word;
 use upledger_replay::decide::{self, Next, Start};
 use upledger_replay::event::{
-    Answer, Attempt, Doubt, Doubted, Event, Refusal, Satisfied, Started, Way,
+    Answer, Attempt, Direction, Doubt, Doubted, Event, Refusal, Satisfied, Started,
 };
 use upledger_replay::plan::Undo;
+use upledger_replay::runs::way_word;
 use upledger_replay::verdict::{Lock, Token};
 
 /// Between TERM and KILL.
@@ -93,7 +93,7 @@ impl Runner<'_> {
         };
         if let Some((look, produced)) = &looked.probed
             && look.answer == Answer::Done
-            && (!before.touched || at.part.way == Way::Undo)
+            && (!before.touched || at.part.way == Direction::Undo)
         {
             return self.stage(&Event::StepSatisfied(Satisfied {
                 part: at.part.clone(),
@@ -139,7 +139,7 @@ impl Runner<'_> {
     async fn act(
         &mut self,
         start: &Start,
-        task: &Task,
+        task: &PreparedTask,
         looked: &Looked,
     ) -> Result<(), RunnerError> {
         let at = &start.at;
@@ -147,7 +147,8 @@ impl Runner<'_> {
         let Some(step) = state.step_named(&at.part.step) else {
             return self.refuse(at, "the plan has no such step".into());
         };
-        let no_return = at.part.way == Way::Do && matches!(step.undo, Undo::PointOfNoReturn(_));
+        let no_return =
+            at.part.way == Direction::Do && matches!(step.undo, Undo::PointOfNoReturn(_));
         let head = self.journal.ledger().head();
         let nonce =
             random_hex(8).map_err(|e| RunnerError::Io("the system gives no random bytes", e))?;
@@ -213,7 +214,7 @@ impl Runner<'_> {
             return Ok(());
         }
         self.ours = Some(at.clone());
-        let frame = Frame {
+        let frame = SupervisorInput {
             job: job.path().to_path_buf(),
             spec: digest(&text),
             secrets: self.secrets.clone(),
@@ -237,7 +238,7 @@ impl Runner<'_> {
             way_word(at.part.way),
         );
         for job in self.found.later(&self.home.jobs(), &stem, at.attempt)? {
-            let facts = job.facts("")?;
+            let facts = job.fence_and_inspect("")?;
             let held = facts.shim == Lock::Held || facts.tree == Lock::Held;
             if facts.token == Token::Started || held {
                 return Ok(Some(job));

@@ -20,13 +20,13 @@ use crate::clock;
 use crate::home::Home;
 use crate::journal::{Committed, Entry, Journal, JournalError};
 use crate::redact::{Redactor, TooShort};
-use crate::site::task::{Facts, Task};
+use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Local, Moment};
 use signals::{Signals, Wish};
 use std::time::Duration;
 use upledger_replay::decide::{self, Next, Question, Stop};
 use upledger_replay::event::{Attempt, Event, Reason};
-use upledger_replay::state::{Ended, PartState, Refused, Run};
+use upledger_replay::state::{Ended, Refused, Run, TaskState};
 
 /// The reason that is recorded for a pause by signal.
 pub use upledger_replay::event::own::INTERRUPTED;
@@ -241,9 +241,9 @@ impl<'a> Runner<'a> {
     }
 
     /// One direction of a step, as it is looked at and done.
-    fn task(&self, at: &Attempt) -> Result<Task, String> {
+    fn task(&self, at: &Attempt) -> Result<PreparedTask, String> {
         let run = self.state().map_err(|e| e.to_string())?;
-        Task::new(
+        PreparedTask::new(
             &self.site,
             &self.run,
             &run.plan,
@@ -259,13 +259,13 @@ impl<'a> Runner<'a> {
         let run = self.state()?;
         let past = run
             .unit(&at.part)
-            .map(|unit| Task::past(unit, &at.part, &run.plan))
+            .map(|unit| PreparedTask::past(unit, &at.part, &run.plan))
             .unwrap_or_default();
         let blobs = self.journal.salts(&past);
         Ok((past, blobs))
     }
 
-    fn part(&self, at: &Attempt) -> Result<PartState, RunnerError> {
+    fn part(&self, at: &Attempt) -> Result<TaskState, RunnerError> {
         Ok(self.state()?.part(&at.part).cloned().unwrap_or_default())
     }
 

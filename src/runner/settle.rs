@@ -15,11 +15,11 @@ use std::time::Duration;
 use upledger_replay::contract;
 use upledger_replay::decide::{self, Resolution};
 use upledger_replay::event::{
-    Answer, Attempt, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested, Noted,
-    Printed, Probed, Succeeded, Way, own,
+    Answer, Attempt, Direction, Doubt, Doubted, Escalated, Event, Failed, Failure, KillRequested,
+    Noted, Printed, Probed, Succeeded, own,
 };
 use upledger_replay::plan::Pair;
-use upledger_replay::state::PartState;
+use upledger_replay::state::TaskState;
 use upledger_replay::verdict::verdict;
 
 /// How often new output of a running step is shown.
@@ -41,7 +41,10 @@ impl Runner<'_> {
             .map(|s| s.spec.clone())
             .unwrap_or_default();
         let job = self.job(at)?;
-        let facts = job.as_ref().map(|job| job.facts(&spec)).transpose()?;
+        let facts = job
+            .as_ref()
+            .map(|job| job.fence_and_inspect(&spec))
+            .transpose()?;
         let resolution = decide::resolution(verdict(facts));
         let (Some(job), true) = (job, resolution != Resolution::Lost) else {
             let cause = "its job directory is missing, or not the one that was intended";
@@ -61,7 +64,7 @@ impl Runner<'_> {
                         return Ok(());
                     }
                 }
-                self.follow(at, &job).await
+                self.await_attempt(at, &job).await
             }
             Resolution::Import => self.import(at, &job).await,
             Resolution::AwaitFence => {
@@ -180,7 +183,7 @@ impl Runner<'_> {
     }
 
     /// Follows a running attempt until its supervisor exits or the runner detaches.
-    async fn follow(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
+    async fn await_attempt(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let ended = job.ended();
         tokio::pin!(ended);
         let mut heard = tokio::time::Instant::now();
@@ -307,7 +310,7 @@ impl Runner<'_> {
             return self.stage(&end.failed(Failure::Evidence, why));
         }
         let produced = produced.filter(|p| !p.is_null());
-        match self.facts(at, job) {
+        match self.read_facts(at, job) {
             Ok(facts) => self.stage(&end.succeeded(look.evidence, facts, produced)),
             Err(why) => self.stage(&end.failed(Failure::Evidence, why)),
         }
@@ -331,8 +334,8 @@ impl Runner<'_> {
         }
     }
 
-    fn facts(&self, at: &Attempt, job: &JobDir) -> Result<Vec<Pair>, String> {
-        if at.part.way == Way::Undo {
+    fn read_facts(&self, at: &Attempt, job: &JobDir) -> Result<Vec<Pair>, String> {
+        if at.part.way == Direction::Undo {
             return Ok(Vec::new());
         }
         let state = self.state().map_err(|e| e.to_string())?;
@@ -394,7 +397,7 @@ fn failure_of(outcome: &Outcome) -> Option<(Failure, String)> {
 }
 
 /// The time limit of the open attempt has passed, as far as this boot's clock tells.
-fn overdue(part: &PartState) -> bool {
+fn overdue(part: &TaskState) -> bool {
     let limit = part.started.as_ref().and_then(|s| s.timeout_ms);
     let age = boottime_us().saturating_sub(part.started_at.mono);
     limit.is_some_and(|ms| part.started_at.boot == boot_id() && age > ms.saturating_mul(1000))

@@ -10,7 +10,7 @@ pub mod task;
 pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 
-use crate::action::process::Frame;
+use crate::action::process::ActInput;
 use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
 use crate::redact::Redactor;
@@ -137,12 +137,12 @@ impl Local {
 
     /// What the attempt's own process is told, when the supervisor starts it.
     #[must_use]
-    pub fn frame(&self, request: Request, spool: PathBuf) -> Frame {
+    pub fn frame(&self, request: Request, spool: PathBuf) -> ActInput {
         let context = Context {
             spool: Some(spool),
             ..self.context(&request)
         };
-        Frame {
+        ActInput {
             action: request.action,
             direction: request.direction,
             past: request.past,

@@ -1,7 +1,7 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
 use super::{Call, Moment, Observed, Reply, Request};
-use crate::action::process::Frame;
+use crate::action::process::ActInput;
 use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
 use crate::actions::shell::Shell;
@@ -11,15 +11,15 @@ use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use upledger_replay::event::Part;
+use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
 use upledger_replay::plan::{EnvVar, Input, Pair, Plan, Step, Undo};
-use upledger_replay::state::{Run, Unit};
+use upledger_replay::state::{Run, Task};
 
 /// One direction of a step, ready to be checked or executed.
 #[derive(Clone)]
-pub struct Task {
+pub struct PreparedTask {
     /// What is run: the step's action, or that of its undo; facts of earlier steps put in.
     pub action: Do,
     /// Forwards, or the action's own undo.
@@ -58,7 +58,7 @@ pub enum Facts<'a> {
     None,
 }
 
-impl Task {
+impl PreparedTask {
     /// For a part of a plan. `secrets` may hold more than it needs.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Task {
         site: &Local,
         run: &str,
         plan: &Plan,
-        part: &Part,
+        part: &TaskKey,
         facts: Facts<'_>,
         secrets: &[(String, String)],
     ) -> Result<Self, Error> {
@@ -143,7 +143,7 @@ impl Task {
 
     /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
     #[must_use]
-    pub fn past(unit: &Unit, part: &Part, plan: &Plan) -> RawPast {
+    pub fn past(unit: &Task, part: &TaskKey, plan: &Plan) -> RawPast {
         let own = plan
             .step(&part.step)
             .is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
@@ -252,7 +252,7 @@ impl Task {
 
     /// What the attempt's own process is told, where it has one.
     #[must_use]
-    pub fn frame(&self, past: &RawPast, blobs: &[Blob], spool: PathBuf) -> Option<Frame> {
+    pub fn frame(&self, past: &RawPast, blobs: &[Blob], spool: PathBuf) -> Option<ActInput> {
         (self.command() == Command::Act).then(|| {
             // The attempt itself is the call; the frame does not contain it.
             let request = self.request(&self.action, Call::Verify, past.clone(), blobs.to_vec());
@@ -342,7 +342,7 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    fn new(facts: Facts<'a>, part: &'a Part) -> Self {
+    fn new(facts: Facts<'a>, part: &'a TaskKey) -> Self {
         let unit = match facts {
             Facts::Of(run) => run.unit(part).filter(|u| u.forward.touched),
             Facts::None => None,

@@ -50,7 +50,7 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
         return Ok(());
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
-    work.say(&format!(
+    work.log_line(&format!(
         "removed the stale pidfile {}: '{text}' is not a beat process",
         path.display()
     ));

@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         self.calm = None;
         let text = e.to_string();
         if self.trouble.as_ref() != Some(&text) {
-            work.say(&text);
+            work.log_line(&text);
         }
         self.trouble = Some(text);
     }
@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
                 .ok_or_else(|| Error::new("no worker is running"))?;
             let inspector = Inspector::open(self.drain.cx, first, self.drain.app)?;
             let hello = &inspector.hello;
-            work.say(&format!(
+            work.log_line(&format!(
                 "celery {} by {} {}",
                 hello.celery, hello.driver, hello.broker
             ));
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
             counts = format!("{}; {counts}", waiting(&lengths));
             // What comes while nobody consumes would stay: somebody still sends.
             if self.cancelling && !empty {
-                work.say("a queue that must be empty has received messages again");
+                work.log_line("a queue that must be empty has received messages again");
                 self.put_back(work)?;
                 self.cancelling = false;
             } else if !self.cancelling && empty {
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
             .as_ref()
             .is_none_or(|(last, at)| last != text || at.elapsed() >= AGAIN);
         if again {
-            work.say(text);
+            work.log_line(text);
             self.said = Some((text.to_owned(), Instant::now()));
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
         };
         for report in &self.last.reports {
             for queue in &report.queues {
-                work.say(&format!("cancel_consumer {queue} to {}", report.node));
+                work.log_line(&format!("cancel_consumer {queue} to {}", report.node));
                 inspector.consume(&report.node, queue, false)?;
                 self.calm = None;
                 failpoint::hit("celery-cancelled");
@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
                 )));
             }
             for (node, queue) in missing {
-                work.say(&format!("add_consumer {queue} to {node}"));
+                work.log_line(&format!("add_consumer {queue} to {node}"));
                 if let Some(inspector) = &mut self.inspector {
                     inspector.consume(&node, &queue, true)?;
                 }

@@ -220,7 +220,7 @@ pub(super) fn restore(
 ) -> Result<(), Error> {
     let cx = work.cx();
     if !before.ran() {
-        work.say("nothing was running before; nothing to start");
+        work.log_line("nothing was running before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
@@ -228,7 +228,7 @@ pub(super) fn restore(
     let mut live = seen.live.iter();
     if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
-        work.say("waiting for processes that have been signalled to stop");
+        work.log_line("waiting for processes that have been signalled to stop");
         workers.end(work, &seen, grace, None)?;
     }
     if workers.role == Role::Beat {
@@ -250,7 +250,7 @@ pub(super) fn restore(
     let look = Asker::new(cx, *workers, work.all_noted()).wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
-        work.say(&said);
+        work.log_line(&said);
         return Ok(());
     }
     Err(Error::new(format!(

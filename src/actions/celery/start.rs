@@ -278,7 +278,7 @@ impl Start {
             let look = asker.look(&wanted)?;
             let text = look.evidence.join("; ");
             if text != said {
-                work.say(&text);
+                work.log_line(&text);
                 said.clone_from(&text);
             }
             match look.answer {
@@ -423,7 +423,7 @@ impl Action for Start {
         let seen = self.workers().look(work.cx())?;
         let fresh = seen.live.iter().filter(|l| !before.knows(&l.ident)).count();
         if fresh == 0 && !(before.members.is_empty() && seen.found.runs()) {
-            work.say("no process started by this step is running");
+            work.log_line("no process started by this step is running");
             return Ok(());
         }
         if fresh == seen.live.len() {

@@ -286,11 +286,11 @@ impl Stop {
             limit: self.drain.to_string(),
         });
         match run.finish(work)? {
-            Drained::Nobody => work.say("no worker is left to drain"),
+            Drained::Nobody => work.log_line("no worker is left to drain"),
             Drained::Empty { scheduled } => {
-                work.say("drained: no task is active or reserved");
+                work.log_line("drained: no task is active or reserved");
                 if scheduled > 0 {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{scheduled} scheduled tasks (ETA or countdown) go back to their queues"
                     ));
                 }
@@ -316,7 +316,7 @@ impl Stop {
                         Err(e) => format!("{why}{more}; no worker was signalled, but {e}"),
                     }));
                 }
-                work.say(&format!("{why}; continuing, because of `overdue`"));
+                work.log_line(&format!("{why}; continuing, because of `overdue`"));
                 work.note(Note::Drained {
                     scheduled: 0,
                     unfinished: Some(run.running()),
@@ -355,7 +355,7 @@ impl Stop {
             Err(e) => vec![format!("the queues cannot be counted: {e}")],
         };
         for line in &lines {
-            work.say(line);
+            work.log_line(line);
         }
         lines.join("; ")
     }
@@ -477,10 +477,10 @@ impl Action for Stop {
         let workers = self.workers(before);
         let seen = workers.look(cx)?;
         for note in &seen.found.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if seen.live.is_empty() && !seen.found.runs() {
-            work.say(&format!("no {} is running", self.role.name()));
+            work.log_line(&format!("no {} is running", self.role.name()));
             return Ok(Stopped::of(self.role, before, work.all_noted()));
         }
         if let Some(origin) = &before.origin
@@ -488,7 +488,7 @@ impl Action for Stop {
         {
             for other in workers.others(origin, &seen.live)? {
                 if other.cmdline.role == Role::Beat {
-                    work.say(&format!(
+                    work.log_line(&format!(
                         "{} is running: queues grow until it is stopped",
                         other.shown()
                     ));

@@ -174,7 +174,7 @@ impl Workers<'_> {
             }
             let Some(first) = now.first() else {
                 let took = began.elapsed().as_secs_f32();
-                work.say(&format!("all processes have ended after {took:.1} s"));
+                work.log_line(&format!("all processes have ended after {took:.1} s"));
                 break false;
             };
             if began.elapsed() >= grace {
@@ -206,12 +206,12 @@ impl Workers<'_> {
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
         if is_terminating(work.all_noted(), ident) {
-            work.say(&format!("{} was already signalled to stop", live.shown()));
+            work.log_line(&format!("{} was already signalled to stop", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);
         if ident.signal(Signal::TERM).map_err(|e| cannot(&e))? {
-            work.say(&format!("TERM to {}", live.shown()));
+            work.log_line(&format!("TERM to {}", live.shown()));
             work.note(Note::Terminating {
                 process: ident.clone(),
             })?;

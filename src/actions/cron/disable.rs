@@ -6,7 +6,7 @@ use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::bytes::Regex;
@@ -103,7 +103,7 @@ impl Switch for Disable {
     }
 
     fn which(&self) -> String {
-        told::job_matching(&self.pattern)
+        phrases::job_matching(&self.pattern)
     }
 
     fn state(&self) -> &'static str {

@@ -7,7 +7,7 @@ use super::table;
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::time::Length;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
@@ -59,8 +59,8 @@ impl Switch for Enable {
 
     fn which(&self) -> String {
         match &self.pattern {
-            Some(pattern) => told::commented_matching(pattern),
-            None => told::commented_by_run(),
+            Some(pattern) => phrases::commented_matching(pattern),
+            None => phrases::commented_by_run(),
         }
     }
 

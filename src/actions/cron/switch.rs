@@ -13,7 +13,7 @@ use super::table::{self, Change, Stand};
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk;
 use crate::host::process::mask;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -71,8 +71,8 @@ pub(super) trait Switch {
     fn name(&self) -> String {
         match (self.user(), self.file()) {
             (_, Some(file)) => file.clone(),
-            (Some(user), None) => told::crontab_of(user),
-            (None, None) => told::crontab_of_ours(),
+            (Some(user), None) => phrases::crontab_of(user),
+            (None, None) => phrases::crontab_of_ours(),
         }
     }
 }
@@ -147,13 +147,13 @@ impl Before {
 fn numbers(lines: &[usize]) -> String {
     let mut all: Vec<String> = lines.iter().take(NAMED).map(ToString::to_string).collect();
     if lines.len() > NAMED {
-        all.push(told::and_more(lines.len() - NAMED));
+        all.push(phrases::and_more(lines.len() - NAMED));
     }
     let all = all.join(", ");
     if lines.len() == 1 {
-        told::one_line(all)
+        phrases::one_line(all)
     } else {
-        told::lines(all)
+        phrases::lines(all)
     }
 }
 
@@ -224,18 +224,18 @@ pub(super) fn observe(switch: &impl Switch, cx: &Context) -> Result<Before, Erro
 fn switching(switch: &impl Switch, found: String) -> Vec<String> {
     let (name, which) = (switch.name(), switch.which());
     let mut lines = vec![if switch.state() == OFF {
-        told::put_off(name, which, found)
+        phrases::put_off(name, which, found)
     } else {
-        told::put_on(name, which, found)
+        phrases::put_on(name, which, found)
     }];
-    lines.extend(switch.wait().map(told::wait_for_jobs));
+    lines.extend(switch.wait().map(phrases::wait_for_jobs));
     lines
 }
 
 /// What is done, before anything was looked at.
 pub(super) fn outline(switch: &impl Switch, direction: Direction) -> Vec<String> {
     match direction {
-        Direction::Do => switching(switch, told::not_looked_at()),
+        Direction::Do => switching(switch, phrases::not_looked_at()),
         Direction::Undo => vec![text::undo_cron()],
     }
 }
@@ -245,15 +245,15 @@ pub(super) fn preview(switch: &impl Switch, direction: Direction, before: &Befor
     let commands = match direction {
         Direction::Do => {
             let found = match (&before.former, &*before.lines, &*before.already) {
-                (None, ..) => told::no_crontab(),
-                (Some(_), [], []) => told::no_job(),
-                (Some(_), [], already) => told::already(numbers(already)),
+                (None, ..) => phrases::no_crontab(),
+                (Some(_), [], []) => phrases::no_job(),
+                (Some(_), [], already) => phrases::already(numbers(already)),
                 (Some(_), lines, _) => numbers(lines),
             };
             switching(switch, found)
         }
-        Direction::Undo if before.lines.is_empty() => vec![told::nothing_changed(&before.place)],
-        Direction::Undo => vec![told::lines_back(&before.place, numbers(&before.lines))],
+        Direction::Undo if before.lines.is_empty() => vec![phrases::nothing_changed(&before.place)],
+        Direction::Undo => vec![phrases::lines_back(&before.place, numbers(&before.lines))],
     };
     let former = before.former.iter();
     Preview {
@@ -278,7 +278,7 @@ fn diff(
     let pairs = table::lines(former).zip(table::lines(wanted));
     for (at, (old, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {
         let (old, new) = (shown(old), shown(new));
-        text.push_str(&format!("{}\n-{old}\n+{new}\n", told::hunk(at + 1)));
+        text.push_str(&format!("{}\n-{old}\n+{new}\n", phrases::hunk(at + 1)));
     }
     let head = format!("--- {place}\n+++ {place}\n");
     Ok((!text.is_empty()).then(|| format!("{head}{text}")))
@@ -357,7 +357,7 @@ fn wait<N: Data>(
     let Some(wait) = switch.wait() else {
         let jobs = at_work(before, cx, former)?;
         if !jobs.is_empty() {
-            work.say(&running::named(
+            work.log_line(&running::named(
                 "a job that started before is still running",
                 &jobs,
             ));
@@ -380,7 +380,7 @@ fn wait<N: Data>(
             )));
         }
         if jobs != told {
-            work.say(&running::named("waiting for", &jobs));
+            work.log_line(&running::named("waiting for", &jobs));
             told = jobs;
         }
         std::thread::sleep(PAUSE);
@@ -478,9 +478,9 @@ pub(super) fn perform<N: Data>(
             let manner = before.former.as_ref().and_then(|f| f.manner(false));
             place.write(cx, &new, manner)?;
         }
-        work.say(&format!("{place}: {lines} {state}"));
+        work.log_line(&format!("{place}: {lines} {state}"));
         if new != wanted {
-            work.say(EDITED);
+            work.log_line(EDITED);
         }
     }
     wait(switch, work, before, &former)?;
@@ -495,7 +495,7 @@ pub(super) fn undo<N: Data>(
 ) -> Result<(), Error> {
     let (place, cx) = (&before.place, work.cx());
     let Some(was) = before.former.as_ref().filter(|_| !before.lines.is_empty()) else {
-        work.say(&format!("nothing was changed in {place}"));
+        work.log_line(&format!("nothing was changed in {place}"));
         return Ok(());
     };
     let former = before.former(cx, None)?;
@@ -521,10 +521,10 @@ pub(super) fn undo<N: Data>(
         disk::remove(&disk::temporary(cx, path))?;
     }
     if whole {
-        work.say(&format!("{place} is as it was before"));
+        work.log_line(&format!("{place} is as it was before"));
     } else {
-        work.say(&format!("{place}: {lines} as before"));
-        work.say(EDITED);
+        work.log_line(&format!("{place}: {lines} as before"));
+        work.log_line(EDITED);
     }
     Ok(())
 }

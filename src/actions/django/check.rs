@@ -188,7 +188,7 @@ impl Action for Check {
         let (head, lines, bad) = self.see(cx)?;
         let redactor = cx.redactor()?;
         for line in lines.iter().chain([&head]) {
-            work.say(&redactor.text(line));
+            work.log_line(&redactor.text(line));
         }
         if bad {
             let worst = lines.first().map_or("", String::as_str);

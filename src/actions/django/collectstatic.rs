@@ -171,7 +171,7 @@ impl Collectstatic {
         }
         tree::rename(&part, &copy)?;
         failpoint::hit("static-kept");
-        work.say(&format!(
+        work.log_line(&format!(
             "{} is kept as {}: {} files",
             before.root,
             copy.display(),
@@ -192,7 +192,7 @@ impl Collectstatic {
                 tree::remove(&path)?;
                 continue;
             }
-            work.say(&format!(
+            work.log_line(&format!(
                 "{} contains the files that this step had collected, incomplete or changed since; it is kept",
                 path.display()
             ));
@@ -392,7 +392,7 @@ impl Action for Collectstatic {
             }
         }
         self.clean(work, past)?;
-        work.say(&match (&before.former, collected(past)) {
+        work.log_line(&match (&before.former, collected(past)) {
             (_, false) => format!("nothing was collected into {}", before.root),
             (None, true) => format!("{} does not exist, as before", before.root),
             (Some(former), true) => format!("{} is as before: {} files", before.root, former.files),

@@ -1,9 +1,9 @@
 //! `expect.command`: how a command ends and what it prints. The plan's author answers for it that it changes nothing.
 
-use super::{Expectation, Seen};
+use super::{Expectation, Finding};
 use crate::action::{Context, Error, Look};
 use crate::host::exec::{Captured, KEPT, capture, quoted};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
@@ -48,17 +48,17 @@ impl Command {
     }
 
     fn parts(&self) -> String {
-        let mut parts = vec![told::exit(self.exit)];
+        let mut parts = vec![phrases::exit(self.exit)];
         parts.extend(
             self.stdout_contains
                 .as_ref()
-                .map(|c| told::text_on_stdout(format!("{c:?}"))),
+                .map(|c| phrases::text_on_stdout(format!("{c:?}"))),
         );
-        parts.extend(self.stdout_matches.as_ref().map(told::stdout_matching));
+        parts.extend(self.stdout_matches.as_ref().map(phrases::stdout_matching));
         parts.join(", ")
     }
 
-    fn judge(&self, ran: &Captured) -> Result<Seen, Error> {
+    fn judge(&self, ran: &Captured) -> Result<Finding, Error> {
         if ran.code.is_none() {
             // It did not get to say anything, so it says nothing about what it was asked.
             let mut why = vec![format!("{}: {}", quoted(&self.argv), ran.ended)];
@@ -95,7 +95,7 @@ impl Command {
         if !holds && !tail.is_empty() {
             saw.push(format!("its last lines: {}", tail.join(" / ")));
         }
-        Ok(Seen { holds, saw })
+        Ok(Finding { holds, saw })
     }
 }
 
@@ -108,7 +108,7 @@ fn short(text: &str) -> &str {
 
 impl Expectation for Command {
     fn wanted(&self) -> String {
-        told::to_give(quoted(&self.argv), self.parts())
+        phrases::to_give(quoted(&self.argv), self.parts())
     }
 
     fn within(&self) -> Option<Length> {
@@ -134,7 +134,7 @@ impl Expectation for Command {
         wrong
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, cx: &Context) -> Result<Finding, Error> {
         let limit = self
             .timeout
             .map_or_else(|| cx.patience(), |t| Duration::from_millis(t.0));

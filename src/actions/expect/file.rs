@@ -1,11 +1,11 @@
 //! `expect.file`: whether a file is there, and what it is.
 
-use super::{Expectation, Seen};
+use super::{Expectation, Finding};
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::files::disk::{digest_of, open_plain};
 use crate::host::files::mode::Mode;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use aho_corasick::AhoCorasick;
@@ -45,22 +45,22 @@ fn yes() -> bool {
 impl Expectation for File {
     fn wanted(&self) -> String {
         if !self.exists {
-            return told::nothing_at(&self.path);
+            return phrases::nothing_at(&self.path);
         }
         let parts: Vec<String> = [
-            self.sha256.as_ref().map(told::sha256),
+            self.sha256.as_ref().map(phrases::sha256),
             self.contains
                 .as_ref()
-                .map(|c| told::text_in_file(format!("{c:?}"))),
-            self.mode.map(told::mode),
+                .map(|c| phrases::text_in_file(format!("{c:?}"))),
+            self.mode.map(phrases::mode),
         ]
         .into_iter()
         .flatten()
         .collect();
         if parts.is_empty() {
-            told::to_be_there(&self.path)
+            phrases::to_be_there(&self.path)
         } else {
-            told::file_with(&self.path, parts.join(", "))
+            phrases::file_with(&self.path, parts.join(", "))
         }
     }
 
@@ -84,13 +84,13 @@ impl Expectation for File {
         wrong
     }
 
-    fn see(&self, _cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, _cx: &Context) -> Result<Finding, Error> {
         let path = Path::new(&self.path);
         let meta = match std::fs::metadata(path) {
             Ok(meta) => meta,
             // A path below a plain file leads nowhere either.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Seen {
+                return Ok(Finding {
                     holds: !self.exists,
                     saw: vec![format!("nothing at {}", self.path)],
                 });
@@ -125,7 +125,7 @@ impl Expectation for File {
             };
             saw.push(format!("it {is} {text:?}"));
         }
-        Ok(Seen { holds, saw })
+        Ok(Finding { holds, saw })
     }
 }
 

@@ -15,7 +15,7 @@ pub mod stopped;
 mod tests;
 
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Stage, Work};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,7 +29,7 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What one look saw.
-pub(crate) struct Seen {
+pub(crate) struct Finding {
     /// It is as expected.
     holds: bool,
     /// What was seen, in lines.
@@ -58,7 +58,7 @@ pub(crate) trait Expectation:
     ///
     /// # Errors
     /// [`Error`] when it cannot see.
-    fn see(&self, cx: &Context) -> Result<Seen, Error>;
+    fn see(&self, cx: &Context) -> Result<Finding, Error>;
 
     /// The evidence once it was as expected.
     ///
@@ -95,7 +95,7 @@ fn wait<E: Expectation>(expectation: &E, work: &mut Work<'_, ()>) -> Result<(), 
     loop {
         let disappointment = match expectation.see(work.cx()) {
             Ok(seen) if seen.holds => {
-                seen.saw.iter().for_each(|line| work.say(line));
+                seen.saw.iter().for_each(|line| work.log_line(line));
                 return Ok(());
             }
             Ok(seen) => disappointed(expectation, &seen.saw),
@@ -109,7 +109,7 @@ fn wait<E: Expectation>(expectation: &E, work: &mut Work<'_, ()>) -> Result<(), 
             return Err(Error::new(format!("{disappointment}{waited}")));
         }
         if disappointment != last {
-            work.say(&format!("not yet: {disappointment}"));
+            work.log_line(&format!("not yet: {disappointment}"));
             last = disappointment;
         }
         std::thread::sleep(pause.min(left));
@@ -135,8 +135,8 @@ impl<E: Expectation> Action for E {
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
         vec![match self.within() {
-            Some(limit) => told::expect_within(self.wanted(), limit),
-            None => told::expect(self.wanted()),
+            Some(limit) => phrases::expect_within(self.wanted(), limit),
+            None => phrases::expect(self.wanted()),
         }]
     }
 

@@ -3,12 +3,12 @@
 //! The table sees a listener on any address, also one whose queue is full, and names who holds it. A connection sees
 //! what a client sees.
 
-use super::{Expectation, Seen};
+use super::{Expectation, Finding};
 use crate::action::values::Port;
 use crate::action::{Context, Error};
 use crate::host::process::list;
 use crate::redact::Redactor;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -44,10 +44,10 @@ fn yes() -> bool {
 impl Expectation for PortState {
     fn wanted(&self) -> String {
         match (&self.host, self.open) {
-            (Some(host), true) => told::port_of_open(self.port, host),
-            (Some(host), false) => told::port_of_closed(self.port, host),
-            (None, true) => told::port_open(self.port),
-            (None, false) => told::port_closed(self.port),
+            (Some(host), true) => phrases::port_of_open(self.port, host),
+            (Some(host), false) => phrases::port_of_closed(self.port, host),
+            (None, true) => phrases::port_open(self.port),
+            (None, false) => phrases::port_closed(self.port),
         }
     }
 
@@ -60,7 +60,7 @@ impl Expectation for PortState {
         empty.then(|| text::empty("host")).into_iter().collect()
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, cx: &Context) -> Result<Finding, Error> {
         match &self.host {
             Some(host) => connect(host, self.port.0, self.open),
             None => listened(self.port.0, self.open, &cx.redactor()?),
@@ -68,7 +68,7 @@ impl Expectation for PortState {
     }
 }
 
-pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Seen, Error> {
+pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Finding, Error> {
     let mut found = list::listeners(port)?;
     for listener in &mut found {
         let holders = std::mem::take(&mut listener.holders);
@@ -79,7 +79,7 @@ pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<See
     } else {
         found.iter().map(|l| format!("listening on {l}")).collect()
     };
-    Ok(Seen {
+    Ok(Finding {
         holds: found.is_empty() != open,
         saw,
     })
@@ -93,7 +93,7 @@ enum Said {
     Other,
 }
 
-fn connect(host: &str, port: u16, open: bool) -> Result<Seen, Error> {
+fn connect(host: &str, port: u16, open: bool) -> Result<Finding, Error> {
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
         .map_err(|e| Error::io(format!("cannot find {host}"), &e))?
@@ -108,7 +108,7 @@ fn connect(host: &str, port: u16, open: bool) -> Result<Seen, Error> {
         all_refused &= matches!(said, Said::Refused);
         saw.push(format!("{address}: {words}"));
     }
-    Ok(Seen {
+    Ok(Finding {
         holds: if open { any_open } else { all_refused },
         saw,
     })

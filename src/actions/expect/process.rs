@@ -1,9 +1,9 @@
 //! `expect.process`: how many processes have a command line that matches.
 
-use super::{Expectation, Seen};
+use super::{Expectation, Finding};
 use crate::action::{Context, Error};
 use crate::host::process::list;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::Regex;
@@ -39,9 +39,9 @@ pub struct Process {
 
 fn processes(number: u32) -> String {
     if number == 1 {
-        told::one_process(number)
+        phrases::one_process(number)
     } else {
-        told::processes(number)
+        phrases::processes(number)
     }
 }
 
@@ -67,14 +67,14 @@ impl Process {
 impl Expectation for Process {
     fn wanted(&self) -> String {
         let number = match self.range() {
-            (0, 0) => told::no_process(),
-            (0, u32::MAX) => told::any_number(),
-            (min, u32::MAX) => told::at_least(processes(min)),
-            (0, max) => told::at_most(processes(max)),
-            (min, max) if min == max => told::exactly(processes(min)),
-            (min, max) => told::from_to(min, processes(max)),
+            (0, 0) => phrases::no_process(),
+            (0, u32::MAX) => phrases::any_number(),
+            (min, u32::MAX) => phrases::at_least(processes(min)),
+            (0, max) => phrases::at_most(processes(max)),
+            (min, max) if min == max => phrases::exactly(processes(min)),
+            (min, max) => phrases::from_to(min, processes(max)),
         };
-        told::matching(number, &self.pattern)
+        phrases::matching(number, &self.pattern)
     }
 
     fn within(&self) -> Option<Length> {
@@ -106,7 +106,7 @@ impl Expectation for Process {
         wrong
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, cx: &Context) -> Result<Finding, Error> {
         let redactor = cx.redactor()?;
         let found: Vec<_> = list::matching(&self.regex()?)?
             .into_iter()
@@ -119,7 +119,7 @@ impl Expectation for Process {
         if found.len() > NAMED {
             saw.push(format!("and {} more", found.len() - NAMED));
         }
-        Ok(Seen {
+        Ok(Finding {
             holds: (min..=max).contains(&number),
             saw,
         })

@@ -6,13 +6,13 @@
 //! out: who is to end what is left; the stops do that.
 
 use super::port::listened;
-use super::{Expectation, Seen};
+use super::{Expectation, Finding};
 use crate::action::values::{Port, absolute};
 use crate::action::{Context, Error, Stage};
 use crate::host::process::list;
 use crate::host::process::sockets::{self, Door};
 use crate::host::service::pidfile::{self, Named};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use regex::RegexSet;
@@ -47,7 +47,7 @@ pub struct Stopped {
 
 impl Stopped {
     fn listed(&self) -> String {
-        let ports: Vec<String> = self.ports.iter().map(told::port).collect();
+        let ports: Vec<String> = self.ports.iter().map(phrases::port).collect();
         let paths: Vec<&str> = [&self.pidfiles, &self.sockets]
             .into_iter()
             .flatten()
@@ -107,7 +107,7 @@ impl Stopped {
 
 impl Expectation for Stopped {
     fn wanted(&self) -> String {
-        told::nothing_left(self.listed())
+        phrases::nothing_left(self.listed())
     }
 
     fn within(&self) -> Option<Length> {
@@ -138,7 +138,7 @@ impl Expectation for Stopped {
         vec![Stage::Confirm]
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, cx: &Context) -> Result<Finding, Error> {
         let redactor = cx.redactor()?;
         let patterns = RegexSet::new(&self.processes)
             .map_err(|e| Error::io("`processes` holds no regular expression", &e))?;
@@ -163,6 +163,6 @@ impl Expectation for Stopped {
             saw.push(format!("nothing is left of {}", self.listed()));
             saw.extend(self.leftovers()?);
         }
-        Ok(Seen { holds, saw })
+        Ok(Finding { holds, saw })
     }
 }

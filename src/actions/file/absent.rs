@@ -4,7 +4,7 @@
 
 use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -44,7 +44,7 @@ impl Before {
     /// What is done.
     pub(crate) fn preview(&self, direction: Direction) -> Preview {
         let commands = match (direction, &self.former) {
-            (Direction::Do, _) => vec![told::remove(&self.target)],
+            (Direction::Do, _) => vec![phrases::remove(&self.target)],
             (Direction::Undo, None) => Vec::new(),
             (Direction::Undo, Some(former)) => vec![former.words(&self.target)],
         };
@@ -76,7 +76,7 @@ impl Before {
             return Err(Error::new(why));
         }
         disk::remove(Path::new(&self.target))?;
-        work.say(&format!("{} is removed", self.target));
+        work.log_line(&format!("{} is removed", self.target));
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Before {
             former.put_back(cx, target)?;
         }
         disk::remove(&disk::temporary(cx, target))?;
-        work.say(&format!("{} is as it was before", self.target));
+        work.log_line(&format!("{} is as it was before", self.target));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::host::files::disk::{self, Former, Manner};
 use crate::host::files::trust;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,8 +115,8 @@ impl Action for Backup {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        let to = self.to.clone().unwrap_or_else(told::state_directory);
-        vec![told::copy(&self.path, to)]
+        let to = self.to.clone().unwrap_or_else(phrases::state_directory);
+        vec![phrases::copy(&self.path, to)]
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
@@ -198,7 +198,7 @@ impl Action for Backup {
             cx.make_undo_path()?;
         }
         disk::put_kept(cx, copy, &mut source, content, manner)?;
-        work.say(&format!(
+        work.log_line(&format!(
             "{} -> {}: {} bytes",
             before.source, before.copy, content.len
         ));

@@ -10,7 +10,7 @@ use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
 use crate::host::files::trust;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,7 @@ pub(in crate::actions) fn preview(
 ) -> Preview {
     let command = match (direction, &before.former) {
         (Direction::Do, _) => edit.words(),
-        (Direction::Undo, None) => told::remove(&before.target),
+        (Direction::Undo, None) => phrases::remove(&before.target),
         (Direction::Undo, Some(former)) => former.words(&before.target),
     };
     Preview {
@@ -173,7 +173,7 @@ fn diff(edit: &impl Edit, former: Option<&(Vec<u8>, Facts)>, wanted: &[u8]) -> O
     if let (Some((_, facts)), Some(mode)) = (former, edit.mode())
         && facts.mode != mode
     {
-        text = format!("{}\n{text}", told::mode_changes(facts.mode, mode));
+        text = format!("{}\n{text}", phrases::mode_changes(facts.mode, mode));
     }
     (!text.is_empty()).then_some(text)
 }
@@ -244,7 +244,7 @@ pub(in crate::actions) fn perform<N: Data>(
     match &disk::read(target)? {
         Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
             disk::remove(&disk::temporary(cx, target))?;
-            work.say(&format!("{} is already as specified", before.target));
+            work.log_line(&format!("{} is already as specified", before.target));
             return Ok(before.written());
         }
         Some((bytes, _)) if before.is_known(cx, bytes)? => {}
@@ -272,7 +272,7 @@ pub(in crate::actions) fn perform<N: Data>(
         mtime: None,
     };
     disk::put_kept(cx, target, &mut wanted.as_slice(), &before.wanted, manner)?;
-    work.say(&format!("{}: {} bytes", before.target, wanted.len()));
+    work.log_line(&format!("{}: {} bytes", before.target, wanted.len()));
     Ok(before.written())
 }
 
@@ -303,7 +303,7 @@ pub(in crate::actions) fn undo<N: Data>(
         Some(former) => former.put_back(cx, target)?,
     }
     disk::remove(&disk::temporary(cx, target))?;
-    work.say(&format!("{} is as it was before", before.target));
+    work.log_line(&format!("{} is as it was before", before.target));
     Ok(())
 }
 

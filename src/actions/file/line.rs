@@ -5,7 +5,7 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use regex::bytes::Regex;
 use schemars::JsonSchema;
@@ -142,8 +142,8 @@ impl Edit for Line {
 
     fn words(&self) -> String {
         match &self.line {
-            Some(line) => told::line_becomes(&self.path, &self.pattern, line),
-            None => told::line_goes(&self.path, &self.pattern),
+            Some(line) => phrases::line_becomes(&self.path, &self.pattern, line),
+            None => phrases::line_goes(&self.path, &self.pattern),
         }
     }
 }

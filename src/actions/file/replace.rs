@@ -5,7 +5,7 @@ use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::host::files::disk;
 use crate::host::files::mode::Mode;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,10 +50,10 @@ impl Edit for Replace {
 
     fn words(&self) -> String {
         match (&self.from, &self.content) {
-            (Some(from), _) => told::replace_from(&self.path, from),
+            (Some(from), _) => phrases::replace_from(&self.path, from),
             (None, content) => {
                 let len = content.as_ref().map_or(0, String::len);
-                told::replace_with(&self.path, len)
+                phrases::replace_with(&self.path, len)
             }
         }
     }

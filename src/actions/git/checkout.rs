@@ -63,7 +63,7 @@ impl Deploy {
             dir: self.place().into(),
             at: text(&new),
         })?;
-        work.say(&format!("cloning {}", self.repo));
+        work.log_line(&format!("cloning {}", self.repo));
         let git = Git::at(cx, &new).following(self.submodules);
         git.outside(&[
             "clone",
@@ -91,7 +91,7 @@ impl Deploy {
             state: cx.fingerprint(&mut state.as_bytes())?,
         })?;
         entry::rename(&new, self.into())?;
-        work.say(&format!("{} is at {commit}", self.place()));
+        work.log_line(&format!("{} is at {commit}", self.place()));
         Ok(())
     }
 
@@ -109,14 +109,14 @@ impl Deploy {
         }
         // By its name, which every server allows; by its id when the name has moved on since.
         for what in past.before.name.iter().chain([commit]) {
-            work.say(&format!("fetching {what}"));
+            work.log_line(&format!("fetching {what}"));
             let words = ["fetch", "--quiet", "--no-tags", "--", &self.repo, what];
             let fetched = git.work(&words);
             if git.has(commit)? {
                 return Ok(());
             }
             if let Err(e) = fetched {
-                work.say(&e.to_string());
+                work.log_line(&e.to_string());
             }
         }
         Err(Error::new(format!(
@@ -144,7 +144,7 @@ impl Deploy {
         unlock(&git, modules.begun, work)?;
         let to = former.restorable(&git)?;
         if to.branch != former.branch {
-            work.say("its branch has moved since; the previous commit is checked out detached");
+            work.log_line("its branch has moved since; the previous commit is checked out detached");
         }
         let from = Head::detached(commit);
         work.note(Note::CheckingOut {
@@ -163,11 +163,11 @@ impl Deploy {
     /// Removes the clone that this step made, or moves it aside where somebody worked in it.
     fn remove_clone(&self, work: &mut Work<'_>, past: &Past, git: &Git) -> Result<(), Error> {
         if !self.exists() {
-            work.say(&format!("{} does not exist", self.place()));
+            work.log_line(&format!("{} does not exist", self.place()));
             return Ok(());
         }
         if !past.has_cloned(self.place()) {
-            work.say(&self.not_ours());
+            work.log_line(&self.not_ours());
             return Ok(());
         }
         let (cx, dir) = (work.cx(), self.place().to_owned());
@@ -179,7 +179,7 @@ impl Deploy {
                 at: text(&old),
             })?;
             entry::remove_by_way_of(self.into(), &old)?;
-            work.say(&format!("removed {}", self.place()));
+            work.log_line(&format!("removed {}", self.place()));
         } else {
             let aside = beside(self.into(), cx, "aside");
             work.note(Note::MovingAside {
@@ -187,7 +187,7 @@ impl Deploy {
                 to: text(&aside),
             })?;
             entry::rename(self.into(), &aside)?;
-            work.say(&format!(
+            work.log_line(&format!(
                 "{} contains files or commits that the clone does not; it was moved to {}",
                 self.place(),
                 aside.display()
@@ -337,7 +337,7 @@ pub(super) fn checkout(
     };
     let mut words = vec!["checkout", "--quiet"];
     if interrupted {
-        work.say("a checkout was interrupted here");
+        work.log_line("a checkout was interrupted here");
         words.push("--force");
         if head.commit == to.commit {
             // It was on its way from here. Only a checkout that is complete knows which files to take away again.
@@ -354,7 +354,7 @@ pub(super) fn checkout(
     }
     words.push("--");
     git.work(&words)?;
-    work.say(&format!("{} is at {to}", git.dir().display()));
+    work.log_line(&format!("{} is at {to}", git.dir().display()));
     Ok(())
 }
 
@@ -374,7 +374,7 @@ pub(super) fn unlock(git: &Git, begun: bool, work: &mut Work<'_>) -> Result<(), 
     aside.push(format!(".left-{}", crate::clock::boottime_us()));
     let aside = PathBuf::from(aside);
     entry::rename(&lock.path, &aside)?;
-    work.say(&format!(
+    work.log_line(&format!(
         "a git that was killed left {}; it is now {}",
         lock.path.display(),
         aside.display()
@@ -392,7 +392,7 @@ pub(super) fn fetch_commit(
     if git.has(commit)? {
         return Ok(());
     }
-    work.say(&format!("fetching the submodule {path}"));
+    work.log_line(&format!("fetching the submodule {path}"));
     for words in [
         &["fetch", "--quiet", "origin"][..],
         &["fetch", "--quiet", "--no-tags", "origin", commit],
@@ -402,7 +402,7 @@ pub(super) fn fetch_commit(
             return Ok(());
         }
         if let Err(e) = fetched {
-            work.say(&e.to_string());
+            work.log_line(&e.to_string());
         }
     }
     Err(Error::new(format!(

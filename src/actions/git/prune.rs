@@ -138,11 +138,11 @@ impl Deploy {
     pub(super) fn remove_old(&self, work: &mut Work<'_>, past: &Past, seen: &Release) {
         for left in self.leftovers(work.cx(), past) {
             if let Err(e) = entry::remove(&left) {
-                work.say(&e.to_string());
+                work.log_line(&e.to_string());
             }
         }
         for stays in &seen.stays {
-            work.say(&format!("{} is kept: {}", stays.dir, stays.why));
+            work.log_line(&format!("{} is kept: {}", stays.dir, stays.why));
         }
         for old in &seen.old {
             let path = Path::new(old);
@@ -154,7 +154,7 @@ impl Deploy {
                 Ok(Some(why)) => Err(Error::new(why)),
                 Err(e) => Err(e),
             };
-            work.say(&match removed {
+            work.log_line(&match removed {
                 Ok(()) => format!("removed {old}"),
                 Err(why) => format!("{old} is kept: {why}"),
             });

@@ -214,7 +214,7 @@ impl Deploy {
         let inner = self.in_place(&release.dir);
         if inner.exists() {
             inner.proven(&inner.git(work.cx()), &past.before.commit)?;
-            work.say(&format!("{} is complete", release.dir));
+            work.log_line(&format!("{} is complete", release.dir));
         } else {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
             std::fs::create_dir_all(releases)
@@ -260,7 +260,7 @@ impl Deploy {
         })?;
         link.switch(&at, from, to)?;
         let leads = to.map_or_else(|| "is removed".to_owned(), |to| format!("points to {to}"));
-        work.say(&format!("{} {leads}", link.0.display()));
+        work.log_line(&format!("{} {leads}", link.0.display()));
         Ok(())
     }
 
@@ -321,7 +321,7 @@ impl Deploy {
             let now = self.target()?;
             self.switch(work, now.as_deref(), former)?;
         }
-        work.say(&format!("{} is kept, and nothing points to it", seen.dir));
+        work.log_line(&format!("{} is kept, and nothing points to it", seen.dir));
         Ok(())
     }
 

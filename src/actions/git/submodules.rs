@@ -402,10 +402,10 @@ impl<'a> Modules<'a> {
                 })?;
                 entry::remove_by_way_of(sub.dir(), &at)?;
                 make_place(&sub)?;
-                work.say(&format!("removed the submodule {path}"));
+                work.log_line(&format!("removed the submodule {path}"));
             } else {
                 let stays = "contains other files or commits and is kept";
-                work.say(&format!("the submodule {path} {stays}"));
+                work.log_line(&format!("the submodule {path} {stays}"));
             }
         }
         Ok(())
@@ -473,7 +473,7 @@ fn populate(
     if populated(sub) {
         return Ok(());
     }
-    work.say(&format!("cloning the submodule {}", link.path));
+    work.log_line(&format!("cloning the submodule {}", link.path));
     let update = [
         "submodule",
         "--quiet",
@@ -511,7 +511,7 @@ fn remove_interrupted_clone(
         return Ok(());
     };
     if store.exists() && holds_nothing(git, &store)? {
-        work.say(&format!("a clone of {} was interrupted", link.path));
+        work.log_line(&format!("a clone of {} was interrupted", link.path));
         // First what leads to it: what leads nowhere stops every look at the tree.
         match std::fs::remove_file(git.dir().join(&link.path).join(".git")) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

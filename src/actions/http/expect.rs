@@ -4,17 +4,17 @@ use super::Check;
 use crate::action::Look;
 use crate::host::http::{Reply, short};
 use crate::redact::Redactor;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use serde_json::Value;
 
 impl Check {
     /// What is expected, in words.
     pub(super) fn expected(&self) -> String {
-        let text = self.contains.iter().map(told::the_text);
-        let values = self.json.iter().map(|(p, v)| told::value_at(v, p));
+        let text = self.contains.iter().map(phrases::the_text);
+        let values = self.json.iter().map(|(p, v)| phrases::value_at(v, p));
         text.chain(values)
-            .fold(told::status(self.status), |all, one| {
-                told::join_and(all, one)
+            .fold(phrases::status(self.status), |all, one| {
+                phrases::join_and(all, one)
             })
     }
 }

@@ -17,7 +17,7 @@ use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::host::http::{self, Asker, Miss, Request};
 use crate::redact::Redactor;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};
 use schemars::JsonSchema;
@@ -81,8 +81,8 @@ impl Header {
 impl<'de> Deserialize<'de> for Header {
     // Not derived: a value that is neither is to be told what it may be, and a number is text, too.
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Seen;
-        impl<'de> Visitor<'de> for Seen {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Header;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Header {
                 Secret::deserialize(de::value::MapAccessDeserializer::new(map)).map(Header::Secret)
             }
         }
-        d.deserialize_any(Seen)
+        d.deserialize_any(TextVisitor)
     }
 }
 
@@ -244,7 +244,7 @@ impl Action for Check {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        vec![told::get(&self.url, self.expected())]
+        vec![phrases::get(&self.url, self.expected())]
     }
 
     fn observe(&self, _cx: &Context) -> Result<(), Error> {
@@ -263,7 +263,7 @@ impl Action for Check {
             // With its time: what an early look saw must not be taken for what the last one saw.
             let after = time::said(began.elapsed());
             for line in &look.evidence {
-                work.say(&format!("after {after}: {line}"));
+                work.log_line(&format!("after {after}: {line}"));
             }
         })?;
         let said = look.evidence.join("; ");
@@ -273,7 +273,7 @@ impl Action for Check {
                 time::said(limit)
             )));
         }
-        work.say(&said);
+        work.log_line(&said);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::host::http::{self, Asker, Request, short};
 use crate::host::process::note::Note;
 use crate::host::service::by::By;
 use crate::host::service::{Found, Kind, ManagedService, ReloadService, manager_of};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -114,7 +114,7 @@ impl Maintenance {
     fn expected(&self) -> String {
         let status = self.status();
         match &self.contains {
-            Some(text) => told::with_text(status, text),
+            Some(text) => phrases::with_text(status, text),
             None => status.to_string(),
         }
     }
@@ -144,9 +144,9 @@ impl Maintenance {
     /// The lines for people, given those of the file and of the reload.
     fn lines(&self, direction: Direction, file: Vec<String>, nginx: String) -> Vec<String> {
         let mut lines = file;
-        lines.extend([self.kind().testing(), told::hup(nginx)]);
+        lines.extend([self.kind().testing(), phrases::hup(nginx)]);
         if direction == Direction::Do {
-            lines.push(told::get(&self.url, self.expected()));
+            lines.push(phrases::get(&self.url, self.expected()));
         }
         lines
     }
@@ -245,7 +245,7 @@ impl Action for Maintenance {
     fn outline(&self, direction: Direction) -> Vec<String> {
         let file = match (direction, self.on) {
             (Direction::Do, true) => edit::outline(&self.replace(), direction),
-            (Direction::Do, false) => vec![told::remove(&self.file)],
+            (Direction::Do, false) => vec![phrases::remove(&self.file)],
             (Direction::Undo, _) => vec![text::undo_file(&self.file)],
         };
         self.lines(direction, file, self.kind().name().into())
@@ -320,7 +320,7 @@ impl Action for Maintenance {
                 self.expected()
             )));
         }
-        work.say(&said);
+        work.log_line(&said);
         Ok(())
     }
 

@@ -159,7 +159,7 @@ impl Install {
                     // An earlier attempt made it; a look that found nothing in force has ended its notes.
                     self.note_building(work)?;
                 }
-                work.say(&format!("{} is already complete", self.venv));
+                work.log_line(&format!("{} is already complete", self.venv));
                 if built.smoke != self.smoke_digest() {
                     self.prove(work, &venv, &set)?;
                     let again = Built {
@@ -213,7 +213,7 @@ impl Install {
             })?;
             link.switch(&at, from, to)?;
         }
-        work.say(&format!(
+        work.log_line(&format!(
             "{shown} points to {}",
             to.unwrap_or("nothing: it did not exist before")
         ));
@@ -259,7 +259,7 @@ impl Install {
         venv.empty()?;
         entry::remove(&venv.own("pip.log"))?;
         self.room()?;
-        work.say(&format!("{}: {}", self.python, before.python));
+        work.log_line(&format!("{}: {}", self.python, before.python));
         let words = [&self.python, "-I", "-m", "venv", &self.venv].map(str::to_owned);
         let mut story = Story::default();
         let made = stream(&clean(cx), &words, None, work.log(), &mut |l| story.take(l))?;
@@ -273,7 +273,7 @@ impl Install {
         }
         failpoint::hit("pip-venv");
         let pip = venv.pip_version(cx)?;
-        work.say(&format!("pip {pip}"));
+        work.log_line(&format!("pip {pip}"));
         let mut changed = Vec::new();
         let mut freeze = Freeze::default();
         for (of, file) in self.requirements.iter().enumerate() {
@@ -287,7 +287,7 @@ impl Install {
                     .filter(|c| c.contains(" -> "));
                 for change in other {
                     let line = format!("{file} changed {change}");
-                    work.say(&line);
+                    work.log_line(&line);
                     changed.push(line);
                 }
             }
@@ -297,8 +297,8 @@ impl Install {
         self.prove(work, venv, set)?;
         self.unchanged(cx, before)?;
         failpoint::hit("pip-proved");
-        work.say(&format!("{} packages are installed:", freeze.count()));
-        freeze.text.lines().for_each(|l| work.say(l));
+        work.log_line(&format!("{} packages are installed:", freeze.count()));
+        freeze.text.lines().for_each(|l| work.log_line(l));
         entry::remove(&venv.own("cache"))?;
         entry::remove(&venv.own("pip.log"))?;
         let built = Built {
@@ -328,7 +328,7 @@ impl Install {
             with.env.retain(|(k, _)| k != key);
             with.env.push((key.clone(), value.clone()));
         }
-        work.say(&quoted(&argv));
+        work.log_line(&quoted(&argv));
         let mut story = Story::default();
         let ended = stream(&with, &argv, None, work.log(), &mut |l| story.take(l))?;
         if ended.code == Some(0) {
@@ -356,7 +356,7 @@ impl Install {
         check
             .tail(20)
             .iter()
-            .for_each(|l| work.say(&format!("pip check: {l}")));
+            .for_each(|l| work.log_line(&format!("pip check: {l}")));
         if check.code != Some(0) {
             let mut broken = broken(&check.stdout, set);
             let more = broken.len().saturating_sub(3);
@@ -381,7 +381,7 @@ impl Install {
         }
         for words in &self.smoke {
             let argv = self.smoke_argv(words);
-            work.say(&format!("smoke: {}", quoted(&argv)));
+            work.log_line(&format!("smoke: {}", quoted(&argv)));
             let ended = stream(&with, &argv, Some(SMOKE), work.log(), &mut |_| {})?;
             if ended.code != Some(0) {
                 let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());

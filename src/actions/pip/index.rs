@@ -30,8 +30,8 @@ pub enum Index {
 impl<'de> Deserialize<'de> for Index {
     // Not derived: a value that is neither is to be told what it may be.
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Seen;
-        impl<'de> Visitor<'de> for Seen {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Index;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Index {
                 Secret::deserialize(de::value::MapAccessDeserializer::new(map)).map(Index::Secret)
             }
         }
-        d.deserialize_any(Seen)
+        d.deserialize_any(TextVisitor)
     }
 }
 

@@ -16,7 +16,7 @@ const DEPTH: usize = 16;
 
 /// A file that was read, and what it held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct ReadFile {
     /// Where it is.
     pub(super) path: String,
     /// Lower-case hex.
@@ -56,7 +56,7 @@ impl Line {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Set {
     /// Every file, each once, in the order in which they were met.
-    pub(super) files: Vec<Seen>,
+    pub(super) files: Vec<ReadFile>,
     /// Every requirement and constraint.
     pub(super) lines: Vec<Line>,
 }
@@ -142,7 +142,7 @@ impl Set {
             )));
         };
         if !self.files.iter().any(|f| f.path == shown) {
-            self.files.push(Seen {
+            self.files.push(ReadFile {
                 path: shown.clone(),
                 sha256: facts.sha256,
             });

@@ -61,7 +61,7 @@ impl Install {
         if self.to_remove(past) {
             return self.remove(work);
         }
-        work.say(&format!("{} is kept", self.venv));
+        work.log_line(&format!("{} is kept", self.venv));
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Install {
         let venv = self.venv();
         match venv.state()? {
             State::Absent => {
-                work.say(&format!("{} does not exist", self.venv));
+                work.log_line(&format!("{} does not exist", self.venv));
                 return Ok(());
             }
             State::Foreign(why) => return Err(Error::new(why)),
@@ -96,7 +96,7 @@ impl Install {
         let lock = venv.lock()?;
         // Under the lock, for another run may have come to rely on it while this one waited.
         if let Some(why) = self.relied_on(work.cx(), &venv.state()?) {
-            work.say(&why);
+            work.log_line(&why);
             return Ok(());
         }
         let path = Path::new(&self.venv);
@@ -114,7 +114,7 @@ impl Install {
         })?;
         entry::remove_by_way_of(path, &at)?;
         drop(lock);
-        work.say(&format!("removed {}", self.venv));
+        work.log_line(&format!("removed {}", self.venv));
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Left out: files that were changed behind the packages' records. What is compared is what pip itself knows of.
 
-use super::requirements::{Seen, normal};
+use super::requirements::{ReadFile, normal};
 use crate::action::{Context, Error};
 use crate::host::exec::{Captured, capture};
 use crate::host::files::{disk, entry};
@@ -166,7 +166,7 @@ pub(super) struct Built {
     /// The version of pip.
     pub(super) pip: String,
     /// The requirement files.
-    pub(super) files: Vec<Seen>,
+    pub(super) files: Vec<ReadFile>,
     /// Of the freeze.
     pub(super) sha256: String,
     /// How many packages.

@@ -7,7 +7,7 @@ use crate::action::{
 use crate::host::process::note::Note;
 use crate::host::service::kind::AnyProcess;
 use crate::host::service::{Before, ManagedService, StopService, Stopped};
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl Action for Disable {
     fn outline(&self, direction: Direction) -> Vec<String> {
         let mut lines = self.with(|stop| stop.outline(direction));
         if direction == Direction::Do {
-            lines.extend(self.wait.map(told::wait_for_timer_jobs));
+            lines.extend(self.wait.map(phrases::wait_for_timer_jobs));
         }
         lines
     }
@@ -82,7 +82,7 @@ impl Action for Disable {
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         let mut commands = self.with(|stop| stop.preview(direction, &past.before.0));
         if direction == Direction::Do {
-            commands.extend(self.wait.map(told::wait_for_timer_jobs));
+            commands.extend(self.wait.map(phrases::wait_for_timer_jobs));
         }
         Preview {
             commands,
@@ -110,7 +110,7 @@ impl Action for Disable {
         loop {
             let jobs = self.jobs(work.cx())?.join(", ");
             if jobs != said && !jobs.is_empty() {
-                work.say(&format!("still running: {jobs}"));
+                work.log_line(&format!("still running: {jobs}"));
             }
             said.clone_from(&jobs);
             let Some(wait) = self.wait.filter(|_| !jobs.is_empty()) else {

@@ -8,7 +8,7 @@
 
 use crate::action::{self, Context, Error, Kept, pour};
 use crate::host::files::mode::Mode;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -179,7 +179,7 @@ impl Former {
     /// What an undo does with it, in one line.
     pub(crate) fn words(&self, target: &str) -> String {
         let owner = format!("{}:{}", self.uid, self.gid);
-        told::put_back(target, self.content.len, self.mode, owner)
+        phrases::put_back(target, self.content.len, self.mode, owner)
     }
 
     /// Writes it again as it was.

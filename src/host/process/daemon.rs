@@ -35,7 +35,7 @@ pub const STAGE: &str = "__daemon";
 
 /// What is to run. It travels over a pipe, because the environment may hold secrets.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Frame {
+pub(crate) struct DaemonSpec {
     /// Where the process is known by a pidfile of ours.
     pub(crate) pidfile: Option<String>,
     pub(crate) argv: Vec<String>,
@@ -118,7 +118,7 @@ pub(crate) enum Launched {
 pub(crate) fn launch(
     work: &mut Work<'_, Note>,
     key: &str,
-    frame: &Frame,
+    frame: &DaemonSpec,
 ) -> Result<Launched, Error> {
     let text =
         serde_json::to_vec(frame).map_err(|e| Error::io("cannot pass the command to start", &e))?;
@@ -167,7 +167,7 @@ fn note(work: &mut Work<'_, Note>, key: &str, stage: &Child) -> Result<(), Error
 }
 
 /// Writes the pidfile of this process.
-fn claim(path: &str, frame: &Frame) -> Result<(Lock, Record), Word> {
+fn claim(path: &str, frame: &DaemonSpec) -> Result<(Lock, Record), Word> {
     let lock =
         Lock::take(Path::new(path)).map_err(|e| Error::io(format!("cannot lock {path}"), &e))?;
     if let Some(record) = read(Path::new(path))? {
@@ -210,7 +210,7 @@ fn stage() -> Result<Infallible, Word> {
     let mut text = Vec::new();
     let told = io::stdin().lock().read_to_end(&mut text);
     told.map_err(|e| Error::io("cannot read what to start", &e))?;
-    let frame: Frame =
+    let frame: DaemonSpec =
         serde_json::from_slice(&text).map_err(|e| Error::io("cannot read what to start", &e))?;
     rustix::process::setsid().map_err(|e| Error::io("cannot begin a session", &e))?;
     failpoint::scope(&frame.step);

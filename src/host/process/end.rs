@@ -179,7 +179,7 @@ pub(crate) fn end(
         })?;
     }
     if signal(leader, Signal::TERM)? {
-        work.say(&format!("TERM to {name}"));
+        work.log_line(&format!("TERM to {name}"));
         // A stopped process hears nothing else.
         signal(leader, Signal::CONT)?;
     }

@@ -119,7 +119,7 @@ pub(crate) fn end(
                 })?;
             }
             if signal(&master.ident, gentle)? {
-                work.say(&format!("{} to {who}", name(gentle)));
+                work.log_line(&format!("{} to {who}", name(gentle)));
                 // A stopped process hears nothing else.
                 signal(&master.ident, Signal::CONT)?;
             }

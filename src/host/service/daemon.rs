@@ -12,7 +12,7 @@ use super::launch::Readiness;
 use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
 use crate::host::exec::quoted;
-use crate::host::process::daemon::{Frame, Launched, launch};
+use crate::host::process::daemon::{DaemonSpec, Launched, launch};
 use crate::host::process::end::{Left, end, left, remains};
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
@@ -233,7 +233,7 @@ pub(crate) fn bring_up(
         return Err(Error::new(format!("not started: {who}")));
     }
     let since = std::fs::metadata(daemon.log).map_or(0, |m| m.len());
-    let frame = Frame {
+    let frame = DaemonSpec {
         pidfile: Some(daemon.pidfile.to_owned()),
         argv: daemon.argv.to_vec(),
         cwd: daemon.cwd.to_owned(),
@@ -246,7 +246,7 @@ pub(crate) fn bring_up(
     let child = match launch(work, daemon.pidfile, &frame)? {
         Launched::Started(child) => Some(child),
         Launched::Running(record) if record.argv == daemon.argv => {
-            work.say(&format!("{} is already running", record.ident.shown()));
+            work.log_line(&format!("{} is already running", record.ident.shown()));
             None
         }
         Launched::Running(record) => {
@@ -263,7 +263,7 @@ pub(crate) fn bring_up(
     };
     let ident = start.alive()?;
     if start.child.is_some() {
-        work.say(&format!(
+        work.log_line(&format!(
             "started {} as process {}",
             quoted(daemon.argv),
             ident.pid
@@ -275,7 +275,7 @@ pub(crate) fn bring_up(
         let over = Instant::now() >= deadline;
         match ready.map(|r| r.look(Some(&ident), &redactor)).transpose()? {
             Some(look) if look.answer == Answer::Done => {
-                work.say(&look.evidence.join("; "));
+                work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             None if over => return Ok(()),

@@ -12,7 +12,7 @@ use crate::action::{Context, Error, Look, Work};
 use crate::attempt::find_program;
 use crate::attempt::spec::digest;
 use crate::host::exec::quoted;
-use crate::host::process::daemon::{Frame, Launched, User, launch};
+use crate::host::process::daemon::{DaemonSpec, Launched, User, launch};
 use crate::host::process::end::names;
 use crate::host::process::mask;
 use crate::host::process::note::{self, Note};
@@ -136,7 +136,7 @@ impl Readiness<'_> {
         let seen = look.evidence.join("; ");
         match look.answer {
             Answer::Done => {
-                work.say(&seen);
+                work.log_line(&seen);
                 Ok(())
             }
             Answer::Nothing => Err(Error::new(format!(
@@ -223,14 +223,14 @@ pub(crate) fn bring_up(
     // What an earlier attempt started, which nobody here can wait for.
     let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
     if there {
-        work.say("it is already running");
+        work.log_line("it is already running");
     } else if let Some(ident) = &earlier {
-        work.say(&format!("{} is already running", ident.shown()));
+        work.log_line(&format!("{} is already running", ident.shown()));
     } else {
         if let Some(who) = readiness.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
         }
-        let frame = Frame {
+        let frame = DaemonSpec {
             pidfile: None,
             argv: what.argv.clone(),
             cwd: what.cwd.clone(),
@@ -244,11 +244,11 @@ pub(crate) fn bring_up(
             Launched::Started(started) => {
                 let shown = mask::words(&what.argv);
                 let pid = started.id();
-                work.say(&format!("started {} as process {pid}", quoted(&shown)));
+                work.log_line(&format!("started {} as process {pid}", quoted(&shown)));
                 child = Some(started);
             }
             Launched::Running(record) => {
-                work.say(&format!("{} is already running", record.ident.shown()));
+                work.log_line(&format!("{} is already running", record.ident.shown()));
             }
         }
     }
@@ -292,7 +292,7 @@ pub(crate) fn bring_up(
         };
         let settled = there || seen.is_some_and(|s| s.elapsed() >= SETTLE);
         if look.answer == Answer::Done && settled {
-            work.say(&look.evidence.join("; "));
+            work.log_line(&look.evidence.join("; "));
             return Ok(());
         }
         if look.answer != Answer::Done && began.elapsed() >= within {

@@ -75,7 +75,7 @@ pub(crate) trait Manager {
             if !sent.map_err(|e| Error::io(format!("cannot signal {}", master.shown()), &e))? {
                 return Err(Error::new(format!("{} has ended", master.shown())));
             }
-            work.say(&format!("HUP to {}", master.shown()));
+            work.log_line(&format!("HUP to {}", master.shown()));
         }
         Ok(())
     }

@@ -165,7 +165,7 @@ impl Manager for Pidfile<'_> {
         tree::end(work, found, Some(kind.gentle()), grace)?;
         for master in &found.masters {
             if remove(Path::new(self.path), &master.ident)? {
-                work.say(&format!(
+                work.log_line(&format!(
                     "removed {}, which its process left behind",
                     self.path
                 ));

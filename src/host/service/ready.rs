@@ -7,7 +7,7 @@ use crate::action::{Error, Look};
 use crate::host::http::{self, Asker, Request, short};
 use crate::host::process::identity::{Ident, belongs, shown};
 use crate::redact::Redactor;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,13 +86,13 @@ impl Ready {
     pub(crate) fn shown(&self) -> String {
         let port = self
             .port
-            .map(|p| told::accepts(format!("{}:{p}", self.host())));
+            .map(|p| phrases::accepts(format!("{}:{p}", self.host())));
         let url = self.url.as_ref().map(|u| match &self.contains {
-            Some(text) => told::answers_with(u, text),
-            None => told::answers(u),
+            Some(text) => phrases::answers_with(u, text),
+            None => phrases::answers(u),
         });
         match (port, url) {
-            (Some(port), Some(url)) => told::join_and(port, url),
+            (Some(port), Some(url)) => phrases::join_and(port, url),
             (one, other) => one.or(other).unwrap_or_default(),
         }
     }

@@ -155,7 +155,7 @@ impl ReloadService<'_> {
         loop {
             let look = self.look(cx, before)?;
             if look.answer == Answer::Done {
-                work.say(&look.evidence.join("; "));
+                work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             let dead = before.masters.iter().any(|m| !m.ident.alive());

@@ -12,7 +12,7 @@ use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
 use crate::host::process::tree;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use std::time::Duration;
@@ -79,7 +79,7 @@ impl StartService<'_> {
             return vec![text::undo_start()];
         }
         let mut lines = self.service.manager.start_commands(self.service.kind, None);
-        lines.extend(self.ready.iter().map(|r| told::wait_until(r.shown())));
+        lines.extend(self.ready.iter().map(|r| phrases::wait_until(r.shown())));
         lines
     }
 
@@ -96,7 +96,7 @@ impl StartService<'_> {
                 lines.extend(manager.stop_commands(kind, GRACE, None));
             } else if let Some(ours) = note::launches(notes, &manager.key(kind)).last() {
                 let name = tree::name(kind.gentle());
-                lines.push(told::signal_and_kill(name, GRACE, ours.shown()));
+                lines.push(phrases::signal_and_kill(name, GRACE, ours.shown()));
             }
         }
         lines
@@ -221,7 +221,7 @@ impl StartService<'_> {
             return tree::end(work, &stopped, None, REST);
         }
         if ours.masters.is_empty() {
-            work.say("no process started by this step is running");
+            work.log_line("no process started by this step is running");
             return Ok(());
         }
         manager.stop(work, kind, &ours, grace)

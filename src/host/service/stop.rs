@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::host::process::end::names;
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::sockets;
-use crate::text::actions as told;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -112,9 +112,9 @@ impl StopService<'_> {
         if let Some(why) = found.astray(name) {
             lines.push(why);
         } else if !found.runs() {
-            lines.push(told::nothing_runs(self.service.kind.localized()));
+            lines.push(phrases::nothing_runs(self.service.kind.localized()));
         }
-        lines.extend(found.notes.iter().map(told::looked));
+        lines.extend(found.notes.iter().map(phrases::looked));
         lines
     }
 
@@ -203,7 +203,7 @@ impl StopService<'_> {
         let cx = work.cx();
         let now = self.service.find(cx)?;
         for note in &now.notes {
-            work.say(note);
+            work.log_line(note);
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
             return Err(Error::new(format!(
@@ -230,12 +230,12 @@ impl StopService<'_> {
                 masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
                 ..Found::default()
             };
-            work.say(&format!("still running: {}", orphans.shown()));
+            work.log_line(&format!("still running: {}", orphans.shown()));
             self.end(work, &orphans)?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
-            work.say(&format!(
+            work.log_line(&format!(
                 "removed the socket {socket}, which accepts no connections"
             ));
         }
@@ -261,7 +261,7 @@ impl StopService<'_> {
     /// Starts it again as it ran.
     pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         if !before.runs() {
-            work.say("nothing was running before; nothing to start");
+            work.log_line("nothing was running before; nothing to start");
             return Ok(());
         }
         let mut doomed = false;
@@ -270,7 +270,7 @@ impl StopService<'_> {
         }
         if doomed && !self.service.manager.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
-            work.say("its remaining processes are stopped first");
+            work.log_line("its remaining processes are stopped first");
             self.end(work, before)?;
         }
         let within = Duration::from_millis(self.within.0);

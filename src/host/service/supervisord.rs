@@ -158,12 +158,12 @@ impl Supervisor {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                work.say(&format!("{name} is already running"));
+                work.log_line(&format!("{name} is already running"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
             for line in said.shown.lines().chain(said.stderr.lines()) {
-                work.say(line);
+                work.log_line(line);
             }
             let lines = self.settled(cx, within)?;
             let Some(line) = lines.iter().find(|l| l.name == *name) else {
@@ -311,7 +311,7 @@ impl Manager for &Supervisor {
         let began = Instant::now();
         let said = self.call(cx, &["stop", &self.program], grace.max(CLIENT))?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
+            work.log_line(line);
         }
         if said.code.is_none() && overdue == Overdue::Kill {
             // Our client was ended, not the stop.

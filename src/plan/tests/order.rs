@@ -9,16 +9,16 @@ use crate::action::{Service, Stage};
 use crate::actions::Do;
 
 /// Steps in short: `web-` stops, `web+` starts, `?` confirms; `!` behind a word says why; `@host` behind it says where.
-fn order(words: &str) -> Seen {
+fn order(words: &str) -> Verdicts {
     let steps: Vec<Placed> = words.split_whitespace().enumerate().map(step).collect();
     let order = check(words, &steps);
-    Seen {
+    Verdicts {
         breaches: order.breaches,
         warnings: order.warnings.into_iter().map(|w| w.recorded).collect(),
     }
 }
 
-struct Seen {
+struct Verdicts {
     breaches: Vec<Breach>,
     warnings: Vec<String>,
 }

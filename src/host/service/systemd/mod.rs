@@ -109,10 +109,10 @@ impl Systemd {
         names: &[String],
         limit: Duration,
     ) -> Result<Captured, Error> {
-        work.say(&self.command(verb, names));
+        work.log_line(&self.command(verb, names));
         let said = self.call(work.cx(), verb, names, limit)?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
-            work.say(line);
+            work.log_line(line);
         }
         Ok(said)
     }

@@ -3,7 +3,7 @@
 
 use crate::text::{Lang, lang, screen as text};
 use upledger_replay::event::{Doubt, Failed, Failure, own};
-use upledger_replay::state::{PartState, Status};
+use upledger_replay::state::{Status, TaskState};
 
 /// Translates a reason. Text written by an operator is not changed.
 #[must_use]
@@ -56,7 +56,7 @@ pub fn doubt(kind: Doubt, cause: &str) -> String {
 
 /// Whether that line contains all the information of the recorded one.
 #[must_use]
-pub fn whole(part: &PartState) -> bool {
+pub fn whole(part: &TaskState) -> bool {
     if lang() == Lang::En {
         return true;
     }
@@ -71,7 +71,7 @@ pub fn whole(part: &PartState) -> bool {
 
 /// One line on the last outcome of a part.
 #[must_use]
-pub fn outcome(part: &PartState) -> String {
+pub fn outcome(part: &TaskState) -> String {
     match (part.status, &part.failed, part.doubt) {
         (Status::Failed, Some(failed), _) if failed.detail == part.detail => failure(failed),
         (Status::InDoubt, _, Some(kind)) => doubt(kind, &part.detail),

@@ -78,13 +78,13 @@ impl SoFar {
 
 /// A second sender to a stream with a writer thread: for drawings, which are skipped while the reader is blocked.
 #[derive(Debug, Clone)]
-pub(super) struct Brush {
+pub(super) struct StreamHandle {
     queue: Sender<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
 }
 
-impl Brush {
-    pub(super) fn paint(&self, bytes: Vec<u8>) {
+impl StreamHandle {
+    pub(super) fn write(&self, bytes: Vec<u8>) {
         let waiting = self.waiting.load(Ordering::SeqCst);
         if waiting.saturating_add(bytes.len()) <= LIMIT {
             self.waiting.fetch_add(bytes.len(), Ordering::SeqCst);
@@ -96,7 +96,7 @@ impl Brush {
 
 /// A stream.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct OutputStream {
     to: Stream,
     thread: Option<Thread>,
     dropped: u64,
@@ -112,7 +112,7 @@ struct Thread {
     given_up: bool,
 }
 
-impl Lane {
+impl OutputStream {
     pub(super) fn new(to: Stream) -> Self {
         Self {
             to,
@@ -169,8 +169,8 @@ impl Lane {
     }
 
     /// A way in for drawings, where a thread writes.
-    pub(super) fn brush(&self) -> Option<Brush> {
-        self.thread.as_ref().map(|t| Brush {
+    pub(super) fn handle(&self) -> Option<StreamHandle> {
+        self.thread.as_ref().map(|t| StreamHandle {
             queue: t.queue.clone(),
             waiting: Arc::clone(&t.waiting),
         })

@@ -10,7 +10,7 @@ use upledger_replay::verdict::{Lock, Token, Verdict, verdict};
 
 /// How the command of an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum Standing {
     /// It was not started so far, or never will be.
     NotStarted,
     /// It runs, under its supervisor.
@@ -28,27 +28,27 @@ pub enum Seen {
 impl JobDir {
     /// How the command stands now.
     #[must_use]
-    pub fn peek(&self, spec_digest: &str) -> Seen {
+    pub fn inspect(&self, spec_digest: &str) -> Standing {
         let token = match self.read_token() {
             Ok(token) => token,
             Err(e) if e.kind() == ErrorKind::NotFound && self.path().is_dir() => {
-                return Seen::NotStarted;
+                return Standing::NotStarted;
             }
-            Err(_) => return Seen::Lost,
+            Err(_) => return Standing::Lost,
         };
         let Ok(facts) = self.facts_of(token, spec_digest) else {
-            return Seen::Lost;
+            return Standing::Lost;
         };
         if facts.token == Token::Fenced && facts.tree == Lock::Free {
-            return Seen::NotStarted;
+            return Standing::NotStarted;
         }
         match verdict(Some(facts)) {
-            Verdict::NeverStarted | Verdict::Contested => Seen::NotStarted,
-            Verdict::Running => Seen::Running,
-            Verdict::Finished => Seen::Ended,
-            Verdict::Orphaned => Seen::Alone,
-            Verdict::InDoubt => Seen::Unseen,
-            Verdict::Lost => Seen::Lost,
+            Verdict::NeverStarted | Verdict::Contested => Standing::NotStarted,
+            Verdict::Running => Standing::Running,
+            Verdict::Finished => Standing::Ended,
+            Verdict::Orphaned => Standing::Alone,
+            Verdict::InDoubt => Standing::Unseen,
+            Verdict::Lost => Standing::Lost,
         }
     }
 

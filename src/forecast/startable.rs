@@ -3,13 +3,13 @@
 
 use crate::attempt::find_program;
 use crate::attempt::spec::Command;
-use crate::site::task::Task;
+use crate::site::task::PreparedTask;
 use crate::text::forecast as text;
 use rustix::fs::{Access, access};
 use std::path::Path;
 
 /// Why it could not be started now.
-pub(super) fn obstacle(task: &Task) -> Option<String> {
+pub(super) fn obstacle(task: &PreparedTask) -> Option<String> {
     let own = task.starts();
     let named = own.as_ref().and_then(|(_, cwd)| cwd.as_deref());
     let cwd = named.or(task.cwd.as_deref().map(Path::new));

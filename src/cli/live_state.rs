@@ -1,18 +1,17 @@
 //! The live state of a run on this machine, in addition to its events. Read-only; never fences an attempt.
 
 use crate::action::Direction;
+use crate::attempt::inspect::Standing;
 use crate::attempt::job::JobDir;
-use crate::attempt::peek::Seen;
 use crate::clock;
 use crate::home::Home;
 use crate::plan::samples;
 use crate::report::now::{Command, Now, Undo};
 use crate::site::Local;
-use crate::site::task::Task;
-use upledger_replay::book::way_word;
+use crate::site::task::PreparedTask;
 use upledger_replay::decide::{self, Asked, Next, next};
-use upledger_replay::event::Way;
 use upledger_replay::plan::Undo as PlanUndo;
+use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
 /// The live state.
@@ -32,7 +31,7 @@ fn undo(home: &Home, run: &Run, clock: &decide::Now) -> Option<Undo> {
         return None;
     };
     let part = question.part;
-    if part.way == Way::Do || question.kind == Asked::NoReturn {
+    if part.way == Direction::Do || question.kind == Asked::NoReturn {
         return None;
     }
     let step = run.step_named(&part.step)?;
@@ -44,7 +43,7 @@ fn undo(home: &Home, run: &Run, clock: &decide::Now) -> Option<Undo> {
         samples::shown(&run.plan, &step.action),
         run.unit(&part),
     ) {
-        let past = Task::past(unit, &part, &run.plan);
+        let past = PreparedTask::past(unit, &part, &run.plan);
         let preview = Local::preview(&action, Direction::Undo, &past);
         let site = Local::new(&home.state);
         kept = preview
@@ -73,12 +72,12 @@ fn command(home: &Home, run: &Run) -> Option<Command> {
     let Ok(Some(job)) = JobDir::open(&home.jobs(), &name) else {
         return Some(Command::Lost);
     };
-    Some(match job.peek(&started.spec) {
-        Seen::NotStarted => Command::NotStarted,
-        Seen::Running => Command::Running(job.pids().first().copied()),
-        Seen::Ended => Command::Ended,
-        Seen::Alone => Command::Alone(job.pids()),
-        Seen::Unseen => Command::Unseen,
-        Seen::Lost => Command::Lost,
+    Some(match job.inspect(&started.spec) {
+        Standing::NotStarted => Command::NotStarted,
+        Standing::Running => Command::Running(job.pids().first().copied()),
+        Standing::Ended => Command::Ended,
+        Standing::Alone => Command::Alone(job.pids()),
+        Standing::Unseen => Command::Unseen,
+        Standing::Lost => Command::Lost,
     })
 }

@@ -6,9 +6,9 @@ const LONGEST: usize = 64 << 10;
 
 /// The start of a line that is not yet complete.
 #[derive(Debug, Default)]
-pub(super) struct Carry(Vec<u8>);
+pub(super) struct LineBuffer(Vec<u8>);
 
-impl Carry {
+impl LineBuffer {
     /// The complete lines so far, including their line breaks.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<String> {
         self.0.extend_from_slice(bytes);
@@ -60,37 +60,37 @@ mod tests {
     fn lines_and_characters_come_whole_wherever_the_pieces_end() {
         let text = "升级 begins\nsecond 行\nlast 完";
         for size in 1..text.len() {
-            let mut carry = Carry::default();
+            let mut lines = LineBuffer::default();
             let mut shown = Vec::new();
             for piece in text.as_bytes().chunks(size) {
-                shown.extend(carry.add(piece));
+                shown.extend(lines.add(piece));
             }
             assert!(shown.iter().all(|s| s.ends_with('\n')), "{shown:?}");
-            shown.extend(carry.rest());
+            shown.extend(lines.rest());
             assert_eq!(shown.concat(), text);
         }
     }
 
     #[test]
     fn a_line_without_end_is_shown_all_the_same_and_its_characters_stay_whole() {
-        let mut carry = Carry::default();
+        let mut lines = LineBuffer::default();
         let mut shown = String::new();
         let text = "完".repeat(LONGEST);
         for piece in text.as_bytes().chunks(1000) {
-            shown.extend(carry.add(piece));
+            shown.extend(lines.add(piece));
         }
         assert!(shown.len() > LONGEST, "{}", shown.len());
-        shown.extend(carry.rest());
+        shown.extend(lines.rest());
         assert_eq!(shown, text);
     }
 
     #[test]
     fn bytes_that_are_no_text_do_not_wait_for_ever() {
-        let mut carry = Carry::default();
+        let mut lines = LineBuffer::default();
         assert_eq!(
-            carry.add(b"\xff\xfe\n").as_deref(),
+            lines.add(b"\xff\xfe\n").as_deref(),
             Some("\u{fffd}\u{fffd}\n")
         );
-        assert_eq!(carry.rest(), None);
+        assert_eq!(lines.rest(), None);
     }
 }
