@@ -2,9 +2,9 @@
 """Check an upledger/1 ledger with nothing but Python's standard library (3.6 or later).
 
     python3 -I verify.py ledger.db    [checkpoint-file ...]
-    python3 -I verify.py events.jsonl [checkpoint-file ...]     (export: one body a line)
+    python3 -I verify.py events.jsonl [checkpoint-file ...]     (export: one body per line)
 
-Exit 0: all holds. 1: it does not, and the first bad seq is named. 2: could not be checked. Nothing is ever written.
+Exit 0: valid. 1: not valid; the first bad seq is named. 2: could not be checked. Nothing is ever written.
 A chain alone is a checksum: only checkpoint files that were kept elsewhere prove anything. Their signatures:
     ssh-keygen -Y verify -f allowed_signers -I WHO -n upledger-checkpoint-v1 -s NAME.sig < NAME
 """
@@ -158,8 +158,8 @@ def open_ledger(path, header):
     path = os.path.realpath(path)                                # as SQLite does to find the journal
     for other in path + "-journal", path + "-wal":
         if os.path.exists(other) and (os.path.getsize(other) or other.endswith("-wal")):
-            raise OSError("%a lies beside the ledger: somebody is writing, or a crash left it there and it\n"
-                          "belongs to the ledger until the product opens it. Let that be done, then check again."
+            raise OSError("%a exists beside the ledger: a writer is active, or a crash left it there and it\n"
+                          "is part of the ledger until upledger opens it. Open the ledger with upledger, then check again."
                           % os.path.basename(other))
     need(header[18:20] == b"\1\1", "file: in WAL mode, which the format does not use")
     db = sqlite3.connect(pathlib.Path(path).as_uri() + "?mode=ro", uri=True, isolation_level=None)
@@ -177,7 +177,7 @@ def open_ledger(path, header):
         if kind == "trigger" and table == "event" and trigger:
             guards.add(trigger.group(1).upper())
             continue
-        need((kind, name, table) in due, "schema: %a %a on %a does not belong there", kind, name, table)
+        need((kind, name, table) in due, "schema: unexpected %a %a on %a", kind, name, table)
         need((sql and tokens(sql)) == due.pop((kind, name, table)), "schema: the text of %a differs", name)
     need(not due, "schema: missing: %s", ", ".join(sorted(name for _, name, _ in due)))
     need(len(guards) == 3, "schema: no triggers on event against each of INSERT, UPDATE, DELETE")
@@ -212,7 +212,7 @@ def main(path, *files):
             lines = [line.strip() for line in f.read(1000).decode("utf-8", "replace").splitlines()]
         text = "".join(line + "\n" for line in lines if line)
         if not NOTE.fullmatch(text):
-            raise OSError("%a is no checkpoint of three lines" % name)
+            raise OSError("%a is not a checkpoint of three lines" % name)
         outside.append(parse_note(text, "checkpoint file %a" % name))
     with open(path, "rb") as f:
         header = f.read(100)
@@ -228,9 +228,9 @@ def main(path, *files):
     for size, ledger, root, where in sorted(outside) + sorted(stored):
         last = max(size - 1, 0)
         need(ledger == s["ledger"], "%s: of another ledger, %s", where, ledger)
-        need(size <= n, "seq %d: missing; %s knows %d events", n, where, size)
+        need(size <= n, "seq %d: missing; %s covers %d events", n, where, size)
         need(root == base64.b64encode(s["roots"][size]).decode(),
-             "seq %d to %d: not all as %s saw them", min(best, last), last, where)
+             "seq %d to %d: do not match %s", min(best, last), last, where)
         best = max([best] + [size for c in outside if c[3] == where])      # a stored one anchors nothing
     if db:
         blobs = check_blobs(db)
@@ -251,18 +251,18 @@ def main(path, *files):
 
 
 def verdict(n, best, db, ledger, root):
-    """What is proven, how far, what is not, and what to do next."""
+    """Print what is proven, what is not, and what to do next."""
     print()
-    print(column("VERDICT", "SOUND: all %d events fit together; none was edited, left out, moved or put in between." % n))
+    print(column("VERDICT", "SOUND: all %d events are chained correctly; none was changed, removed, moved or inserted." % n))
     if best:
-        print(column("", "Seq 0 to %d are those that a checkpoint kept elsewhere saw." % (best - 1)))
+        print(column("", "Seq 0 to %d match a checkpoint that was kept elsewhere." % (best - 1)))
     if n > best:
-        print(column("", "NOT proven: that seq %d to %d were not written anew as a whole; no checkpoint given here "
-                     "covers them, and whoever can write the file can do that." % (best, n - 1)))
+        print(column("", "NOT proven: that seq %d to %d were not rewritten as a whole; no given checkpoint covers them, "
+                     "and whoever can write the file could have done that." % (best, n - 1)))
         print(column("", "Next: keep these three lines as a file elsewhere and give it to this script next time:"))
         for line in ("upledger.local/" + ledger, n, base64.b64encode(root).decode()):
             print("               %s" % line)
-    print(column("", "Left out: signatures%s." % (", and what the triggers do" if db else "")))
+    print(column("", "Not checked: signatures%s." % (", and the text of the triggers" if db else "")))
 
 
 def column(title, text):
@@ -281,10 +281,10 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     except UNREADABLE as e:
         print(column("NOT CHECKED", quiet(e)) + "\n\n"
-              + column("VERDICT", "NONE: nothing was proven, neither way."), file=sys.stderr)
+              + column("VERDICT", "NONE: nothing was proven."), file=sys.stderr)
         sys.exit(2)
     except BROKEN as e:
         sys.exit("\n".join((
             column("FAILED", quiet(e)), "",
-            column("VERDICT", "NOT SOUND: the first thing that does not hold is named above; from there on nothing is proven."),
-            column("", "Next: write nothing to it, keep this copy for the inquiry, and compare with the newest good copy."))))
+            column("VERDICT", "NOT SOUND: the first failed check is named above; from there on nothing is proven."),
+            column("", "Next: write nothing to it, keep this copy for the investigation, and compare with the newest good copy."))))

@@ -81,7 +81,7 @@ pub enum JournalError {
     #[error(transparent)]
     Append(Box<AppendError>),
     /// A record is not an event that this version knows.
-    #[error("event {seq} is of a kind or shape that this version does not know: {kind}")]
+    #[error("event {seq} has a kind or a shape that this version does not support: {kind}")]
     Unknown {
         /// Its place.
         seq: u64,

@@ -31,7 +31,7 @@ pub fn said(time: std::time::Duration) -> String {
 
 /// A text that is no length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a length of time is written with its unit, such as 500ms, 10s, 30m, 1h30m or 2d")]
+#[error("a duration needs a unit, such as 500ms, 10s, 30m, 1h30m or 2d")]
 pub struct NotALength;
 
 impl FromStr for Length {
@@ -98,7 +98,7 @@ impl JsonSchema for Length {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A length of time with its unit: 500ms, 10s, 30m, 1h30m, 2d.",
+            "description": "A duration with a unit: 500ms, 10s, 30m, 1h30m, 2d.",
             "pattern": r"^([0-9]+(ms|s|m|h|d))+$|\$\{"
         })
     }

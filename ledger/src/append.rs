@@ -136,10 +136,10 @@ pub enum AppendError {
     #[error(transparent)]
     Remembered(Box<Disagreement>),
     /// The memory cannot be read; nothing was appended.
-    #[error("the memory of heads cannot be used")]
+    #[error("the remembered heads cannot be used")]
     MemoryUnreadable(#[source] MemoryError),
     /// The events are appended and durable, but the memory could not be advanced. It lags behind, which is legal.
-    #[error("the events are appended, but the memory of heads could not be advanced")]
+    #[error("the events are appended, but the remembered head could not be updated")]
     Memory {
         /// What was appended.
         appended: Box<Appended>,

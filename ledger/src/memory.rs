@@ -62,10 +62,10 @@ pub enum How {
 impl fmt::Display for How {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Shorter => "shorter than remembered (an older copy, or cut off)",
-            Self::Rewritten => "not the one that is remembered (its events are others)",
-            Self::Foreign => "another ledger than the one that is remembered",
-            Self::Missing => "gone",
+            Self::Shorter => "shorter than remembered (an older or incomplete copy)",
+            Self::Rewritten => "not the remembered one (its events differ)",
+            Self::Foreign => "not the remembered ledger",
+            Self::Missing => "missing",
         })
     }
 }
@@ -88,11 +88,11 @@ impl fmt::Display for Disagreement {
         } = &self.remembered;
         write!(
             out,
-            "the ledger {path} is {}: remembered are {size} events of {ledger}",
+            "the ledger {path} is {}; remembered: {size} events of {ledger}",
             self.how
         )?;
         match &self.found {
-            Some(found) => write!(out, ", found are {} of {}", found.size, found.ledger),
+            Some(found) => write!(out, "; found: {} events of {}", found.size, found.ledger),
             None => Ok(()),
         }
     }

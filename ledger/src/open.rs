@@ -46,7 +46,7 @@ pub enum OpenError {
     #[error("the state directory cannot be used")]
     Place(#[from] PlaceError),
     /// The memory of heads is not fit.
-    #[error("the memory of heads cannot be used")]
+    #[error("the remembered heads cannot be used")]
     Memory(#[from] MemoryError),
     /// There is none.
     #[error("there is no ledger {path}")]

@@ -79,7 +79,7 @@ impl WeakFs {
 #[derive(Debug, Error)]
 pub enum PlaceError {
     /// It belongs to another user, and we may not enter.
-    #[error("no access to {path}, which belongs to {owner}")]
+    #[error("no access to {path}, which is owned by {owner}")]
     NoAccess {
         /// What we may not enter.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum PlaceError {
         owner: Owner,
     },
     /// It belongs to another user.
-    #[error("{path} belongs to {owner}, not to us ({us})")]
+    #[error("{path} is owned by {owner}, not by the current user ({us})")]
     NotOurs {
         /// What is not ours.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum PlaceError {
         mode: u32,
     },
     /// A file system without locks that can be relied on.
-    #[error("{path} is on {name}, a file system whose locks and syncs cannot be relied on")]
+    #[error("{path} is on {name}, a file system whose locks and fsync are not reliable")]
     Network {
         /// The state directory.
         path: PathBuf,

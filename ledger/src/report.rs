@@ -80,7 +80,7 @@ pub enum BadWhat {
         why: CheckpointBad,
     },
     /// The memory.
-    #[error("the memory of heads disagrees")]
+    #[error("the remembered head disagrees")]
     Memory(#[source] Box<Disagreement>),
     /// A blob that is there.
     #[error("blob {0} is not what its digest says")]

@@ -95,8 +95,7 @@ fn remembered(work: impl FnOnce(&Home), alone: &str, how: &str, checkpoint: &str
     let opened = open(&home);
     assert_eq!(opened, format!("remembered: {how}"), "{with_memory}");
     assert!(
-        with_memory.starts_with("the ledger ")
-            && with_memory.contains("remembered are 12 events of"),
+        with_memory.starts_with("the ledger ") && with_memory.contains("remembered: 12 events of"),
         "{with_memory}"
     );
     assert!(
@@ -239,7 +238,7 @@ fn an_older_copy() {
         PASSES,
         "an older copy is sound in itself"
     );
-    assert!(verdict(&home, true, None).contains("remembered are 14 events"));
+    assert!(verdict(&home, true, None).contains("remembered: 14 events"));
     assert_eq!(open(&home), "remembered: Shorter");
 }
 
@@ -258,7 +257,7 @@ fn no_file_at_all() {
     let home = Home::new();
     home.filled(EVENTS);
     std::fs::remove_file(home.db()).unwrap();
-    assert!(verdict(&home, true, None).contains("is gone: remembered are 12 events"));
+    assert!(verdict(&home, true, None).contains("is missing; remembered: 12 events"));
     assert_eq!(open(&home), "remembered: Missing");
     let fresh = upledger_ledger::Ledger::create_or_open(home.place(), home.memory(), identity());
     assert!(

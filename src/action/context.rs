@@ -192,7 +192,7 @@ impl Answers {
         self.asked().answers.clear();
     }
 
-    /// Starts a command of a look; none when the look was given up. Nobody can give it up in between.
+    /// Starts a command of a look; none when the check was cancelled. Nobody can give it up in between.
     pub(crate) fn start<T>(
         &self,
         start: impl FnOnce() -> std::io::Result<T>,
@@ -200,7 +200,7 @@ impl Answers {
     ) -> std::io::Result<T> {
         let mut asked = self.asked();
         if asked.given_up {
-            return Err(std::io::Error::other("the look was given up"));
+            return Err(std::io::Error::other("the check was cancelled"));
         }
         let started = start()?;
         asked.groups.push(group(&started));

@@ -101,7 +101,7 @@ impl Context {
         })
     }
 
-    /// Where it lies.
+    /// Its path.
     #[must_use]
     pub fn kept_at(&self, kept: &Kept) -> PathBuf {
         self.undo_path().join(&kept.blob)

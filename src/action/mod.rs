@@ -61,7 +61,7 @@ pub enum Invocation {
     Own,
 }
 
-/// One word of a command: a string, or a fact of an earlier step that is put in when the step starts.
+/// An argument of a command: a string, or a fact of an earlier step that is inserted when the step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Arg {

@@ -80,7 +80,7 @@ pub struct Size(pub u64);
 
 impl Size {
     /// What it wants, in English: a runner that cannot read an action records it.
-    pub(crate) const WANTED: &str = "a size is written with its unit, such as 500MiB or 10GiB";
+    pub(crate) const WANTED: &str = "a size needs a unit, such as 500MiB or 10GiB";
     const UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 }
 
@@ -121,7 +121,7 @@ impl JsonSchema for Size {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "An amount of bytes with its unit: 500MiB, 10GiB.",
+            "description": "A number of bytes with a unit: 500MiB, 10GiB.",
             "pattern": r"^[0-9]+(B|KiB|MiB|GiB|TiB)$|\$\{"
         })
     }

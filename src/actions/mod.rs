@@ -27,25 +27,25 @@ pub use crate::action::{
 };
 
 registry! {
-    /// A command, word by word, without a shell.
+    /// A command as a list of arguments, without a shell.
     "run" => Run(run::Run),
     /// A script for `sh`.
     "shell" => Shell(shell::Shell),
-    /// A copy of a file, proved by reading it back.
+    /// A copy of a file, verified by reading it back.
     "file.backup" => FileBackup(file::backup::Backup),
     /// A whole file, replaced atomically.
     "file.replace" => FileReplace(file::replace::Replace),
     /// One line of a file.
     "file.line" => FileLine(file::line::Line),
-    /// How many processes there are.
+    /// The number of processes.
     "expect.process" => ExpectProcess(expect::process::Process),
     /// Whether a TCP port is open.
     "expect.port" => ExpectPort(expect::port::PortState),
-    /// Nothing of the platform runs any more.
+    /// The platform has stopped.
     "expect.stopped" => ExpectStopped(expect::stopped::Stopped),
-    /// Whether a file is there, and what it is.
+    /// Whether a file exists, and its properties.
     "expect.file" => ExpectFile(expect::file::File),
-    /// How a read-only command ends.
+    /// The result of a read-only command.
     "expect.command" => ExpectCommand(expect::command::Command),
     /// A daemon is started and ready.
     "process.start" => ProcessStart(process::start::Start),
@@ -55,13 +55,13 @@ registry! {
     "gunicorn.stop" => GunicornStop(gunicorn::stop::Stop),
     /// The web application's server is started and ready.
     "gunicorn.start" => GunicornStart(gunicorn::start::Start),
-    /// The web application's server takes new workers.
+    /// The web application's server replaces its workers.
     "gunicorn.reload" => GunicornReload(gunicorn::reload::Reload),
     /// Nginx is stopped.
     "nginx.stop" => NginxStop(nginx::stop::Stop),
-    /// Nginx is started and answers.
+    /// Nginx is started and responds.
     "nginx.start" => NginxStart(nginx::start::Start),
-    /// Nginx takes its new configuration.
+    /// Nginx loads its new configuration.
     "nginx.reload" => NginxReload(nginx::reload::Reload),
     /// A maintenance page is switched on, or off.
     "nginx.maintenance" => NginxMaintenance(nginx::maintenance::Maintenance),
@@ -69,29 +69,29 @@ registry! {
     "service.stop" => ServiceStop(service::stop::Stop),
     /// A service of any kind is started and ready.
     "service.start" => ServiceStart(service::start::Start),
-    /// Celery's workers are drained and stopped, or its beat is stopped.
+    /// Celery workers are drained and stopped, or beat is stopped.
     "celery.stop" => CeleryStop(celery::stop::Stop),
-    /// Celery's workers, or its beat, are started and answer.
+    /// Celery workers, or beat, are started and respond.
     "celery.start" => CeleryStart(celery::start::Start),
-    /// A working clone stands at exactly one commit.
+    /// A working clone is at exactly one commit.
     "git.deploy" => GitDeploy(git::Deploy),
-    /// Jobs of a crontab are put off.
+    /// Jobs of a crontab are disabled.
     "cron.disable" => CronDisable(cron::disable::Disable),
-    /// Jobs of a crontab are put on again.
+    /// Jobs of a crontab are enabled again.
     "cron.enable" => CronEnable(cron::enable::Enable),
-    /// Timers of systemd are stopped.
+    /// Systemd timers are stopped.
     "timer.disable" => TimerDisable(timer::disable::Disable),
-    /// Timers of systemd are started again.
+    /// Systemd timers are started again.
     "timer.enable" => TimerEnable(timer::enable::Enable),
-    /// A virtualenv of one release is built beside the old one, proved to start, and switched to.
+    /// A virtualenv of one release is built beside the old one, tested, and switched to.
     "pip.install" => PipInstall(pip::Install),
-    /// The hooks of pre-commit are in a repository; not for production hosts.
+    /// pre-commit hooks are installed in a repository; not for production hosts.
     "pre_commit.install" => PreCommitInstall(pre_commit::Install),
-    /// Django's own checks find nothing bad.
+    /// Django's system checks pass.
     "django.check" => DjangoCheck(django::check::Check),
-    /// Static files are collected, compared and seen to be served.
+    /// Static files are collected, compared and checked to be served.
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
-    /// A page answers as it should.
+    /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
     /// A directory holds a file, for the tests of the contract.
     "test.sample" => TestSample(sample::Sample) if feature = "test-kind",

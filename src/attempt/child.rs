@@ -1,7 +1,7 @@
-//! The command as a process: found, given exactly its environment, and started, or not executed at all.
+//! Starts the command: looks it up, sets exactly its environment, and spawns it, or reports that it was not executed.
 //!
-//! Every error here is *provably no effect*: the standard library learns of a failed `execve` through a close-on-exec
-//! pipe. So nothing that runs after the spawn may fail.
+//! Every error here proves that there was no effect: the standard library reports a failed `execve` through a close-on-exec
+//! pipe. Therefore nothing after the spawn may fail.
 
 use super::launch::{ACT, SELF};
 use super::slot::Ended;
@@ -15,7 +15,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Tells the command under which number it inherits `tree.lock`, so that a daemon that is meant to stay can close it.
+/// The variable with the number of the inherited `tree.lock` descriptor, so that a daemon that is meant to keep running can
+/// close it.
 const TREE_FD: &str = "UPLEDGER_TREE_FD";
 
 /// Why it was not executed.
@@ -50,7 +51,7 @@ pub(super) fn start(
     core: Rlimit,
 ) -> Result<Child, NotExecuted> {
     let cwd = Path::new(spec.cwd.as_deref().unwrap_or("/"));
-    // Asked for beforehand only because the error of a spawn does not say what was not found.
+    // Checked in advance because the error of a spawn does not say what was not found.
     let enter = || {
         rustix::fs::access(cwd, Access::EXEC_OK)?;
         if cwd.is_dir() {
@@ -102,7 +103,7 @@ pub(super) fn start(
     rustix::io::fcntl_setfd(tree, rustix::io::FdFlags::empty())
         .map_err(|e| NotExecuted::new("the lock that the command inherits", e))?;
     let before = umask(Mode::WGRP | Mode::WOTH);
-    // Only the soft limit differs, so neither call can be refused.
+    // Only the soft limit is changed, so neither call can fail.
     let _ = setrlimit(Resource::Core, core);
     let spawned = command.spawn();
     let _ = setrlimit(Resource::Core, ours);

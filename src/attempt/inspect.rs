@@ -1,7 +1,7 @@
-//! What a look finds that changes nothing, for people who ask how an attempt stands.
+//! Read-only inspection of a job directory; never fences.
 //!
-//! Unlike [`JobDir::fence_and_inspect`] it takes no token, so it may be too early: what it says is true of this moment and binds
-//! nobody. A process id is told to people and nothing is decided by it.
+//! Unlike [`JobDir::fence_and_inspect`] it takes no token, so its answer is a snapshot that can change at any time. Process ids are for
+//! display; no decision depends on them.
 
 use super::job::JobDir;
 use super::watch;
@@ -17,11 +17,11 @@ pub enum Standing {
     Running,
     /// It has ended, and its exact result is there.
     Ended,
-    /// Its supervisor is gone, and processes of it live.
+    /// Its supervisor has exited, and processes of it are running.
     Alone,
-    /// It is gone, and nobody saw how it ended.
+    /// It has exited, and its result is unknown.
     Unseen,
-    /// It cannot be told.
+    /// Unknown.
     Lost,
 }
 

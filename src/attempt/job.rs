@@ -1,4 +1,4 @@
-//! The job directory as runner and resolver see it: made, fenced, looked at, waited for.
+//! The job directory, for the runner and for resume: create, fence, inspect, wait.
 
 use super::slot::{self, Killed, Outcome};
 use super::spec::{Spec, digest};
@@ -179,7 +179,7 @@ impl JobDir {
 
     fn named(jobs: &Path, name: &str) -> Result<Self, JobError> {
         let path = jobs.join(name);
-        // Names of steps and targets come from plans; whatever those may hold, a job is a direct child of `jobs`.
+        // Names of steps and targets come from plans; whatever they contain, a job must be a direct child of `jobs`.
         if name.contains('/') || name.contains('\0') || path.file_name().is_none_or(|n| n != name) {
             return Err(failed("use the name of", &path)(
                 io::ErrorKind::InvalidFilename.into(),
@@ -207,7 +207,7 @@ impl JobDir {
         let job = Self::named(jobs, name)?;
         match fs::symlink_metadata(&job.path) {
             Ok(meta) if meta.is_dir() => Ok(Some(job)),
-            // Something else stands in its place: it is as good as gone.
+            // Its path is occupied by something else, so the directory counts as missing.
             Ok(_) => Ok(None),
             Err(e)
                 if matches!(
@@ -221,7 +221,7 @@ impl JobDir {
         }
     }
 
-    /// Takes away a directory that was made for an attempt whose intent was not recorded: nothing knows of it.
+    /// Removes a directory that was created for an attempt whose intent was not recorded.
     ///
     /// # Errors
     /// When it cannot be taken away; it does no harm.
@@ -263,7 +263,7 @@ impl JobDir {
         self.token(&TokenText::Started(nonce.into()))
     }
 
-    /// Sees to it that the command either has started or never will, and says which.
+    /// Ensures that the command either has started or never will, and returns which.
     ///
     /// # Errors
     /// When the token can neither be made durable nor read.
@@ -277,8 +277,8 @@ impl JobDir {
     fn token(&self, text: &TokenText) -> io::Result<bool> {
         let start = self.path.join("start");
         if start.try_exists()? {
-            // No file is written for nothing, so a full disk does not hide a token. Whoever made it may have died before
-            // it was durable; what we conclude from it must be.
+            // Write no file unless necessary, so that a full disk does not hide a token. Its creator may have died before
+            // it was durable, so sync it before drawing conclusions from it.
             sync_dir(&self.path)?;
             return Ok(false);
         }
@@ -296,8 +296,8 @@ impl JobDir {
         })
     }
 
-    /// Looks at everything that a verdict needs, in the order that makes it true: token (fencing when there is none),
-    /// locks, result.
+    /// Reads everything that a verdict needs, in the order that makes it valid: token (fencing if there is none), locks,
+    /// result.
     ///
     /// # Errors
     /// When something cannot be read; that is no verdict.
@@ -320,7 +320,7 @@ impl JobDir {
             shim: shim.unwrap_or(Lock::Free),
             tree: tree.unwrap_or(Lock::Free),
             result: outcome.is_some_and(|o| o.spec == spec_digest),
-            // Both locks were durable before the intent was: without one, nobody can tell who lives.
+            // Both locks were durable before the intent: if one is missing, liveness cannot be determined.
             ours: ours && shim.is_some() && tree.is_some(),
         })
     }
@@ -403,25 +403,25 @@ impl JobDir {
         !matches!(self.lock("tree.lock"), Ok(Some(Lock::Held)))
     }
 
-    /// Waits until the supervisor is gone. The kernel wakes us; nothing is polled.
+    /// Waits until the supervisor exits, without polling.
     pub async fn ended(&self) {
         self.released("shim.lock").await;
     }
 
-    /// Waits until nobody holds a lock of this directory, or the time is up. The kernel wakes us.
+    /// Waits until no lock of this directory is held, or the time limit expires, without polling.
     pub async fn quiet(&self, at_most: Duration) -> bool {
         let both = async {
             self.released("shim.lock").await;
             self.released("tree.lock").await;
         };
-        // Not tokio's clock alone: what counts is whether the locks are free, also when both come at once.
+        // Do not rely on tokio's clock alone: if both events coincide, the state of the locks decides.
         let _ = tokio::time::timeout(at_most, both).await;
         ["shim.lock", "tree.lock"]
             .iter()
             .all(|name| !matches!(self.lock(name), Ok(Some(Lock::Held)) | Err(_)))
     }
 
-    /// The processes of the command that live, with their command lines, which may hold secrets.
+    /// The running processes of the command, with their command lines, which may contain secrets.
     #[must_use]
     pub fn living(&self) -> Vec<String> {
         super::watch::holders(self)
@@ -435,23 +435,23 @@ impl JobDir {
     async fn released(&self, name: &str) {
         let path = self.path.join(name);
         let (tx, rx) = tokio::sync::oneshot::channel();
-        // A thread of its own: at its end the runtime would wait for its blocking threads, and this one may never end.
+        // A separate thread: on shutdown the runtime would wait for its blocking threads, and this one may never end.
         let waiter = std::thread::Builder::new()
             .name("wait".into())
             .spawn(move || {
                 if let Ok(file) = File::open(&path) {
-                    // An error wakes the caller too; it looks again and sees for itself.
+                    // An error also wakes the caller, which checks again.
                     let _ = file.lock_shared();
                 }
-                // Nobody waits any more: the runner has gone on or is ending.
+                // The receiver is gone: the runner has continued or is exiting.
                 let _ = tx.send(());
             });
         if waiter.is_err() {
-            // Out of threads: the caller looks again, and must not do so at full speed.
+            // No thread available: the caller checks again, and must not spin.
             tokio::time::sleep(Duration::from_millis(200)).await;
             return;
         }
-        // A dropped sender is as good as an answer.
+        // A dropped sender counts as a wake-up.
         let _ = rx.await;
     }
 }

@@ -1,7 +1,6 @@
-//! The runner's side of the start: a detached supervisor is spawned, handed its frame, and says what became of the
-//! command.
+//! The runner's side of the start: spawns a detached supervisor, sends its frame, and reads its report.
 //!
-//! Its word is news, never evidence: what the ledger is told comes from the job directory.
+//! The report is for display only: events in the ledger are derived from the job directory.
 
 use super::spec::SupervisorInput;
 use std::io::{self, Read, Write};
@@ -9,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The hidden subcommand of the first stage, which detaches and is gone.
+/// The hidden subcommand of the first stage, which detaches and exits.
 pub const STAGE_1: &str = "__supervise";
 /// The hidden subcommand of the supervisor itself.
 pub const STAGE_2: &str = "__supervise-detached";
@@ -18,8 +17,8 @@ pub const ACT: &str = "__act";
 /// This program, even when its file was replaced meanwhile.
 pub const SELF: &str = "/proc/self/exe";
 
-/// How long the supervisor's word is waited for. It comes within milliseconds unless the disk or the process hangs;
-/// whoever gives up waiting looks at the job directory, which fences an attempt that has not begun.
+/// How long to wait for the supervisor's report. It arrives within milliseconds unless the disk or the process hangs; after
+/// the timeout the runner inspects the job directory, which fences an attempt that has not started.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the supervisor said.
@@ -31,7 +30,7 @@ pub enum Launched {
     ExecFailed,
     /// The attempt was fenced before.
     Fenced,
-    /// Nothing: it died, or it hangs. Look at the job directory.
+    /// No report: it died, or it hangs. Inspect the job directory.
     Died,
 }
 
@@ -65,7 +64,7 @@ pub async fn launch_by(
 ) -> Result<Launched, LaunchError> {
     let text = serde_json::to_vec(frame).map_err(io::Error::from)?;
     program
-        // For people who look at a process list.
+        // For readers of a process list.
         .arg0("upledger")
         .arg(STAGE_1)
         .current_dir("/")
@@ -73,12 +72,12 @@ pub async fn launch_by(
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let (tx, rx) = tokio::sync::oneshot::channel();
-    // A thread of its own: the runtime has one thread, which must go on hearing signals, and at its end it would wait
-    // for its own blocking threads.
+    // A separate thread: the runtime has one thread, which must keep handling signals, and on shutdown it would wait for
+    // its own blocking threads.
     std::thread::Builder::new()
         .name("launch".into())
         .spawn(move || {
-            // Nobody waits any more: the launch goes on all the same.
+            // The receiver is gone; the launch continues anyway.
             let _ = tx.send(hand_over(program, &text));
         })?;
     match tokio::time::timeout(PATIENCE, rx).await {
@@ -90,16 +89,16 @@ pub async fn launch_by(
 fn hand_over(mut program: Command, frame: &[u8]) -> io::Result<Launched> {
     let mut child = program.spawn()?;
     let fed = match child.stdin.take() {
-        // A frame that is cut off is no JSON, so a supervisor never acts upon half of it.
+        // A truncated frame is not valid JSON, so a supervisor never acts on a part of it.
         Some(mut pipe) => pipe.write_all(frame),
         None => Ok(()),
     };
     let mut said = String::new();
     if let Some(mut pipe) = child.stdout.take() {
-        // No word is a word too: the caller looks.
+        // A missing report is handled as well: the caller inspects the job directory.
         let _ = pipe.read_to_string(&mut said);
     }
-    // The first stage ended long ago. Where its end is ignored there is nothing to wait for.
+    // The first stage has already exited. If SIGCHLD is ignored, there is nothing to wait for.
     let _ = child.wait();
     fed?;
     Ok(match said.as_str() {

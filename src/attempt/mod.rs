@@ -1,14 +1,14 @@
 //! One attempt of one step, on the machine where its command runs.
 //!
-//! A job directory carries it: `spec` (what runs), `start` (the token: whoever creates it first decides whether the
-//! command may start), `shim.lock` and `tree.lock` (who is alive, by kernel locks and never by process ids), `output`,
-//! `killing` and `kill`, and `result` (a slot reserved before the command starts, so that even a full disk takes the
-//! exact status). The supervisor is a detached process of this same program.
+//! A job directory contains `spec` (what runs), `start` (the token: whoever creates it first decides whether the command
+//! may start), `shim.lock` and `tree.lock` (liveness, by kernel locks and never by process ids), `output`, `killing` and
+//! `kill`, and `result` (a slot allocated before the command starts, so that the exact status can be written even on a full
+//! disk). The supervisor is a detached process of this same program.
 //!
 //! Invariants: the command starts at most once; nothing but the supervisor writes the result; a torn result is no
 //! result; no secret is ever in this directory.
 //!
-//! This room knows neither plans nor the ledger.
+//! This module depends neither on plans nor on the ledger.
 
 mod bus;
 mod child;

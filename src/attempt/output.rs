@@ -1,8 +1,8 @@
-//! A step's output on its way to the disk: redacted, then bounded, never in the command's way.
+//! Stores the output of a step: redacted, then truncated, without blocking the command.
 //!
-//! Two threads read the two pipes, each under one lock, so that whoever holds the lock knows that nothing is between a
-//! pipe and the store. That is how the end needs no guess: once the command is dead, what it printed is in the pipes,
-//! and `Sink::finish` takes exactly that much, even when a descendant holds them open and goes on printing.
+//! Two threads read the two pipes under one lock, so that the holder of the lock knows that no bytes are in transit between
+//! a pipe and the store. Therefore the end is exact: once the command has exited, its output is in the pipes, and
+//! `Sink::finish` reads exactly that much, even if a descendant keeps them open and continues to print.
 
 use crate::redact::{Redactor, Stream};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -29,7 +29,7 @@ struct Store {
     tail: VecDeque<u8>,
     /// Bytes that fell out of the tail.
     skipped: u64,
-    /// Bytes that the disk refused and no marker tells of yet.
+    /// Bytes that could not be written and are not yet reported by a marker.
     gap: u64,
     refused: u64,
 }
@@ -56,7 +56,7 @@ impl Store {
         }
     }
 
-    /// Takes redacted bytes. A disk that refuses them costs output, which is counted, and nothing else.
+    /// Stores redacted bytes. A write error loses output, which is counted, and nothing else.
     fn take(&mut self, bytes: &[u8]) {
         let room = usize::try_from(self.limit.saturating_sub(self.len)).unwrap_or(usize::MAX);
         let fits = if self.tail.is_empty() {
@@ -118,11 +118,11 @@ impl Store {
         self.write(&tail);
         if self.gap > 0 {
             let marker = marker(self.gap);
-            // Where even the marker finds no room, the result says how much is missing.
+            // If there is no room even for the marker, the result states how much is missing.
             self.put(marker.as_bytes());
         }
         if let Some(file) = &self.file {
-            // The result says how much was stored; a disk that loses it cannot change the status.
+            // The result states how much was stored; a disk that loses output cannot change the status.
             let _ = file.sync_data();
         }
         let sha256 = crate::attempt::spec::hex(&self.sum.clone().finalize());
@@ -209,7 +209,7 @@ impl Inner {
 }
 
 fn locked(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
-    // A reader that panicked has left at worst a chunk out; the status must be written all the same.
+    // A reader that panicked has omitted at most one chunk; the status must still be written.
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -228,7 +228,7 @@ impl Sink {
         let pipes: Vec<_> = pipes
             .into_iter()
             .map(|pipe| {
-                // Should it stay blocking, `poll` still says when there is something to read.
+                // If it stays blocking, `poll` still reports when there is data.
                 let _ = rustix::io::ioctl_fionbio(&pipe, true);
                 (Arc::new(File::from(pipe)), redactor.stream())
             })
@@ -260,7 +260,7 @@ impl Sink {
         }
     }
 
-    /// Waits until both pipes have ended, but not long: a descendant may hold them for ever.
+    /// Waits until both pipes are closed, with a limit: a descendant may keep them open indefinitely.
     pub(super) fn drain(&mut self, at_most: std::time::Duration) {
         let until = std::time::Instant::now() + at_most;
         while self.open > 0 {

@@ -1,7 +1,7 @@
 //! The result slot: 4 KiB, allocated before the command starts, written once, in place.
 //!
-//! Layout: magic `UPLR1\0`, length of the payload (u32, little endian), payload (JSON), SHA-256 of the payload, zeros.
-//! A slot that is torn, empty or damaged in any bit of these is *no result*; it is never read as success.
+//! Layout: magic `UPLR1\0`, length of the payload (u32, little endian), payload (JSON), SHA-256 of the payload, zeros. A
+//! slot that is torn, empty or damaged in any of these is *no result*; it is never read as success.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -100,7 +100,7 @@ pub fn write(file: &File, outcome: &Outcome) -> io::Result<()> {
     let mut outcome = outcome.clone();
     let mut payload = serde_json::to_vec(&outcome)?;
     if payload.len() > ROOM {
-        // Only words can be that long; the status must not be lost for their sake.
+        // Only messages can be that long; the status must not be lost because of them.
         if let Some(Killed::Request(reason)) = &mut outcome.killed {
             *reason = reason.chars().take(400).collect();
         }

@@ -1,4 +1,4 @@
-//! What one attempt runs: the job's spec, and the frame that brings it its secrets.
+//! The input of one attempt: the job's spec, and the frame with its secrets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

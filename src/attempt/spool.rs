@@ -1,9 +1,9 @@
-//! The spool of an attempt: the one channel by which an action at work speaks to the record.
+//! The spool of an attempt: the only channel from a running action to the record.
 //!
-//! A file of the job directory, one JSON document a line, appended in one write. Notes, escalations and the output are
-//! durable before the call returns, so that the record knows of them whoever dies when; whoever follows the attempt, or
-//! resumes it, imports them in order. Progress is shown while it is fresh and never imported. A line that was cut off
-//! by a death is none: what it announces was not done.
+//! A file in the job directory with one JSON document per line, each appended in one write. Notes, escalations and the
+//! output are durable before the call returns, so that they survive a crash of any process; the process that follows or
+//! resumes the attempt imports them in order. Progress is only displayed, never imported. An incomplete last line is
+//! ignored: what it announces was not done.
 
 use crate::system::durable::sync_dir;
 use serde::{Deserialize, Serialize};
@@ -43,14 +43,14 @@ pub struct Blob {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry {
-    /// A fact, before it comes true.
+    /// A fact, recorded before the action acts on it.
     Noted {
         /// As the kind defines it.
         note: Value,
         /// The salts of kept content that it names.
         blobs: Vec<Blob>,
     },
-    /// Something beyond ordinary means, before it is done.
+    /// An escalation, recorded before it is done.
     Escalated {
         /// What, to whom, and why.
         what: String,

@@ -1,15 +1,15 @@
-//! The supervisor: a small detached process that starts one command, watches it, and writes down exactly how it ended.
+//! The supervisor: a small detached process that starts one command, waits for it, and records its exact exit status.
 //!
-//! Order is everything here: scope, lock, token (durable), start, wait, result (durable). Each of these may be the place
-//! where this process dies; what that means stands in the truth table of `upledger_replay::verdict`.
+//! The order is essential: scope, lock, token (durable), start, wait, result (durable). This process may die between any
+//! two of these steps; the truth table of `upledger_replay::verdict` defines the consequences.
 //!
-//! It waits for its child, not for the end of its output; it outlives the runner, the terminal and the session; only
-//! the `kill` file, the time limit and SIGKILL stop it. It says nothing but one word to whoever launched it.
+//! It waits for its child, not for the end of its output; it survives the runner, the terminal and the session; only the
+//! `kill` file, the time limit and SIGKILL stop it. It sends a single report to the process that launched it.
 //!
-//! Where systemd runs it leaves the unit or session that it was started in for a scope of its own (`super::scope`), before
-//! anything else: a stop that comes earlier means that nothing was started, one that comes later does not reach it. A
+//! Where systemd runs it leaves the unit or session that it was started in for a scope of its own (`super::scope`), before anything
+//! else: a stop that comes earlier means that nothing was started, one that comes later does not reach it. A
 //! scope that nobody is in any more is forgotten by systemd. Where there is none to be had, the output says so, and a
-//! service manager that kills the surrounding cgroup kills the supervisor too; the attempt is in doubt then, or orphaned.
+//! service manager that kills the surrounding cgroup kills the supervisor too; the attempt is then in doubt, or orphaned.
 
 use super::child::{self, NotExecuted};
 use super::job::JobDir;
@@ -37,14 +37,14 @@ use std::time::Duration;
 
 /// How long the output of descendants is waited for after the command has ended.
 const DRAIN: Duration = Duration::from_millis(200);
-/// How long a lock is tried for. A look of somebody else holds it for microseconds, another supervisor for longer.
+/// How long to try to take a lock. An inspecting process holds it for microseconds, another supervisor for longer.
 const LOCK: Duration = Duration::from_secs(1);
-/// How often the result is tried to be written, once a second. It has its room already, so what fails is the device.
+/// How often to try to write the result, once per second. Its space is allocated, so an error is a device error.
 const RESULT_TRIES: u32 = 30;
 
-/// First stage: leaves the runner's session and process group, starts the second, and is gone.
+/// First stage: leaves the runner's session and process group, starts the second stage, and exits.
 pub fn detach() -> u8 {
-    // It fails only for a group leader, which we are not; then we are at least a child of nobody's terminal job.
+    // Fails only for a group leader, which this process is not.
     let _ = rustix::process::setsid();
     close_inherited();
     let mut command = Command::new(SELF);
@@ -64,7 +64,7 @@ pub fn detach() -> u8 {
 /// Second stage: the supervisor.
 pub fn main() -> u8 {
     let run = || -> io::Result<()> {
-        // Before the frame is read: it holds secrets.
+        // Before the frame is read, because it contains secrets.
         let core = harden()?;
         let mut text = Vec::new();
         io::stdin().lock().read_to_end(&mut text)?;
@@ -84,9 +84,9 @@ pub(crate) fn close_inherited() {
     }
 }
 
-/// Nobody looks into this process, and no signal but KILL ends it. Returns the limit of core dumps that it was given.
+/// Makes this process non-dumpable and immune to all signals but KILL. Returns the inherited core dump limit.
 fn harden() -> io::Result<Rlimit> {
-    // Executed through a link, it would be shown under the link's name.
+    // If executed through a link, it would be listed under the link's name.
     let _ = proc::rename_self("upledger");
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let core = getrlimit(Resource::Core);
@@ -108,10 +108,10 @@ fn harden() -> io::Result<Rlimit> {
         Signal::USR1,
         Signal::USR2,
         Signal::ALARM,
-        // A limit of file sizes must cost output, not the status.
+        // A file size limit may truncate output, but must not lose the status.
         Signal::XFSZ,
         Signal::XCPU,
-        // Ignored by whoever started us, it would make the kernel forget how the command ended.
+        // If SIGCHLD was inherited as ignored, the kernel would discard the exit status of the command.
         Signal::CHILD,
     ] {
         // Handled, not ignored: a handler is reset in the command, an ignored signal would stay ignored.
@@ -145,7 +145,7 @@ fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     if result.metadata()?.len() < slot::SIZE {
         slot::reserve(&result)?;
     }
-    // Without it the command still runs; what it prints is counted as missing.
+    // Without the file the command still runs; its output is counted as missing.
     let file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -162,7 +162,7 @@ fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     }
     failpoint::hit("after-token");
 
-    // Nothing below may return early but for want of a result: the command may have run.
+    // From here on, returning early without a result is not allowed: the command may have run.
     let started_us = boottime_us();
     let child = child::start(frame, &spec, &tree, core);
     // From here on only the command and its descendants hold the lock.
@@ -206,7 +206,7 @@ fn taken(path: std::path::PathBuf) -> io::Result<File> {
     }
 }
 
-/// Tries again after an error: nobody else will ever know what is to be written.
+/// Retries after an error: no other process has the result.
 fn insist(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let mut tries = 1;
     loop {
@@ -220,10 +220,10 @@ fn insist(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// One word to the runner, which may be gone; then the pipe is closed so that it does not wait for us.
+/// Sends the report to the runner, which may have exited, and closes the pipe so that the runner does not wait.
 fn tell_runner(word: &str) {
     let mut out = io::stdout();
-    // A runner that died looks at the job directory when it is resumed.
+    // If the runner has died, a resume inspects the job directory.
     let _ = out.write_all(word.as_bytes()).and_then(|()| out.flush());
     if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdout(&null);

@@ -1,5 +1,5 @@
-//! The things that the safe interfaces cannot say: a descriptor addressed by its number, to keep what we inherited from
-//! being inherited further, what our ended children used, and what the allocator does with large pieces.
+//! The calls without a safe interface: setting close-on-exec on an inherited descriptor by its number, `getrusage` for ended
+//! children, and what the allocator does with large pieces.
 
 use super::slot::Usage;
 use std::mem::MaybeUninit;

@@ -1,10 +1,10 @@
-//! From the start of the command to its end: children are reaped, limits enforced, kills carried out.
+//! Supervises the command from start to exit: reaps children, enforces limits, carries out kills.
 //!
-//! Invariants: a process is signalled only while its id cannot have passed to another (the command while it is not
-//! reaped, descendants through a handle that was checked after it was opened); no signal goes out before the intent to
-//! kill was written; the end of the command is noticed by the kernel's word, everything else within a tick.
+//! Invariants: a process is signalled only while its pid cannot have been reused (the command while it is not reaped,
+//! descendants through a pidfd that was checked after it was opened); no signal is sent before the intent to kill is
+//! written; the exit of the command is reported by the kernel, everything else is polled once per tick.
 //!
-//! Nothing here can fail: an error would leave the command without its witness.
+//! Nothing here returns an error: the command would otherwise be left without supervision.
 
 use super::job::JobDir;
 use super::slot::{Ended, Killed};
@@ -39,7 +39,8 @@ impl Watch {
     pub(super) fn new(main: Pid) -> Self {
         let (tell, news) = mpsc::channel();
         let (reaped, go_on) = mpsc::channel();
-        // It only looks. Reaping is left to the thread that sends signals, so that no signal meets a reused id.
+        // Waits without reaping. Reaping is left to the thread that sends signals, so that no signal is sent to a reused
+        // pid.
         let looker = move || {
             loop {
                 match rustix::process::waitid(
@@ -52,7 +53,7 @@ impl Watch {
                 }
             }
         };
-        // Without the thread the children are looked at once a tick.
+        // Without the thread the children are polled once per tick.
         let _ = std::thread::Builder::new()
             .name("wait".into())
             .spawn(looker);
@@ -64,8 +65,8 @@ impl Watch {
         }
     }
 
-    /// Returns when the command has ended, and when it was killed its processes too: how, and why it was killed. None
-    /// when the system never said how.
+    /// Returns when the command, and after a kill all its processes, have exited: the exit status, and why it was killed.
+    /// None if the system did not report a status.
     pub(super) fn run(
         mut self,
         spec: &Spec,
@@ -90,10 +91,10 @@ impl Watch {
                         None if deadline.is_some_and(|d| now >= d) => Killed::Timeout,
                         None => continue,
                     };
-                    // A disk too full for the mark must not make a time limit void: the result says it too.
+                    // A full disk must not disable the time limit: the result records the kill as well.
                     let _ = job.mark_killing(&cause);
                     self.signal(Signal::TERM);
-                    // A stopped process hears nothing else.
+                    // A stopped process receives no other signal.
                     self.signal(Signal::CONT);
                     killing = Some((
                         cause,
@@ -118,12 +119,12 @@ impl Watch {
         }
     }
 
-    /// Waits for news, at most a tick, and reaps. `false`: there is no child left to hear of.
+    /// Waits for an event, at most one tick, and reaps. `false`: there is no child left.
     fn wait(&mut self) -> bool {
         match self.news.recv_timeout(TICK) {
             Ok(()) => {
                 let known = self.reap();
-                // The thread may be gone; then we look once a tick.
+                // The thread may be gone; then poll once per tick.
                 let _ = self.reaped.send(());
                 known
             }
@@ -151,7 +152,7 @@ impl Watch {
     /// Signals the command's process group, as long as it is the command's.
     fn signal(&self, signal: Signal) {
         if self.ended.is_none() {
-            // It may have ended this very moment; it is not reaped yet, so the id is still its own.
+            // It may just have exited; it is not reaped yet, so the pid is still valid.
             let _ = signal_group(self.main.as_raw_nonzero().get(), signal);
         }
     }
@@ -164,8 +165,8 @@ fn ended(status: WaitStatus) -> Option<Ended> {
         .or_else(|| status.terminating_signal().map(Ended::Signaled))
 }
 
-/// Kills every one of these processes that holds `tree.lock`. One that has let go of it is a daemon that is meant to
-/// stay.
+/// Kills each of these processes that holds `tree.lock`. A process that has released it is a daemon that is meant to keep
+/// running.
 pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
     let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
         return;
@@ -175,10 +176,10 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
         if !holds(pid, lock) {
             continue;
         }
-        // Looked at again once there is a handle: between the first look and the handle the id may have passed to
+        // Checked again once there is a handle: between the first check and opening the handle the pid may have passed to
         // another process.
         let handle = Handle::open(pid.as_raw_nonzero().get(), || holds(pid, lock));
-        // It may be gone already.
+        // It may already have exited.
         let _ = handle.and_then(|handle| handle.signal(Signal::KILL));
     }
 }
@@ -200,7 +201,7 @@ pub(super) fn group(pid: i32) -> Option<i32> {
     Stat::of(pid).map(|stat| stat.group)
 }
 
-/// The same processes with their command lines as they are: not yet for anybody's eyes.
+/// The same processes with their command lines, not yet redacted.
 pub(super) fn holders(job: &JobDir) -> Vec<String> {
     held_by(job)
         .into_iter()
@@ -229,7 +230,7 @@ pub(super) fn everybody() -> Vec<Pid> {
         .collect()
 }
 
-/// Every process below this one; orphans hang directly below it, because it is their subreaper.
+/// Every descendant of this process; orphans are its direct children, because it is their subreaper.
 fn descendants() -> Vec<Pid> {
     let parents: Vec<(i32, i32)> = proc::every().map(|(pid, s)| (pid, s.parent)).collect();
     let own = rustix::process::getpid().as_raw_nonzero().get();

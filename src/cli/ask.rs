@@ -1,4 +1,5 @@
-//! Commands by which people write beside the runner: decide, pause, abort, kill-step, note. They start nothing.
+//! Commands that append to the ledger while a runner may be active: decide, pause, abort, kill-step, note. They start no
+//! process.
 
 use super::code;
 use super::complete;
@@ -34,7 +35,7 @@ use upledger_replay::needs;
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
-/// Tries of an append while others append too.
+/// Maximum attempts of an append while other processes append.
 const TRIES: u32 = 20;
 
 /// A run and a reason.
@@ -88,8 +89,8 @@ pub(crate) fn open_existing(home: &Home) -> Result<Journal, Failure> {
     Ok(Journal::open(home)?)
 }
 
-/// The ledger, for what a person types. That may hold a secret too; but no secret that cannot be had keeps anybody from
-/// stopping a run.
+/// The ledger, for text typed by an operator. It may contain a secret, but an unavailable secret must not prevent stopping
+/// a run.
 fn open(home: &Home) -> Result<Journal, Failure> {
     let mut journal = open_existing(home)?;
     let sources = journal.book().default_run().map(|r| &r.plan.secrets[..]);
@@ -101,7 +102,7 @@ fn open(home: &Home) -> Result<Journal, Failure> {
     Ok(journal)
 }
 
-/// Appends the event that `event` makes of the present state; makes it anew when somebody else was first.
+/// Appends the event that `event` derives from the current state; derives it again if another process appended first.
 fn append(
     out: &mut Out,
     journal: &mut Journal,
@@ -159,7 +160,7 @@ pub(crate) fn note(out: &mut Out, home: &Home, args: &Note) -> Result<u8, Failur
 
 pub(crate) fn pause(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Failure> {
     let mut journal = open(home)?;
-    // What is asked for is so already: a second record would say that somebody stopped it twice.
+    // The run is already paused: a second event would suggest that it was paused twice.
     let run = pick(journal.book(), args.run.name())?;
     unended(run)?;
     if let (None, Some(reason)) = (run.ended, &run.pause) {
@@ -200,7 +201,7 @@ pub(crate) fn abort(out: &mut Out, home: &Home, args: &Because) -> Result<u8, Fa
             }),
         ))
     })?;
-    // Without a runner there is nobody to end the run but us.
+    // Without a runner, this process must end the run.
     drive::conclude(out, home, journal, &name)
 }
 
@@ -254,7 +255,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     };
     append(out, &mut journal, |journal| {
         let now = pick(journal.book(), args.run.as_deref())?;
-        // A wrong answer is taken back by another one, until something is done on it.
+        // A decision can be replaced until it is carried out.
         let before = now.before_decision(&args.step);
         let run = before.as_ref().unwrap_or(now);
         let question = asked(home, run, &args.step)?;
@@ -283,7 +284,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     out.progress(&text::decision_recorded(decision_word(decision)));
     let run = pick(journal.book(), args.run.as_deref())?;
     let commands = match next(run, &clock::now()) {
-        // A failure that nothing follows but a person's word: a resume would only ask again.
+        // A failure that only an operator can settle: a resume would only ask again.
         Next::Ask(question) => {
             out.progress(&match question.kind {
                 Asked::Stuck => text::undo_fails_and_stops(),

@@ -1,5 +1,5 @@
-//! Causes that the ledger's library names in English, in the language of the screen. Those that are not named here are
-//! shown as the library and the system say them.
+//! Translates causes from the ledger library to the language of the screen. Other causes are shown in English, as the
+//! library or the system words them.
 
 use super::fail::unread;
 use crate::journal::JournalError;
@@ -15,7 +15,7 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
     if lang() == Lang::En {
         return None;
     }
-    // Errors that are another's are transparent: their causes begin below it.
+    // Transparent wrapper errors: the causes start below them.
     if let Some(journal) = error.downcast_ref() {
         return match journal {
             JournalError::Place(why) => place(why),

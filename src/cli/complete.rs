@@ -1,4 +1,4 @@
-//! `completion` and `man`, and what a shell is offered when it completes: commands, options, runs and steps.
+//! `completion` and `man`, and the completion candidates for a shell: commands, options, runs and steps.
 
 use super::code;
 use super::fail::Failure;
@@ -15,7 +15,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Set by the shell code that `completion` prints: the shell whose completion is asked for.
+/// Set by the shell code that `completion` prints: the shell that requests completion.
 const VARIABLE: &str = "UPLEDGER_COMPLETE";
 
 /// A shell's code.

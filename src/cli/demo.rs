@@ -1,4 +1,4 @@
-//! `demo`: the demonstration, and where its parts are afterwards.
+//! `demo`: runs the demo and prints where its files are.
 
 use super::code;
 use super::fail::Failure;
@@ -50,7 +50,7 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
     out.lines(&rows(&shown));
     out.progress("");
     out.progress(&text::look_around());
-    // A line each: whoever copies them from a narrow terminal gets both.
+    // One line each, so that both can be copied from a narrow terminal.
     for (name, dir) in [
         ("UPLEDGER_STATE", &summary.state),
         ("UPLEDGER_MEMORY", &summary.memory),

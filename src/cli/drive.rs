@@ -1,4 +1,5 @@
-//! Commands that drive a run: run, resume, rollback. They take the runner's lock, let the loop go, and say how it rests.
+//! Commands that execute a run: run, resume, rollback. They take the runner's lock, run the loop, and print the state in
+//! which it stopped.
 
 use super::complete;
 use super::fail::{Failure, unread};
@@ -46,7 +47,7 @@ pub(crate) struct Run {
     plan: PathBuf,
 }
 
-/// The way back.
+/// A rollback.
 #[derive(Debug, Args)]
 pub(crate) struct Rollback {
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub(crate) struct Rollback {
     reason: String,
 }
 
-/// What a run is driven with. It is had before anything is recorded, so that nothing is when it cannot be had.
+/// What a runner needs. It is acquired before anything is recorded, so that nothing is recorded if it is unavailable.
 struct Means {
     secrets: Vec<(String, String)>,
     redactor: Redactor,
@@ -65,8 +66,7 @@ struct Means {
 }
 
 impl Means {
-    /// Of a run that is to go on as that event makes it; refuses one that the state does not allow, before any secret is
-    /// read.
+    /// For a run in the state after that event; refuses one that the state does not allow, before any secret is read.
     fn after(
         out: &mut Out,
         home: &Home,
@@ -81,7 +81,7 @@ impl Means {
             .map_err(|e| refused(&e))?
     }
 
-    /// Of a run that is to go on as `run` says: with the secrets that what is left of it uses.
+    /// For a run in the state `run`: with the secrets that its remaining steps use.
     fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
         let missing = |e: &(dyn Error + 'static)| {
             let failure = Failure::of(code::WAITING, "secret", e);
@@ -114,7 +114,7 @@ impl Means {
 pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure> {
     let checked = load::load(&args.plan).map_err(|e| super::plans::refused(out, &e))?;
     let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
-    // Secrets first: a run that cannot start is not opened.
+    // Read secrets first, so that a run that cannot start is not opened.
     let known = secrets::read(&checked.plan.secrets).map_err(|e| refused(&e))?;
     let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
     if let Some((name, at)) = literal::find(&checked.plan, &known).map_err(|e| refused(&e))? {
@@ -218,7 +218,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let name = run.name.clone();
     ask::unended(run)?;
     former::continuable(&journal, run, "upledger resume")?;
-    // A question stays one until somebody decides; a resume that changes nothing records nothing.
+    // A pending question remains until there is a decision; a resume that changes nothing records nothing.
     if let Next::Ask(question) = next(run, &clock::now()) {
         let code = code_of_question(question.kind);
         let now = live_state::now(home, run, false);
@@ -269,7 +269,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
         _ => None,
     };
-    // Before the secrets are read: what is not possible needs none.
+    // Checked before the secrets are read: a refused rollback needs none.
     let former = journal
         .supposing(&name, &event, |book| {
             let then = book.run(&name);
@@ -289,7 +289,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     done
 }
 
-/// The run that a rollback without a name means.
+/// The run that a rollback without a name applies to.
 fn newest(journal: &Journal) -> Result<&RunState, Failure> {
     let failure = match journal.book().to_roll_back() {
         Ok(run) => return Ok(run),
@@ -315,7 +315,7 @@ fn newest(journal: &Journal) -> Result<&RunState, Failure> {
     })
 }
 
-/// Refused: it is rolled back, as far as it ever will be.
+/// Refused: it is already rolled back, and nothing more can be undone.
 fn rolled_back(run: &RunState) -> Failure {
     let left: Vec<&str> = run.passed_over().map(|u| u.step.as_str()).collect();
     if left.is_empty() {
@@ -421,7 +421,7 @@ pub(super) fn expected(journal: &Journal, name: &str) -> Expected {
         .collect()
 }
 
-/// Lets the loop go until it rests, and says how it rests.
+/// Runs the loop until it stops, and prints how it stopped.
 fn drive(
     out: &mut Out,
     home: &Home,
@@ -440,13 +440,13 @@ fn drive(
         Ok::<_, RunnerError>((rest, runner.into_journal()))
     });
     printer.flush();
-    // A look that still blocks has no effect: it is not waited for.
+    // A check that is still blocked has no effect, so the command does not wait for it.
     runtime.shutdown_background();
     let (rest, journal) = driven?;
     rests(out, home, &journal, name, &rest)
 }
 
-/// Says how a run rests.
+/// Prints how a run stopped.
 pub(super) fn rests(
     out: &mut Out,
     home: &Home,

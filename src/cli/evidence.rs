@@ -1,4 +1,4 @@
-//! Commands about the ledger as evidence: verify, verifier, export, ledger.
+//! Commands about the ledger: verify, verifier, export, ledger.
 
 use super::cause::localized;
 use super::code;
@@ -116,7 +116,7 @@ fn never_made(home: &Home, memory: &Memory) -> bool {
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::usage(text::cannot_read(path.display(), e)))?;
-    // As it came out of a terminal, a ticket or a mail: set in, with other line ends.
+    // As copied from a terminal, a ticket or a mail: possibly indented, with other line endings.
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let text: String = lines.map(|l| format!("{l}\n")).collect();
     text.parse().map_err(|e| {
@@ -173,7 +173,7 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     shown.extend(head.map(|h| (text::head(), format!("{} {}", h.seq, h.hash))));
     shown.push((text::root(), report.root.to_string()));
     let level = report.level.to_string();
-    // What it means is said below, in the language of the screen.
+    // The verdict below explains it, in the language of the screen.
     let code = level.split(' ').next().unwrap_or_default();
     shown.push((
         text::level(),
@@ -277,7 +277,7 @@ pub(crate) fn verifier(out: &mut Out) -> Result<u8, Failure> {
 }
 
 pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Failure> {
-    // The only form there is; the flag says it for whoever wants it said.
+    // JSONL is the only format; the flag only makes that explicit.
     let _ = args.jsonl;
     if !home.state.exists() {
         return Err(no_ledger(home));
@@ -303,7 +303,7 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            // What is on standard output is the export, to the byte; each of its lines is an object.
+            // Standard output contains exactly the export; each of its lines is an object.
             if whole {
                 out.result_beside(json!({}), code::DONE);
             }

@@ -1,4 +1,4 @@
-//! Runs that an earlier version began and that only that version can go on with: what is said where one is to go on.
+//! Runs that were started by an earlier version and that only that version can continue: the error and its hints.
 
 use super::code;
 use super::fail::Failure;
@@ -37,7 +37,7 @@ pub(super) fn refusal(journal: &Journal, run: &str, former: &Former, command: &s
         Err(e) => return e.into(),
     };
     let what = text::begun_before(run, &version, safe(&former.step));
-    // A program cannot read what a later contract records.
+    // A program cannot read events of a later contract.
     let contract = journal.run(run).map_or(0, |r| r.contract);
     let mut later = journal.book().runs.iter().rev();
     let remedy = match later.find(|r| r.contract > contract) {

@@ -1,14 +1,15 @@
-//! What a step prints comes in pieces that end anywhere. People and programs are shown whole lines and whole characters.
+//! Buffers the output of a step, which arrives in arbitrary chunks, so that only complete lines and complete characters are
+//! shown.
 
 /// A line that is longer is cut, at the end of a character.
 const LONGEST: usize = 64 << 10;
 
-/// The beginning of a line whose end has not come.
+/// The start of a line that is not yet complete.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer(Vec<u8>);
 
 impl LineBuffer {
-    /// The whole lines so far, with their ends.
+    /// The complete lines so far, including their line breaks.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<String> {
         self.0.extend_from_slice(bytes);
         let mut end = self
@@ -36,7 +37,7 @@ impl LineBuffer {
 
 /// Where the last whole character ends.
 fn whole(bytes: &[u8]) -> usize {
-    // A character has at most four bytes, and all but its first say that they are not the first.
+    // A character has at most four bytes, and all but the first are continuation bytes.
     let behind = bytes
         .iter()
         .rev()
@@ -45,7 +46,7 @@ fn whole(bytes: &[u8]) -> usize {
     let start = bytes.len().saturating_sub(behind.count() + 1);
     let last = bytes.get(start..).unwrap_or_default();
     match std::str::from_utf8(last) {
-        // It only lacks its end.
+        // The character is incomplete.
         Err(e) if e.error_len().is_none() => start + e.valid_up_to(),
         Ok(_) | Err(_) => bytes.len(),
     }

@@ -1,4 +1,5 @@
-//! A secret's value in the plan itself: whose it is, and where it stands. The value is never shown.
+//! Finds the value of a secret in the plan itself: the name of the secret, and the path of the value. The value is never
+//! shown.
 
 use crate::plan::load;
 use crate::redact::{Redactor, TooShort};
@@ -27,7 +28,7 @@ pub(super) fn find(
         let one = Redactor::new(std::slice::from_ref(secret))?;
         if one.text(&text) != text {
             let at = place(&one, &whole, String::new()).unwrap_or_default();
-            // A name on the way may hold a value, too.
+            // A key in the path may contain a value, too.
             return Ok(Some((secret.0.clone(), all.text(&at).to_string())));
         }
     }

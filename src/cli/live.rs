@@ -1,8 +1,8 @@
-//! The moving part of the screen: which step runs, for how long, and its last lines. Below it everything scrolls away
-//! as plain lines do, so that what stands above is the same as in a pipe.
+//! The live part of the screen: the running step, its duration, and its last lines. Everything above it is plain lines, the
+//! same as in a pipe.
 //!
-//! It is drawn through the stream of standard output, so a terminal that stands still (Ctrl-S, a dead connection) stops
-//! no run. Only ASCII is drawn: many terminals show other signs with another width than they have.
+//! It is drawn through the stream of standard output, so a blocked terminal (Ctrl-S, a dead connection) does not
+//! stop a run. Only ASCII is drawn, because terminals differ in the width of other characters.
 
 use super::output_stream::{Stream, StreamHandle};
 use crate::report::{clip, fit, safe};
@@ -24,7 +24,7 @@ const TIME: usize = 13;
 /// So many columns of the name go before how long the step took the last time.
 const LEAST: usize = 16;
 
-/// The moving part.
+/// The live part.
 pub(super) struct Live {
     all: MultiProgress,
     /// The running step's line, and those of its output.
@@ -68,7 +68,7 @@ impl Live {
         };
         let step = self.all.add(ProgressBar::new_spinner());
         step.set_style(style("{spinner} {prefix}  {elapsed_precise}{msg}"));
-        // The spinner and the time need their place beside it.
+        // Leave room for the spinner and the time.
         let room = width().saturating_sub(TIME + crate::report::columns(expected));
         let (name, expected) = if room < LEAST {
             (clip(name, width().saturating_sub(TIME)), "")

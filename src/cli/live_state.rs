@@ -1,4 +1,4 @@
-//! What a look at the machine says about a run beyond its events. Reads only, and takes no token.
+//! The live state of a run on this machine, in addition to its events. Read-only; never fences an attempt.
 
 use crate::action::Direction;
 use crate::attempt::inspect::Standing;
@@ -14,7 +14,7 @@ use upledger_replay::plan::Undo as PlanUndo;
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
-/// What is there now.
+/// The live state.
 pub(super) fn now(home: &Home, run: &Run, live: bool) -> Now {
     let clock = clock::now();
     Now {

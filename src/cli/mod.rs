@@ -1,4 +1,4 @@
-//! The command line: arguments in, exit code out. Each command parses, calls and renders; no rule of a run is here.
+//! The command line: arguments in, exit code out. Each command parses, calls and renders; it contains no rules about runs.
 
 mod ask;
 mod cause;
@@ -53,7 +53,7 @@ pub mod code {
     pub const DAMAGED: u8 = 7;
     /// The ledger cannot be written.
     pub const UNWRITABLE: u8 = 8;
-    /// Somebody else drives the run.
+    /// Another runner is active.
     pub const HELD: u8 = 9;
     /// Detached; a step goes on.
     pub const DETACHED: u8 = 11;
@@ -142,7 +142,7 @@ enum Command {
 }
 
 impl Command {
-    /// It does something whose end the exit code tells, whatever becomes of its words.
+    /// The command has an effect whose result the exit code reports, even if its output is lost.
     fn acts(&self) -> bool {
         match self {
             Self::Demo(_) | Self::Init(_) | Self::Run(_) | Self::Resume(_) | Self::Rollback(_) => {
@@ -160,10 +160,10 @@ impl Command {
     }
 }
 
-/// What the program does inside, on standard error: `UPLEDGER_LOG=debug`. Nothing that a plan or a command says is in it.
+/// Diagnostics on standard error: `UPLEDGER_LOG=debug`. They contain no text from a plan or a command.
 fn diagnostics() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("UPLEDGER_LOG") {
-        // It can only be set once, and this is the one place.
+        // The subscriber can be set only once, and this is the only place.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
@@ -191,7 +191,7 @@ fn arguments() -> Vec<String> {
         .collect()
 }
 
-/// What a person says for the record.
+/// A reason for the record.
 fn said(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err(usage::empty());
@@ -202,8 +202,8 @@ fn said(text: &str) -> Result<String, String> {
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
     crate::attempt::sys::give_large_pieces_back();
-    // A limit of file sizes must be an error of the write, not the end of the runner. Handled, not ignored: a handler is
-    // reset in the commands of steps. Where it cannot be, the limit ends us.
+    // Exceeding a file size limit (SIGXFSZ) must be a write error and must not kill the runner. The signal is handled, not
+    // ignored, because a handler is reset in the commands of steps. If it cannot be handled, the limit kills this process.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     let mut out = Out::new(arguments().iter().any(|a| a == "--json"), false);
     let code = command(&mut out);
@@ -211,9 +211,9 @@ pub fn main() -> u8 {
 }
 
 fn command(out: &mut Out) -> u8 {
-    // Before anything is printed: help and errors have a language, too.
+    // Before anything is printed, because help and errors are translated, too.
     match choose(&Choice::here(flag())) {
-        // What programs read stays English.
+        // JSON output is always English.
         Ok(_) if out.json => speak(Lang::En),
         Ok(lang) => speak(lang),
         Err(e) => {
@@ -223,7 +223,7 @@ fn command(out: &mut Out) -> u8 {
     match complete::asked(|| words::localized(Cli::command())) {
         Ok(false) => {}
         Ok(true) => {
-            // The shell reads candidates, whatever stands on the line that it completes.
+            // The shell expects candidates, whatever the command line contains.
             out.json = false;
             return code::DONE;
         }
@@ -240,7 +240,7 @@ fn command(out: &mut Out) -> u8 {
     (out.json, out.quiet) = (cli.json, cli.quiet);
     let home = Home::find(cli.state.as_deref());
     for path in [&home.state, &home.memory] {
-        // It stands in records and frames, which are text.
+        // It is used in records and frames, which are text.
         if path.to_str().is_none() {
             return Failure::usage(commands::not_text(path.display()))
                 .hint(commands::name_other("--state", "UPLEDGER_MEMORY"))

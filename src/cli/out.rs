@@ -1,4 +1,4 @@
-//! The one way out to the terminal: results, progress and errors, for people or for programs.
+//! All output of the program: results, progress and errors, for people or for programs.
 
 use super::code;
 use super::live::Live;
@@ -16,7 +16,7 @@ pub(crate) struct Out {
     pub(crate) json: bool,
     /// Results and errors only.
     pub(crate) quiet: bool,
-    /// The command does something, and its exit code tells of that; of any other, what it prints is all that it is for.
+    /// The command has an effect that its exit code reports; for any other command, its output is the result.
     pub(crate) acts: bool,
     stdout: OutputStream,
     stderr: OutputStream,
@@ -39,7 +39,7 @@ impl Out {
         }
     }
 
-    /// From now on nothing waits for whoever reads.
+    /// From now on no write waits for the reader.
     pub(crate) fn background(&mut self) {
         self.stdout.background();
         self.stderr.background();
@@ -116,7 +116,7 @@ impl Out {
 
     /// An error or a hint.
     pub(crate) fn error(&mut self, text: &str) {
-        // Both streams may be one terminal.
+        // Both streams may be the same terminal.
         self.stdout.flush();
         self.stderr.put(line(text), true, |_| Vec::new());
     }
@@ -137,8 +137,8 @@ impl Out {
         self.stdout.failed().is_none()
     }
 
-    /// The end of a command: programs always get a last object with the exit code, and what can be said is said. Words
-    /// that are lost are no verdict on a run; where they are all that was asked for, the command has failed.
+    /// Ends a command: with `--json` there is always a last object with the exit code, and buffered output is flushed. Lost
+    /// output does not change the result of a run; a command whose only result is its output has failed.
     pub(crate) fn finish(&mut self, code: u8) -> u8 {
         if self.json && !self.ended {
             self.result(json!({}), code);
@@ -190,7 +190,7 @@ impl Out {
                 line(&screen::dropped(n))
             }
         });
-        // Whoever watches a run is told at once; programs are told its exit code as well.
+        // Report it immediately; with --json the exit code is included.
         if let Some(why) = self.stdout.failed().filter(|_| self.acts && !json) {
             self.tell(why, code::DONE);
         }

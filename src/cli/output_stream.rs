@@ -1,9 +1,8 @@
-//! One stream to the terminal: written at once, or by a thread of its own, so that a reader who does not read never
-//! stops a run.
+//! One output stream: written directly, or by a separate thread, so that a slow or blocked reader never stops a run.
 //!
-//! Invariants: lines keep their order; a line that must be said is never dropped; memory is bounded by [`LIMIT`] and
-//! those lines. A closed pipe is quiet: the work goes on, the words are dropped. Any other failure is kept for whoever
-//! asks, and nothing is written after it: what stands there ends where it broke, and has no hole.
+//! Invariants: lines keep their order; a mandatory line is never dropped; memory is bounded by [`LIMIT`] plus the mandatory
+//! lines. After a closed pipe, output is dropped silently and the work continues. Any other write error is kept for the
+//! caller, and nothing is written after it: the output is then truncated, but has no gap.
 
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
@@ -12,13 +11,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Bytes that wait for a reader; what comes beyond is dropped and counted.
+/// Maximum number of buffered bytes; more output is dropped and counted.
 const LIMIT: usize = 4 << 20;
-/// How long a reader who does not read at all is waited for at the end.
+/// How long to wait at the end for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of one write. A blocking write of more would only tell at its end that somebody reads.
+/// Maximum size of one write. A larger blocking write would report progress only at its end.
 const CHUNK: usize = 4096;
-/// Between two looks, and between two tries of a stream that does not block.
+/// The polling interval, and the retry interval of a non-blocking stream.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which.
@@ -53,7 +52,7 @@ impl Stream {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => std::thread::sleep(PAUSE),
-                // Whoever read has left; a named pipe may get another reader.
+                // The reader has closed the pipe; a named pipe may get another reader.
                 Err(Errno::PIPE) => return,
                 Err(e) => so_far.fail(e),
             }
@@ -72,12 +71,12 @@ struct SoFar {
 
 impl SoFar {
     fn fail(&self, why: Errno) {
-        // The first failure is the one that is told.
+        // Report the first failure.
         let _ = self.failed.set(why);
     }
 }
 
-/// Another way into a stream that a thread writes: for drawings, which are left out while nobody reads.
+/// A second sender to a stream with a writer thread: for drawings, which are skipped while the reader is blocked.
 #[derive(Debug, Clone)]
 pub(super) struct StreamHandle {
     queue: Sender<Vec<u8>>,
@@ -109,7 +108,7 @@ struct Thread {
     queue: Sender<Vec<u8>>,
     /// Bytes that are not written yet.
     waiting: Arc<AtomicUsize>,
-    /// The reader was given up.
+    /// The reader was abandoned.
     given_up: bool,
 }
 
@@ -123,7 +122,7 @@ impl OutputStream {
         }
     }
 
-    /// Why nothing more can be written, where that is not just a reader who left.
+    /// Why nothing more can be written, unless the reader closed the pipe.
     pub(super) fn failed(&self) -> Option<Errno> {
         self.so_far.failed.get().copied()
     }
@@ -146,7 +145,7 @@ impl OutputStream {
         }
     }
 
-    /// From now on a thread writes. Where there can be none, writing blocks as before.
+    /// Switches to a writer thread. If none can be started, writing blocks as before.
     pub(super) fn background(&mut self) {
         if self.thread.is_some() {
             return;
@@ -177,7 +176,7 @@ impl OutputStream {
         })
     }
 
-    /// Says it. What need not be said is dropped while nobody reads; `lost` tells how many lines were.
+    /// Writes a line. Optional lines are dropped while the reader is blocked; `lost` counts them.
     pub(super) fn put(&mut self, bytes: Vec<u8>, must: bool, lost: impl FnOnce(u64) -> Vec<u8>) {
         let room = self.thread.as_ref().is_none_or(|t| {
             let waiting = t.waiting.load(Ordering::SeqCst);

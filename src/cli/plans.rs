@@ -159,7 +159,7 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
 pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failure> {
     let mut checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
     let (known, missing) = secrets::readable(&checked.plan.secrets);
-    // A preview on another machine has no past to learn from.
+    // On another machine there are no earlier runs to estimate durations from.
     let past = Journal::read(home);
     let mut against = Vec::new();
     if let Err(why) = &past {
@@ -226,7 +226,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     Ok(code::DONE)
 }
 
-/// Why a run would refuse what lies in the place of its ledger. That there is none yet is no reason.
+/// Why a run would refuse the file at the path of its ledger. A missing ledger is not a reason.
 fn not_here(home: &Home, why: &JournalError) -> Option<String> {
     let refused = match why {
         JournalError::Place(_) | JournalError::Memory(_) => home.state.exists(),

@@ -1,4 +1,4 @@
-//! What a driven run prints while it runs: events that have become durable, and what its steps say.
+//! Output while a run executes: events that have become durable, and the output of its steps.
 
 use super::line_buffer::LineBuffer;
 use super::live::Live;
@@ -76,7 +76,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// What the first Ctrl-C leads to, and the second.
+    /// The messages for the first and the second Ctrl-C.
     fn interrupted(&mut self, entry: &Entry) {
         if matches!(&entry.event, Event::PauseRequested(r) if r.reason == INTERRUPTED)
             && !self.out.json

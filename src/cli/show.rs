@@ -170,7 +170,7 @@ pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure>
                 out.value(&lines::value(entry));
                 continue;
             }
-            // Every number is there: a gap would look like a missing record.
+            // Show every number: a gap would look like a missing event.
             let today = local_date(&entry.when.ts);
             if today != date {
                 out.line(&today);
@@ -205,7 +205,7 @@ fn output(
     system::check_jobs(home)?;
     let mut last: Option<(Follower, LineBuffer, Attempt)> = None;
     let entries = journal.entries(Some(&run.name))?;
-    // One attempt needs no name.
+    // A single attempt needs no heading.
     let several = unit.forward.attempts + unit.backward.attempts > 1;
     for entry in &entries {
         if let Event::StepStarted(s) = &entry.event

@@ -1,4 +1,4 @@
-//! What a run needs of the system before anything of it is recorded: a runtime, a place for its jobs.
+//! The resources that a run needs before anything is recorded: a runtime, and the directory for its jobs.
 
 use super::code;
 use super::fail::Failure;
@@ -19,7 +19,7 @@ fn refused(error: &io::Error) -> Failure {
     Failure::new(code::USAGE, "system", text::system_refuses(error))
 }
 
-/// Refuses a `jobs` that is no private directory of ours: whatever is put there is put somewhere else.
+/// Refuses a `jobs` that is not a private directory of the current user, because jobs would be written somewhere else.
 pub(super) fn check_jobs(home: &Home) -> Result<(), Failure> {
     let path = home.jobs();
     let wrong = |what: String| {

@@ -1,14 +1,14 @@
-//! What a verification means, in plain words: what is proven, how far, what is not, and what to do next.
+//! The verdict of a verification, in sentences: what is proven, to which level, what is not, and what to do next.
 
 use crate::text::verify as text;
 use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Digest, Level, Report};
 
-/// The newest checkpoint from elsewhere that holds: so many events are as somebody else saw them.
+/// The size of the newest given checkpoint that matches.
 pub(super) fn covered(report: &Report) -> u64 {
     report.checkpoints.iter().copied().max().unwrap_or(0)
 }
 
-/// Events at the end that nothing from elsewhere vouches for.
+/// The events at the end that no given checkpoint covers.
 pub(super) fn unanchored(report: &Report) -> u64 {
     report
         .unanchored
@@ -26,8 +26,8 @@ pub(super) fn level(level: Level) -> String {
     }
 }
 
-/// Failures beside the first that are no mere consequence of it, and how many are: where events are missing or wrong,
-/// no checkpoint over them can hold.
+/// Failures other than the first that are not consequences of it, and the number of consequences: if events are missing or
+/// wrong, no checkpoint that covers them can match.
 pub(super) fn others(report: &Report) -> (Vec<&Bad>, usize) {
     let first = report.first_bad();
     let at = first.and_then(|b| b.seq);
@@ -45,7 +45,7 @@ pub(super) fn others(report: &Report) -> (Vec<&Bad>, usize) {
     (own, following.len())
 }
 
-/// All that is wrong is that checkpoints which were handed in do not fit: they may be mistyped.
+/// The only failures are given checkpoints that do not match: they may be mistyped.
 pub(super) fn only_given(report: &Report) -> bool {
     let given = |b: &Bad| matches!(b.what, BadWhat::Checkpoint { .. });
     !report.failures.is_empty() && report.failures.iter().all(given)
@@ -148,7 +148,7 @@ pub(super) fn words(report: &Report, given: &[Checkpoint]) -> Vec<String> {
     out
 }
 
-/// What is to be kept elsewhere, so that a later verification proves more.
+/// The checkpoint to keep elsewhere, so that a later verification proves more.
 fn keep(report: &Report) -> Vec<String> {
     let Some(note) = note(report) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! `watch`: a run as somebody else drives it, on the same screen. Reads only; leaving it changes nothing.
+//! `watch`: shows a run that another process executes, on the same screen. Read-only.
 
 use super::drive::{expected, rests};
 use super::fail::Failure;
@@ -23,7 +23,7 @@ use upledger_replay::state::Run;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(200);
-/// Looks between two at whether there is a runner; it may be changing hands.
+/// Number of polls between two checks for a runner, because the runner may be changing.
 const PATIENCE: u32 = 10;
 
 pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
@@ -45,7 +45,7 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     rests(out, home, &journal, &name, &rest)
 }
 
-/// Shows what happens until the run rests.
+/// Shows events until the run stops.
 fn print_new_events(
     printer: &mut Printer<'_>,
     home: &Home,

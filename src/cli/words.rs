@@ -1,4 +1,4 @@
-//! The command line's own words in the language of the process: headings of help, and what a wrong option is told.
+//! Translates the texts of clap: the headings of help, and the errors about options.
 
 use super::code;
 use super::fail::Failure;
@@ -51,7 +51,7 @@ pub(super) fn localized(command: Command) -> Command {
     command
         .mut_args(|arg| {
             order += 1;
-            // Under headings of ours nothing is in the order of the source by itself.
+            // With custom headings, clap does not keep the order of the source.
             let place = if arg.is_global_set() {
                 GLOBAL + order
             } else {
@@ -112,7 +112,7 @@ pub(super) fn help(out: &mut Out, args: &Help, command: Command) -> u8 {
     let line = ["upledger"].into_iter().chain(words).chain(["--help"]);
     match localized(command).try_get_matches_from(line) {
         Err(e) => show(out, &e),
-        // Help is always told as an error.
+        // clap reports help as an error.
         Ok(_) => code::DONE,
     }
 }
@@ -156,11 +156,11 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
             out.error(&format!("  {}", usage::more()));
         }
         (Lang::En | Lang::Zh, _) if error.use_stderr() => {
-            // Nobody reads it: then nobody misses it.
+            // A write error is ignored: there is no reader.
             let _ = error.print();
         }
         (Lang::En | Lang::Zh, _) => {
-            // The parser counts letters, of which a Chinese one takes two columns.
+            // clap counts characters, but a Chinese character is two columns wide.
             let text = error.render().to_string();
             if text.lines().any(|line| columns(line) > WIDTH) {
                 for line in text.lines().flat_map(|line| fit(line, WIDTH)) {

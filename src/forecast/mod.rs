@@ -1,8 +1,8 @@
-//! What a run of a plan would do now: every step observed and probed on its real target, read-only.
+//! Predicts what a run of a plan would do now: every step is observed and probed on its real target, read-only.
 //!
-//! Nothing is changed: what an action would keep for its undo goes into a directory that is removed. A look tells the
-//! present; a step whose look an earlier step of the plan may overturn is never called done. This room decides nothing
-//! about runs; a run looks again before each step.
+//! Nothing is changed: content that an action would keep for its undo goes into a directory that is removed. A check
+//! describes the present state; a step whose check may be invalidated by an earlier step of the plan is never reported as
+//! done. This module decides nothing about runs; a run checks again before each step.
 
 mod screen;
 mod startable;
@@ -21,24 +21,24 @@ use upledger_replay::plan::{Effect, Input, Plan, Step, Undo};
 use upledger_replay::runs::Runs;
 use upledger_replay::state::Status;
 
-/// What would become of a step.
+/// The predicted outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It would run.
     Run,
     /// It would run, and this is known to change: there is a diff.
     Change,
-    /// It is done already and would not run.
+    /// It is already done and would not run.
     Already,
-    /// It is done now, and an earlier step may change that: it is decided when its turn comes.
+    /// It is done now, but an earlier step may change that: it is decided when the run reaches it.
     Later,
-    /// It could not be started: its program or its directory is not there, and nothing before it brings one.
+    /// It could not be started: its program or its directory does not exist, and no earlier step provides it.
     CannotRun,
-    /// It cannot be told, because a look failed or was unclear; a run looks again when its turn comes.
+    /// Unknown, because a check failed or was unclear; a run checks again when it reaches the step.
     CannotTell,
-    /// It would fail: what it needs is not there, and no earlier step changes that.
+    /// It would fail: something that it needs is missing, and no earlier step provides it.
     Fail,
-    /// The plan's own condition leaves it out.
+    /// It is skipped by its condition in the plan.
     LeftOut,
 }
 
@@ -51,7 +51,7 @@ pub struct Forecast {
     pub step: String,
     /// What would become of it.
     pub verdict: Verdict,
-    /// Why, where that is not plain: what the look saw.
+    /// The evidence of the check, where needed.
     pub evidence: Vec<String>,
     /// What it does, in lines.
     pub commands: Vec<String>,
@@ -69,8 +69,8 @@ pub struct Forecast {
     resolved: Option<Value>,
 }
 
-/// Steps whose approved settings the world has left behind, and why, such as a tag that has moved: they would fail for
-/// sure, when half of the plan is done.
+/// Steps whose approved settings are no longer valid, and why, such as a tag that has moved: they would fail in the middle
+/// of the run.
 ///
 /// # Errors
 /// When there is no room for temporary files.
@@ -198,11 +198,11 @@ fn look(
             return one;
         }
     };
-    // What a step's looks ask is asked once.
+    // The checks of a step share their queries.
     let moment = site.local.moment();
     let observed = match task.observe(&moment) {
         Ok(observed) => observed,
-        // Before an earlier step has run, what this one needs may well be missing.
+        // Until an earlier step has run, things that this step needs may be missing.
         Err(why) => {
             one.commands = task.outline();
             one.verdict = if why.is_certain() || !changed {
@@ -259,8 +259,8 @@ const SEEN_WITHOUT: [&str; 8] = [
     "cron.",
 ];
 
-/// What can be told of a step whose secrets cannot be read here: whether it could be started, and what a look sees that
-/// needs none of them. No other value is put in their place: a wrong password is never sent anywhere.
+/// The forecast of a step whose secrets cannot be read here: whether it could be started, and the result of checks that
+/// need none of them. No placeholder is used for a secret: a wrong password is never sent anywhere.
 fn without_secrets(
     one: &mut Forecast,
     plan: &Plan,

@@ -1,4 +1,5 @@
-//! The forecast on the screen and for programs: one line a step, then what would change, the way back, time, digest.
+//! Prints the forecast for people and for programs: one line per step, then the changes, the rollback, the time and the
+//! digest.
 
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
@@ -118,7 +119,7 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         let verdict = pad(&word(step.verdict), words);
         let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
         let mut below = some(&step.commands);
-        // What a command's line or a longer finding says is not said again.
+        // Do not repeat what the command line or a longer finding already contains.
         let said = |e: &&String, at: usize| {
             let others = step.evidence.iter().enumerate();
             step.commands.iter().any(|c| c.contains(e.as_str()))

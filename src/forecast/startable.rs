@@ -1,5 +1,5 @@
-//! Whether a step could be started at all as things are: its program is found and its directory can be entered. The
-//! same look-up as the supervisor's, so that a preview is as right about it as the run.
+//! Whether a step could be started now: its program exists and its directory can be entered. Uses the same lookup as the
+//! supervisor, so that a preview agrees with the run.
 
 use crate::attempt::find_program;
 use crate::attempt::spec::Command;

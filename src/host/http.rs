@@ -47,7 +47,7 @@ pub(crate) struct Reply {
 pub(crate) enum Miss {
     /// Nobody listens there.
     Refused(String),
-    /// Anything else: no such name, no answer in time, a certificate that is not trusted, a broken answer.
+    /// Anything else: no such name, no response in time, a certificate that is not trusted, a broken answer.
     Broken(String),
 }
 
@@ -142,7 +142,7 @@ fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
     loop {
         // Each read has the client's limit, so that without this one a dripping body would never end.
         if Instant::now() >= deadline {
-            return Err(Miss::Broken("the answer did not end in time".into()));
+            return Err(Miss::Broken("the response was not complete in time".into()));
         }
         match from.read(&mut piece) {
             Ok(0) => break,
@@ -150,11 +150,11 @@ fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             // The client's own limit has come first; it is the same limit.
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut || Instant::now() >= deadline => {
-                return Err(Miss::Broken("the answer did not end in time".into()));
+                return Err(Miss::Broken("the response was not complete in time".into()));
             }
             Err(e) => {
                 return Err(Miss::Broken(format!(
-                    "the answer broke off: {}",
+                    "the response was interrupted: {}",
                     causes(&e)
                 )));
             }
@@ -165,7 +165,7 @@ fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
 
 fn miss(e: &reqwest::Error) -> Miss {
     if e.is_timeout() {
-        return Miss::Broken("no answer in time".into());
+        return Miss::Broken("no response in time".into());
     }
     let mut cause = std::error::Error::source(e);
     while let Some(c) = cause {

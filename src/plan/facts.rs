@@ -1,7 +1,7 @@
 //! Facts in the settings of actions: `{from: step.fact}` in the place of a value.
 //!
-//! A fact is put in as a variable is: the reader of plans takes the settings with it, when a plan is checked (with samples
-//! of it, in `samples`) and when the step starts.
+//! A fact is substituted like a variable: the settings are parsed with it, once when the plan is checked (with samples, see
+//! `samples`) and again when the step starts.
 //!
 //! Invariants: a reference is a map with the one key `from` and the value `step.fact`, whatever setting it stands in;
 //! no fact is put into a script, and none names a secret.

@@ -1,6 +1,6 @@
 //! The plan file as people write it. The doc comments here are the descriptions in the JSON Schema.
 //!
-//! What is not built yet has no key here, so it is refused and never ignored.
+//! Settings that are not implemented have no key here, so they are refused, never ignored.
 
 use crate::actions::{self, Do};
 use crate::text::plan as say;
@@ -41,23 +41,23 @@ pub struct File {
     /// Version of the plan format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub upledger: u32,
-    /// What people call this change. `${name}` puts in a variable. Runs are named after it: its ASCII letters and digits,
-    /// with the change's id or the file's name in front where it has no ASCII letter.
+    /// The name of this change. `${name}` inserts a variable. Runs are named after it: its ASCII letters and digits,
+    /// prefixed with the change's id or the file's name if it has no ASCII letter.
     pub name: String,
     /// The environment that the plan is for, such as `production`.
     pub environment: Option<String>,
     /// The record in your change system that this run belongs to.
     pub change: Option<Change>,
-    /// What a failed step leads to once its retries are spent. Default: `ask`.
+    /// What happens when a step has failed and its retries are used up. Default: `ask`.
     pub on_failure: Option<OnFailure>,
-    /// Variables. `${name}` in a step, in `name`, `change` or another variable puts the value in, as text, once.
+    /// Variables. `${name}` in a step, in `name`, `change` or another variable is replaced by the value, as text, once.
     /// They are recorded: never put a secret here.
     #[serde(default)]
     pub vars: BTreeMap<Name, Text>,
-    /// Secrets: a name for each and where its value is read when it is needed. Values are never recorded.
+    /// Secrets: a name for each, and the source from which its value is read when it is needed. Values are never recorded.
     #[serde(default)]
     pub secrets: BTreeMap<Name, SecretSource>,
-    /// Groups of steps, in the order of the run.
+    /// Groups of steps, in the order in which they run.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
 }
@@ -68,9 +68,9 @@ pub struct File {
 pub struct Change {
     /// Its id in the change system.
     pub id: String,
-    /// Why the change is made.
+    /// The reason for the change.
     pub reason: Option<String>,
-    /// The author's own estimate, such as `medium`.
+    /// The author's estimate, such as `medium`.
     pub risk: Option<String>,
     /// What users will notice.
     pub impact: Option<String>,
@@ -79,13 +79,13 @@ pub struct Change {
     pub services: Vec<String>,
 }
 
-/// What a failed step leads to.
+/// What to do when a step has failed.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// The run stops and a person decides.
+    /// The run stops and an operator decides.
     Ask,
-    /// The run turns round at once and undoes what it did, unless a point of no return lies behind it.
+    /// The run rolls back immediately, unless a point of no return has been passed.
     Rollback,
 }
 
@@ -94,20 +94,20 @@ pub enum OnFailure {
 #[serde(transparent)]
 pub struct Name(#[schemars(regex(pattern = r"^[a-z][a-z0-9_]*$"))] pub String);
 
-/// A value that is taken as text, however it looks.
+/// A value that is always read as text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Text(pub String);
 
-/// Where a secret's value is read.
+/// The source of a secret's value.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// An environment variable of the process that runs the plan.
     Env(String),
-    /// A file that only its owner can read; the last line break is dropped.
+    /// A file that only its owner can read; a trailing line break is removed.
     File(String),
-    /// What a command prints, word by word; the last line break is dropped.
+    /// The output of a command, given as a list of arguments; a trailing line break is removed.
     Command(Vec<String>),
 }
 
@@ -117,75 +117,75 @@ pub enum SecretSource {
 pub struct Phase {
     /// Its name.
     pub phase: String,
-    /// Its steps, in the order of the run.
+    /// Its steps, in the order in which they run.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
 }
 
-/// One step: an action, how it is looked at, and how it is reversed.
+/// One step: an action, how it is checked, and how it is undone.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Unique in the plan; what `status`, `decide` and the reports call it.
+    /// The name of the step in `status`, `decide` and the reports; unique in the plan.
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]{0,63}$"))]
     pub id: String,
-    /// Where it runs. Only `local` so far, which is also the default.
+    /// The host on which it runs. Only `local`, the default, is supported.
     #[schemars(regex(pattern = r"^local$"))]
     pub on: Option<String>,
-    /// What is done: one key that names the kind of action, such as `run`, with its settings.
+    /// The action: one key that names its kind, such as `run`, with its settings.
     #[serde(rename = "do")]
     pub action: Do,
-    /// A read-only look: is it done? Exit code 0 means done, 1 means nothing of it happened, anything else means
-    /// half done or it cannot be told.
+    /// A read-only check whether the step is done. Exit code 0 means done, 1 means that it had no effect, anything else
+    /// means partly done or unknown.
     pub probe: Option<Do>,
-    /// A read-only look that must agree (exit code 0) after the step ran.
+    /// A read-only check that must succeed (exit code 0) after the step has run.
     pub verify: Option<Do>,
-    /// How the step is reversed: `none`, a point of no return with its reason, or an action.
+    /// How the step is undone: `none`, a point of no return with its reason, or an action.
     pub undo: Option<Undo>,
-    /// What running it twice would mean. Default: the action's own; `unsafe` for `run` and `shell`.
+    /// Whether it is safe to run twice. Default: the action's own; `unsafe` for `run` and `shell`.
     pub effect: Option<Effect>,
-    /// What to do when nobody saw how an attempt ended and no look settles it. An unsafe step must say it.
+    /// What to do when the result of an attempt is unknown and no check can determine it. Required for an unsafe step.
     pub on_doubt: Option<OnDoubt>,
-    /// How long one attempt may take; then it is killed and counts as failed. Its `probe` and `verify` may take as
-    /// long each, and at least 60s; then they are killed, and nothing can be told from them.
+    /// The time limit of one attempt; when it expires, the attempt is killed and counts as failed. `probe` and `verify`
+    /// have the same limit each, but at least 60s; when it expires, they are killed and their answer is unknown.
     pub timeout: Option<Length>,
     /// Further attempts after a failure.
     pub retry: Option<Retry>,
-    /// The step is left out unless a variable has this value.
+    /// The step is skipped unless a variable has this value.
     pub when: Option<When>,
-    /// Why this step stands here although an order rule wants it later, or anything else a reader of the record should
-    /// know. It overrides the rules that would move this step, and is recorded.
+    /// Why the step is here although an order rule requires it later, or anything else that a reader of the record should
+    /// know. It overrides the order rules for this step, and is recorded.
     pub why: Option<String>,
-    /// Environment of the commands. The only way for a secret to reach one.
+    /// Environment of the commands. The only way to pass a secret to them.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
-    /// Working directory of the commands, its looks included: an absolute path. Default: `/`.
+    /// Working directory of the commands, including `probe` and `verify`: an absolute path. Default: `/`.
     pub cwd: Option<Cwd>,
-    /// Values read out of what the step prints, for later steps: `{from: step.fact}`. They come from the last JSON
-    /// object or list that it prints, which begins and ends its line; other lines may stand around it.
+    /// Values read from the output of the step, for later steps: `{from: step.fact}`. They come from the last JSON object
+    /// or list that it prints, which starts and ends on line boundaries; other lines may precede and follow it.
     #[serde(default)]
     pub facts: BTreeMap<Name, Fact>,
 }
 
-/// What running a step twice would mean.
+/// Whether a step is safe to run twice.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It changes nothing.
     Pure,
-    /// Twice is as good as once.
+    /// Running it twice has the same result as running it once.
     Idempotent,
-    /// A look tells for certain whether it is done.
+    /// A probe determines reliably whether it is done.
     Probed,
-    /// Never twice without a person's word.
+    /// Never run again without an operator's decision.
     Unsafe,
 }
 
-/// What doubt about an attempt leads to.
+/// What to do when an attempt is in doubt.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDoubt {
-    /// A person decides.
+    /// An operator decides.
     Ask,
     /// It is run again.
     Retry,
@@ -195,14 +195,14 @@ pub enum OnDoubt {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// How many beyond the first.
+    /// The number of retries after the first attempt.
     #[schemars(range(max = 100))]
     pub times: u32,
-    /// Pause before each.
+    /// Wait before each retry.
     pub wait: Option<Length>,
 }
 
-/// A condition on a variable, known before the run.
+/// A condition on a variable, evaluated before the run.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
@@ -243,7 +243,7 @@ pub enum Cwd {
     },
 }
 
-/// Something to be read out of a step's output.
+/// A value to read from a step's output.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fact {
@@ -255,9 +255,9 @@ pub struct Fact {
 /// How a step is reversed.
 #[derive(Debug, Clone)]
 pub enum Undo {
-    /// There is nothing to reverse.
+    /// There is nothing to undo.
     Nothing,
-    /// A rollback cannot go behind this step.
+    /// A rollback cannot pass this step.
     PointOfNoReturn(String),
     /// An action.
     Action(Box<Written>),
@@ -336,7 +336,7 @@ impl<'de> Deserialize<'de> for EnvValue {
                 )
             }
         }
-        // As text, so that 4.10 keeps its zero; the tree hands a map over all the same.
+        // As text, so that 4.10 keeps its zero; a map is still passed as a map.
         d.deserialize_string(Read)
     }
 }

@@ -1,5 +1,5 @@
-//! Flow maps and lists as their author typed them, where the YAML parser gave up: the Chinese punctuation in one, and
-//! the bracket that nothing closes. It reads only as much of YAML as that takes, and decides nothing.
+//! Scans flow maps and lists for which the YAML parser failed, to locate Chinese punctuation and unclosed brackets. It
+//! parses only as much YAML as that requires, and decides nothing.
 
 use super::hints::narrow;
 

@@ -1,7 +1,7 @@
-//! Remedies for the slips that people make again and again: what a person who wrote this most likely wanted.
+//! Remedies for common mistakes: what the author most likely meant.
 //!
 //! Nothing here decides whether a plan is accepted, with one exception: [`wide`] refuses Chinese punctuation where only
-//! ASCII punctuation can have been meant, because YAML would silently take it as text.
+//! ASCII punctuation can have been meant, because YAML would silently read it as text.
 
 use super::flow;
 use super::outline::{Kind, Node, Span, Style};
@@ -10,7 +10,7 @@ use super::warning::Warning;
 use crate::text::plan as say;
 use std::collections::BTreeMap;
 
-/// Words that people write for a key of ours.
+/// Common wrong names for our keys.
 const SYNONYMS: [(&str, &str); 31] = [
     ("action", "do"),
     ("actions", "do"),
@@ -91,7 +91,7 @@ fn wide_fault(start: usize, c: char) -> Fault {
         start,
         end: start + c.len_utf8(),
     };
-    // No sign whose width depends on the terminal is put into a text of ours: it is seen in the line itself.
+    // Our texts contain no character whose width depends on the terminal; the source line shows it.
     let code = format!("U+{:04X}", u32::from(c));
     match narrow(c) {
         Some(n) => Fault::new(span, say::wide_sign()).hint(say::narrow_sign(code, n)),
@@ -124,10 +124,10 @@ fn wide_in_line(line: &str) -> Option<(usize, char)> {
     is_blank(after).then_some((at + 1, after))
 }
 
-/// What the YAML parser stumbled over at a byte of the text, in words that help.
+/// A helpful message for an error of the YAML parser at a byte of the text.
 pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
     let from = text[..at].rfind('\n').map_or(0, |n| n + 1);
-    // The parser often sees only one line later that the line before made no sense.
+    // The parser often detects an error only on the following line.
     let before = text[..from.saturating_sub(1)]
         .rfind('\n')
         .map_or(0, |n| n + 1);
@@ -137,7 +137,7 @@ pub(super) fn yaml(text: &str, at: usize, info: &str) -> Fault {
             return wide_fault(start + place, c);
         }
     }
-    // The parser goes on after a bracket that is not closed, and stumbles over what comes next.
+    // After an unclosed bracket the parser continues and fails at what follows.
     if let Some((open, c)) = flow::unclosed(text, at) {
         let span = Span {
             start: open,
@@ -193,7 +193,7 @@ fn parsers(info: &str) -> String {
     }
 }
 
-/// How settings are written that no action of theirs can do without.
+/// Examples of required settings.
 const EXAMPLES: [(&str, &str); 18] = [
     ("argv", "[/srv/app/bin/worker, --quiet]"),
     ("by", "{supervisor: {program: web}}"),

@@ -1,7 +1,8 @@
-//! Finds secrets that are written out: a literal under a key such as `password`, `--password=...` in a command, or a
-//! password inside a URL, which a command line, a log and the record would show.
+//! Finds literal secrets: a value under a key such as `password`, `--password=...` in a command, or a password inside a
+//! URL, which a command line, a log and the record would show.
 //!
-//! Else it reads keys, not values: a secret under an innocent name is not found. What is found is masked in every message.
+//! Otherwise it checks keys, not values: a secret under an unsuspicious name is not found. Secrets that are found are
+//! masked in every message.
 
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
@@ -25,7 +26,7 @@ const AT_THE_END: [&str; 12] = [
     "credential",
     "credentials",
 ];
-/// A key that is this word and nothing else. `PWD` is the shell's directory, and a script counts with `pass`.
+/// Keys that match only as a whole word, because `PWD` is the shell's directory and `pass` may be a counter in a script.
 const ALONE: [&str; 1] = ["pw"];
 /// A key that ends so is about a secret, and does not hold one.
 const ABOUT: [&str; 18] = [
@@ -85,7 +86,7 @@ impl Literals {
         }
     }
 
-    /// Where a part of a text stands, as far as it stands there as it is; else the place of the text.
+    /// The position of a part of a text, if it occurs literally; else the position of the text.
     fn within(&self, span: Span, part: &str) -> Span {
         let text = self.source.get(span.start..span.end);
         text.and_then(|t| t.find(part)).map_or(span, |at| Span {
@@ -107,7 +108,7 @@ impl Literals {
             Kind::Scalar(text, _) => self.text(text, node.span),
             Kind::List(items) => self.list(items),
             Kind::Map(entries) => {
-                // `{secret: name}` is the very thing that is wanted.
+                // `{secret: name}` is the correct form.
                 let reference = matches!(entries.as_slice(), [(key, _)] if key.text == "secret");
                 for (key, value) in entries {
                     match value.text() {
@@ -127,7 +128,7 @@ impl Literals {
         let mut after: Option<&str> = None;
         let program = items.first().and_then(Node::text).unwrap_or_default();
         let program = program.rsplit('/').next().unwrap_or_default();
-        // The clients of MySQL take the password right behind `-p`.
+        // MySQL clients take the password directly after `-p`.
         let client = program.starts_with("mysql") || program.starts_with("mariadb");
         for item in items {
             let behind = item.text().and_then(|t| t.strip_prefix("-p"));
@@ -150,7 +151,7 @@ impl Literals {
         }
     }
 
-    /// It may be a secret's value: not nothing, not a switch, not a variable of the shell. A plan's own variable is as
+    /// Whether it may be the value of a secret: not empty, not a switch, not a shell variable. A plan variable is as
     /// literal as the rest of the plan.
     fn literal(&self, text: &str) -> bool {
         if let Some(name) = text.strip_prefix("${") {

@@ -1,5 +1,5 @@
-//! Reads a plan file and checks all of it. Limits come first, then the tree, then every rule; whatever can still be
-//! checked after a problem is checked, so that a plan is refused once and not ten times.
+//! Reads a plan file and checks all of it: first limits, then the tree, then every rule. Checking continues after a problem
+//! where possible, so that all problems are reported at once.
 
 use super::facts::{self, Known};
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
@@ -39,7 +39,7 @@ pub struct Checked {
     pub plan: Plan,
     /// Its digest: 64 hexadecimal digits.
     pub digest: String,
-    /// What is allowed and still looks like a slip.
+    /// Warnings: allowed, but probably a mistake.
     pub warnings: Vec<Warning>,
 }
 
@@ -73,7 +73,7 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
         refusal.unreadable = true;
         refusal
     };
-    // Not to block: a pipe would wait for a writer, perhaps for ever.
+    // Non-blocking: opening a pipe could wait for a writer indefinitely.
     let mut file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -305,7 +305,7 @@ impl<'t> Loader<'t> {
                         variables.refuse(value, &say::no_variables_in("secrets"), &mut self.faults);
                         self.sources(value);
                     }
-                    // What is wrong with a variable has been said.
+                    // Problems of variables have already been reported.
                     "vars" => value.kind = Kind::Map(Vec::new()),
                     _ => {}
                 }

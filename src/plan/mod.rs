@@ -1,8 +1,8 @@
 //! From a plan file to a checked, resolved plan: what `check`, `plan` and `run` read.
 //!
-//! The way of a plan: limits, a tree of the YAML with the place of every value ([`outline`]), variables put in, types
-//! ([`mod@file`]), rules, and at last [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected,
-//! each with its place and a remedy. Nothing here touches a target, a ledger or a secret's value.
+//! Stages: limits, a YAML tree with the position of every value ([`outline`]), variable substitution, types ([`mod@file`]),
+//! rules, and finally [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected, each with
+//! its position and a remedy. Nothing here accesses a target, a ledger or a secret's value.
 
 pub(crate) mod facts;
 pub mod file;

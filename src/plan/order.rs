@@ -1,14 +1,15 @@
-//! The order rules: an upgrade stops from the outside in, confirms, changes, and starts from the inside out.
+//! The order rules: an upgrade stops the front end first, confirms that everything has stopped, makes changes, and starts
+//! in reverse order.
 //!
-//! Pure over the places that actions give themselves ([`Properties::stages`](crate::action::Properties::stages)); a step
-//! without a place is subject to no rule. Every rule speaks of two steps on the same host, of which one stands too
-//! early; that one is named, and its `why:` overrides the rule and is recorded as a warning.
+//! A pure function of the stages that actions declare ([`Properties::stages`](crate::action::Properties::stages)); a step
+//! without a stage is subject to no rule. Every rule concerns two steps on the same host, one of which comes too early;
+//! that step is named, and its `why:` overrides the rule and is recorded as a warning.
 //!
-//! A plan may go through several rounds (stop A, change it, start it; then B): a rule does not reach across the step
-//! that ends its round, so that only what can really hurt is refused.
+//! A plan may have several rounds (stop A, change it, start it; then B): a rule does not apply across the end of a round,
+//! so that only harmful orders are refused.
 //!
-//! Left out: which application a step belongs to. Two applications of one host whose steps are interleaved may need a
-//! `why:`. Steps that a condition leaves out are not there.
+//! Not considered: the application that a step belongs to. Two applications on one host whose steps are interleaved may
+//! need a `why:`. Steps that are skipped by a condition are ignored.
 
 use super::outline::Span;
 use super::warning::Warning;
@@ -207,7 +208,7 @@ impl Places {
                 }
             }
         }
-        // Of several steps that one has to come after, the last is enough.
+        // If a step must come after several others, report only the last of them.
         let mut last: BTreeMap<(usize, Rule), usize> = BTreeMap::new();
         for breach in found {
             let late = last
@@ -240,7 +241,7 @@ impl Places {
         let end = self.next(Stage::Start(service), confirmed);
         let stop = self.late(Stage::Stop(service), confirmed, end)?;
         let again = self.next(Stage::Confirm, stop);
-        // The next confirmation counts only while the service is down; of several before it, the last one is named.
+        // The next confirmation counts only while the service is down; if there are several before it, name the last one.
         let counts = again.is_some_and(|again| end.is_none_or(|end| again < end));
         let nearest = self.last(Stage::Confirm, stop) == Some(confirmed);
         (!counts && nearest).then_some(stop)
@@ -279,14 +280,14 @@ impl Places {
             self.late(Stage::Confirm, at, next_stop),
         );
         for other in INNER.into_iter().filter(|other| *other != service) {
-            // What is stopped in between is a round of its own.
+            // A stop in between is a separate round.
             let others_end = self.next(Stage::Stop(other), at);
             let end = end.into_iter().chain(others_end).min();
             let late = self.late(Stage::Start(other), at, end);
             match service {
                 Service::Front => add(Rule::FrontOpensLast, late),
                 Service::Schedule => add(Rule::ScheduleLast, late),
-                // Stopped against the rules, which is said there.
+                // Stopped against the rules, which is reported there.
                 Service::Workers if other == Service::Beat => {}
                 Service::Beat | Service::Workers | Service::Web => {
                     let own = self.last(Stage::Stop(service), at);

@@ -1,7 +1,7 @@
-//! A plan's YAML as a tree that knows the place of every value, so that any rule can point at what it is about.
+//! The YAML of a plan as a tree with the position of every value, so that every rule can report a position.
 //!
-//! Stricter than YAML where YAML surprises: one document, no duplicate keys, no tags, no merge keys, keys are plain
-//! words. Aliases are put in here, and the budget for nodes and text is counted *with* them.
+//! Stricter than YAML where YAML surprises: one document, no duplicate keys, no tags, no merge keys, keys are plain words.
+//! Aliases are expanded here, and the limits for nodes and text apply to the expanded tree.
 
 use super::hints;
 use super::problem::Fault;
@@ -218,7 +218,7 @@ pub(crate) fn outline(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
 fn scan_error(text: &str, error: &serde_saphyr::granit_parser::ScanError) -> Fault {
     let at = byte(text, error.marker());
     let mut start = text[..at].rfind('\n').map_or(0, |n| n + 1);
-    // The parser names the end of the line before, or the line itself.
+    // The parser reports the end of the previous line, or the line itself.
     for line in text[start..].split_inclusive('\n').take(2) {
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
         if let Some(tab) = line[..indent]
@@ -369,7 +369,7 @@ impl Builder<'_> {
     /// A complete value: the root, an item, a key or what stands under one.
     fn done(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
         if anchor != 0 {
-            // The copy that is kept counts too: anchors within anchors keep many.
+            // The stored copy counts too: nested anchors store many copies.
             let size = measure(&node);
             self.count(size, node.span)?;
             self.anchors.insert(anchor, (node.clone(), size));

@@ -1,6 +1,6 @@
-//! What is wrong with a plan, where, and what to do about it; shown with the source line, or as JSON.
+//! Problems of a plan with position and remedy; shown with the source line, or as JSON.
 //!
-//! No secret is shown: where a literal one was found, its bytes are masked in every line that is printed.
+//! No secret is shown: the bytes of a literal secret are masked in every printed line.
 
 use super::outline::Span;
 use crate::action::values::distance;
@@ -71,7 +71,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of the file as a whole.
+    /// A refusal of the whole file.
     pub(crate) fn whole(name: &str, message: impl Into<String>, hint: Option<String>) -> Self {
         let problem = Problem {
             message: message.into(),
@@ -108,7 +108,7 @@ impl Refusal {
                 }
             })
             .collect();
-        // What an action says of its settings may quote what is masked in the text.
+        // An action's message about its settings may quote text that is masked.
         for secret in masked.iter().filter_map(|s| text.get(s.start..s.end)) {
             let secret = secret.trim_matches(['"', '\'']);
             if secret.len() > 2 {

@@ -1,7 +1,7 @@
-//! Reads a type out of the tree of a plan; an error knows the place of the value that it is about.
+//! Deserializes types from the tree of a plan; an error has the position of its value.
 //!
-//! Text takes numbers and booleans as they are written, so `version: 4.10` keeps its zero. Numbers and booleans are
-//! never read out of quotes, but a variable may stand for one. No error repeats a value: it may be a secret.
+//! Text accepts numbers and booleans as written, so `version: 4.10` keeps its zero. Numbers and booleans are never read
+//! from quoted text, except from a variable. No error contains a value, because it may be a secret.
 
 use super::hints;
 use super::outline::{Kind, Node, Span, Style};
@@ -73,7 +73,7 @@ fn spoken(english: String) -> String {
     if english.starts_with("struct ") {
         return say::map();
     }
-    // The one untagged type of actions: a word of a command.
+    // The only untagged type of actions: a command argument.
     if english.ends_with("untagged enum Arg") {
         return say::not_a_word();
     }
@@ -134,7 +134,7 @@ impl de::Error for Fault {
             // A command in one string.
             return fault(say::expected_found(say::action(), say::text()));
         }
-        // A word that resembles another one would start what is to be restarted.
+        // A similar word would start what should be restarted.
         let restart = action.clone().filter(|_| word.ends_with(".restart"));
         let hint = restart
             .or_else(|| did_you_mean(word, known.iter().copied()))
@@ -160,7 +160,7 @@ fn number<T>(node: &Node, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
     match &node.kind {
         Kind::Scalar(text, Style::Plain | Style::PutIn) => {
             let digits = text.trim_start_matches(['-', '+']);
-            // 010 is eight to one reader and ten to another.
+            // Some readers parse 010 as eight, others as ten.
             let ambiguous = digits.len() > 1
                 && digits.starts_with('0')
                 && digits.bytes().all(|b| b.is_ascii_digit());

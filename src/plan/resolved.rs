@@ -1,8 +1,8 @@
 //! A resolved plan as a file: what `plan --out` writes, what is approved, and what runs.
 //!
-//! The digest in the file only finds accidents. It says nothing about who wrote it, so the rules that a runner relies
-//! on are checked again, and what looked like a slip is said again. Warnings about what is not in a resolved plan any more
-//! (variables, the spelling of a step) come along in the file, in English.
+//! The digest in the file detects only accidental changes, not forgery, so the rules that a runner relies on are checked
+//! again, and warnings are reported again. Warnings about content that a resolved plan no longer has (variables, the
+//! spelling of a step) are stored in the file, in English.
 
 use super::facts::{self, Known};
 use super::load::{Checked, STEPS, VERSION, digest};
@@ -164,7 +164,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
         let (early, late) = (&placed[breach.early].id, &placed[breach.late].id);
         wrong.push(say::too_early_here(early, late, breach.rule.said()));
     }
-    // Places in the plan that it was made of are not known here.
+    // Positions in the original plan are not known here.
     let placeless = |w| Warning { line: None, ..w };
     warnings.extend(order.warnings.into_iter().map(placeless));
     let used: BTreeSet<String> = plan
@@ -215,7 +215,7 @@ fn one(
         let unknown = references.iter().filter(|r| !facts.contains_key(&r.fact));
         wrong.extend(unknown.map(|r| say::no_fact(&r.fact)));
         let (tree, sampled) = sample(&tree, &known);
-        // In words about the fact that is meant, where one is.
+        // Phrased in terms of the fact, if there is one.
         let fact_fault = |fault: &Fault| sampled.iter().find_map(|s| s.rephrase(fault));
         let action: Do = match read(&tree) {
             Ok(action) => action,

@@ -1,4 +1,4 @@
-//! The rules for a step that types cannot say, and the step as it will run.
+//! The rules for a step that types cannot express, and the step as it will run.
 
 use super::facts::{self, Known};
 use super::file;
@@ -16,7 +16,7 @@ use upledger_replay::plan::{
 
 /// Most retries of a step.
 const RETRIES: u32 = 100;
-/// Longest pause and longest attempt: thirty days. More is a slip of the pen.
+/// Longest wait and longest attempt: thirty days. More is probably a mistake.
 const LONGEST: u64 = 30 * 86_400_000;
 
 /// Whether this may be the id of a step.
@@ -33,7 +33,7 @@ fn is_path(path: &str) -> bool {
     path.starts_with(['.', '[']) && path.split(['.', '[', ']']).any(|k| !k.is_empty())
 }
 
-/// What the steps before tell.
+/// What is known from earlier steps.
 pub(crate) struct Before {
     /// Names of the plan's secrets.
     pub(crate) secrets: BTreeSet<String>,
@@ -80,7 +80,7 @@ impl Before {
         }
     }
 
-    /// What the step that a fact names hands on.
+    /// The facts that the named step produces.
     fn handed_on(&self, fact: &str) -> Option<String> {
         let (step, _) = fact.split_once('.')?;
         let of_step = format!("{step}.");
@@ -212,7 +212,7 @@ pub(crate) fn resolve(
     references(prepared, before, left_out.is_some(), faults);
     let has_probe = step.probe.is_some() || behaviour.has_probe;
     let effect = step.effect.map_or(behaviour.effect, Effect::from);
-    // What is missing may stand under a key that is not known and that resembles it.
+    // A missing key may be present under a similar, unknown name.
     let mut guesses = Vec::new();
     doubt(step, effect, has_probe, node, &mut guesses);
     let undo = undo(step, effect, samples, faults, &mut guesses)?;

@@ -1,6 +1,6 @@
-//! Samples in the place of facts, while a plan is checked: before there is a value, values of the fact's kind stand for it,
-//! so that the types and the rules of an action tell whether the fact fits. In the resolved plan the reference stands at
-//! its place again.
+//! Sample values for facts while a plan is checked: as long as a fact has no value, samples of its kind are substituted, so
+//! that the types and the rules of an action can check whether the fact fits. The resolved plan contains the reference
+//! again.
 
 use super::facts::{
     Known, Reference, TaskKey, entry, fill, kind_word, known, references, style, tree,
@@ -155,7 +155,7 @@ pub(crate) fn kept(action: &Do, sampled: &[Sampled]) -> Option<Value> {
         let mut at = &mut value;
         for part in &reference.path {
             at = match part {
-                // A default that is not written out.
+                // A default that is not serialized.
                 TaskKey::Key(key) => at.as_object_mut()?.entry(key.as_str()).or_insert(json!({})),
                 TaskKey::Index(index) => at.get_mut(*index)?,
             };

@@ -90,7 +90,7 @@ fn take_fact(schema: &mut Value, definitions: &Value) {
         forms.push(fact);
         return;
     }
-    // What tells of the setting stays where people look for it.
+    // The description of the setting stays where readers expect it.
     let about = ["description", "default"];
     let (about, value): (Map<String, Value>, Map<String, Value>) = std::mem::take(map)
         .into_iter()
@@ -121,7 +121,7 @@ fn single(schema: &Value, definitions: &Value) -> bool {
     typed && schema.get("const").is_none() && schema.get("enum").is_none()
 }
 
-/// What a kind hands on, for who writes plans: `x-facts`.
+/// The facts that a kind produces, for editors: `x-facts`.
 fn hand_on(kind: &mut Value) {
     let name = kind["properties"].as_object().and_then(|p| p.keys().next());
     let facts = name.map_or_else(Vec::new, |name| Do::facts_of(name));

@@ -1,9 +1,9 @@
-//! The plans that `init` writes: commented, and accepted by `check` as they are. Each language has its own comments; the
-//! plan below them is the same.
+//! The plans that `init` writes: commented, and accepted by `check` unchanged. The comments exist in each language; the
+//! plan is the same.
 
 use crate::text::Lang;
 
-/// Three commands with their looks and their undo.
+/// Three commands with their checks and undos.
 pub const BLANK: &str = include_str!("templates/blank.yaml");
 const BLANK_ZH: &str = include_str!("templates/blank.zh.yaml");
 

@@ -1,5 +1,5 @@
-//! Variables: `${name}` puts a value into one string, once. What was put in is never read again, `$${` is a literal
-//! `${`, and a secret has no value here, so it cannot be put in anywhere.
+//! Variables: `${name}` is replaced by a value inside one string, once. Substituted text is not expanded again, `$${` is a
+//! literal `${`, and secrets have no value here, so they cannot be substituted.
 
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
@@ -99,9 +99,9 @@ impl<'t> Variables<'t> {
         this
     }
 
-    /// Gives every variable its value: whenever all that one needs is known, it is known too.
+    /// Resolves every variable in dependency order.
     fn settle(&mut self, open: &BTreeMap<String, (&str, Span)>, faults: &mut Vec<Fault>) {
-        // Kahn's algorithm; what is left over at the end stands on a cycle or behind one.
+        // Kahn's algorithm; what remains at the end is on a cycle or depends on one.
         let needs = |text: &str| -> BTreeSet<String> {
             let names = pieces(text).unwrap_or_default();
             names
@@ -161,7 +161,7 @@ impl<'t> Variables<'t> {
             let mut at = *start;
             while !told.contains(at) && !path.contains(&at) {
                 path.push(at);
-                // Everything that waits, waits for something that waits.
+                // Every remaining variable depends on another remaining one.
                 let Some(next) = waiting.get(at).and_then(BTreeSet::first) else {
                     break;
                 };
@@ -271,7 +271,7 @@ impl<'t> Variables<'t> {
         }
     }
 
-    /// A value with variables put into every string of it. What cannot be put in stays as it is, and is a fault.
+    /// Substitutes variables in every string of a value. A string that cannot be substituted is unchanged, and is a fault.
     pub(crate) fn put_in(&mut self, node: &Node, faults: &mut Vec<Fault>) -> Node {
         let kind = match &node.kind {
             Kind::Scalar(text, _) if text.contains("${") => {
@@ -327,7 +327,7 @@ impl<'t> Variables<'t> {
         }
     }
 
-    /// Refuses variables where none are put in, with that message.
+    /// Refuses variables where they are not substituted, with that message.
     pub(crate) fn refuse(&self, node: &Node, message: &str, faults: &mut Vec<Fault>) {
         match &node.kind {
             Kind::Scalar(text, _) if text.contains("${") => {

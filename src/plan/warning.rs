@@ -1,4 +1,4 @@
-//! What a plan may do and what still looks like a slip: said in the language of the screen, recorded in English.
+//! Warnings about a plan: shown in the language of the screen, recorded in English.
 
 use super::outline::Span;
 use crate::text::english;

@@ -1,4 +1,5 @@
-//! One event, one plain line: for pipes, logs and the timeline. Nothing is cut: a terminal breaks it where it is narrow.
+//! Formats an event as one plain line, for pipes, logs and the timeline. Nothing is truncated; a narrow terminal wraps the
+//! line.
 
 use super::{duration, localized, safe};
 use crate::journal::Entry;
@@ -127,7 +128,7 @@ pub fn words(event: &Event) -> Option<(String, String)> {
     })
 }
 
-/// What a person ordered is said with the person.
+/// Events that an operator requested are shown with the operator.
 fn ordered(event: &Event) -> bool {
     matches!(
         event,

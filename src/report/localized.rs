@@ -1,11 +1,11 @@
-//! What this program itself records again and again, in the language of the screen. The record stays English; what
-//! happened is told by the kind of the failure or doubt, and what the translation leaves out is shown as recorded.
+//! Translates the fixed phrases that this program records. The record stays English; the translation is chosen by the kind
+//! of the failure or doubt, and details that it omits are shown as recorded.
 
 use crate::text::{Lang, lang, screen as text};
 use upledger_replay::event::{Doubt, Failed, Failure, own};
 use upledger_replay::state::{Status, TaskState};
 
-/// A reason. What a person wrote stays as it is; so does everything in English.
+/// Translates a reason. Text written by an operator is not changed.
 #[must_use]
 pub fn reason(recorded: &str) -> String {
     match recorded {
@@ -26,7 +26,7 @@ pub fn failure(failed: &Failed) -> String {
         return detail.clone();
     }
     match failed.failure {
-        // An action of ours ends with its reason, which is its last line.
+        // The last output line of a typed action is its error.
         Failure::Exit(_) if failed.tail.last() == Some(detail) => detail.clone(),
         Failure::Exit(code) => text::ended_with(code),
         Failure::Signal(number) => text::ended_by_signal(number),
@@ -54,7 +54,7 @@ pub fn doubt(kind: Doubt, cause: &str) -> String {
     }
 }
 
-/// Whether that line says all that the recorded one says.
+/// Whether that line contains all the information of the recorded one.
 #[must_use]
 pub fn whole(part: &TaskState) -> bool {
     if lang() == Lang::En {

@@ -1,4 +1,4 @@
-//! What people and programs are shown of a run. Folds of the same events; nothing here stores or decides anything.
+//! Formats a run for people and for programs, from the same folded events. Nothing here stores or decides anything.
 
 pub mod lines;
 pub mod localized;
@@ -116,7 +116,7 @@ const CLAUSE: usize = 16;
 fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     let wide = |c: char| unicode_width::UnicodeWidthChar::width(c) == Some(2);
     let (mut words, mut clause, mut start) = (Vec::new(), Vec::new(), 0);
-    // Unicode has no break between a blank and the path behind it.
+    // Unicode has no break opportunity between a space and a following path.
     let blanks = line.match_indices(' ').map(|(at, _)| at + 1);
     let breaks = unicode_linebreak::linebreaks(line).map(|(at, _)| at);
     for at in breaks.chain(blanks).collect::<BTreeSet<_>>() {
@@ -189,7 +189,7 @@ pub fn local_date(ts: &str) -> String {
 mod tests {
     use super::{columns, fit};
 
-    /// Text without blanks would leave the whole line to the terminal, which breaks it anywhere.
+    /// Text without spaces is left to the terminal, which breaks it anywhere.
     #[test]
     fn wide_characters_are_broken_between_and_nothing_closing_begins_a_line() {
         assert_eq!(
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(fit("  | aa bb cc dd", 9), ["  | aa bb", "    cc dd"]);
         let blanks = format!("{}x", " ".repeat(100_000));
         assert_eq!(fit(&blanks, 80).concat().trim(), "x");
-        // A word that is wider than the terminal stays whole: somebody may copy it.
+        // A word that is wider than the terminal is not broken, so that it can be copied.
         assert_eq!(fit("x /a/very/long/path", 10), ["x", "  /a/very/long/path"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a run beyond its events: seen on the machine when somebody asks, and never recorded.
+//! The live state of a run in addition to its events: read from the machine on request, and never recorded.
 
 use super::lines::part as part_words;
 use super::{duration, status};
@@ -10,12 +10,12 @@ use upledger_replay::event::{Event, TaskKey};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
-/// What a look around a run saw.
+/// The result of inspecting a run on this machine.
 #[derive(Debug, Clone, Default)]
 pub struct Now {
     /// When that was.
     pub clock: decide::Now,
-    /// A runner is at work.
+    /// A runner is active.
     pub live: bool,
     /// How the command of the open attempt stands, where one is open.
     pub command: Option<Command>,
@@ -23,7 +23,7 @@ pub struct Now {
     pub undo: Option<Undo>,
 }
 
-/// An undo that waits for a person.
+/// An undo that waits for an operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Undo {
     /// What it runs, in lines.
@@ -41,11 +41,11 @@ pub enum Command {
     Running(Option<i32>),
     /// It has ended, and its exact result is there.
     Ended,
-    /// Its supervisor is gone, and these processes of it live.
+    /// Its supervisor has exited, and these processes of it are running.
     Alone(Vec<i32>),
-    /// It is gone, and nobody saw how it ended.
+    /// It has exited, and its result is unknown.
     Unseen,
-    /// It cannot be told.
+    /// Unknown.
     Lost,
 }
 
@@ -70,7 +70,7 @@ impl Now {
     }
 }
 
-/// What is said where something is to be done and nobody does it.
+/// The hint for a run that should continue but has no runner.
 #[must_use]
 pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! What a person is asked: the question, the evidence, the commands that answer it and what each means.
+//! The question to the operator: the question, the evidence, the commands that answer it and their meaning.
 
 use super::lines::part as part_words;
 use super::now::Now;
@@ -29,9 +29,9 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
         Asked::Stuck => text::stuck_is(what, &detail),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     }];
-    // What the headline says already is not said again.
+    // Do not repeat the headline.
     let recorded = Some(&part.detail).filter(|_| !localized::whole(&part));
-    // A line of a look that was repeated begins with its time.
+    // The line of a repeated check starts with its time.
     let bare = |l: &str| match l.split_once(": ") {
         Some((after, rest)) if after.starts_with("after ") => rest.to_owned(),
         _ => l.to_owned(),
@@ -78,7 +78,7 @@ fn undo_lines(now: &Now) -> Vec<String> {
     out
 }
 
-/// A look must agree when a person says that it is done.
+/// Whether a check must confirm the decision `done`.
 fn checked(run: &Run, part: &TaskKey) -> bool {
     run.step_named(&part.step)
         .is_some_and(|step| match (part.way, &step.undo) {
@@ -91,7 +91,7 @@ fn checked(run: &Run, part: &TaskKey) -> bool {
         })
 }
 
-/// Every kind but the plain commands looks by itself at what it did.
+/// Every kind except `run` and `shell` has a check of its own.
 fn typed(action: &serde_json::Value) -> bool {
     ["run", "shell"]
         .iter()

@@ -1,4 +1,4 @@
-//! Where a run stands: for people and for programs.
+//! The state of a run, for people and for programs.
 
 use super::now::{self, Now};
 use super::question::{self, answers};
@@ -48,7 +48,7 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
     Word { stable, shown }
 }
 
-/// The same for people, who are told when nobody drives a run that ought to go on.
+/// The same for people, including whether a run that should continue has no runner.
 #[must_use]
 pub fn shown(run: &Run, now: &Now) -> String {
     if deserted(run, now) {
@@ -99,7 +99,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         && let Some(phase) = run.phase()
     {
         state = match (run.way, word(run, &now.clock).stable) {
-            // These words say so themselves.
+            // These states already imply it.
             (Direction::Undo, "rolling back" | "rollback stuck") if !deserted => {
                 format!("{state}, {}", text::phase(phase))
             }
@@ -121,7 +121,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         .unwrap_or(0)
         .max(4);
     let mut phase = None;
-    // A retry shows as one that is ready.
+    // A retry is shown as ready.
     let decided = run
         .standing_decision()
         .filter(|(_, d)| *d != Decision::Retry);
@@ -170,7 +170,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
     out
 }
 
-/// What is said of a run at its end, beside its state: what a rollback left, and which command is left to type.
+/// The hints for an ended run: steps that a rollback skipped, and the command for what remains.
 #[must_use]
 pub fn end_lines(run: &Run) -> Vec<String> {
     let mut out = not_undone(run);
@@ -196,7 +196,7 @@ fn not_undone(run: &Run) -> Vec<String> {
     vec![text::not_undone(names.join(", "))]
 }
 
-/// Something is to be done, and nobody does it.
+/// The run should continue, but no runner is active.
 fn deserted(run: &Run, now: &Now) -> bool {
     !now.live
         && match decide::next(run, &now.clock) {
@@ -205,7 +205,7 @@ fn deserted(run: &Run, now: &Now) -> bool {
         }
 }
 
-/// A stop that somebody asked for, and the command that goes on.
+/// A requested stop, and the command that continues the run.
 #[must_use]
 pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     match stop {
@@ -234,7 +234,7 @@ fn unit_line(
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
     let backwards = unit.backward.status != Status::Pending && !undone;
-    // Of what is undone, the undoing is told: how often, how long, how it ended.
+    // For an undone step, show its undo: attempts, duration and outcome.
     let part = if backwards || undone {
         &unit.backward
     } else {

@@ -1,4 +1,4 @@
-//! The beginning of an attempt: look, intent, job directory, supervisor.
+//! Starts an attempt: observation, intent, job directory, supervisor.
 
 use super::settle::never_started;
 use super::{GLANCE, Runner, RunnerError};
@@ -50,7 +50,7 @@ impl Runner<'_> {
             Ok(task) => task,
             Err(why) => return self.refuse(at, why),
         };
-        // A further attempt and an undo work from the first look, before anything had changed.
+        // A retry and an undo use the first observation, made before anything changed.
         let known = (before.touched || task.own_undo())
             .then(|| self.past(at))
             .transpose()?;
@@ -84,7 +84,12 @@ impl Runner<'_> {
         let looked = match looked {
             None => return Ok(()),
             Some(Ok(looked)) => looked,
-            Some(Err(why)) => return self.refuse(at, format!("cannot look before acting: {why}")),
+            Some(Err(why)) => {
+                return self.refuse(
+                    at,
+                    format!("cannot observe the state before the step: {why}"),
+                );
+            }
         };
         if let Some((look, produced)) = &looked.probed
             && look.answer == Answer::Done
@@ -99,7 +104,7 @@ impl Runner<'_> {
         self.act(start, &task, &looked).await
     }
 
-    /// Waits before a further attempt, and goes on hearing signals and others. `false`: something else comes next now.
+    /// Waits before a retry while handling signals and events of other processes. `false`: another action comes next now.
     async fn pause_before(&mut self, start: &Start, until: u64) -> Result<bool, RunnerError> {
         if !self.commit()? {
             return Ok(false);
@@ -179,7 +184,7 @@ impl Runner<'_> {
             nonce,
             spec: digest(&text),
             command: task.intent(&looked.past),
-            // An own undo works from what its step observed.
+            // The built-in undo uses the observation of its step.
             observed: if task.own_undo() {
                 Value::Null
             } else {
@@ -204,7 +209,7 @@ impl Runner<'_> {
             self.journal.checkpoint();
         }
         if !self.commit()? {
-            // Left behind it would be taken for an attempt that the ledger does not know.
+            // If left behind, it would be mistaken for an attempt that the ledger does not contain.
             job.discard()?;
             return Ok(());
         }
@@ -216,7 +221,7 @@ impl Runner<'_> {
             act,
         };
         match launch(&frame).await {
-            // Either way the job directory tells; the loop comes back to it.
+            // Either way the job directory has the result; the loop returns to it.
             Ok(Launched::Started | Launched::ExecFailed | Launched::Fenced | Launched::Died) => {
                 Ok(())
             }
@@ -224,8 +229,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The directory of an attempt that began and that this ledger does not know: the ledger is an older copy than the
-    /// machine has seen.
+    /// The directory of an attempt that was started but is not in this ledger: the ledger is an older copy.
     fn unknown(&self, at: &Attempt) -> Result<Option<JobDir>, RunnerError> {
         let stem = JobDir::stem(
             &self.run,
@@ -239,13 +243,13 @@ impl Runner<'_> {
             if facts.token == Token::Started || held {
                 return Ok(Some(job));
             }
-            // A runner died between this directory and its intent. It is fenced now.
+            // A runner died between creating this directory and recording the intent. It is fenced now.
             job.discard()?;
         }
         Ok(None)
     }
 
-    /// Records an unknown attempt as one that may still run: only a person can tell.
+    /// Records an unknown attempt as one that may still run: only an operator can decide.
     fn ask_about(
         &mut self,
         at: &Attempt,
@@ -258,7 +262,7 @@ impl Runner<'_> {
             at: at.clone(),
             doubt: Doubt::Lost,
             cause: format!(
-                "an attempt began that this ledger does not know of, in {}",
+                "an attempt that this ledger does not contain was started, in {}",
                 name.display()
             ),
             tail: last_lines(&unknown.output(), 5),

@@ -1,10 +1,10 @@
-//! Facts: single values that a step's output tells, for later steps.
+//! Facts: single values read from the output of a step, for later steps.
 //!
-//! The output is what the step printed on both of its outputs, so warnings may stand before, between and behind the JSON
-//! that holds the facts. Its last document counts: it begins at the beginning of a line and ends at the end of one.
+//! The output contains both standard output and standard error, so warnings may precede, interrupt and follow the JSON that
+//! contains the facts. The last document counts: it starts at the start of a line and ends at the end of one.
 //!
-//! Invariant: what is taken for a fact was printed as that, whole. When the last document is broken, an earlier one or a
-//! part of it is no substitute; and no fact holds a secret, or what was put in a secret's place.
+//! Invariants: a fact is read only from a complete document. If the last document is incomplete, neither an earlier one nor
+//! a part of it is used. No fact contains a secret or a redaction.
 
 use crate::redact::{Redactor, marker};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(super) fn read(
                 .and_then(|d| at(d, &fact.json))
                 .map_err(|e| format!("the fact {name}: {e}"))?;
             let hidden = |s: &Secret| value.contains(&marker(&s.name));
-            // The output is redacted, but JSON can spell a text in more ways than are searched for.
+            // The output is redacted, but JSON can encode a text in more ways than the redactor searches for.
             if redactor.found_in(&value).is_some() || secrets.iter().any(hidden) {
                 return Err(format!("the fact {name} holds the value of a secret"));
             }
@@ -64,7 +64,7 @@ fn document(output: &str) -> Result<Value, &'static str> {
     while !rest.is_empty() {
         let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
         if !rest.starts_with(['{', '[']) {
-            // What closes here without having begun has what was found as its part.
+            // A closing bracket without an opening one encloses what was found so far.
             broken |= rest.starts_with([']', '}']);
             rest = &rest[line..];
             continue;
@@ -78,20 +78,20 @@ fn document(output: &str) -> Result<Value, &'static str> {
                 rest = behind;
             }
             Some(_) | None => {
-                // Lines of a log begin with a bracket too, but hardly with a brace.
+                // Log lines may start with a bracket, but rarely with a brace.
                 broken |= rest.starts_with('{');
                 rest = &rest[line..];
             }
         }
     }
     match found {
-        Some(_) if broken => Err("the last JSON document of the output is not whole"),
+        Some(_) if broken => Err("the last JSON document of the output is incomplete"),
         Some(value) => Ok(value),
         None => Err("the output holds no JSON document"),
     }
 }
 
-/// A document ends here: its line ends, and what follows is not the rest of a larger one.
+/// Whether a document ends here: the line ends, and the rest is not part of a larger document.
 fn ends(behind: &str) -> bool {
     let line = behind.split('\n').next().unwrap_or_default();
     line.trim().is_empty() && !behind.trim_start().starts_with([',', ']', '}'])
@@ -109,16 +109,14 @@ fn at(document: &Value, path: &str) -> Result<String, String> {
     }
     match at {
         Value::String(s) => Ok(s.clone()),
-        // Read as a fraction, a number of this size has lost digits.
-        Value::Number(n) if n.as_f64().is_some_and(|f| n.is_f64() && f.abs() >= EXACT) => {
-            Err(format!(
-                "the number that the output has at {path} is too large to be passed on exactly"
-            ))
-        }
+        // Parsed as a float, a number of this size has lost digits.
+        Value::Number(n) if n.as_f64().is_some_and(|f| n.is_f64() && f.abs() >= EXACT) => Err(
+            format!("the number at {path} in the output is too large to be represented exactly"),
+        ),
         Value::Number(_) | Value::Bool(_) => Ok(at.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("what the output has at {path} is not one value"))
-        }
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!(
+            "the value at {path} in the output is not a single value"
+        )),
     }
 }
 
@@ -165,12 +163,15 @@ mod tests {
         for (output, why) in [
             ("", "holds no JSON"),
             ("rows: 3", "holds no JSON"),
-            ("{\"rows\": 1}\n{\"rows\": [redacted:db]}\n", "not whole"),
-            ("{\"rows\": 1}\n{\"rows\": 2", "not whole"),
-            ("x\n[\n{\"rows\": 1}\nwarning\n]", "not whole"),
+            (
+                "{\"rows\": 1}\n{\"rows\": [redacted:db]}\n",
+                "is incomplete",
+            ),
+            ("{\"rows\": 1}\n{\"rows\": 2", "is incomplete"),
+            ("x\n[\n{\"rows\": 1}\nwarning\n]", "is incomplete"),
             ("x\n[\n{\"rows\": 1},\n{\"rows\": 2}\n,]", "holds no JSON"),
             ("{\"row\": 1}", "nothing at .rows"),
-            ("{\"rows\": [1]}", "not one value"),
+            ("{\"rows\": [1]}", "not a single value"),
         ] {
             let said = rows(output.as_bytes()).unwrap_err();
             assert!(said.contains(why), "{output}: {said}");

@@ -1,9 +1,8 @@
-//! Kinds of action that are the same under every contract: what a program before this one recorded of them is all there
-//! is, and this one reads it as that one did. A run begun before goes on where nothing else is left to do or to undo
-//! (`docs/decisions/0024-*`).
+//! Kinds of action that are recorded identically by every version. A run that an earlier version started can be continued
+//! if only such steps remain to be done or undone (`docs/decisions/0024-*`).
 
-/// They record no observation and keep nothing for their undo. The list is closed: kinds that come later are in no run
-/// of a former contract.
+/// They record no observation and keep nothing for their undo. The list is final: later kinds do not occur in runs of an
+/// earlier contract.
 const SAME: [&str; 9] = [
     "run",
     "shell",

@@ -1,6 +1,7 @@
-//! One runner at a time: a kernel lock that dies with its holder, and the holder's name for the loser.
+//! Ensures one runner at a time: a kernel lock, released when its holder exits, and the holder's identity for the error
+//! message.
 //!
-//! The file is written to, so no link is followed to it and it has no second name.
+//! The file is written to, so symbolic links are not followed and a file with several hard links is refused.
 
 use crate::home::Identity;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the lock is tried for: whoever asks for its holder holds it for microseconds.
+/// How long to try to take the lock: a process that queries the holder holds it for microseconds.
 const LOCK: Duration = Duration::from_millis(250);
 
 /// Who drives a run.
@@ -135,7 +136,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Opens a regular file of ours that has one name, and nothing else.
 fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Not to block: what lies there may be a pipe.
+    // Non-blocking, because the file may be a pipe.
     let file = options
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)

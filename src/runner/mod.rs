@@ -1,8 +1,8 @@
-//! The loop: ask `replay` what comes next, append, act, append. It has no opinion of its own.
+//! The loop: ask `replay` for the next action, append, act, append. It makes no decisions of its own.
 //!
-//! Invariants: nothing is done whose intent is not durable; nothing is said that is not durable; when somebody else
-//! has appended, everything is decided anew. An outcome is always read from the job directory, so losing what was
-//! staged loses nothing.
+//! Invariants: nothing is done before its intent is durable; nothing is shown before it is durable; after another process
+//! has appended, the loop decides again. An outcome is always read from the job directory, so losing staged events loses no
+//! information.
 
 mod begin;
 mod facts;
@@ -32,24 +32,24 @@ use upledger_replay::state::{Ended, Refused, Run, TaskState};
 pub use upledger_replay::event::own::INTERRUPTED;
 /// How often a wait looks for events of others.
 const GLANCE: Duration = Duration::from_secs(1);
-/// A look that takes longer than this does not hold back what is known already.
+/// If a check takes longer than this, staged events are committed first.
 const PATIENCE: Duration = Duration::from_millis(150);
 
-/// Why the loop came to rest.
+/// Why the loop stopped.
 #[derive(Debug)]
 pub enum Rest {
     /// The run ended.
     Ended(Ended),
-    /// A person is asked.
+    /// An operator is asked.
     Asked(Question),
     /// Somebody asked for a stop.
     Stopped(Stop),
-    /// We were told to leave; the step goes on.
+    /// The runner detached; the step keeps running.
     Detached,
 }
 
 impl Rest {
-    /// How a run rests of which that comes next; none where it goes on.
+    /// How a run stops when this comes next; none if it continues.
     #[must_use]
     pub fn of(next: Next) -> Option<Self> {
         match next {
@@ -84,19 +84,19 @@ pub enum RunnerError {
     Io(&'static str, #[source] std::io::Error),
 }
 
-/// Where the loop tells what happened. It is only ever told what is durable.
+/// Receives what happened in the loop, only after it is durable.
 pub trait Watcher {
     /// Events were appended, by us or by others.
     fn entries(&mut self, run: &Run, entries: &[Entry]);
     /// The running step printed something; it is redacted.
     fn output(&mut self, run: &Run, at: &Attempt, bytes: &[u8]);
-    /// The running step is so far: `done` of `total` units.
+    /// The progress of the running step: `done` of `total` units.
     fn progress(&mut self, run: &Run, at: &Attempt, progress: &Progress);
-    /// The supervisor of the step is gone, and these processes of it are waited for; they are redacted.
+    /// The supervisor of the step has exited, and the runner waits for these processes; they are redacted.
     fn waits(&mut self, run: &Run, at: &Attempt, living: &[String]);
 }
 
-/// How far a running step is, by its own account.
+/// The progress that a running step reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// So many are done.
@@ -181,7 +181,7 @@ impl<'a> Runner<'a> {
         Ok(self.journal.stage(Some(&self.run), event)?)
     }
 
-    /// Makes what is staged durable and tells the watcher. `false`: somebody else was first, decide anew.
+    /// Commits the staged events and notifies the watcher. `false`: another process appended first; decide again.
     fn commit(&mut self) -> Result<bool, RunnerError> {
         match self.journal.commit()? {
             Committed::Done(entries) => {
@@ -200,14 +200,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Folds what others have appended and tells the watcher.
+    /// Folds events of other processes and notifies the watcher.
     fn hear(&mut self) -> Result<(), RunnerError> {
         let others = self.journal.refresh()?;
         self.tell(&others);
         Ok(())
     }
 
-    /// Goes on until the run rests.
+    /// Runs until the run stops.
     ///
     /// # Errors
     /// [`RunnerError`]; the run can be resumed.
@@ -269,8 +269,8 @@ impl<'a> Runner<'a> {
         Ok(self.state()?.part(&at.part).cloned().unwrap_or_default())
     }
 
-    /// Looks on a thread that may block. What is staged is committed when the look takes long. A look that is not
-    /// waited for any more, because of a signal or because its time is over, leaves no process behind.
+    /// Runs a check on a separate thread. Staged events are committed if the check takes long. A check that is cancelled,
+    /// by a signal or its time limit, leaves no process behind.
     async fn look<T: Send + 'static>(
         &mut self,
         deadline: Duration,
@@ -299,7 +299,7 @@ impl<'a> Runner<'a> {
                     () = tokio::time::sleep_until(until) => {
                         moment.give_up();
                         return Ok(Some(Err(Error::new(format!(
-                            "the look had not answered after {} s and was given up",
+                            "the check did not finish within {} s and was cancelled",
                             deadline.as_secs()
                         )))));
                     }
@@ -308,7 +308,7 @@ impl<'a> Runner<'a> {
         };
         joined
             .map(Some)
-            .map_err(|e| RunnerError::Io("a look died", std::io::Error::other(e)))
+            .map_err(|e| RunnerError::Io("a check exited unexpectedly", std::io::Error::other(e)))
     }
 
     fn wish(&mut self, wish: Wish) -> Result<(), RunnerError> {
@@ -316,7 +316,7 @@ impl<'a> Runner<'a> {
             Wish::Detach => self.detach = true,
             Wish::Pause => self.wants_pause = true,
         }
-        // Others may append in between; what a person pressed is not lost for that.
+        // Other processes may append in between; the signal must not be lost.
         while self.wants_pause {
             if !self.journal.pending() {
                 self.hear()?;

@@ -11,7 +11,7 @@ use upledger_replay::plan::{Secret, SecretSource};
 
 /// How long the command of a secret may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The same where a person waits who only wants something written down.
+/// The same while an operator waits for a command that only appends an event.
 const QUICK: Duration = Duration::from_secs(3);
 
 /// Names and values.
@@ -35,8 +35,8 @@ pub fn read(secrets: &[Secret]) -> Result<Vec<(String, String)>, Missing> {
     secrets.iter().map(|s| one(s, LIMIT)).collect()
 }
 
-/// Reads those secrets that are needed, and the others where they are at hand: what is printed is searched for them all.
-/// The second are those others that are not.
+/// Reads the needed secrets, and the others if available, because output is redacted for all of them. Returns also the
+/// others that are unavailable.
 ///
 /// # Errors
 /// [`Missing`] names the first needed one that cannot be had.
@@ -116,7 +116,7 @@ fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
     }
 }
 
-/// What a command prints. It keeps our process group: it may have to ask a person at the terminal.
+/// The output of a command. It stays in our process group, because it may prompt at the terminal.
 fn command(argv: &[String], limit: Duration) -> Result<String, String> {
     let (program, args) = argv.split_first().ok_or("its command is empty")?;
     let failed = |e: std::io::Error| format!("{program}: {e}");
@@ -130,13 +130,13 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
         .map_err(failed)?;
     let (said, hear) = mpsc::channel();
     let pipe = child.stdout.take();
-    // A thread of its own: a descendant may hold the pipe open for ever.
+    // A separate thread: a descendant may hold the pipe open indefinitely.
     let reader = std::thread::Builder::new()
         .name("secret".into())
         .spawn(move || {
             let mut bytes = Vec::new();
             let read = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
-            // Nobody waits any more once the time has passed.
+            // The receiver is gone after the time limit.
             let _ = said.send(read.map(|_| bytes));
         });
     let bytes = match reader {
@@ -153,7 +153,7 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
         }
     };
     let Some(status) = status else {
-        // It may just have ended.
+        // It may just have exited.
         let _ = child.kill();
         let _ = child.wait();
         return Err(bytes

@@ -1,4 +1,4 @@
-//! The end of an attempt: what became of it, by its job directory, its evidence and, in doubt, its probe.
+//! Settles an attempt: determines its outcome from its job directory, its evidence and, in doubt, its probe.
 
 use super::{GLANCE, Progress, Runner, RunnerError};
 use super::{facts, former};
@@ -27,13 +27,13 @@ use upledger_replay::verdict::verdict;
 const OUTPUT: Duration = Duration::from_millis(200);
 /// Pieces of output that are shown at a time; each is at most 4 MiB, and 64 MiB are stored.
 const PIECES: usize = 20;
-/// How long a supervisor may take to see that it is fenced.
+/// How long a supervisor may take to detect that it is fenced.
 const FENCE: Duration = Duration::from_secs(2);
-/// How long an orphan without a time limit is waited for.
+/// How long to wait for an orphan without a time limit.
 const ORPHAN: Duration = Duration::from_secs(3600);
 
 impl Runner<'_> {
-    /// Brings an open attempt to an outcome.
+    /// Settles an open attempt.
     pub(super) async fn resolve(&mut self, at: &Attempt) -> Result<(), RunnerError> {
         let part = self.part(at)?;
         let spec = part
@@ -82,8 +82,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Stages what the action has written for the record and is not recorded yet. Returns what it produced, where it
-    /// says so.
+    /// Stages the entries of the spool that are not recorded yet. Returns the output of the action, if there is one.
     fn import_spool(&mut self, at: &Attempt, job: &JobDir) -> Result<Option<Value>, RunnerError> {
         let known = self.part(at)?.imported;
         let mut produced = None;
@@ -101,7 +100,7 @@ impl Runner<'_> {
                     }
                     Event::StepNoted(Noted {
                         at: at.clone(),
-                        // It holds none of the step's own secrets; it may hold another's.
+                        // It contains no secret of the step itself, but may contain another one.
                         note: self.journal.redact_value(note),
                     })
                 }
@@ -149,7 +148,8 @@ impl Runner<'_> {
             Some((of, output)) if of == *at => output,
             Some(_) | None => Follower::new(job.output()),
         };
-        // In pieces, until there is nothing new; a file that grows faster than it is shown is left for the next time.
+        // In chunks, until there is nothing new; the rest of a file that grows faster than it is shown is left for the next
+        // call.
         for _ in 0..PIECES {
             let Ok(new) = output.read() else { break };
             let Some(run) = self.journal.run(&self.run).filter(|_| !new.is_empty()) else {
@@ -161,13 +161,13 @@ impl Runner<'_> {
         self.show_progress(at, job);
     }
 
-    /// Shows how far an attempt is, as it has said last.
+    /// Shows the last reported progress of an attempt.
     fn show_progress(&mut self, at: &Attempt, job: &JobDir) {
         let mut spool = match self.heard.take() {
             Some((of, spool)) if of == *at => spool,
             Some(_) | None => SpoolReader::default(),
         };
-        // What cannot be read now is told by whoever imports it.
+        // Errors are reported when the spool is imported.
         let new = spool.read(job).unwrap_or_default();
         let last = new.into_iter().rev().find_map(|entry| match entry {
             Entry::Progress { done, total, unit } => Some(Progress {
@@ -183,7 +183,7 @@ impl Runner<'_> {
         self.heard = Some((at.clone(), spool));
     }
 
-    /// Follows a running attempt until its supervisor is gone or we are told to leave.
+    /// Follows a running attempt until its supervisor exits or the runner detaches.
     async fn await_attempt(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let ended = job.ended();
         tokio::pin!(ended);
@@ -206,15 +206,15 @@ impl Runner<'_> {
                 self.hear()?;
                 self.import_spool(at, job)?;
                 if self.journal.pending() {
-                    // When somebody else was first, the next glance stages them again.
+                    // If another process appended first, the next check stages them again.
                     self.commit()?;
                 }
             }
         }
     }
 
-    /// Waits for processes that outlived their supervisor. Its time limit and a person's word to kill are carried out
-    /// here, because nobody else does.
+    /// Waits for processes that survived their supervisor. Enforces the time limit and kill requests, because the
+    /// supervisor no longer does.
     async fn await_tree(&mut self, at: &Attempt, job: &JobDir) -> Result<(), RunnerError> {
         let began = tokio::time::Instant::now();
         let mut killed = false;
@@ -229,7 +229,7 @@ impl Runner<'_> {
             };
             self.show(at, job);
             if gone || self.detach {
-                // The loop looks again.
+                // The loop checks again.
                 return Ok(());
             }
             if !told && let Some(run) = self.journal.run(&self.run) {
@@ -274,7 +274,7 @@ impl Runner<'_> {
         let own = task.as_ref().is_ok_and(|t| t.command() == Command::Act);
         let end = self.end(at, job, &outcome);
         if let Some((failure, mut detail)) = failure_of(&outcome) {
-            // An action of ours ends with the reason; the code of its process says nothing to anybody.
+            // A typed action prints its error last; the exit code of its process carries no information.
             if matches!(failure, Failure::Exit(_))
                 && own
                 && let Some(reason) = end.tail.last().filter(|line| !line.starts_with(NOTE))
@@ -320,7 +320,7 @@ impl Runner<'_> {
 
     /// What is known of an attempt's end before its evidence is looked at.
     fn end<'a>(&mut self, at: &'a Attempt, job: &JobDir, outcome: &Outcome) -> End<'a> {
-        // More than the ledger's table takes stays where it is, and the ledger has its digest.
+        // Output beyond the limit of the blob table stays in the job directory; the ledger has its digest.
         let output = std::fs::File::open(job.output()).and_then(|f| self.journal.attach_content(f));
         let printed = output.ok().map(|kept| Printed {
             sha256: kept.blob,
@@ -358,7 +358,7 @@ impl Runner<'_> {
         )
     }
 
-    /// Looks at what an attempt in doubt left.
+    /// Probes the effects of an attempt in doubt.
     pub(super) async fn probe(&mut self, at: &Attempt) -> Result<(), RunnerError> {
         let (past, blobs) = self.past(at)?;
         let looked = match self.task(at) {
@@ -381,7 +381,7 @@ impl Runner<'_> {
     }
 }
 
-/// How a bad end is called; none for exit 0.
+/// The failure for an exit status; none for exit 0.
 fn failure_of(outcome: &Outcome) -> Option<(Failure, String)> {
     let ended = match &outcome.ended {
         Exit::NotExecuted { message, .. } => return Some((Failure::NotStarted, message.clone())),
@@ -410,7 +410,7 @@ fn overdue(part: &TaskState) -> bool {
     limit.is_some_and(|ms| part.started_at.boot == boot_id() && age > ms.saturating_mul(1000))
 }
 
-/// What is said of a command that others of its tree outlived.
+/// The message for a command whose descendants are still running.
 const ALIVE: &str = "processes that it started are still alive";
 
 /// What is known of an attempt's end before its evidence is looked at.
@@ -426,7 +426,7 @@ impl End<'_> {
     fn failed(self, failure: Failure, mut detail: String) -> Event {
         let started = failure != Failure::NotStarted;
         if self.left_behind {
-            // It is why nothing is tried again without a person's word.
+            // This is why nothing is retried without an operator's decision.
             detail = format!("{detail}; {ALIVE}");
         }
         Event::StepFailed(Failed {

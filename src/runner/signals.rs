@@ -1,18 +1,17 @@
 //! Signals to the runner: one INT stops after this step, a second detaches, TERM and HUP detach. None kills a step.
 //!
-//! A signal that was ignored when this process started stays ignored: that is how `nohup` and a shell that puts a job
-//! into the background say that it does not concern us.
+//! A signal that was ignored when this process started stays ignored, as `nohup` and background jobs of a shell require.
 
 use crate::site::heard;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What was asked for by signal.
+/// What a signal requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// Stop before the next step.
     Pause,
-    /// Leave; the running step goes on.
+    /// Detach; the running step continues.
     Detach,
 }
 
@@ -45,7 +44,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next wish.
+    /// Waits for the next request.
     pub async fn next(&mut self) -> Wish {
         tokio::select! {
             () = come(&mut self.int) => {

@@ -1,4 +1,5 @@
-//! Looks of a command that has no loop (`plan`, `decide`): a signal that ends the command ends what its looks started.
+//! Checks run by a command without a loop (`plan`, `decide`): a signal that ends the command also kills the processes of
+//! its checks.
 
 use super::Answers;
 use crate::system::proc::Status;
@@ -7,8 +8,8 @@ use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use std::io;
 
-/// While it lives, a signal that ends this process kills what its looks have started first. Signals that were ignored
-/// stay ignored.
+/// While this guard exists, a signal that ends this process first kills the processes of its checks. Ignored signals stay
+/// ignored.
 pub struct Interruptible(Handle);
 
 impl Interruptible {
@@ -24,7 +25,7 @@ impl Interruptible {
             .spawn(move || {
                 for signal in &mut signals {
                     Answers::give_up_all();
-                    // It ends this process as the signal would have; where it cannot, the next one is waited for.
+                    // Ends this process as the signal would have; if that fails, wait for the next signal.
                     let _ = emulate_default_handler(signal);
                 }
             })?;

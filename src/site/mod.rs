@@ -1,8 +1,8 @@
-//! Where actions are called: this machine. Every call crosses this boundary as data, a [`Request`] and its [`Reply`],
-//! because a host over SSH is to be the second site.
+//! Calls actions on this machine. Every call is passed as data, a [`Request`] and its [`Reply`], so that a host over SSH
+//! can become a second site.
 //!
-//! Nothing else calls an action. Looks of one [`Moment`] share what they ask; a moment that is given up leaves no
-//! process behind. What an action shows passes the redactor here and is bounded afterwards.
+//! Nothing else calls an action. Checks of one [`Moment`] share their queries; a cancelled moment leaves no process behind.
+//! The output of an action is redacted here and truncated afterwards.
 
 mod interrupt;
 pub mod task;
@@ -38,7 +38,7 @@ const PASSED: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
-    /// What is there now, before anything is changed.
+    /// The current state, before anything is changed.
     Observe,
     /// Whether it is done, or undone.
     Probe,
@@ -91,7 +91,7 @@ pub enum Reply {
     },
 }
 
-/// What a look before acting saw.
+/// The observation before an action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// All that the undo needs.
@@ -126,7 +126,7 @@ impl Local {
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
     }
 
-    /// A moment in which looks share what they ask.
+    /// A moment in which checks share their queries.
     #[must_use]
     pub fn moment(&self) -> Moment {
         Moment {
@@ -184,7 +184,7 @@ impl Local {
     }
 }
 
-/// Looks that share what they ask.
+/// Checks that share their queries.
 #[derive(Debug, Clone)]
 pub struct Moment {
     site: Local,
@@ -194,8 +194,7 @@ pub struct Moment {
 impl Moment {
     /// Asks; it may block.
     ///
-    /// # Errors
-    /// [`Error`] when the action cannot see. A look that cannot see is unclear, and no error.
+    /// # Errors [`Error`] when the observation fails. A check that fails is unclear, not an error.
     pub fn ask(&self, request: &Request) -> Result<Reply, Error> {
         let cx = Context {
             answers: Some(self.answers.clone()),
@@ -217,7 +216,7 @@ impl Moment {
                 self.answers.forget();
                 let seen = recorded(|| kind.observe(&cx)).map_err(shown)?;
                 if let Some(name) = redactor.found_in_value(&seen.before) {
-                    // Recorded as it is it would give the secret away; redacted, the undo would put the redaction back.
+                    // Recorded unchanged, it would reveal the secret; redacted, the undo would restore the redaction.
                     return Err(Error::new(format!(
                         "what must be recorded for the undo contains the value of the secret {name}"
                     )));
@@ -252,7 +251,7 @@ impl Moment {
         cx.patience() * 3
     }
 
-    /// Gives up what is asked now: its processes are killed.
+    /// Cancels the current call: its processes are killed.
     pub fn give_up(&self) {
         self.answers.give_up();
     }

@@ -1,4 +1,4 @@
-//! One direction of a step, as requests to a site: its action, its looks, its environment. No decisions.
+//! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
 use super::{Call, Moment, Observation, Reply, Request};
 use crate::action::process::ActInput;
@@ -17,7 +17,7 @@ use upledger_replay::needs;
 use upledger_replay::plan::{EnvVar, Input, Pair, Plan, Step, Undo};
 use upledger_replay::state::{Run, Task};
 
-/// One direction of a step, ready to be looked at or done.
+/// One direction of a step, ready to be checked or executed.
 #[derive(Clone)]
 pub struct PreparedTask {
     /// What is run: the step's action, or that of its undo; facts of earlier steps put in.
@@ -141,7 +141,7 @@ impl PreparedTask {
         }
     }
 
-    /// What the record holds of a part: what its looks, its next attempt and its own undo work from.
+    /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
     #[must_use]
     pub fn past(unit: &Task, part: &TaskKey, plan: &Plan) -> RawPast {
         let own = plan
@@ -157,7 +157,7 @@ impl PreparedTask {
             notes: unit
                 .notes
                 .iter()
-                // A written undo is an action of its own, with notes of its own.
+                // An undo from the plan is a separate action with its own notes.
                 .filter(|n| own || n.at.part.way == part.way)
                 .map(|n| crate::action::Noted {
                     direction: n.at.part.way,
@@ -207,7 +207,7 @@ impl PreparedTask {
         let request = self.request(&self.action, Call::Observe, RawPast::default(), Vec::new());
         match moment.ask(&request)? {
             Reply::Observed(observed) => Ok(observed),
-            Reply::Looked { .. } => Err(Error::new("the site answers another question")),
+            Reply::Looked { .. } => Err(Error::new("the reply does not match the request")),
         }
     }
 
@@ -220,7 +220,7 @@ impl PreparedTask {
         };
         let written = self.request(probe, Call::Probe, RawPast::default(), Vec::new());
         let (look, _) = looked(moment.ask(&written));
-        // The plan's look settles it; the action's own tells what there is then.
+        // The plan's probe decides; the action's own probe provides the output.
         let done = look.answer == upledger_replay::event::Answer::Done;
         let output = (done && self.action.kind_of().properties().has_probe)
             .then(|| looked(moment.ask(&own())).1);
@@ -231,7 +231,7 @@ impl PreparedTask {
     #[must_use]
     pub fn verify(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> Look {
         let request = match &self.verify {
-            // A look of its own, which knows nothing of this step.
+            // A separate check, which does not depend on this step.
             Some(verify) => self.request(verify, Call::Probe, RawPast::default(), Vec::new()),
             None => self.request(&self.action, Call::Verify, past.clone(), blobs.to_vec()),
         };
@@ -254,7 +254,7 @@ impl PreparedTask {
     #[must_use]
     pub fn frame(&self, past: &RawPast, blobs: &[Blob], spool: PathBuf) -> Option<ActInput> {
         (self.command() == Command::Act).then(|| {
-            // The call is the attempt itself; the frame does not hold it.
+            // The attempt itself is the call; the frame does not contain it.
             let request = self.request(&self.action, Call::Verify, past.clone(), blobs.to_vec());
             self.site.frame(request, spool)
         })
@@ -288,7 +288,7 @@ impl PreparedTask {
     pub fn preview(&self, past: &RawPast) -> Preview {
         let preview = Local::preview(&self.action, self.direction, past);
         let mut preview = preview.unwrap_or_else(|_| Preview {
-            // The record is of another version; what is done in general is still true.
+            // The record is from another version; the general description still applies.
             commands: self.outline(),
             ..Preview::default()
         });
@@ -298,7 +298,7 @@ impl PreparedTask {
         preview
     }
 
-    /// What it does in general, before anything was looked at.
+    /// A general description, without an observation.
     #[must_use]
     pub fn outline(&self) -> Vec<String> {
         let lines = self.action.kind_of().outline(self.direction);
@@ -327,7 +327,7 @@ impl PreparedTask {
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
     match reply {
         Ok(Reply::Looked { look, output }) => (look, output),
-        Ok(Reply::Observed(_)) => (Look::unclear("the site answers another question"), None),
+        Ok(Reply::Observed(_)) => (Look::unclear("the reply does not match the request"), None),
         Err(e) => (Look::unclear(e.to_string()), None),
     }
 }
@@ -386,7 +386,7 @@ impl<'a> Inputs<'a> {
             return Ok(path);
         }
         Err(Error::new(format!(
-            "the working directory is {fact}, and '{path}' is no absolute path"
+            "the working directory is {fact}, and '{path}' is not an absolute path"
         )))
     }
 }
@@ -398,8 +398,8 @@ fn unknown(why: &NoFact) -> Error {
     };
     let step = fact.split_once('.').map_or(fact.as_str(), |(step, _)| step);
     Error::new(why.to_string()).remedy(format!(
-        "{step} has not handed it on: it had no such result, or it was found done or decided done where nobody could see \
-         its result, as with facts that are read from what a step prints; decide `skip` and do this step by hand, or \
+        "{step} has not produced it: it had no such result, or it was found done or decided done without its result, \
+         as with facts that are read from the output of a step; decide `skip` and do this step manually, or \
          abort, and run a plan that states the value"
     ))
 }

@@ -2,14 +2,14 @@
 
 texts! {
     // Where the ledger is.
-    no_access(path, owner): "no access to {path}, which belongs to {owner}", "无权访问 {path}, 它属于 {owner}";
-    not_ours(path, owner, us): "{path} belongs to {owner}, not to us ({us})", "{path} 属于 {owner}, 而不是当前用户 ({us})";
+    no_access(path, owner): "no access to {path}, which is owned by {owner}", "无权访问 {path}, 它属于 {owner}";
+    not_ours(path, owner, us): "{path} is owned by {owner}, not by the current user ({us})", "{path} 属于 {owner}, 而不是当前用户 ({us})";
     absent(path): "there is no state directory {path}", "状态目录 {path} 不存在";
     symlink(path): "{path} is a symbolic link", "{path} 是符号链接";
     hard_links(path, links): "{path} has {links} hard links", "{path} 有 {links} 个硬链接";
     too_open(path, mode): "{path} has mode {mode}: others have access (chmod go= {path})",
         "{path} 的权限是 {mode}, 其他用户可以访问; 收紧: chmod go= {path}";
-    network(path, name): "{path} is on {name}, a file system whose locks and syncs cannot be relied on",
+    network(path, name): "{path} is on {name}, a file system whose locks and fsync are not reliable",
         "{path} 位于 {name} 文件系统, 其文件锁和落盘不可靠";
 
     // Checkpoints.
@@ -22,12 +22,12 @@ texts! {
     no_file(path): "there is no ledger {path}", "账本文件 {path} 不存在";
 
     // What is remembered of the ledger.
-    shorter(path): "the ledger {path} is shorter than remembered (an older copy, or cut off)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
-    rewritten(path): "the ledger {path} is not the one that is remembered (its events are others)", "账本 {path} 与本机记录的不一致 (事件内容不同)";
-    foreign(path): "the ledger {path} is another ledger than the one that is remembered", "账本 {path} 不是本机记录过的那一个";
-    missing(path): "the ledger {path} is gone", "账本 {path} 已不存在";
-    remembered(how, size, id): "{how}: remembered are {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
-    remembered_and_found(how, size, id, found, other): "{how}: remembered are {size} events of {id}, found are {found} of {other}",
+    shorter(path): "the ledger {path} is shorter than remembered (an older or incomplete copy)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
+    rewritten(path): "the ledger {path} does not match the remembered one (its events differ)", "账本 {path} 与本机记录的不一致 (事件内容不同)";
+    foreign(path): "the ledger {path} is not the remembered ledger", "账本 {path} 不是本机记录过的那一个";
+    missing(path): "the ledger {path} is missing", "账本 {path} 已不存在";
+    remembered(how, size, id): "{how}; remembered: {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
+    remembered_and_found(how, size, id, found, other): "{how}; remembered: {size} events of {id}; found: {found} events of {other}",
         "{how}: 本机记录有 {size} 个事件, 标识 {id}; 现有 {found} 个事件, 标识 {other}";
 
     secret(name, why): "the secret {name} cannot be read: {why}", "密钥 {name}: {why}";

@@ -1,7 +1,7 @@
 //! Texts of `--help`: one for each command, option and argument, named after them.
 
 texts! {
-    about(): "Runs a production upgrade; the record of what it did is the program's only state",
+    about(): "Runs a production upgrade from a plan and records each action; the record is the only state",
         "执行生产环境升级; 执行记录就是程序的唯一状态";
     usage(): "Usage", "用法";
     commands(): "Commands", "命令";
@@ -11,38 +11,38 @@ texts! {
     default_is(value): "default: {value}", "默认: {value}";
     opt_help(): "Print help", "显示帮助";
     opt_version(): "Print version", "显示版本";
-    opt_state(): "Where the ledger and its job directories are [env: UPLEDGER_STATE]", "账本和执行目录所在的状态目录 [环境变量: UPLEDGER_STATE]";
+    opt_state(): "State directory, which holds the ledger and the job directories [env: UPLEDGER_STATE]", "账本和执行目录所在的状态目录 [环境变量: UPLEDGER_STATE]";
     opt_json(): "One JSON object per line, for programs", "每行输出一个 JSON 对象, 供程序读取";
     opt_quiet(): "Print results and errors only", "只输出结果和错误";
-    opt_lang(): "The language of screens: en or zh; else from UPLEDGER_LANG, the configuration, the locale",
+    opt_lang(): "Language of the screens, en or zh; default: UPLEDGER_LANG, the configuration, the locale",
         "界面语言: en 或 zh; 不指定时依次取自 UPLEDGER_LANG, 配置文件, 系统区域设置";
 
     cmd_init(): "Write a commented plan to start from", "生成带注释的起始计划";
     cmd_check(): "Check a plan; errors point at the line", "检查计划; 报错指向所在行";
-    cmd_plan(): "Show what a plan would do now, and the way back; changes nothing", "预览计划的执行与回退方案; 不做任何变更";
+    cmd_plan(): "Show what a plan would do now and how it would be rolled back; changes nothing", "预览计划的执行与回退方案; 不做任何变更";
     cmd_schema(): "Print the JSON Schema of plans, for editors", "输出计划的 JSON Schema, 供编辑器使用";
     cmd_run(): "Run a plan", "执行计划";
-    cmd_status(): "Show where a run stands, and what is asked", "查看运行状态和待确认的问题";
-    cmd_watch(): "Follow a run that somebody else drives; changes nothing", "实时查看他人正在执行的运行; 不做任何变更";
+    cmd_status(): "Show the state of a run and the pending question", "查看运行状态和待确认的问题";
+    cmd_watch(): "Follow a run that another process executes; changes nothing", "实时查看他人正在执行的运行; 不做任何变更";
     cmd_runs(): "List all runs", "列出所有运行";
-    cmd_resume(): "Take a run over, after a crash, a pause or a decision", "在崩溃, 暂停或人工处理之后恢复运行";
-    cmd_decide(): "Settle a doubt or a failure", "为结果未知或失败的步骤选择处理方式";
+    cmd_resume(): "Continue a run after a crash, a pause or a decision", "在崩溃, 暂停或人工处理之后恢复运行";
+    cmd_decide(): "Record a decision about a step that is in doubt or has failed", "为结果未知或失败的步骤选择处理方式";
     cmd_pause(): "Stop before the next step", "在下一个步骤之前暂停运行";
-    cmd_abort(): "End the run before the next step; what was done stays done", "在下一个步骤之前终止运行; 已执行的步骤保持原状";
-    cmd_kill_step(): "Have the running command killed", "强制结束正在执行的步骤";
-    cmd_rollback(): "Reverse what was done", "回退已执行的步骤";
-    cmd_note(): "Add a remark to the timeline", "在时间线上添加备注";
-    cmd_log(): "Show events, or what a step printed", "查看事件, 或某步骤的输出";
-    cmd_replay(): "Show the state as it was at some event", "重现某一事件之后的状态";
-    cmd_verify(): "Check the whole ledger", "验证整个账本";
+    cmd_abort(): "End the run before the next step; completed steps are not undone", "在下一个步骤之前终止运行; 已执行的步骤保持原状";
+    cmd_kill_step(): "Kill the running command", "强制结束正在执行的步骤";
+    cmd_rollback(): "Undo what a run did", "回退已执行的步骤";
+    cmd_note(): "Add a note to the record", "在时间线上添加备注";
+    cmd_log(): "Show events, or the output of a step", "查看事件, 或某步骤的输出";
+    cmd_replay(): "Show the state after a given event", "重现某一事件之后的状态";
+    cmd_verify(): "Verify the whole ledger", "验证整个账本";
     cmd_verifier(): "Print the auditor's script: a verifier in standard Python", "输出审计脚本: 只用 Python 标准库的验证程序";
-    cmd_export(): "Write the ledger's events, one a line", "导出账本事件, 每行一个";
-    cmd_explain(): "Say what an exit code or a kind of error means", "解释退出码或错误类型";
+    cmd_export(): "Write the events of the ledger, one per line", "导出账本事件, 每行一个";
+    cmd_explain(): "Explain an exit code or a kind of error", "解释退出码或错误类型";
     cmd_help(): "Print the help of a command", "显示某个命令的帮助";
-    help_command(): "The command; all of them when left out", "命令名; 不指定时列出全部命令";
-    cmd_ledger(): "Decisions about the ledger itself", "账本自身的维护操作";
+    help_command(): "The command; all commands if omitted", "命令名; 不指定时列出全部命令";
+    cmd_ledger(): "Commands for the ledger itself", "账本自身的维护操作";
 
-    cmd_completion(): "Print the code that completes commands, runs and steps in a shell", "输出 shell 自动补全代码 (命令, 运行, 步骤)";
+    cmd_completion(): "Print shell completion code for commands, runs and steps", "输出 shell 自动补全代码 (命令, 运行, 步骤)";
     cmd_man(): "Print the manual page, or write one for each command", "输出手册页, 或为每个命令生成一页";
     completion_shell(): "Which shell", "哪种 shell";
     shell(name, file): "in {file}: source <(upledger completion {name})", "写入 {file}: source <(upledger completion {name})";
@@ -52,46 +52,46 @@ texts! {
     man_options(): "OPTIONS", "选项";
     man_commands(): "SUBCOMMANDS", "子命令";
     man_version(): "VERSION", "版本";
-    man_dir(): "Write the pages of all commands there", "将全部手册页写入此目录";
+    man_dir(): "Write the pages of all commands to this directory", "将全部手册页写入此目录";
 
-    reason(): "Why, for the record", "原因, 将写入记录";
-    decide_step(): "The step that is asked about", "待确认的步骤";
-    decide_decision(): "What is decided", "处理方式";
-    decide_run(): "The run; the open one when left out", "运行名; 默认为未结束的运行";
+    reason(): "The reason, which is recorded", "原因, 将写入记录";
+    decide_step(): "The step to decide about", "待确认的步骤";
+    decide_decision(): "The decision", "处理方式";
+    decide_run(): "The run; the open one if omitted", "运行名; 默认为未结束的运行";
     choice_done(): "It is done; the step's own check must agree", "已完成; 须通过该步骤自带的检查";
     choice_retry(): "Run it again", "重新执行";
-    choice_skip(): "Go on without it", "跳过并继续";
-    choice_fail(): "It failed", "判定为失败";
-    note_text(): "The remark", "备注内容";
-    note_run(): "The run that it belongs to; the open one, else none", "所属运行; 默认为未结束的运行, 没有则不属于任何运行";
-    run_plan(): "The plan, or what `plan --out` wrote", "计划文件, 或 `plan --out` 的输出";
-    rollback_to(): "The last step that stays done; everything after it is reversed", "最后一个保留的步骤; 其后的步骤全部回退";
-    verify_file(): "A ledger file, or exported events (.jsonl); this machine's ledger when left out",
+    choice_skip(): "Continue without it", "跳过并继续";
+    choice_fail(): "Treat it as failed", "判定为失败";
+    note_text(): "The text of the note", "备注内容";
+    note_run(): "The run that the note belongs to; the open one if omitted, else none", "所属运行; 默认为未结束的运行, 没有则不属于任何运行";
+    run_plan(): "The plan, or the output of `plan --out`", "计划文件, 或 `plan --out` 的输出";
+    rollback_to(): "The last step to keep; every later step is undone", "最后一个保留的步骤; 其后的步骤全部回退";
+    verify_file(): "A ledger file, or exported events (.jsonl); this machine's ledger if omitted",
         "账本文件, 或导出的事件 (.jsonl); 默认为本机账本";
-    verify_checkpoint(): "A checkpoint that was kept elsewhere; may be given more than once", "另行保存的检查点; 可多次指定";
-    export_jsonl(): "One event body a line, verifiable without SQLite", "每行一个事件, 无需 SQLite 即可验证";
-    export_out(): "Where to; standard output when left out; an existing file is not overwritten",
+    verify_checkpoint(): "A checkpoint that was kept elsewhere; can be repeated", "另行保存的检查点; 可多次指定";
+    export_jsonl(): "One event body per line, verifiable without SQLite", "每行一个事件, 无需 SQLite 即可验证";
+    export_out(): "Output file; standard output if omitted; an existing file is not overwritten",
         "输出文件; 默认为标准输出; 不覆盖已有文件";
-    ledger_restored(): "Record that an older or another copy of the ledger is to go on", "账本恢复为旧副本或另一份副本后, 记录此事并继续使用";
-    explain_code(): "An exit code, or a kind of error; all of them when left out", "退出码或错误类型; 不指定时列出全部";
-    init_file(): "Where to", "输出文件";
-    init_template(): "What to start from", "起始模板";
-    template_blank(): "Three commands with their looks and their undo", "三个命令, 附探测与撤销";
+    ledger_restored(): "Record that an older or a different copy of the ledger is used from now on", "账本恢复为旧副本或另一份副本后, 记录此事并继续使用";
+    explain_code(): "An exit code, or a kind of error; all of them if omitted", "退出码或错误类型; 不指定时列出全部";
+    init_file(): "Output file", "输出文件";
+    init_template(): "The template to start from", "起始模板";
+    template_blank(): "Three commands with their probes and undos", "三个命令, 附探测与撤销";
     template_django(): "An upgrade of a Django application with a worker", "Django 应用及其 worker 的升级";
     the_plan(): "The plan", "计划文件";
-    plan_out(): "Write the resolved plan: what is approved is what runs", "写出已解析的计划: 批准的内容就是执行的内容";
-    plan_details(): "Everything that the plan says of each step", "列出计划对每个步骤的全部说明";
-    run(): "Its name; the open or newest run when left out", "运行名; 默认为未结束的或最近的运行";
-    log_run(): "The run; all events of the ledger when left out, but with --output the newest run",
+    plan_out(): "Write the resolved plan, so that exactly what was approved can be run", "写出已解析的计划: 批准的内容就是执行的内容";
+    plan_details(): "Show all settings of each step", "列出计划对每个步骤的全部说明";
+    run(): "The run; the open or newest one if omitted", "运行名; 默认为未结束的或最近的运行";
+    log_run(): "The run; all events of the ledger if omitted, but with --output the newest run",
         "运行名; 默认为账本的全部事件, 与 --output 合用时为最近的运行";
-    log_follow(): "Go on as events come", "持续输出新事件";
-    log_output(): "What this step printed, instead of events", "改为显示该步骤的输出";
-    replay_run(): "Its name; the newest run then when left out", "运行名; 默认为当时最近的运行";
-    replay_at(): "The last event that counts", "截止到此事件";
-    cmd_demo(): "A real upgrade of a small web shop, in a directory of its own", "演示: 在独立目录中实际升级一个小型网店";
-    demo_kill(): "Kill the runner with SIGKILL in the middle of the migration, then take the run over",
+    log_follow(): "Keep printing new events", "持续输出新事件";
+    log_output(): "Print the output of this step instead of events", "改为显示该步骤的输出";
+    replay_run(): "The run; the newest one at that event if omitted", "运行名; 默认为当时最近的运行";
+    replay_at(): "The last event to apply", "截止到此事件";
+    cmd_demo(): "Run a real upgrade of a small web shop in a directory of its own", "演示: 在独立目录中实际升级一个小型网店";
+    demo_kill(): "Kill the runner with SIGKILL during the migration, then resume the run",
         "在迁移途中用 SIGKILL 杀死执行进程, 然后恢复运行";
     demo_fail(): "Upgrade to a broken release, then roll back", "升级到有缺陷的版本, 然后回退";
-    demo_dir(): "An empty directory for it, kept afterwards; else one in the system's place for temporary files",
+    demo_dir(): "An empty directory to use; default: a new one in the system's directory for temporary files",
         "使用的空目录, 结束后保留; 默认在系统临时目录中创建";
 }

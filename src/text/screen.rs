@@ -20,7 +20,7 @@ texts! {
     fenced(): "fenced", "作废";
     adopted(): "adopted", "接管步骤";
     in_doubt(): "in doubt", "结果未知";
-    looked(): "looked", "探测";
+    looked(): "probed", "探测";
     decided(): "decided", "人工处理";
     kill(): "kill", "强制结束";
     escalated(): "escalated", "转为强制";
@@ -31,25 +31,25 @@ texts! {
     // What stands behind the verbs.
     plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
     before_next_step(reason): "before the next step: {reason}", "在下一个步骤之前: {reason}";
-    stays_done(): "what was done stays done", "已执行的步骤保持原状";
-    every_step_done(): "no step is left", "全部步骤已执行完毕";
+    stays_done(): "completed steps are not undone", "已执行的步骤保持原状";
+    every_step_done(): "all steps have finished", "全部步骤已执行完毕";
     back_to(step, reason): "back to {step}: {reason}", "回退到 {step}: {reason}";
-    all_reversed(): "the way back is at its end", "回退完成";
-    from_older_copy(reason): "the ledger goes on from this copy: {reason}", "改用此副本继续: {reason}";
+    all_reversed(): "rollback complete", "回退完成";
+    from_older_copy(reason): "the ledger continues from this copy: {reason}", "改用此副本继续: {reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     undo_is_now(status): "undo {status}", "撤销{status}";
     by(actor): "by {actor}", "操作人 {actor}";
     created(): "created", "创建账本";
     session(): "session", "新会话";
     session_of(actor): "opened by {actor}", "操作人 {actor}";
-    stops_after_this(): "it stops after this step; Ctrl-C again leaves it running", "将在此步骤结束后停止; 再按一次 Ctrl-C 则立即退出, 步骤在后台继续运行";
+    stops_after_this(): "stopping after this step; Ctrl-C again detaches and leaves it running", "将在此步骤结束后停止; 再按一次 Ctrl-C 则立即退出, 步骤在后台继续运行";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
     output_of(part, n, time): "--- {part}, attempt {n}, at {time}", "--- {part}, 第 {n} 次执行, {time}";
-    still_running(part): "{part}  it is still running", "{part}  仍在运行";
+    still_running(part): "{part}  still running", "{part}  仍在运行";
     it_is_done(): "it is done", "已完成";
-    nothing_happened(): "nothing of it happened", "完全没有执行";
-    cannot_be_told(): "it cannot be told", "无法判断";
+    nothing_happened(): "it had no effect", "完全没有执行";
+    cannot_be_told(): "cannot be determined", "无法判断";
 
     // A run's state.
     run(): "run", "运行";
@@ -57,17 +57,17 @@ texts! {
     state(): "state", "状态";
     head(): "head", "链头";
     phase(name): "phase {name}", "阶段 {name}";
-    runner_gone(): "begun, its runner is gone", "已开始, 执行进程已退出";
-    going_back(name): "going back, in phase {name}", "正在回退, 阶段 {name}";
+    runner_gone(): "started, its runner has exited", "已开始, 执行进程已退出";
+    going_back(name): "rolling back, phase {name}", "正在回退, 阶段 {name}";
     interrupted(): "interrupted", "已中断";
-    to_be_resumed(): "to be resumed", "待恢复运行";
+    to_be_resumed(): "waiting for resume", "待恢复运行";
     running(): "running", "运行中";
     rolling_back(): "rolling back", "回退中";
     paused(): "paused", "已暂停";
-    rolled_back_but(): "rolled back, but not all", "已回退, 但有步骤未撤销";
-    not_undone(names): "NOT undone, what they did is still there: {names}", "未撤销, 其变更仍然存在: {names}";
-    aborted_stays(command): "what was done stays done; it can be reversed with: {command}", "已执行的步骤保持原状; 可以回退: {command}";
-    rolled_back_in_part(): "rolled back in part", "已部分回退";
+    rolled_back_but(): "rolled back, some undos skipped", "已回退, 但有步骤未撤销";
+    not_undone(names): "NOT undone, their changes are still in place: {names}", "未撤销, 其变更仍然存在: {names}";
+    aborted_stays(command): "completed steps are not undone; to undo them: {command}", "已执行的步骤保持原状; 可以回退: {command}";
+    rolled_back_in_part(): "partially rolled back", "已部分回退";
     rollback_stuck(): "rollback stuck", "回退受阻";
     pending(): "pending", "待执行";
     ready(): "ready", "待重试";
@@ -77,49 +77,49 @@ texts! {
 
     // What the program itself records as a reason or a cause.
     left_open(): "an attempt was left open", "有一次执行未结束";
-    goes_on(): "go on", "继续";
+    goes_on(): "continuing", "继续";
     interrupted_here(): "interrupted at the terminal", "在终端按下 Ctrl-C";
     asked_by_operator(): "asked for by the operator", "操作人要求";
-    overdue(): "its time limit passed, and its supervisor is gone", "已超时, 且监护进程已退出";
-    ended_with(code): "it ended with exit code {code}", "退出码 {code}";
-    ended_by_signal(number): "signal {number} ended it", "被信号 {number} 终止";
-    timed_out(): "its time was up, and it was killed", "执行超时, 已强制结束";
-    killed_on_request(): "it was killed on request", "已按要求强制结束";
-    could_not_start(why): "it could not be started: {why}", "未能启动: {why}";
+    overdue(): "its time limit passed, and its supervisor has exited", "已超时, 且监护进程已退出";
+    ended_with(code): "exit code {code}", "退出码 {code}";
+    ended_by_signal(number): "killed by signal {number}", "被信号 {number} 终止";
+    timed_out(): "timed out and killed", "执行超时, 已强制结束";
+    killed_on_request(): "killed on request", "已按要求强制结束";
+    could_not_start(why): "could not be started: {why}", "未能启动: {why}";
     evidence_disagrees(seen): "the evidence disagrees: {seen}", "验证未通过: {seen}";
-    unchecked(): "it ended well, and only the program that began the run can check its evidence",
+    unchecked(): "it exited successfully, but only the program that started the run can check its evidence",
         "已正常结束, 但只有开始该运行的程序才能核对其结果";
-    unseen(): "it started, and nobody saw how it ended", "已启动, 但没有取得退出状态";
-    still_alive(): "its processes were still alive", "其进程当时仍然存活";
-    lost_track(): "whether it still runs cannot be told", "执行目录缺失或不符, 无法判断是否仍在运行";
-    driven_by(who): "at work: {who}", "执行中: {who}";
+    unseen(): "it started, and its result is unknown", "已启动, 但没有取得退出状态";
+    still_alive(): "its processes were still running", "其进程当时仍然存活";
+    lost_track(): "cannot determine whether it is still running", "执行目录缺失或不符, 无法判断是否仍在运行";
+    driven_by(who): "runner: {who}", "执行中: {who}";
 
     // Questions.
     doubt_is(part, why): "{part} is in doubt: {why}", "{part} 结果未知, 待人工确认: {why}";
-    lost(part, times): "{part} was lost to crashes {times} times", "{part} 因崩溃中断 {times} 次, 待人工确认";
+    lost(part, times): "{part} was interrupted by crashes {times} times", "{part} 因崩溃中断 {times} 次, 待人工确认";
     failed_is(part, why): "{part} failed: {why}", "{part} 失败: {why}";
-    not_started_is(part, why): "{part} was not started, nothing of it was done: {why}", "{part} 未启动, 没有执行任何操作: {why}";
+    not_started_is(part, why): "{part} was not started and had no effect: {why}", "{part} 未启动, 没有执行任何操作: {why}";
     stuck_is(part, why): "{part} failed, and the rollback is stuck: {why}", "{part} 失败, 回退受阻: {why}";
-    before_no_return(what): "the rollback stands before a point of no return: {what}", "回退已停止, 下一个要撤销的步骤是不可逆点: {what}";
-    what_was_seen(): "what was seen:", "现场信息:";
-    undo_is(): "what the undo runs:", "撤销所执行的操作:";
-    kept_here(): "what it would put back is kept here:", "撤销要恢复的原内容保存在:";
-    kept_of(at, of): "{at}  (the former {of})", "{at}  (原 {of})";
-    turns_round(): "then the run turns round by itself, as the plan says (on_failure: rollback)", "随后按计划设置 (on_failure: rollback) 自动开始回退";
+    before_no_return(what): "the rollback has reached a point of no return: {what}", "回退已停止, 下一个要撤销的步骤是不可逆点: {what}";
+    what_was_seen(): "evidence:", "现场信息:";
+    undo_is(): "the undo runs:", "撤销所执行的操作:";
+    kept_here(): "the content to restore is kept here:", "撤销要恢复的原内容保存在:";
+    kept_of(at, of): "{at}  (the previous {of})", "{at}  (原 {of})";
+    turns_round(): "the run then rolls back automatically, as the plan says (on_failure: rollback)", "随后按计划设置 (on_failure: rollback) 自动开始回退";
     answer_with(): "answer with one of:", "请选择:";
     means_done(): "it is done; its own check must agree", "已完成; 须通过步骤自带的检查";
-    means_done_unchecked(): "it is done; it has no check of its own, so you answer for it", "已完成; 该步骤没有自带检查, 由您负责确认";
+    means_done_unchecked(): "it is done; it has no check of its own, so you must be sure", "已完成; 该步骤没有自带检查, 由您负责确认";
     means_undone(): "it is undone; the check of the undo must agree", "已撤销; 须通过撤销自带的检查";
-    means_undone_unchecked(): "it is undone; the undo has no check of its own, so you answer for it", "已撤销; 该撤销没有自带检查, 由您负责确认";
+    means_undone_unchecked(): "it is undone; the undo has no check of its own, so you must be sure", "已撤销; 该撤销没有自带检查, 由您负责确认";
     means_retry(): "run it again", "重新执行";
     means_undo_again(): "run the undo again", "重新执行撤销";
-    means_undo_failed(): "the undo failed", "判定撤销失败";
-    means_leave(): "leave it as it is, and reverse what came before it", "保持原状, 继续回退更早的步骤";
-    means_skip(): "go on without it", "跳过并继续";
-    means_fail(): "it failed", "判定为失败";
-    means_rollback(): "reverse what was done; it starts at once", "回退已执行的步骤; 立即开始";
+    means_undo_failed(): "treat the undo as failed", "判定撤销失败";
+    means_leave(): "leave it as it is, and undo the steps before it", "保持原状, 继续回退更早的步骤";
+    means_skip(): "continue without it", "跳过并继续";
+    means_fail(): "treat it as failed", "判定为失败";
+    means_rollback(): "undo completed steps; starts immediately", "回退已执行的步骤; 立即开始";
     then(command): "then: {command}", "然后: {command}";
-    waits_for_processes(part, names): "{part}: its supervisor is gone, and it still runs: {names}; waiting for it (Ctrl-C twice leaves it alone, kill-step ends it)",
+    waits_for_processes(part, names): "{part}: its supervisor has exited, but it is still running: {names}; waiting for it to end (Ctrl-C twice detaches, kill-step kills it)",
         "{part}: 监护进程已退出, 步骤的进程仍在运行: {names}; 正在等待其结束 (按两次 Ctrl-C 退出等待, kill-step 可强制结束)";
     after_deciding(command): "after a decide: {command}", "执行 decide 之后: {command}";
 
@@ -129,30 +129,30 @@ texts! {
     command_runs_somewhere(part, time): "{part}: its command is still running (for {time}); resume adopts it",
         "{part}: 其命令仍在运行 (已运行 {time}); resume 会接管它";
     command_ended(part): "{part}: its command has ended; resume imports its result", "{part}: 其命令已结束; resume 会导入其结果";
-    command_not_started(part): "{part}: its command has not started; resume sees to it", "{part}: 其命令尚未启动; resume 会重新启动它";
-    command_alone(part, pids): "{part}: its supervisor is gone, and it still runs (processes: {pids}); resume waits for it",
+    command_not_started(part): "{part}: its command has not started; resume starts it", "{part}: 其命令尚未启动; resume 会重新启动它";
+    command_alone(part, pids): "{part}: its supervisor has exited, but it is still running (processes: {pids}); resume waits for it",
         "{part}: 监护进程已退出, 步骤的进程仍在运行 (进程: {pids}); resume 会等待其结束";
-    command_unseen(part): "{part}: its command is gone, and nobody saw how it ended; resume looks at what it left",
+    command_unseen(part): "{part}: its command has exited with an unknown result; resume checks what it did",
         "{part}: 其命令已退出, 但没有取得退出状态; resume 会检查现场";
-    command_lost(part): "{part}: whether its command still runs cannot be told; resume asks", "{part}: 无法判断其命令是否仍在运行; resume 会停下询问";
-    decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); nothing has been done on it yet",
+    command_lost(part): "{part}: cannot determine whether its command is still running; resume asks", "{part}: 无法判断其命令是否仍在运行; resume 会停下询问";
+    decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); not carried out yet",
         "已记录 {part} 的处理方式: {word} ({reason}); 尚未执行";
-    decision_may_change(command): "`upledger resume` carries it out; until then it may be said again: {command}",
+    decision_may_change(command): "`upledger resume` carries it out; until then it can be replaced: {command}",
         "用 upledger resume 执行; 在此之前可重新选择: {command}";
     decision_waits(word, part): "{word} is recorded for {part}", "已记录 {part} 的处理方式: {word}";
 
     // How a command ends.
     of_about(time): "of about {time}", "预计约 {time}";
-    nobody_drives(command): "nobody drives this run; take it over with: {command}", "当前没有执行进程; 恢复运行: {command}";
+    nobody_drives(command): "no runner is active for this run; take it over with: {command}", "当前没有执行进程; 恢复运行: {command}";
     run_rests(name, state): "run {name}: {state}", "运行 {name}: {state}";
-    dropped(count): "({count} lines were dropped here: nobody read them)", "(此处丢弃了 {count} 行: 输出无人读取)";
+    dropped(count): "({count} lines dropped here: they were not read in time)", "(此处丢弃了 {count} 行: 输出无人读取)";
     is_paused(reason): "paused: {reason}", "已暂停: {reason}";
     is_rolled_back_to(step): "rolled back to {step}", "已回退到 {step}";
-    is_detached(): "detached: the step goes on", "已脱离终端: 步骤在后台继续运行";
-    go_on_with(command): "go on with: {command}", "继续执行: {command}";
-    forwards_with(command): "forwards again with: {command}", "从此处继续执行后续步骤: {command}";
+    is_detached(): "detached: the step keeps running", "已脱离终端: 步骤在后台继续运行";
+    go_on_with(command): "continue with: {command}", "继续执行: {command}";
+    forwards_with(command): "run forward again with: {command}", "从此处继续执行后续步骤: {command}";
     take_over_with(command): "take over again with: {command}", "重新接管: {command}";
     warning(what): "warning: {what}", "警告: {what}";
     no_runs(): "no runs yet", "还没有运行记录";
-    as_of(seq): "as it was after event {seq}", "事件 {seq} 之后的状态";
+    as_of(seq): "state after event {seq}", "事件 {seq} 之后的状态";
 }

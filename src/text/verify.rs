@@ -11,49 +11,48 @@ texts! {
         "本机的链头记录只到 {remembered} 个事件, 属正常情况";
     blob_absent(sha256): "the content of blob {sha256} is absent", "附件 {sha256} 的内容未保存在账本中";
     of_event(seq, what): "event {seq}: {what}", "事件 {seq}: {what}";
-
-    holds(events): "SOUND: all {events} events fit together; none was edited, left out, moved or added.",
+    holds(events): "SOUND: all {events} events are chained correctly; none was changed, removed, moved or inserted.",
         "完好: 全部 {events} 个事件的哈希链连续, 未被修改, 删除, 调换或插入";
-    reaches(level): "How far it reaches: {level}.", "证明范围: {level}";
-    chain_only(): "L0, the chain alone; whoever can write the file could have written all of it anew",
+    reaches(level): "Scope of the proof: {level}.", "证明范围: {level}";
+    chain_only(): "L0, the chain alone; whoever can write the file could have rewritten all of it",
         "L0, 仅账本自身的哈希链; 有该文件写权限的人可以整体重写";
-    signed(): "L1, a signed checkpoint covers it", "L1, 有签名检查点覆盖";
-    remembered(): "L2, it also goes on from the head that this machine remembers; whoever can write both could replace both",
+    signed(): "L1, covered by a signed checkpoint", "L1, 有签名检查点覆盖";
+    remembered(): "L2, it also matches the head that this machine remembers; whoever can write both could replace both",
         "L2, 与本机另存的链头记录吻合; 但对账本和该记录都有写权限的人仍可一并替换";
-    anchored(): "L3, a checkpoint of it lies in another domain", "L3, 检查点另存于其他系统";
-    witnessed(): "L4, a witness or a time stamp covers it", "L4, 有见证或时间戳覆盖";
-    as_seen(events): "The first {events} events are those that the checkpoint from elsewhere saw.",
+    anchored(): "L3, a checkpoint of it is kept in another domain", "L3, 检查点另存于其他系统";
+    witnessed(): "L4, covered by a witness or a time stamp", "L4, 有见证或时间戳覆盖";
+    as_seen(events): "The first {events} events match the checkpoint that was kept elsewhere.",
         "前 {events} 个事件与另行保存的检查点一致";
-    all_seen(): "Nothing is left unanchored.", "没有未锚定的事件";
-    unseen(events): "Not proven from outside of this machine: the last {events} events (unanchored).",
+    all_seen(): "No event is unanchored.", "没有未锚定的事件";
+    unseen(events): "Not proven from outside this machine: the last {events} events (unanchored).",
         "尚无本机以外的证明: 最后 {events} 个事件 (未锚定)";
-    keep_lines(): "Next: keep these three lines as a file outside of this machine. Later",
+    keep_lines(): "Next: keep these three lines as a file outside this machine. Later",
         "下一步: 将下面三行存为文件, 保存在本机以外; 日后用";
     proves(command): "`{command}` proves that nothing before them was changed:",
         "`{command}` 即可证明此前的内容未被改动:";
-    follows_one(): "1 checkpoint over it cannot hold either; that follows from the first", "覆盖该处的 1 个检查点因此也不吻合";
-    follows(count): "{count} checkpoints over it cannot hold either; that follows from the first",
+    follows_one(): "1 checkpoint that covers it fails as a consequence", "覆盖该处的 1 个检查点因此也不吻合";
+    follows(count): "{count} checkpoints that cover it fail as a consequence",
         "覆盖该处的 {count} 个检查点因此也不吻合";
-    breaks(events, seq): "DAMAGED: events before it hold ({events}); from event {seq} on nothing is proven.",
+    breaks(events, seq): "DAMAGED: the {events} events before it are valid; from event {seq} on nothing is proven.",
         "已损坏: 之前的 {events} 个事件有效; 从事件 {seq} 起无法证明";
-    of_another(events): "NOT THE SAME LEDGER: these {events} events fit together, but the checkpoint is about another ledger.",
+    of_another(events): "NOT THE SAME LEDGER: these {events} events are chained correctly, but the checkpoint belongs to another ledger.",
         "不是同一个账本: 这 {events} 个事件的哈希链连续, 但检查点属于另一个账本";
-    of_another_next(): "Next: see whether that is the right checkpoint file. If it is, the ledger was exchanged: keep this copy for the inquiry.",
+    of_another_next(): "Next: check whether this is the right checkpoint file. If it is, the ledger was replaced: keep this copy for the investigation.",
         "下一步: 确认检查点文件是否拿错。如果没有拿错, 则账本已被调换: 请保留此副本以备调查";
-    not_as_given(events): "NOT AS THE CHECKPOINT SAYS: these {events} events fit together, but the checkpoint that was given does not fit them.",
+    not_as_given(events): "CHECKPOINT MISMATCH: these {events} events are chained correctly, but they do not match the given checkpoint.",
         "与检查点不符: 这 {events} 个事件的哈希链连续, 但与给出的检查点不吻合";
-    either_or(): "Either events were removed or rewritten since it was written, or the checkpoint file is mistyped: its count or its root.",
+    either_or(): "Either events were removed or rewritten after the checkpoint was made, or the checkpoint file is mistyped: its size or its root.",
         "可能是检查点写下之后有事件被删除或改写, 也可能是检查点文件抄写有误 (事件数或根)";
     checkpoint_says(size, root): "the checkpoint file says  {size} events, root {root}", "检查点文件: {size} 个事件, 根 {root}";
     ledger_says(size, root): "this ledger has           {size} events, root {root}", "本账本:     {size} 个事件, 根 {root}";
-    not_as_given_next(): "Next: compare the file, sign by sign, with the three lines as they were kept (ticket, mail). If they are the same, write nothing to the ledger, and keep this copy for the inquiry.",
+    not_as_given_next(): "Next: compare the file, character by character, with the three lines as they were kept (ticket, mail). If they are the same, write nothing to the ledger, and keep this copy for the investigation.",
         "下一步: 将该文件与当初保存的三行原文 (工单, 邮件) 逐字核对。若完全一致, 则不要再写入账本, 并保留此副本以备调查";
-    disagrees(events): "DAMAGED: {events} events fit together, but something around them does not; it is named above.",
+    disagrees(events): "DAMAGED: {events} events are chained correctly, but another part of the ledger is inconsistent; see above.",
         "已损坏: {events} 个事件的哈希链连续, 但其他部分不一致, 见上文";
-    not_newest(events): "NOT THE NEWEST: these {events} events fit together, and this machine remembers more, or others.",
+    not_newest(events): "NOT THE NEWEST: these {events} events are chained correctly, but this machine remembers more events, or different ones.",
         "不是最新副本: 这 {events} 个事件的哈希链连续, 但本机另存的链头记录更新, 或与之不同";
-    damaged_next(): "Next: write nothing to it, keep this copy for the inquiry, and bring the newest good copy back.",
+    damaged_next(): "Next: write nothing to it, keep this copy for the investigation, and restore the newest good copy.",
         "下一步: 不要再写入, 保留此副本以备调查, 并恢复最新的完好副本";
-    older_next(command): "Next: bring the newest copy back; when there is none, record that this one goes on: {command}",
+    older_next(command): "Next: restore the newest copy; if there is none, record that this one is used from now on: {command}",
         "下一步: 恢复最新的副本; 若没有更新的副本, 请用以下命令记录并以此副本继续: {command}";
 }

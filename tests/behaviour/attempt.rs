@@ -233,7 +233,9 @@ fn processes_that_outlive_their_supervisor_are_waited_for_and_then_it_asks() {
     let mut resumed = command.stdout(screen).spawn().expect("it starts");
     eventually("it waits", || {
         let screen = world.lines("screen");
-        screen.iter().any(|l| l.contains("it still runs: process "))
+        screen
+            .iter()
+            .any(|l| l.contains("it is still running: process "))
     });
     world.write("go", "");
     assert_eq!(resumed.wait().expect("it ends").code(), Some(4));

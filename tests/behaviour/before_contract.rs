@@ -316,7 +316,7 @@ impl Former {
         assert_eq!(done.code, 13, "{state}: {words}: {done:?}");
         let told = &done.err;
         assert!(
-            told.contains("begun by upledger 0.1.0") && told.contains("with upledger 0.1.0 (the"),
+            told.contains("started by upledger 0.1.0") && told.contains("with upledger 0.1.0 (the"),
             "{state}: {words}: {told}"
         );
         assert_eq!(!ended, told.contains("upledger abort"), "{state}: {told}");
@@ -453,7 +453,7 @@ fn a_new_run_in_a_former_ledger_goes_both_ways_and_ends_what_the_former_program_
     assert!(
         refused
             .err
-            .contains("upledger 0.1.0 cannot read this ledger any more"),
+            .contains("upledger 0.1.0 can no longer read this ledger"),
         "{refused:?}"
     );
     former.assert_sound("files-completed");

@@ -48,7 +48,10 @@ fn a_running_step_is_adopted() {
 fn without_a_runner_nothing_is_called_running() {
     let world = killed();
     let status = world.upledger(&["status"]).out;
-    assert!(status.contains("begun, its runner is gone"), "{status}");
+    assert!(
+        status.contains("started, its runner has exited"),
+        "{status}"
+    );
     assert!(status.contains("interrupted, phase all"), "{status}");
     let s3 = status
         .lines()

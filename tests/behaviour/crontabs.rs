@@ -252,7 +252,10 @@ fn what_others_edit_in_between_stays_and_only_our_lines_come_back() {
     site.install(&[theirs.as_slice(), &site.crontab()].concat());
     let back = site.back(5);
     assert_eq!(site.crontab(), [theirs.as_slice(), &table()].concat());
-    assert!(back.out.contains("somebody else has edited"), "{back:?}");
+    assert!(
+        back.out.contains("the crontab has been edited since"),
+        "{back:?}"
+    );
 
     // A line of ours is gone: nobody can tell whether it is wanted again.
     site.install(&table());
@@ -265,8 +268,8 @@ fn what_others_edit_in_between_stays_and_only_our_lines_come_back() {
         .concat();
     site.install(&without);
     let back = site.back(6);
-    assert_eq!(site.crontab(), without, "it is left alone");
-    assert!(back.out.contains("cannot be told"), "{back:?}");
+    assert_eq!(site.crontab(), without, "it is not changed");
+    assert!(back.out.contains("cannot be determined"), "{back:?}");
     site.assert_sound();
 }
 
@@ -290,9 +293,9 @@ fn a_slip_is_refused_and_what_is_off_already_is_satisfied() {
     site.install(&table());
     refused(
         "match: bk-monitr, user: bkmon",
-        "there is no job that matches",
+        "there are no jobs that match",
     );
-    refused("match: MAILTO, user: bkmon", "there is no job that matches");
+    refused("match: MAILTO, user: bkmon", "there are no jobs that match");
     assert_eq!(site.crontab(), table());
     // Written to the spool by hand, without a header and without an end: cron ignores it, `crontab` would refuse it.
     let unended = b"# a\n* * * * * bk-monitor";
@@ -306,7 +309,7 @@ fn a_slip_is_refused_and_what_is_off_already_is_satisfied() {
 
     site.install(&table());
     step("match: no-such-job, user: bkmon, absent: ok");
-    assert!(site.run(0).out.contains("there is no job"));
+    assert!(site.run(0).out.contains("there are no jobs"));
     // By hand, and by another run.
     step("match: bk-old, user: bkmon");
     assert!(site.run(0).out.contains("line 7 already off"));
@@ -451,7 +454,7 @@ fn lines_are_put_on_again_by_the_run_that_put_them_off_or_by_what_they_say() {
     assert_eq!(site.crontab(), table());
     // Nothing of this run is off.
     site.plan(&[on]);
-    assert!(site.run(1).out.contains("there is no job that this run"));
+    assert!(site.run(1).out.contains("there are no jobs that this run"));
     assert_eq!(site.up(&["abort", "--reason", "test"]).code, 12);
 
     site.plan(&["{id: old, do: {cron.enable: {match: bk-old, user: bkmon}}}"]);
@@ -511,7 +514,7 @@ fn a_user_changes_only_its_own_crontab_and_only_where_the_listing_is_exact() {
         (
             "match: bk-monitor, user: bkmon",
             [table.as_slice(), b"#\r\n"].concat(),
-            "only root can read it to the byte",
+            "only root can read it exactly",
         ),
     ] {
         site.install(&bytes);
@@ -566,7 +569,7 @@ fn a_job_that_is_at_work_is_named_and_waited_for_where_the_plan_says_so() {
     };
     wait("");
     let done = site.run(0);
-    let named = "a job goes on that was begun before: pid ";
+    let named = "a job that started before is still running: pid ";
     assert!(
         done.out.contains(named) && done.out.contains("of line 1"),
         "{done:?}"
@@ -576,13 +579,13 @@ fn a_job_that_is_at_work_is_named_and_waited_for_where_the_plan_says_so() {
     let done = site.run(1);
     assert!(
         done.out
-            .contains("after 1s a job begun before is still at work"),
+            .contains("after 1s a job that started before is still running"),
         "{done:?}"
     );
     site.back(5);
     wait(", wait: 20s");
     let mut runner = site.start(&["run", "plan.yaml"]);
-    eventually("the lines are off", || {
+    eventually("the lines are disabled", || {
         site.text().starts_with("#upledger:")
     });
     eventually("it waits", || {

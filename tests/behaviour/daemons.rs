@@ -91,7 +91,7 @@ impl Site {
 }
 
 fn names_worker(done: &crate::common::Done, worker: i32) -> bool {
-    done.out.contains(&format!("process {worker} (sh)")) && done.out.contains("may be left of it")
+    done.out.contains(&format!("process {worker} (sh)")) && done.out.contains("may remain of it")
 }
 
 #[test]

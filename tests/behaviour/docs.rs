@@ -108,7 +108,7 @@ fn forms(out: &mut String, schema: &Value) {
         let _ = writeln!(out, "\n{}", shape(schema));
         return;
     };
-    let _ = writeln!(out, "\n| written | meaning |\n|---|---|");
+    let _ = writeln!(out, "\n| value | meaning |\n|---|---|");
     let keys = |form: &Value| form["properties"].as_object().map_or(0, |p| p.len());
     let (actions, own): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|f| keys(f) > 3);
     if let Some(first) = actions.first() {
@@ -165,7 +165,7 @@ fn table(out: &mut String, schema: &Value) {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let _ = writeln!(out, "\n| key | takes | meaning |\n|---|---|---|");
+    let _ = writeln!(out, "\n| key | type | meaning |\n|---|---|---|");
     for (key, value) in properties {
         let mark = if required.contains(&key.as_str()) {
             " (required)"
@@ -186,7 +186,7 @@ fn handed_on(out: &mut String, kind: &Value) {
     let Some(facts) = kind["x-facts"].as_object() else {
         return;
     };
-    let _ = writeln!(out, "\n| hands on | kind | meaning |\n|---|---|---|");
+    let _ = writeln!(out, "\n| fact | kind | meaning |\n|---|---|---|");
     for (name, fact) in facts {
         let _ = writeln!(
             out,
@@ -221,26 +221,27 @@ fn section(kind: &Value, definitions: &Value, example: &str) -> String {
 }
 
 const FACTS: &str = "\
-A step hands facts on to later steps: what its action produces, which stands in this reference behind the settings of each
-kind, and what its `facts:` read from what it prints. A later step writes `{from: step.fact}` in the place of
+A step produces facts for later steps: the outputs of its action, listed in this reference after the settings of each kind, and
+the values that its `facts:` read from its output. A later step can use `{from: step.fact}` for
 
-- any setting of an action, its looks and its undo that is a single value, also inside of lists and maps, and a word of `run`,
+- any single value in the settings of an action, its `probe`, `verify` and `undo`, also inside lists and maps, and as an argument
+  of `run`,
 - the value of a variable in `env`,
-- `cwd`, where the fact is a path.
+- `cwd`, if the fact is a path.
 
-`check` knows the kind of what an action produces (text, path, digest, commit, number or boolean) and refuses it where no such
-value fits. What is printed may be anything; it is looked at when the step starts. Then the values are put in and recorded, and
-the step's undo has the same ones.
+`check` knows the kind of the facts that an action produces (text, path, digest, commit, number or boolean) and refuses them where
+that kind does not fit. Values read from the output can be of any kind and are checked when the step that uses them starts. The
+values are then inserted and recorded, and the undo of that step uses the same ones.
 
-A step that is found done, or decided done, hands on what its action produces as well; what it would have printed is not
-known then. A fact that is not known, or does not fit, refuses the step before it starts: nothing is changed, and a person is
-asked. No fact is put into a script, which gets it by `env`, and none names a secret. Of several steps with the same facts on
-several targets, a step gets those of its own target.
+A step that is found done, or decided done, also produces the facts of its action, but not those read from its output. If a fact
+is not known or does not fit, the step is refused before it starts: nothing is changed, and the run asks for a decision. Facts are
+not substituted in scripts (pass them by `env`) and cannot name a secret. If the same facts exist on several targets, a step uses
+those of its own target.
 ";
 
 fn reference(schema: &Value) -> String {
     let mut out = String::from(
-        "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema, and `docs/examples.yaml` holds the examples as one plan. An unknown key is refused, and so is one that is not built yet.\n\n## Plan\n",
+        "# Plan reference\n\nGenerated from the types by `UPDATE_DOCS=1 cargo test --test behaviour docs`; `upledger schema` prints the same\nas JSON Schema, and `docs/examples.yaml` contains the examples as one plan. Unknown keys, and keys that are not implemented yet, are refused.\n\n## Plan\n",
     );
     table(&mut out, schema);
     let definitions = &schema["$defs"];
@@ -259,7 +260,7 @@ fn reference(schema: &Value) -> String {
     );
     let _ = writeln!(
         out,
-        "\n## Do\n\n{} A setting that is a single value takes a [fact](#facts), too.\n",
+        "\n## Do\n\n{} A setting with a single value also accepts a [fact](#facts).\n",
         one_line(&definitions["Do"]["description"])
     );
     let kinds = definitions["Do"]["oneOf"].as_array().expect("kinds");
@@ -313,7 +314,7 @@ fn a_new_kind_is_documented_by_its_types() {
         "### test.sample\n\nA directory holds a file, for the tests of the contract.\n",
         "| `dir` (required) | text | The directory, as an absolute path; made where it is not there. |",
         "| `times` | integer | How many times. Default: 1. |",
-        "| hands on | kind | meaning |",
+        "| fact | kind | meaning |",
         "| `file` | path | The file in it. |",
         "| `sha256` | digest | The digest of its content. |",
         "| `made` | boolean | The directory was not there before. |",

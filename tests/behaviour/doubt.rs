@@ -60,7 +60,7 @@ fn says_that_it_waits(world: &World) -> bool {
     let screen = world.lines("screen");
     let told = screen
         .iter()
-        .filter(|l| l.contains("it still runs: process "));
+        .filter(|l| l.contains("it is still running: process "));
     told.count() == 1
 }
 
@@ -101,7 +101,7 @@ fn a_start_token_or_a_lock_that_vanished_is_no_proof_either() {
         let mut resumed = resume(&world);
         // Where a lock tells that it lives, it is waited for; in the end a person is asked.
         eventually("it has looked", || {
-            let waits = |l: &String| l.contains("it still runs: ");
+            let waits = |l: &String| l.contains("it is still running: ");
             resumed.try_wait().expect("a child").is_some()
                 || world.lines("screen").iter().any(waits)
         });
@@ -144,7 +144,7 @@ fn an_orphans_time_limit_is_still_enforced() {
     assert_eq!(world.lines("effects"), ["start", "start"]);
     let log = world.upledger(&["log"]).out;
     assert!(
-        log.contains("its time limit passed, and its supervisor is gone"),
+        log.contains("its time limit passed, and its supervisor has exited"),
         "{log}"
     );
 }

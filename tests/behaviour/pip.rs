@@ -203,10 +203,10 @@ fn a_virtualenv_is_built_beside_the_old_one_switched_to_and_taken_back() {
     std::fs::rename(world.path("other"), world.path("current")).expect("switched by hand");
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
-    assert!(done.out.contains("is finished already"), "{done:?}");
+    assert!(done.out.contains("is already complete"), "{done:?}");
     let back = world.rollback();
     assert_eq!(back.code, 5, "{back:?}");
-    assert!(back.out.contains("left in place"), "{back:?}");
+    assert!(back.out.contains("is kept"), "{back:?}");
     assert_eq!(site.current(), "venvs/old");
     assert_eq!(
         made,
@@ -256,12 +256,12 @@ fn a_virtualenv_is_built_beside_the_old_one_switched_to_and_taken_back() {
     // It is moved.
     std::fs::rename(world.path("venvs/new"), world.path("venvs/moved")).expect("moved");
     site.edit("venvs/new", "venvs/moved");
-    site.fails(&["was made as", "moved or copied here"]);
+    site.fails(&["was created as", "moved or copied here"]);
 
     // What upledger did not make is not touched.
     std::fs::create_dir_all(world.path("venvs/stranger/bin")).expect("made");
     site.edit("venvs/moved", "venvs/stranger");
-    site.fails(&["venvs/stranger is there and was not made by upledger"]);
+    site.fails(&["venvs/stranger exists and was not created by upledger"]);
     assert!(world.path("venvs/stranger/bin").exists());
     site.edit("venvs/stranger", "venvs/new");
     std::fs::remove_file(world.path("current")).expect("removed");
@@ -277,14 +277,14 @@ fn what_pip_says_and_what_it_is_content_with() {
         "celery 5.2.7 (",
         "base.txt line 3) needs kombu<5.3",
         "kombu==5.3.0 (",
-        "base.txt line 2) is asked for",
+        "base.txt line 2) is required",
     ]);
     site.assert_not_in_force();
     // The lie: pip check finds no broken requirements, and the worker cannot start.
     site.files("redis==4.4.0\nkombu==5.3.0\n", "celery==5.3.1\n");
     site.fails(&[
         "No broken requirements found",
-        "pip is content, but the application does not start",
+        "pip reports success, but the application does not start",
         "cannot import name 'Sentinel'",
     ]);
     site.assert_not_in_force();
@@ -297,7 +297,7 @@ fn what_pip_says_and_what_it_is_content_with() {
     site.fails(&[
         "redis (",
         "base.txt line 1) from file://",
-        "is not the file that the requirement file has the hash of",
+        "does not match its hash in the requirement file",
     ]);
     site.assert_not_in_force();
     site.files(&format!("redis==4.6.0 {}\n", hash('0')), "kombu==5.3.0\n");
@@ -383,7 +383,7 @@ fn another_interpreter_makes_another_virtualenv() {
     site.edit("/usr/bin/pypy3", PYTHON);
     let done = site.0.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 1, "{done:?}");
-    assert!(done.out.contains("it is made of pypy"), "{done:?}");
+    assert!(done.out.contains("it was created with pypy"), "{done:?}");
 }
 
 /// The processes of an action in this world, and those of pip and venv.
@@ -539,7 +539,7 @@ fn killed_at_each_of_its_places_it_is_built_anew_until_it_is_whole_and_then_only
     // Up to the note it begins anew; after it, it is not built again.
     assert_eq!(count(": cpython "), 4, "{said}");
     assert_eq!(count("packages are installed:"), 1, "{said}");
-    assert_eq!(count("is finished already"), 2, "{said}");
+    assert_eq!(count("is already complete"), 2, "{said}");
     let back = world.upledger(&["rollback", "--reason", "test"]);
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(site.current(), "venvs/old");

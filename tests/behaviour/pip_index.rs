@@ -70,7 +70,7 @@ fn credentials_of_the_index_reach_pip_and_neither_an_argument_nor_a_record() {
     );
     site.edit("phases:", &file);
     secret("wr0ng-w0rd");
-    site.fails(&["the index refused us (401 for http://127.0.0.1"]);
+    site.fails(&["the index refused access (401 for http://127.0.0.1"]);
     secret("p%40ss-w0rd");
     let mut run = world.start(&["run", "plan.yaml"]);
     let here = world.path("").display().to_string();

@@ -58,11 +58,11 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
     let shown = world.upledger(&["plan", "plan.yaml"]).out;
     for part in [
         "cannot run   gone",
-        "the program is not found: upledger-no-such-binary",
-        "it is not executable: ",
-        "there is no directory ",
-        "an earlier step may bring it",
-        "upledger-no-undo  (now: the program is not found: upledger-no-undo)",
+        "program not found: upledger-no-such-binary",
+        "not executable: ",
+        "the working directory ",
+        "an earlier step may provide it",
+        "upledger-no-undo  (now: program not found: upledger-no-undo)",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -71,7 +71,7 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
         run.out
-            .contains("gone was not started, nothing of it was done: upledger-no-such-binary"),
+            .contains("gone was not started and had no effect: upledger-no-such-binary"),
         "{run:?}"
     );
 }
@@ -109,8 +109,8 @@ fn a_secret_that_is_missing_hides_nothing_else() {
     );
     let shown = world.upledger(&["plan", "plan.yaml"]).out;
     for part in [
-        "the program is not found: upledger-no-such-binary",
-        "there is no directory ",
+        "program not found: upledger-no-such-binary",
+        "the working directory ",
         "no-file",
         "it needs the secret db",
     ] {
@@ -349,7 +349,7 @@ fn the_intents_and_the_evidence_of_a_run_are_english_on_every_screen() {
     for part in [
         "no process matching ",
         " to the state directory",
-        "the line that matches ^one becomes: two",
+        "replace the line that matches ^one with: two",
         "as a daemon",
         "TERM, and KILL after ",
         "bytes of the plan",

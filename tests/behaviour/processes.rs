@@ -228,7 +228,7 @@ fn a_death_during_the_start_shows_the_end_of_the_log() {
     let done = site.run();
     assert_eq!(done.code, 1, "{done:?}");
     assert!(
-        done.out.contains("ended while it started (exit status: 3)"),
+        done.out.contains("exited during start (exit status: 3)"),
         "{done:?}"
     );
     assert!(
@@ -486,12 +486,12 @@ fn where_nothing_runs_a_stop_is_satisfied_and_a_foreign_pidfile_is_refused() {
     for _ in 0..2 {
         let done = site.run();
         assert_eq!(done.code, 0, "{done:?}");
-        assert!(done.out.contains("nothing of"), "{done:?}");
+        assert!(done.out.contains("no process of"), "{done:?}");
     }
     site.write("pid", &std::process::id().to_string());
     let done = site.run();
     assert_eq!(done.code, 1, "{done:?}");
-    assert!(done.out.contains("no pidfile of upledger"), "{done:?}");
+    assert!(done.out.contains("not a pidfile of upledger"), "{done:?}");
 }
 
 #[test]

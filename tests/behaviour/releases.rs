@@ -122,7 +122,7 @@ fn releases_side_by_side_are_switched_and_switched_back() {
     assert_eq!(version().as_deref(), Some("4.6.3"));
     plan(&world, &step("bklog/4.6.4"));
     let seen = world.upledger(&["plan", "plan.yaml"]);
-    assert!(seen.out.contains("it will lead to"), "{seen:?}");
+    assert!(seen.out.contains("it will point to"), "{seen:?}");
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(version().as_deref(), Some("4.6.4"));
@@ -151,9 +151,9 @@ fn an_upgrade_in_a_wrong_order_is_refused_at_its_line_and_a_why_is_recorded() {
     plan(&world, &format!("{plain}{off}{quiet}{on}"));
     let seen = world.upledger(&["check", "plan.yaml"]);
     assert_eq!(seen.code, 3, "{seen:?}");
-    let said = "`code` comes before `cron` (line 7), but code, dependencies and static files change when the services are stopped";
+    let said = "`code` comes before `cron` (line 7), but code, dependencies and static files change after the services have stopped";
     assert!(seen.err.contains(said), "{seen:?}");
-    assert!(seen.err.contains("plan.yaml:6:") && seen.err.contains("move `code` behind `cron`"));
+    assert!(seen.err.contains("plan.yaml:6:") && seen.err.contains("move `code` after `cron`"));
     let zh = world.upledger(&["--lang", "zh", "check", "plan.yaml"]);
     assert!(
         zh.err.contains("`code` 排在 `cron` (第 7 行) 之前"),
@@ -171,7 +171,7 @@ fn an_upgrade_in_a_wrong_order_is_refused_at_its_line_and_a_why_is_recorded() {
     let seen = world.upledger(&["check", "plan.yaml"]);
     assert_eq!(seen.code, 0, "{seen:?}");
     assert!(
-        seen.out.contains("`cron` switches scheduled jobs off"),
+        seen.out.contains("`cron` disables scheduled jobs"),
         "{seen:?}"
     );
 }

@@ -170,7 +170,7 @@ fn whoever_says_done_is_told_whether_the_step_looks_for_itself() {
         ),
         (
             "do: {run: [\"false\"]}, on_doubt: ask, undo: none",
-            "you answer for it",
+            "you must be sure",
         ),
     ] {
         let world = World::new();

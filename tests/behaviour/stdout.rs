@@ -25,7 +25,7 @@ fn full(world: &World, args: &[&str]) -> Done {
     Done::of(command.output().expect("the program starts"))
 }
 
-const CANNOT: &str = "standard output cannot be written: No space left on device";
+const CANNOT: &str = "cannot write standard output: No space left on device";
 
 #[test]
 fn a_command_that_only_reads_fails_when_its_answer_cannot_be_written() {

@@ -63,9 +63,9 @@ fn a_recorded_decision_is_told_until_it_is_carried_out() {
     has(
         &world.upledger(&["status"]),
         &[
-            "to be resumed, phase late",
-            "recorded: retry for third (mended); nothing has been done on it yet",
-            "`upledger resume` carries it out; until then it may be said again: upledger decide third ...",
+            "waiting for resume, phase late",
+            "recorded: retry for third (mended); not carried out yet",
+            "`upledger resume` carries it out; until then it can be replaced: upledger decide third ...",
         ],
     );
     has(
@@ -74,7 +74,7 @@ fn a_recorded_decision_is_told_until_it_is_carried_out() {
     );
     has(
         &world.upledger(&["runs"]),
-        &["to be resumed", "(retry is recorded for third)"],
+        &["waiting for resume", "(retry is recorded for third)"],
     );
     let decision = &world.status()["decision"];
     assert_eq!(decision["step"], "third");
@@ -127,7 +127,7 @@ fn a_decision_that_a_step_failed_tells_what_follows() {
     has(
         &done,
         &[
-            "the step counts as failed, and the run stands here until you answer:",
+            "the step counts as failed, and the run stops here until you decide:",
             "upledger decide second retry",
             "upledger rollback --reason '...'",
         ],
@@ -146,13 +146,13 @@ fn a_decision_that_a_step_failed_tells_what_follows() {
     let done = world.upledger(&fail);
     has(
         &done,
-        &["the run turns round by itself then", "upledger resume"],
+        &["the run then rolls back automatically", "upledger resume"],
     );
     has(
         &world.upledger(&["status"]),
         &[
             "recorded: fail for second (seen)",
-            "then the run turns round by itself",
+            "the run then rolls back automatically",
         ],
     );
     assert_eq!(world.upledger(&["resume"]).code, 5);
@@ -163,7 +163,7 @@ fn a_rollback_before_the_answer_says_that_the_doubt_stays() {
     let world = doubted("ask");
     let back = world.upledger(&["rollback"]);
     assert_eq!(back.code, 5, "{back:?}");
-    has(&back, &["second was in doubt and stays unanswered"]);
+    has(&back, &["second was in doubt and was not decided"]);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_dead_supervisor_is_told() {
     has(
         &world.upledger(&["status"]),
         &[&format!(
-            "its supervisor is gone, and it still runs (processes: {pid}"
+            "its supervisor has exited, but it is still running (processes: {pid}"
         )],
     );
     kill(pid);
@@ -219,7 +219,7 @@ fn a_dead_supervisor_is_told() {
     });
     has(
         &world.upledger(&["status"]),
-        &["its command is gone, and nobody saw how it ended"],
+        &["its command has exited with an unknown result"],
     );
     assert_eq!(world.upledger(&["resume"]).code, 4);
 }
@@ -266,7 +266,7 @@ fn during_a_rollback_the_phase_is_that_of_the_undo() {
     // What is next is the undo of `first`.
     has(
         &world.upledger(&["status"]),
-        &["to be resumed, going back, in phase early"],
+        &["waiting for resume, rolling back, phase early"],
     );
     assert_eq!(world.status()["phase"], "early");
     assert_eq!(world.status()["direction"], "undo");
@@ -281,11 +281,11 @@ fn a_rollback_names_what_it_has_not_undone() {
     assert_eq!(world.upledger(&skip).code, 0);
     let done = world.upledger(&["resume"]);
     assert_eq!(done.code, 5, "{done:?}");
-    let named = "NOT undone, what they did is still there: second (by hand)";
+    let named = "NOT undone, their changes are still in place: second (by hand)";
     has(&done, &[named]);
     has(
         &world.upledger(&["status"]),
-        &["rolled back, but not all", named],
+        &["rolled back, some undos skipped", named],
     );
     has(
         &chinese(&world, &["status"]),
@@ -299,7 +299,7 @@ fn a_rollback_names_what_it_has_not_undone() {
     for again in [&["rollback"][..], &["rollback", &run]] {
         let refused = world.upledger(again);
         assert_eq!(refused.code, 13, "{refused:?}");
-        let parts = ["rolled back, but not second", "upledger note '...'"];
+        let parts = ["rolled back except for second", "upledger note '...'"];
         assert!(parts.iter().all(|p| refused.err.contains(p)), "{refused:?}");
     }
 
@@ -310,7 +310,7 @@ fn a_rollback_names_what_it_has_not_undone() {
     let run = world.status()["run"].as_str().expect("a name").to_owned();
     let named = world.upledger(&["rollback", &run]);
     assert_eq!(named.err, world.upledger(&["rollback"]).err);
-    assert!(named.err.contains("is rolled back already"), "{named:?}");
+    assert!(named.err.contains("is already rolled back"), "{named:?}");
     assert_eq!(
         world.status()["not_undone"].as_array().map(Vec::len),
         Some(0)
@@ -328,13 +328,13 @@ fn a_wrong_answer_names_the_next_command() {
             assert!(done.err.contains(part), "{part} is not in {done:?}");
         }
     };
-    let waits = "it waits for an answer, see which: upledger status";
+    let waits = "it is waiting for a decision; show the question: upledger status";
     says(&["run", "plan.yaml"], 4, &[waits]);
-    let look = "see where it stands: upledger status";
+    let look = "show its state: upledger status";
     let other = ["decide", "first", "retry", "--reason", "x"];
     says(&other, 13, &["the question is about third", look]);
     let fail = ["decide", "third", "fail", "--reason", "x"];
-    says(&fail, 13, &["third has failed already"]);
+    says(&fail, 13, &["third has already failed"]);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_stuck_undo_names_what_it_runs_and_where_the_former_content_is() {
     world.write("stuck", "");
     let stuck = world.upledger(&["rollback"]);
     assert_eq!(stuck.code, 6);
-    has(&stuck, &["what the undo runs:", "stuck"]);
+    has(&stuck, &["the undo runs:", "stuck"]);
     std::fs::remove_file(world.path("stuck")).expect("removed");
     // Somebody has edited the file since: the undo leaves it alone.
     world.write("app.conf", "somebody's\n");
@@ -355,7 +355,7 @@ fn a_stuck_undo_names_what_it_runs_and_where_the_former_content_is() {
         &stuck,
         &[
             "undo of file.replace",
-            "what it would put back is kept here:",
+            "the content to restore is kept here:",
         ],
     );
     let value = world.status();
@@ -466,9 +466,9 @@ fn a_mistyped_checkpoint_is_suspected_too() {
         has(
             &done,
             &[
-                "NOT AS THE CHECKPOINT SAYS",
-                "1 given (0 of them hold)",
-                "file is mistyped: its count or its root",
+                "CHECKPOINT MISMATCH",
+                "1 given (0 of them match)",
+                "file is mistyped: its size or its root",
                 &root,
                 "compare the file",
             ],

@@ -220,7 +220,11 @@ fn ctrl_c_twice_leaves_the_step_running() {
     });
     terminal.press(b"\x03");
     assert_eq!(terminal.ends(), 11);
-    assert!(terminal.shows("the step goes on"), "{:#?}", terminal.rows());
+    assert!(
+        terminal.shows("the step keeps running"),
+        "{:#?}",
+        terminal.rows()
+    );
     world.write("go", "");
     world.write("good", "");
     assert_eq!(world.upledger(&["resume"]).code, 0);

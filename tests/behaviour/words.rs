@@ -306,7 +306,7 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
 
     std::fs::remove_file(world.state().join("ledger.db")).expect("there");
     for command in ["status", "verify"] {
-        let gone = "is gone: remembered are";
+        let gone = "is missing; remembered:";
         told(&[command], 7, "已不存在: 本机记录有", gone);
     }
 }

@@ -102,7 +102,7 @@ fn running_and_prefetched_tasks_are_done_once_and_waiting_ones_are_left_to_the_n
     for line in [
         "2 active, 8 reserved",
         "cancel_consumer celery",
-        "drained: nothing runs",
+        "drained: no task is active or reserved",
         "6 wait in celery",
     ] {
         assert!(said.contains(line), "no '{line}' in {said}");
@@ -138,7 +138,7 @@ fn at_the_deadline_the_tasks_are_named_and_consumers_are_back_and_only_kill_kill
     assert_eq!(done.code, 1, "{done:?}");
     assert!(said.contains("1 task runs on worker@"), "{said}");
     assert!(said.contains("log_search.record "), "{said}");
-    assert!(said.contains("consumers are back"), "{said}");
+    assert!(said.contains("consumers are restored"), "{said}");
     assert_eq!(platform.pid("worker"), Some(worker));
     abort(&platform);
     // The other process of its pool takes tasks again.

@@ -85,7 +85,7 @@ fn one_application_is_meant_a_broker_that_is_away_stops_nothing_and_an_ignored_t
         platform.run(&[&only("celery_app", "grace: 30s").replace("id: celery_app", "id: away")]);
     assert_ne!(done.code, 0, "{done:?}");
     assert!(
-        format!("{done:?}").contains("cannot be asked about its workers"),
+        format!("{done:?}").contains("cannot inspect its workers"),
         "{done:?}"
     );
     assert_eq!(platform.pid("worker"), Some(worker));

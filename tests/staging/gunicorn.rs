@@ -159,7 +159,7 @@ fn what_a_killed_master_leaves_is_seen_through_and_taken_away() {
     )]);
     let said = format!("{}{}", start.out, start.err);
     assert!(
-        start.code != 0 && said.contains("a worker whose master is gone"),
+        start.code != 0 && said.contains("an orphaned worker (its master has exited)"),
         "{said}"
     );
     assert_eq!(web.upledger(&["abort", "--reason", "x"]).code, 12);
@@ -169,7 +169,8 @@ fn what_a_killed_master_leaves_is_seen_through_and_taken_away() {
     assert_eq!(done.code, 0, "{done:?}");
     assert!(web.processes().is_empty() && !web.path("app.sock").exists());
     assert!(
-        web.log().contains("a worker whose master is gone"),
+        web.log()
+            .contains("an orphaned worker (its master has exited)"),
         "{}",
         web.log()
     );

@@ -64,7 +64,7 @@ fn hooks_are_installed_proved_and_taken_back_byte_for_byte() {
     assert!(is_ours("pre-commit") && is_ours("commit-msg"));
     assert_eq!(text("pre-commit.legacy"), others);
     let log = world.upledger(&["log", "--json"]).out;
-    assert!(log.contains("is pre-commit's and executable"), "{log}");
+    assert!(log.contains("is a pre-commit hook and executable"), "{log}");
 
     // The files are there, and one of them would not run: that is not done.
     mode(0o640);

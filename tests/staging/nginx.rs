@@ -263,21 +263,23 @@ fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile()
     front.up();
     let workers = front.workers();
     kill(front.master().expect("it runs"));
-    eventually("the master is gone", || front.master().is_none());
+    eventually("the master has exited", || front.master().is_none());
     assert!(front.get("/").is_some(), "the port still accepts");
     let by = "by: {pidfile: @/nginx.pid, start: [nginx, -c, @/nginx.conf]}";
     let started = front.run(&[&START.replace("conf: @/nginx.conf", by)]);
     let said = format!("{}{}", started.out, started.err);
     assert!(
-        started.code != 0 && said.contains("master is gone"),
+        started.code != 0 && said.contains("master has exited"),
         "{said}"
     );
     front.abort();
-    // By its configuration alone it cannot be told whose they are, and "nothing runs" would be a lie.
+    // By its configuration alone it cannot determine whether whose they are, and "nothing runs" would be a lie.
     let done = front.run(&[STOP]);
     let said = format!("{}{}", done.out, done.err);
     assert!(
-        done.code != 0 && said.contains("cannot be told") && said.contains(&workers[0].to_string()),
+        done.code != 0
+            && said.contains("cannot determine whether")
+            && said.contains(&workers[0].to_string()),
         "{said}"
     );
     assert!(front.get("/").is_some(), "and nobody was ended");

@@ -227,7 +227,7 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     assert_eq!(done.code, 1, "{done:?}");
     let said = place.upledger(&["log", "--output", "start"]).out;
     assert!(
-        said.contains("did not stay") && said.contains("its_last_words"),
+        said.contains("exited after the start") && said.contains("its_last_words"),
         "{said}"
     );
     assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
@@ -245,7 +245,7 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     let gone = place.run(&[&stop(&by("bad"))]);
     let said = format!("{}{}", gone.out, gone.err);
     assert!(
-        gone.code != 0 && said.contains("supervisord does not answer"),
+        gone.code != 0 && said.contains("supervisord does not respond"),
         "{said}"
     );
 }

@@ -76,7 +76,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     let before = site.tree();
     let done = site.expect_exit(COLLECT, 0);
     assert!(
-        done.out.contains("are there with the content"),
+        done.out.contains("exist and match their sources"),
         "satisfied: {done:?}"
     );
     assert_eq!(site.tree(), before, "what is right is left alone");
@@ -84,7 +84,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     site.switch_to("2.0");
     let done = site.expect_exit(COLLECT, 0);
     for seen in [
-        "the manifest is another one than before",
+        "the manifest has changed",
         "STATIC_VERSION: 1.0 before, 1.0 now",
         "www-data can read every file",
         "files, http://127.0.0.1:",
@@ -120,7 +120,7 @@ fn a_release_is_collected_compared_served_and_taken_back() {
     site.expect_exit(COLLECT, 0);
     site.write("static/of-a-person.txt", "work");
     let back = site.back();
-    assert!(back.out.contains("changes of somebody else"), "{back:?}");
+    assert!(back.out.contains("incomplete or changed since"), "{back:?}");
     assert!(!site.path("static/of-a-person.txt").exists());
     let kept = std::fs::read_dir(site.path(""))
         .expect("there")
@@ -184,7 +184,7 @@ fn each_lie_is_seen_through_and_its_cause_named() {
     lie("if 'collectstatic' in sys.argv: os.environ['STATIC_ROOT'] = '/tmp/upledger-elsewhere'");
     site.refused(
         COLLECT,
-        &["collectstatic says that it wrote to /tmp/upledger-elsewhere"],
+        &["collectstatic reports that it wrote to /tmp/upledger-elsewhere"],
     );
     std::fs::remove_dir_all("/tmp/upledger-elsewhere").expect("what the lie has written");
     lie("if 'collectstatic' in sys.argv: print('no platform'); sys.exit(1)");
@@ -205,7 +205,13 @@ fn each_lie_is_seen_through_and_its_cause_named() {
     mode(0o755);
     // Old content with a newer time, which Django leaves alone.
     site.write("static/bklog/new.css", "old");
-    site.refused(COLLECT, &["have another content than their sources: bklog/new.css (older content with a newer time)", "`clear: true`"]);
+    site.refused(
+        COLLECT,
+        &[
+            "differ from their sources: bklog/new.css (older content with a newer time)",
+            "`clear: true`",
+        ],
+    );
     let before = site.tree();
     site.expect_exit(
         &COLLECT.replace("settings: prod,", "settings: prod, clear: true,"),

@@ -333,7 +333,7 @@ fn timers_start_nothing_and_their_jobs_are_waited_for() {
     let done = step(&machine, &disable(""));
     expect(&done, 0);
     assert!(
-        done.out.contains("at work: job.service (process"),
+        done.out.contains("still running: job.service (process"),
         "{done:?}"
     );
     assert_eq!(state("job.timer"), "inactive");
@@ -348,7 +348,7 @@ fn timers_start_nothing_and_their_jobs_are_waited_for() {
     let done = step(&machine, &disable(", wait: 1s"));
     expect(&done, 1);
     assert!(
-        done.out.contains("after 1s still at work: job.service"),
+        done.out.contains("after 1s, still running: job.service"),
         "{done:?}"
     );
     machine.must(&["systemctl", "stop", "job.service"]);

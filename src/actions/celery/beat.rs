@@ -52,7 +52,7 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
     work.log_line(&format!(
-        "removed the stale pidfile {}: '{text}' is no beat",
+        "removed the stale pidfile {}: '{text}' is not a beat process",
         path.display()
     ));
     Ok(())
@@ -70,19 +70,24 @@ pub(super) fn ready(live: &[Live]) -> Result<Look, Error> {
             let path = Path::new(&beat.origin.cwd).join(path);
             let named = fs::read_to_string(&path).unwrap_or_default();
             if named.trim() == beat.inner.to_string() {
-                evidence.push(format!("{name} lives, and {} names it", path.display()));
+                evidence.push(format!(
+                    "{name} is running, and {} names it",
+                    path.display()
+                ));
                 continue;
             }
         } else if let Some(path) = schedule(beat, age) {
-            evidence.push(format!("{name} lives and writes {}", path.display()));
+            evidence.push(format!("{name} is running and writes {}", path.display()));
             continue;
         } else if age >= SETTLE {
             evidence.push(format!(
-                "{name} lives; its schedule keeps no file that can be seen"
+                "{name} is running; its schedule has no file that can be checked"
             ));
             continue;
         }
-        return Ok(Look::unclear(format!("{name} lives and has not begun")));
+        return Ok(Look::unclear(format!(
+            "{name} is running but has not started its schedule"
+        )));
     }
     let mut look = Look::done("");
     look.evidence = evidence;

@@ -7,16 +7,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a process of Celery does.
+/// The role of a Celery process.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Runs tasks.
+    /// Executes tasks.
     #[default]
     Worker,
-    /// Sends tasks when their time has come.
+    /// Sends periodic tasks on schedule.
     Beat,
 }
 

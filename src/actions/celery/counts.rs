@@ -108,11 +108,7 @@ impl Counts {
             .reports
             .iter()
             .map(|t| {
-                let more = if t.whole {
-                    ""
-                } else {
-                    " (not all was answered)"
-                };
+                let more = if t.whole { "" } else { " (incomplete answer)" };
                 let consumes = if t.queues.is_empty() {
                     "consumes nothing".to_owned()
                 } else {

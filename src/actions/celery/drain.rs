@@ -144,7 +144,9 @@ impl<'a> Run<'a> {
         work: &mut Work<'_, Note>,
     ) -> Result<&mut Inspector, Error> {
         if self.inspector.is_none() {
-            let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
+            let first = live
+                .first()
+                .ok_or_else(|| Error::new("no worker is running"))?;
             let inspector = Inspector::open(self.drain.cx, first, self.drain.app)?;
             let hello = &inspector.hello;
             work.log_line(&format!(
@@ -155,7 +157,7 @@ impl<'a> Run<'a> {
         }
         self.inspector
             .as_mut()
-            .ok_or_else(|| Error::new("the application cannot be asked"))
+            .ok_or_else(|| Error::new("the application cannot be inspected"))
     }
 
     /// What the workers do now.
@@ -201,7 +203,7 @@ impl<'a> Run<'a> {
             counts = format!("{}; {counts}", waiting(&lengths));
             // What comes while nobody consumes would stay: somebody still sends.
             if self.cancelling && !empty {
-                work.log_line("a queue that has to be empty has got messages again");
+                work.log_line("a queue that must be empty has received messages again");
                 self.put_back(work)?;
                 self.cancelling = false;
             } else if !self.cancelling && empty {
@@ -262,7 +264,7 @@ impl<'a> Run<'a> {
     pub(super) fn lengths(&mut self, queues: &[String]) -> Result<Lengths, Error> {
         match &mut self.inspector {
             Some(inspector) => inspector.lengths(queues),
-            None => Err(Error::new("the application cannot be asked")),
+            None => Err(Error::new("the application cannot be inspected")),
         }
     }
 
@@ -309,7 +311,7 @@ impl<'a> Run<'a> {
             }
             if Instant::now() >= until {
                 return Err(Error::new(format!(
-                    "consumers could not be put back: {}",
+                    "consumers could not be restored: {}",
                     self.last.shown()
                 )));
             }
@@ -349,7 +351,7 @@ impl<'a> Run<'a> {
             self.last
                 .silent
                 .iter()
-                .map(|pid| format!("worker {pid} does not answer, so nobody knows what it runs")),
+                .map(|pid| format!("worker {pid} does not answer, so its tasks are unknown")),
         );
         for report in &self.last.reports {
             if !report.running.is_empty() {
@@ -372,12 +374,10 @@ impl<'a> Run<'a> {
             }
             if report.reserved > 0 {
                 let (n, node) = (report.reserved, &report.node);
-                parts.push(format!(
-                    "{n} more are taken by {node} and wait to run there"
-                ));
+                parts.push(format!("{n} more are reserved by {node}"));
             }
             if !report.whole {
-                parts.push(format!("{} has not answered everything", report.node));
+                parts.push(format!("{} has not answered completely", report.node));
             }
         }
         if parts.is_empty() && !self.drain.queues.is_empty() && !self.cancelling {
@@ -387,7 +387,7 @@ impl<'a> Run<'a> {
             ));
         }
         if parts.is_empty() {
-            parts.push("the workers were not at rest for long enough".to_owned());
+            parts.push("the workers were not idle for long enough".to_owned());
         }
         format!(
             "not drained within {}: {}",

@@ -174,7 +174,10 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
         Err(_) if !ident.alive() => return Ok(None),
         Err(e) => {
             return Err(Error::io(
-                format!("cannot see the directory of {} {pid}", words.role.name()),
+                format!(
+                    "cannot read the working directory of {} {pid}",
+                    words.role.name()
+                ),
                 &e,
             ));
         }
@@ -240,7 +243,7 @@ pub(super) fn one(found: &[Live]) -> Result<(), Error> {
         .map(|(o, names)| format!("{}: {}", o.shown(), names.join(", ")))
         .collect();
     Err(Error::new(format!(
-        "{} applications of Celery run here, and `app` does not say which is meant\n{}",
+        "{} Celery applications are running, and `app` does not select one\n{}",
         apps.len(),
         list.join("\n")
     )))

@@ -178,7 +178,7 @@ impl Inspector {
         });
         if !Path::new(cwd).is_dir() {
             return Err(Error::new(format!(
-                "{} runs in {cwd}, which is gone; name the application's directory: `app: {{cwd: ...}}`",
+                "{} runs in {cwd}, which no longer exists; set the application's directory: `app: {{cwd: ...}}`",
                 found.shown()
             )));
         }
@@ -236,7 +236,7 @@ impl Inspector {
         inspector.write(&Value::from(PROGRAM))?;
         let hello = inspector.ask(&setup, START).map_err(|e| {
             Error::new(format!(
-                "the application {} cannot be asked about its workers: {e}",
+                "the application {} cannot inspect its workers: {e}",
                 found.origin.shown()
             ))
         })?;
@@ -254,7 +254,10 @@ impl Inspector {
         };
         sent.map_err(|e| {
             let said = self.last();
-            Error::io(format!("the helper of the application has ended{said}"), &e)
+            Error::io(
+                format!("the inspect helper of the application has exited{said}"),
+                &e,
+            )
         })
     }
 
@@ -272,7 +275,7 @@ impl Inspector {
         if lines.is_empty() {
             String::new()
         } else {
-            format!("; it said: {}", lines[from..].join(" | "))
+            format!("; its output: {}", lines[from..].join(" | "))
         }
     }
 
@@ -283,24 +286,24 @@ impl Inspector {
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();
                 return Err(Error::new(format!(
-                    "no answer within {} s: the broker is not reachable, or the application hangs",
+                    "no answer within {} s: the broker is unreachable, or the application hangs",
                     limit.as_secs()
                 )));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let said = self.last();
                 return Err(Error::new(format!(
-                    "the helper of the application has ended{said}"
+                    "the inspect helper of the application has exited{said}"
                 )));
             }
         };
         let value: Value = serde_json::from_str(&line)
-            .map_err(|e| Error::io("the helper of the application was cut off", &e))?;
+            .map_err(|e| Error::io("the inspect helper of the application was interrupted", &e))?;
         if let Some(error) = value.get("error").and_then(Value::as_str) {
             return Err(Error::new(self.redactor.text(error)));
         }
         serde_json::from_value(value)
-            .map_err(|e| Error::io("the answer of the application is not understood", &e))
+            .map_err(|e| Error::io("the answer of the application cannot be parsed", &e))
     }
 
     /// Asks workers what they do: those of these names, or all. `expected` answers end the wait.

@@ -29,15 +29,15 @@ use crate::action::values::absolute;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which application's workers are meant, and how it is asked about them. What is not said here is taken from the
-/// processes that run: it is needed where several applications run on one machine, or where theirs cannot be read.
+/// The application, and how to inspect its workers. Unset values are taken from the running processes; set them if several
+/// applications run on one machine, or if the processes cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct App {
-    /// The interpreter of its virtual environment; an absolute path.
+    /// The interpreter of its virtualenv; an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
-    /// What `celery -A` is given.
+    /// The argument of `celery -A`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
     /// The directory that it runs in; an absolute path.

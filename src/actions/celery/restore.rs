@@ -87,7 +87,7 @@ impl<'a> Asker<'a> {
         let name = self.workers.role.name();
         if live.is_empty() {
             let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
-            let mut look = Look::nothing(format!("no {name} runs"));
+            let mut look = Look::nothing(format!("no {name} is running"));
             look.evidence.extend(states);
             look.evidence.extend(found.notes);
             return Ok(look);
@@ -100,14 +100,14 @@ impl<'a> Asker<'a> {
             self.logs.extend(file.filter(|f| f.is_file()));
             if self.signalled.contains(&l.ident) {
                 return Ok(Look::nothing(format!(
-                    "{} lives, but was told to end",
+                    "{} is running, but has been signalled to stop",
                     l.shown()
                 )));
             }
         }
         if live.len() < wanted.count {
             return Ok(Look::unclear(format!(
-                "{} of {} live: {}",
+                "{} of {} are running: {}",
                 live.len(),
                 wanted.count,
                 find::names(&live)
@@ -156,7 +156,7 @@ impl<'a> Asker<'a> {
             .iter()
             .find(|q| !counts.reports.iter().any(|t| t.queues.contains(q)));
         if let Some(missing) = missing {
-            return Ok(Look::unclear(format!("nobody consumes {missing}")));
+            return Ok(Look::unclear(format!("no worker consumes {missing}")));
         }
         let evidence = counts
             .reports
@@ -182,7 +182,9 @@ impl<'a> Asker<'a> {
         // The environment is that of the process beside which the helper was started.
         let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
         if self.inspector.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
-            let first = live.first().ok_or_else(|| Error::new("no worker lives"))?;
+            let first = live
+                .first()
+                .ok_or_else(|| Error::new("no worker is running"))?;
             self.inspector = Some((
                 first.ident.pid,
                 Inspector::open(self.cx, first, self.workers.app)?,
@@ -190,7 +192,7 @@ impl<'a> Asker<'a> {
         }
         match &mut self.inspector {
             Some((_, inspector)) => inspector.look(&[], 0),
-            None => Err(Error::new("the application cannot be asked")),
+            None => Err(Error::new("the application cannot be inspected")),
         }
     }
 
@@ -218,7 +220,7 @@ pub(super) fn restore(
 ) -> Result<(), Error> {
     let cx = work.cx();
     if !before.ran() {
-        work.log_line("nothing ran before; nothing to start");
+        work.log_line("nothing was running before; nothing to start");
         return Ok(());
     }
     let began = Instant::now();
@@ -226,7 +228,7 @@ pub(super) fn restore(
     let mut live = seen.live.iter();
     if live.any(|l| was_signalled(work.all_noted(), &l.ident)) {
         // Half ended they are of no use, and nothing runs in them: they were drained before they were told.
-        work.log_line("those that were told to end are waited for");
+        work.log_line("waiting for processes that have been signalled to stop");
         workers.end(work, &seen, grace, None)?;
     }
     if workers.role == Role::Beat {
@@ -252,7 +254,7 @@ pub(super) fn restore(
         return Ok(());
     }
     Err(Error::new(format!(
-        "not as before within {} s: {said}",
+        "not restored within {} s: {said}",
         within.as_secs()
     )))
 }
@@ -298,7 +300,7 @@ pub(super) fn restored<'n>(
     notes: impl Iterator<Item = &'n Note> + Clone,
 ) -> Result<Look, Error> {
     if !before.ran() {
-        return Ok(Look::done("nothing ran before"));
+        return Ok(Look::done("nothing was running before"));
     }
     let wanted = Wanted::of(before, notes.clone());
     Asker::new(cx, *workers, notes).wait(&wanted, BACK)

@@ -145,7 +145,7 @@ pub(super) fn inside(workers: &Workers<'_>) -> Result<(), Error> {
         .find(|l| workers.by.is_none() && l.origin.meant(workers.app));
     match inside {
         Some(live) => Err(Error::new(format!(
-            "the beat runs inside {} (-B) and ends with it: leave this step out, and stop the workers first",
+            "beat is embedded in {} (-B) and stops with it: remove this step, and stop the workers first",
             live.shown()
         ))),
         None => Ok(()),

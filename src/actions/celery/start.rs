@@ -32,22 +32,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
-/// Starts Celery's workers, or its beat, and waits until each worker answers and consumes, or the beat works.
+/// Starts Celery workers, or beat, and waits until each worker answers and consumes, or beat is running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// Which processes: `worker` or `beat`. Default: worker.
+    /// The processes: `worker` or `beat`. Default: worker.
     #[serde(default)]
     pub role: Role,
-    /// By whom they are kept, and so how they are started.
+    /// Their manager, which starts them.
     pub by: By,
-    /// How long they may take until they answer. Default: 1m.
+    /// The time limit until they answer. Default: 1m.
     #[serde(default = "stop::grace")]
     pub within: Length,
-    /// Queues that must be consumed by one of the workers at least.
+    /// Queues that at least one of the workers must consume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<String>,
-    /// How the application is asked about its workers. Default: as the workers run.
+    /// How to inspect the workers of the application. Default: as the workers run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<App>,
 }
@@ -56,11 +56,11 @@ pub struct Start {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Started {
-    /// How many workers or beats run now that did not run before.
+    /// The number of workers or beats that were started.
     pub started: u32,
-    /// Which, by their process numbers and names.
+    /// The processes, by pid and node name.
     pub processes: String,
-    /// How many run.
+    /// The number of running processes.
     pub running: u32,
 }
 
@@ -122,7 +122,7 @@ impl Start {
             let there = Path::new(&live.origin.cwd).is_dir();
             if !there || !live.origin.meant(self.workers().app) {
                 return Err(Error::new(format!(
-                    "{} runs already, and not what `app` says, or in a directory that is gone ({}): stop it first",
+                    "{} is already running, but not as `app` describes, or in a directory that no longer exists ({}): stop it first",
                     live.shown(),
                     live.origin.shown()
                 )));
@@ -287,7 +287,7 @@ impl Start {
                     let since = *dead.get_or_insert_with(Instant::now);
                     if since.elapsed() >= DEAD {
                         return Err(Error::new(format!(
-                            "it was started and did not stay: {text}{}",
+                            "it exited after the start: {text}{}",
                             self.last(cx, &lengths, asker.logs())
                         )));
                     }
@@ -365,7 +365,7 @@ impl Action for Start {
         let seen = workers.look(cx)?;
         if seen.live.is_empty() {
             let programs = seen.found.programs.iter();
-            let mut look = Look::nothing(format!("no {} runs", self.role.name()));
+            let mut look = Look::nothing(format!("no {} is running", self.role.name()));
             look.evidence.extend(programs.map(Program::shown));
             look.evidence.extend(seen.found.notes);
             return Ok((look, None));
@@ -391,8 +391,10 @@ impl Action for Start {
             .cloned()
             .collect();
         if !old.is_empty() {
-            look.evidence
-                .push(format!("{} ran before this step", find::names(&old)));
+            look.evidence.push(format!(
+                "{} was running before this step",
+                find::names(&old)
+            ));
         }
         Ok((look, Some(Started::of(before, &seen.live))))
     }
@@ -421,7 +423,7 @@ impl Action for Start {
         let seen = self.workers().look(work.cx())?;
         let fresh = seen.live.iter().filter(|l| !before.knows(&l.ident)).count();
         if fresh == 0 && !(before.members.is_empty() && seen.found.runs()) {
-            work.log_line("nothing of it runs that did not run before");
+            work.log_line("no process started by this step is running");
             return Ok(());
         }
         if fresh == seen.live.len() {
@@ -441,7 +443,7 @@ impl Action for Start {
             return Ok(());
         }
         Err(Error::new(format!(
-            "not stopped: some of {} ran before this step and some did not; end those that are too many by hand",
+            "not stopped: some of {} were running before this step and some were not; stop the surplus processes manually",
             find::names(&seen.live)
         )))
     }
@@ -450,15 +452,18 @@ impl Action for Start {
         let before = &past.before;
         let seen = self.workers().look(cx)?;
         if let Some(fresh) = seen.live.iter().find(|l| !before.knows(&l.ident)) {
-            return Ok(Look::nothing(format!("{} lives", fresh.shown())));
+            return Ok(Look::nothing(format!("{} is running", fresh.shown())));
         }
         Ok(if before.members.is_empty() {
-            Look::done(format!("no {} runs", self.role.name()))
+            Look::done(format!("no {} is running", self.role.name()))
         } else if seen.live.len() == before.members.len() {
-            Look::done(format!("{} ran before this step", find::names(&seen.live)))
+            Look::done(format!(
+                "{} was running before this step",
+                find::names(&seen.live)
+            ))
         } else {
             Look::unclear(format!(
-                "{} ran before, and not all of them live",
+                "{} were running before, and not all of them still are",
                 before.names(self.role)
             ))
         })

@@ -30,51 +30,52 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
-/// What is done when time is up.
+/// What to do when the time limit expires.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overdue {
-    /// Nothing is told to end: workers consume again, and the step fails.
+    /// No signal is sent: workers consume again, and the step fails.
     #[default]
     Fail,
-    /// Workers are told to end all the same. Running tasks have `grace` to finish, and what waits in a worker goes
-    /// back to its queue. Nothing is killed.
+    /// Workers are sent TERM anyway. Running tasks have `grace` to finish, and reserved tasks go back to their queue.
+    /// Nothing is killed.
     Term,
-    /// As `term`, and what lives after `grace` is killed: its tasks are cut off, which is recorded with their names.
+    /// As `term`, and workers that are still running after `grace` are killed: their tasks are interrupted, which is
+    /// recorded with their names.
     Kill,
 }
 
-/// Stops Celery's workers, or its beat. Workers take no more tasks, finish what they have taken, and are told to end
-/// when nothing runs. Tasks that are still in a queue stay there; those that wait for their time go back to it. Without
-/// `by` all workers of the application on this machine are meant. Give the step the `env` of the service: the undo
-/// starts it with that.
+/// Stops Celery workers, or beat. The consumers of the workers are cancelled; the workers finish their active and reserved
+/// tasks and are sent TERM (warm shutdown) when idle. Tasks in a queue stay there; scheduled tasks (ETA or countdown) go
+/// back to it. Without `by`, all workers of the application on this machine are stopped. Set the `env` of the service in
+/// the step: the undo starts it with that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// Which processes: `worker` or `beat`. Stop the beat first, or the queues grow. Default: worker.
+    /// The processes: `worker` or `beat`. Stop beat first, otherwise the queues grow. Default: worker.
     #[serde(default)]
     pub role: Role,
-    /// How long workers may take to finish what they have taken. Default: 10m. With 0s they are not asked and told to
-    /// end at once, which is for a broker that is gone.
+    /// The time limit for workers to finish active and reserved tasks. Default: 10m. With 0s, the workers are not drained
+    /// but sent TERM at once, for example when the broker is unavailable.
     #[serde(default = "drain")]
     pub drain: Length,
-    /// How long they may take to end once they are told. Default: 1m.
+    /// The time limit between TERM and their exit. Default: 1m.
     #[serde(default = "grace")]
     pub grace: Length,
-    /// Queues that must become empty before workers take no more, within `drain`. Without it what waits in a queue is
-    /// left to the workers of the new release.
+    /// Queues that must become empty before the consumers are cancelled, within `drain`. Without it, messages in the queues
+    /// are left to the workers of the new release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<String>,
-    /// What is done when `drain` or `grace` is over: `fail`, `term` or `kill`. Default: fail.
+    /// What to do when `drain` or `grace` expires: `fail`, `term` or `kill`. Default: fail.
     #[serde(default)]
     pub overdue: Overdue,
-    /// Who manages them. Without it they are found by their command lines.
+    /// Their manager. Default: they are found by their command lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// Which application, where several run here. Default: the only one that runs.
+    /// The application, if several run on this machine. Default: the only one that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<App>,
-    /// How long the undo may take until each worker answers. Default: 1m.
+    /// The time limit of the undo until each worker answers. Default: 1m.
     #[serde(default = "grace")]
     pub within: Length,
 }
@@ -83,16 +84,16 @@ pub struct Stop {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stopped {
-    /// How many workers or beats ran before and have ended.
+    /// The number of workers or beats that were running and have exited.
     pub stopped: u32,
-    /// Which, by their names and process numbers.
+    /// The processes, by node name and pid.
     pub processes: String,
-    /// Tasks that waited for their time and went back to their queues.
+    /// The number of scheduled tasks (ETA or countdown) that went back to their queues.
     pub scheduled: u64,
-    /// The tasks that still ran when `drain` was over, by name and id.
+    /// The tasks that were still running when `drain` expired, by name and id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<String>,
-    /// What the queues held when nobody worked on them any more.
+    /// The content of the queues when no worker consumed them any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<String>,
 }
@@ -120,11 +121,11 @@ impl Stopped {
         if self.scheduled > 0 {
             let n = self.scheduled;
             lines.push(format!(
-                "{n} tasks that wait for their time went back to their queues"
+                "{n} scheduled tasks (ETA or countdown) went back to their queues"
             ));
         }
         if let Some(tasks) = &self.unfinished {
-            lines.push(format!("time was up while these ran: {tasks}"));
+            lines.push(format!("still running at the time limit: {tasks}"));
         }
         lines.extend(self.queues.iter().cloned());
         lines
@@ -182,7 +183,7 @@ impl Stop {
         let need = self.drain.0.saturating_add(self.grace.0);
         match cx.timeout_ms {
             Some(limit) if self.asks() && limit < need => Err(Error::new(format!(
-                "the step's `timeout` ({}) is shorter than `drain` and `grace` ({}); its end would leave workers that take no tasks",
+                "the step's `timeout` ({}) is shorter than `drain` plus `grace` ({}); when it expires, workers would be left without consumers",
                 Length(limit),
                 Length(need)
             ))),
@@ -285,12 +286,12 @@ impl Stop {
             limit: self.drain.to_string(),
         });
         match run.finish(work)? {
-            Drained::Nobody => work.log_line("nobody is left who could be drained"),
+            Drained::Nobody => work.log_line("no worker is left to drain"),
             Drained::Empty { scheduled } => {
-                work.log_line("drained: nothing runs, and nothing is taken");
+                work.log_line("drained: no task is active or reserved");
                 if scheduled > 0 {
                     work.log_line(&format!(
-                        "{scheduled} tasks that wait for their time go back to their queues"
+                        "{scheduled} scheduled tasks (ETA or countdown) go back to their queues"
                     ));
                 }
                 work.note(Note::Drained {
@@ -302,18 +303,20 @@ impl Stop {
                 let cold = self.overdue == Overdue::Term && live()?.iter().any(cold);
                 if self.overdue == Overdue::Fail || cold {
                     let more = if cold {
-                        "; TERM ends these workers at once (REMAP_SIGTERM), so they were not told"
+                        "; TERM stops these workers immediately (REMAP_SIGTERM), so it was not sent"
                     } else {
                         ""
                     };
                     return Err(Error::new(match run.put_back(work) {
                         Ok(()) => {
-                            format!("{why}{more}; nothing was told to end, and consumers are back")
+                            format!(
+                                "{why}{more}; no worker was signalled, and consumers are restored"
+                            )
                         }
-                        Err(e) => format!("{why}{more}; nothing was told to end, but {e}"),
+                        Err(e) => format!("{why}{more}; no worker was signalled, but {e}"),
                     }));
                 }
-                work.log_line(&format!("{why}; going on, because `overdue` says so"));
+                work.log_line(&format!("{why}; continuing, because of `overdue`"));
                 work.note(Note::Drained {
                     scheduled: 0,
                     unfinished: Some(run.running()),
@@ -343,7 +346,7 @@ impl Stop {
                     (lengths.unacked.filter(|n| *n > 0), lengths.visibility)
                 {
                     lines.push(format!(
-                        "{n} messages of this Redis database are not acknowledged; those of workers that are gone come back {after:.0} s after they were taken"
+                        "{n} messages in this Redis database are unacknowledged; those of stopped workers are redelivered {after:.0} s after they were delivered"
                     ));
                 }
                 lines.retain(|l| !l.is_empty());
@@ -439,7 +442,7 @@ impl Action for Stop {
         if !live.is_empty() || found.runs() {
             let mut lives: Vec<String> = live
                 .iter()
-                .map(|l| format!("{} lives", l.shown()))
+                .map(|l| format!("{} is running", l.shown()))
                 .collect();
             let states = found.programs.iter().filter(|p| p.is_wanted());
             lives.extend(states.map(Program::shown));
@@ -448,17 +451,17 @@ impl Action for Stop {
         let left = workers.manager().left(&before.service);
         if !left.is_empty() {
             let names = session::names(&left);
-            return Ok((Look::unclear(format!("{names} is left of it")), None));
+            return Ok((Look::unclear(format!("still running: {names}")), None));
         }
         let mut look = Look::done(if before.members.is_empty() {
-            format!("no {} runs", self.role.name())
+            format!("no {} is running", self.role.name())
         } else {
             format!("{} have ended", before.names(self.role))
         });
         if let Some(origin) = &before.origin {
             for other in workers.others(origin, &live)? {
                 look.evidence.push(format!(
-                    "{} of the same application lives on",
+                    "{} of the same application is still running",
                     other.shown()
                 ));
             }
@@ -477,7 +480,7 @@ impl Action for Stop {
             work.log_line(note);
         }
         if seen.live.is_empty() && !seen.found.runs() {
-            work.log_line(&format!("no {} runs", self.role.name()));
+            work.log_line(&format!("no {} is running", self.role.name()));
             return Ok(Stopped::of(self.role, before, work.all_noted()));
         }
         if let Some(origin) = &before.origin
@@ -486,7 +489,7 @@ impl Action for Stop {
             for other in workers.others(origin, &seen.live)? {
                 if other.cmdline.role == Role::Beat {
                     work.log_line(&format!(
-                        "{} lives: queues grow until it is stopped",
+                        "{} is running: queues grow until it is stopped",
                         other.shown()
                     ));
                 }

@@ -223,7 +223,7 @@ fn a_drained_worker_ends_and_notes_and_output_tell_how() {
     assert_eq!(found, Some(known));
     past.output = Some(wanted);
     let evidence = stop.verify(&cx, &past).unwrap().evidence.join("; ");
-    for part in ["2 tasks that wait for their time", "3 wait in fast"] {
+    for part in ["2 scheduled tasks (ETA or countdown)", "3 wait in fast"] {
         assert!(evidence.contains(part), "no '{part}' in {evidence}");
     }
     assert!(!cx.state.join("undo").exists(), "nothing is kept");
@@ -375,7 +375,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
         shown(Direction::Do),
         [
             "cancel_consumer for every queue of w@h (process 7)",
-            "wait, at most 10m, until nothing is active and nothing reserved",
+            "wait up to 10m until no task is active or reserved",
             "TERM to w@h (process 7), which may take 1m",
         ]
     );
@@ -383,15 +383,15 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
         shown(Direction::Undo),
         [
             "/v/bin/python /v/bin/celery -A app worker",
-            "wait, at most 1m, until each worker answers and consumes",
+            "wait up to 1m until every worker answers and consumes",
         ]
     );
     let nobody = Past::new(Snapshot::default());
     let shown = |direction| stop.preview(direction, &nobody).commands;
-    assert_eq!(shown(Direction::Do), ["no worker runs"]);
+    assert_eq!(shown(Direction::Do), ["no worker is running"]);
     assert_eq!(
         shown(Direction::Undo),
-        ["nothing ran before; nothing to start"]
+        ["nothing was running before; nothing to start"]
     );
 
     let by = json!({"by": {"supervisor": {"program": "g:*"}}});
@@ -411,7 +411,7 @@ fn the_intents_name_what_is_stopped_and_what_is_started() {
         processes: String::new(),
         running: 1,
     });
-    assert_eq!(last(&past), "nothing of it runs that did not run before");
+    assert_eq!(last(&past), "no new process is running; nothing to stop");
 
     let own = json!({"by": {"match": "celery", "start": ["celery", "worker"]}});
     let start: Start = serde_json::from_value(own).unwrap();

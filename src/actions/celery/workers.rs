@@ -102,7 +102,7 @@ impl Workers<'_> {
             }
             if !others.is_empty() {
                 return Err(Error::new(format!(
-                    "{} belongs to it too; name in `by` what is a {} alone",
+                    "{} belongs to it too; `by` must select only a {}",
                     find::names(&others),
                     self.role.name()
                 )));
@@ -114,7 +114,7 @@ impl Workers<'_> {
             // What has just been forked is not Celery yet, and what has just died is none any more.
             if Instant::now() >= until {
                 return Err(Error::new(format!(
-                    "{} is no {} and has none below it",
+                    "{} is not a {} and has none among its children",
                     found.shown(),
                     self.name()
                 )));
@@ -166,7 +166,7 @@ impl Workers<'_> {
         }
         failpoint::hit("celery-terminating");
         let mut members = Descendants { known };
-        let left = ending::wait(work, &mut members, "all of it has", clock)?;
+        let left = ending::wait(work, &mut members, "all processes it has", clock)?;
         if !left.is_empty() {
             let (late, left) = (grace.as_secs_f32(), names(&left));
             let Some(tasks) = tasks else {
@@ -191,7 +191,7 @@ impl Workers<'_> {
     fn tell(&self, work: &mut Work<'_, Note>, live: &Live) -> Result<(), Error> {
         let ident = &live.ident;
         if is_terminating(work.all_noted(), ident) {
-            work.log_line(&format!("{} was told to end before", live.shown()));
+            work.log_line(&format!("{} was already signalled to stop", live.shown()));
             return Ok(());
         }
         let cannot = |e: &std::io::Error| Error::io(format!("cannot signal {}", live.shown()), e);

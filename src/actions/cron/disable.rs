@@ -13,26 +13,27 @@ use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The jobs of a crontab that match are commented out: exactly these lines, behind the words `#upledger:RUN:STEP`; every
-/// other byte stays. Jobs that are at work already go on and are named.
+/// Comments out the matching jobs of a crontab: exactly these lines, prefixed with `#upledger:RUN:STEP`; every other byte
+/// is kept. Running jobs continue and are named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disable {
-    /// A regular expression for the whole line of a job, so that a plain word finds every job that has it. Comments and
-    /// settings such as `MAILTO=` never match. A job that is commented out already is as good.
+    /// A regular expression that is searched for in the whole line of a job. Comments and settings such as `MAILTO=` never
+    /// match. A job that is already commented out counts as disabled.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// Whose crontab; without it, and without `file`, that of the user that upledger runs as. Another user's takes root.
+    /// The user of the crontab. Default, without `file`: the user that runs upledger. Another user's crontab requires root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// A crontab that cron reads as a file, such as `/etc/cron.d/bklog`, as an absolute path.
+    /// A crontab file that cron reads directly, such as `/etc/cron.d/bklog`, as an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// What happens when no job matches, on or off. Default: `refuse`.
+    /// What to do when no job matches, enabled or disabled. Default: `refuse`.
     #[serde(default, skip_serializing_if = "is_refuse")]
     pub absent: NoMatch,
-    /// How long jobs of these lines that are at work are waited for; the step fails when one goes on. What cron has started
-    /// for the same user, and no other line explains, counts as one of them. Without it they are only named.
+    /// How long to wait for running jobs of these lines; the step fails if one is still running. A process that cron has
+    /// started for the same user and that matches no other line counts as one of them. Default: running jobs are only
+    /// named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Length>,
 }

@@ -13,22 +13,22 @@ use regex::bytes::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Jobs of a crontab that were commented out are put on again: those of every `cron.disable` of this run, or those that
-/// `match`, whoever commented them out.
+/// Enables jobs of a crontab that were commented out: those of every `cron.disable` of this run, or all that `match`,
+/// regardless of who commented them out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
-    /// A regular expression for the whole line of a job, without the comment's sign. Comments that hold no job never
-    /// match. Without it, the lines that this run has commented out.
+    /// A regular expression for the whole line of a job, without the comment character. Comments that contain no job never
+    /// match. Default: the lines that this run has commented out.
     #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Whose crontab; without it, and without `file`, that of the user that upledger runs as. Another user's takes root.
+    /// The user of the crontab. Default, without `file`: the user that runs upledger. Another user's crontab requires root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// A crontab that cron reads as a file, such as `/etc/cron.d/bklog`, as an absolute path.
+    /// A crontab file that cron reads directly, such as `/etc/cron.d/bklog`, as an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// What happens when there is no such line. Default: `refuse`.
+    /// What to do when there is no such line. Default: `refuse`.
     #[serde(default, skip_serializing_if = "is_refuse")]
     pub absent: NoMatch,
 }

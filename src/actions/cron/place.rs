@@ -132,7 +132,10 @@ fn me(cx: &Context) -> Result<String, Error> {
     let ran = run(cx, None, &["id", "-un"])?;
     match (ran.code, ran.stdout.trim()) {
         (Some(0), name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(failed("cannot tell the name of the runner's user", &ran)),
+        _ => Err(failed(
+            "cannot determine the name of the runner's user",
+            &ran,
+        )),
     }
 }
 
@@ -236,7 +239,7 @@ impl Place {
         let user = !matches!(self, Self::File(_));
         (user && !ended(bytes) && !is_root()).then(|| {
             format!(
-                "{self} has no line break at its end, so cron runs nothing of it and crontab would refuse it; add one \
+                "{self} does not end with a line break, so cron ignores it and crontab would refuse it; add one \
                  with `crontab -e` first"
             )
         })
@@ -272,10 +275,10 @@ impl Place {
                     Ok(Some(without_header(&raw).unwrap_or(&raw).to_vec()))
                 }
                 Some(_) => Err(Error::new(format!(
-                    "`crontab -l` shows something else than the file in the spool holds for {self}"
+                    "`crontab -l` differs from the file in the spool for {self}"
                 ))),
                 None => Err(Error::new(format!(
-                    "the file of {self} is not in {}, where `crontab -l` should have it from",
+                    "the file of {self} is not in {}, where `crontab -l` should read it from",
                     SPOOLS.join(" or in ")
                 ))),
             };
@@ -285,7 +288,7 @@ impl Place {
             .any(|sign| listing.contains(sign));
         if altered || listing.len() >= KEPT {
             return Err(Error::new(format!(
-                "{self} may hold bytes that `crontab -l` does not show as they are; only root can read it to the byte"
+                "{self} may contain bytes that `crontab -l` does not print unchanged; only root can read it exactly"
             )));
         }
         Ok(Some(listing.clone().into_bytes()))
@@ -295,7 +298,7 @@ impl Place {
     fn spool(&self, cx: &Context) -> Result<Option<PathBuf>, Error> {
         let user = self.user(cx)?.unwrap_or_default();
         if user.is_empty() || user.contains('/') || user.starts_with('.') {
-            return Err(Error::new(format!("'{user}' is no name of a user")));
+            return Err(Error::new(format!("'{user}' is not a valid user name")));
         }
         Ok(SPOOLS
             .iter()
@@ -322,7 +325,7 @@ impl Place {
                     ..facts.manner()
                 });
                 let Some(manner) = manner.or(now) else {
-                    return Err(Error::new(format!("{path} is gone")));
+                    return Err(Error::new(format!("{path} no longer exists")));
                 };
                 disk::put(cx, target, &mut &*bytes, &disk::digest(bytes), manner)?;
             }
@@ -332,7 +335,7 @@ impl Place {
         match self.read(cx)? {
             Some((now, _)) if now == bytes => Ok(()),
             _ => Err(Error::new(format!(
-                "{self} is not as it was written just now: somebody edits it at the same time, or it was not taken"
+                "{self} differs from what was just written: it is being edited at the same time, or the write was not accepted"
             ))),
         }
     }
@@ -343,7 +346,7 @@ impl Place {
         let path = self.spool(cx)?;
         let read = path.as_deref().map(disk::read).transpose()?.flatten();
         let (Some(path), Some((raw, facts))) = (path, read) else {
-            return Err(Error::new(format!("{self} is gone")));
+            return Err(Error::new(format!("{self} no longer exists")));
         };
         let header = raw.len() - without_header(&raw).unwrap_or(&raw).len();
         let whole = [&raw[..header], bytes].concat();
@@ -359,7 +362,8 @@ impl Place {
         }
         // The name is short and without its directory: some versions cut a longer one off after 100 bytes.
         let name = "crontab";
-        let cannot = |e: &std::io::Error| Error::io("cannot write a crontab for `crontab`", e);
+        let cannot =
+            |e: &std::io::Error| Error::io("cannot write the temporary file for `crontab`", e);
         // Nobody else may look into it.
         let dir = tempfile::Builder::new()
             .prefix("upledger-")

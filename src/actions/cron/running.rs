@@ -26,7 +26,7 @@ impl std::fmt::Display for Running {
             Some(line) => write!(f, "pid {pid} ({program}) of line {line}"),
             None => write!(
                 f,
-                "pid {pid} ({program}), which cron started for the same user and may be of these lines"
+                "pid {pid} ({program}), started by cron for the same user, possibly from these lines"
             ),
         }
     }

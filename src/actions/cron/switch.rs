@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// How many line numbers are named.
 const NAMED: usize = 20;
 
-/// What happens when no line matches.
+/// What to do when no line matches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoMatch {
@@ -56,7 +56,7 @@ pub(super) trait Switch {
     fn user(&self) -> Option<&String>;
     /// The file that is the crontab.
     fn file(&self) -> Option<&String>;
-    /// What happens when no line matches.
+    /// What to do when no line matches.
     fn absent(&self) -> NoMatch;
     /// How long running jobs are waited for.
     fn wait(&self) -> Option<Length>;
@@ -96,9 +96,9 @@ pub struct Before {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Switched {
-    /// How many jobs the step has switched.
+    /// The number of jobs that the step has changed.
     pub jobs: u64,
-    /// How many were so already.
+    /// The number of jobs that were already in that state.
     pub already: u64,
 }
 
@@ -128,7 +128,7 @@ impl Before {
             return Ok(wanted);
         }
         Err(Error::new(
-            "what the crontab is to become is not what was intended when it was looked at",
+            "the new crontab differs from what was intended when it was read",
         ))
     }
 
@@ -192,7 +192,7 @@ pub(super) fn observe(switch: &impl Switch, cx: &Context) -> Result<Before, Erro
     let read = place.read(cx)?;
     if read.is_none() && !lenient {
         return Err(Error::new(format!(
-            "{place} does not exist; with `absent: ok` that is as good as no line"
+            "{place} does not exist; `absent: ok` accepts that"
         )));
     }
     let bytes = read.as_ref().map_or(&b""[..], |(bytes, _)| bytes);
@@ -204,7 +204,7 @@ pub(super) fn observe(switch: &impl Switch, cx: &Context) -> Result<Before, Erro
     }
     if drawn.lines.is_empty() && drawn.already.is_empty() && !lenient {
         return Err(Error::new(format!(
-            "{place}: there is no {}",
+            "{place}: there are no {}",
             switch.which()
         )));
     }
@@ -314,8 +314,10 @@ fn with_jobs(
     }
     let jobs = at_work(before, cx, former)?;
     if !jobs.is_empty() {
-        look.evidence
-            .push(running::named("a job goes on that was begun before", &jobs));
+        look.evidence.push(running::named(
+            "a job that started before is still running",
+            &jobs,
+        ));
         if switch.wait().is_some() {
             look.answer = Answer::Nothing;
         }
@@ -328,15 +330,14 @@ pub(super) const OFF: &str = "off";
 /// The state that the lines of a `cron.enable` get.
 pub(super) const ON: &str = "on";
 
-const EDITED: &str =
-    "somebody else has edited the crontab since it was looked at; their edit stays";
+const EDITED: &str = "the crontab has been edited since it was read; that edit is kept";
 
 /// Lines that match and that the step did not see.
 fn others(switch: &impl Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
     let drawn = draw(switch, cx, now)?;
     Ok((!drawn.lines.is_empty()).then(|| {
         format!(
-            "{} matches as well and was put there by somebody since",
+            "{} matches as well and was added since",
             numbers(&drawn.lines)
         )
     }))
@@ -357,7 +358,7 @@ fn wait<N: Data>(
         let jobs = at_work(before, cx, former)?;
         if !jobs.is_empty() {
             work.log_line(&running::named(
-                "a job goes on that was begun before",
+                "a job that started before is still running",
                 &jobs,
             ));
         }
@@ -372,7 +373,9 @@ fn wait<N: Data>(
         }
         if Instant::now() >= deadline {
             return Err(Error::new(running::named(
-                &format!("the lines are off, but after {wait} a job begun before is still at work"),
+                &format!(
+                    "the lines are disabled, but after {wait} a job that started before is still running"
+                ),
                 &jobs,
             )));
         }
@@ -407,13 +410,15 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
         }
         let look = Look::done(match (&now, before.already.as_slice()) {
             (None, _) => format!("{place} does not exist"),
-            (Some(_), []) => format!("{place}: there is no {}", switch.which()),
+            (Some(_), []) => format!("{place}: there are no {}", switch.which()),
             (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
         });
         return with_jobs(switch, before, cx, &former, look);
     }
     let Some(now) = now else {
-        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+        return Ok(Look::unclear(format!(
+            "{place} no longer exists, and this step did not remove it"
+        )));
     };
     let wanted = before.wanted(switch, cx, &former)?;
     let lines = numbers(&before.lines);
@@ -437,10 +442,10 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
             }
         },
         Stand::Mixed => Look::unclear(format!(
-            "{place}: of {lines} some are {state} and some are not: somebody has edited it"
+            "{place}: of {lines} some are {state} and some are not: it has been edited"
         )),
         Stand::Lost => Look::unclear(format!(
-            "{place}: somebody has edited it, and what became of {lines} cannot be told"
+            "{place}: it has been edited, and the state of {lines} cannot be determined"
         )),
     };
     with_jobs(switch, before, cx, &former, look)
@@ -456,15 +461,17 @@ pub(super) fn perform<N: Data>(
     let former = before.former(cx, None)?;
     if !before.lines.is_empty() {
         let Some((now, _)) = place.read(cx)? else {
-            return Err(Error::new(format!("{place} is gone, and not by us")));
+            return Err(Error::new(format!(
+                "{place} no longer exists, and this step did not remove it"
+            )));
         };
         let wanted = before.wanted(switch, cx, &former)?;
         let change = Change::new(&former, &wanted);
         let lines = numbers(&before.lines);
         let Some(new) = change.forwards(&now) else {
             return Err(Error::new(format!(
-                "{place}: somebody has edited it since it was looked at, and what became of {lines} cannot be told; it \
-                 is left alone"
+                "{place}: it has been edited since it was read, and the state of {lines} cannot be determined; it \
+                 is not changed"
             )));
         };
         if new != now {
@@ -495,14 +502,14 @@ pub(super) fn undo<N: Data>(
     let wanted = before.wanted(switch, cx, &former)?;
     let Some((now, facts)) = place.read(cx)? else {
         return Err(Error::new(format!(
-            "{place} is gone, and not by us; its former content is kept"
+            "{place} no longer exists, and this step did not remove it; its previous content is kept"
         )));
     };
     let lines = numbers(&before.lines);
     let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
         return Err(Error::new(format!(
-            "{place}: somebody has edited it since, and what became of {lines} cannot be told; it is left alone, and \
-             its former content is kept"
+            "{place}: it has been edited since, and the state of {lines} cannot be determined; it is not changed, and \
+             its previous content is kept"
         )));
     };
     let whole = new == former;
@@ -529,7 +536,9 @@ pub(super) fn undone(switch: &impl Switch, cx: &Context, before: &Before) -> Res
         return Ok(Look::done(format!("nothing was changed in {place}")));
     };
     let Some((now, facts)) = place.read(cx)? else {
-        return Ok(Look::unclear(format!("{place} is gone, and not by us")));
+        return Ok(Look::unclear(format!(
+            "{place} no longer exists, and this step did not remove it"
+        )));
     };
     let former = before.former(cx, Some(&now))?;
     let wanted = before.wanted(switch, cx, &former)?;
@@ -554,7 +563,7 @@ pub(super) fn undone(switch: &impl Switch, cx: &Context, before: &Before) -> Res
             Look::nothing(format!("{place}: {lines} not as before"))
         }
         Stand::Lost => Look::unclear(format!(
-            "{place}: somebody has edited it, and what became of {lines} cannot be told"
+            "{place}: it has been edited, and the state of {lines} cannot be determined"
         )),
     })
 }

@@ -14,37 +14,37 @@ use upledger_replay::event::Answer;
 /// How many findings the evidence names.
 const NAMED: usize = 12;
 
-/// Django's checks find nothing as bad as `fail_level`.
+/// Django's system checks find nothing at `fail_level` or above.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// The interpreter of the release's virtualenv, as an absolute path.
     pub python: String,
-    /// `manage.py`, as an absolute path; without it, the one in the `cwd` of the step.
+    /// `manage.py`, as an absolute path. Default: the one in the step's `cwd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,
-    /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`;
-    /// without it, what the environment of the step and `manage.py` say.
+    /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`.
+    /// Default: from the environment of the step and `manage.py`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
-    /// The checks for a deployment, too.
+    /// Include the deployment checks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deploy: bool,
     /// Only the checks with these tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// The level that is too bad, and all above it. Default: `error`.
+    /// The lowest level at which a finding fails the step. Default: `error`.
     #[serde(default)]
     pub fail_level: Level,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// For information.
+    /// Informational.
     Info,
     /// A warning.
     Warning,

@@ -27,26 +27,26 @@ use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 use upledger_replay::plan::Effect;
 
-/// Static files are collected into Django's `STATIC_ROOT`, compared with their sources one by one, and seen to be
-/// readable. The former directory is kept beside it and put back by the undo.
+/// Collects static files into Django's `STATIC_ROOT`, compares each with its source, and checks that they are readable. The
+/// previous directory is kept beside it and restored by the undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Collectstatic {
     /// The interpreter of the release's virtualenv, as an absolute path.
     pub python: String,
-    /// `manage.py`, as an absolute path; without it, the one in the `cwd` of the step.
+    /// `manage.py`, as an absolute path. Default: the one in the step's `cwd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,
-    /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`;
-    /// without it, what the environment of the step and `manage.py` say.
+    /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`.
+    /// Default: from the environment of the step and `manage.py`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
     /// The directory that the web server serves, as an absolute path: the step is refused when Django would write
     /// somewhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// Former files go first. Without it, Django leaves a file alone whose time is not older than its source's, whatever
-    /// it holds.
+    /// Remove existing files first. Otherwise Django does not replace a file whose modification time is not older than that
+    /// of its source, whatever its content.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clear: bool,
     /// The user of the web server, such as `www-data`, who must be able to read every file.
@@ -69,7 +69,7 @@ pub struct Before {
     pub(super) manifest: Option<Kept>,
     /// What the application called its version.
     pub(super) version: String,
-    /// How many static files the application has.
+    /// The number of static files of the application.
     files: u64,
     /// Where the copy of the former directory goes.
     copy: String,
@@ -115,10 +115,10 @@ pub enum Note {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// Django's `STATIC_ROOT`, links followed.
+    /// Django's `STATIC_ROOT`, with links resolved.
     #[schemars(extend("format" = "path"))]
     root: String,
-    /// How many static files the application has.
+    /// The number of static files of the application.
     files: u64,
 }
 
@@ -144,7 +144,7 @@ impl Collectstatic {
         let (cx, copy) = (work.cx(), before.copy());
         let changed = |what: &Path| {
             Error::new(format!(
-                "{} is not the directory that was looked at: somebody has changed it; nothing is done",
+                "{} has been replaced since it was inspected; nothing is done",
                 what.display()
             ))
         };
@@ -194,7 +194,7 @@ impl Collectstatic {
                 continue;
             }
             work.log_line(&format!(
-                "{} holds what this step had collected, not to its end or with changes of somebody else; it is kept",
+                "{} contains the files that this step had collected, incomplete or changed since; it is kept",
                 path.display()
             ));
         }
@@ -267,7 +267,7 @@ impl Action for Collectstatic {
             let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
             if device(&root) != device(parent) {
                 return Err(Error::new(format!(
-                    "{} is a file system of its own, so that it cannot be exchanged for its former state",
+                    "{} is a mount point, so it cannot be swapped with its previous state",
                     root.display()
                 ))
                 .remedy("collect into a directory below it"));
@@ -359,7 +359,7 @@ impl Action for Collectstatic {
             let into = tree::resolve(Path::new(&said)).unwrap_or_else(|_| PathBuf::from(&said));
             if into != before.root() {
                 return Err(Error::new(format!(
-                    "collectstatic says that it wrote to {said}, and the settings in force name {}",
+                    "collectstatic reports that it wrote to {said}, but the settings name {}",
                     before.root
                 )));
             }
@@ -378,7 +378,7 @@ impl Action for Collectstatic {
                     let kept = tree::look(&copy)?;
                     if !before.is_former(cx, kept.as_ref())? {
                         return Err(Error::new(format!(
-                            "{} has changed and {} is not its former state; both are left alone",
+                            "{} has changed and {} is not its previous state; neither is changed",
                             before.root,
                             copy.display()
                         )));
@@ -395,7 +395,7 @@ impl Action for Collectstatic {
         self.clean(work, past)?;
         work.log_line(&match (&before.former, collected(past)) {
             (_, false) => format!("nothing was collected into {}", before.root),
-            (None, true) => format!("{} is not there, as before", before.root),
+            (None, true) => format!("{} does not exist, as before", before.root),
             (Some(former), true) => format!("{} is as before: {} files", before.root, former.files),
         });
         Ok(())
@@ -406,14 +406,14 @@ impl Action for Collectstatic {
         let now = tree::look(before.root())?;
         let mut look = if before.is_former(cx, now.as_ref())? {
             Look::done(match &now {
-                None => format!("{} is not there, as before", before.root),
+                None => format!("{} does not exist, as before", before.root),
                 Some(now) => format!("{} is as before: {} files", before.root, now.files),
             })
         } else if collected(past) {
             return Ok(Look::nothing(format!("{} is not as before", before.root)));
         } else {
             Look::done(format!(
-                "this step has collected nothing into {}, which somebody else has changed",
+                "this step has collected nothing into {}, but it has been changed",
                 before.root
             ))
         };
@@ -428,7 +428,7 @@ impl Action for Collectstatic {
                 return Ok(Look::nothing(format!("{} is left over", path.display())));
             }
             look.evidence.push(format!(
-                "{} holds what was collected since, with changes of somebody else",
+                "{} contains files that were collected since, with other changes",
                 path.display()
             ));
         }

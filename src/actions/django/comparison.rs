@@ -71,12 +71,12 @@ impl Collectstatic {
         let Some(root) = &seen.root else {
             return Err(match &seen.static_root {
                 None => Error::new(format!(
-                    "STATIC_ROOT is None in {}, so that collectstatic cannot work: set it to the directory that the web \
+                    "STATIC_ROOT is None in {}, so collectstatic cannot work: set it to the directory that the web \
                      server serves at {}",
                     seen.settings, seen.static_url
                 )),
                 Some(root) => Error::new(format!(
-                    "the storage of static files in {} keeps them in no directory, although STATIC_ROOT is {root}",
+                    "the static files storage in {} does not use a directory, although STATIC_ROOT is {root}",
                     seen.settings
                 )),
             });
@@ -115,7 +115,7 @@ impl Collectstatic {
         let mut wrong = Vec::new();
         let all = seen.files;
         if all == 0 {
-            wrong.push("Django's finders know no static file at all".into());
+            wrong.push("Django's finders find no static files".into());
         }
         if seen.missing > 0 {
             wrong.push(format!(
@@ -132,7 +132,7 @@ impl Collectstatic {
                 "; `clear: true` replaces them"
             };
             wrong.push(format!(
-                "{} of {all} files in {} have another content than their sources: {}{hint}",
+                "{} of {all} files in {} differ from their sources: {}{hint}",
                 seen.different,
                 before.root,
                 some(&seen.different_some, seen.different)
@@ -140,14 +140,14 @@ impl Collectstatic {
         }
         if let Some(Manifest { path, sha256: None }) = &seen.manifest {
             wrong.push(format!(
-                "{} wants a manifest, and {path} is not there",
+                "{} requires a manifest, but {path} does not exist",
                 seen.storage
             ));
         }
         if seen.unreadable > 0 {
             let user = self.web_user.as_deref().unwrap_or_default();
             wrong.push(format!(
-                "{user} cannot read {} files, closed by: {}",
+                "{user} cannot read {} files; access is denied by: {}",
                 seen.unreadable,
                 seen.unreadable_some.join(", ")
             ));
@@ -168,7 +168,7 @@ impl Collectstatic {
         seen: &StaticFiles,
     ) -> Result<Vec<String>, Error> {
         let mut lines = vec![format!(
-            "{}: all {} files of {} are there with the content of their sources, digest {}",
+            "{}: all {} files of {} exist and match their sources, digest {}",
             before.root, seen.files, seen.settings, seen.digest
         )];
         let now = seen.manifest.as_ref().and_then(|m| m.sha256.as_ref());
@@ -177,9 +177,9 @@ impl Collectstatic {
             (None, Some(_)) => Some("there is a manifest, and there was none before".into()),
             (Some(_), None) => Some("there is no manifest, and there was one before".into()),
             (Some(was), Some(now)) if cx.is_kept(was, now.as_bytes())? => {
-                Some("the manifest is the former one".into())
+                Some("the manifest is unchanged".into())
             }
-            (Some(_), Some(_)) => Some("the manifest is another one than before".into()),
+            (Some(_), Some(_)) => Some("the manifest has changed".into()),
         });
         if !(before.version.is_empty() && seen.version.is_empty()) {
             lines.push(format!(

@@ -70,7 +70,7 @@ impl App<'_> {
             (Some(path), _) => Ok(PathBuf::from(path)),
             (None, Some(cwd)) => Ok(cwd.join("manage.py")),
             (None, None) => Err(Error::new(
-                "where manage.py is has to be said by `manage`, or by the `cwd` of the step",
+                "the location of manage.py must be given by `manage`, or by the step's `cwd`",
             )),
         }
     }
@@ -158,14 +158,15 @@ impl App<'_> {
             .find_map(|line| line.strip_prefix(marker.as_str()));
         let Some(answer) = answer else {
             let mut lines = vec![format!(
-                "{} could not be asked: {} without an answer",
+                "{} returned no answer: {}",
                 manage.display(),
                 ran.ended
             )];
             lines.extend(ran.tail(SHOWN));
             return Err(Error::new(lines.join("\n")));
         };
-        let wrong = |e: serde_json::Error| Error::io("the application's answer is garbled", &e);
+        let wrong =
+            |e: serde_json::Error| Error::io("the application's answer cannot be parsed", &e);
         let answer: Value = serde_json::from_str(answer).map_err(wrong)?;
         if let Some(why) = answer["error"].as_str() {
             return Err(Error::new(why));

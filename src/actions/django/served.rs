@@ -48,7 +48,7 @@ pub(super) fn look(
         // Both as text, in the same way: the asker reads text.
         let wanted = String::from_utf8_lossy(&wanted).into_owned();
         let answer = match Asker::new(&request)?.ask(&request) {
-            Err(Miss::Refused(why)) => Err(format!("{url}: {why}: the web server does not run")),
+            Err(Miss::Refused(why)) => Err(format!("{url}: {why}: the web server is not running")),
             Err(Miss::Broken(why)) => Err(format!("{url}: {why}")),
             Ok(reply) => judge(&url, root, &wanted, &reply),
         };
@@ -59,7 +59,7 @@ pub(super) fn look(
     }
     Ok(match seen.samples.len() {
         0 => Err(format!(
-            "{url}: there is no small file in {} to ask for",
+            "{url}: there is no small file in {} to request",
             root.display()
         )),
         1 => Ok(format!("{last} answers 200 with the bytes of the file")),
@@ -88,7 +88,7 @@ fn judge(url: &str, root: &Path, wanted: &str, reply: &Reply) -> Result<(), Stri
              `web_user` names the part of the path"
         )),
         404 => Err(format!(
-            "{url} answers 404 although the file is in {root}: the alias or root of the web server's location leads to \
+            "{url} answers 404 although the file is in {root}: the alias or root of the web server's location points to \
              another directory"
         )),
         status => match &reply.location {

@@ -139,10 +139,10 @@ fn the_answer_is_found_among_noise_and_never_made_up() {
     for (script, word) in [
         (
             r#"echo '@upledger-0000000000000000:{"a": 1}'"#,
-            "exit 0 without an answer",
+            "returned no answer: exit 0",
         ),
         ("echo why >&2; exit 3", "why"),
-        (r#"printf '\n%s{"a": ' "$3""#, "garbled"),
+        (r#"printf '\n%s{"a": ' "$3""#, "cannot be parsed"),
         (
             r#"printf '\n%s{"error": "no such user"}\n' "$3""#,
             "no such user",

@@ -262,7 +262,10 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
                     return Err(cannot("find", path, &e));
                 };
                 if base.symlink_metadata().is_ok() {
-                    return Err(Error::new(format!("{} leads nowhere", base.display())));
+                    return Err(Error::new(format!(
+                        "{} is a dangling symbolic link",
+                        base.display()
+                    )));
                 }
                 rest.push(name);
                 base = parent;

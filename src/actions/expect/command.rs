@@ -14,25 +14,25 @@ use std::time::Duration;
 /// How many of its last lines are shown.
 const TAIL: usize = 5;
 
-/// A read-only command ends as expected and prints what is expected.
+/// Expects a read-only command to have the given exit code and output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// Its exit code; 0 without it.
+    /// Its exit code. Default: 0.
     #[serde(default)]
     pub exit: u8,
-    /// A text that its standard output contains.
+    /// Text that its standard output contains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout_contains: Option<String>,
-    /// A regular expression that its standard output matches; `(?m)` lets `^` and `$` be the ends of a line.
+    /// A regular expression that its standard output matches; with `(?m)`, `^` and `$` match at line boundaries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout_matches: Option<String>,
-    /// How long it may take each time. Default: 60s, or the step's `timeout` when that is longer.
+    /// The time limit of each attempt. Default: 60s, or the step's `timeout` when that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Length>,
-    /// How long it is waited for, and the command repeated.
+    /// How long to repeat the command until it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
 }
@@ -89,7 +89,7 @@ impl Command {
             }
         }
         if ran.stdout.len() >= KEPT {
-            saw.push("only its first MiB was looked at".into());
+            saw.push("only its first MiB was searched".into());
         }
         let tail = ran.tail(TAIL);
         if !holds && !tail.is_empty() {
@@ -144,7 +144,7 @@ impl Expectation for Command {
     /// The command is not run a second time to prove the first: its process ends well only when all was as expected.
     fn evidence(&self, _cx: &Context) -> Result<Look, Error> {
         Ok(Look::done(format!(
-            "{} gave {}",
+            "{} returned {}",
             quoted(&self.argv),
             self.parts()
         )))

@@ -15,25 +15,25 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A file is there, or is not, and is as described.
+/// Expects a file to exist, or not to exist, with the given properties.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The file or directory, as an absolute path. Links are followed.
     pub path: String,
-    /// Whether it is to be there; true without it.
+    /// Whether it must exist. Default: true.
     #[serde(default = "yes")]
     pub exists: bool,
     /// The SHA-256 of its content, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// A text that it contains.
+    /// Text that it contains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
     /// Its mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// How long it is waited for.
+    /// How long to wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
 }

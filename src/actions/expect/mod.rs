@@ -43,7 +43,7 @@ pub(crate) trait Expectation:
     /// What is expected, in words that follow "expected".
     fn wanted(&self) -> String;
 
-    /// How long it is waited for.
+    /// How long to wait for it.
     fn within(&self) -> Option<Length>;
 
     /// Rules about its settings.

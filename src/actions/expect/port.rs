@@ -20,19 +20,19 @@ use std::time::Duration;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// A TCP port is open, or is not.
+/// Expects a TCP port to be open, or to be closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PortState {
     /// The port.
     pub port: Port,
-    /// The host that is connected to; without it, whoever listens on this machine.
+    /// The host to connect to. Default: check for a listener on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Whether it is to be open; true without it.
+    /// Whether it must be open. Default: true.
     #[serde(default = "yes")]
     pub open: bool,
-    /// How long it is waited for.
+    /// How long to wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
 }
@@ -75,7 +75,7 @@ pub(super) fn listened(port: u16, open: bool, redactor: &Redactor) -> Result<Fin
         listener.holders = holders.into_iter().map(|p| p.without(redactor)).collect();
     }
     let saw = if found.is_empty() {
-        vec![format!("nobody listening on port {port}")]
+        vec![format!("nothing listens on port {port}")]
     } else {
         found.iter().map(|l| format!("listening on {l}")).collect()
     };

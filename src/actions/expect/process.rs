@@ -13,26 +13,26 @@ use serde::{Deserialize, Serialize};
 /// How many of the processes found are named.
 const NAMED: usize = 20;
 
-/// A number of processes whose command line matches; at least one unless it says otherwise.
+/// Expects a number of processes whose command line matches; at least one by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// A regular expression for the words of the command line, joined by spaces. upledger's own processes never match.
+    /// A regular expression for the command line, its arguments joined by spaces. upledger's own processes never match.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// Exactly so many.
+    /// Exactly this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// At least so many; 1 without it.
+    /// At least this number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
-    /// At most so many.
+    /// At most this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
     /// There is no such process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub none: bool,
-    /// How long it is waited for.
+    /// How long to wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
 }

@@ -23,24 +23,24 @@ use std::path::Path;
 /// How many of the processes found are named.
 const NAMED: usize = 20;
 
-/// Nothing of the platform runs any more. Whoever is left is named.
+/// Expects that the platform has stopped. Remaining processes are named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stopped {
-    /// Regular expressions for the words of a command line, joined by spaces: no process matches any of them. upledger's
+    /// Regular expressions for a command line, its arguments joined by spaces: no process matches any of them. upledger's
     /// own processes never match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<String>,
-    /// TCP ports of this machine on which nobody listens.
+    /// TCP ports of this machine without a listener.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
-    /// Pidfiles, plain numbers, that name no living process; absolute paths. A stale one is told.
+    /// Pidfiles (plain numbers) that name no running process; absolute paths. Stale pidfiles are reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pidfiles: Vec<String>,
-    /// Sockets in the file system on which nobody accepts; absolute paths. A dead one is told.
+    /// Unix sockets that accept no connections; absolute paths. Stale sockets are reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<String>,
-    /// How long it is waited for.
+    /// How long to wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Length>,
 }
@@ -72,7 +72,7 @@ impl Stopped {
         for path in &self.pidfiles {
             match pidfile::read(Path::new(path))? {
                 Named::Process(ident) => {
-                    left.push(format!("{path} names {}, which lives", ident.shown()));
+                    left.push(format!("{path} names {}, which is running", ident.shown()));
                 }
                 Named::Doubtful(_, why) => left.push(why),
                 Named::Nobody | Named::Stale(..) => {}
@@ -80,7 +80,7 @@ impl Stopped {
         }
         for path in &self.sockets {
             match sockets::knock(path) {
-                Door::Accepts => left.push(format!("{path} accepts")),
+                Door::Accepts => left.push(format!("{path} accepts connections")),
                 Door::Untold(why) => left.push(why),
                 Door::Gone | Door::Dead => {}
             }
@@ -98,7 +98,7 @@ impl Stopped {
         }
         for socket in sockets::leftover(&self.sockets) {
             told.push(format!(
-                "left behind: the socket {socket}, on which nobody accepts"
+                "left behind: the socket {socket}, which accepts no connections"
             ));
         }
         Ok(told)

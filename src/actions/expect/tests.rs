@@ -230,18 +230,18 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
         (
             "expect.process",
             json!({"match": "("}),
-            "no regular expression",
+            "not a valid regular expression",
         ),
         ("expect.process", json!({"match": ""}), "every process"),
         (
             "expect.process",
             json!({"match": "x", "none": true, "count": 1}),
-            "exclude each other",
+            "are mutually exclusive",
         ),
         (
             "expect.process",
             json!({"match": "x", "max": 0}),
-            "`min` is 1 and `max` is 0",
+            "`min` is 1, but `max` is 0",
         ),
         (
             "expect.port",
@@ -268,7 +268,7 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
         (
             "expect.command",
             json!({"argv": ["x"], "stdout_matches": "("}),
-            "no regular expression",
+            "not a valid regular expression",
         ),
         (
             "expect.command",

@@ -35,7 +35,7 @@ impl Before {
             (Some(_), None) => false,
             (Some((bytes, _)), Some(former)) => former.holds(cx, bytes)?,
         };
-        Ok((!known).then(|| format!("{} was changed by somebody; it is left alone", self.target)))
+        Ok((!known).then(|| format!("{} has been changed; it is not touched", self.target)))
     }
 
     fn is_back(&self, cx: &Context, now: Option<&(Vec<u8>, Facts)>) -> Result<bool, Error> {
@@ -63,11 +63,11 @@ impl Before {
     pub(crate) fn probe(&self, cx: &Context) -> Result<Look, Error> {
         let now = self.now()?;
         Ok(if now.is_none() {
-            Look::done(format!("{} is not there", self.target))
+            Look::done(format!("{} does not exist", self.target))
         } else if let Some(why) = self.strange(cx, now.as_ref())? {
             Look::unclear(why)
         } else {
-            Look::nothing(format!("{} is there", self.target))
+            Look::nothing(format!("{} exists", self.target))
         })
     }
 

@@ -16,13 +16,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use upledger_replay::plan::Effect;
 
-/// A file is copied, with its mode, owner and time.
+/// Copies a file, with its mode, owner and modification time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backup {
-    /// The file, as an absolute path. Of a link its target is copied.
+    /// The file, as an absolute path. If it is a link, its target is copied.
     pub path: String,
-    /// The copy, as an absolute path; without it a name of its own in the state directory.
+    /// The copy, as an absolute path. Default: a generated name in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
@@ -49,10 +49,10 @@ pub struct Before {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
-    /// Where it lies.
+    /// Its path.
     #[schemars(extend("format" = "path"))]
     pub path: String,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -130,7 +130,7 @@ impl Action for Backup {
         let there = match disk::compare(cx, &copy, &file.content)? {
             Some((false, meta)) => {
                 return Err(Error::new(format!(
-                    "{} holds something else, and a backup replaces nothing: {}",
+                    "{} already exists with other content, and a backup does not overwrite: {}",
                     copy.display(),
                     disk::described(&meta)
                 )));
@@ -150,14 +150,14 @@ impl Action for Backup {
         let before = &past.before;
         let copy = &before.copy;
         let look = match disk::compare(cx, Path::new(copy), &before.file.content)? {
-            None => Look::nothing(format!("{copy} is not there")),
+            None => Look::nothing(format!("{copy} does not exist")),
             Some((_, meta)) if before.there == Some(identity(&meta)) => {
                 Look::nothing(format!("{copy} is older than this step"))
             }
             Some((true, meta)) => {
                 let what = disk::described(&meta);
                 let done = Look::done(format!(
-                    "{copy} holds what {} held, byte for byte: {what}",
+                    "{copy} is identical to {} as it was: {what}",
                     before.source
                 ));
                 return Ok((done, Some(before.copied())));
@@ -177,13 +177,13 @@ impl Action for Backup {
         let (copy, content) = (Path::new(&before.copy), &before.file.content);
         if let Some((false, meta)) = disk::compare(cx, copy, content)? {
             return Err(Error::new(format!(
-                "{} was written by somebody since it was looked at; it is left alone: {}",
+                "{} has been written since it was inspected; it is not touched: {}",
                 before.copy,
                 disk::described(&meta)
             )));
         }
         let Some((mut source, _)) = disk::open_plain(Path::new(&before.source))? else {
-            return Err(Error::new(format!("{} is gone", before.source)));
+            return Err(Error::new(format!("{} no longer exists", before.source)));
         };
         let manner = Manner {
             // Bytes that others may not give away are still worth having.

@@ -55,7 +55,7 @@ pub struct Before {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
-    /// The file; of a link its target.
+    /// The file; for a link, its target.
     #[schemars(extend("format" = "path"))]
     pub path: String,
 }
@@ -147,7 +147,7 @@ pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Befo
     let links = target.symlink_metadata().map_or(1, |m| m.nlink());
     if links > 1 {
         return Err(Error::new(format!(
-            "{} has {links} names (hard links); replacing it would part them",
+            "{} has {links} hard links; replacing it would separate them",
             target.display()
         )));
     }
@@ -181,7 +181,7 @@ fn led_astray(edit: &impl Edit, before: &Before) -> Option<String> {
     match disk::resolve(edit.path()) {
         Ok(now) if now == before.target() => None,
         Ok(now) => Some(format!(
-            "{} led to {} and now leads to {}",
+            "{} pointed to {} and now points to {}",
             edit.path(),
             before.target,
             now.display()
@@ -211,16 +211,18 @@ pub(in crate::actions) fn probe(
     let name = &before.target;
     let look = match (disk::read(before.target())?, &before.former) {
         (Some((bytes, now)), _) if before.is_wanted(cx, &bytes, &now)? => {
-            let done = Look::done(format!("{name} is as wanted: {now}"));
+            let done = Look::done(format!("{name} is as specified: {now}"));
             return Ok((done, Some(before.written())));
         }
-        (None, None) => Look::nothing(format!("{name} is not there")),
+        (None, None) => Look::nothing(format!("{name} does not exist")),
         (Some((bytes, now)), Some(_)) if before.is_former(cx, &bytes, &now)? => {
             Look::nothing(format!("{name} is as it was: {now}"))
         }
-        (None, Some(_)) => Look::unclear(format!("{name} is gone, and not by us")),
+        (None, Some(_)) => Look::unclear(format!(
+            "{name} no longer exists, and this step did not remove it"
+        )),
         (Some((_, now)), _) => Look::unclear(format!(
-            "{name} is neither as it was nor as wanted: {now}; wanted {} bytes, mode {}",
+            "{name} is neither as it was nor as specified: {now}; specified: {} bytes, mode {}",
             before.wanted.len, before.mode
         )),
     };
@@ -240,20 +242,20 @@ pub(in crate::actions) fn perform<N: Data>(
     match &disk::read(target)? {
         Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
             disk::remove(&disk::temporary(cx, target))?;
-            work.log_line(&format!("{} is as wanted already", before.target));
+            work.log_line(&format!("{} is already as specified", before.target));
             return Ok(before.written());
         }
         Some((bytes, _)) if before.is_known(cx, bytes)? => {}
         None if before.former.is_none() => {}
         Some((_, now)) => {
             return Err(Error::new(format!(
-                "{} was changed by somebody since it was looked at; it is left alone: {now}",
+                "{} has been changed since it was inspected; it is not touched: {now}",
                 before.target
             )));
         }
         None => {
             return Err(Error::new(format!(
-                "{} was removed by somebody since it was looked at",
+                "{} has been removed since it was inspected",
                 before.target
             )));
         }
@@ -281,7 +283,7 @@ pub(in crate::actions) fn undo<N: Data>(
     let (cx, target) = (work.cx(), before.target());
     if let Some(why) = led_astray_since(edit, before) {
         return Err(Error::new(format!(
-            "{why}; it is left alone, and the former content is kept"
+            "{why}; it is not touched, and the previous content is kept"
         )));
     }
     let now = disk::read(target)?;
@@ -289,7 +291,7 @@ pub(in crate::actions) fn undo<N: Data>(
         && !before.is_known(cx, bytes)?
     {
         return Err(Error::new(format!(
-            "{} was edited by somebody since; it is left alone, and the former content is kept: {now}; ours had {} bytes",
+            "{} has been edited since; it is not touched, and the previous content is kept: {now}; this step wrote {} bytes",
             before.target, before.wanted.len
         )));
     }
@@ -323,10 +325,10 @@ pub(in crate::actions) fn undone(
         return Ok(Look::done(format!("{name} is as before: {state}")));
     }
     Ok(match now {
-        None => Look::nothing(format!("{name} is gone")),
+        None => Look::nothing(format!("{name} no longer exists")),
         Some((bytes, now)) if before.is_known(cx, &bytes)? => {
             Look::nothing(format!("{name} is not as before: {now}"))
         }
-        Some((_, now)) => Look::unclear(format!("{name} was edited by somebody: {now}")),
+        Some((_, now)) => Look::unclear(format!("{name} has been edited: {now}")),
     })
 }

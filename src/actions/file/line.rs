@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 /// How many line numbers an error names.
 const NAMED: usize = 10;
 
-/// Exactly one line of a file is replaced, appended or removed.
+/// Replaces, appends or removes exactly one line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// The file, as an absolute path. A link is written through.
+    /// The file, as an absolute path. Links are followed.
     pub path: String,
     /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// What stands in its place, literally and without a line break.
+    /// The replacement, literally and without a line break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
-    /// What happens when no line matches; refused without it.
+    /// What to do when no line matches. Default: the step is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<Absent>,
-    /// The line is removed; when no line matches, it is gone already.
+    /// Remove the line; if no line matches, it is already removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remove: bool,
 }
 
-/// What happens when no line matches.
+/// What to do when no line matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Absent {

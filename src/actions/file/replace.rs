@@ -11,19 +11,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A whole file is replaced, atomically; owner and mode stay.
+/// Replaces a whole file atomically; owner and mode are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replace {
-    /// The file, as an absolute path. A link is written through.
+    /// The file, as an absolute path. Links are followed.
     pub path: String,
-    /// Its new content, to the byte.
+    /// Its new content, exactly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// The file whose content it gets, as an absolute path.
+    /// The file to copy the content from, as an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Its new mode; without it the former one, or 0644 for a new file.
+    /// Its new mode. Default: the previous mode, or 0644 for a new file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
 }

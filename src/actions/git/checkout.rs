@@ -26,7 +26,7 @@ impl Deploy {
             None if past.has_cloned(self.place()) => Head::detached(commit),
             None => {
                 return Err(Error::new(format!(
-                    "{} was not there when it was looked at, and somebody has made it since",
+                    "{} did not exist when it was inspected, and has been created since",
                     self.place()
                 ))
                 .remedy("abort the run and run the plan again, which then deploys into it, or move it away"));
@@ -103,7 +103,7 @@ impl Deploy {
         }
         if !self.fetch {
             return Err(Error::new(format!(
-                "{} does not have {commit}, and `fetch: false` gets nothing",
+                "{} does not have {commit}, and `fetch: false` forbids fetching it",
                 self.place()
             )));
         }
@@ -120,7 +120,7 @@ impl Deploy {
             }
         }
         Err(Error::new(format!(
-            "{} does not give the commit {commit}",
+            "{} does not provide the commit {commit}",
             self.repo
         )))
     }
@@ -145,7 +145,7 @@ impl Deploy {
         let to = former.restorable(&git)?;
         if to.branch != former.branch {
             work.log_line(
-                "its branch has moved since; the former commit is checked out without it",
+                "its branch has moved since; the previous commit is checked out detached",
             );
         }
         let from = Head::detached(commit);
@@ -190,7 +190,7 @@ impl Deploy {
             })?;
             entry::rename(self.into(), &aside)?;
             work.log_line(&format!(
-                "{} holds files or commits that are not of the clone; it was moved to {}",
+                "{} contains files or commits that the clone does not; it was moved to {}",
                 self.place(),
                 aside.display()
             ));
@@ -304,7 +304,7 @@ pub(super) fn checkout(
     let head = git.head()?;
     if head.commit != from.commit && head.commit != to.commit {
         return Err(Error::new(format!(
-            "{} is at {head}; somebody moved it since it was at {from}",
+            "{} is at {head}; it has moved since it was at {from}",
             git.dir().display(),
         )));
     }
@@ -339,7 +339,7 @@ pub(super) fn checkout(
     };
     let mut words = vec!["checkout", "--quiet"];
     if interrupted {
-        work.log_line("a checkout was cut off here");
+        work.log_line("a checkout was interrupted here");
         words.push("--force");
         if head.commit == to.commit {
             // It was on its way from here. Only a checkout that is complete knows which files to take away again.
@@ -408,9 +408,9 @@ pub(super) fn fetch_commit(
         }
     }
     Err(Error::new(format!(
-        "the repository of the submodule {path} does not give the commit {commit}"
+        "the repository of the submodule {path} does not provide the commit {commit}"
     ))
     .remedy(format!(
-        "if its URL has changed, take over the new one in the tree above it: git submodule sync -- {path}"
+        "if its URL has changed, update it in the parent repository: git submodule sync -- {path}"
     )))
 }

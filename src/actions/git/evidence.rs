@@ -27,7 +27,7 @@ impl Deploy {
         Ok((!(equal && contained)).then(|| {
             let start: String = seen.shown.trim().chars().take(200).collect();
             format!(
-                "{} should say '{}' and says '{start}'",
+                "{} should contain '{}' but contains '{start}'",
                 file.path,
                 wanted.map_or("", String::as_str)
             )
@@ -109,14 +109,13 @@ impl Deploy {
         ])?;
         look.evidence.push(log.trim().to_owned());
         if !self.submodules && submodules::any(git, commit)? {
-            let said =
-                "it names submodules, which stay as they are: `submodules: true` takes them along";
+            let said = "it has submodules, which are not updated; `submodules: true` updates them";
             look.evidence.push(said.to_owned());
         }
         look.evidence.extend(
             self.version_file
                 .as_ref()
-                .map(|f| format!("{} agrees", f.path)),
+                .map(|f| format!("{} matches", f.path)),
         );
         Ok(look)
     }

@@ -44,7 +44,7 @@ impl Changes {
         while let (Some(entry), Some(path)) = (words.next(), words.next()) {
             let fields: Vec<&str> = entry.split(' ').collect();
             let [was, is, old, new, _] = fields.as_slice() else {
-                return Err(Error::new("git diff-tree said something unknown"));
+                return Err(Error::new("git diff-tree printed something unexpected"));
             };
             let blob = |mode: &str, id: &str| {
                 (mode != LINK && !id.bytes().all(|b| b == b'0')).then(|| id.to_owned())

@@ -54,45 +54,45 @@ pub struct Deploy {
     /// A branch, a tag such as `bklog/4.6.4`, or a commit.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// The working clone, an absolute path; it is made when it does not exist. A sparse one is refused.
+    /// The working clone, an absolute path; created if it does not exist. A sparse checkout is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
-    /// Instead of `into`: a directory, an absolute path, in which each release has a directory of its own, named after
-    /// `ref` and the commit.
+    /// Instead of `into`: a directory, an absolute path, that contains one directory per release, named after `ref` and the
+    /// commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub releases: Option<String>,
-    /// Beside `releases`: the symbolic link that leads to the release in force, an absolute path. It is switched at
-    /// once, when the release is whole and proven; the undo switches it back, and the release stays for the next try.
+    /// With `releases`: the symbolic link to the current release, an absolute path. It is switched atomically when the
+    /// release is complete and verified; the undo switches it back, and the release is kept for the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
-    /// Beside `releases`: how many releases stay, the new and the former one included. Older ones that this program
-    /// made are removed after the switch with all that git ignores in them, unless somebody worked there, a symbolic
-    /// link beside `current` or in `releases` leads there, or a process uses it. Default: all.
+    /// With `releases`: the number of releases to keep, including the new and the previous one. Older releases that this
+    /// program created are removed after the switch, including ignored files, unless they contain local changes, a symbolic
+    /// link beside `current` or in `releases` points to them, or a process uses them. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,
-    /// Ask the repository, and fetch what is missing. Default: true. Without it, the working clone must have it all.
+    /// Query the repository, and fetch what is missing. Default: true. If false, the working clone must contain all of it.
     #[serde(default = "yes")]
     pub fetch: bool,
-    /// Its submodules too, and theirs: exactly the commits that the tree names. Without it, they stay as they are.
+    /// Update submodules recursively, to exactly the commits that the tree records. If false, they are not changed.
     /// Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub submodules: bool,
-    /// The commit that `ref` has to be. `plan --out` writes it: a tag that is another commit when the plan runs is
-    /// refused, and of a branch that has moved on, this commit is what is deployed.
+    /// The commit that `ref` must resolve to. `plan --out` writes it: a tag that points to another commit when the plan
+    /// runs is refused; of a branch that has moved on, this commit is deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// A file of the commit that tells the version.
+    /// A file of the commit that contains the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_file: Option<VersionFile>,
 }
 
-/// A file of the commit that tells the version.
+/// A file of the commit that contains the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VersionFile {
     /// Its path in the repository.
     pub path: String,
-    /// All that it says; blanks at either end do not count.
+    /// Its whole content, without surrounding white space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
     /// Text that must be in it.
@@ -150,7 +150,7 @@ impl Deploy {
             tree.head = Some(head);
         } else if !self.fetch {
             return Err(Error::new(format!(
-                "{} does not exist, and `fetch: false` makes none",
+                "{} does not exist, and `fetch: false` does not create it",
                 self.place()
             )));
         }

@@ -42,7 +42,7 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Link(link) => write!(f, "{link} leads to it"),
+            Self::Link(link) => write!(f, "{link} points to it"),
             Self::Process(process) => write!(f, "{process} uses it"),
         }
     }
@@ -142,7 +142,7 @@ impl Deploy {
             }
         }
         for stays in &seen.stays {
-            work.log_line(&format!("{} stays: {}", stays.dir, stays.why));
+            work.log_line(&format!("{} is kept: {}", stays.dir, stays.why));
         }
         for old in &seen.old {
             let path = Path::new(old);
@@ -156,7 +156,7 @@ impl Deploy {
             };
             work.log_line(&match removed {
                 Ok(()) => format!("removed {old}"),
-                Err(why) => format!("{old} stays: {why}"),
+                Err(why) => format!("{old} is kept: {why}"),
             });
         }
     }
@@ -197,7 +197,7 @@ fn unused(git: &Git) -> Result<Option<String>, Error> {
     changed.extend(git.hidden()?);
     if !changed.is_empty() {
         return Ok(Some(format!(
-            "somebody's files are in it: {}",
+            "it contains untracked files: {}",
             few(&changed)
         )));
     }
@@ -213,7 +213,7 @@ fn unused(git: &Git) -> Result<Option<String>, Error> {
     ];
     if head.branch.is_some() || !git.look(&own)?.is_empty() || !cloned::agrees(git, &head.commit)? {
         return Ok(Some(
-            "commits, tags or settings of somebody are in it".to_owned(),
+            "it contains other commits, tags or settings".to_owned(),
         ));
     }
     Ok(None)

@@ -135,10 +135,10 @@ pub enum Note {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deployed {
-    /// The commit, in full.
+    /// The full commit id.
     #[schemars(extend("format" = "commit"))]
     pub commit: String,
-    /// The directory of the release; the working clone itself where there are no releases side by side.
+    /// The directory of the release; the working clone itself if `into` is used.
     #[schemars(extend("format" = "path"))]
     pub release: String,
 }

@@ -90,7 +90,7 @@ impl Deploy {
             let current = self.current.as_deref().unwrap_or_default();
             let releases = self.releases.as_deref().unwrap_or_default();
             format!(
-                "make it a release once, while the service is stopped: mkdir -p {releases} && mv {current} {releases}/before \
+                "turn it into a release once, while the service is stopped: mkdir -p {releases} && mv {current} {releases}/before \
                  && ln -s {releases}/before {current}; or deploy in place, with `into: {current}`"
             )
         })
@@ -132,10 +132,10 @@ impl Deploy {
             let look = inner.is_deployed(cx, &found.commit, &Tree::default(), &[])?;
             if look.answer != Answer::Done {
                 return Err(Error::new(format!(
-                    "{dir} is there and is not this release, whole and clean: {}",
+                    "{dir} exists but is not this release, complete and clean: {}",
                     look.evidence.join("; ")
                 ))
-                .remedy("move it away, and it is made anew"));
+                .remedy("move it away, and it is created again"));
             }
         }
         let (old, stays) = self.superseded(cx, &dir, target.as_deref())?;
@@ -214,7 +214,7 @@ impl Deploy {
         let inner = self.in_place(&release.dir);
         if inner.exists() {
             inner.proven(&inner.git(work.cx()), &past.before.commit)?;
-            work.log_line(&format!("{} is whole", release.dir));
+            work.log_line(&format!("{} is complete", release.dir));
         } else {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
             std::fs::create_dir_all(releases)
@@ -259,7 +259,7 @@ impl Deploy {
             to: to.map(str::to_owned),
         })?;
         link.switch(&at, from, to)?;
-        let leads = to.map_or_else(|| "is removed".to_owned(), |to| format!("leads to {to}"));
+        let leads = to.map_or_else(|| "is removed".to_owned(), |to| format!("points to {to}"));
         work.log_line(&format!("{} {leads}", link.0.display()));
         Ok(())
     }
@@ -276,7 +276,7 @@ impl Deploy {
             Err(e) => Ok(Look::unclear(e.to_string())),
             // A release that nothing leads to yet is no effect.
             Ok(Position::Former) => Ok(Look::nothing(match &release.target {
-                Some(target) => format!("{current} leads to {target}"),
+                Some(target) => format!("{current} points to {target}"),
                 None => format!("{current} does not exist"),
             })),
             Ok(Position::Switched) => {
@@ -286,7 +286,7 @@ impl Deploy {
                     look.answer = Answer::Unclear;
                 }
                 look.evidence
-                    .insert(0, format!("{current} leads to {}", release.dir));
+                    .insert(0, format!("{current} points to {}", release.dir));
                 Ok(look)
             }
         }
@@ -321,7 +321,7 @@ impl Deploy {
             let now = self.target()?;
             self.switch(work, now.as_deref(), former)?;
         }
-        work.log_line(&format!("{} stays, and nothing leads to it", seen.dir));
+        work.log_line(&format!("{} is kept, and nothing points to it", seen.dir));
         Ok(())
     }
 
@@ -330,7 +330,7 @@ impl Deploy {
         let target = seen.target.as_deref().filter(|_| seen.led)?;
         (!self.link().resolves_to_directory(target)).then(|| {
             format!(
-                "{} led to {target}, and that is gone: put it back first, and try again",
+                "{} pointed to {target}, which no longer exists: restore it first, and try again",
                 self.current.as_deref().unwrap_or_default()
             )
         })
@@ -352,12 +352,12 @@ impl Deploy {
             None => Look::unclear(format!("{current} does not exist")),
             Some(now) if seen.target.as_ref() == Some(now) => match self.gone(seen) {
                 Some(gone) => Look::unclear(gone),
-                None => Look::done(format!("{current} leads to {now}")),
+                None => Look::done(format!("{current} points to {now}")),
             },
             Some(now) if self.would_lead_to(now, seen) => {
-                Look::nothing(format!("{current} leads to {now}"))
+                Look::nothing(format!("{current} points to {now}"))
             }
-            Some(now) => Look::unclear(format!("{current} leads to {now}")),
+            Some(now) => Look::unclear(format!("{current} points to {now}")),
         })
     }
 }

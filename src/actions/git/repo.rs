@@ -256,7 +256,7 @@ impl Git {
     /// be missed. Entries end with NUL.
     pub(super) fn each(&self, words: &[&str], entry: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let what = words.first().copied().unwrap_or_default();
-        let cannot = |e: io::Error| Error::io(format!("cannot read what git {what} says"), &e);
+        let cannot = |e: io::Error| Error::io(format!("cannot read the output of git {what}"), &e);
         let dir = self.dir.display().to_string();
         let argv = argv(&["-C", &dir], words);
         let mut command = Command::new("git");
@@ -374,8 +374,7 @@ impl Locked {
             .age
             .map_or_else(String::new, |a| format!(", {} s old", a.as_secs()));
         let who = if self.held_by.is_empty() {
-            "no git process that can be seen from here works there; when you are sure, remove it"
-                .into()
+            "no visible git process uses it; if you are sure, remove it".into()
         } else {
             format!("{} works there", self.held_by.join(", "))
         };

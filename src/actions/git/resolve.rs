@@ -47,7 +47,7 @@ pub(super) fn read_commit<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::
     if is_commit(&text) {
         Ok(text)
     } else {
-        Err(de::Error::custom(format!("'{text}' is no commit")))
+        Err(de::Error::custom(format!("'{text}' is not a commit")))
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn resolve(
         return Ok(Resolved { commit, name: None });
     }
     let whole = if short {
-        "; a commit is written with all its digits"
+        "; write a commit in full"
     } else {
         ""
     };
@@ -248,7 +248,7 @@ fn one_of(mut found: impl Iterator<Item = Resolved>) -> Result<Option<Resolved>,
     match found.find(|other| other.commit != first.commit) {
         None => Ok(Some(first)),
         Some(other) => Err(Error::new(format!(
-            "there are {} and {}, and they differ; write the one that is meant",
+            "there are {} and {}, and they differ; write the intended one in full",
             first.name.unwrap_or_default(),
             other.name.unwrap_or_default()
         ))),

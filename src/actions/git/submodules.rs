@@ -72,7 +72,7 @@ fn inside(git: &Git, path: &str) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::new(format!(
-            "the submodule {path} leads out of the tree; nothing is done there"
+            "the submodule {path} is outside the working tree; it is not touched"
         )))
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Findings) ->
         let path = format!("{above}{}", link.path);
         if !populated(&sub) {
             seen.wrong
-                .push(format!("the submodule {path} is not there"));
+                .push(format!("the submodule {path} does not exist"));
             continue;
         }
         if let Some(lock) = Locked::find(&sub)? {
@@ -173,7 +173,7 @@ pub(super) fn former(
         let sub = git.inside(&former.path);
         if !populated(&sub) {
             seen.wrong
-                .push(format!("the submodule {} is not there", former.path));
+                .push(format!("the submodule {} does not exist", former.path));
             continue;
         }
         if let Some(lock) = Locked::find(&sub)? {
@@ -213,7 +213,7 @@ fn still_there(
         if !added.contains(&path.as_str()) {
             still_there(&sub, &link.commit, &format!("{path}/"), added, found)?;
         } else if is_untouched(&sub, &link.commit).unwrap_or(false) {
-            found.push(format!("the submodule {path} is there"));
+            found.push(format!("the submodule {path} exists"));
         }
     }
     Ok(())
@@ -404,7 +404,7 @@ impl<'a> Modules<'a> {
                 make_place(&sub)?;
                 work.log_line(&format!("removed the submodule {path}"));
             } else {
-                let stays = "holds files or commits of somebody and stays";
+                let stays = "contains other files or commits and is kept";
                 work.log_line(&format!("the submodule {path} {stays}"));
             }
         }
@@ -423,15 +423,15 @@ impl<'a> Modules<'a> {
             inside(git, &former.path)?;
             let sub = git.inside(&former.path);
             if !populated(&sub) {
-                return Err(Error::new(format!(
-                    "the submodule {} is not there any more",
-                    former.path
-                ))
-                .remedy(format!(
-                    "bring it back with: git -C {} submodule update --init -- {}",
-                    git.dir().display(),
-                    former.path
-                )));
+                return Err(
+                    Error::new(format!("the submodule {} no longer exists", former.path)).remedy(
+                        format!(
+                            "restore it with: git -C {} submodule update --init -- {}",
+                            git.dir().display(),
+                            former.path
+                        ),
+                    ),
+                );
             }
             unlock(&sub, self.begun, work)?;
             let to = former.head.restorable(&sub)?;
@@ -490,7 +490,7 @@ fn populate(
         let error = Error::new(format!("the submodule {}: {text}", link.path));
         if refused {
             error.remedy(
-                "git follows no submodule to a local path on its own: give it a URL that is none, or allow it in this step \
+                "by default git does not clone submodules from a local path: use another URL, or allow it in this step \
                  with `env: {GIT_ALLOW_PROTOCOL: \"file:https:ssh\"}`, if everybody who writes to the repository may read \
                  what is on this machine",
             )
@@ -511,11 +511,11 @@ fn remove_interrupted_clone(
         return Ok(());
     };
     if store.exists() && holds_nothing(git, &store)? {
-        work.log_line(&format!("a clone of {} was cut off", link.path));
+        work.log_line(&format!("a clone of {} was interrupted", link.path));
         // First what leads to it: what leads nowhere stops every look at the tree.
         match std::fs::remove_file(git.dir().join(&link.path).join(".git")) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(Error::io(format!("cannot mend {}", link.path), &e));
+                return Err(Error::io(format!("cannot repair {}", link.path), &e));
             }
             Ok(()) | Err(_) => {}
         }
@@ -542,7 +542,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Erro
     });
     let name = name.ok_or_else(|| {
         Error::new(format!(
-            "the commit names the submodule {path}, and its .gitmodules does not say where it comes from"
+            "the commit has the submodule {path}, but its .gitmodules has no URL for it"
         ))
     })?;
     if !Path::new(name)
@@ -550,7 +550,7 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Erro
         .all(|c| matches!(c, Component::Normal(_)))
     {
         return Err(Error::new(format!(
-            "the submodule {path} has the name '{name}', which leads elsewhere"
+            "the submodule {path} has the name '{name}', which is a path outside"
         )));
     }
     git.path(&format!("modules/{name}"))

@@ -14,18 +14,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use upledger_replay::plan::Effect;
 
-/// Gives a running Gunicorn new workers, which load the code that is there now. Refused where it preloads: stop and
-/// start that one. It has no undo of its own, because a rollback puts the code back only afterwards.
+/// Replaces the workers of a running Gunicorn; the new workers load the current code. Refused if Gunicorn preloads the
+/// application: stop and start it instead. It has no undo of its own, because a rollback restores the code only afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// Who manages it. Default: the one Gunicorn that runs on this machine.
+    /// Its manager. Default: the only Gunicorn that runs on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// How the new code is known: a page and a text in it.
+    /// How to recognize the new code: a page and text in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
-    /// How long it may take until only new workers serve. Default: 30s.
+    /// The time limit until only new workers serve. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

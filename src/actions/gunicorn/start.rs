@@ -11,17 +11,17 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Starts Gunicorn and waits until it is ready. A stranger on its port, and workers that an earlier master left, are
-/// found before anything is started.
+/// Starts Gunicorn and waits until it is ready. Before the start, it checks for other processes on its port and for workers
+/// orphaned by an earlier master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// Who manages it.
     pub by: By,
-    /// How it is known to be ready. Without it, living for half a second is enough.
+    /// How to check that it is ready. Default: it is still running after half a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
-    /// How long it may take to be ready. Default: 30s.
+    /// The time limit until it is ready. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

@@ -15,24 +15,24 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stops Gunicorn: TERM, time for requests in flight, then KILL. Give the step the `env` of the application: the undo
-/// starts it with that.
+/// Stops Gunicorn: TERM, a grace period for requests in flight, then KILL. Set the `env` of the application in the step:
+/// the undo starts Gunicorn with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// Who manages it. Default: the one Gunicorn that runs on this machine.
+    /// Its manager. Default: the only Gunicorn that runs on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// How long requests in flight have before it is killed. Default: 30s.
+    /// The grace period for requests in flight before it is killed. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub grace: Length,
-    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    /// A port that must be closed afterwards, in addition to those on which it was found listening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
-    /// How it is known to be ready after the undo. Its ports must accept in any case.
+    /// How to check that it is ready after the undo. Its ports must accept connections in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
-    /// How long it may take to be ready after the undo. Default: 30s.
+    /// The time limit until it is ready after the undo. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

@@ -51,13 +51,13 @@ fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
         .as_ref()
         .is_some_and(|t| !reply.body.contains(t))
     {
-        wrong.push("the text is not there".into());
+        wrong.push("the text is missing".into());
     }
     if check.json.is_empty() {
         return wrong;
     }
     match serde_json::from_str::<Value>(&reply.body) {
-        Err(e) => wrong.push(format!("the body is no JSON ({e})")),
+        Err(e) => wrong.push(format!("the body is not JSON ({e})")),
         Ok(body) => wrong.extend(check.json.iter().filter_map(|(pointer, expected)| {
             match body.pointer(pointer) {
                 None => Some(format!("nothing is at {pointer}")),

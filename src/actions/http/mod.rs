@@ -33,13 +33,13 @@ use upledger_replay::event::Answer;
 /// Between two questions.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 
-/// Asks a page until it answers as expected.
+/// Requests a page until it responds as expected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// The page, `http://` or `https://`. Redirects are not followed and no proxy is used.
     pub url: String,
-    /// The status that is right. Default: 200.
+    /// The expected status. Default: 200.
     #[serde(default = "ok")]
     #[schemars(range(min = 100, max = 599))]
     pub status: u16,
@@ -52,13 +52,13 @@ pub struct Check {
     /// Headers of the request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Header>,
-    /// How long it may take until the page is right. Default: 30s.
+    /// The time limit until the page responds as expected. Default: 30s.
     #[serde(default = "within")]
     pub within: Length,
-    /// How long one answer may take. Default: 5s.
+    /// The time limit of one request. Default: 5s.
     #[serde(default = "timeout")]
     pub timeout: Length,
-    /// A file of PEM certificates that the server's must come from, instead of the system's.
+    /// A file with trusted CA certificates (PEM), instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
@@ -269,7 +269,7 @@ impl Action for Check {
         let said = look.evidence.join("; ");
         if look.answer != Answer::Done {
             return Err(Error::new(format!(
-                "not right within {}: {said}",
+                "not as expected within {}: {said}",
                 time::said(limit)
             )));
         }

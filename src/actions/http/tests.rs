@@ -75,7 +75,7 @@ fn a_health_page_that_lies_is_caught_by_its_text() {
     assert_eq!(
         seen.evidence,
         [format!(
-            "{url}: expected status 200 and the text 'ok', but the text is not there; saw status 200 and 'health check failed'"
+            "{url}: expected status 200 and the text 'ok', but the text is missing; saw status 200 and 'health check failed'"
         )]
     );
     let mut out = Vec::new();
@@ -119,7 +119,7 @@ fn json_values_are_compared_where_they_stand() {
     let check = check(&format!(
         r#"{{"url": "{url}", "within": "0s", "json": {{"": 1}}}}"#
     ));
-    assert!(look(&check).evidence[0].contains("no JSON"));
+    assert!(look(&check).evidence[0].contains("not JSON"));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn answers_that_hang_drip_or_never_end_are_cut_off() {
     ));
     let seen = look(&hangs);
     assert_eq!(seen.answer, Answer::Unclear);
-    assert!(seen.evidence[0].contains("no answer in time"), "{seen:?}");
+    assert!(seen.evidence[0].contains("no response in time"), "{seen:?}");
 
     let dripping = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/", dripping.local_addr().unwrap());
@@ -207,7 +207,10 @@ fn answers_that_hang_drip_or_never_end_are_cut_off() {
         r#"{{"url": "{url}", "within": "0s", "timeout": "300ms"}}"#
     ));
     let seen = look(&drips);
-    assert!(seen.evidence[0].contains("did not end in time"), "{seen:?}");
+    assert!(
+        seen.evidence[0].contains("not complete in time"),
+        "{seen:?}"
+    );
 
     let endless = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/", endless.local_addr().unwrap());
@@ -340,7 +343,7 @@ print(s.server_address[1], flush=True); s.serve_forever()";
 #[test]
 fn bad_settings_are_problems() {
     for (settings, word) in [
-        (r#"{"url": "health"}"#, "no URL"),
+        (r#"{"url": "health"}"#, "not a valid URL"),
         (r#"{"url": "file:///etc/passwd"}"#, "http://"),
         (r#"{"url": "http://x/", "ca": "ca.pem"}"#, "`ca`"),
         (r#"{"url": "http://x/", "status": 20}"#, "`status`"),

@@ -32,42 +32,42 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Switches a maintenance page on or off: a file that the configuration includes, or tests for, is placed or removed,
-/// Nginx is reloaded, and a page is asked for.
+/// Switches a maintenance page on or off: creates or removes a file that the configuration includes or tests for, reloads
+/// Nginx, and requests a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
-    /// The file that makes the difference; an absolute path. A link of somebody else than root and the runner is refused,
-    /// and a file in a directory that everybody may write.
+    /// The file that switches the page; an absolute path. A link owned by a user other than root and the runner is refused,
+    /// and so is a file in a world-writable directory.
     pub file: String,
-    /// What the file holds while the page is on. Default: nothing.
+    /// The content of the file while the page is on. Default: empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// On places the file, off removes it. Default: on.
+    /// `on` creates the file, `off` removes it. Default: on.
     #[serde(default = "yes")]
     pub on: bool,
-    /// The page that is asked for.
+    /// The page to request.
     pub url: String,
-    /// The status that it answers with. Default: 503 when on, 200 when off.
+    /// The expected status. Default: 503 when on, 200 when off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 599))]
     pub status: Option<u16>,
-    /// Text that is in its body.
+    /// Text in its body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
     /// The program. Default: `nginx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<String>,
-    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs.
+    /// The configuration file, its `-c`; an absolute path. Default: that of the running Nginx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf: Option<String>,
-    /// Its `-p`; an absolute path. Default: that of the Nginx that runs.
+    /// Its `-p`; an absolute path. Default: that of the running Nginx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Who manages it. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    /// Its manager. Default: the only Nginx that runs on this machine, with this configuration if one is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// How long it may take until the page answers so. Default: 30s.
+    /// The time limit until the page answers as expected. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }
@@ -381,7 +381,7 @@ mod tests {
             (
                 false,
                 REMOVED,
-                "put /srv/maintenance.on back: 3 bytes, mode 0644, owner 0:33",
+                "restore /srv/maintenance.on: 3 bytes, mode 0644, owner 0:33",
             ),
         ] {
             let action = maintenance("/srv/maintenance.on", on);
@@ -403,11 +403,14 @@ mod tests {
             let action = maintenance(page.to_str().unwrap(), on);
             let cx = Context::default();
             let why = action.observe(&cx).unwrap_err().to_string();
-            assert!(why.contains("a link of user 4711"), "{why}");
+            assert!(why.contains("a link owned by user 4711"), "{why}");
             let mut log = Vec::new();
             let mut work = Work::new(&cx, Direction::Do, &mut log).unwrap();
             let why = action.perform(&mut work, &past(stored)).unwrap_err();
-            assert!(why.to_string().contains("a link of user 4711"), "{why}");
+            assert!(
+                why.to_string().contains("a link owned by user 4711"),
+                "{why}"
+            );
         }
         assert!(!dir.path().join("target").exists());
     }

@@ -83,7 +83,7 @@ impl Nginx {
             return Ok(());
         }
         Err(Error::new(format!(
-            "the configuration of Nginx is not good: {} says {}: {}",
+            "the configuration of Nginx is invalid: {}: {}: {}",
             quoted(&argv),
             said.ended,
             said.tail(5).join("; ")

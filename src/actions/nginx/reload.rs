@@ -16,27 +16,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use upledger_replay::plan::Effect;
 
-/// Lets a running Nginx take its configuration: tested first, and served by new workers afterwards. It has no undo of
-/// its own, because a rollback puts the configuration back only afterwards.
+/// Reloads the configuration of a running Nginx: tests it first, and checks that new workers serve it. It has no undo of
+/// its own, because a rollback restores the configuration only afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
     /// The program. Default: `nginx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<String>,
-    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// The configuration file, its `-c`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf: Option<String>,
-    /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// Its `-p`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Who manages it. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    /// Its manager. Default: the only Nginx that runs on this machine, with this configuration if one is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// A page that must answer 200 afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// How long it may take until only new workers accept. Default: 30s.
+    /// The time limit until only new workers accept connections. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

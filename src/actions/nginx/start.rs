@@ -11,26 +11,26 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Starts Nginx: its configuration is tested first, and the page must answer afterwards.
+/// Tests the configuration, starts Nginx, and checks that the page responds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// The program. Default: `nginx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<String>,
-    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// The configuration file, its `-c`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf: Option<String>,
-    /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// Its `-p`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Who manages it. Default: started by its own command, which goes into the background.
+    /// Its manager. Default: started by its own command, which daemonizes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// A page that must answer 200. Without it, living for half a second is enough.
+    /// A page that must answer 200. Default: it is still running after half a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// How long it may take to be ready. Default: 30s.
+    /// The time limit until it is ready. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

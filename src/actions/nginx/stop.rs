@@ -14,32 +14,32 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stops Nginx: its configuration is tested, then QUIT, time for requests in flight, then KILL.
+/// Stops Nginx: tests its configuration, then sends QUIT, waits for requests in flight, then KILL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     /// The program. Default: `nginx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<String>,
-    /// The configuration file, its `-c`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// The configuration file, its `-c`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf: Option<String>,
-    /// Its `-p`; an absolute path. Default: that of the Nginx that runs, else its own.
+    /// Its `-p`; an absolute path. Default: that of the running Nginx, else the compiled-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Who manages it. Default: the one Nginx that runs on this machine, with this configuration if one is named.
+    /// Its manager. Default: the only Nginx that runs on this machine, with this configuration if one is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// How long requests in flight have before it is killed. Default: 30s.
+    /// The grace period for requests in flight before it is killed. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub grace: Length,
-    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    /// A port that must be closed afterwards, in addition to those on which it was found listening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
-    /// A page that must answer 200 after the undo. Its ports must accept in any case.
+    /// A page that must answer 200 after the undo. Its ports must accept connections in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// How long it may take to be ready after the undo. Default: 30s.
+    /// The time limit until it is ready after the undo. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

@@ -33,7 +33,7 @@ impl Install {
             .unwrap_or(Path::new("/"));
         let fs = rustix::fs::statvfs(there).map_err(|e| {
             Error::io(
-                format!("cannot ask for the room of {}", there.display()),
+                format!("cannot read the free space of {}", there.display()),
                 &e,
             )
         })?;
@@ -48,7 +48,7 @@ impl Install {
         if free < need {
             return Err(Error::new(format!(
                 "too little space for a new virtualenv: {} MiB are free on the file system of {}, and {} MiB are needed{}: \
-                 free some, or set `free` if you know better",
+                 free some, or set `free`",
                 free / MIB,
                 there.display(),
                 need.div_ceil(MIB),
@@ -134,11 +134,11 @@ impl Install {
         // Under the lock, for another step may have finished it while this one waited.
         match venv.state()? {
             State::Foreign(why) => return Err(Error::new(why)),
-            State::Absent => return Err(Error::new(format!("somebody removed {}", self.venv))),
+            State::Absent => return Err(Error::new(format!("{} has been removed", self.venv))),
             State::Half(_) => {
                 if self.is_in_force() {
                     return Err(Error::new(format!(
-                        "{} is half-built, and somebody switched the link to it; it is left alone",
+                        "{} is incomplete, and the link has been switched to it; it is not touched",
                         self.venv
                     )));
                 }
@@ -159,7 +159,7 @@ impl Install {
                     // An earlier attempt made it; a look that found nothing in force has ended its notes.
                     self.note_building(work)?;
                 }
-                work.log_line(&format!("{} is finished already", self.venv));
+                work.log_line(&format!("{} is already complete", self.venv));
                 if built.smoke != self.smoke_digest() {
                     self.prove(work, &venv, &set)?;
                     let again = Built {
@@ -214,8 +214,8 @@ impl Install {
             link.switch(&at, from, to)?;
         }
         work.log_line(&format!(
-            "{shown} leads to {}",
-            to.unwrap_or("nothing: it was not there before")
+            "{shown} points to {}",
+            to.unwrap_or("nothing: it did not exist before")
         ));
         Ok(())
     }
@@ -227,21 +227,21 @@ impl Install {
         for (file, meant) in set.files.iter().zip(&before.files) {
             if file.path != meant.path || !cx.is_kept(&meant.digest, file.sha256.as_bytes())? {
                 return Err(Error::new(format!(
-                    "{} was changed since it was looked at, and this run installs what it looked at",
+                    "{} has changed since it was read, and this run installs what it read",
                     file.path
                 ))
-                .remedy("abort it or roll it back, and run the plan again"));
+                .remedy("abort or roll back the run, and run the plan again"));
             }
         }
         if !same_paths {
             return Err(Error::new(
-                "the requirement files were changed since they were looked at",
+                "the requirement files have changed since they were read",
             ));
         }
         let python = Interpreter::ask(cx, Path::new(&self.python))?;
         if python != before.python {
             return Err(Error::new(format!(
-                "{} is {python} now, and was {} when it was looked at",
+                "{} is {python} now, and was {} when it was inspected",
                 self.python, before.python
             )));
         }
@@ -366,7 +366,7 @@ impl Install {
                 (false, 0) => broken.join("; "),
                 (false, more) => format!("{}; and {more} more", broken.join("; ")),
             };
-            return Err(Error::new(format!("pip check does not agree: {what}")));
+            return Err(Error::new(format!("pip check reports: {what}")));
         }
         let mut with = cx.clone();
         let bin = venv.path().join("bin");
@@ -386,7 +386,7 @@ impl Install {
             if ended.code != Some(0) {
                 let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());
                 return Err(Error::new(format!(
-                    "pip is content, but the application does not start: {}: {}: {}",
+                    "pip reports success, but the application does not start: {}: {}: {}",
                     quoted(words),
                     ended.ended,
                     last.map_or("it printed nothing", |l| l.trim())
@@ -427,7 +427,7 @@ fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Error> {
             // A marker may leave it out.
             if same.iter().any(|l| !l.marker) {
                 return Err(Error::new(format!(
-                    "pip says that it has installed all, and {} ({}) is not there",
+                    "pip reports that everything is installed, but {} ({}) is missing",
                     line.name,
                     line.place()
                 )));
@@ -438,7 +438,7 @@ fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Error> {
         let agrees = |pin: &Option<String>| pin.as_ref().is_none_or(|p| same_version(p, version));
         if !from_elsewhere && !same.iter().any(|l| agrees(&l.pin)) {
             return Err(Error::new(format!(
-                "pip says that it has installed all, but {} {version} is there and {} asks for {}",
+                "pip reports that everything is installed, but {} is {version} and {} requires {}",
                 line.name,
                 line.place(),
                 line.text
@@ -461,7 +461,7 @@ mod tests {
         pinned(&set, 0, &Freeze::of("AA==1.0.0\nbb==2.7\n")).unwrap();
         pinned(&set, 0, &Freeze::of("aa @ file:///w/aa.whl\nbb==2.7\n")).unwrap();
         let wrong = |text: &str| pinned(&set, 0, &Freeze::of(text)).unwrap_err().to_string();
-        assert!(wrong("aa==1.1\nbb==2.7\n").contains("aa 1.1 is there and"));
+        assert!(wrong("aa==1.1\nbb==2.7\n").contains("aa is 1.1 and"));
         assert!(wrong("aa==1.0\n").contains("bb ("));
     }
 

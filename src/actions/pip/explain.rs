@@ -85,8 +85,8 @@ pub(super) fn explain(story: &Story, set: &Set) -> Option<String> {
 fn disk(story: &Story) -> Option<String> {
     if story.says("No space left on device") || story.says("Disk quota exceeded") {
         return Some(
-            "the disk is full (no space left on device): free some space and try again; the half-built virtualenv is \
-             known as half-built, and nothing uses it"
+            "the disk is full (no space left on device): free some space and try again; the incomplete virtualenv is \
+             marked as incomplete, and nothing uses it"
                 .into(),
         );
     }
@@ -94,7 +94,7 @@ fn disk(story: &Story) -> Option<String> {
         .find(r"\[Errno 13\] Permission denied: '(?P<path>[^']*)'")
         .map(|c| {
             format!(
-                "permission denied on {}: run as the owner of the virtualenv, or correct its owner",
+                "permission denied on {}: run as the owner of the virtualenv, or change its owner",
                 &c["path"]
             )
         })
@@ -106,7 +106,7 @@ fn network(story: &Story) -> Option<String> {
     );
     if let Some(c) = denied {
         return Some(format!(
-            "the index refused us ({} for {}): check the credentials in the secret of `index`",
+            "the index refused access ({} for {}): check the credentials in the secret of `index`",
             &c["code"], &c["url"]
         ));
     }
@@ -142,8 +142,8 @@ fn network(story: &Story) -> Option<String> {
         ("ConnectTimeoutError", "it does not answer"),
         ("ReadTimeoutError", "it stopped answering"),
         ("Read timed out", "it stopped answering"),
-        ("Connection reset by peer", "it cut the connection"),
-        ("RemoteDisconnected", "it cut the connection"),
+        ("Connection reset by peer", "it closed the connection"),
+        ("RemoteDisconnected", "it closed the connection"),
         ("ProxyError", "the proxy refused"),
     ];
     let (mark, words) = why.iter().find(|(mark, _)| story.says(mark))?;
@@ -169,7 +169,7 @@ fn tools(story: &Story) -> Option<String> {
         || story.says("No module named 'ensurepip'")
     {
         return Some(format!(
-            "the interpreter has no ensurepip, so that it cannot make a virtualenv with pip: {debian}"
+            "the interpreter has no ensurepip, so it cannot create a virtualenv with pip: {debian}"
         ));
     }
     if story.says("No module named venv") || story.says("No module named 'venv'") {
@@ -201,8 +201,8 @@ fn hashes(story: &Story, set: &Set) -> Option<String> {
         );
         let got = got.map_or_else(String::new, |c| format!(", but is sha256 {}", &c["hash"]));
         return Some(format!(
-            "{what} is not the file that the requirement file has the hash of{got}: somebody replaced it, or the lock is \
-             older than the package; do not install it before you know which"
+            "{what} does not match its hash in the requirement file{got}: it was replaced, or the lock is \
+             older than the package; find out which before installing it"
         ));
     }
     if story.says("Hashes are required in --require-hashes mode") {
@@ -211,15 +211,15 @@ fn hashes(story: &Story, set: &Set) -> Option<String> {
             .or_else(|| story.find(r"^\s+(?P<name>[A-Za-z0-9._-]+)==\S+ --hash"));
         let what = c.map_or_else(|| "a requirement".into(), |c| place(set, &c["name"]));
         return Some(format!(
-            "{what} has no hash, and others have: lock all of it with hashes (pip-compile --generate-hashes), what it \
-             depends on, too"
+            "{what} has no hash, but others have: lock everything with hashes (pip-compile --generate-hashes), including \
+             its dependencies"
         ));
     }
     if story.says("must have their versions pinned with ==") {
         let c = story.find(r"^\s+(?P<name>[A-Za-z0-9._-]+)[^ ]* from ");
         let what = c.map_or_else(|| "a requirement".into(), |c| place(set, &c["name"]));
         return Some(format!(
-            "{what} is not pinned with ==, which hashes need: pin it, and what it depends on"
+            "{what} is not pinned with ==, which hashes require: pin it and its dependencies"
         ));
     }
     None
@@ -280,7 +280,7 @@ fn conflict(story: &Story, set: &Set) -> Option<String> {
             let asked = asked.as_str().trim_start_matches("(constraint) ");
             subject.get_or_insert_with(|| package(asked).to_owned());
             let place = place(set, package(asked)).replacen(package(asked), asked, 1);
-            format!("{place} is asked for")
+            format!("{place} is required")
         } else {
             let need = &c["need"];
             subject.get_or_insert_with(|| package(need).to_owned());
@@ -304,7 +304,7 @@ fn missing(story: &Story, set: &Set) -> Option<String> {
     let what = none["what"].trim();
     let there = match versions.as_ref().map(|c| &c["all"]) {
         None | Some("none" | "") => {
-            "the index has nothing of that name for this interpreter".into()
+            "the index has no package of that name for this interpreter".into()
         }
         Some(all) => {
             let all: Vec<&str> = all.split(", ").collect();
@@ -376,11 +376,11 @@ fn source(story: &Story, set: &Set) -> Option<String> {
     ];
     let cause = causes.iter().find(|(mark, _)| story.says(mark));
     let cause = cause.map_or_else(
-        || "the reason stands in the output above".to_owned(),
+        || "see the output above for the reason".to_owned(),
         |(_, words)| (*words).to_owned(),
     );
     Some(format!(
-        "{} comes as source and cannot be built here: {cause}; or put a wheel of it into the index or `find_links`",
+        "{} is a source distribution and cannot be built here: {cause}; or put a wheel of it into the index or `find_links`",
         name.map_or_else(|| "a package".into(), |n| place(set, &n))
     ))
 }
@@ -393,7 +393,10 @@ fn file(story: &Story) -> Option<String> {
             (Some(file), Some(line)) => format!("{} line {}", file.as_str(), line.as_str()),
             _ => "a line".into(),
         };
-        return Some(format!("{place} is no requirement: {}", &c["what"]));
+        return Some(format!(
+            "{place} is not a valid requirement: {}",
+            &c["what"]
+        ));
     }
     story
         .find(r"Could not open requirements file: (?P<why>.*)")

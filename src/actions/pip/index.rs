@@ -120,7 +120,7 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Erro
     // Never the URL itself in a reason.
     let (bare, host, credentials) = parts(url)
         .filter(|_| is_url(url))
-        .ok_or_else(|| Error::new("`index` is no URL that pip can use"))?;
+        .ok_or_else(|| Error::new("`index` is not a URL that pip can use"))?;
     let mut access = Access {
         env: vec![("PIP_INDEX_URL".into(), bare)],
         _netrc: None,
@@ -138,11 +138,11 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Erro
     };
     let (Some(user), Some(password)) = (plain(user), plain(password)) else {
         return Err(Error::new(
-            "the credentials of `index` are no user and password, or hold a blank, a quote or a backslash, which cannot be \
-             passed on to pip",
+            "the credentials of `index` are not a user and a password, or contain a space, a quote or a backslash, which cannot be \
+             passed to pip",
         ));
     };
-    let wrong = |e: &dyn std::error::Error| Error::io("the credentials cannot be passed on", e);
+    let wrong = |e: &dyn std::error::Error| Error::io("the credentials cannot be passed to pip", e);
     let memory = memfd_create("netrc", MemfdFlags::CLOEXEC).map_err(|e| wrong(&e))?;
     fchmod(&memory, Mode::RUSR | Mode::WUSR).map_err(|e| wrong(&e))?;
     let mut file = File::from(memory);

@@ -42,54 +42,52 @@ use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 use venv::{Built, Interpreter, State, Venv};
 
-/// Builds a virtualenv for one release beside the old one, proves that it starts, and switches a link to it. Give the
-/// step the `env` and `cwd` that the application needs: the smoke commands run with them.
+/// Builds a virtualenv for one release beside the old one, tests it with smoke commands, and switches a link to it. Set the
+/// `env` and `cwd` that the application needs in the step: the smoke commands run with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Install {
-    /// The virtualenv, an absolute path, one for each release. It is made here and works nowhere else. A directory
-    /// that upledger did not make is refused.
+    /// The virtualenv, an absolute path, one per release. It is created at this path and cannot be moved. A directory that
+    /// upledger did not create is refused.
     pub venv: String,
-    /// A symbolic link, an absolute path, that leads to the virtualenv in force. It is switched in one step when
-    /// everything has agreed. Without it, nothing is switched.
+    /// The symbolic link to the current virtualenv, an absolute path. It is switched atomically when all checks have
+    /// passed. Without it, nothing is switched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
-    /// The interpreter, an absolute path. It may be another one than that of the old virtualenv.
+    /// The interpreter, an absolute path. It may differ from that of the old virtualenv.
     pub python: String,
-    /// Requirement files, absolute or below the step's `cwd`, installed one after the other in this order: a later one
-    /// may change what an earlier one installed, and that is told.
+    /// Requirement files, absolute or below the step's `cwd`, installed one after the other in this order: a later file may
+    /// change what an earlier one installed, and that is reported.
     pub requirements: Vec<String>,
-    /// Constraint files, for all of them.
+    /// Constraint files, for all requirement files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
-    /// The package index, instead of the one that pip is configured for. A URL with credentials is a secret:
-    /// `{secret: pypi}`.
+    /// The package index, instead of the one in pip's configuration. A URL with credentials is a secret: `{secret: pypi}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Index>,
     /// Directories or pages with packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub find_links: Vec<String>,
-    /// Ask no index, only `find_links`. Default: false.
+    /// Use no index, only `find_links`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_index: bool,
-    /// Every package must have a hash in its file. Default: as soon as one has.
+    /// Every package must have a hash in its file. Default: true if at least one has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_hashes: Option<bool>,
-    /// A directory in which downloads are kept for other builds, an absolute path. Without it they are kept until the
-    /// virtualenv is finished, so that a further attempt does not load them again.
+    /// A directory in which downloads are cached for other builds, an absolute path. Default: downloads are kept until the
+    /// virtualenv is complete, so that a retry does not download them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
-    /// Commands that must end with 0 before the virtualenv counts as finished, such as
-    /// `[bin/python, -c, "import app"]`: pip is content with what cannot start. A program with a slash is below the
-    /// virtualenv unless it is absolute.
+    /// Commands that must exit with 0 before the virtualenv counts as complete, such as `[bin/python, -c, "import app"]`:
+    /// pip does not check that the application starts. A program with a slash is relative to the virtualenv unless it is
+    /// absolute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub smoke: Vec<Vec<String>>,
-    /// Free space that there must be at the beginning. Default: as much as the old virtualenv takes, and at least
-    /// 100MiB.
+    /// Free disk space that is required at the start. Default: the size of the old virtualenv, and at least 100MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Size>,
-    /// The undo also removes the virtualenv, if this run made it and no other run has switched to it since. Default:
-    /// false, it is left in place.
+    /// The undo also removes the virtualenv, if this run created it and no other run has switched to it since. Default:
+    /// false, it is kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo_removes: bool,
 }
@@ -141,7 +139,7 @@ impl Install {
     ) -> Result<Option<String>, Error> {
         let why = if !built.python.fits(&before.python) {
             format!(
-                "it is made of {}, and `python` is {}",
+                "it was created with {}, but `python` is {}",
                 built.python, before.python
             )
         } else {
@@ -161,12 +159,12 @@ impl Install {
             }
             match (same, new.as_slice()) {
                 (true, _) => return Ok(None),
-                (false, []) => "it was made from other requirement files".into(),
+                (false, []) => "it was built from other requirement files".into(),
                 (false, new) => format!("since then {} changed", new.join(", ")),
             }
         };
         Ok(Some(format!(
-            "{} was finished before and is not what is meant: {why}; nothing is installed into a virtualenv that may be in \
+            "{} is an existing virtualenv that differs: {why}; nothing is installed into a virtualenv that may be in \
              use: name another directory, or remove this one",
             self.venv
         )))
@@ -188,7 +186,7 @@ impl Install {
         };
         if !now.fits(&built.python) {
             return Ok(Some(format!(
-                "{} runs {now} now and was made of {}: its interpreter was exchanged",
+                "{} runs {now} now and was created with {}: its interpreter was replaced",
                 self.venv, built.python
             )));
         }
@@ -200,7 +198,7 @@ impl Install {
         let more = changes.len().saturating_sub(5);
         changes.truncate(5);
         Ok(Some(format!(
-            "what is installed in {} was changed after it was finished: {}{}",
+            "the packages in {} have changed since it was completed: {}{}",
             self.venv,
             changes.join(", "),
             if more > 0 {
@@ -219,14 +217,14 @@ impl Install {
             State::Absent => return Ok(Look::nothing(format!("{} does not exist", self.venv))),
             State::Half(_) if in_force => {
                 return Ok(Look::unclear(format!(
-                    "{} is half-built, and {} leads to it",
+                    "{} is incomplete, and {} points to it",
                     self.venv,
                     self.current.as_deref().unwrap_or_default()
                 )));
             }
             State::Half(_) => {
                 return Ok(Look::nothing(format!(
-                    "{} is half-built and not in force; it is built anew",
+                    "{} is incomplete and not in use; it is built again",
                     self.venv
                 )));
             }
@@ -240,7 +238,7 @@ impl Install {
         }
         if built.smoke != self.smoke_digest() {
             return Ok(Look::nothing(format!(
-                "{} is finished, but with other smoke commands than the plan's",
+                "{} is complete, but was tested with other smoke commands",
                 self.venv
             )));
         }
@@ -249,7 +247,7 @@ impl Install {
         {
             let now = self.target()?;
             let text = format!(
-                "{} is finished, and {current} leads to {}",
+                "{} is complete, and {current} points to {}",
                 self.venv,
                 now.as_deref().unwrap_or("nothing")
             );
@@ -260,7 +258,7 @@ impl Install {
             });
         }
         let mut look = Look::done(format!(
-            "{} is finished (run {}): {}, pip {}",
+            "{} is complete (run {}): {}, pip {}",
             self.venv,
             mark.run(),
             built.python,
@@ -274,17 +272,17 @@ impl Install {
         ));
         let files: Vec<&str> = built.files.iter().map(|f| f.path.as_str()).collect();
         look.evidence.push(format!(
-            "made from {}, whose digests are in {}",
+            "built from {}, whose digests are in {}",
             files.join(", "),
             self.venv().own(venv::MARK).display()
         ));
         look.evidence.push(format!(
-            "pip check agreed, and {} smoke commands ended well",
+            "pip check passed, and {} smoke commands succeeded",
             self.smoke.len()
         ));
         look.evidence.extend(built.changed.iter().take(6).cloned());
         look.evidence
-            .extend(self.current.as_ref().map(|c| format!("{c} leads to it")));
+            .extend(self.current.as_ref().map(|c| format!("{c} points to it")));
         Ok(look)
     }
 }
@@ -293,7 +291,7 @@ impl Install {
     /// Where the link leads, word for word; none when there is none.
     fn target(&self) -> Result<Option<String>, Error> {
         let remedy = || {
-            "a virtualenv does not work elsewhere, so build one under its own name once, and put a link to it in this place"
+            "a virtualenv cannot be moved, so build one under its own name once, and replace this path by a link to it"
                 .to_owned()
         };
         self.link().map_or(Ok(None), |link| link.target(remedy))
@@ -485,7 +483,7 @@ impl Action for Install {
                 self.room()?;
                 if self.is_in_force() {
                     return Err(Error::new(format!(
-                        "{} is half-built, and the link leads to it",
+                        "{} is incomplete, and the link points to it",
                         self.venv
                     ))
                     .remedy("switch the link to a virtualenv that works first"));

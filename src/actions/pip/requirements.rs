@@ -131,14 +131,14 @@ impl Set {
     ) -> Result<(), Error> {
         if depth > DEPTH {
             return Err(Error::new(format!(
-                "{} is named by files that name each other",
+                "{} is included by files that include each other",
                 path.display()
             )));
         }
         let shown = path.display().to_string();
         let Some((bytes, facts)) = crate::host::files::disk::read(path)? else {
             return Err(Error::new(format!(
-                "there is no requirement file {shown}, which {named_by} names"
+                "there is no requirement file {shown}, which {named_by} includes"
             )));
         };
         if !self.files.iter().any(|f| f.path == shown) {
@@ -158,7 +158,7 @@ impl Set {
                 let named = expanded(cx, &named);
                 if named.contains("://") {
                     return Err(Error::new(format!(
-                        "{place} names a file at a URL, whose content nobody can fix: save it as a file beside it"
+                        "{place} includes a file by URL, whose content cannot be pinned: save it as a file beside it"
                     )));
                 }
                 let below = path.parent().unwrap_or(Path::new("/")).join(named);
@@ -346,11 +346,11 @@ mod tests {
         assert!(seen.of("cc").all(|l| l.constraint));
         let missing = set(&[("a.txt", "\n-r gone.txt")], &["a.txt"]).unwrap_err();
         assert!(
-            missing.to_string().contains("a.txt line 2 names"),
+            missing.to_string().contains("a.txt line 2 includes"),
             "{missing}"
         );
         let url = set(&[("a.txt", "-rhttps://h/r.txt")], &["a.txt"]).unwrap_err();
-        assert!(url.to_string().contains("at a URL"), "{url}");
+        assert!(url.to_string().contains("by URL"), "{url}");
         assert!(set(&[("a.txt", "-r a.txt")], &["a.txt"]).is_err());
     }
 

@@ -46,7 +46,7 @@ fn a_conflict_names_both_packages_and_both_lines() {
     );
     assert_told(
         "The conflict is caused by:\n    The user requested cc==2.0\n    aa 1.0 depends on cc<2\n",
-        &["cc==2.0 (r.txt line 3) is asked for, but aa 1.0 (r.txt line 1) needs cc<2"],
+        &["cc==2.0 (r.txt line 3) is required, but aa 1.0 (r.txt line 1) needs cc<2"],
     );
 }
 
@@ -161,7 +161,7 @@ fn the_machine_is_told_apart_from_the_packages() {
     );
     assert_told(
         "ERROR: Invalid requirement: 'cc=1.0' (from line 3 of r.txt)\n",
-        &["r.txt line 3 is no requirement: 'cc=1.0'"],
+        &["r.txt line 3 is not a valid requirement: 'cc=1.0'"],
     );
     assert_eq!(explained("ERROR: something new\n"), "");
 }

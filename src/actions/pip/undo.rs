@@ -26,7 +26,7 @@ impl Install {
         };
         mark.other_user(&cx.run).map(|run| {
             format!(
-                "{} is left in place: the run {run} relies on it, too; remove it by hand when no run does",
+                "{} is kept: the run {run} uses it, too; remove it manually when no run does",
                 self.venv
             )
         })
@@ -61,7 +61,7 @@ impl Install {
         if self.to_remove(past) {
             return self.remove(work);
         }
-        work.log_line(&format!("{} is left in place", self.venv));
+        work.log_line(&format!("{} is kept", self.venv));
         Ok(())
     }
 
@@ -75,10 +75,10 @@ impl Install {
             && !link.resolves_to_directory(former)
         {
             return Err(Error::new(format!(
-                "not switched back: {} led to {former}, and that is gone",
+                "not switched back: {} pointed to {former}, which no longer exists",
                 link.0.display()
             ))
-            .remedy("put it back, and try again"));
+            .remedy("restore it, and try again"));
         }
         self.switch(work, Some(&self.venv), former)
     }
@@ -123,7 +123,7 @@ impl Install {
         if let Some(link) = self.link() {
             let now = self.target()?;
             let shown = link.0.display();
-            let text = format!("{shown} leads to {}", now.as_deref().unwrap_or("nothing"));
+            let text = format!("{shown} points to {}", now.as_deref().unwrap_or("nothing"));
             if now != past.before.current {
                 let ours = now.as_deref() == Some(&self.venv);
                 return Ok(if ours {
@@ -134,7 +134,7 @@ impl Install {
             }
             if past.before.led && !link.0.exists() {
                 return Ok(Look::unclear(format!(
-                    "{text}, as before, but that is gone"
+                    "{text}, as before, but it no longer exists"
                 )));
             }
             evidence.push(format!("{text}, as before"));
@@ -150,10 +150,10 @@ impl Install {
             }
             evidence.push(stays.unwrap_or_else(|| format!("{} does not exist", self.venv)));
         } else if venv.path().exists() {
-            evidence.push(format!("{} is left in place", self.venv));
+            evidence.push(format!("{} is kept", self.venv));
         }
         Ok(Look::done(if evidence.is_empty() {
-            "nothing is to be put back".to_owned()
+            "there is nothing to restore".to_owned()
         } else {
             evidence.join("; ")
         }))

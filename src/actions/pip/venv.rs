@@ -64,7 +64,7 @@ impl Interpreter {
                 let link = std::fs::read_link(program);
                 return Err(Error::new(match link {
                     Ok(to) => format!(
-                        "the interpreter of {shown} is gone: it was {}, which was removed or upgraded; install it again",
+                        "the interpreter of {shown} no longer exists: it was {}, which was removed or upgraded; install it again",
                         to.display()
                     ),
                     Err(_) => {
@@ -84,7 +84,7 @@ impl Interpreter {
                 base: (*base).into(),
             }),
             _ => Err(Error::new(format!(
-                "{shown} is no Python that works: {}: {}",
+                "{shown} is not a working Python: {}: {}",
                 seen.ended,
                 seen.tail(3).join("; ")
             ))),
@@ -224,14 +224,14 @@ impl Venv {
             Err(e) => return Err(Error::io(format!("cannot look at {shown}"), &e)),
             Ok(meta) if !meta.is_dir() => {
                 return Ok(State::Foreign(format!(
-                    "{shown} is there and is no directory"
+                    "{shown} exists and is not a directory"
                 )));
             }
             Ok(_) => {}
         }
         let Some((bytes, _)) = disk::read(&self.own(MARK))? else {
             return Ok(State::Foreign(format!(
-                "{shown} is there and was not made by upledger, so it is left alone; name another directory for the new \
+                "{shown} exists and was not created by upledger, so it is not touched; name another directory for the new \
                  virtualenv, or move this one away"
             )));
         };
@@ -239,21 +239,21 @@ impl Venv {
             Ok(mark) => mark,
             Err(e) => {
                 return Ok(State::Foreign(format!(
-                    "the note in {shown} cannot be read: {e}"
+                    "the marker file in {shown} cannot be read: {e}"
                 )));
             }
         };
         if mark.format != FORMAT {
             return Ok(State::Foreign(format!(
-                "{shown} was made by another version of upledger"
+                "{shown} was created by another version of upledger"
             )));
         }
         let real = |p: &Path| p.canonicalize().ok();
         if mark.path != self.0.display().to_string() && real(Path::new(&mark.path)) != real(&self.0)
         {
             return Ok(State::Foreign(format!(
-                "{shown} was made as {} and moved or copied here; a virtualenv works only where it was made: remove it, or \
-                 put it back",
+                "{shown} was created as {} and moved or copied here; a virtualenv works only where it was created: remove it, or \
+                 move it back",
                 mark.path
             )));
         }
@@ -324,7 +324,7 @@ impl Venv {
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
                     return Err(Error::new(format!(
-                        "another process is at work in {}: wait for it, or end it (fuser {})",
+                        "another process is using {}: wait for it, or stop it (fuser {})",
                         self.0.display(),
                         path.display()
                     )));
@@ -368,7 +368,7 @@ impl Venv {
     pub(super) fn rely(&self, cx: &Context) -> Result<(), Error> {
         let State::Complete(mut mark, _) = self.state()? else {
             return Err(Error::new(format!(
-                "{} is not finished any more",
+                "{} is no longer marked as complete",
                 self.0.display()
             )));
         };
@@ -519,7 +519,7 @@ pub(super) fn size(dir: &Path) -> u64 {
 }
 
 fn to_bytes(mark: &Mark) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec_pretty(mark).map_err(|e| Error::io("the note cannot be written", &e))
+    serde_json::to_vec_pretty(mark).map_err(|e| Error::io("the marker file cannot be written", &e))
 }
 
 /// A whole file, atomically and durably.

@@ -15,24 +15,24 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Starts a daemon in a session of its own and waits until it is ready.
+/// Starts a daemon in its own session and waits until it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// The program and its arguments. It must stay in the foreground.
     #[schemars(length(min = 1))]
     pub argv: Vec<String>,
-    /// Where its number is kept, as JSON; an absolute path.
+    /// The file in which its pid is stored, as JSON; an absolute path.
     pub pidfile: String,
-    /// The file that its output is appended to; an absolute path.
+    /// The file to which its output is appended; an absolute path.
     pub log: String,
     /// Its working directory. Default: the step's, else `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// How it is known to be ready. Without it, living for half a second is enough.
+    /// How to check that it is ready. Default: it is still running after half a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
-    /// How long it may take to be ready. Default: 30s.
+    /// The time limit until it is ready. Default: 30s.
     #[serde(default = "within")]
     pub within: Length,
 }

@@ -18,14 +18,14 @@ use serde::{Deserialize, Serialize};
 /// How long it may take to be ready again after the undo.
 const WITHIN: Length = Length(30_000);
 
-/// Stops a daemon that `process.start` started: TERM, time for work in flight, then KILL. Give the step the `env` of
-/// the service: the undo starts it with that.
+/// Stops a daemon that `process.start` started: TERM, a grace period, then KILL. Set the `env` of the service in the step:
+/// the undo starts the daemon with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// Where `process.start` keeps its number; an absolute path.
+    /// The pidfile of `process.start`; an absolute path.
     pub pidfile: String,
-    /// How long it has to end by itself before it is killed. Default: 30s.
+    /// The grace period before it is killed. Default: 30s.
     #[serde(default = "grace")]
     pub grace: Length,
     /// A port of this machine that must be closed afterwards.

@@ -10,24 +10,24 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stops a service: TERM, time for work in flight, then KILL. One that supervisord or systemd runs is stopped by that, whose
-/// `stopwaitsecs` or `TimeoutStopSec` counts too; active sockets, paths and timers that would start a unit again are
-/// stopped with it. Give the step the `env` of a service that nobody manages: the undo starts it with that.
+/// Stops a service: TERM, a grace period, then KILL. A service of supervisord or systemd is stopped by its manager, whose
+/// `stopwaitsecs` or `TimeoutStopSec` applies too; active sockets, paths and timers that would start a unit again are
+/// stopped with it. Set the `env` of an unmanaged service in the step: the undo starts it with that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     /// Who manages it.
     pub by: By,
-    /// How long it has to end by itself before it is killed. Default: 30s.
+    /// The grace period before it is killed. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub grace: Length,
-    /// A port of this machine that must be closed afterwards, beside those that it is seen to accept on.
+    /// A port of this machine that must be closed afterwards, in addition to those on which it was found listening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
-    /// How it is known to be ready after the undo. Its ports must accept in any case.
+    /// How to check that it is ready after the undo. Its ports must accept connections in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
-    /// How long it may take to be ready after the undo. Default: 30s.
+    /// The time limit until it is ready after the undo. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub within: Length,
 }

@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Stops timers of systemd, so that they start no job any more. Whether they are enabled stays, so a reboot starts them
-/// again. Jobs that are at work go on and are named.
+/// Stops systemd timers, so that they start no more jobs. Their enablement is not changed, so a reboot starts them again.
+/// Running jobs continue and are named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disable {
-    /// The timers, such as `backup.timer`; the ending may be left out.
+    /// The timers, such as `backup.timer`; the suffix is optional.
     #[schemars(length(min = 1))]
     pub timers: Vec<String>,
-    /// How long jobs that these timers have started are waited for; the step fails when one goes on. Without it they
-    /// are only named.
+    /// How long to wait for running jobs that these timers have started; the step fails if one is still running. Default:
+    /// running jobs are only named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Length>,
 }
@@ -94,7 +94,7 @@ impl Action for Disable {
         let (mut look, output) = self.with(|stop| stop.probe(cx, &past.before.0))?;
         let jobs = self.jobs(cx)?;
         if !jobs.is_empty() {
-            let at_work = format!("at work: {}", jobs.join(", "));
+            let at_work = format!("still running: {}", jobs.join(", "));
             if self.wait.is_some() && look.answer == upledger_replay::event::Answer::Done {
                 return Ok((Look::nothing(at_work), None));
             }
@@ -110,14 +110,14 @@ impl Action for Disable {
         loop {
             let jobs = self.jobs(work.cx())?.join(", ");
             if jobs != said && !jobs.is_empty() {
-                work.log_line(&format!("at work: {jobs}"));
+                work.log_line(&format!("still running: {jobs}"));
             }
             said.clone_from(&jobs);
             let Some(wait) = self.wait.filter(|_| !jobs.is_empty()) else {
                 return Ok(stopped);
             };
             if Instant::now() >= deadline {
-                return Err(Error::new(format!("after {wait} still at work: {jobs}")));
+                return Err(Error::new(format!("after {wait}, still running: {jobs}")));
             }
             std::thread::sleep(PAUSE);
         }

@@ -9,11 +9,11 @@ use crate::time::Length;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Starts timers of systemd, so that they start their jobs by the clock again. Whether they are enabled stays as it is.
+/// Starts systemd timers. Their enablement is not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
-    /// The timers, such as `backup.timer`; the ending may be left out.
+    /// The timers, such as `backup.timer`; the suffix is optional.
     #[schemars(length(min = 1))]
     pub timers: Vec<String>,
 }

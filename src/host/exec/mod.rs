@@ -93,7 +93,10 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
         Err(e) => {
             // Nobody would see what it says or how it ends.
             wait(cx, &mut child, Duration::ZERO).map_err(cannot)?;
-            return Err(Error::io(format!("cannot read what {program} says"), &e));
+            return Err(Error::io(
+                format!("cannot read the output of {program}"),
+                &e,
+            ));
         }
     };
     let status = wait(cx, &mut child, limit)

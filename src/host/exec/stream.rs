@@ -79,7 +79,7 @@ pub(crate) fn stream(
     let (code, ended) = match end {
         End::Told => {
             return Err(Error::new(format!(
-                "{} was ended, because this step was told to end",
+                "{} was stopped, because this step was signalled to stop",
                 argv[0]
             )));
         }

@@ -249,7 +249,7 @@ pub(crate) fn resolve(path: &str) -> Result<PathBuf, Error> {
     match path.symlink_metadata() {
         Ok(meta) if meta.is_symlink() => path
             .canonicalize()
-            .map_err(|e| Error::io(format!("the link {} leads nowhere", path.display()), &e)),
+            .map_err(|e| Error::io(format!("the link {} is dangling", path.display()), &e)),
         Ok(_) => whole(path),
         Err(e) if e.kind() == ErrorKind::NotFound => match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(whole(parent)?.join(name)),
@@ -269,7 +269,7 @@ pub(crate) fn resolve_to_write(path: &str) -> Result<PathBuf, Error> {
 pub(crate) fn text(path: &Path) -> Result<String, Error> {
     path.to_str()
         .map(str::to_owned)
-        .ok_or_else(|| Error::new(format!("the path {} is no UTF-8", path.display())))
+        .ok_or_else(|| Error::new(format!("the path {} is not UTF-8", path.display())))
 }
 
 /// A file and its bytes; none when there is nothing.
@@ -414,7 +414,7 @@ fn fill(
     let (found, _) = pour(expected.salt, bytes, file).map_err(|e| wrong(&e))?;
     if found != expected.digest {
         return Err(Error::new(format!(
-            "the content for {} changed since it was looked at",
+            "the content for {} has changed since it was read",
             target.display()
         )));
     }

@@ -29,7 +29,7 @@ impl Link<'_> {
                 return match to.into_os_string().into_string() {
                     Ok(text) => Ok(Some(text)),
                     Err(_) => Err(Error::new(format!(
-                        "the link {shown} leads to a name that is no UTF-8"
+                        "the link {shown} points to a name that is not UTF-8"
                     ))),
                 };
             }
@@ -37,7 +37,7 @@ impl Link<'_> {
             Ok(_) => "a file",
         };
         Err(Error::new(format!(
-            "{shown} is {kind} and no symbolic link, so it cannot be switched"
+            "{shown} is {kind}, not a symbolic link, so it cannot be switched"
         ))
         .remedy(remedy()))
     }
@@ -117,10 +117,10 @@ impl Link<'_> {
         let shown = self.0.display();
         Error::new(match now {
             Some(now) => format!(
-                "{shown} leads to {now}; somebody moved it since it led to {}, so it is left alone",
+                "{shown} points to {now}; it has been changed since it pointed to {}, so it is not touched",
                 from.unwrap_or("nothing")
             ),
-            None => format!("somebody removed {shown}"),
+            None => format!("{shown} has been removed"),
         })
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         let why = link.switch(&at, Some("a"), Some("c")).unwrap_err();
         assert!(
             why.to_string()
-                .contains("leads to b; somebody moved it since it led to a"),
+                .contains("points to b; it has been changed since it pointed to a"),
             "{why}"
         );
         assert!(!entry::exists(&at));
@@ -152,7 +152,7 @@ mod tests {
         link.switch(&at, Some("b"), None).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let why = link.switch(&at, Some("b"), Some("c")).unwrap_err();
-        assert!(why.to_string().contains("somebody removed"), "{why}");
+        assert!(why.to_string().contains("has been removed"), "{why}");
         std::fs::create_dir(&path).unwrap();
         let why = link.switch(&at, None, Some("a")).unwrap_err();
         assert!(why.to_string().contains("is a real directory"), "{why}");

@@ -67,8 +67,8 @@ fn walk(path: &Path, links: u32) -> Result<(), Error> {
             && !trusted(meta.uid())
         {
             return Err(Error::new(format!(
-                "{} is not written: {} is a link of user {}, who chooses where it leads; name the file itself, or let \
-                 root own the link (chown -h root {1})",
+                "{} is not written: {} is a link owned by user {}, who controls its target; name the file itself, or make \
+                 root the owner of the link (chown -h root {1})",
                 path.display(),
                 part.display(),
                 meta.uid()
@@ -81,7 +81,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Error> {
         };
         if links == 0 {
             return Err(Error::new(format!(
-                "{} is not written: too many links lead one to the other",
+                "{} is not written: too many levels of symbolic links",
                 path.display()
             )));
         }
@@ -99,7 +99,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Error> {
         .is_ok_and(|d| d.mode() & OTHERS != 0 && d.mode() & STICKY == 0);
     if open {
         return Err(Error::new(format!(
-            "{} is not written: everybody may write into {}, and so choose what it is; take that right away \
+            "{} is not written: {} is world-writable, so any user could replace the file; remove that permission \
              (chmod o-w {1}), or name a file in another directory",
             path.display(),
             dir.display()

@@ -124,8 +124,9 @@ pub(crate) fn launch(
     key: &str,
     frame: &DaemonSpec,
 ) -> Result<Launched, Error> {
-    let text = serde_json::to_vec(frame).map_err(|e| Error::io("cannot tell what to start", &e))?;
-    let cannot = |e: &io::Error| Error::io("cannot start the stage of the daemon", e);
+    let text =
+        serde_json::to_vec(frame).map_err(|e| Error::io("cannot pass the command to start", &e))?;
+    let cannot = |e: &io::Error| Error::io("cannot start the daemon's launcher", e);
     let mut child = Command::new(SELF)
         .arg0("upledger")
         .arg(STAGE)
@@ -154,14 +155,15 @@ pub(crate) fn launch(
     match serde_json::from_slice(&said) {
         Ok(Word::Running(record)) => Ok(Launched::Running(record)),
         Ok(Word::Error(why)) => Err(Error::new(why)),
-        Err(e) => Err(Error::io("the stage of the daemon was cut off", &e)),
+        Err(e) => Err(Error::io("the daemon's launcher was interrupted", &e)),
     }
 }
 
 /// Notes the process of a stage that waits for what to run.
 fn note(work: &mut Work<'_, Note>, key: &str, stage: &Child) -> Result<(), Error> {
     let process = i32::try_from(stage.id()).ok().and_then(Ident::of);
-    let process = process.ok_or_else(|| Error::new("the stage of the daemon cannot be seen"))?;
+    let process =
+        process.ok_or_else(|| Error::new("the daemon's launcher cannot be identified"))?;
     work.note(Note::Launched {
         key: key.to_owned(),
         process,

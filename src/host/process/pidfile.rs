@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
         |e: &io::Error| Error::io(format!("cannot read the pidfile {}", path.display()), e);
     let foreign = |why: &str| {
         Error::new(format!(
-            "{} is no pidfile of upledger ({why}); move it away or name another",
+            "{} is not a pidfile of upledger ({why}); move it away or name another",
             path.display()
         ))
     };
@@ -82,7 +82,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
     }
     if meta.mode() & 0o022 != 0 {
         return Err(foreign(&format!(
-            "others may write it: its mode is {:o}",
+            "it is writable by others: its mode is {:o}",
             meta.mode() & 0o7777
         )));
     }
@@ -218,7 +218,7 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             let said = read(&path).unwrap_err().to_string();
-            assert!(said.contains("no pidfile of upledger"), "{said}");
+            assert!(said.contains("not a pidfile of upledger"), "{said}");
         }
         assert!(read(dir.path()).is_err(), "a directory");
     }
@@ -236,13 +236,13 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let said = read(&link).unwrap_err().to_string();
         assert!(
-            said.contains("link is no pidfile of upledger (it is a link)"),
+            said.contains("link is not a pidfile of upledger (it is a link)"),
             "{said}"
         );
         for mode in [0o664, 0o646] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let said = read(&path).unwrap_err().to_string();
-            assert!(said.contains("others may write it"), "{said}");
+            assert!(said.contains("writable by others"), "{said}");
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read(&path).unwrap(), Some(record()));

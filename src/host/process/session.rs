@@ -100,7 +100,7 @@ pub(crate) fn remains(leader: &Ident) -> Option<String> {
     match left(leader, &[]) {
         Left::Nothing => None,
         Left::These(rest) | Left::Untold(rest) => Some(format!(
-            "process {} has ended, but {} may be left of it",
+            "process {} has ended, but {} may remain of it",
             leader.pid,
             names(&rest)
         )),
@@ -127,7 +127,7 @@ impl Session<'_> {
             Left::Untold(members) if continuous => members,
             Left::Untold(members) => {
                 return Err(Error::new(format!(
-                    "process {} is gone; {} may be left of it, which cannot be told for sure, so they were not killed; look, and end them",
+                    "process {} has exited; {} may remain of it, but that is not certain, so they were not killed; check them, and stop them manually",
                     self.leader.pid,
                     names(&members)
                 )));

@@ -148,8 +148,10 @@ pub(crate) enum Door {
 pub(crate) fn knock(path: &str) -> Door {
     match std::fs::metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Door::Gone,
-        Err(e) => return Door::Untold(format!("{path} cannot be looked at: {e}")),
-        Ok(m) if !m.file_type().is_socket() => return Door::Untold(format!("{path} is no socket")),
+        Err(e) => return Door::Untold(format!("{path} cannot be inspected: {e}")),
+        Ok(m) if !m.file_type().is_socket() => {
+            return Door::Untold(format!("{path} is not a socket"));
+        }
         Ok(_) => {}
     }
     let (tx, rx) = mpsc::channel();

@@ -66,7 +66,7 @@ impl Members for Descendants {
             let ours = list::ours()?;
             if let Some(own) = fresh.iter().find(|m| ours.contains(&m.pid)) {
                 return Err(Error::new(format!(
-                    "{} of this run is below the service, so the service is not ended; look what was meant",
+                    "{} of this run is a descendant of the service, so the service is not stopped; check the settings",
                     own.shown()
                 )));
             }
@@ -92,7 +92,7 @@ pub(crate) fn end(
     let known = found.all();
     if let Some(own) = known.iter().find(|i| i.alive() && ours.contains(&i.pid)) {
         return Err(Error::new(format!(
-            "{} belongs to this run and is not ended",
+            "{} belongs to this run and is not stopped",
             own.shown()
         )));
     }

@@ -6,7 +6,7 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who manages a service: exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`.
+/// The manager of a service: exactly one of `supervisor`, `systemd`, `pidfile`, `process` and `match`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct By {
@@ -16,21 +16,21 @@ pub struct By {
     /// A unit of systemd, or several of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub systemd: Option<Systemd>,
-    /// It writes its own pidfile, a plain number; an absolute path.
+    /// It writes its own pidfile with a plain number; an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pidfile: Option<String>,
     /// It is a daemon of `process.start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Daemon>,
-    /// Its processes are those whose command line matches this regular expression, and what is below them.
+    /// Its processes are those whose command line matches this regular expression, and their descendants.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// The command that starts it, beside `pidfile` or `match`. It may go into the background by itself. Without it a
-    /// stopped service is started again as it ran.
+    /// The command that starts it, with `pidfile` or `match`. It may daemonize itself. Default: a stopped service is
+    /// started again with its previous command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub start: Vec<String>,
-    /// Where `start` appends its output to; an absolute path. Default: the file that it wrote to before, else a file
-    /// in the state directory.
+    /// The file to which the output of `start` is appended; an absolute path. Default: the file that it wrote to before,
+    /// else a file in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     /// The working directory of `start`. Default: the step's, else `/`.
@@ -38,13 +38,13 @@ pub struct By {
     pub cwd: Option<String>,
 }
 
-/// A program of a supervisord.
+/// A program of supervisord.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Supervisor {
     /// Its name, `group:name`, or `group:*` for all of a group.
     pub program: String,
-    /// How supervisorctl is called, word by word. Default: `[supervisorctl]`.
+    /// The supervisorctl command, as a list of arguments. Default: `[supervisorctl]`.
     #[serde(default = "ctl")]
     #[schemars(length(min = 1))]
     pub ctl: Vec<String>,
@@ -58,12 +58,12 @@ fn ctl() -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Daemon {
-    /// Where its number is kept, as JSON; an absolute path.
+    /// The file in which its pid is stored, as JSON; an absolute path.
     pub pidfile: String,
     /// The program and its arguments. It must stay in the foreground.
     #[schemars(length(min = 1))]
     pub argv: Vec<String>,
-    /// The file that its output is appended to; an absolute path.
+    /// The file to which its output is appended; an absolute path.
     pub log: String,
     /// Its working directory. Default: the step's, else `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,13 +74,13 @@ pub struct Daemon {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Systemd {
-    /// The unit, such as `web.service` or `worker@1`. Without an ending it is a service.
+    /// The unit, such as `web.service` or `worker@1`. Default suffix: `.service`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Several units that are one service: stopped and started in one call.
+    /// Several units that form one service: stopped and started in one call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<String>,
-    /// How systemctl is called, word by word. Default: `[systemctl]`.
+    /// The systemctl command, as a list of arguments. Default: `[systemctl]`.
     #[serde(default = "systemctl", skip_serializing_if = "is_systemctl")]
     #[schemars(length(min = 1))]
     pub ctl: Vec<String>,

@@ -143,7 +143,7 @@ fn one(kind: &dyn Kind, found: &Found) -> Result<(), Error> {
     {
         let name = kind.name();
         return Err(Error::new(format!(
-            "there is more than one {name}: {}; say which by `by: {{pidfile: ...}}` or `by: {{match: ...}}`",
+            "there is more than one {name}: {}; select one with `by: {{pidfile: ...}}` or `by: {{match: ...}}`",
             found.shown()
         )));
     }

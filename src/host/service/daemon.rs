@@ -47,7 +47,7 @@ pub(crate) fn stranger(ready: Option<&Ready>) -> Option<String> {
 /// The process of the pidfile runs another command.
 pub(crate) fn other(pidfile: &str, record: &Record) -> String {
     format!(
-        "{pidfile} names {}, which lives and runs another command: {}",
+        "{pidfile} names {}, which is running another command: {}",
         record.ident.shown(),
         quoted(&record.argv)
     )
@@ -119,7 +119,7 @@ impl Manager for DaemonManager<'_> {
             .find(|i| left(i, &[]) != Left::Nothing);
         if let Some(ident) = unnamed {
             return Err(Error::new(format!(
-                "not started: {} was started by this step and is not gone, but {} does not name it any more",
+                "not started: {} was started by this step and has not exited, but {} no longer names it",
                 ident.shown(),
                 self.pidfile
             )));
@@ -129,7 +129,7 @@ impl Manager for DaemonManager<'_> {
             && now.as_ref().is_none_or(|r| r.ident != ran.ident)
         {
             return Err(Error::new(format!(
-                "not started: {} lives, but {} does not name it any more",
+                "not started: {} is running, but {} no longer names it",
                 ran.shown(),
                 self.pidfile
             )));
@@ -246,7 +246,7 @@ pub(crate) fn bring_up(
     let child = match launch(work, daemon.pidfile, &frame)? {
         Launched::Started(child) => Some(child),
         Launched::Running(record) if record.argv == daemon.argv => {
-            work.log_line(&format!("{} runs already", record.ident.shown()));
+            work.log_line(&format!("{} is already running", record.ident.shown()));
             None
         }
         Launched::Running(record) => {
@@ -314,14 +314,14 @@ impl Start<'_> {
                 let ended = self.child.as_mut().and_then(ended);
                 let how = ended.map_or_else(String::new, |s| {
                     let hint = if s.success() {
-                        "; a command that goes into the background by itself must be told to stay in the foreground"
+                        "; a command that daemonizes itself must be run in the foreground"
                     } else {
                         ""
                     };
                     format!(" ({s}{hint})")
                 });
                 Err(Error::new(format!(
-                    "{} ended while it started{how}{}",
+                    "{} exited during start{how}{}",
                     quoted(self.daemon.argv),
                     self.lines()
                 )))
@@ -331,7 +331,7 @@ impl Start<'_> {
 
     fn late(&self, ident: &Ident, within: Duration, look: &Look) -> Error {
         Error::new(format!(
-            "{} lives, but was not ready within {} s: {}{}",
+            "{} is running, but was not ready within {} s: {}{}",
             ident.shown(),
             within.as_secs_f32(),
             look.evidence.join("; "),

@@ -73,28 +73,32 @@ impl Readiness<'_> {
     pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Error> {
         let first = found.masters.first();
         let mut evidence = match first {
-            Some(_) => vec![format!("{} lives", found.shown())],
+            Some(_) => vec![format!("{} is running", found.shown())],
             None if found.has_no_process() => found.programs.iter().map(Program::shown).collect(),
             None => {
                 let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
-                let mut look = Look::nothing("nothing of it lives");
+                let mut look = Look::nothing("none of its processes is running");
                 look.evidence.extend(states);
                 return Ok(look);
             }
         };
         if let Some(port) = sockets::closed(self.ports)? {
             return Ok(Look::unclear(format!(
-                "{}, but port {port} does not accept",
+                "{}, but port {port} does not accept connections",
                 found.shown()
             )));
         }
         if let Some(port) = self.ports.iter().find(|p| !found.ports.contains(p)) {
             return Ok(Look::unclear(format!(
-                "port {port} is held by another: {}",
+                "port {port} is used by another process: {}",
                 sockets::open(&[*port])?.unwrap_or_default()
             )));
         }
-        evidence.extend(self.ports.iter().map(|p| format!("port {p} accepts")));
+        evidence.extend(
+            self.ports
+                .iter()
+                .map(|p| format!("port {p} accepts connections")),
+        );
         if let Some(ready) = self.ready {
             let look = ready.look(first.map(|m| &m.ident), &cx.redactor()?)?;
             if look.answer != Answer::Done {
@@ -137,7 +141,7 @@ impl Readiness<'_> {
                 Ok(())
             }
             Answer::Nothing => Err(Error::new(format!(
-                "it was started and did not stay: {seen}{}",
+                "it exited after the start: {seen}{}",
                 output()
             ))),
             Answer::Unclear => Err(Error::new(format!(
@@ -220,9 +224,9 @@ pub(crate) fn bring_up(
     // What an earlier attempt started, which nobody here can wait for.
     let earlier = note::launched(work.all_noted(), key).filter(|_| !there);
     if there {
-        work.log_line("it runs already");
+        work.log_line("it is already running");
     } else if let Some(ident) = &earlier {
-        work.log_line(&format!("{} runs already", ident.shown()));
+        work.log_line(&format!("{} is already running", ident.shown()));
     } else {
         if let Some(who) = readiness.stranger()? {
             return Err(Error::new(format!("not started: {who}")));
@@ -245,7 +249,7 @@ pub(crate) fn bring_up(
                 child = Some(started);
             }
             Launched::Running(record) => {
-                work.log_line(&format!("{} runs already", record.ident.shown()));
+                work.log_line(&format!("{} is already running", record.ident.shown()));
             }
         }
     }
@@ -260,7 +264,7 @@ pub(crate) fn bring_up(
         {
             if !status.success() {
                 return Err(Error::new(format!(
-                    "{name} ended while it started ({status}){}",
+                    "{name} exited during start ({status}){}",
                     lines()
                 )));
             }
@@ -278,11 +282,11 @@ pub(crate) fn bring_up(
             }
             if background.is_some_and(|b| b.elapsed() >= HIDDEN.min(within)) {
                 return Err(Error::new(format!(
-                    "{name} was started, and nothing of it lives{}",
+                    "{name} was started, but none of its processes is running{}",
                     lines()
                 )));
             }
-            Look::unclear(format!("nothing that {name} started is seen yet"))
+            Look::unclear(format!("no process started by {name} is visible yet"))
         } else {
             seen.get_or_insert_with(Instant::now);
             readiness.look(cx, &found)?
@@ -370,7 +374,7 @@ pub(super) fn restartable(by: Option<&By>, kind: &dyn Kind, found: &Found) -> Re
     let hidden = |m: &&Master| kind.titled(&m.argv) && again(kind, m).is_none();
     match found.masters.iter().find(hidden) {
         Some(master) => Err(Error::new(format!(
-            "{} shows a title instead of the command that started it, so its undo could not start it again; say `by.start`",
+            "{} shows a process title instead of the command that started it, so its undo could not start it again; set `by.start`",
             master.shown()
         ))),
         None => Ok(()),
@@ -424,7 +428,7 @@ fn launches(
     if launches.is_empty() {
         let argv = given.or_else(|| kind.command()).ok_or_else(|| {
             Error::new(format!(
-                "it is not known how {} is started: say `by.start`",
+                "it is not known how {} is started: set `by.start`",
                 kind.name()
             ))
         })?;

@@ -208,9 +208,9 @@ pub(crate) fn manager_of(by: Option<&By>) -> Box<dyn Manager + '_> {
 /// The setting of the manager that runs that process and would start it again: for an error's remedy.
 pub(crate) fn managed(cx: &Context, ident: &Ident) -> Option<String> {
     super::supervisord::program_of(ident)
-        .map(|program| format!("supervisord, which would start it again; say `by: {{supervisor: {{program: '{program}'}}}}`"))
+        .map(|program| format!("supervisord, which would start it again; set `by: {{supervisor: {{program: '{program}'}}}}`"))
         .or_else(|| {
             super::systemd::unit_of(cx, ident)
-                .map(|unit| format!("systemd, which may start it again; say `by: {{systemd: {{unit: {unit}}}}}`"))
+                .map(|unit| format!("systemd, which may start it again; set `by: {{systemd: {{unit: {unit}}}}}`"))
         })
 }

@@ -73,7 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
         return Err(refused("it is not a plain file"));
     }
     if meta.mode() & 0o002 != 0 {
-        return Err(refused("everybody may write it"));
+        return Err(refused("it is world-writable"));
     }
     let mut text = String::new();
     file.take(SIZE)
@@ -95,8 +95,8 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
     let written = meta.modified().map_err(|e| cannot(&e))?;
     if began(&ident).is_some_and(|began| began > written + SLACK) {
         let why = format!(
-            "{shown} names {}, which lives and by the clock began after the file was written: either its number has \
-             passed to a stranger, or the clock was set since; look at it (ps -fp {pid}), then `touch {shown}` if it is \
+            "{shown} names {}, which is running but started after the file was written: either its pid was \
+             reused by another process, or the clock was set since; check it (ps -fp {pid}), then `touch {shown}` if it is \
              the right one, or remove the file if it is not",
             ident.shown()
         );
@@ -105,7 +105,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
     let user = proc::Status::of(pid).map(|s| s.euid);
     if user.is_ok_and(|user| ![0, user].contains(&meta.uid())) {
         return Err(refused(&format!(
-            "it belongs to user {}, and process {pid} is not theirs",
+            "it is owned by user {}, but process {pid} is not",
             meta.uid()
         )));
     }
@@ -159,7 +159,7 @@ impl Manager for Pidfile<'_> {
         for master in &found.masters {
             if remove(Path::new(self.path), &master.ident)? {
                 work.log_line(&format!(
-                    "removed {}, which its process had left",
+                    "removed {}, which its process left behind",
                     self.path
                 ));
             }
@@ -199,7 +199,7 @@ impl Pidfile<'_> {
         let others = list::others()?;
         let mut former = None;
         let stale = match read(Path::new(path))? {
-            Named::Nobody => format!("{path} names nobody"),
+            Named::Nobody => format!("{path} names no process"),
             Named::Stale(pid, why) => {
                 former = Some(pid);
                 why
@@ -211,7 +211,7 @@ impl Pidfile<'_> {
                 }
                 former = Some(ident.pid);
                 format!(
-                    "{path} is stale: its number has passed to {}, which is no {}",
+                    "{path} is stale: its pid was reused by {}, which is not {}",
                     ident.shown(),
                     kind.name()
                 )
@@ -225,7 +225,7 @@ impl Pidfile<'_> {
                             .extend(Master::look(cx, &ident, &process.words)?);
                         return Ok(found);
                     }
-                    None => format!("{path} is stale: {} is no {}", ident.shown(), kind.name()),
+                    None => format!("{path} is stale: {} is not {}", ident.shown(), kind.name()),
                 }
             }
         };

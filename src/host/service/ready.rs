@@ -18,11 +18,11 @@ use std::time::Duration;
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How it is known that a service is ready.
+/// How to check that a service is ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ready {
-    /// A TCP port that must accept, and that must not be taken before.
+    /// A TCP port that must accept connections, and must be free before the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
     /// The address of that port. Default: 127.0.0.1.
@@ -103,18 +103,18 @@ impl Ready {
         if let Some(port) = self.port {
             if !accepts(self.host(), port) {
                 return Ok(Look::unclear(format!(
-                    "{}:{port} does not accept",
+                    "{}:{port} does not accept connections",
                     self.host()
                 )));
             }
-            evidence.push(format!("{}:{port} accepts", self.host()));
+            evidence.push(format!("{}:{port} accepts connections", self.host()));
         }
         if let Some((_, port)) = self.door()
             && let Some(of) = of
             && let Some(stranger) = stranger(port, of)
         {
             return Ok(Look::unclear(format!(
-                "port {port} is held by {stranger}, not by this service"
+                "port {port} is used by {stranger}, not by this service"
             )));
         }
         if let Some(url) = &self.url {
@@ -198,7 +198,7 @@ mod tests {
         );
         assert_eq!(
             ready.look(Some(&own), &Redactor::none()).unwrap(),
-            Look::done(format!("127.0.0.1:{port} accepts"))
+            Look::done(format!("127.0.0.1:{port} accepts connections"))
         );
         let nobody = Ident {
             pid: i32::MAX,

@@ -43,7 +43,7 @@ impl ReloadService<'_> {
         }
         if found.masters.is_empty() {
             return Err(Error::new(format!(
-                "{} does not run, so there is nothing to reload",
+                "{} is not running, so there is nothing to reload",
                 self.service.kind.name()
             )));
         }
@@ -71,7 +71,7 @@ impl ReloadService<'_> {
     ) -> Result<Look, Error> {
         let mut masters = before.masters.iter();
         if !masters.any(|m| was_reloaded(notes.clone(), &m.ident)) {
-            return Ok(Look::nothing("it was not told to reload"));
+            return Ok(Look::nothing("it was not signalled to reload"));
         }
         self.look(cx, before)
     }
@@ -82,7 +82,7 @@ impl ReloadService<'_> {
         for master in &before.masters {
             if !master.ident.alive() {
                 return Ok(Look::unclear(format!(
-                    "{} has ended; it could not work with what it was to load",
+                    "{} has exited; it could not load the new configuration or code",
                     master.shown()
                 )));
             }
@@ -96,7 +96,7 @@ impl ReloadService<'_> {
                 .collect();
             if !serving.is_empty() || new.is_empty() {
                 return Ok(Look::unclear(format!(
-                    "{} has {} new workers, and of the former ones {} still serve",
+                    "{} has {} new workers, and {} old workers still serve",
                     master.shown(),
                     new.len(),
                     serving.len()
@@ -109,7 +109,10 @@ impl ReloadService<'_> {
                 session::names(&new)
             ));
             if !draining.is_empty() {
-                evidence.push(format!("{} finish their work", session::names(&draining)));
+                evidence.push(format!(
+                    "{} are finishing their requests",
+                    session::names(&draining)
+                ));
             }
         }
         let readiness = Readiness {

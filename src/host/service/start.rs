@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(2);
 pub(crate) struct StartService<'a> {
     /// Whose.
     pub(crate) service: ManagedService<'a>,
-    /// How it is known to be ready. Without it, living for half a second is enough.
+    /// How to check that it is ready. Default: it is still running after half a second.
     pub(crate) ready: Option<&'a Ready>,
     /// How long it may take to be ready.
     pub(crate) within: Length,
@@ -60,9 +60,10 @@ impl StartService<'_> {
         let orphan = orphan.filter(|_| !now.is_up());
         let why = match (manager.refusal(cx, now)?, orphan) {
             (Some(why), _) => Some(why),
-            (None, Some(orphan)) => {
-                Some(format!("{} still accepts; stop it first", orphan.shown()))
-            }
+            (None, Some(orphan)) => Some(format!(
+                "{} still accepts connections; stop it first",
+                orphan.shown()
+            )),
             (None, None) if now.masters.is_empty() => self.stranger(now)?,
             (None, None) => None,
         };
@@ -124,7 +125,7 @@ impl StartService<'_> {
         let launched = note::launched(notes, &key).filter(|l| !now.all().contains(l));
         if let Some(process) = launched {
             return Ok(Look::unclear(format!(
-                "{} was started by this step and is not seen as {}",
+                "{} was started by this step but is not recognized as {}",
                 process.shown(),
                 self.service.kind.name()
             )));
@@ -147,7 +148,10 @@ impl StartService<'_> {
         if let Some(who) = self.stranger(&now)? {
             return Ok(Look::unclear(who));
         }
-        let mut look = Look::nothing(format!("nothing of {} runs", self.service.kind.name()));
+        let mut look = Look::nothing(format!(
+            "no process of {} is running",
+            self.service.kind.name()
+        ));
         look.evidence.extend(now.notes);
         Ok(look)
     }
@@ -217,7 +221,7 @@ impl StartService<'_> {
             return tree::end(work, &stopped, None, REST);
         }
         if ours.masters.is_empty() {
-            work.log_line("nothing of it runs that did not run before");
+            work.log_line("no process started by this step is running");
             return Ok(());
         }
         manager.stop(work, kind, &ours, grace)
@@ -238,19 +242,25 @@ impl StartService<'_> {
             // A manager may have started anew what ran before.
             let left = Self::newly_wanted(before, &ours).next();
             return Ok(match left {
-                Some(name) => Look::nothing(format!("{name} runs")),
-                None => Look::done("what this step started is stopped"),
+                Some(name) => Look::nothing(format!("{name} is running")),
+                None => Look::done("the processes that this step started are stopped"),
             });
         }
         if let Some(first) = ours.masters.first() {
-            return Ok(Look::nothing(format!("{} lives", first.shown())));
+            return Ok(Look::nothing(format!("{} is running", first.shown())));
         }
         Ok(match before.masters.first() {
             Some(first) if first.ident.alive() => {
-                Look::done(format!("{} ran before this step", first.shown()))
+                Look::done(format!("{} was running before this step", first.shown()))
             }
-            Some(first) => Look::unclear(format!("{} ran before and has ended", first.shown())),
-            None => Look::done(format!("nothing of {} runs", self.service.kind.name())),
+            Some(first) => Look::unclear(format!(
+                "{} was running before and has ended",
+                first.shown()
+            )),
+            None => Look::done(format!(
+                "no process of {} is running",
+                self.service.kind.name()
+            )),
         })
     }
 }

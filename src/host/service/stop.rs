@@ -31,7 +31,7 @@ pub(crate) struct StopService<'a> {
     pub(crate) service: ManagedService<'a>,
     /// How long it has to end by itself before it is killed.
     pub(crate) grace: Length,
-    /// A port that must be closed afterwards, beside those that it is seen to accept on.
+    /// A port that must be closed afterwards, in addition to those on which it was found listening.
     pub(crate) port: Option<Port>,
     /// How it is known to be ready again after the undo, beside its ports.
     pub(crate) ready: Option<&'a Ready>,
@@ -43,9 +43,9 @@ pub(crate) struct StopService<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stopped {
-    /// How many first processes were stopped; 0 where nothing ran.
+    /// The number of main processes that were stopped; 0 if none was running.
     pub stopped: u32,
-    /// Which, for people.
+    /// The processes, as text.
     pub processes: String,
 }
 
@@ -135,7 +135,7 @@ impl StopService<'_> {
             return Ok(if before.runs() {
                 Look::unclear(format!("it was started again as {}", new.shown()))
             } else {
-                Look::nothing(format!("{} lives", new.shown()))
+                Look::nothing(format!("{} is running", new.shown()))
             });
         }
         if now.runs() {
@@ -145,7 +145,10 @@ impl StopService<'_> {
                 .filter(|p| p.is_wanted())
                 .map(Program::shown)
                 .collect();
-            let lives = now.masters.iter().map(|m| format!("{} lives", m.shown()));
+            let lives = now
+                .masters
+                .iter()
+                .map(|m| format!("{} is running", m.shown()));
             return Ok(Look::nothing(
                 state
                     .into_iter()
@@ -163,11 +166,11 @@ impl StopService<'_> {
         let left = self.service.manager.left(before);
         if let Some(first) = before.masters.iter().find(|m| m.ident.alive()) {
             // Its manager does not show it any more, and it lives all the same.
-            return Ok(Look::nothing(format!("{} lives", first.shown())));
+            return Ok(Look::nothing(format!("{} is running", first.shown())));
         }
         if !left.is_empty() {
             return Ok(Look::unclear(format!(
-                "its first process has ended, but {} is left of it",
+                "its main process has ended, but {} is still running",
                 names(&left)
             )));
         }
@@ -176,9 +179,9 @@ impl StopService<'_> {
             return Ok(Look::unclear(open));
         }
         let mut look = Look::done(if before.runs() {
-            format!("{} and all below it have ended", before.shown())
+            format!("{} and its child processes have ended", before.shown())
         } else {
-            format!("nothing of {} runs", self.service.kind.name())
+            format!("no process of {} is running", self.service.kind.name())
         });
         let states = now.programs.iter();
         look.evidence.extend(states.map(Program::shown));
@@ -204,7 +207,7 @@ impl StopService<'_> {
         }
         if let Some(new) = now.masters.iter().find(|m| !before.knows(&m.ident)) {
             return Err(Error::new(format!(
-                "not stopped: {} was started after this step had looked",
+                "not stopped: {} was started after this step had observed the service",
                 new.shown()
             )));
         }
@@ -227,13 +230,13 @@ impl StopService<'_> {
                 masters: late.masters.into_iter().filter(|m| m.orphan).collect(),
                 ..Found::default()
             };
-            work.log_line(&format!("left of it: {}", orphans.shown()));
+            work.log_line(&format!("still running: {}", orphans.shown()));
             self.end(work, &orphans)?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
             work.log_line(&format!(
-                "removed the socket {socket}, which nobody accepts on"
+                "removed the socket {socket}, which accepts no connections"
             ));
         }
         let ports = self.ports(before);
@@ -258,7 +261,7 @@ impl StopService<'_> {
     /// Starts it again as it ran.
     pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         if !before.runs() {
-            work.log_line("nothing ran before; nothing to start");
+            work.log_line("nothing was running before; nothing to start");
             return Ok(());
         }
         let mut doomed = false;
@@ -267,7 +270,7 @@ impl StopService<'_> {
         }
         if doomed && !self.service.manager.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
-            work.log_line("what is left of it is ended first");
+            work.log_line("its remaining processes are stopped first");
             self.end(work, before)?;
         }
         let within = Duration::from_millis(self.within.0);
@@ -290,13 +293,13 @@ impl StopService<'_> {
         notes: impl Iterator<Item = &'n Note> + Clone,
     ) -> Result<Look, Error> {
         if !before.runs() {
-            return Ok(Look::done("nothing ran before"));
+            return Ok(Look::done("nothing was running before"));
         }
         let now = self.service.find(cx)?;
         for master in &now.masters {
             if before.knows(&master.ident) && was_signalled(notes.clone(), &master.ident) {
                 return Ok(Look::nothing(format!(
-                    "{} lives, but was told to end",
+                    "{} is running, but has been signalled to stop",
                     master.shown()
                 )));
             }
@@ -312,7 +315,7 @@ impl StopService<'_> {
             .map(|p| p.name.clone())
             .collect();
         if !down.is_empty() {
-            return Ok(Look::nothing(format!("{} does not run", down.join(", "))));
+            return Ok(Look::nothing(format!("{} is not running", down.join(", "))));
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
         self.readiness(before)

@@ -108,7 +108,7 @@ impl Supervisor {
         }
         if lines.is_empty() {
             return Err(Error::new(format!(
-                "supervisord does not answer to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
+                "supervisord does not respond to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
                 self.ctl.join(" "),
                 said.ended,
                 said.tail(3).join("; ")
@@ -159,7 +159,7 @@ impl Supervisor {
         for name in names {
             let now = now.programs.iter().find(|p| p.name == *name);
             if now.is_some_and(|p| p.state == "RUNNING") {
-                work.log_line(&format!("{name} runs already"));
+                work.log_line(&format!("{name} is already running"));
                 continue;
             }
             let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
@@ -218,7 +218,7 @@ impl Manager for &Supervisor {
         for line in &lines {
             if line.state == "UNKNOWN" {
                 return Err(Error::new(format!(
-                    "supervisord does not know the state of {}: {}",
+                    "supervisord reports no state for {}: {}",
                     line.name, line.told
                 )));
             }

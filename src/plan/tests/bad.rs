@@ -12,14 +12,14 @@ fn what_is_looked_for_in_cwd_needs_one() {
             "b.txt",
         ),
     ] {
-        let part = format!("`{name}` is looked for in the step's `cwd`, and the step has none");
+        let part = format!("`{name}` is relative to the step's `cwd`, and the step has none");
         let step = format!("id: a\ndo: {{{action}}}");
         refused(&with_step(&step), 7, &part);
         load_text("p", &with_step(&format!("{step}\ncwd: /srv"))).expect("it has one");
     }
     // A look would only find out when the step has acted.
     let step = "id: a\ndo: {run: [x]}\neffect: pure\nverify: {django.check: {python: /p}}";
-    refused(&with_step(step), 9, "`manage.py` is looked for");
+    refused(&with_step(step), 9, "`manage.py` is relative to");
     // A way back that cannot be gone is found out at night.
     for undo in [
         "{django.check: {python: /p}}",
@@ -27,7 +27,7 @@ fn what_is_looked_for_in_cwd_needs_one() {
         "{run: [y], probe: {django.check: {python: /p}}}",
     ] {
         let step = format!("id: a\ndo: {{run: [x]}}\non_doubt: ask\nundo: {undo}");
-        refused(&with_step(&step), 9, "`manage.py` is looked for");
+        refused(&with_step(&step), 9, "`manage.py` is relative to");
         load_text("p", &with_step(&format!("{step}\ncwd: /srv"))).expect("it has one");
     }
 }
@@ -53,7 +53,7 @@ fn a_resolved_plan_keeps_the_rule_of_the_cwd() {
         load_text("r", &text).expect("it has one");
         let refusal = load_text("r", &without(&text, "cwd")).expect_err(step);
         assert!(
-            refusal.to_string().contains("`manage.py` is looked for"),
+            refusal.to_string().contains("`manage.py` is relative to"),
             "{refusal}"
         );
     }
@@ -135,9 +135,9 @@ fn a_wrong_value_is_pointed_at_and_has_a_remedy() {
         (
             "expect.port: {port: 80,\u{3000}is: open}",
             "\u{3000}",
-            "in the place of U+3000",
+            "instead of U+3000",
         ),
-        ("run: [a\u{ff0c} b]", "\u{ff0c}", "in the place of U+FF0C"),
+        ("run: [a\u{ff0c} b]", "\u{ff0c}", "instead of U+FF0C"),
     ] {
         let text = with_step(&format!("id: a\ndo: {{{action}}}\neffect: pure"));
         let problems = load_text("p", &text).expect_err(action).problems;
@@ -196,7 +196,7 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nname: y\nphases: []\n",
             3,
-            "the key `name` stands here twice",
+            "duplicate key `name`",
         ),
         (
             "upledger: 1\nname: x\nphases:\n\t- phase: p\n",
@@ -216,12 +216,12 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nwindow: {opens: x}\nphases: []\n",
             3,
-            "`window` is not built yet",
+            "`window` is not implemented yet",
         ),
         (
             "upledger: 1\nname: x\nphases: []\nhosts: {a: {ssh: b}}\nmonitor: {}\n",
             5,
-            "`monitor` is not built yet",
+            "`monitor` is not implemented yet",
         ),
         ("upledger: 1\nname: [x\n", 2, "not valid YAML"),
         (
@@ -237,19 +237,19 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\non_failure: panic\nphases: []\n",
             3,
-            "`panic` is not known here",
+            "`panic` is not valid here",
         ),
         (
             "upledger: 1\nname: x\nphases: []\n---\nupledger: 1\n",
             4,
-            "a second document",
+            "more than one YAML document",
         ),
         ("upledger: 1\nname: !x y\nphases: []\n", 2, "a YAML tag"),
         ("upledger: 1\nname: x\n<<: {a: b}\nphases: []\n", 3, "merge"),
         (
             "upledger: 1\nname: x\n? [a]\n: b\nphases: []\n",
             3,
-            "a key must be one word",
+            "a key must be a single word",
         ),
         ("upledger: 1\nname: x\0\nphases: []\n", 2, "NUL"),
         ("upledger: 1\nname: \"x\\0\"\nphases: []\n", 2, "NUL"),
@@ -262,12 +262,12 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nvars:\n  a: ${b}\n  b: ${c}\n  c: ${a}\nphases: []\n",
             4,
-            "these variables need each other: a -> b -> c -> a",
+            "these variables refer to each other: a -> b -> c -> a",
         ),
         (
             "upledger: 1\nname: x\nvars: {a: \"${a}\"}\nphases: []\n",
             3,
-            "need each other: a -> a",
+            "refer to each other: a -> a",
         ),
         (
             "upledger: 1\nname: x\nvars: {a: [1]}\nphases: []\n",
@@ -277,7 +277,7 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nvars: {A: 1}\nphases: []\n",
             3,
-            "`A` is no name for a variable",
+            "`A` is not a valid variable name",
         ),
         (
             "upledger: 1\nname: x\nvars: {db: 1}\nsecrets: {db: {env: X}}\nphases: []\n",
@@ -297,12 +297,12 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nsecrets: {db: hunter2}\nphases: []\n",
             3,
-            "does not say where its value is read",
+            "has no source",
         ),
         (
             "upledger: 1\nname: x\nsecrets: {db: {file: \"${r}/x\"}}\nphases: []\n",
             3,
-            "not put into `secrets`",
+            "not substituted in `secrets`",
         ),
         (
             "upledger: 1\nname: x\nsecrets: {db: {command: []}}\nphases: []\n",
@@ -312,7 +312,7 @@ fn bad_heads() {
         (
             "upledger: 1\nname: x\nphases:\n  - phase: p\n    on: app\n    steps: []\n",
             5,
-            "`on` is not built yet",
+            "`on` is not implemented yet",
         ),
     ] {
         refused(text, line, part);
@@ -326,18 +326,14 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x]}\nundo: none",
             6,
-            "is unsafe and does not say what doubt means",
+            "is not safe to repeat and does not say what to do in doubt",
         ),
         (
             "id: a\ndo: {run: [x]}\nundo: none\neffect: unsafe",
             9,
-            "is unsafe",
+            "is not safe to repeat",
         ),
-        (
-            "id: a\ndo: {run: [x]}\non_doubt: ask",
-            6,
-            "does not say how it is undone",
-        ),
+        ("id: a\ndo: {run: [x]}\non_doubt: ask", 6, "has no undo"),
         (
             "id: a\ndo: {run: [x]}\nundo: none\neffect: probed",
             9,
@@ -350,18 +346,18 @@ fn bad_steps() {
             "`cwd` is not an absolute path: here",
         ),
         ("id: a\ndo: {shell: \"  \"}\nOK", 7, "the script is empty"),
-        ("id: a\ndo: {rnu: [x]}\nOK", 7, "`rnu` is not known here"),
+        ("id: a\ndo: {rnu: [x]}\nOK", 7, "`rnu` is not valid here"),
         ("id: a\ndo: [x]\nOK", 7, "exactly one key"),
         ("id: a\ndo: {run: [x], shell: y}\nOK", 7, "exactly one key"),
         (
             "id: a\ndo: {run: [x, null]}\nOK",
             7,
-            "a word of a command is text",
+            "an argument of a command is text",
         ),
         (
             "id: a\ndo: {run: [x, [y]]}\nOK",
             7,
-            "a word of a command is text",
+            "an argument of a command is text",
         ),
         (
             "id: a\ndo: {run: [x]}\nretry: [3, 10s]\nOK",
@@ -372,9 +368,9 @@ fn bad_steps() {
         (
             "id: 数据库\ndo: {run: [x]}\nOK",
             6,
-            "`数据库` is no id for a step",
+            "`数据库` is not a valid step id",
         ),
-        ("id: A\ndo: {run: [x]}\nOK", 6, "is no id for a step"),
+        ("id: A\ndo: {run: [x]}\nOK", 6, "is not a valid step id"),
         (
             "id: a\ndo: {run: [x]}\ntimout: 3m\nOK",
             8,
@@ -383,18 +379,18 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x]}\napproval: {required: 1}\nOK",
             8,
-            "`approval` is not built yet",
+            "`approval` is not implemented yet",
         ),
         (
             "id: a\ndo: {run: [x]}\non: app\nOK",
             8,
-            "`on` is not built yet",
+            "`on` does not support other hosts yet",
         ),
-        ("id: a\ndo: {run: [x]}\ntimeout: 30\nOK", 8, "with its unit"),
+        ("id: a\ndo: {run: [x]}\ntimeout: 30\nOK", 8, "needs a unit"),
         (
             "id: a\ndo: {run: [x]}\ntimeout: 0s\nOK",
             8,
-            "more than nothing",
+            "greater than zero",
         ),
         (
             "id: a\ndo: {run: [x]}\nretry: {times: 101}\nOK",
@@ -420,12 +416,12 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x, \"${A-B}\"]}\nOK",
             7,
-            "names no variable",
+            "is not a valid variable name",
         ),
         (
             "id: a\ndo: {run: [x, {secret: db}]}\nOK",
             7,
-            "a secret cannot be a word of a command",
+            "a secret cannot be a command argument",
         ),
         (
             "id: a\ndo: {run: [x, --password=hunter2]}\nOK",
@@ -455,7 +451,7 @@ fn bad_steps() {
         (
             "id: a\ndo: {shell: \"echo ${HOME}\"}\nOK",
             7,
-            "variables are never put into code",
+            "variables are not substituted in scripts",
         ),
         (
             "id: a\ndo: {run: [x]}\nenv: {DB_PASSWORD: hunter2}\nOK",
@@ -475,12 +471,12 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x, {from: b.rows}]}\nOK",
             7,
-            "no step before gives the fact `b.rows`",
+            "no earlier step produces the fact `b.rows`",
         ),
         (
             "id: a\ndo: {run: [x]}\nenv: {\"A B\": c}\nOK",
             8,
-            "no name for an environment variable",
+            "not a valid name of an environment variable",
         ),
         (
             "id: a\ndo: {run: [x]}\nenv: {A: [c]}\nOK",
@@ -495,12 +491,12 @@ fn bad_steps() {
         (
             "id: a\ndo: {run: [x]}\nundo: {point_of_no_return: \"\"}\non_doubt: ask",
             8,
-            "needs its reason",
+            "needs a reason",
         ),
         (
             "id: a\ndo: {run: [x]}\nundo: {point_of_no_return: y, run: [z]}\non_doubt: ask",
             8,
-            "nothing beside its reason",
+            "takes only a reason",
         ),
         (
             "id: a\ndo: {run: [x]}\nundo: {rum: [z]}\non_doubt: ask",
@@ -538,7 +534,11 @@ fn bad_steps() {
     refused(&format!("{two}{second}"), 10, "two steps have the id `a`");
     let secret = with_step("id: a\ndo: {run: [x, \"-p${db}\"]}\nundo: none\non_doubt: ask")
         + "secrets: {db: {env: X}}\n";
-    refused(&secret, 7, "`db` is a secret and cannot be put into text");
+    refused(
+        &secret,
+        7,
+        "`db` is a secret and cannot be substituted into text",
+    );
     let literal = with_step(
         "id: a\ndo: {run: [x]}\nenv: {DB_PASSWORD: \"${pw}\"}\nundo: none\non_doubt: ask",
     ) + "vars: {pw: hunter2}\n";

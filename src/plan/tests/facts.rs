@@ -163,13 +163,13 @@ fn a_reference_to_nothing_says_what_there_is() {
     ] {
         let (said, help) = hint(&place.replace("NAME", "make.dit"));
         assert!(
-            said.contains("no step before gives the fact `make.dit`"),
+            said.contains("no earlier step produces the fact `make.dit`"),
             "{said}"
         );
         assert!(help.contains("did you mean `make.dir`?"), "{help}");
         let (_, help) = hint(&place.replace("NAME", "make.nothing_like_it"));
         assert!(
-            help.contains("`make` hands on `make.bytes`, `make.commit`"),
+            help.contains("`make` produces `make.bytes`, `make.commit`"),
             "{help}"
         );
         let (_, help) = hint(&place.replace("NAME", "nobody.has_it"));
@@ -246,7 +246,7 @@ fn a_resolved_plan_keeps_the_rules_of_facts() {
         (
             "make.bytes",
             "make.bits",
-            "no step before gives the fact `make.bits`",
+            "no earlier step produces the fact `make.bits`",
         ),
         (
             "\"cwd_from\": \"make.dir\"",
@@ -256,7 +256,7 @@ fn a_resolved_plan_keeps_the_rules_of_facts() {
         (
             "\"cwd_from\": \"make.dir\"",
             "\"cwd_from\": \"use.dir\"",
-            "no step before gives the fact `use.dir`",
+            "no earlier step produces the fact `use.dir`",
         ),
         (
             "\"cwd\": null,\n            \"cwd_from\"",

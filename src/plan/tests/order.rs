@@ -260,7 +260,7 @@ fn a_why_overrides_a_rule_and_is_recorded() {
     assert_eq!(
         seen.warnings,
         [
-            "the step `0:code` comes before `1:web-` although code, dependencies and static files change when the services are stopped; why: it is right here"
+            "the step `0:code` comes before `1:web-` although code, dependencies and static files change after the services have stopped; why: it is right here"
         ]
     );
     // Of the other step it says nothing.

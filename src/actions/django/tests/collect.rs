@@ -277,10 +277,7 @@ fn the_preview_of_the_undo_names_what_it_does() {
         .preview(Direction::Undo, &bare.observed().past)
         .unwrap()
         .commands;
-    assert!(
-        undo[0].ends_with("which was not there, is removed"),
-        "{undo:?}"
-    );
+    assert!(undo[0].ends_with("which did not exist before"), "{undo:?}");
 }
 
 /// A record of this version is read for ever.

@@ -15,10 +15,7 @@ fn a_file_is_compared_part_by_part() {
     };
     let kind = "expect.file";
     holds(kind, at(json!({"exists": false})));
-    says(
-        &fails(kind, at(json!({}))),
-        &["to be there; saw nothing at"],
-    );
+    says(&fails(kind, at(json!({}))), &["to exist; saw nothing at"]);
 
     std::fs::write(&path, b"head\xff needle tail").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
@@ -84,7 +81,7 @@ fn a_command_is_judged_by_its_end_and_its_output() {
     holds(kind, sh("exit 3", json!({"exit": 3})));
     says(
         &fails(kind, sh("echo why; exit 1", json!({}))),
-        &["to give exit 0; saw exit 1", "its last lines: why"],
+        &["to return exit 0; saw exit 1", "its last lines: why"],
     );
     says(
         &fails(

@@ -30,7 +30,7 @@ fn an_open_port_is_seen_in_the_kernels_table_with_its_process() {
     );
     says(
         &fails("expect.port", json!({"port": port})),
-        &[&format!("nobody listening on port {port}")],
+        &[&format!("nothing listens on port {port}")],
     );
 }
 

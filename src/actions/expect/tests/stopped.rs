@@ -73,11 +73,18 @@ fn who_is_behind_a_pidfile_or_a_socket_is_named_and_what_the_dead_left_is_told()
     let all = json!({"pidfiles": [&pidfile], "sockets": [&socket]});
     let said = fails("expect.stopped", all.clone());
     let pid = format!("names process {}", sleeper.0.id());
-    says(&said, &[pid.as_str(), "which lives", "s accepts"]);
+    says(
+        &said,
+        &[pid.as_str(), "which is running", "s accepts connections"],
+    );
     drop((sleeper, listener));
     let said = holds("expect.stopped", all);
     says(
         &said,
-        &["left behind", "which has ended", "on which nobody accepts"],
+        &[
+            "left behind",
+            "which has ended",
+            "which accepts no connections",
+        ],
     );
 }

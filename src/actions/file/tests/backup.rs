@@ -88,10 +88,10 @@ fn a_backup_replaces_nothing() {
     let action = backup(&world, Some("copy"));
     let past = world.observe(&action);
     std::fs::write(world.path("copy"), "something else").unwrap();
-    world.refuses(&action, "holds something else");
+    world.refuses(&action, "already exists with other content");
     assert_eq!(world.probe(&action, &past), Answer::Unclear);
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("left alone"), "{why}");
+    assert!(why.contains("not touched"), "{why}");
     assert_eq!(
         std::fs::read(world.path("copy")).unwrap(),
         b"something else"
@@ -106,7 +106,7 @@ fn a_file_that_changes_meanwhile_gives_no_copy() {
     let past = world.observe(&action);
     std::fs::write(&path, "changed").unwrap();
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("changed since it was looked at"), "{why}");
+    assert!(why.contains("changed since it was read"), "{why}");
     assert_eq!(world.names(), ["file"]);
 }
 

@@ -120,7 +120,7 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
     );
     wrong(
         json!({"path": "/x", "match": "(", "line": "b"}),
-        "`match` is no regular expression",
+        "`match` is not a valid regular expression",
     );
     wrong(
         json!({"path": "/x", "match": "a"}),
@@ -128,14 +128,14 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
     );
     wrong(
         json!({"path": "/x", "match": "a", "line": "b", "remove": true}),
-        "exclude each other",
+        "are mutually exclusive",
     );
     wrong(
         json!({"path": "/x", "match": "a", "line": "b\nc"}),
-        "holds a line break",
+        "contains a line break",
     );
     wrong(
         json!({"path": "/x", "match": "a", "remove": true, "absent": "append"}),
-        "`absent` has no meaning",
+        "`absent` has no effect",
     );
 }

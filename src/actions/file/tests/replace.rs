@@ -145,12 +145,12 @@ fn a_strangers_edit_is_never_overwritten() {
     let past = world.observe(&action);
     let edited = |when: &str| {
         std::fs::write(&path, "a stranger's").unwrap();
-        let why = match when {
-            "before" => world.perform(&action, &past),
-            _ => world.undo(&action, &past),
+        let (why, said) = match when {
+            "before" => (world.perform(&action, &past), "has been changed since"),
+            _ => (world.undo(&action, &past), "has been edited since"),
         };
         let why = why.unwrap_err().to_string();
-        assert!(why.contains("by somebody since"), "{why}");
+        assert!(why.contains(said), "{why}");
         assert_eq!(std::fs::read(&path).unwrap(), b"a stranger's");
         assert_eq!(world.probe(&action, &past), Answer::Unclear);
         assert_eq!(world.undone(&action, &past), Answer::Unclear);
@@ -171,7 +171,7 @@ fn a_file_that_somebody_removed_is_not_made_again_but_is_put_back() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(world.probe(&action, &past), Answer::Unclear);
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("was removed by somebody"), "{why}");
+    assert!(why.contains("has been removed since"), "{why}");
     assert_eq!(world.undone(&action, &past), Answer::Nothing);
     world.undo(&action, &past).unwrap();
     assert_eq!(whole(&path), before);
@@ -216,7 +216,7 @@ fn a_link_that_was_turned_elsewhere_is_not_followed() {
     std::os::unix::fs::symlink("other", world.path("file")).unwrap();
     assert_eq!(world.probe(&action, &past), Answer::Unclear);
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("now leads to"), "{why}");
+    assert!(why.contains("now points to"), "{why}");
     for name in ["target", "other"] {
         assert_eq!(std::fs::read(world.path(name)).unwrap(), OLD);
     }
@@ -240,12 +240,8 @@ fn a_strangers_link_is_not_undone() {
             world.write("other", NEW.as_bytes());
         }
         let why = world.undo(&action, &past).unwrap_err().to_string();
-        let part = if ours {
-            "now leads to"
-        } else {
-            "leads nowhere"
-        };
-        assert!(why.contains(part) && why.contains("left alone"), "{why}");
+        let part = if ours { "now points to" } else { "is dangling" };
+        assert!(why.contains(part) && why.contains("not touched"), "{why}");
         assert_eq!(world.undone(&action, &past), Answer::Unclear);
         assert_eq!(std::fs::read_link(&path).unwrap(), Path::new("other"));
         assert_eq!(world.path("other").exists(), ours);
@@ -285,7 +281,7 @@ fn what_is_no_plain_file_is_refused_before_anything_changes() {
     std::fs::remove_dir(&file).unwrap();
 
     std::os::unix::fs::symlink("nowhere", &file).unwrap();
-    world.refuses(&replace(&world), "leads nowhere");
+    world.refuses(&replace(&world), "is dangling");
     std::fs::remove_file(&file).unwrap();
 
     let mode = Mode::from_raw_mode(0o600);
@@ -295,7 +291,7 @@ fn what_is_no_plain_file_is_refused_before_anything_changes() {
 
     std::fs::write(&file, OLD).unwrap();
     std::fs::hard_link(&file, world.path("second")).unwrap();
-    world.refuses(&replace(&world), "2 names (hard links)");
+    world.refuses(&replace(&world), "2 hard links");
     std::fs::remove_file(world.path("second")).unwrap();
 
     let large = std::fs::File::create(&file).unwrap();
@@ -317,7 +313,7 @@ fn content_from_another_file_is_fixed_when_it_is_looked_at() {
     let past = world.observe(&action);
     std::fs::write(world.path("from"), "changed").unwrap();
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("changed since it was looked at"), "{why}");
+    assert!(why.contains("changed since it was read"), "{why}");
     assert_eq!(std::fs::read(&path).unwrap(), OLD);
     assert_eq!(world.names(), ["file", "from"]);
     std::fs::write(world.path("from"), b"\0wanted").unwrap();
@@ -390,7 +386,7 @@ fn what_is_done_and_undone_is_told_from_the_same_look() {
     let [line] = &back.commands[..] else {
         panic!("{back:?}")
     };
-    let start = format!("put {file} back: {} bytes, mode 0640, owner ", OLD.len());
+    let start = format!("restore {file}: {} bytes, mode 0640, owner ", OLD.len());
     assert!(line.starts_with(&start), "{line}");
     let done = world.preview(&action, Direction::Do, &past);
     assert_eq!(
@@ -464,7 +460,7 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
     problem(
         kind,
         json!({"path": "/x", "content": "", "from": "/y"}),
-        "exclude each other",
+        "are mutually exclusive",
     );
 }
 
@@ -477,6 +473,6 @@ fn through_a_link_of_somebody_else_nothing_is_written() {
     let link = target.with_file_name("file");
     symlink(&target, &link).unwrap();
     lchown(&link, Some(4711), Some(4711)).expect("as root");
-    world.refuses(&replace(&world), "a link of user 4711");
+    world.refuses(&replace(&world), "a link owned by user 4711");
     assert_eq!(std::fs::read(&target).unwrap(), OLD);
 }

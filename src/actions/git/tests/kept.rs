@@ -50,7 +50,7 @@ fn a_lock_of_somebody_else_is_named_with_its_age() {
     place.write("app/.git/index.lock", "");
     let said = deploy.observe(&place.context()).unwrap_err().to_string();
     assert!(said.contains("index.lock, 0 s old"), "{said}");
-    assert!(said.contains("no git process"), "{said}");
+    assert!(said.contains("no visible git process"), "{said}");
     assert_eq!(step.probe().answer, Answer::Unclear);
     // As long as somebody has it open, it is not touched.
     let held = std::fs::File::open(place.path("app/.git/index.lock")).unwrap();
@@ -62,7 +62,7 @@ fn a_lock_of_somebody_else_is_named_with_its_age() {
     drop(held);
     // And as long as no checkout of this step has begun, it is nobody's but theirs.
     let said = step.perform().unwrap_err();
-    assert!(said.contains("no git process"), "{said}");
+    assert!(said.contains("no visible git process"), "{said}");
     step.died_after(Direction::Do, &place.checking_out("app/2.0"));
     let out = step.perform().unwrap();
     assert!(out.contains("a git that was killed left"), "{out}");
@@ -108,7 +108,7 @@ fn a_checkout_that_was_killed_is_completed_or_undone() {
         assert_eq!(step.undone().answer, Answer::Unclear);
         if forwards {
             let out = step.perform().unwrap();
-            assert!(out.contains("cut off"), "{out}");
+            assert!(out.contains("was interrupted"), "{out}");
             assert_eq!(step.probe().answer, Answer::Done);
             assert_eq!(place.read("app/zz.txt").lines().count(), 100);
         } else {
@@ -192,7 +192,7 @@ fn where_the_fetch_failed_the_undo_has_nothing_to_do_and_loses_nothing() {
     let mut step = place.step(&deploy);
     std::fs::rename(place.path("source"), place.path("gone")).unwrap();
     let said = step.perform().unwrap_err();
-    assert!(said.contains("does not give the commit"), "{said}");
+    assert!(said.contains("does not provide the commit"), "{said}");
     assert_eq!(step.probe().answer, Answer::Nothing);
     assert_eq!(step.undone().answer, Answer::Done);
     step.undo().unwrap();

@@ -42,7 +42,10 @@ fn a_record_of_another_version_is_refused_and_so_is_one_whose_commit_is_an_optio
     assert!(serde_json::from_str::<Before>(former).is_err());
     let option = BEFORE_IN_PLACE.replace("0123456789abcdef0123456789abcdef01234567", "--force");
     let why = serde_json::from_str::<Before>(&option).unwrap_err();
-    assert!(why.to_string().contains("'--force' is no commit"), "{why}");
+    assert!(
+        why.to_string().contains("'--force' is not a commit"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -97,7 +100,7 @@ fn a_preview_names_the_commands_of_either_direction() {
     assert_eq!(
         fresh.commands(Direction::Undo),
         [format!(
-            "remove {app} if this step made it; move it aside if somebody worked in it"
+            "remove {app} if this step created it; move it aside if somebody has worked in it"
         )]
     );
     place.cloned();

@@ -59,7 +59,7 @@ fn each_release_has_its_directory_and_the_link_is_switched_and_switched_back() {
         assert_eq!(step.undone().answer, Answer::Nothing);
     }
     let look = step.verify();
-    assert!(look.evidence[0].contains("current leads to"), "{look:?}");
+    assert!(look.evidence[0].contains("current points to"), "{look:?}");
     for _ in 0..2 {
         step.undo().unwrap();
         assert_eq!(place.leads(), place.dir("app/1.0"));
@@ -96,7 +96,7 @@ fn a_directory_or_file_at_the_place_of_the_link_is_refused_with_a_remedy() {
     let deploy = place.beside("app/1.0");
     let said = deploy.observe(&place.context()).unwrap_err().to_string();
     assert!(
-        said.contains("no symbolic link") && said.contains("mv ") && said.contains("into:"),
+        said.contains("not a symbolic link") && said.contains("mv ") && said.contains("into:"),
         "{said}"
     );
     assert_eq!(place.read("current/VERSION"), "0.9\n");
@@ -118,7 +118,10 @@ fn a_link_that_somebody_moved_is_refused() {
     std::fs::remove_file(place.path("current")).unwrap();
     symlink("/somewhere", place.path("current")).unwrap();
     for said in [step.perform(), step.undo()] {
-        assert!(said.unwrap_err().contains("somebody moved it"));
+        assert!(
+            said.unwrap_err()
+                .contains("has been changed since it pointed to")
+        );
     }
     assert_eq!(step.probe().answer, Answer::Unclear);
     assert_eq!(step.undone().answer, Answer::Unclear);
@@ -155,7 +158,10 @@ fn a_link_that_somebody_moved_during_the_clone_is_refused() {
     let said = step.attempt(Direction::Do, &mut out);
     assert!(out.0.is_none(), "somebody was there");
     let said = said.unwrap_err().to_string();
-    assert!(said.contains("somebody moved it"), "{said}");
+    assert!(
+        said.contains("has been changed since it pointed to"),
+        "{said}"
+    );
     assert_eq!(place.leads(), place.path("hotfix"));
     assert_eq!(place.names(), ["current", "hotfix", "releases", "source"]);
     // Who switches to the same release is no stranger.
@@ -177,7 +183,10 @@ fn a_link_is_not_switched_back_to_a_release_that_is_gone() {
     assert_eq!(step.undone().answer, Answer::Unclear);
     step.perform().unwrap();
     let said = step.undo().unwrap_err();
-    assert!(said.contains("gone: put it back first"), "{said}");
+    assert!(
+        said.contains("no longer exists: restore it first"),
+        "{said}"
+    );
     assert_eq!(place.leads(), place.dir("app/2.0"));
     std::fs::rename(&away, &former).unwrap();
     step.undo().unwrap();
@@ -206,7 +215,10 @@ fn the_link_is_not_switched_to_a_release_whose_version_file_disagrees() {
     };
     let mut step = place.step(&deploy);
     let said = step.perform().unwrap_err();
-    assert!(said.contains("should say '2.1' and says '2.0'"), "{said}");
+    assert!(
+        said.contains("should contain '2.1' but contains '2.0'"),
+        "{said}"
+    );
     assert_eq!(place.leads(), place.dir("app/1.0"));
     assert!(!place.dir("app/2.0").exists(), "it did not get its name");
     step.undo().unwrap();
@@ -306,7 +318,7 @@ fn old_releases_are_removed_but_not_the_former_one_nor_those_with_work() {
     );
     let out = step.perform().unwrap();
     assert!(
-        out.contains("stays: somebody's files are in it: notes"),
+        out.contains("is kept: it contains untracked files: notes"),
         "{out}"
     );
     assert_eq!(place.releases().len(), 5, "{:?}", place.releases());
@@ -374,17 +386,17 @@ fn old_releases_that_a_link_leads_to_or_a_process_uses_stay_and_it_is_told_why()
     for (n, why) in [
         (
             1,
-            format!("{} leads to it", place.path("current-worker").display()),
+            format!("{} points to it", place.path("current-worker").display()),
         ),
         (
             2,
-            format!("{} leads to it", place.path("releases/stable").display()),
+            format!("{} points to it", place.path("releases/stable").display()),
         ),
         (3, format!("process {} (sleep) uses it", works.id())),
         (4, format!("process {} (sleep) uses it", opened.id())),
         (5, format!("process {} (worker.pyc) uses it", runs.id())),
     ] {
-        let line = format!("{} stays: {why}", dir(n).display());
+        let line = format!("{} is kept: {why}", dir(n).display());
         assert!(
             out.contains(&line) && shown.contains(&line),
             "{line}: {out} {shown}"

@@ -101,7 +101,7 @@ fn a_run_removes_only_what_its_own_notes_say_it_made_and_nobody_else_relies_on()
         first.commands(Direction::Undo),
         [
             format!("remove {}", place.text("one")),
-            format!("{} is removed if this step made it", place.text("venv"))
+            format!("{} is removed if this step created it", place.text("venv"))
         ]
     );
     first.perform().unwrap();
@@ -131,13 +131,13 @@ fn a_run_removes_only_what_its_own_notes_say_it_made_and_nobody_else_relies_on()
         [format!("remove {}", place.text("two"))]
     );
     let said = first.undo().unwrap();
-    assert!(said.contains("the run run-b relies on it"), "{said}");
+    assert!(said.contains("the run run-b uses it"), "{said}");
     let look = first.undone();
     assert_eq!(look.answer, Answer::Done, "{look:?}");
-    assert!(look.evidence[0].contains("run-b relies"), "{look:?}");
+    assert!(look.evidence[0].contains("run-b uses it"), "{look:?}");
     assert_eq!(second.verify().answer, Answer::Done);
     let said = second.undo().unwrap();
-    assert!(said.contains("is left in place"), "{said}");
+    assert!(said.contains("is kept"), "{said}");
     assert_eq!(second.undone().answer, Answer::Done);
     assert_eq!(place.names(), ["none.txt", "venv"]);
 }
@@ -188,7 +188,7 @@ fn one_that_was_finished_and_not_switched_to_is_still_this_steps() {
     let mut step = place.step("run-a", "link", "1");
     assert!(step.past().before.complete);
     let said = step.perform().unwrap();
-    assert!(said.contains("is finished already"), "{said}");
+    assert!(said.contains("is already complete"), "{said}");
     assert!(step.undo().unwrap().contains("removed"));
     assert_eq!(place.names(), ["none.txt"]);
 }
@@ -205,7 +205,7 @@ fn a_half_built_one_is_taken_over_and_then_it_is_nobody_elses() {
     second.perform().unwrap();
     assert!(!place.path("venv/left").exists(), "it was built anew");
     let said = first.undo().unwrap();
-    assert!(said.contains("the run run-b relies on it"), "{said}");
+    assert!(said.contains("the run run-b uses it"), "{said}");
     assert_eq!(first.undone().answer, Answer::Done);
     assert!(second.undo().unwrap().contains("removed"));
     assert_eq!(second.undone().answer, Answer::Done);
@@ -220,7 +220,7 @@ fn one_that_came_between_the_look_and_an_undo_without_a_note_stays() {
     let venv = Venv::at(&place.text("venv"));
     venv.make(&step.cx, &place.path("made")).unwrap();
     assert!(matches!(venv.state().unwrap(), State::Half(_)));
-    assert!(step.undo().unwrap().contains("is left in place"));
+    assert!(step.undo().unwrap().contains("is kept"));
     assert_eq!(step.undone().answer, Answer::Done);
     assert!(place.path("venv").is_dir());
 }
@@ -236,7 +236,7 @@ fn the_record_holds_no_digest_by_which_a_requirement_file_could_be_guessed() {
     std::fs::write(place.path("none.txt"), "# something\n").unwrap();
     let mut step = step;
     let said = step.perform().unwrap_err();
-    assert!(said.contains("none.txt was changed since"), "{said}");
+    assert!(said.contains("none.txt has changed since"), "{said}");
     assert_eq!(place.names(), ["none.txt"]);
     assert!(step.past.notes.is_empty());
     assert!(step.action.observe(&step.cx).is_ok());

@@ -74,7 +74,7 @@ impl Systemd {
         let units = Unit::parse(&said.stdout);
         if said.code != Some(0) || units.is_empty() {
             return Err(Error::new(format!(
-                "systemd does not answer to {} ({}): {}",
+                "systemd does not respond to {} ({}): {}",
                 self.ctl.join(" "),
                 said.ended,
                 said.tail(3).join("; ")
@@ -282,7 +282,7 @@ impl Manager for &Systemd {
         let units = self.show(work.cx(), &self.names())?;
         if let Some(unit) = units.iter().find(|u| u.get("CanReload") != "yes") {
             return Err(Error::new(format!(
-                "{} has no ExecReload, so systemd cannot reload it; restart it, or say by which pidfile it is reloaded",
+                "{} has no ExecReload, so systemd cannot reload it; restart it, or set the pidfile for the reload",
                 unit.name()
             )));
         }
@@ -332,7 +332,7 @@ impl Manager for &Systemd {
                 }
                 Some("transient") => {
                     return Err(Error::new(format!(
-                        "{} is a transient unit, which is gone once it is stopped, so its undo could not start it again",
+                        "{} is a transient unit, which is removed when it stops, so its undo could not start it again",
                         program.name
                     )));
                 }
