@@ -6,7 +6,7 @@ use serde_json::json;
 use upledger_ledger::{Append, AppendError, Data, Draft, Ledger, OpenError, View};
 
 /// Everything that is shown of an event.
-fn told(view: &View<'_>) -> String {
+fn summary(view: &View<'_>) -> String {
     format!("{view:?}")
 }
 
@@ -14,7 +14,7 @@ fn told(view: &View<'_>) -> String {
 fn each_way_of_opening_shows_what_reading_gives_back() {
     let home = Home::new();
     let mut seen = Vec::new();
-    let mut see = |view: &View<'_>| seen.push(told(view));
+    let mut see = |view: &View<'_>| seen.push(summary(view));
     let mut ledger =
         Ledger::create_or_open_seeing(home.place(), home.memory(), identity(), &mut see).unwrap();
     let odd = json!({"text": "\u{1}\"\\ 步骤", "data": {"kind": [null, -1]}});
@@ -28,13 +28,13 @@ fn each_way_of_opening_shows_what_reading_gives_back() {
     let ledger = home.ledger();
     let read: Vec<String> = ledger
         .read_all()
-        .map(|record| told(&record.unwrap().view()))
+        .map(|record| summary(&record.unwrap().view()))
         .collect();
     drop(ledger);
     assert_eq!(read.len(), 4);
     for way in 0..3 {
         let mut seen = Vec::new();
-        let see = &mut |view: &View<'_>| seen.push(told(view));
+        let see = &mut |view: &View<'_>| seen.push(summary(view));
         let (place, memory) = (home.place(), home.memory());
         let opened = match way {
             0 => Ledger::create_or_open_seeing(place, memory, identity(), see),
