@@ -71,7 +71,7 @@ texts! {
     failed_already(part): "{part} has already failed", "{part} 已经是失败状态";
     former_stands(word): "the decision recorded before still applies: {word}", "之前选择的处理方式仍然有效: {word}";
     check_disagrees(part): "the check of {part} reports that it is not done", "{part} 自带的检查表明尚未完成";
-    decision_recorded(word): "{word} is recorded", "已记录处理方式: {word}";
+    decision_recorded(word): "decision recorded: {word}", "已记录处理方式: {word}";
     fails_and_stops(): "the step counts as failed, and the run stops here until you decide:", "该步骤已判定为失败, 运行停在此处, 请选择下一步:";
     undo_fails_and_stops(): "the undo counts as failed, and the rollback stops here until you decide:", "该撤销已判定为失败, 回退停在此处, 请选择下一步:";
     asks_next(): "before the run continues, there is another question:", "继续之前还有一个待确认的问题:";
