@@ -201,7 +201,7 @@ fn neither_log_nor_pidfile_is_written_through_a_link_of_somebody_else() {
         site.plan(&[&start]);
         let done = site.run();
         assert_eq!(done.code, 1, "{done:?}");
-        assert!(done.out.contains("a link of user 65534"), "{done:?}");
+        assert!(done.out.contains("a link owned by user 65534"), "{done:?}");
         assert_eq!(site.begun(), 0);
         assert_eq!(std::fs::read_dir(&target).expect("read").count(), 0);
         // Root's own link, such as /var/run, is followed.

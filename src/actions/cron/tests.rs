@@ -204,13 +204,13 @@ fn a_file_behind_a_link_of_somebody_else_is_not_written() {
     place.write(&cx, b"# x\n", None).unwrap();
     lchown(&way, Some(65534), Some(65534)).expect("as root");
     let why = Place::find(&cx, None, Some(&path)).unwrap_err().to_string();
-    assert!(why.contains("a link of user 65534"), "{why}");
+    assert!(why.contains("a link owned by user 65534"), "{why}");
     // Found before, and their link by now.
     let moved = dir.join("moved");
     std::fs::rename(&there, &moved).unwrap();
     symlink("moved", &there).unwrap();
     lchown(&there, Some(65534), Some(65534)).expect("as root");
     let why = place.write(&cx, b"# y\n", None).unwrap_err().to_string();
-    assert!(why.contains("a link of user 65534"), "{why}");
+    assert!(why.contains("a link owned by user 65534"), "{why}");
     assert_eq!(std::fs::read(moved.join("app")).unwrap(), b"# x\n");
 }

@@ -181,7 +181,7 @@ mod tests {
         }
         for refused in ["way/log", "log"] {
             let why = write(refused).unwrap_err().to_string();
-            assert!(why.contains("a link of user 65534"), "{why}");
+            assert!(why.contains("a link owned by user 65534"), "{why}");
         }
         assert!(append(&path("gone/log"), 0o640).is_err());
         assert!(write("there").is_err(), "a directory");

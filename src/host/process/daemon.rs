@@ -298,7 +298,7 @@ mod tests {
         std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("as root");
         let link = link.display().to_string();
         let why = open_log(&link, false).unwrap_err().to_string();
-        assert!(why.contains("a link of user 65534"), "{why}");
+        assert!(why.contains("a link owned by user 65534"), "{why}");
         assert!(!target.exists());
         // What this process may is what the user may, once it is that user.
         open_log(&link, true).unwrap();

@@ -268,7 +268,7 @@ mod tests {
         let refused = [Lock::take(&path).map(drop), remove(&path, &record().ident)];
         for refused in refused {
             let why = refused.unwrap_err().to_string();
-            assert!(why.contains("a link of user 65534"), "{why}");
+            assert!(why.contains("a link owned by user 65534"), "{why}");
         }
         assert!(path.exists());
         let gone = dir.path().join("gone/pid");

@@ -131,13 +131,13 @@ fn through_a_link_of_somebody_else_nothing_is_copied() {
     let action = backup(&world, Some("way/copy"));
     let past = world.observe(&action);
     lchown(world.path("way"), Some(65534), Some(65534)).expect("as root");
-    world.refuses(&action, "a link of user 65534");
+    world.refuses(&action, "a link owned by user 65534");
     // Seen before, and theirs by now: the directory that it led to has become their link.
     std::fs::rename(world.path("there"), world.path("moved")).unwrap();
     symlink("moved", world.path("there")).unwrap();
     lchown(world.path("there"), Some(65534), Some(65534)).expect("as root");
     let why = world.perform(&action, &past).unwrap_err().to_string();
-    assert!(why.contains("a link of user 65534"), "{why}");
+    assert!(why.contains("a link owned by user 65534"), "{why}");
     assert_eq!(std::fs::read_dir(world.path("moved")).unwrap().count(), 0);
 }
 
