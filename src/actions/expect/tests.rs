@@ -73,7 +73,16 @@ struct Sleeper(Child);
 impl Sleeper {
     fn new(name: &str) -> Self {
         let mut command = Command::new("sleep");
-        Self(command.arg0(name).arg("1000").spawn().unwrap())
+        let child = command.arg0(name).arg("1000").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        // It has its own arguments a moment after it was executed.
+        while crate::system::proc::words(pid)
+            .first()
+            .is_none_or(|first| first != name)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Self(child)
     }
 }
 
