@@ -122,10 +122,41 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             text::escalated(),
             format!("{}  {}", part(&e.at.part), e.what),
         ),
-        Event::StepNoted(n) => (text::noted(), format!("{}  {}", part(&n.at.part), n.note)),
+        Event::StepNoted(n) => (
+            text::noted(),
+            format!("{}  {}", part(&n.at.part), note(&n.note)),
+        ),
         Event::StepRefused(r) => (text::refused(), format!("{}  {}", part(&r.part), r.detail)),
         Event::NoteAdded(n) => (text::note(), n.text.clone()),
     })
+}
+
+/// What an action noted, as a person reads it: its name, and its plain values. The record has all of it.
+fn note(noted: &Value) -> String {
+    let Value::Object(fields) = noted else {
+        return plain(noted).unwrap_or_default();
+    };
+    let words = fields.iter().map(|(name, value)| {
+        let name = name.replace('_', " ");
+        match value {
+            Value::Object(process) if process.contains_key("starttime") => {
+                format!("{name} {}", process["pid"])
+            }
+            Value::Object(_) => format!("{name}: {}", note(value)),
+            other => plain(other).map_or(name.clone(), |text| format!("{name} {text}")),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// A value of one word; none of a list, of nothing, and of a digest.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.len() < 64 => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Events that an operator requested are shown with the operator.

@@ -175,7 +175,7 @@ fn each_lie_is_seen_through_and_its_cause_named() {
         &nobody.replace(r#"root: "${static}", "#, ""),
         &[
             "404",
-            "alias or root of the web server's location leads to another directory",
+            "alias or root of the web server's location points to another directory",
         ],
     );
     // Exit 0 with nothing written, and with everything written elsewhere.

@@ -1,6 +1,6 @@
 //! `timer.disable`: timers are stopped, and the jobs that they have started are waited for.
 
-use super::by;
+use super::{by, problems};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
@@ -64,7 +64,7 @@ impl Action for Disable {
     }
 
     fn problems(&self) -> Vec<String> {
-        by(&self.timers).problems()
+        problems(&self.timers)
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! `timer.enable`: timers are started.
 
-use super::by;
+use super::{by, problems};
 use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
 use crate::actions::service::starts;
 use crate::host::service::kind::AnyProcess;
@@ -41,7 +41,7 @@ impl Action for Enable {
     }
 
     fn problems(&self) -> Vec<String> {
-        by(&self.timers).problems()
+        problems(&self.timers)
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {

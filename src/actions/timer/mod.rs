@@ -5,6 +5,7 @@ pub mod enable;
 
 use crate::host::service::By;
 use crate::host::service::by::Systemd;
+use crate::text::settings;
 
 /// Timers by their names, as the manager of them.
 fn by(timers: &[String]) -> By {
@@ -16,4 +17,15 @@ fn by(timers: &[String]) -> By {
         systemd: Some(Systemd::of(timers.iter().map(named).collect())),
         ..By::default()
     }
+}
+
+/// What is wrong with the names.
+fn problems(timers: &[String]) -> Vec<String> {
+    let other = |name: &&String| {
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+        ending.is_some_and(|e| matches!(e, "service" | "socket" | "path" | "target"))
+    };
+    let mut problems = by(timers).problems();
+    problems.extend(timers.iter().filter(other).map(settings::no_unit));
+    problems
 }

@@ -19,7 +19,7 @@ use crate::host::files::disk;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// As many links as the kernel follows.
@@ -43,6 +43,12 @@ pub(crate) fn ours(path: impl AsRef<Path>) -> Result<(), Error> {
 /// [`Error`] when somebody else could choose which file that is, or when it cannot be opened.
 pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
     ours(path)?;
+    // Opening a pipe would wait for its reader.
+    if std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo()) {
+        return Err(Error::new(format!(
+            "{path} is a named pipe; name a regular file"
+        )));
+    }
     // A link that somebody puts into the way from here on is an error of the kernel.
     let resolved = disk::resolve(path)?;
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;

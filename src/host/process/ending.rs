@@ -114,6 +114,9 @@ pub(crate) fn end(
             tell(work, process, shown, gentle)?;
         }
     }
+    if let Some(gentle) = gentle {
+        tell_the_rest(work, whom, first, gentle, grace)?;
+    }
     let left = wait(work, whom, whole, grace)?;
     if left.is_empty() {
         return Ok(());
@@ -142,6 +145,28 @@ fn tell(
         work.log_line(&format!("{} to {shown}", name(gentle)));
         // A stopped process hears nothing else.
         signal(process, Signal::CONT)?;
+    }
+    Ok(())
+}
+
+/// Waits until none of the first ones lives, and tells those that outlive them: nobody else would. The pause lets those
+/// end that their parent has told.
+fn tell_the_rest(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    first: &[(&Ident, String)],
+    gentle: Signal,
+    grace: Grace,
+) -> Result<(), Error> {
+    while let Some((process, _)) = first.iter().find(|(process, _)| process.alive()) {
+        if grace.is_over() {
+            return Ok(());
+        }
+        pause(process, PAUSE.min(grace.left()))?;
+    }
+    std::thread::sleep(PAUSE.min(grace.left()));
+    for process in whom.members()? {
+        tell(work, &process, &process.shown(), gentle)?;
     }
     Ok(())
 }

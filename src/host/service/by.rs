@@ -214,7 +214,9 @@ impl By {
             wrong.push(text::one_manager());
         }
         if let Some(s) = &self.supervisor {
-            if s.program.trim().is_empty() || s.program.contains(char::is_whitespace) {
+            let name = s.program.strip_suffix(":*").unwrap_or(&s.program);
+            let special = name == "all" || name.starts_with('-') || name.contains('*');
+            if name.is_empty() || special || name.contains(char::is_whitespace) {
                 wrong.push(text::one_program());
             }
             if s.ctl.first().is_none_or(|p| p.is_empty()) {
@@ -298,6 +300,9 @@ mod tests {
             r#"{"systemd": {"unit": "a", "ctl": []}}"#,
             r#"{"systemd": {"unit": "a"}, "cwd": "/"}"#,
             r#"{"supervisor": {"program": "a b"}}"#,
+            r#"{"supervisor": {"program": "all"}}"#,
+            r#"{"supervisor": {"program": "*"}}"#,
+            r#"{"supervisor": {"program": "-h"}}"#,
             r#"{"supervisor": {"program": "a", "ctl": []}}"#,
             r#"{"supervisor": {"program": "a"}, "start": ["x"]}"#,
         ] {

@@ -20,6 +20,8 @@ enum Stored {
     Found(Found),
     Stop(FormerStop),
     Start(FormerStart),
+    /// A step that was refused before anything was observed.
+    Nothing(()),
 }
 
 /// What `process.stop` recorded.
@@ -43,6 +45,7 @@ impl From<Stored> for Before {
     fn from(stored: Stored) -> Self {
         let masters = match stored {
             Stored::Found(found) => return Self(found),
+            Stored::Nothing(()) => return Self::default(),
             Stored::Stop(former) => {
                 let ended = former.ended.map(|record| {
                     let mut master = Master::stored(record, Vec::new());
@@ -109,6 +112,7 @@ mod tests {
         for nothing in [
             r#"{"running": null, "session": [], "ended": null}"#.to_owned(),
             r#"{"running": null, "pidfile": null}"#.to_owned(),
+            "null".to_owned(),
             // What the pidfile named had ended.
             format!(r#"{{"running": null, "pidfile": {RECORD}}}"#),
         ] {
