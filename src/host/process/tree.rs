@@ -141,8 +141,14 @@ mod tests {
         let grace = Duration::from_millis(100);
         let mut work = Work::new(&cx, Direction::Do, &mut said).unwrap();
         end(&mut work, &found, Some(Signal::TERM), grace).unwrap();
-        assert_eq!(work.noted(), [], "the first process was told nothing");
+        // Those that outlived it are told, and it is not.
+        let told = |pid: i32| {
+            let mut noted = work.noted().iter();
+            noted.any(|n| matches!(n, Note::Signalled { process } if process.pid == pid))
+        };
+        assert!(told(worker) && !told(root.pid), "{:?}", work.noted());
         let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("TERM to process"), "{said}");
         assert!(said.contains("KILL to process"), "{said}");
         assert!(living(&found.all()).is_empty());
     }
