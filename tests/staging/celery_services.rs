@@ -44,7 +44,11 @@ fn one_application_is_meant_a_broker_that_is_away_stops_nothing_and_an_ignored_t
     // Two applications in one directory: which is meant has to be said.
     let done = platform.run(&[&format!(r#"{{id: both, do: {{celery.stop: {{{APP}}}}}}}"#)]);
     assert_ne!(done.code, 0, "{done:?}");
-    for part in ["2 Celery applications", "stubborn in ", "celery_app in "] {
+    for part in [
+        "2 Celery applications",
+        "stubborn (directory ",
+        "celery_app (directory ",
+    ] {
         assert!(
             format!("{done:?}").contains(part),
             "no '{part}' in {done:?}"

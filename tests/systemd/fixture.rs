@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A unit as plain as they come.
-const WEB: &str = "[Task]\nDescription=The web\n[Service]\nExecStart=/bin/sleep infinity\n";
+const WEB: &str = "[Unit]\nDescription=The web\n[Service]\nExecStart=/bin/sleep infinity\n";
 
 #[test]
 fn a_machine_boots_with_what_the_tests_start_in_it() {

@@ -4,7 +4,7 @@
 
 use crate::machine::{Done, Machine};
 
-const WEB: &str = "[Task]\nDescription=The web\nRequires=web.socket\nAfter=web.socket\n\
+const WEB: &str = "[Unit]\nDescription=The web\nRequires=web.socket\nAfter=web.socket\n\
     [Service]\nWorkingDirectory=/srv/app\nExecStart=/opt/app/bin/gunicorn web:app --workers 2\n\
     ExecReload=/bin/kill -HUP $MAINPID\nRestart=always\nRestartSec=100ms\n";
 const WEB_SOCKET: &str =
