@@ -222,6 +222,25 @@ fn what_systemd_cannot_start_again_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn the_undo_of_a_start_leaves_the_socket_that_was_there_before() {
+    let machine = platform();
+    machine.must(&["systemctl", "stop", "web.service"]);
+    let state = |unit: &str| machine.state(unit)["ActiveState"].clone();
+    assert_eq!(
+        (state("web.socket"), state("web.service")),
+        ("active".into(), "inactive".into())
+    );
+    let start = "{id: web, do: {gunicorn.start: {by: {systemd: {unit: web}}}}}";
+    expect(&step(&machine, start), 0);
+    assert_eq!(state("web.service"), "active");
+    expect(&machine.upledger(&["rollback", "--reason", "test"]), 5);
+    assert_eq!(
+        (state("web.socket"), state("web.service")),
+        ("active".into(), "inactive".into())
+    );
+}
+
+#[test]
 fn a_unit_that_does_not_start_is_told_with_the_end_of_its_journal() {
     let machine = Machine::boot();
     machine.install_unit(

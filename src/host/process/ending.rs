@@ -4,9 +4,10 @@
 //! ([`super::session`]), or by what was seen below first processes ([`super::tree`]).
 //!
 //! Invariants: that a process is told to end is noted before it is; each signal is said, and a KILL is on record before
-//! it is sent; those that outlive the first ones are told as well; the time for work in flight is one for all that is ended together, counted from the first signal
-//! ([`Grace`]); who forks faster than we look is held still first; which processes are meant is asked anew at every look,
-//! and whoever answers ([`Members`]) vouches for them.
+//! it is sent; those that outlive the first ones are told as well, because nobody else would tell them; the time for work
+//! in flight is one for all that is ended together, counted from the first signal ([`Grace`]); who forks faster than we
+//! look is held still first; which processes are meant is asked anew at every look, and whoever answers ([`Members`])
+//! vouches for them.
 
 use crate::action::{Error, Work};
 use crate::host::process::identity::{Ident, Stat};

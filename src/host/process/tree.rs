@@ -1,8 +1,8 @@
 //! Processes that lead no session of their own: first ones, and all that was seen below them.
 //!
 //! Invariants: a process belongs to a service because it was seen, by its identity, below one that does; a number alone
-//! never counts; that a first process is told to end is noted before it is; each signal is said, and a KILL is announced before it is sent; none of our own processes is ever a
-//! member. What a service forks away between two looks can escape; the look of its manager afterwards finds it.
+//! never counts; none of our own processes is ever a member. What a service forks away between two looks can escape; the
+//! look of its manager afterwards finds it.
 
 use crate::action::{Error, Work};
 use crate::clock::boot_id;

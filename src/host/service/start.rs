@@ -213,7 +213,9 @@ impl StartService<'_> {
                 // The name of one, so that no other of its group is stopped.
                 if let Some(by) = manager.only(name) {
                     let one = by.manager();
-                    let found = one.find(work.cx(), kind)?;
+                    let mut found = one.find(work.cx(), kind)?;
+                    // Not the socket that was there before, although it would start it.
+                    found.programs.retain(|p| p.name == name);
                     one.request_stop(work, &found, grace, Overdue::Kill)?;
                     stopped.masters.extend(found.masters);
                 }
