@@ -188,6 +188,14 @@ impl Event {
         matches!(self, Self::NoteAdded(_) | Self::SessionOpened(_))
     }
 
+    /// The last decision can still be decided anew behind it: it says nothing of a step, and does not go on.
+    pub(crate) fn leaves_decision(&self) -> bool {
+        matches!(
+            self,
+            Self::NoteAdded(_) | Self::PauseRequested(_) | Self::AbortRequested(_)
+        )
+    }
+
     /// The part that it is about, where it is about one: of all parts, it changes this one's unit alone.
     #[must_use]
     pub fn part(&self) -> Option<&TaskKey> {

@@ -2,8 +2,8 @@
 //! `transition`; here is what else an event leaves behind.
 //!
 //! Invariants: a refused event changes nothing; an event changes one unit at most; a prefix and its rest fold as the whole;
-//! a decision replaces the one before it about the same question, as if that had not been made, as long as nothing but
-//! notes has come between them.
+//! a decision replaces the one before it about the same question, as if that had not been made, as long as nothing has
+//! come between them that follows from it.
 
 use crate::event::{CONTRACT, Decided, Decision, Direction, Event, Started};
 use crate::facts;
@@ -23,7 +23,7 @@ impl Run {
         let becomes = self.allowed(event)?;
         if let Event::StepDecided(decided) = event {
             self.as_asked(event, decided);
-        } else if !matches!(event, Event::NoteAdded(_)) {
+        } else if !event.leaves_decision() {
             self.decided = None;
         }
         self.steer(event);

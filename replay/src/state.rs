@@ -256,7 +256,7 @@ pub struct Run {
     pub held: bool,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
-    /// What was decided last and can be decided anew, because nothing has happened since.
+    /// What was decided last and can be decided anew, because nothing has followed from it yet.
     pub(crate) decided: Option<Box<Decidable>>,
 }
 
@@ -324,8 +324,8 @@ impl Run {
         }
     }
 
-    /// The run as it was before the last decision, where that was about this step and nothing has happened since: then it
-    /// may be decided anew.
+    /// The run as it was before the last decision, where that was about this step and nothing has followed from it: then
+    /// it may be decided anew.
     #[must_use]
     pub fn before_decision(&self, step: &str) -> Option<Self> {
         let former = self.decided.as_ref().filter(|d| d.unit.step == step)?;
@@ -336,7 +336,7 @@ impl Run {
         Some(run)
     }
 
-    /// The last decision, where nothing has happened since: it is recorded, and not carried out yet.
+    /// The last decision, where nothing has followed from it: it is recorded, and not carried out yet.
     #[must_use]
     pub fn standing_decision(&self) -> Option<(TaskKey, Decision)> {
         let decided = self.decided.as_ref()?;

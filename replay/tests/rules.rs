@@ -482,22 +482,27 @@ fn a_decision_replaces_the_one_before_it_until_something_happens() {
             .unwrap();
         run
     };
-    for first in [Done, Retry, Skip, Fail] {
-        for second in [Done, Retry, Skip, Fail] {
-            let mut once = asked();
+    let note = Event::NoteAdded(Note { text: "x".into() });
+    let answers = [Done, Retry, Skip, Fail];
+    // What people say meanwhile, a request to stop included, is no consequence of the decision.
+    for between in [
+        vec![],
+        vec![note, Event::PauseRequested(reason())],
+        vec![Event::AbortRequested(reason())],
+    ] {
+        for (first, second) in answers.iter().flat_map(|a| answers.map(|b| (*a, b))) {
+            let mut once = fold(asked(), &between);
             once.apply(&decided("a", Direction::Do, second), &when(4))
                 .unwrap();
-            let mut twice = asked();
-            twice
-                .apply(&decided("a", Direction::Do, first), &when(3))
-                .unwrap();
+            let mut twice = fold(asked(), &[decided("a", Direction::Do, first)]);
+            twice = fold(twice, &between);
             assert!(twice.before_decision("b").is_none());
             let before = twice.before_decision("a").expect("it can be taken back");
-            assert_eq!(next(&before), next(&asked()));
+            assert_eq!(next(&before), next(&fold(asked(), &between)));
             twice
                 .apply(&decided("a", Direction::Do, second), &when(4))
                 .unwrap();
-            assert_eq!(once, twice, "{first:?}, {second:?}");
+            assert_eq!(once, twice, "{first:?}, {between:?}, {second:?}");
             // Once the run goes on, what was decided holds.
             twice.apply(&Event::RunResumed(reason()), &when(5)).unwrap();
             assert!(twice.before_decision("a").is_none());

@@ -201,7 +201,6 @@ fn said(text: &str) -> Result<String, String> {
 
 /// Parses the arguments, runs the command, and returns the exit code.
 pub fn main() -> u8 {
-    crate::attempt::sys::give_large_pieces_back();
     // Exceeding a file size limit (SIGXFSZ) must be a write error and must not kill the runner. The signal is handled, not
     // ignored, because a handler is reset in the commands of steps. If it cannot be handled, the limit kills this process.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
@@ -248,6 +247,10 @@ fn command(out: &mut Out) -> u8 {
         }
     }
     out.acts = cli.command.acts();
+    if let Command::Run(_) | Command::Resume(_) | Command::Rollback(_) = cli.command {
+        // A runner lives for hours; a command that only reads is quicker without.
+        crate::attempt::sys::give_large_pieces_back();
+    }
     let done = match cli.command {
         Command::Demo(args) => demo::demo(out, &args),
         Command::Init(args) => plans::init(out, &args),

@@ -68,10 +68,13 @@ impl<'a> Tale<'a> {
         let mut events: Vec<&Event> = Vec::new();
         for entry in &world.ledger[..upto] {
             if let Event::StepDecided(_) = entry.0 {
-                // Nothing but remarks lies between a decision and the one that replaces it.
-                let last = events
-                    .iter()
-                    .rposition(|e| !matches!(e, Event::NoteAdded(_)));
+                // Nothing but remarks and requests to stop lies between a decision and the one that replaces it.
+                let last = events.iter().rposition(|e| {
+                    !matches!(
+                        e,
+                        Event::NoteAdded(_) | Event::PauseRequested(_) | Event::AbortRequested(_)
+                    )
+                });
                 if let Some(last) = last
                     && matches!(events[last], Event::StepDecided(_))
                     && events[last].part() == entry.0.part()
