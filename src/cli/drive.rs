@@ -13,7 +13,7 @@ use crate::clock;
 use crate::forecast;
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
-use crate::plan::{Warning, load};
+use crate::plan::Warning;
 use crate::redact::Redactor;
 use crate::report::{question, safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
@@ -45,6 +45,8 @@ const TRIES: u32 = 4;
 pub(crate) struct Run {
     #[arg(help = help::run_plan())]
     plan: PathBuf,
+    #[command(flatten)]
+    vars: plans::Vars,
 }
 
 /// A rollback.
@@ -112,7 +114,7 @@ impl Means {
 }
 
 pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure> {
-    let checked = load::load(&args.plan).map_err(|e| super::plans::refused(out, &e))?;
+    let checked = args.vars.load(out, &args.plan)?;
     let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
     // Read secrets first, so that a run that cannot start is not opened.
     let known = secrets::read(&checked.plan.secrets).map_err(|e| refused(&e))?;

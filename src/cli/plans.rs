@@ -8,7 +8,7 @@ use crate::forecast;
 use crate::home::Home;
 use crate::host::exec::quoted;
 use crate::journal::{Journal, JournalError};
-use crate::plan::{Warning, load, resolved, schema as plan_schema, templates};
+use crate::plan::{Checked, Given, Warning, load, resolved, schema as plan_schema, templates};
 use crate::report::safe;
 use crate::runner::secrets;
 use crate::site::Interruptible;
@@ -42,6 +42,26 @@ enum Template {
 pub(crate) struct Check {
     #[arg(help = help::the_plan())]
     plan: PathBuf,
+    #[command(flatten)]
+    vars: Vars,
+}
+
+/// Variables that are given for a plan.
+#[derive(Debug, Args)]
+pub(crate) struct Vars {
+    #[arg(long = "var", value_name = "NAME=VALUE", help = help::var())]
+    arguments: Vec<String>,
+    #[arg(long = "vars", value_name = "FILE", help = help::vars())]
+    file: Option<PathBuf>,
+}
+
+impl Vars {
+    /// Reads a plan with them.
+    pub(crate) fn load(&self, out: &mut Out, plan: &Path) -> Result<Checked, Failure> {
+        Given::read(self.file.as_deref(), &self.arguments)
+            .and_then(|given| load::load(plan, &given))
+            .map_err(|e| refused(out, &e))
+    }
 }
 
 /// A plan to show.
@@ -53,6 +73,8 @@ pub(crate) struct Plan {
     out: Option<PathBuf>,
     #[arg(long, help = help::plan_details())]
     details: bool,
+    #[command(flatten)]
+    vars: Vars,
 }
 
 /// A plan that was refused: its problems are printed here, each with its place.
@@ -135,7 +157,7 @@ fn recorded(warnings: &[Warning]) -> Vec<&str> {
 }
 
 pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
-    let checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
+    let checked = args.vars.load(out, &args.plan)?;
     let steps = checked.plan.steps().count();
     if out.json {
         let result = json!({
@@ -157,7 +179,7 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
 }
 
 pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failure> {
-    let mut checked = load::load(&args.plan).map_err(|e| refused(out, &e))?;
+    let mut checked = args.vars.load(out, &args.plan)?;
     let (known, missing) = secrets::readable(&checked.plan.secrets);
     // On another machine there are no earlier runs to estimate durations from.
     let past = Journal::read(home);

@@ -3,6 +3,7 @@
 
 use super::facts::{self, Known};
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
+use super::given::Given;
 use super::hints;
 use super::literal::Literals;
 use super::order::{self, Placed};
@@ -62,11 +63,16 @@ pub fn digest(plan: &Plan) -> String {
         .collect()
 }
 
-/// Reads a plan file, or a resolved plan.
+/// Reads a plan file with the variables that were given for it, or a resolved plan, which has all of its own.
 ///
 /// # Errors
 /// [`Refusal`] with all that is wrong; its `unreadable` tells a file that cannot be read from a plan that is refused.
-pub fn load(path: &Path) -> Result<Checked, Refusal> {
+pub fn load(path: &Path, given: &Given) -> Result<Checked, Refusal> {
+    load_given(&path.display().to_string(), &read_text(path)?, given)
+}
+
+/// The text of a file that a person has written, or of a resolved plan.
+pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
     let name = path.display().to_string();
     let unreadable = |e: &std::io::Error| {
         let mut refusal = Refusal::whole(&name, say::cannot_read(e), None);
@@ -92,14 +98,13 @@ pub fn load(path: &Path) -> Result<Checked, Refusal> {
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|e| unreadable(&e))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
+    String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
         let mut refusal = Refusal::whole(&name, say::not_utf8(), Some(say::save_as_utf8()));
         refusal.problems.iter_mut().for_each(|p| p.line = line);
         refusal
-    })?;
-    load_text(&name, &text)
+    })
 }
 
 fn too_large(name: &str, size: impl std::fmt::Display, limit: usize) -> Refusal {
@@ -111,10 +116,18 @@ fn too_large(name: &str, size: impl std::fmt::Display, limit: usize) -> Refusal 
 /// # Errors
 /// [`Refusal`] with all that is wrong.
 pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
+    load_given(name, text, &Given::default())
+}
+
+fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if resolved::looks_resolved(text) {
         if text.len() > RESOLVED_LIMIT {
             return Err(too_large(name, text.len(), RESOLVED_LIMIT));
+        }
+        if !given.is_empty() {
+            let hint = Some(say::resolve_with_variables());
+            return Err(Refusal::whole(name, say::resolved_has_variables(), hint));
         }
         return resolved::load(name, text);
     }
@@ -135,6 +148,8 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
     let (root, faults) = outline(text).map_err(|f| Refusal::new(name, text, vec![f], &[]))?;
     let mut loader = Loader {
         text,
+        given,
+        known: BTreeSet::new(),
         faults,
         literals: Literals::of(text),
         warnings: Vec::new(),
@@ -146,11 +161,13 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
         mut faults,
         literals,
         warnings,
+        known,
         ..
     } = loader;
     faults.extend(literals.faults);
     match plan {
         Some(plan) if faults.is_empty() => {
+            given.check(&known, &literals.secrets)?;
             let digest = digest(&plan);
             Ok(Checked {
                 plan,
@@ -169,6 +186,9 @@ pub fn load_text(name: &str, text: &str) -> Result<Checked, Refusal> {
 
 struct Loader<'t> {
     text: &'t str,
+    given: &'t Given,
+    /// Variables that the plan defines or uses.
+    known: BTreeSet<String>,
     faults: Vec<Fault>,
     literals: Literals,
     warnings: Vec<Warning>,
@@ -212,6 +232,7 @@ impl<'t> Loader<'t> {
         let mut variables = Variables::new(
             self.text,
             root.get("vars"),
+            self.given,
             secrets.clone(),
             &mut self.faults,
         );
@@ -230,6 +251,9 @@ impl<'t> Loader<'t> {
         };
         let phases = self.phases(phases, &mut variables, &mut before);
         self.order(self.text);
+        let defined = root.get("vars").map_or(&[][..], Node::entries).iter();
+        self.known.extend(defined.map(|(key, _)| key.text.clone()));
+        self.known.extend(variables.used.iter().cloned());
         for name in variables.values().keys() {
             if !variables.used.contains(name) {
                 let at = root.span_at(&["vars", name]);

@@ -7,6 +7,7 @@
 pub(crate) mod facts;
 pub mod file;
 mod flow;
+pub mod given;
 mod hints;
 mod literal;
 pub mod load;
@@ -25,6 +26,7 @@ mod warning;
 #[cfg(test)]
 mod tests;
 
+pub use given::Given;
 pub use load::{Checked, load, load_text};
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};

@@ -3,9 +3,11 @@
 
 mod bad;
 mod facts;
+mod given;
 mod order;
 
-use super::load::{LIMIT, digest, load, load_text};
+use super::Given;
+use super::load::{LIMIT, digest, load_text};
 use super::resolved::write;
 use super::schema::json_schema;
 use super::templates::{BLANK, DJANGO};
@@ -270,6 +272,7 @@ fn ten_thousand_steps_are_the_limit() {
 
 #[test]
 fn files() {
+    let load = |path: &std::path::Path| super::load(path, &Given::default());
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);

@@ -1,6 +1,7 @@
 //! Variables: `${name}` is replaced by a value inside one string, once. Substituted text is not expanded again, `$${` is a
 //! literal `${`, and secrets have no value here, so they cannot be substituted.
 
+use super::given::Given;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use crate::text::plan as say;
@@ -64,16 +65,20 @@ pub(crate) struct Variables<'t> {
 }
 
 impl<'t> Variables<'t> {
-    /// From the `vars` of a plan, in whatever order they stand.
+    /// From the `vars` of a plan, in whatever order they stand, and from what is given in their place.
     pub(crate) fn new(
         source: &'t str,
         vars: Option<&Node>,
+        given: &Given,
         secrets: BTreeSet<String>,
         faults: &mut Vec<Fault>,
     ) -> Self {
         let mut this = Self {
             source,
-            values: BTreeMap::new(),
+            values: given
+                .values()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             broken: BTreeSet::new(),
             secrets,
             used: BTreeSet::new(),
@@ -88,11 +93,18 @@ impl<'t> Variables<'t> {
             } else if this.secrets.contains(&key.text) {
                 faults.push(Fault::new(key.span, say::variable_and_secret(&key.text)));
                 this.broken.insert(key.text.clone());
+            } else if this.values.contains_key(&key.text) {
+                // What is given takes its place.
             } else if let Some(text) = node.text() {
                 open.insert(key.text.clone(), (text, node.span));
             } else {
                 this.broken.insert(key.text.clone());
-                faults.push(Fault::new(key.span, say::no_single_value(&key.text)));
+                faults.push(if node.is_null() {
+                    Fault::new(key.span, say::variable_not_given(&key.text))
+                        .hint(say::give_variable(&key.text))
+                } else {
+                    Fault::new(key.span, say::no_single_value(&key.text))
+                });
             }
         }
         this.settle(&open, faults);
@@ -239,7 +251,9 @@ impl<'t> Variables<'t> {
                 secret(at, name)
             } else if is_name(name) {
                 let mut f = Fault::new(at, say::no_variable(name));
-                f.hint = self.meant(name).or_else(|| Some(say::define_or_literal()));
+                f.hint = self
+                    .meant(name)
+                    .or_else(|| Some(say::define_or_literal(name)));
                 f
             } else {
                 Fault::new(at, say::names_no_variable(name)).hint(say::name_or_literal())

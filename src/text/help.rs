@@ -78,6 +78,9 @@ texts! {
     init_template(): "The template to start from", "起始模板";
     template_blank(): "Three commands with their probes and undos", "三个命令, 附探测与撤销";
     template_django(): "An upgrade of a Django application with a worker", "Django 应用及其 worker 的升级";
+    var(): "A variable of the plan, in place of the one under `vars`; recorded, and part of the digest",
+        "计划变量, 取代 `vars` 中的值; 记入账本并计入摘要";
+    vars(): "A file with variables: a YAML map of names and values", "变量文件: 名称与值的 YAML 映射";
     the_plan(): "The plan", "计划文件";
     plan_out(): "Write the resolved plan, so that exactly what was approved can be run", "写出已解析的计划: 批准的内容就是执行的内容";
     plan_details(): "Show all settings of each step", "列出计划对每个步骤的全部说明";

@@ -145,6 +145,18 @@ texts! {
     name_rule(): "a name consists of a-z, 0-9 and _, and starts with a letter", "名称由 a-z, 0-9 和 _ 组成, 以字母开头";
     variable_and_secret(name): "`{name}` is both a variable and a secret", "`{name}` 既是变量又是密钥";
     no_single_value(name): "the variable `{name}` is not a single value", "变量 `{name}` 不是单个值";
+    variable_not_given(name): "the variable `{name}` has no value", "变量 `{name}` 没有值";
+    give_variable(name): "give it with `--var {name}=VALUE` or in the file of `--vars`",
+        "请用 `--var {name}=值` 给出, 或写入 `--vars` 的文件";
+    given_unknown(name): "the plan has no variable `{name}`", "计划中没有变量 `{name}`";
+    given_secret(name): "`{name}` is a secret of the plan and cannot be given as a variable", "`{name}` 是计划中的密钥, 不能作为变量给出";
+    given_twice(name): "the variable `{name}` is given twice", "变量 `{name}` 给出了两次";
+    given_is_a_map(): "the variables are not a map", "变量文件须为映射";
+    no_assignment(): "this is not of the form NAME=VALUE", "不是 NAME=VALUE 的形式";
+    assignment(): "for example `--var release=4.9.0`", "例如 `--var release=4.9.0`";
+    resolved_has_variables(): "variables cannot be given for a resolved plan: it has its values already",
+        "已解析的计划不能再给出变量: 其中的值已经确定";
+    resolve_with_variables(): "give them to `upledger plan --out`", "请在 `upledger plan --out` 时给出";
     cycle(names): "these variables refer to each other: {names}", "变量循环引用: {names}";
     break_the_cycle(): "give one of them a fixed value", "请让其中一个取固定值";
     open_variable(): "`${{` without its `}}`", "`${{` 缺少对应的 `}}`";
@@ -153,8 +165,8 @@ texts! {
     too_much(bytes): "variable substitution produces more than {bytes} bytes of text", "变量代入的文本合计超过 {bytes} 字节";
     no_variable(name): "there is no variable `{name}`", "没有变量 `{name}`";
     define_variable(): "define it in `vars:`", "请在 `vars:` 中定义";
-    define_or_literal(): "define it in `vars:`, or write `$${{` for a literal `${{`",
-        "请在 `vars:` 中定义; 若要原样写出 `${{`, 请写 `$${{`";
+    define_or_literal(name): "define it in `vars:`, give it with `--var {name}=VALUE`, or write `$${{` for a literal `${{`",
+        "请在 `vars:` 中定义, 或用 `--var {name}=值` 给出; 若要原样写出 `${{`, 请写 `$${{`";
     names_no_variable(name): "`${{{name}}}` is not a valid variable name", "`${{{name}}}` 不是有效的变量名";
     name_or_literal(): "a name consists of a-z, 0-9 and _; `$${{` is a literal `${{`",
         "变量名由 a-z, 0-9 和 _ 组成; 若要原样写出 `${{`, 请写 `$${{`";
