@@ -1,12 +1,11 @@
-//! Commands that execute a run: run, resume, rollback. They take the runner's lock, run the loop, and print the state in
+//! Commands that execute a run: run and resume here, rollback beside. They take the runner's lock, run the loop, and print the state in
 //! which it stopped.
 
-use super::complete;
 use super::fail::{Failure, unread};
 use super::live_state;
 use super::out::Out;
 use super::printer::{Expected, Printer, print};
-use super::show::{RunArg, no_step, pick};
+use super::show::{RunArg, pick};
 use super::{ask, code, former, literal, plans, system};
 use crate::attempt::scope;
 use crate::clock;
@@ -22,19 +21,14 @@ use crate::site::Interruptible;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
-use upledger_replay::contract;
 use upledger_replay::decide::{self, Asked, Conclusion, Next, Request, Stop, next};
-use upledger_replay::event::{
-    CONTRACT, Direction, Event, Reason, RollbackStarted, RunPlanned, own,
-};
+use upledger_replay::event::{CONTRACT, Event, Reason, RunPlanned, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
-use upledger_replay::runs::NoRollback;
 use upledger_replay::state::{Ended, Run as RunState};
 
 /// Tries to become the runner that ends an aborted run, a quarter of a second each.
@@ -49,19 +43,8 @@ pub(crate) struct Run {
     vars: plans::Vars,
 }
 
-/// A rollback.
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    #[command(flatten)]
-    run: RunArg,
-    #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
-    to: Option<String>,
-    #[arg(long, value_name = "TEXT", value_parser = super::said, default_value = own::OPERATOR, help = help::reason())]
-    reason: String,
-}
-
 /// What a runner needs. It is acquired before anything is recorded, so that nothing is recorded if it is unavailable.
-struct Means {
+pub(super) struct Means {
     secrets: Vec<(String, String)>,
     redactor: Redactor,
     runtime: Runtime,
@@ -69,7 +52,7 @@ struct Means {
 
 impl Means {
     /// For a run in the state after that event; refuses one that the state does not allow, before any secret is read.
-    fn after(
+    pub(super) fn after(
         out: &mut Out,
         home: &Home,
         journal: &mut Journal,
@@ -245,91 +228,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     done
 }
 
-pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let mut journal = ask::open_existing(home)?;
-    out.background();
-    let lock = RunnerLock::take(&home.state, &identity())
-        .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
-    let run = match args.run.name() {
-        Some(name) => pick(journal.book(), Some(name))?,
-        None => newest(&journal)?,
-    };
-    if run.ended == Some(Ended::RolledBack) {
-        return Err(rolled_back(run));
-    }
-    let name = run.name.clone();
-    if let Some(to) = &args.to
-        && run.step_named(to).is_none()
-    {
-        return Err(no_step(run, to));
-    }
-    let event = Event::RollbackStarted(RollbackStarted {
-        to: args.to.clone(),
-        reason: args.reason.clone(),
-    });
-    let doubt = match next(run, &clock::now()) {
-        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
-        _ => None,
-    };
-    // Checked before the secrets are read: a refused rollback needs none.
-    let former = journal
-        .supposing(&name, &event, |book| {
-            let then = book.run(&name);
-            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
-        })
-        .map_err(|e| refused(&e))?;
-    if let Err(step) = former {
-        let command = format!("upledger rollback {name} --reason '...'");
-        return Err(former::refusal(&journal, &name, &step, &command));
-    }
-    let means = Means::after(out, home, &mut journal, &name, &event)?;
-    if let Some(step) = doubt {
-        out.progress(&text::doubt_left(safe(&step)));
-    }
-    let done = stage_and_drive(out, home, journal, &name, &event, means);
-    drop(lock);
-    done
-}
-
-/// The run that a rollback without a name applies to.
-fn newest(journal: &Journal) -> Result<&RunState, Failure> {
-    let failure = match journal.book().to_roll_back() {
-        Ok(run) => return Ok(run),
-        Err(NoRollback::NoRun) => {
-            return Err(Failure::new(
-                code::NOT_NOW,
-                "no_run",
-                text::no_run_to_roll_back(),
-            ));
-        }
-        Err(NoRollback::RolledBack(run)) => rolled_back(run),
-        Err(NoRollback::NothingDone(run)) => {
-            let what = text::nothing_to_roll_back(&run.name);
-            Failure::new(code::NOT_NOW, "not_now", what)
-        }
-    };
-    Err(match journal.book().effective() {
-        Some(before) => failure.hint(text::name_the_one_before(format!(
-            "upledger rollback {} --reason '...'",
-            before.name
-        ))),
-        None => failure,
-    })
-}
-
-/// Refused: it is already rolled back, and nothing more can be undone.
-fn rolled_back(run: &RunState) -> Failure {
-    let left: Vec<&str> = run.passed_over().map(|u| u.step.as_str()).collect();
-    if left.is_empty() {
-        let what = text::already_rolled_back(&run.name);
-        return Failure::new(code::NOT_NOW, "not_now", what);
-    }
-    let what = text::rolled_back_without(&run.name, left.join(", "));
-    Failure::new(code::NOT_NOW, "not_now", what)
-        .hint(text::put_right_by_hand("upledger note '...'"))
-}
-
-fn refused(error: &(dyn Error + 'static)) -> Failure {
+pub(super) fn refused(error: &(dyn Error + 'static)) -> Failure {
     Failure::of(code::NOT_NOW, "not_now", error).hint(text::see_with("upledger status"))
 }
 
@@ -388,7 +287,7 @@ pub(crate) fn conclude(
     }
 }
 
-fn stage_and_drive(
+pub(super) fn stage_and_drive(
     out: &mut Out,
     home: &Home,
     mut journal: Journal,

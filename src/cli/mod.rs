@@ -17,6 +17,7 @@ mod out;
 mod output_stream;
 mod plans;
 mod printer;
+mod rollback;
 mod show;
 mod system;
 mod verdict;
@@ -115,7 +116,7 @@ enum Command {
     #[command(about = help::cmd_kill_step())]
     KillStep(ask::Because),
     #[command(about = help::cmd_rollback())]
-    Rollback(drive::Rollback),
+    Rollback(rollback::Rollback),
     #[command(about = help::cmd_note())]
     Note(ask::Note),
     #[command(about = help::cmd_log())]
@@ -266,7 +267,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Pause(args) => ask::pause(out, &home, &args),
         Command::Abort(args) => ask::abort(out, &home, &args),
         Command::KillStep(args) => ask::kill_step(out, &home, &args),
-        Command::Rollback(args) => drive::rollback(out, &home, &args),
+        Command::Rollback(args) => rollback::rollback(out, &home, &args),
         Command::Note(args) => ask::note(out, &home, &args),
         Command::Log(args) => show::log(out, &home, &args),
         Command::Replay(args) => show::replay(out, &home, &args),

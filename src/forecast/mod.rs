@@ -4,6 +4,7 @@
 //! describes the present state; a step whose check may be invalidated by an earlier step of the plan is never reported as
 //! done. This module decides nothing about runs; a run checks again before each step.
 
+pub mod rollback;
 mod screen;
 mod startable;
 
@@ -397,23 +398,7 @@ fn undo(
     past: &RawPast,
 ) -> Vec<String> {
     match &step.undo {
-        Undo::Own { .. } => {
-            let Some(action) = samples::shown(plan, &step.action) else {
-                return vec![text::undone_by_action()];
-            };
-            let seen = (!past.before.is_null())
-                .then(|| Local::preview(&action, Direction::Undo, past).ok())
-                .flatten();
-            let lines = seen.map_or_else(
-                || action.kind_of().outline(Direction::Undo),
-                |preview| preview.commands,
-            );
-            if lines.is_empty() {
-                vec![text::undone_by_action()]
-            } else {
-                lines
-            }
-        }
+        Undo::Own { .. } => own_undo(plan, step, past),
         Undo::Action(undo) => match site.task(plan, &step.id, Direction::Undo, secrets) {
             Ok(task) => {
                 let mut shown = task.outline();
@@ -426,6 +411,25 @@ fn undo(
         },
         Undo::PointOfNoReturn(why) => vec![text::no_return(why)],
         Undo::Nothing => vec![text::nothing_to_undo()],
+    }
+}
+
+/// What the action's own undo does. `past` is empty where nothing was observed.
+fn own_undo(plan: &Plan, step: &Step, past: &RawPast) -> Vec<String> {
+    let Some(action) = samples::shown(plan, &step.action) else {
+        return vec![text::undone_by_action()];
+    };
+    let seen = (!past.before.is_null())
+        .then(|| Local::preview(&action, Direction::Undo, past).ok())
+        .flatten();
+    let lines = seen.map_or_else(
+        || action.kind_of().outline(Direction::Undo),
+        |preview| preview.commands,
+    );
+    if lines.is_empty() {
+        vec![text::undone_by_action()]
+    } else {
+        lines
     }
 }
 

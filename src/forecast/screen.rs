@@ -71,7 +71,7 @@ fn some(lines: &[String]) -> Vec<String> {
 }
 
 /// A step's line, and what belongs to it below, set in.
-fn put(out: &mut Vec<String>, first: &str, lines: &[String]) {
+pub(super) fn put(out: &mut Vec<String>, first: &str, lines: &[String]) {
     let set_in = " ".repeat(columns(first));
     for (n, line) in lines.iter().enumerate() {
         let before = if n == 0 { first } else { &set_in };

@@ -35,6 +35,10 @@ texts! {
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run to roll back", "没有可以回退的运行";
+    completed_needs_reason(run): "{run} has completed: a rollback of it needs a reason", "{run} 已完成, 回退须写明原因";
+    look_first(command): "what would be undone: {command}", "查看将回退的内容: {command}";
+    type_the_name(run): "{run} has completed; type its name to roll it back:", "{run} 已完成; 若要回退, 请输入其名称:";
+    not_the_name(run): "that is not the name {run}; nothing was changed", "输入与 {run} 不符, 未做任何变更";
     doubt_left(step): "{step} was in doubt and was not decided: its undo runs whether or not the step took effect", "{step} 结果未知且尚未处理: 无论是否执行过, 都会执行其撤销";
     rolled_back_without(name, steps): "the run {name} is rolled back except for {steps}: the undo was skipped, and another rollback does not retry it",
         "运行 {name} 已经回退, 但 {steps} 除外: 其撤销已跳过, 再次回退也不会重试";

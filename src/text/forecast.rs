@@ -45,6 +45,15 @@ texts! {
     undone_by_action(): "by the action itself, from the state observed before the step", "由动作自身按变更前的记录恢复";
     nothing_to_undo(): "nothing to undo", "无需回退";
     no_return(why): "point of no return: {why}", "不可逆点: {why}";
+    the_run(): "run", "运行";
+    back_to(): "back to", "回退到";
+    before_the_first(): "the state before the first step", "第一步之前的状态";
+    behind_step(step): "the state after {step}", "{step} 之后的状态";
+    undo(): "undo", "回退";
+    as_before(): "as before", "已是原状";
+    stops_here(): "stops here", "到此为止";
+    now(why): "now: {why}", "目前: {why}";
+    stays(): "not undone", "不回退";
     diffs(): "changes", "内容变更";
     summary(): "steps", "步骤";
     count(word, n): "{n} {word}", "{word} {n} 个";

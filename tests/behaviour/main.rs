@@ -27,6 +27,7 @@ mod preview;
 mod processes;
 mod record;
 mod releases;
+mod rollback;
 mod run;
 mod secrets;
 mod stdout;

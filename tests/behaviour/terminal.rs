@@ -380,3 +380,23 @@ fn what_stays_above_a_running_step_is_fitted_to_the_terminal() {
         assert!(broken, "{part}: {found:?} of {rows:#?}");
     }
 }
+
+#[test]
+fn at_a_terminal_a_completed_run_is_rolled_back_when_its_name_is_typed() {
+    let world = World::new();
+    world.write("go", "");
+    world.write("good", "");
+    world.write("plan.yaml", PLAN);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    let run = world.status()["run"].as_str().expect("a name").to_owned();
+    let events = world.events().len();
+    for (typed, code) in [("yes", 3), ("", 3), (run.as_str(), 5)] {
+        assert_eq!(world.events().len(), events, "nothing was recorded");
+        let mut terminal =
+            Terminal::start(&world, "xterm", &["rollback", "--reason", "wrong release"]);
+        eventually("it asks", || terminal.shows("type its name"));
+        terminal.press(format!("{typed}\r").as_bytes());
+        assert_eq!(terminal.ends(), code, "{typed}: {:#?}", terminal.rows());
+    }
+    assert_eq!(world.status()["state"], "rolled back");
+}

@@ -92,7 +92,10 @@ fn what_is_missing_or_unknown_is_named_with_its_remedy() {
 fn a_secret_is_no_variable_and_is_not_shown() {
     let files = Files::new(PLAN, None);
     let text = said(files.load(&["owner=o", "host=h", "upstream=x"]));
-    assert!(text.contains("`upstream` is a secret of the plan"), "{text}");
+    assert!(
+        text.contains("`upstream` is a secret of the plan"),
+        "{text}"
+    );
     let text = said(files.load(&["db_password=hunter2"]));
     assert!(text.contains("db_password"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");

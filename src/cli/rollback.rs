@@ -1,0 +1,196 @@
+//! The command rollback: what would be undone, and the rollback itself.
+
+use super::drive::{Means, refused, stage_and_drive};
+use super::fail::Failure;
+use super::out::Out;
+use super::show::{self, RunArg, no_step, pick};
+use super::{ask, code, complete, former};
+use crate::clock;
+use crate::forecast::rollback as forecast;
+use crate::home::{Home, identity};
+use crate::journal::Journal;
+use crate::report::safe;
+use crate::runner::lock::RunnerLock;
+use crate::runner::secrets;
+use crate::site::Interruptible;
+use crate::text::{commands as text, help};
+use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+use std::io::{BufRead, IsTerminal, Write};
+use upledger_replay::contract;
+use upledger_replay::decide::{Asked, Next, next};
+use upledger_replay::event::{Direction, Event, RollbackStarted, own};
+use upledger_replay::runs::NoRollback;
+use upledger_replay::state::{Ended, Run as RunState};
+
+/// A rollback.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    run: RunArg,
+    #[arg(long, value_name = "STEP", help = help::rollback_to(), add = ArgValueCandidates::new(complete::steps))]
+    to: Option<String>,
+    #[arg(long, help = help::rollback_plan())]
+    plan: bool,
+    #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::rollback_reason())]
+    reason: Option<String>,
+}
+
+impl Rollback {
+    /// The run that it applies to.
+    fn of<'a>(&self, journal: &'a Journal) -> Result<&'a RunState, Failure> {
+        let run = match self.run.name() {
+            Some(name) => pick(journal.book(), Some(name))?,
+            None => newest(journal)?,
+        };
+        if run.ended == Some(Ended::RolledBack) {
+            return Err(rolled_back(run));
+        }
+        match &self.to {
+            Some(to) if run.step_named(to).is_none() => Err(no_step(run, to)),
+            Some(_) | None => Ok(run),
+        }
+    }
+
+    fn event(&self) -> Event {
+        Event::RollbackStarted(RollbackStarted {
+            to: self.to.clone(),
+            reason: self.reason.clone().unwrap_or_else(|| own::OPERATOR.into()),
+        })
+    }
+}
+
+pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
+    if args.plan {
+        return preview(out, home, args);
+    }
+    let mut journal = ask::open_existing(home)?;
+    let run = args.of(&journal)?;
+    if run.ended == Some(Ended::Completed) {
+        wanted(out, run, args)?;
+    }
+    out.background();
+    let lock = RunnerLock::take(&home.state, &identity())
+        .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
+    journal.refresh()?;
+    let run = args.of(&journal)?;
+    let name = run.name.clone();
+    let event = args.event();
+    let doubt = match next(run, &clock::now()) {
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
+        _ => None,
+    };
+    // Checked before the secrets are read: a refused rollback needs none.
+    let former = journal
+        .supposing(&name, &event, |book| {
+            let then = book.run(&name);
+            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
+        })
+        .map_err(|e| refused(&e))?;
+    if let Err(step) = former {
+        let command = format!("upledger rollback {name} --reason '...'");
+        return Err(former::refusal(&journal, &name, &step, &command));
+    }
+    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    if let Some(step) = doubt {
+        out.progress(&text::doubt_left(safe(&step)));
+    }
+    let done = stage_and_drive(out, home, journal, &name, &event, means);
+    drop(lock);
+    done
+}
+
+/// A completed run is what users work with: to undo it needs a reason, and at a terminal the name of the run.
+fn wanted(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure> {
+    if args.reason.is_none() {
+        return Err(Failure::usage(text::completed_needs_reason(&run.name))
+            .hint(format!("upledger rollback {} --reason '...'", run.name))
+            .hint(text::look_first(format!(
+                "upledger rollback {} --plan",
+                run.name
+            ))));
+    }
+    let terminal = std::io::stdin();
+    if out.json || !terminal.is_terminal() {
+        return Ok(());
+    }
+    let mut screen = std::io::stderr();
+    let asked = write!(screen, "{} ", text::type_the_name(&run.name)).and_then(|()| screen.flush());
+    let mut line = String::new();
+    let read = asked.and_then(|()| terminal.lock().read_line(&mut line));
+    if read.is_ok() && line.trim() == run.name {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::REFUSED,
+        "not_confirmed",
+        text::not_the_name(&run.name),
+    ))
+}
+
+/// Shows what a rollback would do.
+fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
+    let mut journal = show::read(home)?;
+    let name = args.of(&journal)?.name.clone();
+    let then = journal
+        .supposing(&name, &args.event(), |book| book.run(&name).cloned())
+        .map_err(|e| refused(&e))?;
+    let run = match &then {
+        Some(run) => run,
+        None => pick(journal.book(), Some(&name))?,
+    };
+    let (known, _) = secrets::readable(&run.plan.secrets);
+    let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    let salts = |past: &_| journal.salts(past);
+    let steps = forecast::rollback(run, &home.state, salts, &known);
+    drop(looks);
+    if out.json {
+        out.result(forecast::value(run, &steps), code::DONE);
+        return Ok(code::DONE);
+    }
+    out.lines(&forecast::lines(run, &steps));
+    let to = args.to.as_ref().map(|to| format!(" --to {to}"));
+    let to = to.unwrap_or_default();
+    out.progress(&text::next(&format!(
+        "upledger rollback {name}{to} --reason '...'"
+    )));
+    Ok(code::DONE)
+}
+
+/// The run that a rollback without a name applies to.
+fn newest(journal: &Journal) -> Result<&RunState, Failure> {
+    let failure = match journal.book().to_roll_back() {
+        Ok(run) => return Ok(run),
+        Err(NoRollback::NoRun) => {
+            return Err(Failure::new(
+                code::NOT_NOW,
+                "no_run",
+                text::no_run_to_roll_back(),
+            ));
+        }
+        Err(NoRollback::RolledBack(run)) => rolled_back(run),
+        Err(NoRollback::NothingDone(run)) => {
+            let what = text::nothing_to_roll_back(&run.name);
+            Failure::new(code::NOT_NOW, "not_now", what)
+        }
+    };
+    Err(match journal.book().effective() {
+        Some(before) => failure.hint(text::name_the_one_before(format!(
+            "upledger rollback {} --reason '...'",
+            before.name
+        ))),
+        None => failure,
+    })
+}
+
+/// Refused: it is already rolled back, and nothing more can be undone.
+fn rolled_back(run: &RunState) -> Failure {
+    let left: Vec<&str> = run.passed_over().map(|u| u.step.as_str()).collect();
+    if left.is_empty() {
+        let what = text::already_rolled_back(&run.name);
+        return Failure::new(code::NOT_NOW, "not_now", what);
+    }
+    let what = text::rolled_back_without(&run.name, left.join(", "));
+    Failure::new(code::NOT_NOW, "not_now", what)
+        .hint(text::put_right_by_hand("upledger note '...'"))
+}

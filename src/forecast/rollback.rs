@@ -1,0 +1,233 @@
+//! Predicts what a rollback would do now: the steps that it would undo, in its order, from what the record holds of each
+//! and from a look at what is there. Nothing is changed and nothing recorded.
+
+use super::screen::put;
+use super::{own_undo, startable};
+use crate::action::{Blob, RawPast};
+use crate::report::{columns, pad, rows, safe};
+use crate::site::Local;
+use crate::site::task::{Facts, PreparedTask};
+use crate::text::actions as phrases;
+use crate::text::forecast as text;
+use serde_json::{Value, json};
+use std::path::Path;
+use upledger_replay::event::{Answer, Direction};
+use upledger_replay::plan::{Effect, Undo};
+use upledger_replay::state::{Run, Task};
+
+/// What would become of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It would be undone.
+    Undo,
+    /// It is as it was before the step, and would not be touched.
+    AsBefore,
+    /// What is there is not clear; the rollback looks again when it is there.
+    CannotTell,
+    /// Its undo could not be started.
+    CannotRun,
+    /// The rollback stops here, because the plan says that it cannot be undone.
+    NoReturn,
+}
+
+/// One step of a rollback.
+#[derive(Debug)]
+pub struct Reversal {
+    step: String,
+    target: String,
+    outcome: Outcome,
+    /// What its undo does, in lines.
+    commands: Vec<String>,
+    /// What was found.
+    evidence: Vec<String>,
+}
+
+/// Looks at every step that a rollback would undo, in its order. `run` stands as it would once the rollback has begun;
+/// `salts` are those of the content that a past names, and `state` is where that content is kept.
+#[must_use]
+pub fn rollback(
+    run: &Run,
+    state: &Path,
+    salts: impl Fn(&RawPast) -> Vec<Blob>,
+    secrets: &[(String, String)],
+) -> Vec<Reversal> {
+    let local = Local::new(state);
+    let mut changed = false;
+    let look = |unit| {
+        let one = reversal(run, unit, &local, &salts, secrets, changed);
+        changed |= one.outcome != Outcome::AsBefore;
+        one
+    };
+    run.to_undo().map(look).collect()
+}
+
+fn reversal(
+    run: &Run,
+    unit: &Task,
+    local: &Local,
+    salts: &impl Fn(&RawPast) -> Vec<Blob>,
+    secrets: &[(String, String)],
+    changed: bool,
+) -> Reversal {
+    let key = unit.key(Direction::Undo);
+    let past = PreparedTask::past(unit, &key, &run.plan);
+    let mut one = Reversal {
+        step: unit.step.clone(),
+        target: unit.target.clone(),
+        outcome: Outcome::Undo,
+        commands: Vec::new(),
+        evidence: Vec::new(),
+    };
+    let Some((_, step)) = run.step(unit) else {
+        return one;
+    };
+    if let Undo::PointOfNoReturn(why) = &step.undo {
+        one.outcome = Outcome::NoReturn;
+        one.commands.push(text::no_return(why));
+        return one;
+    }
+    let made = PreparedTask::new(local, &run.name, &run.plan, &key, Facts::Of(run), secrets);
+    let task = match made.map(PreparedTask::for_preview) {
+        Ok(task) => task,
+        Err(why) => {
+            one.outcome = Outcome::CannotTell;
+            one.evidence.push(text::depends(why));
+            return one;
+        }
+    };
+    one.commands = match &step.undo {
+        Undo::Own { .. } => own_undo(&run.plan, step, &past),
+        Undo::Action(_) | Undo::PointOfNoReturn(_) | Undo::Nothing => task.outline(),
+    };
+    if task.has_probe {
+        let (look, _) = task.probe(&local.moment(), &past, &salts(&past));
+        let found = look.evidence.iter().map(phrases::looked);
+        match look.answer {
+            Answer::Nothing => {}
+            Answer::Done => {
+                one.outcome = Outcome::AsBefore;
+                one.evidence.extend(found);
+            }
+            Answer::Unclear => {
+                one.outcome = Outcome::CannotTell;
+                one.evidence.extend(found);
+            }
+        }
+        if look.answer == Answer::Done && changed {
+            one.outcome = Outcome::CannotTell;
+            one.evidence.push(text::may_be_done_by_then());
+        }
+    }
+    if let Some(why) = startable::obstacle(&task)
+        && one.outcome != Outcome::AsBefore
+    {
+        if !changed {
+            one.outcome = Outcome::CannotRun;
+        }
+        one.evidence.insert(0, text::now(why));
+    }
+    one
+}
+
+fn word(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Undo => text::undo(),
+        Outcome::AsBefore => text::as_before(),
+        Outcome::CannotTell => text::cannot_tell(),
+        Outcome::CannotRun => text::cannot_run(),
+        Outcome::NoReturn => text::stops_here(),
+    }
+}
+
+/// What stays although it is behind the step to which the rollback goes: the plan says that there is nothing to undo.
+fn stays(run: &Run) -> Vec<&str> {
+    let first = run
+        .rollback_to
+        .as_deref()
+        .and_then(|to| run.units_of(to).first());
+    let stays = |unit: &&Task| {
+        first.is_none_or(|f| unit.index > f.index)
+            && run
+                .step(unit)
+                .is_some_and(|(_, step)| step.undo == Undo::Nothing && step.effect != Effect::Pure)
+    };
+    let steps = run.touched().filter(stays);
+    steps.map(|unit| unit.step.as_str()).collect()
+}
+
+/// The forecast for people.
+#[must_use]
+pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
+    let target = match &run.rollback_to {
+        None => text::before_the_first(),
+        Some(step) => text::behind_step(step),
+    };
+    let mut out = rows(&[
+        (text::the_run(), run.name.clone()),
+        (text::plan(), run.plan.name.clone()),
+        (text::back_to(), target),
+    ]);
+    out.push(String::new());
+    let words = steps.iter().map(|s| columns(&word(s.outcome))).max();
+    let ids = steps.iter().map(|s| s.step.len()).max().unwrap_or(0);
+    for step in steps {
+        let mark = if step.outcome == Outcome::NoReturn {
+            '!'
+        } else {
+            ' '
+        };
+        let outcome = pad(&word(step.outcome), words.unwrap_or(0));
+        let first = format!("{mark} {outcome}  {:<ids$}  ", step.step);
+        let below = step.commands.iter().chain(&step.evidence);
+        let below: Vec<String> = below.map(|l| safe(l)).collect();
+        put(&mut out, &first, &below);
+    }
+    let counted = |outcome| steps.iter().filter(|s| s.outcome == outcome).count();
+    let counts: Vec<String> = [
+        Outcome::Undo,
+        Outcome::AsBefore,
+        Outcome::CannotTell,
+        Outcome::CannotRun,
+        Outcome::NoReturn,
+    ]
+    .into_iter()
+    .filter(|o| counted(*o) > 0)
+    .map(|o| text::count(word(o), counted(o)))
+    .collect();
+    if steps.is_empty() {
+        out.push(format!("  {}", text::nothing_to_undo()));
+    }
+    out.push(String::new());
+    let mut last = Vec::new();
+    let kept = stays(run);
+    if !kept.is_empty() {
+        last.push((text::stays(), kept.join(", ")));
+    }
+    if !counts.is_empty() {
+        last.push((text::summary(), text::nothing_changed(counts.join(", "))));
+    }
+    out.extend(rows(&last));
+    out
+}
+
+/// The forecast for programs.
+#[must_use]
+pub fn value(run: &Run, steps: &[Reversal]) -> Value {
+    let outcome = |o: Outcome| match o {
+        Outcome::Undo => "undo",
+        Outcome::AsBefore => "as_before",
+        Outcome::CannotTell => "cannot_tell",
+        Outcome::CannotRun => "cannot_run",
+        Outcome::NoReturn => "point_of_no_return",
+    };
+    let steps: Vec<Value> = steps
+        .iter()
+        .map(|s| {
+            json!({
+                "step": s.step, "target": s.target, "outcome": outcome(s.outcome),
+                "commands": s.commands, "evidence": s.evidence,
+            })
+        })
+        .collect();
+    json!({"run": run.name, "to": run.rollback_to, "steps": steps, "stays": stays(run)})
+}

@@ -1,0 +1,152 @@
+//! What a rollback would do, shown before it is made; and what it asks for where users already work with the result.
+
+use crate::common::{Done, World};
+use serde_json::Value;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+const PLAN: &str = r#"
+upledger: 1
+name: night
+phases:
+  - phase: all
+    steps:
+      - {id: look, do: {shell: "true"}, effect: pure}
+      - {id: first, do: {shell: "echo first >> @/trace"}, on_doubt: ask, undo: {run: [/bin/sh, "@/undo.sh", first]}}
+      - {id: kept, do: {shell: "echo kept >> @/trace"}, on_doubt: ask, undo: none}
+      - {id: write, do: {file.line: {path: "@/app.env", match: "^DEBUG=", line: DEBUG=0}}}
+      - {id: last, do: {shell: "echo last >> @/trace"}, on_doubt: ask, undo: {shell: "echo -last >> @/trace"}}
+"#;
+
+fn completed(plan: &str) -> World {
+    let world = World::new();
+    world.write("plan.yaml", plan);
+    world.write("undo.sh", "echo -first >> @/trace\n");
+    put_back(&world);
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    world
+}
+
+/// The file as it was before the run, its time included.
+fn put_back(world: &World) {
+    let file = File::options()
+        .write(true)
+        .open(world.write("app.env", "DEBUG=1\n"))
+        .expect("opened");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    file.set_modified(time).expect("set");
+}
+
+fn forecast(world: &World, args: &[&str]) -> Vec<(String, String)> {
+    let done = world.upledger(&[&["--json", "rollback", "--plan"], args].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    let result: Value = serde_json::from_str(done.out.lines().last().expect("a result")).unwrap();
+    let text = |v: &Value| v.as_str().expect("text").to_owned();
+    let steps = result["steps"].as_array().expect("steps");
+    (steps
+        .iter()
+        .map(|s| (text(&s["step"]), text(&s["outcome"]))))
+    .collect()
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect()
+}
+
+#[test]
+fn it_is_shown_in_its_order_and_nothing_is_changed() {
+    let world = completed(PLAN);
+    let (events, trace) = (world.events(), world.lines("trace"));
+    assert_eq!(
+        forecast(&world, &[]),
+        pairs(&[("last", "undo"), ("write", "undo"), ("first", "undo")])
+    );
+    let shown = world.upledger(&["rollback", "--plan"]);
+    let out = &shown.out;
+    let at = |part: &str| out.find(part).unwrap_or_else(|| panic!("{part}: {out}"));
+    assert!(
+        at("echo -last") < at("app.env") && at("app.env") < at("undo.sh"),
+        "{out}"
+    );
+    assert!(out.contains("the state before the first step"), "{out}");
+    assert!(out.contains("not undone  kept"), "{out}");
+    assert!(out.contains("3 undo; nothing was changed"), "{out}");
+    assert!(out.contains("--reason"), "{out}");
+    assert_eq!((world.events(), world.lines("trace")), (events, trace));
+    assert_eq!(world.lines("app.env"), ["DEBUG=0"]);
+}
+
+#[test]
+fn a_part_of_the_way_shows_that_part() {
+    let world = completed(PLAN);
+    assert_eq!(
+        forecast(&world, &["--to", "write"]),
+        pairs(&[("last", "undo")])
+    );
+    assert_eq!(
+        world.upledger(&["rollback", "--plan", "--to", "none"]).code,
+        2
+    );
+}
+
+#[test]
+fn what_is_there_is_looked_at() {
+    let world = completed(PLAN);
+    // The undo of the last step may still change what is seen now.
+    put_back(&world);
+    assert_eq!(
+        forecast(&world, &[])[1],
+        ("write".into(), "cannot_tell".into())
+    );
+    world.write("app.env", "DEBUG=of somebody else\n");
+    assert_eq!(forecast(&world, &[])[1].1, "cannot_tell");
+
+    let alone = PLAN.split("      - {id: last").next().expect("a head");
+    let world = completed(alone);
+    put_back(&world);
+    assert_eq!(
+        forecast(&world, &[])[0],
+        ("write".into(), "as_before".into())
+    );
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("as before"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_before_it_is_tried() {
+    let world = completed(&PLAN.replace(
+        "undo: {shell: \"echo -last >> @/trace\"}",
+        "undo: {run: [\"@/gone\"]}",
+    ));
+    assert_eq!(forecast(&world, &[])[0].1, "cannot_run");
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("program not found"), "{shown}");
+
+    let world = completed(&PLAN.replace(
+        "on_doubt: ask, undo: none}",
+        "on_doubt: ask, undo: {point_of_no_return: rows are gone}}",
+    ));
+    let forecast = forecast(&world, &[]);
+    assert_eq!(forecast[2], ("kept".into(), "point_of_no_return".into()));
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("! stops here  kept"), "{shown}");
+    assert!(shown.contains("rows are gone"), "{shown}");
+}
+
+#[test]
+fn a_completed_run_is_rolled_back_with_a_reason() {
+    let world = completed(PLAN);
+    let events = world.events();
+    let done = world.upledger(&["rollback"]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("needs a reason"), "{done:?}");
+    assert!(done.err.contains("--plan"), "{done:?}");
+    assert_eq!(world.events(), events);
+    let Done { code, .. } = world.upledger(&["rollback", "--reason", "wrong release"]);
+    assert_eq!(code, 5);
+    assert_eq!(world.lines("app.env"), ["DEBUG=1"]);
+    world.assert_sound();
+}
