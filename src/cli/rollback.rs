@@ -65,22 +65,9 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         return preview(out, home, args);
     }
     let mut journal = ask::open_existing(home)?;
-    let run = args.of(&journal)?;
-    if run.ended == Some(Ended::Completed) {
-        wanted(out, run, args)?;
-    }
-    out.background();
-    let lock = RunnerLock::take(&home.state, &identity())
-        .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
-    journal.refresh()?;
-    let run = args.of(&journal)?;
-    let name = run.name.clone();
+    let name = args.of(&journal)?.name.clone();
     let event = args.event();
-    let doubt = match next(run, &clock::now()) {
-        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
-        _ => None,
-    };
-    // Checked before the secrets are read: a refused rollback needs none.
+    // Checked before anybody is asked and before the secrets are read: a refused rollback needs neither.
     let former = journal
         .supposing(&name, &event, |book| {
             let then = book.run(&name);
@@ -91,6 +78,19 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         let command = format!("upledger rollback {name} --reason '...'");
         return Err(former::refusal(&journal, &name, &step, &command));
     }
+    let run = pick(journal.book(), Some(&name))?;
+    if run.ended == Some(Ended::Completed) {
+        confirm(out, run, args)?;
+    }
+    out.background();
+    let lock = RunnerLock::take(&home.state, &identity())
+        .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
+    journal.refresh()?;
+    let run = pick(journal.book(), Some(&name))?;
+    let doubt = match next(run, &clock::now()) {
+        Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
+        _ => None,
+    };
     let means = Means::after(out, home, &mut journal, &name, &event)?;
     if let Some(step) = doubt {
         out.progress(&text::doubt_left(safe(&step)));
@@ -101,7 +101,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
 }
 
 /// A completed run is what users work with: to undo it needs a reason, and at a terminal the name of the run.
-fn wanted(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure> {
+fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure> {
     if args.reason.is_none() {
         return Err(Failure::usage(text::completed_needs_reason(&run.name))
             .hint(format!("upledger rollback {} --reason '...'", run.name))

@@ -74,12 +74,12 @@ const COMMANDS: [GoesOn; 18] = [
     goes_on("commands-decided", &[("resume", 0)], ONE_TO_THREE),
     goes_on(
         "commands-completed",
-        &[("resume", 13), ("rollback", 5)],
+        &[("resume", 13), ("rollback --reason x", 5)],
         "one, two, end of two, three seven, -three, -two, -one",
     ),
     goes_on(
         "commands-aborted",
-        &[("resume", 13), ("rollback", 5)],
+        &[("resume", 13), ("rollback --reason x", 5)],
         "one, two, end of two, -two, -one",
     ),
     goes_on(
@@ -122,13 +122,13 @@ const COMMANDS: [GoesOn; 18] = [
 const MIXED: [GoesOn; 7] = [
     GoesOn {
         files: &[("app.conf", "workers=1\n")],
-        ..goes_on("files-planned", &[("rollback", 5)], "")
+        ..goes_on("files-planned", &[("rollback --reason x", 5)], "")
     },
     GoesOn {
         files: &[("etc/limits", "nofile 1024\n")],
         ..goes_on(
             "mixed-untouched",
-            &[("resume", 13), ("rollback", 5)],
+            &[("resume", 13), ("rollback --reason x", 5)],
             "first, -first",
         )
     },
@@ -138,7 +138,11 @@ const MIXED: [GoesOn; 7] = [
     },
     GoesOn {
         files: &[("etc/limits", "nofile 65536\n")],
-        ..goes_on("mixed-satisfied", &[("rollback", 5)], "first, -first")
+        ..goes_on(
+            "mixed-satisfied",
+            &[("rollback --reason x", 5)],
+            "first, -first",
+        )
     },
     GoesOn {
         files: &[("etc/limits", "nofile 1024\n")],
@@ -150,7 +154,7 @@ const MIXED: [GoesOn; 7] = [
     },
     GoesOn {
         files: &[("etc/limits", "nofile 1024\n")],
-        ..goes_on("mixed-undo", &[("rollback", 5)], "first, -first")
+        ..goes_on("mixed-undo", &[("rollback --reason x", 5)], "first, -first")
     },
 ];
 
@@ -158,38 +162,66 @@ const MIXED: [GoesOn; 7] = [
 /// ended.
 const REFUSED: [(&str, &[&str]); 22] = [
     ("files-planned", &["resume"]),
-    ("files-job-made", &["resume", "rollback"]),
-    ("files-intent", &["resume", "rollback"]),
-    ("files-result", &["resume", "rollback"]),
-    ("files-lost-result", &["resume", "rollback"]),
-    ("files-between", &["resume", "rollback"]),
+    ("files-job-made", &["resume", "rollback --reason x"]),
+    ("files-intent", &["resume", "rollback --reason x"]),
+    ("files-result", &["resume", "rollback --reason x"]),
+    ("files-lost-result", &["resume", "rollback --reason x"]),
+    ("files-between", &["resume", "rollback --reason x"]),
     (
         "files-failed",
-        &["resume", "rollback", "decide tail retry --reason mended"],
+        &[
+            "resume",
+            "rollback --reason x",
+            "decide tail retry --reason mended",
+        ],
     ),
     (
         "files-doubt",
-        &["resume", "rollback", "decide tail done --reason seen"],
+        &[
+            "resume",
+            "rollback --reason x",
+            "decide tail done --reason seen",
+        ],
     ),
-    ("files-completed", &["rollback"]),
-    ("files-aborted", &["rollback"]),
-    ("files-back-started", &["resume", "rollback"]),
-    ("files-back-result", &["resume", "rollback"]),
-    ("files-back-lost-result", &["resume", "rollback"]),
+    ("files-completed", &["rollback --reason x"]),
+    ("files-aborted", &["rollback --reason x"]),
+    ("files-back-started", &["resume", "rollback --reason x"]),
+    ("files-back-result", &["resume", "rollback --reason x"]),
+    ("files-back-lost-result", &["resume", "rollback --reason x"]),
     (
         "files-back-stuck",
-        &["resume", "rollback", "decide limit skip --reason seen"],
+        &[
+            "resume",
+            "rollback --reason x",
+            "decide limit skip --reason seen",
+        ],
     ),
-    ("release-stop-lost-result", &["resume", "rollback"]),
-    ("release-code-result", &["resume", "rollback"]),
+    (
+        "release-stop-lost-result",
+        &["resume", "rollback --reason x"],
+    ),
+    ("release-code-result", &["resume", "rollback --reason x"]),
     ("release-start-half", &["resume", "rollback --to code"]),
-    ("release-completed", &["rollback", "rollback --to start"]),
-    ("release-back-start-result", &["resume", "rollback"]),
-    ("release-back-stop-lost-result", &["resume", "rollback"]),
+    (
+        "release-completed",
+        &["rollback --reason x", "rollback --reason x --to start"],
+    ),
+    (
+        "release-back-start-result",
+        &["resume", "rollback --reason x"],
+    ),
+    (
+        "release-back-stop-lost-result",
+        &["resume", "rollback --reason x"],
+    ),
     ("mixed-untouched", &["resume"]),
     (
         "mixed-undo-stuck",
-        &["resume", "rollback", "decide limit retry --reason again"],
+        &[
+            "resume",
+            "rollback --reason x",
+            "decide limit retry --reason again",
+        ],
     ),
 ];
 
@@ -446,7 +478,7 @@ fn a_new_run_in_a_former_ledger_goes_both_ways_and_ends_what_the_former_program_
     std::fs::write(former.path("plan.yaml"), plan.replace("ROOT", ROOT)).expect("written");
     assert_eq!(former.upledger("run plan.yaml").code, 0);
     assert_eq!(former.text("app.conf"), "new");
-    assert_eq!(former.upledger("rollback").code, 5);
+    assert_eq!(former.upledger("rollback --reason x").code, 5);
     assert_eq!(former.text("app.conf"), "workers=4\n");
     let refused = former.upledger(&format!("rollback {old}"));
     assert_eq!(refused.code, 13, "{refused:?}");

@@ -117,7 +117,10 @@ fn a_rotated_secret_that_equals_the_id_of_a_step_starts_nothing_twice() {
         started.last().expect("a start")["at"]["part"]["step"],
         "migrate"
     );
-    assert_eq!(with(&world, "migrate", &["rollback"]).code, 5);
+    assert_eq!(
+        with(&world, "migrate", &["rollback", "--reason", "x"]).code,
+        5
+    );
     assert_eq!(world.lines("effects"), ["once", "back"]);
 }
 

@@ -115,7 +115,7 @@ fn a_run_that_cannot_say_anything_goes_on_and_its_code_tells_of_the_run() {
         (&["note", "nobody reads this"], 0),
         (&["decide", "two", "retry", "--reason", "mended"], 0),
         (&["resume"], 0),
-        (&["rollback", "--json"], 5),
+        (&["rollback", "--reason", "x", "--json"], 5),
     ] {
         let done = full(&world, args);
         assert_eq!(done.code, code, "{args:?}: {done:?}");

@@ -394,7 +394,7 @@ fn the_output_of_several_attempts_is_told_apart() {
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
     let alone = world.upledger(&["log", "--output", "a"]).out;
     assert_eq!(alone, "forwards\n");
-    assert_eq!(world.upledger(&["rollback"]).code, 5);
+    assert_eq!(world.upledger(&["rollback", "--reason", "x"]).code, 5);
     let both = world.upledger(&["log", "--output", "a"]).out;
     let lines: Vec<&str> = both.lines().collect();
     assert!(lines[0].starts_with("--- a, attempt 1, at "), "{both}");

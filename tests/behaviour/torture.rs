@@ -101,12 +101,16 @@ fn the_runner_is_killed_after_every_record_backwards() {
     let kills = for_each_record(1, |record| {
         let world = world();
         assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
-        if !killed_at(&world, &["rollback"], &format!("append:{record}")) {
+        if !killed_at(
+            &world,
+            &["rollback", "--reason", "x"],
+            &format!("append:{record}"),
+        ) {
             return false;
         }
         let mut code = world.upledger(&["resume"]).code;
         if code == 13 && world.status()["state"] == "completed" {
-            code = world.upledger(&["rollback"]).code;
+            code = world.upledger(&["rollback", "--reason", "x"]).code;
         }
         let ended = world.status()["state"] == "rolled back";
         assert!(
