@@ -343,6 +343,14 @@ impl Run {
         Some((decided.unit.key(decided.way), decided.decision))
     }
 
+    /// Steps that a person has decided to go on without.
+    pub fn skipped(&self) -> impl Iterator<Item = &Task> {
+        self.units.iter().filter(|u| {
+            let left_out = || self.step(u).is_some_and(|(_, s)| s.left_out.is_some());
+            u.forward.status == Status::Skipped && !left_out()
+        })
+    }
+
     /// Steps that a rollback has passed over: what they did is still there, because a person said so.
     pub fn passed_over(&self) -> impl Iterator<Item = &Task> {
         self.units

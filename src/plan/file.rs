@@ -51,9 +51,10 @@ pub struct File {
     /// What happens when a step has failed and its retries are used up. Default: `ask`.
     pub on_failure: Option<OnFailure>,
     /// Variables. `${name}` in a step, in `name`, `change` or another variable is replaced by the value, as text, once.
-    /// They are recorded: never put a secret here.
+    /// One without a value has to be given: `--var NAME=VALUE`, or `--vars FILE`, which go before the values here and
+    /// are taken as they are. They are recorded: never put a secret here.
     #[serde(default)]
-    pub vars: BTreeMap<Name, Text>,
+    pub vars: BTreeMap<Name, Option<Text>>,
     /// Secrets: a name for each, and the source from which its value is read when it is needed. Values are never recorded.
     #[serde(default)]
     pub secrets: BTreeMap<Name, SecretSource>,

@@ -9,7 +9,7 @@ use upledger_replay::decide::{self, Asked, Next, Stop};
 use upledger_replay::event::{Decision, Direction};
 use upledger_replay::plan::{Step, Undo};
 use upledger_replay::runs::way_word;
-use upledger_replay::state::{Ended, Run, Status, Task};
+use upledger_replay::state::{Ended, Run, Status, Task, TaskState};
 
 /// Columns of the last outcome in a step's line; the question below has all of it.
 const DETAIL: usize = 60;
@@ -27,7 +27,10 @@ pub struct Word {
 #[must_use]
 pub fn word(run: &Run, clock: &decide::Now) -> Word {
     let (stable, shown) = match decide::next(run, clock) {
-        Next::End(Ended::Completed) => ("completed", text::completed()),
+        Next::End(Ended::Completed) => match run.skipped().count() {
+            0 => ("completed", text::completed()),
+            n => ("completed", text::completed_without(n)),
+        },
         Next::End(Ended::RolledBack) if run.passed_over().next().is_some() => {
             ("rolled back", text::rolled_back_but())
         }
@@ -174,6 +177,10 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
 #[must_use]
 pub fn end_lines(run: &Run) -> Vec<String> {
     let mut out = not_undone(run);
+    if run.ended == Some(Ended::Completed) && run.skipped().next().is_some() {
+        let names = run.skipped().map(|u| named(u, &u.forward));
+        out.push(text::were_skipped(names.collect::<Vec<_>>().join(", ")));
+    }
     if run.ended == Some(Ended::Aborted) && run.effective() {
         let command = format!("upledger rollback {} --reason '...'", run.name);
         out.push(text::aborted_stays(command));
@@ -188,12 +195,16 @@ fn not_undone(run: &Run) -> Vec<String> {
     if left.peek().is_none() {
         return Vec::new();
     }
-    let name = |u: &Task| match u.backward.detail.as_str() {
-        "" => u.step.clone(),
-        why => format!("{} ({})", u.step, safe(why)),
-    };
-    let names: Vec<String> = left.map(name).collect();
+    let names: Vec<String> = left.map(|u| named(u, &u.backward)).collect();
     vec![text::not_undone(names.join(", "))]
+}
+
+/// A step with the reason that a person gave for it.
+fn named(unit: &Task, part: &TaskState) -> String {
+    match part.detail.as_str() {
+        "" => unit.step.clone(),
+        why => format!("{} ({})", unit.step, safe(why)),
+    }
 }
 
 /// The run should continue, but no runner is active.
@@ -301,6 +312,7 @@ pub fn value(run: &Run, now: &Now) -> Value {
             })
         })
         .collect();
+    let reason = |u: &Task, part: &TaskState| json!({"step": u.step, "target": u.target, "reason": part.detail});
     let next = decide::next(run, &now.clock);
     let commands = match &next {
         Next::Ask(q) => answers(run, q)
@@ -341,11 +353,8 @@ pub fn value(run: &Run, now: &Now) -> Value {
         "steps": steps,
         "command": now::command_value(run, now),
         "decision": now::decision_value(run),
-        "not_undone": run.passed_over().map(|u| json!({
-            "step": u.step,
-            "target": u.target,
-            "reason": u.backward.detail,
-        })).collect::<Vec<_>>(),
+        "skipped": run.skipped().map(|u| reason(u, &u.forward)).collect::<Vec<_>>(),
+        "not_undone": run.passed_over().map(|u| reason(u, &u.backward)).collect::<Vec<_>>(),
         "question": question,
         "next": commands,
     })

@@ -8,6 +8,7 @@ texts! {
     abort(): "abort", "终止";
     aborted(): "aborted", "已终止";
     completed(): "completed", "完成";
+    completed_without(steps): "completed, {steps} skipped", "完成, 跳过 {steps} 步";
     rollback(): "rollback", "回退";
     rolled_back(): "rolled back", "已回退";
     restored(): "restored", "账本恢复";
@@ -66,6 +67,7 @@ texts! {
     paused(): "paused", "已暂停";
     rolled_back_but(): "rolled back, some undos skipped", "已回退, 但有步骤未撤销";
     not_undone(names): "NOT undone, their changes are still in place: {names}", "未撤销, 其变更仍然存在: {names}";
+    were_skipped(names): "skipped by decision: {names}", "按决定跳过: {names}";
     aborted_stays(command): "completed steps are not undone; to undo them: {command}", "已执行的步骤保持原状; 可以回退: {command}";
     rolled_back_in_part(): "partially rolled back", "已部分回退";
     rollback_stuck(): "rollback stuck", "回退受阻";

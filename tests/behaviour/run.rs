@@ -71,9 +71,42 @@ fn a_failed_step_stops_the_run_and_a_person_decides() {
             .code,
         0
     );
-    assert_eq!(world.upledger(&["resume"]).code, 0);
+    let done = world.upledger(&["resume"]);
+    assert_eq!(done.code, 0);
+    let skipped = "skipped by decision: second (not needed)";
+    assert!(done.out.contains(skipped), "{done:?}");
     assert_eq!(world.lines("trace"), ["first", "second"]);
+    let shown = world.upledger(&["status"]).out;
+    assert!(shown.contains("completed, 1 skipped"), "{shown}");
+    assert!(shown.contains(skipped), "{shown}");
+    let status = world.status();
+    assert_eq!(status["state"], "completed");
+    assert_eq!(status["skipped"][0]["step"], "second");
     world.assert_sound();
+}
+
+/// What the plan itself leaves out is no check that somebody skipped.
+#[test]
+fn a_step_that_the_plan_leaves_out_is_not_counted_as_skipped() {
+    let world = World::new();
+    let plan = PLAN
+        .replace("${CODE}", "0")
+        .replace(
+            "- id: second",
+            "- id: second\n        when: {var: all, is: \"yes\"}",
+        )
+        .replace("phases:", "vars: {all: \"yes\"}\nphases:");
+    world.write("plan.yaml", &plan);
+    let done = world.upledger(&["run", "plan.yaml", "--var", "all=no"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(world.lines("trace"), ["first"]);
+    let status = world.status();
+    assert_eq!(
+        status["skipped"].as_array().map(Vec::len),
+        Some(0),
+        "{status}"
+    );
+    assert!(!world.upledger(&["status"]).out.contains("skipped by"));
 }
 
 #[test]
