@@ -1,4 +1,4 @@
-//! `completion` and `man`, and the completion candidates for a shell: commands, options, runs and steps.
+//! `completion`, and the completion candidates for a shell: commands, options, runs and steps.
 
 use super::code;
 use super::fail::Failure;
@@ -7,13 +7,12 @@ use crate::clock;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::report::status;
-use crate::text::{commands, help};
+use crate::text::help;
 use clap::builder::StyledStr;
 use clap::{Args, Command, ValueEnum};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use serde_json::json;
-use std::path::{Path, PathBuf};
 
 /// Set by the shell code that `completion` prints: the shell that requests completion.
 const VARIABLE: &str = "UPLEDGER_COMPLETE";
@@ -35,13 +34,6 @@ enum Shell {
     Fish,
 }
 
-/// Manual pages.
-#[derive(Debug, Args)]
-pub(crate) struct Man {
-    #[arg(long, value_name = "DIR", help = help::man_dir())]
-    dir: Option<PathBuf>,
-}
-
 pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure> {
     let name = match args.shell {
         Shell::Bash => "bash",
@@ -60,71 +52,8 @@ pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure
     Ok(code::DONE)
 }
 
-pub(crate) fn man(out: &mut Out, args: &Man, command: Command) -> Result<u8, Failure> {
-    let cannot = |e: &(dyn std::error::Error + 'static)| Failure::of(code::USAGE, "system", e);
-    match &args.dir {
-        Some(dir) => {
-            std::fs::create_dir_all(dir)
-                .and_then(|()| pages(command, dir))
-                .map_err(|e| Failure::usage(commands::cannot_make(dir.display(), e)))?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command)
-                .render(&mut page)
-                .map_err(|e| cannot(&e))?;
-            text(out, "man", headed(&page).as_bytes());
-        }
-    }
-    Ok(code::DONE)
-}
-
-/// A page for a command and for each one below it.
-fn pages(mut command: Command, dir: &Path) -> std::io::Result<()> {
-    command.build();
-    let mut open = vec![command];
-    while let Some(command) = open.pop() {
-        open.extend(
-            command
-                .get_subcommands()
-                .filter(|c| !c.is_hide_set())
-                .cloned(),
-        );
-        let man = clap_mangen::Man::new(command);
-        let mut page = Vec::new();
-        man.render(&mut page)?;
-        std::fs::write(dir.join(man.get_filename()), headed(&page))?;
-    }
-    Ok(())
-}
-
-/// The page with its headings in the language of the process: clap knows only English ones.
-fn headed(page: &[u8]) -> String {
-    let page = String::from_utf8_lossy(page);
-    let mut out = String::new();
-    for line in page.lines() {
-        let heading = line.strip_prefix(".SH ").map(|h| h.trim_matches('"'));
-        let ours = heading.and_then(|h| {
-            Some(match h {
-                "NAME" => help::man_name(),
-                "SYNOPSIS" => help::man_synopsis(),
-                "DESCRIPTION" => help::man_description(),
-                "OPTIONS" => help::man_options(),
-                "SUBCOMMANDS" => help::man_commands(),
-                "VERSION" => help::man_version(),
-                _ => return None,
-            })
-        });
-        match ours {
-            Some(heading) => out.push_str(&format!(".SH {heading}")),
-            None => out.push_str(line),
-        }
-        out.push('\n');
-    }
-    out
-}
-
-fn text(out: &mut Out, name: &str, bytes: &[u8]) {
+/// A document of the program itself.
+pub(super) fn text(out: &mut Out, name: &str, bytes: &[u8]) {
     if out.json {
         let text = String::from_utf8_lossy(bytes);
         out.result(json!({ name: text }), code::DONE);

@@ -13,6 +13,7 @@ mod line_buffer;
 mod literal;
 mod live;
 mod live_state;
+mod man;
 mod out;
 mod output_stream;
 mod plans;
@@ -136,7 +137,7 @@ enum Command {
     #[command(about = help::cmd_completion())]
     Completion(complete::Completion),
     #[command(about = help::cmd_man())]
-    Man(complete::Man),
+    Man(man::Man),
     #[command(about = help::cmd_ledger())]
     #[command(subcommand)]
     Ledger(evidence::LedgerCommand),
@@ -276,7 +277,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Export(args) => evidence::export(out, &home, &args),
         Command::Help(args) => Ok(words::help(out, &args, Cli::command())),
         Command::Completion(args) => complete::completion(out, &args),
-        Command::Man(args) => complete::man(out, &args, words::localized(Cli::command())),
+        Command::Man(args) => man::man(out, &args, words::localized(Cli::command())),
         Command::Explain(args) => explain::explain(out, &args),
         Command::Ledger(args) => evidence::ledger(out, &home, &args),
     };

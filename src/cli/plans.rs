@@ -62,6 +62,17 @@ impl Vars {
             .and_then(|given| load::load(plan, &given))
             .map_err(|e| refused(out, &e))
     }
+
+    /// A command with the same plan and the same variables, to be typed.
+    fn command(&self, command: &str, plan: &Path) -> String {
+        let mut words = vec![plan.display().to_string()];
+        if let Some(file) = &self.file {
+            words.extend(["--vars".to_owned(), file.display().to_string()]);
+        }
+        let given = self.arguments.iter();
+        words.extend(given.flat_map(|a| ["--var".to_owned(), a.clone()]));
+        format!("upledger {command} {}", quoted(&words))
+    }
 }
 
 /// A plan to show.
@@ -174,6 +185,7 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
             1 => text::checked_one(path, &checked.digest),
             _ => text::checked(path, steps, &checked.digest),
         });
+        out.progress(&text::next(&args.vars.command("plan", &args.plan)));
     }
     Ok(code::DONE)
 }
@@ -244,6 +256,9 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.progress("");
         out.progress(&forecast_text::written(&path));
         out.progress(&format!("  upledger run {}", quoted(&[path])));
+    } else {
+        out.progress("");
+        out.progress(&text::next(&args.vars.command("run", &args.plan)));
     }
     Ok(code::DONE)
 }

@@ -239,6 +239,10 @@ fn output(
             last = Some((follower, lines, at.clone()));
         }
     }
+    if last.is_none() {
+        let status = status::status_word(unit.forward.status).shown;
+        out.progress(&screen::printed_nothing(step, &run.name, status));
+    }
     let running = [Direction::Do, Direction::Undo]
         .into_iter()
         .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);

@@ -52,6 +52,30 @@ texts! {
     man_options(): "OPTIONS", "选项";
     man_commands(): "SUBCOMMANDS", "子命令";
     man_version(): "VERSION", "版本";
+    man_exit_status(): "EXIT STATUS", "退出码";
+    man_files(): "FILES", "文件";
+    man_environment(): "ENVIRONMENT", "环境变量";
+    man_examples(): "EXAMPLES", "示例";
+    man_see_also(): "SEE ALSO", "另见";
+    file_state(): "The state directory of root; of another user ~/.local/state/upledger", "root 的状态目录; 其他用户为 ~/.local/state/upledger";
+    file_ledger(): "The ledger: an SQLite database, the only state", "账本: SQLite 数据库, 唯一的状态";
+    file_jobs(): "What the attempts of a step printed and how they ended", "各步骤每次尝试的输出和结果";
+    file_undo(): "Former content of files, for rollbacks; readable by its owner alone", "供回退使用的文件原内容; 只有属主可读";
+    file_memory(): "What is remembered of each ledger, so that an older copy is noticed; of another user ~/.local/share/upledger/memory",
+        "对每个账本的记忆, 用来发现旧副本; 其他用户为 ~/.local/share/upledger/memory";
+    file_config(): "The configuration of a user; of all users /etc/upledger/config.yaml", "用户的配置; 所有用户的配置为 /etc/upledger/config.yaml";
+    env_state(): "The state directory, unless `--state` names one", "状态目录; `--state` 优先";
+    env_memory(): "The directory of the memory", "记忆所在的目录";
+    env_lang(): "The language of the screens, en or zh, unless `--lang` names one", "界面语言, en 或 zh; `--lang` 优先";
+    env_log(): "Diagnostics on standard error, such as `debug`; they hold no text of a plan or a command",
+        "输出到标准错误的诊断信息, 例如 `debug`; 不含计划和命令的内容";
+    example_init(): "Writes a commented plan to start from.", "生成一份带注释的起始计划。";
+    example_plan(): "Shows what a run would do now, and writes the resolved plan.", "显示现在执行会做什么, 并写出已解析的计划。";
+    example_run(): "Runs exactly that.", "完全按其执行。";
+    example_status(): "Shows the state of the run and the pending question.", "显示运行状态和待确认的问题。";
+    example_decide(): "Answers it; `upledger resume` continues.", "回答该问题; 用 `upledger resume` 继续。";
+    example_rollback(): "Shows what a rollback would undo; changes nothing.", "显示回退会撤销什么; 不做任何变更。";
+    example_verify(): "Verifies the ledger against a checkpoint that was kept elsewhere.", "对照另存的检查点验证账本。";
     man_dir(): "Write the pages of all commands to this directory", "将全部手册页写入此目录";
 
     reason(): "The reason, which is recorded", "原因, 将写入记录";

@@ -46,6 +46,8 @@ texts! {
     stops_after_this(): "stopping after this step; Ctrl-C again detaches and leaves it running", "将在此步骤结束后停止; 再按一次 Ctrl-C 则立即退出, 步骤在后台继续运行";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
+    printed_nothing(step, run, status): "{step} was not started in {run}, so there is no output: {status}",
+        "{step} 在 {run} 中没有启动过, 因此没有输出: {status}";
     output_of(part, n, time): "--- {part}, attempt {n}, at {time}", "--- {part}, 第 {n} 次执行, {time}";
     still_running(part): "{part}  still running", "{part}  仍在运行";
     it_is_done(): "it is done", "已完成";

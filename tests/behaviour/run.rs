@@ -216,3 +216,19 @@ fn whoever_says_done_is_told_whether_the_step_looks_for_itself() {
         );
     }
 }
+
+#[test]
+fn the_output_of_a_step_that_did_not_run_is_told_as_such() {
+    let world = World::new();
+    let failing = PLAN
+        .replace("${CODE}", "0")
+        .replace("echo first", "false; echo first");
+    world.write("plan.yaml", &failing);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let done = world.upledger(&["log", "--output", "second"]);
+    assert_eq!(done.code, 0);
+    assert!(done.out.contains("second was not started"), "{done:?}");
+    assert!(done.out.contains("pending"), "{done:?}");
+    let failed = world.upledger(&["log", "--output", "first"]);
+    assert!(!failed.out.contains("was not started"), "{failed:?}");
+}

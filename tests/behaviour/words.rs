@@ -226,6 +226,13 @@ fn manual_pages_have_headings_of_their_language() {
     ] {
         let page = speak(&world, lang, &["man"]).out;
         assert!(page.contains(heading) && !page.contains(other), "{page}");
+        let sections = match lang {
+            "en" => ["EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"],
+            _ => ["退出码", "文件", "环境变量", "示例"],
+        };
+        for section in sections {
+            assert!(page.contains(&format!(".SH \"{section}\"")), "{page}");
+        }
         assert_eq!(speak(&world, lang, &["man", "--dir", lang]).code, 0);
         for name in ["upledger.1", "upledger-run.1", "upledger-ledger-restored.1"] {
             let path = world.path(lang).join(name);
