@@ -1,19 +1,20 @@
-//! `explain`: what an exit code or a kind of error means.
+//! `explain`: what an exit code, a kind of error or a word of the screens means.
 
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
-use crate::report::{fit, safe};
+use crate::report::{columns, fit, pad, safe};
 use crate::text::explain as text;
+use crate::text::glossary;
 use crate::text::help;
 use clap::Args;
 use serde_json::json;
 
-/// A code to explain.
+/// What to explain.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[arg(help = help::explain_code())]
-    code: Option<String>,
+    code: Vec<String>,
 }
 
 pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
@@ -21,14 +22,17 @@ pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
         text::codes()
             .map(|n| n.to_string())
             .chain(text::kinds().map(str::to_owned))
+            .chain(glossary::words())
     };
-    let asked: Vec<String> = args
-        .code
-        .clone()
-        .map_or_else(|| all().collect(), |one| vec![one]);
-    let wide = asked.iter().map(String::len).max().unwrap_or(0);
+    let asked: Vec<String> = if args.code.is_empty() {
+        all().collect()
+    } else {
+        // A word of the screen may be two: `in doubt`.
+        vec![args.code.join(" ")]
+    };
+    let wide = asked.iter().map(|word| columns(word)).max().unwrap_or(0);
     for what in asked {
-        let Some(meaning) = text::meaning(&what) else {
+        let Some(meaning) = glossary::meaning(&what) else {
             return Err(Failure::usage(text::unknown(safe(&what)))
                 .hint(text::list())
                 .hint(text::kinds().collect::<Vec<_>>().join(" ")));
@@ -36,7 +40,7 @@ pub(crate) fn explain(out: &mut Out, args: &Explain) -> Result<u8, Failure> {
         if out.json {
             out.value(&json!({"code": what, "meaning": meaning}));
         } else {
-            for line in fit(&format!("{what:<wide$}  {meaning}"), 80) {
+            for line in fit(&format!("{}  {meaning}", pad(&what, wide)), 80) {
                 out.line(&line);
             }
         }

@@ -37,7 +37,7 @@ texts! {
     cmd_verify(): "Verify the whole ledger", "验证整个账本";
     cmd_verifier(): "Print the auditor's script: a verifier in standard Python", "输出审计脚本: 只用 Python 标准库的验证程序";
     cmd_export(): "Write the events of the ledger, one per line", "导出账本事件, 每行一个";
-    cmd_explain(): "Explain an exit code or a kind of error", "解释退出码或错误类型";
+    cmd_explain(): "Explain an exit code, a kind of error or a word of the screens", "解释退出码, 错误类型或界面用词";
     cmd_help(): "Print the help of a command", "显示某个命令的帮助";
     help_command(): "The command; all commands if omitted", "命令名; 不指定时列出全部命令";
     cmd_ledger(): "Commands for the ledger itself", "账本自身的维护操作";
@@ -99,7 +99,7 @@ texts! {
     export_out(): "Output file; standard output if omitted; an existing file is not overwritten",
         "输出文件; 默认为标准输出; 不覆盖已有文件";
     ledger_restored(): "Record that an older or a different copy of the ledger is used from now on", "账本恢复为旧副本或另一份副本后, 记录此事并继续使用";
-    explain_code(): "An exit code, or a kind of error; all of them if omitted", "退出码或错误类型; 不指定时列出全部";
+    explain_code(): "An exit code, a kind of error or a word of the screens, such as `in doubt`; all of them if omitted", "退出码, 错误类型或界面用词, 如 `结果未知`; 不指定时列出全部";
     init_file(): "Output file", "输出文件";
     init_template(): "The template to start from", "起始模板";
     template_blank(): "Three commands with their probes and undos", "三个命令, 附探测与撤销";

@@ -93,6 +93,7 @@ pub mod commands;
 pub mod demo;
 pub mod explain;
 pub mod forecast;
+pub mod glossary;
 pub mod help;
 pub mod plan;
 pub mod screen;

@@ -523,3 +523,33 @@ fn slips_for_programs_are_english() {
     assert!(done.out.contains("unknown key `colour`"), "{done:?}");
     assert!(done.out.is_ascii(), "{done:?}");
 }
+
+/// What a screen says, `explain` knows, in the language of the screen and in English.
+#[test]
+fn the_words_of_the_screens_are_explained() {
+    let world = World::new();
+    for (lang, asked, part) in [
+        ("en", &["adopted"][..], "still running"),
+        ("en", &["in", "doubt"], "unknown"),
+        ("en", &["would fail"], "missing"),
+        ("en", &["L0"], "the chain alone"),
+        ("zh", &["结果未知"], "是否生效未知"),
+        ("zh", &["in", "doubt"], "是否生效未知"),
+        ("zh", &["无法判断"], "再次检查"),
+    ] {
+        let done = speak(&world, lang, &[&["explain"], asked].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(done.out.contains(part), "{asked:?}: {done:?}");
+    }
+    // Every word that stands in the column of a status.
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: x\nphases:\n  - phase: p\n    steps:\n      - {id: a, do: {run: [\"true\"]}, effect: pure}\n      - {id: b, do: {run: [\"false\"]}, effect: pure}\n      - {id: c, do: {run: [\"true\"]}, effect: pure}\n",
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    for step in world.status()["steps"].as_array().expect("steps") {
+        let word = step["do"]["status"].as_str().expect("a word");
+        assert_eq!(world.upledger(&["explain", word]).code, 0, "{word}");
+    }
+    assert_eq!(world.upledger(&["explain", "nonsense"]).code, 2);
+}
