@@ -52,7 +52,8 @@ pub struct File {
     pub on_failure: Option<OnFailure>,
     /// Variables. `${name}` in a step, in `name`, `change` or another variable is replaced by the value, as text, once.
     /// One without a value has to be given: `--var NAME=VALUE`, or `--vars FILE`, which go before the values here and
-    /// are taken as they are. They are recorded: never put a secret here.
+    /// are taken as they are. `${run}` is the name of the run, where no variable has that name. Values are recorded:
+    /// never put a secret here.
     #[serde(default)]
     pub vars: BTreeMap<Name, Option<Text>>,
     /// Secrets: a name for each, and the source from which its value is read when it is needed. Values are never recorded.

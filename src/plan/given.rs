@@ -5,7 +5,7 @@ use super::literal::Literals;
 use super::load::read_text;
 use super::outline::{Key, Kind, Node, Span, Style, outline};
 use super::problem::{Fault, Refusal, did_you_mean};
-use super::variables::is_name;
+use super::variables::{THE_RUN, is_name};
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -146,6 +146,9 @@ impl Source {
             {
                 if value.contains('\0') {
                     faults.push(Fault::new(key.span, say::nul()));
+                }
+                if value.contains(THE_RUN) {
+                    faults.push(Fault::new(key.span, say::literal_run()));
                 }
                 let place = (value.clone(), key.span);
                 if self.values.insert(name.clone(), place).is_some() {

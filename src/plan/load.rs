@@ -323,7 +323,8 @@ impl<'t> Loader<'t> {
             for (key, value) in entries {
                 match key.text.as_str() {
                     "name" | "environment" | "change" => {
-                        *value = variables.put_in(value, &mut self.faults)
+                        *value = variables.put_in(value, &mut self.faults);
+                        variables.refuse_run(value, &mut self.faults);
                     }
                     "secrets" => {
                         variables.refuse(value, &say::no_variables_in("secrets"), &mut self.faults);

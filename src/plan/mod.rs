@@ -30,4 +30,5 @@ pub use given::Given;
 pub use load::{Checked, load, load_text};
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};
+pub(crate) use variables::put_in_run;
 pub use warning::Warning;

@@ -5,12 +5,39 @@ use super::given::Given;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use crate::text::plan as say;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest string after variables were put in, in bytes.
 const LONGEST: usize = 64 << 10;
 /// All of them together.
 const TOGETHER: usize = 4 << 20;
+
+/// The name of the run, which is known only when the plan runs: it stays in the resolved plan, and is put in at each step.
+const RUN: &str = "run";
+/// As it stands there.
+pub(super) const THE_RUN: &str = "${run}";
+
+/// Puts the name of a run into the settings of an action. The script of a shell has it in `UPLEDGER_RUN`.
+pub(crate) fn put_in_run(value: &Value, run: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(THE_RUN, run)),
+        Value::Array(items) => items.iter().map(|item| put_in_run(item, run)).collect(),
+        Value::Object(map) => {
+            let put = |(key, value): (&String, &Value)| {
+                let script = key == "shell" && value.is_string();
+                let value = if script {
+                    value.clone()
+                } else {
+                    put_in_run(value, run)
+                };
+                (key.clone(), value)
+            };
+            Value::Object(map.iter().map(put).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
 
 /// A piece of a string.
 enum Piece<'t> {
@@ -224,7 +251,7 @@ impl<'t> Variables<'t> {
                 return None;
             }
         };
-        let (mut out, mut good) = (String::new(), true);
+        let (mut out, mut good, mut runs) = (String::new(), true, 0);
         for piece in pieces {
             let name = match piece {
                 Piece::Text(t) => {
@@ -239,7 +266,13 @@ impl<'t> Variables<'t> {
                     faults.push(Fault::new(span, say::too_long(LONGEST)));
                     return None;
                 }
+                runs += value.matches(THE_RUN).count();
                 out.push_str(value);
+                continue;
+            }
+            if name == RUN && !self.broken.contains(name) && !self.secrets.contains(name) {
+                runs += 1;
+                out.push_str(THE_RUN);
                 continue;
             }
             good = false;
@@ -258,6 +291,11 @@ impl<'t> Variables<'t> {
             } else {
                 Fault::new(at, say::names_no_variable(name)).hint(say::name_or_literal())
             });
+        }
+        if out.matches(THE_RUN).count() != runs {
+            // It would be taken for the name of the run.
+            faults.push(Fault::new(span, say::literal_run()));
+            return None;
         }
         self.together = self.together.saturating_add(out.len());
         if self.together > TOGETHER {
@@ -338,6 +376,18 @@ impl<'t> Variables<'t> {
         Node {
             span: node.span,
             kind: Kind::Scalar(out, *style),
+        }
+    }
+
+    /// Refuses the name of the run where it is not known yet.
+    pub(crate) fn refuse_run(&self, node: &Node, faults: &mut Vec<Fault>) {
+        match &node.kind {
+            Kind::Scalar(text, _) if text.contains(THE_RUN) => {
+                faults.push(Fault::new(node.span, say::no_run_name_yet()));
+            }
+            Kind::Scalar(..) => {}
+            Kind::List(items) => items.iter().for_each(|n| self.refuse_run(n, faults)),
+            Kind::Map(entries) => entries.iter().for_each(|(_, n)| self.refuse_run(n, faults)),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, 
 use crate::actions::Do;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
-use crate::plan::facts;
+use crate::plan::{facts, put_in_run};
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
@@ -74,7 +74,7 @@ impl PreparedTask {
         let step = plan
             .step(&part.step)
             .ok_or_else(|| Error::new(format!("the plan has no step {}", part.step)))?;
-        let mut inputs = Inputs::new(facts, part);
+        let mut inputs = Inputs::new(facts, part, run);
         let named = needs::of_part(plan, part);
         let own: Vec<(String, String)> = secrets
             .iter()
@@ -109,7 +109,7 @@ impl PreparedTask {
         let env = environment(step, run, &mut inputs)?;
         let cwd = match &step.cwd_from {
             Some(fact) => Some(inputs.directory(fact)?),
-            None => step.cwd.clone(),
+            None => step.cwd.as_ref().map(|cwd| inputs.text(cwd)),
         };
         Ok(Self {
             action,
@@ -335,6 +335,7 @@ fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
 /// Facts of earlier steps on their way into a step.
 struct Inputs<'a> {
     facts: Facts<'a>,
+    run: &'a str,
     target: &'a str,
     /// What was put in when the step was first started: it is the same for its next attempt and its undo.
     recorded: &'a [Pair],
@@ -342,13 +343,14 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    fn new(facts: Facts<'a>, part: &'a TaskKey) -> Self {
+    fn new(facts: Facts<'a>, part: &'a TaskKey, run: &'a str) -> Self {
         let unit = match facts {
             Facts::Of(run) => run.unit(part).filter(|u| u.forward.touched),
             Facts::None => None,
         };
         Self {
             facts,
+            run,
             target: &part.target,
             recorded: unit.map_or(&[], |u| &u.inputs),
             used: Vec::new(),
@@ -374,9 +376,23 @@ impl<'a> Inputs<'a> {
         Ok(value)
     }
 
-    /// An action of the plan, with facts in the place of `{from: step.fact}`.
+    /// An action of the plan, with facts in the place of `{from: step.fact}` and the run in that of `${run}`.
     fn action(&mut self, plan: &Plan, action: &Value) -> Result<Do, Error> {
+        let action = match self.facts {
+            Facts::Of(_) => &put_in_run(action, self.run),
+            Facts::None => action,
+        };
         facts::put_in(plan, action, &mut |fact| self.value(fact))
+    }
+
+    /// A text of the plan, with the run in the place of `${run}`.
+    fn text(&self, text: &str) -> String {
+        let text = Value::String(text.into());
+        let put = match self.facts {
+            Facts::Of(_) => put_in_run(&text, self.run),
+            Facts::None => text,
+        };
+        put.as_str().unwrap_or_default().to_owned()
     }
 
     /// The fact that is the working directory.
@@ -417,7 +433,7 @@ fn environment(step: &Step, run: &str, inputs: &mut Inputs<'_>) -> Result<Vec<Va
     for EnvVar { key, value } in &step.env {
         env.retain(|v| v.key != *key);
         env.push(match value {
-            Input::Text(t) => text(key, t.clone()),
+            Input::Text(t) => text(key, inputs.text(t)),
             Input::From(fact) => text(key, inputs.value(fact)?),
             Input::Secret(name) => Variable {
                 key: key.clone(),

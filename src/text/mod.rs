@@ -115,6 +115,7 @@ mod tests {
             super::demo::ALL,
             super::explain::ALL,
             super::forecast::ALL,
+            super::glossary::ALL,
             super::help::ALL,
             super::plan::ALL,
             super::screen::ALL,

@@ -167,6 +167,8 @@ texts! {
     define_variable(): "define it in `vars:`", "请在 `vars:` 中定义";
     define_or_literal(name): "define it in `vars:`, give it with `--var {name}=VALUE`, or write `$${{` for a literal `${{`",
         "请在 `vars:` 中定义, 或用 `--var {name}=值` 给出; 若要原样写出 `${{`, 请写 `$${{`";
+    no_run_name_yet(): "`${{run}}` is not known here: a run is named after its plan", "此处还没有 `${{run}}`: 运行名由计划名生成";
+    literal_run(): "a literal `${{run}}` cannot be written here: `${{run}}` is the name of the run", "此处不能原样写出 `${{run}}`: `${{run}}` 表示运行名";
     names_no_variable(name): "`${{{name}}}` is not a valid variable name", "`${{{name}}}` 不是有效的变量名";
     name_or_literal(): "a name consists of a-z, 0-9 and _; `$${{` is a literal `${{`",
         "变量名由 a-z, 0-9 和 _ 组成; 若要原样写出 `${{`, 请写 `$${{`";

@@ -232,3 +232,40 @@ fn the_output_of_a_step_that_did_not_run_is_told_as_such() {
     let failed = world.upledger(&["log", "--output", "first"]);
     assert!(!failed.out.contains("was not started"), "{failed:?}");
 }
+
+#[test]
+fn the_name_of_the_run_is_put_in_when_a_step_starts() {
+    let world = World::new();
+    world.write("app.env", "DEBUG=1\n");
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: nightly
+vars: {copy: "@/copy-${run}"}
+phases:
+  - phase: all
+    steps:
+      - {id: keep, do: {file.backup: {path: "@/app.env", to: "${copy}"}}}
+      - {id: say, do: {run: [/bin/sh, "@/say.sh", "${run}"]}, env: {IT: "${run}"}, on_doubt: ask, undo: {run: [/bin/sh, "@/say.sh", "-${run}"]}}
+"#,
+    );
+    world.write("say.sh", "echo $1 $IT >> @/trace\n");
+    let plan = world.upledger(&["plan", "plan.yaml"]);
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.out.contains("copy-${run}"), "{plan:?}");
+    let mut said = Vec::new();
+    // Each night has a copy of its own, by one plan.
+    for _ in 0..2 {
+        let done = world.upledger(&["run", "plan.yaml"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let name = world.status()["run"].as_str().expect("a name").to_owned();
+        assert_eq!(world.lines(&format!("copy-{name}")), ["DEBUG=1"]);
+        said.push(format!("{name} {name}"));
+        assert_eq!(world.lines("trace"), said);
+    }
+    let last = world.status()["run"].as_str().expect("a name").to_owned();
+    assert_eq!(world.rollback().code, 5);
+    said.push(format!("-{last} {last}"));
+    assert_eq!(world.lines("trace"), said);
+}

@@ -134,3 +134,35 @@ fn a_resolved_plan_has_its_values() {
     let text = said(files.load(&["owner=p"]));
     assert!(text.contains("plan --out"), "{text}");
 }
+
+/// It is known when the plan runs, so that one approved plan is the plan of every night.
+#[test]
+fn the_name_of_the_run_stays_in_the_resolved_plan() {
+    let plan = PLAN.replace("vars: {", "vars: {copy: \"/backup/${run}.db\", ");
+    let plan = plan.replace("\"${host}\"", "\"${host} ${run}\", \"${copy}\"");
+    let files = Files::new(&plan, None);
+    let checked = files.load(&["owner=o", "host=h"]).unwrap();
+    let argv = argv(&checked);
+    assert!(argv.contains(r#""h ${run}","/backup/${run}.db""#), "{argv}");
+
+    for (from, to) in [
+        ("release ${release}", "of ${run}"),
+        ("${host}", "$${run}"),
+        ("vars: {", "secrets: {run: {env: RUN}}\nvars: {"),
+    ] {
+        let plan = PLAN.replace("secrets: {upstream: {env: UP}}\n", "");
+        let files = Files::new(&plan.replace(from, to).replace("${owner}", "${run}"), None);
+        let text = said(files.load(&["owner=o", "host=h"]));
+        assert!(text.contains("run"), "{text}");
+    }
+    let text = said(Files::new(PLAN, None).load(&["owner=${run}", "host=h"]));
+    assert!(text.contains("${run}"), "{text}");
+    let own = PLAN
+        .replace("vars: {", "vars: {run: mine, ")
+        .replace("${host}", "${run}");
+    let checked = Files::new(&own, None).load(&["owner=o"]).unwrap();
+    assert!(
+        self::argv(&checked).contains(r#""mine""#),
+        "a variable of that name goes before"
+    );
+}
