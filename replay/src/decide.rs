@@ -368,6 +368,7 @@ pub fn checkpoint(run: &Run, event: &Event) -> bool {
     matches!(
         event,
         Event::RunPlanned(_)
+            | Event::RunAmended(_)
             | Event::RunCompleted(_)
             | Event::RollbackCompleted(_)
             | Event::RunAborted(_)

@@ -3,6 +3,7 @@
 //! A kind is its own version: its fields never change meaning, and an incompatible shape gets a new kind. An unknown
 //! kind or field is an error, because a fold that skips what it does not know would decide on half the truth.
 
+pub use crate::own;
 use crate::plan::{LOCAL, Pair, Plan};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -74,6 +75,9 @@ pub enum Event {
     /// The run exists and this plan is what it runs. Nothing has been done yet.
     #[serde(rename = "run.planned")]
     RunPlanned(RunPlanned),
+    /// Another plan takes the place of the run's own; steps that have succeeded are the same in it.
+    #[serde(rename = "run.amended")]
+    RunAmended(RunAmended),
     /// A runner took the run over. Attempts left open before it are its to resolve.
     #[serde(rename = "run.resumed")]
     RunResumed(Reason),
@@ -171,6 +175,7 @@ impl Event {
             | Self::SessionOpened(_)
             | Self::LedgerRestored(_)
             | Self::RunPlanned(_)
+            | Self::RunAmended(_)
             | Self::RunResumed(_)
             | Self::PauseRequested(_)
             | Self::AbortRequested(_)
@@ -223,6 +228,7 @@ impl Event {
             Self::SessionOpened(_) => "session.opened",
             Self::LedgerRestored(_) => "ledger.restored",
             Self::RunPlanned(_) => "run.planned",
+            Self::RunAmended(_) => "run.amended",
             Self::RunResumed(_) => "run.resumed",
             Self::PauseRequested(_) => "run.pause_requested",
             Self::AbortRequested(_) => "run.abort_requested",
@@ -247,28 +253,6 @@ impl Event {
             Self::NoteAdded(_) => "note.added",
         }
     }
-}
-
-/// Words that this program itself records, so that a screen can say them in another language. They never change: old
-/// ledgers hold them.
-pub mod own {
-    /// A resume that found an attempt open.
-    pub const LEFT_OPEN: &str = "an attempt was left open";
-    /// A resume that found none.
-    pub const GO_ON: &str = "go on";
-    /// A pause by signal.
-    pub const INTERRUPTED: &str = "interrupted at the terminal";
-    /// A rollback without a reason of its own.
-    pub const OPERATOR: &str = "asked for by the operator";
-    /// A kill for which nobody else was left.
-    pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
-    /// Of an attempt that is in doubt.
-    pub const UNSEEN: &str = "it started, and nobody saw how it ended";
-    /// Of an attempt of a run under a former contract that ended well, and whose evidence nobody looked at.
-    pub const UNCHECKED: &str =
-        "it ended well, and only the program that began the run can check its evidence";
-    /// Begins the detail of a failure whose checks saw something else.
-    pub const DISAGREES: &str = "the evidence disagrees: ";
 }
 
 /// No data.
@@ -309,6 +293,22 @@ pub const CONTRACT: u32 = 1;
 )]
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+/// `run.amended`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunAmended {
+    /// SHA-256 of the plan's canonical JSON, hex.
+    pub digest: String,
+    /// The plan that runs from here on.
+    pub plan: Arc<Plan>,
+    /// Ids of the steps that are other than before, new, or left out: for people.
+    pub steps: Vec<String>,
+    /// Warnings that the operator saw.
+    pub warnings: Vec<String>,
+    /// Why.
+    pub reason: String,
 }
 
 /// `rollback.started`

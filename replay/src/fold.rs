@@ -62,6 +62,7 @@ impl Run {
                 self.pause = None;
                 self.held = false;
             }
+            Event::RunAmended(amended) => self.amend(amended),
             Event::PauseRequested(r) => self.pause = Some(r.reason.clone()),
             Event::AbortRequested(r) => self.abort = Some(r.reason.clone()),
             Event::RunAborted(_) => {
@@ -214,6 +215,7 @@ impl Task {
             | Event::SessionOpened(_)
             | Event::LedgerRestored(_)
             | Event::RunPlanned(_)
+            | Event::RunAmended(_)
             | Event::RunResumed(_)
             | Event::PauseRequested(_)
             | Event::AbortRequested(_)

@@ -30,7 +30,7 @@ pub(crate) struct Index {
     may_run: BTreeSet<(usize, Direction)>,
 }
 
-/// What never changes: where the steps of the plan are.
+/// What only an amendment changes: where the steps of the plan are.
 #[derive(Debug, PartialEq)]
 struct Layout {
     /// The steps in the plan's order.
@@ -95,7 +95,7 @@ impl Index {
     }
 
     /// The step of a unit, with its phase.
-    fn step<'a>(&self, plan: &'a Plan, unit: &Task) -> Option<(&'a str, &'a Step)> {
+    pub(crate) fn step<'a>(&self, plan: &'a Plan, unit: &Task) -> Option<(&'a str, &'a Step)> {
         let spot = self.layout.steps.get(unit.index)?;
         let phase = plan.phases.get(spot.phase)?;
         Some((phase.phase.as_str(), phase.steps.get(spot.in_phase)?))

@@ -5,7 +5,7 @@
 //! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
 //! was not to be, [`facts`] are what steps hand on; `text` reads events), [`decide`] what comes next, [`needs`] what that
 //! will use, [`verdict`] what a look at a job directory means, [`attempt`] what becomes of an attempt, [`contract`] which
-//! runs of earlier programs go on.
+//! runs of earlier programs go on, [`amend`] how another plan takes the place of the run's own.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -19,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod amend;
 pub mod attempt;
 pub mod contract;
 pub mod decide;
@@ -27,6 +28,7 @@ pub mod facts;
 mod fold;
 mod index;
 pub mod needs;
+pub mod own;
 pub mod plan;
 pub mod runs;
 pub mod savepoint;

@@ -1,13 +1,17 @@
 //! What an event changes, as it was before it: events that were folded and not recorded are taken back.
 //!
 //! Invariants: taking back what was folded since, newest first, leaves the state as it was; a savepoint costs as much as
-//! one unit, however many the run has.
+//! one unit, however many the run has, but for an amendment, which is rare.
 
 use crate::event::{Direction, Event};
+use crate::index::Index;
+use crate::plan::Plan;
 use crate::runs::Runs;
 use crate::state::{Decidable, Ended, Run, Task, When};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A run before an event: the one unit that the event may change, and what is not about units.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ struct RunSavepoint {
     held: bool,
     ended: Option<Ended>,
     decided: Option<Box<Decidable>>,
+    /// The plan, its digest and all that stands by it, where the event puts another in its place.
+    plan: Option<Box<(Arc<Plan>, String, Vec<Task>, Index)>>,
 }
 
 impl RunSavepoint {
@@ -29,13 +35,13 @@ impl RunSavepoint {
         // Whoever adds a field says whether events change it.
         let Run {
             name: _,
-            plan: _,
-            digest: _,
+            plan,
+            digest,
             contract: _,
             planned_at: _,
             last,
             units,
-            index: _,
+            index,
             way,
             rollback_to,
             rollback_reason,
@@ -57,10 +63,15 @@ impl RunSavepoint {
             held: *held,
             ended: *ended,
             decided: decided.clone(),
+            plan: matches!(event, Event::RunAmended(_))
+                .then(|| Box::new((plan.clone(), digest.clone(), units.clone(), index.clone()))),
         }
     }
 
     fn restore(self, run: &mut Run) {
+        if let Some(before) = self.plan {
+            (run.plan, run.digest, run.units, run.index) = *before;
+        }
         if let Some((place, unit)) = self.unit {
             run.put(place, unit);
         }

@@ -5,7 +5,7 @@ use crate::event::{
     Answer, Decision, Direction, Doubt, Failed, Failure, Noted, RunPlanned, Started, TaskKey,
 };
 use crate::index::Index;
-use crate::plan::{Effect, OnDoubt, Pair, Plan, Step, Undo};
+use crate::plan::{Effect, OnDoubt, Pair, Plan, Undo};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -174,6 +174,22 @@ pub struct Task {
 }
 
 impl Task {
+    /// A step that nothing has happened to yet; `index` is its place in the plan.
+    pub(crate) fn new(index: usize, step: &str, target: &str) -> Self {
+        Self {
+            index,
+            step: step.into(),
+            target: target.into(),
+            forward: TaskState::default(),
+            backward: TaskState::default(),
+            backward_before: None,
+            notes: Vec::new(),
+            produced: None,
+            facts: Vec::new(),
+            inputs: Vec::new(),
+        }
+    }
+
     /// One direction of it.
     #[must_use]
     pub fn part(&self, way: Direction) -> &TaskState {
@@ -282,18 +298,6 @@ impl Run {
     /// A run as its `run.planned` event makes it.
     #[must_use]
     pub fn new(name: &str, planned: RunPlanned, when: When) -> Self {
-        let unit = |index: usize, step: &Step, target: &String| Task {
-            index,
-            step: step.id.clone(),
-            target: target.clone(),
-            forward: TaskState::default(),
-            backward: TaskState::default(),
-            backward_before: None,
-            notes: Vec::new(),
-            produced: None,
-            facts: Vec::new(),
-            inputs: Vec::new(),
-        };
         // Steps by the thousand: the list is made once, in its size.
         let size = planned
             .plan
@@ -302,7 +306,7 @@ impl Run {
             .sum();
         let mut units = Vec::with_capacity(size);
         for (index, (_, step)) in planned.plan.steps().enumerate() {
-            units.extend(step.targets.iter().map(|t| unit(index, step, t)));
+            units.extend(step.targets.iter().map(|t| Task::new(index, &step.id, t)));
         }
         Self {
             name: name.into(),

@@ -9,7 +9,8 @@ use crate::state::{Ended, Refused, Run, Status, Task, TaskState};
 use Left::{AsBefore, Something};
 use OfPart::{Asked, ItsTurn, LastAttempt, LeftOut, MayTry, NextAttempt, NotAlive, Untouched};
 use OfRun::{
-    AllReversed, AllSettled, Going, KnownStay, Never, NoneMayRun, NoneOpen, NotRolledBack, Unended,
+    AllReversed, AllSettled, Amendable, Going, KnownStay, Never, NoneMayRun, NoneOpen,
+    NotRolledBack, Unended,
 };
 use Status::{Failed, InDoubt, Pending, Ready, Running, Satisfied, Skipped, Succeeded, Undone};
 use alloc::format;
@@ -48,6 +49,7 @@ fn rule(event: &Event) -> Rule {
         LedgerCreated(_) | SessionOpened(_) | LedgerRestored(_)
                          => run (&[Never("it does not belong to a run")]),
         RunPlanned(_)    => run (&[Never("the run is planned already")]),
+        RunAmended(_)    => run (&[Unended, NoneOpen, NoneMayRun, Amendable]),
         NoteAdded(_)     => run (&[]),
 
         RunResumed(_) | PauseRequested(_) | AbortRequested(_)
@@ -108,6 +110,8 @@ enum OfRun {
     AllReversed,
     /// The plan has the step that is to stay done.
     KnownStay,
+    /// It goes forwards, and the other plan fits what has been started.
+    Amendable,
 }
 
 /// What has to hold of a part.
@@ -293,6 +297,13 @@ impl Run {
                 self.way == Direction::Undo && self.to_undo().next().is_none(),
                 "something is left to reverse",
             ),
+            Amendable => {
+                let Event::RunAmended(amended) = event else {
+                    return Ok(());
+                };
+                that(self.way == Direction::Do, "the run goes backwards")?;
+                self.amendable(&amended.plan)
+            }
             KnownStay => {
                 let Event::RollbackStarted(RollbackStarted { to: Some(to), .. }) = event else {
                     return Ok(());

@@ -1,6 +1,7 @@
 //! The fold and the decisions, without a file or a process.
 
 mod again;
+mod amend;
 mod attempts;
 mod contract;
 mod hand_on;

@@ -187,12 +187,30 @@ fn events() -> Vec<(&'static str, Event)> {
             }),
         ),
         (
+            "amend b",
+            Event::RunAmended(RunAmended {
+                digest: String::new(),
+                plan: amended_plan().into(),
+                steps: vec![],
+                warnings: vec![],
+                reason: String::new(),
+            }),
+        ),
+        (
             "note",
             Event::NoteAdded(Note {
                 text: String::new(),
             }),
         ),
     ]
+}
+
+/// The plan of [`two_steps`] with another second step.
+fn amended_plan() -> upledger_replay::plan::Plan {
+    let unsafe_step = |id| step(id, Effect::Unsafe, OnDoubt::Ask, false, undo());
+    let mut second = unsafe_step("b");
+    second.cwd = Some("/".into());
+    plan(vec![unsafe_step("a"), second])
 }
 
 fn two_steps() -> Run {

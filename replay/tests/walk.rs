@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, Plan, Retry, Undo};
+use upledger_replay::plan::{Effect, OnDoubt, Phase, Plan, Retry, Step, Undo};
 use upledger_replay::state::Run;
 
 /// One draw.
@@ -77,6 +77,7 @@ pub(crate) fn proposals(run: &Run) -> Vec<Event> {
             text: String::new(),
         }),
     ];
+    all.extend(amendments(run));
     for unit in run.units() {
         for way in [Direction::Do, Direction::Undo] {
             let attempts = unit.part(way).attempts;
@@ -85,6 +86,51 @@ pub(crate) fn proposals(run: &Run) -> Vec<Event> {
     }
     of_part(&TaskKey::local("nowhere", Direction::Do), 0, &mut all);
     all
+}
+
+/// Another last step, another of every step, and one step more.
+fn amendments(run: &Run) -> Vec<Event> {
+    let with = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = (*run.plan).clone();
+        change(&mut plan);
+        Event::RunAmended(RunAmended {
+            digest: "other".into(),
+            plan: plan.into(),
+            steps: vec![],
+            warnings: vec![],
+            reason: String::new(),
+        })
+    };
+    let turn = |step: &mut Step| {
+        step.cwd = match step.cwd {
+            None => Some("/".into()),
+            Some(_) => None,
+        };
+    };
+    let steps = |plan: &mut Plan| {
+        plan.phases
+            .iter_mut()
+            .for_each(|p| p.steps.iter_mut().for_each(turn))
+    };
+    vec![
+        with(&|plan| {
+            plan.phases
+                .iter_mut()
+                .next_back()
+                .into_iter()
+                .for_each(|p| p.steps.iter_mut().for_each(turn))
+        }),
+        with(&steps),
+        with(&|plan| {
+            if plan.step("more").is_none() {
+                let more = step("more", Effect::Unsafe, OnDoubt::Ask, false, undo());
+                plan.phases.push(Phase {
+                    phase: "more".into(),
+                    steps: vec![more],
+                });
+            }
+        }),
+    ]
 }
 
 fn of_part(part: &TaskKey, attempts: u32, all: &mut Vec<Event>) {

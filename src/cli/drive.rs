@@ -98,18 +98,8 @@ impl Means {
 
 pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure> {
     let checked = args.vars.load(out, &args.plan)?;
-    let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
     // Read secrets first, so that a run that cannot start is not opened.
-    let known = secrets::read(&checked.plan.secrets).map_err(|e| refused(&e))?;
-    let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
-    if let Some((name, at)) = literal::find(&checked.plan, &known).map_err(|e| refused(&e))? {
-        return Err(Failure::new(
-            code::REFUSED,
-            "literal_secret",
-            text::literal_secret(safe(&name), safe(&at)),
-        )
-        .hint(text::literal_secret_hint(safe(&name))));
-    }
+    let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let behind = forecast::left_behind(&checked.plan, &known)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
@@ -178,6 +168,22 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let done = drive(out, home, journal, &name, means);
     drop(lock);
     done
+}
+
+/// The secrets of a plan, which does not hold the value of one.
+pub(super) fn known_secrets(plan: &Plan) -> Result<(Vec<(String, String)>, Redactor), Failure> {
+    let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
+    let known = secrets::read(&plan.secrets).map_err(|e| refused(&e))?;
+    let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
+    if let Some((name, at)) = literal::find(plan, &known).map_err(|e| refused(&e))? {
+        return Err(Failure::new(
+            code::REFUSED,
+            "literal_secret",
+            text::literal_secret(safe(&name), safe(&at)),
+        )
+        .hint(text::literal_secret_hint(safe(&name))));
+    }
+    Ok((known, redactor))
 }
 
 /// What a run is named after. Names of runs stand in paths and are typed into shells, so they are ASCII: where that

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. Each command parses, calls and renders; it contains no rules about runs.
 
+mod amend;
 mod ask;
 mod cause;
 mod complete;
@@ -116,6 +117,8 @@ enum Command {
     Abort(ask::Because),
     #[command(about = help::cmd_kill_step())]
     KillStep(ask::Because),
+    #[command(about = help::cmd_amend())]
+    Amend(amend::Amend),
     #[command(about = help::cmd_rollback())]
     Rollback(rollback::Rollback),
     #[command(about = help::cmd_note())]
@@ -151,7 +154,7 @@ impl Command {
                 true
             }
             Self::Decide(_) | Self::Pause(_) | Self::Abort(_) | Self::KillStep(_) => true,
-            Self::Note(_) | Self::Ledger(_) => true,
+            Self::Amend(_) | Self::Note(_) | Self::Ledger(_) => true,
             Self::Check(_) | Self::Plan(_) | Self::Schema | Self::Status(_) | Self::Watch(_) => {
                 false
             }
@@ -269,6 +272,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Abort(args) => ask::abort(out, &home, &args),
         Command::KillStep(args) => ask::kill_step(out, &home, &args),
         Command::Rollback(args) => rollback::rollback(out, &home, &args),
+        Command::Amend(args) => amend::amend(out, &home, &args),
         Command::Note(args) => ask::note(out, &home, &args),
         Command::Log(args) => show::log(out, &home, &args),
         Command::Replay(args) => show::replay(out, &home, &args),

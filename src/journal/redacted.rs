@@ -9,7 +9,7 @@
 use crate::redact::Redactor;
 use upledger_replay::event::{
     Decided, Doubted, Escalated, Event, Failed, KillRequested, Note, Noted, Probed, Reason,
-    Refusal, RollbackStarted, RunPlanned, Satisfied, Skipped, Started, Succeeded,
+    Refusal, RollbackStarted, RunAmended, RunPlanned, Satisfied, Skipped, Started, Succeeded,
 };
 use upledger_replay::plan::Pair;
 
@@ -36,6 +36,19 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             plan,
             warnings: lines(warnings),
             contract,
+        }),
+        Event::RunAmended(RunAmended {
+            digest,
+            plan,
+            steps,
+            warnings,
+            reason,
+        }) => Event::RunAmended(RunAmended {
+            digest,
+            plan,
+            steps,
+            warnings: lines(warnings),
+            reason: text(reason),
         }),
         Event::RunResumed(r) => Event::RunResumed(reason(r)),
         Event::PauseRequested(r) => Event::PauseRequested(reason(r)),

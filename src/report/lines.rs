@@ -39,6 +39,11 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             let digest = p.digest.get(..12).unwrap_or_default();
             (text::planned(), text::plan_is(&p.plan.name, digest))
         }
+        Event::RunAmended(a) => {
+            let digest = a.digest.get(..12).unwrap_or_default();
+            let words = text::amended_to(digest, a.steps.join(", "), &a.reason);
+            (text::amended(), words)
+        }
         Event::RunResumed(r) => (text::resumed(), localized::reason(&r.reason)),
         Event::PauseRequested(r) => (
             text::pause(),
@@ -168,6 +173,7 @@ fn ordered(event: &Event) -> bool {
             | Event::RollbackStarted(_)
             | Event::StepDecided(_)
             | Event::KillRequested(_)
+            | Event::RunAmended(_)
             | Event::NoteAdded(_)
             | Event::LedgerRestored(_)
     )

@@ -35,6 +35,14 @@ texts! {
     no_run(name): "there is no run {name}", "没有名为 {name} 的运行";
     no_run_yet(): "there is no run in this ledger", "账本中还没有运行";
     no_run_to_roll_back(): "there is no run to roll back", "没有可以回退的运行";
+    pause_to_amend(): "pause it first: `upledger pause --reason '...'`", "请先暂停: `upledger pause --reason '...'`";
+    same_plan(run): "this is the plan that {run} has already", "{run} 的计划就是这一份, 没有修改";
+    undo_before_amending(command): "a step that may have taken effect is undone by its present definition first: {command}",
+        "可能已生效的步骤须先按现有定义撤销: {command}";
+    step_left_out(step): "left out: {step}", "删去: {step}";
+    step_added(step): "new: {step}", "新增: {step}";
+    step_changed(step): "changed: {step}", "修改: {step}";
+    no_step_changed(): "no step is changed", "没有步骤被修改";
     completed_needs_reason(run): "{run} has completed: a rollback of it needs a reason", "{run} 已完成, 回退须写明原因";
     look_first(command): "what would be undone: {command}", "查看将回退的内容: {command}";
     type_the_name(run): "{run} has completed; type its name to roll it back:", "{run} 已完成; 若要回退, 请输入其名称:";

@@ -4,6 +4,7 @@ use super::{english, explain, forecast, screen};
 
 texts! {
     was_planned(): "the run was created; its plan, resolved, is part of this event", "已创建运行; 已解析的计划记录在此事件中";
+    was_amended(): "another plan took the place of the run's own for steps that had not succeeded", "尚未成功的步骤改用了修改后的计划";
     was_resumed(): "a runner has taken the run over after a crash, a pause or a decision", "执行进程在崩溃, 暂停或人工处理之后接手了运行";
     was_started(): "the intent to run the step is durable; its command starts after this", "执行意图已写入账本; 命令在此之后才启动";
     was_adopted(): "the command of the step was still running, and the runner waits for its end", "步骤的命令仍在运行, 执行进程接管并等待其结束";
@@ -48,6 +49,7 @@ type Text = fn() -> String;
 /// Words of the screens, and what each means.
 const WORDS: &[(Text, Text)] = &[
     (screen::planned, was_planned),
+    (screen::amended, was_amended),
     (screen::resumed, was_resumed),
     (screen::start, was_started),
     (screen::adopted, was_adopted),

@@ -30,6 +30,7 @@ texts! {
     cmd_pause(): "Stop before the next step", "在下一个步骤之前暂停运行";
     cmd_abort(): "End the run before the next step; completed steps are not undone", "在下一个步骤之前终止运行; 已执行的步骤保持原状";
     cmd_kill_step(): "Kill the running command", "强制结束正在执行的步骤";
+    cmd_amend(): "Change steps of a run that have not succeeded", "修改运行中尚未成功的步骤";
     cmd_rollback(): "Undo what a run did", "回退已执行的步骤";
     cmd_note(): "Add a note to the record", "在时间线上添加备注";
     cmd_log(): "Show events, or the output of a step", "查看事件, 或某步骤的输出";

@@ -3,6 +3,7 @@
 texts! {
     // Verbs of events, one column.
     planned(): "planned", "创建运行";
+    amended(): "amended", "修改计划";
     resumed(): "resumed", "恢复运行";
     pause(): "pause", "暂停";
     abort(): "abort", "终止";
@@ -31,6 +32,7 @@ texts! {
 
     // What stands behind the verbs.
     plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
+    amended_to(digest, steps, reason): "plan digest {digest}; steps: {steps}: {reason}", "计划摘要 {digest}; 步骤: {steps}: {reason}";
     before_next_step(reason): "before the next step: {reason}", "在下一个步骤之前: {reason}";
     stays_done(): "completed steps are not undone", "已执行的步骤保持原状";
     every_step_done(): "all steps have finished", "全部步骤已执行完毕";

@@ -1,5 +1,6 @@
 //! The program from outside, and the rooms that only its own tests can reach. One file per behaviour.
 
+mod amend;
 mod attempt;
 mod before_contract;
 mod common;

@@ -5,7 +5,7 @@ use crate::common::{Done, World};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["demo"],
     &["init"],
@@ -21,6 +21,7 @@ const COMMANDS: [&[&str]; 28] = [
     &["pause"],
     &["abort"],
     &["kill-step"],
+    &["amend"],
     &["rollback"],
     &["note"],
     &["log"],

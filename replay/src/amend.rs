@@ -1,0 +1,179 @@
+//! Amendments: another plan takes the place of the run's own, in the middle of the run.
+//!
+//! Invariant: each step has one definition that ran and that its undo follows. So a step that has succeeded keeps its own,
+//! and one that may have taken effect is undone by its own before it gets another. What was started keeps its order.
+
+use crate::event::RunAmended;
+use crate::index::Index;
+use crate::plan::{Effect, Plan, Step, Undo};
+use crate::state::{Run, Status, Task, TaskState};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A step that an amendment changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change<'a> {
+    /// Its definition so far; none where it is new.
+    pub was: Option<&'a Step>,
+    /// Its definition then; none where it is left out.
+    pub is: Option<&'a Step>,
+}
+
+impl Change<'_> {
+    /// The id of the step.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        self.was.or(self.is).map_or("", |step| step.id.as_str())
+    }
+}
+
+impl Run {
+    /// What a plan would change of the run's own, in its order; what it leaves out comes last.
+    #[must_use]
+    pub fn changes<'a>(&'a self, plan: &'a Plan) -> Vec<Change<'a>> {
+        let (old, new) = (by_id(&self.plan), by_id(plan));
+        let mut changes: Vec<Change<'a>> = Vec::new();
+        for (_, is) in plan.steps() {
+            let was = old.get(is.id.as_str()).map(|(_, step)| *step);
+            if was != Some(is) {
+                changes.push(Change { was, is: Some(is) });
+            }
+        }
+        let gone = self.plan.steps().map(|(_, step)| step);
+        changes.extend(
+            gone.filter(|step| !new.contains_key(step.id.as_str()))
+                .map(|was| Change {
+                    was: Some(was),
+                    is: None,
+                }),
+        );
+        changes
+    }
+
+    /// Whether that plan may take the place of the run's own.
+    pub(crate) fn amendable(&self, plan: &Plan) -> Result<(), String> {
+        let new = by_id(plan);
+        if let Some(to) = self
+            .rollback_to
+            .as_deref()
+            .filter(|to| !new.contains_key(to))
+        {
+            return Err(format!("the run went back to {to}, which is left out"));
+        }
+        let (mut last, mut kept): (Option<usize>, Option<usize>) = (None, None);
+        let mut begun = Vec::new();
+        for unit in self.units().iter().filter(|unit| has_begun(unit)) {
+            let step = &unit.step;
+            let Some((place, is)) = new.get(step.as_str()) else {
+                return Err(format!("{step} has been started and is left out"));
+            };
+            if last.is_some_and(|last| *place < last) {
+                return Err(format!(
+                    "{step} has been started and stands at another place"
+                ));
+            }
+            last = Some(*place);
+            begun.push(*place);
+            let was = self.step(unit).map(|(_, step)| step);
+            if was != Some(*is) {
+                self.redefinable(unit)?;
+            }
+            if stays(unit) {
+                kept = Some(*place);
+            }
+        }
+        let before = |place: &usize| kept.is_some_and(|kept| *place < kept);
+        let early = plan
+            .steps()
+            .enumerate()
+            .find(|(place, _)| before(place) && begun.binary_search(place).is_err());
+        match early {
+            Some((_, (_, step))) => Err(format!(
+                "{} would come before a step that has been started",
+                step.id
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a step that has been started may get another definition.
+    fn redefinable(&self, unit: &Task) -> Result<(), String> {
+        let step = &unit.step;
+        if unit.forward.status == Status::Undone {
+            return Ok(());
+        }
+        if unit.forward.settled() {
+            return Err(format!("{step} is settled and keeps its definition"));
+        }
+        let nothing_to_undo = self
+            .step(unit)
+            .is_some_and(|(_, step)| step.undo == Undo::Nothing || step.effect == Effect::Pure);
+        if unit.forward.touched && !nothing_to_undo {
+            return Err(format!(
+                "{step} may have taken effect by its present definition, which has to undo it first"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts the plan of an amendment in the place of the run's own.
+    pub(crate) fn amend(&mut self, amended: &RunAmended) {
+        let mut old = BTreeMap::new();
+        for unit in core::mem::take(&mut self.units) {
+            old.insert((unit.step.clone(), unit.target.clone()), unit);
+        }
+        let mut units = Vec::new();
+        for (index, (_, step)) in amended.plan.steps().enumerate() {
+            for target in &step.targets {
+                let before = old.remove(&(step.id.clone(), target.clone()));
+                let same = before.as_ref().is_some_and(|unit| {
+                    self.index.step(&self.plan, unit).map(|(_, s)| s) == Some(step)
+                });
+                let mut unit = match before {
+                    Some(unit) if same => unit,
+                    Some(unit) => anew(&unit),
+                    None => Task::new(index, &step.id, target),
+                };
+                unit.index = index;
+                units.push(unit);
+            }
+        }
+        self.index = Index::new(&amended.plan, &units);
+        self.units = units;
+        self.plan = amended.plan.clone();
+        self.digest.clone_from(&amended.digest);
+    }
+}
+
+/// Steps with their places, by id.
+fn by_id(plan: &Plan) -> BTreeMap<&str, (usize, &Step)> {
+    let steps = plan.steps().enumerate();
+    steps
+        .map(|(place, (_, step))| (step.id.as_str(), (place, step)))
+        .collect()
+}
+
+/// There are events about it that its definition has to fit.
+fn has_begun(unit: &Task) -> bool {
+    unit.forward.attempts > 0 || unit.forward.settled()
+}
+
+/// It has taken effect, or may have.
+fn stays(unit: &Task) -> bool {
+    unit.forward.status != Status::Undone && (unit.forward.settled() || unit.forward.touched)
+}
+
+/// A step with another definition has not been tried; only numbers of attempts never repeat.
+fn anew(unit: &Task) -> Task {
+    let part = |part: &TaskState| TaskState {
+        attempts: part.attempts,
+        ..TaskState::default()
+    };
+    Task {
+        forward: part(&unit.forward),
+        backward: part(&unit.backward),
+        ..Task::new(unit.index, &unit.step, &unit.target)
+    }
+}

@@ -1,0 +1,21 @@
+//! Words that this program itself records, so that a screen can say them in another language.
+//!
+//! Invariant: they never change, because old ledgers hold them.
+
+/// A resume that found an attempt open.
+pub const LEFT_OPEN: &str = "an attempt was left open";
+/// A resume that found none.
+pub const GO_ON: &str = "go on";
+/// A pause by signal.
+pub const INTERRUPTED: &str = "interrupted at the terminal";
+/// A rollback without a reason of its own.
+pub const OPERATOR: &str = "asked for by the operator";
+/// A kill for which nobody else was left.
+pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
+/// Of an attempt that is in doubt.
+pub const UNSEEN: &str = "it started, and nobody saw how it ended";
+/// Of an attempt of a run under a former contract that ended well, and whose evidence nobody looked at.
+pub const UNCHECKED: &str =
+    "it ended well, and only the program that began the run can check its evidence";
+/// Begins the detail of a failure whose checks saw something else.
+pub const DISAGREES: &str = "the evidence disagrees: ";

@@ -1,0 +1,154 @@
+//! A plan that turns out wrong in the middle of a night: what has not succeeded is changed, and the run goes on.
+
+use crate::common::{World, eventually};
+use serde_json::Value;
+
+/// Twelve steps; the ninth needs a variable that nobody thought of.
+fn twelve() -> String {
+    let mut plan = "upledger: 1\nname: night\nphases:\n  - phase: all\n    steps:\n".to_owned();
+    for n in 1..=12 {
+        let more = if n == 9 {
+            "test -n \\\"$NEEDED\\\"; "
+        } else {
+            ""
+        };
+        plan.push_str(&format!(
+            "      - {{id: s{n}, do: {{shell: \"{more}echo do-{n} >> @/trace\"}}, on_doubt: ask, undo: {{shell: \"echo undo-{n} >> @/trace\"}}}}\n"
+        ));
+    }
+    plan
+}
+
+#[test]
+fn a_variable_forgotten_for_step_9_of_12_does_not_cost_the_night() {
+    let world = World::new();
+    world.write("plan.yaml", &twelve());
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let mended = twelve().replace(
+        "do-9 >> @/trace\"}, ",
+        "do-9 >> @/trace\"}, env: {NEEDED: \"yes\"}, ",
+    );
+    world.write("plan.yaml", &mended);
+
+    // What the failed command did is not known, so its own undo comes first.
+    let early = world.upledger(&["amend", "plan.yaml", "--reason", "NEEDED was missing"]);
+    assert_eq!(early.code, 13, "{early:?}");
+    assert!(early.err.contains("s9 may have taken effect"), "{early:?}");
+    assert!(early.err.contains("rollback --to"), "{early:?}");
+    let back = world.upledger(&["rollback", "--to", "s8", "--reason", "NEEDED is missing"]);
+    assert_eq!(back.code, 5, "{back:?}");
+
+    let done = world.upledger(&["amend", "plan.yaml", "--reason", "NEEDED was missing"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("changed: s9"), "{done:?}");
+    assert!(
+        done.out.contains("+        \"text\": \"yes\"") || done.out.contains("NEEDED"),
+        "{done:?}"
+    );
+    assert!(!done.out.contains("s8"), "only what differs: {done:?}");
+    assert!(done.out.contains("upledger resume"), "{done:?}");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+
+    let mut trace: Vec<String> = (1..=8).map(|n| format!("do-{n}")).collect();
+    trace.push("undo-9".into());
+    trace.extend((9..=12).map(|n| format!("do-{n}")));
+    assert_eq!(world.lines("trace"), trace);
+    let log = world.upledger(&["log"]).out;
+    assert!(
+        log.contains("amended") && log.contains("NEEDED was missing"),
+        "{log}"
+    );
+    world.assert_sound();
+
+    // Each step is undone by the definition that it ran with.
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("echo undo-9"), "{shown}");
+    assert_eq!(world.rollback().code, 5);
+    trace.extend((1..=12).rev().map(|n| format!("undo-{n}")));
+    assert_eq!(world.lines("trace"), trace);
+    world.assert_sound();
+}
+
+#[test]
+fn what_has_succeeded_is_not_changed_and_nothing_is_recorded() {
+    let world = World::new();
+    world.write("plan.yaml", &twelve());
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let events = world.events().len();
+    world.write("plan.yaml", &twelve().replace("echo do-3 ", "echo other "));
+    let done = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
+    assert_eq!(done.code, 13, "{done:?}");
+    assert!(done.err.contains("s3 is settled"), "{done:?}");
+    world.write("plan.yaml", &twelve());
+    let same = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
+    assert_eq!(same.code, 13, "{same:?}");
+    let none = world.upledger(&["amend", "plan.yaml"]);
+    assert_eq!(none.code, 2, "a reason is needed: {none:?}");
+    world.write("plan.yaml", "nonsense");
+    assert_eq!(
+        world
+            .upledger(&["amend", "plan.yaml", "--reason", "x"])
+            .code,
+        3
+    );
+    assert_eq!(world.events().len(), events);
+}
+
+#[test]
+fn later_steps_and_new_ones_are_for_programs_too() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: n\nvars: {say: one}\nphases:\n  - phase: all\n    steps:\n      - {id: a, do: {shell: \"echo a >> @/trace\"}, on_doubt: ask, undo: none}\n      - {id: b, do: {run: [test, -e, \"@/good\"]}, effect: pure}\n";
+    world.write("plan.yaml", plan);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let more = "      - {id: c, do: {run: [/bin/sh, \"@/say.sh\", \"${say}\"]}, on_doubt: ask, undo: none}\n";
+    world.write("say.sh", "echo $1 >> @/trace\n");
+    world.write("good", "");
+    world.write("plan.yaml", &format!("{plan}{more}"));
+    let done = world.upledger(&[
+        "--json",
+        "amend",
+        "plan.yaml",
+        "--reason",
+        "c is needed",
+        "--var",
+        "say=two",
+    ]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let result: Value = serde_json::from_str(done.out.lines().last().expect("a result")).unwrap();
+    assert_eq!(result["steps"], serde_json::json!(["c"]));
+    // The failed step is the same, so its question is still asked.
+    assert_eq!(world.upledger(&["resume"]).code, 1);
+    let retry = ["decide", "b", "retry", "--reason", "it is there now"];
+    assert_eq!(world.upledger(&retry).code, 0);
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("trace"), ["a", "two"]);
+    let log = world.upledger(&["log"]).out;
+    assert_eq!(log.matches("amended").count(), 1, "{log}");
+    world.assert_sound();
+}
+
+#[test]
+fn a_run_that_somebody_drives_is_paused_first() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: n\nphases:\n  - phase: all\n    steps:\n      - {id: a, do: {shell: \"while [ ! -e @/go ]; do sleep 0.05; done\"}, on_doubt: ask, undo: none}\n      - {id: b, do: {run: [\"true\"]}, effect: pure}\n";
+    world.write("plan.yaml", plan);
+    let mut runner = world.start(&["run", "plan.yaml"]);
+    world.await_step("a", "running");
+    world.write("plan.yaml", &plan.replace("[\"true\"]", "[\"false\"]"));
+    let held = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
+    assert_eq!(held.code, 9, "{held:?}");
+    assert!(held.err.contains("pause"), "{held:?}");
+    assert_eq!(world.upledger(&["pause", "--reason", "x"]).code, 0);
+    world.write("go", "");
+    eventually("the runner has stopped", || {
+        runner.try_wait().expect("waited").is_some()
+    });
+    assert_eq!(
+        world
+            .upledger(&["amend", "plan.yaml", "--reason", "x"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 1, "b fails now");
+    world.assert_sound();
+}
