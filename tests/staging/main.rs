@@ -16,6 +16,7 @@ mod keeper;
 mod killed;
 mod lies;
 mod nginx;
+mod nights;
 mod pip;
 mod platform;
 mod services;

@@ -30,6 +30,7 @@ pub(crate) use options::{Broker, Keeping, Options};
 use crate::common::World;
 use std::fs::File;
 use std::path::Path;
+pub(crate) use template::staging;
 pub(crate) use tools::{Call, patiently};
 pub(crate) use virtualenv::virtualenv;
 
