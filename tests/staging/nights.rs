@@ -177,7 +177,10 @@ fn a_worker_that_an_update_of_supervisord_started_is_not_taken_for_the_old_one()
     let world = platform.world();
     let done = world.upledger(&["run", &plan]);
     assert_eq!(done.code, 1, "{done:?}");
-    let during = platform.pid("worker").expect("the update has started it");
+    patiently("the update has started a worker", || {
+        platform.pid("worker").is_some()
+    });
+    let during = platform.pid("worker").expect("it has");
     let back = world.upledger(&["rollback", "--reason", "test"]);
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(upgrade.world(), before);
