@@ -13,12 +13,13 @@ use crate::chain::{CREATED, Chain, OPENED, RESTORED};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{self, Clock, ClockError};
 use crate::damage::{Broken, Fault};
+use crate::disk;
 use crate::envelope::{self, Envelope};
 use crate::head::{Digest, Head, to_hex};
 use crate::memory::{self, Disagreement, MemoryError};
 use crate::place::PlaceError;
 use crate::record::{Data, Draft, Event, Identity, Record};
-use crate::scan::{extended, file_head, primary};
+use crate::scan::{extended, file_head, is_of_the_system, primary};
 use crate::schema;
 use crate::store::Ledger;
 use rusqlite::{Connection, ffi};
@@ -123,6 +124,9 @@ pub enum AppendError {
     /// Whether it was appended is not known: give up the handle, stop, and read the head at the next start.
     #[error("whether the events were appended is not known")]
     Unknown(#[source] rusqlite::Error),
+    /// SQLite does not understand what is in the file; whether the events were appended is not known either.
+    #[error("the ledger is damaged")]
+    Corrupt(#[source] rusqlite::Error),
     /// The table refused what follows from what this handle has verified.
     #[error("the ledger is damaged")]
     Damaged(#[source] Broken),
@@ -153,6 +157,17 @@ pub enum AppendError {
     /// The state directory is not fit any more.
     #[error("the state directory cannot be used")]
     Place(#[source] PlaceError),
+}
+
+impl AppendError {
+    /// The ledger is damaged, or is not what is remembered; otherwise the disk or the system refuses.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Remembered(_) | Self::Corrupt(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Why an event of this transaction was not written.
@@ -425,11 +440,19 @@ impl Ledger {
         }
         if let (Some(memory), false) = (&self.memory, reset) {
             // Nobody else can commit now, so what is remembered beyond this file was taken from it.
+            let path = self.place.ledger_path();
             let remembered = memory
-                .recall(&self.place.ledger_path())
+                .recall(&path)
                 .map_err(AppendError::MemoryUnreadable)?;
-            if let Some(remembered) = remembered {
-                memory::compare(&remembered, &self.chain).map_err(AppendError::Remembered)?;
+            match remembered {
+                Some(remembered) => {
+                    memory::compare(&remembered, &self.chain).map_err(AppendError::Remembered)?;
+                }
+                // Somebody has recorded that it lives at another path now.
+                None => memory
+                    .check_elsewhere(&path, None, &self.chain)
+                    .map_err(AppendError::MemoryUnreadable)?
+                    .map_err(AppendError::Remembered)?,
             }
         }
         let Some(identity) = self.identity.clone() else {
@@ -529,7 +552,18 @@ impl Ledger {
             }
             _ => {
                 self.poison = Some(error.to_string());
-                AppendError::Unknown(error)
+                if is_of_the_system(&error) {
+                    return AppendError::Unknown(error);
+                }
+                if !self.conn.is_autocommit() {
+                    // It would be, when this handle is given up; a look needs the locks.
+                    drop(self.conn.execute_batch("ROLLBACK"));
+                }
+                if disk::fails(&self.place.ledger_path()) {
+                    AppendError::Unknown(error)
+                } else {
+                    AppendError::Corrupt(error)
+                }
             }
         }
     }

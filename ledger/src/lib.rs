@@ -6,7 +6,7 @@
 //!
 //! Modules, in reading order: [`head`] and [`canonical`] (digests, text), [`tree`] (hashes), [`record`] (what goes in
 //! and comes out), [`damage`] and `chain` (the rules that tie one event to the one before), `schema` (the table and
-//! the connection), [`place`], [`memory`], [`clock`] and [`busy`] (the world around the file), [`mod@open`] and
+//! the connection), `disk`, [`place`], [`memory`], [`clock`] and [`busy`] (the world around the file), [`mod@open`] and
 //! [`store`] (open, read), [`append`] and [`restore`] (write), [`blob`], [`checkpoint`], [`report`], [`mod@verify`] and [`export`].
 //!
 //! Left out on purpose: signatures, anchors, successors, purges, bundles, inclusion proofs.
@@ -20,6 +20,7 @@ mod chain;
 pub mod checkpoint;
 pub mod clock;
 pub mod damage;
+mod disk;
 mod envelope;
 pub mod export;
 pub mod head;

@@ -6,6 +6,7 @@ mod crash;
 mod export;
 mod flip;
 mod merkle;
+mod moved;
 mod page;
 mod place;
 mod seen;
