@@ -51,6 +51,7 @@ pub fn detach() -> u8 {
     command
         .arg0("upledger")
         .arg(STAGE_2)
+        .args(std::env::args_os().skip(2))
         .stderr(Stdio::null())
         .env_clear();
     if cfg!(debug_assertions)
@@ -97,7 +98,7 @@ fn harden() -> io::Result<Rlimit> {
             maximum: core.maximum,
         },
     )?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    proc::forbid_core_dump()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let ignored = Arc::new(AtomicBool::new(false));
     for signal in [

@@ -2,15 +2,15 @@
 //! through a path which users of less power may share.
 //!
 //! Invariants: whoever owns a link, or may put one into a directory, chooses the file that is written, so that a path
-//! through such a link is refused; a file that is opened to grow in place is opened without following any link that
-//! came since the check.
+//! through such a link is refused; a file that root opens to grow in place stands below root's own directories, and is
+//! opened without following any link that came since the check.
 //!
 //! A link of root or of the runner's own user is followed: `/var/run`, a `current` that the deploying user switches. So
 //! is none of a third user, not even of the one whose service it is: what that user may write, the service can open
 //! itself, and a log is opened as that user (`host::process::daemon`). Checked are the files of `file.*`, pages of
 //! maintenance, crontabs, pidfiles, and logs that this process opens.
 //!
-//! Left out: who owns the directories, and what changes between the check and a rename in them, which the link's owner
+//! Left out: who owns the directories of a file that is replaced as a whole, and what changes between the check and a rename in them, which the link's owner
 //! is asked about; links that are switched, because nobody writes through them; whole trees (virtualenvs, clones,
 //! static files), whose programs the runner executes anyhow; and files that a person names to a command.
 
@@ -43,6 +43,7 @@ pub(crate) fn ours(path: impl AsRef<Path>) -> Result<(), Error> {
 /// [`Error`] when somebody else could choose which file that is, or when it cannot be opened.
 pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
     ours(path)?;
+    directories(path)?;
     // Opening a pipe would wait for its reader.
     if std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo()) {
         return Err(Error::new(format!(
@@ -60,6 +61,26 @@ pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
     };
     let opened = opened.map_err(|e| Error::io(format!("cannot open {path}"), &e))?;
     Ok(File::from(opened))
+}
+
+/// Refuses a file of root that grows below a directory of somebody else, who may put another file in its place at any
+/// moment. A file that is replaced as a whole leaves theirs alone, and needs no such check.
+fn directories(path: &str) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let resolved = disk::resolve(path)?;
+    for dir in resolved.ancestors().skip(1) {
+        let owner = dir.metadata().map_or(0, |meta| meta.uid());
+        if owner != 0 {
+            return Err(Error::new(format!(
+                "{path} is not written: {} belongs to user {owner}, who could put another file in its place; name a file in \
+                 a directory of root, or start the service as that user",
+                dir.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The path, and where its own links lead: `links` of them one behind the other at most.
