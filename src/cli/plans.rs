@@ -235,7 +235,8 @@ fn not_here(home: &Home, why: &JournalError) -> Option<String> {
             OpenError::NoLedger { .. } | OpenError::Busy { .. } | OpenError::Identity(_)
         ),
         JournalError::Unknown { .. } | JournalError::Impossible { .. } => true,
-        JournalError::Read(_) | JournalError::Append(_) | JournalError::Refused(_) => false,
+        JournalError::Read(_) | JournalError::Append(_) => false,
+        JournalError::NotHeld(_) | JournalError::Refused(_) => false,
     };
     refused.then(|| {
         let mut words = why.to_string();

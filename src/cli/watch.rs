@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: u32 = 10;
 
 pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let mut journal = read(home)?;
+    let mut journal = read(out, home)?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     let live = RunnerLock::holder(&home.state).is_some();

@@ -145,6 +145,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
                 .map(|(_, d)| *d),
         ));
     }
+    let stuck = now::stuck_lines(run, now);
     let below = match decide::next(run, &now.clock) {
         Next::Ask(question) => {
             let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
@@ -163,9 +164,10 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         Next::End(_) => end_lines(run),
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => Vec::new(),
     };
-    if !below.is_empty() {
+    if !below.is_empty() || !stuck.is_empty() {
         out.push(String::new());
     }
+    out.extend(stuck);
     out.extend(below);
     out
 }
