@@ -15,15 +15,13 @@ use crate::clock::{self, Clock, ClockError};
 use crate::damage::{Broken, Fault};
 use crate::disk;
 use crate::envelope::{self, Envelope};
-use crate::head::{Digest, Head, to_hex};
+use crate::head::{Digest, Head};
 use crate::memory::{self, Disagreement, MemoryError};
 use crate::place::PlaceError;
 use crate::record::{Data, Draft, Event, Identity, Record};
 use crate::scan::{extended, file_head, is_of_the_system, primary};
-use crate::schema;
 use crate::store::Ledger;
 use rusqlite::{Connection, ffi};
-use serde_json::json;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -163,10 +161,10 @@ impl AppendError {
     /// The ledger is damaged, or is not what is remembered; otherwise the disk or the system refuses.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Damaged(_) | Self::Remembered(_) | Self::Corrupt(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Damaged(_) | Self::Remembered(_) | Self::Corrupt(_)
+        )
     }
 }
 
@@ -265,59 +263,6 @@ pub(crate) fn stage(
     chain.accept(&checked);
     record.body = body;
     Ok(record)
-}
-
-pub(crate) enum CreateError {
-    Sqlite(rusqlite::Error),
-    Clock(ClockError),
-    Random(std::io::Error),
-    Refused(Refusal),
-}
-
-impl From<rusqlite::Error> for CreateError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-/// Makes the table and seq 0 in one transaction, so that there is never a table without events; does nothing if another
-/// process was faster.
-pub(crate) fn create(
-    conn: &Connection,
-    identity: &Identity,
-    clock: &dyn Clock,
-) -> Result<(), CreateError> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let result = (|| {
-        if !schema::is_blank(conn)? {
-            return Ok(());
-        }
-        schema::create(conn)?;
-        let mut id = [0; 16];
-        crate::blob::random(&mut id).map_err(CreateError::Random)?;
-        let mut chain = Chain::new();
-        let stamp = Stamp::now(identity, clock, &chain).map_err(CreateError::Clock)?;
-        stage(
-            conn,
-            &mut chain,
-            &stamp,
-            &to_hex(&id),
-            None,
-            CREATED,
-            Cow::Owned(json!({"alg": "sha256"}).into()),
-        )
-        .map_err(|error| match error {
-            StageError::Refused(refusal) => CreateError::Refused(refusal),
-            StageError::Sqlite(error) => CreateError::Sqlite(error),
-        })?;
-        Ok(())
-    })();
-    let result = result.and_then(|()| conn.execute_batch("COMMIT").map_err(CreateError::Sqlite));
-    if result.is_err() && !conn.is_autocommit() {
-        // The first error is the one to tell; a transaction that cannot be rolled back ends with the connection.
-        drop(conn.execute_batch("ROLLBACK"));
-    }
-    result
 }
 
 impl Ledger {

@@ -9,6 +9,7 @@ use crate::append;
 use crate::busy::{self, Holder, by};
 use crate::chain::Chain;
 use crate::clock::{Clock, ClockError, SystemClock};
+use crate::create;
 use crate::damage::{Broken, Fault, SchemaFault};
 use crate::disk;
 use crate::hot_journal::Opened;
@@ -344,12 +345,12 @@ impl Ledger {
                 return Err(gone(&remembered));
             }
             let identity = identity.as_ref().ok_or_else(|| gone(&remembered))?;
-            append::create(&conn, identity, options.clock.as_ref()).map_err(
+            create::create(&conn, identity, options.clock.as_ref()).map_err(
                 |error| match error {
-                    append::CreateError::Sqlite(error) => sqlite(error),
-                    append::CreateError::Clock(error) => OpenError::Clock(error),
-                    append::CreateError::Random(error) => OpenError::Random(error),
-                    append::CreateError::Refused(refusal) => OpenError::Identity(refusal),
+                    create::CreateError::Sqlite(error) => sqlite(error),
+                    create::CreateError::Clock(error) => OpenError::Clock(error),
+                    create::CreateError::Random(error) => OpenError::Random(error),
+                    create::CreateError::Refused(refusal) => OpenError::Identity(refusal),
                 },
             )?;
         }

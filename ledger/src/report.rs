@@ -46,9 +46,9 @@ pub(crate) enum Known {
     /// What it knows.
     Asked {
         /// At the ledger's own path.
-        own: Option<Remembered>,
+        own: Option<Box<Remembered>>,
         /// Of a ledger with the same id at another one.
-        elsewhere: Option<Remembered>,
+        elsewhere: Option<Box<Remembered>>,
     },
 }
 

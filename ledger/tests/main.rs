@@ -4,6 +4,7 @@ mod append;
 mod canonical;
 mod crash;
 mod export;
+mod file;
 mod flip;
 mod merkle;
 mod moved;
