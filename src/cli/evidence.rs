@@ -86,7 +86,10 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
             checkpoints: given.clone(),
             ..VerifyOptions::default()
         };
-        upledger_ledger::verify(&file, &options).map_err(|e| unverified(&e))?
+        upledger_ledger::verify(&file, &options).map_err(|e| match e {
+            VerifyError::NoFile { .. } if args.file.is_none() => no_ledger(home),
+            e => unverified(&e),
+        })?
     };
     let code = if report.is_sound() {
         code::DONE

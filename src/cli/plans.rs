@@ -165,6 +165,8 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     if let Err(why) = &past {
         against.extend(not_here(home, why));
     }
+    let copied_from = past.as_ref().ok().and_then(|p| p.ledger().copied_from());
+    against.extend(copied_from.map(|kept| text::is_a_copy(&kept.path)));
     if let Err(why) = system::check_jobs(home) {
         against.push(why.words());
     }

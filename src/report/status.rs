@@ -9,7 +9,7 @@ use upledger_replay::decide::{self, Asked, Next, Stop};
 use upledger_replay::event::{Decision, Direction};
 use upledger_replay::plan::{Step, Undo};
 use upledger_replay::runs::way_word;
-use upledger_replay::state::{Ended, Run, Status, Task};
+use upledger_replay::state::{Ended, Run, Status, Task, TaskState};
 
 /// Columns of the last outcome in a step's line; the question below has all of it.
 const DETAIL: usize = 60;
@@ -235,7 +235,10 @@ fn unit_line(
     decided: Option<Decision>,
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
-    let backwards = unit.backward.status != Status::Pending && !undone;
+    // A run that goes forwards again may pass a step that it had gone back over.
+    let latest = |part: &TaskState| part.started_at.seq.max(part.ended_at.seq);
+    let newer = latest(&unit.backward) > latest(&unit.forward);
+    let backwards = unit.backward.status != Status::Pending && !undone && newer;
     // For an undone step, show its undo: attempts, duration and outcome.
     let part = if backwards || undone {
         &unit.backward

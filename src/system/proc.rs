@@ -303,6 +303,11 @@ pub(crate) fn own_descriptors() -> io::Result<Vec<i32>> {
         .collect())
 }
 
+/// The name by which others of its user open what a process has as its standard output.
+pub(crate) fn standard_output(pid: u32) -> String {
+    format!("/proc/{pid}/fd/1")
+}
+
 /// The sockets that it holds, by their inodes.
 pub(crate) fn sockets(pid: i32) -> impl Iterator<Item = u64> {
     open_files(pid).filter_map(|to| {

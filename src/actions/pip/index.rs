@@ -8,6 +8,7 @@
 
 use crate::action::{Context, Error};
 use crate::actions::http::Secret;
+use crate::system::proc;
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use schemars::JsonSchema;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -126,7 +127,7 @@ impl Shown {
             .stdout(file)
             .stderr(Stdio::null())
             .spawn()?;
-        let path = format!("/proc/{}/fd/1", by.id());
+        let path = proc::standard_output(by.id());
         Ok(Self { by, path })
     }
 }

@@ -187,6 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_root_does_not_grow_below_a_directory_of_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::create_dir_all(path("theirs/deep")).unwrap();
+        std::fs::write(path("theirs/log"), "").unwrap();
+        symlink("theirs", path("ours")).unwrap();
+        for name in ["theirs/log", "theirs/new", "theirs/deep/log", "ours/log"] {
+            append(&path(name), 0o640).unwrap();
+        }
+        std::os::unix::fs::chown(path("theirs"), Some(4711), None).expect("as root");
+        for refused in ["theirs/log", "theirs/more", "theirs/deep/log", "ours/log"] {
+            let why = append(&path(refused), 0o640).unwrap_err().to_string();
+            assert!(why.contains("belongs to user 4711"), "{refused}: {why}");
+            assert!(!Path::new(&path("theirs/more")).exists());
+        }
+        // What is replaced as a whole leaves every other file alone.
+        ours(path("theirs/log")).unwrap();
+    }
+
+    #[test]
     fn a_file_grows_where_it_is_and_not_behind_a_link_of_somebody_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
