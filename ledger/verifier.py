@@ -180,6 +180,7 @@ def open_ledger(path, header):
     """Open read-only, in one snapshot, and compare the schema."""
     if not sqlite3:
         raise OSError("this Python has no sqlite3: check an export (events.jsonl) instead")
+    need(header[18:20] == b"\1\1", "file: in WAL mode, which the format does not use")
     path = os.path.realpath(path)                                # as SQLite does to find the journal
     for other in path, path + "-journal", path + "-wal":
         regular(other)
@@ -188,7 +189,6 @@ def open_ledger(path, header):
             raise OSError("%a exists beside the ledger: a writer is active, or a crash left it there and it\n"
                           "is part of the ledger until upledger opens it. Open the ledger with upledger, then check again."
                           % os.path.basename(other))
-    need(header[18:20] == b"\1\1", "file: in WAL mode, which the format does not use")
     db = sqlite3.connect(pathlib.Path(path).as_uri() + "?mode=ro", uri=True, isolation_level=None)
     db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     db.execute("PRAGMA trusted_schema = OFF")

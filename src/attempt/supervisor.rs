@@ -23,7 +23,7 @@ use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
 use crate::failpoint;
 use crate::redact::Redactor;
-use crate::system::proc;
+use crate::system::{plain, proc};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -160,6 +160,10 @@ fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     if !job.take_token(&spec.nonce)? {
         tell_runner(FENCED);
         return Ok(());
+    }
+    // In another directory of that name nobody's fence would be seen.
+    if !plain::has_name(&shim, &job.path().join("shim.lock"))? {
+        return Err(io::Error::other("the job directory was replaced"));
     }
     failpoint::hit("after-token");
 

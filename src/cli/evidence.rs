@@ -19,8 +19,8 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
-    Bad, Checkpoint, Finding, Ledger, Memory, OpenError, Place, Report, VerifyError, VerifyOptions,
-    export_jsonl, verify_jsonl,
+    Bad, Checkpoint, ExportError, Finding, Ledger, Memory, OpenError, Place, Report, VerifyError,
+    VerifyOptions, export_jsonl, verify_jsonl,
 };
 
 /// The auditor's script, to be trusted without this program.
@@ -334,7 +334,10 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     if let Ok(Some(kept)) = other {
         out.error(&screen::warning(text::is_a_copy(kept.path)));
     }
-    let wrote = |e: &(dyn Error + 'static)| Failure::of(code::USAGE, "export", e);
+    let wrote = |e: ExportError| match e {
+        ExportError::Read(e) => JournalError::Read(e).into(),
+        e => Failure::of(code::USAGE, "export", &e),
+    };
     match &args.out {
         None => {
             let mut failure = None;
@@ -342,9 +345,9 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 let mut to = std::io::stdout().lock();
                 match export_jsonl(&ledger, &mut to) {
                     Ok(_) => Ok(()),
-                    Err(upledger_ledger::ExportError::Io(e)) => Err(e),
+                    Err(ExportError::Io(e)) => Err(e),
                     Err(e) => {
-                        failure = Some(wrote(&e));
+                        failure = Some(wrote(e));
                         Ok(())
                     }
                 }
@@ -370,10 +373,10 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                         text::cannot_make(path.display(), e)
                     })
                 })?;
-            let lines = export_jsonl(&ledger, &mut file).map_err(|e| wrote(&e))?;
+            let lines = export_jsonl(&ledger, &mut file).map_err(wrote)?;
             file.flush()
                 .and_then(|()| file.sync_all())
-                .map_err(|e| wrote(&e))?;
+                .map_err(|e| wrote(e.into()))?;
             out.progress(&text::exported(lines, path.display()));
             if out.json {
                 out.result(json!({"events": lines, "file": path}), code::DONE);

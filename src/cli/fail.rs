@@ -179,7 +179,23 @@ impl From<JournalError> for Failure {
 }
 
 fn place(whole: &JournalError) -> Failure {
+    if fails_to_read(whole) {
+        return Failure::of(code::UNWRITABLE, "ledger", whole).hint(text::look_at_the_disk());
+    }
     Failure::of(code::USAGE, "state_directory", whole)
+}
+
+/// The device cannot read, somewhere below an error.
+fn fails_to_read(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(e) = cause {
+        let system = e.downcast_ref::<std::io::Error>();
+        if system.is_some_and(|e| e.raw_os_error() == Some(libc::EIO)) {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
 }
 
 fn busy(whole: &(dyn Error + 'static)) -> Failure {
@@ -198,6 +214,7 @@ pub(crate) fn memory(why: &MemoryError, whole: &(dyn Error + 'static)) -> Failur
         {
             code::UNWRITABLE
         }
+        _ if fails_to_read(whole) => code::UNWRITABLE,
         MemoryError::Inside { .. } | MemoryError::Place(_) | MemoryError::Io { .. } => code::USAGE,
     };
     let failure = Failure::of(code, "memory", whole);
@@ -252,6 +269,9 @@ impl From<LockError> for Failure {
                 text::held_by(holder.map_or_else(text::somebody, |h| holder_words(&h))),
             )
             .hint(text::beside_it()),
+            LockError::Io { .. } if fails_to_read(&e) => {
+                Self::of(code::UNWRITABLE, "system", &e).hint(text::look_at_the_disk())
+            }
             LockError::Io { .. } => Self::of(code::USAGE, "state_directory", &e),
         }
     }

@@ -152,15 +152,10 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Fails when the file has not that name any more.
 fn named(file: &File, path: &Path) -> io::Result<()> {
-    let own = file.metadata()?;
-    match path.symlink_metadata() {
-        Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => Ok(()),
-        Ok(_) => Err(io::Error::other("runner.lock was replaced")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            Err(io::Error::other("runner.lock was removed"))
-        }
-        Err(e) => Err(e),
+    if plain::has_name(file, path)? {
+        return Ok(());
     }
+    Err(io::Error::other("runner.lock was removed or replaced"))
 }
 
 /// Opens a regular file of ours that has one name, and nothing else.

@@ -84,6 +84,29 @@ fn an_attempt_of_a_runner_that_was_passed_never_starts() {
     assert_eq!(world.lines("trace"), ["one", "two"]);
 }
 
+/// A supervisor that has its locks, and stands before its token, when its directory is replaced by a copy of itself.
+#[test]
+fn another_directory_of_the_same_name_does_not_let_an_attempt_start() {
+    let world = world(TWO);
+    world.write("go", "");
+    let mut first = world.command(&["run", "plan.yaml"]);
+    first.env("UPLEDGER_FAILPOINT", "stop=one/after-lock");
+    let mut first = first.stdout(Stdio::null()).spawn().expect("it starts");
+    let supervisor = world.stopped_supervisor();
+    first.kill().expect("it lives");
+    first.wait().expect("it is dead");
+    let mut jobs = std::fs::read_dir(world.state().join("jobs")).expect("jobs");
+    let job = jobs.next().expect("one").expect("an entry").path();
+    let away = world.path("away");
+    std::fs::rename(&job, &away).expect("renamed");
+    let copied = Command::new("cp").arg("-a").args([&away, &job]).status();
+    assert!(copied.expect("cp").success());
+    send(supervisor, Signal::CONT);
+    eventually("it has ended", || world.supervisors().is_empty());
+    assert_eq!(world.upledger(&["resume"]).code, 4, "nobody can know");
+    assert!(world.lines("trace").is_empty());
+}
+
 #[test]
 fn a_copied_state_is_read_with_a_warning_and_not_appended_to_until_it_is_recorded() {
     let world = world(TWO);

@@ -59,8 +59,16 @@ pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
         Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &resolved, flags | OFlags::NOFOLLOW, mode),
         opened => opened,
     };
-    let opened = opened.map_err(|e| Error::io(format!("cannot open {path}"), &e))?;
-    Ok(File::from(opened))
+    let cannot = |e: &dyn std::error::Error| Error::io(format!("cannot open {path}"), e);
+    let file = File::from(opened.map_err(|e| cannot(&e))?);
+    let names = file.metadata().map_err(|e| cannot(&e))?.nlink();
+    // In `/tmp` somebody else may have given a file of root this name.
+    if names > 1 && rustix::process::geteuid().is_root() {
+        return Err(Error::new(format!(
+            "{path} is not written: the file has {names} names (hard links); move it away"
+        )));
+    }
+    Ok(file)
 }
 
 /// Refuses a file of root that grows below a directory of somebody else, who may put another file in its place at any
@@ -204,6 +212,10 @@ mod tests {
         }
         // What is replaced as a whole leaves every other file alone.
         ours(path("theirs/log")).unwrap();
+        std::fs::write(path("precious"), "").unwrap();
+        std::fs::hard_link(path("precious"), path("log")).unwrap();
+        let why = append(&path("log"), 0o640).unwrap_err().to_string();
+        assert!(why.contains("2 names"), "{why}");
     }
 
     #[test]
