@@ -39,7 +39,12 @@ pub struct Journal {
     /// Content that the drafts name.
     blobs: Vec<NewBlob>,
     redactor: Redactor,
+    /// Says whether this process is still the one runner, where it has to be.
+    held: Option<Held>,
 }
+
+/// Fails once a runner's lock is not its own any more.
+pub type Held = Box<dyn Fn() -> std::io::Result<()> + Send>;
 
 /// An event that is folded and not durable.
 struct Staged {
@@ -100,6 +105,9 @@ pub enum JournalError {
         #[source]
         source: Refused,
     },
+    /// This process is not the one runner any more.
+    #[error("another runner may be active: {0}")]
+    NotHeld(#[source] std::io::Error),
     /// An event that the caller wants to record is not possible now.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -163,12 +171,28 @@ impl Journal {
             checkpoint: false,
             blobs: Vec::new(),
             redactor: Redactor::none(),
+            held: None,
         })
     }
 
     /// Secrets that no event may hold.
     pub fn redact_with(&mut self, redactor: Redactor) {
         self.redactor = redactor;
+    }
+
+    /// From here on nothing is appended unless `held` agrees.
+    pub fn only_while(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// Fails once this process is not the one runner any more.
+    ///
+    /// # Errors
+    /// [`JournalError::NotHeld`].
+    pub fn check_held(&self) -> Result<(), JournalError> {
+        let held = self.held.as_ref();
+        held.map_or(Ok(()), |held| held())
+            .map_err(JournalError::NotHeld)
     }
 
     /// A text as an event would hold it: for what is written beside the ledger.
@@ -285,6 +309,7 @@ impl Journal {
         if self.staged.is_empty() {
             return Ok(Committed::Done(Vec::new()));
         }
+        self.check_held()?;
         let extra = Append {
             checkpoint: self.checkpoint,
             blobs: std::mem::take(&mut self.blobs),

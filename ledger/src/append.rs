@@ -13,16 +13,15 @@ use crate::chain::{CREATED, Chain, OPENED, RESTORED};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{self, Clock, ClockError};
 use crate::damage::{Broken, Fault};
+use crate::disk;
 use crate::envelope::{self, Envelope};
-use crate::head::{Digest, Head, to_hex};
+use crate::head::{Digest, Head};
 use crate::memory::{self, Disagreement, MemoryError};
 use crate::place::PlaceError;
 use crate::record::{Data, Draft, Event, Identity, Record};
-use crate::scan::{extended, file_head, primary};
-use crate::schema;
+use crate::scan::{extended, file_head, is_of_the_system, primary};
 use crate::store::Ledger;
 use rusqlite::{Connection, ffi};
-use serde_json::json;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,6 +122,9 @@ pub enum AppendError {
     /// Whether it was appended is not known: give up the handle, stop, and read the head at the next start.
     #[error("whether the events were appended is not known")]
     Unknown(#[source] rusqlite::Error),
+    /// SQLite does not understand what is in the file; whether the events were appended is not known either.
+    #[error("the ledger is damaged")]
+    Corrupt(#[source] rusqlite::Error),
     /// The table refused what follows from what this handle has verified.
     #[error("the ledger is damaged")]
     Damaged(#[source] Broken),
@@ -153,6 +155,17 @@ pub enum AppendError {
     /// The state directory is not fit any more.
     #[error("the state directory cannot be used")]
     Place(#[source] PlaceError),
+}
+
+impl AppendError {
+    /// The ledger is damaged, or is not what is remembered; otherwise the disk or the system refuses.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged(_) | Self::Remembered(_) | Self::Corrupt(_)
+        )
+    }
 }
 
 /// Why an event of this transaction was not written.
@@ -250,59 +263,6 @@ pub(crate) fn stage(
     chain.accept(&checked);
     record.body = body;
     Ok(record)
-}
-
-pub(crate) enum CreateError {
-    Sqlite(rusqlite::Error),
-    Clock(ClockError),
-    Random(std::io::Error),
-    Refused(Refusal),
-}
-
-impl From<rusqlite::Error> for CreateError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-/// Makes the table and seq 0 in one transaction, so that there is never a table without events; does nothing if another
-/// process was faster.
-pub(crate) fn create(
-    conn: &Connection,
-    identity: &Identity,
-    clock: &dyn Clock,
-) -> Result<(), CreateError> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let result = (|| {
-        if !schema::is_blank(conn)? {
-            return Ok(());
-        }
-        schema::create(conn)?;
-        let mut id = [0; 16];
-        crate::blob::random(&mut id).map_err(CreateError::Random)?;
-        let mut chain = Chain::new();
-        let stamp = Stamp::now(identity, clock, &chain).map_err(CreateError::Clock)?;
-        stage(
-            conn,
-            &mut chain,
-            &stamp,
-            &to_hex(&id),
-            None,
-            CREATED,
-            Cow::Owned(json!({"alg": "sha256"}).into()),
-        )
-        .map_err(|error| match error {
-            StageError::Refused(refusal) => CreateError::Refused(refusal),
-            StageError::Sqlite(error) => CreateError::Sqlite(error),
-        })?;
-        Ok(())
-    })();
-    let result = result.and_then(|()| conn.execute_batch("COMMIT").map_err(CreateError::Sqlite));
-    if result.is_err() && !conn.is_autocommit() {
-        // The first error is the one to tell; a transaction that cannot be rolled back ends with the connection.
-        drop(conn.execute_batch("ROLLBACK"));
-    }
-    result
 }
 
 impl Ledger {
@@ -425,11 +385,19 @@ impl Ledger {
         }
         if let (Some(memory), false) = (&self.memory, reset) {
             // Nobody else can commit now, so what is remembered beyond this file was taken from it.
+            let path = self.place.ledger_path();
             let remembered = memory
-                .recall(&self.place.ledger_path())
+                .recall(&path)
                 .map_err(AppendError::MemoryUnreadable)?;
-            if let Some(remembered) = remembered {
-                memory::compare(&remembered, &self.chain).map_err(AppendError::Remembered)?;
+            match remembered {
+                Some(remembered) => {
+                    memory::compare(&remembered, &self.chain).map_err(AppendError::Remembered)?;
+                }
+                // Somebody has recorded that it lives at another path now.
+                None => memory
+                    .check_elsewhere(&path, None, &self.chain)
+                    .map_err(AppendError::MemoryUnreadable)?
+                    .map_err(AppendError::Remembered)?,
             }
         }
         let Some(identity) = self.identity.clone() else {
@@ -529,7 +497,18 @@ impl Ledger {
             }
             _ => {
                 self.poison = Some(error.to_string());
-                AppendError::Unknown(error)
+                if is_of_the_system(&error) {
+                    return AppendError::Unknown(error);
+                }
+                if !self.conn.is_autocommit() {
+                    // It would be, when this handle is given up; a look needs the locks.
+                    drop(self.conn.execute_batch("ROLLBACK"));
+                }
+                if disk::fails(&self.place.ledger_path()) {
+                    AppendError::Unknown(error)
+                } else {
+                    AppendError::Corrupt(error)
+                }
             }
         }
     }

@@ -290,7 +290,7 @@ fn read_file(blobs: &Path, sha256: Digest, len: u64) -> Result<Vec<u8>, BlobErro
     let path = blobs.join(sha256.to_string());
     let file = match rustix::fs::open(
         &path,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
         Mode::empty(),
     ) {
         Ok(file) => File::from(file),

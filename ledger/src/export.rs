@@ -5,7 +5,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::damage::Fault;
-use crate::report::{BadWhat, Report};
+use crate::report::{BadWhat, Known, Report};
 use crate::store::{Ledger, ReadError};
 use crate::verify::Check;
 use std::io::{self, BufRead, Write};
@@ -72,5 +72,5 @@ pub fn verify_jsonl(
     if check.report.events == 0 {
         check.report.bad(Some(0), BadWhat::Event(Fault::Ends));
     }
-    Ok(check.finish(checkpoints, None))
+    Ok(check.finish(checkpoints, &Known::NotAsked))
 }

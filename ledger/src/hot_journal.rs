@@ -41,6 +41,12 @@ impl Drop for Opened {
     }
 }
 
+/// How many handles of this process have a file open.
+pub(crate) fn handles(file: &fs::Metadata) -> usize {
+    let id = (file.dev(), file.ino());
+    open_files().iter().filter(|open| **open == id).count()
+}
+
 /// A private copy of a ledger and its journal, removed when dropped.
 pub(crate) struct Copy {
     dir: PathBuf,

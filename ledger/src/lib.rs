@@ -6,8 +6,8 @@
 //!
 //! Modules, in reading order: [`head`] and [`canonical`] (digests, text), [`tree`] (hashes), [`record`] (what goes in
 //! and comes out), [`damage`] and `chain` (the rules that tie one event to the one before), `schema` (the table and
-//! the connection), [`place`], [`memory`], [`clock`] and [`busy`] (the world around the file), [`mod@open`] and
-//! [`store`] (open, read), [`append`] and [`restore`] (write), [`blob`], [`checkpoint`], [`report`], [`mod@verify`] and [`export`].
+//! the connection), `disk`, [`place`], [`memory`], [`clock`] and [`busy`] (the world around the file), [`mod@open`] and
+//! [`store`] (open, read), `create`, [`append`] and [`restore`] (write), [`blob`], [`checkpoint`], [`report`], [`mod@verify`] and [`export`].
 //!
 //! Left out on purpose: signatures, anchors, successors, purges, bundles, inclusion proofs.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
@@ -19,7 +19,9 @@ pub mod canonical;
 mod chain;
 pub mod checkpoint;
 pub mod clock;
+mod create;
 pub mod damage;
+mod disk;
 mod envelope;
 pub mod export;
 pub mod head;
@@ -34,6 +36,7 @@ mod scan;
 mod schema;
 pub mod store;
 pub mod tree;
+mod unverified;
 pub mod verify;
 mod writer;
 
@@ -54,7 +57,8 @@ pub use report::{Bad, BadWhat, CheckpointBad, Finding, Level, Report};
 pub use restore::RestoreError;
 pub use schema::{APPLICATION_ID, ConnectError, DDL, USER_VERSION};
 pub use store::{Ledger, ReadError, Records};
-pub use verify::{VerifyError, VerifyOptions, verify};
+pub use unverified::VerifyError;
+pub use verify::{VerifyOptions, verify};
 
 /// The value of `v` in every body, and the name of the format.
 pub const FORMAT: &str = "upledger/1";

@@ -2,8 +2,9 @@
 //!
 //! A hash chain alone cannot tell an older copy from the newest one; this can. Invariants: one small file per ledger
 //! path, replaced in one step; it never runs ahead of a commit, and it may lag behind; a damaged file is an error, never
-//! taken for "nothing remembered". Left out: what to do about a disagreement ([`crate::store`]).
+//! taken for "nothing remembered"; of two paths at which the same ledger is remembered at most one is appended to. Left out: what to do about a disagreement ([`crate::store`]).
 
+use crate::blob;
 use crate::chain::Chain;
 use crate::head::Digest;
 use crate::head::to_hex;
@@ -16,8 +17,11 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use thiserror::Error;
+
+/// A write takes milliseconds; what is older was left by a process that was killed.
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// What is kept of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,8 @@ pub enum How {
     Foreign,
     /// There is none.
     Missing,
+    /// It is remembered at another path: it was copied or moved.
+    Elsewhere,
 }
 
 impl fmt::Display for How {
@@ -66,6 +72,7 @@ impl fmt::Display for How {
             Self::Rewritten => "not the remembered one (its events differ)",
             Self::Foreign => "not the remembered ledger",
             Self::Missing => "missing",
+            Self::Elsewhere => "remembered there, and here is a copy of it, or it was moved",
         })
     }
 }
@@ -164,6 +171,7 @@ impl Memory {
             path: dir.to_owned(),
             source,
         })?;
+        place::sheltered(&dir).map_err(MemoryError::Place)?;
         Ok(Self { dir })
     }
 
@@ -179,15 +187,55 @@ impl Memory {
     /// [`MemoryError::Damaged`] for a file that this program did not write whole; [`MemoryError::Io`].
     pub fn recall(&self, ledger: &Path) -> Result<Option<Remembered>, MemoryError> {
         let path = self.file(ledger);
+        let Some(remembered) = Self::read(&path)? else {
+            return Ok(None);
+        };
+        if remembered.path == ledger.to_string_lossy() {
+            return Ok(Some(remembered));
+        }
+        Err(MemoryError::Damaged {
+            path,
+            what: format!("it speaks of {}", remembered.path),
+        })
+    }
+
+    /// What is remembered of the ledger with that id at another path than `ledger`; the most where there are several.
+    ///
+    /// # Errors
+    /// [`MemoryError::Io`] when the directory cannot be read. A file that cannot be read names no ledger.
+    pub fn elsewhere(&self, ledger: &Path, id: &str) -> Result<Option<Remembered>, MemoryError> {
+        let others = self.others(ledger, id)?.into_iter();
+        Ok(others.map(|(_, kept)| kept).max_by_key(|kept| kept.size))
+    }
+
+    /// The files of other paths that speak of that ledger.
+    fn others(&self, ledger: &Path, id: &str) -> Result<Vec<(PathBuf, Remembered)>, MemoryError> {
+        let own = self.file(ledger);
+        let listed = fs::read_dir(&self.dir).map_err(|source| MemoryError::Io {
+            what: "read",
+            path: self.dir.clone(),
+            source,
+        })?;
+        let paths = listed.flatten().map(|entry| entry.path());
+        let files = paths.filter(|p| *p != own && p.extension().is_some_and(|e| e == "json"));
+        Ok(files
+            .filter_map(|path| Some((Self::read(&path).ok()??, path)))
+            .filter(|(kept, _)| kept.ledger == id)
+            .map(|(kept, path)| (path, kept))
+            .collect())
+    }
+
+    /// What stands in a file of the memory.
+    fn read(path: &Path) -> Result<Option<Remembered>, MemoryError> {
         let fail = |source: io::Error| MemoryError::Io {
             what: "read",
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         let mut text = Vec::new();
         match rustix::fs::open(
-            &path,
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            path,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
             Mode::empty(),
         ) {
             // One byte more than a true one can have, so that a huge file is damage and not memory.
@@ -199,7 +247,7 @@ impl Memory {
             Err(error) => return Err(fail(error.into())),
         };
         let damaged = |what: String| MemoryError::Damaged {
-            path: path.clone(),
+            path: path.to_owned(),
             what,
         };
         if text.is_empty() {
@@ -207,9 +255,6 @@ impl Memory {
         }
         let remembered: Remembered =
             serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        if remembered.path != ledger.to_string_lossy() {
-            return Err(damaged(format!("it speaks of {}", remembered.path)));
-        }
         if remembered.size == 0 {
             return Err(damaged("it says 0 events".to_owned()));
         }
@@ -233,29 +278,61 @@ impl Memory {
             Some(old) if old.ledger == chain.id() && old.size >= chain.size() => Ok(()),
             // A directory sync is not needed: if power loss undoes the rename, the older file is still true.
             Some(_) => self.write(ledger, chain),
-            None => self.reset(ledger, chain),
+            // It was moved while it was open here.
+            None if self.elsewhere(ledger, chain.id())?.is_some() => Ok(()),
+            None => self.begin(ledger, chain),
         }
     }
 
-    /// Remembers `chain` whatever was remembered before, and durably.
+    /// Remembers `chain` whatever was remembered before, and durably; at this path alone.
     pub(crate) fn reset(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
+        self.begin(ledger, chain)?;
+        for (path, _) in self.others(ledger, chain.id())? {
+            fs::remove_file(&path).map_err(|source| MemoryError::Io {
+                what: "remove",
+                path,
+                source,
+            })?;
+        }
+        place::sync_dir(&self.dir).map_err(MemoryError::Place)
+    }
+
+    /// Remembers `chain`, durably.
+    fn begin(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
         self.write(ledger, chain)?;
         place::sync_dir(&self.dir).map_err(MemoryError::Place)
     }
 
-    /// Removes what killed processes left of unfinished writes.
+    /// Refuses `chain` where the memory, which has `own` of it at its path, knows it at another one: all of it where
+    /// nothing is known here, else what this one lacks.
+    pub(crate) fn check_elsewhere(
+        &self,
+        ledger: &Path,
+        own: Option<&Remembered>,
+        chain: &Chain,
+    ) -> Result<Result<(), Box<Disagreement>>, MemoryError> {
+        let Some(kept) = self.elsewhere(ledger, chain.id())? else {
+            return Ok(Ok(()));
+        };
+        if own.is_some() && compare(&kept, chain).is_ok() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(Box::new(Disagreement {
+            remembered: kept,
+            found: Some(found(chain)),
+            how: How::Elsewhere,
+        })))
+    }
+
+    /// Removes what killed processes left of unfinished writes. By its age: in containers process ids come again.
     pub(crate) fn sweep(&self, ledger: &Path) {
         let prefix = format!(".{}.", Self::name(ledger));
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
-                continue;
-            };
-            let alive = rest
-                .split('.')
-                .next()
-                .is_some_and(|pid| Path::new("/proc").join(pid).exists());
-            if !alive {
+            let unfinished = (entry.file_name().to_str()).is_some_and(|n| n.starts_with(&prefix));
+            let age = (entry.metadata().ok())
+                .and_then(|found| found.modified().ok())
+                .and_then(|written| written.elapsed().ok());
+            if unfinished && age.is_some_and(|age| age > UNFINISHED) {
                 // A file that stays is only litter.
                 drop(fs::remove_file(entry.path()));
             }
@@ -263,7 +340,6 @@ impl Memory {
     }
 
     fn write(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
-        static UNIQUE: AtomicU64 = AtomicU64::new(0);
         let Some(head) = chain.head() else {
             return Ok(());
         };
@@ -275,17 +351,18 @@ impl Memory {
             head: head.hash,
         };
         let path = self.file(ledger);
-        let number = UNIQUE.fetch_add(1, Ordering::Relaxed);
-        let fresh = self.dir.join(format!(
-            ".{}.{}.{number}",
-            Self::name(ledger),
-            std::process::id()
-        ));
-        let mut text = serde_json::to_vec(&kept).map_err(|error| MemoryError::Io {
+        let cannot = |source: io::Error| MemoryError::Io {
             what: "write",
             path: path.clone(),
-            source: error.into(),
-        })?;
+            source,
+        };
+        // Random, and not the process id, which another process may have had that died in the middle.
+        let mut unique = [0; 8];
+        blob::random(&mut unique).map_err(cannot)?;
+        let fresh = self
+            .dir
+            .join(format!(".{}.{}", Self::name(ledger), to_hex(&unique)));
+        let mut text = serde_json::to_vec(&kept).map_err(|error| cannot(error.into()))?;
         text.push(b'\n');
         let write = || {
             let flags =
@@ -297,11 +374,7 @@ impl Memory {
         };
         write().map_err(|source| {
             drop(fs::remove_file(&fresh));
-            MemoryError::Io {
-                what: "write",
-                path: path.clone(),
-                source,
-            }
+            cannot(source)
         })
     }
 
@@ -327,16 +400,19 @@ pub(crate) fn compare(remembered: &Remembered, chain: &Chain) -> Result<(), Box<
     } else {
         How::Rewritten
     };
-    let found = Found {
+    Err(Box::new(Disagreement {
+        remembered: remembered.clone(),
+        found: Some(found(chain)),
+        how,
+    }))
+}
+
+fn found(chain: &Chain) -> Found {
+    Found {
         ledger: chain.id().to_owned(),
         size: chain.size(),
         root: chain.root(),
-    };
-    Err(Box::new(Disagreement {
-        remembered: remembered.clone(),
-        found: Some(found),
-        how,
-    }))
+    }
 }
 
 #[cfg(test)]

@@ -9,14 +9,18 @@ use crate::append;
 use crate::busy::{self, Holder, by};
 use crate::chain::Chain;
 use crate::clock::{Clock, ClockError, SystemClock};
+use crate::create;
 use crate::damage::{Broken, Fault, SchemaFault};
+use crate::disk;
 use crate::hot_journal::Opened;
 use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
 use crate::place::{Place, PlaceError};
 use crate::record::{Identity, View};
-use crate::scan::{ScanError, data_version, primary, scan};
+use crate::report::BadWhat;
+use crate::scan::{ScanError, data_version, is_of_the_system, primary, scan};
 use crate::schema::{self, ConnectError, Mode};
 use crate::store::Ledger;
+use crate::verify;
 use rusqlite::ffi;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,7 +96,33 @@ pub enum OpenError {
         #[source]
         source: ConnectError,
     },
-    /// SQLite refused.
+    /// Something beside the events is not what it must be.
+    #[error("the ledger {path} is damaged")]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// The first that was found.
+        #[source]
+        what: BadWhat,
+    },
+    /// The disk gave no page, or a wrong one.
+    #[error("the ledger {path} cannot be read: {found}")]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite's own check says.
+        found: String,
+    },
+    /// SQLite does not understand what is in the file.
+    #[error("the ledger {path} is damaged")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The disk or the system, not the content.
     #[error("the ledger {path} cannot be used")]
     Sqlite {
         /// The file.
@@ -315,12 +345,12 @@ impl Ledger {
                 return Err(gone(&remembered));
             }
             let identity = identity.as_ref().ok_or_else(|| gone(&remembered))?;
-            append::create(&conn, identity, options.clock.as_ref()).map_err(
+            create::create(&conn, identity, options.clock.as_ref()).map_err(
                 |error| match error {
-                    append::CreateError::Sqlite(error) => sqlite(error),
-                    append::CreateError::Clock(error) => OpenError::Clock(error),
-                    append::CreateError::Random(error) => OpenError::Random(error),
-                    append::CreateError::Refused(refusal) => OpenError::Identity(refusal),
+                    create::CreateError::Sqlite(error) => sqlite(error),
+                    create::CreateError::Clock(error) => OpenError::Clock(error),
+                    create::CreateError::Random(error) => OpenError::Random(error),
+                    create::CreateError::Refused(refusal) => OpenError::Identity(refusal),
                 },
             )?;
         }
@@ -330,6 +360,7 @@ impl Ledger {
             memory,
             identity,
             chain: Chain::new(),
+            copied_from: None,
             file,
             _opened: opened,
             session: None,
@@ -339,6 +370,11 @@ impl Ledger {
         };
         ledger.load(see)?;
         let objection = ledger.compare(remembered, unreadable, intent)?;
+        if intent != Intent::Read
+            && let Some(bad) = ledger.unsound()?
+        {
+            return Err(bad);
+        }
         if intent != Intent::Read {
             ledger.place.hold_reserve()?;
         }
@@ -366,6 +402,13 @@ impl Ledger {
         })
         .map_err(|error| match error {
             ScanError::Broken(broken) => OpenError::Damaged(broken),
+            ScanError::Unreadable(seq, error) if !disk::fails(&path) => {
+                OpenError::Damaged(ScanError::unreadable(seq, &error))
+            }
+            ScanError::Unreadable(_, error) => OpenError::Sqlite {
+                path: path.clone(),
+                source: error,
+            },
             ScanError::Sqlite(error) => sqlite(error),
         })?;
         self.data_version = data_version(&self.conn).map_err(sqlite)?;
@@ -379,7 +422,7 @@ impl Ledger {
     }
 
     fn compare(
-        &self,
+        &mut self,
         remembered: Option<Remembered>,
         unreadable: bool,
         intent: Intent,
@@ -387,20 +430,41 @@ impl Ledger {
         if unreadable {
             return Ok(Objection::Damaged);
         }
-        let disagreement = remembered
-            .as_ref()
-            .and_then(|remembered| memory::compare(remembered, &self.chain).err());
-        match (disagreement, intent, remembered) {
-            (Some(_), Intent::Restore, Some(remembered)) => Ok(Objection::Other(remembered)),
-            (Some(disagreement), ..) => Err(OpenError::Remembered(disagreement)),
-            (None, Intent::Create | Intent::Existing, _) => {
-                if let Some(memory) = &self.memory {
-                    memory.advance(&self.place.ledger_path(), &self.chain)?;
-                }
+        let Some(memory) = &self.memory else {
+            return Ok(Objection::None);
+        };
+        let path = self.place.ledger_path();
+        let own = remembered.as_ref();
+        let agrees = own.map_or(Ok(()), |own| memory::compare(own, &self.chain));
+        let disagreement = match agrees {
+            Ok(()) => memory.check_elsewhere(&path, own, &self.chain)?.err(),
+            Err(disagreement) => Some(disagreement),
+        };
+        match (disagreement, intent) {
+            (Some(disagreement), Intent::Restore) => Ok(Objection::Other(disagreement.remembered)),
+            (Some(disagreement), Intent::Read) if disagreement.how == How::Elsewhere => {
+                self.copied_from = Some(disagreement.remembered);
                 Ok(Objection::None)
             }
-            (None, ..) => Ok(Objection::None),
+            (Some(disagreement), _) => Err(OpenError::Remembered(disagreement)),
+            (None, Intent::Create | Intent::Existing) => {
+                memory.advance(&path, &self.chain)?;
+                Ok(Objection::None)
+            }
+            (None, Intent::Read | Intent::Restore) => Ok(Objection::None),
         }
+    }
+
+    /// What a verification would find wrong beside schema and events: nothing is appended to what it calls damaged.
+    fn unsound(&self) -> Result<Option<OpenError>, OpenError> {
+        let blobs = self.place.blobs_path();
+        let bad = verify::beside_the_events(&self.conn, &blobs, &self.chain)
+            .map_err(|error| sqlite_error(&self.place, &self.options, error))?;
+        let path = self.place.ledger_path();
+        Ok(bad.map(|what| match what {
+            BadWhat::Integrity(found) if disk::fails(&path) => OpenError::Disk { path, found },
+            what => OpenError::Unsound { path, what },
+        }))
     }
 }
 
@@ -427,6 +491,19 @@ fn recall(
 fn connect_error(place: &Place, options: &Options, error: ConnectError) -> OpenError {
     match error {
         ConnectError::Sqlite(error) => sqlite_error(place, options, error),
+        // These are properties of the file.
+        ConnectError::Pragma {
+            name: name @ ("journal_mode" | "auto_vacuum" | "encoding"),
+            expected,
+            found,
+        } => OpenError::Schema {
+            path: place.ledger_path(),
+            fault: SchemaFault::Header {
+                name,
+                found,
+                expected,
+            },
+        },
         source => OpenError::Connect {
             path: place.ledger_path(),
             source,
@@ -442,7 +519,11 @@ fn sqlite_error(place: &Place, options: &Options, error: rusqlite::Error) -> Ope
             holder: busy::holder(&path),
         },
         ffi::SQLITE_NOTADB => OpenError::NotALedger { path },
-        _ => OpenError::Sqlite {
+        _ if is_of_the_system(&error) || disk::fails(&path) => OpenError::Sqlite {
+            path,
+            source: error,
+        },
+        _ => OpenError::Corrupt {
             path,
             source: error,
         },

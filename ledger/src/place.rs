@@ -22,6 +22,11 @@ const RESERVE: &str = "reserve";
 /// Enough for the journal and pages of the records that say why the run stopped.
 const RESERVE_BYTES: u64 = 4 << 20;
 
+/// Everybody may write into it.
+const WORLD: u32 = 0o002;
+/// But only the owner of an entry may rename it.
+const STICKY: u32 = 0o1000;
+
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -132,6 +137,16 @@ pub enum PlaceError {
         /// Its mode.
         mode: u32,
     },
+    /// Others may rename it, and put another in its place.
+    #[error(
+        "{parent}, above {path}, is world-writable, so any user could replace it (chmod o-w {parent})"
+    )]
+    Exposed {
+        /// What it is about.
+        path: PathBuf,
+        /// The directory above it.
+        parent: PathBuf,
+    },
     /// A file system without locks that can be relied on.
     #[error("{path} is on {name}, a file system whose locks and fsync are not reliable")]
     Network {
@@ -189,6 +204,7 @@ impl Place {
         let dir = dir
             .canonicalize()
             .map_err(|source| denied(dir, "find", source))?;
+        sheltered(&dir)?;
         // Entering needs more than `stat` of the directory itself.
         fs::read_dir(&dir).map_err(|source| denied(&dir, "enter", source))?;
         let weak = file_system(&dir)?;
@@ -370,6 +386,20 @@ pub(crate) fn private_directory(path: &Path, found: &Metadata) -> Result<(), Pla
             path: path.to_owned(),
             mode: found.mode() & 0o7777,
         });
+    }
+    Ok(())
+}
+
+/// Refuses a directory, free of links, below one in which everybody may rename the entries of others.
+pub(crate) fn sheltered(dir: &Path) -> Result<(), PlaceError> {
+    for parent in dir.ancestors().skip(1) {
+        let mode = look(parent)?.map_or(0, |found| found.mode());
+        if mode & WORLD != 0 && mode & STICKY == 0 {
+            return Err(PlaceError::Exposed {
+                path: dir.to_owned(),
+                parent: parent.to_owned(),
+            });
+        }
     }
     Ok(())
 }

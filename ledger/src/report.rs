@@ -3,10 +3,11 @@
 //! Invariant: a report is sound exactly if it has no [`Bad`]; a [`Finding`] never makes it unsound.
 //! Left out: words for people, which the program's face has.
 
+use crate::chain::Chain;
 use crate::checkpoint::CheckpointError;
 use crate::damage::{Fault, SchemaFault};
 use crate::head::{Digest, Head};
-use crate::memory::Disagreement;
+use crate::memory::{self, Disagreement, How, Remembered};
 use std::fmt;
 use thiserror::Error;
 
@@ -35,6 +36,20 @@ impl fmt::Display for Level {
             Self::Witnessed => "L4 witnessed or time-stamped",
         })
     }
+}
+
+/// What the memory knows of a ledger.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    /// No memory was given.
+    NotAsked,
+    /// What it knows.
+    Asked {
+        /// At the ledger's own path.
+        own: Option<Box<Remembered>>,
+        /// Of a ledger with the same id at another one.
+        elsewhere: Option<Box<Remembered>>,
+    },
 }
 
 /// Something that must not be.
@@ -132,6 +147,15 @@ pub enum Finding {
         /// How many.
         remembered: u64,
     },
+    /// The ledger is remembered at another path: this is a copy of it, or it was moved.
+    Copied {
+        /// The other path.
+        path: String,
+        /// How many events are remembered there.
+        remembered: u64,
+    },
+    /// Nothing is remembered of the ledger, although whoever appends to it here remembers it.
+    Forgotten,
     /// The memory file cannot be read.
     MemoryUnreadable {
         /// Why not, and the remedy.
@@ -192,6 +216,41 @@ impl Report {
             .filter(|bad| bad.seq.is_some())
             .min_by_key(|bad| bad.seq)
             .or_else(|| self.failures.first())
+    }
+
+    /// Compares the verified events with what is remembered of them.
+    pub(crate) fn hold_memory(&mut self, chain: &Chain, known: &Known) {
+        let Known::Asked { own, elsewhere } = known else {
+            return;
+        };
+        if let Some(kept) = elsewhere {
+            self.findings.push(Finding::Copied {
+                path: kept.path.clone(),
+                remembered: kept.size,
+            });
+        }
+        let Some(kept) = own.as_ref().or(elsewhere.as_ref()) else {
+            let unreadable = |f: &Finding| matches!(f, Finding::MemoryUnreadable { .. });
+            if chain.size() > 0 && !self.findings.iter().any(unreadable) {
+                self.findings.push(Finding::Forgotten);
+            }
+            return;
+        };
+        match memory::compare(kept, chain) {
+            Ok(()) => {
+                if kept.size < chain.size() {
+                    self.findings.push(Finding::MemoryBehind {
+                        remembered: kept.size,
+                    });
+                }
+                if self.failures.is_empty() {
+                    self.level = Level::Remembered;
+                }
+            }
+            // A backup may be older than what it is a copy of.
+            Err(how) if own.is_none() && how.how == How::Shorter => {}
+            Err(how) => self.bad(None, BadWhat::Memory(how)),
+        }
     }
 
     pub(crate) fn bad(&mut self, seq: Option<u64>, what: BadWhat) {

@@ -19,6 +19,23 @@ pub(crate) fn extended(error: &rusqlite::Error) -> i32 {
     error.sqlite_error().map_or(0, |error| error.extended_code)
 }
 
+/// Whether an error says nothing about what the file holds: the disk cannot be read, access is denied, there is no memory.
+/// A read beyond the end of a file that was cut off is about the file, and so is all that SQLite does not understand in it.
+pub(crate) fn is_of_the_system(error: &rusqlite::Error) -> bool {
+    match primary(error) {
+        ffi::SQLITE_IOERR => extended(error) != ffi::SQLITE_IOERR_SHORT_READ,
+        ffi::SQLITE_BUSY
+        | ffi::SQLITE_LOCKED
+        | ffi::SQLITE_NOMEM
+        | ffi::SQLITE_CANTOPEN
+        | ffi::SQLITE_PERM
+        | ffi::SQLITE_READONLY
+        | ffi::SQLITE_FULL
+        | ffi::SQLITE_INTERRUPT => true,
+        _ => false,
+    }
+}
+
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     primary(error) == ffi::SQLITE_BUSY
 }
@@ -47,7 +64,16 @@ pub(crate) fn file_head(conn: &Connection) -> Result<Option<Head>, rusqlite::Err
 
 pub(crate) enum ScanError {
     Broken(Broken),
+    /// SQLite says at this seq that the file is damaged, which it also says of a disk that cannot be read.
+    Unreadable(u64, rusqlite::Error),
     Sqlite(rusqlite::Error),
+}
+
+impl ScanError {
+    /// What SQLite says of a file whose disk is sound.
+    pub(crate) fn unreadable(seq: u64, error: &rusqlite::Error) -> Broken {
+        Fault::Unreadable(error.to_string()).at(seq)
+    }
 }
 
 /// Takes every row that `chain` does not know yet into it.
@@ -62,7 +88,7 @@ where
         i64::try_from(chain.size()).unwrap_or(i64::MAX)
     };
     let unreadable = |error: rusqlite::Error, seq: u64| match primary(&error) {
-        ffi::SQLITE_CORRUPT => ScanError::Broken(Fault::Unreadable(error.to_string()).at(seq)),
+        ffi::SQLITE_CORRUPT => ScanError::Unreadable(seq, error),
         _ => ScanError::Sqlite(error),
     };
     let mut statement = conn

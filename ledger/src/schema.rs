@@ -130,7 +130,6 @@ pub(crate) fn connect(path: &Path, mode: Mode, busy: Duration) -> Result<Connect
             set(&conn, "recursive_triggers", "1", "1")?;
             // Not set: a file that somebody turned into WAL is to be refused and not to be changed.
             expect(&conn, "journal_mode", "delete")?;
-            expect(&conn, "page_size", "4096")?;
             expect(&conn, "auto_vacuum", "0")?;
             expect(&conn, "encoding", "UTF-8")?;
             expect(&conn, "locking_mode", "normal")?;

@@ -8,9 +8,10 @@ use crate::blob::{self, BlobError};
 use crate::busy::{self, Holder, by};
 use crate::chain::{self, Chain, Checked, Row};
 use crate::damage::{Broken, Fault};
+use crate::disk;
 use crate::head::{Digest, Head};
 use crate::hot_journal::Opened;
-use crate::memory::Memory;
+use crate::memory::{Memory, Remembered};
 use crate::open::Options;
 use crate::place::{FileId, Place, PlaceError};
 use crate::record::{Identity, Record};
@@ -54,7 +55,10 @@ pub enum ReadError {
     /// The state directory is not fit any more.
     #[error("the state directory cannot be used")]
     Place(#[from] PlaceError),
-    /// SQLite refused.
+    /// SQLite does not understand what is in the file.
+    #[error("the ledger is damaged")]
+    Corrupt(#[source] rusqlite::Error),
+    /// The disk or the system refuses.
     #[error("the ledger cannot be read")]
     Sqlite(#[source] rusqlite::Error),
 }
@@ -67,6 +71,8 @@ pub struct Ledger {
     /// `None` for a reader.
     pub(crate) identity: Option<Identity>,
     pub(crate) chain: Chain,
+    /// Where this ledger is remembered, if not here alone; only of a reader.
+    pub(crate) copied_from: Option<Remembered>,
     pub(crate) file: FileId,
     /// Keeps a verification in this process from touching the file, and SQLite's locks with it.
     pub(crate) _opened: Opened,
@@ -77,6 +83,17 @@ pub struct Ledger {
     pub(crate) options: Options,
     /// SQLite's counter of other connections' commits, when `chain` was last the file's.
     pub(crate) data_version: i64,
+}
+
+impl ReadError {
+    /// The ledger is damaged, or is not the one that was opened; otherwise the disk or the system refuses.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Replaced { .. } | Self::Corrupt(_) => true,
+            Self::Busy { .. } | Self::Poisoned { .. } | Self::Place(_) | Self::Sqlite(_) => false,
+        }
+    }
 }
 
 impl Ledger {
@@ -111,6 +128,12 @@ impl Ledger {
     #[must_use]
     pub fn root_at(&self, size: u64) -> Option<Digest> {
         self.chain.root_at(size)
+    }
+
+    /// What is remembered of it at another path, of which this is a copy, or from which it was moved.
+    #[must_use]
+    pub fn copied_from(&self) -> Option<&Remembered> {
+        self.copied_from.as_ref()
     }
 
     /// Where it lies.
@@ -201,7 +224,9 @@ impl Ledger {
                 self.chain.back_to(mark);
                 Err(match error {
                     ScanError::Broken(broken) => ReadError::Damaged(broken),
-                    ScanError::Sqlite(error) => self.read_error(error),
+                    ScanError::Unreadable(_, error) | ScanError::Sqlite(error) => {
+                        self.read_error(error)
+                    }
                 })
             }
         }
@@ -245,7 +270,10 @@ impl Ledger {
                 holder: busy::holder(&self.place.ledger_path()),
             };
         }
-        ReadError::Sqlite(error)
+        if scan::is_of_the_system(&error) || disk::fails(&self.place.ledger_path()) {
+            return ReadError::Sqlite(error);
+        }
+        ReadError::Corrupt(error)
     }
 }
 

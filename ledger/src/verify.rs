@@ -6,24 +6,25 @@
 //! Left out: JSONL ([`crate::export`]), and signatures and anchors.
 
 use crate::blob::{BlobError, Stored};
-use crate::busy::{self, Holder, by};
+use crate::busy;
 use crate::chain::{Chain, Checked};
 use crate::checkpoint::Checkpoint;
 use crate::clock;
 use crate::damage::{Fault, SchemaFault};
+use crate::disk;
 use crate::head::{Digest, to_hex};
 use crate::hot_journal::{self, Copy};
 use crate::len64;
-use crate::memory::{self, Disagreement, How, Memory, MemoryError, Remembered};
-use crate::report::{BadWhat, CheckpointBad, Finding, Level, Report};
-use crate::scan::{ScanError, extended, primary, scan};
+use crate::memory::{Disagreement, How, Memory, MemoryError, Remembered};
+use crate::report::{Bad, BadWhat, CheckpointBad, Finding, Known, Level, Report};
+use crate::scan::{ScanError, extended, is_of_the_system, primary, scan};
 use crate::schema::{self, ConnectError, Mode};
+use crate::unverified::VerifyError;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ffi};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thiserror::Error;
 
 /// By how much the two clocks may drift between two events of one boot before it is worth a word.
 const CLOCK_STEP: i64 = 2_000_000;
@@ -49,64 +50,6 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Why there is no report.
-#[derive(Debug, Error)]
-pub enum VerifyError {
-    /// There is no such file, and none is remembered.
-    #[error("there is no ledger {path}")]
-    NoFile {
-        /// Where it would be.
-        path: PathBuf,
-        /// Why it cannot be found.
-        #[source]
-        source: std::io::Error,
-    },
-    /// There is no such file where one is remembered.
-    #[error(transparent)]
-    Missing(Box<Disagreement>),
-    /// A writer holds the file.
-    #[error("the ledger was busy for {waited:?}{}", by(holder.as_ref()))]
-    Busy {
-        /// How long this process waited.
-        waited: Duration,
-        /// Who holds it, if it can be told.
-        holder: Option<Holder>,
-    },
-    /// A crash left a journal, and no copy could be made to look at what it would roll back.
-    #[error("{path} has a hot journal and cannot be copied while it is in use")]
-    HotJournal {
-        /// The ledger.
-        path: PathBuf,
-    },
-    /// The copy of a ledger with a hot journal could not be made.
-    #[error("{path} has a hot journal and cannot be copied")]
-    Copy {
-        /// The ledger.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// No connection.
-    #[error("the ledger {path} cannot be opened")]
-    Connect {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: ConnectError,
-    },
-    /// The disk, not the content.
-    #[error("the ledger {path} cannot be read")]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: rusqlite::Error,
-    },
-}
-
 /// Verifies the ledger at `path` against itself and against what `options` bring.
 ///
 /// # Errors
@@ -124,7 +67,8 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyErro
             findings.clone(),
         ) {
             Err(Stop::HotJournal) => {}
-            other => return other.map_err(|stop| stop.error(&path, options)),
+            Err(stop) => return Err(stop.error(&path, options)),
+            Ok(report) => return of_the_disk(report, path),
         }
         if !findings.contains(&Finding::HotJournal) {
             findings.push(Finding::HotJournal);
@@ -146,6 +90,23 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyErro
             Ok(None) => return Err(VerifyError::HotJournal { path }),
             Err(source) => return Err(VerifyError::Copy { path, source }),
         }
+    }
+}
+
+/// The report, unless it says of the content what is true of the disk.
+fn of_the_disk(report: Report, path: PathBuf) -> Result<Report, VerifyError> {
+    let by_sqlite = |bad: &&Bad| {
+        matches!(
+            bad.what,
+            BadWhat::Unreadable(_) | BadWhat::Integrity(_) | BadWhat::Event(Fault::Unreadable(_))
+        )
+    };
+    match report.failures.iter().find(by_sqlite) {
+        Some(bad) if disk::fails(&path) => Err(VerifyError::Disk {
+            path,
+            found: bad.what.to_string(),
+        }),
+        _ => Ok(report),
     }
 }
 
@@ -182,6 +143,11 @@ fn find(path: &Path, options: &VerifyOptions) -> Result<Found, VerifyError> {
             });
         }
     };
+    for file in [path.clone(), hot_journal::journal_of(&path)] {
+        if file.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(VerifyError::NotAFile { path: file });
+        }
+    }
     let mut findings = Vec::new();
     let remembered = recall(&path).unwrap_or_else(|error: MemoryError| {
         findings.push(Finding::MemoryUnreadable {
@@ -225,19 +191,11 @@ fn damage(report: &mut Report, error: rusqlite::Error) -> Result<(), Stop> {
     if extended(&error) == ffi::SQLITE_READONLY_ROLLBACK {
         return Err(Stop::HotJournal);
     }
-    match primary(&error) {
-        ffi::SQLITE_BUSY | ffi::SQLITE_NOMEM | ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => {
-            Err(Stop::Sqlite(error))
-        }
-        // A read beyond the end of a file that was cut off is damage; a disk that cannot read is not.
-        ffi::SQLITE_IOERR if extended(&error) != ffi::SQLITE_IOERR_SHORT_READ => {
-            Err(Stop::Sqlite(error))
-        }
-        _ => {
-            report.bad(None, BadWhat::Unreadable(error.to_string()));
-            Ok(())
-        }
+    if is_of_the_system(&error) {
+        return Err(Stop::Sqlite(error));
     }
+    report.bad(None, BadWhat::Unreadable(error.to_string()));
+    Ok(())
 }
 
 fn look(
@@ -249,18 +207,45 @@ fn look(
     findings: Vec<Finding>,
 ) -> Result<Report, Stop> {
     let mut check = Check::new(findings);
+    let known = |check: &mut Check| known(path, options.memory.as_ref(), remembered, check);
     let conn = match schema::connect(file, mode, options.busy) {
         Ok(conn) => conn,
         Err(ConnectError::Sqlite(error)) => {
             damage(&mut check.report, error)?;
-            return Ok(check.finish(&options.checkpoints, remembered));
+            let known = known(&mut check);
+            return Ok(check.finish(&options.checkpoints, &known));
         }
         Err(error) => return Err(Stop::Connect(error)),
     };
     if let Err(error) = look_inside(&conn, path, &mut check) {
         damage(&mut check.report, error)?;
     }
-    Ok(check.finish(&options.checkpoints, remembered))
+    let known = known(&mut check);
+    Ok(check.finish(&options.checkpoints, &known))
+}
+
+/// What the memory knows of the events that were verified: at their path, else of a ledger with their id.
+fn known(
+    path: &Path,
+    memory: Option<&Memory>,
+    own: Option<&Remembered>,
+    check: &mut Check,
+) -> Known {
+    let Some(memory) = memory else {
+        return Known::NotAsked;
+    };
+    let elsewhere = memory
+        .elsewhere(path, check.chain.id())
+        .unwrap_or_else(|error| {
+            check.report.findings.push(Finding::MemoryUnreadable {
+                what: error.to_string(),
+            });
+            None
+        });
+    Known::Asked {
+        own: own.cloned().map(Box::new),
+        elsewhere: elsewhere.map(Box::new),
+    }
 }
 
 /// Each part goes on where the one before met damage, as far as SQLite can.
@@ -289,6 +274,26 @@ fn look_inside(conn: &Connection, path: &Path, check: &mut Check) -> Result<(), 
         result = result.and(check.blobs(conn, &path.with_file_name("blobs")));
     }
     result.and(check.integrity(conn))
+}
+
+/// The first thing that is wrong beside the schema and the events, which are in `chain`.
+pub(crate) fn beside_the_events(
+    conn: &Connection,
+    blobs: &Path,
+    chain: &Chain,
+) -> Result<Option<BadWhat>, rusqlite::Error> {
+    let mut check = Check::new(Vec::new());
+    check.stored_checkpoints(conn)?;
+    check.blobs(conn, blobs)?;
+    check.integrity(conn)?;
+    let sizes = check.stored.iter().map(|(_, c)| c.size).collect();
+    hold_stored(
+        &mut check.report,
+        &check.stored,
+        chain,
+        &chain.roots_at(&sizes),
+    );
+    Ok(check.report.failures.into_iter().next().map(|bad| bad.what))
 }
 
 /// A verification under way.
@@ -342,6 +347,10 @@ impl Check {
             Ok(()) => {}
             Err(ScanError::Broken(broken)) => {
                 report.bad(Some(broken.seq), BadWhat::Event(broken.fault))
+            }
+            Err(ScanError::Unreadable(seq, error)) => {
+                let broken = ScanError::unreadable(seq, &error);
+                report.bad(Some(broken.seq), BadWhat::Event(broken.fault));
             }
             Err(ScanError::Sqlite(error)) => return Err(error),
         }
@@ -434,11 +443,7 @@ impl Check {
     }
 
     /// Holds the verified events against everything from outside.
-    pub(crate) fn finish(
-        mut self,
-        checkpoints: &[Checkpoint],
-        remembered: Option<&Remembered>,
-    ) -> Report {
+    pub(crate) fn finish(mut self, checkpoints: &[Checkpoint], remembered: &Known) -> Report {
         let Self {
             report,
             chain,
@@ -458,18 +463,7 @@ impl Check {
             .map(|c| c.size)
             .collect();
         let roots = chain.roots_at(&sizes);
-        for (size, checkpoint) in stored.iter() {
-            let same = u64::try_from(*size) == Ok(checkpoint.size);
-            let held = if same {
-                hold(checkpoint, chain, &roots)
-            } else {
-                Err(CheckpointBad::Size)
-            };
-            match held {
-                Ok(()) => report.stored_checkpoints.push(checkpoint.size),
-                Err(why) => report.bad(None, BadWhat::StoredCheckpoint { size: *size, why }),
-            }
-        }
+        hold_stored(report, stored, chain, &roots);
         for checkpoint in checkpoints {
             match hold(checkpoint, chain, &roots) {
                 Ok(()) => report.checkpoints.push(checkpoint.size),
@@ -482,22 +476,32 @@ impl Check {
                 ),
             }
         }
-        if let Some(remembered) = remembered {
-            match memory::compare(remembered, chain) {
-                Ok(()) => {
-                    if remembered.size < chain.size() {
-                        report.findings.push(Finding::MemoryBehind {
-                            remembered: remembered.size,
-                        });
-                    }
-                    if report.failures.is_empty() {
-                        report.level = Level::Remembered;
-                    }
-                }
-                Err(disagreement) => report.bad(None, BadWhat::Memory(disagreement)),
-            }
+        report.hold_memory(chain, remembered);
+        let anchored = report.checkpoints.iter().any(|size| *size > 0);
+        if anchored && report.failures.is_empty() {
+            report.level = Level::Anchored;
         }
         self.report
+    }
+}
+
+fn hold_stored(
+    report: &mut Report,
+    stored: &[(i64, Checkpoint)],
+    chain: &Chain,
+    roots: &BTreeMap<u64, Digest>,
+) {
+    for (size, checkpoint) in stored {
+        let same = u64::try_from(*size) == Ok(checkpoint.size);
+        let held = if same {
+            hold(checkpoint, chain, roots)
+        } else {
+            Err(CheckpointBad::Size)
+        };
+        match held {
+            Ok(()) => report.stored_checkpoints.push(checkpoint.size),
+            Err(why) => report.bad(None, BadWhat::StoredCheckpoint { size: *size, why }),
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 
 use crate::support::{Home, append, data, draft, identity};
 use serde_json::json;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 use upledger_ledger::{
     Finding, Ledger, Level, Memory, MemoryError, OpenError, Place, PlaceError, RestoreError,
     VerifyOptions, verify,
@@ -327,14 +328,50 @@ fn what_a_killed_process_left_in_the_memory_is_swept_and_the_reserve_is_made_aga
     let ledger = home.ledger();
     let kept = memory_file(&home);
     let stem = kept.file_stem().unwrap().to_str().unwrap();
-    // No process has an id above the kernel's largest, 2^22.
-    let dead = kept.with_file_name(format!(".{stem}.5000000.0"));
-    let alive = kept.with_file_name(format!(".{stem}.{}.77", std::process::id()));
-    fs::write(&dead, "half").unwrap();
-    fs::write(&alive, "half").unwrap();
+    let left = kept.with_file_name(format!(".{stem}.0123456789abcdef"));
+    // A process id comes again: that of the dead is now ours.
+    let of_our_id = kept.with_file_name(format!(".{stem}.{}.0", std::process::id()));
+    let under_way = kept.with_file_name(format!(".{stem}.fedcba9876543210"));
+    let long_ago = SystemTime::now() - Duration::from_secs(600);
+    for (file, written) in [
+        (&left, long_ago),
+        (&of_our_id, long_ago),
+        (&under_way, SystemTime::now()),
+    ] {
+        fs::write(file, "half").unwrap();
+        let opened = File::options().write(true).open(file).unwrap();
+        opened.set_modified(written).unwrap();
+    }
     assert!(ledger.release_reserve().unwrap());
     drop(ledger);
     drop(home.ledger());
-    assert!(!dead.exists() && alive.exists());
+    assert!(!left.exists() && !of_our_id.exists() && under_way.exists());
     assert!(home.state().join("reserve").exists());
+}
+
+#[test]
+fn below_a_directory_of_everybody_there_is_no_ledger_and_no_memory() {
+    let home = Home::new();
+    let above = home.dir.path().join("above");
+    let state = above.join("deep/state");
+    fs::create_dir_all(&above).unwrap();
+    let set = |mode| fs::set_permissions(&above, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o777);
+    for refused in [
+        Place::open_or_create(&state).unwrap_err(),
+        match Memory::at(&above.join("memory")).unwrap_err() {
+            MemoryError::Place(why) => why,
+            other => panic!("{other:?}"),
+        },
+    ] {
+        let PlaceError::Exposed { parent, .. } = &refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(parent.file_name().unwrap(), "above");
+    }
+    // As `/tmp` is: nobody renames what belongs to others.
+    set(0o1777);
+    Place::open(&state).unwrap();
+    set(0o755);
+    Place::open(&state).unwrap();
 }

@@ -9,7 +9,7 @@ use upledger_ledger::{Checkpoint, Level, OpenError, VerifyOptions, verify};
 const EVENTS: u64 = 12;
 
 /// What a verification says, short enough for a table.
-fn verdict(home: &Home, memory: bool, checkpoint: Option<&Checkpoint>) -> String {
+pub(crate) fn verdict(home: &Home, memory: bool, checkpoint: Option<&Checkpoint>) -> String {
     let options = VerifyOptions {
         memory: memory.then(|| home.memory()),
         checkpoints: checkpoint.cloned().into_iter().collect(),
@@ -41,7 +41,7 @@ fn verdict(home: &Home, memory: bool, checkpoint: Option<&Checkpoint>) -> String
     }
 }
 
-fn open(home: &Home) -> String {
+pub(crate) fn open(home: &Home) -> String {
     match upledger_ledger::Ledger::open_existing(home.place(), home.memory(), identity()) {
         Ok(_) => "opens".into(),
         Err(OpenError::Remembered(disagreement)) => format!("remembered: {:?}", disagreement.how),
@@ -58,7 +58,7 @@ fn tamper(work: impl FnOnce(&Home), [alone, memory, checkpoint, opened]: [&str; 
     assert_eq!(verdict(&home, false, None), "12 events, L0 chain only");
     assert_eq!(
         verdict(&home, true, Some(&outside)),
-        "12 events, L2 matches the remembered head"
+        "12 events, L3 anchored in another domain"
     );
     work(&home);
     assert_eq!(verdict(&home, false, None), alone, "the file alone");
@@ -514,6 +514,11 @@ fn an_edited_stored_checkpoint() {
             "{change}: {}",
             verdict(&home, false, None)
         );
+        assert!(
+            open(&home).ends_with("is damaged"),
+            "{change}: {}",
+            open(&home)
+        );
     }
 }
 
@@ -553,6 +558,11 @@ fn an_edited_blob() {
             "{change}: {}",
             verdict(&home_2, false, None)
         );
+        // Nothing is appended to what a verification calls damaged.
+        std::fs::remove_dir_all(home_2.dir.path().join("memory")).unwrap();
+        let opened = open(&home_2);
+        assert!(opened.ends_with("is damaged"), "{change}: {opened}");
+        assert!(upledger_ledger::Ledger::open_read(home_2.place(), None).is_ok());
     }
     home.raw()
         .execute("UPDATE blob SET data = NULL, salt = NULL", [])

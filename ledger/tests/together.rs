@@ -31,7 +31,7 @@ fn a_file_turned_into_wal_is_refused_and_left_alone() {
         .execute_batch("PRAGMA journal_mode = WAL")
         .unwrap();
     let error = Ledger::open_existing(home.place(), home.memory(), identity()).unwrap_err();
-    assert!(matches!(error, OpenError::Connect { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Schema { .. }), "{error:?}");
     let mode: String = home
         .raw()
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))

@@ -60,7 +60,7 @@ fn the_lines_verify_and_so_does_the_checkpoint() {
     assert_eq!(report.failures, []);
     assert_eq!(
         (report.events, report.runs, report.level, report.unanchored),
-        (10, 1, Level::ChainOnly, 10)
+        (10, 1, Level::Anchored, 10)
     );
     assert_eq!(report.checkpoints, [10]);
     assert_eq!(report.ledger.as_deref(), vectors["ledger"].as_str());

@@ -3,6 +3,7 @@
 
 use super::{Context, Direction, Error, RawPast, log_line};
 use crate::actions::Do;
+use crate::system::proc;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
@@ -41,6 +42,8 @@ pub fn main() -> u8 {
 }
 
 fn act(log: &mut dyn Write) -> Result<(), Error> {
+    // The frame holds the secrets that the step names.
+    proc::forbid_core_dump().map_err(|e| Error::io("cannot forbid core dumps", &e))?;
     let frame: ActInput = serde_json::from_reader(std::io::stdin().lock())
         .map_err(|e| Error::io("cannot read what to do", &e))?;
     let (context, past) = (&frame.context, &frame.past);

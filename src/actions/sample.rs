@@ -30,6 +30,9 @@ pub struct Sample {
     /// How many times. Default: 1.
     #[serde(default = "once")]
     pub times: u32,
+    /// Milliseconds between the note and the change, so that it can be killed there.
+    #[serde(default)]
+    pub pause_ms: u64,
 }
 
 fn once() -> u32 {
@@ -202,6 +205,7 @@ impl Action for Sample {
         let len = wanted.len() as u64;
         work.note(Note::Writes { len })?;
         failpoint::hit("sample-noted");
+        std::thread::sleep(std::time::Duration::from_millis(self.pause_ms));
         self.put(wanted.as_bytes())?;
         failpoint::hit("sample-written");
         work.progress(len, Some(len), "bytes");

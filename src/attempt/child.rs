@@ -79,7 +79,9 @@ pub(super) fn start(
         }
         What::Act => {
             let mut command = Command::new(SELF);
-            command.arg0("upledger").arg(ACT);
+            // Its open files may not be seen; its job is known by its command line.
+            let job = frame.job.file_name().unwrap_or_default();
+            command.arg0("upledger").arg(ACT).arg(job);
             (command, "upledger")
         }
     };

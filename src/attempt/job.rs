@@ -221,12 +221,18 @@ impl JobDir {
         }
     }
 
-    /// Removes a directory that was created for an attempt whose intent was not recorded.
+    /// Removes a directory that this process created for an attempt whose intent it did not record. Nobody else may: the
+    /// directory of another runner may yet be used, and holds its fence.
     ///
     /// # Errors
     /// When it cannot be taken away; it does no harm.
     pub fn discard(self) -> Result<(), JobError> {
-        fs::remove_dir_all(&self.path).map_err(failed("take away", &self.path))
+        match fs::remove_dir_all(&self.path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(failed("take away", &self.path)(e))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The directory at that path.

@@ -64,9 +64,10 @@ pub async fn launch_by(
 ) -> Result<Launched, LaunchError> {
     let text = serde_json::to_vec(frame).map_err(io::Error::from)?;
     program
-        // For readers of a process list.
+        // For readers of a process list, among them `JobDir::supervisor`.
         .arg0("upledger")
         .arg(STAGE_1)
+        .arg(frame.job.file_name().unwrap_or_default())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -330,7 +330,7 @@ impl Follower {
         Self { path, offset: 0 }
     }
 
-    /// What has come since the last call, at most 4 MiB; empty when there is nothing new. A character may be cut at
+    /// What has come since the last call, at most 256 KiB; empty when there is nothing new. A character may be cut at
     /// the end.
     ///
     /// # Errors
@@ -343,10 +343,27 @@ impl Follower {
         };
         file.seek(SeekFrom::Start(self.offset))?;
         let mut new = Vec::new();
-        file.take(4 << 20).read_to_end(&mut new)?;
+        file.take(256 << 10).read_to_end(&mut new)?;
         self.offset += new.len() as u64;
         Ok(new)
     }
+}
+
+/// The end of an output file, at most so many bytes; of a longer file it begins with a line.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn tail(path: &std::path::Path, at_most: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let skipped = file.metadata()?.len().saturating_sub(at_most);
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut end = Vec::new();
+    file.take(at_most).read_to_end(&mut end)?;
+    if skipped > 0 {
+        let line = end.iter().position(|b| *b == b'\n');
+        end.drain(..line.map_or(end.len(), |at| at + 1));
+    }
+    Ok(end)
 }
 
 /// The last lines of an output file, at most `n`, none longer than 400 characters.

@@ -23,7 +23,7 @@ use super::watch::Watch;
 use crate::clock::{boot_id, boottime_us};
 use crate::failpoint;
 use crate::redact::Redactor;
-use crate::system::proc;
+use crate::system::{plain, proc};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -51,6 +51,7 @@ pub fn detach() -> u8 {
     command
         .arg0("upledger")
         .arg(STAGE_2)
+        .args(std::env::args_os().skip(2))
         .stderr(Stdio::null())
         .env_clear();
     if cfg!(debug_assertions)
@@ -97,7 +98,7 @@ fn harden() -> io::Result<Rlimit> {
             maximum: core.maximum,
         },
     )?;
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    proc::forbid_core_dump()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let ignored = Arc::new(AtomicBool::new(false));
     for signal in [
@@ -159,6 +160,10 @@ fn supervise(frame: &SupervisorInput, core: Rlimit) -> io::Result<()> {
     if !job.take_token(&spec.nonce)? {
         tell_runner(FENCED);
         return Ok(());
+    }
+    // In another directory of that name nobody's fence would be seen.
+    if !plain::has_name(&shim, &job.path().join("shim.lock"))? {
+        return Err(io::Error::other("the job directory was replaced"));
     }
     failpoint::hit("after-token");
 

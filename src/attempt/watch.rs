@@ -168,17 +168,16 @@ fn ended(status: WaitStatus) -> Option<Ended> {
 /// Kills each of these processes that holds `tree.lock`. A process that has released it is a daemon that is meant to keep
 /// running.
 pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
-    let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
+    let Some(tree) = Tree::of(job) else {
         return;
     };
-    let lock = (lock.dev(), lock.ino());
     for pid in processes {
-        if !holds(pid, lock) {
+        if !tree.has(pid) {
             continue;
         }
         // Checked again once there is a handle: between the first check and opening the handle the pid may have passed to
         // another process.
-        let handle = Handle::open(pid.as_raw_nonzero().get(), || holds(pid, lock));
+        let handle = Handle::open(pid.as_raw_nonzero().get(), || tree.has(pid));
         // It may already have exited.
         let _ = handle.and_then(|handle| handle.signal(Signal::KILL));
     }
@@ -186,12 +185,12 @@ pub(super) fn kill_holders(job: &JobDir, processes: Vec<Pid>) {
 
 /// The processes that hold `tree.lock`.
 pub(super) fn held_by(job: &JobDir) -> Vec<i32> {
-    let Ok(lock) = std::fs::metadata(job.path().join("tree.lock")) else {
+    let Some(tree) = Tree::of(job) else {
         return Vec::new();
     };
     everybody()
         .into_iter()
-        .filter(|pid| holds(*pid, (lock.dev(), lock.ino())))
+        .filter(|pid| tree.has(*pid))
         .map(|pid| pid.as_raw_nonzero().get())
         .collect()
 }
@@ -209,10 +208,31 @@ pub(super) fn holders(job: &JobDir) -> Vec<String> {
         .collect()
 }
 
-/// Whether a process has that file open.
-fn holds(pid: Pid, file: (u64, u64)) -> bool {
-    proc::descriptors(pid.as_raw_nonzero().get())
-        .any(|fd| std::fs::metadata(fd).is_ok_and(|m| (m.dev(), m.ino()) == file))
+/// The processes of a job, which hold its `tree.lock`.
+struct Tree<'a> {
+    job: Option<&'a str>,
+    lock: (u64, u64),
+}
+
+impl<'a> Tree<'a> {
+    fn of(job: &'a JobDir) -> Option<Self> {
+        let lock = std::fs::metadata(job.path().join("tree.lock")).ok()?;
+        Some(Self {
+            job: job.path().file_name().and_then(|name| name.to_str()),
+            lock: (lock.dev(), lock.ino()),
+        })
+    }
+
+    /// Whether a process has the lock's file open. The process of an action shows its files to nobody, because it holds
+    /// secrets; it names its job.
+    fn has(&self, pid: Pid) -> bool {
+        let pid = pid.as_raw_nonzero().get();
+        let words = proc::words(pid);
+        let acts = words.get(1).is_some_and(|w| w == super::launch::ACT);
+        (acts && words.get(2).map(String::as_str) == self.job)
+            || proc::descriptors(pid)
+                .any(|fd| std::fs::metadata(fd).is_ok_and(|m| (m.dev(), m.ino()) == self.lock))
+    }
 }
 
 /// Every process but those of this program that only look at a lock or wait for it.

@@ -1,6 +1,6 @@
 //! The command amend: another plan in the place of the run's own, for steps that have not succeeded.
 
-use super::drive::{known_secrets, refused};
+use super::drive::{hold, known_secrets, refused};
 use super::fail::Failure;
 use super::out::Out;
 use super::plans::{self, Vars};
@@ -34,6 +34,7 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
     let (_, redactor) = known_secrets(&checked.plan)?;
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_to_amend()))?;
+    let lock = hold(&mut journal, lock);
     journal.refresh()?;
     journal.redact_with(redactor);
     let run = pick(journal.book(), None)?;

@@ -241,6 +241,10 @@ pub(crate) fn kill_step(out: &mut Out, home: &Home, args: &Because) -> Result<u8
         // The supervisor repeats it in files of its own.
         job.request_kill(&journal.redact(&args.reason))
             .map_err(|e| Failure::of(code::UNWRITABLE, "job_directory", &e))?;
+        let run = pick(journal.book(), args.run.name())?;
+        for line in live_state::await_kill(home, run) {
+            out.word(&line);
+        }
     }
     Ok(code::DONE)
 }

@@ -51,6 +51,7 @@ fn place(error: &PlaceError) -> Option<String> {
         PlaceError::Symlink { path } => text::symlink(path.display()),
         PlaceError::HardLink { path, links } => text::hard_links(path.display(), links),
         PlaceError::TooOpen { path, mode } => text::too_open(path.display(), format!("{mode:04o}")),
+        PlaceError::Exposed { path, parent } => text::exposed(path.display(), parent.display()),
         PlaceError::Network { path, name } => text::network(path.display(), name),
         PlaceError::Type { .. } | PlaceError::Io { .. } => return None,
     })
@@ -98,6 +99,7 @@ fn remembered(error: &Disagreement) -> String {
         How::Rewritten => text::rewritten(path),
         How::Foreign => text::foreign(path),
         How::Missing => text::missing(path),
+        How::Elsewhere => text::elsewhere(path),
     };
     let was = &error.remembered;
     match &error.found {

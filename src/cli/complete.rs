@@ -17,6 +17,26 @@ use serde_json::json;
 /// Set by the shell code that `completion` prints: the shell that requests completion.
 const VARIABLE: &str = "UPLEDGER_COMPLETE";
 
+/// Bash takes candidates as they are, and the names of files may hold anything: each is quoted as bash quotes its own.
+/// Within a quote that was typed, what would end the quote or be expanded in it is no candidate.
+const QUOTED: &str = r#"
+_upledger_quoted() {
+    local upledger_flags=$- upledger_i
+    set -f
+    _clap_complete_upledger "$@"
+    [[ $upledger_flags == *f* ]] || set +f
+    for upledger_i in "${!COMPREPLY[@]}"; do
+        case "${COMP_WORDS[COMP_CWORD]}" in
+            [\'\"]*)
+                case "${COMPREPLY[upledger_i]}" in
+                    *[\'\"\$\`\\!]*) unset "COMPREPLY[upledger_i]" ;;
+                esac ;;
+            *) printf -v "COMPREPLY[upledger_i]" '%q' "${COMPREPLY[upledger_i]}" ;;
+        esac
+    done
+}
+"#;
+
 /// A shell's code.
 #[derive(Debug, Args)]
 pub(crate) struct Completion {
@@ -48,7 +68,12 @@ pub(crate) fn completion(out: &mut Out, args: &Completion) -> Result<u8, Failure
     if let Some(Err(e)) = written {
         return Err(Failure::of(code::USAGE, "system", &e));
     }
-    text(out, "script", &script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if let Shell::Bash = args.shell {
+        script = script.replace("-F _clap_complete_upledger", "-F _upledger_quoted");
+        script.push_str(QUOTED);
+    }
+    text(out, "script", script.as_bytes());
     Ok(code::DONE)
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let runtime = system::runtime()?;
     out.background();
     let mut journal = Journal::create_or_open(home)?;
-    let lock = RunnerLock::take(&home.state, &identity())?;
+    let lock = hold(&mut journal, RunnerLock::take(&home.state, &identity())?);
     system::check_jobs(home)?;
     journal.redact_with(redactor.clone());
     let called = called(&checked.plan, &args.plan);
@@ -204,7 +204,7 @@ fn called(plan: &Plan, file: &Path) -> String {
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     let mut journal = ask::open_existing(home)?;
     out.background();
-    let lock = RunnerLock::take(&home.state, &identity())?;
+    let lock = hold(&mut journal, RunnerLock::take(&home.state, &identity())?);
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
@@ -238,6 +238,13 @@ pub(super) fn refused(error: &(dyn Error + 'static)) -> Failure {
     Failure::of(code::NOT_NOW, "not_now", error).hint(text::see_with("upledger status"))
 }
 
+/// Appends only as long as the lock is this process's.
+pub(super) fn hold(journal: &mut Journal, lock: RunnerLock) -> RunnerLock {
+    let held = lock.clone();
+    journal.only_while(Box::new(move || held.check()));
+    lock
+}
+
 /// Ends a run for which an abort is recorded, unless somebody else does. Only an open attempt needs the secrets for it.
 pub(crate) fn conclude(
     out: &mut Out,
@@ -249,7 +256,7 @@ pub(crate) fn conclude(
     let mut tries = 0;
     let lock = loop {
         match RunnerLock::take(&home.state, &identity()) {
-            Ok(lock) => break Some(lock),
+            Ok(lock) => break Some(hold(&mut journal, lock)),
             Err(LockError::Held(_)) => {}
             Err(e) => return Err(e.into()),
         }
@@ -347,8 +354,6 @@ fn drive(
         Ok::<_, RunnerError>((rest, runner.into_journal()))
     });
     printer.flush();
-    // A check that is still blocked has no effect, so the command does not wait for it.
-    runtime.shutdown_background();
     let (rest, journal) = driven?;
     rests(out, home, &journal, name, &rest)
 }

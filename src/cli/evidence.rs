@@ -6,18 +6,21 @@ use super::fail::{Failure, memory, no_ledger};
 use super::out::Out;
 use super::verdict;
 use crate::home::{Home, hex, identity};
+use crate::journal::JournalError;
 use crate::report::{fit, rows};
 use crate::text::commands as text;
-use crate::text::{Lang, help, lang, verify as words};
+use crate::text::{Lang, help, lang, screen, verify as words};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::io::{BufReader, Write};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
-    Bad, Checkpoint, Finding, Ledger, Memory, OpenError, Place, Report, VerifyError, VerifyOptions,
-    export_jsonl, verify_jsonl,
+    Bad, Checkpoint, ExportError, Finding, Ledger, Memory, OpenError, Place, Report, VerifyError,
+    VerifyOptions, export_jsonl, verify_jsonl,
 };
 
 /// The auditor's script, to be trusted without this program.
@@ -25,6 +28,8 @@ const VERIFIER: &str = include_str!("../../ledger/verifier.py");
 
 /// A ledger without events is not larger than this.
 const UNMADE: u64 = 64 << 10;
+/// A checkpoint is shorter.
+const LONGEST: u64 = 64 << 10;
 /// Failures that are shown.
 const SHOWN: usize = 20;
 
@@ -67,13 +72,13 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         .clone()
         .unwrap_or_else(|| home.state.join("ledger.db"));
     let report = if file.extension().is_some_and(|e| e == "jsonl") {
-        let text = std::fs::File::open(&file)
+        let text = open_unhung(&file)
             .map_err(|e| Failure::new(code::USAGE, "file", text::cannot_read(file.display(), e)))?;
         verify_jsonl(&mut BufReader::new(text), &given)
-            .map_err(|e| Failure::of(code::DAMAGED, "verify", &e))?
+            .map_err(|e| Failure::of(code::UNWRITABLE, "verify", &e))?
     } else {
         let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
-        if file == home.state.join("ledger.db") && never_made(home, &memory) {
+        if file == home.state.join("ledger.db") && never_made(home, &memory)? {
             return Err(no_ledger(home));
         }
         let options = VerifyOptions {
@@ -81,13 +86,9 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
             checkpoints: given.clone(),
             ..VerifyOptions::default()
         };
-        upledger_ledger::verify(&file, &options).map_err(|e| {
-            let code = match &e {
-                VerifyError::NoFile { .. } => code::USAGE,
-                VerifyError::Busy { .. } => code::HELD,
-                _ => code::DAMAGED,
-            };
-            Failure::of(code, "verify", &e)
+        upledger_ledger::verify(&file, &options).map_err(|e| match e {
+            VerifyError::NoFile { .. } if args.file.is_none() => no_ledger(home),
+            e => unverified(&e),
         })?
     };
     let code = if report.is_sound() {
@@ -103,18 +104,59 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
     Ok(code)
 }
 
+/// There is no report: nothing is said about the content but where it is missing.
+fn unverified(e: &VerifyError) -> Failure {
+    let code = match e {
+        VerifyError::Missing(_) => code::DAMAGED,
+        VerifyError::NoFile { .. } | VerifyError::NotAFile { .. } => code::USAGE,
+        VerifyError::Disk { .. } => code::UNWRITABLE,
+        VerifyError::Busy { .. } | VerifyError::HotJournal { .. } => code::HELD,
+        VerifyError::Copy { .. } | VerifyError::Connect { .. } | VerifyError::Sqlite { .. } => {
+            if e.is_denied() {
+                code::USAGE
+            } else {
+                code::UNWRITABLE
+            }
+        }
+    };
+    let failure = Failure::of(code, "verify", e);
+    match code {
+        code::UNWRITABLE => failure.hint(text::look_at_the_disk()),
+        _ => failure,
+    }
+}
+
 /// Its creation was interrupted before the first event, and nothing is remembered of it: there is nothing to verify.
-fn never_made(home: &Home, memory: &Memory) -> bool {
+fn never_made(home: &Home, memory: &Memory) -> Result<bool, Failure> {
     let small = std::fs::metadata(home.state.join("ledger.db")).is_ok_and(|m| m.len() <= UNMADE);
-    small
-        && Place::open(&home.state).is_ok_and(|place| {
-            let opened = Ledger::open_read(place, Some(memory.clone()));
-            matches!(opened, Err(OpenError::NoLedger { .. }))
-        })
+    let Ok(place) = Place::open(&home.state) else {
+        return Ok(false);
+    };
+    let opened = small.then(|| Ledger::open_read(place, Some(memory.clone())));
+    match opened.and_then(Result::err) {
+        Some(OpenError::NoLedger { .. }) => Ok(true),
+        Some(disk @ (OpenError::Sqlite { .. } | OpenError::Disk { .. })) => {
+            Err(JournalError::from(disk).into())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// A file to be read, or a pipe that somebody writes to (`<(...)`): one without a writer is empty and not waited for.
+fn open_unhung(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    rustix::io::ioctl_fionbio(&file, false)?;
+    Ok(file)
 }
 
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
-    let text = std::fs::read_to_string(path)
+    let mut text = String::new();
+    open_unhung(path)
+        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
         .map_err(|e| Failure::usage(text::cannot_read(path.display(), e)))?;
     // As copied from a terminal, a ticket or a mail: possibly indented, with other line endings.
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -151,6 +193,8 @@ fn finding_words(finding: &Finding) -> String {
         Finding::HotJournal => words::hot_journal(),
         Finding::MemoryBehind { remembered } => words::memory_behind(remembered),
         Finding::MemoryUnreadable { what } => what.clone(),
+        Finding::Copied { path, remembered } => words::copied(path, remembered),
+        Finding::Forgotten => words::forgotten(),
         Finding::BlobAbsent { sha256 } => words::blob_absent(sha256),
     }
 }
@@ -284,8 +328,16 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     }
     let place =
         Place::open(&home.state).map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
-    let ledger = Ledger::open_read(place, None).map_err(crate::journal::JournalError::from)?;
-    let wrote = |e: &(dyn Error + 'static)| Failure::of(code::USAGE, "export", e);
+    let ledger = Ledger::open_read(place, None).map_err(JournalError::from)?;
+    let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
+    let other = memory.elsewhere(&ledger.place().ledger_path(), ledger.id());
+    if let Ok(Some(kept)) = other {
+        out.error(&screen::warning(text::is_a_copy(kept.path)));
+    }
+    let wrote = |e: ExportError| match e {
+        ExportError::Read(e) => JournalError::Read(e).into(),
+        e => Failure::of(code::USAGE, "export", &e),
+    };
     match &args.out {
         None => {
             let mut failure = None;
@@ -293,9 +345,9 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 let mut to = std::io::stdout().lock();
                 match export_jsonl(&ledger, &mut to) {
                     Ok(_) => Ok(()),
-                    Err(upledger_ledger::ExportError::Io(e)) => Err(e),
+                    Err(ExportError::Io(e)) => Err(e),
                     Err(e) => {
-                        failure = Some(wrote(&e));
+                        failure = Some(wrote(e));
                         Ok(())
                     }
                 }
@@ -309,7 +361,6 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
             }
         }
         Some(path) => {
-            use std::os::unix::fs::OpenOptionsExt;
             let mut file = std::fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
@@ -322,10 +373,10 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                         text::cannot_make(path.display(), e)
                     })
                 })?;
-            let lines = export_jsonl(&ledger, &mut file).map_err(|e| wrote(&e))?;
+            let lines = export_jsonl(&ledger, &mut file).map_err(wrote)?;
             file.flush()
                 .and_then(|()| file.sync_all())
-                .map_err(|e| wrote(&e))?;
+                .map_err(|e| wrote(e.into()))?;
             out.progress(&text::exported(lines, path.display()));
             if out.json {
                 out.result(json!({"events": lines, "file": path}), code::DONE);

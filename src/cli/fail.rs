@@ -12,7 +12,7 @@ use crate::text::{Lang, commands as text, explain, lang, screen};
 use serde_json::json;
 use std::error::Error;
 use std::io::ErrorKind;
-use upledger_ledger::{AppendError, MemoryError, OpenError, ReadError, RestoreError};
+use upledger_ledger::{AppendError, How, MemoryError, OpenError, ReadError, RestoreError};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -120,17 +120,26 @@ impl From<JournalError> for Failure {
                 OpenError::NoLedger { .. } => {
                     Self::of(code::USAGE, "no_ledger", &e).hint(text::name_its_place())
                 }
+                OpenError::Remembered(how) if how.how == How::Elsewhere => {
+                    Self::of(code::DAMAGED, "copied", &e)
+                        .hint(text::is_it_moved())
+                        .hint("  upledger ledger restored --reason '...'")
+                }
                 OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
                     .hint(text::bring_newest_back())
                     .hint("  upledger ledger restored --reason '...'"),
                 OpenError::Busy { .. } => busy(&e),
-                OpenError::Connect { .. } | OpenError::Sqlite { .. } => {
+                OpenError::Connect { .. } | OpenError::Sqlite { .. } | OpenError::Disk { .. } => {
                     Self::of(code::UNWRITABLE, "ledger", &e).hint(text::look_at_the_disk())
                 }
                 OpenError::Clock(_) | OpenError::Random(_) => {
                     Self::of(code::UNWRITABLE, "ledger", &e)
                 }
-                OpenError::NotALedger { .. } | OpenError::Damaged(_) | OpenError::Schema { .. } => {
+                OpenError::NotALedger { .. }
+                | OpenError::Damaged(_)
+                | OpenError::Corrupt { .. }
+                | OpenError::Unsound { .. }
+                | OpenError::Schema { .. } => {
                     Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }
                 OpenError::Memory(m) => memory(m, &e),
@@ -138,6 +147,9 @@ impl From<JournalError> for Failure {
             },
             JournalError::Read(ReadError::Busy { .. }) => busy(&e),
             JournalError::Read(ReadError::Place(_)) => place(&e),
+            JournalError::Read(read) if !read.is_damage() => {
+                Self::of(code::UNWRITABLE, "ledger", &e).hint(text::look_at_the_disk())
+            }
             JournalError::Read(_)
             | JournalError::Unknown { .. }
             | JournalError::Impossible { .. } => {
@@ -145,21 +157,45 @@ impl From<JournalError> for Failure {
             }
             JournalError::Append(append) => match &**append {
                 AppendError::Busy { .. } => busy(&e),
+                AppendError::Remembered(how) if how.how == How::Elsewhere => {
+                    Self::of(code::DAMAGED, "copied", &e)
+                        .hint(text::is_it_moved())
+                        .hint("  upledger ledger restored --reason '...'")
+                }
                 AppendError::Full { .. } => Self::of(code::UNWRITABLE, "disk_full", &e)
                     .hint(text::make_room("upledger resume")),
-                AppendError::Damaged { .. } | AppendError::Remembered { .. } => {
+                append if append.is_damage() => {
                     Self::of(code::DAMAGED, "ledger_damaged", &e).hint(&remedy)
                 }
                 _ => Self::of(code::UNWRITABLE, "ledger_unwritable", &e)
                     .hint(text::acknowledged_is_safe()),
             },
+            JournalError::NotHeld(_) => Self::of(code::HELD, "held", &e)
+                .hint(text::beside_it())
+                .hint(screen::then("upledger resume")),
             JournalError::Refused(_) => Self::of(code::NOT_NOW, "not_now", &e),
         }
     }
 }
 
 fn place(whole: &JournalError) -> Failure {
+    if fails_to_read(whole) {
+        return Failure::of(code::UNWRITABLE, "ledger", whole).hint(text::look_at_the_disk());
+    }
     Failure::of(code::USAGE, "state_directory", whole)
+}
+
+/// The device cannot read, somewhere below an error.
+fn fails_to_read(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(e) = cause {
+        let system = e.downcast_ref::<std::io::Error>();
+        if system.is_some_and(|e| e.raw_os_error() == Some(libc::EIO)) {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
 }
 
 fn busy(whole: &(dyn Error + 'static)) -> Failure {
@@ -178,6 +214,7 @@ pub(crate) fn memory(why: &MemoryError, whole: &(dyn Error + 'static)) -> Failur
         {
             code::UNWRITABLE
         }
+        _ if fails_to_read(whole) => code::UNWRITABLE,
         MemoryError::Inside { .. } | MemoryError::Place(_) | MemoryError::Io { .. } => code::USAGE,
     };
     let failure = Failure::of(code, "memory", whole);
@@ -232,6 +269,9 @@ impl From<LockError> for Failure {
                 text::held_by(holder.map_or_else(text::somebody, |h| holder_words(&h))),
             )
             .hint(text::beside_it()),
+            LockError::Io { .. } if fails_to_read(&e) => {
+                Self::of(code::UNWRITABLE, "system", &e).hint(text::look_at_the_disk())
+            }
             LockError::Io { .. } => Self::of(code::USAGE, "state_directory", &e),
         }
     }

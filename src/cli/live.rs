@@ -78,7 +78,17 @@ impl Live {
         step.set_prefix(name);
         step.set_message(expected.to_owned());
         let step = step.with_elapsed(elapsed);
-        step.enable_steady_tick(TICK);
+        step.tick();
+        let turning = step.clone();
+        // Without a thread it stands still; the library's own ticker would panic.
+        let _ = std::thread::Builder::new()
+            .name("tick".into())
+            .spawn(move || {
+                while !turning.is_finished() {
+                    turning.tick();
+                    std::thread::sleep(TICK);
+                }
+            });
         let tail = (0..TAIL)
             .map(|_| {
                 let line = self.all.add(ProgressBar::new_spinner());

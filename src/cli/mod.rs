@@ -209,6 +209,8 @@ pub fn main() -> u8 {
     // Exceeding a file size limit (SIGXFSZ) must be a write error and must not kill the runner. The signal is handled, not
     // ignored, because a handler is reset in the commands of steps. If it cannot be handled, the limit kills this process.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    // Most commands read secrets. Where the kernel refuses, they are as safe as those of the shell.
+    let _ = crate::system::proc::forbid_core_dump();
     let mut out = Out::new(arguments().iter().any(|a| a == "--json"), false);
     let code = command(&mut out);
     out.finish(code)

@@ -199,6 +199,8 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     if let Err(why) = &past {
         against.extend(not_here(home, why));
     }
+    let copied_from = past.as_ref().ok().and_then(|p| p.ledger().copied_from());
+    against.extend(copied_from.map(|kept| text::is_a_copy(&kept.path)));
     if let Err(why) = system::check_jobs(home) {
         against.push(why.words());
     }
@@ -272,7 +274,8 @@ fn not_here(home: &Home, why: &JournalError) -> Option<String> {
             OpenError::NoLedger { .. } | OpenError::Busy { .. } | OpenError::Identity(_)
         ),
         JournalError::Unknown { .. } | JournalError::Impossible { .. } => true,
-        JournalError::Read(_) | JournalError::Append(_) | JournalError::Refused(_) => false,
+        JournalError::Read(_) | JournalError::Append(_) => false,
+        JournalError::NotHeld(_) | JournalError::Refused(_) => false,
     };
     refused.then(|| {
         let mut words = why.to_string();

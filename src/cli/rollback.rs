@@ -1,6 +1,6 @@
 //! The command rollback: what would be undone, and the rollback itself.
 
-use super::drive::{Means, refused, stage_and_drive};
+use super::drive::{Means, hold, refused, stage_and_drive};
 use super::fail::Failure;
 use super::out::Out;
 use super::show::{self, RunArg, no_step, pick};
@@ -85,6 +85,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     out.background();
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
+    let lock = hold(&mut journal, lock);
     journal.refresh()?;
     let run = pick(journal.book(), Some(&name))?;
     let doubt = match next(run, &clock::now()) {
@@ -130,7 +131,7 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
 
 /// Shows what a rollback would do.
 fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
-    let mut journal = show::read(home)?;
+    let mut journal = show::read(out, home)?;
     let name = args.of(&journal)?.name.clone();
     let then = journal
         .supposing(&name, &args.event(), |book| book.run(&name).cloned())

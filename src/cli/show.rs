@@ -63,11 +63,16 @@ pub(crate) struct Replay {
 }
 
 /// The ledger, for reading.
-pub(crate) fn read(home: &Home) -> Result<Journal, Failure> {
+pub(crate) fn read(out: &mut Out, home: &Home) -> Result<Journal, Failure> {
     if !home.state.exists() {
         return Err(no_ledger(home));
     }
-    Ok(Journal::read(home)?)
+    let journal = Journal::read(home)?;
+    if let Some(kept) = journal.ledger().copied_from() {
+        let text = safe(&text::is_a_copy(&kept.path));
+        out.error(&screen::warning(text));
+    }
+    Ok(journal)
 }
 
 /// The run of that name, or the one that is meant without a name.
@@ -98,7 +103,7 @@ pub(crate) fn no_step(run: &Run, step: &str) -> Failure {
 
 pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     // The process ends with this command: to take the state of ten thousand steps apart first would be for nothing.
-    let journal = ManuallyDrop::new(read(home)?);
+    let journal = ManuallyDrop::new(read(out, home)?);
     let run = pick(journal.book(), args.name())?;
     let holder = RunnerLock::holder(&home.state);
     let live = holder.is_some();
@@ -116,7 +121,7 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
 }
 
 pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
-    let journal = read(home)?;
+    let journal = read(out, home)?;
     let live = RunnerLock::holder(&home.state).is_some();
     let runs = &journal.book().runs;
     let wide = runs.iter().map(|r| r.name.len()).max().unwrap_or(0);
@@ -151,7 +156,7 @@ fn about(run: &Run) -> String {
 }
 
 pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure> {
-    let mut journal = read(home)?;
+    let mut journal = read(out, home)?;
     if let Some(step) = &args.output {
         return output(out, home, &journal, args, step);
     }
@@ -297,7 +302,7 @@ fn print_output(out: &mut Out, at: &Attempt, text: Option<String>) {
 }
 
 pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Failure> {
-    let journal = read(home)?;
+    let journal = read(out, home)?;
     let last = journal.ledger().head().seq;
     if let Some(at) = args.at
         && at > last

@@ -4,22 +4,23 @@ use super::code;
 use super::fail::Failure;
 use crate::home::Home;
 use crate::text::commands as text;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
+
+/// So many files a runtime opens.
+const SPARE: usize = 8;
 
 /// The runtime of a run.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
-    let built = room().and_then(|()| Builder::new_current_thread().enable_all().build());
+    // Where it gets no file for its signals, the library panics.
+    let spare: io::Result<Vec<File>> = (0..SPARE).map(|_| File::open("/dev/null")).collect();
+    let built = spare.and_then(|spare| {
+        drop(spare);
+        Builder::new_current_thread().enable_all().build()
+    });
     built.map_err(|e| refused(&e).hint(text::more_files()))
-}
-
-/// Fails where the runtime cannot open its six files, because it panics when the pair that it hears signals by is refused.
-fn room() -> io::Result<()> {
-    let pairs: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
-    pairs.map(drop)
 }
 
 fn refused(error: &io::Error) -> Failure {

@@ -1,5 +1,6 @@
 //! `watch`: shows a run that another process executes, on the same screen. Read-only.
 
+use super::code;
 use super::drive::{expected, rests};
 use super::fail::Failure;
 use super::live_state;
@@ -11,6 +12,7 @@ use crate::attempt::output::Follower;
 use crate::clock;
 use crate::home::Home;
 use crate::journal::Journal;
+use crate::report::now::deserted_lines;
 use crate::report::status;
 use crate::runner::lock::RunnerLock;
 use crate::runner::{Rest, Watcher};
@@ -27,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: u32 = 10;
 
 pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
-    let mut journal = read(home)?;
+    let mut journal = read(out, home)?;
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     let live = RunnerLock::holder(&home.state).is_some();
@@ -42,16 +44,30 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     let mut printer = Printer::new(out, expected);
     let rest = print_new_events(&mut printer, home, &mut journal, &name)?;
     printer.flush();
-    rests(out, home, &journal, &name, &rest)
+    match rest {
+        Some(rest) => rests(out, home, &journal, &name, &rest),
+        None => decided(out, home, pick(journal.book(), Some(&name))?),
+    }
 }
 
-/// Shows events until the run stops.
+/// A decision is recorded, and nobody is there who carries it out.
+fn decided(out: &mut Out, home: &Home, run: &Run) -> Result<u8, Failure> {
+    let now = live_state::now(home, run, false);
+    if out.json {
+        out.result(status::value(run, &now), code::WAITING);
+    } else {
+        out.lines(&deserted_lines(run, &now));
+    }
+    Ok(code::WAITING)
+}
+
+/// Shows events until the run stops; none if it waits for a `resume` that carries a decision out.
 fn print_new_events(
     printer: &mut Printer<'_>,
     home: &Home,
     journal: &mut Journal,
     name: &str,
-) -> Result<Rest, Failure> {
+) -> Result<Option<Rest>, Failure> {
     let mut shown: Option<(Attempt, Follower)> = None;
     let mut alone = 0;
     loop {
@@ -69,7 +85,7 @@ fn print_new_events(
         }
         printer.entries(run, &of_it);
         if let Some(rest) = Rest::of(next(run, &clock::now())) {
-            return Ok(rest);
+            return Ok(Some(rest));
         }
         if let Some(at) = run.open_attempt()
             && shown.as_ref().is_none_or(|(of, _)| *of != at)
@@ -79,6 +95,9 @@ fn print_new_events(
         }
         let held = RunnerLock::holder(&home.state).is_some();
         alone = if held { 0 } else { alone + 1 };
+        if alone >= PATIENCE && run.standing_decision().is_some() {
+            return Ok(None);
+        }
         if alone == PATIENCE {
             printer.print_line(&screen::nobody_drives("upledger resume"));
         }

@@ -109,7 +109,8 @@ pub enum SecretSource {
     Env(String),
     /// A file that only its owner can read; a trailing line break is removed.
     File(String),
-    /// The output of a command, given as a list of arguments; a trailing line break is removed.
+    /// The output of a command, given as a list of arguments; a trailing line break is removed. It has 30 s and 64 KiB;
+    /// what it leaves in the background (an agent) is not waited for.
     Command(Vec<String>),
 }
 

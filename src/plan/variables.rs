@@ -1,6 +1,7 @@
 //! Variables: `${name}` is replaced by a value inside one string, once. Substituted text is not expanded again, `$${` is a
 //! literal `${`, and secrets have no value here, so they cannot be substituted.
 
+use super::code;
 use super::given::Given;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
@@ -333,7 +334,7 @@ impl<'t> Variables<'t> {
                 }
             }
             Kind::Scalar(..) => node.kind.clone(),
-            Kind::List(items) => Kind::List(items.iter().map(|n| self.put_in(n, faults)).collect()),
+            Kind::List(items) => Kind::List(self.words(items, faults)),
             Kind::Map(entries) => Kind::Map(
                 entries
                     .iter()
@@ -345,6 +346,30 @@ impl<'t> Variables<'t> {
             span: node.span,
             kind,
         }
+    }
+
+    /// A list, which may be the words of a command: what an interpreter executes takes neither variables nor facts.
+    fn words(&mut self, items: &[Node], faults: &mut Vec<Fault>) -> Vec<Node> {
+        let together = self.together;
+        let mut said = Vec::new();
+        let seen: Vec<Node> = items.iter().map(|n| self.put_in(n, &mut said)).collect();
+        let words: Vec<Option<&str>> = seen.iter().map(Node::text).collect();
+        let code = code::places(&words);
+        if code.is_empty() {
+            faults.append(&mut said);
+            return seen;
+        }
+        self.together = together;
+        let word = |(at, item): (usize, &Node)| {
+            if !code.contains(&at) {
+                return self.put_in(item, faults);
+            }
+            if let Kind::Map(_) = item.kind {
+                faults.push(Fault::new(item.span, say::fact_as_code()).hint(say::pass_fact()));
+            }
+            self.script(item, faults)
+        };
+        items.iter().enumerate().map(word).collect()
     }
 
     /// A script: only `$${` is unescaped, and a variable is refused.

@@ -19,8 +19,23 @@ pub struct Now {
     pub live: bool,
     /// How the command of the open attempt stands, where one is open.
     pub command: Option<Command>,
+    /// Why its supervisor does not react, where it does not.
+    pub stuck: Option<Stuck>,
     /// The undo that is asked about, where one is.
     pub undo: Option<Undo>,
+}
+
+/// A supervisor that lives and does not do its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stuck {
+    /// The supervisor.
+    pub pid: Option<i32>,
+    /// It is stopped, or frozen.
+    pub stopped: bool,
+    /// How long ago the time limit passed, in ms.
+    pub overdue_ms: Option<u64>,
+    /// How long ago a kill was asked for, in ms.
+    pub asked_ms: Option<u64>,
 }
 
 /// An undo that waits for an operator.
@@ -68,6 +83,32 @@ impl Now {
             ..Self::default()
         }
     }
+}
+
+/// What is told of a supervisor that does not react.
+#[must_use]
+pub fn stuck_lines(run: &Run, now: &Now) -> Vec<String> {
+    let (Some(part), Some(stuck)) = (run.open(), now.stuck) else {
+        return Vec::new();
+    };
+    let part = part_words(&part);
+    let mut out = Vec::new();
+    out.extend(
+        stuck
+            .overdue_ms
+            .map(|ms| text::supervisor_overdue(&part, duration(ms))),
+    );
+    out.extend(
+        stuck
+            .asked_ms
+            .map(|ms| text::supervisor_asked(&part, duration(ms))),
+    );
+    match stuck.pid {
+        Some(pid) if stuck.stopped => out.push(text::supervisor_stopped(&part, pid)),
+        Some(pid) => out.push(text::supervisor_silent(&part, pid)),
+        None => {}
+    }
+    out
 }
 
 /// The hint for a run that should continue but has no runner.
@@ -183,5 +224,11 @@ pub fn command_value(run: &Run, now: &Now) -> Value {
         "attempt": run.part(&part).map(|p| p.attempts),
         "state": state,
         "pids": pids,
+        "supervisor": now.stuck.map(|s| json!({
+            "pid": s.pid,
+            "stopped": s.stopped,
+            "overdue_ms": s.overdue_ms,
+            "kill_asked_ms": s.asked_ms,
+        })),
     })
 }

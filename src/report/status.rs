@@ -148,6 +148,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
                 .map(|(_, d)| *d),
         ));
     }
+    let stuck = now::stuck_lines(run, now);
     let below = match decide::next(run, &now.clock) {
         Next::Ask(question) => {
             let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
@@ -166,9 +167,10 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         Next::End(_) => end_lines(run),
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => Vec::new(),
     };
-    if !below.is_empty() {
+    if !below.is_empty() || !stuck.is_empty() {
         out.push(String::new());
     }
+    out.extend(stuck);
     out.extend(below);
     out
 }
@@ -244,7 +246,10 @@ fn unit_line(
     decided: Option<Decision>,
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
-    let backwards = unit.backward.status != Status::Pending && !undone;
+    // A run that goes forwards again may pass a step that it had gone back over.
+    let latest = |part: &TaskState| part.started_at.seq.max(part.ended_at.seq);
+    let newer = latest(&unit.backward) > latest(&unit.forward);
+    let backwards = unit.backward.status != Status::Pending && !undone && newer;
     // For an undone step, show its undo: attempts, duration and outcome.
     let part = if backwards || undone {
         &unit.backward

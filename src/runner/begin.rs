@@ -243,8 +243,8 @@ impl Runner<'_> {
             if facts.token == Token::Started || held {
                 return Ok(Some(job));
             }
-            // A runner died between creating this directory and recording the intent. It is fenced now.
-            job.discard()?;
+            // A runner died between creating this directory and recording the intent, or has not recorded it yet. It is
+            // fenced now, and stays so: without its directory there would be no fence.
         }
         Ok(None)
     }

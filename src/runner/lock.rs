@@ -4,11 +4,13 @@
 //! The file is written to, so symbolic links are not followed and a file with several hard links is refused.
 
 use crate::home::Identity;
+use crate::system::plain::{self, NotPlain};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long to try to take the lock: a process that queries the holder holds it for microseconds.
@@ -31,10 +33,11 @@ pub struct Holder {
     pub origin: Option<String>,
 }
 
-/// Held for as long as this value lives.
-#[derive(Debug)]
+/// Held for as long as this value lives, and its file has its name: whoever removes the file lets another runner in.
+#[derive(Debug, Clone)]
 pub struct RunnerLock {
-    _file: File,
+    file: Arc<File>,
+    path: PathBuf,
 }
 
 /// Why the lock was not taken.
@@ -81,7 +84,9 @@ impl RunnerLock {
         let until = Instant::now() + LOCK;
         loop {
             match file.try_lock() {
-                Ok(()) => break,
+                Ok(()) if named(&file, &path).is_ok() => break,
+                // It was removed between the opening and the lock.
+                Ok(()) => file = open(&path).map_err(failed)?,
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -102,7 +107,18 @@ impl RunnerLock {
             file.write_all(&serde_json::to_vec(&holder)?)
         };
         written().map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            file: Arc::new(file),
+            path,
+        })
+    }
+
+    /// Fails when its file was removed or replaced, so that another runner may have locked another one.
+    ///
+    /// # Errors
+    /// What is there instead.
+    pub fn check(&self) -> io::Result<()> {
+        named(&self.file, &self.path)
     }
 
     /// Who has the lock now, if anybody has.
@@ -134,20 +150,20 @@ fn open(path: &Path) -> io::Result<File> {
     checked(&mut options, path)
 }
 
+/// Fails when the file has not that name any more.
+fn named(file: &File, path: &Path) -> io::Result<()> {
+    if plain::has_name(file, path)? {
+        return Ok(());
+    }
+    Err(io::Error::other("runner.lock was removed or replaced"))
+}
+
 /// Opens a regular file of ours that has one name, and nothing else.
 fn checked(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Non-blocking, because the file may be a pipe.
-    let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|e| match e.raw_os_error() {
-            Some(libc::ELOOP) => io::Error::other("it is a symbolic link; remove it"),
-            _ => e,
-        })?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a regular file; remove it"));
-    }
+    let (file, found) = plain::open(options, path).map_err(|e| match e {
+        NotPlain::Io(e) => e,
+        why => io::Error::other(format!("{why}; remove it")),
+    })?;
     if found.nlink() != 1 {
         return Err(io::Error::other(
             "it has a second name (hard link); remove it",

@@ -202,6 +202,7 @@ impl<'a> Runner<'a> {
 
     /// Folds events of other processes and notifies the watcher.
     fn hear(&mut self) -> Result<(), RunnerError> {
+        self.journal.check_held()?;
         let others = self.journal.refresh()?;
         self.tell(&others);
         Ok(())
@@ -277,10 +278,13 @@ impl<'a> Runner<'a> {
         look: impl FnOnce(&Moment) -> Result<T, Error> + Send + 'static,
     ) -> Result<Option<Result<T, Error>>, RunnerError> {
         let moment = self.site.moment();
-        let mut thread = tokio::task::spawn_blocking({
-            let moment = moment.clone();
-            move || look(&moment)
-        });
+        let (tell, mut thread) = tokio::sync::oneshot::channel();
+        let asked = moment.clone();
+        // A thread that the system does not give is an error here; a pool would panic.
+        std::thread::Builder::new()
+            .name("look".into())
+            .spawn(move || drop(tell.send(look(&asked))))
+            .map_err(|e| RunnerError::Io("no thread for a check", e))?;
         let until = tokio::time::Instant::now() + deadline;
         let joined = match tokio::time::timeout(PATIENCE, &mut thread).await {
             Ok(joined) => joined,

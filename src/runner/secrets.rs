@@ -2,10 +2,11 @@
 
 use crate::redact::{SHORTEST, TooShort};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use upledger_replay::plan::{Secret, SecretSource};
 
@@ -13,6 +14,11 @@ use upledger_replay::plan::{Secret, SecretSource};
 const LIMIT: Duration = Duration::from_secs(30);
 /// The same while an operator waits for a command that only appends an event.
 const QUICK: Duration = Duration::from_secs(3);
+
+/// The longest secret in bytes: every process of a run searches for it in all that is printed.
+const LONGEST: u64 = 64 << 10;
+/// How long the rest of what a command printed is waited for once it has ended.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// Names and values.
 type Known = Vec<(String, String)>;
@@ -87,13 +93,15 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
         why,
     })?;
     let value = value.strip_suffix('\n').map(str::to_owned).unwrap_or(value);
-    if value.is_empty() {
-        return Err(Missing {
-            name: s.name.clone(),
-            why: "it is empty".into(),
-        });
-    }
-    Ok((s.name.clone(), value))
+    let why = match value.len() as u64 {
+        0 => "it is empty".into(),
+        1..=LONGEST => return Ok((s.name.clone(), value)),
+        _ => too_long(),
+    };
+    Err(Missing {
+        name: s.name.clone(),
+        why,
+    })
 }
 
 /// Begins the reason of a secret whose environment variable is not set.
@@ -103,20 +111,32 @@ fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
     match source {
         SecretSource::Env(name) => std::env::var(name).map_err(|_| format!("{NO_VARIABLE}{name}")),
         SecretSource::File(path) => {
-            let meta = std::fs::metadata(path).map_err(|e| format!("{path}: {e}"))?;
+            let failed = |e: std::io::Error| format!("{path}: {e}");
+            // A pipe of that name must not make us wait. A link is followed: whoever may switch it may name another file.
+            let opened = File::options()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(path);
+            let file = opened.map_err(failed)?;
+            let meta = file.metadata().map_err(failed)?;
             if !meta.is_file() {
                 return Err(format!("{path} is not a regular file"));
             }
             if meta.permissions().mode() & 0o077 != 0 {
                 return Err(format!("{path} can be read by others; chmod 600 it"));
             }
-            std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
+            let mut text = String::new();
+            file.take(LONGEST + 1)
+                .read_to_string(&mut text)
+                .map_err(failed)?;
+            Ok(text)
         }
         SecretSource::Command(argv) => command(argv, limit),
     }
 }
 
-/// The output of a command. It stays in our process group, because it may prompt at the terminal.
+/// The output of a command. It stays in our process group, because it may prompt at the terminal. What it leaves behind
+/// with its standard output, such as an agent, is not waited for.
 fn command(argv: &[String], limit: Duration) -> Result<String, String> {
     let (program, args) = argv.split_first().ok_or("its command is empty")?;
     let failed = |e: std::io::Error| format!("{program}: {e}");
@@ -128,43 +148,65 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed)?;
-    let (said, hear) = mpsc::channel();
-    let pipe = child.stdout.take();
-    // A separate thread: a descendant may hold the pipe open indefinitely.
-    let reader = std::thread::Builder::new()
-        .name("secret".into())
-        .spawn(move || {
-            let mut bytes = Vec::new();
-            let read = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
-            // The receiver is gone after the time limit.
-            let _ = said.send(read.map(|_| bytes));
-        });
-    let bytes = match reader {
-        Ok(_) => hear
-            .recv_timeout(limit)
-            .map_err(|_| format!("{program} did not end within {} s", limit.as_secs())),
-        Err(e) => Err(failed(e)),
-    };
-    let status = loop {
-        match child.try_wait().map_err(failed)? {
-            Some(status) => break Some(status),
-            None if bytes.is_err() || Instant::now() >= deadline => break None,
-            None => std::thread::sleep(Duration::from_millis(5)),
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let (tell, whole) = mpsc::channel();
+    let reader = std::thread::Builder::new().name("secret".into()).spawn({
+        let (said, pipe) = (Arc::clone(&said), child.stdout.take());
+        move || {
+            // Beyond the bound the pipe is closed.
+            let mut pipe = pipe.map(|pipe| pipe.take(LONGEST + 1));
+            let mut chunk = [0; 4096];
+            while let Some(n) = pipe.as_mut().and_then(|p| p.read(&mut chunk).ok())
+                && n > 0
+            {
+                locked(&said).extend_from_slice(&chunk[..n]);
+            }
+            drop(pipe);
+            // Nobody waits any more for a pipe that somebody else holds.
+            let _ = tell.send(());
         }
+    });
+    let late = || format!("{program} did not end within {} s", limit.as_secs());
+    let ended = match reader {
+        Ok(_) => wait(&mut child, deadline).map_err(failed).transpose(),
+        Err(e) => Some(Err(failed(e))),
     };
-    let Some(status) = status else {
+    let ended = ended.unwrap_or_else(|| Err(late()));
+    if ended.is_err() {
         // It may just have exited.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(bytes
-            .err()
-            .unwrap_or_else(|| format!("{program} did not end within {} s", limit.as_secs())));
-    };
+    }
+    let status = ended?;
+    // What it printed itself is in the pipe already.
+    let _ = whole.recv_timeout(DRAIN);
+    let bytes = std::mem::take(&mut *locked(&said));
+    if bytes.len() as u64 > LONGEST {
+        return Err(too_long());
+    }
     if !status.success() {
         return Err(format!("{program}: {status}"));
     }
-    String::from_utf8(bytes?.map_err(failed)?)
-        .map_err(|_| format!("{program} printed something that is not text"))
+    String::from_utf8(bytes).map_err(|_| format!("{program} printed something that is not text"))
+}
+
+/// Waits for its end; none when the time is over first.
+fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            ended => return Ok(ended),
+        }
+    }
+}
+
+fn locked(said: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    // A reader that died has left what it had read.
+    said.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn too_long() -> String {
+    format!("it is longer than {} KiB", LONGEST >> 10)
 }
 
 #[cfg(test)]
@@ -177,13 +219,17 @@ mod tests {
     }
 
     #[test]
-    fn the_command_of_a_secret_is_given_limited_time_and_so_is_what_it_leaves_behind() {
+    fn the_command_of_a_secret_has_limits_and_what_it_leaves_behind_is_not_waited_for() {
         let begun = Instant::now();
         let limit = Duration::from_millis(300);
         let why = shell("exec sleep 60", limit).expect_err("too slow");
         assert!(why.contains("did not end within"), "{why}");
-        let why = shell("sleep 3 & echo value", limit).expect_err("the pipe is open");
-        assert!(why.contains("did not end within"), "{why}");
+        let agent = shell("sleep 60 & echo value", Duration::from_secs(30));
+        assert_eq!(agent.as_deref(), Ok("value\n"));
+        let flood = shell("head -c 100000000 /dev/zero", Duration::from_secs(30));
+        assert_eq!(flood, Err("it is longer than 64 KiB".into()));
+        let most = shell("head -c 65536 /dev/zero", Duration::from_secs(30));
+        assert_eq!(most.map(|value| value.len()), Ok(65536));
         let why = shell("exec >&-; exec sleep 60", limit).expect_err("too slow");
         assert!(why.contains("did not end within"), "{why}");
         assert!(begun.elapsed() < Duration::from_secs(20));

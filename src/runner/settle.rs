@@ -4,7 +4,7 @@ use super::{GLANCE, Progress, Runner, RunnerError};
 use super::{facts, former};
 use crate::action::Look;
 use crate::attempt::job::JobDir;
-use crate::attempt::output::{Follower, NOTE, last_lines, without_note};
+use crate::attempt::output::{Follower, NOTE, last_lines, tail, without_note};
 use crate::attempt::slot::{Ended as Exit, Killed, Outcome};
 use crate::attempt::spec::Command;
 use crate::attempt::spool::{Entry, SpoolReader};
@@ -25,8 +25,10 @@ use upledger_replay::verdict::verdict;
 
 /// How often new output of a running step is shown.
 const OUTPUT: Duration = Duration::from_millis(200);
-/// Pieces of output that are shown at a time; each is at most 4 MiB, and 64 MiB are stored.
-const PIECES: usize = 20;
+/// Pieces of output that are shown at a time; each is at most 256 KiB, and 64 MiB are stored.
+const PIECES: usize = 320;
+/// Facts are read from so much of the end of an output.
+const FACTS: u64 = 4 << 20;
 /// How long a supervisor may take to detect that it is fenced.
 const FENCE: Duration = Duration::from_secs(2);
 /// How long to wait for an orphan without a time limit.
@@ -348,7 +350,7 @@ impl Runner<'_> {
             return Ok(Vec::new());
         }
         let output =
-            std::fs::read(job.output()).map_err(|e| format!("the output cannot be read: {e}"))?;
+            tail(&job.output(), FACTS).map_err(|e| format!("the output cannot be read: {e}"))?;
         let redactor = Redactor::new(&self.secrets).map_err(|e| e.to_string())?;
         facts::read(
             without_note(&output),

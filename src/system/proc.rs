@@ -10,7 +10,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -123,6 +122,24 @@ impl Status {
     }
 }
 
+/// It does nothing until somebody lets it: it is stopped, or its control group is frozen.
+pub(crate) fn is_held(pid: i32) -> bool {
+    let frozen = |line: &str| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (kind, group) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        let root = Path::new("/sys/fs/cgroup");
+        let (file, word) = match kind {
+            "" => (root.join(group).join("cgroup.events"), "frozen 1"),
+            "freezer" => (root.join(kind).join(group).join("freezer.state"), "FROZEN"),
+            _ => return None,
+        };
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(text.lines().any(|line| line == word))
+    };
+    Stat::of(pid).is_some_and(|stat| stat.stopped())
+        || cgroups(pid).lines().filter_map(frozen).any(|frozen| frozen)
+}
+
 /// The numbers of all processes.
 ///
 /// # Errors
@@ -174,6 +191,16 @@ pub(crate) fn name(pid: i32) -> Option<String> {
 /// When the kernel does not let it.
 pub(crate) fn rename_self(name: &str) -> io::Result<()> {
     std::fs::write("/proc/self/comm", name)
+}
+
+/// From here on this process leaves no core dump, whatever its limit of core dumps and whoever collects them. A program
+/// that it executes is a new one.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn forbid_core_dump() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// The file that it executes; of somebody else's process it may not be seen.
@@ -276,9 +303,9 @@ pub(crate) fn own_descriptors() -> io::Result<Vec<i32>> {
         .collect())
 }
 
-/// The name by which another process finds an open file of this one.
-pub(crate) fn own_file(file: &std::fs::File) -> String {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+/// The name by which others of its user open what a process has as its standard output.
+pub(crate) fn standard_output(pid: u32) -> String {
+    format!("/proc/{pid}/fd/1")
 }
 
 /// The sockets that it holds, by their inodes.

@@ -9,6 +9,8 @@ texts! {
     hard_links(path, links): "{path} has {links} hard links", "{path} 有 {links} 个硬链接";
     too_open(path, mode): "{path} has mode {mode}: others have access (chmod go= {path})",
         "{path} 的权限是 {mode}, 其他用户可以访问; 收紧: chmod go= {path}";
+    exposed(path, parent): "{parent}, above {path}, is world-writable, so any user could replace it (chmod o-w {parent})",
+        "{path} 的上级目录 {parent} 任何用户都可写, 因而可能被替换; 收紧: chmod o-w {parent}";
     network(path, name): "{path} is on {name}, a file system whose locks and fsync are not reliable",
         "{path} 位于 {name} 文件系统, 其文件锁和落盘不可靠";
 
@@ -25,6 +27,8 @@ texts! {
     shorter(path): "the ledger {path} is shorter than remembered (an older or incomplete copy)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
     rewritten(path): "the ledger {path} does not match the remembered one (its events differ)", "账本 {path} 与本机记录的不一致 (事件内容不同)";
     foreign(path): "the ledger {path} is not the remembered ledger", "账本 {path} 不是本机记录过的那一个";
+    elsewhere(path): "the ledger {path} is remembered there, and here is a copy of it, or it was moved",
+        "本机记录的账本在 {path}, 当前位置是它的副本, 或它已被移动";
     missing(path): "the ledger {path} is missing", "账本 {path} 已不存在";
     remembered(how, size, id): "{how}; remembered: {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
     remembered_and_found(how, size, id, found, other): "{how}; remembered: {size} events of {id}; found: {found} events of {other}",

@@ -109,6 +109,10 @@ texts! {
     see_what_it_holds(command): "inspect it: {command}", "检查账本内容: {command}";
     bring_newest_back(): "restore the newest copy of ledger.db; if there is none, record that you continue without it:",
         "请恢复 ledger.db 的最新副本; 若没有更新的副本, 请用以下命令记录缺失并继续:";
+    is_it_moved(): "if it was moved or restored to this path for good, record that; from then on the other path is refused:",
+        "若账本确已移到或恢复到当前路径, 请用以下命令记录; 此后原路径不能再写入:";
+    is_a_copy(path): "this ledger is remembered at {path}: here is a copy of it, or it was moved",
+        "本机记录的该账本在 {path}: 当前位置是它的副本, 或它已被移动";
     make_room(command): "free disk space, then: {command}", "请腾出磁盘空间, 然后: {command}";
     look_at_the_disk(): "acknowledged records are safe; is the disk full, or the file size limited (ulimit -f)?",
         "已写入的记录不会丢失; 请检查磁盘是否已满, 或文件大小是否受限 (ulimit -f)";

@@ -7,19 +7,19 @@ texts! {
         "某步骤失败, 运行已停止; 用 upledger status 查看现场信息和可选的处理方式: 排除原因后 upledger decide 步骤 retry, 再 upledger resume; 或 upledger rollback 回退";
     code_2(): "usage error, or no access: an invalid option, an unreadable file, an unsafe state directory, standard output that cannot be written; the message states the remedy",
         "用法错误或没有权限: 选项有误, 文件不可读, 状态目录不安全, 标准输出无法写入; 报错中给出处理办法";
-    code_3(): "the plan is refused, nothing was written; the message shows the line and the remedy",
-        "计划未通过检查, 没有写入任何内容; 报错中给出所在行和处理办法";
+    code_3(): "the plan is refused, or `plan` finds a step that would fail or a reason to refuse the run; nothing was written; the message shows the line or the step, and the remedy",
+        "计划未通过检查, 或 plan 发现某步骤会失败, 或有理由拒绝运行; 没有写入任何内容; 报错中给出所在行或步骤, 以及处理办法";
     code_4(): "waiting for an operator: a step in doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. Resolve a step in doubt with `upledger decide STEP done|retry|skip|fail`, a pause with `upledger resume`, an open run with `upledger resume` or `upledger abort`, a missing secret by making it readable",
         "待人工确认: 步骤结果未知, 已暂停, 有未结束的运行, 或缺少密钥; 用 upledger status 查看问题和可选的处理方式。结果未知的用 upledger decide 步骤 done|retry|skip|fail 处理; 已暂停的用 upledger resume 继续; 未结束的运行用 upledger resume 继续或 upledger abort 终止; 缺少密钥的, 先使其可以读取";
     code_5(): "rolled back", "已回退";
     code_6(): "the rollback is stuck: an undo failed, or it has reached a point of no return; see `upledger status`, then decide and resume",
         "回退受阻: 某个撤销失败, 或遇到不可逆点; 用 upledger status 查看, 先 decide 再 resume";
-    code_7(): "the ledger is damaged, or older than remembered; run `upledger verify`, then restore the newest copy or record `upledger ledger restored`",
-        "账本已损坏, 或比本机上次记录的旧; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
-    code_8(): "the ledger cannot be written (full disk, device error); acknowledged records are safe; free disk space, then `upledger resume`",
-        "账本无法写入 (磁盘满或设备故障); 已写入的记录不会丢失; 处理后执行 upledger resume";
-    code_9(): "another runner is active; the message says who and since when; status, note, pause, abort and kill-step work meanwhile",
-        "该运行正由其他人执行, 报错中说明是谁, 从何时开始; status, note, pause, abort, kill-step 仍可使用";
+    code_7(): "the ledger is damaged, older than remembered, or a copy of one that is remembered at another path; run `upledger verify`, then restore the newest copy or record `upledger ledger restored`",
+        "账本已损坏, 比本机上次记录的旧, 或是另一路径上账本的副本; 先 upledger verify, 再恢复最新副本或执行 upledger ledger restored";
+    code_8(): "the ledger cannot be read or written (full disk, device error, file size limit); acknowledged records are safe; mend that, then `upledger resume`",
+        "账本无法读写 (磁盘满, 设备故障或文件大小受限); 已写入的记录不会丢失; 处理后执行 upledger resume";
+    code_9(): "another runner is active, or the lock of this one was removed; the message says who and since when; status, note, pause, abort and kill-step work meanwhile",
+        "该运行正由其他人执行, 或本进程的锁已被删除; 报错中说明是谁, 从何时开始; status, note, pause, abort, kill-step 仍可使用";
     code_11(): "detached: the runner has exited, the step keeps running; take over again with `upledger resume`",
         "已脱离终端: 执行进程已退出, 步骤在后台继续运行; 用 upledger resume 重新接管";
     code_12(): "the run was aborted; completed steps were not undone; `upledger rollback` undoes them",
@@ -48,6 +48,7 @@ texts! {
     ledger_damaged(): "the ledger is inconsistent; nothing was done; `upledger verify` names the first bad event",
         "账本内容不一致, 未执行任何操作; upledger verify 会指出首个错误事件";
     older_than_remembered(): "the ledger is older than the one seen last, or a different one", "账本比本机上次记录的旧, 或不是同一个账本";
+    copied(): "the ledger is remembered at another path: here is a copy of it, or it was moved", "本机记录的账本在另一路径: 当前位置是它的副本, 或它已被移动";
     ledger_busy(): "another process keeps the ledger locked", "其他进程占用账本过久";
     ledger(): "the ledger cannot be opened", "无法打开账本";
     identity(): "the identity of the operator cannot be determined", "无法确定操作人身份";
@@ -83,6 +84,7 @@ const KINDS: &[(&str, Text)] = &[
     ("begun_before", begun_before),
     ("busy", busy),
     ("checkpoint", checkpoint),
+    ("copied", copied),
     ("demo", demo),
     ("disk_full", disk_full),
     ("ended", ended),

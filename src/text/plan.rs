@@ -176,6 +176,9 @@ texts! {
         "脚本中出现 `${{{name}}}`: 变量不会代入代码";
     pass_variable(name): "pass it with `env: {{NAME: \"${{{name}}}\"}}` and write \"$NAME\"; for a shell variable, write `$${{{name}}}`",
         "请用 `env: {{NAME: \"${{{name}}}\"}}` 传入, 脚本中写 \"$NAME\"; 若是 shell 自己的变量, 请写 `$${{{name}}}`";
+    fact_as_code(): "a fact as the code of an interpreter: values are not put into code", "输出变量作为解释器执行的代码: 值不会代入代码";
+    pass_fact(): "write the code as text and pass the fact as an argument behind it, or with `env: {{NAME: {{from: step.fact}}}}`",
+        "代码请写成文本, 输出变量作为其后的参数传入, 或用 `env: {{NAME: {{from: step.fact}}}}` 传入";
     no_variables_in(key): "variables are not substituted in `{key}`", "`{key}` 中不能使用变量";
     no_variables_in_phase(): "variables are not substituted in the name of a phase", "阶段名称中不能使用变量";
 

@@ -134,6 +134,14 @@ texts! {
         "{part}: 其命令仍在运行 (进程 {pid}, 已运行 {time}); resume 会接管它";
     command_runs_somewhere(part, time): "{part}: its command is still running (for {time}); resume adopts it",
         "{part}: 其命令仍在运行 (已运行 {time}); resume 会接管它";
+    supervisor_overdue(part, time): "{part}: its time limit passed {time} ago, and its supervisor has not ended it",
+        "{part}: 时限已过 {time}, 但监护进程没有结束它";
+    supervisor_asked(part, time): "{part}: kill-step was requested {time} ago, and its supervisor does not answer",
+        "{part}: {time} 前已请求 kill-step, 但监护进程没有响应";
+    supervisor_stopped(part, pid): "{part}: its supervisor (process {pid}) is stopped or frozen, so that neither the time limit nor kill-step has an effect; let it go on (kill -CONT {pid}, or thaw its cgroup)",
+        "{part}: 监护进程 {pid} 已停住或被冻结, 时限和 kill-step 均不起作用; 请让它继续 (kill -CONT {pid}, 或解冻其 cgroup)";
+    supervisor_silent(part, pid): "{part}: its supervisor (process {pid}) does not react; does its disk hang?",
+        "{part}: 监护进程 {pid} 没有响应; 是否磁盘无响应?";
     command_ended(part): "{part}: its command has ended; resume imports its result", "{part}: 其命令已结束; resume 会导入其结果";
     command_not_started(part): "{part}: its command has not started; resume starts it", "{part}: 其命令尚未启动; resume 会重新启动它";
     command_alone(part, pids): "{part}: its supervisor has exited, but it is still running (processes: {pids}); resume waits for it",

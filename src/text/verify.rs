@@ -9,6 +9,10 @@ texts! {
         "崩溃留下了待回滚的日志 (hot journal); 验证的是不含该未完成提交的账本";
     memory_behind(remembered): "the remembered head has {remembered} events; that is allowed",
         "本机的链头记录只到 {remembered} 个事件, 属正常情况";
+    copied(path, remembered): "a copy, or moved: this ledger is remembered at {path}, with {remembered} events",
+        "副本或已移动: 本机记录的该账本在 {path}, 有 {remembered} 个事件";
+    forgotten(): "nothing is remembered of this ledger on this machine: it comes from another one, or its memory was removed",
+        "本机没有该账本的链头记录: 账本来自其他机器, 或链头记录已被删除";
     blob_absent(sha256): "the content of blob {sha256} is absent", "附件 {sha256} 的内容未保存在账本中";
     of_event(seq, what): "event {seq}: {what}", "事件 {seq}: {what}";
     holds(events): "SOUND: all {events} events are chained correctly; none was changed, removed, moved or inserted.",

@@ -14,12 +14,14 @@ mod docs;
 mod doubt;
 mod face;
 mod files;
+mod guard;
 #[path = "../staging/keeper.rs"]
 #[expect(
     dead_code,
     reason = "shared with the other test target, which uses the rest of it"
 )]
 mod keeper;
+mod kills;
 mod looks;
 mod machine;
 mod pip;

@@ -103,6 +103,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "redact",
             "runner",
             "site",
+            "system",
         ],
     ),
 ];

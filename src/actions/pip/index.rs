@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::process::{Child, Command, Stdio};
 
 /// The URL of an index: text, or a secret where it has credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -107,7 +108,36 @@ fn decoded(text: &str) -> Option<String> {
 #[derive(Default)]
 pub(super) struct Access {
     pub(super) env: Vec<(String, String)>,
-    _netrc: Option<File>,
+    _netrc: Option<Shown>,
+}
+
+/// A file that exists in memory alone, under a name by which others of this user can open it. This process shows its
+/// open files to nobody, because it holds secrets; a program that has read nothing does it instead, and ends with us.
+struct Shown {
+    by: Child,
+    path: String,
+}
+
+impl Shown {
+    fn new(file: File) -> std::io::Result<Self> {
+        // `cat` waits for input that never comes.
+        let by = Command::new("cat")
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .stderr(Stdio::null())
+            .spawn()?;
+        let path = proc::standard_output(by.id());
+        Ok(Self { by, path })
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        drop(self.by.stdin.take());
+        // It ends with its input; there is nothing to be done for one that does not.
+        let _ = self.by.wait();
+    }
 }
 
 /// The way to the index.
@@ -147,8 +177,9 @@ pub(super) fn access(cx: &Context, index: Option<&Index>) -> Result<Access, Erro
     fchmod(&memory, Mode::RUSR | Mode::WUSR).map_err(|e| wrong(&e))?;
     let mut file = File::from(memory);
     writeln!(file, "machine {host} login {user} password {password}").map_err(|e| wrong(&e))?;
-    access.env.push(("NETRC".into(), proc::own_file(&file)));
-    access._netrc = Some(file);
+    let shown = Shown::new(file).map_err(|e| wrong(&e))?;
+    access.env.push(("NETRC".into(), shown.path.clone()));
+    access._netrc = Some(shown);
     Ok(access)
 }
 

@@ -2,15 +2,15 @@
 //! through a path which users of less power may share.
 //!
 //! Invariants: whoever owns a link, or may put one into a directory, chooses the file that is written, so that a path
-//! through such a link is refused; a file that is opened to grow in place is opened without following any link that
-//! came since the check.
+//! through such a link is refused; a file that root opens to grow in place stands below root's own directories, and is
+//! opened without following any link that came since the check.
 //!
 //! A link of root or of the runner's own user is followed: `/var/run`, a `current` that the deploying user switches. So
 //! is none of a third user, not even of the one whose service it is: what that user may write, the service can open
 //! itself, and a log is opened as that user (`host::process::daemon`). Checked are the files of `file.*`, pages of
 //! maintenance, crontabs, pidfiles, and logs that this process opens.
 //!
-//! Left out: who owns the directories, and what changes between the check and a rename in them, which the link's owner
+//! Left out: who owns the directories of a file that is replaced as a whole, and what changes between the check and a rename in them, which the link's owner
 //! is asked about; links that are switched, because nobody writes through them; whole trees (virtualenvs, clones,
 //! static files), whose programs the runner executes anyhow; and files that a person names to a command.
 
@@ -43,6 +43,7 @@ pub(crate) fn ours(path: impl AsRef<Path>) -> Result<(), Error> {
 /// [`Error`] when somebody else could choose which file that is, or when it cannot be opened.
 pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
     ours(path)?;
+    directories(path)?;
     // Opening a pipe would wait for its reader.
     if std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo()) {
         return Err(Error::new(format!(
@@ -58,8 +59,36 @@ pub(crate) fn append(path: &str, mode: u32) -> Result<File, Error> {
         Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &resolved, flags | OFlags::NOFOLLOW, mode),
         opened => opened,
     };
-    let opened = opened.map_err(|e| Error::io(format!("cannot open {path}"), &e))?;
-    Ok(File::from(opened))
+    let cannot = |e: &dyn std::error::Error| Error::io(format!("cannot open {path}"), e);
+    let file = File::from(opened.map_err(|e| cannot(&e))?);
+    let names = file.metadata().map_err(|e| cannot(&e))?.nlink();
+    // In `/tmp` somebody else may have given a file of root this name.
+    if names > 1 && rustix::process::geteuid().is_root() {
+        return Err(Error::new(format!(
+            "{path} is not written: the file has {names} names (hard links); move it away"
+        )));
+    }
+    Ok(file)
+}
+
+/// Refuses a file of root that grows below a directory of somebody else, who may put another file in its place at any
+/// moment. A file that is replaced as a whole leaves theirs alone, and needs no such check.
+fn directories(path: &str) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let resolved = disk::resolve(path)?;
+    for dir in resolved.ancestors().skip(1) {
+        let owner = dir.metadata().map_or(0, |meta| meta.uid());
+        if owner != 0 {
+            return Err(Error::new(format!(
+                "{path} is not written: {} belongs to user {owner}, who could put another file in its place; name a file in \
+                 a directory of root, or start the service as that user",
+                dir.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The path, and where its own links lead: `links` of them one behind the other at most.
@@ -163,6 +192,30 @@ mod tests {
         check().unwrap();
         std::os::unix::fs::chown(&path, Some(4711), None).expect("as root");
         assert!(check().is_err());
+    }
+
+    #[test]
+    fn a_file_of_root_does_not_grow_below_a_directory_of_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::create_dir_all(path("theirs/deep")).unwrap();
+        std::fs::write(path("theirs/log"), "").unwrap();
+        symlink("theirs", path("ours")).unwrap();
+        for name in ["theirs/log", "theirs/new", "theirs/deep/log", "ours/log"] {
+            append(&path(name), 0o640).unwrap();
+        }
+        std::os::unix::fs::chown(path("theirs"), Some(4711), None).expect("as root");
+        for refused in ["theirs/log", "theirs/more", "theirs/deep/log", "ours/log"] {
+            let why = append(&path(refused), 0o640).unwrap_err().to_string();
+            assert!(why.contains("belongs to user 4711"), "{refused}: {why}");
+            assert!(!Path::new(&path("theirs/more")).exists());
+        }
+        // What is replaced as a whole leaves every other file alone.
+        ours(path("theirs/log")).unwrap();
+        std::fs::write(path("precious"), "").unwrap();
+        std::fs::hard_link(path("precious"), path("log")).unwrap();
+        let why = append(&path("log"), 0o640).unwrap_err().to_string();
+        assert!(why.contains("2 names"), "{why}");
     }
 
     #[test]

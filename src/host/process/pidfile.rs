@@ -10,12 +10,11 @@ use crate::action::Error;
 use crate::host::files::trust;
 use crate::host::process::identity::Ident;
 use crate::system::durable::{self, Temporary};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use crate::system::plain::{self, NotPlain};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,23 +57,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<Record>, Error> {
             path.display()
         ))
     };
-    // A pipe of that name must not make us wait, and a link may lead to a file that somebody else chose.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            return Err(foreign("it is a link"));
-        }
-        Err(e) => return Err(cannot(&e)),
+    // A link may lead to a file that somebody else chose.
+    let (file, meta) = match plain::open(File::options().read(true), path) {
+        Ok(opened) => opened,
+        Err(NotPlain::Io(e)) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(NotPlain::Io(e)) => return Err(cannot(&e)),
+        Err(why) => return Err(foreign(&why.to_string())),
     };
-    let meta = file.metadata().map_err(|e| cannot(&e))?;
-    if !meta.is_file() {
-        return Err(foreign("it is not a plain file"));
-    }
     // Whoever can write it chooses whom we end.
     let own = rustix::process::geteuid().as_raw();
     if ![0, own].contains(&meta.uid()) {

@@ -157,10 +157,13 @@ pub(crate) fn knock(path: &str) -> Door {
     let (tx, rx) = mpsc::channel();
     let knocked = path.to_owned();
     // A thread, because a connection waits for as long as the queue of its service is full.
-    std::thread::spawn(move || {
+    let knocker = std::thread::Builder::new().spawn(move || {
         // Nobody listens any more when it took too long.
         let _ = tx.send(UnixStream::connect(knocked).map(drop));
     });
+    if let Err(e) = knocker {
+        return Door::Untold(format!("{path} cannot be connected to: {e}"));
+    }
     match rx.recv_timeout(KNOCK) {
         Ok(Err(e)) => match e.kind() {
             ErrorKind::ConnectionRefused => Door::Dead,

@@ -15,12 +15,11 @@ use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list;
 use crate::host::process::note::Note;
 use crate::host::process::tree;
+use crate::system::plain::{self, NotPlain};
 use crate::system::proc;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -55,23 +54,13 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
             "{shown} is not trusted ({why}): name another pidfile, or `by: {{match: ...}}`"
         ))
     };
-    // A pipe of that name must not make us wait, and a link may lead to a file that somebody else chose.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Named::Nobody),
-        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            return Err(refused("it is a link"));
-        }
-        Err(e) => return Err(cannot(&e)),
+    // A link may lead to a file that somebody else chose.
+    let (file, meta) = match plain::open(File::options().read(true), path) {
+        Ok(opened) => opened,
+        Err(NotPlain::Io(e)) if e.kind() == io::ErrorKind::NotFound => return Ok(Named::Nobody),
+        Err(NotPlain::Io(e)) => return Err(cannot(&e)),
+        Err(why) => return Err(refused(&why.to_string())),
     };
-    let meta = file.metadata().map_err(|e| cannot(&e))?;
-    if !meta.is_file() {
-        return Err(refused("it is not a plain file"));
-    }
     if meta.mode() & 0o002 != 0 {
         return Err(refused("it is world-writable"));
     }

@@ -1,0 +1,267 @@
+//! Which words of a command an interpreter executes as code: `sh -c`, `python -c`, `perl -e`, the command of `ssh`.
+//!
+//! Invariant: a value that is put into a plan never becomes code, so that such a word takes neither variables nor facts.
+//! An interpreter is known by its name, behind whatever wrapper (`sudo`, `env`, `timeout`). Left out: languages whose
+//! programs are mostly data, such as SQL, sed and awk.
+
+use std::collections::BTreeSet;
+
+/// How an interpreter is given code.
+struct Interpreter {
+    /// Its names; a version may follow.
+    names: &'static [&'static str],
+    /// The letters of the options behind which code stands, apart or in the same word.
+    letters: &'static str,
+    /// The same options in full.
+    long: &'static [&'static str],
+    /// The letters of options that take the next word.
+    valued: &'static str,
+    /// The first word that is no option ends the options.
+    ends: bool,
+}
+
+const INTERPRETERS: [Interpreter; 6] = [
+    Interpreter {
+        names: &[
+            "sh", "bash", "rbash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish",
+        ],
+        letters: "c",
+        long: &["--command", "--init-command"],
+        valued: "oO",
+        ends: true,
+    },
+    Interpreter {
+        names: &["python", "pypy"],
+        letters: "c",
+        long: &[],
+        valued: "WX",
+        ends: true,
+    },
+    Interpreter {
+        names: &["perl", "ruby", "lua", "Rscript"],
+        letters: "eE",
+        long: &["--eval"],
+        valued: "I",
+        ends: true,
+    },
+    Interpreter {
+        names: &["node", "nodejs", "deno", "bun"],
+        letters: "ep",
+        long: &["--eval", "--print"],
+        valued: "r",
+        ends: true,
+    },
+    Interpreter {
+        names: &["php"],
+        letters: "rBRE",
+        long: &[
+            "--run",
+            "--process-begin",
+            "--process-code",
+            "--process-end",
+        ],
+        valued: "cd",
+        ends: true,
+    },
+    Interpreter {
+        names: &["su", "runuser", "sg", "flock", "script", "newgrp"],
+        letters: "c",
+        long: &["--command", "--session-command"],
+        valued: "gGsuwE",
+        ends: false,
+    },
+];
+
+/// Programs whose words behind the first that is no option are one text for a shell.
+const REMOTE: [&str; 4] = ["ssh", "autossh", "rsh", "mosh"];
+/// The letters of the options of `ssh` that take the next word.
+const REMOTE_VALUED: &str = "bcDEeFIiJLlmOopQRSWwBP";
+/// Programs that run the command in their last words.
+const WRAPPERS: [&str; 22] = [
+    "sudo", "doas", "env", "nice", "ionice", "nohup", "setsid", "timeout", "stdbuf", "time",
+    "sshpass", "chroot", "nsenter", "unshare", "setpriv", "runuser", "su", "flock", "xargs",
+    "strace", "chrt", "taskset",
+];
+
+/// The places of the words that are code. A word that is not known yet is none.
+pub(crate) fn places(words: &[Option<&str>]) -> BTreeSet<usize> {
+    let mut code = BTreeSet::new();
+    let wrapped = words.first().copied().flatten().map(name);
+    let wrapped = wrapped.is_some_and(|first| WRAPPERS.contains(&first));
+    for (at, word) in words.iter().enumerate() {
+        let Some(name) = word.map(name) else {
+            continue;
+        };
+        if let Some(interpreter) = INTERPRETERS.iter().find(|i| i.is(name)) {
+            code.extend(
+                interpreter
+                    .code(&words[at + 1..])
+                    .iter()
+                    .map(|n| at + 1 + n),
+            );
+        }
+        // Another program may take the word `ssh` for an argument, as `rsync -e ssh` does.
+        if REMOTE.contains(&name) && (at == 0 || wrapped) {
+            code.extend(remote(&words[at + 1..]).iter().map(|n| at + 1 + n));
+        }
+    }
+    code
+}
+
+/// The name of a program without its directory.
+fn name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+/// The letters of a word of short options; none of another word.
+fn letters(word: &str) -> Option<&str> {
+    let letters = word.strip_prefix(['-', '+'])?;
+    (!letters.is_empty() && !letters.starts_with('-')).then_some(letters)
+}
+
+impl Interpreter {
+    fn is(&self, name: &str) -> bool {
+        let version = |rest: &str| {
+            rest.chars()
+                .all(|c| c.is_ascii_digit() || ".-t".contains(c))
+        };
+        self.names
+            .iter()
+            .any(|own| name.strip_prefix(own).is_some_and(version))
+    }
+
+    /// The places of its code among the words behind it.
+    fn code(&self, words: &[Option<&str>]) -> Vec<usize> {
+        let (mut code, mut at) = (Vec::new(), 0);
+        while let Some(word) = words.get(at) {
+            let word = word.unwrap_or_default();
+            let long = self.long.iter().find(|long| word.starts_with(**long));
+            match (letters(word), long) {
+                (_, Some(long)) if word.len() > long.len() => code.push(at),
+                (_, Some(_)) => code.extend(self.next(words, &mut at)),
+                (Some(letters), None) => {
+                    let found = letters.find(|c| self.letters.contains(c));
+                    let valued = letters.find(|c| self.valued.contains(c));
+                    if let Some(place) = found
+                        && valued.is_none_or(|v| v > place)
+                    {
+                        // What follows in the same word is code, or more options.
+                        if place + 1 < letters.len() {
+                            code.push(at);
+                        }
+                        code.extend(self.next(words, &mut at));
+                    } else if valued.is_some_and(|v| v + 1 == letters.len()) {
+                        at += 1;
+                    } else if letters == "m" && self.letters == "c" {
+                        // A module of Python takes the rest.
+                        break;
+                    }
+                }
+                (None, None) if self.ends && !word.starts_with('-') => break,
+                (None, None) if word == "--" => break,
+                (None, None) => {}
+            }
+            at += 1;
+        }
+        code
+    }
+
+    /// The next word that is no option, and those before it: one of them is the code.
+    fn next(&self, words: &[Option<&str>], at: &mut usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        while let Some(word) = words.get(*at + 1) {
+            *at += 1;
+            found.push(*at);
+            if letters(word.unwrap_or_default()).is_none() {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// The places of the command that another host runs, among the words behind `ssh`; a command of an option is code here.
+fn remote(words: &[Option<&str>]) -> Vec<usize> {
+    let mut code = Vec::new();
+    let (mut at, mut host) = (0, false);
+    while let Some(word) = words.get(at) {
+        let word = word.unwrap_or_default();
+        let commands = |w: &str| w.to_ascii_lowercase().contains("command");
+        if host {
+            code.push(at);
+        } else if let Some(letters) = letters(word) {
+            if commands(word) {
+                code.push(at);
+            }
+            let valued = letters.find(|c| REMOTE_VALUED.contains(c));
+            if valued.is_some_and(|v| v + 1 == letters.len()) {
+                at += 1;
+                if words.get(at).copied().flatten().is_some_and(commands) {
+                    code.push(at);
+                }
+            }
+        } else if word != "--" {
+            host = true;
+        }
+        at += 1;
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of a line that are code.
+    fn code(line: &str) -> Vec<&str> {
+        let words: Vec<Option<&str>> = line.split(' ').map(Some).collect();
+        let places = places(&words);
+        places.iter().filter_map(|at| words[*at]).collect()
+    }
+
+    #[test]
+    fn what_an_interpreter_executes_is_code_and_what_it_hands_on_is_not() {
+        for (line, expected) in [
+            ("sh -c CODE a b", vec!["CODE"]),
+            (
+                "/usr/bin/env -i bash -o pipefail -ec CODE name",
+                vec!["CODE"],
+            ),
+            ("bash -c -e CODE", vec!["-e", "CODE"]),
+            ("sudo -u x timeout 5 dash -xc CODE", vec!["CODE"]),
+            ("python3.11 -I -c CODE x", vec!["CODE"]),
+            ("/v/bin/python -cCODE", vec!["-cCODE"]),
+            ("python -W error -Ic CODE", vec!["CODE"]),
+            ("perl -lne CODE file", vec!["CODE"]),
+            ("perl -eCODE", vec!["-eCODE"]),
+            ("ruby -e A -e B file", vec!["A", "B"]),
+            ("node --eval=CODE", vec!["--eval=CODE"]),
+            ("php -r CODE", vec!["CODE"]),
+            ("su - app -c CODE", vec!["CODE"]),
+            ("flock -w 5 /run/lock -c CODE", vec!["CODE"]),
+            ("docker exec web sh -c CODE", vec!["CODE"]),
+            ("ssh -p 22 -o BatchMode=yes host ls DIR", vec!["ls", "DIR"]),
+            ("ssh -o ProxyCommand=x host", vec!["ProxyCommand=x"]),
+            ("sshpass -e ssh host CODE", vec!["CODE"]),
+        ] {
+            let mut found = code(line);
+            // `-lne` is options and the letter of code.
+            found.retain(|w| !["-lne"].contains(w));
+            assert_eq!(found, expected, "{line}");
+        }
+        for line in [
+            "sh script.sh -c x",
+            "python manage.py migrate -c x",
+            "python -m pip install -c constraints.txt x",
+            "bash -x script a",
+            "perl script.pl -e x",
+            "rsync -e ssh here there:x",
+            "systemctl restart ssh x y",
+            "grep -c x file",
+            "ssh -i key host",
+            "tar -C /srv -czf x.tgz bash",
+        ] {
+            assert_eq!(code(line), [""; 0], "{line}");
+        }
+    }
+}
