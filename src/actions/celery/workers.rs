@@ -182,7 +182,7 @@ impl Workers<'_> {
         }
         if manager.has_pidfile() {
             // It takes away the pidfile that a dead process leaves behind.
-            manager.stop(work, self, &seen.found, Duration::ZERO)?;
+            manager.stop(work, self, &seen.found, Duration::ZERO.into())?;
         }
         Ok(())
     }
@@ -199,6 +199,7 @@ impl Workers<'_> {
             work.log_line(&format!("TERM to {}", live.shown()));
             work.note(Note::Terminating {
                 process: ident.clone(),
+                at: None,
             })?;
             // A stopped process hears nothing else.
             ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;

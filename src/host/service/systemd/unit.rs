@@ -4,10 +4,11 @@ use crate::host::process::identity::{Ident, Stat};
 use crate::host::service::found::Program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,KillSignal,WorkingDirectory,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +75,9 @@ impl Unit {
             state: self.state().to_owned(),
             sub: some("SubState"),
             boot: some("UnitFileState"),
+            wait: some("TimeoutStopUSec").and_then(|text| span(&text)),
+            signal: self.get("KillSignal").parse().ok(),
+            dir: some("WorkingDirectory").filter(|d| d.starts_with('/')),
         }
     }
 
@@ -88,6 +92,27 @@ impl Unit {
             result.unwrap_or_default()
         )
     }
+}
+
+/// A length of time as systemd prints it, in milliseconds: `1min 30s`. None where there is no limit.
+fn span(text: &str) -> Option<u64> {
+    let parts = text.split_whitespace().map(|part| {
+        let unit = part.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = part[..unit].parse().ok()?;
+        let ms = match &part[unit..] {
+            "us" => 0.001,
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "min" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            "w" => 604_800_000.0,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(number * ms / 1000.0).ok()
+    });
+    let sum: Duration = parts.collect::<Option<Vec<_>>>()?.into_iter().sum();
+    u64::try_from(sum.as_millis()).ok().filter(|ms| *ms > 0)
 }
 
 /// The numbers of the processes of a control group and those below it; empty where there is none.
@@ -137,5 +162,9 @@ mod tests {
         assert!(units[1].program().has_no_process());
         assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
         assert_eq!(Unit::parse("Failed to connect to bus"), []);
+        let spans = [("1min 30s", Some(90_000)), ("500ms", Some(500)), ("infinity", None), ("", None)];
+        for (text, ms) in spans {
+            assert_eq!(span(text), ms, "{text}");
+        }
     }
 }

@@ -1,0 +1,163 @@
+//! The supervisord process itself, and what it has lost sight of.
+//!
+//! A supervisord that does not answer may live all the same, and a second one would start every program again. A program
+//! that went into the background has ended to supervisord, and serves.
+
+use crate::action::Error;
+use crate::host::process::identity::Ident;
+use crate::host::process::list::{self, Other};
+use crate::host::process::{sockets, tree};
+use crate::host::service::by::Supervisor;
+use crate::host::service::kind::Kind;
+use crate::system::proc;
+use std::path::Path;
+
+/// The value of an option of a command line, in one word or two.
+fn option<'w>(words: &'w [String], names: [&str; 2]) -> Option<&'w str> {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        if names.contains(&word.as_str()) {
+            return rest.next().map(String::as_str);
+        }
+        if let Some((name, value)) = word.split_once('=')
+            && names.contains(&name)
+        {
+            return Some(value);
+        }
+        if let Some(value) = word.strip_prefix(names[0]).filter(|v| !v.is_empty() && !word.starts_with("--")) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// That process is a supervisord.
+pub(super) fn is_supervisord(words: &[String]) -> bool {
+    let mut first = words.iter().take(3);
+    first.any(|word| word == "supervisord" || word.ends_with("/supervisord"))
+}
+
+/// The supervisords that live and may be the one of the settings: that of the same configuration or socket, else every
+/// one of which that cannot be told.
+///
+/// # Errors
+/// [`Error`] when the processes of others cannot be seen.
+pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
+    let real = |path: &str| Path::new(path).canonicalize().ok();
+    let conf = option(&of.ctl, ["-c", "--configuration"]);
+    let server = option(&of.ctl, ["-s", "--serverurl"]).and_then(|s| s.strip_prefix("unix://"));
+    let mut same = Vec::new();
+    let mut unknown = Vec::new();
+    for process in list::others()?.iter().filter(|p| is_supervisord(&p.words)) {
+        let Some(ident) = Ident::of(process.pid) else {
+            continue;
+        };
+        let own = option(&process.words, ["-c", "--configuration"]);
+        let cwd = proc::cwd(process.pid).unwrap_or_default();
+        let listens = || {
+            let all = sockets::sockets(std::slice::from_ref(&ident));
+            let suffix = format!(".{}", ident.pid);
+            server.is_some_and(|s| all.iter().any(|a| a.trim_end_matches(&suffix) == s))
+        };
+        match (conf, own) {
+            _ if listens() => same.push(ident),
+            (Some(one), Some(other)) => {
+                let other = cwd.join(other).canonicalize().ok();
+                if other.is_some() && real(one) == other {
+                    same.push(ident);
+                }
+            }
+            _ => unknown.push(ident),
+        }
+    }
+    Ok(if same.is_empty() { unknown } else { same })
+}
+
+/// Processes of a program that supervisord does not know any more: they show its command, or were given its name and
+/// listen.
+///
+/// # Errors
+/// [`Error`] when the processes of others cannot be seen.
+pub(super) fn lost(
+    kind: &dyn Kind,
+    program: &str,
+    command: &[String],
+    daemon: &Ident,
+    known: &[Ident],
+) -> Result<Vec<Other>, Error> {
+    let below = tree::below(std::slice::from_ref(daemon));
+    let mut all = list::others()?;
+    all.retain(|p| {
+        let kept = below.iter().chain(known).any(|i| i.pid == p.pid) || p.pid == daemon.pid;
+        !kept && (shows(kind, p, command) || (named(p, program, daemon) && listens(p)))
+    });
+    // Who was started by another of them is no first process.
+    let pids: Vec<i32> = all.iter().map(|p| p.pid).collect();
+    all.retain(|p| !pids.contains(&p.parent));
+    Ok(all)
+}
+
+/// It shows that command: word for word, behind an interpreter, or in a title.
+fn shows(kind: &dyn Kind, process: &Other, command: &[String]) -> bool {
+    if command.is_empty() {
+        return false;
+    }
+    let titled: Vec<String> = process
+        .command()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let same = process.words.ends_with(command);
+    let title = !kind.any() && kind.role(process).is_some() && titled.ends_with(command);
+    (command.len() > 1 && same) || title
+}
+
+/// It was given the name of that program, by that supervisord.
+fn named(process: &Other, program: &str, daemon: &Ident) -> bool {
+    let (server, name) = told(process.pid);
+    let all = sockets::sockets(std::slice::from_ref(daemon));
+    let suffix = format!(".{}", daemon.pid);
+    let same = server.is_some_and(|url| {
+        let path = url.strip_prefix("unix://").unwrap_or_default().to_owned();
+        all.iter().any(|a| a.trim_end_matches(&suffix) == path)
+    });
+    same && name.as_deref() == Some(program)
+}
+
+fn listens(process: &Other) -> bool {
+    let own: Vec<Ident> = Ident::of(process.pid).into_iter().collect();
+    !(sockets::of(&own).is_empty() && sockets::sockets(&own).is_empty())
+}
+
+/// The address of the supervisord that started a process, and the name of its program, as the process was told it.
+pub(super) fn told(pid: i32) -> (Option<String>, Option<String>) {
+    let environ = proc::environ(pid);
+    let value = |name: &str| {
+        let found = environ.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.to_string_lossy().into_owned())
+    };
+    let name = value("SUPERVISOR_PROCESS_NAME").map(|name| {
+        match value("SUPERVISOR_GROUP_NAME") {
+            Some(group) if group != name => format!("{group}:{name}"),
+            Some(_) | None => name,
+        }
+    });
+    (value("SUPERVISOR_SERVER_URL"), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_read_in_each_of_its_forms() {
+        let value = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            option(&words, ["-c", "--configuration"]).map(str::to_owned)
+        };
+        for line in ["x -c /a", "x --configuration /a", "x --configuration=/a", "x -c/a", "x -n -c /a y"] {
+            assert_eq!(value(line).as_deref(), Some("/a"), "{line}");
+        }
+        assert_eq!(value("x -n"), None);
+    }
+}
