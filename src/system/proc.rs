@@ -353,7 +353,11 @@ pub(crate) fn accepted(ports: &[u16], paths: &[String]) -> Vec<u64> {
                 return None;
             };
             let port = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
-            fields.get(9)?.parse().ok().filter(|_| ports.contains(&port))
+            fields
+                .get(9)?
+                .parse()
+                .ok()
+                .filter(|_| ports.contains(&port))
         })
         .collect();
     let unix = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();

@@ -35,7 +35,11 @@ pub(super) fn of(pid: i32, words: &[String], cwd: &Path) -> Settings {
     let all: Vec<Settings> = places.iter().map(|at| read(words, &env, cwd, at)).collect();
     let known = all.iter().filter(|s| s.started_in.is_some());
     // Of two places that may be it, the one that has a configuration.
-    let best = known.max_by_key(|s| s.started_in.as_ref().is_some_and(|d| d.join(DEFAULT).exists()));
+    let best = known.max_by_key(|s| {
+        s.started_in
+            .as_ref()
+            .is_some_and(|d| d.join(DEFAULT).exists())
+    });
     best.or(all.first()).cloned().unwrap_or_default()
 }
 
@@ -48,10 +52,16 @@ fn read(words: &[String], env: &[String], cwd: &Path, at: &Path) -> Settings {
     let readable = text.is_ok();
     // A configuration that cannot be read here says nothing.
     let text = text.unwrap_or_default();
-    let own = |name: &str| assigned(&text, name).last().and_then(|value| literal(value));
+    let own = |name: &str| {
+        assigned(&text, name)
+            .last()
+            .and_then(|value| literal(value))
+    };
     let real = |path: &Path| path.canonicalize().ok();
     let chdir = given(["", "--chdir"]).or_else(|| own("chdir"));
-    let leads = chdir.as_ref().map_or_else(|| at.to_path_buf(), |dir| at.join(dir));
+    let leads = chdir
+        .as_ref()
+        .map_or_else(|| at.to_path_buf(), |dir| at.join(dir));
     let is_place = real(&leads) == real(cwd) && (named.is_none() || readable);
     let switch = |all: &[String]| all.iter().any(|w| w == "--preload");
     let preload = if switch(words) {
@@ -88,9 +98,9 @@ fn option(words: &[String], [short, long]: [&str; 2]) -> Option<String> {
             return rest.next().cloned();
         }
         let value = word.strip_prefix(long).and_then(|w| w.strip_prefix('='));
-        let glued = word.strip_prefix(short).filter(|w| {
-            !short.is_empty() && !w.is_empty() && !word.starts_with("--")
-        });
+        let glued = word
+            .strip_prefix(short)
+            .filter(|w| !short.is_empty() && !w.is_empty() && !word.starts_with("--"));
         if let Some(value) = value.or(glued) {
             return Some(value.to_owned());
         }
@@ -130,26 +140,41 @@ mod tests {
         std::fs::create_dir(root.join("app")).unwrap();
         let conf = |text: &str| std::fs::write(root.join(DEFAULT), text).unwrap();
         let plain = words("python gunicorn app:app");
-        let told = |words: &[String], env: &[String], cwd: &str| read(words, env, &root.join(cwd), &root);
+        let told =
+            |words: &[String], env: &[String], cwd: &str| read(words, env, &root.join(cwd), &root);
         assert_eq!(told(&plain, &[], "").preload, None);
         conf("preload_app = True  # faster\npidfile = 'run/a.pid'\n");
         let found = told(&plain, &[], "");
-        assert_eq!(found.preload.as_deref(), Some("preload_app in gunicorn.conf.py"));
+        assert_eq!(
+            found.preload.as_deref(),
+            Some("preload_app in gunicorn.conf.py")
+        );
         assert_eq!(found.pidfile, Some(root.join("run/a.pid")));
         assert_eq!(found.started_in, Some(root.clone()));
         conf("preload_app = False\n");
         assert_eq!(told(&plain, &[], "").preload, None);
         conf("import os\nif x:\n    preload_app = bool(os.environ.get('P'))\n");
-        assert!(told(&plain, &[], "").preload.is_some(), "it cannot be excluded");
+        assert!(
+            told(&plain, &[], "").preload.is_some(),
+            "it cannot be excluded"
+        );
         conf("# preload_app = True\npreload_app_later = True\n");
         let env = words("--preload --pid /run/e.pid");
         assert_eq!(told(&plain, &[], "").preload, None);
-        assert!(told(&plain, &env, "").preload.unwrap().contains("GUNICORN_CMD_ARGS"));
+        assert!(
+            told(&plain, &env, "")
+                .preload
+                .unwrap()
+                .contains("GUNICORN_CMD_ARGS")
+        );
         assert_eq!(told(&plain, &env, "").pidfile, Some("/run/e.pid".into()));
         let more = words("python gunicorn --pid=/run/w.pid -c other.py app:app");
         let found = told(&more, &env, "");
         assert_eq!(found.pidfile, Some("/run/w.pid".into()));
-        assert_eq!(found.started_in, None, "it could not have read its configuration there");
+        assert_eq!(
+            found.started_in, None,
+            "it could not have read its configuration there"
+        );
     }
 
     #[test]
@@ -159,7 +184,8 @@ mod tests {
         std::fs::create_dir(root.join("app")).unwrap();
         std::fs::write(root.join(DEFAULT), "chdir = \"app\"\n").unwrap();
         let plain = words("python gunicorn app:app");
-        let at = |words: &[String], place: &Path| read(words, &[], &root.join("app"), place).started_in;
+        let at =
+            |words: &[String], place: &Path| read(words, &[], &root.join("app"), place).started_in;
         assert_eq!(at(&plain, &root), Some(root.clone()));
         let own = words("python gunicorn --chdir app app:app");
         assert_eq!(at(&own, &root), Some(root.clone()));

@@ -176,7 +176,9 @@ impl Kind for Nginx {
         let text = std::fs::read_to_string(Path::new(&prefix).join(conf)).ok()?;
         let pid = text.lines().find_map(|line| {
             let value = line.trim().strip_prefix("pid")?.split(';').next()?;
-            value.starts_with(char::is_whitespace).then(|| value.trim().to_owned())
+            value
+                .starts_with(char::is_whitespace)
+                .then(|| value.trim().to_owned())
         });
         Some(Path::new(&prefix).join(pid?))
     }

@@ -60,7 +60,10 @@ pub(super) fn refused(kind: &dyn Kind, master: &Master) -> Option<String> {
         let leads = canonical(&path);
         // What was replaced in its place is started from there.
         if !path.exists() {
-            return Some(format!("its program {first} does not exist in {}", master.cwd));
+            return Some(format!(
+                "its program {first} does not exist in {}",
+                master.cwd
+            ));
         }
         if leads != canonical(exe) && path != exe {
             return Some(format!(
@@ -70,8 +73,12 @@ pub(super) fn refused(kind: &dyn Kind, master: &Master) -> Option<String> {
             ));
         }
     }
-    let runs_scripts = INTERPRETERS.iter().any(|i| name(&master.exe).starts_with(i));
-    let script = words.get(1).filter(|w| runs_scripts && !w.starts_with('-'))?;
+    let runs_scripts = INTERPRETERS
+        .iter()
+        .any(|i| name(&master.exe).starts_with(i));
+    let script = words
+        .get(1)
+        .filter(|w| runs_scripts && !w.starts_with('-'))?;
     (!cwd.join(script).exists())
         .then(|| format!("its script {script} does not exist in {}", master.cwd))
 }

@@ -144,7 +144,9 @@ impl Found {
 
     /// The directories that its manager starts its programs in.
     pub(crate) fn dirs(&self) -> impl Iterator<Item = &Path> {
-        self.programs.iter().filter_map(|p| p.dir.as_deref().map(Path::new))
+        self.programs
+            .iter()
+            .filter_map(|p| p.dir.as_deref().map(Path::new))
     }
 
     /// The names of what its manager runs of it.
@@ -160,7 +162,9 @@ impl Found {
 
     /// How long its manager is waited for: where it kills by itself within that time, a little longer, so that it does.
     pub(crate) fn patience(&self, grace: Duration) -> Duration {
-        let kills = self.wait().is_some_and(|w| Duration::from_millis(w) <= grace);
+        let kills = self
+            .wait()
+            .is_some_and(|w| Duration::from_millis(w) <= grace);
         if kills { grace + AFTER_KILL } else { grace }
     }
 
@@ -168,9 +172,8 @@ impl Found {
     pub(crate) fn kept_short(&self, grace: Length, setting: &str) -> Vec<String> {
         let short = self.programs.iter().filter(|p| p.is_wanted());
         let short = short.filter_map(|p| Some((p, p.wait.filter(|w| *w < grace.0)?)));
-        let line = |(p, wait): (&Program, u64)| {
-            phrases::manager_kills(&p.name, Length(wait), setting)
-        };
+        let line =
+            |(p, wait): (&Program, u64)| phrases::manager_kills(&p.name, Length(wait), setting);
         short.map(line).collect()
     }
 
@@ -286,7 +289,8 @@ impl Program {
 
     /// It has done its work: it ended with an exit status that its settings expect.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state == "EXITED" && self.sub.as_deref() == Some(EXPECTED)
+        matches!(self.state.as_str(), "EXITED" | "inactive")
+            && self.sub.as_deref() == Some(EXPECTED)
     }
 
     /// It was stopped, and nobody tries to start it.

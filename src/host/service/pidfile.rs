@@ -246,7 +246,9 @@ impl Pidfile<'_> {
             };
             match self.writer(kind, process) {
                 Some(true) => {
-                    found.notes.push(format!("{} writes {path}", master.shown()));
+                    found
+                        .notes
+                        .push(format!("{} writes {path}", master.shown()));
                     found.masters.push(master);
                 }
                 Some(false) => {}
@@ -346,8 +348,8 @@ fn family<'p>(kind: &dyn Kind, all: &'p [Other], of: &'p Other) -> Vec<&'p Other
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::SystemTime;
 
     fn own() -> Ident {
         Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap()

@@ -22,7 +22,10 @@ fn paths(process: &Master) -> impl Iterator<Item = PathBuf> {
 /// The interpreter or program that its first word means.
 fn first(process: &Master) -> Option<&str> {
     let word = process.seen().first().map(String::as_str);
-    process.program.as_deref().or(word.filter(|w| w.starts_with('/')))
+    process
+        .program
+        .as_deref()
+        .or(word.filter(|w| w.starts_with('/')))
 }
 
 /// When a process began, by the clock of today.
@@ -90,7 +93,11 @@ pub(super) fn differs(now: &Master, before: &Found) -> Option<String> {
     if before.knows(&now.ident) || before.masters.is_empty() {
         return None;
     }
-    let each: Vec<Option<String>> = before.masters.iter().map(|b| differs_from(now, b)).collect();
+    let each: Vec<Option<String>> = before
+        .masters
+        .iter()
+        .map(|b| differs_from(now, b))
+        .collect();
     let same = each.iter().any(Option::is_none);
     let why = each.into_iter().flatten().next().filter(|_| !same);
     why.map(|why| format!("{} is not what was running before: {why}", now.shown()))
@@ -140,7 +147,9 @@ mod tests {
         loop {
             // Until its program runs, it shows this one.
             let words = proc::words(ident.pid);
-            let master = Master::look(&Context::default(), &ident, &words).unwrap().unwrap();
+            let master = Master::look(&Context::default(), &ident, &words)
+                .unwrap()
+                .unwrap();
             if master.exe.ends_with("sleep") || std::time::Instant::now() > until {
                 return master;
             }

@@ -6,7 +6,7 @@
 
 use crate::action::{Context, Error, Look, Work};
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::process::list::Other;
+use crate::host::process::list::{self, Other};
 use crate::host::process::note::{Note, was_reloaded};
 use crate::host::process::{session, sockets, tree};
 use crate::host::service::ManagedService;
@@ -48,6 +48,30 @@ impl ReloadService<'_> {
                 "{} is not running, so there is nothing to reload",
                 self.service.kind.name()
             )));
+        }
+        self.behind_wrappers(cx, found)
+    }
+
+    /// The same, with what a shell or another wrapper has started in the place of it: that one would not reload, it would
+    /// end.
+    fn behind_wrappers(&self, cx: &Context, mut found: Found) -> Result<Found, Error> {
+        let kind = self.service.kind;
+        let others = list::others()?;
+        let is_master = |pid: i32| {
+            let process = others.iter().find(|p| p.pid == pid);
+            process.is_some_and(|p| kind.role(p) == Some(Role::Master))
+        };
+        for master in &mut found.masters {
+            if is_master(master.ident.pid) {
+                continue;
+            }
+            let below = master.members.iter().find(|i| is_master(i.pid));
+            let inner = below
+                .map(|i| Master::look(cx, i, &words_of(i.pid)))
+                .transpose()?;
+            *master = inner
+                .flatten()
+                .ok_or_else(|| Error::new(format!("{} is not {}", master.shown(), kind.name())))?;
         }
         Ok(found)
     }

@@ -5,8 +5,8 @@
 
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
-use super::release;
 use super::manager::Overdue;
+use super::release;
 use super::{Before, ManagedService, Ready};
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
@@ -61,7 +61,9 @@ impl StartService<'_> {
         let orphan = now.masters.iter().find(|m| m.orphan);
         let orphan = orphan.filter(|_| !now.is_up());
         let hidden = now.astray(self.service.kind.name());
-        let hidden = hidden.filter(|_| manager.restarts()).or_else(|| self.outdated(cx, now));
+        let hidden = hidden
+            .filter(|_| manager.restarts())
+            .or_else(|| self.outdated(cx, now));
         let why = match (manager.refusal(cx, now)?.or(hidden), orphan) {
             (Some(why), _) => Some(why),
             (None, Some(orphan)) => Some(format!(
@@ -169,11 +171,7 @@ impl StartService<'_> {
     }
 
     /// Starts it.
-    pub(crate) fn perform(
-        &self,
-        work: &mut Work<'_, Note>,
-        before: &Found,
-    ) -> Result<(), Error> {
+    pub(crate) fn perform(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         let now = self.service.find(work.cx())?;
         self.refuse(work.cx(), &now)?;
         failpoint::hit("service-start");
@@ -220,7 +218,9 @@ impl StartService<'_> {
             let own = |m: &Master| {
                 let session = Stat::of(m.ident.pid).map(|s| s.session);
                 family.contains(&m.ident)
-                    || launched.iter().any(|l| Some(l.pid) == session || *l == m.ident)
+                    || launched
+                        .iter()
+                        .any(|l| Some(l.pid) == session || *l == m.ident)
             };
             (now.masters, foreign) = now.masters.into_iter().partition(own);
         }
@@ -341,7 +341,9 @@ impl StartService<'_> {
             return Ok(Look::nothing(format!("{} is running", first.shown())));
         }
         if let Some(file) = self.service.manager.leftover() {
-            return Ok(Look::nothing(format!("{file} is left of a process that has ended")));
+            return Ok(Look::nothing(format!(
+                "{file} is left of a process that has ended"
+            )));
         }
         let mut look = match before.masters.first() {
             Some(first) if first.ident.alive() => {
@@ -365,5 +367,8 @@ impl StartService<'_> {
 
 /// What is said of a process that stands in the place of what this step started.
 fn left_alone(master: &Master) -> String {
-    format!("{} was not started by this step and is left alone", master.shown())
+    format!(
+        "{} was not started by this step and is left alone",
+        master.shown()
+    )
 }

@@ -7,8 +7,8 @@
 
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
-use super::{claim, release};
 use super::{Before, ManagedService, Ready};
+use super::{claim, release};
 use crate::action::values::Port;
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
@@ -120,7 +120,11 @@ impl StopService<'_> {
             true => "set `signal` (QUIT or INT ends it at once)",
             false => "set the stop signal of its manager (QUIT or INT ends it at once)",
         };
-        match found.masters.iter().find(|m| term && claim::reloads_on_term(m)) {
+        match found
+            .masters
+            .iter()
+            .find(|m| term && claim::reloads_on_term(m))
+        {
             Some(master) => Err(Error::new(format!(
                 "{} reloads on TERM instead of ending, unless `die-on-term` is set; {remedy}, or `die-on-term` in its configuration",
                 master.shown()
@@ -368,9 +372,8 @@ impl StopService<'_> {
     /// Why what runs now is not all of what ran before.
     fn mismatch(&self, now: &Found, before: &Found) -> Option<String> {
         let differs = now.roots().find_map(|m| self.differs(m, before));
-        let same = |n: &Master, b: &Master| {
-            release::is_same(n, b) && n.argv.get(1) == b.argv.get(1)
-        };
+        let same =
+            |n: &Master, b: &Master| release::is_same(n, b) && n.argv.get(1) == b.argv.get(1);
         let is_there = |b: &&Master| now.masters.iter().any(|n| same(n, b));
         let complete = self.service.manager.says_start() || !before.programs.is_empty();
         let lacks = before.roots().find(|b| !complete && !is_there(b));
@@ -417,7 +420,9 @@ impl StopService<'_> {
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
         let until = Instant::now() + within;
         let find = || self.service.find(cx);
-        let look = self.readiness(before).wait(cx, within, Duration::ZERO, &find)?;
+        let look = self
+            .readiness(before)
+            .wait(cx, within, Duration::ZERO, &find)?;
         // What has just been forked is not yet what it becomes.
         while look.answer == Answer::Done
             && let Some(why) = self.mismatch(&find()?, before)

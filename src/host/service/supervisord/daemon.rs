@@ -24,11 +24,25 @@ fn option<'w>(words: &'w [String], names: [&str; 2]) -> Option<&'w str> {
         {
             return Some(value);
         }
-        if let Some(value) = word.strip_prefix(names[0]).filter(|v| !v.is_empty() && !word.starts_with("--")) {
+        if let Some(value) = word
+            .strip_prefix(names[0])
+            .filter(|v| !v.is_empty() && !word.starts_with("--"))
+        {
             return Some(value);
         }
     }
     None
+}
+
+/// The sockets in the file system that a supervisord listens on, by the names that its configuration gives them: each is
+/// bound under its name and a number, `s.sock.4711`, and is given its name then.
+pub(super) fn addresses(daemon: &Ident) -> Vec<String> {
+    let bound = sockets::sockets(std::slice::from_ref(daemon)).into_iter();
+    let named = bound.map(|path| match path.rsplit_once('.') {
+        Some((name, number)) if number.parse::<u32>().is_ok() => name.to_owned(),
+        Some(_) | None => path,
+    });
+    named.collect()
 }
 
 /// That process is a supervisord.
@@ -54,11 +68,7 @@ pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
         };
         let own = option(&process.words, ["-c", "--configuration"]);
         let cwd = proc::cwd(process.pid).unwrap_or_default();
-        let listens = || {
-            let all = sockets::sockets(std::slice::from_ref(&ident));
-            let suffix = format!(".{}", ident.pid);
-            server.is_some_and(|s| all.iter().any(|a| a.trim_end_matches(&suffix) == s))
-        };
+        let listens = || server.is_some_and(|s| addresses(&ident).iter().any(|a| a == s));
         match (conf, own) {
             _ if listens() => same.push(ident),
             (Some(one), Some(other)) => {
@@ -85,8 +95,9 @@ pub(super) fn lost(
     daemon: &Ident,
     known: &[Ident],
 ) -> Result<Vec<Other>, Error> {
-    let below = tree::below(std::slice::from_ref(daemon));
     let mut all = list::others()?;
+    // Looked at afterwards, so that what it has just started is among them.
+    let below = tree::below(std::slice::from_ref(daemon));
     all.retain(|p| {
         let kept = below.iter().chain(known).any(|i| i.pid == p.pid) || p.pid == daemon.pid;
         !kept && (shows(kind, p, command) || (named(p, program, daemon) && listens(p)))
@@ -115,12 +126,8 @@ fn shows(kind: &dyn Kind, process: &Other, command: &[String]) -> bool {
 /// It was given the name of that program, by that supervisord.
 fn named(process: &Other, program: &str, daemon: &Ident) -> bool {
     let (server, name) = told(process.pid);
-    let all = sockets::sockets(std::slice::from_ref(daemon));
-    let suffix = format!(".{}", daemon.pid);
-    let same = server.is_some_and(|url| {
-        let path = url.strip_prefix("unix://").unwrap_or_default().to_owned();
-        all.iter().any(|a| a.trim_end_matches(&suffix) == path)
-    });
+    let path = server.and_then(|url| url.strip_prefix("unix://").map(str::to_owned));
+    let same = path.is_some_and(|path| addresses(daemon).contains(&path));
     same && name.as_deref() == Some(program)
 }
 
@@ -136,11 +143,9 @@ pub(super) fn told(pid: i32) -> (Option<String>, Option<String>) {
         let found = environ.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.to_string_lossy().into_owned())
     };
-    let name = value("SUPERVISOR_PROCESS_NAME").map(|name| {
-        match value("SUPERVISOR_GROUP_NAME") {
-            Some(group) if group != name => format!("{group}:{name}"),
-            Some(_) | None => name,
-        }
+    let name = value("SUPERVISOR_PROCESS_NAME").map(|name| match value("SUPERVISOR_GROUP_NAME") {
+        Some(group) if group != name => format!("{group}:{name}"),
+        Some(_) | None => name,
     });
     (value("SUPERVISOR_SERVER_URL"), name)
 }
@@ -155,7 +160,13 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             option(&words, ["-c", "--configuration"]).map(str::to_owned)
         };
-        for line in ["x -c /a", "x --configuration /a", "x --configuration=/a", "x -c/a", "x -n -c /a y"] {
+        for line in [
+            "x -c /a",
+            "x --configuration /a",
+            "x --configuration=/a",
+            "x -c/a",
+            "x -n -c /a y",
+        ] {
             assert_eq!(value(line).as_deref(), Some("/a"), "{line}");
         }
         assert_eq!(value("x -n"), None);

@@ -146,11 +146,15 @@ impl Supervisor {
     fn unknown(&self, cx: &Context, wrong: &str) -> Error {
         let all = self.call(cx, &["status"], exec::LOOK);
         let all = all.map(|s| s.stdout).unwrap_or_default();
-        let names: Vec<String> = all.lines().filter_map(Line::parse).map(|l| l.name).collect();
+        let names: Vec<String> = all
+            .lines()
+            .filter_map(Line::parse)
+            .map(|l| l.name)
+            .collect();
         let (program, group) = (&self.program, format!("{}:", self.program));
-        let near = names.iter().filter(|n| {
-            n.starts_with(&group) || n.ends_with(&format!(":{program}"))
-        });
+        let near = names
+            .iter()
+            .filter(|n| n.starts_with(&group) || n.ends_with(&format!(":{program}")));
         let mut near: Vec<String> = near.cloned().collect();
         if near.iter().any(|n| n.starts_with(&group)) {
             near.insert(0, format!("{group}*"));
@@ -159,7 +163,9 @@ impl Supervisor {
             true => format!("its programs are {}", names.join(", ")),
             false => format!("set `by.supervisor.program` to {}", near.join(" or ")),
         };
-        Error::new(format!("supervisord has no program {program}: {wrong}; {hint}"))
+        Error::new(format!(
+            "supervisord has no program {program}: {wrong}; {hint}"
+        ))
     }
 
     /// The supervisord that keeps what was found; none where it cannot be told which one.
@@ -239,7 +245,11 @@ impl Supervisor {
         for name in names.iter().filter(|n| runs(n)) {
             work.log_line(&format!("{name} is already running"));
         }
-        let missing: Vec<&str> = names.iter().filter(|n| !runs(n)).map(String::as_str).collect();
+        let missing: Vec<&str> = names
+            .iter()
+            .filter(|n| !runs(n))
+            .map(String::as_str)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -413,7 +423,11 @@ impl Manager for &Supervisor {
     fn stop_commands(&self, _: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
         let stop = self.request_commands().join("; ");
         let mut lines = vec![phrases::stop_and_kill(stop, grace)];
-        lines.extend(found.into_iter().flat_map(|f| f.kept_short(grace, "stopwaitsecs")));
+        lines.extend(
+            found
+                .into_iter()
+                .flat_map(|f| f.kept_short(grace, "stopwaitsecs")),
+        );
         lines
     }
 

@@ -4,9 +4,10 @@
 //! is extra knowledge: where it may not be asked (a password, another machine), nothing of this is known, and everything
 //! that counts comes from supervisorctl.
 
-use crate::host::process::identity::Ident;
 use crate::host::exec::unquoted;
+use crate::host::process::identity::Ident;
 use crate::host::process::sockets;
+use crate::host::service::supervisord::daemon::addresses;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -41,8 +42,10 @@ pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
     ) else {
         return all;
     };
-    let seen: BTreeMap<String, Struct> =
-        structs(&seen).into_iter().map(|s| (s.full_name(), s)).collect();
+    let seen: BTreeMap<String, Struct> = structs(&seen)
+        .into_iter()
+        .map(|s| (s.full_name(), s))
+        .collect();
     for one in structs(&configured) {
         let name = one.full_name();
         let codes = one.numbers("exitcodes");
@@ -73,21 +76,19 @@ fn ask(daemon: &Ident, method: &str) -> Option<String> {
         "POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let own = std::slice::from_ref(daemon);
-    let unix = sockets::sockets(own).into_iter().find_map(|bound| {
-        // It binds a name of its own and gives the socket another one.
-        let suffix = format!(".{}", daemon.pid);
-        let path = bound.strip_suffix(&suffix).unwrap_or(&bound).to_owned();
+    let unix = addresses(daemon).into_iter().find_map(|path| {
         let stream = UnixStream::connect(path).ok()?;
         stream.set_read_timeout(Some(ANSWER)).ok()?;
         exchange(stream, &text)
     });
     unix.or_else(|| {
-        sockets::of(own).into_iter().find_map(|port| {
-            let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-            stream.set_read_timeout(Some(ANSWER)).ok()?;
-            exchange(stream, &text)
-        })
+        sockets::of(std::slice::from_ref(daemon))
+            .into_iter()
+            .find_map(|port| {
+                let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+                stream.set_read_timeout(Some(ANSWER)).ok()?;
+                exchange(stream, &text)
+            })
     })
 }
 
@@ -96,7 +97,10 @@ fn exchange(mut stream: impl Read + Write, text: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
+    head.lines()
+        .next()?
+        .contains(" 200 ")
+        .then(|| body.to_owned())
 }
 
 /// One structure of an answer: its members, still in XML.
@@ -136,7 +140,9 @@ impl Struct {
     /// A list of numbers.
     fn numbers(&self, name: &str) -> Vec<i64> {
         let xml = self.0.get(name).map_or("", String::as_str);
-        xml.split(['<', '>']).filter_map(|part| part.trim().parse().ok()).collect()
+        xml.split(['<', '>'])
+            .filter_map(|part| part.trim().parse().ok())
+            .collect()
     }
 
     fn full_name(&self) -> String {

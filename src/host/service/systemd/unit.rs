@@ -1,14 +1,15 @@
 //! A unit as `systemctl show` tells of it, and the processes of its control group.
 
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::service::found::Program;
+use crate::host::service::found::{EXPECTED, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,KillSignal,WorkingDirectory,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,KillSignal,WorkingDirectory,Type,\
+                          ExecMainStartTimestampMonotonic,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,10 +71,17 @@ impl Unit {
 
     pub(super) fn program(&self) -> Program {
         let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
+        // It has run since the boot, and ends when its work is done.
+        let ran = !matches!(self.get("ExecMainStartTimestampMonotonic"), "" | "0");
+        let one_shot = self.get("Type") == "oneshot" && self.get("Result") == "success";
+        let finished = ran && one_shot && self.state() == "inactive";
         Program {
             name: self.name().to_owned(),
             state: self.state().to_owned(),
-            sub: some("SubState"),
+            sub: match finished {
+                true => Some(EXPECTED.to_owned()),
+                false => some("SubState"),
+            },
             boot: some("UnitFileState"),
             wait: some("TimeoutStopUSec").and_then(|text| span(&text)),
             signal: self.get("KillSignal").parse().ok(),
@@ -162,7 +170,16 @@ mod tests {
         assert!(units[1].program().has_no_process());
         assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
         assert_eq!(Unit::parse("Failed to connect to bus"), []);
-        let spans = [("1min 30s", Some(90_000)), ("500ms", Some(500)), ("infinity", None), ("", None)];
+        let once =
+            "Id=once.service\nType=oneshot\nActiveState=inactive\nSubState=dead\nResult=success\n";
+        let ran = Unit::parse(&format!("{once}ExecMainStartTimestampMonotonic=42\n"));
+        assert!(ran[0].program().is_finished() && !Unit::parse(once)[0].program().is_finished());
+        let spans = [
+            ("1min 30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("infinity", None),
+            ("", None),
+        ];
         for (text, ms) in spans {
             assert_eq!(span(text), ms, "{text}");
         }
