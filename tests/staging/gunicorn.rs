@@ -261,16 +261,10 @@ fn a_gunicorn_that_says_where_it_writes_its_number_is_found_without_it_and_comes
     );
     let mut child = web.spawn(&["bash", "-c", &line], "out");
     eventually("it answers", || web.get("/").is_some());
-    let here = |path: &str| web.path(path).exists();
-    let pidfile = if here("app/conf.pid") {
-        "app/conf.pid"
-    } else {
-        "conf.pid"
-    };
     let number = child.id().to_string();
-    assert_eq!(web.lines(pidfile), [number.clone()]);
-    std::fs::write(web.path("conf.pid"), "2000000000\n").expect("written");
-    let stop = "{id: stop, do: {gunicorn.stop: {by: {pidfile: @/conf.pid}}}}";
+    assert_eq!(web.lines("app/conf.pid"), [number.as_str()]);
+    std::fs::write(web.path("app/conf.pid"), "2000000000\n").expect("written");
+    let stop = "{id: stop, do: {gunicorn.stop: {by: {pidfile: @/app/conf.pid}}}}";
     let never = "{id: never, do: {expect.file: {path: @/never, within: 0s}}}";
     let done = web.run(&[stop, never]);
     child.wait().expect("its end");
@@ -282,7 +276,7 @@ fn a_gunicorn_that_says_where_it_writes_its_number_is_found_without_it_and_comes
     let undone = web.rollback();
     assert_eq!(undone.code, 5, "{undone:?}");
     assert!(web.get("/").is_some(), "{undone:?}");
-    for line in web.lines("conf.pid") {
+    for line in web.lines("app/conf.pid") {
         kill(line.parse().expect("a number"));
     }
     let port = format!("127.0.0.1:{} ", web.port);

@@ -78,7 +78,8 @@ fn read(words: &[String], env: &[String], cwd: &Path, at: &Path) -> Settings {
     Settings {
         started_in: is_place.then(|| at.to_path_buf()),
         preload,
-        pidfile: pidfile.map(|path| at.join(path)),
+        // It is written once Gunicorn works where it is to work.
+        pidfile: pidfile.map(|path| cwd.join(path)),
     }
 }
 

@@ -303,11 +303,11 @@ impl Pidfile<'_> {
                 false => Some(false),
             };
         }
-        let own = kind.pidfile(process);
-        match own {
+        match kind.pidfile(process) {
             Some(own) => Some(same_path(&own, Path::new(self.path))),
-            // Its first word may be all that `by.start` and it share, but other words make it another.
-            None if self.by.start.len() > 1 => Some(self.named_by(process)),
+            None if self.named_by(process) => Some(true),
+            // Other words than those of `by.start` make it another.
+            None if self.by.start.len() > 1 => Some(false),
             None => None,
         }
     }

@@ -83,7 +83,7 @@ pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
     Ok(if same.is_empty() { unknown } else { same })
 }
 
-/// Processes of a program that supervisord does not know any more: they show its command, or were given its name and
+/// Processes of a program that supervisord does not know any more: they were given its name, or show its command and
 /// listen.
 ///
 /// # Errors
@@ -100,12 +100,26 @@ pub(super) fn lost(
     let below = tree::below(std::slice::from_ref(daemon));
     all.retain(|p| {
         let kept = below.iter().chain(known).any(|i| i.pid == p.pid) || p.pid == daemon.pid;
-        !kept && (shows(kind, p, command) || (named(p, program, daemon) && listens(p)))
+        if kept {
+            return false;
+        }
+        let shows = shows(kind, p, command);
+        let is_kind = !kind.any() && kind.role(p).is_some();
+        match named(p, program, daemon) {
+            true => shows || is_kind || listens(p),
+            // The same command may be another's: that of another supervisord, or of somebody at a shell.
+            false => shows && listens(p) && !is_kept(p),
+        }
     });
     // Who was started by another of them is no first process.
     let pids: Vec<i32> = all.iter().map(|p| p.pid).collect();
     all.retain(|p| !pids.contains(&p.parent));
     Ok(all)
+}
+
+/// A supervisord keeps it.
+fn is_kept(process: &Other) -> bool {
+    is_supervisord(&proc::words(process.parent))
 }
 
 /// It shows that command: word for word, behind an interpreter, or in a title.
