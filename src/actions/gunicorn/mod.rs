@@ -61,7 +61,7 @@ impl Kind for Gunicorn {
     }
 
     fn started_in(&self, master: &Master) -> Result<Option<String>, String> {
-        let known = told(master).started_in;
+        let known = settings_of(master).started_in;
         let known = known.filter(|_| !is_titled(master));
         match known {
             Some(dir) if dir.canonicalize().ok() == Path::new(&master.cwd).canonicalize().ok() => {
@@ -113,7 +113,7 @@ fn runs_gunicorn(words: &[String]) -> bool {
 /// A master loads the application before it forks, so that a HUP gives no new code: as its command line, its environment
 /// or its configuration says.
 pub(crate) fn preloads(master: &Master) -> Option<String> {
-    told(master).preload
+    settings_of(master).preload
 }
 
 /// It shows a title, so that its command line says nothing of what it was told.
@@ -122,7 +122,7 @@ pub(crate) fn is_titled(master: &Master) -> bool {
     first.is_some_and(|w| w.starts_with("gunicorn: "))
 }
 
-fn told(master: &Master) -> Settings {
+fn settings_of(master: &Master) -> Settings {
     settings::of(master.ident.pid, &master.argv, Path::new(&master.cwd))
 }
 

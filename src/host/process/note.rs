@@ -41,6 +41,9 @@ pub enum Note {
         key: String,
         /// The first processes, and what was below them.
         processes: Vec<Ident>,
+        /// The command lines of the first ones, secrets cut out.
+        #[serde(default)]
+        commands: Vec<Vec<String>>,
     },
     /// A Celery worker is told not to consume that queue any more.
     Cancelling {
@@ -92,17 +95,27 @@ pub(crate) fn terminating_since<'n>(
     })
 }
 
-/// The processes that this step has started under that key; none where no start came to its end.
-pub(crate) fn started<'n>(
-    notes: impl IntoIterator<Item = &'n Note>,
-    of: &str,
-) -> Option<Vec<Ident>> {
-    let mut found: Option<Vec<Ident>> = None;
+/// What this step has started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) processes: Vec<Ident>,
+    pub(crate) commands: Vec<Vec<String>>,
+}
+
+/// What this step has started under that key; none where no start came to its end.
+pub(crate) fn started<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &str) -> Option<Started> {
+    let mut found: Option<Started> = None;
     for note in notes {
-        if let Note::Started { key, processes } = note
+        if let Note::Started {
+            key,
+            processes,
+            commands,
+        } = note
             && key == of
         {
-            found.get_or_insert_default().extend_from_slice(processes);
+            let all = found.get_or_insert_default();
+            all.processes.extend_from_slice(processes);
+            all.commands.extend_from_slice(commands);
         }
     }
     found
@@ -141,7 +154,7 @@ mod tests {
         {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}},
         {"terminating": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
         {"terminating": {"process": {"pid": 9, "starttime": 9, "boot": "b"}, "at": 1500}},
-        {"started": {"key": "web-0", "processes": [{"pid": 8, "starttime": 9, "boot": "b"}]}},
+        {"started": {"key": "web-0", "processes": [{"pid": 8, "starttime": 9, "boot": "b"}], "commands": [["web"]]}},
         {"cancelling": {"worker": "w@h", "queue": "celery"}},
         {"drained": {"scheduled": 2}},
         {"drained": {"scheduled": 0, "unfinished": "app.task 1"}}
@@ -162,7 +175,11 @@ mod tests {
         assert_eq!(launches(&notes, "Gunicorn-1").next(), None);
         assert_eq!(terminating_since(&notes, &process(9)), Some(1500));
         assert_eq!(terminating_since(&notes, &process(7)), None);
-        assert_eq!(started(&notes, "web-0"), Some(vec![process(8)]));
+        let web = started(&notes, "web-0").unwrap();
+        assert_eq!(
+            (web.processes, web.commands),
+            (vec![process(8)], vec![vec!["web".into()]])
+        );
         assert_eq!(started(&notes, "Gunicorn-0"), None);
         let value: serde_json::Value = serde_json::from_str(STORED).unwrap();
         assert_eq!(serde_json::to_value(&notes).unwrap(), value);

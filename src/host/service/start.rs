@@ -183,6 +183,7 @@ impl StartService<'_> {
         work.note(Note::Started {
             key: manager.key(kind),
             processes: now.all(),
+            commands: now.roots().map(|m| m.argv.clone()).collect(),
         })
     }
 
@@ -197,8 +198,9 @@ impl StartService<'_> {
         why.map(|why| format!("{why}; stop it first"))
     }
 
-    /// What this step has started and still lives, and of what stands in its place what it has not. Where no start came to
-    /// its end, what runs now and did not before is taken for it.
+    /// What this step has started and still lives, or runs its command: a later step of the run may have brought it back;
+    /// and of what stands in its place what is neither. Where no start came to its end, what runs now and did not before is
+    /// taken for it.
     fn ours<'n>(
         &self,
         cx: &Context,
@@ -214,10 +216,13 @@ impl StartService<'_> {
         if let Some(started) = &started
             && now.programs.is_empty()
         {
-            let family = tree::living(started);
+            let family = tree::living(&started.processes);
+            let known_kind = !self.service.kind.any();
             let own = |m: &Master| {
                 let session = Stat::of(m.ident.pid).map(|s| s.session);
-                family.contains(&m.ident)
+                known_kind
+                    || family.contains(&m.ident)
+                    || started.commands.iter().any(|c| same_command(c, &m.argv))
                     || launched
                         .iter()
                         .any(|l| Some(l.pid) == session || *l == m.ident)
@@ -225,7 +230,7 @@ impl StartService<'_> {
             (now.masters, foreign) = now.masters.into_iter().partition(own);
         }
         // Children of a first process that is gone show neither its words nor its number.
-        let known = started.unwrap_or_default();
+        let known = started.unwrap_or_default().processes;
         let mut rest = tree::living(&known);
         for leader in &launched {
             match left(leader, &known) {
@@ -363,6 +368,17 @@ impl StartService<'_> {
         }
         Ok(look)
     }
+}
+
+/// The same command, whatever its interpreter is called.
+fn same_command(one: &[String], other: &[String]) -> bool {
+    let name = |words: &[String]| {
+        let first = words
+            .first()
+            .map(|w| w.rsplit('/').next().unwrap_or(w).to_owned());
+        first.filter(|_| words.len() == 1)
+    };
+    one.get(1..) == other.get(1..) && name(one) == name(other)
 }
 
 /// What is said of a process that stands in the place of what this step started.

@@ -139,7 +139,7 @@ fn shows(kind: &dyn Kind, process: &Other, command: &[String]) -> bool {
 
 /// It was given the name of that program, by that supervisord.
 fn named(process: &Other, program: &str, daemon: &Ident) -> bool {
-    let (server, name) = told(process.pid);
+    let (server, name) = identity(process.pid);
     let path = server.and_then(|url| url.strip_prefix("unix://").map(str::to_owned));
     let same = path.is_some_and(|path| addresses(daemon).contains(&path));
     same && name.as_deref() == Some(program)
@@ -151,7 +151,7 @@ fn listens(process: &Other) -> bool {
 }
 
 /// The address of the supervisord that started a process, and the name of its program, as the process was told it.
-pub(super) fn told(pid: i32) -> (Option<String>, Option<String>) {
+pub(super) fn identity(pid: i32) -> (Option<String>, Option<String>) {
     let environ = proc::environ(pid);
     let value = |name: &str| {
         let found = environ.iter().find(|(key, _)| key == name);

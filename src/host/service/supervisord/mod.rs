@@ -515,7 +515,7 @@ pub(super) fn program_of(ident: &Ident) -> Option<String> {
     if !daemon::is_supervisord(&proc::words(parent)) {
         return None;
     }
-    let (_, name) = daemon::told(ident.pid);
+    let (_, name) = daemon::identity(ident.pid);
     Some(name.unwrap_or_else(|| "NAME".into()))
 }
 
