@@ -74,8 +74,8 @@ impl Manager for CommandLine<'_> {
         launch::restartable(self.by, kind, found)
     }
 
-    fn says_start(&self) -> bool {
-        self.by.is_some_and(|by| !by.start.is_empty())
+    fn start_argv(&self) -> &[String] {
+        self.by.map_or(&[], |by| &by.start)
     }
 
     fn dir(&self) -> Option<&str> {

@@ -217,7 +217,10 @@ impl Found {
 
     /// Its first processes that none other of them has started.
     pub(crate) fn roots(&self) -> impl Iterator<Item = &Master> {
-        let below = |m: &Master| self.masters.iter().any(|o| o.members.contains(&m.ident));
+        let below = |m: &Master| {
+            let mut others = self.masters.iter().filter(|o| o.ident != m.ident);
+            others.any(|o| o.members.contains(&m.ident))
+        };
         self.masters.iter().filter(move |m| !below(m))
     }
 

@@ -146,9 +146,9 @@ pub(crate) trait Manager {
         None
     }
 
-    /// The settings say how it is started, so that what it starts need not look like what ran.
-    fn says_start(&self) -> bool {
-        false
+    /// The command by which the settings start it, where they say it: what it starts need not look like what ran.
+    fn start_argv(&self) -> &[String] {
+        &[]
     }
 
     /// The directory that the settings name for its start.

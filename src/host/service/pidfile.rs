@@ -182,8 +182,8 @@ impl Manager for Pidfile<'_> {
         launch::restartable(Some(self.by), kind, found)
     }
 
-    fn says_start(&self) -> bool {
-        !self.by.start.is_empty()
+    fn start_argv(&self) -> &[String] {
+        &self.by.start
     }
 
     fn dir(&self) -> Option<&str> {

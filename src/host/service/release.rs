@@ -50,12 +50,21 @@ fn switched(process: &Master) -> Option<String> {
     later.next().map(|link| link.display().to_string())
 }
 
-/// Why that process does not run what stands there now; none when it does. `dirs` are the directories that it should have
-/// been started in.
+/// Why that process does not run what a start would start now; none when it does. `dirs` are the directories that it should
+/// have been started in, `start` is the command of the settings.
 pub(super) fn outdated<'d>(
     process: &Master,
     dirs: impl Iterator<Item = &'d Path>,
+    start: &[String],
 ) -> Option<String> {
+    if let Some((own, named)) = namesake(process, start) {
+        return Some(format!(
+            "{} was started by {}, not by {}",
+            process.shown(),
+            own.display(),
+            named.display()
+        ));
+    }
     if let Some(link) = switched(process) {
         return Some(format!(
             "{} was started before {link} was switched, so it runs the former release",
@@ -63,6 +72,21 @@ pub(super) fn outdated<'d>(
         ));
     }
     elsewhere(process, dirs)
+}
+
+/// A program or script of the same name, but at another place than that command names.
+fn namesake(process: &Master, start: &[String]) -> Option<(PathBuf, PathBuf)> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let named = start.iter().take(2).filter(|w| w.starts_with('/'));
+    named.map(Path::new).find_map(|named| {
+        let same_name = |own: &PathBuf| own.file_name() == named.file_name();
+        let mut own = paths(process).filter(same_name);
+        // Where one of them is the one that is named, it is the right one.
+        let first = own.next()?;
+        let right = |own: &Path| own == named || (real(own).is_some() && real(own) == real(named));
+        let other = !right(&first) && !own.any(|own| right(&own));
+        other.then(|| (first, named.to_owned()))
+    })
 }
 
 /// Why that process works in another release than those directories lead to; none when it does not.
@@ -178,7 +202,14 @@ mod tests {
             ..Found::default()
         };
         assert_eq!(differs(&look(&twin), &before), None);
-        assert_eq!(outdated(&look(&old), [current.as_path()].into_iter()), None);
+        let fine = |process: &Sleeper| {
+            let dirs = [current.as_path()].into_iter();
+            outdated(&look(process), dirs, &[program.display().to_string()])
+        };
+        assert_eq!(fine(&old), None);
+        let newer = [releases[1].join("sleep").display().to_string()];
+        let why = outdated(&look(&old), std::iter::empty(), &newer).unwrap();
+        assert!(why.contains("not by"), "{why}");
         let why = differs(&look(&beside), &before).unwrap();
         assert!(why.contains("it runs in"), "{why}");
         let why = elsewhere(&look(&beside), [current.as_path()].into_iter()).unwrap();
@@ -191,8 +222,8 @@ mod tests {
         let new = up(&current);
         let why = differs(&look(&new), &before).unwrap();
         assert!(why.contains("it executes"), "{why}");
-        let why = outdated(&look(&old), std::iter::empty()).unwrap();
+        let why = outdated(&look(&old), std::iter::empty(), &[]).unwrap();
         assert!(why.contains("current was switched"), "{why}");
-        assert_eq!(outdated(&look(&new), [current.as_path()].into_iter()), None);
+        assert_eq!(fine(&new), None);
     }
 }

@@ -49,6 +49,16 @@ impl ReloadService<'_> {
                 self.service.kind.name()
             )));
         }
+        if let Some(next) = found
+            .masters
+            .iter()
+            .find(|m| !found.roots().any(|r| r == *m))
+        {
+            return Err(Error::new(format!(
+                "{} was started as the successor of another that still runs (USR2); end one of them first",
+                next.shown()
+            )));
+        }
         self.behind_wrappers(cx, found)
     }
 

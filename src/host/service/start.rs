@@ -61,9 +61,9 @@ impl StartService<'_> {
         let orphan = now.masters.iter().find(|m| m.orphan);
         let orphan = orphan.filter(|_| !now.is_up());
         let hidden = now.astray(self.service.kind.name());
-        let hidden = hidden
-            .filter(|_| manager.restarts())
-            .or_else(|| self.outdated(cx, now));
+        // An earlier step may stop it: a preview does not know.
+        let outdated = || self.outdated(cx, now).filter(|_| !cx.inert);
+        let hidden = hidden.filter(|_| manager.restarts()).or_else(outdated);
         let why = match (manager.refusal(cx, now)?.or(hidden), orphan) {
             (Some(why), _) => Some(why),
             (None, Some(orphan)) => Some(format!(
@@ -194,7 +194,8 @@ impl StartService<'_> {
             named.or(cx.cwd.as_deref()).into_iter().chain(now.dirs())
         };
         let mut first = now.roots().filter(|m| !m.orphan);
-        let why = first.find_map(|m| release::outdated(m, dirs()));
+        let start = self.service.manager.start_argv();
+        let why = first.find_map(|m| release::outdated(m, dirs(), start));
         why.map(|why| format!("{why}; stop it first"))
     }
 

@@ -23,6 +23,7 @@ use crate::time::Length;
 use rustix::process::Signal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
@@ -360,13 +361,14 @@ impl StopService<'_> {
         manager.start(work, kind, Some(before), self.readiness(before), within)
     }
 
-    /// Why that process is not what ran before.
+    /// Why that process is not what ran before, or what the settings start in its place.
     fn differs(&self, now: &Master, before: &Found) -> Option<String> {
-        // What the settings start need not look like what ran.
-        if self.service.manager.says_start() {
-            return None;
+        let start = self.service.manager.start_argv();
+        if start.is_empty() || before.knows(&now.ident) {
+            return release::differs(now, before);
         }
-        release::differs(now, before)
+        let dirs = self.service.manager.dir().map(Path::new).into_iter();
+        release::outdated(now, dirs, start)
     }
 
     /// Why what runs now is not all of what ran before.
@@ -375,7 +377,8 @@ impl StopService<'_> {
         let same =
             |n: &Master, b: &Master| release::is_same(n, b) && n.argv.get(1) == b.argv.get(1);
         let is_there = |b: &&Master| now.masters.iter().any(|n| same(n, b));
-        let complete = self.service.manager.says_start() || !before.programs.is_empty();
+        let start = self.service.manager.start_argv();
+        let complete = !start.is_empty() || !before.programs.is_empty();
         let lacks = before.roots().find(|b| !complete && !is_there(b));
         differs.or_else(|| lacks.map(|m| format!("{} does not run again", m.shown())))
     }
