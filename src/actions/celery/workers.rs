@@ -91,6 +91,12 @@ impl Workers<'_> {
             // Also because the manager asks for each process alone and cannot tell that it may not see one.
             find::all()?;
             let found = self.manager().find(cx, self)?;
+            let hidden = found
+                .astray(self.name())
+                .filter(|_| !found.programs.is_empty());
+            if let Some(why) = hidden {
+                return Err(Error::new(why));
+            }
             let known = tree::living(&found.all());
             let mut below = find::all()?;
             below.retain(|l| known.contains(&l.ident));

@@ -84,7 +84,7 @@ pub(super) fn refused(kind: &dyn Kind, master: &Master) -> Option<String> {
 }
 
 /// Its only word is a title that it gave itself.
-fn is_title(master: &Master) -> bool {
+pub(super) fn is_title(master: &Master) -> bool {
     let words = master.seen();
     let Some(first) = words.first() else {
         return true;
@@ -96,14 +96,39 @@ fn is_title(master: &Master) -> bool {
     first.contains(char::is_whitespace) || first.ends_with(':') || (words.len() == 1 && !named)
 }
 
-/// TERM makes that program start anew instead of ending.
-pub(super) fn reloads_on_term(master: &Master) -> bool {
+/// Programs that TERM does not end in peace, by the beginning of their names, with what it does and what ends them.
+const OTHERWISE: [(&str, &str); 5] = [
+    (
+        "uwsgi",
+        "reloads on TERM instead of ending, unless `die-on-term` is set; QUIT or INT ends it at once",
+    ),
+    (
+        "php-fpm",
+        "cuts requests off on TERM; QUIT lets them finish",
+    ),
+    (
+        "haproxy",
+        "cuts connections off on TERM; USR1 lets them finish",
+    ),
+    (
+        "apache2",
+        "cuts requests off on TERM; WINCH lets them finish",
+    ),
+    ("httpd", "cuts requests off on TERM; WINCH lets them finish"),
+];
+
+/// What TERM is known to do to that process instead of letting it finish and end.
+pub(super) fn otherwise_on_term(master: &Master) -> Option<&'static str> {
     const SETTING: &str = "die-on-term";
     let words = master.seen();
-    let runs = |path: &str| name(path).starts_with("uwsgi");
-    if !runs(&master.exe) && !words.iter().take(2).any(|w| runs(w)) {
-        return false;
-    }
+    let first = words.first().map_or("", |w| name(w));
+    let script = ["python", "pypy"].iter().any(|i| first.starts_with(i));
+    let script = words.get(1).filter(|_| script).map(|w| name(w));
+    let names = [Some(first), script, Some(name(&master.exe))];
+    let known = OTHERWISE
+        .iter()
+        .find(|(n, _)| names.iter().flatten().any(|own| own.starts_with(n)));
+    let (program, what) = known?;
     let environ = proc::environ(master.ident.pid);
     let says = |word: &String| {
         let file = word.rsplit('=').next().unwrap_or(word);
@@ -114,5 +139,44 @@ pub(super) fn reloads_on_term(master: &Master) -> bool {
         word.contains(SETTING)
             || (conf && std::fs::read_to_string(path).is_ok_and(|text| text.contains(SETTING)))
     };
-    !(words.iter().any(says) || environ.iter().any(|(key, _)| key == "UWSGI_DIE_ON_TERM"))
+    let set = words.iter().any(says) || environ.iter().any(|(key, _)| key == "UWSGI_DIE_ON_TERM");
+    (*program != "uwsgi" || !set).then_some(*what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Context;
+    use crate::host::process::identity::Ident;
+
+    #[test]
+    fn what_term_does_is_known_by_the_program_and_its_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("app.ini").display().to_string();
+        std::fs::write(&conf, "[uwsgi]\ndie-on-term = true\n").unwrap();
+        let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let look = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let master = Master::look(&Context::default(), &own, &words)
+                .unwrap()
+                .unwrap();
+            otherwise_on_term(&master)
+        };
+        for line in [
+            "/usr/bin/uwsgi --http :1",
+            "/venv/bin/python /venv/bin/uwsgi x",
+            "php-fpm: master process (x)",
+        ] {
+            assert!(look(line).is_some(), "{line}");
+        }
+        let ini = format!("uwsgi --ini={conf}");
+        for line in [
+            "uwsgi --die-on-term",
+            ini.as_str(),
+            "python3 server.py",
+            "vi uwsgi.ini",
+        ] {
+            assert!(look(line).is_none(), "{line}: {:?}", look(line));
+        }
+    }
 }

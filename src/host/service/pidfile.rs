@@ -297,9 +297,17 @@ impl Pidfile<'_> {
             // Whoever names it may as well read it.
             let start = self.by.start.as_slice();
             let started = start.len() > 1 && process.words.ends_with(start);
+            let first = start.first().and_then(|w| w.rsplit('/').next());
+            // Its title hides which one of that program it is.
+            let titled = first == Some(process.program.as_str())
+                && process
+                    .words
+                    .iter()
+                    .all(|w| w.contains(char::is_whitespace));
             return match self.named_by(process) {
                 true if started => Some(true),
                 true => None,
+                false if titled => None,
                 false => Some(false),
             };
         }

@@ -89,6 +89,9 @@ impl StopService<'_> {
 
     fn ports(&self, before: &Found) -> Vec<u16> {
         let mut ports = before.ports.clone();
+        // Where nothing was found, whoever holds the port that it is to answer on is told of.
+        let own = self.ready.and_then(|r| r.port).filter(|_| !before.runs());
+        ports.extend(own.map(|p| p.0));
         ports.extend(self.port.map(|p| p.0).filter(|p| !before.ports.contains(p)));
         ports
     }
@@ -118,18 +121,12 @@ impl StopService<'_> {
             false => signals.contains(&TERM),
         };
         let remedy = match found.programs.is_empty() {
-            true => "set `signal` (QUIT or INT ends it at once)",
-            false => "set the stop signal of its manager (QUIT or INT ends it at once)",
+            true => "set `signal`",
+            false => "set the stop signal in the configuration of its manager",
         };
-        match found
-            .masters
-            .iter()
-            .find(|m| term && claim::reloads_on_term(m))
-        {
-            Some(master) => Err(Error::new(format!(
-                "{} reloads on TERM instead of ending, unless `die-on-term` is set; {remedy}, or `die-on-term` in its configuration",
-                master.shown()
-            ))),
+        let known = |m: &Master| claim::otherwise_on_term(m).map(|what| (m.shown(), what));
+        match found.masters.iter().find_map(known).filter(|_| term) {
+            Some((shown, what)) => Err(Error::new(format!("{shown} {what}; {remedy}"))),
             None => Ok(()),
         }
     }

@@ -25,6 +25,7 @@ use crate::host::service::manager::{Manager, Overdue};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -351,6 +352,17 @@ impl Manager for &Supervisor {
         for line in &lines {
             let settings = known.get(&line.name);
             found.programs.push(line.program(settings));
+            if !kind.any()
+                && kind.gentle() != Signal::TERM
+                && settings.is_some_and(rpc::Settings::sends_term)
+            {
+                found.notes.push(format!(
+                    "supervisord stops {} by TERM, which cuts off requests of {}; set `stopsignal={}` for it",
+                    line.name,
+                    kind.name(),
+                    tree::name(kind.gentle())
+                ));
+            }
             let Some(keeper) = keeper.as_ref().filter(|_| line.pid.is_none()) else {
                 continue;
             };

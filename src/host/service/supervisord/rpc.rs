@@ -9,6 +9,7 @@ use crate::host::process::identity::Ident;
 use crate::host::process::sockets;
 use crate::host::service::supervisord::daemon::addresses;
 use regex::Regex;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,6 +32,13 @@ pub(super) struct Settings {
     pub(super) dir: Option<String>,
     /// Its last exit status is one of `exitcodes`.
     pub(super) ended_well: bool,
+}
+
+impl Settings {
+    /// It asks the program to end by TERM.
+    pub(super) fn sends_term(&self) -> bool {
+        self.signal == Some(Signal::TERM.as_raw())
+    }
 }
 
 /// Asks that supervisord about its programs, by the names that supervisorctl prints.
