@@ -109,6 +109,31 @@ fn what_supervisord_has_lost_sight_of_is_named_and_neither_stopped_nor_started()
 }
 
 #[test]
+fn a_program_that_runs_beside_a_former_one_of_itself_is_not_stopped_without_it() {
+    let place = place();
+    place.supervisord(
+        "[program:web]\ncommand=python3 @/server.py % - fork\nstartsecs=0\nautorestart=false\n\
+         [program:other]\ncommand=sleep 1000\n",
+    );
+    place.await_port();
+    // What another program has put into the background is none of its business.
+    let other = place.run(&[&stop(&supervised("other"))]);
+    assert_eq!(other.code, 0, "{other:?}");
+    assert_eq!(place.pids("server.py").len(), 1);
+    // The second one waits for the port that the first one holds.
+    place.write("wait.py", "import time\ntime.sleep(1000)\n");
+    place.write(
+        "server.py",
+        "import runpy, os\nrunpy.run_path(os.path.dirname(__file__) + '/wait.py')\n",
+    );
+    assert!(place.ctl(&["start", "web"]).0);
+    assert!(place.ctl(&["status", "web"]).1.contains("RUNNING"));
+    let refused = place.run(&[&stop(&supervised("web"))]);
+    let told = said(&refused);
+    assert!(refused.code == 1 && told.contains("background"), "{told}");
+}
+
+#[test]
 fn a_supervisord_without_its_socket_is_not_to_be_started_again() {
     let place = place();
     place.supervisord("[program:idle]\ncommand=sleep 1000\n");

@@ -83,38 +83,63 @@ pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
     Ok(if same.is_empty() { unknown } else { same })
 }
 
-/// Processes of a program that supervisord does not know any more: they were given its name, or show its command and
-/// listen.
-///
-/// # Errors
-/// [`Error`] when the processes of others cannot be seen.
-pub(super) fn lost(
-    kind: &dyn Kind,
-    program: &str,
-    command: &[String],
-    daemon: &Ident,
-    known: &[Ident],
-) -> Result<Vec<Other>, Error> {
-    let mut all = list::others()?;
-    // Looked at afterwards, so that what it has just started is among them.
-    let below = tree::below(std::slice::from_ref(daemon));
-    all.retain(|p| {
-        let kept = below.iter().chain(known).any(|i| i.pid == p.pid) || p.pid == daemon.pid;
-        if kept {
-            return false;
-        }
-        let shows = shows(kind, p, command);
-        let is_kind = !kind.any() && kind.role(p).is_some();
-        match named(p, program, daemon) {
-            true => shows || is_kind || listens(p),
-            // The same command may be another's: that of another supervisord, or of somebody at a shell.
-            false => shows && listens(p) && !is_kept(p),
-        }
-    });
-    // Who was started by another of them is no first process.
-    let pids: Vec<i32> = all.iter().map(|p| p.pid).collect();
-    all.retain(|p| !pids.contains(&p.parent));
-    Ok(all)
+/// What may be a process that supervisord has lost sight of: all that is not below it, as it was in one look.
+pub(super) struct Others {
+    addresses: Vec<String>,
+    all: Vec<Other>,
+}
+
+impl Others {
+    /// Looks at what is neither below that supervisord nor known.
+    ///
+    /// # Errors
+    /// [`Error`] when the processes of others cannot be seen.
+    pub(super) fn look(daemon: &Ident, known: &[Ident]) -> Result<Self, Error> {
+        let mut all = list::others()?;
+        // Looked at afterwards, so that what it has just started is among them.
+        let below = tree::living(std::slice::from_ref(daemon));
+        all.retain(|p| !below.iter().chain(known).any(|i| i.pid == p.pid));
+        Ok(Self {
+            addresses: addresses(daemon),
+            all,
+        })
+    }
+
+    /// Processes of a program that supervisord does not know any more: they were given its name, or show its command and
+    /// listen. Where it `runs`, too, a former one may hold its port.
+    pub(super) fn lost(
+        &self,
+        kind: &dyn Kind,
+        program: &str,
+        runs: bool,
+        command: &[String],
+    ) -> Vec<&Other> {
+        let is_lost = |p: &&Other| {
+            let shows = shows(kind, p, command);
+            let is_kind = !kind.any() && kind.role(p).is_some();
+            match self.named(p, program) {
+                // One that runs may have started others, which are no other of itself.
+                true => shows || (!runs && (is_kind || listens(p))),
+                // The same command may be another's: that of another supervisord, or of somebody at a shell.
+                false => shows && listens(p) && !is_kept(p),
+            }
+        };
+        let lost: Vec<&Other> = self.all.iter().filter(is_lost).collect();
+        // Who was started by another of them is no first process.
+        let first = lost
+            .iter()
+            .filter(|p| lost.iter().all(|o| o.pid != p.parent));
+        first.copied().collect()
+    }
+
+    /// It was given the name of that program, by this supervisord.
+    fn named(&self, process: &Other, program: &str) -> bool {
+        let (server, name) = identity(process.pid);
+        name.as_deref() == Some(program)
+            && server
+                .and_then(|url| Some(url.strip_prefix("unix://")?.to_owned()))
+                .is_some_and(|path| self.addresses.contains(&path))
+    }
 }
 
 /// A supervisord keeps it.
@@ -135,14 +160,6 @@ fn shows(kind: &dyn Kind, process: &Other, command: &[String]) -> bool {
     let same = process.words.ends_with(command);
     let title = !kind.any() && kind.role(process).is_some() && titled.ends_with(command);
     (command.len() > 1 && same) || title
-}
-
-/// It was given the name of that program, by that supervisord.
-fn named(process: &Other, program: &str, daemon: &Ident) -> bool {
-    let (server, name) = identity(process.pid);
-    let path = server.and_then(|url| url.strip_prefix("unix://").map(str::to_owned));
-    let same = path.is_some_and(|path| addresses(daemon).contains(&path));
-    same && name.as_deref() == Some(program)
 }
 
 fn listens(process: &Other) -> bool {

@@ -349,6 +349,10 @@ impl Manager for &Supervisor {
         }
         let keeper = self.keeper(cx, &found);
         let known = keeper.as_ref().map(rpc::settings).unwrap_or_default();
+        let others = keeper
+            .as_ref()
+            .map(|k| daemon::Others::look(k, &found.all()));
+        let others = others.transpose()?;
         for line in &lines {
             let settings = known.get(&line.name);
             found.programs.push(line.program(settings));
@@ -363,12 +367,13 @@ impl Manager for &Supervisor {
                     tree::name(kind.gentle())
                 ));
             }
-            let Some(keeper) = keeper.as_ref().filter(|_| line.pid.is_none()) else {
-                continue;
-            };
             // To supervisord it has ended; what it has put into the background may serve.
             let command = settings.map(|s| s.command.as_slice()).unwrap_or_default();
-            for process in daemon::lost(kind, &line.name, command, keeper, &found.all())? {
+            let runs = line.pid.is_some();
+            let lost = others
+                .as_ref()
+                .map(|o| o.lost(kind, &line.name, runs, command));
+            for process in lost.unwrap_or_default() {
                 let ident = Ident::of(process.pid);
                 let look = ident.map(|i| Master::look(cx, &i, &process.words));
                 let shown = look.transpose()?.flatten().map(|m| m.shown());

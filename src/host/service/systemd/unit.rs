@@ -8,8 +8,7 @@ use std::time::Duration;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,KillSignal,WorkingDirectory,Type,\
-                          ExecMainStartTimestampMonotonic,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,KillSignal,WorkingDirectory,Type,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,10 +70,9 @@ impl Unit {
 
     pub(super) fn program(&self) -> Program {
         let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
-        // It has run since the boot, and ends when its work is done.
-        let ran = !matches!(self.get("ExecMainStartTimestampMonotonic"), "" | "0");
+        // It ends when its work is done. systemd forgets then when that was.
         let one_shot = self.get("Type") == "oneshot" && self.get("Result") == "success";
-        let finished = ran && one_shot && self.state() == "inactive";
+        let finished = one_shot && self.state() == "inactive";
         Program {
             name: self.name().to_owned(),
             state: self.state().to_owned(),
@@ -170,10 +168,13 @@ mod tests {
         assert!(units[1].program().has_no_process());
         assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
         assert_eq!(Unit::parse("Failed to connect to bus"), []);
-        let once =
-            "Id=once.service\nType=oneshot\nActiveState=inactive\nSubState=dead\nResult=success\n";
-        let ran = Unit::parse(&format!("{once}ExecMainStartTimestampMonotonic=42\n"));
-        assert!(ran[0].program().is_finished() && !Unit::parse(once)[0].program().is_finished());
+        let once = "Id=once.service\nType=oneshot\nActiveState=inactive\nSubState=dead\nResult=";
+        let finished = |result: &str| {
+            Unit::parse(&format!("{once}{result}\n"))[0]
+                .program()
+                .is_finished()
+        };
+        assert!(finished("success") && !finished("exit-code"));
         let spans = [
             ("1min 30s", Some(90_000)),
             ("500ms", Some(500)),
