@@ -157,7 +157,8 @@ impl Found {
 
     /// How long its manager lets it end, where the longest of its programs is known.
     pub(crate) fn wait(&self) -> Option<u64> {
-        self.programs.iter().filter_map(|p| p.wait).max()
+        let wanted = self.programs.iter().filter(|p| p.is_wanted());
+        wanted.filter_map(|p| p.wait).max()
     }
 
     /// How long its manager is waited for: where it kills by itself within that time, a little longer, so that it does.

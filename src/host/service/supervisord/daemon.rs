@@ -51,12 +51,19 @@ pub(super) fn is_supervisord(words: &[String]) -> bool {
     first.any(|word| word == "supervisord" || word.ends_with("/supervisord"))
 }
 
-/// The supervisords that live and may be the one of the settings: that of the same configuration or socket, else every
-/// one of which that cannot be told.
+/// The supervisords that live and may be the one of the settings.
+pub(super) struct Living {
+    /// Of the same configuration or socket.
+    pub(super) same: Vec<Ident>,
+    /// Those of which that cannot be told.
+    pub(super) unknown: Vec<Ident>,
+}
+
+/// Looks for the supervisords that live and may be the one of the settings.
 ///
 /// # Errors
 /// [`Error`] when the processes of others cannot be seen.
-pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
+pub(super) fn living(of: &Supervisor) -> Result<Living, Error> {
     let real = |path: &str| Path::new(path).canonicalize().ok();
     let conf = option(&of.ctl, ["-c", "--configuration"]);
     let server = option(&of.ctl, ["-s", "--serverurl"]).and_then(|s| s.strip_prefix("unix://"));
@@ -80,7 +87,7 @@ pub(super) fn living(of: &Supervisor) -> Result<Vec<Ident>, Error> {
             _ => unknown.push(ident),
         }
     }
-    Ok(if same.is_empty() { unknown } else { same })
+    Ok(Living { same, unknown })
 }
 
 /// What may be a process that supervisord has lost sight of: all that is not below it, as it was in one look.

@@ -126,8 +126,11 @@ impl Supervisor {
     /// every program again.
     fn silent(&self, said: &Captured) -> Result<Error, Error> {
         let (ctl, why) = (self.ctl.join(" "), said.tail(3).join("; "));
-        let living = daemon::living(self)?;
-        let remedy = match living.as_slice() {
+        let mut living = daemon::living(self)?;
+        if living.same.is_empty() {
+            living.same.append(&mut living.unknown);
+        }
+        let remedy = match living.same.as_slice() {
             [] => "no supervisord is running; start it, or name its configuration in `by.supervisor.ctl`".to_owned(),
             some => {
                 let who: Vec<String> = some.iter().map(Ident::shown).collect();
@@ -177,7 +180,8 @@ impl Supervisor {
         if let Some(parent) = parent {
             return Ident::of(parent);
         }
-        if let Ok([one]) = daemon::living(self).as_deref() {
+        let same = daemon::living(self).map(|l| l.same).unwrap_or_default();
+        if let [one] = same.as_slice() {
             return Some(one.clone());
         }
         // What it cannot say is not needed for anything else.
