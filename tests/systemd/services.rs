@@ -415,7 +415,7 @@ fn what_has_done_its_work_counts_and_the_time_of_a_unit_is_its_grace() {
         machine.upledger(&["plan", "x.yaml"]).out
     };
     assert!(plan(&of("stop", "once, idle")).contains("KILL after 1m10s"));
-    let longer = of("stop", "once, idle").replace("}}}}", "}, grace: 2m}}}");
+    let longer = of("stop", "once, idle").replace("]}}", "]}}, grace: 2m");
     assert!(plan(&longer).contains("TimeoutStopSec"), "{longer}");
     expect(&step(&machine, &of("stop", "once, idle")), 0);
     expect(&machine.upledger(&["rollback", "--reason", "test"]), 5);

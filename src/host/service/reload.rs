@@ -43,6 +43,9 @@ impl ReloadService<'_> {
         if let Some(orphan) = found.masters.iter().find(|m| m.orphan) {
             return Err(Error::new(format!("{} cannot be reloaded", orphan.shown())));
         }
+        if let Some(why) = found.astray(self.service.kind.name()) {
+            return Err(Error::new(why));
+        }
         if found.masters.is_empty() {
             return Err(Error::new(format!(
                 "{} is not running, so there is nothing to reload",
