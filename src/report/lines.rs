@@ -141,13 +141,20 @@ fn note(noted: &Value) -> String {
     let Value::Object(fields) = noted else {
         return plain(noted).unwrap_or_default();
     };
-    let words = fields.iter().map(|(name, value)| {
+    let is_process = |value: &Value| value.get("starttime").is_some();
+    // The clock of the boot, and whole command lines, tell a person nothing here.
+    let shown = fields
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "at" | "commands"));
+    let words = shown.map(|(name, value)| {
         let name = name.replace('_', " ");
         match value {
-            Value::Object(process) if process.contains_key("starttime") => {
-                format!("{name} {}", process["pid"])
-            }
+            process if is_process(process) => format!("{name} {}", process["pid"]),
             Value::Object(_) => format!("{name}: {}", note(value)),
+            Value::Array(all) if all.iter().all(is_process) => {
+                let pids: Vec<String> = all.iter().map(|p| p["pid"].to_string()).collect();
+                format!("{name} {}", pids.join(" "))
+            }
             other => plain(other).map_or(name.clone(), |text| format!("{name} {text}")),
         }
     });

@@ -367,6 +367,39 @@ impl Listening {
     }
 }
 
+/// The connections that were accepted on these TCP ports and on these sockets in the file system, by their inodes.
+pub(crate) fn accepted(ports: &[u16], paths: &[String]) -> Vec<u64> {
+    const ESTABLISHED: &str = "01";
+    let tcp = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    let tcp = tcp.into_iter().flatten().collect::<String>();
+    let mut all: Vec<u64> = tcp
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, ESTABLISHED, ..] = fields.as_slice() else {
+                return None;
+            };
+            let port = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
+            fields
+                .get(9)?
+                .parse()
+                .ok()
+                .filter(|_| ports.contains(&port))
+        })
+        .collect();
+    let unix = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    all.extend(unix.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, _, _, "00000000", _, "03", inode, path] if paths.iter().any(|p| p == path) => {
+                inode.parse::<u64>().ok()
+            }
+            _ => None,
+        }
+    }));
+    all
+}
+
 /// All TCP sockets that accept connections.
 ///
 /// # Errors

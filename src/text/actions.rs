@@ -36,8 +36,12 @@ texts! {
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
     nothing_runs(name): "no process of {name} is running", "未在运行: {name}";
-    untold(name, strays): "cannot determine whether {name} with these settings is running: found {strays}, whose configuration is unknown; set `by: {{pidfile: ...}}` to the pidfile of this configuration, or stop that process",
-        "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 请用 `by: {{pidfile: ...}}` 指定该配置的 pidfile, 或先结束它";
+    untold(name, strays): "cannot determine whether {name} with these settings is running: found {strays}, whose configuration is unknown; restore its pidfile or set `by: {{pidfile: ...}}` or `by: {{match: ...}}` if it is the one, or stop that process",
+        "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 若正是它, 请恢复其 pidfile, 或用 `by: {{pidfile: ...}}` 或 `by: {{match: ...}}` 指定; 否则请先结束它";
+    out_of_sight(states, strays): "its manager says that {states}, but {strays} is running: it went into the background, where the manager cannot stop it; keep it in the foreground (`daemon off`, no `--daemon`), or set `by: {{pidfile: ...}}`",
+        "管理程序显示 {states}, 但 {strays} 仍在运行: 它已转入后台, 管理程序无法停止它; 请让它在前台运行 (`daemon off`, 不用 `--daemon`), 或改用 `by: {{pidfile: ...}}`";
+    manager_kills(name, wait, setting): "{name}: its manager kills the main process after {wait} (`{setting}`), before the grace is over; what is left of it has the rest",
+        "{name}: 管理程序会在 {wait} 后 (`{setting}`) 先于宽限期强制结束主进程; 其余进程仍有剩余的宽限期";
 
     // Celery.
     no_worker_runs(role): "no {role} is running", "未在运行: {role}";

@@ -55,7 +55,7 @@ texts! {
     every_page(): "`contains` is empty and would match any page", "`contains` 为空, 任何页面都会符合";
     inexact(): "`json` contains an integer beyond 2^53, which JSON implementations read differently; compare it with `contains`",
         "`json` 中含有超过 2^53 的整数, 各种 JSON 实现的解析结果不一致; 请改用 `contains` 比较";
-    every_process(): "`match` is empty, so every process would match", "`match` 为空, 所有进程都会匹配";
+    every_process(): "`match` matches every process", "`match` 会匹配所有进程";
     nothing_to_compare(): "`exists: false` leaves nothing to compare", "`exists: false` 时没有内容可供比较";
     no_sha256(): "`sha256` is not 64 hexadecimal digits", "`sha256` 须为 64 位十六进制数字";
     one_count(): "`count`, `none`, and `min` or `max` are mutually exclusive", "`count`, `none`, `min`/`max` 三种写法只能用一种";
@@ -70,6 +70,11 @@ texts! {
     one_unit(): "`by.systemd` needs one `unit`, or several `units`", "`by.systemd` 须给出一个 `unit`, 或多个 `units`";
     no_unit(name): "`{name}` is not a unit name, such as web.service or worker@1", "`{name}` 不是单元名, 如 web.service 或 worker@1";
     needs_instance(name): "`{name}` is a template; name its instances, such as worker@1", "`{name}` 是模板单元; 请写出实例, 如 worker@1";
+    signal_of_manager(): "`signal` has no effect together with `supervisor`, `systemd` or `process`, which define the signal",
+        "`signal` 与 `supervisor`, `systemd` 或 `process` 同时使用没有意义, 信号由后者决定";
+    one_file(one, other): "`{one}` and `{other}` are the same file", "`{one}` 与 `{other}` 是同一个文件";
+    twice(name): "`{name}` is named twice", "`{name}` 重复";
+    not_a_service(unit): "`{unit}` is part of the system, not a service; name the service itself", "`{unit}` 属于系统本身, 不是服务; 请写出服务的单元名";
     no_start_beside(setting): "`{setting}` has no effect together with `supervisor`, `systemd` or `process`, which define how the service starts",
         "`{setting}` 与 `supervisor`, `systemd` 或 `process` 同时使用没有意义, 启动方式由后者决定";
     no_http(url): "`url` must begin with http:// or https://, not '{url}'; for example http://127.0.0.1:8000/health",

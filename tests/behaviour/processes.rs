@@ -164,6 +164,39 @@ fn the_undo_of_a_start_stops_it_and_the_undo_of_a_stop_starts_it_again() {
 }
 
 #[test]
+fn the_pidfile_of_a_daemon_that_has_ended_by_itself_goes_with_the_undo_of_its_start() {
+    let site = Site::new();
+    site.write("go", "");
+    site.plan(&[START]);
+    assert_eq!(site.run().code, 0);
+    kill(site.pid().expect("a pidfile"));
+    eventually("it has ended", || !site.answers());
+    let back = site.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert!(!site.pidfile().exists(), "{back:?}");
+    // The log cannot be where the number is kept.
+    site.plan(&[&START.replace("log: @/log", "log: @/pid")]);
+    let refused = site.upledger(&["check", "plan.yaml"]);
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(refused.code != 0 && said.contains("same file"), "{said}");
+}
+
+#[test]
+fn a_stop_of_another_command_than_its_settings_name_is_refused() {
+    let site = Site::new();
+    site.write("go", "");
+    site.plan(&[START]);
+    assert_eq!(site.run().code, 0);
+    site.plan(&["{id: stop, do: {service.stop: {by: {process: {pidfile: @/pid, argv: [sleep, '7'], log: @/log}}}}}"]);
+    let refused = site.run();
+    assert!(
+        refused.code == 1 && refused.out.contains("another command"),
+        "{refused:?}"
+    );
+    assert!(site.answers());
+}
+
+#[test]
 fn what_cannot_be_executed_is_an_error_of_the_step_and_leaves_nothing() {
     let site = Site::new();
     site.plan(&[

@@ -60,6 +60,19 @@ impl Web {
         child
     }
 
+    /// Processes of this port that do not name this world.
+    fn all_with(&self, text: &str) -> Vec<i32> {
+        let listed = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let pids = listed.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+        let shows = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line)
+                .replace('\0', " ")
+                .contains(text)
+        };
+        pids.filter(shows).collect()
+    }
+
     fn begun(&self) -> usize {
         self.lines("requests").len()
     }
@@ -228,6 +241,134 @@ fn one_that_preloads_is_refused_because_it_would_serve_the_old_code() {
         "{said}"
     );
     assert_eq!(web.pids("gunicorn"), before);
+    kill(i32::try_from(child.id()).expect("a number"));
+    child.wait().expect("its end");
+}
+
+#[test]
+fn a_gunicorn_that_says_where_it_writes_its_number_is_found_without_it_and_comes_back_where_it_was_started()
+ {
+    let web = Web::new();
+    std::fs::create_dir(web.path("app")).expect("made");
+    std::fs::rename(web.path("app.py"), web.path("app/app.py")).expect("moved");
+    // The directory that it works in is not the one that its paths count from.
+    web.write("gunicorn.conf.py", "chdir = 'app'\npidfile = 'conf.pid'\n");
+    let bind = format!("127.0.0.1:{}", web.port);
+    let python = virtualenv("1.0").join("bin/python").display().to_string();
+    let line = format!(
+        "cd {}; exec {python} -m gunicorn -b {bind} app:app",
+        web.here()
+    );
+    let mut child = web.spawn(&["bash", "-c", &line], "out");
+    eventually("it answers", || web.get("/").is_some());
+    let number = child.id().to_string();
+    assert_eq!(web.lines("app/conf.pid"), [number.as_str()]);
+    std::fs::write(web.path("app/conf.pid"), "2000000000\n").expect("written");
+    let stop = "{id: stop, do: {gunicorn.stop: {by: {pidfile: @/app/conf.pid}}}}";
+    let never = "{id: never, do: {expect.file: {path: @/never, within: 0s}}}";
+    let done = web.run(&[stop, never]);
+    child.wait().expect("its end");
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(
+        web.get("/").is_none() && web.log().contains(&number),
+        "{done:?}"
+    );
+    let undone = web.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(web.get("/").is_some(), "{undone:?}");
+    for line in web.lines("app/conf.pid") {
+        kill(line.parse().expect("a number"));
+    }
+    let port = format!("127.0.0.1:{} ", web.port);
+    web.all_with(&port).into_iter().for_each(kill);
+}
+
+#[test]
+fn a_successor_is_told_together_with_the_one_that_started_it() {
+    let web = Web::new();
+    let mut child = web.up(&[]);
+    let first = i32::try_from(child.id()).expect("a number");
+    let usr2 = rustix::process::Signal::USR2;
+    let pid = rustix::process::Pid::from_raw(first).expect("a number");
+    rustix::process::kill_process(pid, usr2).expect("signalled");
+    eventually("there are two masters", || web.path("app.pid.2").exists());
+    eventually("each has its workers", || web.pids("gunicorn").len() >= 6);
+    let asked = web.ask(3);
+    let began = Instant::now();
+    let stop = "{id: stop, do: {gunicorn.stop: {by: {pidfile: @/app.pid}, grace: 20s}}}";
+    let done = web.run(&[stop]);
+    child.wait().expect("its end");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "nobody waits for the grace"
+    );
+    assert!(web.processes().is_empty(), "{:?}", web.processes());
+    assert!(!web.log().contains("KILL to"), "{}", web.log());
+    let answer = asked.join().expect("asked").expect("an answer");
+    assert!(answer.contains("release one"), "{answer}");
+    let undone = web.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    eventually("one server, as it ran", || web.pids("gunicorn").len() == 3);
+}
+
+#[test]
+fn a_reload_whose_workers_run_the_former_release_is_no_reload() {
+    let web = Web::new();
+    let releases = ["r1", "r2"].map(|name| web.path(name));
+    for (release, dir) in ["one", "two"].into_iter().zip(&releases) {
+        std::fs::create_dir(dir).expect("made");
+        let text = APP.replace("\"one\"", &format!("\"{release}\""));
+        std::fs::write(dir.join("app.py"), text).expect("written");
+    }
+    let current = web.path("current");
+    std::os::unix::fs::symlink(&releases[0], &current).expect("a link");
+    let bind = format!("127.0.0.1:{}", web.port);
+    let python = virtualenv("1.0").join("bin/python").display().to_string();
+    // As a manager starts it: the directory is entered, and nothing remembers the link.
+    let line = format!(
+        "cd -P {}; unset PWD; exec {python} -m gunicorn -b {bind} app:app",
+        current.display()
+    );
+    let mut child = web.spawn(&["bash", "-c", &line], "out");
+    eventually("it answers", || web.get("/").is_some());
+    std::fs::remove_file(&current).expect("removed");
+    std::os::unix::fs::symlink(&releases[1], &current).expect("a link");
+    let reload = format!(
+        "{{id: reload, cwd: @/current, do: {{gunicorn.reload: {{by: {}, within: 3s}}}}, undo: none}}",
+        web.by()
+    );
+    let done = web.run(&[&reload]);
+    assert!(
+        done.code == 1 && web.log().contains("current leads to"),
+        "{done:?}"
+    );
+    assert!(web.get("/").is_some_and(|a| a.contains("release one")));
+    kill(i32::try_from(child.id()).expect("a number"));
+    child.wait().expect("its end");
+    web.all_with(&format!("{bind} ")).into_iter().for_each(kill);
+}
+
+#[test]
+fn a_worker_that_finishes_a_request_does_not_hold_up_a_reload() {
+    let web = Web::new();
+    let mut child = web.up(&[]);
+    let asked = web.ask(12);
+    web.write("app.py", &APP.replace("\"one\"", "\"two\""));
+    let reload = format!(
+        "{{id: reload, do: {{gunicorn.reload: {{by: {}, within: 5s}}}}, undo: none}}",
+        web.by()
+    );
+    let done = web.run(&[&reload]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        web.log().contains("are finishing their requests"),
+        "{}",
+        web.log()
+    );
+    assert!(web.get("/").is_some_and(|a| a.contains("release two")));
+    let answer = asked.join().expect("asked").expect("an answer");
+    assert!(answer.contains("release one"), "{answer}");
     kill(i32::try_from(child.id()).expect("a number"));
     child.wait().expect("its end");
 }

@@ -15,6 +15,7 @@ mod hooks;
 mod keeper;
 mod killed;
 mod lies;
+mod living;
 mod nginx;
 mod nights;
 mod pip;

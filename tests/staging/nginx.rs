@@ -295,3 +295,41 @@ fn workers_whose_master_was_killed_still_accept_and_are_stopped_by_the_pidfile()
     assert_eq!(undone.code, 5, "{undone:?}");
     assert!(front.get("/").is_some());
 }
+
+#[test]
+fn a_successor_that_usr2_has_started_is_stopped_with_the_former_one() {
+    let _alone = ORPHANS.lock();
+    let front = Front::new();
+    // It executes its first word again, which no `PATH` finds then.
+    let (conf, log) = (front.path("nginx.conf"), front.path("error.log"));
+    let mut nginx = Command::new("/usr/sbin/nginx");
+    let started = nginx.arg("-c").arg(conf).arg("-e").arg(log).status();
+    assert!(started.expect("nginx-light").success());
+    for by in ["conf: @/nginx.conf", "by: {pidfile: @/nginx.pid}"] {
+        eventually("it answers", || front.get("/").is_some());
+        let first = front.master().expect("it runs");
+        let pid = rustix::process::Pid::from_raw(first).expect("a number");
+        rustix::process::kill_process(pid, rustix::process::Signal::USR2).expect("signalled");
+        eventually("there are two", || front.pids("nginx: master").len() == 2);
+        eventually("the second has its number", || {
+            let number = front.lines("nginx.pid");
+            number.first().is_some_and(|n| *n != first.to_string())
+        });
+        let reload = front.run(&[RELOAD]);
+        let said = format!("{}{}", reload.out, reload.err);
+        assert!(reload.code == 1 && said.contains("USR2"), "{said}");
+        front.abort();
+        let done = front.run(&[&STOP.replace("conf: @/nginx.conf", by)]);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(
+            front.processes().is_empty(),
+            "{by}: {:?}",
+            front.processes()
+        );
+        assert!(front.get("/").is_none() && !front.log().contains("KILL to"));
+        let undone = front.rollback();
+        assert_eq!(undone.code, 5, "{undone:?}");
+        assert!(front.get("/").is_some(), "{by}");
+        assert_eq!(front.pids("nginx: master").len(), 1, "{by}");
+    }
+}

@@ -384,3 +384,40 @@ fn timers_start_nothing_and_their_jobs_are_waited_for() {
     back();
     assert_eq!(state("job.timer"), "inactive");
 }
+
+#[test]
+fn what_has_done_its_work_counts_and_the_time_of_a_unit_is_its_grace() {
+    let machine = Machine::boot();
+    machine.install_unit(
+        "once.service",
+        "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo done >> /root/once'\n",
+    );
+    machine.install_unit(
+        "idle.service",
+        "[Service]\nExecStart=/bin/sleep infinity\nTimeoutStopSec=70\n",
+    );
+    let of = |action: &str, units: &str| {
+        format!("{{id: one, do: {{service.{action}: {{by: {{systemd: {{units: [{units}]}}}}}}}}}}")
+    };
+    expect(&step(&machine, &of("start", "once")), 0);
+    expect(&step(&machine, &of("start", "once, idle")), 0);
+    let done = machine.read("/root/once");
+    assert_eq!(done.lines().count(), 2, "{done}");
+    let again = step(&machine, &of("start", "once, idle"));
+    assert!(
+        again.code == 0 && again.out.contains("already"),
+        "{again:?}"
+    );
+    let plan = |step: &str| {
+        let text =
+            format!("upledger: 1\nname: x\nphases:\n  - phase: all\n    steps:\n      - {step}\n");
+        machine.write("/root/x.yaml", &text);
+        machine.upledger(&["plan", "x.yaml"]).out
+    };
+    assert!(plan(&of("stop", "once, idle")).contains("KILL after 1m10s"));
+    let longer = of("stop", "once, idle").replace("]}}", "]}}, grace: 2m");
+    assert!(plan(&longer).contains("TimeoutStopSec"), "{longer}");
+    expect(&step(&machine, &of("stop", "once, idle")), 0);
+    expect(&machine.upledger(&["rollback", "--reason", "test"]), 5);
+    assert_eq!(machine.state("idle.service")["ActiveState"], "active");
+}

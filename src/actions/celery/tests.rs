@@ -199,6 +199,7 @@ fn a_drained_worker_ends_and_notes_and_output_tell_how() {
         },
         Note::Terminating {
             process: process.clone(),
+            at: None,
         },
     ];
     assert_eq!(noted, expected, "{said}");
@@ -276,7 +277,7 @@ fn who_was_told_to_end_is_not_drained_again_and_gets_one_term() {
     let signalled = Note::Signalled {
         process: process.clone(),
     };
-    let terminating = Note::Terminating { process };
+    let terminating = Note::Terminating { process, at: None };
 
     // It died after TERM, and the worker takes its time.
     fs::write(site.path("stay"), "").unwrap();

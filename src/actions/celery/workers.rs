@@ -91,6 +91,12 @@ impl Workers<'_> {
             // Also because the manager asks for each process alone and cannot tell that it may not see one.
             find::all()?;
             let found = self.manager().find(cx, self)?;
+            let hidden = found
+                .astray(self.name())
+                .filter(|_| !found.programs.is_empty());
+            if let Some(why) = hidden {
+                return Err(Error::new(why));
+            }
             let known = tree::living(&found.all());
             let mut below = find::all()?;
             below.retain(|l| known.contains(&l.ident));
@@ -182,7 +188,7 @@ impl Workers<'_> {
         }
         if manager.has_pidfile() {
             // It takes away the pidfile that a dead process leaves behind.
-            manager.stop(work, self, &seen.found, Duration::ZERO)?;
+            manager.stop(work, self, &seen.found, Duration::ZERO.into())?;
         }
         Ok(())
     }
@@ -199,6 +205,7 @@ impl Workers<'_> {
             work.log_line(&format!("TERM to {}", live.shown()));
             work.note(Note::Terminating {
                 process: ident.clone(),
+                at: None,
             })?;
             // A stopped process hears nothing else.
             ident.signal(Signal::CONT).map_err(|e| cannot(&e))?;

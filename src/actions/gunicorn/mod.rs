@@ -5,13 +5,15 @@
 //! that outlived its master is seen for what it is. A title that `setproctitle` gives says it itself.
 
 pub mod reload;
+mod settings;
 pub mod start;
 pub mod stop;
 
 use crate::host::process::list::Other;
 use crate::host::service::{Kind, Master, Role};
-use crate::system::proc::Status;
-use std::path::Path;
+use crate::system::proc::{self, Status};
+use settings::Settings;
+use std::path::{Path, PathBuf};
 
 /// A Gunicorn.
 pub(crate) struct Gunicorn;
@@ -39,18 +41,43 @@ impl Kind for Gunicorn {
         let status = Status::of(process.pid).ok()?;
         Some(match status.handled {
             handled if handled & HUP == 0 && handled & USR1 != 0 => Role::Worker,
-            // Without any it has just been started.
+            // Without any it has just been started. A worker has those of its master until it sets its own.
+            _ if runs_gunicorn(&proc::words(process.parent))
+                && !succeeds(process.pid, process.parent) =>
+            {
+                Role::Worker
+            }
             _ => Role::Master,
         })
+    }
+
+    fn nests(&self) -> bool {
+        true
+    }
+
+    fn pidfile(&self, process: &Other) -> Option<PathBuf> {
+        let cwd = proc::cwd(process.pid).ok()?;
+        settings::of(process.pid, &process.words, &cwd).pidfile
+    }
+
+    fn started_in(&self, master: &Master) -> Result<Option<String>, String> {
+        let known = settings_of(master).started_in;
+        let known = known.filter(|_| !is_titled(master));
+        match known {
+            Some(dir) if dir.canonicalize().ok() == Path::new(&master.cwd).canonicalize().ok() => {
+                Ok(None)
+            }
+            Some(dir) => Ok(Some(dir.display().to_string())),
+            None => Err(format!(
+                "it works in {}, and where it was started, which its relative paths count from, cannot be told",
+                master.cwd
+            )),
+        }
     }
 
     fn drops(&self, worker: &Master) -> bool {
         let says = |w: &String| w == "-u" || w == "--user" || w.starts_with("--user=");
         worker.argv.iter().any(says)
-    }
-
-    fn titled(&self, words: &[String]) -> bool {
-        words.first().is_some_and(|w| w.starts_with("gunicorn: "))
     }
 }
 
@@ -83,36 +110,27 @@ fn runs_gunicorn(words: &[String]) -> bool {
     }
 }
 
-/// A master loads the application before it forks, so that a HUP gives no new code: as its command line or its
-/// configuration says.
+/// A master loads the application before it forks, so that a HUP gives no new code: as its command line, its environment
+/// or its configuration says.
 pub(crate) fn preloads(master: &Master) -> Option<String> {
-    if master
-        .argv
-        .iter()
-        .any(|w| w == "--preload" || w.starts_with("--preload="))
-    {
-        return Some("--preload".into());
-    }
-    let mut words = master.argv.iter();
-    while let Some(word) = words.next() {
-        let conf = match word.as_str() {
-            "-c" | "--config" => words.next().cloned(),
-            other => other.strip_prefix("--config=").map(str::to_owned),
-        };
-        let Some(conf) = conf else { continue };
-        let conf = conf.trim_start_matches("file:").to_owned();
-        let path = Path::new(&master.cwd).join(&conf);
-        // A configuration that cannot be read here says nothing; the new workers are looked at all the same.
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let says = text.lines().any(|line| {
-            let line: String = line.split_whitespace().collect();
-            line.starts_with("preload_app=True")
-        });
-        if says {
-            return Some(format!("preload_app in {conf}"));
-        }
-    }
-    None
+    settings_of(master).preload
+}
+
+/// It shows a title, so that its command line says nothing of what it was told.
+pub(crate) fn is_titled(master: &Master) -> bool {
+    let first = master.argv.first();
+    first.is_some_and(|w| w.starts_with("gunicorn: "))
+}
+
+fn settings_of(master: &Master) -> Settings {
+    settings::of(master.ident.pid, &master.argv, Path::new(&master.cwd))
+}
+
+/// It was executed as the successor of that one, which tells it so: USR2. What has just been forked was told nothing.
+fn succeeds(pid: i32, parent: i32) -> bool {
+    let environ = proc::environ(pid);
+    let mut told = environ.iter().filter(|(key, _)| key == "GUNICORN_PID");
+    told.any(|(_, value)| value.to_str() == Some(&parent.to_string()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! `gunicorn.reload`: HUP, and new workers that answer; the master stays, and so does its port.
 //!
-//! A master that preloads the application gives its new workers the old code: it is refused. A reload has no undo of its
+//! A master that preloads the application gives its new workers the old code: it is refused, and so is one of which that
+//! cannot be told, unless the plan says how the new code is recognized. A reload has no undo of its
 //! own, because a rollback puts the code back only after it; the plan says how it is reversed.
 
-use super::{Gunicorn, preloads};
+use super::{Gunicorn, is_titled, preloads};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
 use crate::actions::service::stop::half_a_minute;
 use crate::host::process::note::Note;
@@ -72,6 +73,13 @@ impl Action for Reload {
         if let Some((master, why)) = found.masters.iter().find_map(|m| Some((m, preloads(m)?))) {
             return Err(Error::new(format!(
                 "{} preloads the application ({why}), so a reload would not load new code; stop it and start it",
+                master.shown()
+            )));
+        }
+        let proof = self.ready.as_ref().is_some_and(|r| r.contains.is_some());
+        if let Some(master) = found.masters.iter().find(|m| is_titled(m) && !proof) {
+            return Err(Error::new(format!(
+                "{} shows a title instead of its command, so it cannot be told whether it preloads the application, and a reload would not load new code then; set `ready` with a text in `contains` that only the new code shows, or stop it and start it",
                 master.shown()
             )));
         }

@@ -15,9 +15,13 @@ use crate::host::exec::{LOOK, capture, quoted};
 use crate::host::process::list::Other;
 use crate::host::service::{Kind, Master, Ready, Role};
 use rustix::process::Signal;
+use std::path::{Path, PathBuf};
 
 /// What the title of a master begins with.
 const MASTER: &str = "nginx: master process";
+/// Where a packaged Nginx is configured, and what its relative paths are below.
+const CONF: &str = "/etc/nginx/nginx.conf";
+const PREFIX: &str = "/usr/share/nginx";
 /// Options that say which Nginx it is.
 const PLACES: [&str; 3] = ["-p", "-c", "-e"];
 
@@ -155,8 +159,28 @@ impl Kind for Nginx {
         true
     }
 
-    fn titled(&self, words: &[String]) -> bool {
-        words.first().is_some_and(|w| w.starts_with("nginx: "))
+    fn nests(&self) -> bool {
+        true
+    }
+
+    fn pidfile(&self, process: &Other) -> Option<PathBuf> {
+        let words = title(&process.words);
+        // `-g 'pid /run/x.pid;'`: the title shows it without its quotes.
+        let mut directives = words.iter().skip_while(|w| *w != "-g").skip(1);
+        if let Some(at) = directives.position(|w| w == "pid") {
+            let value = words.iter().skip_while(|w| *w != "-g").nth(at + 2)?;
+            return Some(value.trim_end_matches(';').into());
+        }
+        let prefix = option(&words, "-p").unwrap_or_else(|| PREFIX.into());
+        let conf = option(&words, "-c").unwrap_or_else(|| CONF.into());
+        let text = std::fs::read_to_string(Path::new(&prefix).join(conf)).ok()?;
+        let pid = text.lines().find_map(|line| {
+            let value = line.trim().strip_prefix("pid")?.split(';').next()?;
+            value
+                .starts_with(char::is_whitespace)
+                .then(|| value.trim().to_owned())
+        });
+        Some(Path::new(&prefix).join(pid?))
     }
 
     fn placeless(&self) -> bool {

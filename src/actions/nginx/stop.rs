@@ -30,9 +30,10 @@ pub struct Stop {
     /// Its manager. Default: the only Nginx that runs on this machine, with this configuration if one is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
-    /// The grace period for requests in flight before it is killed. Default: 30s.
-    #[serde(default = "half_a_minute")]
-    pub grace: Length,
+    /// The grace period for requests in flight before it is killed. Default: 30s, or the `stopwaitsecs` or
+    /// `TimeoutStopSec` of its manager if that is longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Length>,
     /// A port that must be closed afterwards, in addition to those on which it was found listening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,

@@ -51,7 +51,7 @@ impl Start {
                     log: &self.log,
                     cwd: self.cwd.as_deref(),
                 },
-                kind: &AnyProcess,
+                kind: &AnyProcess::default(),
             },
             ready: self.ready.as_ref(),
             within: self.within,
@@ -79,6 +79,9 @@ impl Action for Start {
         .into_iter()
         .flatten()
         .collect();
+        if self.log == self.pidfile {
+            problems.push(text::one_file("log", "pidfile"));
+        }
         match self.argv.first() {
             None => problems.push(text::empty("argv")),
             Some(program) if program.is_empty() => problems.push(text::empty_program()),

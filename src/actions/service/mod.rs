@@ -16,7 +16,7 @@ macro_rules! stops {
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<($crate::action::Look, Option<Self::Output>), $crate::action::Error> {
-            self.with(|stop| stop.probe(cx, &past.before.0))
+            self.with(|stop| stop.probe(cx, &past.before.0, past.noted()))
         }
 
         fn perform(
@@ -50,9 +50,9 @@ macro_rules! starts {
         fn perform(
             &self,
             work: &mut $crate::action::Work<'_, Self::Note>,
-            _past: &$crate::action::Past<Self>,
+            past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
-            self.with(|start| start.perform(work))
+            self.with(|start| start.perform(work, &past.before.0))
         }
 
         $crate::actions::service::undoes!();

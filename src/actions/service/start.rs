@@ -31,7 +31,7 @@ impl Start {
         act(&StartService {
             service: ManagedService {
                 manager: &*manager,
-                kind: &AnyProcess,
+                kind: &AnyProcess::default(),
             },
             ready: self.ready.as_ref(),
             within: self.within,

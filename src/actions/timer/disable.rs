@@ -37,9 +37,9 @@ impl Disable {
         act(&StopService {
             service: ManagedService {
                 manager: &*manager,
-                kind: &AnyProcess,
+                kind: &AnyProcess::default(),
             },
-            grace: Length(30_000),
+            grace: Some(Length(30_000)),
             port: None,
             ready: None,
             within: Length(30_000),
@@ -91,7 +91,7 @@ impl Action for Disable {
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Stopped>), Error> {
-        let (mut look, output) = self.with(|stop| stop.probe(cx, &past.before.0))?;
+        let (mut look, output) = self.with(|stop| stop.probe(cx, &past.before.0, past.noted()))?;
         let jobs = self.jobs(cx)?;
         if !jobs.is_empty() {
             let at_work = format!("still running: {}", jobs.join(", "));

@@ -25,7 +25,7 @@ impl Enable {
         act(&StartService {
             service: ManagedService {
                 manager: &*manager,
-                kind: &AnyProcess,
+                kind: &AnyProcess::default(),
             },
             ready: None,
             within: Length(30_000),

@@ -281,6 +281,24 @@ fn read(pipe: &mut impl Read, chunk: &mut [u8]) -> Option<usize> {
     }
 }
 
+/// The words of a command line as a simple shell takes them, without their quotes.
+pub(crate) fn unquoted(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 /// Words as a person would type them.
 pub(crate) fn quoted(words: &[String]) -> String {
     let plain = |w: &String| {

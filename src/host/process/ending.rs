@@ -10,8 +10,9 @@
 //! vouches for them.
 
 use crate::action::{Error, Work};
+use crate::clock;
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::process::note::Note;
+use crate::host::process::note::{Note, is_terminating, terminating_since, was_signalled};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const FREEZE: Duration = Duration::from_secs(2);
 /// Further looks that have to agree that nothing is left.
 const CONFIRM: u32 = 3;
+/// How long those have that nobody has told before the time was over: what they were about to do they may still end.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// How long the end is waited for after KILL. Only a process that hangs in the kernel takes longer.
 const AFTER_KILL: Duration = Duration::from_secs(10);
 
@@ -42,8 +45,26 @@ impl From<Duration> for Grace {
 }
 
 impl Grace {
-    fn left(&self) -> Duration {
+    /// What of it is left.
+    pub(crate) fn left(&self) -> Duration {
         self.length.saturating_sub(self.began.elapsed())
+    }
+
+    /// The same, begun when the first of these processes got the signal that ends it, in whichever attempt that was.
+    pub(crate) fn since<'n>(
+        mut self,
+        notes: impl Iterator<Item = &'n Note> + Clone,
+        of: &[&Ident],
+    ) -> Self {
+        let living = of.iter().filter(|i| i.alive());
+        let told = living.filter_map(|i| terminating_since(notes.clone(), i));
+        if let Some(first) = told.min() {
+            let now = clock::boottime_us() / 1000;
+            let ago = Duration::from_millis(now.saturating_sub(first));
+            let then = Instant::now().checked_sub(ago);
+            self.began = then.map_or(self.began, |then| then.min(self.began));
+        }
+        self
     }
 
     fn is_over(&self) -> bool {
@@ -80,6 +101,10 @@ pub(crate) fn name(signal: Signal) -> &'static str {
         Signal::QUIT => "QUIT",
         Signal::HUP => "HUP",
         Signal::TERM => "TERM",
+        Signal::INT => "INT",
+        Signal::USR1 => "USR1",
+        Signal::USR2 => "USR2",
+        Signal::WINCH => "WINCH",
         _ => "a signal",
     }
 }
@@ -94,7 +119,8 @@ pub(crate) fn signal(to: &Ident, signal: Signal) -> Result<bool, Error> {
 }
 
 /// Ends them: `gentle` to the first ones, each with its name for people, then, when `grace` is over, KILL to whatever is
-/// left. An empty `gentle` waits only: somebody else has told them. `whole` names all of it.
+/// left. Nobody is killed who was not told: whoever has heard nothing by then is told, and has a moment. An empty `gentle`
+/// waits only: somebody else has told them. `whole` names all of it.
 ///
 /// # Errors
 /// [`Error`] when a signal is refused, something outlives KILL, or the members cannot be told.
@@ -110,15 +136,20 @@ pub(crate) fn end(
     if whom.members()?.is_empty() {
         return Ok(());
     }
+    let told: Vec<&Ident> = first.iter().map(|(process, _)| *process).collect();
+    let grace = grace.since(work.all_noted(), &told);
     if let Some(gentle) = gentle {
         for (process, shown) in first {
             tell(work, process, shown, gentle)?;
         }
-    }
-    if let Some(gentle) = gentle {
         tell_the_rest(work, whom, first, gentle, grace)?;
     }
-    let left = wait(work, whom, whole, grace)?;
+    let mut left = wait(work, whom, whole, grace)?;
+    if let Some(gentle) = gentle
+        && !grace.length.is_zero()
+    {
+        left = last_word(work, whom, left, gentle, whole, grace)?;
+    }
     if left.is_empty() {
         return Ok(());
     }
@@ -130,20 +161,51 @@ pub(crate) fn end(
     kill(work, whom, whole, grace)
 }
 
-/// Tells a first process to end.
+/// Those that were told by nobody are told now, and have a moment: who is left then.
+fn last_word(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    left: Vec<Ident>,
+    gentle: Signal,
+    whole: &str,
+    grace: Grace,
+) -> Result<Vec<Ident>, Error> {
+    let told = |work: &Work<'_, Note>, i: &Ident| was_signalled(work.all_noted(), i);
+    let untold: Vec<Ident> = left.iter().filter(|i| !told(work, i)).cloned().collect();
+    if untold.is_empty() {
+        return Ok(left);
+    }
+    for process in &untold {
+        tell(work, process, &process.shown(), gentle)?;
+    }
+    wait(work, whom, whole, LAST_WORD.min(grace.length).into())
+}
+
+/// Tells a process to end, once: a second signal may cut off what the first one lets it finish.
 fn tell(
     work: &mut Work<'_, Note>,
     process: &Ident,
     shown: &str,
     gentle: Signal,
 ) -> Result<(), Error> {
-    if process.alive() {
+    if !process.alive() {
+        return Ok(());
+    }
+    if is_terminating(work.all_noted(), process) {
+        work.log_line(&format!("{shown} was already signalled to stop"));
+        return Ok(());
+    }
+    if !was_signalled(work.all_noted(), process) {
         work.note(Note::Signalled {
             process: process.clone(),
         })?;
     }
     if signal(process, gentle)? {
         work.log_line(&format!("{} to {shown}", name(gentle)));
+        work.note(Note::Terminating {
+            process: process.clone(),
+            at: Some(clock::boottime_us() / 1000),
+        })?;
         // A stopped process hears nothing else.
         signal(process, Signal::CONT)?;
     }

@@ -178,6 +178,12 @@ fn own(all: &BTreeMap<i32, Other>) -> BTreeSet<i32> {
     own
 }
 
+/// The command line of process 1 matches: it runs the machine, or the container that this process is in.
+pub(crate) fn matches_init(pattern: &Regex) -> bool {
+    let words = proc::words(1);
+    !words.is_empty() && pattern.is_match(&words.join(" "))
+}
+
 /// Processes whose command line matches, by their ids.
 ///
 /// # Errors

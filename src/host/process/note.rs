@@ -26,11 +26,24 @@ pub enum Note {
         /// Which process: that of the stage, which becomes the program.
         process: Ident,
     },
-    /// It has got TERM, which is not sent to it again: a second one may cut off what it works on. The one note that is
-    /// made afterwards; a death in between sends it twice.
+    /// It has got the signal that ends it, which is not sent to it again: a second one may cut off what it works on. The
+    /// one note that is made afterwards; a death in between sends it twice.
     Terminating {
         /// Which.
         process: Ident,
+        /// When, in milliseconds since the boot: its time for work in flight runs from then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u64>,
+    },
+    /// This step started them: what stands after a start and did not before.
+    Started {
+        /// Which of the things that the step starts.
+        key: String,
+        /// The first processes, and what was below them.
+        processes: Vec<Ident>,
+        /// The command lines of the first ones, secrets cut out.
+        #[serde(default)]
+        commands: Vec<Vec<String>>,
     },
     /// A Celery worker is told not to consume that queue any more.
     Cancelling {
@@ -68,7 +81,44 @@ pub(crate) fn was_signalled<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &
 pub(crate) fn is_terminating<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &Ident) -> bool {
     notes
         .into_iter()
-        .any(|n| matches!(n, Note::Terminating { process } if process == of))
+        .any(|n| matches!(n, Note::Terminating { process, .. } if process == of))
+}
+
+/// When that process got the signal that ends it, in milliseconds since the boot.
+pub(crate) fn terminating_since<'n>(
+    notes: impl IntoIterator<Item = &'n Note>,
+    of: &Ident,
+) -> Option<u64> {
+    notes.into_iter().find_map(|n| match n {
+        Note::Terminating { process, at } if process == of => *at,
+        _ => None,
+    })
+}
+
+/// What this step has started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) processes: Vec<Ident>,
+    pub(crate) commands: Vec<Vec<String>>,
+}
+
+/// What this step has started under that key; none where no start came to its end.
+pub(crate) fn started<'n>(notes: impl IntoIterator<Item = &'n Note>, of: &str) -> Option<Started> {
+    let mut found: Option<Started> = None;
+    for note in notes {
+        if let Note::Started {
+            key,
+            processes,
+            commands,
+        } = note
+            && key == of
+        {
+            let all = found.get_or_insert_default();
+            all.processes.extend_from_slice(processes);
+            all.commands.extend_from_slice(commands);
+        }
+    }
+    found
 }
 
 /// That process was told to reload.
@@ -103,6 +153,8 @@ mod tests {
         {"reloading": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
         {"launched": {"key": "Gunicorn-0", "process": {"pid": 8, "starttime": 9, "boot": "b"}}},
         {"terminating": {"process": {"pid": 7, "starttime": 9, "boot": "b"}}},
+        {"terminating": {"process": {"pid": 9, "starttime": 9, "boot": "b"}, "at": 1500}},
+        {"started": {"key": "web-0", "processes": [{"pid": 8, "starttime": 9, "boot": "b"}], "commands": [["web"]]}},
         {"cancelling": {"worker": "w@h", "queue": "celery"}},
         {"drained": {"scheduled": 2}},
         {"drained": {"scheduled": 0, "unfinished": "app.task 1"}}
@@ -121,6 +173,14 @@ mod tests {
         }
         assert!(launches(&notes, "Gunicorn-0").eq([&process(8)]));
         assert_eq!(launches(&notes, "Gunicorn-1").next(), None);
+        assert_eq!(terminating_since(&notes, &process(9)), Some(1500));
+        assert_eq!(terminating_since(&notes, &process(7)), None);
+        let web = started(&notes, "web-0").unwrap();
+        assert_eq!(
+            (web.processes, web.commands),
+            (vec![process(8)], vec![vec!["web".into()]])
+        );
+        assert_eq!(started(&notes, "Gunicorn-0"), None);
         let value: serde_json::Value = serde_json::from_str(STORED).unwrap();
         assert_eq!(serde_json::to_value(&notes).unwrap(), value);
     }

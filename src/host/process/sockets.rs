@@ -94,6 +94,21 @@ pub(crate) fn sockets(processes: &[Ident]) -> Vec<String> {
     paths.into_iter().collect()
 }
 
+/// That process has none of the sockets that the other one accepts on, so that it takes no new connection.
+pub(crate) fn has_closed(process: &Ident, of: &Ident) -> bool {
+    let mut open = inodes(std::slice::from_ref(of));
+    let tcp = proc::listening().unwrap_or_default();
+    let unix = proc::listening_unix();
+    open.retain(|i| tcp.iter().any(|t| t.inode == *i) || unix.iter().any(|(u, _)| u == i));
+    !open.is_empty() && inodes(std::slice::from_ref(process)).is_disjoint(&open)
+}
+
+/// That process serves a connection that was accepted on one of these ports or sockets.
+pub(crate) fn serves(process: &Ident, ports: &[u16], paths: &[String]) -> bool {
+    let own = inodes(std::slice::from_ref(process));
+    proc::accepted(ports, paths).iter().any(|i| own.contains(i))
+}
+
 fn inodes(processes: &[Ident]) -> BTreeSet<u64> {
     let alive = processes.iter().filter(|p| p.alive());
     alive.flat_map(|p| proc::sockets(p.pid)).collect()

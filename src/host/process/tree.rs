@@ -154,6 +154,39 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_killed_who_was_told_by_nobody() {
+        let cx = Context::default();
+        // A shell that waits for its child hears a signal when that has ended, and passes nothing on.
+        let mut shell = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "trap : TERM; sh -c 'trap \"echo told; exit 0\" TERM; echo up; while :; do sleep 0.05; done'; exit 0",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = std::io::BufReader::new(shell.stdout.take().unwrap());
+        let mut line = String::new();
+        pipe.read_line(&mut line).unwrap();
+        let root = Ident::of(i32::try_from(shell.id()).unwrap()).unwrap();
+        let master = Master::look(&cx, &root, &["sh".into()]).unwrap().unwrap();
+        let found = Found {
+            masters: vec![master],
+            ..Found::default()
+        };
+        let mut said = Vec::new();
+        let mut work = Work::new(&cx, Direction::Do, &mut said).unwrap();
+        let grace = Duration::from_millis(1500);
+        end(&mut work, &found, Some(Signal::TERM), grace).unwrap();
+        shell.wait().unwrap();
+        line.clear();
+        pipe.read_line(&mut line).unwrap();
+        assert_eq!(line, "told\n");
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("KILL"), "{said}");
+    }
+
+    #[test]
     fn this_process_is_never_ended() {
         let cx = Context::default();
         let own = Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap();

@@ -93,6 +93,34 @@ const ENDINGS: [&str; 8] = [
     ".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope",
 ];
 
+/// What is no service: it holds processes of others, or cannot be started again.
+const NOT_STARTED: [&str; 3] = [".slice", ".scope", ".mount"];
+/// Units of the system itself: systemd.special(7). With one of them most of the machine stops.
+const SYSTEM: [&str; 22] = [
+    "basic.target",
+    "default.target",
+    "emergency.target",
+    "graphical.target",
+    "halt.target",
+    "local-fs.target",
+    "multi-user.target",
+    "network-online.target",
+    "network.target",
+    "paths.target",
+    "poweroff.target",
+    "reboot.target",
+    "remote-fs.target",
+    "rescue.target",
+    "shutdown.target",
+    "sockets.target",
+    "sysinit.target",
+    "timers.target",
+    "dbus.service",
+    "dbus.socket",
+    "systemd-journald.service",
+    "systemd-logind.service",
+];
+
 impl Systemd {
     /// These units, by the usual systemctl.
     pub(crate) fn of(units: Vec<String>) -> Self {
@@ -115,6 +143,15 @@ impl Systemd {
                 wrong.push(text::no_unit(name));
             } else if name.contains("@.") || name.ends_with('@') {
                 wrong.push(text::needs_instance(name));
+            }
+        }
+        let names = self.names();
+        for (at, name) in names.iter().enumerate() {
+            if names[..at].contains(name) {
+                wrong.push(text::twice(name));
+            }
+            if SYSTEM.contains(&name.as_str()) || NOT_STARTED.iter().any(|e| name.ends_with(e)) {
+                wrong.push(text::not_a_service(name));
             }
         }
         if self.ctl.first().is_none_or(String::is_empty) {
@@ -162,6 +199,14 @@ impl By {
         let pattern = self.pattern.as_deref().map(Chosen::Match);
         let systemd = self.systemd.as_ref().map(Chosen::Systemd);
         supervisor.or(systemd).or(pidfile).or(process).or(pattern)
+    }
+
+    /// The manager says itself by which signal a service ends.
+    pub(crate) fn signals(&self) -> bool {
+        match self.chosen() {
+            Some(Chosen::Supervisor(_) | Chosen::Systemd(_) | Chosen::Process(_)) => true,
+            Some(Chosen::Pidfile(_) | Chosen::Match(_)) | None => false,
+        }
     }
 
     /// The command that starts it, where the settings say it, and its directory.
@@ -240,10 +285,19 @@ impl By {
             if d.argv.first().is_none_or(|p| p.is_empty()) {
                 wrong.push(text::empty("by.process.argv"));
             }
+            if d.log == d.pidfile {
+                wrong.push(text::one_file("by.process.log", "by.process.pidfile"));
+            }
+        }
+        if self.log.is_some() && self.log == self.pidfile {
+            wrong.push(text::one_file("by.log", "by.pidfile"));
         }
         if let Some(pattern) = &self.pattern {
             match Regex::new(pattern) {
-                Ok(_) if pattern.is_empty() => wrong.push(text::every_process()),
+                // What matches unlike texts, and the empty one, says nothing about a process.
+                Ok(r) if r.is_match("") || (r.is_match("0") && r.is_match("-z")) => {
+                    wrong.push(text::every_process());
+                }
                 Ok(_) => {}
                 Err(e) => wrong.push(text::no_regex("by.match", e)),
             }
@@ -278,7 +332,7 @@ mod tests {
         for good in [
             r#"{"supervisor": {"program": "g:*"}}"#,
             r#"{"pidfile": "/run/x.pid", "start": ["/bin/x"], "log": "/x", "cwd": "/"}"#,
-            r#"{"process": {"pidfile": "/x", "argv": ["x"], "log": "/x"}}"#,
+            r#"{"process": {"pidfile": "/x", "argv": ["x"], "log": "/x.log"}}"#,
             r#"{"match": "^/bin/x"}"#,
             r#"{"systemd": {"unit": "web"}}"#,
             r#"{"systemd": {"units": ["worker@1.service", "worker@2.service"], "ctl": ["sudo", "systemctl"]}}"#,
@@ -291,6 +345,15 @@ mod tests {
             r#"{"match": ""}"#,
             r#"{"match": "("}"#,
             r#"{"pidfile": "x"}"#,
+            r#"{"match": ".*"}"#,
+            r#"{"match": "."}"#,
+            r#"{"match": "^"}"#,
+            r#"{"pidfile": "/x", "start": ["x"], "log": "/x"}"#,
+            r#"{"process": {"pidfile": "/x", "argv": ["x"], "log": "/x"}}"#,
+            r#"{"systemd": {"units": ["a", "a.service"]}}"#,
+            r#"{"systemd": {"unit": "multi-user.target"}}"#,
+            r#"{"systemd": {"unit": "init.scope"}}"#,
+            r#"{"systemd": {"unit": "system.slice"}}"#,
             r#"{"systemd": {}}"#,
             r#"{"systemd": {"unit": "a", "units": ["b"]}}"#,
             r#"{"systemd": {"unit": "worker@"}}"#,

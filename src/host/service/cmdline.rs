@@ -9,6 +9,7 @@ use super::kind::{Kind, Role};
 use super::launch::{self, Readiness};
 use super::manager::{Manager, managed};
 use crate::action::{Context, Error, Work};
+use crate::host::process::ending::Grace;
 use crate::host::process::identity::Ident;
 use crate::host::process::list::{self, Other};
 use crate::host::process::note::Note;
@@ -33,6 +34,11 @@ impl Manager for CommandLine<'_> {
     fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
         let pattern = self.pattern.map(Regex::new).transpose();
         let pattern = pattern.map_err(|e| Error::io("`by.match` is no regular expression", &e))?;
+        if pattern.as_ref().is_some_and(list::matches_init) {
+            return Err(Error::new(
+                "`by.match` matches process 1, which runs this machine; name the service more closely",
+            ));
+        }
         let found = listed(cx, kind, |p| {
             pattern.as_ref().is_none_or(|r| r.is_match(&p.command()))
         })?;
@@ -44,7 +50,7 @@ impl Manager for CommandLine<'_> {
         work: &mut Work<'_, Note>,
         kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error> {
         tree::end(work, found, Some(kind.gentle()), grace)
     }
@@ -67,6 +73,14 @@ impl Manager for CommandLine<'_> {
     fn restartable(&self, kind: &dyn Kind, found: &Found) -> Result<(), Error> {
         launch::restartable(self.by, kind, found)
     }
+
+    fn start_argv(&self) -> &[String] {
+        self.by.map_or(&[], |by| &by.start)
+    }
+
+    fn dir(&self) -> Option<&str> {
+        self.by?.cwd.as_deref()
+    }
 }
 
 /// What was found, with where it listens, unless a manager runs it.
@@ -88,12 +102,15 @@ fn listed(cx: &Context, kind: &dyn Kind, wanted: impl Fn(&Other) -> bool) -> Res
         .collect();
     let mut found = Found::default();
     let mut strays: Vec<Master> = Vec::new();
+    let is_meant = |process: &Other| kind.any() || (wanted(process) && kind.wanted(process));
     for (pid, (process, role)) in &all {
-        if all.contains_key(&process.parent) {
+        let parent = all.get(&process.parent);
+        if parent.is_some() && !(kind.nests() && *role == Role::Master) {
             continue;
         }
-        // Asked of the first ones only: a worker shows less, and without its master it would seem an orphan.
-        let meant = kind.any() || (wanted(process) && kind.wanted(process));
+        // Asked of the first ones only: a worker shows less, and without its master it would seem an orphan. A successor
+        // is meant with the one that started it.
+        let meant = is_meant(process) || parent.is_some_and(|(p, _)| is_meant(p));
         let stray = !meant && *role == Role::Worker && kind.placeless() && wanted(process);
         if !meant && !stray {
             continue;
@@ -134,7 +151,7 @@ fn listed(cx: &Context, kind: &dyn Kind, wanted: impl Fn(&Other) -> bool) -> Res
 
 /// Refuses more than one service.
 fn one(kind: &dyn Kind, found: &Found) -> Result<(), Error> {
-    let masters: Vec<&Master> = found.masters.iter().filter(|m| !m.orphan).collect();
+    let masters: Vec<&Master> = found.roots().filter(|m| !m.orphan).collect();
     let first = masters.first();
     if masters.len() > 1
         && masters

@@ -13,6 +13,7 @@ use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{DaemonSpec, Launched, launch};
+use crate::host::process::ending::Grace;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::pidfile::{self, Record};
@@ -95,13 +96,31 @@ impl Manager for DaemonManager<'_> {
         work: &mut Work<'_, Note>,
         _kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error> {
         for master in &found.masters {
             end(work, &master.ident, &master.members, grace)?;
             pidfile::remove(Path::new(self.pidfile), &master.ident)?;
         }
         Ok(())
+    }
+
+    fn leftover(&self) -> Option<String> {
+        let record = self.record().ok().flatten()?;
+        let ended = !record.alive() && remains(&record.ident).is_none();
+        ended.then(|| self.pidfile.to_owned())
+    }
+
+    fn tidy(&self) -> Result<Option<String>, Error> {
+        let Some(record) = self.record()?.filter(|r| !r.alive()) else {
+            return Ok(None);
+        };
+        pidfile::remove(Path::new(self.pidfile), &record.ident)?;
+        Ok(Some(self.pidfile.to_owned()))
+    }
+
+    fn dir(&self) -> Option<&str> {
+        self.cwd
     }
 
     fn start(

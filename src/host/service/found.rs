@@ -3,6 +3,8 @@
 //! Invariants: no environment is recorded, because it may hold secrets and the record is for ever; a command line that
 //! seems to hold one is recorded without it, and kept whole only for an undo. What is known of a process is of the moment of the look; whoever acts on it looks again at its identity.
 
+use super::claim;
+use super::kind::Kind;
 use crate::action::{Context, Error, Kept, Work};
 use crate::host::process::daemon::User;
 use crate::host::process::identity::{Ident, session};
@@ -12,8 +14,10 @@ use crate::host::process::session::{Left, left};
 use crate::host::process::{mask, sockets, tree};
 use crate::system::proc;
 use crate::text::actions as phrases;
+use crate::time::Length;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One first process of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,12 @@ pub(crate) struct Master {
     pub(crate) cwd: String,
     /// The file that it executes.
     pub(crate) exe: String,
+    /// The file that its first word means where that names no path, by the `PATH` that it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<String>,
+    /// The directory that it was started in, where it has left that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start_dir: Option<String>,
     /// As whom it runs.
     pub(crate) user: User,
     /// The plain file that its output goes to.
@@ -46,20 +56,34 @@ pub(crate) struct Master {
 }
 
 /// A program of supervisord, or a unit of systemd.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Program {
     /// Its whole name: with its group, or with the ending of the unit.
     pub(crate) name: String,
     /// Its state, in the manager's word.
     pub(crate) state: String,
-    /// The state in detail, where systemd says it.
+    /// The state in detail, where the manager says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sub: Option<String>,
     /// Whether systemd starts it at boot, in its word: `enabled`, `disabled`, `static`, `masked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) boot: Option<String>,
+    /// How long its manager waits for its end before it kills, in milliseconds: `stopwaitsecs`, `TimeoutStopSec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wait: Option<u64>,
+    /// The number of the signal by which its manager asks it to end.
+    #[serde(skip)]
+    pub(crate) signal: Option<i32>,
+    /// The directory that its manager starts it in.
+    #[serde(skip)]
+    pub(crate) dir: Option<String>,
 }
+
+/// How long a manager may take beyond its own limit.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+/// What a program is said to be that has ended with an exit status that its settings expect.
+pub(super) const EXPECTED: &str = "as expected";
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +142,42 @@ impl Found {
         wanted.map(|p| p.name.as_str())
     }
 
+    /// The directories that its manager starts its programs in.
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Path> {
+        self.programs
+            .iter()
+            .filter_map(|p| p.dir.as_deref().map(Path::new))
+    }
+
+    /// The names of what its manager runs of it.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &str> {
+        let running = self.programs.iter().filter(|p| p.is_running());
+        running.map(|p| p.name.as_str())
+    }
+
+    /// How long its manager lets it end, where the longest of its programs is known.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        let wanted = self.programs.iter().filter(|p| p.is_wanted());
+        wanted.filter_map(|p| p.wait).max()
+    }
+
+    /// How long its manager is waited for: where it kills by itself within that time, a little longer, so that it does.
+    pub(crate) fn patience(&self, grace: Duration) -> Duration {
+        let kills = self
+            .wait()
+            .is_some_and(|w| Duration::from_millis(w) <= grace);
+        if kills { grace + AFTER_KILL } else { grace }
+    }
+
+    /// What of it its manager kills before that time is over, by its own setting, in lines for people.
+    pub(crate) fn kept_short(&self, grace: Length, setting: &str) -> Vec<String> {
+        let short = self.programs.iter().filter(|p| p.is_wanted());
+        let short = short.filter_map(|p| Some((p, p.wait.filter(|w| *w < grace.0)?)));
+        let line =
+            |(p, wait): (&Program, u64)| phrases::manager_kills(&p.name, Length(wait), setting);
+        short.map(line).collect()
+    }
+
     /// Notes that its first processes are told to end.
     ///
     /// # Errors
@@ -143,10 +203,26 @@ impl Found {
             && self.programs.iter().all(Program::has_no_process)
     }
 
-    /// All of it runs: each program or unit, and a first process that is no orphan.
+    /// All of it runs: each program or unit, and a first process that is no orphan. What has done its work beside others
+    /// that run is no lack.
     pub(crate) fn is_up(&self) -> bool {
-        let all = self.programs.iter().all(Program::is_running);
+        let all = |p: &Program| p.is_running() || p.is_finished();
+        let all = self.programs.iter().all(all);
         all && (self.masters.iter().any(|m| !m.orphan) || self.has_no_process())
+    }
+
+    /// Each of its programs has ended as its settings expect.
+    pub(crate) fn is_finished(&self) -> bool {
+        !self.programs.is_empty() && self.programs.iter().all(Program::is_finished)
+    }
+
+    /// Its first processes that none other of them has started.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &Master> {
+        let below = |m: &Master| {
+            let mut others = self.masters.iter().filter(|o| o.ident != m.ident);
+            others.any(|o| o.members.contains(&m.ident))
+        };
+        self.masters.iter().filter(move |m| !below(m))
     }
 
     /// Its first processes.
@@ -168,8 +244,22 @@ impl Found {
 
     /// Why it cannot be said that nothing of it runs, with the remedy.
     pub(crate) fn astray(&self, name: &str) -> Option<String> {
-        (!self.runs() && !self.strays.is_empty())
-            .then(|| phrases::untold(name, self.strays.join(", ")))
+        let who = || self.strays.join(", ");
+        let states: Vec<String> = self.programs.iter().map(Program::shown).collect();
+        let managed = !self.programs.is_empty();
+        let hidden = !self.strays.is_empty() && (managed || !self.runs());
+        hidden.then(|| match states.as_slice() {
+            [] => phrases::untold(name, who()),
+            states => phrases::out_of_sight(states.join(", "), who()),
+        })
+    }
+
+    /// What stands with where each of its first processes was started, as far as its kind can tell.
+    pub(crate) fn with_start_dirs(mut self, kind: &dyn Kind) -> Self {
+        for master in &mut self.masters {
+            master.start_dir = kind.started_in(master).unwrap_or_default();
+        }
+        self
     }
 
     /// Its processes for people.
@@ -199,6 +289,12 @@ impl Program {
     /// It runs.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state.as_str(), "RUNNING" | "active")
+    }
+
+    /// It has done its work: it ended with an exit status that its settings expect.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.state.as_str(), "EXITED" | "inactive")
+            && self.sub.as_deref() == Some(EXPECTED)
     }
 
     /// It was stopped, and nobody tries to start it.
@@ -255,6 +351,8 @@ impl Master {
                 exe: link(proc::exe(ident.pid))
                     .trim_end_matches(" (deleted)")
                     .to_owned(),
+                program: claim::program(ident.pid, words),
+                start_dir: None,
                 user,
                 log: log.map(|l| l.display().to_string()),
                 orphan: false,
@@ -308,6 +406,8 @@ impl Master {
             whole: None,
             cwd: record.cwd,
             exe: String::new(),
+            program: None,
+            start_dir: None,
             user: User::current(),
             log: Some(record.log),
             orphan: false,
@@ -326,6 +426,16 @@ impl Master {
                 .map_err(|e| Error::io("a command that was kept cannot be read", &e)),
             (None, None) => Ok(self.argv.clone()),
         }
+    }
+
+    /// The words of its command line as far as they may be shown, whole where they were just seen.
+    pub(super) fn seen(&self) -> &[String] {
+        self.whole.as_ref().unwrap_or(&self.argv)
+    }
+
+    /// That word is the one by which it was started.
+    pub(super) fn names(&self, word: &str) -> bool {
+        self.seen().first().is_some_and(|first| first == word)
     }
 
     /// What two processes of one service share.

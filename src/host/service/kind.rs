@@ -4,6 +4,7 @@ use super::found::Master;
 use crate::host::process::list::Other;
 use crate::text::actions as phrases;
 use rustix::process::Signal;
+use std::path::PathBuf;
 
 /// What a process is to its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,6 @@ pub(crate) trait Kind: Sync {
         None
     }
 
-    /// What its command line shows is a title that it gave itself, not how it was started.
-    fn titled(&self, _words: &[String]) -> bool {
-        false
-    }
-
     /// Its workers run as somebody else than its master, which is ours to start.
     fn drops(&self, _worker: &Master) -> bool {
         false
@@ -71,10 +67,37 @@ pub(crate) trait Kind: Sync {
     fn any(&self) -> bool {
         false
     }
+
+    /// A first process may start its successor below itself, which then is a first process, too: USR2.
+    fn nests(&self) -> bool {
+        false
+    }
+
+    /// The pidfile that it writes, as its command line or its configuration says; none where neither does.
+    fn pidfile(&self, _process: &Other) -> Option<PathBuf> {
+        None
+    }
+
+    /// The directory that it was started in, where it has left that one.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in words.
+    fn started_in(&self, _master: &Master) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    /// The settings name the signal that lets it end.
+    fn named_signal(&self) -> bool {
+        true
+    }
 }
 
 /// Any process: the settings say which.
-pub(crate) struct AnyProcess;
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AnyProcess {
+    /// The signal that lets it end, where the settings name one.
+    pub(crate) gentle: Option<Signal>,
+}
 
 impl Kind for AnyProcess {
     fn name(&self) -> &'static str {
@@ -87,6 +110,14 @@ impl Kind for AnyProcess {
 
     fn role(&self, _: &Other) -> Option<Role> {
         Some(Role::Master)
+    }
+
+    fn gentle(&self) -> Signal {
+        self.gentle.unwrap_or(Signal::TERM)
+    }
+
+    fn named_signal(&self) -> bool {
+        self.gentle.is_some()
     }
 
     fn many(&self) -> bool {

@@ -6,6 +6,7 @@
 //! go into the background by itself: what counts is what the manager finds.
 
 use super::by::By;
+use super::claim;
 use super::kind::Kind;
 use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
@@ -371,14 +372,15 @@ pub(super) fn restartable(by: Option<&By>, kind: &dyn Kind, found: &Found) -> Re
     if by.is_some_and(|b| !b.start.is_empty()) {
         return Ok(());
     }
-    let hidden = |m: &&Master| kind.titled(&m.argv) && again(kind, m).is_none();
-    match found.masters.iter().find(hidden) {
-        Some(master) => Err(Error::new(format!(
-            "{} shows a process title instead of the command that started it, so its undo could not start it again; set `by.start`",
-            master.shown()
-        ))),
-        None => Ok(()),
+    for master in found.roots().filter(|m| again(kind, m).is_none()) {
+        if let Some(why) = claim::refused(kind, master) {
+            return Err(Error::new(format!(
+                "{}: {why}, so its undo could not start it again; set `by.start`, and `by.cwd` where it matters",
+                master.shown()
+            )));
+        }
     }
+    Ok(())
 }
 
 /// The command that starts that one again, where its command line is not it.
@@ -407,13 +409,16 @@ fn launches(
             Some(argv) => argv,
             None => master.words(cx)?,
         };
-        let cwd = by.cwd.clone().unwrap_or_else(|| master.cwd.clone());
+        let cwd = by.cwd.clone().or_else(|| master.start_dir.clone());
+        let cwd = cwd.unwrap_or_else(|| master.cwd.clone());
         let path = cx.env.iter().rev().find(|(k, _)| k == "PATH");
-        if let Some(first) = argv.first_mut()
-            && find_program(first, path.map(|(_, v)| v.as_str()), Path::new(&cwd)).is_err()
-        {
-            // It was found in a PATH that is not ours.
-            first.clone_from(&master.exe);
+        if let Some(first) = argv.first_mut() {
+            // It was found in a PATH that is not ours: another may stand in ours.
+            if let Some(program) = master.program.clone().filter(|_| master.names(first)) {
+                *first = program;
+            } else if find_program(first, path.map(|(_, v)| v.as_str()), Path::new(&cwd)).is_err() {
+                first.clone_from(&master.exe);
+            }
         }
         launches.push((
             format!("{}-{nth}", kind.name()),
@@ -472,7 +477,7 @@ fn log(master: &Master) -> Option<String> {
 /// One first process of each service.
 fn services(found: &Found) -> Vec<&Master> {
     let mut services: Vec<&Master> = Vec::new();
-    for master in &found.masters {
+    for master in found.roots() {
         if services.iter().all(|s| s.service() != master.service()) {
             services.push(master);
         }

@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::launch::Readiness;
 use super::pidfile::Pidfile;
 use crate::action::{Context, Error, Work};
+use crate::host::process::ending::Grace;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::tree;
@@ -36,7 +37,7 @@ pub(crate) trait Manager {
     /// [`Error`] when it cannot be seen, or what is seen must not be handled by this manager.
     fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error>;
 
-    /// Stops what was found: asked to end, and killed after `grace`.
+    /// Stops what was found: asked to end, and killed when `grace` is over.
     ///
     /// # Errors
     /// [`Error`] when something of it is left.
@@ -45,7 +46,7 @@ pub(crate) trait Manager {
         work: &mut Work<'_, Note>,
         kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error>;
 
     /// Starts what was found before, as it ran; where nothing is given, what the settings say. Then waits until it is
@@ -130,6 +131,29 @@ pub(crate) trait Manager {
     /// Under which key the process that a start launches is noted.
     fn key(&self, kind: &dyn Kind) -> String {
         format!("{}-0", kind.name())
+    }
+
+    /// Removes what a dead process of its service has left, such as a pidfile: its name.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be removed.
+    fn tidy(&self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    /// What a dead process of its service has left, such as a pidfile.
+    fn leftover(&self) -> Option<String> {
+        None
+    }
+
+    /// The command by which the settings start it, where they say it: what it starts need not look like what ran.
+    fn start_argv(&self) -> &[String] {
+        &[]
+    }
+
+    /// The directory that the settings name for its start.
+    fn dir(&self) -> Option<&str> {
+        None
     }
 
     /// It starts again what ends by itself, so only it can stop a service.

@@ -12,6 +12,7 @@
 //! Left out: services of other machines.
 
 pub mod by;
+mod claim;
 pub(crate) mod cmdline;
 pub(crate) mod daemon;
 pub(crate) mod found;
@@ -20,6 +21,7 @@ pub(crate) mod launch;
 pub(crate) mod manager;
 pub(crate) mod pidfile;
 pub mod ready;
+mod release;
 pub(crate) mod reload;
 pub(crate) mod start;
 pub(crate) mod stop;

@@ -9,10 +9,12 @@ use super::cmdline::unmanaged;
 use super::found::{Found, Master};
 use super::kind::{Kind, Role};
 use super::launch::{self, Readiness};
-use super::manager::Manager;
+use super::manager::{Manager, managed};
+use super::release::began;
 use crate::action::{Context, Error, Work};
+use crate::host::process::ending::Grace;
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::process::list;
+use crate::host::process::list::{self, Other};
 use crate::host::process::note::Note;
 use crate::host::process::tree;
 use crate::system::plain::{self, NotPlain};
@@ -21,7 +23,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How much later than its pidfile a process may seem to have begun: clocks are set, and the kernel rounds.
 const SLACK: Duration = Duration::from_secs(5);
@@ -82,7 +84,7 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
         ));
     };
     let written = meta.modified().map_err(|e| cannot(&e))?;
-    if began(&ident).is_some_and(|began| began > written + SLACK) {
+    if began(ident.pid).is_some_and(|began| began > written + SLACK) {
         let why = format!(
             "{shown} names {}, which is running but started after the file was written: either its pid was \
              reused by another process, or the clock was set since; check it (ps -fp {pid}), then `touch {shown}` if it is \
@@ -99,12 +101,6 @@ pub(crate) fn read(path: &Path) -> Result<Named, Error> {
         )));
     }
     Ok(Named::Process(ident))
-}
-
-/// When a process began, by the clock of today.
-fn began(ident: &Ident) -> Option<SystemTime> {
-    let stat = Stat::of(ident.pid)?;
-    SystemTime::now().checked_sub(proc::age(stat.starttime)?)
 }
 
 /// Removes a pidfile that still names that process, which has ended.
@@ -142,7 +138,7 @@ impl Manager for Pidfile<'_> {
         work: &mut Work<'_, Note>,
         kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error> {
         tree::end(work, found, Some(kind.gentle()), grace)?;
         for master in &found.masters {
@@ -175,13 +171,22 @@ impl Manager for Pidfile<'_> {
         launch::restartable(Some(self.by), kind, found)
     }
 
+    fn start_argv(&self) -> &[String] {
+        &self.by.start
+    }
+
+    fn dir(&self) -> Option<&str> {
+        self.by.cwd.as_deref()
+    }
+
     fn has_pidfile(&self) -> bool {
         true
     }
 }
 
 impl Pidfile<'_> {
-    /// The service that the pidfile names, or the workers that its dead master has left.
+    /// The service that the pidfile names. Where it names none: whoever writes it by its own words, the workers that its
+    /// dead master has left, and by name those of whom neither can be told.
     fn found(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
         let path = self.path;
         let mut found = Found::default();
@@ -209,23 +214,39 @@ impl Pidfile<'_> {
                 let process = others.iter().find(|p| p.pid == ident.pid);
                 match process.and_then(|p| kind.role(p).map(|_| p)) {
                     Some(process) => {
-                        found
-                            .masters
-                            .extend(Master::look(cx, &ident, &process.words)?);
+                        for member in family(kind, &others, process) {
+                            let ident = Ident::of(member.pid);
+                            let look = ident.map(|i| Master::look(cx, &i, &member.words));
+                            found.masters.extend(look.transpose()?.flatten());
+                        }
                         return Ok(found);
                     }
                     None => format!("{path} is stale: {} is not {}", ident.shown(), kind.name()),
                 }
             }
         };
+        // That a pidfile names nobody does not mean that nobody runs: it may be empty, removed or overwritten.
+        for process in others.iter().filter(|p| kind.role(p) == Some(Role::Master)) {
+            let Some(ident) = Ident::of(process.pid).filter(|i| managed(cx, i).is_none()) else {
+                continue;
+            };
+            let Some(master) = Master::look(cx, &ident, &process.words)? else {
+                continue;
+            };
+            match self.writer(kind, process) {
+                Some(true) => {
+                    found
+                        .notes
+                        .push(format!("{} writes {path}", master.shown()));
+                    found.masters.push(master);
+                }
+                Some(false) => {}
+                None => found.strays.push(master.shown()),
+            }
+        }
         // A master that was killed leaves its pidfile, and workers that still accept: they show the same command line.
         for process in &others {
-            let start = self.by.start.as_slice();
-            let same = process
-                .words
-                .iter()
-                .any(|w| w == path || w.ends_with(&format!("={path}")))
-                || (start.len() > 1 && process.words.ends_with(start));
+            let same = self.named_by(process);
             let parent = others
                 .iter()
                 .any(|p| p.pid == process.parent && p.words == process.words);
@@ -249,12 +270,83 @@ impl Pidfile<'_> {
         found.notes.insert(0, stale);
         Ok(found)
     }
+
+    /// The command line names the pidfile, or is that of `by.start`.
+    fn named_by(&self, process: &Other) -> bool {
+        let (path, start) = (self.path, self.by.start.as_slice());
+        let assigned = format!("={path}");
+        let mut words = process.words.iter();
+        words.any(|w| w == path || w.ends_with(&assigned))
+            || (start.len() > 1 && process.words.ends_with(start))
+    }
+
+    /// That first process writes this pidfile; none where that cannot be told.
+    fn writer(&self, kind: &dyn Kind, process: &Other) -> Option<bool> {
+        if kind.any() {
+            // Whoever names it may as well read it.
+            let start = self.by.start.as_slice();
+            let started = start.len() > 1 && process.words.ends_with(start);
+            let first = start.first().and_then(|w| w.rsplit('/').next());
+            // Its title hides which one of that program it is.
+            let titled = first == Some(process.program.as_str())
+                && process
+                    .words
+                    .iter()
+                    .all(|w| w.contains(char::is_whitespace));
+            return match self.named_by(process) {
+                true if started => Some(true),
+                true => None,
+                false if titled => None,
+                false => Some(false),
+            };
+        }
+        match kind.pidfile(process) {
+            Some(own) => Some(same_path(&own, Path::new(self.path))),
+            None if self.named_by(process) => Some(true),
+            // Other words than those of `by.start` make it another.
+            None if self.by.start.len() > 1 => Some(false),
+            None => None,
+        }
+    }
+}
+
+/// Two names of one place: `/var/run` is a link.
+fn same_path(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let dir = path.parent().and_then(|d| d.canonicalize().ok());
+        Some(dir?.join(path.file_name()?))
+    };
+    one == other || (real(one).is_some() && real(one) == real(other))
+}
+
+/// A first process with those that it has started, or was started by, as its successors: USR2.
+fn family<'p>(kind: &dyn Kind, all: &'p [Other], of: &'p Other) -> Vec<&'p Other> {
+    let mut family = vec![of];
+    if !kind.nests() {
+        return family;
+    }
+    let first: Vec<&Other> = all
+        .iter()
+        .filter(|p| kind.role(p) == Some(Role::Master))
+        .collect();
+    loop {
+        let related = |p: &&&Other| {
+            let mut known = family.iter();
+            known.any(|k| k.pid == p.parent || k.parent == p.pid)
+        };
+        let new = |p: &&&Other| family.iter().all(|k| k.pid != p.pid);
+        let Some(next) = first.iter().filter(new).find(related) else {
+            return family;
+        };
+        family.push(next);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::SystemTime;
 
     fn own() -> Ident {
         Ident::of(i32::try_from(std::process::id()).unwrap()).unwrap()

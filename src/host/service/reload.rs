@@ -1,19 +1,21 @@
 //! New workers for a master that stays: HUP, and then a look at who serves.
 //!
-//! Evidence: the master is the same process, every worker that was there before has ended or is on its way out, and new
-//! ones are there. A second HUP does no harm, so it may be sent again after a death in the middle.
+//! Evidence: the master is the same process, new workers are there and run the release that the directories lead to, and
+//! every worker that was there before has ended or takes no new connection. One that only finishes what it has is no
+//! failure, however long that takes. A second HUP does no harm, so it may be sent again after a death in the middle.
 
 use crate::action::{Context, Error, Look, Work};
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::process::list::Other;
+use crate::host::process::list::{self, Other};
 use crate::host::process::note::{Note, was_reloaded};
-use crate::host::process::{session, tree};
+use crate::host::process::{session, sockets, tree};
 use crate::host::service::ManagedService;
 use crate::host::service::Ready;
 use crate::host::service::daemon::last_lines;
-use crate::host::service::found::Found;
+use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Role;
 use crate::host::service::launch::Readiness;
+use crate::host::service::release;
 use crate::system::proc::{self, words as words_of};
 use crate::time::Length;
 use std::path::Path;
@@ -41,11 +43,48 @@ impl ReloadService<'_> {
         if let Some(orphan) = found.masters.iter().find(|m| m.orphan) {
             return Err(Error::new(format!("{} cannot be reloaded", orphan.shown())));
         }
+        if let Some(why) = found.astray(self.service.kind.name()) {
+            return Err(Error::new(why));
+        }
         if found.masters.is_empty() {
             return Err(Error::new(format!(
                 "{} is not running, so there is nothing to reload",
                 self.service.kind.name()
             )));
+        }
+        if let Some(next) = found
+            .masters
+            .iter()
+            .find(|m| !found.roots().any(|r| r == *m))
+        {
+            return Err(Error::new(format!(
+                "{} was started as the successor of another that still runs (USR2); end one of them first",
+                next.shown()
+            )));
+        }
+        self.behind_wrappers(cx, found)
+    }
+
+    /// The same, with what a shell or another wrapper has started in the place of it: that one would not reload, it would
+    /// end.
+    fn behind_wrappers(&self, cx: &Context, mut found: Found) -> Result<Found, Error> {
+        let kind = self.service.kind;
+        let others = list::others()?;
+        let is_master = |pid: i32| {
+            let process = others.iter().find(|p| p.pid == pid);
+            process.is_some_and(|p| kind.role(p) == Some(Role::Master))
+        };
+        for master in &mut found.masters {
+            if is_master(master.ident.pid) {
+                continue;
+            }
+            let below = master.members.iter().find(|i| is_master(i.pid));
+            let inner = below
+                .map(|i| Master::look(cx, i, &words_of(i.pid)))
+                .transpose()?;
+            *master = inner
+                .flatten()
+                .ok_or_else(|| Error::new(format!("{} is not {}", master.shown(), kind.name())))?;
         }
         Ok(found)
     }
@@ -73,11 +112,30 @@ impl ReloadService<'_> {
         if !masters.any(|m| was_reloaded(notes.clone(), &m.ident)) {
             return Ok(Look::nothing("it was not signalled to reload"));
         }
-        self.look(cx, before)
+        self.look(cx, before, true)
     }
 
-    /// One look at the workers and at what they answer.
-    fn look(&self, cx: &Context, before: &Found) -> Result<Look, Error> {
+    /// The directories that its workers should work in.
+    fn dirs<'d>(&'d self, cx: &'d Context, found: &'d Found) -> impl Iterator<Item = &'d Path> {
+        let named = self.service.manager.dir().map(Path::new);
+        named.or(cx.cwd.as_deref()).into_iter().chain(found.dirs())
+    }
+
+    /// Why one of these new workers runs another release than the directories lead to.
+    fn former(&self, cx: &Context, found: &Found, new: &[Ident]) -> Result<Option<String>, Error> {
+        for ident in new {
+            let worker = Master::look(cx, ident, &words_of(ident.pid))?;
+            let why = worker.and_then(|w| release::elsewhere(&w, self.dirs(cx, found)));
+            if why.is_some() {
+                return Ok(why);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One look at the workers and at what they answer. `late`: the time is over, and a former worker that has a
+    /// connection counts as one that finishes it, although it does not show that it takes no other.
+    fn look(&self, cx: &Context, before: &Found, late: bool) -> Result<Look, Error> {
         let mut evidence = Vec::new();
         for master in &before.masters {
             if !master.ident.alive() {
@@ -89,7 +147,11 @@ impl ReloadService<'_> {
             let now = tree::below(std::slice::from_ref(&master.ident));
             let (old, new): (Vec<Ident>, Vec<Ident>) =
                 now.into_iter().partition(|i| master.members.contains(i));
-            let (draining, serving): (Vec<Ident>, Vec<Ident>) = old.into_iter().partition(draining);
+            let drains = |i: &Ident| {
+                let busy = || sockets::serves(i, &before.ports, &before.sockets);
+                draining(i) || sockets::has_closed(i, &master.ident) || (late && busy())
+            };
+            let (draining, serving): (Vec<Ident>, Vec<Ident>) = old.into_iter().partition(drains);
             let new: Vec<Ident> = new
                 .into_iter()
                 .filter(|i| self.works(i, master.ident.pid))
@@ -101,6 +163,9 @@ impl ReloadService<'_> {
                     new.len(),
                     serving.len()
                 )));
+            }
+            if let Some(why) = self.former(cx, before, &new)? {
+                return Ok(Look::unclear(why));
             }
             evidence.push(format!(
                 "{} has {} new workers: {}",
@@ -153,13 +218,14 @@ impl ReloadService<'_> {
         self.service.manager.reload(work, before)?;
         let deadline = Instant::now() + Duration::from_millis(self.within.0);
         loop {
-            let look = self.look(cx, before)?;
+            let over = Instant::now() >= deadline;
+            let look = self.look(cx, before, over)?;
             if look.answer == Answer::Done {
                 work.log_line(&look.evidence.join("; "));
                 return Ok(());
             }
             let dead = before.masters.iter().any(|m| !m.ident.alive());
-            if dead || Instant::now() >= deadline {
+            if dead || over {
                 let lines: Vec<String> = logs
                     .iter()
                     .map(|(since, log)| last_lines(Path::new(log), *since))

@@ -6,22 +6,24 @@
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
 use super::manager::Overdue;
+use super::release;
 use super::{Before, ManagedService, Ready};
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
+use crate::host::process::ending::Grace;
+use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::note::{self, Note};
+use crate::host::process::session::{Left, left, names};
 use crate::host::process::tree;
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
+use std::path::Path;
 use std::time::Duration;
 
 /// Between the gentle signal and KILL when the start is undone.
 const GRACE: Length = Length(30_000);
-
-/// How long what a stopped program has left may take to end by itself.
-const REST: Duration = Duration::from_secs(2);
 
 /// A start.
 #[derive(Clone, Copy)]
@@ -58,7 +60,11 @@ impl StartService<'_> {
         let manager = self.service.manager;
         let orphan = now.masters.iter().find(|m| m.orphan);
         let orphan = orphan.filter(|_| !now.is_up());
-        let why = match (manager.refusal(cx, now)?, orphan) {
+        let hidden = now.astray(self.service.kind.name());
+        // An earlier step may stop it: a preview does not know.
+        let outdated = || self.outdated(cx, now).filter(|_| !cx.inert);
+        let hidden = hidden.filter(|_| manager.restarts()).or_else(outdated);
+        let why = match (manager.refusal(cx, now)?.or(hidden), orphan) {
             (Some(why), _) => Some(why),
             (None, Some(orphan)) => Some(format!(
                 "{} still accepts connections; stop it first",
@@ -106,7 +112,7 @@ impl StartService<'_> {
     pub(crate) fn probe<'n>(
         &self,
         cx: &Context,
-        notes: impl IntoIterator<Item = &'n Note>,
+        notes: impl Iterator<Item = &'n Note> + Clone,
     ) -> Result<(Look, Option<()>), Error> {
         Ok((self.look(cx, notes)?, Some(())))
     }
@@ -115,20 +121,28 @@ impl StartService<'_> {
     fn look<'n>(
         &self,
         cx: &Context,
-        notes: impl IntoIterator<Item = &'n Note>,
+        notes: impl Iterator<Item = &'n Note> + Clone,
     ) -> Result<Look, Error> {
         let now = self.service.find(cx)?;
         if let Some(why) = self.service.manager.mismatch(&now) {
             return Ok(Look::unclear(why));
         }
         let key = self.service.manager.key(self.service.kind);
-        let launched = note::launched(notes, &key).filter(|l| !now.all().contains(l));
+        let launched = note::launched(notes.clone(), &key).filter(|l| !now.all().contains(l));
         if let Some(process) = launched {
             return Ok(Look::unclear(format!(
                 "{} was started by this step but is not recognized as {}",
                 process.shown(),
                 self.service.kind.name()
             )));
+        }
+        if let Some(why) = self.outdated(cx, &now) {
+            return Ok(Look::unclear(why));
+        }
+        // What ends when it has done its work counts once this step has started it.
+        if now.is_finished() && note::started(notes.clone(), &key).is_some() {
+            let states = now.programs.iter().map(Program::shown);
+            return Ok(Look::done(states.collect::<Vec<_>>().join("; ")));
         }
         if now.is_up() {
             return self
@@ -157,31 +171,88 @@ impl StartService<'_> {
     }
 
     /// Starts it.
-    pub(crate) fn perform(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+    pub(crate) fn perform(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         let now = self.service.find(work.cx())?;
         self.refuse(work.cx(), &now)?;
         failpoint::hit("service-start");
         let (manager, kind) = (self.service.manager, self.service.kind);
-        manager.start(work, kind, None, self.readiness(), self.within())
+        manager.start(work, kind, None, self.readiness(), self.within())?;
+        // What stands now is what an undo may stop: a pidfile may name something else by then.
+        let mut now = self.service.find(work.cx())?;
+        now.masters.retain(|m| !before.knows(&m.ident));
+        work.note(Note::Started {
+            key: manager.key(kind),
+            processes: now.all(),
+            commands: now.roots().map(|m| m.argv.clone()).collect(),
+        })
     }
 
-    /// What was started: all that runs now and did not before.
+    /// Why what runs is not what a start would start now.
+    fn outdated(&self, cx: &Context, now: &Found) -> Option<String> {
+        let dirs = || {
+            let named = self.service.manager.dir().map(Path::new);
+            named.or(cx.cwd.as_deref()).into_iter().chain(now.dirs())
+        };
+        let mut first = now.roots().filter(|m| !m.orphan);
+        let start = self.service.manager.start_argv();
+        let why = first.find_map(|m| release::outdated(m, dirs(), start));
+        why.map(|why| format!("{why}; stop it first"))
+    }
+
+    /// What this step has started and still lives, or runs its command: a later step of the run may have brought it back;
+    /// and of what stands in its place what is neither. Where no start came to its end, what runs now and did not before is
+    /// taken for it.
     fn ours<'n>(
         &self,
         cx: &Context,
         before: &Found,
-        notes: impl IntoIterator<Item = &'n Note>,
-    ) -> Result<Found, Error> {
+        notes: impl Iterator<Item = &'n Note> + Clone,
+    ) -> Result<(Found, Vec<Master>), Error> {
+        let key = self.service.manager.key(self.service.kind);
         let mut now = self.service.find(cx)?;
         now.masters.retain(|m| !before.knows(&m.ident));
-        if let Some(ident) = note::launched(notes, &self.service.manager.key(self.service.kind))
-            && !before.knows(&ident)
-            && !now.all().contains(&ident)
+        let launched: Vec<Ident> = note::launches(notes.clone(), &key).cloned().collect();
+        let started = note::started(notes, &key);
+        let mut foreign = Vec::new();
+        if let Some(started) = &started
+            && now.programs.is_empty()
         {
-            let words = proc::words(ident.pid);
-            now.masters.extend(Master::look(cx, &ident, &words)?);
+            let family = tree::living(&started.processes);
+            let known_kind = !self.service.kind.any();
+            let own = |m: &Master| {
+                let session = Stat::of(m.ident.pid).map(|s| s.session);
+                known_kind
+                    || family.contains(&m.ident)
+                    || started.commands.iter().any(|c| same_command(c, &m.argv))
+                    || launched
+                        .iter()
+                        .any(|l| Some(l.pid) == session || *l == m.ident)
+            };
+            (now.masters, foreign) = now.masters.into_iter().partition(own);
         }
-        Ok(now)
+        // Children of a first process that is gone show neither its words nor its number.
+        let known = started.unwrap_or_default().processes;
+        let mut rest = tree::living(&known);
+        for leader in &launched {
+            match left(leader, &known) {
+                Left::Nothing => {}
+                Left::These(members) => rest.extend(members),
+                Left::Untold(members) => {
+                    return Err(Error::new(format!(
+                        "{} was started by this step and has exited; {} may remain of it, but that is not certain; check them, and stop them manually",
+                        leader.shown(),
+                        names(&members)
+                    )));
+                }
+            }
+        }
+        for ident in rest {
+            if !before.knows(&ident) && !now.all().contains(&ident) {
+                let words = proc::words(ident.pid);
+                now.masters.extend(Master::look(cx, &ident, &words)?);
+            }
+        }
+        Ok((now, foreign))
     }
 
     /// A stranger who holds its port.
@@ -202,31 +273,55 @@ impl StartService<'_> {
     /// Stops what it started.
     pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         let (manager, kind) = (self.service.manager, self.service.kind);
-        let ours = self.ours(work.cx(), before, work.all_noted())?;
+        let (ours, foreign) = self.ours(work.cx(), before, work.all_noted())?;
         if let Some(why) = manager.mismatch(&ours) {
             return Err(Error::new(format!("not stopped: {why}")));
         }
-        let grace = Duration::from_millis(GRACE.0);
+        let grace: Grace = Duration::from_millis(GRACE.0).into();
         if !ours.programs.is_empty() {
-            let mut stopped = Found::default();
-            for name in Self::newly_wanted(before, &ours) {
-                // The name of one, so that no other of its group is stopped.
-                if let Some(by) = manager.only(name) {
-                    let one = by.manager();
-                    let mut found = one.find(work.cx(), kind)?;
-                    // Not the socket that was there before, although it would start it.
-                    found.programs.retain(|p| p.name == name);
-                    one.request_stop(work, &found, grace, Overdue::Kill)?;
-                    stopped.masters.extend(found.masters);
-                }
-            }
-            return tree::end(work, &stopped, None, REST);
+            return self.stop_programs(work, before, &ours, grace);
+        }
+        for master in &foreign {
+            work.log_line(&left_alone(master));
         }
         if ours.masters.is_empty() {
             work.log_line("no process started by this step is running");
-            return Ok(());
+        } else {
+            manager.stop(work, kind, &ours, grace)?;
         }
-        manager.stop(work, kind, &ours, grace)
+        if let Some(file) = manager.tidy()? {
+            work.log_line(&format!("removed {file}, which its process left behind"));
+        }
+        Ok(())
+    }
+
+    /// Lets their manager stop the programs that are wanted now and were not before: all of them in one call where that
+    /// is all there is, because the manager knows their order.
+    fn stop_programs(
+        &self,
+        work: &mut Work<'_, Note>,
+        before: &Found,
+        ours: &Found,
+        grace: Grace,
+    ) -> Result<(), Error> {
+        let (manager, kind) = (self.service.manager, self.service.kind);
+        let new: Vec<&str> = Self::newly_wanted(before, ours).collect();
+        if new.len() == ours.programs.len() {
+            return manager.stop(work, kind, ours, grace);
+        }
+        let mut stopped = Found::default();
+        for name in new {
+            // The name of one, so that no other of its group is stopped.
+            if let Some(by) = manager.only(name) {
+                let one = by.manager();
+                let mut found = one.find(work.cx(), kind)?;
+                // Not the socket that was there before, although it would start it.
+                found.programs.retain(|p| p.name == name);
+                one.request_stop(work, &found, grace.left(), Overdue::Kill)?;
+                stopped.masters.extend(found.masters);
+            }
+        }
+        tree::end(work, &stopped, Some(kind.gentle()), grace)
     }
 
     /// Whether things are as before.
@@ -234,9 +329,9 @@ impl StartService<'_> {
         &self,
         cx: &Context,
         before: &Found,
-        notes: impl Iterator<Item = &'n Note>,
+        notes: impl Iterator<Item = &'n Note> + Clone,
     ) -> Result<Look, Error> {
-        let ours = self.ours(cx, before, notes)?;
+        let (ours, foreign) = self.ours(cx, before, notes)?;
         if let Some(why) = self.service.manager.mismatch(&ours) {
             return Ok(Look::unclear(why));
         }
@@ -251,7 +346,12 @@ impl StartService<'_> {
         if let Some(first) = ours.masters.first() {
             return Ok(Look::nothing(format!("{} is running", first.shown())));
         }
-        Ok(match before.masters.first() {
+        if let Some(file) = self.service.manager.leftover() {
+            return Ok(Look::nothing(format!(
+                "{file} is left of a process that has ended"
+            )));
+        }
+        let mut look = match before.masters.first() {
             Some(first) if first.ident.alive() => {
                 Look::done(format!("{} was running before this step", first.shown()))
             }
@@ -263,6 +363,29 @@ impl StartService<'_> {
                 "no process of {} is running",
                 self.service.kind.name()
             )),
-        })
+        };
+        if !foreign.is_empty() {
+            look.evidence = foreign.iter().map(left_alone).collect();
+        }
+        Ok(look)
     }
+}
+
+/// The same command, whatever its interpreter is called.
+fn same_command(one: &[String], other: &[String]) -> bool {
+    let name = |words: &[String]| {
+        let first = words
+            .first()
+            .map(|w| w.rsplit('/').next().unwrap_or(w).to_owned());
+        first.filter(|_| words.len() == 1)
+    };
+    one.get(1..) == other.get(1..) && name(one) == name(other)
+}
+
+/// What is said of a process that stands in the place of what this step started.
+fn left_alone(master: &Master) -> String {
+    format!(
+        "{} was not started by this step and is left alone",
+        master.shown()
+    )
 }

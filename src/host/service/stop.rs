@@ -8,29 +8,42 @@
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
 use super::{Before, ManagedService, Ready};
+use super::{claim, release};
 use crate::action::values::Port;
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
+use crate::host::process::ending::Grace;
+use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::session::names;
 use crate::host::process::sockets;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
+use rustix::process::Signal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::{Duration, Instant};
+use upledger_replay::event::Answer;
 
 /// How long a port may stay open after its process has ended.
 const PORT: Duration = Duration::from_secs(30);
+
+/// How long a service has to end, where neither the settings nor its manager say it.
+const GRACE: Length = Length(30_000);
+/// How long one look waits for the end of what was told to end.
+const ENDING: Duration = Duration::from_secs(20);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A stop.
 #[derive(Clone, Copy)]
 pub(crate) struct StopService<'a> {
     /// Whose.
     pub(crate) service: ManagedService<'a>,
-    /// How long it has to end by itself before it is killed.
-    pub(crate) grace: Length,
+    /// How long it has to end by itself before it is killed. Default: half a minute, or what its manager gives it.
+    pub(crate) grace: Option<Length>,
     /// A port that must be closed afterwards, in addition to those on which it was found listening.
     pub(crate) port: Option<Port>,
     /// How it is known to be ready again after the undo, beside its ports.
@@ -64,12 +77,21 @@ impl Stopped {
 }
 
 impl StopService<'_> {
-    fn grace(&self) -> Duration {
-        Duration::from_millis(self.grace.0)
+    /// How long what was found has to end.
+    fn grace(&self, found: Option<&Found>) -> Length {
+        let kept = found.and_then(Found::wait).map(Length);
+        self.grace.unwrap_or(kept.map_or(GRACE, |k| k.max(GRACE)))
+    }
+
+    fn clock(&self, found: &Found) -> Grace {
+        Duration::from_millis(self.grace(Some(found)).0).into()
     }
 
     fn ports(&self, before: &Found) -> Vec<u16> {
         let mut ports = before.ports.clone();
+        // Where nothing was found, whoever holds the port that it is to answer on is told of.
+        let own = self.ready.and_then(|r| r.port).filter(|_| !before.runs());
+        ports.extend(own.map(|p| p.0));
         ports.extend(self.port.map(|p| p.0).filter(|p| !before.ports.contains(p)));
         ports
     }
@@ -81,10 +103,32 @@ impl StopService<'_> {
         if let Some(why) = found.astray(self.service.kind.name()) {
             return Err(Error::new(why));
         }
-        self.service
-            .manager
-            .restartable(self.service.kind, &found)?;
-        Ok(Before(found.keep_commands(cx)?))
+        let (manager, kind) = (self.service.manager, self.service.kind);
+        if let Some(why) = manager.mismatch(&found) {
+            return Err(Error::new(why));
+        }
+        self.ends(&found)?;
+        manager.restartable(kind, &found)?;
+        Ok(Before(found.with_start_dirs(kind).keep_commands(cx)?))
+    }
+
+    /// Refuses what is known not to end by the signal that it would get.
+    fn ends(&self, found: &Found) -> Result<(), Error> {
+        const TERM: i32 = Signal::TERM.as_raw();
+        let signals: Vec<i32> = found.programs.iter().filter_map(|p| p.signal).collect();
+        let term = match found.programs.is_empty() {
+            true => !self.service.kind.named_signal(),
+            false => signals.contains(&TERM),
+        };
+        let remedy = match found.programs.is_empty() {
+            true => "set `signal`",
+            false => "set the stop signal in the configuration of its manager",
+        };
+        let known = |m: &Master| claim::otherwise_on_term(m).map(|what| (m.shown(), what));
+        match found.masters.iter().find_map(known).filter(|_| term) {
+            Some((shown, what)) => Err(Error::new(format!("{shown} {what}; {remedy}"))),
+            None => Ok(()),
+        }
     }
 
     /// What it does in that direction, before anything was looked at.
@@ -94,7 +138,7 @@ impl StopService<'_> {
         }
         let service = &self.service;
         let manager = service.manager;
-        manager.stop_commands(service.kind, self.grace, None)
+        manager.stop_commands(service.kind, self.grace(None), None)
     }
 
     /// What it does in that direction to what was found.
@@ -107,7 +151,8 @@ impl StopService<'_> {
             };
         }
         let manager = service.manager;
-        let mut lines = manager.stop_commands(service.kind, self.grace, Some(found));
+        let grace = self.grace(Some(found));
+        let mut lines = manager.stop_commands(service.kind, grace, Some(found));
         let name = self.service.kind.name();
         if let Some(why) = found.astray(name) {
             lines.push(why);
@@ -118,13 +163,36 @@ impl StopService<'_> {
         lines
     }
 
-    /// Whether it is stopped, and who then was.
-    pub(crate) fn probe(
+    /// Whether it is stopped, and who then was. What an earlier attempt has told to end may do so at any moment.
+    pub(crate) fn probe<'n>(
         &self,
         cx: &Context,
         before: &Found,
+        notes: impl Iterator<Item = &'n Note> + Clone,
     ) -> Result<(Look, Option<Stopped>), Error> {
-        Ok((self.look(cx, before)?, Some(Stopped::of(before))))
+        let all = before.all();
+        // A manager may be asked again: it knows whom it has told.
+        let ours = !self.service.manager.restarts();
+        let told: Vec<&Ident> = all
+            .iter()
+            .filter(|i| ours && was_signalled(notes.clone(), i))
+            .collect();
+        let rest = self.clock(before).since(notes, &told).left().min(ENDING);
+        let until = Instant::now() + rest;
+        while told.iter().any(|i| i.alive()) && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
+        cx.look_anew();
+        let mut look = self.look(cx, before)?;
+        if let Some(alive) = told.iter().find(|i| i.alive())
+            && look.answer == Answer::Nothing
+        {
+            look = Look::unclear(format!(
+                "{} was told to end by an earlier attempt and is still running",
+                alive.shown()
+            ));
+        }
+        Ok((look, Some(Stopped::of(before))))
     }
 
     /// One look at whether it is stopped.
@@ -217,7 +285,8 @@ impl StopService<'_> {
             return Err(Error::new(format!("not stopped: {why}")));
         }
         failpoint::hit("service-stop");
-        self.end(work, before)?;
+        let clock = self.clock(before);
+        self.end(work, before, clock)?;
         failpoint::hit("service-stopped");
         // Workers that a dying master forked between two looks show themselves now.
         let late = match self.service.manager.restarts() {
@@ -231,7 +300,7 @@ impl StopService<'_> {
                 ..Found::default()
             };
             work.log_line(&format!("still running: {}", orphans.shown()));
-            self.end(work, &orphans)?;
+            self.end(work, &orphans, clock)?;
         }
         for socket in sockets::leftover(&before.sockets) {
             sockets::remove(&socket)?;
@@ -264,6 +333,7 @@ impl StopService<'_> {
             work.log_line("nothing was running before; nothing to start");
             return Ok(());
         }
+        let clock = self.clock(before);
         let mut doomed = false;
         for master in &before.masters {
             doomed |= !master.ident.alive() || was_signalled(work.all_noted(), &master.ident);
@@ -271,18 +341,48 @@ impl StopService<'_> {
         if doomed && !self.service.manager.left(before).is_empty() {
             // Half ended it is of no use, and would be in the way of the new one.
             work.log_line("its remaining processes are stopped first");
-            self.end(work, before)?;
+            self.end(work, before, clock)?;
         }
         let within = Duration::from_millis(self.within.0);
         let (manager, kind) = (self.service.manager, self.service.kind);
+        // One of its name is in the way of the one that was there.
+        let mut other = self.service.find(work.cx())?;
+        other.masters.retain(|m| self.differs(m, before).is_some());
+        if !other.masters.is_empty() {
+            for master in &other.masters {
+                let why = self.differs(master, before).unwrap_or_default();
+                work.log_line(&format!("{why}; it is stopped first"));
+            }
+            self.end(work, &other, self.clock(&other))?;
+        }
         manager.start(work, kind, Some(before), self.readiness(before), within)
     }
 
-    fn end(&self, work: &mut Work<'_, Note>, found: &Found) -> Result<(), Error> {
+    /// Why that process is not what ran before, or what the settings start in its place.
+    fn differs(&self, now: &Master, before: &Found) -> Option<String> {
+        let start = self.service.manager.start_argv();
+        if start.is_empty() || before.knows(&now.ident) {
+            return release::differs(now, before);
+        }
+        let dirs = self.service.manager.dir().map(Path::new).into_iter();
+        release::outdated(now, dirs, start)
+    }
+
+    /// Why what runs now is not all of what ran before.
+    fn mismatch(&self, now: &Found, before: &Found) -> Option<String> {
+        let differs = now.roots().find_map(|m| self.differs(m, before));
+        let same =
+            |n: &Master, b: &Master| release::is_same(n, b) && n.argv.get(1) == b.argv.get(1);
+        let is_there = |b: &&Master| now.masters.iter().any(|n| same(n, b));
+        let start = self.service.manager.start_argv();
+        let complete = !start.is_empty() || !before.programs.is_empty();
+        let lacks = before.roots().find(|b| !complete && !is_there(b));
+        differs.or_else(|| lacks.map(|m| format!("{} does not run again", m.shown())))
+    }
+
+    fn end(&self, work: &mut Work<'_, Note>, found: &Found, grace: Grace) -> Result<(), Error> {
         let service = &self.service;
-        service
-            .manager
-            .stop(work, service.kind, found, self.grace())
+        service.manager.stop(work, service.kind, found, grace)
     }
 
     /// Whether it runs as before.
@@ -318,7 +418,21 @@ impl StopService<'_> {
             return Ok(Look::nothing(format!("{} is not running", down.join(", "))));
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
-        self.readiness(before)
-            .wait(cx, within, Duration::ZERO, &|| self.service.find(cx))
+        let until = Instant::now() + within;
+        let find = || self.service.find(cx);
+        let look = self
+            .readiness(before)
+            .wait(cx, within, Duration::ZERO, &find)?;
+        // What has just been forked is not yet what it becomes.
+        while look.answer == Answer::Done
+            && let Some(why) = self.mismatch(&find()?, before)
+        {
+            if Instant::now() >= until {
+                return Ok(Look::nothing(why));
+            }
+            std::thread::sleep(PAUSE);
+            cx.look_anew();
+        }
+        Ok(look)
     }
 }

@@ -14,6 +14,7 @@ mod unit;
 
 use crate::action::{Context, Error, Work};
 use crate::host::exec::{self, Captured};
+use crate::host::process::ending::Grace;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::Note;
 use crate::host::process::tree;
@@ -216,9 +217,9 @@ impl Manager for &Systemd {
         work: &mut Work<'_, Note>,
         kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error> {
-        self.request_stop(work, found, grace, Overdue::Kill)?;
+        self.request_stop(work, found, grace.left(), Overdue::Kill)?;
         // What `KillMode` spares was told nothing.
         let mut rest = Found::default();
         for ident in self.left(found) {
@@ -260,14 +261,24 @@ impl Manager for &Systemd {
         }
         let since = SystemTime::now();
         let said = self.run(work, "start", &names, within.max(CLIENT))?;
-        if said.code != Some(0) {
-            let states = self.show(cx, &names)?;
+        let states = self.show(cx, &names)?;
+        // What did not run before is not demanded: it may be what the upgrade was to mend.
+        let demanded = |u: &&Unit| before.is_none_or(|b| b.running().any(|n| n == u.name()));
+        let mut failed = states
+            .iter()
+            .filter(demanded)
+            .filter(|u| u.state() != "active");
+        if said.code != Some(0) && (before.is_none() || failed.next().is_some()) {
             let states: Vec<String> = states.iter().map(Unit::shown).collect();
             return Err(Error::new(format!(
                 "not started: {}{}",
                 states.join(", "),
                 self.journal(cx, &names, Some(since))
             )));
+        }
+        if self.find(cx, kind)?.is_finished() {
+            work.log_line("all of it has done its work and ended as expected");
+            return Ok(());
         }
         readiness.stays(
             work,
@@ -309,7 +320,13 @@ impl Manager for &Systemd {
             }
             _ => self.names(),
         };
-        vec![phrases::stop_and_kill(self.command("stop", &names), grace)]
+        let mut lines = vec![phrases::stop_and_kill(self.command("stop", &names), grace)];
+        lines.extend(
+            found
+                .into_iter()
+                .flat_map(|f| f.kept_short(grace, "TimeoutStopSec")),
+        );
+        lines
     }
 
     fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {
@@ -377,7 +394,7 @@ impl Manager for &Systemd {
         let since = SystemTime::now();
         let began = Instant::now();
         // It waits until all are stopped, which may take the `TimeoutStopSec` of each.
-        let said = self.run(work, "stop", &names, grace.max(CLIENT))?;
+        let said = self.run(work, "stop", &names, found.patience(grace).max(CLIENT))?;
         if said.code.is_none() && overdue == Overdue::Kill {
             // Our client was ended, not the stop.
             let units = self.show(cx, &names)?;

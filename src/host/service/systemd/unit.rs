@@ -1,13 +1,14 @@
 //! A unit as `systemctl show` tells of it, and the processes of its control group.
 
 use crate::host::process::identity::{Ident, Stat};
-use crate::host::service::found::Program;
+use crate::host::service::found::{EXPECTED, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,KillSignal,WorkingDirectory,Type,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,11 +70,20 @@ impl Unit {
 
     pub(super) fn program(&self) -> Program {
         let some = |property: &str| Some(self.get(property).to_owned()).filter(|v| !v.is_empty());
+        // It ends when its work is done. systemd forgets then when that was.
+        let one_shot = self.get("Type") == "oneshot" && self.get("Result") == "success";
+        let finished = one_shot && self.state() == "inactive";
         Program {
             name: self.name().to_owned(),
             state: self.state().to_owned(),
-            sub: some("SubState"),
+            sub: match finished {
+                true => Some(EXPECTED.to_owned()),
+                false => some("SubState"),
+            },
             boot: some("UnitFileState"),
+            wait: some("TimeoutStopUSec").and_then(|text| span(&text)),
+            signal: self.get("KillSignal").parse().ok(),
+            dir: some("WorkingDirectory").filter(|d| d.starts_with('/')),
         }
     }
 
@@ -88,6 +98,27 @@ impl Unit {
             result.unwrap_or_default()
         )
     }
+}
+
+/// A length of time as systemd prints it, in milliseconds: `1min 30s`. None where there is no limit.
+fn span(text: &str) -> Option<u64> {
+    let parts = text.split_whitespace().map(|part| {
+        let unit = part.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = part[..unit].parse().ok()?;
+        let ms = match &part[unit..] {
+            "us" => 0.001,
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "min" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            "w" => 604_800_000.0,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(number * ms / 1000.0).ok()
+    });
+    let sum: Duration = parts.collect::<Option<Vec<_>>>()?.into_iter().sum();
+    u64::try_from(sum.as_millis()).ok().filter(|ms| *ms > 0)
 }
 
 /// The numbers of the processes of a control group and those below it; empty where there is none.
@@ -137,5 +168,21 @@ mod tests {
         assert!(units[1].program().has_no_process());
         assert_eq!(units[1].program().boot.as_deref(), Some("enabled"));
         assert_eq!(Unit::parse("Failed to connect to bus"), []);
+        let once = "Id=once.service\nType=oneshot\nActiveState=inactive\nSubState=dead\nResult=";
+        let finished = |result: &str| {
+            Unit::parse(&format!("{once}{result}\n"))[0]
+                .program()
+                .is_finished()
+        };
+        assert!(finished("success") && !finished("exit-code"));
+        let spans = [
+            ("1min 30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("infinity", None),
+            ("", None),
+        ];
+        for (text, ms) in spans {
+            assert_eq!(span(text), ms, "{text}");
+        }
     }
 }

@@ -1,22 +1,32 @@
-//! A program that supervisord keeps, over `supervisorctl`.
+//! A program that supervisord keeps, over `supervisorctl`; what that does not print supervisord is asked itself.
 //!
 //! Exit codes of supervisorctl say little (0 for "not running", 3 for a status, 4 for an unreachable socket), so what
 //! counts is the state that it prints, the number beside it, and the process itself. What is stopped is stopped by
-//! supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills.
+//! supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills the process
+//! that it knows; what that one leaves is told by us, and has what is left of the grace.
+//!
+//! A group is acted on as one: one call, because supervisord knows the order, and then each member is judged. What did not
+//! run before is not demanded afterwards, and a program that ends as its settings expect has done its work.
+
+mod daemon;
+mod rpc;
 
 use crate::action::{Context, Error, Work};
 use crate::host::exec::{self, Captured};
-use crate::host::process::identity::Ident;
-use crate::host::process::identity::Stat;
+use crate::host::process::ending::Grace;
+use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::note::Note;
 use crate::host::process::tree;
 use crate::host::service::by::{By, Supervisor};
-use crate::host::service::found::{Found, Master, Program};
+use crate::host::service::found::{EXPECTED, Found, Master, Program};
 use crate::host::service::kind::Kind;
 use crate::host::service::launch::Readiness;
 use crate::host::service::manager::{Manager, Overdue};
 use crate::system::proc;
+use crate::text::actions as phrases;
 use crate::time::Length;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -25,8 +35,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const SETTLE: Duration = Duration::from_secs(20);
 /// How long supervisorctl may take at least.
 const CLIENT: Duration = Duration::from_secs(5);
-/// How long what a program has left may take to end by itself.
-const REST: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const LINES: usize = 12;
 /// States that are on their way to another.
@@ -101,18 +109,10 @@ impl Supervisor {
             .find(|l| l.contains("ERROR (no such"))
             .map(str::to_owned);
         if let Some(wrong) = wrong {
-            return Err(Error::new(format!(
-                "supervisord has no program {}: {wrong}",
-                self.program
-            )));
+            return Err(self.unknown(cx, &wrong));
         }
         if lines.is_empty() {
-            return Err(Error::new(format!(
-                "supervisord does not respond to {} ({}): {}; start it, or name its configuration in `by.supervisor.ctl`",
-                self.ctl.join(" "),
-                said.ended,
-                said.tail(3).join("; ")
-            )));
+            return Err(self.silent(&said)?);
         }
         if let (Some(answers), None) = (&cx.answers, told)
             && !lines.iter().any(Line::passing)
@@ -122,12 +122,97 @@ impl Supervisor {
         Ok(lines)
     }
 
+    /// What is said when supervisord does not answer. One that lives is not to be started a second time: it would start
+    /// every program again.
+    fn silent(&self, said: &Captured) -> Result<Error, Error> {
+        let (ctl, why) = (self.ctl.join(" "), said.tail(3).join("; "));
+        let mut living = daemon::living(self)?;
+        if living.same.is_empty() {
+            living.same.append(&mut living.unknown);
+        }
+        let remedy = match living.same.as_slice() {
+            [] => "no supervisord is running; start it, or name its configuration in `by.supervisor.ctl`".to_owned(),
+            some => {
+                let who: Vec<String> = some.iter().map(Ident::shown).collect();
+                format!(
+                    "{} is running, so no second one may be started, which would start every program again;                      set `by.supervisor.ctl` to an address on which it answers; if its socket was removed, only a restart of                      supervisord, which restarts its programs, makes a new one",
+                    who.join(", ")
+                )
+            }
+        };
+        Ok(Error::new(format!(
+            "supervisord does not respond to {ctl} ({}): {why}; {remedy}",
+            said.ended
+        )))
+    }
+
+    /// What is said of a name that supervisord does not know, with those that would be meant.
+    fn unknown(&self, cx: &Context, wrong: &str) -> Error {
+        let all = self.call(cx, &["status"], exec::LOOK);
+        let all = all.map(|s| s.stdout).unwrap_or_default();
+        let names: Vec<String> = all
+            .lines()
+            .filter_map(Line::parse)
+            .map(|l| l.name)
+            .collect();
+        let (program, group) = (&self.program, format!("{}:", self.program));
+        let near = names
+            .iter()
+            .filter(|n| n.starts_with(&group) || n.ends_with(&format!(":{program}")));
+        let mut near: Vec<String> = near.cloned().collect();
+        if near.iter().any(|n| n.starts_with(&group)) {
+            near.insert(0, format!("{group}*"));
+        }
+        let hint = match near.is_empty() {
+            true => format!("its programs are {}", names.join(", ")),
+            false => format!("set `by.supervisor.program` to {}", near.join(" or ")),
+        };
+        Error::new(format!(
+            "supervisord has no program {program}: {wrong}; {hint}"
+        ))
+    }
+
+    /// The supervisord that keeps what was found; none where it cannot be told which one.
+    fn keeper(&self, cx: &Context, found: &Found) -> Option<Ident> {
+        let parent = |m: &Master| Some(Stat::of(m.ident.pid)?.parent);
+        let parent = found.masters.iter().find_map(parent);
+        let parent = parent.filter(|p| daemon::is_supervisord(&proc::words(*p)));
+        if let Some(parent) = parent {
+            return Ident::of(parent);
+        }
+        let same = daemon::living(self).map(|l| l.same).unwrap_or_default();
+        if let [one] = same.as_slice() {
+            return Some(one.clone());
+        }
+        // What it cannot say is not needed for anything else.
+        let said = self.call(cx, &["pid"], exec::LOOK).ok()?;
+        let pid: i32 = said.stdout.trim().parse().ok()?;
+        Ident::of(pid).filter(|i| daemon::is_supervisord(&proc::words(i.pid)))
+    }
+
+    /// What supervisord says of the programs itself.
+    fn settings_of(&self, cx: &Context) -> BTreeMap<String, rpc::Settings> {
+        let keeper = self.keeper(cx, &Found::default());
+        keeper.as_ref().map(rpc::settings).unwrap_or_default()
+    }
+
     /// The status once nothing is on its way any more, at most that long.
     fn settled(&self, cx: &Context, limit: Duration) -> Result<Vec<Line>, Error> {
+        self.settled_of(cx, limit, &|_| true)
+    }
+
+    /// The status once nothing of those is on its way any more, at most that long.
+    fn settled_of(
+        &self,
+        cx: &Context,
+        limit: Duration,
+        of: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Line>, Error> {
         let deadline = Instant::now() + limit;
         loop {
             let lines = self.status(cx)?;
-            if !lines.iter().any(Line::passing) || Instant::now() >= deadline {
+            let passing = |l: &Line| l.passing() && of(&l.name);
+            if !lines.iter().any(passing) || Instant::now() >= deadline {
                 return Ok(lines);
             }
             std::thread::sleep(PAUSE);
@@ -147,38 +232,57 @@ impl Supervisor {
             .collect()
     }
 
-    /// Lets supervisord start these programs and waits until they run by its own rules; `now` is what it keeps.
+    /// Lets supervisord start these programs, in one call because it knows their order, and waits until those that are
+    /// demanded run by its own rules; `now` is what it keeps.
     fn start_programs(
         &self,
         work: &mut Work<'_, Note>,
         names: &[String],
+        demanded: &[String],
         now: &Found,
         within: Duration,
     ) -> Result<(), Error> {
         let cx = work.cx();
-        for name in names {
-            let now = now.programs.iter().find(|p| p.name == *name);
-            if now.is_some_and(|p| p.state == "RUNNING") {
-                work.log_line(&format!("{name} is already running"));
-                continue;
-            }
-            let said = self.call(cx, &["start", name], within.max(exec::LOOK))?;
-            for line in said.shown.lines().chain(said.stderr.lines()) {
-                work.log_line(line);
-            }
-            let lines = self.settled(cx, within)?;
-            let Some(line) = lines.iter().find(|l| l.name == *name) else {
+        let runs = |name: &String| {
+            let mut all = now.programs.iter();
+            all.any(|p| p.name == *name && p.is_running())
+        };
+        for name in names.iter().filter(|n| runs(n)) {
+            work.log_line(&format!("{name} is already running"));
+        }
+        let missing: Vec<&str> = names
+            .iter()
+            .filter(|n| !runs(n))
+            .map(String::as_str)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut words = vec!["start"];
+        match missing.len() == now.programs.len() {
+            true => words.push(&self.program),
+            false => words.extend(&missing),
+        }
+        let said = self.call(cx, &words, within.max(exec::LOOK))?;
+        for line in said.shown.lines().chain(said.stderr.lines()) {
+            work.log_line(line);
+        }
+        let wanted = |name: &str| demanded.iter().any(|d| d == name);
+        let lines = self.settled_of(cx, within, &wanted)?;
+        let known = self.settings_of(cx);
+        let mut failed = Vec::new();
+        for name in missing.iter().filter(|n| wanted(n)) {
+            let Some(line) = lines.iter().find(|l| l.name == **name) else {
                 return Err(Error::new(format!("supervisord has no program {name}")));
             };
-            if line.state != "RUNNING" {
-                return Err(Error::new(format!(
-                    "not started: {}{}",
-                    line.shown(),
-                    self.lines(cx, name, &said)
-                )));
+            if line.state != "RUNNING" && !line.program(known.get(*name)).is_finished() {
+                failed.push(format!("{}{}", line.shown(), self.lines(cx, name, &said)));
             }
         }
-        Ok(())
+        match failed.as_slice() {
+            [] => Ok(()),
+            failed => Err(Error::new(format!("not started: {}", failed.join("; ")))),
+        }
     }
 
     /// What it said and what the program wrote last, both streams.
@@ -211,8 +315,24 @@ impl Supervisor {
     }
 }
 
+impl Line {
+    /// As it is recorded, with what its settings say.
+    fn program(&self, settings: Option<&rpc::Settings>) -> Program {
+        let ended_well = self.state == "EXITED" && settings.is_some_and(|s| s.ended_well);
+        Program {
+            name: self.name.clone(),
+            state: self.state.clone(),
+            sub: ended_well.then(|| EXPECTED.to_owned()),
+            boot: None,
+            wait: settings.and_then(|s| s.wait),
+            signal: settings.and_then(|s| s.signal),
+            dir: settings.and_then(|s| s.dir.clone()),
+        }
+    }
+}
+
 impl Manager for &Supervisor {
-    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+    fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
         let lines = self.settled(cx, Duration::from_secs(3))?;
         let mut found = Found::default();
         for line in &lines {
@@ -230,28 +350,57 @@ impl Manager for &Supervisor {
             if !matches!(line.state.as_str(), "RUNNING" | "STOPPED") {
                 found.notes.push(line.shown());
             }
-            found.programs.push(Program {
-                name: line.name.clone(),
-                state: line.state.clone(),
-                sub: None,
-                boot: None,
-            });
         }
+        let keeper = self.keeper(cx, &found);
+        let known = keeper.as_ref().map(rpc::settings).unwrap_or_default();
+        let others = keeper
+            .as_ref()
+            .map(|k| daemon::Others::look(k, &found.all()));
+        let others = others.transpose()?;
+        for line in &lines {
+            let settings = known.get(&line.name);
+            found.programs.push(line.program(settings));
+            if !kind.any()
+                && kind.gentle() != Signal::TERM
+                && settings.is_some_and(rpc::Settings::sends_term)
+            {
+                found.notes.push(format!(
+                    "supervisord stops {} by TERM, which cuts off requests of {}; set `stopsignal={}` for it",
+                    line.name,
+                    kind.name(),
+                    tree::name(kind.gentle())
+                ));
+            }
+            // To supervisord it has ended; what it has put into the background may serve.
+            let command = settings.map(|s| s.command.as_slice()).unwrap_or_default();
+            let runs = line.pid.is_some();
+            let lost = others
+                .as_ref()
+                .map(|o| o.lost(kind, &line.name, runs, command));
+            for process in lost.unwrap_or_default() {
+                let ident = Ident::of(process.pid);
+                let look = ident.map(|i| Master::look(cx, &i, &process.words));
+                let shown = look.transpose()?.flatten().map(|m| m.shown());
+                found.strays.extend(shown);
+            }
+        }
+        found.strays.sort();
+        found.strays.dedup();
         Ok(found.with_listeners())
     }
 
     fn stop(
         &self,
         work: &mut Work<'_, Note>,
-        _kind: &dyn Kind,
+        kind: &dyn Kind,
         found: &Found,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<(), Error> {
         if found.runs() {
-            self.request_stop(work, found, grace, Overdue::Kill)?;
+            self.request_stop(work, found, grace.left(), Overdue::Kill)?;
         }
-        // What a program started may outlive it: supervisord ends only the process that it knows.
-        tree::end(work, found, None, REST.min(grace))
+        // What a program started may outlive it, and nobody has told it: supervisord ends only the process that it knows.
+        tree::end(work, found, Some(kind.gentle()), grace)
     }
 
     fn start(
@@ -273,7 +422,16 @@ impl Manager for &Supervisor {
         {
             return Err(Error::new(format!("not started: {who}")));
         }
-        self.start_programs(work, &names, &now, within)?;
+        // What did not run before is not demanded: it may be what the upgrade was to mend.
+        let demanded: Vec<String> = match before {
+            Some(before) => before.running().map(str::to_owned).collect(),
+            None => names.clone(),
+        };
+        self.start_programs(work, &names, &demanded, &now, within)?;
+        if self.find(cx, kind)?.is_finished() {
+            work.log_line("all of it has done its work and ended as expected");
+            return Ok(());
+        }
         readiness.stays(
             work,
             within,
@@ -283,16 +441,24 @@ impl Manager for &Supervisor {
         )
     }
 
-    fn stop_commands(&self, _: &dyn Kind, _: Length, _: Option<&Found>) -> Vec<String> {
-        vec![format!("{} stop {}", self.ctl.join(" "), self.program)]
+    fn stop_commands(&self, _: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
+        let stop = self.request_commands().join("; ");
+        let mut lines = vec![phrases::stop_and_kill(stop, grace)];
+        lines.extend(
+            found
+                .into_iter()
+                .flat_map(|f| f.kept_short(grace, "stopwaitsecs")),
+        );
+        lines
     }
 
     fn start_commands(&self, _: &dyn Kind, before: Option<&Found>) -> Vec<String> {
-        let start = |name: &str| format!("{} start {name}", self.ctl.join(" "));
-        match before {
-            Some(before) => before.wanted().map(start).collect(),
-            None => vec![start(&self.program)],
-        }
+        let wanted: Vec<&str> = before.into_iter().flat_map(Found::wanted).collect();
+        let names = match before {
+            Some(before) if wanted.len() < before.programs.len() => wanted.join(" "),
+            Some(_) | None => self.program.clone(),
+        };
+        vec![format!("{} start {names}", self.ctl.join(" "))]
     }
 
     fn restarts(&self) -> bool {
@@ -310,7 +476,8 @@ impl Manager for &Supervisor {
         found.note_signalled(work)?;
         // It waits until all are stopped, which may take the `stopwaitsecs` of each.
         let began = Instant::now();
-        let said = self.call(cx, &["stop", &self.program], grace.max(CLIENT))?;
+        let limit = found.patience(grace).max(CLIENT);
+        let said = self.call(cx, &["stop", &self.program], limit)?;
         for line in said.shown.lines().chain(said.stderr.lines()) {
             work.log_line(line);
         }
@@ -366,21 +533,11 @@ impl Manager for &Supervisor {
 /// The program of a supervisord that runs that process: its name, as the process was told it.
 pub(super) fn program_of(ident: &Ident) -> Option<String> {
     let parent = Stat::of(ident.pid)?.parent;
-    let words = proc::words(parent);
-    let mut first = words.iter().take(3);
-    if !first.any(|word| word == "supervisord" || word.ends_with("/supervisord")) {
+    if !daemon::is_supervisord(&proc::words(parent)) {
         return None;
     }
-    let environ = proc::environ(ident.pid);
-    let value = |name: &str| {
-        let found = environ.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.to_string_lossy().into_owned())
-    };
-    let name = value("SUPERVISOR_PROCESS_NAME").unwrap_or_else(|| "NAME".into());
-    Some(match value("SUPERVISOR_GROUP_NAME") {
-        Some(group) if group != name => format!("{group}:{name}"),
-        Some(_) | None => name,
-    })
+    let (_, name) = daemon::identity(ident.pid);
+    Some(name.unwrap_or_else(|| "NAME".into()))
 }
 
 #[cfg(test)]
