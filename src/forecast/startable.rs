@@ -9,7 +9,10 @@ use rustix::fs::{Access, access};
 use std::path::Path;
 
 /// Why it could not be started now.
-pub(super) fn obstacle(task: &PreparedTask) -> Option<String> {
+pub(super) type Obstacle = String;
+
+/// Why it could not be started now.
+pub(super) fn obstacle(task: &PreparedTask) -> Option<Obstacle> {
     let own = task.starts();
     let named = own.as_ref().and_then(|(_, cwd)| cwd.as_deref());
     let cwd = named.or(task.cwd.as_deref().map(Path::new));

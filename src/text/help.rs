@@ -65,6 +65,8 @@ texts! {
     note_text(): "The text of the note", "备注内容";
     note_run(): "The run that the note belongs to; the open one if omitted, else none", "所属运行; 默认为未结束的运行, 没有则不属于任何运行";
     run_plan(): "The plan, or the output of `plan --out`", "计划文件, 或 `plan --out` 的输出";
+    run_force(): "Run although steps are certain to fail; recorded with its reason", "即使有步骤必然失败也执行; 连同原因一起记录";
+    run_reason(): "Why --force is used; recorded", "使用 --force 的原因; 会被记录";
     rollback_to(): "The last step to keep; every later step is undone", "最后一个保留的步骤; 其后的步骤全部回退";
     verify_file(): "A ledger file, or exported events (.jsonl); this machine's ledger if omitted",
         "账本文件, 或导出的事件 (.jsonl); 默认为本机账本";

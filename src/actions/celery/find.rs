@@ -102,18 +102,21 @@ impl Live {
         proc::environ(self.ident.pid)
     }
 
-    /// The name that it answers by, as far as its command line says it.
-    pub(super) fn node(&self) -> Option<String> {
-        cmdline::node(self.cmdline.node.as_deref(), &host())
+    /// Its name as it was given; only Celery says what name it answers by. Empty where nobody named it.
+    pub(super) fn written(&self) -> String {
+        let given = |(k, v): (OsString, OsString)| {
+            (k == "CELERY_WORKER_HOSTNAME").then(|| v.to_string_lossy().into_owned())
+        };
+        let written = self.cmdline.node.clone();
+        written
+            .or_else(|| self.environ().into_iter().find_map(given))
+            .unwrap_or_default()
     }
-}
 
-/// The name of this machine.
-pub(super) fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    /// The file that an option of it names.
+    pub(super) fn file(&self, option: &Option<String>) -> Option<PathBuf> {
+        cmdline::path(option).map(|path| Path::new(&self.origin.cwd).join(path))
+    }
 }
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter

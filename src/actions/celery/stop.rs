@@ -7,7 +7,7 @@
 
 use super::App;
 use super::cmdline::Role;
-use super::drain::{Drain, Drained, Run, waiting};
+use super::drain::{BUSY, Drain, Drained, Run, waiting};
 use super::find::Live;
 use super::inspector::Inspector;
 use super::restore;
@@ -284,6 +284,7 @@ impl Stop {
             consumed: &consumed,
             until: Instant::now() + span(self.drain),
             limit: self.drain.to_string(),
+            answer: BUSY,
         });
         match run.finish(work)? {
             Drained::Nobody => work.log_line("no worker is left to drain"),

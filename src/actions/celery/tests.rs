@@ -37,7 +37,8 @@ for line in sys.stdin:
     queues = open("queues").read().split()
     active = int(open("active").read())
     if ask["do"] == "look":
-        say({"roll": [{"node": "w@h", "pid": int(open("pid").read())}],
+        say({"names": {n: n for n in ask["names"]},
+             "roll": [{"node": "w@h", "pid": int(open("pid").read())}],
              "reports": [{"node": "w@h", "whole": True, "queues": queues, "active": active,
                        "running": [{"id": "7", "name": "app.task"}][:active], "reserved": 0, "waiting": [],
                        "scheduled": 2, "due_in": 60.0}]})

@@ -43,6 +43,8 @@ pub(super) enum Fate {
     Becomes(Vec<u8>),
     /// It is so already.
     Already,
+    /// It is so again, by somebody else: this run had made it otherwise.
+    Again,
     /// It is none of the step's business.
     Other,
 }
@@ -64,8 +66,12 @@ pub(super) trait Switch {
     fn which(&self) -> String;
     /// What it makes of them: `off`, `on`.
     fn state(&self) -> &'static str;
-    /// What a line becomes. The same line always becomes the same.
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error>;
+    /// What a line of that crontab becomes. The same line always becomes the same.
+    fn fate<'a>(&'a self, cx: &Context, text: &[u8]) -> Result<Fates<'a>, Error>;
+    /// What its own lines begin with; empty where it marks none.
+    fn mark(&self, _cx: &Context) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// The crontab as the settings name it.
     fn name(&self) -> String {
@@ -162,26 +168,50 @@ struct Drawn {
     wanted: Vec<u8>,
     lines: Vec<usize>,
     already: Vec<usize>,
+    /// Of those, what somebody else has made so again.
+    again: Vec<usize>,
+}
+
+impl Drawn {
+    /// What has to be known of a job that somebody else has enabled.
+    fn again(&self) -> Option<String> {
+        (!self.again.is_empty()).then(|| {
+            format!(
+                "warning: {} enabled by somebody else since `cron.disable`, and may have run meanwhile",
+                was(&self.again)
+            )
+        })
+    }
+}
+
+fn was(all: &[usize]) -> String {
+    let are = if all.len() == 1 { "was" } else { "were" };
+    format!("{} {are}", numbers(all))
 }
 
 fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
-    let fate = switch.fate(cx)?;
-    let (mut lines, mut already) = (Vec::new(), Vec::new());
+    let fate = switch.fate(cx, former)?;
+    let (mut lines, mut already, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for (at, line) in table::lines(former).enumerate() {
         match fate(line) {
             Fate::Becomes(_) => lines.push(at + 1),
             Fate::Already => already.push(at + 1),
+            Fate::Again => {
+                already.push(at + 1);
+                again.push(at + 1);
+            }
             Fate::Other => {}
         }
     }
     let wanted = table::edited(former, |line| match fate(line) {
         Fate::Becomes(new) => Some(new),
-        Fate::Already | Fate::Other => None,
+        Fate::Already | Fate::Again | Fate::Other => None,
     });
     Ok(Drawn {
         wanted,
         lines,
         already,
+        again,
     })
 }
 
@@ -408,11 +438,12 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
         {
             return Ok(Look::unclear(format!("{place}: {others}")));
         }
-        let look = Look::done(match (&now, before.already.as_slice()) {
+        let mut look = Look::done(match (&now, before.already.as_slice()) {
             (None, _) => format!("{place} does not exist"),
             (Some(_), []) => format!("{place}: there are no {}", switch.which()),
             (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
         });
+        look.evidence.extend(again(switch, cx, now.as_deref())?);
         return with_jobs(switch, before, cx, &former, look);
     }
     let Some(now) = now else {
@@ -448,7 +479,42 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
             "{place}: it has been edited, and the state of {lines} cannot be determined"
         )),
     };
+    let mut look = look;
+    if look.answer == Answer::Done {
+        look.evidence.extend(again(switch, cx, Some(&now))?);
+    }
     with_jobs(switch, before, cx, &former, look)
+}
+
+/// What somebody else has enabled meanwhile.
+fn again(switch: &impl Switch, cx: &Context, now: Option<&[u8]>) -> Result<Option<String>, Error> {
+    Ok(match now {
+        Some(now) => draw(switch, cx, now)?.again(),
+        None => None,
+    })
+}
+
+/// The crontab without the marks of this step, where somebody has edited it so that its lines are not found any more:
+/// what has no mark somebody else has enabled. None where no job of it is on then.
+fn unmarked(
+    switch: &impl Switch,
+    cx: &Context,
+    now: &[u8],
+) -> Result<Option<(Vec<u8>, String)>, Error> {
+    let mark = switch.mark(cx);
+    if mark.is_empty() {
+        return Ok(None);
+    }
+    let on = draw(switch, cx, now)?.lines;
+    let new = table::edited(now, |line| line.strip_prefix(&*mark).map(<[u8]>::to_vec));
+    let all = draw(switch, cx, &new)?.lines;
+    Ok((!on.is_empty()).then(|| {
+        let meanwhile = "enabled by somebody else since this step, and may have run meanwhile";
+        (
+            new,
+            format!("{} on; warning: {} {meanwhile}", numbers(&all), was(&on)),
+        )
+    }))
 }
 
 /// Switches the lines.
@@ -506,11 +572,20 @@ pub(super) fn undo<N: Data>(
         )));
     };
     let lines = numbers(&before.lines);
-    let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
-        return Err(Error::new(format!(
-            "{place}: it has been edited since, and the state of {lines} cannot be determined; it is not changed, and \
-             its previous content is kept"
-        )));
+    let new = match Change::new(&former, &wanted).backwards(&now) {
+        Some(new) => new,
+        None => match unmarked(switch, cx, &now)? {
+            Some((new, seen)) => {
+                work.log_line(&format!("{place}: {seen}"));
+                new
+            }
+            None => {
+                return Err(Error::new(format!(
+                    "{place}: it has been edited since, and the state of {lines} cannot be determined; it is not \
+                     changed, and its previous content is kept"
+                )));
+            }
+        },
     };
     let whole = new == former;
     if new != now || (whole && !was.is_like(facts.as_ref())) {
@@ -543,6 +618,15 @@ pub(super) fn undone(switch: &impl Switch, cx: &Context, before: &Before) -> Res
     let former = before.former(cx, Some(&now))?;
     let wanted = before.wanted(switch, cx, &former)?;
     let lines = numbers(&before.lines);
+    if Change::new(&former, &wanted).stand(&now) == Stand::Lost
+        && let Some((new, seen)) = unmarked(switch, cx, &now)?
+    {
+        let seen = format!("{place}: {seen}");
+        return Ok(match new == now {
+            true => Look::done(seen),
+            false => Look::nothing(seen),
+        });
+    }
     Ok(match Change::new(&former, &wanted).stand(&now) {
         Stand::Former if !was.is_like(facts.as_ref()) => {
             Look::nothing(format!("{place}: its mode, owner or time is not as before"))

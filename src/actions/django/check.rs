@@ -4,7 +4,7 @@
 //! its exit code says nothing of what was found below the level that it fails at.
 
 use super::App;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Place, Properties, Work};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,6 +141,7 @@ impl Action for Check {
             // As a step it is run, never found done: the application may have changed since.
             has_probe: false,
             below_cwd: self.app().below_cwd(),
+            reads: Some(vec![Place::Files]),
             ..Properties::look()
         }
     }
@@ -175,7 +176,11 @@ impl Action for Check {
             lines.push(format!("and {more} more"));
         }
         lines.insert(0, head);
-        let answer = if bad { Answer::Unclear } else { Answer::Done };
+        let answer = match bad {
+            false => Answer::Done,
+            true if cx.inert => Answer::Nothing,
+            true => Answer::Unclear,
+        };
         let look = Look {
             answer,
             evidence: lines,

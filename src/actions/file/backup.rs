@@ -5,7 +5,7 @@
 //! Left out: directories, and retention.
 
 use crate::action::values::absolute;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Place, Properties, Work};
 use crate::host::files::disk::{self, Former, Manner};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -98,6 +98,14 @@ impl Action for Backup {
             effect: Effect::Idempotent,
             has_probe: true,
             needs_undo: false,
+            reads: Some(
+                [&self.path]
+                    .into_iter()
+                    .chain(&self.to)
+                    .map(Place::path)
+                    .collect(),
+            ),
+            touches: Some(self.to.iter().map(Place::path).collect()),
             ..Properties::command()
         }
     }

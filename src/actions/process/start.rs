@@ -66,7 +66,7 @@ impl Action for Start {
         let program = self.argv.first().map(|p| (p.clone(), self.cwd.clone()));
         Properties {
             program,
-            ..Properties::reversible()
+            ..Properties::reversible().processes()
         }
     }
 

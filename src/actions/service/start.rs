@@ -48,7 +48,7 @@ impl Action for Start {
                 .by
                 .program()
                 .map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
-            ..Properties::reversible()
+            ..Properties::reversible().processes()
         }
     }
 

@@ -165,7 +165,7 @@ fn late(limit: Duration) -> String {
 }
 
 /// The number of its process group, which is its own.
-fn group(child: &Child) -> i32 {
+pub(crate) fn group(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap_or_default()
 }
 

@@ -1,0 +1,225 @@
+//! What the looks mean for a plan, step after step: a step that an earlier one may make possible is not said to fail, and
+//! what follows from a failure is said once.
+
+use super::looks::{Found, Seen};
+use super::{Forecast, Verdict};
+use crate::action::{Look, Places, meet};
+use crate::text::actions as phrases;
+use crate::text::forecast as text;
+use upledger_replay::event::Answer;
+use upledger_replay::plan::{Effect, Step};
+
+/// How many steps are named.
+const NAMED: usize = 3;
+
+/// An earlier step that may change something.
+struct Earlier {
+    step: String,
+    touches: Places,
+    fails: bool,
+}
+
+/// The steps so far.
+#[derive(Default)]
+pub(super) struct Judge {
+    earlier: Vec<Earlier>,
+    /// The steps whose expectations can be looked at now.
+    evaluated: Vec<bool>,
+}
+
+/// Earlier steps that change what a step reads.
+struct Changes<'a>(Vec<&'a Earlier>);
+
+impl Changes<'_> {
+    fn none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn names(&self) -> String {
+        let mut names: Vec<&str> = self.0.iter().map(|e| e.step.as_str()).collect();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let names = names.join(", ");
+        if more == 0 {
+            names
+        } else {
+            format!("{names} (+{more})")
+        }
+    }
+
+    /// What may come of it: by a step that runs, or not at all because that one fails.
+    fn shown(&self, runs: impl FnOnce(String) -> String) -> String {
+        match self.0.iter().find(|e| e.fails) {
+            Some(failing) => text::follows_from(&failing.step),
+            None => runs(self.names()),
+        }
+    }
+}
+
+impl Judge {
+    fn changes(&self, reads: &Places) -> Changes<'_> {
+        let earlier = self.earlier.iter();
+        Changes(earlier.filter(|e| meet(reads, &e.touches)).collect())
+    }
+
+    /// The expectations of that step can be looked at now.
+    pub(super) fn evaluates(&self, at: usize) -> bool {
+        self.evaluated.get(at).copied().unwrap_or_default()
+    }
+
+    /// What becomes of a step, and what it means for those after it.
+    pub(super) fn judge(&mut self, one: &mut Forecast, step: &Step, found: &Found) {
+        let expects = self.verdict(one, found);
+        self.evaluated.push(expects);
+        let runs = !matches!(one.verdict, Verdict::LeftOut | Verdict::Already);
+        if runs && step.effect != Effect::Pure {
+            self.earlier.push(Earlier {
+                step: step.id.clone(),
+                touches: found.properties.touches.clone(),
+                fails: matches!(one.verdict, Verdict::Fail | Verdict::CannotRun),
+            });
+        }
+    }
+
+    /// The verdict; whether its expectations are to be looked at.
+    fn verdict(&self, one: &mut Forecast, found: &Found) -> bool {
+        let changes = self.changes(&found.properties.reads);
+        match &found.seen {
+            Seen::LeftOut => {
+                one.verdict = Verdict::LeftOut;
+                return false;
+            }
+            Seen::NotReady(why) => {
+                one.verdict = Verdict::CannotTell;
+                one.evidence.push(text::depends(why));
+                return false;
+            }
+            Seen::Unread {
+                secret, observed, ..
+            } => {
+                one.verdict = Verdict::CannotTell;
+                if let Some(Err(why)) = observed {
+                    refused(one, why, &changes);
+                }
+                one.evidence.push(text::needs_secret(secret));
+            }
+            Seen::Refused(_, why) => {
+                refused(one, why, &changes);
+                return false;
+            }
+            Seen::Observed(_, observed) => {
+                if one.diff.is_some() {
+                    one.verdict = Verdict::Change;
+                }
+                if let Some(look) = &observed.probed {
+                    probed(one, look, &changes);
+                }
+            }
+        }
+        if let Some(why) = &found.obstacle {
+            self.obstacle(one, why);
+        }
+        let looks = found.properties.looks && !matches!(one.verdict, Verdict::CannotRun);
+        let sees = matches!(found.seen, Seen::Observed(..))
+            || matches!(
+                &found.seen,
+                Seen::Unread {
+                    observed: Some(Ok(_)),
+                    ..
+                }
+            );
+        if looks && sees && !changes.none() {
+            one.evidence.push(changes.shown(text::expected_later));
+        }
+        looks && sees && changes.none()
+    }
+
+    /// It cannot be started now.
+    fn obstacle(&self, one: &mut Forecast, why: &str) {
+        if !matches!(
+            one.verdict,
+            Verdict::Run | Verdict::Change | Verdict::CannotTell
+        ) {
+            return;
+        }
+        let provides = self.changes(&Some(vec![crate::action::Place::Files]));
+        one.evidence.insert(0, why.to_owned());
+        if provides.none() {
+            one.verdict = Verdict::CannotRun;
+            one.certain = true;
+        } else {
+            one.verdict = Verdict::CannotTell;
+            one.evidence.insert(1, provides.shown(text::may_come));
+        }
+    }
+}
+
+/// What is there forbids it, or cannot be seen.
+fn refused(one: &mut Forecast, why: &crate::action::Error, changes: &Changes<'_>) {
+    one.evidence.push(phrases::looked(why));
+    if why.is_certain() || changes.none() {
+        one.verdict = Verdict::Fail;
+        one.certain = true;
+    } else {
+        one.verdict = Verdict::CannotTell;
+        one.evidence.push(changes.shown(text::may_change));
+    }
+}
+
+/// Whether it is done, as far as a look tells now.
+fn probed(one: &mut Forecast, look: &Look, changes: &Changes<'_>) {
+    match look.answer {
+        Answer::Done if !changes.none() => {
+            one.verdict = Verdict::Later;
+            one.evidence.push(changes.shown(text::may_be_done_by_then));
+        }
+        Answer::Done => {
+            one.verdict = Verdict::Already;
+            one.evidence
+                .extend(look.evidence.iter().map(phrases::looked));
+        }
+        Answer::Nothing => {}
+        Answer::Unclear => {
+            one.verdict = Verdict::CannotTell;
+            one.evidence
+                .extend(look.evidence.iter().map(phrases::looked));
+        }
+    }
+}
+
+/// What a look at what the plan expects has seen. It is the present state, which may be another when the run comes to it,
+/// so that no run is refused for it.
+pub(super) fn expectation(one: &mut Forecast, look: Look) {
+    let seen = look.evidence.iter().map(phrases::looked);
+    match look.answer {
+        Answer::Done => one.evidence.push(text::holds_now(look.evidence.join("; "))),
+        Answer::Nothing => {
+            one.verdict = Verdict::Fail;
+            one.evidence.extend(seen);
+        }
+        Answer::Unclear => {
+            one.verdict = Verdict::CannotTell;
+            one.evidence.extend(seen);
+        }
+    }
+}
+
+/// What several steps fail of is said at the first of them.
+pub(super) fn once(all: &mut [Forecast]) {
+    let fails = |f: &Forecast| matches!(f.verdict, Verdict::Fail | Verdict::CannotRun);
+    let said: Vec<(String, Vec<String>)> = all
+        .iter()
+        .filter(|f| fails(f))
+        .map(|f| (f.step.clone(), f.evidence.clone()))
+        .collect();
+    for one in all.iter_mut().filter(|f| fails(f)) {
+        let mut first = said
+            .iter()
+            .filter(|(_, evidence)| *evidence == one.evidence);
+        if let Some((step, _)) = first.next()
+            && *step != one.step
+        {
+            one.evidence = vec![text::as_for(step)];
+        }
+    }
+}
