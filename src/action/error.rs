@@ -10,6 +10,9 @@ pub struct Error {
     causes: Vec<String>,
     remedy: Option<String>,
     certain: bool,
+    /// See [`Error::unseen`].
+    #[serde(default)]
+    unseen: bool,
 }
 
 impl Error {
@@ -20,6 +23,7 @@ impl Error {
             causes: Vec::new(),
             remedy: None,
             certain: false,
+            unseen: false,
         }
     }
 
@@ -28,6 +32,14 @@ impl Error {
     pub fn certain(what: impl Into<String>) -> Self {
         Self {
             certain: true,
+            ..Self::new(what)
+        }
+    }
+
+    /// From a sentence about what a preview must not do in order to see: it cannot tell.
+    pub fn unseen(what: impl Into<String>) -> Self {
+        Self {
+            unseen: true,
             ..Self::new(what)
         }
     }
@@ -61,6 +73,12 @@ impl Error {
         self.certain
     }
 
+    /// A preview could not look, and cannot tell.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.unseen
+    }
+
     /// With its texts changed.
     #[must_use]
     pub(crate) fn map(self, text: impl Fn(&str) -> String) -> Self {
@@ -69,6 +87,7 @@ impl Error {
             causes: self.causes.iter().map(|c| text(c)).collect(),
             remedy: self.remedy.as_deref().map(text),
             certain: self.certain,
+            unseen: self.unseen,
         }
     }
 }

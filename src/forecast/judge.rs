@@ -11,6 +11,8 @@ use upledger_replay::plan::{Effect, Step};
 
 /// How many steps are named.
 const NAMED: usize = 3;
+/// A line of that many bytes is not longer than the words that it was said before.
+const SHORT: usize = 60;
 
 /// An earlier step that may change something.
 struct Earlier {
@@ -36,7 +38,8 @@ impl Changes<'_> {
     }
 
     fn names(&self) -> String {
-        let mut names: Vec<&str> = self.0.iter().map(|e| e.step.as_str()).collect();
+        let run = self.0.iter().filter(|e| !e.fails);
+        let mut names: Vec<&str> = run.map(|e| e.step.as_str()).collect();
         let more = names.len().saturating_sub(NAMED);
         names.truncate(NAMED);
         let names = names.join(", ");
@@ -47,9 +50,15 @@ impl Changes<'_> {
         }
     }
 
+    /// The first of them, where all of them fail.
+    fn failing(&self) -> Option<&Earlier> {
+        let all = self.0.iter().all(|e| e.fails);
+        self.0.first().copied().filter(|_| all)
+    }
+
     /// What may come of it: by a step that runs, or not at all because that one fails.
     fn shown(&self, runs: impl FnOnce(String) -> String) -> String {
-        match self.0.iter().find(|e| e.fails) {
+        match self.failing() {
             Some(failing) => text::follows_from(&failing.step),
             None => runs(self.names()),
         }
@@ -76,7 +85,7 @@ impl Judge {
             self.earlier.push(Earlier {
                 step: step.id.clone(),
                 touches: found.properties.touches.clone(),
-                fails: matches!(one.verdict, Verdict::Fail | Verdict::CannotRun),
+                fails: one.follows || matches!(one.verdict, Verdict::Fail | Verdict::CannotRun),
             });
         }
     }
@@ -119,7 +128,9 @@ impl Judge {
         if let Some(why) = &found.obstacle {
             self.obstacle(one, why);
         }
-        let looks = found.properties.looks && !matches!(one.verdict, Verdict::CannotRun);
+        // A command serves as a look where the plan says so; as a step it is not started by a preview.
+        let kind = found.properties.looks && found.properties.effect == Effect::Pure;
+        let looks = kind && !matches!(one.verdict, Verdict::CannotRun);
         let sees = matches!(found.seen, Seen::Observed(..))
             || matches!(
                 &found.seen,
@@ -149,6 +160,7 @@ impl Judge {
             one.certain = true;
         } else {
             one.verdict = Verdict::CannotTell;
+            one.follows = provides.failing().is_some();
             one.evidence.insert(1, provides.shown(text::may_come));
         }
     }
@@ -157,11 +169,14 @@ impl Judge {
 /// What is there forbids it, or cannot be seen.
 fn refused(one: &mut Forecast, why: &crate::action::Error, changes: &Changes<'_>) {
     one.evidence.push(phrases::looked(why));
-    if why.is_certain() || changes.none() {
+    if why.is_unseen() {
+        one.verdict = Verdict::CannotTell;
+    } else if why.is_certain() || changes.none() {
         one.verdict = Verdict::Fail;
         one.certain = true;
     } else {
         one.verdict = Verdict::CannotTell;
+        one.follows = changes.failing().is_some();
         one.evidence.push(changes.shown(text::may_change));
     }
 }
@@ -204,22 +219,22 @@ pub(super) fn expectation(one: &mut Forecast, look: Look) {
     }
 }
 
-/// What several steps fail of is said at the first of them.
+/// What several steps fail of, or may, is said at the first of them.
 pub(super) fn once(all: &mut [Forecast]) {
-    let fails = |f: &Forecast| matches!(f.verdict, Verdict::Fail | Verdict::CannotRun);
-    let said: Vec<(String, Vec<String>)> = all
-        .iter()
-        .filter(|f| fails(f))
-        .map(|f| (f.step.clone(), f.evidence.clone()))
-        .collect();
-    for one in all.iter_mut().filter(|f| fails(f)) {
-        let mut first = said
-            .iter()
-            .filter(|(_, evidence)| *evidence == one.evidence);
-        if let Some((step, _)) = first.next()
-            && *step != one.step
-        {
-            one.evidence = vec![text::as_for(step)];
+    let mut said: Vec<(String, String)> = Vec::new();
+    for one in all {
+        if !matches!(
+            one.verdict,
+            Verdict::Fail | Verdict::CannotRun | Verdict::CannotTell
+        ) {
+            continue;
+        }
+        for line in &mut one.evidence {
+            match said.iter().find(|(l, _)| l == line) {
+                Some((_, first)) if line.len() > SHORT => *line = text::as_for(first),
+                Some(_) => {}
+                None => said.push((line.clone(), one.step.clone())),
+            }
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct Forecast {
     pub took: Option<(u64, String)>,
     /// Its time limit in ms.
     pub limit_ms: Option<u64>,
+    /// It cannot be told, because a step before it would fail.
+    follows: bool,
     /// Its action with what the look found written in, such as the commit of a tag.
     resolved: Option<Value>,
 }
@@ -187,6 +189,7 @@ fn plain(phase: &str, step: &Step) -> Forecast {
         undo: Vec::new(),
         took: None,
         limit_ms: step.timeout_ms,
+        follows: false,
         resolved: None,
     }
 }
@@ -316,6 +319,8 @@ pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
         .find_map(|run| {
             let unit = run.units_of(id).first()?;
             let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
-            Some((unit.forward.took_ms.filter(|_| ended)?, run.name.clone()))
+            // How long an attempt took that failed and was decided to be done says nothing.
+            let passed = ended && unit.forward.failed.is_none();
+            Some((unit.forward.took_ms.filter(|_| passed)?, run.name.clone()))
         })
 }

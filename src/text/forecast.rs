@@ -31,7 +31,7 @@ texts! {
     as_for(step): "for the same reason as {step}", "原因同 {step}";
     expected_later(steps): "checked when the run reaches it; these steps change what it checks: {steps}",
         "执行到此步骤时再检查; 这些步骤会改变检查对象: {steps}";
-    holds_now(seen): "holds now: {seen}", "目前满足: {seen}";
+    holds_now(seen): "holds now: {seen}", "目前满足; 探测结果: {seen}";
     still_checking(steps): "still checking: {steps}", "仍在检查: {steps}";
     not_ready_now(line, why): "{line}  (now: {why})", "{line}  (目前: {why})";
     would_fail(): "would fail", "会失败";

@@ -2,9 +2,11 @@
 
 mod attempt;
 mod before_contract;
+mod certain;
 mod common;
 mod contract;
 mod crash;
+mod cron_others;
 mod crontabs;
 mod daemons;
 mod demo;

@@ -10,6 +10,7 @@ use super::cmdline::Role;
 use super::counts;
 use super::find::{self, Live};
 use crate::action::{Answers, Context, Error};
+use crate::attempt::traceback;
 use crate::host::exec;
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
@@ -285,12 +286,11 @@ impl Inspector {
             said.iter().cloned().collect()
         };
         let text = self.redactor.text(&said.join("\n"));
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        let from = lines.len().saturating_sub(4);
+        let lines = traceback::last(&text, 4);
         if lines.is_empty() {
             String::new()
         } else {
-            format!("; its output: {}", lines[from..].join(" | "))
+            format!("; its output: {}", lines.join(" | "))
         }
     }
 

@@ -210,6 +210,24 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// The same for a look, which waits only for who lives and is about to answer; not in a preview.
+    pub(super) fn settle(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Error> {
+        let within = if self.cx.inert {
+            Duration::ZERO
+        } else {
+            within
+        };
+        let deadline = Instant::now() + within;
+        loop {
+            let look = self.look(wanted)?;
+            if look.answer != Answer::Unclear || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+            self.cx.look_anew();
+        }
+    }
+
     /// Looks until all is there, or time is up.
     pub(super) fn wait(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Error> {
         let deadline = Instant::now() + within;
@@ -341,5 +359,5 @@ pub(super) fn restored<'n>(
         return Ok(Look::done("nothing was running before"));
     }
     let wanted = Wanted::of(before, notes.clone());
-    Asker::new(cx, *workers, notes).wait(&wanted, BACK)
+    Asker::new(cx, *workers, notes).settle(&wanted, BACK)
 }

@@ -378,7 +378,8 @@ impl Action for Start {
         if let Some(down) = down {
             return Ok((Look::nothing(down.shown()), None));
         }
-        let mut look = Asker::new(cx, workers, past.noted()).wait(&self.wanted(), self.within())?;
+        let mut look =
+            Asker::new(cx, workers, past.noted()).settle(&self.wanted(), self.within())?;
         match look.answer {
             Answer::Done => {}
             Answer::Nothing | Answer::Unclear => {

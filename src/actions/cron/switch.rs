@@ -443,7 +443,7 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
             (Some(_), []) => format!("{place}: there are no {}", switch.which()),
             (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
         });
-        look.evidence.extend(again(switch, cx, now.as_deref())?);
+        warn(&mut look, again(switch, cx, before, now.as_deref())?);
         return with_jobs(switch, before, cx, &former, look);
     }
     let Some(now) = now else {
@@ -481,17 +481,31 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
     };
     let mut look = look;
     if look.answer == Answer::Done {
-        look.evidence.extend(again(switch, cx, Some(&now))?);
+        warn(&mut look, again(switch, cx, before, Some(&now))?);
     }
     with_jobs(switch, before, cx, &former, look)
 }
 
-/// What somebody else has enabled meanwhile.
-fn again(switch: &impl Switch, cx: &Context, now: Option<&[u8]>) -> Result<Option<String>, Error> {
-    Ok(match now {
-        Some(now) => draw(switch, cx, now)?.again(),
-        None => None,
-    })
+/// On the line that everybody sees.
+fn warn(look: &mut Look, warning: Option<String>) {
+    if let (Some(first), Some(warning)) = (look.evidence.first_mut(), warning) {
+        *first = format!("{first}; {warning}");
+    }
+}
+
+/// What somebody else has enabled meanwhile, beside what this step enables.
+fn again(
+    switch: &impl Switch,
+    cx: &Context,
+    before: &Before,
+    now: Option<&[u8]>,
+) -> Result<Option<String>, Error> {
+    let Some(now) = now else {
+        return Ok(None);
+    };
+    let mut drawn = draw(switch, cx, now)?;
+    drawn.again.retain(|line| !before.lines.contains(line));
+    Ok(drawn.again())
 }
 
 /// The crontab without the marks of this step, where somebody has edited it so that its lines are not found any more:
@@ -506,7 +520,12 @@ fn unmarked(
         return Ok(None);
     }
     let on = draw(switch, cx, now)?.lines;
-    let new = table::edited(now, |line| line.strip_prefix(&*mark).map(<[u8]>::to_vec));
+    // Twice in the table, it would run twice.
+    let there = |job: &[u8]| table::lines(now).any(|line| line == job);
+    let new = table::edited(now, |line| {
+        let job = line.strip_prefix(&*mark).filter(|job| !there(job));
+        job.map(<[u8]>::to_vec)
+    });
     let all = draw(switch, cx, &new)?.lines;
     Ok((!on.is_empty()).then(|| {
         let meanwhile = "enabled by somebody else since this step, and may have run meanwhile";

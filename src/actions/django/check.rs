@@ -20,7 +20,8 @@ const NAMED: usize = 12;
 pub struct Check {
     /// The interpreter of the release's virtualenv, as an absolute path.
     pub python: String,
-    /// `manage.py`, as an absolute path. Default: the one in the step's `cwd`.
+    /// `manage.py`, or an entry point of another name, as an absolute path. Default: the one in the step's `cwd`; where
+    /// there is none, the module of `settings` is used (`python -m django`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,
     /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`.
@@ -161,7 +162,7 @@ impl Action for Check {
             words.push("--deploy");
         }
         words.extend(self.tags.iter().flat_map(|t| ["--tag", t]));
-        vec![self.app().shown(&words)]
+        vec![self.app().shown(&words, false)]
     }
 
     fn observe(&self, _cx: &Context) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills.
 
 use crate::action::{Context, Error, Work};
+use crate::attempt::traceback;
 use crate::host::exec::{self, Captured};
 use crate::host::process::identity::Ident;
 use crate::host::process::identity::Stat;
@@ -212,6 +213,7 @@ impl Supervisor {
                     .lines()
                     .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
                     .collect();
+                let shown = traceback::shortened(&shown);
                 if !shown.is_empty() {
                     let last = &shown[shown.len().saturating_sub(LINES)..];
                     let last = last.join("\n");

@@ -1,0 +1,192 @@
+//! What a preview knows of a plan's own checks and of steps that cannot work: a check is made where no earlier step
+//! changes what it reads, a run is refused what is certain to fail, and an operator may override that on record.
+
+use crate::common::World;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+fn plan(steps: &str) -> World {
+    let world = World::new();
+    let head = "upledger: 1\nname: certain\nphases:\n  - phase: all\n    steps:\n";
+    world.write("plan.yaml", &format!("{head}{steps}"));
+    world
+}
+
+/// Exit code, and verdict with evidence of each step.
+fn previewed(world: &World) -> (i32, Vec<(String, String, String)>) {
+    let done = world.upledger(&["plan", "plan.yaml", "--json"]);
+    let value: Value = serde_json::from_str(done.out.trim()).expect("JSON");
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let steps = value["steps"].as_array().expect("steps").iter();
+    let steps = steps.map(|s| {
+        let lines = s["evidence"].as_array().expect("evidence").iter();
+        let evidence: Vec<String> = lines.map(word).collect();
+        (word(&s["step"]), word(&s["verdict"]), evidence.join("\n"))
+    });
+    (done.code, steps.collect())
+}
+
+const EXPECTED: &str = r#"
+      - {id: holds, do: {expect.file: {path: "@/there", contains: yes}}}
+      - {id: fails, do: {expect.file: {path: "@/there", contains: other}}}
+      - {id: waits, do: {expect.file: {path: "@/comes", within: 5s}}}
+      - {id: command, do: {expect.command: {argv: [cat, "@/there"], stdout_contains: "yes"}}}
+      - {id: page, do: {http.check: {url: "http://127.0.0.1:1/", within: 20s}}}
+      - {id: writes, do: {file.replace: {path: "@/other", content: x}}}
+      - {id: still, do: {expect.file: {path: "@/there", contains: yes}}}
+      - {id: changed, do: {expect.file: {path: "@/other", contains: x}}}
+      - {id: anything, do: {expect.command: {argv: [test, -e, "@/other"]}}}
+"#;
+
+#[test]
+fn a_check_is_made_where_no_earlier_step_changes_what_it_reads() {
+    let world = plan(EXPECTED);
+    world.write("there", "yes");
+    let (code, steps) = previewed(&world);
+    assert_eq!(code, 3);
+    let verdict = |id: &str| {
+        let found = steps.iter().find(|(step, ..)| step == id);
+        found.map(|(_, verdict, evidence)| (verdict.as_str(), evidence.as_str()))
+    };
+    for (id, wanted, said) in [
+        ("holds", "run", "holds now: "),
+        ("fails", "fail", "does not contain \"other\""),
+        ("waits", "cannot_tell", "nothing at "),
+        ("command", "run", "holds now: exit 0"),
+        ("page", "fail", "connection refused"),
+        ("still", "run", "holds now: "),
+        (
+            "changed",
+            "run",
+            "these steps change what it checks: writes",
+        ),
+        (
+            "anything",
+            "run",
+            "these steps change what it checks: writes",
+        ),
+    ] {
+        let (verdict, evidence) = verdict(id).expect("the step");
+        assert_eq!(verdict, wanted, "{id}: {evidence}");
+        assert!(evidence.contains(said), "{id}: {evidence}");
+    }
+    // The world may be another by then: a check alone refuses no run.
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("done         holds"), "{run:?}");
+}
+
+const CERTAIN: &str = r#"
+      - {id: first, do: {run: [touch, "@/effect"]}, effect: idempotent, undo: none}
+      - {id: keep, do: {file.backup: {path: "@/config", to: "@/copy"}}}
+      - {id: edit, do: {file.line: {path: "@/absent", match: a, line: b}}}
+"#;
+
+#[test]
+fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
+    let world = plan(&CERTAIN.replace(
+        "- {id: first, do: {run: [touch, \"@/effect\"]}, effect: idempotent, undo: none}",
+        "- {id: first, do: {file.replace: {path: \"@/effect\", content: x}}}",
+    ));
+    world.write("config", "new");
+    world.write("copy", "of another day");
+    let (code, steps) = previewed(&world);
+    assert_eq!(code, 3, "{steps:?}");
+    let fails = |id: &str| steps.iter().any(|(s, v, _)| s == id && v == "fail");
+    assert!(fails("keep") && fails("edit"), "{steps:?}");
+
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 3, "{run:?}");
+    for part in ["2 steps would fail", "keep: ", "edit: ", "--force --reason"] {
+        assert!(run.err.contains(part), "{part}: {run:?}");
+    }
+    assert!(!world.path("effect").exists(), "nothing was done");
+    let none = world.upledger(&["status"]);
+    assert_eq!(none.code, 2, "there is not even a ledger: {none:?}");
+
+    assert_eq!(world.upledger(&["run", "plan.yaml", "--force"]).code, 2);
+    let reason = ["--reason", "the copy is old"];
+    let forced = world.upledger(&["run", "plan.yaml", "--force", reason[0], reason[1]]);
+    assert_eq!(forced.code, 1, "{forced:?}");
+    assert!(world.path("effect").exists());
+    let log = world.upledger(&["log", "--json"]).out;
+    let note = log
+        .lines()
+        .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+        .find(|e| e["kind"] == "note.added");
+    let text = note.expect("a note")["data"]["text"].clone();
+    let text = text.as_str().expect("text");
+    for part in ["--force: the copy is old; overridden: ", "keep: ", "edit: "] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_an_earlier_step_may_mend_refuses_no_run() {
+    let world = plan(CERTAIN);
+    world.write("config", "new");
+    world.write("copy", "of another day");
+    // A command may change anything, also what the steps behind it need.
+    let (code, steps) = previewed(&world);
+    assert_eq!(code, 0, "{steps:?}");
+    let (_, verdict, evidence) = &steps[1];
+    assert_eq!(verdict, "cannot_tell");
+    assert!(evidence.contains("may change that: first"), "{evidence}");
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(world.path("effect").exists());
+}
+
+#[test]
+fn what_follows_from_a_failure_is_said_once() {
+    let world = plan(
+        r#"
+      - {id: config, do: {file.line: {path: "@/absent", match: a, line: b}}}
+      - {id: more, do: {file.line: {path: "@/absent", match: c, line: d}}}
+      - {id: other, do: {file.line: {path: "@/absent", match: e, line: f}}}
+"#,
+    );
+    let (code, steps) = previewed(&world);
+    assert_eq!(code, 3);
+    let fail: Vec<&str> = steps
+        .iter()
+        .filter(|(_, v, _)| v == "fail")
+        .map(|(s, ..)| s.as_str())
+        .collect();
+    assert_eq!(fail, ["config"], "{steps:?}");
+    assert!(steps[2].2.contains("depends on config, which would fail"));
+    let shown = world.upledger(&["plan", "plan.yaml"]);
+    assert!(shown.err.contains("1 step would fail"), "{shown:?}");
+}
+
+#[test]
+fn a_manager_is_asked_once_and_looks_are_made_side_by_side() {
+    let client = "#!/bin/sh\necho $* >> @/asked\nsleep 1\nfor n in 1 2 3 4 5 6; do echo \"g:p$n STOPPED Not started\"; done\n";
+    let mut steps = String::new();
+    for n in 1..=6 {
+        steps.push_str(&format!(
+            "      - {{id: stop-{n}, do: {{service.stop: {{by: {{supervisor: {{program: \"g:p{n}\", ctl: [@/client]}}}}}}}}}}\n"
+        ));
+    }
+    for n in 1..=8 {
+        steps.push_str(&format!(
+            "      - {{id: look-{n}, do: {{expect.command: {{argv: [sleep, \"1\"]}}}}}}\n"
+        ));
+    }
+    let world = plan(&steps);
+    let client = world.write("client", client);
+    std::fs::set_permissions(&client, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let began = Instant::now();
+    let (code, steps) = previewed(&world);
+    let took = began.elapsed();
+    assert_eq!(code, 0, "{steps:?}");
+    assert_eq!(world.lines("asked"), ["status"], "once for all of them");
+    let already = steps.iter().filter(|(_, v, _)| v == "already").count();
+    let holds = steps
+        .iter()
+        .filter(|(.., e)| e.contains("holds now"))
+        .count();
+    assert_eq!((already, holds), (6, 8), "{steps:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+}
