@@ -1,7 +1,7 @@
 //! What the looks mean for a plan, step after step: a step that an earlier one may make possible is not said to fail, and
 //! what follows from a failure is said once.
 
-use super::looks::{Found, Seen};
+use super::looks::{Found, Outcome};
 use super::{Forecast, Verdict};
 use crate::action::{Look, Places, meet};
 use crate::text::actions as phrases;
@@ -93,17 +93,17 @@ impl Judge {
     /// The verdict; whether its expectations are to be looked at.
     fn verdict(&self, one: &mut Forecast, found: &Found) -> bool {
         let changes = self.changes(&found.properties.reads);
-        match &found.seen {
-            Seen::LeftOut => {
+        match &found.outcome {
+            Outcome::LeftOut => {
                 one.verdict = Verdict::LeftOut;
                 return false;
             }
-            Seen::NotReady(why) => {
+            Outcome::NotReady(why) => {
                 one.verdict = Verdict::CannotTell;
                 one.evidence.push(text::depends(why));
                 return false;
             }
-            Seen::Unread {
+            Outcome::Unread {
                 secret, observed, ..
             } => {
                 one.verdict = Verdict::CannotTell;
@@ -112,11 +112,11 @@ impl Judge {
                 }
                 one.evidence.push(text::needs_secret(secret));
             }
-            Seen::Refused(_, why) => {
+            Outcome::Refused(_, why) => {
                 refused(one, why, &changes);
                 return false;
             }
-            Seen::Observed(_, observed) => {
+            Outcome::Looked(_, observed) => {
                 if one.diff.is_some() {
                     one.verdict = Verdict::Change;
                 }
@@ -131,10 +131,10 @@ impl Judge {
         // A command serves as a look where the plan says so; as a step it is not started by a preview.
         let kind = found.properties.looks && found.properties.effect == Effect::Pure;
         let looks = kind && !matches!(one.verdict, Verdict::CannotRun);
-        let sees = matches!(found.seen, Seen::Observed(..))
+        let sees = matches!(found.outcome, Outcome::Looked(..))
             || matches!(
-                &found.seen,
-                Seen::Unread {
+                &found.outcome,
+                Outcome::Unread {
                     observed: Some(Ok(_)),
                     ..
                 }

@@ -26,14 +26,14 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the looks found of one step.
 pub(super) struct Found {
-    pub(super) seen: Seen,
+    pub(super) outcome: Outcome,
     pub(super) properties: Properties,
     /// Why it could not be started now.
     pub(super) obstacle: Option<Obstacle>,
 }
 
 /// How far the looks came.
-pub(super) enum Seen {
+pub(super) enum Outcome {
     /// Its condition leaves it out.
     LeftOut,
     /// It needs what no step has produced yet.
@@ -42,16 +42,16 @@ pub(super) enum Seen {
     Unread {
         secret: String,
         task: Option<Box<PreparedTask>>,
-        observed: Option<Result<Box<Observed>, Error>>,
+        observed: Option<Result<Box<Present>, Error>>,
     },
     /// What is there forbids it, or cannot be seen.
     Refused(Box<PreparedTask>, Error),
     /// What is there.
-    Observed(Box<PreparedTask>, Box<Observed>),
+    Looked(Box<PreparedTask>, Box<Present>),
 }
 
 /// What is there.
-pub(super) struct Observed {
+pub(super) struct Present {
     pub(super) past: RawPast,
     pub(super) found: Observation,
     pub(super) probed: Option<Look>,
@@ -127,14 +127,14 @@ impl Looks<'_> {
             true => self.site.local.silent(),
             false => moment_of.clone(),
         };
-        let mut seen = self.seen(step, &moment);
-        let task = match &seen {
-            Seen::Refused(task, _) | Seen::Observed(task, _) => Some(task),
-            Seen::Unread { task, .. } => task.as_ref(),
-            Seen::LeftOut | Seen::NotReady(_) => None,
+        let mut outcome = self.outcome(step, &moment);
+        let task = match &outcome {
+            Outcome::Refused(task, _) | Outcome::Looked(task, _) => Some(task),
+            Outcome::Unread { task, .. } => task.as_ref(),
+            Outcome::LeftOut | Outcome::NotReady(_) => None,
         };
         let obstacle = task.and_then(|task| startable::obstacle(task));
-        if let Seen::Observed(task, observed) = &mut seen
+        if let Outcome::Looked(task, observed) = &mut outcome
             && task.has_probe
             && (!self.brief || obstacle.is_some())
         {
@@ -145,13 +145,13 @@ impl Looks<'_> {
         Found {
             obstacle,
             properties,
-            seen,
+            outcome,
         }
     }
 
-    fn seen(&self, step: &Step, moment: &Moment) -> Seen {
+    fn outcome(&self, step: &Step, moment: &Moment) -> Outcome {
         if step.left_out.is_some() {
-            return Seen::LeftOut;
+            return Outcome::LeftOut;
         }
         let task = match self
             .site
@@ -161,25 +161,25 @@ impl Looks<'_> {
             Err(why) => {
                 return match self.unread(step) {
                     Some(secret) => self.without(step, secret, moment),
-                    None => Seen::NotReady(why),
+                    None => Outcome::NotReady(why),
                 };
             }
         };
         match self.observed(&task, moment) {
-            Ok(observed) => Seen::Observed(task, Box::new(observed)),
+            Ok(observed) => Outcome::Looked(task, Box::new(observed)),
             // What was not asked says nothing.
-            Err(why) if moment.refused() => Seen::NotReady(why.to_string()),
-            Err(why) => Seen::Refused(task, why),
+            Err(why) if moment.refused() => Outcome::NotReady(why.to_string()),
+            Err(why) => Outcome::Refused(task, why),
         }
     }
 
-    fn observed(&self, task: &PreparedTask, moment: &Moment) -> Result<Observed, Error> {
+    fn observed(&self, task: &PreparedTask, moment: &Moment) -> Result<Present, Error> {
         let found = task.observe(moment)?;
         let past = RawPast {
             before: found.before.clone(),
             ..RawPast::default()
         };
-        Ok(Observed {
+        Ok(Present {
             past,
             found,
             probed: None,
@@ -198,7 +198,7 @@ impl Looks<'_> {
 
     /// What is seen without a secret: whether it could be started, and what needs none of them. No placeholder is used
     /// for a secret: a wrong password is never sent anywhere.
-    fn without(&self, step: &Step, secret: String, moment: &Moment) -> Seen {
+    fn without(&self, step: &Step, secret: String, moment: &Moment) -> Outcome {
         let mut bare = self.plan.clone();
         for step in bare.phases.iter_mut().flat_map(|p| &mut p.steps) {
             step.env.retain(|variable| match &variable.value {
@@ -221,13 +221,13 @@ impl Looks<'_> {
                 before: found.before.clone(),
                 ..RawPast::default()
             };
-            Ok(Box::new(Observed {
+            Ok(Box::new(Present {
                 past,
                 found,
                 probed: None,
             }))
         });
-        Seen::Unread {
+        Outcome::Unread {
             secret,
             task,
             observed,

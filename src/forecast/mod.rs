@@ -18,7 +18,7 @@ use crate::site::task::PreparedTask;
 use crate::site::{Local, Moment};
 use crate::text::forecast as text;
 use judge::Judge;
-use looks::{Found, Looks, Observed, Seen, Site, probe, side_by_side};
+use looks::{Found, Looks, Outcome, Present, Site, probe, side_by_side};
 use serde_json::Value;
 use upledger_replay::plan::{Plan, Step, Undo};
 use upledger_replay::runs::Runs;
@@ -204,14 +204,14 @@ fn describe(
     found: &Found,
 ) {
     let mut past = &RawPast::default();
-    match &found.seen {
-        Seen::LeftOut => {}
-        Seen::NotReady(_) | Seen::Unread { task: None, .. } => {
+    match &found.outcome {
+        Outcome::LeftOut => {}
+        Outcome::NotReady(_) | Outcome::Unread { task: None, .. } => {
             one.commands = plainly(plan, &step.action);
         }
-        Seen::Refused(task, _) => one.commands = task.outline(),
-        Seen::Observed(task, observed)
-        | Seen::Unread {
+        Outcome::Refused(task, _) => one.commands = task.outline(),
+        Outcome::Looked(task, observed)
+        | Outcome::Unread {
             task: Some(task),
             observed: Some(Ok(observed)),
             ..
@@ -223,7 +223,7 @@ fn describe(
             one.resolved = task.resolved(&observed.found);
             one.diff.clone_from(&observed.found.diff);
         }
-        Seen::Unread {
+        Outcome::Unread {
             task: Some(task), ..
         } => one.commands = task.outline(),
     }
@@ -238,12 +238,12 @@ fn expected(
     moment: &Moment,
     tell: &mut dyn FnMut(&[String]),
 ) {
-    let wanted: Vec<(usize, &str, &PreparedTask, &Observed)> = found
+    let wanted: Vec<(usize, &str, &PreparedTask, &Present)> = found
         .iter()
         .enumerate()
-        .filter_map(|(at, found)| match &found.seen {
-            Seen::Observed(task, observed)
-            | Seen::Unread {
+        .filter_map(|(at, found)| match &found.outcome {
+            Outcome::Looked(task, observed)
+            | Outcome::Unread {
                 task: Some(task),
                 observed: Some(Ok(observed)),
                 ..
@@ -251,7 +251,7 @@ fn expected(
             _ => None,
         })
         .collect();
-    let look = |(_, _, task, seen): &(usize, &str, &PreparedTask, &Observed)| {
+    let look = |(_, _, task, seen): &(usize, &str, &PreparedTask, &Present)| {
         probe(task, &moment.beside(), &seen.past, &seen.found.kept)
     };
     let seen = side_by_side(&wanted, |w| w.1.to_owned(), look, tell);

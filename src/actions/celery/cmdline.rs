@@ -178,6 +178,25 @@ pub(super) fn path(option: &Option<String>) -> Option<&str> {
     option.as_deref().filter(|path| !path.is_empty())
 }
 
+/// A file's name as the first process of a worker of that name reads it: `%n` is the name, `%h` the whole host and `%d`
+/// its domain, `%i` and `%I` are the numbers of the pool's processes.
+pub(super) fn expanded(path: &str, written: &str, machine: &str) -> String {
+    // Celery takes a name without `@` for a host.
+    let (name, host) = match written.split_once('@') {
+        Some(parts) => parts,
+        None if written.is_empty() => ("", machine),
+        None => ("", written),
+    };
+    let name = if name.is_empty() { "celery" } else { name };
+    let host = host.replace("%h", machine);
+    let domain = host.split_once('.').map_or("", |(_, domain)| domain);
+    path.replace("%n", name)
+        .replace("%h", &host)
+        .replace("%d", domain)
+        .replace("%I", "")
+        .replace("%i", "0")
+}
+
 /// The last value of an option: `-A x`, `-Ax`, `--app x`, `--app=x`.
 fn option(rest: &[&str], names: &[&str]) -> Option<String> {
     let mut found = None;
@@ -314,6 +333,13 @@ mod tests {
         assert_eq!(words.node.as_deref(), Some("w2"));
         assert_eq!(path(&words.pidfile), None, "an option that is given empty");
         assert_eq!(path(&words.logfile), None);
+        for (file, name, wanted) in [
+            ("/l/%n%I.log", "w1@%h", "/l/w1.log"),
+            ("%h-%d-%i", "", "m.x-x-0"),
+            ("%n@%h", "node1", "celery@node1"),
+        ] {
+            assert_eq!(expanded(file, name, "m.x"), wanted, "{file}");
+        }
     }
 
     #[test]

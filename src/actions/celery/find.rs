@@ -113,10 +113,18 @@ impl Live {
             .unwrap_or_default()
     }
 
-    /// The file that an option of it names.
+    /// The file that an option of it names, for its first process: Celery puts its name into that of a log.
     pub(super) fn file(&self, option: &Option<String>) -> Option<PathBuf> {
-        cmdline::path(option).map(|path| Path::new(&self.origin.cwd).join(path))
+        let path = cmdline::path(option)?;
+        let path = cmdline::expanded(path, &self.written(), &host());
+        Some(Path::new(&self.origin.cwd).join(path))
     }
+}
+
+/// The name of this machine.
+pub(super) fn host() -> String {
+    let names = rustix::system::uname();
+    names.nodename().to_string_lossy().into_owned()
 }
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter

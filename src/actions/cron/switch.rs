@@ -7,6 +7,7 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
+use super::others::{again, others, unmarked, warn};
 use super::place::{Former, Place};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
@@ -93,7 +94,7 @@ pub struct Before {
     /// What is to be there. Its bytes are a change of the former ones, and are not kept.
     wanted: Kept,
     /// The numbers of the lines that change, from 1.
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
     /// The numbers of those that need not.
     already: Vec<usize>,
 }
@@ -150,7 +151,7 @@ impl Before {
 }
 
 /// Line numbers for people.
-fn numbers(lines: &[usize]) -> String {
+pub(super) fn numbers(lines: &[usize]) -> String {
     let mut all: Vec<String> = lines.iter().take(NAMED).map(ToString::to_string).collect();
     if lines.len() > NAMED {
         all.push(phrases::and_more(lines.len() - NAMED));
@@ -164,32 +165,15 @@ fn numbers(lines: &[usize]) -> String {
 }
 
 /// What the step makes of a crontab.
-struct Drawn {
+pub(super) struct Drawn {
     wanted: Vec<u8>,
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
     already: Vec<usize>,
     /// Of those, what somebody else has made so again.
-    again: Vec<usize>,
+    pub(super) again: Vec<usize>,
 }
 
-impl Drawn {
-    /// What has to be known of a job that somebody else has enabled.
-    fn again(&self) -> Option<String> {
-        (!self.again.is_empty()).then(|| {
-            format!(
-                "warning: {} enabled by somebody else since `cron.disable`, and may have run meanwhile",
-                was(&self.again)
-            )
-        })
-    }
-}
-
-fn was(all: &[usize]) -> String {
-    let are = if all.len() == 1 { "was" } else { "were" };
-    format!("{} {are}", numbers(all))
-}
-
-fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
+pub(super) fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
     let fate = switch.fate(cx, former)?;
     let (mut lines, mut already, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for (at, line) in table::lines(former).enumerate() {
@@ -362,17 +346,6 @@ pub(super) const ON: &str = "on";
 
 const EDITED: &str = "the crontab has been edited since it was read; that edit is kept";
 
-/// Lines that match and that the step did not see.
-fn others(switch: &impl Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
-    let drawn = draw(switch, cx, now)?;
-    Ok((!drawn.lines.is_empty()).then(|| {
-        format!(
-            "{} matches as well and was added since",
-            numbers(&drawn.lines)
-        )
-    }))
-}
-
 /// Waits until the jobs of the lines have ended, where the plan says so.
 fn wait<N: Data>(
     switch: &impl Switch,
@@ -484,56 +457,6 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
         warn(&mut look, again(switch, cx, before, Some(&now))?);
     }
     with_jobs(switch, before, cx, &former, look)
-}
-
-/// On the line that everybody sees.
-fn warn(look: &mut Look, warning: Option<String>) {
-    if let (Some(first), Some(warning)) = (look.evidence.first_mut(), warning) {
-        *first = format!("{first}; {warning}");
-    }
-}
-
-/// What somebody else has enabled meanwhile, beside what this step enables.
-fn again(
-    switch: &impl Switch,
-    cx: &Context,
-    before: &Before,
-    now: Option<&[u8]>,
-) -> Result<Option<String>, Error> {
-    let Some(now) = now else {
-        return Ok(None);
-    };
-    let mut drawn = draw(switch, cx, now)?;
-    drawn.again.retain(|line| !before.lines.contains(line));
-    Ok(drawn.again())
-}
-
-/// The crontab without the marks of this step, where somebody has edited it so that its lines are not found any more:
-/// what has no mark somebody else has enabled. None where no job of it is on then.
-fn unmarked(
-    switch: &impl Switch,
-    cx: &Context,
-    now: &[u8],
-) -> Result<Option<(Vec<u8>, String)>, Error> {
-    let mark = switch.mark(cx);
-    if mark.is_empty() {
-        return Ok(None);
-    }
-    let on = draw(switch, cx, now)?.lines;
-    // Twice in the table, it would run twice.
-    let there = |job: &[u8]| table::lines(now).any(|line| line == job);
-    let new = table::edited(now, |line| {
-        let job = line.strip_prefix(&*mark).filter(|job| !there(job));
-        job.map(<[u8]>::to_vec)
-    });
-    let all = draw(switch, cx, &new)?.lines;
-    Ok((!on.is_empty()).then(|| {
-        let meanwhile = "enabled by somebody else since this step, and may have run meanwhile";
-        (
-            new,
-            format!("{} on; warning: {} {meanwhile}", numbers(&all), was(&on)),
-        )
-    }))
 }
 
 /// Switches the lines.
