@@ -31,7 +31,7 @@ pub use look::{LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
-pub use place::{Place, Places, meet};
+pub use place::{Place, Places, Write, meet};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observation};
 pub use stage::{Service, Stage};
@@ -115,6 +115,8 @@ pub struct Properties {
     pub approved: bool,
     /// It has to know the other actions of its family in the plan: [`Context::family`].
     pub family: bool,
+    /// The files that its settings name for it to write.
+    pub writes: Vec<Write>,
     /// What its looks read.
     pub reads: Places,
     /// What it changes.
@@ -136,6 +138,7 @@ impl Properties {
             program: None,
             approved: false,
             family: false,
+            writes: Vec::new(),
             reads: None,
             touches: None,
         }

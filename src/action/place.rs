@@ -39,6 +39,15 @@ impl Place {
     }
 }
 
+/// A file that a step writes: a preview looks whether it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// It is opened, and made where it is not there.
+    Append(String),
+    /// It is replaced as a whole, and keeps its owner.
+    Replace(String),
+}
+
 /// What is read or changed; none where nobody can say, which may be anything.
 pub type Places = Option<Vec<Place>>;
 

@@ -173,7 +173,7 @@ fn refused(one: &mut Forecast, why: &crate::action::Error, changes: &Changes<'_>
         one.verdict = Verdict::CannotTell;
     } else if why.is_certain() || changes.none() {
         one.verdict = Verdict::Fail;
-        one.certain = true;
+        one.certain = why.is_lasting();
     } else {
         one.verdict = Verdict::CannotTell;
         one.follows = changes.failing().is_some();

@@ -11,6 +11,7 @@ use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Local, Moment, Observation};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 use upledger_replay::event::TaskKey;
 use upledger_replay::plan::{Input, Plan, Step};
@@ -251,21 +252,23 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
     let (next, done) = (AtomicUsize::new(0), Condvar::new());
     let locked = || results.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..SIDE.min(of.len()))
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(one) = of.get(at) else {
-                            return;
-                        };
-                        let result = work(one);
-                        locked()[at] = Some(result);
-                        done.notify_all();
-                    }
-                })
-            })
-            .collect();
+        let all = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(one) = of.get(at) else {
+                    return;
+                };
+                let result = work(one);
+                locked()[at] = Some(result);
+                done.notify_all();
+            }
+        };
+        let threads = (0..SIDE.min(of.len())).map(|_| Builder::new().spawn_scoped(scope, all));
+        let workers: Vec<_> = threads.flatten().collect();
+        if workers.is_empty() {
+            // The system lets us have no thread: one after the other.
+            all();
+        }
         let mut told = Instant::now() + QUIET;
         let mut results = locked();
         while results.iter().any(Option::is_none) && !workers.iter().all(|w| w.is_finished()) {

@@ -24,6 +24,9 @@ texts! {
     no_program(name): "program not found: {name}", "找不到程序: {name}";
     not_executable(path): "not executable: {path}", "没有执行权限: {path}";
     no_directory(path): "the working directory {path} does not exist", "工作目录不存在: {path}";
+    no_directory_of(path): "there is no directory for {path}", "{path} 所在的目录不存在";
+    not_writable(path): "this user cannot write {path}", "当前用户无法写入 {path}";
+    other_owner(path, uid): "{path} belongs to another user (uid {uid}), and only root could keep that", "{path} 属于其他用户 (uid {uid}), 只有 root 能保持其属主";
     closed_directory(path): "the working directory {path} cannot be entered", "无法进入工作目录: {path}";
     may_come(steps): "an earlier step may provide it: {steps}", "前面的步骤可能会提供: {steps}";
     may_change(steps): "an earlier step may change that: {steps}", "前面的步骤可能改变这一点: {steps}";

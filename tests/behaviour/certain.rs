@@ -98,7 +98,7 @@ fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
 
     let run = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(run.code, 3, "{run:?}");
-    for part in ["2 steps would fail", "keep: ", "edit: ", "--force --reason"] {
+    for part in ["1 step would fail", "keep: ", "--force --reason"] {
         assert!(run.err.contains(part), "{part}: {run:?}");
     }
     assert!(!world.path("effect").exists(), "nothing was done");
@@ -189,4 +189,61 @@ fn a_manager_is_asked_once_and_looks_are_made_side_by_side() {
         .count();
     assert_eq!((already, holds), (6, 8), "{steps:?}");
     assert!(took < Duration::from_secs(6), "{took:?}");
+}
+
+/// Steps that only root or another user may do.
+const FOREIGN: &str = r#"
+      - {id: replace, do: {file.replace: {path: "@/theirs", content: y}}}
+      - {id: daemon, do: {process.start: {argv: [sleep, "1"], pidfile: "@/pid", log: "@/closed/log"}}}
+      - {id: end, do: {service.stop: {by: {match: "^sleep 86399"}}}}
+      - {id: own, do: {file.replace: {path: "@/ours", content: y}}}
+"#;
+
+#[test]
+fn a_user_is_told_beforehand_what_only_others_may_do() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "it acts as another user"
+    );
+    let world = plan(FOREIGN);
+    world.write("theirs", "x");
+    std::fs::create_dir(world.path("closed")).expect("made");
+    std::os::unix::fs::chown(world.path(""), Some(4711), Some(4711)).expect("as root");
+    for dir in ["", "closed"] {
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(world.path(dir), mode).expect("its mode");
+    }
+    let mut theirs = std::process::Command::new("sleep")
+        .arg("86399")
+        .spawn()
+        .expect("sleep");
+    // Where the program was built, others may not get to.
+    std::fs::copy(crate::common::UPLEDGER, world.path("upledger")).expect("copied");
+    let ours = world.command(&["plan", "plan.yaml", "--json"]);
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--reuid=4711", "--regid=4711", "--clear-groups"])
+        .arg(world.path("upledger"))
+        .args(ours.get_args())
+        .current_dir(world.path(""));
+    for (key, value) in ours.get_envs() {
+        if let Some(value) = value {
+            command.env(key, value);
+        }
+    }
+    let done = crate::common::Done::of(command.output().expect("setpriv"));
+    theirs.kill().expect("it lives");
+    theirs.wait().expect("it ended");
+    assert_eq!(done.code, 3, "{done:?}");
+    let value: Value = serde_json::from_str(done.out.trim()).expect("JSON");
+    for (at, verdict, said) in [
+        (0, "cannot_run", "belongs to another user (uid 0)"),
+        (1, "cannot_run", "this user cannot write "),
+        (2, "fail", "runs as another user (uid 0)"),
+        (3, "change", ""),
+    ] {
+        let step = &value["steps"][at];
+        assert_eq!(step["verdict"], verdict, "{step}");
+        assert!(step["evidence"].to_string().contains(said), "{step}");
+    }
 }

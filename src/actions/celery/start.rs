@@ -316,6 +316,7 @@ impl Action for Start {
     fn properties(&self) -> Properties {
         let program = self.by.program();
         Properties {
+            writes: self.by.writes(),
             program: program.map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
             ..Properties::reversible().at(Stage::Start(match self.role {
                 Role::Worker => Service::Workers,

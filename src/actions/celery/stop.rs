@@ -406,6 +406,9 @@ impl Action for Stop {
     fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
         let mut before = self.snapshot(cx)?;
         let workers = self.workers(&before);
+        if !workers.manager().restarts() {
+            before.service.may_signal()?;
+        }
         workers.manager().restartable(&workers, &before.service)?;
         before.service = before.service.keep_commands(cx)?;
         Ok(before)

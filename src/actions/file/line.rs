@@ -5,7 +5,7 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work,
+    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
 };
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -156,7 +156,10 @@ impl Action for Line {
     type Output = Written;
 
     fn properties(&self) -> Properties {
-        Properties::reversible().on(Place::path(&self.path))
+        Properties {
+            writes: vec![Write::Replace(self.path.clone())],
+            ..Properties::reversible().on(Place::path(&self.path))
+        }
     }
 
     fn problems(&self) -> Vec<String> {

@@ -44,6 +44,7 @@ impl Action for Start {
 
     fn properties(&self) -> Properties {
         Properties {
+            writes: self.by.writes(),
             program: self
                 .by
                 .program()

@@ -74,7 +74,7 @@ impl Manager for CommandLine<'_> {
 pub(super) fn unmanaged(cx: &Context, found: Found) -> Result<Found, Error> {
     for master in &found.masters {
         if let Some(by) = managed(cx, &master.ident) {
-            return Err(Error::new(format!("{} is run by {by}", master.shown())));
+            return Err(Error::new(format!("{} is run by {by}", master.shown())).lasting());
         }
     }
     Ok(found.with_listeners())

@@ -81,6 +81,9 @@ impl StopService<'_> {
         if let Some(why) = found.astray(self.service.kind.name()) {
             return Err(Error::new(why));
         }
+        if !self.service.manager.restarts() {
+            found.may_signal()?;
+        }
         self.service
             .manager
             .restartable(self.service.kind, &found)?;
