@@ -212,11 +212,11 @@ impl Looks<'_> {
             .task(&bare, &step.id, Direction::Do, self.secrets)
             .ok()
             .map(Box::new);
-        let sees = |t: &&Box<PreparedTask>| {
+        let sees = |t: &&PreparedTask| {
             let kind = t.action.kind();
             SEEN_WITHOUT.iter().any(|k| kind.starts_with(k))
         };
-        let observed = task.as_ref().filter(sees).map(|task| {
+        let observed = task.as_deref().filter(sees).map(|task| {
             let found = task.observe(moment)?;
             let past = RawPast {
                 before: found.before.clone(),
