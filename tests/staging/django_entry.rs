@@ -45,7 +45,7 @@ fn the_settings_alone_or_an_entry_point_of_another_name_make_the_application() {
     let own = CHECK.replace("MORE", "manage: \"${code}/site-admin\"");
     let done = platform.run(&[&own]);
     assert_eq!(done.code, 0, "{done:?}");
-    std::fs::remove_file(platform.path("static/bklog/app.css")).expect("it was collected");
+    std::fs::remove_dir_all(platform.path("static/bklog")).expect("it was collected");
     let static_files = r#"{id: static, cwd: "${code}", do: {django.collectstatic: {python: "${python}", settings: settings, root: "${static}"}}}"#;
     let done = platform.run(&[static_files]);
     assert_eq!(done.code, 0, "{done:?}");

@@ -403,6 +403,9 @@ pub(super) fn inspect(cx: &Context, live: &[Live], app: &App) -> Result<Inspecti
         return ask();
     };
     let words = &first.cmdline;
+    // Which step asks makes no difference.
+    let own = |(name, _): &&(String, String)| !name.starts_with("UPLEDGER_");
+    let env: Vec<&(String, String)> = cx.env.iter().filter(own).collect();
     let question = format!(
         "{:?}",
         (
@@ -410,7 +413,7 @@ pub(super) fn inspect(cx: &Context, live: &[Live], app: &App) -> Result<Inspecti
             app,
             (&words.broker, &words.loader, &words.config),
             first.user,
-            &cx.env
+            env
         )
     );
     answers.shared(vec!["celery inspect".into(), question], |_| true, ask)
