@@ -71,7 +71,7 @@ pub struct Request {
     pub secrets: Vec<(String, String)>,
     /// All secrets of the plan: nothing that is seen leaves the site but without them.
     pub hidden: Vec<(String, String)>,
-    /// The actions of its family in the plan, where it has to know them.
+    /// The actions of its family before it in the plan, where it has to know them.
     pub family: Vec<Do>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,

@@ -113,7 +113,7 @@ impl PreparedTask {
             None => step.cwd.clone(),
         };
         let family = match action.kind_of().properties().family {
-            true => family(plan, &action),
+            true => family(plan, &part.step, &action),
             false => Vec::new(),
         };
         Ok(Self {
@@ -337,11 +337,12 @@ impl PreparedTask {
     }
 }
 
-/// The actions of a plan whose kinds share the first word of their names with that one's.
-fn family(plan: &Plan, of: &Do) -> Vec<Do> {
+/// The actions of the steps before that one whose kinds share the first word of their names with its own.
+fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
     let first = |kind: &'static str| kind.split('.').next();
     let name = first(of.kind());
-    let steps = plan.steps().filter(|(_, s)| s.left_out.is_none());
+    let steps = plan.steps().take_while(|(_, s)| s.id != id);
+    let steps = steps.filter(|(_, s)| s.left_out.is_none());
     let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
     actions.filter(|a| first(a.kind()) == name).collect()
 }

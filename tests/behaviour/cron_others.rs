@@ -71,6 +71,21 @@ fn of_two_jobs_the_one_that_is_still_disabled_is_enabled() {
 }
 
 #[test]
+fn a_job_that_a_later_step_disables_is_not_reported() {
+    let world = World::new();
+    world.write("tab", &format!("{JOB}\n{OTHER}\n"));
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: others\nphases:\n  - phase: all\n    steps:\n      - {id: off, do: {cron.disable: {match: report, file: \"@/tab\"}}}\n      - {id: on, do: {cron.enable: {file: \"@/tab\"}}}\n      - {id: more, do: {cron.disable: {match: clean, file: \"@/tab\"}}}\n",
+    );
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(!done.out.contains("somebody else"), "{done:?}");
+    assert_eq!(world.rollback().code, 5);
+    assert_eq!(table(&world), format!("{JOB}\n{OTHER}\n"));
+}
+
+#[test]
 fn without_any_job_of_theirs_the_step_is_still_refused() {
     let (_, done) = run(&format!("{JOB}\n"), "echo > @/tab");
     assert_eq!(done.code, 1, "{done:?}");

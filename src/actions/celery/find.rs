@@ -115,16 +115,16 @@ impl Live {
 
     /// The file that an option of it names, for its first process: Celery puts its name into that of a log.
     pub(super) fn file(&self, option: &Option<String>) -> Option<PathBuf> {
-        let path = cmdline::path(option)?;
-        let path = cmdline::expanded(path, &self.written(), &host());
-        Some(Path::new(&self.origin.cwd).join(path))
+        file(option, &self.written(), Path::new(&self.origin.cwd))
     }
 }
 
-/// The name of this machine.
-pub(super) fn host() -> String {
+/// The file that an option of a worker of that name means.
+pub(super) fn file(option: &Option<String>, written: &str, cwd: &Path) -> Option<PathBuf> {
     let names = rustix::system::uname();
-    names.nodename().to_string_lossy().into_owned()
+    let host = names.nodename().to_string_lossy();
+    let path = cmdline::path(option)?;
+    Some(cwd.join(cmdline::expanded(path, written, &host)))
 }
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter

@@ -302,8 +302,10 @@ pub(super) fn restore(
 fn logs(master: &Master) -> Vec<PathBuf> {
     let ours = master.user.uid == rustix::process::geteuid().as_raw();
     let words = cmdline::read(&master.argv);
-    let named = words.as_ref().and_then(|w| cmdline::path(&w.logfile));
-    let named = named.map(|file| Path::new(&master.cwd).join(file));
+    let named = words.and_then(|words| {
+        let name = words.node.clone().unwrap_or_default();
+        find::file(&words.logfile, &name, Path::new(&master.cwd))
+    });
     let open = master.log.as_ref().map(PathBuf::from);
     open.into_iter().chain(named).filter(|_| ours).collect()
 }

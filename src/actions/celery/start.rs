@@ -188,9 +188,9 @@ impl Start {
         logs.extend(self.by.logs().map(PathBuf::from));
         if let Some((argv, cwd)) = self.command_in(cx)
             && let Some(words) = cmdline::read(argv)
-            && let Some(file) = cmdline::path(&words.logfile)
         {
-            logs.push(cwd.join(file));
+            let name = words.node.clone().unwrap_or_default();
+            logs.extend(find::file(&words.logfile, &name, &cwd));
         }
         // Where nobody says a log, its output goes into a private file.
         logs.push(launch::private_log(cx, &self.key()));
