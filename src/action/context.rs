@@ -1,12 +1,13 @@
 //! Where an action is, and what it may use.
 
 use super::{Blob, Error, Kept};
-use crate::host::exec::Captured;
+use crate::actions::Do;
 use crate::redact::Redactor;
 use crate::system::signals::kill_group;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a look may take at least; a step's longer `timeout` is its looks' too.
@@ -31,6 +32,9 @@ pub struct Context {
     pub secrets: Vec<(String, String)>,
     /// The step's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The actions of its family before it in the plan, where the kind has to know them.
+    #[serde(default)]
+    pub family: Vec<Do>,
     /// The salts of kept content that the step's past names.
     pub blobs: Vec<Blob>,
     /// Nothing is kept, and what would change is shown: a preview.
@@ -137,59 +141,131 @@ impl Context {
 
 /// What looks of the same moment were answered.
 ///
-/// Before a step the runner observes and probes, and each asks the same. A client such as supervisorctl takes half a
-/// second to start, so that the second one is spared the question.
+/// Before a step the runner observes and probes, and each asks the same; the steps of a preview ask the same manager and
+/// the same application. A client such as supervisorctl takes half a second to start, so that only the first one asks;
+/// who asks the same meanwhile waits for its answer.
 ///
 /// Invariants: only looks share answers, an action at work always asks; an answer that is on its way to another is not
-/// kept; whoever waits for a change, or looks after one, begins anew. Looks that were given up leave no process behind:
-/// the process groups of their commands are killed, and no further one is started.
+/// kept; whoever waits for a change, or looks after one, takes no answer from before. Looks that were given up leave no
+/// process behind: the process groups of their commands are killed, and no further one is started.
 #[derive(Debug, Clone)]
-pub struct Answers(Arc<Mutex<Asked>>);
-
-/// Those of this process that live.
-static ALL: Mutex<Vec<Weak<Mutex<Asked>>>> = Mutex::new(Vec::new());
-
-impl Default for Answers {
-    fn default() -> Self {
-        let asked = Arc::default();
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|weak| weak.strong_count() > 0);
-        all.push(Arc::downgrade(&asked));
-        Self(asked)
-    }
+pub struct Answers {
+    shared: Arc<Shared>,
+    /// Answers from before are not taken.
+    since: Arc<Mutex<Option<Instant>>>,
+    /// How long an answer counts.
+    lasts: Duration,
 }
 
 #[derive(Debug, Default)]
+struct Shared {
+    asked: Mutex<Asked>,
+    /// An answer has come.
+    answered: Condvar,
+}
+
+/// Those of this process that live.
+static ALL: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self::lasting(SHARED)
+    }
+}
+
+type Answer = (Instant, Vec<String>, Arc<dyn Any + Send + Sync>);
+
+#[derive(Default)]
 struct Asked {
-    answers: Vec<(Instant, Vec<String>, Captured)>,
+    answers: Vec<Answer>,
+    /// Questions whose answer is waited for.
+    open: Vec<Vec<String>>,
     /// Process groups of commands that run now.
     groups: Vec<i32>,
     given_up: bool,
+    /// Something was not started, because of that.
+    refused: bool,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
 }
 
 impl Answers {
+    /// Whose answers count that long.
+    #[must_use]
+    pub fn lasting(lasts: Duration) -> Self {
+        let shared = Arc::default();
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|weak| weak.strong_count() > 0);
+        all.push(Arc::downgrade(&shared));
+        Self {
+            shared,
+            since: Arc::default(),
+            lasts,
+        }
+    }
+
+    /// The same answers for another step, which begins anew by itself.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            since: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let asked = self.shared.asked.lock();
+        asked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was answered to this question in this moment.
-    pub(crate) fn answer(&self, question: &[String]) -> Option<Captured> {
-        let asked = self.asked();
-        let mut answers = asked.answers.iter();
-        let known = answers.find(|(at, q, _)| q == question && at.elapsed() < SHARED);
-        known.map(|(_, _, answer)| answer.clone())
-    }
-
-    /// Keeps an answer to a question that was put at that time.
-    pub(crate) fn keep(&self, at: Instant, question: Vec<String>, answer: Captured) {
+    /// The answer to a question, asked once by all that want it; `keeps` says whether others may have it, too.
+    pub(crate) fn shared<T: Clone + Send + Sync + 'static>(
+        &self,
+        question: Vec<String>,
+        keeps: impl FnOnce(&T) -> bool,
+        ask: impl FnOnce() -> T,
+    ) -> T {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts =
+            |at: Instant| at.elapsed() < self.lasts && since.is_none_or(|since| at >= since);
         let mut asked = self.asked();
-        asked.answers.retain(|(_, q, _)| *q != question);
-        asked.answers.push((at, question, answer));
+        loop {
+            let mut answers = asked.answers.iter();
+            let known = answers.find(|(at, q, _)| *q == question && counts(*at));
+            if let Some(answer) = known.and_then(|(_, _, a)| a.downcast_ref::<T>()) {
+                return answer.clone();
+            }
+            if !asked.open.contains(&question) {
+                break;
+            }
+            let woken = self.shared.answered.wait(asked);
+            asked = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        asked.open.push(question.clone());
+        drop(asked);
+        let open = Open {
+            answers: self,
+            question: &question,
+        };
+        let at = Instant::now();
+        let answer = ask();
+        if keeps(&answer) {
+            let mut asked = self.asked();
+            asked.answers.retain(|(_, q, _)| *q != question);
+            let kept: Arc<dyn Any + Send + Sync> = Arc::new(answer.clone());
+            asked.answers.push((at, question.clone(), kept));
+        }
+        drop(open);
+        answer
     }
 
     /// The moment is over.
     pub(crate) fn forget(&self) {
-        self.asked().answers.clear();
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Starts a command of a look; none when the check was cancelled. Nobody can give it up in between.
@@ -200,6 +276,7 @@ impl Answers {
     ) -> std::io::Result<T> {
         let mut asked = self.asked();
         if asked.given_up {
+            asked.refused = true;
             return Err(std::io::Error::other("the check was cancelled"));
         }
         let started = start()?;
@@ -226,16 +303,38 @@ impl Answers {
         let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
             .filter_map(Weak::upgrade)
-            .for_each(|asked| Self(asked).give_up());
+            .for_each(|shared| give_up(&shared));
     }
 
     /// Gives the looks up: kills what they have started.
     pub fn give_up(&self) {
-        let mut asked = self.asked();
-        asked.given_up = true;
-        for group in &asked.groups {
-            // It may have ended this very moment; its leader is not reaped while it is in the list.
-            let _ = kill_group(*group);
-        }
+        give_up(&self.shared);
+    }
+
+    /// A command was not started, because they were given up.
+    pub(crate) fn refused(&self) -> bool {
+        self.asked().refused
+    }
+}
+
+fn give_up(shared: &Shared) {
+    let mut asked = shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
+    asked.given_up = true;
+    for group in &asked.groups {
+        // It may have ended this very moment; its leader is not reaped while it is in the list.
+        let _ = kill_group(*group);
+    }
+}
+
+/// A question whose answer is waited for; who waits for it asks itself when there is none.
+struct Open<'a> {
+    answers: &'a Answers,
+    question: &'a Vec<String>,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.answers.asked().open.retain(|q| q != self.question);
+        self.answers.shared.answered.notify_all();
     }
 }

@@ -9,7 +9,21 @@ pub struct Error {
     /// From the nearest to the first.
     causes: Vec<String>,
     remedy: Option<String>,
-    certain: bool,
+    weight: Weight,
+}
+
+/// What it means for a step that a preview looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Weight {
+    /// It would fail now.
+    #[default]
+    Now,
+    /// See [`Error::unseen`].
+    Unseen,
+    /// See [`Error::lasting`].
+    Lasting,
+    /// See [`Error::certain`].
+    Certain,
 }
 
 impl Error {
@@ -19,7 +33,7 @@ impl Error {
             what: what.into(),
             causes: Vec::new(),
             remedy: None,
-            certain: false,
+            weight: Weight::Now,
         }
     }
 
@@ -27,8 +41,26 @@ impl Error {
     /// have: the preview says that the step would fail.
     pub fn certain(what: impl Into<String>) -> Self {
         Self {
-            certain: true,
+            weight: Weight::Certain,
             ..Self::new(what)
+        }
+    }
+
+    /// From a sentence about what a preview must not do in order to see: it cannot tell.
+    pub fn unseen(what: impl Into<String>) -> Self {
+        Self {
+            weight: Weight::Unseen,
+            ..Self::new(what)
+        }
+    }
+
+    /// It does not pass by itself, such as a file that belongs to others: unless an earlier step changes it, a run is
+    /// refused.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self {
+            weight: Weight::Lasting,
+            ..self
         }
     }
 
@@ -58,7 +90,19 @@ impl Error {
     /// No earlier step of a plan can change it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.certain
+        self.weight == Weight::Certain
+    }
+
+    /// It does not pass by itself.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(self.weight, Weight::Lasting | Weight::Certain)
+    }
+
+    /// A preview could not look, and cannot tell.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.weight == Weight::Unseen
     }
 
     /// With its texts changed.
@@ -68,7 +112,7 @@ impl Error {
             what: text(&self.what),
             causes: self.causes.iter().map(|c| text(c)).collect(),
             remedy: self.remedy.as_deref().map(text),
-            certain: self.certain,
+            weight: self.weight,
         }
     }
 }

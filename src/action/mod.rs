@@ -13,6 +13,7 @@ mod facts;
 mod kept;
 mod look;
 mod past;
+mod place;
 pub mod process;
 mod registry;
 mod stage;
@@ -30,6 +31,7 @@ pub use look::{LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
+pub use place::{Place, Places, Write, meet};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observation};
 pub use stage::{Service, Stage};
@@ -111,6 +113,14 @@ pub struct Properties {
     /// Its settings hold what was approved and the world may have left behind, such as the commit of a tag: a run looks
     /// at once whether that still is so, before it stops anything.
     pub approved: bool,
+    /// It has to know the actions of its family before it in the plan: [`Context::family`].
+    pub family: bool,
+    /// The files that its settings name for it to write.
+    pub writes: Vec<Write>,
+    /// What its looks read.
+    pub reads: Places,
+    /// What it changes.
+    pub touches: Places,
 }
 
 impl Properties {
@@ -127,6 +137,10 @@ impl Properties {
             below_cwd: None,
             program: None,
             approved: false,
+            family: false,
+            writes: Vec::new(),
+            reads: None,
+            touches: None,
         }
     }
 
@@ -138,6 +152,7 @@ impl Properties {
             effect: Effect::Pure,
             needs_undo: false,
             looks: true,
+            touches: Some(Vec::new()),
             ..Self::command()
         }
     }
@@ -150,15 +165,6 @@ impl Properties {
             has_probe: true,
             has_undo: true,
             ..Self::command()
-        }
-    }
-
-    /// The same with a place in the upgrade.
-    #[must_use]
-    pub fn at(self, stage: Stage) -> Self {
-        Self {
-            stages: vec![stage],
-            ..self
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod spool;
 pub mod supervisor;
 pub(crate) mod sys;
+pub(crate) mod traceback;
 mod watch;
 
 pub(crate) use child::find as find_program;

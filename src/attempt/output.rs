@@ -4,6 +4,7 @@
 //! a pipe and the store. Therefore the end is exact: once the command has exited, its output is in the pipes, and
 //! `Sink::finish` reads exactly that much, even if a descendant keeps them open and continues to print.
 
+use super::traceback;
 use crate::redact::{Redactor, Stream};
 use rustix::event::{PollFd, PollFlags, poll};
 use sha2::{Digest, Sha256};
@@ -379,10 +380,9 @@ pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
     };
     let end = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&end);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let lines = traceback::last(&text, n);
     lines
         .iter()
-        .skip(lines.len().saturating_sub(n))
         .map(|l| l.chars().take(400).collect())
         .collect()
 }

@@ -26,7 +26,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use upledger_replay::decide::{self, Asked, Conclusion, Next, Request, Stop, next};
-use upledger_replay::event::{CONTRACT, Event, Reason, RunPlanned, own};
+use upledger_replay::event::{CONTRACT, Event, Note, Reason, RunPlanned, own};
 use upledger_replay::needs;
 use upledger_replay::plan::Plan;
 use upledger_replay::state::{Ended, Run as RunState};
@@ -39,6 +39,10 @@ const TRIES: u32 = 4;
 pub(crate) struct Run {
     #[arg(help = help::run_plan())]
     plan: PathBuf,
+    #[arg(long, requires = "reason", help = help::run_force())]
+    force: bool,
+    #[arg(long, value_name = "TEXT", value_parser = super::said, requires = "force", help = help::run_reason())]
+    reason: Option<String>,
     #[command(flatten)]
     vars: plans::Vars,
 }
@@ -101,19 +105,22 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     // Read secrets first, so that a run that cannot start is not opened.
     let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let behind = forecast::left_behind(&checked.plan, &known)
+    let failing = forecast::certain_to_fail(&checked.plan, &known)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
-    if !behind.is_empty() {
+    if !failing.is_empty() && !args.force {
         let failure = Failure::new(
             code::REFUSED,
             "would_fail",
-            forecast::failing_words(behind.len()),
+            forecast::failing_words(failing.len()),
         );
-        return Err(behind.iter().fold(failure, |failure, (step, why)| {
+        let failure = failing.iter().fold(failure, |failure, (step, why)| {
             failure.hint(format!("{}: {}", safe(step), safe(why)))
-        }));
+        });
+        let forced = text::force_with("upledger run --force --reason '...'");
+        return Err(failure.hint(forced));
     }
+    let forced = args.reason.as_ref().map(|reason| forced(reason, &failing));
     let runtime = system::runtime()?;
     out.background();
     let mut journal = Journal::create_or_open(home)?;
@@ -155,6 +162,11 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         journal
             .stage(Some(&name), &planned)
             .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
+        if let Some(forced) = &forced {
+            journal
+                .stage(Some(&name), forced)
+                .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
+        }
         if let Committed::Done(entries) = journal.commit()? {
             entries.iter().for_each(|e| print(out, e));
             break name;
@@ -184,6 +196,17 @@ pub(super) fn known_secrets(plan: &Plan) -> Result<(Vec<(String, String)>, Redac
         .hint(text::literal_secret_hint(safe(&name))));
     }
     Ok((known, redactor))
+}
+
+/// That an operator starts a run in spite of what the preview found, as it is recorded.
+fn forced(reason: &str, failing: &[(String, String)]) -> Event {
+    let failing = failing.iter().map(|(step, why)| format!("{step}: {why}"));
+    let found: Vec<String> = failing.collect();
+    let text = match found.as_slice() {
+        [] => format!("--force: {reason}"),
+        found => format!("--force: {reason}; overridden: {}", found.join("; ")),
+    };
+    Event::NoteAdded(Note { text })
 }
 
 /// What a run is named after. Names of runs stand in paths and are typed into shells, so they are ASCII: where that

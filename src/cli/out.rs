@@ -79,6 +79,13 @@ impl Out {
         }
     }
 
+    /// What is waited for, said on a terminal alone: nothing of it is a result.
+    pub(crate) fn waits(&mut self, text: &str) {
+        if Stream::Out.columns().is_some() {
+            self.progress(text);
+        }
+    }
+
     /// A line for people, broken where their terminal is narrower.
     fn fitted(&mut self, text: &str, must: bool) {
         match Stream::Out.columns() {

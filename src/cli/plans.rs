@@ -207,7 +207,10 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     let past = past.ok();
     let book = past.as_ref().map(Journal::book);
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let steps = forecast::forecast(&checked.plan, &known, book)
+    let mut tell = |steps: &[String]| {
+        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
+    };
+    let steps = forecast::forecast(&checked.plan, &known, book, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
     let failing = forecast::failing(&steps);

@@ -1,24 +1,27 @@
 //! Predicts what a run of a plan would do now: every step is observed and probed on its real target, read-only.
 //!
-//! Nothing is changed: content that an action would keep for its undo goes into a directory that is removed. A check
-//! describes the present state; a step whose check may be invalidated by an earlier step of the plan is never reported as
-//! done. This module decides nothing about runs; a run checks again before each step.
+//! Nothing is changed: content that an action would keep for its undo goes into a directory that is removed. All steps are
+//! looked at side by side (`looks`); what that means for the plan is judged in its order (`judge`): a look describes the
+//! present state, and where an earlier step changes what it reads, the run looks again. This module decides nothing about
+//! runs; a run checks again before each step.
 
+mod judge;
+mod looks;
 pub mod rollback;
 mod screen;
 mod startable;
 
 pub use screen::{details, lines, value};
 
-use crate::action::{Blob, Direction, RawPast};
+use crate::action::{Direction, RawPast};
 use crate::plan::samples;
-use crate::site::task::{Facts, PreparedTask};
+use crate::site::task::PreparedTask;
 use crate::site::{Local, Moment};
-use crate::text::actions as phrases;
 use crate::text::forecast as text;
+use judge::Judge;
+use looks::{Found, Looks, Outcome, Present, Site, probe, side_by_side};
 use serde_json::Value;
-use upledger_replay::event::{Answer, TaskKey};
-use upledger_replay::plan::{Effect, Input, Plan, Step, Undo};
+use upledger_replay::plan::{Plan, Step, Undo};
 use upledger_replay::runs::Runs;
 use upledger_replay::state::Status;
 
@@ -52,6 +55,8 @@ pub struct Forecast {
     pub step: String,
     /// What would become of it.
     pub verdict: Verdict,
+    /// It would fail whatever happens beside the plan: a run is refused.
+    pub certain: bool,
     /// The evidence of the check, where needed.
     pub evidence: Vec<String>,
     /// What it does, in lines.
@@ -66,34 +71,30 @@ pub struct Forecast {
     pub took: Option<(u64, String)>,
     /// Its time limit in ms.
     pub limit_ms: Option<u64>,
+    /// It cannot be told, because a step before it would fail.
+    follows: bool,
     /// Its action with what the look found written in, such as the commit of a tag.
     resolved: Option<Value>,
 }
 
-/// Steps whose approved settings are no longer valid, and why, such as a tag that has moved: they would fail in the middle
-/// of the run.
+/// Steps of which it is certain that they would fail, and why: before a run, in a short look. What was approved and the
+/// world has left behind, such as a tag that moved; what is missing, belongs to others or would be started again, and no
+/// earlier step changes.
 ///
 /// # Errors
 /// When there is no room for temporary files.
-pub fn left_behind(
+pub fn certain_to_fail(
     plan: &Plan,
     secrets: &[(String, String)],
 ) -> std::io::Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    let site = Site::new()?;
-    for (_, step) in plan.steps().filter(|(_, s)| s.left_out.is_none()) {
-        let action = samples::shown(plan, &step.action);
-        if !action.is_some_and(|a| a.kind_of().properties().approved) {
-            continue;
-        }
-        if let Ok(task) = site.task(plan, &step.id, Direction::Do, secrets)
-            && let Err(why) = task.observe(&site.local.moment())
-            && why.is_certain()
-        {
-            found.push((step.id.clone(), why.to_string()));
-        }
-    }
-    Ok(found)
+    let steps = judged(plan, secrets, None, true, &mut |_| {})?;
+    let certain = steps.into_iter().filter(|f| f.certain);
+    Ok(certain
+        .map(|f| {
+            let why = f.evidence.join("; ");
+            (f.step, why)
+        })
+        .collect())
 }
 
 /// How many steps would fail, or could not even be started.
@@ -125,7 +126,8 @@ pub fn resolved(plan: &Plan, steps: &[Forecast]) -> Plan {
     plan
 }
 
-/// Looks at every step of a plan, in order. `secrets` holds those that can be read here.
+/// Looks at every step of a plan. `secrets` holds those that can be read here; `tell` hears now and then which steps are
+/// still looked at.
 ///
 /// # Errors
 /// When there is no room for temporary files.
@@ -133,40 +135,51 @@ pub fn forecast(
     plan: &Plan,
     secrets: &[(String, String)],
     past: Option<&Runs>,
+    tell: &mut dyn FnMut(&[String]),
 ) -> std::io::Result<Vec<Forecast>> {
-    let site = Site::new()?;
-    let mut changed = false;
-    Ok(plan
-        .steps()
-        .map(|(phase, step)| {
-            let one = look(plan, phase, step, secrets, &site, changed, past);
-            let runs = matches!(
-                one.verdict,
-                Verdict::Run
-                    | Verdict::Change
-                    | Verdict::Later
-                    | Verdict::CannotRun
-                    | Verdict::CannotTell
-            );
-            changed |= runs && step.effect != Effect::Pure;
-            one
-        })
-        .collect())
+    judged(plan, secrets, past, false, tell)
 }
 
-fn look(
+fn judged(
     plan: &Plan,
-    phase: &str,
-    step: &Step,
     secrets: &[(String, String)],
-    site: &Site,
-    changed: bool,
     past: Option<&Runs>,
-) -> Forecast {
-    let mut one = Forecast {
+    brief: bool,
+    tell: &mut dyn FnMut(&[String]),
+) -> std::io::Result<Vec<Forecast>> {
+    let site = Site::new()?;
+    let looks = Looks {
+        plan,
+        secrets,
+        site: &site,
+        brief,
+    };
+    let moment = looks.moment();
+    let steps: Vec<(&str, &Step)> = plan.steps().collect();
+    let name = |(_, step): &(&str, &Step)| step.id.clone();
+    let found = side_by_side(&steps, name, |(_, step)| looks.at(step, &moment), tell);
+    let mut judges = Judge::default();
+    let mut all = Vec::new();
+    for ((phase, step), found) in steps.iter().zip(&found) {
+        let mut one = plain(phase, step);
+        one.took = past.and_then(|book| took(book, plan, &step.id));
+        describe(&mut one, plan, step, secrets, &site, found);
+        judges.judge(&mut one, step, found);
+        all.push(one);
+    }
+    if !brief {
+        expected(&mut all, &found, &judges, &moment, tell);
+    }
+    judge::once(&mut all);
+    Ok(all)
+}
+
+fn plain(phase: &str, step: &Step) -> Forecast {
+    Forecast {
         phase: phase.into(),
         step: step.id.clone(),
         verdict: Verdict::Run,
+        certain: false,
         evidence: Vec::new(),
         commands: Vec::new(),
         diff: None,
@@ -174,210 +187,77 @@ fn look(
             Undo::PointOfNoReturn(why) => Some(why.clone()),
             Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
         },
-        undo: undo(plan, step, secrets, site, &RawPast::default()),
-        took: past.and_then(|book| took(book, plan, &step.id)),
+        undo: Vec::new(),
+        took: None,
         limit_ms: step.timeout_ms,
+        follows: false,
         resolved: None,
-    };
-    if let Some(why) = &step.left_out {
-        one.verdict = Verdict::LeftOut;
-        one.evidence.push(why.clone());
-        return one;
     }
-    let task = match site.task(plan, &step.id, Direction::Do, secrets) {
-        Ok(task) => task,
-        Err(why) => {
-            one.commands = plainly(plan, &step.action);
-            one.verdict = Verdict::CannotTell;
-            match unread(step, secrets) {
-                Some(name) => {
-                    without_secrets(&mut one, plan, step, secrets, site, changed);
-                    one.evidence.push(text::needs_secret(name));
-                }
-                None => one.evidence.push(text::depends(why)),
-            }
-            return one;
-        }
-    };
-    // The checks of a step share their queries.
-    let moment = site.local.moment();
-    let observed = match task.observe(&moment) {
-        Ok(observed) => observed,
-        // Until an earlier step has run, things that this step needs may be missing.
-        Err(why) => {
-            one.commands = task.outline();
-            one.verdict = if why.is_certain() || !changed {
-                Verdict::Fail
-            } else {
-                Verdict::CannotTell
-            };
-            one.evidence.push(phrases::looked(why));
-            return one;
-        }
-    };
-    let past = RawPast {
-        before: observed.before.clone(),
-        ..RawPast::default()
-    };
-    let preview = task.preview(&past);
-    one.commands = preview.commands;
-    one.evidence = preview.findings;
-    one.undo = undo(plan, step, secrets, site, &past);
-    one.resolved = task.resolved(&observed);
-    one.diff = observed.diff;
-    if one.diff.is_some() {
-        one.verdict = Verdict::Change;
-    }
-    if task.has_probe {
-        probed(&mut one, &task, &moment, &past, &observed.kept, changed);
-    }
-    if let Some(why) = startable::obstacle(&task)
-        && matches!(
-            one.verdict,
-            Verdict::Run | Verdict::Change | Verdict::CannotTell
-        )
-    {
-        one.evidence.insert(0, why);
-        if !changed {
-            one.verdict = Verdict::CannotRun;
-        } else {
-            one.verdict = Verdict::CannotTell;
-            one.evidence.insert(1, text::may_come());
-        }
-    }
-    one
 }
 
-/// Actions whose look does not ask the application: it sees the same without the secrets of their environment.
-const SEEN_WITHOUT: [&str; 8] = [
-    "file.",
-    "expect.port",
-    "expect.process",
-    "expect.stopped",
-    "expect.file",
-    "process.",
-    "gunicorn.",
-    "cron.",
-];
-
-/// The forecast of a step whose secrets cannot be read here: whether it could be started, and the result of checks that
-/// need none of them. No placeholder is used for a secret: a wrong password is never sent anywhere.
-fn without_secrets(
+/// What it does and how it is undone, as far as the looks came.
+fn describe(
     one: &mut Forecast,
     plan: &Plan,
     step: &Step,
     secrets: &[(String, String)],
     site: &Site,
-    changed: bool,
+    found: &Found,
 ) {
-    let mut bare = plan.clone();
-    for step in bare.phases.iter_mut().flat_map(|p| &mut p.steps) {
-        step.env.retain(|variable| match &variable.value {
-            Input::Secret(name) => secrets.iter().any(|(known, _)| known == name),
-            Input::Text(_) | Input::From(_) => true,
-        });
-    }
-    let Ok(task) = site.task(&bare, &step.id, Direction::Do, secrets) else {
-        return;
-    };
-    one.commands = task.outline();
-    let kind = task.action.kind();
-    if SEEN_WITHOUT.iter().any(|k| kind.starts_with(k)) {
-        match task.observe(&site.local.moment()) {
-            Ok(observed) => {
-                let preview = task.preview(&RawPast {
-                    before: observed.before,
-                    ..RawPast::default()
-                });
-                one.commands = preview.commands;
-                one.evidence.extend(preview.findings);
-            }
-            Err(why) => {
-                if why.is_certain() || !changed {
-                    one.verdict = Verdict::Fail;
-                }
-                one.evidence.push(phrases::looked(why));
-            }
+    let mut past = &RawPast::default();
+    match &found.outcome {
+        Outcome::LeftOut => {}
+        Outcome::NotReady(_) | Outcome::Unread { task: None, .. } => {
+            one.commands = plainly(plan, &step.action);
         }
-    }
-    if let Some(why) = startable::obstacle(&task) {
-        one.evidence.insert(0, why);
-        if changed {
-            one.evidence.insert(1, text::may_come());
-        } else if one.verdict == Verdict::CannotTell {
-            one.verdict = Verdict::CannotRun;
+        Outcome::Refused(task, _) => one.commands = task.outline(),
+        Outcome::Looked(task, observed)
+        | Outcome::Unread {
+            task: Some(task),
+            observed: Some(Ok(observed)),
+            ..
+        } => {
+            past = &observed.past;
+            let preview = task.preview(past);
+            one.commands = preview.commands;
+            one.evidence = preview.findings;
+            one.resolved = task.resolved(&observed.found);
+            one.diff.clone_from(&observed.found.diff);
         }
+        Outcome::Unread {
+            task: Some(task), ..
+        } => one.commands = task.outline(),
     }
+    one.undo = undo(plan, step, secrets, site, past);
 }
 
-/// A secret of the step that cannot be read here.
-fn unread<'a>(step: &'a Step, secrets: &[(String, String)]) -> Option<&'a str> {
-    step.env.iter().find_map(|variable| match &variable.value {
-        Input::Secret(name) if !secrets.iter().any(|(known, _)| known == name) => {
-            Some(name.as_str())
-        }
-        Input::Secret(_) | Input::Text(_) | Input::From(_) => None,
-    })
-}
-
-/// Whether it is done, as far as a look tells now.
-fn probed(
-    one: &mut Forecast,
-    task: &PreparedTask,
+/// Looks whether things are as the plan expects them, where no earlier step changes what such a look reads.
+fn expected(
+    all: &mut [Forecast],
+    found: &[Found],
+    judges: &Judge,
     moment: &Moment,
-    past: &RawPast,
-    kept: &[Blob],
-    changed: bool,
+    tell: &mut dyn FnMut(&[String]),
 ) {
-    let (look, _) = task.probe(moment, past, kept);
-    match look.answer {
-        Answer::Done if changed => {
-            one.verdict = Verdict::Later;
-            one.evidence.push(text::may_be_done_by_then());
-        }
-        Answer::Done => {
-            one.verdict = Verdict::Already;
-            one.evidence
-                .extend(look.evidence.iter().map(phrases::looked));
-        }
-        Answer::Nothing => {}
-        Answer::Unclear => {
-            one.verdict = Verdict::CannotTell;
-            one.evidence
-                .extend(look.evidence.iter().map(phrases::looked));
-        }
-    }
-}
-
-/// This machine, looked at for a preview.
-struct Site {
-    local: Local,
-    /// Nothing is kept in a preview, so it stays empty.
-    _scratch: tempfile::TempDir,
-}
-
-impl Site {
-    fn new() -> std::io::Result<Self> {
-        let scratch = tempfile::Builder::new()
-            .prefix("upledger-plan-")
-            .tempdir()?;
-        Ok(Self {
-            local: Local::new(scratch.path()),
-            _scratch: scratch,
+    let wanted: Vec<(usize, &str, &PreparedTask, &Present)> = found
+        .iter()
+        .enumerate()
+        .filter_map(|(at, found)| match &found.outcome {
+            Outcome::Looked(task, observed)
+            | Outcome::Unread {
+                task: Some(task),
+                observed: Some(Ok(observed)),
+                ..
+            } if judges.evaluates(at) => Some((at, task.step(), &**task, &**observed)),
+            _ => None,
         })
-    }
-
-    fn task(
-        &self,
-        plan: &Plan,
-        id: &str,
-        direction: Direction,
-        secrets: &[(String, String)],
-    ) -> Result<PreparedTask, String> {
-        let part = TaskKey::local(id, direction);
-        PreparedTask::new(&self.local, "plan", plan, &part, Facts::None, secrets)
-            .map(PreparedTask::for_preview)
-            .map_err(|e| e.to_string())
+        .collect();
+    let look = |(_, _, task, seen): &(usize, &str, &PreparedTask, &Present)| {
+        probe(task, &moment.beside(), &seen.past, &seen.found.kept)
+    };
+    let seen = side_by_side(&wanted, |w| w.1.to_owned(), look, tell);
+    for ((at, ..), look) in wanted.iter().zip(seen) {
+        judge::expectation(&mut all[*at], look);
     }
 }
 
@@ -443,6 +323,8 @@ pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
         .find_map(|run| {
             let unit = run.units_of(id).first()?;
             let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
-            Some((unit.forward.took_ms.filter(|_| ended)?, run.name.clone()))
+            // How long an attempt took that failed and was decided to be done says nothing.
+            let passed = ended && unit.forward.failed.is_none();
+            Some((unit.forward.took_ms.filter(|_| passed)?, run.name.clone()))
         })
 }

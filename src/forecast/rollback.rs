@@ -52,10 +52,13 @@ pub fn rollback(
     secrets: &[(String, String)],
 ) -> Vec<Reversal> {
     let local = Local::new(state);
-    let mut changed = false;
+    // What is undone before a step may change what its look has seen.
+    let mut before: Vec<String> = Vec::new();
     let look = |unit| {
-        let one = reversal(run, unit, &local, &salts, secrets, changed);
-        changed |= one.outcome != Outcome::AsBefore;
+        let one = reversal(run, unit, &local, &salts, secrets, &before);
+        if one.outcome != Outcome::AsBefore {
+            before.push(one.step.clone());
+        }
         one
     };
     run.to_undo().map(look).collect()
@@ -67,7 +70,7 @@ fn reversal(
     local: &Local,
     salts: &impl Fn(&RawPast) -> Vec<Blob>,
     secrets: &[(String, String)],
-    changed: bool,
+    before: &[String],
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
     let past = PreparedTask::past(unit, &key, &run.plan);
@@ -113,15 +116,16 @@ fn reversal(
                 one.evidence.extend(found);
             }
         }
-        if look.answer == Answer::Done && changed {
+        if look.answer == Answer::Done && !before.is_empty() {
             one.outcome = Outcome::CannotTell;
-            one.evidence.push(text::may_be_done_by_then());
+            let before = before.join(", ");
+            one.evidence.push(text::may_be_done_by_then(before));
         }
     }
     if let Some(why) = startable::obstacle(&task)
         && one.outcome != Outcome::AsBefore
     {
-        if !changed {
+        if before.is_empty() {
             one.outcome = Outcome::CannotRun;
         }
         one.evidence.insert(0, text::now(why));

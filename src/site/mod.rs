@@ -71,6 +71,8 @@ pub struct Request {
     pub secrets: Vec<(String, String)>,
     /// All secrets of the plan: nothing that is seen leaves the site but without them.
     pub hidden: Vec<(String, String)>,
+    /// The actions of its family before it in the plan, where it has to know them.
+    pub family: Vec<Do>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -135,6 +137,23 @@ impl Local {
         }
     }
 
+    /// A moment of several steps, whose answers count that long.
+    #[must_use]
+    pub fn moment_of(&self, lasts: Duration) -> Moment {
+        Moment {
+            site: self.clone(),
+            answers: Answers::lasting(lasts),
+        }
+    }
+
+    /// A moment in which no command is started.
+    #[must_use]
+    pub fn silent(&self) -> Moment {
+        let moment = self.moment();
+        moment.give_up();
+        moment
+    }
+
     /// What the attempt's own process is told, when the supervisor starts it.
     #[must_use]
     pub fn frame(&self, request: Request, spool: PathBuf) -> ActInput {
@@ -177,6 +196,7 @@ impl Local {
             cwd: request.cwd.clone(),
             secrets: request.secrets.clone(),
             timeout_ms: request.timeout_ms,
+            family: request.family.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()
@@ -192,6 +212,15 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// The same moment for another step.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            site: self.site.clone(),
+            answers: self.answers.beside(),
+        }
+    }
+
     /// Asks; it may block.
     ///
     /// # Errors [`Error`] when the observation fails. A check that fails is unclear, not an error.
@@ -213,7 +242,10 @@ impl Moment {
         let alone = |look: Result<Look, Error>| looked(look.map(|l| (l, None)));
         match (request.call, request.direction) {
             (Call::Observe, _) => {
-                self.answers.forget();
+                // The steps of a preview are looked at in one moment.
+                if !request.preview {
+                    self.answers.forget();
+                }
                 let seen = recorded(|| kind.observe(&cx)).map_err(shown)?;
                 if let Some(name) = redactor.found_in_value(&seen.before) {
                     // Recorded unchanged, it would reveal the secret; redacted, the undo would restore the redaction.
@@ -249,6 +281,12 @@ impl Moment {
             ..Context::default()
         };
         cx.patience() * 3
+    }
+
+    /// A command was not started, because the moment was given up.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        self.answers.refused()
     }
 
     /// Cancels the current call: its processes are killed.

@@ -6,7 +6,7 @@ use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, 
 use crate::actions::Do;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
-use crate::plan::{facts, put_in_run};
+use crate::plan::{facts, put_in_run, samples};
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
@@ -45,6 +45,7 @@ pub struct PreparedTask {
     /// All that are known.
     hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
+    family: Vec<Do>,
     preview: bool,
     redactor: Redactor,
 }
@@ -111,7 +112,12 @@ impl PreparedTask {
             Some(fact) => Some(inputs.directory(fact)?),
             None => step.cwd.as_ref().map(|cwd| inputs.text(cwd)),
         };
+        let family = match action.kind_of().properties().family {
+            true => family(plan, &part.step, &action),
+            false => Vec::new(),
+        };
         Ok(Self {
+            family,
             action,
             direction,
             probe,
@@ -189,8 +195,15 @@ impl PreparedTask {
             secrets: self.secrets.clone(),
             hidden: self.hidden.clone(),
             timeout_ms: self.timeout_ms,
+            family: self.family.clone(),
             preview: self.preview,
         }
+    }
+
+    /// The step's id.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        &self.step
     }
 
     /// How long one of its looks may take.
@@ -322,6 +335,16 @@ impl PreparedTask {
         let settings = observed.resolved.clone()?;
         Some(serde_json::json!({ self.action.kind(): settings }))
     }
+}
+
+/// The actions of the steps before that one whose kinds share the first word of their names with its own.
+fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
+    let first = |kind: &'static str| kind.split('.').next();
+    let name = first(of.kind());
+    let steps = plan.steps().take_while(|(_, s)| s.id != id);
+    let steps = steps.filter(|(_, s)| s.left_out.is_none());
+    let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
+    actions.filter(|a| first(a.kind()) == name).collect()
 }
 
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {

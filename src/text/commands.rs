@@ -53,6 +53,7 @@ texts! {
     put_right_by_hand(command): "fix it manually and add a note: {command}", "请手工处理, 并记下备注: {command}";
     already_rolled_back(name): "the run {name} is already rolled back", "运行 {name} 已经回退";
     nothing_to_roll_back(name): "the run {name} changed nothing that can be rolled back", "运行 {name} 没有可回退的变更";
+    force_with(command): "to run all the same: {command}", "若仍要执行: {command}";
     name_the_one_before(command): "to roll back the run before it, name it: {command}",
         "要回退更早的运行, 须指定运行名: {command}";
     no_step(run, step): "the run {run} has no step {step}", "运行 {run} 中没有步骤 {step}";

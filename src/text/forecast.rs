@@ -24,16 +24,26 @@ texts! {
     no_program(name): "program not found: {name}", "找不到程序: {name}";
     not_executable(path): "not executable: {path}", "没有执行权限: {path}";
     no_directory(path): "the working directory {path} does not exist", "工作目录不存在: {path}";
+    no_directory_of(path): "there is no directory for {path}", "{path} 所在的目录不存在";
+    not_writable(path): "this user cannot write {path}", "当前用户无法写入 {path}";
+    other_owner(path, uid): "{path} belongs to another user (uid {uid}), and only root could keep that", "{path} 属于其他用户 (uid {uid}), 只有 root 能保持其属主";
     closed_directory(path): "the working directory {path} cannot be entered", "无法进入工作目录: {path}";
-    may_come(): "an earlier step may provide it", "前面的步骤可能会提供";
+    may_come(steps): "an earlier step may provide it: {steps}", "前面的步骤可能会提供: {steps}";
+    may_change(steps): "an earlier step may change that: {steps}", "前面的步骤可能改变这一点: {steps}";
+    follows_from(step): "depends on {step}, which would fail", "取决于会失败的步骤 {step}";
+    as_for(step): "for the same reason as {step}", "原因同 {step}";
+    expected_later(steps): "checked when the run reaches it; these steps change what it checks: {steps}",
+        "执行到此步骤时再检查; 这些步骤会改变检查对象: {steps}";
+    holds_now(seen): "holds now: {seen}", "目前满足; 探测结果: {seen}";
+    still_checking(steps): "still checking: {steps}", "仍在检查: {steps}";
     not_ready_now(line, why): "{line}  (now: {why})", "{line}  (目前: {why})";
     would_fail(): "would fail", "会失败";
     step_would_fail(): "1 step would fail", "1 个步骤会失败";
     steps_would_fail(count): "{count} steps would fail", "{count} 个步骤会失败";
     not_written(): "the resolved plan is not written, because it could not run in the current state", "未写出已解析的计划: 按现状无法执行";
     left_out(): "skipped", "不执行";
-    may_be_done_by_then(): "it is done now; an earlier step may change that, so it is checked again when the run reaches it",
-        "目前已完成, 但前面的步骤可能改变它, 执行到此步骤时再判断";
+    may_be_done_by_then(steps): "it is done now; it is checked again when the run reaches it, because an earlier step may change that: {steps}",
+        "目前已完成, 但前面的步骤可能改变它, 执行到此步骤时再判断: {steps}";
     depends(what): "depends on {what}", "取决于: {what}";
     secret_unknown(name, why): "the secret {name} cannot be read here, so `run` would refuse: {why}", "此处无法读取密钥 {name}, `run` 会因此拒绝执行: {why}";
     run_would_refuse(why): "`run` would refuse: {why}", "`run` 会拒绝执行: {why}";

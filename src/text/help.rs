@@ -92,6 +92,8 @@ texts! {
     run_plan(): "The plan, or the output of `plan --out`", "计划文件, 或 `plan --out` 的输出";
     rollback_reason(): "The reason, which is recorded; required if the run has completed", "原因, 会记入账本; 运行已完成时必填";
     rollback_plan(): "Show what would be undone, in which order; changes nothing", "列出将回退的内容和顺序; 不做任何变更";
+    run_force(): "Run although steps are certain to fail; recorded with its reason", "即使有步骤必然失败也执行; 连同原因一起记录";
+    run_reason(): "Why --force is used; recorded", "使用 --force 的原因; 会被记录";
     rollback_to(): "The last step to keep; every later step is undone", "最后一个保留的步骤; 其后的步骤全部回退";
     verify_file(): "A ledger file, or exported events (.jsonl); this machine's ledger if omitted",
         "账本文件, 或导出的事件 (.jsonl); 默认为本机账本";

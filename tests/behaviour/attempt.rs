@@ -58,7 +58,8 @@ phases:
       - {id: tool, do: {run: [\"@/tool\"]}, on_doubt: ask, undo: none}
 ";
     world.write("plan.yaml", plan);
-    let done = world.upledger(&["run", "plan.yaml"]);
+    let force = ["run", "plan.yaml", "--force", "--reason", "it comes"];
+    let done = world.upledger(&force);
     assert_eq!(done.code, 1, "{done:?}");
     let failed = newest(&world, "step.failed");
     assert_eq!(failed["failure"], "not_started", "{failed}");

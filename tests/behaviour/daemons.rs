@@ -192,3 +192,40 @@ fn a_stranger_who_answers_under_the_url_is_not_the_service() {
         assert!(site.pids("leader").is_empty());
     }
 }
+
+#[test]
+fn a_retry_replaces_the_process_that_a_failed_start_left() {
+    let free = || {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.local_addr().expect("its number").port()
+    };
+    let (wrong, right) = (free(), free());
+    let site = Site::new();
+    site.write(
+        "leader.sh",
+        &site.here(
+            "echo $$ >> @/leader; exec python3 -m http.server $(cat @/port) --bind 127.0.0.1",
+        ),
+    );
+    site.write("port", &wrong.to_string());
+    let ready = format!("log: @/log, within: 3s, ready: {{port: {right}}}");
+    let done = site.run(&[&START.replace("log: @/log", &ready)]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let first = site.pids("leader")[0];
+    assert!(site.lives(first), "it runs, and is not ready: {done:?}");
+
+    site.write("port", &right.to_string());
+    let retry = ["decide", "web", "retry", "--reason", "the port is right"];
+    assert_eq!(site.upledger(&retry).code, 0);
+    let done = site.upledger(&["resume"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.out.contains("is replaced, which is not ready"),
+        "{done:?}"
+    );
+    let pids = site.pids("leader");
+    assert!(pids.len() == 2 && !site.lives(first), "{pids:?}");
+    let back = site.upledger(&["rollback", "--reason", "test"]);
+    assert_eq!(back.code, 5, "{back:?}");
+    assert!(!site.lives(pids[1]), "{back:?}");
+}

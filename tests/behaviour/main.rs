@@ -3,9 +3,11 @@
 mod amend;
 mod attempt;
 mod before_contract;
+mod certain;
 mod common;
 mod contract;
 mod crash;
+mod cron_others;
 mod crontabs;
 mod daemons;
 mod demo;

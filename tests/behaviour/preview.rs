@@ -61,13 +61,15 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
         "program not found: upledger-no-such-binary",
         "not executable: ",
         "the working directory ",
-        "an earlier step may provide it",
+        "an earlier step may provide it: makes",
         "upledger-no-undo  (now: program not found: upledger-no-undo)",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    // As predicted, and with the cause that was predicted.
-    let run = world.upledger(&["run", "plan.yaml"]);
+    // As predicted, and with the cause that was predicted; refused, unless it is forced.
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 3);
+    let force = ["run", "plan.yaml", "--force", "--reason", "to see it"];
+    let run = world.upledger(&force);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
         run.out

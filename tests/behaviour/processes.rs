@@ -203,6 +203,10 @@ fn what_cannot_be_executed_is_an_error_of_the_step_and_leaves_nothing() {
         "{id: web, do: {process.start: {argv: [/no/such/daemon], pidfile: @/pid, log: @/log}}}",
     ]);
     let done = site.run();
+    assert_eq!(done.code, 3, "{done:?}");
+    let missing = "program not found: /no/such/daemon";
+    assert!(done.err.contains(missing), "{done:?}");
+    let done = site.upledger(&["run", "plan.yaml", "--force", "--reason", "test"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(
         done.out
@@ -233,6 +237,9 @@ fn neither_log_nor_pidfile_is_written_through_a_link_of_somebody_else() {
         let start = START.replace(&format!("@/{name},"), &format!("@/theirs/{name},"));
         site.plan(&[&start]);
         let done = site.run();
+        assert_eq!(done.code, 3, "{done:?}");
+        assert!(done.err.contains("a link owned by user 65534"), "{done:?}");
+        let done = site.upledger(&["run", "plan.yaml", "--force", "--reason", "test"]);
         assert_eq!(done.code, 1, "{done:?}");
         assert!(done.out.contains("a link owned by user 65534"), "{done:?}");
         assert_eq!(site.begun(), 0);

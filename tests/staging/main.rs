@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod celery_drain;
+mod celery_names;
 mod celery_services;
 #[path = "../behaviour/common.rs"]
 #[expect(
@@ -9,6 +10,7 @@ mod celery_services;
     reason = "shared with the other test target, which uses the rest of it"
 )]
 mod common;
+mod django_entry;
 mod fixture;
 mod gunicorn;
 mod hooks;

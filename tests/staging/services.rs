@@ -163,7 +163,7 @@ fn supervisord_stops_starts_and_brings_back_what_it_keeps() {
         "{said}"
     );
     assert_eq!(place.pids("server.py"), first);
-    assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
+    assert_eq!(refused.code, 3, "{said}");
 
     let done = place.run(&[&stop(web)]);
     assert_eq!(done.code, 0, "{done:?}");

@@ -27,6 +27,9 @@ pub(super) fn sweep(argv: &[String], cwd: &Path, work: &mut Work<'_, Note>) -> R
     };
     // Celery 4 wrote one of that name unless told otherwise.
     let name = words.pidfile.unwrap_or_else(|| "celerybeat.pid".into());
+    if name.is_empty() {
+        return Ok(());
+    }
     away(&cwd.join(name), work)
 }
 
@@ -66,8 +69,7 @@ pub(super) fn ready(live: &[Live]) -> Result<Look, Error> {
         let Some(age) = age(beat) else {
             return Ok(Look::unclear(format!("{name} has ended")));
         };
-        if let Some(path) = &beat.cmdline.pidfile {
-            let path = Path::new(&beat.origin.cwd).join(path);
+        if let Some(path) = beat.file(&beat.cmdline.pidfile) {
             let named = fs::read_to_string(&path).unwrap_or_default();
             if named.trim() == beat.inner.to_string() {
                 evidence.push(format!(
@@ -105,7 +107,7 @@ fn age(beat: &Live) -> Option<Duration> {
 /// The file of its schedule, where it has opened or written one since it began.
 fn schedule(beat: &Live, age: Duration) -> Option<PathBuf> {
     let CommandLine { schedule, .. } = &beat.cmdline;
-    let name = schedule.as_deref().unwrap_or(SCHEDULE);
+    let name = cmdline::path(schedule).unwrap_or(SCHEDULE);
     let path = Path::new(&beat.origin.cwd).join(name);
     let file = path.file_name()?.to_string_lossy().into_owned();
     let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);

@@ -3,7 +3,8 @@
 //! Celery 3 to 5 are read alike: its general options stand before or behind the subcommand, `manage.py celery` is the
 //! way of Django's old integration, and with `setproctitle` installed the command line is one text in brackets.
 //!
-//! Left out: options that nobody here asks for, and the environment variables that Celery takes defaults from.
+//! Left out: options that nobody here asks for, and the environment variables that Celery takes defaults from. What name a
+//! worker answers by is Celery's own matter: `inspector` asks it.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,14 +41,15 @@ pub(super) struct CommandLine {
     pub(super) broker: Option<String>,
     pub(super) loader: Option<String>,
     pub(super) config: Option<String>,
-    /// `-n`, as written.
+    /// `-n`, as written. In a title, the name that it answers by.
     pub(super) node: Option<String>,
     /// `-Q`.
     pub(super) queues: Vec<String>,
+    /// As written, also empty; [`path`] is the file.
     pub(super) pidfile: Option<String>,
-    /// `-f`.
+    /// `-f`, the same.
     pub(super) logfile: Option<String>,
-    /// `-s`.
+    /// `-s`, the same.
     pub(super) schedule: Option<String>,
     /// A worker with `-B`: a beat lives inside it.
     pub(super) beat_inside: bool,
@@ -148,7 +150,8 @@ fn arguments(rest: &[&str]) -> Option<CommandLine> {
         break;
     }
     let role = role?;
-    let value = |names: &[&str]| option(rest, names);
+    let given = |names: &[&str]| option(rest, names);
+    let value = |names: &[&str]| given(names).filter(|v| !v.is_empty());
     let queues = value(&["-Q", "--queues"]).unwrap_or_default();
     Some(CommandLine {
         role,
@@ -162,12 +165,36 @@ fn arguments(rest: &[&str]) -> Option<CommandLine> {
             .map(|q| q.trim().to_owned())
             .filter(|q| !q.is_empty())
             .collect(),
-        pidfile: value(&["--pidfile"]),
-        logfile: value(&["-f", "--logfile"]),
-        schedule: value(&["-s", "--schedule"]),
+        pidfile: given(&["--pidfile"]),
+        logfile: given(&["-f", "--logfile"]),
+        schedule: given(&["-s", "--schedule"]),
         beat_inside: role == Role::Worker && rest.iter().any(|w| *w == "-B" || *w == "--beat"),
         ..CommandLine::default()
     })
+}
+
+/// The file that an option names; `--pidfile=` names none.
+pub(super) fn path(option: &Option<String>) -> Option<&str> {
+    option.as_deref().filter(|path| !path.is_empty())
+}
+
+/// A file's name as the first process of a worker of that name reads it: `%n` is the name, `%h` the whole host and `%d`
+/// its domain, `%i` and `%I` are the numbers of the pool's processes.
+pub(super) fn expanded(path: &str, written: &str, machine: &str) -> String {
+    // Celery takes a name without `@` for a host.
+    let (name, host) = match written.split_once('@') {
+        Some(parts) => parts,
+        None if written.is_empty() => ("", machine),
+        None => ("", written),
+    };
+    let name = if name.is_empty() { "celery" } else { name };
+    let host = host.replace("%h", machine);
+    let domain = host.split_once('.').map_or("", |(_, domain)| domain);
+    path.replace("%n", name)
+        .replace("%h", &host)
+        .replace("%d", domain)
+        .replace("%I", "")
+        .replace("%i", "0")
 }
 
 /// The last value of an option: `-A x`, `-Ax`, `--app x`, `--app=x`.
@@ -215,26 +242,6 @@ fn title(text: &str) -> Option<CommandLine> {
         pool: process != "MainProcess",
         ..arguments(rest).unwrap_or_default()
     })
-}
-
-/// The name that a worker answers by, as far as its command line says it: `%h` is the whole name of the machine, `%n`
-/// its first part, `%d` the rest.
-pub(super) fn node(written: Option<&str>, host: &str) -> Option<String> {
-    let written = written.unwrap_or("celery");
-    let (name, at) = written.split_once('@').unwrap_or((written, "%h"));
-    let name = if name.is_empty() { "celery" } else { name };
-    let (short, domain) = host.split_once('.').unwrap_or((host, ""));
-    let text = format!("{name}@{at}");
-    // The number of a process of the pool has no place in the name of a whole worker; whoever writes it is not guessed.
-    if text.contains("%i") || text.contains("%I") {
-        return None;
-    }
-    Some(
-        text.replace("%h", host)
-            .replace("%n", short)
-            .replace("%d", domain)
-            .replace("%%", "%"),
-    )
 }
 
 #[cfg(test)]
@@ -321,14 +328,18 @@ mod tests {
         assert_eq!(words.pidfile.as_deref(), Some("/p"));
         assert_eq!(words.logfile.as_deref(), Some("l"));
         assert_eq!(words.schedule.as_deref(), Some("s"));
-        assert_eq!(
-            node(words.node.as_deref(), "m.example.com").unwrap(),
-            "w1@m.example.com"
-        );
-        assert_eq!(node(None, "m").unwrap(), "celery@m");
-        assert_eq!(node(Some("w2"), "m").unwrap(), "w2@m");
-        assert_eq!(node(Some("w@%n.%d%%"), "m.x.y").unwrap(), "w@m.x.y%");
-        assert_eq!(node(Some("w%I@%h"), "m"), None);
+        assert_eq!(words.node.as_deref(), Some("w1@%h"));
+        let words = line("celery -A a worker --hostname=w2 --pidfile= --logfile=").unwrap();
+        assert_eq!(words.node.as_deref(), Some("w2"));
+        assert_eq!(path(&words.pidfile), None, "an option that is given empty");
+        assert_eq!(path(&words.logfile), None);
+        for (file, name, wanted) in [
+            ("/l/%n%I.log", "w1@%h", "/l/w1.log"),
+            ("%h-%d-%i", "", "m.x-x-0"),
+            ("%n@%h", "node1", "celery@node1"),
+        ] {
+            assert_eq!(expanded(file, name, "m.x"), wanted, "{file}");
+        }
     }
 
     #[test]

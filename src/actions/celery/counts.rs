@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 pub(super) struct Counts {
     /// The processes that answered, by their name.
     pub(super) nodes: BTreeMap<String, Vec<i32>>,
-    /// The processes of their pools.
-    pub(super) children: BTreeMap<i32, Vec<i32>>,
+    /// The names that Celery gives to workers, by what they were given.
+    names: BTreeMap<String, String>,
     /// The processes that did not.
     pub(super) silent: Vec<i32>,
     /// Those that answered from elsewhere.
@@ -28,7 +28,7 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
     let parent = |pid: i32| Stat::of(pid).map(|s| s.parent);
     let mut counts = Counts::default();
     for f in found {
-        let name = f.node();
+        let name = inspection.names.get(&f.written());
         // A machine elsewhere may have a worker of the same number. It is ours if its name is the one of the command
         // line, if its pool is below our process, or if only a container's numbers can be compared.
         let node = inspection
@@ -36,28 +36,16 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
             .iter()
             .filter(|p| p.pid == f.inner)
             .find(|p| {
-                Some(&p.node) == name.as_ref()
-                    || f.inner != f.ident.pid
-                    || (!p.children.is_empty()
-                        && p.children.iter().all(|c| parent(*c) == Some(f.ident.pid)))
+                // The pool of one process is the worker itself.
+                let below = |c: &i32| *c == f.ident.pid || parent(*c) == Some(f.ident.pid);
+                let pool = p.children.iter().any(|c| *c != p.pid) && p.children.iter().all(below);
+                Some(&p.node) == name || f.inner != f.ident.pid || pool
             });
         let node = node.map(|p| p.node.as_str());
         match node {
             Some(node) => {
-                counts
-                    .nodes
-                    .entry(node.to_owned())
-                    .or_default()
-                    .push(f.ident.pid);
-                let children = inspection
-                    .roll
-                    .iter()
-                    .find(|p| p.node == node && p.pid == f.inner);
-                if let Some(present) = children {
-                    counts
-                        .children
-                        .insert(f.ident.pid, present.children.clone());
-                }
+                let pids = counts.nodes.entry(node.to_owned()).or_default();
+                pids.push(f.ident.pid);
             }
             None => counts.silent.push(f.ident.pid),
         }
@@ -67,6 +55,7 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
             counts.elsewhere.push(present.node.clone());
         }
     }
+    counts.names = inspection.names;
     counts.reports = inspection.reports;
     counts
         .reports
@@ -85,14 +74,18 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
 }
 
 impl Counts {
-    /// Names of the workers of here.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.nodes.keys().cloned().collect()
-    }
-
-    /// How many of here answered.
-    pub(super) fn count(&self) -> usize {
-        self.nodes.values().map(Vec::len).sum()
+    /// The names that these answer by, once each of them is known: as they answered, else as Celery names them.
+    pub(super) fn addresses(&self, live: &[Live]) -> Option<Vec<String>> {
+        let of = |l: &Live| {
+            let mut nodes = self.nodes.iter();
+            let answered = nodes.find(|(_, pids)| pids.contains(&l.ident.pid));
+            let answered = answered.map(|(node, _)| node.clone());
+            answered.or_else(|| self.names.get(&l.written()).cloned())
+        };
+        let mut names = live.iter().map(of).collect::<Option<Vec<String>>>()?;
+        names.sort();
+        names.dedup();
+        Some(names)
     }
 
     /// Each worker that lives has said everything.

@@ -13,7 +13,7 @@
 use super::App;
 use super::counts::{self, Counts};
 use super::find::Live;
-use super::inspector::{Inspector, Lengths, WorkerReport};
+use super::inspector::{ANSWER, Inspector, Lengths, WorkerReport};
 use crate::action::{Context, Error, Work};
 use crate::failpoint;
 use crate::host::process::note::Note;
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How long an answer of a worker is waited for that runs a task in its own process: most of the time it is asked.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How long nothing may be active before it counts. Longer than a worker waits for a message on Redis (one second).
 const CALM: Duration = Duration::from_millis(1300);
 /// A task whose time comes this soon is waited for.
@@ -42,6 +44,8 @@ pub(super) struct Drain<'a> {
     /// Queues that each worker consumed before this step changed anything.
     pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
     pub(super) until: Instant,
+    /// How long an answer is waited for.
+    pub(super) answer: Duration,
     /// In words.
     pub(super) limit: String,
 }
@@ -166,19 +170,19 @@ impl<'a> Run<'a> {
         live: &[Live],
         work: &mut Work<'_, Note>,
     ) -> Result<&Counts, Error> {
-        let known: BTreeSet<i32> = self.last.nodes.values().flatten().copied().collect();
         // Once everyone's name is known only they are asked, and nobody waits for more answers.
-        let all = !live.is_empty() && live.iter().all(|f| known.contains(&f.ident.pid));
-        let (names, count) = if all {
-            (self.last.names(), self.last.count())
-        } else {
-            (Vec::new(), 0)
-        };
+        let names = self.last.addresses(live).unwrap_or_default();
+        let left = self.drain.until.saturating_duration_since(Instant::now());
+        let wait = left.clamp(ANSWER, self.drain.answer);
         let inspector = self.inspector(live, work)?;
-        let inspection = inspector.look(&names, count)?;
+        let inspection = if names.is_empty() {
+            inspector.look(live)?
+        } else {
+            inspector.look_at(live, &names, wait)?
+        };
         let elsewhere = std::mem::take(&mut self.last.elsewhere);
         self.last = counts::join(live, inspection);
-        if all {
+        if !names.is_empty() {
             self.last.elsewhere = elsewhere;
         }
         for report in &self.last.reports {

@@ -102,18 +102,29 @@ impl Live {
         proc::environ(self.ident.pid)
     }
 
-    /// The name that it answers by, as far as its command line says it.
-    pub(super) fn node(&self) -> Option<String> {
-        cmdline::node(self.cmdline.node.as_deref(), &host())
+    /// Its name as it was given; only Celery says what name it answers by. Empty where nobody named it.
+    pub(super) fn written(&self) -> String {
+        let given = |(k, v): (OsString, OsString)| {
+            (k == "CELERY_WORKER_HOSTNAME").then(|| v.to_string_lossy().into_owned())
+        };
+        let written = self.cmdline.node.clone();
+        written
+            .or_else(|| self.environ().into_iter().find_map(given))
+            .unwrap_or_default()
+    }
+
+    /// The file that an option of it names, for its first process: Celery puts its name into that of a log.
+    pub(super) fn file(&self, option: &Option<String>) -> Option<PathBuf> {
+        file(option, &self.written(), Path::new(&self.origin.cwd))
     }
 }
 
-/// The name of this machine.
-pub(super) fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+/// The file that an option of a worker of that name means.
+pub(super) fn file(option: &Option<String>, written: &str, cwd: &Path) -> Option<PathBuf> {
+    let names = rustix::system::uname();
+    let host = names.nodename().to_string_lossy();
+    let path = cmdline::path(option)?;
+    Some(cwd.join(cmdline::expanded(path, written, &host)))
 }
 
 /// The interpreter by a name that finds its environment again: the real file of a virtual environment's interpreter

@@ -126,7 +126,19 @@ class Inspector(object):
             "queues": sorted(self.app.amqp.queues),
         }
 
-    def broadcast(self, command, arguments=None, nodes=None, timeout=1.0, limit=None):
+    def named(self, written):
+        """The name that a worker answers by which was given that one: Celery's own rule."""
+        try:
+            from celery.utils.nodenames import default_nodename, host_format
+        except ImportError:
+            from celery.utils import default_nodename, host_format
+        try:
+            return host_format(default_nodename(written or None))
+        except Exception:
+            # Whoever was given it could not start either.
+            return None
+
+    def broadcast(self, command, arguments=None, nodes=None, timeout=1.0, limit=None, connection=None):
         answers = self.app.control.broadcast(
             command,
             arguments=arguments or {},
@@ -134,34 +146,56 @@ class Inspector(object):
             reply=True,
             timeout=timeout,
             limit=limit,
-            connection=self.connection,
+            connection=connection or self.connection,
         )
         return [(node, said) for answer in answers or [] for node, said in answer.items()]
 
+    def gather(self, commands, nodes, timeout, limit):
+        """What each command is answered, all of them asked at once: a worker that runs a task in its own process answers
+        them in one pause between two tasks."""
+        said, errors = {}, []
+
+        def ask(command):
+            try:
+                connection = self.connection.clone()
+                try:
+                    said[command] = self.broadcast(command, None, nodes, timeout, limit, connection)
+                finally:
+                    connection.release()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=ask, args=(command,)) for command in commands]
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        return said
+
     def look(self, ask):
-        timeout = ask["timeout"]
-        roll = []
-        wanted = ask["nodes"] or None
-        for node, said in self.broadcast("stats", nodes=wanted, timeout=timeout, limit=ask["expected"] or None):
+        names = dict((written, self.named(written)) for written in ask["names"])
+        answer = {"roll": [], "reports": [], "names": dict((w, n) for w, n in names.items() if n)}
+        aspects = ("active_queues", "active", "reserved", "scheduled")
+        told = self.gather(("stats",) + aspects, ask["nodes"] or None, ask["timeout"], ask["expected"] or None)
+        roll = answer["roll"]
+        for node, said in told["stats"]:
             if isinstance(said, dict) and isinstance(said.get("pid"), int):
                 pool = said.get("pool") or {}
                 children = [p for p in pool.get("processes") or [] if isinstance(p, int)]
                 roll.append({"node": node, "pid": said["pid"], "children": children})
         nodes = sorted(set(r["node"] for r in roll))
-        count = len(roll)
-        answer = {"roll": roll, "reports": []}
-        if not nodes:
-            return answer
         said_by = {}
-        for aspect in ("active_queues", "active", "reserved", "scheduled"):
-            for node, said in self.broadcast(aspect, nodes=nodes, timeout=timeout, limit=count):
+        for aspect in aspects:
+            for node, said in told[aspect]:
                 if isinstance(said, list):
                     said_by.setdefault(node, {}).setdefault(aspect, []).append(said)
         for node in nodes:
             parts = said_by.get(node, {})
             wanted = len([r for r in roll if r["node"] == node])
-            gather = {a: [x for said in parts.get(a, []) for x in said] for a in
-                      ("active_queues", "active", "reserved", "scheduled")}
+            gather = {a: [x for said in parts.get(a, []) for x in said] for a in aspects}
             times = sorted(t for t in map(due, gather["scheduled"]) if t is not None)
             answer["reports"].append({
                 "node": node,
@@ -182,6 +216,7 @@ class Inspector(object):
             {"queue": ask["queue"]},
             nodes=[ask["node"]],
             timeout=ask["timeout"],
+            limit=1,
         )
         return {"answered": len(said)}
 

@@ -6,13 +6,17 @@
 //! that also knows what looks secret in the worker's environment.
 
 use super::App;
-use super::find::Live;
-use crate::action::{Context, Error};
+use super::cmdline::Role;
+use super::counts;
+use super::find::{self, Live};
+use crate::action::{Answers, Context, Error};
+use crate::attempt::traceback;
+use crate::host::exec;
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -28,9 +32,11 @@ const PROGRAM: &str = include_str!("inspector.py");
 const READ: &str = "import sys, json; exec(json.loads(sys.stdin.readline()))";
 /// How long the import of the application and the connection to the broker may take. A large project needs seconds.
 const START: Duration = Duration::from_secs(90);
-/// How long a worker has to answer one question.
-const ANSWER: f64 = 1.0;
-/// How long a question may take: five answers, and a broker that is slow.
+/// How long everybody has to answer, where it is not known who will.
+pub(super) const ANSWER: Duration = Duration::from_secs(1);
+/// How long a look waits for a worker that does not answer at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a question may take beside the answers, by a broker that is slow.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long it may take to end after its input has.
 const END: Duration = Duration::from_secs(2);
@@ -93,6 +99,9 @@ pub(super) struct WorkerReport {
 /// What all of them said.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Inspection {
+    /// The names that Celery gives to workers, by what they were given.
+    #[serde(default)]
+    pub(super) names: BTreeMap<String, String>,
     pub(super) roll: Vec<Present>,
     pub(super) reports: Vec<WorkerReport>,
 }
@@ -122,6 +131,8 @@ pub(super) struct Hello {
 /// The helper, alive.
 pub(super) struct Inspector {
     child: Child,
+    /// A look's helper ends with its look.
+    looks: Option<Answers>,
     input: Option<ChildStdin>,
     answers: Receiver<String>,
     errors: Arc<Mutex<VecDeque<String>>>,
@@ -203,7 +214,11 @@ impl Inspector {
             // Log files that the application opens must stay those of its user.
             command.gid(found.user.1).uid(found.user.0);
         }
-        let mut child = command.spawn().map_err(|e| cannot(&e))?;
+        let child = match &cx.answers {
+            Some(answers) => answers.start(|| command.spawn(), exec::group),
+            None => command.spawn(),
+        };
+        let mut child = child.map_err(|e| cannot(&e))?;
         let (tx, answers) = mpsc::channel();
         let errors = Arc::new(Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&errors);
@@ -221,6 +236,7 @@ impl Inspector {
         let input = child.stdin.take();
         let mut inspector = Self {
             child,
+            looks: cx.answers.clone(),
             input,
             answers,
             errors,
@@ -270,12 +286,11 @@ impl Inspector {
             said.iter().cloned().collect()
         };
         let text = self.redactor.text(&said.join("\n"));
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        let from = lines.len().saturating_sub(4);
+        let lines = traceback::last(&text, 4);
         if lines.is_empty() {
             String::new()
         } else {
-            format!("; its output: {}", lines[from..].join(" | "))
+            format!("; its output: {}", lines.join(" | "))
         }
     }
 
@@ -306,16 +321,32 @@ impl Inspector {
             .map_err(|e| Error::io("the answer of the application cannot be parsed", &e))
     }
 
-    /// Asks workers what they do: those of these names, or all. `expected` answers end the wait.
-    pub(super) fn look(&mut self, nodes: &[String], expected: usize) -> Result<Inspection, Error> {
-        let ask = json!({"do": "look", "nodes": nodes, "expected": expected, "timeout": ANSWER});
-        self.ask(&ask, LIMIT)
+    /// Asks all workers what they do, and Celery how it names those that live here.
+    pub(super) fn look(&mut self, live: &[Live]) -> Result<Inspection, Error> {
+        self.look_at(live, &[], ANSWER)
+    }
+
+    /// Asks only workers of these names, where there are any: the answers of all that live end the wait. One that runs a
+    /// task in its own process answers between two tasks.
+    pub(super) fn look_at(
+        &mut self,
+        live: &[Live],
+        nodes: &[String],
+        wait: Duration,
+    ) -> Result<Inspection, Error> {
+        let names: BTreeSet<String> = live.iter().map(Live::written).collect();
+        let expected = if nodes.is_empty() { 0 } else { live.len() };
+        let ask = json!({
+            "do": "look", "nodes": nodes, "expected": expected, "timeout": wait.as_secs_f64(), "names": names,
+        });
+        self.ask(&ask, LIMIT + wait)
     }
 
     /// Tells a worker to consume a queue, or not to.
     pub(super) fn consume(&mut self, node: &str, queue: &str, add: bool) -> Result<(), Error> {
+        let timeout = ANSWER.as_secs_f64();
         let ask =
-            json!({"do": "consume", "node": node, "queue": queue, "add": add, "timeout": ANSWER});
+            json!({"do": "consume", "node": node, "queue": queue, "add": add, "timeout": timeout});
         self.ask::<Value>(&ask, LIMIT).map(|_| ())
     }
 
@@ -328,8 +359,64 @@ impl Inspector {
         self.input = None;
         // It may have ended already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let group = exec::group(&self.child);
+        let mut reap = || self.child.wait().map(Some);
+        let _ = match &self.looks {
+            Some(looks) => looks.reap(group, reap),
+            None => reap(),
+        };
     }
+
+    fn ended(&mut self) -> bool {
+        let group = exec::group(&self.child);
+        let mut reap = || self.child.try_wait();
+        let ended = match &self.looks {
+            Some(looks) => looks.reap(group, reap),
+            None => reap(),
+        };
+        !matches!(ended, Ok(None))
+    }
+}
+
+/// What all workers of an application do now. Looks of the same moment share it.
+///
+/// # Errors
+/// [`Error`] when the application cannot be asked.
+pub(super) fn inspect(cx: &Context, live: &[Live], app: &App) -> Result<Inspection, Error> {
+    let Some(first) = live.first() else {
+        return Ok(Inspection::default());
+    };
+    let ask = || {
+        let mut all = find::all()?;
+        all.retain(|l| l.cmdline.role == Role::Worker && l.origin.same(&first.origin));
+        let mut inspector = Inspector::open(cx, first, app)?;
+        let seen = inspector.look(&all)?;
+        let counts = counts::join(&all, seen.clone());
+        let silent = !counts.whole();
+        match counts.addresses(&all).filter(|_| silent) {
+            // One that is busy with a task in its own process answers later.
+            Some(names) => inspector.look_at(&all, &names, PATIENCE),
+            None => Ok(seen),
+        }
+    };
+    let Some(answers) = &cx.answers else {
+        return ask();
+    };
+    let words = &first.cmdline;
+    // Which step asks makes no difference.
+    let own = |(name, _): &&(String, String)| !name.starts_with("UPLEDGER_");
+    let env: Vec<&(String, String)> = cx.env.iter().filter(own).collect();
+    let question = format!(
+        "{:?}",
+        (
+            &first.origin,
+            app,
+            (&words.broker, &words.loader, &words.config),
+            first.user,
+            env
+        )
+    );
+    answers.shared(vec!["celery inspect".into(), question], |_| true, ask)
 }
 
 impl Drop for Inspector {
@@ -337,7 +424,7 @@ impl Drop for Inspector {
         self.input = None;
         let until = Instant::now() + END;
         while Instant::now() < until {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if self.ended() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));

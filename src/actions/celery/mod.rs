@@ -12,6 +12,7 @@
 mod beat;
 mod cmdline;
 mod counts;
+mod deaths;
 mod drain;
 mod find;
 mod inspector;

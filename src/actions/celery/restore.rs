@@ -5,16 +5,18 @@
 //! gets back what this step has cancelled, also where nobody could ask it before.
 
 use super::beat;
-use super::cmdline::Role;
+use super::cmdline::{self, Role};
 use super::counts;
+use super::deaths::{Deaths, Written};
 use super::drain::{Drain, Run};
 use super::find::{self, Live};
-use super::inspector::Inspector;
+use super::inspector::{self, ANSWER, Inspection, Inspector};
 use super::snapshot::Snapshot;
 use super::workers::{Running, Workers};
 use crate::action::{Context, Error, Look, Work};
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, signalled, was_signalled};
+use crate::host::service::Master;
 use crate::host::service::found::Program;
 use crate::host::service::launch::Readiness;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +25,7 @@ use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
 
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(300);
+pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// How long a look waits for a worker that is about to answer.
 const BACK: Duration = Duration::from_secs(3);
 
@@ -59,6 +61,8 @@ pub(super) struct Asker<'a> {
     signalled: Vec<Ident>,
     inspector: Option<(i32, Inspector)>,
     logs: BTreeSet<PathBuf>,
+    deaths: Deaths,
+    dead: bool,
 }
 
 impl<'a> Asker<'a> {
@@ -73,18 +77,26 @@ impl<'a> Asker<'a> {
             signalled: signalled(notes).cloned().collect(),
             inspector: None,
             logs: BTreeSet::new(),
+            deaths: Deaths::default(),
+            dead: false,
         }
     }
 
     /// The log files that those of our own user named on their command lines.
-    pub(super) fn logs(&self) -> &BTreeSet<PathBuf> {
-        &self.logs
+    pub(super) fn logs(&self) -> impl Iterator<Item = PathBuf> {
+        self.logs.iter().cloned()
+    }
+
+    /// What was started has died, and it is no use to wait for it.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
     }
 
     /// One look at all that lives.
     pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Error> {
         let Running { found, live } = self.workers.look(self.cx)?;
         let name = self.workers.role.name();
+        self.dead = self.deaths.look(&self.workers, &live);
         if live.is_empty() {
             let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
             let mut look = Look::nothing(format!("no {name} is running"));
@@ -95,9 +107,8 @@ impl<'a> Asker<'a> {
         for l in &live {
             // What another user writes on a command line may name any file, and would have us read it out.
             let ours = l.user.0 == rustix::process::geteuid().as_raw();
-            let file = l.cmdline.logfile.as_ref().filter(|_| ours);
-            let file = file.map(|f| Path::new(&l.origin.cwd).join(f));
-            self.logs.extend(file.filter(|f| f.is_file()));
+            let file = l.file(&l.cmdline.logfile).filter(|f| ours && f.is_file());
+            self.logs.extend(file);
             if self.signalled.contains(&l.ident) {
                 return Ok(Look::nothing(format!(
                     "{} is running, but has been signalled to stop",
@@ -178,7 +189,10 @@ impl<'a> Asker<'a> {
         })
     }
 
-    fn inspection(&mut self, live: &[Live]) -> Result<super::inspector::Inspection, Error> {
+    fn inspection(&mut self, live: &[Live]) -> Result<Inspection, Error> {
+        if self.cx.answers.is_some() {
+            return inspector::inspect(self.cx, live, self.workers.app);
+        }
         // The environment is that of the process beside which the helper was started.
         let stale = |pid: i32| !live.iter().any(|l| l.ident.pid == pid);
         if self.inspector.as_ref().is_none_or(|(pid, _)| stale(*pid)) {
@@ -191,8 +205,26 @@ impl<'a> Asker<'a> {
             ));
         }
         match &mut self.inspector {
-            Some((_, inspector)) => inspector.look(&[], 0),
+            Some((_, inspector)) => inspector.look(live),
             None => Err(Error::new("the application cannot be inspected")),
+        }
+    }
+
+    /// The same for a look, which waits only for who lives and is about to answer; not in a preview.
+    pub(super) fn settle(&mut self, wanted: &Wanted, within: Duration) -> Result<Look, Error> {
+        let within = if self.cx.inert {
+            Duration::ZERO
+        } else {
+            within
+        };
+        let deadline = Instant::now() + within;
+        loop {
+            let look = self.look(wanted)?;
+            if look.answer != Answer::Unclear || Instant::now() >= deadline {
+                return Ok(look);
+            }
+            std::thread::sleep(PAUSE);
+            self.cx.look_anew();
         }
     }
 
@@ -201,7 +233,7 @@ impl<'a> Asker<'a> {
         let deadline = Instant::now() + within;
         loop {
             let look = self.look(wanted)?;
-            if look.answer == Answer::Done || Instant::now() >= deadline {
+            if look.answer == Answer::Done || self.dead || Instant::now() >= deadline {
                 return Ok(look);
             }
             std::thread::sleep(PAUSE);
@@ -240,32 +272,51 @@ pub(super) fn restore(
         ready: None,
         ports: &[],
     };
+    let masters = before.service.masters.iter();
+    let written = Written::into(masters.flat_map(logs));
     let manager = workers.manager();
     manager.start(work, workers, Some(&before.service), readiness, within)?;
     let left = within.saturating_sub(began.elapsed());
     let wanted = Wanted::of(before, work.all_noted());
-    if workers.role == Role::Worker {
-        put_back(work, workers, before, left)?;
+    if workers.role == Role::Worker && !put_back(work, workers, before, left)? {
+        let last = written.last(cx, workers, []);
+        return Err(Error::new(format!("it exited after the start{last}")));
     }
-    let look = Asker::new(cx, *workers, work.all_noted()).wait(&wanted, left)?;
+    let mut asker = Asker::new(cx, *workers, work.all_noted());
+    let look = asker.wait(&wanted, left)?;
     let said = look.evidence.join("; ");
     if look.answer == Answer::Done {
         work.log_line(&said);
         return Ok(());
     }
-    Err(Error::new(format!(
-        "not restored within {} s: {said}",
-        within.as_secs()
-    )))
+    let why = match asker.is_dead() {
+        true => "it exited after the start".to_owned(),
+        false => format!("not restored within {} s", within.as_secs()),
+    };
+    let files: Vec<PathBuf> = asker.logs().collect();
+    let last = written.last(cx, workers, &files);
+    Err(Error::new(format!("{why}: {said}{last}")))
 }
 
-/// Once all answer, they consume what they consumed.
+/// Where a process of our own user wrote to, as its command line and its open files said.
+fn logs(master: &Master) -> Vec<PathBuf> {
+    let ours = master.user.uid == rustix::process::geteuid().as_raw();
+    let words = cmdline::read(&master.argv);
+    let named = words.and_then(|words| {
+        let name = words.node.clone().unwrap_or_default();
+        find::file(&words.logfile, &name, Path::new(&master.cwd))
+    });
+    let open = master.log.as_ref().map(PathBuf::from);
+    open.into_iter().chain(named).filter(|_| ours).collect()
+}
+
+/// Once all answer, they consume what they consumed. `false`: they have died.
 fn put_back(
     work: &mut Work<'_, Note>,
     workers: &Workers<'_>,
     before: &Snapshot,
     within: Duration,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let cx = work.cx();
     let live = || Ok(workers.look(cx)?.live);
     let consumed = before.consumed(work.all_noted());
@@ -277,11 +328,17 @@ fn put_back(
         consumed: &consumed,
         until: Instant::now() + within,
         limit: String::new(),
+        // One that has just been started does not hear what was asked before.
+        answer: ANSWER,
     });
+    let mut deaths = Deaths::default();
     let until = Instant::now() + within;
     // A worker that starts answers after it has imported its tasks.
     loop {
         let all = live()?;
+        if deaths.look(workers, &all) {
+            return Ok(false);
+        }
         let there = all.len() >= before.members.len()
             && run.look(&all, work).is_ok_and(super::counts::Counts::whole);
         if there || Instant::now() >= until {
@@ -289,7 +346,8 @@ fn put_back(
         }
         std::thread::sleep(PAUSE);
     }
-    run.put_back(work)
+    run.put_back(work)?;
+    Ok(true)
 }
 
 /// Whether all runs as before.
@@ -303,5 +361,5 @@ pub(super) fn restored<'n>(
         return Ok(Look::done("nothing was running before"));
     }
     let wanted = Wanted::of(before, notes.clone());
-    Asker::new(cx, *workers, notes).wait(&wanted, BACK)
+    Asker::new(cx, *workers, notes).settle(&wanted, BACK)
 }

@@ -5,7 +5,7 @@
 use super::cmdline::Role;
 use super::counts;
 use super::find::{self, Origin};
-use super::inspector::Inspector;
+use super::inspector;
 use super::workers::{Running, Workers};
 use crate::action::{Context, Error};
 use crate::host::process::identity::Ident;
@@ -13,10 +13,6 @@ use crate::host::process::note::Note;
 use crate::host::service::found::Found;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-/// How long a worker that does not answer at once is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What ran before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,16 +105,10 @@ pub(super) fn take(
             queues: Vec::new(),
         })
         .collect();
-    if let Some(first) = seen.live.first().filter(|_| asks) {
-        let mut inspector = Inspector::open(cx, first, workers.app)?;
-        let until = Instant::now() + PATIENCE;
-        let counts = loop {
-            let counts = counts::join(&seen.live, inspector.look(&[], 0)?);
-            // One that is busy with a task in its own process answers later; the drain waits for it.
-            if counts.whole() || Instant::now() >= until {
-                break counts;
-            }
-        };
+    if asks && !seen.live.is_empty() {
+        // Of one that is busy with a task in its own process more is learnt by the drain.
+        let inspection = inspector::inspect(cx, &seen.live, workers.app)?;
+        let counts = counts::join(&seen.live, inspection);
         for member in &mut members {
             let mut nodes = counts.nodes.iter();
             let node = nodes.find(|(_, pids)| pids.contains(&member.process.pid));

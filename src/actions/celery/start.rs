@@ -8,8 +8,9 @@
 use super::App;
 use super::beat;
 use super::cmdline::{self, Role};
+use super::deaths::Written;
 use super::find::{self, Live};
-use super::restore::{Asker, Wanted};
+use super::restore::{Asker, PAUSE, Wanted};
 use super::snapshot::{self, Snapshot};
 use super::stop::{self, ANY, Overdue, Stop};
 use super::workers::{Running, Workers};
@@ -19,15 +20,15 @@ use crate::action::{
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
 use crate::host::service::By;
-use crate::host::service::daemon::last_lines;
 use crate::host::service::found::Program;
-use crate::host::service::launch::{self, DEAD, Readiness};
+use crate::host::service::launch::{self, Readiness};
+use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::{self, Length};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -186,9 +187,10 @@ impl Start {
         let mut logs: Vec<PathBuf> = Vec::new();
         logs.extend(self.by.logs().map(PathBuf::from));
         if let Some((argv, cwd)) = self.command_in(cx)
-            && let Some(file) = cmdline::read(argv).and_then(|w| w.logfile)
+            && let Some(words) = cmdline::read(argv)
         {
-            logs.push(cwd.join(file));
+            let name = words.node.clone().unwrap_or_default();
+            logs.extend(find::file(&words.logfile, &name, &cwd));
         }
         // Where nobody says a log, its output goes into a private file.
         logs.push(launch::private_log(cx, &self.key()));
@@ -196,28 +198,6 @@ impl Start {
         logs.dedup();
         logs.retain(|l| l.is_file());
         logs
-    }
-
-    /// The last lines of what it wrote, also into log files that those who lived named on their command lines.
-    fn last(
-        &self,
-        cx: &Context,
-        since: &BTreeMap<PathBuf, u64>,
-        named: &BTreeSet<PathBuf>,
-    ) -> String {
-        let mut logs: BTreeSet<PathBuf> = named.clone();
-        let mut said = String::new();
-        let manager = self.by.manager();
-        if manager.restarts() {
-            said = manager.output(cx);
-        } else {
-            logs.extend(self.logs(cx));
-        }
-        said.extend(
-            logs.iter()
-                .map(|l| last_lines(l, since.get(l).copied().unwrap_or(0))),
-        );
-        said
     }
 
     /// A pidfile that a beat's own words complain of, where the settings do not say its command.
@@ -241,17 +221,47 @@ impl Start {
         Ok(there && !path.exists())
     }
 
+    /// Ends what a failed attempt of this step has left, which runs with what was wrong then. One that may still become
+    /// ready is waited for.
+    fn replace(
+        &self,
+        work: &mut Work<'_, Note>,
+        past: &Past<Self>,
+        seen: &Running,
+    ) -> Result<(), Error> {
+        let (cx, workers) = (work.cx(), self.workers());
+        let strange = |l: &&Live| !past.before.knows(&l.ident);
+        let fresh: Vec<Live> = seen.live.iter().filter(strange).cloned().collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let ages = fresh.iter().filter_map(|l| proc::age(l.ident.starttime));
+        let left = self.within().saturating_sub(ages.min().unwrap_or_default());
+        let look = Asker::new(cx, workers, work.all_noted()).wait(&self.wanted(), left)?;
+        if look.answer == Answer::Done {
+            return Ok(());
+        }
+        let (names, why) = (find::names(&fresh), look.evidence.join("; "));
+        let ours = note::launched(past.noted(), &self.key()).is_some();
+        if !ours && !self.by.manager().restarts() {
+            return Err(Error::new(format!(
+                "{names} was not started by this step and is not ready: stop it first: {why}"
+            )));
+        }
+        work.log_line(&format!("{names} is replaced, which is not ready: {why}"));
+        let stop = Stop {
+            // Whoever does not answer cannot be drained; TERM lets it finish what it runs.
+            drain: Length(0),
+            ..self.stop(self.by.clone())
+        };
+        let now = Past::new(stop.snapshot(work.cx())?);
+        stop.perform(work, &now).map(|_| ())
+    }
+
     fn up(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
         let cx = work.cx();
         let workers = self.workers();
-        let lengths: BTreeMap<PathBuf, u64> = self
-            .logs(cx)
-            .into_iter()
-            .map(|l| {
-                let len = std::fs::metadata(&l).map_or(0, |m| m.len());
-                (l, len)
-            })
-            .collect();
+        let written = Written::into(self.logs(cx));
         let readiness = Readiness {
             ready: None,
             ports: &[],
@@ -264,7 +274,7 @@ impl Start {
         if let Err(why) = started {
             let why = why.to_string();
             // Whoever dies between two looks of its manager has still said why.
-            let last = self.last(cx, &lengths, &BTreeSet::new());
+            let last = written.last(cx, &workers, &self.logs(cx));
             let shown = why.contains(last.trim());
             let last = if shown { "" } else { &last };
             return Err(Error::new(format!("{why}{last}")));
@@ -272,7 +282,6 @@ impl Start {
         failpoint::hit("celery-started");
         let mut asker = Asker::new(cx, workers, work.all_noted());
         let wanted = self.wanted();
-        let mut dead: Option<Instant> = None;
         let mut said = String::new();
         loop {
             let look = asker.look(&wanted)?;
@@ -281,27 +290,20 @@ impl Start {
                 work.log_line(&text);
                 said.clone_from(&text);
             }
-            match look.answer {
-                Answer::Done => return Ok(()),
-                Answer::Nothing => {
-                    let since = *dead.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= DEAD {
-                        return Err(Error::new(format!(
-                            "it exited after the start: {text}{}",
-                            self.last(cx, &lengths, asker.logs())
-                        )));
-                    }
-                }
-                Answer::Unclear => dead = None,
+            if look.answer == Answer::Done {
+                return Ok(());
             }
-            if began.elapsed() >= self.within() {
-                return Err(Error::new(format!(
-                    "not ready within {}: {text}{}",
-                    time::said(self.within()),
-                    self.last(cx, &lengths, asker.logs())
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(300));
+            let why = if asker.is_dead() {
+                "it exited after the start".to_owned()
+            } else if began.elapsed() >= self.within() {
+                format!("not ready within {}", time::said(self.within()))
+            } else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            let files: Vec<PathBuf> = self.logs(cx).into_iter().chain(asker.logs()).collect();
+            let last = written.last(cx, &workers, &files);
+            return Err(Error::new(format!("{why}: {text}{last}")));
         }
     }
 }
@@ -314,6 +316,7 @@ impl Action for Start {
     fn properties(&self) -> Properties {
         let program = self.by.program();
         Properties {
+            writes: self.by.writes(),
             program: program.map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
             ..Properties::reversible().at(Stage::Start(match self.role {
                 Role::Worker => Service::Workers,
@@ -376,7 +379,8 @@ impl Action for Start {
         if let Some(down) = down {
             return Ok((Look::nothing(down.shown()), None));
         }
-        let mut look = Asker::new(cx, workers, past.noted()).wait(&self.wanted(), self.within())?;
+        let mut look =
+            Asker::new(cx, workers, past.noted()).settle(&self.wanted(), self.within())?;
         match look.answer {
             Answer::Done => {}
             Answer::Nothing | Answer::Unclear => {
@@ -400,7 +404,9 @@ impl Action for Start {
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Started, Error> {
-        self.fresh(&self.workers().look(work.cx())?)?;
+        let seen = self.workers().look(work.cx())?;
+        self.fresh(&seen)?;
+        self.replace(work, past, &seen)?;
         if self.role == Role::Beat
             && let Some((argv, cwd)) = self.command_in(work.cx())
         {

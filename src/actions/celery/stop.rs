@@ -7,7 +7,7 @@
 
 use super::App;
 use super::cmdline::Role;
-use super::drain::{Drain, Drained, Run, waiting};
+use super::drain::{BUSY, Drain, Drained, Run, waiting};
 use super::find::Live;
 use super::inspector::Inspector;
 use super::restore;
@@ -284,6 +284,7 @@ impl Stop {
             consumed: &consumed,
             until: Instant::now() + span(self.drain),
             limit: self.drain.to_string(),
+            answer: BUSY,
         });
         match run.finish(work)? {
             Drained::Nobody => work.log_line("no worker is left to drain"),
@@ -405,6 +406,9 @@ impl Action for Stop {
     fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
         let mut before = self.snapshot(cx)?;
         let workers = self.workers(&before);
+        if !workers.manager().restarts() {
+            before.service.may_signal()?;
+        }
         workers.manager().restartable(&workers, &before.service)?;
         before.service = before.service.keep_commands(cx)?;
         Ok(before)

@@ -37,7 +37,8 @@ for line in sys.stdin:
     queues = open("queues").read().split()
     active = int(open("active").read())
     if ask["do"] == "look":
-        say({"roll": [{"node": "w@h", "pid": int(open("pid").read())}],
+        say({"names": {n: n for n in ask["names"]},
+             "roll": [{"node": "w@h", "pid": int(open("pid").read())}],
              "reports": [{"node": "w@h", "whole": True, "queues": queues, "active": active,
                        "running": [{"id": "7", "name": "app.task"}][:active], "reserved": 0, "waiting": [],
                        "scheduled": 2, "due_in": 60.0}]})
@@ -324,6 +325,48 @@ fn at_the_deadline_consumers_come_back_and_with_kill_the_tasks_are_named() {
         scheduled: 0,
         unfinished: tasks,
     }));
+}
+
+#[test]
+fn a_look_where_nothing_lives_does_not_wait() {
+    let mut site = Site::new(0);
+    let (stop, cx) = (site.stop(json!({})), site.context());
+    let past = past(stop.observe(&cx).unwrap(), []);
+    site.worker.kill().unwrap();
+    site.worker.wait().unwrap();
+    let began = std::time::Instant::now();
+    let look = stop.undone(&cx, &past).unwrap();
+    assert_eq!(look.answer, Answer::Nothing, "{look:?}");
+    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+}
+
+#[test]
+fn steps_of_one_moment_share_an_inspection_and_a_step_at_work_asks_anew() {
+    let site = Site::new(0);
+    let stop = site.stop(json!({}));
+    let moment = crate::action::Answers::default();
+    let look = |step: &str| Context {
+        step: step.into(),
+        env: vec![("UPLEDGER_STEP".into(), step.into())],
+        answers: Some(moment.beside()),
+        ..site.context()
+    };
+    let queues = |cx: &Context| {
+        let before = stop.observe(cx).unwrap();
+        before
+            .consumed([])
+            .into_values()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(queues(&look("one")), "fast slow");
+    fs::write(site.path("queues"), "other").unwrap();
+    assert_eq!(queues(&look("two")), "fast slow", "the answer of the first");
+    let anew = look("three");
+    anew.look_anew();
+    assert_eq!(queues(&anew), "other", "what it waits for is asked again");
+    assert_eq!(queues(&site.context()), "other");
 }
 
 const BEFORE: &str = r#"{

@@ -117,8 +117,9 @@ impl Workers<'_> {
             if !live.is_empty() || first.as_ref().is_some_and(|f| *f != idents) {
                 return Ok(Running { found, live });
             }
-            // What has just been forked is not Celery yet, and what has just died is none any more.
-            if Instant::now() >= until {
+            // What has just been forked is not Celery yet, and what has just died is none any more. Nothing was started
+            // before a preview.
+            if cx.inert || Instant::now() >= until {
                 return Err(Error::new(format!(
                     "{} is not a {} and has none among its children",
                     found.shown(),

@@ -80,6 +80,11 @@ pub(super) fn problems(
 }
 
 impl Disable {
+    /// The crontab and the jobs that it disables there.
+    pub(super) fn jobs(&self) -> (Option<&String>, Option<&String>, &str) {
+        (self.user.as_ref(), self.file.as_ref(), &self.pattern)
+    }
+
     fn regex(&self) -> Result<Regex, Error> {
         Regex::new(&self.pattern).map_err(|e| Error::io("`match` is no regular expression", &e))
     }
@@ -110,9 +115,13 @@ impl Switch for Disable {
         OFF
     }
 
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error> {
+    fn mark(&self, cx: &Context) -> Vec<u8> {
+        table::mark(&cx.run, &cx.step)
+    }
+
+    fn fate<'a>(&'a self, cx: &Context, _text: &[u8]) -> Result<Fates<'a>, Error> {
         let regex = self.regex()?;
-        let mark = table::mark(&cx.run, &cx.step);
+        let mark = self.mark(cx);
         Ok(Box::new(move |line| {
             if table::is_job(line) {
                 if regex.is_match(line) {

@@ -7,14 +7,16 @@ use super::table;
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
 };
+use crate::actions::Do;
 use crate::text::actions as phrases;
 use crate::time::Length;
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Enables jobs of a crontab that were commented out: those of every `cron.disable` of this run, or all that `match`,
-/// regardless of who commented them out.
+/// regardless of who commented them out. A job that somebody else has enabled meanwhile is reported, and counts as done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
@@ -37,6 +39,20 @@ impl Enable {
     fn regex(&self) -> Result<Option<Regex>, Error> {
         let compiled = self.pattern.as_deref().map(Regex::new).transpose();
         compiled.map_err(|e| Error::io("`match` is no regular expression", &e))
+    }
+
+    /// The jobs that the plan disables in this crontab.
+    fn disabled(&self, cx: &Context) -> Result<RegexSet, Error> {
+        let place = (self.user.as_ref(), self.file.as_ref());
+        let patterns = cx.family.iter().filter_map(|action| match action {
+            Do::CronDisable(disable) => {
+                let (user, file, pattern) = disable.jobs();
+                ((user, file) == place).then(|| pattern.to_owned())
+            }
+            _ => None,
+        });
+        RegexSet::new(patterns)
+            .map_err(|e| Error::io("`match` of a `cron.disable` is no regular expression", &e))
     }
 }
 
@@ -68,17 +84,30 @@ impl Switch for Enable {
         ON
     }
 
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error> {
+    fn fate<'a>(&'a self, cx: &Context, text: &[u8]) -> Result<Fates<'a>, Error> {
         let regex = self.regex()?;
+        let disabled = self.disabled(cx)?;
         let run = format!("{}:", cx.run).into_bytes();
+        let on: BTreeSet<Vec<u8>> = table::lines(text)
+            .filter(|line| table::is_job(line))
+            .map(<[u8]>::to_vec)
+            .collect();
         Ok(Box::new(move |line| {
             let found = |job: &[u8], mark: Option<&[u8]>| match &regex {
                 Some(regex) => regex.is_match(job),
                 None => mark.is_some_and(|m| m.starts_with(&run)),
             };
             match table::commented(line) {
+                // Somebody has written it anew beside it: twice in the table, it would run twice.
+                Some((job, mark)) if found(job, mark) && mark.is_some() && on.contains(job) => {
+                    Fate::Again
+                }
                 Some((job, mark)) if found(job, mark) => Fate::Becomes(job.to_vec()),
                 None if table::is_job(line) && found(line, None) => Fate::Already,
+                // This run has disabled it, or was to, and somebody else has enabled it.
+                None if table::is_job(line) && regex.is_none() && disabled.is_match(line) => {
+                    Fate::Again
+                }
                 Some(_) | None => Fate::Other,
             }
         }))
@@ -91,7 +120,10 @@ impl Action for Enable {
     type Output = Switched;
 
     fn properties(&self) -> Properties {
-        Properties::reversible().at(Stage::Start(Service::Schedule))
+        Properties {
+            family: true,
+            ..Properties::reversible().at(Stage::Start(Service::Schedule))
+        }
     }
 
     fn problems(&self) -> Vec<String> {

@@ -7,6 +7,7 @@
 
 pub mod disable;
 pub mod enable;
+mod others;
 mod place;
 mod running;
 pub mod switch;

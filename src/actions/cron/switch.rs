@@ -7,6 +7,7 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
+use super::others::{again, others, unmarked, warn};
 use super::place::{Former, Place};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
@@ -43,6 +44,8 @@ pub(super) enum Fate {
     Becomes(Vec<u8>),
     /// It is so already.
     Already,
+    /// It is so again, by somebody else: this run had made it otherwise.
+    Again,
     /// It is none of the step's business.
     Other,
 }
@@ -64,8 +67,12 @@ pub(super) trait Switch {
     fn which(&self) -> String;
     /// What it makes of them: `off`, `on`.
     fn state(&self) -> &'static str;
-    /// What a line becomes. The same line always becomes the same.
-    fn fate<'a>(&'a self, cx: &Context) -> Result<Fates<'a>, Error>;
+    /// What a line of that crontab becomes. The same line always becomes the same.
+    fn fate<'a>(&'a self, cx: &Context, text: &[u8]) -> Result<Fates<'a>, Error>;
+    /// What its own lines begin with; empty where it marks none.
+    fn mark(&self, _cx: &Context) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// The crontab as the settings name it.
     fn name(&self) -> String {
@@ -87,7 +94,7 @@ pub struct Before {
     /// What is to be there. Its bytes are a change of the former ones, and are not kept.
     wanted: Kept,
     /// The numbers of the lines that change, from 1.
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
     /// The numbers of those that need not.
     already: Vec<usize>,
 }
@@ -144,7 +151,7 @@ impl Before {
 }
 
 /// Line numbers for people.
-fn numbers(lines: &[usize]) -> String {
+pub(super) fn numbers(lines: &[usize]) -> String {
     let mut all: Vec<String> = lines.iter().take(NAMED).map(ToString::to_string).collect();
     if lines.len() > NAMED {
         all.push(phrases::and_more(lines.len() - NAMED));
@@ -158,30 +165,37 @@ fn numbers(lines: &[usize]) -> String {
 }
 
 /// What the step makes of a crontab.
-struct Drawn {
+pub(super) struct Drawn {
     wanted: Vec<u8>,
-    lines: Vec<usize>,
+    pub(super) lines: Vec<usize>,
     already: Vec<usize>,
+    /// Of those, what somebody else has made so again.
+    pub(super) again: Vec<usize>,
 }
 
-fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
-    let fate = switch.fate(cx)?;
-    let (mut lines, mut already) = (Vec::new(), Vec::new());
+pub(super) fn draw(switch: &impl Switch, cx: &Context, former: &[u8]) -> Result<Drawn, Error> {
+    let fate = switch.fate(cx, former)?;
+    let (mut lines, mut already, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for (at, line) in table::lines(former).enumerate() {
         match fate(line) {
             Fate::Becomes(_) => lines.push(at + 1),
             Fate::Already => already.push(at + 1),
+            Fate::Again => {
+                already.push(at + 1);
+                again.push(at + 1);
+            }
             Fate::Other => {}
         }
     }
     let wanted = table::edited(former, |line| match fate(line) {
         Fate::Becomes(new) => Some(new),
-        Fate::Already | Fate::Other => None,
+        Fate::Already | Fate::Again | Fate::Other => None,
     });
     Ok(Drawn {
         wanted,
         lines,
         already,
+        again,
     })
 }
 
@@ -332,17 +346,6 @@ pub(super) const ON: &str = "on";
 
 const EDITED: &str = "the crontab has been edited since it was read; that edit is kept";
 
-/// Lines that match and that the step did not see.
-fn others(switch: &impl Switch, cx: &Context, now: &[u8]) -> Result<Option<String>, Error> {
-    let drawn = draw(switch, cx, now)?;
-    Ok((!drawn.lines.is_empty()).then(|| {
-        format!(
-            "{} matches as well and was added since",
-            numbers(&drawn.lines)
-        )
-    }))
-}
-
 /// Waits until the jobs of the lines have ended, where the plan says so.
 fn wait<N: Data>(
     switch: &impl Switch,
@@ -408,11 +411,12 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
         {
             return Ok(Look::unclear(format!("{place}: {others}")));
         }
-        let look = Look::done(match (&now, before.already.as_slice()) {
+        let mut look = Look::done(match (&now, before.already.as_slice()) {
             (None, _) => format!("{place} does not exist"),
             (Some(_), []) => format!("{place}: there are no {}", switch.which()),
             (Some(_), lines) => format!("{place}: {} already {state}", numbers(lines)),
         });
+        warn(&mut look, again(switch, cx, before, now.as_deref())?);
         return with_jobs(switch, before, cx, &former, look);
     }
     let Some(now) = now else {
@@ -448,6 +452,10 @@ fn look(switch: &impl Switch, cx: &Context, before: &Before) -> Result<Look, Err
             "{place}: it has been edited, and the state of {lines} cannot be determined"
         )),
     };
+    let mut look = look;
+    if look.answer == Answer::Done {
+        warn(&mut look, again(switch, cx, before, Some(&now))?);
+    }
     with_jobs(switch, before, cx, &former, look)
 }
 
@@ -506,11 +514,20 @@ pub(super) fn undo<N: Data>(
         )));
     };
     let lines = numbers(&before.lines);
-    let Some(new) = Change::new(&former, &wanted).backwards(&now) else {
-        return Err(Error::new(format!(
-            "{place}: it has been edited since, and the state of {lines} cannot be determined; it is not changed, and \
-             its previous content is kept"
-        )));
+    let new = match Change::new(&former, &wanted).backwards(&now) {
+        Some(new) => new,
+        None => match unmarked(switch, cx, &now)? {
+            Some((new, seen)) => {
+                work.log_line(&format!("{place}: {seen}"));
+                new
+            }
+            None => {
+                return Err(Error::new(format!(
+                    "{place}: it has been edited since, and the state of {lines} cannot be determined; it is not \
+                     changed, and its previous content is kept"
+                )));
+            }
+        },
     };
     let whole = new == former;
     if new != now || (whole && !was.is_like(facts.as_ref())) {
@@ -543,6 +560,15 @@ pub(super) fn undone(switch: &impl Switch, cx: &Context, before: &Before) -> Res
     let former = before.former(cx, Some(&now))?;
     let wanted = before.wanted(switch, cx, &former)?;
     let lines = numbers(&before.lines);
+    if Change::new(&former, &wanted).stand(&now) == Stand::Lost
+        && let Some((new, seen)) = unmarked(switch, cx, &now)?
+    {
+        let seen = format!("{place}: {seen}");
+        return Ok(match new == now {
+            true => Look::done(seen),
+            false => Look::nothing(seen),
+        });
+    }
     Ok(match Change::new(&former, &wanted).stand(&now) {
         Stand::Former if !was.is_like(facts.as_ref()) => {
             Look::nothing(format!("{place}: its mode, owner or time is not as before"))

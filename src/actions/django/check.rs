@@ -4,7 +4,7 @@
 //! its exit code says nothing of what was found below the level that it fails at.
 
 use super::App;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Place, Properties, Work};
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,8 @@ const NAMED: usize = 12;
 pub struct Check {
     /// The interpreter of the release's virtualenv, as an absolute path.
     pub python: String,
-    /// `manage.py`, as an absolute path. Default: the one in the step's `cwd`.
+    /// `manage.py`, or an entry point of another name, as an absolute path. Default: the one in the step's `cwd`; where
+    /// there is none, the module of `settings` is used (`python -m django`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,
     /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`.
@@ -141,6 +142,7 @@ impl Action for Check {
             // As a step it is run, never found done: the application may have changed since.
             has_probe: false,
             below_cwd: self.app().below_cwd(),
+            reads: Some(vec![Place::Files]),
             ..Properties::look()
         }
     }
@@ -160,7 +162,7 @@ impl Action for Check {
             words.push("--deploy");
         }
         words.extend(self.tags.iter().flat_map(|t| ["--tag", t]));
-        vec![self.app().shown(&words)]
+        vec![self.app().shown(&words, false)]
     }
 
     fn observe(&self, _cx: &Context) -> Result<(), Error> {
@@ -175,7 +177,11 @@ impl Action for Check {
             lines.push(format!("and {more} more"));
         }
         lines.insert(0, head);
-        let answer = if bad { Answer::Unclear } else { Answer::Done };
+        let answer = match bad {
+            false => Answer::Done,
+            true if cx.inert => Answer::Nothing,
+            true => Answer::Unclear,
+        };
         let look = Look {
             answer,
             evidence: lines,

@@ -34,7 +34,8 @@ use upledger_replay::plan::Effect;
 pub struct Collectstatic {
     /// The interpreter of the release's virtualenv, as an absolute path.
     pub python: String,
-    /// `manage.py`, as an absolute path. Default: the one in the step's `cwd`.
+    /// `manage.py`, or an entry point of another name, as an absolute path. Default: the one in the step's `cwd`; where
+    /// there is none, the module of `settings` is used (`python -m django`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manage: Option<String>,
     /// `dev`, `stag` or `prod` of BlueKing (`BKPAAS_ENVIRONMENT`, `BK_ENV`), or a module for `DJANGO_SETTINGS_MODULE`.
@@ -73,6 +74,9 @@ pub struct Before {
     files: u64,
     /// Where the copy of the former directory goes.
     copy: String,
+    /// There is no `manage.py`: the settings alone make the application.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    alone: bool,
 }
 
 impl Before {
@@ -251,7 +255,7 @@ impl Action for Collectstatic {
 
     fn outline(&self, direction: Direction) -> Vec<String> {
         vec![match direction {
-            Direction::Do => self.app().shown(&self.args()),
+            Direction::Do => self.app().shown(&self.args(), false),
             Direction::Undo => text::undo_static(),
         }]
     }
@@ -283,13 +287,14 @@ impl Action for Collectstatic {
             manifest: manifest.map(name).transpose()?,
             version: seen.version,
             files: seen.files,
+            alone: self.app().manage(cx)?.is_none(),
         })
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         let before = &past.before;
         let commands = match (direction, &before.former) {
-            (Direction::Do, _) => self.outline(direction),
+            (Direction::Do, _) => vec![self.app().shown(&self.args(), before.alone)],
             (Direction::Undo, _) if !past.notes.is_empty() && !collected(past) => {
                 vec![text::undo_static_nothing(&before.copy)]
             }

@@ -59,37 +59,64 @@ impl App<'_> {
         wrong
     }
 
-    /// Without `manage` it is looked for where the step runs.
+    /// Without `manage` it is looked for where the step runs, unless the settings alone make the application.
     pub(super) fn below_cwd(&self) -> Option<String> {
-        self.manage.is_none().then(|| "manage.py".into())
+        (self.manage.is_none() && self.module().is_none()).then(|| "manage.py".into())
     }
 
-    /// Its `manage.py`.
-    fn manage(&self, cx: &Context) -> Result<PathBuf, Error> {
-        match (self.manage, &cx.cwd) {
-            (Some(path), _) => Ok(PathBuf::from(path)),
-            (None, Some(cwd)) => Ok(cwd.join("manage.py")),
-            (None, None) => Err(Error::new(
-                "the location of manage.py must be given by `manage`, or by the step's `cwd`",
-            )),
+    /// The module of its settings, where they name one.
+    fn module(&self) -> Option<&String> {
+        let names = |s: &&String| ENVIRONMENTS.iter().any(|(name, _)| name == s);
+        self.settings.filter(|s| !names(s))
+    }
+
+    /// Its `manage.py`, or an entry point of its own; none where there is none, and the settings alone make it.
+    pub(super) fn manage(&self, cx: &Context) -> Result<Option<PathBuf>, Error> {
+        let path = match (self.manage, &cx.cwd) {
+            (Some(path), _) => PathBuf::from(path),
+            (None, Some(cwd)) => cwd.join("manage.py"),
+            (None, None) if self.module().is_some() => return Ok(None),
+            (None, None) => {
+                return Err(Error::new(
+                    "the location of manage.py must be given by `manage`, or by the step's `cwd`",
+                ));
+            }
+        };
+        if path.is_file() {
+            return Ok(Some(path));
         }
+        if self.manage.is_none() && self.module().is_some() {
+            return Ok(None);
+        }
+        Err(
+            Error::new(format!("there is no {}", path.display())).remedy(
+                "name the entry point with `manage`, or the module of its settings with `settings`",
+            ),
+        )
     }
 
     /// The words of a command of its `manage.py`.
     pub(super) fn words(&self, cx: &Context, args: &[&str]) -> Result<Vec<String>, Error> {
-        let manage = self.manage(cx)?.display().to_string();
-        let mut words = vec![self.python.to_owned(), manage];
+        let entry = match self.manage(cx)? {
+            Some(manage) => vec![manage.display().to_string()],
+            None => vec!["-m".into(), "django".into()],
+        };
+        let mut words = vec![self.python.to_owned()];
+        words.extend(entry);
         words.extend(args.iter().map(ToString::to_string));
         Ok(words)
     }
 
-    /// The same, as a person would type it where the step runs.
-    pub(super) fn shown(&self, args: &[&str]) -> String {
+    /// The same, as a person would type it where the step runs; `alone`: there is no `manage.py`.
+    pub(super) fn shown(&self, args: &[&str], alone: bool) -> String {
         let environment = self.settings.map(|s| format!("[{s}] ")).unwrap_or_default();
-        let manage = self.manage.map_or("manage.py", String::as_str);
-        let words = [self.python, manage]
-            .into_iter()
-            .chain(args.iter().copied());
+        let entry = match self.manage.map(String::as_str) {
+            Some(manage) => vec![manage],
+            None if alone => vec!["-m", "django"],
+            None => vec!["manage.py"],
+        };
+        let words = [self.python].into_iter().chain(entry);
+        let words = words.chain(args.iter().copied());
         let words: Vec<String> = words.map(str::to_owned).collect();
         format!("{environment}{}", quoted(&words))
     }
@@ -98,7 +125,7 @@ impl App<'_> {
     pub(super) fn context(&self, cx: &Context) -> Result<Context, Error> {
         let manage = self.manage(cx)?;
         let mut inner = cx.clone();
-        if inner.cwd.is_none() {
+        if let (None, Some(manage)) = (&inner.cwd, manage) {
             inner.cwd = manage.parent().map(Path::to_path_buf);
         }
         let mut set = |key: &str, value: &str| {
@@ -136,9 +163,8 @@ impl App<'_> {
         inner
             .env
             .push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
-        if !manage.is_file() {
-            return Err(Error::new(format!("there is no {}", manage.display())));
-        }
+        let mut arguments = arguments.clone();
+        arguments["read_only"] = cx.inert.into();
         let random = std::hash::RandomState::new().build_hasher().finish();
         let marker = format!("@upledger-{random:016x}:");
         let argv = [
@@ -146,7 +172,9 @@ impl App<'_> {
             "-c",
             PROBE,
             &marker,
-            &manage.display().to_string(),
+            &manage
+                .as_ref()
+                .map_or_else(String::new, |m| m.display().to_string()),
             question,
             &arguments.to_string(),
         ]
@@ -157,17 +185,20 @@ impl App<'_> {
             .lines()
             .find_map(|line| line.strip_prefix(marker.as_str()));
         let Some(answer) = answer else {
-            let mut lines = vec![format!(
-                "{} returned no answer: {}",
-                manage.display(),
-                ran.ended
-            )];
+            let who = match (&manage, self.settings) {
+                (Some(manage), _) => manage.display().to_string(),
+                (None, settings) => settings.cloned().unwrap_or_default(),
+            };
+            let mut lines = vec![format!("{who} returned no answer: {}", ran.ended)];
             lines.extend(ran.tail(SHOWN));
             return Err(Error::new(lines.join("\n")));
         };
         let wrong =
             |e: serde_json::Error| Error::io("the application's answer cannot be parsed", &e);
         let answer: Value = serde_json::from_str(answer).map_err(wrong)?;
+        if let Some(why) = answer["unseen"].as_str() {
+            return Err(Error::unseen(why));
+        }
         if let Some(why) = answer["error"].as_str() {
             return Err(Error::new(why));
         }

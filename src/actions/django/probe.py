@@ -1,7 +1,7 @@
 """Runs inside the application, as its manage.py sets it up, and prints one marked line of JSON.
 
-argv: the marker, the path of manage.py, what is asked for, and its arguments as JSON. Everything else on standard output
-is noise of the application. It changes nothing.
+argv: the marker, the path of manage.py (empty: the settings alone make the application), what is asked for, and its
+arguments as JSON. Everything else on standard output is noise of the application. It changes nothing.
 """
 import hashlib
 import json
@@ -238,13 +238,58 @@ def execute(argv=None):
     answer(value)
 
 
+# How the sessions of a database are made read-only.
+READ_ONLY = {
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = ON",
+}
+
+
+def read_only():
+    """Lets nothing that the application does when it is set up change its databases."""
+    from django.db.backends.signals import connection_created
+
+    def force(sender, connection, **_):
+        if connection.vendor not in READ_ONLY:
+            raise RuntimeError("sessions of " + connection.vendor + " cannot be made read-only")
+        with connection.cursor() as cursor:
+            cursor.execute(READ_ONLY[connection.vendor])
+
+    connection_created.connect(force, weak=False)
+
+
+def refused(error):
+    """A database refused to be written."""
+    while error is not None:
+        text = str(error).lower()
+        if "read only" in text or "read-only" in text or "readonly" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def main():
     from django.core import management
 
     management.execute_from_command_line = execute
-    sys.argv = [manage, "check"]
-    sys.path[0:1] = [os.path.dirname(manage)]
-    runpy.run_path(manage, run_name="__main__")
+    # Entry points of other names use this one.
+    management.ManagementUtility.execute = lambda self: execute()
+    if arguments["read_only"]:
+        read_only()
+    try:
+        if manage:
+            sys.argv = [manage, "check"]
+            sys.path[0:1] = [os.path.dirname(manage)]
+            runpy.run_path(manage, run_name="__main__")
+        else:
+            sys.argv = ["django", "check"]
+            sys.path[0:1] = [os.getcwd()]
+            execute()
+    except Exception as error:
+        if not (arguments["read_only"] and refused(error)):
+            raise
+        answer({"unseen": "the application writes to its database when it is set up: " + str(error)})
 
 
 main()

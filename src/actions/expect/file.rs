@@ -2,7 +2,7 @@
 
 use super::{Expectation, Finding};
 use crate::action::values::absolute;
-use crate::action::{Context, Error};
+use crate::action::{Context, Error, Place, Places};
 use crate::host::files::disk::{digest_of, open_plain};
 use crate::host::files::mode::Mode;
 use crate::text::actions as phrases;
@@ -82,6 +82,10 @@ impl Expectation for File {
             wrong.push(text::every_file());
         }
         wrong
+    }
+
+    fn reads(&self) -> Places {
+        Some(vec![Place::path(&self.path), Place::Written])
     }
 
     fn see(&self, _cx: &Context) -> Result<Finding, Error> {

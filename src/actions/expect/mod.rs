@@ -14,7 +14,9 @@ pub mod stopped;
 #[cfg(test)]
 mod tests;
 
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Stage, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Places, Properties, Stage, Work,
+};
 use crate::text::actions as phrases;
 use crate::time::Length;
 use schemars::JsonSchema;
@@ -52,6 +54,11 @@ pub(crate) trait Expectation:
     /// Where it stands in an upgrade.
     fn stages(&self) -> Vec<Stage> {
         Vec::new()
+    }
+
+    /// What it looks at; none where that may be anything.
+    fn reads(&self) -> Places {
+        None
     }
 
     /// Looks once.
@@ -125,6 +132,7 @@ impl<E: Expectation> Action for E {
     fn properties(&self) -> Properties {
         Properties {
             stages: Expectation::stages(self),
+            reads: Expectation::reads(self),
             ..Properties::look()
         }
     }
@@ -145,7 +153,13 @@ impl<E: Expectation> Action for E {
     }
 
     fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
-        Ok((look(self, cx)?, None))
+        let mut look = look(self, cx)?;
+        let waits = self.within().is_some_and(|l| l.0 > 0);
+        if cx.inert && waits && look.answer == Answer::Nothing {
+            // What is waited for is not said to fail because it has not come yet.
+            look.answer = Answer::Unclear;
+        }
+        Ok((look, None))
     }
 
     fn perform(&self, work: &mut Work<'_, ()>, _past: &Past<Self>) -> Result<(), Error> {

@@ -5,7 +5,7 @@
 
 use super::{Expectation, Finding};
 use crate::action::values::Port;
-use crate::action::{Context, Error};
+use crate::action::{Context, Error, Place, Places};
 use crate::host::process::sockets;
 use crate::redact::Redactor;
 use crate::text::actions as phrases;
@@ -58,6 +58,10 @@ impl Expectation for PortState {
     fn problems(&self) -> Vec<String> {
         let empty = self.host.as_ref().is_some_and(|h| h.trim().is_empty());
         empty.then(|| text::empty("host")).into_iter().collect()
+    }
+
+    fn reads(&self) -> Places {
+        self.host.is_none().then(|| vec![Place::Processes])
     }
 
     fn see(&self, cx: &Context) -> Result<Finding, Error> {

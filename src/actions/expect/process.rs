@@ -1,7 +1,7 @@
 //! `expect.process`: how many processes have a command line that matches.
 
 use super::{Expectation, Finding};
-use crate::action::{Context, Error};
+use crate::action::{Context, Error, Place, Places};
 use crate::host::process::list;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -104,6 +104,10 @@ impl Expectation for Process {
             wrong.push(text::min_and_max(min, max));
         }
         wrong
+    }
+
+    fn reads(&self) -> Places {
+        Some(vec![Place::Processes])
     }
 
     fn see(&self, cx: &Context) -> Result<Finding, Error> {

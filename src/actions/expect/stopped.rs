@@ -8,7 +8,7 @@
 use super::port::listened;
 use super::{Expectation, Finding};
 use crate::action::values::{Port, absolute};
-use crate::action::{Context, Error, Stage};
+use crate::action::{Context, Error, Place, Places, Stage};
 use crate::host::process::list;
 use crate::host::process::sockets::{self, Door};
 use crate::host::service::pidfile::{self, Named};
@@ -136,6 +136,11 @@ impl Expectation for Stopped {
 
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::Confirm]
+    }
+
+    fn reads(&self) -> Places {
+        let files = self.pidfiles.iter().chain(&self.sockets).map(Place::path);
+        Some(files.chain([Place::Processes, Place::Written]).collect())
     }
 
     fn see(&self, cx: &Context) -> Result<Finding, Error> {

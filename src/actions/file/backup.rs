@@ -5,7 +5,9 @@
 //! Left out: directories, and retention.
 
 use crate::action::values::absolute;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Place, Properties, Work, Write,
+};
 use crate::host::files::disk::{self, Former, Manner};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -98,6 +100,15 @@ impl Action for Backup {
             effect: Effect::Idempotent,
             has_probe: true,
             needs_undo: false,
+            reads: Some(
+                [&self.path]
+                    .into_iter()
+                    .chain(&self.to)
+                    .map(Place::path)
+                    .collect(),
+            ),
+            writes: self.to.iter().cloned().map(Write::Append).collect(),
+            touches: Some(self.to.iter().map(Place::path).collect()),
             ..Properties::command()
         }
     }
@@ -133,7 +144,8 @@ impl Action for Backup {
                     "{} already exists with other content, and a backup does not overwrite: {}",
                     copy.display(),
                     disk::described(&meta)
-                )));
+                ))
+                .lasting());
             }
             Some((true, meta)) => Some(identity(&meta)),
             None => None,

@@ -4,7 +4,9 @@
 //! the file stays. Left out: several lines at once, and where in the file a line may stand.
 
 use super::edit::{self, Before, Edit, Written};
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use regex::bytes::Regex;
@@ -154,7 +156,10 @@ impl Action for Line {
     type Output = Written;
 
     fn properties(&self) -> Properties {
-        Properties::reversible()
+        Properties {
+            writes: vec![Write::Replace(self.path.clone())],
+            ..Properties::reversible().on(Place::path(&self.path))
+        }
     }
 
     fn problems(&self) -> Vec<String> {

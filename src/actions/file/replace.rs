@@ -2,7 +2,9 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::values::absolute;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+};
 use crate::host::files::disk;
 use crate::host::files::mode::Mode;
 use crate::text::actions as phrases;
@@ -65,7 +67,14 @@ impl Action for Replace {
     type Output = Written;
 
     fn properties(&self) -> Properties {
-        Properties::reversible()
+        let mut properties = Properties::reversible().on(Place::path(&self.path));
+        let from = self.from.iter().map(Place::path);
+        properties
+            .reads
+            .iter_mut()
+            .for_each(|r| r.extend(from.clone()));
+        properties.writes = vec![Write::Replace(self.path.clone())];
+        properties
     }
 
     fn problems(&self) -> Vec<String> {

@@ -45,6 +45,7 @@ impl Action for Start {
 
     fn properties(&self) -> Properties {
         Properties {
+            writes: self.by.writes(),
             program: self
                 .by
                 .program()

@@ -5,7 +5,7 @@
 //! prints are not redacted there.
 
 use crate::action::values::absolute;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
+use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Write};
 use crate::actions::service::starts;
 use crate::host::service::daemon::DaemonManager;
 use crate::host::service::kind::AnyProcess;
@@ -66,7 +66,11 @@ impl Action for Start {
         let program = self.argv.first().map(|p| (p.clone(), self.cwd.clone()));
         Properties {
             program,
-            ..Properties::reversible()
+            writes: vec![
+                Write::Append(self.log.clone()),
+                Write::Append(self.pidfile.clone()),
+            ],
+            ..Properties::reversible().processes()
         }
     }
 

@@ -44,11 +44,12 @@ impl Action for Start {
 
     fn properties(&self) -> Properties {
         Properties {
+            writes: self.by.writes(),
             program: self
                 .by
                 .program()
                 .map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
-            ..Properties::reversible()
+            ..Properties::reversible().processes()
         }
     }
 

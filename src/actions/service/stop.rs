@@ -98,7 +98,7 @@ impl Action for Stop {
     stops!();
 
     fn properties(&self) -> Properties {
-        Properties::reversible()
+        Properties::reversible().processes()
     }
 
     fn problems(&self) -> Vec<String> {

@@ -11,7 +11,7 @@ pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
 
 use crate::action::{Context, Error, Look};
-use crate::attempt::find_program;
+use crate::attempt::{find_program, traceback};
 use crate::redact::{Redactor, Stream};
 use crate::system::signals::kill_group;
 use std::io::Read;
@@ -60,6 +60,7 @@ impl Captured {
     /// The last `n` lines that it printed.
     pub(crate) fn tail(&self, n: usize) -> Vec<String> {
         let lines: Vec<&str> = self.shown.lines().chain(self.stderr.lines()).collect();
+        let lines = traceback::shortened(&lines);
         lines
             .iter()
             .skip(lines.len().saturating_sub(n))
@@ -165,7 +166,7 @@ fn late(limit: Duration) -> String {
 }
 
 /// The number of its process group, which is its own.
-fn group(child: &Child) -> i32 {
+pub(crate) fn group(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap_or_default()
 }
 

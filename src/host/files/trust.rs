@@ -107,7 +107,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Error> {
                 path.display(),
                 part.display(),
                 meta.uid()
-            )));
+            )).lasting());
         }
     }
     for part in path.ancestors() {
@@ -138,7 +138,7 @@ fn walk(path: &Path, links: u32) -> Result<(), Error> {
              (chmod o-w {1}), or name a file in another directory",
             path.display(),
             dir.display()
-        )));
+        )).lasting());
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The setting `by`: who manages a service.
 
+use crate::action::Write;
 use crate::action::values::absolute;
 use crate::text::settings as text;
 use regex::Regex;
@@ -222,6 +223,13 @@ impl By {
     pub(crate) fn logs(&self) -> impl Iterator<Item = &str> {
         let own = self.process.iter().map(|d| d.log.as_str());
         own.chain(self.log.as_deref())
+    }
+
+    /// The files that its start writes, as far as the settings name them.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        let pidfiles = self.process.iter().map(|d| d.pidfile.as_str());
+        let files = self.logs().chain(pidfiles);
+        files.map(|file| Write::Append(file.to_owned())).collect()
     }
 
     /// The program that starts it, and the directory that is named for it.

@@ -17,6 +17,7 @@ use crate::host::process::tree;
 use crate::system::proc;
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a worker may outlive its master without being in the way.
@@ -87,7 +88,7 @@ impl Manager for CommandLine<'_> {
 pub(super) fn unmanaged(cx: &Context, found: Found) -> Result<Found, Error> {
     for master in &found.masters {
         if let Some(by) = managed(cx, &master.ident) {
-            return Err(Error::new(format!("{} is run by {by}", master.shown())));
+            return Err(Error::new(format!("{} is run by {by}", master.shown())).lasting());
         }
     }
     Ok(found.with_listeners())
@@ -135,11 +136,16 @@ fn listed(cx: &Context, kind: &dyn Kind, wanted: impl Fn(&Other) -> bool) -> Res
         }
     }
     if !found.runs() {
-        // A worker outlives its master by a moment; only one that stays is in anybody's way.
+        // A worker outlives its master by a moment; only one that stays is in anybody's way. One that was waited for
+        // already is not waited for again, and nothing was stopped before a preview.
+        static STAYED: Mutex<Vec<Ident>> = Mutex::new(Vec::new());
+        let stayed = || STAYED.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = |s: &Master| s.ident.alive() && !stayed().contains(&s.ident);
         let until = Instant::now() + STRAY;
-        while strays.iter().any(|s| s.ident.alive()) && Instant::now() < until {
+        while !cx.inert && strays.iter().any(new) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(50));
         }
+        stayed().extend(strays.iter().map(|s| s.ident.clone()));
     }
     let stay = strays.iter().filter(|s| s.ident.alive());
     found.strays = stay.map(Master::shown).collect();

@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::launch::Readiness;
 use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
+use crate::attempt::traceback;
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{DaemonSpec, Launched, launch};
 use crate::host::process::ending::Grace;
@@ -382,10 +383,7 @@ pub(crate) fn last_lines(path: &Path, since: u64) -> String {
     // A log that cannot be read has nothing to show; the error itself is told all the same.
     let end = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&end);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    let last = lines
-        .get(lines.len().saturating_sub(LINES)..)
-        .unwrap_or_default();
+    let last = traceback::last(&text, LINES);
     if last.is_empty() {
         format!("; it wrote nothing into {}", path.display())
     } else {

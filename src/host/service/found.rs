@@ -178,6 +178,25 @@ impl Found {
         short.map(line).collect()
     }
 
+    /// Refuses processes of other users where nobody but us would signal them.
+    ///
+    /// # Errors
+    /// [`Error`] with the remedy.
+    pub(crate) fn may_signal(&self) -> Result<(), Error> {
+        let own = rustix::process::geteuid();
+        let foreign = |m: &&Master| !own.is_root() && m.user.uid != own.as_raw();
+        match self.masters.iter().find(foreign) {
+            Some(master) => Err(Error::new(format!(
+                "{} runs as another user (uid {})",
+                master.shown(),
+                master.user.uid
+            ))
+            .remedy("run upledger as that user or as root")
+            .lasting()),
+            None => Ok(()),
+        }
+    }
+
     /// Notes that its first processes are told to end.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! What ran before the step is left alone by the undo.
 
 use super::found::{Found, Master, Program};
-use super::launch::Readiness;
+use super::launch::{DEAD, Readiness};
 use super::manager::Overdue;
 use super::release;
 use super::{Before, ManagedService, Ready};
@@ -21,6 +21,7 @@ use crate::text::settings as text;
 use crate::time::Length;
 use std::path::Path;
 use std::time::Duration;
+use upledger_replay::event::Answer;
 
 /// Between the gentle signal and KILL when the start is undone.
 const GRACE: Length = Length(30_000);
@@ -170,8 +171,38 @@ impl StartService<'_> {
         Ok(look)
     }
 
+    /// Ends what a failed attempt of this step has left, which runs with what was wrong then. One that may still become
+    /// ready is waited for.
+    fn replace(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+        let (manager, kind, cx) = (self.service.manager, self.service.kind, work.cx());
+        let Some(left) = note::launched(work.all_noted(), &manager.key(kind)) else {
+            return Ok(());
+        };
+        let age = proc::age(left.starttime).unwrap_or_default();
+        let rest = self.within().saturating_sub(age);
+        let find = || self.service.find(cx);
+        let look = self.readiness().wait(cx, rest, DEAD, &find)?;
+        if look.answer == Answer::Done {
+            return Ok(());
+        }
+        let (shown, why) = (left.shown(), look.evidence.join("; "));
+        let mut found = find()?;
+        found
+            .masters
+            .retain(|m| m.ident == left || m.members.contains(&left));
+        if found.masters.is_empty() {
+            return Err(Error::new(format!(
+                "an earlier attempt of this step has started {shown}, which is not recognized as {}: stop it first",
+                kind.name()
+            )));
+        }
+        work.log_line(&format!("{shown} is replaced, which is not ready: {why}"));
+        manager.stop(work, kind, &found, Duration::from_millis(GRACE.0).into())
+    }
+
     /// Starts it.
     pub(crate) fn perform(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
+        self.replace(work)?;
         let now = self.service.find(work.cx())?;
         self.refuse(work.cx(), &now)?;
         failpoint::hit("service-start");

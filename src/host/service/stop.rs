@@ -108,6 +108,9 @@ impl StopService<'_> {
             return Err(Error::new(why));
         }
         self.ends(&found)?;
+        if !manager.restarts() {
+            found.may_signal()?;
+        }
         manager.restartable(kind, &found)?;
         Ok(Before(found.with_start_dirs(kind).keep_commands(cx)?))
     }

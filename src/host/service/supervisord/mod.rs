@@ -12,6 +12,7 @@ mod daemon;
 mod rpc;
 
 use crate::action::{Context, Error, Work};
+use crate::attempt::traceback;
 use crate::host::exec::{self, Captured};
 use crate::host::process::ending::Grace;
 use crate::host::process::identity::{Ident, Stat};
@@ -86,6 +87,12 @@ impl Line {
     }
 }
 
+/// Nothing of what it printed is on its way to another state.
+fn at_rest(said: &Result<Captured, Error>) -> bool {
+    let mut lines = said.iter().flat_map(|s| s.stdout.lines());
+    !lines.any(|l| Line::parse(l).is_some_and(|l| l.passing()))
+}
+
 impl Supervisor {
     fn call(&self, cx: &Context, words: &[&str], limit: Duration) -> Result<Captured, Error> {
         let mut argv = self.ctl.clone();
@@ -94,14 +101,25 @@ impl Supervisor {
     }
 
     fn status(&self, cx: &Context) -> Result<Vec<Line>, Error> {
+        let mine = |l: &Line| {
+            let group = self.program.strip_suffix('*');
+            l.name == self.program || group.is_some_and(|g| !g.is_empty() && l.name.starts_with(g))
+        };
+        // Looks at several of its programs share one question for all.
+        if let Some(answers) = &cx.answers {
+            let asked: Vec<String> = self.ctl.iter().cloned().chain(["status".into()]).collect();
+            let said = answers.shared(asked.clone(), at_rest, || {
+                exec::capture(cx, &asked, exec::LOOK)
+            });
+            let lines = said.iter().flat_map(|s| s.stdout.lines());
+            let lines: Vec<Line> = lines.filter_map(Line::parse).filter(mine).collect();
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
         let mut asked = self.ctl.clone();
         asked.extend(["status".into(), self.program.clone()]);
-        let told = cx.answers.as_ref().and_then(|a| a.answer(&asked));
-        let at = Instant::now();
-        let said = match &told {
-            Some(said) => said.clone(),
-            None => exec::capture(cx, &asked, exec::LOOK)?,
-        };
+        let said = exec::capture(cx, &asked, exec::LOOK)?;
         let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
         let wrong = said
             .shown
@@ -113,11 +131,6 @@ impl Supervisor {
         }
         if lines.is_empty() {
             return Err(self.silent(&said)?);
-        }
-        if let (Some(answers), None) = (&cx.answers, told)
-            && !lines.iter().any(Line::passing)
-        {
-            answers.keep(at, asked, said);
         }
         Ok(lines)
     }
@@ -304,6 +317,7 @@ impl Supervisor {
                     .lines()
                     .filter(|l| !l.trim().is_empty() && !l.contains("ERROR (no log file)"))
                     .collect();
+                let shown = traceback::shortened(&shown);
                 if !shown.is_empty() {
                     let last = &shown[shown.len().saturating_sub(LINES)..];
                     let last = last.join("\n");

@@ -1,0 +1,135 @@
+//! Parts of a machine that steps read and change: a preview trusts a look only where no earlier step changes what it
+//! reads, and says which step does.
+
+use super::{Properties, Service, Stage};
+use std::path::{Path, PathBuf};
+
+/// A part of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file or a directory, with all that lies below it.
+    Path(PathBuf),
+    /// Files that cannot be named beforehand: a release, a virtualenv, the settings of an application.
+    Files,
+    /// Files that processes write and take away: logs, pidfiles, what a look waits for.
+    Written,
+    /// The processes of a service, and where they listen.
+    Service(Service),
+    /// Processes of any kind, and where they listen.
+    Processes,
+}
+
+impl Place {
+    /// A file or a directory.
+    pub(crate) fn path(path: impl AsRef<Path>) -> Self {
+        Self::Path(path.as_ref().to_path_buf())
+    }
+
+    /// A change of one may be seen in the other.
+    fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(a), Self::Path(b)) => a.starts_with(b) || b.starts_with(a),
+            (Self::Path(_) | Self::Files, Self::Path(_) | Self::Files)
+            | (Self::Written, Self::Written)
+            | (Self::Processes, Self::Processes | Self::Service(_))
+            | (Self::Service(_), Self::Processes) => true,
+            (Self::Service(a), Self::Service(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// A file that a step writes: a preview looks whether it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// It is opened, and made where it is not there.
+    Append(String),
+    /// It is replaced as a whole, and keeps its owner.
+    Replace(String),
+}
+
+/// What is read or changed; none where nobody can say, which may be anything.
+pub type Places = Option<Vec<Place>>;
+
+/// A change of some may be seen in the others.
+#[must_use]
+pub fn meet(read: &Places, touched: &Places) -> bool {
+    match (read, touched) {
+        (Some(none), _) | (_, Some(none)) if none.is_empty() => false,
+        (Some(read), Some(touched)) => read.iter().any(|r| touched.iter().any(|t| r.meets(t))),
+        (None, _) | (_, None) => true,
+    }
+}
+
+impl Properties {
+    /// It reads and changes this alone.
+    #[must_use]
+    pub(crate) fn on(self, place: Place) -> Self {
+        Self {
+            reads: Some(vec![place.clone()]),
+            touches: Some(vec![place]),
+            ..self
+        }
+    }
+
+    /// It starts or stops processes that nobody can name beforehand.
+    #[must_use]
+    pub(crate) fn processes(self) -> Self {
+        Self {
+            reads: Some(vec![Place::Processes]),
+            touches: Some(vec![Place::Processes, Place::Written]),
+            ..self
+        }
+    }
+
+    /// The same with a place in the upgrade, which says what it reads and changes.
+    #[must_use]
+    pub fn at(self, stage: Stage) -> Self {
+        let (reads, touches) = match stage {
+            Stage::Stop(service) => (
+                vec![Place::Service(service)],
+                vec![Place::Service(service), Place::Written],
+            ),
+            // Its program and its configuration, too.
+            Stage::Start(service) => (
+                vec![Place::Service(service), Place::Files],
+                vec![Place::Service(service), Place::Written],
+            ),
+            Stage::Confirm => (vec![Place::Processes], Vec::new()),
+            Stage::Code | Stage::Dependencies | Stage::Static => {
+                (vec![Place::Files], vec![Place::Files])
+            }
+        };
+        Self {
+            stages: vec![stage],
+            reads: Some(reads),
+            touches: Some(touches),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_seen_in_what_lies_above_and_below_it_and_nowhere_else() {
+        let path = |p: &str| Some(vec![Place::path(p)]);
+        assert!(meet(&path("/srv/app/x"), &path("/srv/app")));
+        assert!(meet(&path("/srv/app"), &path("/srv/app/x")));
+        assert!(!meet(&path("/srv/app"), &path("/srv/app2")));
+        assert!(meet(&path("/x"), &Some(vec![Place::Files])));
+        let service = |s| Some(vec![Place::Service(s)]);
+        assert!(!meet(&service(Service::Web), &service(Service::Workers)));
+        assert!(meet(&service(Service::Web), &Some(vec![Place::Processes])));
+        assert!(!meet(&path("/x"), &Some(vec![Place::Processes])));
+        let started = Properties::reversible().at(Stage::Start(Service::Web));
+        assert!(!meet(&path("/x"), &started.touches));
+        let looks = Some(vec![Place::path("/x"), Place::Written]);
+        assert!(meet(&looks, &started.touches), "a service writes files");
+        // Whoever says nothing may touch anything, and whoever touches nothing is seen nowhere.
+        assert!(meet(&None, &path("/x")) && meet(&path("/x"), &None));
+        assert!(!meet(&None, &Some(Vec::new())) && !meet(&Some(Vec::new()), &None));
+    }
+}
