@@ -1,7 +1,7 @@
 //! The one redactor. Everything that leaves a step, its output, its evidence, its errors, passes here before it is
 //! bounded, stored or shown.
 //!
-//! A secret is searched whole and line by line: raw, and as base64 (all three alignments, both alphabets, wrapped at
+//! A secret is searched whole and line by line, except for lines that are ordinary words (`is_ordinary`): raw, and as base64 (all three alignments, both alphabets, wrapped at
 //! 64 and 76 columns), URL, JSON, HTML, shell and hexadecimal text.
 //!
 //! Invariants:
@@ -78,12 +78,25 @@ impl Redactor {
     /// # Errors
     /// [`TooShort`] names a secret that is too short.
     pub fn new(secrets: &[(String, String)]) -> Result<Self, TooShort> {
+        Self::of(secrets, is_ordinary)
+    }
+
+    /// For what must not hold a secret at all, and may well hold a word of one: a line of several counts here only where
+    /// it is long, or the last.
+    ///
+    /// # Errors
+    /// [`TooShort`] names a secret that is too short.
+    pub fn strict(secrets: &[(String, String)]) -> Result<Self, TooShort> {
+        Self::of(secrets, |line| line.len() < ORDINARY)
+    }
+
+    fn of(secrets: &[(String, String)], ordinary: fn(&str) -> bool) -> Result<Self, TooShort> {
         let mut found: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for (name, value) in secrets {
             if value.len() < SHORTEST {
                 return Err(TooShort { name: name.clone() });
             }
-            for form in forms(value) {
+            for form in forms(value, ordinary) {
                 found.entry(form).or_insert_with(|| marker(name));
             }
         }
@@ -239,10 +252,27 @@ impl Stream {
     }
 }
 
-/// Every text that gives the secret away.
-fn forms(value: &str) -> Vec<Vec<u8>> {
+/// A line that is shorter may be an ordinary word.
+const ORDINARY: usize = 16;
+
+/// Whether a line of a longer secret is a word that may stand anywhere, such as the user above a password.
+fn is_ordinary(line: &str) -> bool {
+    line.len() < ORDINARY
+        && line
+            .chars()
+            .all(|c| c.is_ascii_alphabetic() || "-_.@ ".contains(c))
+}
+
+/// Every text that gives the secret away. The last line of several does so whatever it looks like: in a file with a user
+/// and a password it is the password.
+fn forms(value: &str, ordinary: fn(&str) -> bool) -> Vec<Vec<u8>> {
+    let lines: Vec<&str> = value.lines().map(str::trim).collect();
+    let last = lines.iter().rposition(|l| !l.is_empty());
     let mut plain = vec![value];
-    plain.extend(value.lines().map(str::trim).filter(|l| l.len() >= SHORTEST));
+    plain.extend(lines.iter().enumerate().filter_map(|(at, line)| {
+        let counts = line.len() >= SHORTEST && (Some(at) == last || !ordinary(line));
+        counts.then_some(*line)
+    }));
     plain.dedup();
     let mut forms: Vec<Vec<u8>> = Vec::new();
     for text in plain {

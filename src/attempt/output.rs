@@ -4,6 +4,7 @@
 //! a pipe and the store. Therefore the end is exact: once the command has exited, its output is in the pipes, and
 //! `Sink::finish` reads exactly that much, even if a descendant keeps them open and continues to print.
 
+use crate::encoding;
 use crate::redact::{Redactor, Stream};
 use rustix::event::{PollFd, PollFlags, poll};
 use sha2::{Digest, Sha256};
@@ -349,7 +350,8 @@ impl Follower {
     }
 }
 
-/// The last lines of an output file, at most `n`, none longer than 400 characters.
+/// The last lines of an output file, at most `n`, none longer than 400 characters, without what a progress bar has written
+/// over: the error is behind it.
 #[must_use]
 pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
@@ -361,12 +363,15 @@ pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
         Ok(end)
     };
     let end = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&end);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let lines: Vec<&[u8]> = end
+        .split(|b| *b == b'\n')
+        .map(encoding::last_written)
+        .filter(|line| !line.trim_ascii().is_empty())
+        .collect();
     lines
         .iter()
         .skip(lines.len().saturating_sub(n))
-        .map(|l| l.chars().take(400).collect())
+        .map(|line| encoding::shown(line).chars().take(400).collect())
         .collect()
 }
 

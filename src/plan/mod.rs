@@ -4,6 +4,7 @@
 //! rules, and finally [`upledger_replay::plan::Plan`] with its digest ([`mod@load`]). All problems are collected, each with
 //! its position and a remedy. Nothing here accesses a target, a ledger or a secret's value.
 
+mod commands;
 pub(crate) mod facts;
 pub mod file;
 mod flow;

@@ -1,5 +1,6 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
+use crate::encoding::Charset;
 use crate::redact::{SHORTEST, TooShort};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -86,7 +87,7 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
         name: s.name.clone(),
         why,
     })?;
-    let value = value.strip_suffix('\n').map(str::to_owned).unwrap_or(value);
+    let value = meant(&value);
     if value.is_empty() {
         return Err(Missing {
             name: s.name.clone(),
@@ -94,6 +95,26 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
         });
     }
     Ok((s.name.clone(), value))
+}
+
+/// A value without what an editor adds: the last line break, and the carriage returns of a text that has one on each line.
+fn meant(value: &str) -> String {
+    let value = value.strip_suffix('\n').unwrap_or(value);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    let breaks = |text: &str| value.matches(text).count();
+    if breaks("\r\n") == breaks("\n") && breaks("\r\n") == breaks("\r") {
+        return value.replace("\r\n", "\n");
+    }
+    value.to_owned()
+}
+
+/// The text of a file or of what a command printed: by its byte order mark, which is no part of it, or as UTF-8.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    let marked = [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"];
+    if marked.iter().any(|mark| bytes.starts_with(mark)) {
+        return Some(Charset::of(&bytes)?.read(&bytes)?.into_owned());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Begins the reason of a secret whose environment variable is not set.
@@ -110,7 +131,8 @@ fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
             if meta.permissions().mode() & 0o077 != 0 {
                 return Err(format!("{path} can be read by others; chmod 600 it"));
             }
-            std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
+            let bytes = std::fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+            text(bytes).ok_or_else(|| format!("{path} is not text in UTF-8"))
         }
         SecretSource::Command(argv) => command(argv, limit),
     }
@@ -163,8 +185,8 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
     if !status.success() {
         return Err(format!("{program}: {status}"));
     }
-    String::from_utf8(bytes?.map_err(failed)?)
-        .map_err(|_| format!("{program} printed something that is not text"))
+    text(bytes?.map_err(failed)?)
+        .ok_or_else(|| format!("{program} printed something that is not text"))
 }
 
 #[cfg(test)]
@@ -192,5 +214,22 @@ mod tests {
             Ok("value\n")
         );
         assert!(shell("exit 3", Duration::from_secs(30)).is_err());
+    }
+
+    #[test]
+    fn what_an_editor_adds_is_no_part_of_a_value() {
+        for (bytes, value) in [
+            (&b"horse\n"[..], "horse"),
+            (b"horse\r\n", "horse"),
+            (b"horse\r", "horse"),
+            (b"\xef\xbb\xbfhorse\n", "horse"),
+            (b"\xff\xfeh\0o\0\r\0\n\0", "ho"),
+            (b"user\r\nhorse\r\n", "user\nhorse"),
+            (b"horse\n\n", "horse\n"),
+            (b"a\r\nb\nc", "a\r\nb\nc"),
+        ] {
+            assert_eq!(meant(&text(bytes.to_vec()).unwrap()), value);
+        }
+        assert_eq!(text(b"\xd6\xd0".to_vec()), None);
     }
 }

@@ -4,6 +4,7 @@ use super::record::Tree;
 use super::repo::{Git, Locked, few};
 use super::{Deploy, submodules};
 use crate::action::{Context, Error, Look};
+use crate::encoding::Charset;
 use upledger_replay::event::Answer;
 
 impl Deploy {
@@ -17,12 +18,17 @@ impl Deploy {
         if seen.code != Some(0) {
             return Ok(Some(format!("the commit has no file {}", file.path)));
         }
-        let text = seen.stdout.trim();
-        let equal = file.equals.as_ref().is_none_or(|e| text == e.trim());
+        let charset = Charset::of(&seen.stdout);
+        let text = charset.and_then(|c| c.read(&seen.stdout));
+        let text = text.as_deref().map(str::trim);
+        let equal = file
+            .equals
+            .as_ref()
+            .is_none_or(|e| text == Some(e.trim()));
         let contained = file
             .contains
             .as_ref()
-            .is_none_or(|c| text.contains(c.as_str()));
+            .is_none_or(|c| text.is_some_and(|t| t.contains(c.as_str())));
         let wanted = file.equals.as_ref().or(file.contains.as_ref());
         Ok((!(equal && contained)).then(|| {
             let start: String = seen.shown.trim().chars().take(200).collect();
@@ -56,7 +62,7 @@ impl Deploy {
             return Ok(Look::unclear(format!(
                 "HEAD is {}, and these files are modified: {}",
                 head.commit,
-                few(&modified)
+                git.named(&modified)?
             )));
         }
         let before = was.head.as_ref() == Some(&head);
@@ -67,6 +73,15 @@ impl Deploy {
             } else {
                 Look::unclear(text)
             });
+        }
+        let differing = git.differing(commit)?;
+        if !differing.is_empty() {
+            return Ok(Look::unclear(format!(
+                "HEAD is {}, and these files hold other bytes than it, although the index calls them unmodified: {}; they \
+                 were written under another configuration of git: remove them, and check them out again",
+                head.commit,
+                git.named(&differing)?
+            )));
         }
         let look = self.evidence(&git, commit)?;
         // The tree was there before; what is missing may be its submodules alone.
@@ -128,7 +143,7 @@ impl Deploy {
             return Err(Error::new(format!(
                 "{} is at {head} with modified files ({}), not cleanly at {commit}",
                 git.dir().display(),
-                few(&modified)
+                git.named(&modified)?
             )));
         }
         let look = self.evidence(git, commit)?;

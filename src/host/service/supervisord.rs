@@ -94,7 +94,7 @@ impl Supervisor {
             Some(said) => said.clone(),
             None => exec::capture(cx, &asked, exec::LOOK)?,
         };
-        let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
+        let lines: Vec<Line> = said.text().lines().filter_map(Line::parse).collect();
         let wrong = said
             .shown
             .lines()

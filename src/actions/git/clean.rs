@@ -1,0 +1,146 @@
+//! Which tracked files are modified, by their content: what git calls modified may hold exactly the bytes of the commit
+//! (an attribute would have them stored otherwise), and what its index calls unmodified may hold others (it was written
+//! under another configuration).
+//!
+//! Left out: which bytes an attribute of the commit makes of a file is the commit's own business.
+
+use super::repo::{Git, few};
+use crate::action::Error;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+
+/// More files than this are not looked at one by one.
+const MANY: usize = 1000;
+/// Attributes that make other bytes of a file than those of the commit.
+const CONVERTING: [&str; 6] = [
+    "text",
+    "eol",
+    "crlf",
+    "ident",
+    "filter",
+    "working-tree-encoding",
+];
+
+/// Tracked files that git calls modified.
+#[derive(Debug, Default)]
+struct Told {
+    modified: Vec<String>,
+    /// Those that hold the bytes of the commit all the same.
+    exact: Vec<String>,
+}
+
+impl Git {
+    /// Tracked files that differ from the commit or the index, and those of which git would not tell.
+    pub(super) fn modified(&self) -> Result<Vec<String>, Error> {
+        let mut modified = self.told(&[])?.modified;
+        for path in self.hidden()? {
+            modified.push(format!("{path} (a flag hides it from git status)"));
+        }
+        Ok(modified)
+    }
+
+    /// Files that git calls modified although they hold the bytes of the commit: it would not let go of them.
+    pub(super) fn has_exact(&self) -> Result<bool, Error> {
+        Ok(!self.told(&[])?.exact.is_empty())
+    }
+
+    /// Files whose bytes are not those that a checkout of the commit writes, whatever the index remembers of them.
+    pub(super) fn differing(&self, commit: &str) -> Result<Vec<String>, Error> {
+        let dir = tempfile::tempdir().map_err(|e| Error::io("cannot compare the files", &e))?;
+        let anew = self.with_index(&dir.path().join("index"));
+        anew.look(&["read-tree", commit])?;
+        Ok(anew.told(&["--ignore-submodules=all"])?.modified)
+    }
+
+    fn told(&self, more: &[&str]) -> Result<Told, Error> {
+        let mut words = vec![
+            "status",
+            "--porcelain",
+            "-z",
+            "--no-renames",
+            "--untracked-files=no",
+        ];
+        words.extend(more);
+        let seen = self.look(&words)?;
+        let mut told = Told::default();
+        let mut unsure = Vec::new();
+        for entry in seen.split('\0').filter(|entry| !self.is_moved(entry)) {
+            match (entry.get(..3), entry.get(3..)) {
+                (Some(" M "), Some(path)) => unsure.push(path.to_owned()),
+                (Some(_), Some(path)) => told.modified.push(path.to_owned()),
+                _ => {}
+            }
+        }
+        let exact = if unsure.len() <= MANY {
+            self.exact(&unsure)?
+        } else {
+            Vec::new()
+        };
+        (told.exact, unsure) = unsure.into_iter().partition(|path| exact.contains(path));
+        told.modified.append(&mut unsure);
+        Ok(told)
+    }
+
+    /// Those of these files that hold the bytes that the index names, with its mode.
+    fn exact(&self, paths: &[String]) -> Result<Vec<String>, Error> {
+        let is_file = |path: &&String| {
+            let meta = std::fs::symlink_metadata(self.dir().join(path));
+            meta.is_ok_and(|m| m.is_file())
+        };
+        let files: Vec<&str> = paths.iter().filter(is_file).map(String::as_str).collect();
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed = self.look(&[&["ls-files", "-s", "-z", "--"], &files[..]].concat())?;
+        let stored: BTreeMap<&str, (&str, &str)> = listed
+            .split('\0')
+            .filter_map(|entry| {
+                let (facts, path) = entry.split_once('\t')?;
+                let mut words = facts.split(' ');
+                Some((path, (words.next()?, words.next()?)))
+            })
+            .collect();
+        let ids = self.look(&[&["hash-object", "--no-filters", "--"], &files[..]].concat())?;
+        let mut exact = Vec::new();
+        for (path, id) in files.iter().zip(ids.lines()) {
+            let meta = std::fs::symlink_metadata(self.dir().join(path));
+            let mode = match meta.is_ok_and(|m| m.permissions().mode() & 0o100 != 0) {
+                true => "100755",
+                false => "100644",
+            };
+            if stored.get(path) == Some(&(mode, id)) {
+                exact.push((*path).to_owned());
+            }
+        }
+        Ok(exact)
+    }
+
+    /// A few of these files, each with the attributes that make other bytes of it: where a tree cannot be clean, they are
+    /// the reason.
+    pub(super) fn named(&self, paths: &[String]) -> Result<String, Error> {
+        const FEW: usize = 10;
+        let mut asked = vec!["check-attr", "-z"];
+        asked.extend(CONVERTING);
+        asked.push("--");
+        asked.extend(paths.iter().take(FEW).map(String::as_str));
+        let seen = self.look(&asked)?;
+        let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut words = seen.split('\0');
+        while let (Some(path), Some(attribute), Some(value)) =
+            (words.next(), words.next(), words.next())
+        {
+            if !matches!(value, "unspecified" | "unset") {
+                let one = format!("{attribute}={value}");
+                found.entry(path).or_default().push(one);
+            }
+        }
+        let shown: Vec<String> = paths
+            .iter()
+            .map(|path| match found.get(path.as_str()) {
+                Some(all) => format!("{path} (its attributes: {})", all.join(", ")),
+                None => path.clone(),
+            })
+            .collect();
+        Ok(few(&shown))
+    }
+}
