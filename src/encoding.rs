@@ -34,7 +34,10 @@ impl Charset {
             Some((encoding, mark)) => {
                 let found = Self { encoding, mark };
                 let text = found.read(bytes)?;
-                (found.write(&text).as_deref() == Some(bytes)).then_some(found)
+                // Whatever is written in UTF-16 by chance is in scripts of all the world.
+                let likely =
+                    encoding == UTF_8 || text.is_empty() || text.contains(|c: char| c.is_ascii());
+                (likely && found.write(&text).as_deref() == Some(bytes)).then_some(found)
             }
             None => Self::of_output(bytes),
         }

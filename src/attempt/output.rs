@@ -495,4 +495,13 @@ mod tests {
         assert_eq!(follower.read().unwrap(), b"");
         assert_eq!(Follower::new("/nonexistent".into()).read().unwrap(), b"");
     }
+
+    #[test]
+    fn the_last_lines_are_those_that_a_terminal_would_still_show() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bar = "\r 50% [#####]".repeat(2000);
+        let text = [bar.as_bytes(), b"\rfailed: row 9\r\n\n\xd6\xd0\xce\xc4\n"].concat();
+        std::fs::write(file.path(), text).unwrap();
+        assert_eq!(last_lines(file.path(), 5), ["failed: row 9", "中文"]);
+    }
 }

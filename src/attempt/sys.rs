@@ -61,13 +61,17 @@ pub(crate) fn give_large_pieces_back() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_large_pieces_back() {}
 
-/// Has a command begin a session of its own, as the leader of its process group. A session without a terminal gives
-/// nothing to ask at: ssh, git and their like fail at once where they would have asked the operator.
+/// Has a command lead its own process group, and where this program has a terminal, a session of its own without one:
+/// ssh, git and their like then fail at once where they would have asked the operator.
 #[expect(
     unsafe_code,
     reason = "the standard library has no stable interface for setsid"
 )]
-pub(crate) fn in_own_session(command: &mut Command) {
+pub(crate) fn without_terminal(command: &mut Command) {
+    if std::fs::File::open("/dev/tty").is_err() {
+        command.process_group(0);
+        return;
+    }
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(|| {

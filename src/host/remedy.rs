@@ -45,10 +45,22 @@ mod tests {
     #[test]
     fn what_nobody_was_asked_is_told_with_what_helps() {
         for (said, word) in [
-            ("Host key verification failed.\nfatal: Could not read", "known_hosts"),
-            ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "ssh-keygen -R"),
-            ("git@h: Permission denied (publickey,password).", "SSH_AUTH_SOCK"),
-            ("fatal: could not read Username for 'https://h': terminal prompts disabled", "credential helper"),
+            (
+                "Host key verification failed.\nfatal: Could not read",
+                "known_hosts",
+            ),
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                "ssh-keygen -R",
+            ),
+            (
+                "git@h: Permission denied (publickey,password).",
+                "SSH_AUTH_SOCK",
+            ),
+            (
+                "fatal: could not read Username for 'https://h': terminal prompts disabled",
+                "credential helper",
+            ),
         ] {
             assert!(of(said).unwrap_or_default().contains(word), "{said}");
         }

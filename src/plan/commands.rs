@@ -104,9 +104,11 @@ pub(super) fn simple(script: &str) -> Vec<Vec<Word<'_>>> {
             (Some(q), _) if q == c => quote = None,
             (Some('\''), _) => text.push(c),
             (_, '\\') => {
-                start.get_or_insert(at);
                 // What it stands before is itself; a line break is nothing.
-                text.extend(chars.next().map(|(_, c)| c).filter(|c| *c != '\n'));
+                if let Some((_, c)) = chars.next().filter(|(_, c)| *c != '\n') {
+                    start.get_or_insert(at);
+                    text.push(c);
+                }
             }
             (Some(_), _) => text.push(c),
             (None, '\'' | '"') => {
@@ -160,8 +162,14 @@ mod tests {
     fn a_script_is_taken_apart_into_commands_and_words() {
         for (script, wanted) in [
             ("a -b 'c d'", vec![vec!["a", "-b", "c d"]]),
-            ("a|b && c; d", vec![vec!["a"], vec!["b"], vec!["c"], vec!["d"]]),
-            ("x=$(mysql -p\"it's\") # mysql -pno\ny", vec![vec!["x=$"], vec!["mysql", "-pit's"], vec!["y"]]),
+            (
+                "a|b && c; d",
+                vec![vec!["a"], vec!["b"], vec!["c"], vec!["d"]],
+            ),
+            (
+                "x=$(mysql -p\"it's\") # mysql -pno\ny",
+                vec![vec!["x=$"], vec!["mysql", "-pit's"], vec!["y"]],
+            ),
             ("a \\\n  -b\\ c", vec![vec!["a", "-b c"]]),
             ("a '#' b#c", vec![vec!["a", "#", "b#c"]]),
         ] {
@@ -173,9 +181,14 @@ mod tests {
     fn secrets_are_known_by_their_option_and_by_the_client_that_takes_them() {
         let secret = |script: &str| -> Option<String> {
             simple(script).into_iter().find_map(|words| {
-                let texts: Vec<Option<&str>> = words.iter().map(|w| Some(w.text.as_str())).collect();
+                let texts: Vec<Option<&str>> =
+                    words.iter().map(|w| Some(w.text.as_str())).collect();
                 let found = given(&texts, |key| key.contains("password"));
-                found.into_iter().flatten().next().map(|g| g.value.to_owned())
+                found
+                    .into_iter()
+                    .flatten()
+                    .next()
+                    .map(|g| g.value.to_owned())
             })
         };
         for script in [

@@ -231,11 +231,17 @@ fn an_ordinary_word_on_a_line_of_its_own_stays_and_the_password_below_it_vanishe
         for password in ["correct-horse", "hunter2", "word"] {
             let r = redactor(&[("cred", &format!("{user}\n{password}"))]);
             let text = format!("the {user} of it: {password}; {user}\n{password}");
-            assert_eq!(r.text(&text), format!("the {user} of it: [redacted:cred]; [redacted:cred]"));
+            assert_eq!(
+                r.text(&text),
+                format!("the {user} of it: [redacted:cred]; [redacted:cred]")
+            );
         }
     }
     let r = redactor(&[("key", "first-line-of-a-key\nh4lf\nlast")]);
-    assert_eq!(r.text("first-line-of-a-key h4lf last"), "[redacted:key] [redacted:key] [redacted:key]");
+    assert_eq!(
+        r.text("first-line-of-a-key h4lf last"),
+        "[redacted:key] [redacted:key] [redacted:key]"
+    );
 }
 
 #[test]
@@ -244,5 +250,8 @@ fn what_must_hold_no_secret_may_hold_a_word_of_one() {
     let strict = Redactor::strict(&secret).unwrap();
     assert_eq!(strict.found_in("by deploy01"), None);
     assert_eq!(strict.found_in("correct-horse"), Some("cred"));
-    assert_eq!(redactor(&[("cred", &secret[0].1)]).text("by deploy01"), "by [redacted:cred]");
+    assert_eq!(
+        redactor(&[("cred", &secret[0].1)]).text("by deploy01"),
+        "by [redacted:cred]"
+    );
 }

@@ -156,6 +156,7 @@ mod tests {
             b"start\n{\n  \"list\": [\n    {\"rows\": 1}\n  ],\n  \"rows\": 3\n}\nend\n",
             b"start\n{\n\"inner\":\n{\n\"rows\": 1\n},\n\"rows\": 3\n}\nend\n",
             b"\xff\xfe\n{\"rows\": 3}\n\xff\n",
+            b"\xd6\xd0\xce\xc4\n{\"rows\": 3}\n",
         ] {
             assert_eq!(
                 rows(output).as_deref(),

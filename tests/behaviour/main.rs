@@ -22,6 +22,7 @@ mod keeper;
 mod looks;
 mod machine;
 mod pip;
+mod pip_files;
 mod pip_index;
 mod preview;
 mod processes;

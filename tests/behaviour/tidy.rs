@@ -47,7 +47,10 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
     ("redact.rs", &[]),
-    ("attempt", &["clock", "encoding", "failpoint", "redact", "system"]),
+    (
+        "attempt",
+        &["clock", "encoding", "failpoint", "redact", "system"],
+    ),
     (
         "action",
         &["actions", "attempt", "host", "redact", "system", "text"],

@@ -126,6 +126,14 @@ mod tests {
         ] {
             assert!(says(reply(status, body)).unwrap_err().contains(word));
         }
+        let odd = |body: &[u8]| Reply {
+            body: body.to_vec(),
+            ..reply(200, "")
+        };
+        let lossy = |body| judge("u", Path::new("/s"), b"\xc6\xf4\xd3\xc3", &odd(body));
+        assert_eq!(lossy(b"\xc6\xf4\xd3\xc3"), Ok(()));
+        let why = lossy(b"\xbd\xfb\xd3\xc3").unwrap_err();
+        assert!(why.contains("other bytes"), "{why}");
         assert_eq!(escaped("a b/ü%.css"), "a%20b/%C3%BC%25.css");
     }
 }

@@ -5,8 +5,8 @@
 //! lines are bytes, and only ASCII is looked for. Left out: several lines at once, and where in the file a line may stand.
 
 use super::edit::{self, Before, Edit, Written};
-use crate::encoding::Charset;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::encoding::Charset;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use regex::bytes::Regex;

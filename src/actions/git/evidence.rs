@@ -21,10 +21,7 @@ impl Deploy {
         let charset = Charset::of(&seen.stdout);
         let text = charset.and_then(|c| c.read(&seen.stdout));
         let text = text.as_deref().map(str::trim);
-        let equal = file
-            .equals
-            .as_ref()
-            .is_none_or(|e| text == Some(e.trim()));
+        let equal = file.equals.as_ref().is_none_or(|e| text == Some(e.trim()));
         let contained = file
             .contains
             .as_ref()

@@ -11,7 +11,7 @@
 
 use super::resolve;
 use crate::action::{Context, Error};
-use crate::attempt::sys::in_own_session;
+use crate::attempt::sys::without_terminal;
 use crate::host::exec::{Captured, KEPT, capture};
 use crate::host::process::mask;
 use crate::host::remedy;
@@ -307,7 +307,7 @@ impl Git {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        in_own_session(&mut command);
+        without_terminal(&mut command);
         let group = |child: &Child| i32::try_from(child.id()).unwrap_or_default();
         // A look that is given up must not leave it behind.
         let answers = self.cx.answers.as_ref();

@@ -102,6 +102,8 @@ fn unread(reply: &Reply) -> String {
         ),
         (None, Some(charset)) if charset.is_utf8() => String::new(),
         (None, Some(charset)) => format!(" (the page was read as {})", charset.name()),
-        (None, None) => " (the body is not text in UTF-8, GB18030, or the encoding that it names)".into(),
+        (None, None) => {
+            " (the body is not text in UTF-8, GB18030, or the encoding that it names)".into()
+        }
     }
 }

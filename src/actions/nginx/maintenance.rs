@@ -163,7 +163,8 @@ impl Maintenance {
             Err(miss) => return Ok((false, format!("{}: {miss}", self.url))),
         };
         let text = self.contains.as_ref();
-        let right = reply.status == self.status() && text.is_none_or(|t| reply.text().contains(t.as_str()));
+        let right =
+            reply.status == self.status() && text.is_none_or(|t| reply.text().contains(t.as_str()));
         let start = short(&reply.text(), &cx.redactor()?);
         Ok((
             right,

@@ -5,17 +5,17 @@
 
 use super::explain::{Story, broken, explain};
 use super::index::access;
-use super::record::{Note, Past, Work};
 use super::judge::pinned;
+use super::record::{Note, Past, Work};
 use super::requirements::Set;
 use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, size};
 use super::{Before, Install};
 use crate::action::{Context, Error};
 use crate::failpoint;
 use crate::host::exec::{quoted, stream};
+use crate::host::files::entry::{self, beside};
 use crate::host::process::mask;
 use crate::host::remedy;
-use crate::host::files::entry::{self, beside};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -337,13 +337,9 @@ impl Install {
         let mut story = Story::default();
         // It may hold the password of a URL.
         venv.private("pip.log")?;
-        let ended = stream(
-            &with,
-            &argv,
-            None,
-            &mut Masked(work.log()),
-            &mut |l| story.take(l),
-        )?;
+        let ended = stream(&with, &argv, None, &mut Masked(work.log()), &mut |l| {
+            story.take(l)
+        })?;
         if ended.code == Some(0) {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use super::requirements::{Line, Set};
 use super::venv::{Venv, clean};
 use crate::action::{Context, Error};
 use crate::host::exec::capture;
+use crate::host::process::mask;
 use serde::Deserialize;
 
 /// The program that asks it.
@@ -52,7 +53,9 @@ pub(super) fn pinned(
         match ask(cx, venv, now) {
             Ok(verdicts) => told.extend(judge(now, &verdicts)?),
             Err(why) => {
-                told.push(format!("cannot tell whether what is installed is what was asked for: {why}"));
+                told.push(format!(
+                    "cannot tell whether what is installed is what was asked for: {why}"
+                ));
                 break;
             }
         }
@@ -82,7 +85,7 @@ fn judge(lines: &[&Line], verdicts: &[Option<Verdict>]) -> Result<Vec<String>, E
     const EXIT_0: &str = "pip reports that everything is installed, but";
     let mut unsure = Vec::new();
     for (line, verdict) in lines.iter().zip(verdicts) {
-        let (name, place, text) = (&line.name, line.place(), &line.text);
+        let (name, place, text) = (&line.name, line.place(), mask::urls(&line.text));
         match verdict {
             None => unsure.push(format!(
                 "cannot tell whether {text} ({place}) is what is installed: the library of pip does not read it"
@@ -111,15 +114,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_code_of_0_with_a_wrong_version_is_seen_through_and_what_is_not_understood_is_no_verdict() {
+    fn an_exit_code_of_0_with_a_wrong_version_is_seen_through_and_what_is_not_understood_is_no_verdict()
+     {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.txt");
-        std::fs::write(&path, "aa==1.0\nbb==2.*\n-e git+file:///x#egg=cc&subdirectory=d\n./w/dd.whl\n").unwrap();
+        std::fs::write(
+            &path,
+            "aa==1.0\nbb==2.*\n-e git+file:///x#egg=cc&subdirectory=d\n./w/dd.whl\n",
+        )
+        .unwrap();
         let set = Set::read(&Context::default(), &[path], &[]).unwrap();
         let lines = named(&set, 0);
         assert_eq!(lines.len(), 2, "what pip calls by itself is not asked for");
         let verdict = |applies, version: Option<&str>, fits| {
-            Some(Verdict { applies, version: version.map(str::to_owned), fits })
+            Some(Verdict {
+                applies,
+                version: version.map(str::to_owned),
+                fits,
+            })
         };
         let fine = verdict(true, Some("1.0.0"), Some(true));
         let said = |second: Option<Verdict>| judge(&lines, &[fine.clone(), second]);
@@ -128,8 +140,13 @@ mod tests {
         assert_eq!(said(verdict(false, None, None)), Ok(Vec::new()));
         assert!(said(None).unwrap()[0].contains("cannot tell whether bb==2.*"));
         let missing = said(verdict(true, None, None)).unwrap_err().to_string();
-        assert!(missing.contains("bb (") && missing.ends_with("is missing"), "{missing}");
-        let wrong = said(verdict(true, Some("3.0"), Some(false))).unwrap_err().to_string();
+        assert!(
+            missing.contains("bb (") && missing.ends_with("is missing"),
+            "{missing}"
+        );
+        let wrong = said(verdict(true, Some("3.0"), Some(false)))
+            .unwrap_err()
+            .to_string();
         assert!(wrong.contains("bb is 3.0 and"), "{wrong}");
     }
 }

@@ -14,8 +14,9 @@ static CODING: LazyLock<Option<Regex>> =
 /// The text of a file: what a mark or a comment says, else UTF-8, in which pip runs.
 pub(super) fn decoded(bytes: &[u8], shown: &str) -> Result<String, Error> {
     let refused = |what: String| {
-        Error::new(format!("{shown} {what}"))
-            .remedy("save it as UTF-8, or name its encoding in its first line: # -*- coding: gbk -*-")
+        Error::new(format!("{shown} {what}")).remedy(
+            "save it as UTF-8, or name its encoding in its first line: # -*- coding: gbk -*-",
+        )
     };
     if let Some(text) = utf_32(bytes) {
         return text.ok_or_else(|| refused("begins as UTF-32 and is not in it".into()));
@@ -23,16 +24,19 @@ pub(super) fn decoded(bytes: &[u8], shown: &str) -> Result<String, Error> {
     let marked = [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"];
     if marked.iter().any(|mark| bytes.starts_with(mark)) {
         let text = Charset::of(bytes).and_then(|c| c.read(bytes));
-        return text
-            .map(|t| t.into_owned())
-            .ok_or_else(|| refused("has a byte order mark of UTF-8 or UTF-16 and is not in it".into()));
+        return text.map(|t| t.into_owned()).ok_or_else(|| {
+            refused("has a byte order mark of UTF-8 or UTF-16 and is not in it".into())
+        });
     }
     let mut first = bytes.split(|b| *b == b'\n').take(2);
     let named = first.find_map(|line| CODING.as_ref()?.captures(line)?.get(1));
     if let Some(named) = named {
         let name = String::from_utf8_lossy(named.as_bytes());
-        let charset = Charset::named(&name)
-            .ok_or_else(|| refused(format!("says that it is in {name}, which is not known here")))?;
+        let charset = Charset::named(&name).ok_or_else(|| {
+            refused(format!(
+                "says that it is in {name}, which is not known here"
+            ))
+        })?;
         let text = charset.read(bytes).map(|t| t.into_owned());
         return text.ok_or_else(|| refused(format!("says that it is in {name}, and is not")));
     }
@@ -40,7 +44,9 @@ pub(super) fn decoded(bytes: &[u8], shown: &str) -> Result<String, Error> {
         let good = &bytes[..e.valid_up_to()];
         let line = good.iter().filter(|b| **b == b'\n').count() + 1;
         let looks = Charset::of(bytes).map_or_else(String::new, |c| format!(" but {}", c.name()));
-        refused(format!("is not UTF-8{looks} (line {line}), as which pip reads it here"))
+        refused(format!(
+            "is not UTF-8{looks} (line {line}), as which pip reads it here"
+        ))
     })
 }
 
@@ -59,7 +65,8 @@ fn utf_32(bytes: &[u8]) -> Option<Option<String>> {
 /// Lines as Python splits them: a lone carriage return and the separators of Unicode end one, too.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     const ENDS: &[char] = &[
-        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+        '\u{2029}',
     ];
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -138,14 +145,28 @@ mod tests {
     #[test]
     fn a_file_is_decoded_as_pip_decodes_it() {
         let utf_16 = |bytes: fn(u16) -> [u8; 2], mark: &[u8]| {
-            [mark, &"aa==1\r\n".encode_utf16().flat_map(bytes).collect::<Vec<u8>>()].concat()
+            [
+                mark,
+                &"aa==1\r\n"
+                    .encode_utf16()
+                    .flat_map(bytes)
+                    .collect::<Vec<u8>>(),
+            ]
+            .concat()
         };
         for bytes in [
             b"aa==1\r\n".to_vec(),
             b"\xef\xbb\xbfaa==1\r\n".to_vec(),
             utf_16(u16::to_le_bytes, b"\xff\xfe"),
             utf_16(u16::to_be_bytes, b"\xfe\xff"),
-            [&b"\xff\xfe\0\0"[..], &"aa==1\r\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>()].concat(),
+            [
+                &b"\xff\xfe\0\0"[..],
+                &"aa==1\r\n"
+                    .chars()
+                    .flat_map(|c| u32::from(c).to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            ]
+            .concat(),
         ] {
             assert_eq!(decoded(&bytes, "r.txt").unwrap(), "aa==1\r\n");
         }
@@ -157,29 +178,48 @@ mod tests {
             (b"\xff\xfea", "byte order mark"),
         ] {
             let why = decoded(bytes, "r.txt").unwrap_err().to_string();
-            assert!(why.contains(word) && why.contains("save it as UTF-8"), "{why}");
+            assert!(
+                why.contains(word) && why.contains("save it as UTF-8"),
+                "{why}"
+            );
         }
     }
 
     #[test]
     fn lines_end_and_go_on_where_pip_lets_them() {
-        let of = |text: &str| -> Vec<String> { logical(text).into_iter().map(|(_, l)| l).collect() };
+        let of =
+            |text: &str| -> Vec<String> { logical(text).into_iter().map(|(_, l)| l).collect() };
         assert_eq!(of("aa\rbb\r\ncc\u{2028}dd"), ["aa", "bb", "cc", "dd"]);
-        assert_eq!(of("aa \\\n  --hash=x\nbb \\ \ncc"), ["aa   --hash=x", "bb \\", "cc"]);
-        assert_eq!(of("git+https://h/x#egg=y # why\n#z"), ["git+https://h/x#egg=y"]);
+        assert_eq!(
+            of("aa \\\n  --hash=x\nbb \\ \ncc"),
+            ["aa   --hash=x", "bb \\", "cc"]
+        );
+        assert_eq!(
+            of("git+https://h/x#egg=y # why\n#z"),
+            ["git+https://h/x#egg=y"]
+        );
     }
 
     #[test]
     fn options_are_found_in_every_spelling_that_pip_takes() {
         for line in [
-            "-r b.txt", "-rb.txt", "--requirement b.txt", "--requirement=b.txt", "--requirem b.txt", "-r \"b.txt\"",
+            "-r b.txt",
+            "-rb.txt",
+            "--requirement b.txt",
+            "--requirement=b.txt",
+            "--requirem b.txt",
+            "-r \"b.txt\"",
             "-r b.txt -c c.txt",
         ] {
             let found = option(line, "--requirement", "--requirem", "-r");
             assert_eq!(found.as_deref(), Some("b.txt"), "{line}");
         }
         for line in ["--require-hashes", "--requ b.txt", "redis==1", "-c b.txt"] {
-            assert_eq!(option(line, "--requirement", "--requirem", "-r"), None, "{line}");
+            assert_eq!(
+                option(line, "--requirement", "--requirem", "-r"),
+                None,
+                "{line}"
+            );
         }
     }
 }

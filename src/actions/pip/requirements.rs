@@ -328,7 +328,9 @@ mod tests {
         let of = |text: &str| set(&[("a.txt", text)], &["a.txt"]).unwrap();
         let editable = of("aa==1\n-e git+https://h/x.git#egg=bb\n");
         assert!(!editable.any_hash(), "an editable is no hash");
-        let locked = of("aa==1 --hash=sha256:aa\n-e git+https://h/x.git#egg=bb\nhttps://h/cc-1-py3-none-any.whl#sha256=cc\n");
+        let locked = of(
+            "aa==1 --hash=sha256:aa\n-e git+https://h/x.git#egg=bb\nhttps://h/cc-1-py3-none-any.whl#sha256=cc\n",
+        );
         assert!(locked.any_hash() && locked.unhashed().is_none());
         let files = [
             ("a.txt", "-c c.txt\naa\nbb\n"),

@@ -116,8 +116,12 @@ pub(super) fn clean(cx: &Context) -> Context {
     ];
     let mut cx = cx.clone();
     cx.env.retain(|(k, _)| !ELSEWHERE.contains(&k.as_str()));
-    // Its words are read here; and a configured `user = true` would lead out of the virtualenv.
-    for (key, value) in [("LC_ALL", "C.UTF-8"), ("PIP_USER", "0")] {
+    // Its words are read here; a configured `user = true` would lead out of the virtualenv; its git asks nobody.
+    for (key, value) in [
+        ("LC_ALL", "C.UTF-8"),
+        ("PIP_USER", "0"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ] {
         cx.env.retain(|(k, _)| k != key);
         cx.env.push((key.into(), value.into()));
     }
@@ -479,7 +483,9 @@ impl Freeze {
             None => {
                 // What has no name of its own, such as a directory, is called as it is written.
                 let before = || line.split_once(" @ ").map(|(name, _)| name.to_owned());
-                let name = egg(line).or_else(before).map_or_else(|| line.clone(), |n| normal(&n));
+                let name = egg(line)
+                    .or_else(before)
+                    .map_or_else(|| line.clone(), |n| normal(&n));
                 (name, line.clone())
             }
         });

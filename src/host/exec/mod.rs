@@ -2,7 +2,7 @@
 //! are captured here; long ones whose output is the step's are streamed (`stream`).
 //!
 //! They run as the step's own command does: in its directory or `/`, found in its own PATH, never in the directory that
-//! the operator happens to be in, and in a session of their own, so that nothing asks at the operator's terminal. What is shown of them is redacted as it comes and then bounded, so that no bound can
+//! the operator happens to be in, and without the operator's terminal, at which nothing is to be asked. What is shown of them is redacted as it comes and then bounded, so that no bound can
 //! cut a secret in two.
 
 mod stream;
@@ -12,7 +12,7 @@ pub use stream::{LEASH, leash};
 
 use crate::action::{Context, Error, Look};
 use crate::attempt::find_program;
-use crate::attempt::sys::in_own_session;
+use crate::attempt::sys::without_terminal;
 use crate::encoding;
 use crate::redact::{Redactor, Stream};
 use crate::system::signals::kill_group;
@@ -152,7 +152,7 @@ fn command<'a>(
         .envs(cx.env.iter().map(|(k, v)| (k, v)))
         .current_dir(cwd)
         .stdin(Stdio::null());
-    in_own_session(&mut command);
+    without_terminal(&mut command);
     Ok((command, name))
 }
 

@@ -374,4 +374,27 @@ mod tests {
         assert_eq!(ended.code, None);
         assert!(ended.ended.contains("was killed"), "{ended:?}");
     }
+
+    #[test]
+    fn a_progress_bar_does_not_hide_the_error_behind_it_and_the_log_keeps_every_byte() {
+        let (log, seen, ended) = sh(
+            r"printf '\r10%%\r99%%\rfailed: row 9\r\n'; printf 'a\r'",
+            LONG,
+        );
+        assert_eq!(log, "\r10%\r99%\rfailed: row 9\r\na\r\n");
+        assert_eq!(seen, ["failed: row 9", "a"]);
+        assert_eq!(ended.tail, seen);
+        let (mut log, argv) = (
+            Vec::new(),
+            ["printf", r"\326\320\316\304\n"].map(String::from),
+        );
+        let mut text = Vec::new();
+        let mut each = |line: &str| text.push(line.to_owned());
+        let ended = stream(&context(), &argv, Some(LONG), &mut log, &mut each).unwrap();
+        assert_eq!(log, b"\xd6\xd0\xce\xc4\n", "bytes are stored as they came");
+        assert_eq!(
+            (text, ended.tail),
+            (vec!["中文".to_owned()], vec!["中文".to_owned()])
+        );
+    }
 }
