@@ -11,6 +11,7 @@ mod demo;
 mod deploy;
 mod docs;
 mod doubt;
+mod environment;
 mod face;
 mod files;
 #[path = "../staging/keeper.rs"]

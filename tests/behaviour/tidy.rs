@@ -90,7 +90,10 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "action", "actions", "attempt", "plan", "redact", "system", "text",
         ],
     ),
-    ("plan", &["action", "actions", "host", "text", "time"]),
+    (
+        "plan",
+        &["action", "actions", "encoding", "host", "text", "time"],
+    ),
     (
         "journal.rs",
         &["action", "clock", "home", "redact", "failpoint"],

@@ -23,7 +23,7 @@ const CONVERTING: [&str; 6] = [
 
 /// Tracked files that git calls modified.
 #[derive(Debug, Default)]
-struct Told {
+struct Tracked {
     modified: Vec<String>,
     /// Those that hold the bytes of the commit all the same.
     exact: Vec<String>,
@@ -32,7 +32,7 @@ struct Told {
 impl Git {
     /// Tracked files that differ from the commit or the index, and those of which git would not tell.
     pub(super) fn modified(&self) -> Result<Vec<String>, Error> {
-        let mut modified = self.told(&[])?.modified;
+        let mut modified = self.tracked(&[])?.modified;
         for path in self.hidden()? {
             modified.push(format!("{path} (a flag hides it from git status)"));
         }
@@ -41,7 +41,7 @@ impl Git {
 
     /// Files that git calls modified although they hold the bytes of the commit: it would not let go of them.
     pub(super) fn has_exact(&self) -> Result<bool, Error> {
-        Ok(!self.told(&[])?.exact.is_empty())
+        Ok(!self.tracked(&[])?.exact.is_empty())
     }
 
     /// Files whose bytes are not those that a checkout of the commit writes, whatever the index remembers of them.
@@ -49,10 +49,10 @@ impl Git {
         let dir = tempfile::tempdir().map_err(|e| Error::io("cannot compare the files", &e))?;
         let anew = self.with_index(&dir.path().join("index"));
         anew.look(&["read-tree", commit])?;
-        Ok(anew.told(&["--ignore-submodules=all"])?.modified)
+        Ok(anew.tracked(&["--ignore-submodules=all"])?.modified)
     }
 
-    fn told(&self, more: &[&str]) -> Result<Told, Error> {
+    fn tracked(&self, more: &[&str]) -> Result<Tracked, Error> {
         let mut words = vec![
             "status",
             "--porcelain",
@@ -62,7 +62,7 @@ impl Git {
         ];
         words.extend(more);
         let seen = self.look(&words)?;
-        let mut told = Told::default();
+        let mut told = Tracked::default();
         let mut unsure = Vec::new();
         for entry in seen.split('\0').filter(|entry| !self.is_moved(entry)) {
             match (entry.get(..3), entry.get(3..)) {

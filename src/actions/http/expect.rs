@@ -72,7 +72,14 @@ fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
 /// Equal; text that says the same as a number or a truth value is too, because a variable that was put in is text.
 fn same(expected: &Value, value: &Value) -> bool {
     match (expected, value) {
-        (Value::String(text), Value::Number(n)) => n.to_string() == *text,
+        (Value::String(text), Value::Number(n)) => {
+            let fraction = || {
+                text.contains('.')
+                    .then(|| text.parse::<f64>().ok())
+                    .flatten()
+            };
+            n.to_string() == *text || n.as_f64().is_some_and(|n| fraction() == Some(n))
+        }
         (Value::String(text), Value::Bool(b)) => b.to_string() == *text,
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         _ => expected == value,

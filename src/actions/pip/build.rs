@@ -423,7 +423,7 @@ fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) ->
         why.unwrap_or_else(own)
     )));
     // Pip calls git and ssh.
-    match remedy::of(&tail.join("\n")) {
+    match remedy::of(&error.to_string()) {
         Some(remedy) => error.remedy(remedy),
         None => error,
     }

@@ -94,6 +94,7 @@ pub(super) fn explain(story: &Story, set: &Set) -> Option<String> {
         .or_else(|| conflict(story, set))
         .or_else(|| python(story, set))
         .or_else(|| metadata(story, set))
+        .or_else(|| repository(story))
         .or_else(|| network(story))
         .or_else(|| tools(story))
         .or_else(|| missing(story, set))
@@ -382,6 +383,35 @@ fn missing(story: &Story, set: &Set) -> Option<String> {
     ))
 }
 
+/// A repository that pip's git, or another of its kind, did not give.
+fn repository(story: &Story) -> Option<String> {
+    let failed = story
+        .find(r"[×x] (?P<what>(?:git|hg|svn|bzr) .+?) did not run successfully")
+        .or_else(|| {
+            story.find(r#"Command (?:errored out.*|failed.*): (?P<what>(?:git|hg|svn|bzr) .+?)(?: Check the logs.*)?$"#)
+        })?;
+    let why = r"^\s*(?:fatal: |.*Permission denied \(|Host key verification|remote: |ssh: |error: (?:RPC|pathspec)|hg: |abort: )";
+    let said: Vec<&str> = story
+        .all(why)
+        .filter_map(|c| c.get(0))
+        .map(|m| m.as_str())
+        .collect();
+    // The whole lines, the last ones.
+    let whole = story
+        .0
+        .iter()
+        .filter(|l| said.iter().any(|s| l.starts_with(s)));
+    let mut whole: Vec<&str> = whole.map(|l| l.trim()).collect();
+    whole.dedup();
+    let last = whole.split_off(whole.len().saturating_sub(3)).join("; ");
+    let last = if last.is_empty() {
+        "its output tells why".to_owned()
+    } else {
+        last
+    };
+    Some(format!("`{}` failed: {last}", &failed["what"]))
+}
+
 /// A package that comes as source and cannot be built here.
 fn source(story: &Story, set: &Set) -> Option<String> {
     let built = [
@@ -432,10 +462,16 @@ fn source(story: &Story, set: &Set) -> Option<String> {
         ),
     ];
     let cause = causes.iter().find(|(mark, _)| story.says(mark));
-    let cause = cause.map_or_else(
-        || "see the output above for the reason".to_owned(),
-        |(_, words)| (*words).to_owned(),
-    );
+    let own = || {
+        let error = story
+            .all(r"^\s*(?P<error>[\w.]*(?:Error|Exception): .+)$")
+            .last();
+        error.map_or_else(
+            || "see the output above for the reason".to_owned(),
+            |c| c["error"].to_owned(),
+        )
+    };
+    let cause = cause.map_or_else(own, |(_, words)| (*words).to_owned());
     Some(format!(
         "{} is a source distribution and cannot be built here: {cause}; or put a wheel of it into the index or `find_links`",
         name.map_or_else(|| "a package".into(), |n| place(set, &n))
