@@ -34,12 +34,12 @@ fn a_variable_that_is_not_passed_on_is_named_in_the_preview_and_in_the_failure_t
             .contains("SSH_AUTH_SOCK is set here and not passed on to steps"),
         "{failed:?}"
     );
-    assert_eq!(world.upledger(&["abort", "--reason", "test"]).code, 4);
+    assert_eq!(world.upledger(&["abort", "--reason", "test"]).code, 12);
 
     // Where it is not set, or is given to the step, nothing is said of it.
     let failed = with(&world, &[], &["run", "plan.yaml"]);
     assert!(!failed.out.contains("SSH_AUTH_SOCK"), "{failed:?}");
-    assert_eq!(world.upledger(&["abort", "--reason", "test"]).code, 4);
+    assert_eq!(world.upledger(&["abort", "--reason", "test"]).code, 12);
     plan(
         &world,
         &format!("env: {{SSH_AUTH_SOCK: /run/agent}}, {denied}"),

@@ -22,10 +22,11 @@ const NAMED: usize = 10;
 pub struct Line {
     /// The file, as an absolute path. Links are followed.
     pub path: String,
-    /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line.
+    /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line. It is text, and so is the
+    /// file: UTF-8, UTF-16 with a byte order mark, or GB18030 (GBK). In any other file it can only contain ASCII.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// The replacement, literally and without a line break.
+    /// The replacement, literally and without a line break. It is written in the encoding of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
     /// What to do when no line matches. Default: the step is refused.

@@ -59,7 +59,7 @@ pub struct Install {
     pub current: Option<String>,
     /// The interpreter, an absolute path. It may differ from that of the old virtualenv.
     pub python: String,
-    /// Requirement files, absolute or below the step's `cwd`, installed one after the other in this order: a later file may
+    /// Requirement files, absolute or below the step's `cwd`, in UTF-8 or the encoding that they name, installed one after the other in this order: a later file may
     /// change what an earlier one installed, and that is reported.
     pub requirements: Vec<String>,
     /// Constraint files, for all requirement files.
