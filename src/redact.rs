@@ -11,8 +11,9 @@
 //! - Memory is bounded by one chunk and the longest pattern.
 //!
 //! Left out: a digit of base64 that mixes bits of the secret with bits of its neighbour (at most four bits of the secret
-//! stand in it), and secrets in encodings other than UTF-8.
+//! stand in it), and secrets in encodings other than UTF-8 and GB18030.
 
+use crate::encoding::Charset;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -138,7 +139,7 @@ impl Redactor {
         let mut stream = self.stream();
         stream.feed(text.as_bytes(), &mut out);
         stream.finish(&mut out);
-        // Patterns are UTF-8, so cutting them out of UTF-8 leaves UTF-8.
+        // Patterns that are UTF-8 leave UTF-8; one in another encoding may end inside a character of a text.
         String::from_utf8_lossy(&out).into_owned()
     }
 
@@ -275,8 +276,8 @@ fn forms(value: &str, ordinary: fn(&str) -> bool) -> Vec<Vec<u8>> {
     }));
     plain.dedup();
     let mut forms: Vec<Vec<u8>> = Vec::new();
-    for text in plain {
-        forms.push(text.into());
+    for text in &plain {
+        forms.push((*text).into());
         forms.extend(url(text));
         forms.extend(json(text));
         forms.extend(html(text));
@@ -290,6 +291,11 @@ fn forms(value: &str, ordinary: fn(&str) -> bool) -> Vec<Vec<u8>> {
             );
         }
         base64(text.as_bytes(), &mut forms);
+    }
+    if !value.is_ascii()
+        && let Some(gb18030) = Charset::named("gb18030")
+    {
+        forms.extend(plain.iter().filter_map(|text| gb18030.write(text)));
     }
     forms.retain(|f| f.len() >= SHORTEST);
     forms

@@ -34,6 +34,22 @@ const MYSQL: [&str; 20] = [
     "xtrabackup",
 ];
 
+/// Other programs and the option behind which they take one, as the next word or in the same. `login` is that of docker
+/// and its like.
+const TAKING: [(&str, &str); 11] = [
+    ("curl", "-u"),
+    ("sshpass", "-p"),
+    ("redis-cli", "-a"),
+    ("login", "-p"),
+    ("mongo", "-p"),
+    ("mongosh", "-p"),
+    ("mongodump", "-p"),
+    ("mongorestore", "-p"),
+    ("ldapsearch", "-w"),
+    ("ldapmodify", "-w"),
+    ("twine", "-p"),
+];
+
 /// For each word of a command the secret in it. A word that is not text is none.
 pub(super) fn given<'a>(
     words: &[Option<&'a str>],
@@ -49,7 +65,14 @@ pub(super) fn given<'a>(
         };
         found.push(one(client, before, word, &is_secret));
         let name = word.rsplit('/').next().unwrap_or_default();
-        if MYSQL.contains(&name) || ["sshpass", "redis-cli", "curl", "wget"].contains(&name) {
+        let known = |&(client, _): &(&str, _)| client == name;
+        if MYSQL.contains(&name) || TAKING.iter().any(|t| known(t)) {
+            client = name;
+        } else if name == "login"
+            && ["docker", "podman", "oc", "az"]
+                .iter()
+                .any(|c| before.ends_with(c))
+        {
             client = name;
         }
         before = word;
@@ -69,19 +92,30 @@ fn one<'a>(
     if named && !word.starts_with('-') {
         return given(before, word);
     }
-    match (client, before) {
-        ("sshpass", "-p") => return given("password", word),
-        ("redis-cli", "-a" | "--pass") => return given("password", word),
-        ("curl", "-u" | "--user" | "--proxy-user") => return given("password", password(word)),
-        _ => {}
+    if ["-H", "--header"].contains(&before)
+        && let Some((name, value)) = word.split_once(':').filter(|(name, _)| is_secret(name))
+    {
+        return given(name, value.trim());
     }
-    let attached = |option: &str| word.strip_prefix(option);
-    match client {
-        "sshpass" => given("password", attached("-p")?),
-        "curl" => given("password", password(attached("-u")?)),
-        "redis-cli" | "wget" | "" => None,
-        _ => given("password", attached("-p")?),
+    if client == "curl" {
+        let login = match before {
+            "-u" | "--user" | "--proxy-user" => word,
+            _ => word.strip_prefix("-u")?,
+        };
+        return given("password", password(login));
     }
+    if MYSQL.contains(&client) {
+        return given("password", word.strip_prefix("-p")?);
+    }
+    let (_, option) = TAKING.iter().find(|(known, _)| *known == client)?;
+    if before == *option {
+        return given("password", word);
+    }
+    // `-pSECRET`; `--pass` is another option of its own.
+    let attached = word
+        .strip_prefix(option)
+        .filter(|_| !word.starts_with("--"))?;
+    given("password", attached)
 }
 
 /// A word of a script: as the command gets it, and as it is written.
@@ -200,6 +234,9 @@ mod tests {
             "sshpass -phunter2 ssh host",
             "redis-cli -h x -a hunter2 ping",
             "curl -sf -u me:hunter2 http://x/",
+            "docker login -u me -p hunter2 r.example",
+            "mongodump --host h -u me -p hunter2",
+            "curl -H 'x-password: hunter2' http://x/",
         ] {
             assert_eq!(secret(script).as_deref(), Some("hunter2"), "{script}");
         }
@@ -209,6 +246,9 @@ mod tests {
             "docker exec mysql-1 mkdir -p/x",
             "mysql -p shop",
             "curl -u me http://x/",
+            "docker run -p 80:80 x login",
+            "docker login -u me --password-stdin r.example",
+            "curl -H 'Accept: text/html' http://x/",
             "tool --password --verbose",
         ] {
             assert_eq!(secret(script), None, "{script}");

@@ -255,3 +255,14 @@ fn what_must_hold_no_secret_may_hold_a_word_of_one() {
         "by [redacted:cred]"
     );
 }
+
+#[test]
+fn a_secret_that_is_not_ascii_is_found_as_chinese_programs_print_it() {
+    let r = redactor(&[("db", "密码-很长")]);
+    let gbk = Charset::named("gbk")
+        .unwrap()
+        .write("是 密码-很长。")
+        .unwrap();
+    let shown = in_chunks(&r, &gbk, 3);
+    assert_eq!(crate::encoding::shown(&shown), "是 [redacted:db]。");
+}

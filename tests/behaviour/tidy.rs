@@ -46,7 +46,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("time.rs", &[]),
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
-    ("redact.rs", &[]),
+    ("redact.rs", &["encoding"]),
     (
         "attempt",
         &["clock", "encoding", "failpoint", "redact", "system"],

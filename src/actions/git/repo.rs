@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Fetches and checkouts end by the step's own time limit, not by this one.
 const WORK: Duration = Duration::from_secs(7 * 86_400);
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 21] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.quotePath=false",
@@ -43,6 +43,8 @@ const OPTIONS: [&str; 19] = [
     "core.eol=lf",
     "core.safecrlf=false",
     "core.attributesFile=/dev/null",
+    "core.symlinks=true",
+    "core.ignoreCase=false",
     "clone.defaultRemoteName=origin",
     "init.templateDir=",
     "color.ui=false",

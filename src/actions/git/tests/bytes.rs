@@ -37,6 +37,31 @@ fn the_users_configuration_changes_no_byte() {
 }
 
 #[test]
+fn a_link_stays_a_link_and_a_name_in_another_encoding_stays_that_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let name = std::ffi::OsStr::from_bytes(b"\xd6\xd0\xce\xc4.txt");
+    std::fs::write(place.path("source").join(name), "one\n").unwrap();
+    std::os::unix::fs::symlink("VERSION", place.path("source/link")).unwrap();
+    place.release("app/5.0", false);
+    std::fs::write(place.path("source").join(name), "two\n").unwrap();
+    place.release("app/6.0", false);
+    configured(
+        &place,
+        "[core]\n\tsymlinks = false\n\tignoreCase = true\n\tquotePath = true\n",
+    );
+    for (tag, text) in [("app/5.0", "one\n"), ("app/6.0", "two\n")] {
+        let mut step = place.step(&place.to(tag));
+        step.perform().unwrap();
+        assert_eq!(step.probe().answer, Answer::Done, "{tag}");
+        let held = std::fs::read(place.path("app").join(name)).unwrap();
+        assert_eq!(held, text.as_bytes());
+        let link = std::fs::symlink_metadata(place.path("app/link")).unwrap();
+        assert!(link.is_symlink());
+    }
+}
+
+#[test]
 fn variables_of_git_in_the_steps_environment_lead_nowhere_else() {
     let place = Place::new();
     place.cloned();
