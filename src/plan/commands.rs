@@ -185,6 +185,7 @@ fn push<'t>(commands: &mut [Vec<Word<'t>>], text: String, written: &'t str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::literal::holds_secret;
     use super::*;
 
     fn words(script: &str) -> Vec<Vec<String>> {
@@ -217,7 +218,7 @@ mod tests {
             simple(script).into_iter().find_map(|words| {
                 let texts: Vec<Option<&str>> =
                     words.iter().map(|w| Some(w.text.as_str())).collect();
-                let found = given(&texts, |key| key.contains("password"));
+                let found = given(&texts, holds_secret);
                 found
                     .into_iter()
                     .flatten()

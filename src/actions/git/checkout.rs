@@ -46,6 +46,7 @@ impl Deploy {
             commit: commit.clone(),
         })?;
         checkout(&git, changes, [&from, &to], modules.begun, work)?;
+        git.rewrite(commit, &mut |line| work.log_line(line))?;
         if self.submodules {
             modules.update(&git, commit, "", work)?;
         }

@@ -44,12 +44,62 @@ impl Git {
         Ok(!self.tracked(&[])?.exact.is_empty())
     }
 
-    /// Files whose bytes are not those that a checkout of the commit writes, whatever the index remembers of them.
-    pub(super) fn differing(&self, commit: &str) -> Result<Vec<String>, Error> {
+    /// Files that hold other bytes than a checkout of the commit writes, whatever the index remembers of them.
+    fn differing(&self, commit: &str) -> Result<Vec<String>, Error> {
+        self.anew(commit, |git| {
+            Ok(git.tracked(&["--ignore-submodules=all"])?.modified)
+        })
+    }
+
+    /// With an index of the commit that remembers nothing of the files.
+    fn anew<T>(
+        &self,
+        commit: &str,
+        does: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let dir = tempfile::tempdir().map_err(|e| Error::io("cannot compare the files", &e))?;
-        let anew = self.with_index(&dir.path().join("index"));
-        anew.look(&["read-tree", commit])?;
-        Ok(anew.tracked(&["--ignore-submodules=all"])?.modified)
+        let git = self.with_index(&dir.path().join("index"));
+        git.look(&["read-tree", commit])?;
+        does(&git)
+    }
+
+    /// The same in words; none when there is none.
+    pub(super) fn other_bytes(&self, commit: &str) -> Result<Option<String>, Error> {
+        let differing = self.differing(commit)?;
+        if differing.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "these files in {} hold other bytes than the commit {commit}, although its index calls them unmodified, as \
+             files do that were written under another configuration of git: {}",
+            self.dir().display(),
+            self.named(&differing)?
+        )))
+    }
+
+    /// Writes anew what is unmodified by the index and holds other bytes than the commit: git itself has written that.
+    pub(super) fn rewrite(&self, commit: &str, log: &mut dyn FnMut(&str)) -> Result<(), Error> {
+        let modified = self.modified()?;
+        let mut files = self.differing(commit)?;
+        files.retain(|path| !modified.contains(path));
+        if files.is_empty() {
+            return Ok(());
+        }
+        let write = |git: &Self| {
+            files.chunks(MANY).try_for_each(|some| {
+                let mut words = vec!["checkout-index", "--force", "--index", "--"];
+                words.extend(some.iter().map(String::as_str));
+                git.work(&words).map(drop)
+            })
+        };
+        // By its own index they are as they should be, and it would not write them; then it has to learn of it.
+        self.anew(commit, write)?;
+        write(self)?;
+        log(&format!(
+            "written anew, because another configuration of git had written them with other bytes: {}",
+            few(&files)
+        ));
+        Ok(())
     }
 
     fn tracked(&self, more: &[&str]) -> Result<Tracked, Error> {

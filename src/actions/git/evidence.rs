@@ -71,15 +71,6 @@ impl Deploy {
                 Look::unclear(text)
             });
         }
-        let differing = git.differing(commit)?;
-        if !differing.is_empty() {
-            return Ok(Look::unclear(format!(
-                "HEAD is {}, and these files hold other bytes than it, although the index calls them unmodified: {}; they \
-                 were written under another configuration of git: remove them, and check them out again",
-                head.commit,
-                git.named(&differing)?
-            )));
-        }
         let look = self.evidence(&git, commit)?;
         // The tree was there before; what is missing may be its submodules alone.
         let nothing = look.answer != Answer::Done
@@ -101,6 +92,9 @@ impl Deploy {
 
     /// The evidence of a tree that stands at the commit, with no tracked file modified.
     fn evidence(&self, git: &Git, commit: &str) -> Result<Look, Error> {
+        if let Some(why) = git.other_bytes(commit)? {
+            return Ok(Look::unclear(why));
+        }
         let mut look = Look::done(format!("HEAD is {commit}, and no tracked file is modified"));
         if self.submodules {
             let mut subs = submodules::Findings::default();

@@ -66,7 +66,13 @@ const TRANSPORT: [&str; 9] = [
 ];
 
 /// Commands that run files through filters.
-const FILTERING: [&str; 4] = ["checkout", "status", "hash-object", "submodule"];
+const FILTERING: [&str; 5] = [
+    "checkout",
+    "checkout-index",
+    "status",
+    "hash-object",
+    "submodule",
+];
 /// The filter that brings what the commit names by its digest.
 const LARGE_FILES: &str = "lfs";
 

@@ -153,6 +153,10 @@ pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Findings) ->
             ));
             continue;
         }
+        if let Some(why) = sub.other_bytes(&link.commit)? {
+            seen.wrong.push(why);
+            continue;
+        }
         seen.lines
             .push(format!("{path} is at {}, clean", link.commit));
         look(&sub, &link.commit, &format!("{path}/"), seen)?;
