@@ -65,14 +65,13 @@ pub(super) fn given<'a>(
         };
         found.push(one(client, before, word, &is_secret));
         let name = word.rsplit('/').next().unwrap_or_default();
-        let known = |&(client, _): &(&str, _)| client == name;
-        if MYSQL.contains(&name) || TAKING.iter().any(|t| known(t)) {
-            client = name;
-        } else if name == "login"
-            && ["docker", "podman", "oc", "az"]
+        let registry = || {
+            ["docker", "podman", "oc", "az"]
                 .iter()
                 .any(|c| before.ends_with(c))
-        {
+        };
+        let takes = |(known, _): &(&str, &str)| *known == name && (name != "login" || registry());
+        if MYSQL.contains(&name) || TAKING.iter().any(takes) {
             client = name;
         }
         before = word;

@@ -462,7 +462,7 @@ impl<'t> Loader<'t> {
                 ids.insert(text.to_owned(), id.span);
             }
         }
-        for key in ["do", "probe", "verify", "undo", "env"] {
+        for key in ["do", "probe", "verify", "undo", "env", "cwd", "why"] {
             if let Some(value) = node.get(key) {
                 self.literals.look(value);
             }

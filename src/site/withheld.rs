@@ -61,6 +61,7 @@ const GROUPS: [Group; 3] = [
             "certificate verification failed",
             "unable to get local issuer certificate",
             "cannot be verified",
+            "invalid peer certificate",
         ],
     },
 ];
@@ -100,7 +101,8 @@ fn hint_of(
 ) -> Option<String> {
     // Nobody needs a proxy to reach this machine.
     let here = ["127.0.0.1", "localhost", "::1"];
-    if !is_concerned(kind) || here.iter().any(|h| said.contains(h)) {
+    let page = kind.starts_with("http.");
+    if !(page || is_concerned(kind)) || here.iter().any(|h| said.contains(h)) {
         return None;
     }
     let group = GROUPS
@@ -111,6 +113,13 @@ fn hint_of(
     }
     let set: Vec<&str> = group.names.iter().copied().filter(|n| is_set(n)).collect();
     let first = set.first()?;
+    if page {
+        // It uses no proxy and no agent, and has a setting for authorities.
+        let authorities = group.names.contains(&"SSL_CERT_FILE");
+        return authorities.then(|| {
+            format!("{first} is set here and not used by the check: name its file in `ca`")
+        });
+    }
     Some(format!(
         "{} {} set here and not passed on to steps: give the step `env: {{{first}: ...}}` if it needs it",
         set.join(", "),
@@ -132,6 +141,10 @@ mod tests {
         assert!(said("git.deploy", &["PATH"], denied).starts_with("SSH_AUTH_SOCK is set here"));
         assert_eq!(said("git.deploy", &["SSH_AUTH_SOCK"], denied), "");
         assert_eq!(said("http.check", &[], denied), "");
+        let issuer =
+            "https://h/: expected status 200, saw: invalid peer certificate: UnknownIssuer";
+        let authority = hint_of("http.check", &[], issuer, |name| name == "SSL_CERT_FILE");
+        assert!(authority.unwrap_or_default().contains("in `ca`"));
         let away = "fatal: unable to access 'https://h/': Could not resolve host: h";
         assert!(said("run", &[], away).starts_with("https_proxy, no_proxy are set"));
         assert_eq!(said("run", &["HTTPS_PROXY"], away), "");
