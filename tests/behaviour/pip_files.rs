@@ -133,3 +133,14 @@ fn the_password_of_a_url_is_in_no_record_and_in_no_file_that_others_can_read() {
         assert_eq!(mode & 0o777, 0o600);
     }
 }
+
+#[test]
+fn what_pip_wrote_down_before_it_failed_is_for_its_owner_alone() {
+    let site = site("", b"nothing==9\n");
+    let done = site.0.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let log = site.0.path("venvs/new/.upledger/pip.log");
+    let mode = std::fs::metadata(log).expect("kept").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(site.0.rollback().code, 5);
+}

@@ -124,6 +124,22 @@ fn a_file_that_an_attribute_never_lets_be_clean_is_clean_by_its_content() {
 }
 
 #[test]
+fn a_tree_that_cannot_be_clean_names_the_attribute() {
+    let place = Place::new();
+    place.write("source/.gitattributes", "*.id ident\n");
+    place.write("source/a.id", "$Id: deadbeef$\n");
+    let blob = place.git("source", &["hash-object", "-w", "--no-filters", "a.id"]);
+    place.git("source", &["add", ".gitattributes"]);
+    let entry = format!("100644,{blob},a.id");
+    place.git("source", &["update-index", "--add", "--cacheinfo", &entry]);
+    place.git("source", &["commit", "-q", "-m", "3"]);
+    place.git("source", &["tag", "app/3.0"]);
+    let why = place.step(&place.to("app/3.0")).perform().unwrap_err();
+    assert!(why.contains("a.id (its attributes: ident=set)"), "{why}");
+    assert!(!place.path("app").exists(), "nothing of it has its name");
+}
+
+#[test]
 fn bytes_that_another_configuration_has_written_are_seen_and_written_anew() {
     for tag in ["app/1.0", "app/2.0"] {
         let place = Place::new();
