@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+mod encoding;
 pub mod failpoint;
 pub mod forecast;
 pub mod home;

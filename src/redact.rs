@@ -1,7 +1,7 @@
 //! The one redactor. Everything that leaves a step, its output, its evidence, its errors, passes here before it is
 //! bounded, stored or shown.
 //!
-//! A secret is searched whole and line by line: raw, and as base64 (all three alignments, both alphabets, wrapped at
+//! A secret is searched whole and line by line, except for lines that are ordinary words (`is_ordinary`): raw, and as base64 (all three alignments, both alphabets, wrapped at
 //! 64 and 76 columns), URL, JSON, HTML, shell and hexadecimal text.
 //!
 //! Invariants:
@@ -11,8 +11,9 @@
 //! - Memory is bounded by one chunk and the longest pattern.
 //!
 //! Left out: a digit of base64 that mixes bits of the secret with bits of its neighbour (at most four bits of the secret
-//! stand in it), and secrets in encodings other than UTF-8.
+//! stand in it), and secrets in encodings other than UTF-8 and GB18030.
 
+use crate::encoding::Charset;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -78,12 +79,25 @@ impl Redactor {
     /// # Errors
     /// [`TooShort`] names a secret that is too short.
     pub fn new(secrets: &[(String, String)]) -> Result<Self, TooShort> {
+        Self::of(secrets, is_ordinary)
+    }
+
+    /// For what must not hold a secret at all, and may well hold a word of one: a line of several counts here only where
+    /// it is long, or the last.
+    ///
+    /// # Errors
+    /// [`TooShort`] names a secret that is too short.
+    pub fn strict(secrets: &[(String, String)]) -> Result<Self, TooShort> {
+        Self::of(secrets, |line| line.len() < ORDINARY)
+    }
+
+    fn of(secrets: &[(String, String)], ordinary: fn(&str) -> bool) -> Result<Self, TooShort> {
         let mut found: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         for (name, value) in secrets {
             if value.len() < SHORTEST {
                 return Err(TooShort { name: name.clone() });
             }
-            for form in forms(value) {
+            for form in forms(value, ordinary) {
                 found.entry(form).or_insert_with(|| marker(name));
             }
         }
@@ -125,7 +139,7 @@ impl Redactor {
         let mut stream = self.stream();
         stream.feed(text.as_bytes(), &mut out);
         stream.finish(&mut out);
-        // Patterns are UTF-8, so cutting them out of UTF-8 leaves UTF-8.
+        // Patterns that are UTF-8 leave UTF-8; one in another encoding may end inside a character of a text.
         String::from_utf8_lossy(&out).into_owned()
     }
 
@@ -239,14 +253,31 @@ impl Stream {
     }
 }
 
-/// Every text that gives the secret away.
-fn forms(value: &str) -> Vec<Vec<u8>> {
+/// A line that is shorter may be an ordinary word.
+const ORDINARY: usize = 16;
+
+/// Whether a line of a longer secret is a word that may stand anywhere, such as the user above a password.
+fn is_ordinary(line: &str) -> bool {
+    line.len() < ORDINARY
+        && line
+            .chars()
+            .all(|c| c.is_ascii_alphabetic() || "-_.@ ".contains(c))
+}
+
+/// Every text that gives the secret away. The last line of several does so whatever it looks like: in a file with a user
+/// and a password it is the password.
+fn forms(value: &str, ordinary: fn(&str) -> bool) -> Vec<Vec<u8>> {
+    let lines: Vec<&str> = value.lines().map(str::trim).collect();
+    let last = lines.iter().rposition(|l| !l.is_empty());
     let mut plain = vec![value];
-    plain.extend(value.lines().map(str::trim).filter(|l| l.len() >= SHORTEST));
+    plain.extend(lines.iter().enumerate().filter_map(|(at, line)| {
+        let counts = line.len() >= SHORTEST && (Some(at) == last || !ordinary(line));
+        counts.then_some(*line)
+    }));
     plain.dedup();
     let mut forms: Vec<Vec<u8>> = Vec::new();
-    for text in plain {
-        forms.push(text.into());
+    for text in &plain {
+        forms.push((*text).into());
         forms.extend(url(text));
         forms.extend(json(text));
         forms.extend(html(text));
@@ -260,6 +291,11 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
             );
         }
         base64(text.as_bytes(), &mut forms);
+    }
+    if !value.is_ascii()
+        && let Some(gb18030) = Charset::named("gb18030")
+    {
+        forms.extend(plain.iter().filter_map(|text| gb18030.write(text)));
     }
     forms.retain(|f| f.len() >= SHORTEST);
     forms

@@ -87,6 +87,16 @@ impl Error {
         }
     }
 
+    /// With one more thing that helps.
+    #[must_use]
+    pub fn or_remedy(self, remedy: impl std::fmt::Display) -> Self {
+        let remedy = match &self.remedy {
+            Some(first) => format!("{first}; {remedy}"),
+            None => remedy.to_string(),
+        };
+        self.remedy(remedy)
+    }
+
     /// No earlier step of a plan can change it.
     #[must_use]
     pub fn is_certain(&self) -> bool {

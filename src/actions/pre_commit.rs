@@ -125,9 +125,9 @@ impl Install {
         argv.extend(words.iter().map(|w| (*w).to_owned()));
         let seen = capture(&self.inside(cx), &argv, cx.patience())?;
         let said = if seen.code == Some(0) {
-            &seen.stdout
+            seen.text()
         } else {
-            &seen.stderr
+            seen.stderr.as_str().into()
         };
         Ok((seen.code, said.trim().to_owned()))
     }

@@ -5,9 +5,11 @@
 //! `Sink::finish` reads exactly that much, even if a descendant keeps them open and continues to print.
 
 use super::traceback;
+use crate::encoding;
 use crate::redact::{Redactor, Stream};
 use rustix::event::{PollFd, PollFlags, poll};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -367,7 +369,8 @@ pub fn tail(path: &std::path::Path, at_most: u64) -> io::Result<Vec<u8>> {
     Ok(end)
 }
 
-/// The last lines of an output file, at most `n`, none longer than 400 characters.
+/// The last lines of an output file, at most `n`, none longer than 400 characters, without what a progress bar has written
+/// over: the error is behind it.
 #[must_use]
 pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
@@ -379,11 +382,13 @@ pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
         Ok(end)
     };
     let end = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&end);
-    let lines = traceback::last(&text, n);
-    lines
+    let lines: Vec<Cow<'_, str>> = end
+        .split(|b| *b == b'\n')
+        .map(|line| encoding::shown(encoding::last_written(line)))
+        .collect();
+    traceback::last(lines.iter().map(AsRef::as_ref), n)
         .iter()
-        .map(|l| l.chars().take(400).collect())
+        .map(|line| line.chars().take(400).collect())
         .collect()
 }
 
@@ -506,5 +511,14 @@ mod tests {
         assert_eq!(follower.read().unwrap(), b"two");
         assert_eq!(follower.read().unwrap(), b"");
         assert_eq!(Follower::new("/nonexistent".into()).read().unwrap(), b"");
+    }
+
+    #[test]
+    fn the_last_lines_are_those_that_a_terminal_would_still_show() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bar = "\r 50% [#####]".repeat(2000);
+        let text = [bar.as_bytes(), b"\rfailed: row 9\r\n\n\xd6\xd0\xce\xc4\n"].concat();
+        std::fs::write(file.path(), text).unwrap();
+        assert_eq!(last_lines(file.path(), 5), ["failed: row 9", "中文"]);
     }
 }

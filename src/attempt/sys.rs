@@ -1,9 +1,11 @@
 //! The calls without a safe interface: setting close-on-exec on an inherited descriptor by its number, `getrusage` for ended
-//! children, and what the allocator does with large pieces.
+//! children, what the allocator does with large pieces, and the session of a command.
 
 use super::slot::Usage;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// Marks a descriptor as closed on exec. A number that is not open is left alone.
 #[expect(
@@ -58,3 +60,23 @@ pub(crate) fn give_large_pieces_back() {
 /// Other allocators do so.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_large_pieces_back() {}
+
+/// Has a command lead its own process group, and where this program has a terminal, a session of its own without one:
+/// ssh, git and their like then fail at once where they would have asked the operator.
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no stable interface for setsid"
+)]
+pub(crate) fn without_terminal(command: &mut Command) {
+    if std::fs::File::open("/dev/tty").is_err() {
+        command.process_group(0);
+        return;
+    }
+    // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            Ok(())
+        });
+    }
+}

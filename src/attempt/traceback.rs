@@ -48,8 +48,8 @@ pub(crate) fn shortened<'t>(lines: &[&'t str]) -> Vec<&'t str> {
 }
 
 /// The last `n` lines that are not empty, tracebacks shortened.
-pub(crate) fn last(text: &str, n: usize) -> Vec<&str> {
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+pub(crate) fn last<'t>(lines: impl Iterator<Item = &'t str>, n: usize) -> Vec<&'t str> {
+    let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
     let mut lines = shortened(&lines);
     lines.drain(..lines.len().saturating_sub(n));
     lines
@@ -101,14 +101,14 @@ worker exits"#;
     #[test]
     fn a_window_that_begins_inside_frames_still_ends_with_the_exception() {
         let cut = BOOT.split_once("worker.init").unwrap().1;
-        let end = last(cut, 3).join("|");
+        let end = last(cut.lines(), 3).join("|");
         assert_eq!(
             end,
             "celery.Refused: cannot load the application|    with details|worker exits"
         );
         let plain = "  indented: text\n\n  File of ours\nend";
         assert_eq!(
-            last(plain, 9),
+            last(plain.lines(), 9),
             ["  indented: text", "  File of ours", "end"]
         );
     }

@@ -31,7 +31,7 @@ impl LineBuffer {
     fn take(&mut self, end: usize) -> Option<String> {
         let rest = self.0.split_off(end);
         let ready = std::mem::replace(&mut self.0, rest);
-        (!ready.is_empty()).then(|| String::from_utf8_lossy(&ready).into_owned())
+        (!ready.is_empty()).then(|| crate::encoding::shown(&ready).into_owned())
     }
 }
 

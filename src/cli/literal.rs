@@ -1,5 +1,5 @@
 //! Finds the value of a secret in the plan itself: the name of the secret, and the path of the value. The value is never
-//! shown.
+//! shown. Keys are structure, and so is what a secret has in common with them: only values count.
 
 use crate::plan::load;
 use crate::redact::{Redactor, TooShort};
@@ -17,26 +17,25 @@ pub(super) fn find(
     if known.is_empty() {
         return Ok(None);
     }
-    let all = Redactor::new(known)?;
+    let all = Redactor::strict(known)?;
     let text = load::text(plan);
-    if all.text(&text) == text {
+    if all.found_in(&text).is_none() {
         return Ok(None);
     }
     // A plan always has a JSON form.
     let whole = serde_json::to_value(plan).unwrap_or_default();
     for secret in known {
-        let one = Redactor::new(std::slice::from_ref(secret))?;
-        if one.text(&text) != text {
-            let at = place(&one, &whole, String::new()).unwrap_or_default();
+        let one = Redactor::strict(std::slice::from_ref(secret))?;
+        if let Some(at) = place(&one, &whole, String::new()) {
             // A key in the path may contain a value, too.
             return Ok(Some((secret.0.clone(), all.text(&at).to_string())));
         }
     }
-    Ok(Some((String::new(), String::new())))
+    Ok(None)
 }
 
 fn place(redactor: &Redactor, value: &Value, at: String) -> Option<String> {
-    let holds = |text: &str| redactor.text(text) != text;
+    let holds = |text: &str| redactor.found_in(text).is_some();
     match value {
         Value::Null => None,
         Value::String(text) => holds(text).then_some(at),
@@ -63,9 +62,6 @@ fn place(redactor: &Redactor, value: &Value, at: String) -> Option<String> {
             } else {
                 format!("{at}.{shown}")
             };
-            if holds(key) {
-                return Some(below);
-            }
             place(redactor, item, below)
         }),
     }

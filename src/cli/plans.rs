@@ -2,6 +2,7 @@
 
 use super::code;
 use super::fail::{Failure, unread};
+use super::literal;
 use super::out::Out;
 use super::system;
 use crate::forecast;
@@ -9,12 +10,13 @@ use crate::home::Home;
 use crate::host::exec::quoted;
 use crate::journal::{Journal, JournalError};
 use crate::plan::{Checked, Given, Warning, load, resolved, schema as plan_schema, templates};
+use crate::redact::Redactor;
 use crate::report::safe;
 use crate::runner::secrets;
 use crate::site::Interruptible;
 use crate::text::{commands as text, forecast as forecast_text, help, lang};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -206,6 +208,11 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     let past = past.ok();
     let book = past.as_ref().map(Journal::book);
+    let redactor = Redactor::new(&known).map_err(|e| Failure::of(code::REFUSED, "secret", &e))?;
+    let literal = literal::find(&checked.plan, &known);
+    if let Some((name, at)) = literal.map_err(|e| Failure::of(code::REFUSED, "secret", &e))? {
+        against.push(text::literal_secret(safe(&name), safe(&at)));
+    }
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let mut tell = |steps: &[String]| {
         out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
@@ -226,13 +233,16 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
             "plan": checked.plan, "digest": checked.digest, "warnings": recorded(&checked.warnings),
             "secrets_missing": missing.iter().map(|m| &m.name).collect::<Vec<_>>(), "refusals": against, "steps": forecast::value(&steps),
         });
-        out.result(result, ended);
+        out.result(redacted(result, &redactor), ended);
         return Ok(ended);
     }
+    let shown = |lines: Vec<String>| -> Vec<String> {
+        lines.iter().map(|line| redactor.text(line)).collect()
+    };
     for warning in &checked.warnings {
         out.progress(&self::warning(&args.plan, warning));
     }
-    out.lines(&forecast::lines(&checked.plan, &steps));
+    out.lines(&shown(forecast::lines(&checked.plan, &steps)));
     for secret in &missing {
         out.line(&forecast_text::secret_unknown(
             &secret.name,
@@ -243,7 +253,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.line(&forecast_text::run_would_refuse(safe(why)));
     }
     if args.details {
-        out.lines(&forecast::details(&checked.plan));
+        out.lines(&shown(forecast::details(&checked.plan)));
     }
     if refused {
         let what = match failing {
@@ -266,6 +276,19 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.progress(&text::next(&args.vars.command("run", &args.plan)));
     }
     Ok(code::DONE)
+}
+
+/// The value with no secret in its texts; its keys are structure.
+fn redacted(value: Value, redactor: &Redactor) -> Value {
+    match value {
+        Value::String(text) => Value::String(redactor.text(&text)),
+        Value::Array(items) => items.into_iter().map(|v| redacted(v, redactor)).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, v)| (key, redacted(v, redactor)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
 }
 
 /// Why a run would refuse the file at the path of its ledger. A missing ledger is not a reason.

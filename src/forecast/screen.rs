@@ -4,6 +4,7 @@
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
 use crate::report::{columns, duration, pad, rows, safe};
+use crate::site::withheld;
 use crate::text::forecast as text;
 use crate::time::Length;
 use serde_json::{Value, json};
@@ -48,6 +49,13 @@ fn head(plan: &Plan) -> Vec<String> {
             SecretSource::Command(words) => text::from_command(crate::host::exec::quoted(words)),
         };
         out.push((text::secret(), format!("{}  {source}", secret.name)));
+    }
+    let steps = plan.steps().filter(|(_, step)| step.left_out.is_none());
+    let kinds =
+        steps.filter_map(|(_, step)| Some(step.action.as_object()?.keys().next()?.as_str()));
+    let withheld = withheld::names(kinds);
+    if !withheld.is_empty() {
+        out.push((text::not_passed_on(), withheld.join(", ")));
     }
     let failure = match plan.on_failure {
         OnFailure::Ask => text::failure_asks(),

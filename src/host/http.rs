@@ -2,16 +2,19 @@
 //!
 //! Invariants: no proxy of the environment is used, because a check of this machine must not be answered by another;
 //! redirects are not followed, because a redirect to a login page is not the page; at most 1 MiB of a body is read,
-//! and the whole request is over within its limit however slowly the body drips.
+//! and the whole request is over within its limit however slowly the body drips. A compressed body is unpacked; text is read
+//! in the encoding that the server or the page names, or that it shows.
 //!
 //! Left out: other methods, cookies, and client certificates.
 
 use crate::action::Error;
+use crate::encoding::{self, Charset};
 use crate::redact::Redactor;
 use crate::text::settings as text;
 use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Url};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -37,9 +40,59 @@ pub(crate) struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) body: String,
+    /// Unpacked, except where it is packed in a way that is not known here.
+    pub(crate) body: Vec<u8>,
+    /// The way in which it is still packed.
+    pub(crate) packed: Option<String>,
+    /// The encoding of its text that the server names.
+    pub(crate) charset: Option<String>,
     /// Where it points to.
     pub(crate) location: Option<String>,
+}
+
+impl Reply {
+    /// The encoding of the body: what the server names, what the page names, or what it shows. None when it is no text in
+    /// it.
+    pub(crate) fn encoding(&self) -> Option<Charset> {
+        let page = self.body.get(..HEAD).unwrap_or(&self.body);
+        let named = self.charset.clone().or_else(|| meta_charset(page));
+        let reads = |c: &Charset| c.read(&self.body).is_some();
+        let named = named.as_deref().and_then(Charset::named).filter(reads);
+        // A mark counts for more than a name.
+        let shown = Charset::of(&self.body);
+        match (named, shown) {
+            (Some(named), Some(shown)) if shown.read(&self.body) == named.read(&self.body) => {
+                Some(named)
+            }
+            (Some(named), _) if !self.body.starts_with(b"\xef\xbb\xbf") => Some(named),
+            (_, shown) => shown,
+        }
+    }
+
+    /// The body as text; with signs in the place of what is none.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        self.encoding()
+            .and_then(|c| c.read(&self.body))
+            .unwrap_or_else(|| encoding::shown(&self.body))
+    }
+}
+
+/// Where a page names its encoding, in bytes from its beginning.
+const HEAD: usize = 1024;
+
+/// The encoding that a page of HTML names in its head.
+fn meta_charset(page: &[u8]) -> Option<String> {
+    let page = String::from_utf8_lossy(page).to_ascii_lowercase();
+    page.contains("<meta").then_some(())?;
+    charset(&page)
+}
+
+/// The value of `charset=`.
+fn charset(text: &str) -> Option<String> {
+    let at = text.to_ascii_lowercase().find("charset=")? + "charset=".len();
+    let name = text.get(at..)?.trim_start_matches(['"', '\'', ' ']);
+    let end = name.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.:".contains(c));
+    Some(name[..end.unwrap_or(name.len())].to_owned()).filter(|n| !n.is_empty())
 }
 
 /// Why there is no answer.
@@ -122,20 +175,27 @@ impl Asker {
         }
         let response = asked.send().map_err(|e| miss(&e))?;
         let status = response.status().as_u16();
-        let location = response
-            .headers()
-            .get(reqwest::header::LOCATION)
-            .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map(|v| encoding::shown(v.as_bytes()).into_owned())
+        };
+        let location = header(reqwest::header::LOCATION);
+        let charset = header(reqwest::header::CONTENT_TYPE).and_then(|t| charset(&t));
+        // Where it was unpacked, the header is gone.
+        let packed = header(reqwest::header::CONTENT_ENCODING);
+        let packed = packed.filter(|p| !p.trim().is_empty() && p.trim() != "identity");
         let body = body(response, deadline)?;
         Ok(Reply {
             status,
             body,
+            packed,
+            charset,
             location,
         })
     }
 }
 
-fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
+fn body(response: Response, deadline: Instant) -> Result<Vec<u8>, Miss> {
     let mut from = response.take(BODY);
     let mut read = Vec::new();
     let mut piece = [0; 16 << 10];
@@ -160,7 +220,7 @@ fn body(response: Response, deadline: Instant) -> Result<String, Miss> {
             }
         }
     }
-    Ok(String::from_utf8_lossy(&read).into_owned())
+    Ok(read)
 }
 
 fn miss(e: &reqwest::Error) -> Miss {

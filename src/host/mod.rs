@@ -7,4 +7,5 @@ pub mod exec;
 pub mod files;
 pub mod http;
 pub mod process;
+pub(crate) mod remedy;
 pub mod service;

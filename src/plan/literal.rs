@@ -1,9 +1,10 @@
-//! Finds literal secrets: a value under a key such as `password`, `--password=...` in a command, or a password inside a
-//! URL, which a command line, a log and the record would show.
+//! Finds literal secrets: a value under a key such as `password`, `--password=...` in a command or a script, a password
+//! inside a URL, and a login in a header, which a command line, a log and the record would show.
 //!
 //! Otherwise it checks keys, not values: a secret under an unsuspicious name is not found. Secrets that are found are
 //! masked in every message.
 
+use super::commands::{given, simple};
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
 use crate::text::plan as say;
@@ -50,8 +51,14 @@ static IN_URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// A header that holds a login.
+static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?i)authorization["']?\s*[:=]\s*["']?(?:bearer|basic|token|digest)\s+(?P<value>[^\s'"]+)"#)
+        .ok()
+});
+
 /// Whether a key by that name holds a secret.
-fn holds_secret(key: &str) -> bool {
+pub(super) fn holds_secret(key: &str) -> bool {
     let key = key
         .trim_start_matches('-')
         .to_ascii_lowercase()
@@ -65,6 +72,11 @@ fn holds_secret(key: &str) -> bool {
     ANYWHERE.iter().any(|w| key.contains(w))
         || AT_THE_END.iter().any(|w| key.ends_with(w))
         || ALONE.contains(&key.as_str())
+}
+
+/// A header by that name is a login.
+fn is_login(key: &str) -> bool {
+    ["authorization", "proxy-authorization"].contains(&key.to_ascii_lowercase().as_str())
 }
 
 /// What was found in a plan.
@@ -113,7 +125,9 @@ impl Literals {
                 for (key, value) in entries {
                     match value.text() {
                         Some(text)
-                            if !reference && holds_secret(&key.text) && self.literal(text) =>
+                            if !reference
+                                && (holds_secret(&key.text) || is_login(&key.text))
+                                && self.literal(text) =>
                         {
                             self.found(key.span, value.span, &key.text);
                         }
@@ -125,30 +139,31 @@ impl Literals {
     }
 
     fn list(&mut self, items: &[Node]) {
-        let mut after: Option<&str> = None;
-        let program = items.first().and_then(Node::text).unwrap_or_default();
-        let program = program.rsplit('/').next().unwrap_or_default();
-        // MySQL clients take the password directly after `-p`.
-        let client = program.starts_with("mysql") || program.starts_with("mariadb");
-        for item in items {
-            let behind = item.text().and_then(|t| t.strip_prefix("-p"));
-            if client && behind.is_some_and(|t| !t.is_empty() && self.literal(t)) {
-                self.found(item.span, item.span, "password");
-                continue;
-            }
-            match (after.take(), item.text()) {
-                (Some(option), Some(text)) if self.literal(text) && !text.starts_with('-') => {
-                    self.found(item.span, item.span, option);
+        let words: Vec<Option<&str>> = items.iter().map(Node::text).collect();
+        for (item, given) in items.iter().zip(given(&words, holds_secret)) {
+            match (given, item.text()) {
+                (Some(given), _) if self.literal(given.value) => {
+                    self.found(item.span, item.span, given.option);
                 }
-                (_, Some(text)) => {
-                    self.text(text, item.span);
-                    let option =
-                        text.starts_with("--") && !text.contains(['=', ' ']) && holds_secret(text);
-                    after = option.then_some(text);
-                }
+                (_, Some(text)) => self.text(text, item.span),
                 (_, None) => self.look(item),
             }
         }
+    }
+
+    /// Looks through the simple commands of a script. Returns whether one holds a secret.
+    fn script(&mut self, text: &str, span: Span) -> bool {
+        for words in simple(text) {
+            let texts: Vec<Option<&str>> = words.iter().map(|w| Some(w.text.as_str())).collect();
+            for (word, given) in words.iter().zip(given(&texts, holds_secret)) {
+                if let Some(given) = given.filter(|g| self.literal(g.value)) {
+                    let at = self.within(span, word.written);
+                    self.found(at, span, given.option);
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Whether it may be the value of a secret: not empty, not a switch, not a shell variable. A plan variable is as
@@ -176,6 +191,16 @@ impl Literals {
             self.faults
                 .push(Fault::new(span, say::password_in_url()).hint(say::no_password_in_url()));
             self.masked.push(span);
+            return;
+        }
+        if let Some(found) = HEADER.as_ref().and_then(|h| h.captures(text))
+            && self.literal(&found["value"])
+        {
+            let at = self.within(span, &found[0]);
+            self.found(at, span, "Authorization");
+            return;
+        }
+        if text.contains(' ') && self.script(text, span) {
             return;
         }
         let Some(assigned) = ASSIGNED.as_ref() else {

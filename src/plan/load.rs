@@ -15,6 +15,7 @@ use super::rules::{Before, is_id, prepare, resolve};
 use super::samples::WithSamples;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
+use crate::encoding::Charset;
 use crate::text::plan as say;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,7 +102,11 @@ pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        let mut refusal = Refusal::whole(&name, say::not_utf8(), Some(say::save_as_utf8()));
+        let what = match Charset::of(e.as_bytes()) {
+            Some(charset) => say::other_encoding(charset.name()),
+            None => say::not_utf8(),
+        };
+        let mut refusal = Refusal::whole(&name, what, Some(say::save_as_utf8()));
         refusal.problems.iter_mut().for_each(|p| p.line = line);
         refusal
     })
@@ -482,7 +487,7 @@ impl<'t> Loader<'t> {
                 ids.insert(text.to_owned(), id.span);
             }
         }
-        for key in ["do", "probe", "verify", "undo", "env"] {
+        for key in ["do", "probe", "verify", "undo", "env", "cwd", "why"] {
             if let Some(value) = node.get(key) {
                 self.literals.look(value);
             }

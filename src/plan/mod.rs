@@ -5,6 +5,7 @@
 //! its position and a remedy. Nothing here accesses a target, a ledger or a secret's value.
 
 mod code;
+mod commands;
 pub(crate) mod facts;
 pub mod file;
 mod flow;

@@ -41,7 +41,7 @@ fn leaks(out: &[u8], form: &[u8], marker: &[u8]) -> bool {
 fn every_form_at_every_place_and_chunk_size_leaves_no_part() {
     let r = redactor(&[("db", SECRET)]);
     let mut checks = 0;
-    for form in forms(SECRET) {
+    for form in forms(SECRET, is_ordinary) {
         for before in ["", "x", "some  text::"] {
             for after in ["", "~~~~"] {
                 let text = [before.as_bytes(), &form, after.as_bytes()].concat();
@@ -223,4 +223,46 @@ proptest! {
         let shown = whole.replace("[redacted:1]", "").replace("[redacted:2]", "");
         prop_assert_eq!(shown, left);
     }
+}
+
+#[test]
+fn an_ordinary_word_on_a_line_of_its_own_stays_and_the_password_below_it_vanishes() {
+    for user in ["deploy", "step", "name", "deploy-user", "me@x.org"] {
+        for password in ["correct-horse", "hunter2", "word"] {
+            let r = redactor(&[("cred", &format!("{user}\n{password}"))]);
+            let text = format!("the {user} of it: {password}; {user}\n{password}");
+            assert_eq!(
+                r.text(&text),
+                format!("the {user} of it: [redacted:cred]; [redacted:cred]")
+            );
+        }
+    }
+    let r = redactor(&[("key", "first-line-of-a-key\nh4lf\nlast")]);
+    assert_eq!(
+        r.text("first-line-of-a-key h4lf last"),
+        "[redacted:key] [redacted:key] [redacted:key]"
+    );
+}
+
+#[test]
+fn what_must_hold_no_secret_may_hold_a_word_of_one() {
+    let secret = [("cred".to_owned(), "deploy01\ncorrect-horse".to_owned())];
+    let strict = Redactor::strict(&secret).unwrap();
+    assert_eq!(strict.found_in("by deploy01"), None);
+    assert_eq!(strict.found_in("correct-horse"), Some("cred"));
+    assert_eq!(
+        redactor(&[("cred", &secret[0].1)]).text("by deploy01"),
+        "by [redacted:cred]"
+    );
+}
+
+#[test]
+fn a_secret_that_is_not_ascii_is_found_as_chinese_programs_print_it() {
+    let r = redactor(&[("db", "密码-很长")]);
+    let gbk = Charset::named("gbk")
+        .unwrap()
+        .write("是 密码-很长。")
+        .unwrap();
+    let shown = in_chunks(&r, &gbk, 3);
+    assert_eq!(crate::encoding::shown(&shown), "是 [redacted:db]。");
 }

@@ -6,6 +6,7 @@
 //! Invariants: a fact is read only from a complete document. If the last document is incomplete, neither an earlier one nor
 //! a part of it is used. No fact contains a secret or a redaction.
 
+use crate::encoding::Charset;
 use crate::redact::{Redactor, marker};
 use serde_json::Value;
 use upledger_replay::plan::{Fact, Pair, Secret};
@@ -26,7 +27,9 @@ pub(super) fn read(
     secrets: &[Secret],
     redactor: &Redactor,
 ) -> Result<Vec<Pair>, String> {
-    let output = String::from_utf8_lossy(output);
+    // Values are text; bytes that are none may stand around them.
+    let text = Charset::of_output(output).and_then(|c| c.read(output));
+    let output = text.unwrap_or_else(|| String::from_utf8_lossy(output));
     let document = document(&output);
     wanted
         .iter()
@@ -42,6 +45,11 @@ pub(super) fn read(
             // The output is redacted, but JSON can encode a text in more ways than the redactor searches for.
             if redactor.found_in(&value).is_some() || secrets.iter().any(hidden) {
                 return Err(format!("the fact {name} holds the value of a secret"));
+            }
+            if value.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(format!(
+                    "the fact {name} holds bytes that are not text in UTF-8 or GB18030"
+                ));
             }
             if value.len() > LONGEST {
                 return Err(format!("the fact {name} is longer than {LONGEST} bytes"));
@@ -148,6 +156,7 @@ mod tests {
             b"start\n{\n  \"list\": [\n    {\"rows\": 1}\n  ],\n  \"rows\": 3\n}\nend\n",
             b"start\n{\n\"inner\":\n{\n\"rows\": 1\n},\n\"rows\": 3\n}\nend\n",
             b"\xff\xfe\n{\"rows\": 3}\n\xff\n",
+            b"\xd6\xd0\xce\xc4\n{\"rows\": 3}\n",
         ] {
             assert_eq!(
                 rows(output).as_deref(),

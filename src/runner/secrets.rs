@@ -1,5 +1,6 @@
 //! Secrets: read from their sources when they are needed, kept in memory only.
 
+use crate::encoding::Charset;
 use crate::redact::{SHORTEST, TooShort};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -92,7 +93,7 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
         name: s.name.clone(),
         why,
     })?;
-    let value = value.strip_suffix('\n').map(str::to_owned).unwrap_or(value);
+    let value = meant(&value);
     let why = match value.len() as u64 {
         0 => "it is empty".into(),
         1..=LONGEST => return Ok((s.name.clone(), value)),
@@ -102,6 +103,26 @@ fn one(s: &Secret, limit: Duration) -> Result<(String, String), Missing> {
         name: s.name.clone(),
         why,
     })
+}
+
+/// A value without what an editor adds: the last line break, and the carriage returns of a text that has one on each line.
+fn meant(value: &str) -> String {
+    let value = value.strip_suffix('\n').unwrap_or(value);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    let breaks = |text: &str| value.matches(text).count();
+    if breaks("\r\n") == breaks("\n") && breaks("\r\n") == breaks("\r") {
+        return value.replace("\r\n", "\n");
+    }
+    value.to_owned()
+}
+
+/// The text of a file or of what a command printed: by its byte order mark, which is no part of it, or as UTF-8.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    let marked = [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"];
+    if marked.iter().any(|mark| bytes.starts_with(mark)) {
+        return Some(Charset::of(&bytes)?.read(&bytes)?.into_owned());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Begins the reason of a secret whose environment variable is not set.
@@ -125,11 +146,14 @@ fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
             if meta.permissions().mode() & 0o077 != 0 {
                 return Err(format!("{path} can be read by others; chmod 600 it"));
             }
-            let mut text = String::new();
+            let mut bytes = Vec::new();
             file.take(LONGEST + 1)
-                .read_to_string(&mut text)
+                .read_to_end(&mut bytes)
                 .map_err(failed)?;
-            Ok(text)
+            if bytes.len() as u64 > LONGEST {
+                return Err(too_long());
+            }
+            text(bytes).ok_or_else(|| format!("{path} is not text in UTF-8"))
         }
         SecretSource::Command(argv) => command(argv, limit),
     }
@@ -187,7 +211,7 @@ fn command(argv: &[String], limit: Duration) -> Result<String, String> {
     if !status.success() {
         return Err(format!("{program}: {status}"));
     }
-    String::from_utf8(bytes).map_err(|_| format!("{program} printed something that is not text"))
+    text(bytes).ok_or_else(|| format!("{program} printed something that is not text"))
 }
 
 /// Waits for its end; none when the time is over first.
@@ -238,5 +262,22 @@ mod tests {
             Ok("value\n")
         );
         assert!(shell("exit 3", Duration::from_secs(30)).is_err());
+    }
+
+    #[test]
+    fn what_an_editor_adds_is_no_part_of_a_value() {
+        for (bytes, value) in [
+            (&b"horse\n"[..], "horse"),
+            (b"horse\r\n", "horse"),
+            (b"horse\r", "horse"),
+            (b"\xef\xbb\xbfhorse\n", "horse"),
+            (b"\xff\xfeh\0o\0\r\0\n\0", "ho"),
+            (b"user\r\nhorse\r\n", "user\nhorse"),
+            (b"horse\n\n", "horse\n"),
+            (b"a\r\nb\nc", "a\r\nb\nc"),
+        ] {
+            assert_eq!(meant(&text(bytes.to_vec()).unwrap()), value);
+        }
+        assert_eq!(text(b"\xd6\xd0".to_vec()), None);
     }
 }

@@ -283,6 +283,12 @@ impl Runner<'_> {
             {
                 detail.clone_from(reason);
             }
+            let said = format!("{detail}\n{}", end.tail.join("\n"));
+            if let Ok(task) = &task
+                && let Some(hint) = task.withheld(&said)
+            {
+                detail = format!("{detail}; {hint}");
+            }
             return self.stage(&end.failed(failure, detail));
         }
         if !contract::checkable(self.state()?, &at.part, former::same) {

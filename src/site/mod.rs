@@ -6,6 +6,7 @@
 
 mod interrupt;
 pub mod task;
+pub mod withheld;
 
 pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;

@@ -1,6 +1,6 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
-use super::{Call, Moment, Observation, Reply, Request};
+use super::{Call, Moment, Observation, Reply, Request, withheld};
 use crate::action::process::ActInput;
 use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
@@ -218,10 +218,23 @@ impl PreparedTask {
     /// [`Error`] when it cannot see, or when what it sees holds a secret.
     pub fn observe(&self, moment: &Moment) -> Result<Observation, Error> {
         let request = self.request(&self.action, Call::Observe, RawPast::default(), Vec::new());
-        match moment.ask(&request)? {
+        let reply = moment
+            .ask(&request)
+            .map_err(|e| match self.withheld(&e.to_string()) {
+                Some(hint) => e.or_remedy(hint),
+                None => e,
+            })?;
+        match reply {
             Reply::Observed(observed) => Ok(observed),
             Reply::Looked { .. } => Err(Error::new("the reply does not match the request")),
         }
+    }
+
+    /// Which variables of this machine's environment, that the step does not get, explain what was said about a failure.
+    #[must_use]
+    pub fn withheld(&self, said: &str) -> Option<String> {
+        let given: Vec<&str> = self.env.iter().map(|v| v.key.as_str()).collect();
+        withheld::hint(self.action.kind(), &given, said)
     }
 
     /// Whether it is done, and what it then has produced.

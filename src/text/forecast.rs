@@ -10,6 +10,7 @@ texts! {
     digest(): "digest", "摘要";
     secret(): "secret", "密钥";
     on_failure(): "on failure", "失败时";
+    not_passed_on(): "not passed on", "未传给步骤";
     failure_asks(): "the run stops and waits for a decision", "停下并询问";
     failure_rolls_back(): "the run rolls back automatically", "自动回退已执行的步骤";
     from_variable(name): "environment variable {name}", "环境变量 {name}";

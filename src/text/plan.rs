@@ -14,6 +14,7 @@ texts! {
     // The file.
     cannot_read(why): "cannot read: {why}", "无法读取: {why}";
     no_regular_file(): "it is not a regular file", "不是普通文件";
+    other_encoding(name): "the text is in {name}, not in UTF-8", "文件编码是 {name}, 不是 UTF-8";
     not_utf8(): "the text is not UTF-8", "文件内容不是 UTF-8";
     save_as_utf8(): "save the file as UTF-8", "请将文件另存为 UTF-8 编码";
     too_large(size, limit): "the file has {size} bytes; a plan has at most {limit}", "文件有 {size} 字节, 计划最大为 {limit} 字节";

@@ -10,6 +10,26 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub(crate) const UPLEDGER: &str = env!("CARGO_BIN_EXE_upledger");
 
+/// Variables that are named where they are set and not passed on.
+const WITHHELD: [&str; 16] = [
+    "SSH_AUTH_SOCK",
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+];
+
 /// One test's place; removed when it is dropped.
 pub(crate) struct World {
     dir: tempfile::TempDir,
@@ -99,6 +119,10 @@ impl World {
             .env("UPLEDGER_MEMORY", self.path("memory"))
             .env_remove("UPLEDGER_FAILPOINT")
             .stdin(Stdio::null());
+        // What the machine of the test has is told in previews.
+        for name in WITHHELD {
+            command.env_remove(name);
+        }
         command
     }
 

@@ -365,3 +365,42 @@ fn a_resume_needs_only_the_secrets_of_what_is_left_unless_the_plan_rolls_back_by
         assert_eq!(world.lines("third"), ["value-of-TEST_THREE"]);
     }
 }
+
+#[test]
+fn a_word_of_a_secret_and_a_key_of_the_plan_refuse_nothing_and_a_value_is_refused_and_never_shown()
+{
+    let world = World::new();
+    let steps = r#"
+      - id: print
+        do: {shell: "echo the step is named by deploy; echo $DB"}
+        env: {DB: {secret: db}}
+        effect: idempotent
+        undo: none
+"#;
+    plan(&world, steps);
+    for value in [
+        "deploy\ncorrect-horse",
+        "step\r\nhunter2\r\n",
+        "name\nphases",
+    ] {
+        let done = with(&world, value, &["run", "plan.yaml"]);
+        assert_eq!(done.code, 0, "{value:?}: {done:?}");
+        assert!(done.out.contains("the step is named by deploy"), "{done:?}");
+        let password = value.lines().last().expect("a line");
+        let log = world.upledger(&["log", "--output", "print"]).out;
+        assert!(!log.contains(password), "{log}");
+    }
+    // A key that equals a secret is structure; a value is not.
+    let keys = with(&world, "phases", &["plan", "plan.yaml"]);
+    assert_eq!(keys.code, 0, "{keys:?}");
+    for args in [
+        &["plan", "plan.yaml"][..],
+        &["plan", "plan.yaml", "--details"],
+        &["--json", "plan", "plan.yaml"],
+    ] {
+        let seen = with(&world, "named by deploy", args);
+        assert_eq!(seen.code, 3, "{seen:?}");
+        assert!(!seen.out.contains("named by deploy"), "{seen:?}");
+        assert!(seen.out.contains("the value of its secret db"), "{seen:?}");
+    }
+}

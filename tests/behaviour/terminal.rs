@@ -400,3 +400,17 @@ fn at_a_terminal_a_completed_run_is_rolled_back_when_its_name_is_typed() {
     }
     assert_eq!(world.status()["state"], "rolled back");
 }
+
+#[test]
+fn nothing_that_a_look_or_a_step_starts_can_ask_at_the_terminal() {
+    let world = World::new();
+    let script = "if read answer < /dev/tty; then echo asked; else echo nobody to ask; fi 2>&1";
+    let plan = format!(
+        "upledger: 1\nname: asks\nphases:\n  - phase: p\n    steps:\n      - {{id: look, do: {{expect.command: {{argv: [sh, -c, \"{script}\"], stdout_contains: nobody}}}}}}\n      - {{id: step, do: {{shell: \"{script} | grep nobody\"}}, effect: pure}}\n"
+    );
+    world.write("plan.yaml", &plan);
+    let mut terminal = Terminal::start(&world, "xterm", &["run", "plan.yaml"]);
+    let began = std::time::Instant::now();
+    assert_eq!(terminal.ends(), 0, "{:#?}", terminal.rows());
+    assert!(began.elapsed() < std::time::Duration::from_secs(30));
+}

@@ -37,15 +37,20 @@ fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     // What is asked of the kernel; every other room may use it.
     ("system", &[]),
+    // Text out of bytes; every other room may use it.
+    ("encoding.rs", &[]),
     ("clock.rs", &[]),
     ("time.rs", &[]),
     ("home.rs", &[]),
     ("failpoint.rs", &[]),
-    ("redact.rs", &[]),
-    ("attempt", &["clock", "failpoint", "redact", "system"]),
+    ("redact.rs", &["encoding"]),
+    (
+        "attempt",
+        &["clock", "encoding", "failpoint", "redact", "system"],
+    ),
     (
         "action",
         &["actions", "attempt", "host", "redact", "system", "text"],
@@ -56,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "action",
             "attempt",
             "clock",
+            "encoding",
             "failpoint",
             "redact",
             "system",
@@ -69,6 +75,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "action",
             "attempt",
             "clock",
+            "encoding",
             "failpoint",
             "host",
             "redact",
@@ -83,7 +90,10 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "action", "actions", "attempt", "plan", "redact", "system", "text",
         ],
     ),
-    ("plan", &["action", "actions", "host", "text", "time"]),
+    (
+        "plan",
+        &["action", "actions", "encoding", "host", "text", "time"],
+    ),
     (
         "journal.rs",
         &["action", "clock", "home", "redact", "failpoint"],
@@ -97,6 +107,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "actions",
             "attempt",
             "clock",
+            "encoding",
             "failpoint",
             "home",
             "journal",

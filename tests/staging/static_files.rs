@@ -320,3 +320,53 @@ fn the_checks_of_django_are_judged_by_their_level() {
     );
     assert!(done.out.contains("No module named 'no'"), "{done:?}");
 }
+
+#[test]
+fn a_storage_with_a_hash_of_its_own_is_asked_and_bytes_that_are_no_text_are_compared() {
+    let site = Site::new();
+    site.switch_to("2.0");
+    // A file that is not UTF-8, and a storage whose names have another digest.
+    let script = site.path("code/apps/log_search/static/bklog/pay.bin");
+    std::fs::write(&script, b"alert('\xc6\xf4\xd3\xc3');\n").expect("written");
+    let storage = "import hashlib\nfrom django.contrib.staticfiles.storage import ManifestStaticFilesStorage\n\
+                   class Own(ManifestStaticFilesStorage):\n    def file_hash(self, name, content=None):\n        \
+                   return content and hashlib.sha256(b''.join(content.chunks())).hexdigest()[:16]\n";
+    site.write("code/config/own_storage.py", storage);
+    let settings = site.read("code/config/default.py");
+    let own = settings.replace(
+        "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+        "config.own_storage.Own",
+    );
+    assert_ne!(own, settings);
+    site.write("code/config/default.py", &own);
+    let clear = COLLECT.replace("settings: prod,", "settings: prod, clear: true,");
+    let done = site.expect_exit(&clear, 0);
+    assert!(done.out.contains("answer 200 with the bytes"), "{done:?}");
+
+    // The web server serves a copy of it, with another word in the same encoding.
+    let served = site.path("served");
+    Call::new("cp")
+        .args(["-a", &site.text("static"), &served.display().to_string()])
+        .run();
+    for entry in std::fs::read_dir(served.join("bklog")).expect("collected") {
+        let path = entry.expect("an entry").path();
+        if path.to_string_lossy().contains("pay") {
+            std::fs::write(&path, b"alert('\xbd\xfb\xd3\xc3');\n").expect("written");
+        }
+    }
+    let config = site.read("etc/nginx.conf");
+    let stale = config.replace(&site.text("static"), &site.text("served"));
+    assert_ne!(stale, config);
+    site.write("etc/nginx.conf", &stale);
+    let argv = site.command_of("nginx");
+    Call::new(&argv[0])
+        .args(&argv[1..])
+        .args(["-s", "reload"])
+        .run();
+    let done = site.run(&[&clear]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(
+        done.out.contains("pay") && done.out.contains("other bytes than the file"),
+        "{done:?}"
+    );
+}

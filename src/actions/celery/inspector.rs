@@ -286,7 +286,7 @@ impl Inspector {
             said.iter().cloned().collect()
         };
         let text = self.redactor.text(&said.join("\n"));
-        let lines = traceback::last(&text, 4);
+        let lines = traceback::last(text.lines(), 4);
         if lines.is_empty() {
             String::new()
         } else {

@@ -130,7 +130,7 @@ fn failed(what: &str, ran: &Captured) -> Error {
 /// The name of the runner's own user.
 fn me(cx: &Context) -> Result<String, Error> {
     let ran = run(cx, None, &["id", "-un"])?;
-    match (ran.code, ran.stdout.trim()) {
+    match (ran.code, ran.text().trim()) {
         (Some(0), name) if !name.is_empty() => Ok(name.to_owned()),
         _ => Err(failed(
             "cannot determine the name of the runner's user",
@@ -142,7 +142,7 @@ fn me(cx: &Context) -> Result<String, Error> {
 /// The number of a user; none when there is no such user.
 pub(super) fn uid(cx: &Context, user: &str) -> Option<u32> {
     let ran = run(cx, None, &["id", "-u", "--", user]).ok()?;
-    ran.stdout.trim().parse().ok()
+    ran.text().trim().parse().ok()
 }
 
 /// Without the three lines that `crontab` itself writes at the top.
@@ -178,14 +178,14 @@ fn listed(raw: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Whether `crontab -l` speaks of this file in the spool. As text: it was read as text.
-fn agrees(raw: &[u8], listing: &str) -> bool {
+/// Whether `crontab -l` speaks of this file in the spool.
+fn agrees(raw: &[u8], listing: &[u8]) -> bool {
     // A longer listing was cut, and says no more than that there is one.
     listing.len() + 4 >= KEPT
         || [Some(raw), without_header(raw), Some(&listed(raw))]
             .into_iter()
             .flatten()
-            .any(|bytes| String::from_utf8_lossy(bytes) == listing)
+            .any(|bytes| bytes == listing)
 }
 
 impl Place {
@@ -283,15 +283,15 @@ impl Place {
                 ))),
             };
         }
-        let altered = ["\\r", "\\b", "\u{fffd}"]
+        let altered = [b"\\r", b"\\b"]
             .iter()
-            .any(|sign| listing.contains(sign));
+            .any(|sign| listing.windows(sign.len()).any(|w| w == *sign));
         if altered || listing.len() >= KEPT {
             return Err(Error::new(format!(
                 "{self} may contain bytes that `crontab -l` does not print unchanged; only root can read it exactly"
             )));
         }
-        Ok(Some(listing.clone().into_bytes()))
+        Ok(Some(ran.stdout))
     }
 
     /// The file in the spool.

@@ -12,6 +12,7 @@ use super::place::{Former, Place};
 use super::running::{self, Running};
 use super::table::{self, Change, Stand};
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
+use crate::encoding;
 use crate::host::files::disk;
 use crate::host::process::mask;
 use crate::text::actions as phrases;
@@ -287,7 +288,7 @@ fn diff(
     wanted: &[u8],
 ) -> Result<Option<String>, Error> {
     let redactor = cx.redactor()?;
-    let shown = |line: &[u8]| mask::line(&redactor.text(&String::from_utf8_lossy(line)));
+    let shown = |line: &[u8]| mask::line(&redactor.text(&encoding::shown(line)));
     let mut text = String::new();
     let pairs = table::lines(former).zip(table::lines(wanted));
     for (at, (old, new)) in pairs.enumerate().filter(|(_, (old, new))| old != new) {

@@ -180,8 +180,9 @@ impl App<'_> {
         ]
         .map(str::to_owned);
         let ran = capture(&inner, &argv, cx.patience())?;
-        let answer = ran
-            .stdout
+        // Only the marked line is read, and that is ASCII.
+        let printed = String::from_utf8_lossy(&ran.stdout);
+        let answer = printed
             .lines()
             .find_map(|line| line.strip_prefix(marker.as_str()));
         let Some(answer) = answer else {

@@ -13,11 +13,22 @@ marker, manage, question, arguments = sys.argv[1:5]
 arguments = json.loads(arguments)
 
 
+def printable(value):
+    """The value with names that are no UTF-8 made readable: they are shown, never opened."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {key: printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    return value
+
+
 def answer(value):
     sys.stdout.flush()
     sys.stderr.flush()
     # One write, on a line of its own, past whatever the application has made of `sys.stdout`.
-    data = ("\n" + marker + json.dumps(value) + "\n").encode("ascii")
+    data = ("\n" + marker + json.dumps(printable(value)) + "\n").encode("ascii")
     while data:
         data = data[os.write(1, data):]
 
@@ -136,6 +147,17 @@ def manifest_of(storage, root):
     return {"path": path, "sha256": digest(path)}, paths
 
 
+def is_called(storage, name, path, wanted):
+    """Whether the storage would give this content that name; true where it cannot tell."""
+    from django.core.files import File
+
+    try:
+        with open(path, "rb") as f:
+            return storage.hashed_name(name, File(f)) == wanted
+    except Exception:
+        return True
+
+
 def static():
     from django.conf import settings
     from django.contrib.staticfiles import finders
@@ -181,10 +203,8 @@ def static():
                 missing.append(listed[name])
                 continue
             there.append(hashed)
-            # A whole file: its name tells its content, unless links in it were rewritten.
-            plain = digest(hashed) == origin
-            tells = hashlib.md5(open(hashed, "rb").read()).hexdigest()[:12] in os.path.basename(hashed)
-            if not plain and not tells and hasattr(storage, "file_hash"):
+            # Links in it may have been rewritten; then the storage tells by its name what it is to hold.
+            if digest(hashed) != origin and not is_called(storage, name, hashed, listed[name]):
                 different.append(listed[name])
                 continue
             if not os.path.isfile(target):
@@ -199,7 +219,8 @@ def static():
         there.append(target)
         # The name that pages ask for tells a stale directory from the right one.
         asked = listed[name] if hashed else name
-        if 0 < os.path.getsize(os.path.join(root, asked)) <= 256 << 10:
+        plain = printable(asked) == asked
+        if plain and 0 < os.path.getsize(os.path.join(root, asked)) <= 256 << 10:
             samples.append((os.path.getmtime(target), asked))
     # The newest are what this step has most likely written; the rest evenly, because one file may be the same in both.
     samples = [name for _, name in sorted(samples, reverse=True)]

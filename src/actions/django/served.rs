@@ -45,8 +45,6 @@ pub(super) fn look(
             timeout: PATIENCE,
             ..Request::default()
         };
-        // Both as text, in the same way: the asker reads text.
-        let wanted = String::from_utf8_lossy(&wanted).into_owned();
         let answer = match Asker::new(&request)?.ask(&request) {
             Err(Miss::Refused(why)) => Err(format!("{url}: {why}: the web server is not running")),
             Err(Miss::Broken(why)) => Err(format!("{url}: {why}")),
@@ -69,12 +67,18 @@ pub(super) fn look(
     })
 }
 
-fn judge(url: &str, root: &Path, wanted: &str, reply: &Reply) -> Result<(), String> {
+fn judge(url: &str, root: &Path, wanted: &[u8], reply: &Reply) -> Result<(), String> {
     let root = root.display();
-    let start = reply.body.trim_start().to_ascii_lowercase();
+    let text = reply.text();
+    let start = text.trim_start().to_ascii_lowercase();
     let page = start.starts_with("<!doctype html") || start.starts_with("<html");
     match reply.status {
         200 if reply.body == wanted => Ok(()),
+        200 if reply.packed.is_some() => Err(format!(
+            "{url} answers 200 with a body packed as {}, which is not unpacked here, so it cannot be compared with the \
+             file",
+            reply.packed.as_deref().unwrap_or_default()
+        )),
         200 if page => Err(format!(
             "{url} answers 200 with a page instead of the file: the location of the web server falls back to the \
              application or to an index page"
@@ -107,9 +111,11 @@ mod tests {
         let reply = |status, body: &str| Reply {
             status,
             body: body.into(),
+            packed: None,
+            charset: None,
             location: None,
         };
-        let says = |reply: Reply| judge("u", Path::new("/s"), "body{}", &reply);
+        let says = |reply: Reply| judge("u", Path::new("/s"), b"body{}", &reply);
         assert_eq!(says(reply(200, "body{}")), Ok(()));
         for (status, body, word) in [
             (200, " <!DOCTYPE html><title>x", "instead of the file"),
@@ -120,6 +126,14 @@ mod tests {
         ] {
             assert!(says(reply(status, body)).unwrap_err().contains(word));
         }
+        let odd = |body: &[u8]| Reply {
+            body: body.to_vec(),
+            ..reply(200, "")
+        };
+        let lossy = |body| judge("u", Path::new("/s"), b"\xc6\xf4\xd3\xc3", &odd(body));
+        assert_eq!(lossy(b"\xc6\xf4\xd3\xc3"), Ok(()));
+        let why = lossy(b"\xbd\xfb\xd3\xc3").unwrap_err();
+        assert!(why.contains("other bytes"), "{why}");
         assert_eq!(escaped("a b/ü%.css"), "a%20b/%C3%BC%25.css");
     }
 }

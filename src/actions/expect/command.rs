@@ -2,6 +2,7 @@
 
 use super::{Expectation, Finding};
 use crate::action::{Context, Error, Look};
+use crate::encoding::Charset;
 use crate::host::exec::{Captured, KEPT, capture, quoted};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -67,8 +68,10 @@ impl Command {
         }
         let mut saw = vec![ran.ended.clone()];
         let mut holds = ran.code == Some(i32::from(self.exit));
+        let charset = Charset::of_output(&ran.stdout);
+        let printed = ran.text();
         if let Some(text) = &self.stdout_contains {
-            let found = ran.stdout.contains(text);
+            let found = printed.contains(text);
             holds &= found;
             saw.push(format!(
                 "{} {text:?}",
@@ -76,7 +79,7 @@ impl Command {
             ));
         }
         if let Some(regex) = self.regex()? {
-            match regex.find(&ran.stdout) {
+            match regex.find(&printed) {
                 // The expression may match a part of a secret: only what it matches without them is shown.
                 Some(_) => saw.push(match regex.find(&ran.shown) {
                     Some(found) => format!("a match: {:?}", short(found.as_str())),
@@ -87,6 +90,11 @@ impl Command {
                     saw.push(format!("no match of {regex}"));
                 }
             }
+        }
+        match charset {
+            Some(charset) if charset.is_utf8() => {}
+            Some(charset) => saw.push(format!("its output is in {}", charset.name())),
+            None => saw.push("its output is not text in UTF-8 or GB18030".into()),
         }
         if ran.stdout.len() >= KEPT {
             saw.push("only its first MiB was searched".into());

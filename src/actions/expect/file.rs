@@ -3,6 +3,7 @@
 use super::{Expectation, Finding};
 use crate::action::values::absolute;
 use crate::action::{Context, Error, Place, Places};
+use crate::encoding::Charset;
 use crate::host::files::disk::{digest_of, open_plain};
 use crate::host::files::mode::Mode;
 use crate::text::actions as phrases;
@@ -121,29 +122,34 @@ impl Expectation for File {
         }
         if let Some(text) = self.contains.as_ref().filter(|_| self.exists) {
             let found = contains(path, text)?;
-            holds &= found;
-            let is = if found {
-                "contains"
-            } else {
-                "does not contain"
-            };
-            saw.push(format!("it {is} {text:?}"));
+            holds &= found.is_some();
+            saw.push(match found {
+                Some("UTF-8") => format!("it contains {text:?}"),
+                Some(charset) => format!("it contains {text:?} in {charset}"),
+                None => format!("it does not contain {text:?}"),
+            });
         }
         Ok(Finding { holds, saw })
     }
 }
 
-/// Whether a file of any size holds a text.
-fn contains(path: &Path, text: &str) -> Result<bool, Error> {
+/// Whether a file of any size holds a text, and in which encoding.
+fn contains(path: &Path, text: &str) -> Result<Option<&'static str>, Error> {
     let cannot =
         |e: &dyn std::error::Error| Error::io(format!("cannot search {}", path.display()), e);
     let Some((file, _)) = open_plain(path)? else {
         return Err(Error::new(format!("{} vanished", path.display())));
     };
-    let search = AhoCorasick::new([text]).map_err(|e| cannot(&e))?;
+    let known = ["utf-8", "gb18030", "utf-16le", "utf-16be"].into_iter();
+    let forms: Vec<(&str, Vec<u8>)> = known
+        .filter_map(Charset::named)
+        .filter_map(|charset| Some((charset.name(), charset.write(text)?)))
+        .collect();
+    let search = AhoCorasick::new(forms.iter().map(|(_, form)| form)).map_err(|e| cannot(&e))?;
     match search.stream_find_iter(file).next() {
-        None => Ok(false),
-        Some(Ok(_)) => Ok(true),
+        None => Ok(None),
+        // Of equal forms the first is found.
+        Some(Ok(found)) => Ok(forms.get(found.pattern().as_usize()).map(|(name, _)| *name)),
         Some(Err(e)) => Err(cannot(&e)),
     }
 }

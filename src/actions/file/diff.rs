@@ -1,5 +1,6 @@
 //! What a file's change looks like to people: a unified diff, or a word on why there is none.
 
+use crate::encoding::{self, Charset};
 use crate::host::files::disk::digest;
 use similar::TextDiff;
 use std::time::Duration;
@@ -25,18 +26,20 @@ pub(super) fn unified(path: &str, former: Option<&[u8]>, wanted: &[u8]) -> Optio
         let (len, sha) = (wanted.len(), digest(wanted));
         format!("{head}{why}: {was} -> {len} bytes, sha256 {sha}\n")
     };
-    if [old, wanted].iter().any(|b| b.contains(&0)) {
+    let binary = |b: &&&[u8]| b.contains(&0) && Charset::of(b).is_none_or(Charset::is_utf8);
+    if [old, wanted].iter().any(|b| binary(&b)) {
         return Some(summary("binary"));
     }
     if old.len() + wanted.len() > LIMIT {
         return Some(summary("too long to show"));
     }
+    let text = |bytes| Charset::of(bytes).and_then(|c| c.read(bytes));
     let (a, b) = (
-        String::from_utf8_lossy(old),
-        String::from_utf8_lossy(wanted),
+        text(old).unwrap_or_else(|| encoding::shown(old)),
+        text(wanted).unwrap_or_else(|| encoding::shown(wanted)),
     );
     if a == b {
-        return Some(summary("they differ only in bytes that are no UTF-8"));
+        return Some(summary("they differ only in bytes that are not text"));
     }
     let diff = TextDiff::configure()
         .timeout(PATIENCE)

@@ -1,12 +1,14 @@
 //! `file.line`: one line of a file is replaced, added or removed. All but the choice of the line is `edit`'s.
 //!
-//! Lines are bytes up to a line feed. A line keeps its own ending, a new one takes the file's, and every other byte of
-//! the file stays. Left out: several lines at once, and where in the file a line may stand.
+//! A line keeps its own ending, a new one takes the file's, and every other byte of the file stays. The expression and the
+//! new line are text: they are read and written in the file's encoding, or the step is refused. In a file that is not text
+//! lines are bytes, and only ASCII is looked for. Left out: several lines at once, and where in the file a line may stand.
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
 };
+use crate::encoding::Charset;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use regex::bytes::Regex;
@@ -22,10 +24,11 @@ const NAMED: usize = 10;
 pub struct Line {
     /// The file, as an absolute path. Links are followed.
     pub path: String,
-    /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line.
+    /// A regular expression that matches exactly one line; `^` and `$` are the ends of the line. It is text, and so is the
+    /// file: UTF-8, UTF-16 with a byte order mark, or GB18030 (GBK). In any other file it can only contain ASCII.
     #[serde(rename = "match")]
     pub pattern: String,
-    /// The replacement, literally and without a line break.
+    /// The replacement, literally and without a line break. It is written in the encoding of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
     /// What to do when no line matches. Default: the step is refused.
@@ -82,6 +85,34 @@ impl Line {
     }
 
     fn edited(&self, former: &[u8]) -> Result<Vec<u8>, Error> {
+        let new = self.line.as_deref().unwrap_or_default();
+        let Some(charset) = Charset::of(former) else {
+            if self.pattern.is_ascii() && new.is_ascii() {
+                return self.edited_as(former, "");
+            }
+            return Err(Error::new(format!(
+                "{} is not text in an encoding that is known here (UTF-8, UTF-16 with a mark, GB18030), so that only ASCII \
+                 can be looked for and written",
+                self.path
+            )));
+        };
+        let text = charset.read(former).unwrap_or_default();
+        let read_as = match charset.is_utf8() {
+            true => String::new(),
+            false => format!(", read as {}", charset.name()),
+        };
+        let edited = self.edited_as(text.as_bytes(), &read_as)?;
+        let edited = std::str::from_utf8(&edited).ok();
+        edited.and_then(|text| charset.write(text)).ok_or_else(|| {
+            Error::new(format!(
+                "{} is in {}, in which `line` cannot be written",
+                self.path,
+                charset.name()
+            ))
+        })
+    }
+
+    fn edited_as(&self, former: &[u8], read_as: &str) -> Result<Vec<u8>, Error> {
         let regex = self.regex()?;
         let lines: Vec<&[u8]> = former.split_inclusive(|b| *b == b'\n').collect();
         let found: Vec<usize> = lines
@@ -106,7 +137,7 @@ impl Line {
             [] if lines.iter().any(|line| split(line).0 == wanted) => Ok(former.to_vec()),
             [] if self.absent == Some(Absent::Append) => Ok(append(former, wanted)),
             [] => Err(Error::new(format!(
-                "no line of {} matches {}",
+                "no line of {}{read_as} matches {}",
                 self.path, self.pattern
             ))),
             many => {

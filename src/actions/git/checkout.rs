@@ -46,6 +46,7 @@ impl Deploy {
             commit: commit.clone(),
         })?;
         checkout(&git, changes, [&from, &to], modules.begun, work)?;
+        git.rewrite(commit, &mut |line| work.log_line(line))?;
         if self.submodules {
             modules.update(&git, commit, "", work)?;
         }
@@ -263,7 +264,7 @@ impl Deploy {
         if !modified.is_empty() {
             return Ok(Look::unclear(format!(
                 "these files are modified: {}",
-                few(&modified)
+                git.named(&modified)?
             )));
         }
         let text = format!(
@@ -308,13 +309,14 @@ pub(super) fn checkout(
             git.dir().display(),
         )));
     }
+    let looked = changes.is_some();
     let interrupted = match changes {
         Some(changes) => {
             let met = changes.obstacles(git, head.commit != to.commit, begun)?;
             if !met.changed.is_empty() {
                 return Err(Error::new(format!(
                     "these files were modified and would be lost: {}",
-                    few(&met.changed)
+                    git.named(&met.changed)?
                 )));
             }
             // Where it stands already, nothing of them is overwritten.
@@ -331,14 +333,19 @@ pub(super) fn checkout(
             if !modified.is_empty() {
                 return Err(Error::new(format!(
                     "these files are modified: {}",
-                    few(&modified)
+                    git.named(&modified)?
                 )));
             }
             false
         }
     };
     let mut words = vec!["checkout", "--quiet"];
-    if interrupted {
+    // Git would not let go of files that an attribute would have stored otherwise. Nothing but these is overwritten: what
+    // is in the way was looked at.
+    let exact = looked && !interrupted && git.has_exact()?;
+    if exact {
+        words.push("--force");
+    } else if interrupted {
         work.log_line("a checkout was interrupted here");
         words.push("--force");
         if head.commit == to.commit {

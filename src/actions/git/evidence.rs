@@ -4,6 +4,7 @@ use super::record::Tree;
 use super::repo::{Git, Locked, few};
 use super::{Deploy, submodules};
 use crate::action::{Context, Error, Look};
+use crate::encoding::Charset;
 use upledger_replay::event::Answer;
 
 impl Deploy {
@@ -17,12 +18,14 @@ impl Deploy {
         if seen.code != Some(0) {
             return Ok(Some(format!("the commit has no file {}", file.path)));
         }
-        let text = seen.stdout.trim();
-        let equal = file.equals.as_ref().is_none_or(|e| text == e.trim());
+        let charset = Charset::of(&seen.stdout);
+        let text = charset.and_then(|c| c.read(&seen.stdout));
+        let text = text.as_deref().map(str::trim);
+        let equal = file.equals.as_ref().is_none_or(|e| text == Some(e.trim()));
         let contained = file
             .contains
             .as_ref()
-            .is_none_or(|c| text.contains(c.as_str()));
+            .is_none_or(|c| text.is_some_and(|t| t.contains(c.as_str())));
         let wanted = file.equals.as_ref().or(file.contains.as_ref());
         Ok((!(equal && contained)).then(|| {
             let start: String = seen.shown.trim().chars().take(200).collect();
@@ -56,7 +59,7 @@ impl Deploy {
             return Ok(Look::unclear(format!(
                 "HEAD is {}, and these files are modified: {}",
                 head.commit,
-                few(&modified)
+                git.named(&modified)?
             )));
         }
         let before = was.head.as_ref() == Some(&head);
@@ -89,6 +92,9 @@ impl Deploy {
 
     /// The evidence of a tree that stands at the commit, with no tracked file modified.
     fn evidence(&self, git: &Git, commit: &str) -> Result<Look, Error> {
+        if let Some(why) = git.other_bytes(commit)? {
+            return Ok(Look::unclear(why));
+        }
         let mut look = Look::done(format!("HEAD is {commit}, and no tracked file is modified"));
         if self.submodules {
             let mut subs = submodules::Findings::default();
@@ -128,7 +134,7 @@ impl Deploy {
             return Err(Error::new(format!(
                 "{} is at {head} with modified files ({}), not cleanly at {commit}",
                 git.dir().display(),
-                few(&modified)
+                git.named(&modified)?
             )));
         }
         let look = self.evidence(git, commit)?;

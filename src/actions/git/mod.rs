@@ -18,6 +18,7 @@
 //! checked out.
 
 mod checkout;
+mod clean;
 mod cloned;
 mod evidence;
 mod interrupted;
@@ -39,7 +40,7 @@ use crate::host::files::entry::{beside, exists, own_entries};
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use record::{Layout, Past, Tree, Work};
-use repo::{Git, Locked, few};
+use repo::{Git, Locked};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -144,7 +145,7 @@ impl Deploy {
                 return Err(Error::new(format!(
                     "{} has modified files, which would be lost: {}",
                     self.place(),
-                    few(&modified)
+                    git.named(&modified)?
                 )));
             }
             tree.head = Some(head);

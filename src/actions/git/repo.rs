@@ -1,21 +1,24 @@
 //! `git`, as this program calls it: words without a shell, nothing of a repository is executed, nobody is asked.
 //!
 //! Invariants: hooks, the file-system monitor and `ext::` transports of a hostile repository do not run, and no command
-//! follows submodules by itself; a look takes no lock; a repository above the named directory is never taken for it. The system's
-//! and the user's configuration are read, because `safe.directory` is there: git's refusal of a repository that
-//! another user owns stays in force.
+//! follows submodules by itself; a look takes no lock; a repository above the named directory is never taken for it. The
+//! system's and the user's configuration are read, because `safe.directory` and logins are there: git's refusal of a
+//! repository that another user owns stays in force. But they do not change what is deployed: line endings, attributes
+//! and filters are those of the commit. The one filter that stays is `lfs`, because the commit names the bytes that it
+//! brings. Of the step's own `GIT_*` variables those stay that say how a repository is reached.
 //!
-//! Left out: filters that a repository's own configuration names (large-file storage needs them), bare repositories as a
-//! working tree.
+//! Left out: bare repositories as a working tree.
 
 use super::resolve;
 use crate::action::{Context, Error};
+use crate::attempt::sys::without_terminal;
 use crate::host::exec::{Captured, KEPT, capture};
+use crate::host::process::mask;
+use crate::host::remedy;
 use crate::system::proc;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -23,7 +26,7 @@ use std::time::Duration;
 /// Fetches and checkouts end by the step's own time limit, not by this one.
 const WORK: Duration = Duration::from_secs(7 * 86_400);
 
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 21] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.quotePath=false",
@@ -35,18 +38,43 @@ const OPTIONS: [&str; 11] = [
     "maintenance.auto=false",
     "advice.detachedHead=false",
     "log.showSignature=false",
+    // What the user has configured for their own work.
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.safecrlf=false",
+    "core.attributesFile=/dev/null",
+    "core.symlinks=true",
+    "core.ignoreCase=false",
+    "clone.defaultRemoteName=origin",
+    "init.templateDir=",
+    "color.ui=false",
+    "i18n.logOutputEncoding=UTF-8",
 ];
 
-/// What would make git work elsewhere than where it is told.
-const ELSEWHERE: [&str; 7] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
+/// With what variables of git that say how a repository is reached begin. Others would make it work elsewhere than where
+/// it is told, or with other bytes.
+const TRANSPORT: [&str; 9] = [
+    "GIT_SSH",
+    "GIT_ASKPASS",
+    "GIT_ALLOW_PROTOCOL",
+    "GIT_PROTOCOL",
+    "GIT_SSL_",
+    "GIT_HTTP_",
+    "GIT_PROXY_",
+    "GIT_CONFIG",
+    "GIT_LFS_",
 ];
+
+/// Commands that run files through filters.
+const FILTERING: [&str; 5] = [
+    "checkout",
+    "checkout-index",
+    "status",
+    "hash-object",
+    "submodule",
+];
+/// The filter that brings what the commit names by its digest.
+const LARGE_FILES: &str = "lfs";
 
 /// Git in one directory.
 pub(super) struct Git {
@@ -107,11 +135,15 @@ impl Git {
     pub(super) fn at(cx: &Context, dir: &Path) -> Self {
         let mut cx = cx.clone();
         cx.cwd = Some("/".into());
-        cx.env.retain(|(k, _)| !ELSEWHERE.contains(&k.as_str()));
+        let reaches = |k: &str| TRANSPORT.iter().any(|t| k.starts_with(t));
+        cx.env.retain(|(k, _)| !k.starts_with("GIT_") || reaches(k));
         let ceiling = dir.parent().unwrap_or(Path::new("/")).display().to_string();
         for (key, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
+            ("GCM_INTERACTIVE", "never"),
             ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_ATTR_NOSYSTEM", "1"),
+            ("GIT_LITERAL_PATHSPECS", "1"),
             // A commit is what its id says, not what a repository has put in its place.
             ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_CEILING_DIRECTORIES", &ceiling),
@@ -142,7 +174,40 @@ impl Git {
     }
 
     fn call(&self, place: &[&str], words: &[&str], limit: Duration) -> Result<Captured, Error> {
-        capture(&self.cx, &argv(place, words), limit)
+        let mut argv = argv(place, words);
+        if words.first().is_some_and(|w| FILTERING.contains(w)) {
+            argv.splice(1..1, self.without_filters(place)?);
+        }
+        capture(&self.cx, &argv, limit)
+    }
+
+    /// Options that turn off every filter that somebody has configured.
+    fn without_filters(&self, place: &[&str]) -> Result<Vec<String>, Error> {
+        let words = ["config", "--name-only", "-z", "--get-regexp", r"^filter\."];
+        let listed = capture(&self.cx, &argv(place, &words), self.cx.patience())?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let names = listed.split('\0').filter_map(|key| {
+            let (name, _) = key.strip_prefix("filter.")?.rsplit_once('.')?;
+            (name != LARGE_FILES).then_some(name)
+        });
+        let off = |name| {
+            let set = |what| ["-c".to_owned(), format!("filter.{name}.{what}")];
+            set("process=").into_iter().chain(set("required=false"))
+        };
+        let names: std::collections::BTreeSet<&str> = names.collect();
+        Ok(names.into_iter().flat_map(off).collect())
+    }
+
+    /// The same, with another index.
+    pub(super) fn with_index(&self, index: &Path) -> Self {
+        let mut cx = self.cx.clone();
+        cx.env
+            .push(("GIT_INDEX_FILE".into(), index.display().to_string()));
+        Self {
+            cx,
+            dir: self.dir.clone(),
+            follows: self.follows,
+        }
     }
 
     /// A command in the directory.
@@ -182,7 +247,7 @@ impl Git {
     pub(super) fn commit(&self, name: &str) -> Result<Option<String>, Error> {
         let wanted = format!("{name}^{{commit}}");
         let seen = self.try_look(&["rev-parse", "--verify", "--quiet", &wanted])?;
-        Ok((seen.code == Some(0)).then(|| seen.stdout.trim().to_owned()))
+        Ok((seen.code == Some(0)).then(|| seen.text().trim().to_owned()))
     }
 
     /// The commit is there.
@@ -211,32 +276,14 @@ impl Git {
             ))
         })?;
         let branch = self.try_look(&["symbolic-ref", "--quiet", "HEAD"])?;
-        let branch = (branch.code == Some(0)).then(|| branch.stdout.trim().to_owned());
+        let branch = (branch.code == Some(0)).then(|| branch.text().trim().to_owned());
         Ok(Head { commit, branch })
     }
 
-    /// Tracked files that differ from the commit or the index, and those of which git would not tell.
-    pub(super) fn modified(&self) -> Result<Vec<String>, Error> {
-        let words = [
-            "status",
-            "--porcelain",
-            "-z",
-            "--no-renames",
-            "--untracked-files=no",
-        ];
-        let seen = self.look(&words)?;
-        let moved = |entry: &&str| {
-            let path = entry.strip_prefix(" M ");
-            self.follows && path.is_some_and(|p| self.dir.join(p).join(".git").exists())
-        };
-        let told = seen.split('\0').filter(|entry| !moved(entry));
-        let mut modified: Vec<String> = told
-            .filter_map(|entry| entry.get(3..).map(str::to_owned))
-            .collect();
-        for path in self.hidden()? {
-            modified.push(format!("{path} (a flag hides it from git status)"));
-        }
-        Ok(modified)
+    /// An entry of `git status` about a submodule that moved, where that is looked at elsewhere.
+    pub(super) fn is_moved(&self, entry: &str) -> bool {
+        let path = entry.strip_prefix(" M ");
+        self.follows && path.is_some_and(|p| self.dir.join(p).join(".git").exists())
     }
 
     /// Tracked files with a flag (`assume-unchanged`, `skip-worktree`) that keeps git from looking at them.
@@ -267,8 +314,8 @@ impl Git {
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0);
+            .stderr(Stdio::null());
+        without_terminal(&mut command);
         let group = |child: &Child| i32::try_from(child.id()).unwrap_or_default();
         // A look that is given up must not leave it behind.
         let answers = self.cx.answers.as_ref();
@@ -317,7 +364,8 @@ fn argv(place: &[&str], words: &[&str]) -> Vec<String> {
 
 fn said(words: &[&str], seen: Captured) -> Result<String, Error> {
     if seen.code == Some(0) {
-        return Ok(seen.stdout);
+        // A name that is no UTF-8 must not become another one: it stays illegible.
+        return Ok(String::from_utf8_lossy(&seen.stdout).into_owned());
     }
     let lines: Vec<&str> = seen
         .stderr
@@ -328,11 +376,15 @@ fn said(words: &[&str], seen: Captured) -> Result<String, Error> {
         .get(lines.len().saturating_sub(6)..)
         .unwrap_or_default();
     let what = words.first().copied().unwrap_or_default();
-    Err(Error::new(format!(
+    let error = Error::new(format!(
         "git {what}: {}: {}",
         seen.ended,
-        last.join("; ")
-    )))
+        mask::line(&last.join("; "))
+    ));
+    Err(match remedy::of(&seen.stderr) {
+        Some(remedy) => error.remedy(remedy),
+        None => error,
+    })
 }
 
 /// A few names, and how many more there are.

@@ -13,7 +13,7 @@
 use super::checkout::{checkout, fetch_commit, unlock};
 use super::interrupted::Changes;
 use super::record::{Former, Note, Past, Work, text};
-use super::repo::{Git, Head, Locked, few};
+use super::repo::{Git, Head, Locked};
 use crate::action::Error;
 use crate::host::files::entry;
 use std::collections::BTreeSet;
@@ -149,8 +149,12 @@ pub(super) fn look(git: &Git, commit: &str, above: &str, seen: &mut Findings) ->
         if !modified.is_empty() {
             seen.wrong.push(format!(
                 "in the submodule {path} these files are modified: {}",
-                few(&modified)
+                sub.named(&modified)?
             ));
+            continue;
+        }
+        if let Some(why) = sub.other_bytes(&link.commit)? {
+            seen.wrong.push(why);
             continue;
         }
         seen.lines
@@ -536,7 +540,8 @@ fn store(git: &Git, commit: &str, path: &str) -> Result<std::path::PathBuf, Erro
         r"^submodule\..*\.path$",
     ];
     let listed = git.try_look(&words)?;
-    let name = listed.stdout.split('\0').find_map(|entry| {
+    let listed = listed.text();
+    let name = listed.split('\0').find_map(|entry| {
         let (key, value) = entry.split_once('\n')?;
         (value == path).then(|| key.strip_prefix("submodule.")?.strip_suffix(".path"))?
     });
@@ -563,7 +568,7 @@ fn holds_nothing(git: &Git, store: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     let commits = git.try_look(&[&dir, "rev-list", "--all", "--max-count=1"])?;
-    Ok(commits.code != Some(0) || commits.stdout.trim().is_empty())
+    Ok(commits.code != Some(0) || commits.stdout.trim_ascii().is_empty())
 }
 
 /// The commit that a tree names for a submodule, wherever it is.

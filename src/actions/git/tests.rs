@@ -1,5 +1,6 @@
 //! Real repositories in a directory of the test's own: deployed, deployed again, refused, cut off, undone, undone again.
 
+mod bytes;
 mod kept;
 mod record;
 mod releases;

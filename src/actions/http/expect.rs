@@ -46,18 +46,15 @@ fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
             None => format!("the status is {}", reply.status),
         });
     }
-    if check
-        .contains
-        .as_ref()
-        .is_some_and(|t| !reply.body.contains(t))
-    {
-        wrong.push("the text is missing".into());
+    let body = reply.text();
+    if check.contains.as_ref().is_some_and(|t| !body.contains(t)) {
+        wrong.push(format!("the text is missing{}", unread(reply)));
     }
     if check.json.is_empty() {
         return wrong;
     }
-    match serde_json::from_str::<Value>(&reply.body) {
-        Err(e) => wrong.push(format!("the body is not JSON ({e})")),
+    match serde_json::from_str::<Value>(body.trim_start_matches('\u{feff}')) {
+        Err(e) => wrong.push(format!("the body is not JSON ({e}){}", unread(reply))),
         Ok(body) => wrong.extend(check.json.iter().filter_map(|(pointer, expected)| {
             match body.pointer(pointer) {
                 None => Some(format!("nothing is at {pointer}")),
@@ -75,7 +72,14 @@ fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
 /// Equal; text that says the same as a number or a truth value is too, because a variable that was put in is text.
 fn same(expected: &Value, value: &Value) -> bool {
     match (expected, value) {
-        (Value::String(text), Value::Number(n)) => n.to_string() == *text,
+        (Value::String(text), Value::Number(n)) => {
+            let fraction = || {
+                text.contains('.')
+                    .then(|| text.parse::<f64>().ok())
+                    .flatten()
+            };
+            n.to_string() == *text || n.as_f64().is_some_and(|n| fraction() == Some(n))
+        }
         (Value::String(text), Value::Bool(b)) => b.to_string() == *text,
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         _ => expected == value,
@@ -83,12 +87,30 @@ fn same(expected: &Value, value: &Value) -> bool {
 }
 
 fn seen(reply: &Reply, redactor: &Redactor) -> String {
-    if reply.body.trim().is_empty() {
+    let text = reply.text();
+    if text.trim().is_empty() {
         return format!("saw status {} and an empty body", reply.status);
     }
+    let charset = reply.encoding().filter(|c| !c.is_utf8());
+    let charset = charset.map_or_else(String::new, |c| format!(" in {}", c.name()));
     format!(
-        "saw status {} and '{}'",
+        "saw status {} and '{}'{charset}",
         reply.status,
-        short(&reply.body, redactor)
+        short(&text, redactor)
     )
+}
+
+/// Why a body may hold a text that was not found in it.
+fn unread(reply: &Reply) -> String {
+    match (&reply.packed, reply.encoding()) {
+        (Some(packed), _) => format!(
+            " (the server packed the body as `{packed}`, which is not unpacked here: ask it not to, with the header \
+             Accept-Encoding: identity)"
+        ),
+        (None, Some(charset)) if charset.is_utf8() => String::new(),
+        (None, Some(charset)) => format!(" (the page was read as {})", charset.name()),
+        (None, None) => {
+            " (the body is not text in UTF-8, GB18030, or the encoding that it names)".into()
+        }
+    }
 }

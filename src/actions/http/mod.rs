@@ -43,7 +43,7 @@ pub struct Check {
     #[serde(default = "ok")]
     #[schemars(range(min = 100, max = 599))]
     pub status: u16,
-    /// Text that must be in the body.
+    /// Text that must be in the body. A compressed body is unpacked, and text is read in the encoding that the page has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
     /// Values that must be in the JSON body, by JSON pointer: `{/status: ok}`.

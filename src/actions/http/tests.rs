@@ -1,5 +1,7 @@
 //! A real server on a free port, which answers what each test wants, also what no good server would.
 
+mod bodies;
+
 use super::*;
 use crate::host::http::problem;
 use std::io::Write;

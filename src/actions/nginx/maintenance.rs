@@ -163,8 +163,9 @@ impl Maintenance {
             Err(miss) => return Ok((false, format!("{}: {miss}", self.url))),
         };
         let text = self.contains.as_ref();
-        let right = reply.status == self.status() && text.is_none_or(|t| reply.body.contains(t));
-        let start = short(&reply.body, &cx.redactor()?);
+        let right =
+            reply.status == self.status() && text.is_none_or(|t| reply.text().contains(t.as_str()));
+        let start = short(&reply.text(), &cx.redactor()?);
         Ok((
             right,
             format!("{} answers {} and '{start}'", self.url, reply.status),

@@ -5,14 +5,18 @@
 
 use super::explain::{Story, broken, explain};
 use super::index::access;
+use super::judge::pinned;
 use super::record::{Note, Past, Work};
-use super::requirements::{Set, same_version};
+use super::requirements::Set;
 use super::venv::{Built, Freeze, Interpreter, State, Venv, clean, size};
 use super::{Before, Install};
 use crate::action::{Context, Error};
 use crate::failpoint;
 use crate::host::exec::{quoted, stream};
 use crate::host::files::entry::{self, beside};
+use crate::host::process::mask;
+use crate::host::remedy;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -279,7 +283,8 @@ impl Install {
         for (of, file) in self.requirements.iter().enumerate() {
             self.install(work, venv, set, of)?;
             let now = venv.freeze(cx)?;
-            pinned(set, of, &now)?;
+            let unsure = pinned(cx, venv, set, of)?;
+            unsure.iter().for_each(|line| work.log_line(line));
             if of > 0 {
                 let other = freeze
                     .changes(&now)
@@ -330,12 +335,17 @@ impl Install {
         }
         work.log_line(&quoted(&argv));
         let mut story = Story::default();
-        let ended = stream(&with, &argv, None, work.log(), &mut |l| story.take(l))?;
+        // It may hold the password of a URL.
+        venv.private("pip.log")?;
+        let ended = stream(&with, &argv, None, &mut Masked(work.log()), &mut |l| {
+            story.take(l)
+        })?;
         if ended.code == Some(0) {
             return Ok(());
         }
         // Why an index gave nothing stands only there.
-        let whole = std::fs::read_to_string(venv.own("pip.log")).unwrap_or_default();
+        let whole = std::fs::read(venv.own("pip.log")).unwrap_or_default();
+        let whole = crate::encoding::shown(&whole);
         whole
             .lines()
             .filter(|l| l.contains("Could not fetch URL"))
@@ -358,7 +368,7 @@ impl Install {
             .iter()
             .for_each(|l| work.log_line(&format!("pip check: {l}")));
         if check.code != Some(0) {
-            let mut broken = broken(&check.stdout, set);
+            let mut broken = broken(&check.text(), set);
             let more = broken.len().saturating_sub(3);
             broken.truncate(3);
             let what = match (broken.is_empty(), more) {
@@ -407,63 +417,37 @@ fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) ->
         let last = error.or_else(|| tail.iter().rev().find(|l| !l.trim().is_empty()));
         last.map_or("it printed nothing", |l| l.trim()).to_owned()
     };
-    Error::new(format!(
+    let error = Error::new(mask::line(&format!(
         "{}: {ended}: {}",
         quoted(what),
         why.unwrap_or_else(own)
-    ))
+    )));
+    // Pip calls git and ssh.
+    match remedy::of(&error.to_string()) {
+        Some(remedy) => error.remedy(remedy),
+        None => error,
+    }
 }
 
-/// After one file, what it pins must be what is there: pip's exit code does not prove it.
-fn pinned(set: &Set, of: usize, freeze: &Freeze) -> Result<(), Error> {
-    let lines: Vec<_> = set
-        .lines
-        .iter()
-        .filter(|l| l.of == of && !l.constraint && !l.name.is_empty())
-        .collect();
-    for line in &lines {
-        let same: Vec<_> = lines.iter().filter(|l| l.name == line.name).collect();
-        let Some(version) = freeze.versions.get(&line.name) else {
-            // A marker may leave it out.
-            if same.iter().any(|l| !l.marker) {
-                return Err(Error::new(format!(
-                    "pip reports that everything is installed, but {} ({}) is missing",
-                    line.name,
-                    line.place()
-                )));
-            }
-            continue;
-        };
-        let from_elsewhere = version.contains([' ', '@', '/']);
-        let agrees = |pin: &Option<String>| pin.as_ref().is_none_or(|p| same_version(p, version));
-        if !from_elsewhere && !same.iter().any(|l| agrees(&l.pin)) {
-            return Err(Error::new(format!(
-                "pip reports that everything is installed, but {} is {version} and {} requires {}",
-                line.name,
-                line.place(),
-                line.text
-            )));
-        }
+/// A log that gets whole lines, without what looks like a password in a URL.
+struct Masked<'a>(&'a mut dyn Write);
+
+impl Write for Masked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let masked = std::str::from_utf8(bytes).map(mask::urls);
+        self.0
+            .write_all(masked.as_deref().map_or(bytes, str::as_bytes))?;
+        Ok(bytes.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exit_code_of_0_with_a_wrong_version_is_seen_through() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.txt");
-        std::fs::write(&path, "aa==1.0\nbb==2.*\nold==1; python_version < '3'\n").unwrap();
-        let set = Set::read(&Context::default(), &[path], &[]).unwrap();
-        pinned(&set, 0, &Freeze::of("AA==1.0.0\nbb==2.7\n")).unwrap();
-        pinned(&set, 0, &Freeze::of("aa @ file:///w/aa.whl\nbb==2.7\n")).unwrap();
-        let wrong = |text: &str| pinned(&set, 0, &Freeze::of(text)).unwrap_err().to_string();
-        assert!(wrong("aa==1.1\nbb==2.7\n").contains("aa is 1.1 and"));
-        assert!(wrong("aa==1.0\n").contains("bb ("));
-    }
 
     #[test]
     fn what_a_later_file_changed_is_told() {

@@ -1,8 +1,9 @@
 //! From what pip and venv print to one plain sentence: which packages, which line of which file, and what helps.
 //!
-//! Invariant: a sentence says nothing that the output does not; what is not known here is told in pip's own last words.
-//! The network and the disk come first: pip reports them and then goes on to say that there is "no matching
-//! distribution", which sends people looking in the wrong place.
+//! Invariants: a sentence says nothing that the output does not, and nothing against it; what is not known here is told in
+//! pip's own last words. What pip is sure of comes first: other hashes, a conflict, another Python. The network and the disk
+//! come before what pip only concludes: it reports them and goes on to say that there is "no matching distribution",
+//! which sends people looking in the wrong place.
 //!
 //! The patterns are those of pip 18 to 25 in English; the commands run with `LC_ALL=C.UTF-8`.
 
@@ -47,6 +48,25 @@ impl Story {
             .filter_map(move |l| regex.as_ref().and_then(|r| r.captures(l)))
     }
 
+    /// Pip gave up because it had no answer. What it only tried again, and what one of several indexes refused, is no
+    /// reason for another failure.
+    fn ended_without_an_answer(&self) -> bool {
+        let last = self.0.iter().rev().find(|l| l.starts_with("ERROR"));
+        let ends = [
+            "No matching distribution",
+            "Could not find a version",
+            "Could not install packages",
+            "Max retries exceeded",
+            "HTTP error",
+            "Connection",
+            "timed out",
+            "subprocess-exited-with-error",
+            "git ",
+            "Failed to build",
+        ];
+        last.is_none_or(|l| ends.iter().any(|e| l.contains(e)))
+    }
+
     fn says(&self, text: &str) -> bool {
         self.0.iter().any(|l| l.contains(text))
     }
@@ -69,12 +89,14 @@ fn versioned(set: &Set, package: &str, version: &str) -> String {
 
 /// What went wrong, in one sentence; none when the output is not understood.
 pub(super) fn explain(story: &Story, set: &Set) -> Option<String> {
-    disk(story)
+    hashes(story, set)
+        .or_else(|| disk(story))
+        .or_else(|| conflict(story, set))
+        .or_else(|| python(story, set))
+        .or_else(|| metadata(story, set))
+        .or_else(|| repository(story))
         .or_else(|| network(story))
         .or_else(|| tools(story))
-        .or_else(|| hashes(story, set))
-        .or_else(|| python(story, set))
-        .or_else(|| conflict(story, set))
         .or_else(|| missing(story, set))
         .or_else(|| source(story, set))
         .or_else(|| file(story))
@@ -91,7 +113,7 @@ fn disk(story: &Story) -> Option<String> {
         );
     }
     story
-        .find(r"\[Errno 13\] Permission denied: '(?P<path>[^']*)'")
+        .find(r"(?:ERROR|Error).*\[Errno 13\] Permission denied: '(?P<path>[^']*)'")
         .map(|c| {
             format!(
                 "permission denied on {}: run as the owner of the virtualenv, or change its owner",
@@ -147,6 +169,9 @@ fn network(story: &Story) -> Option<String> {
         ("ProxyError", "the proxy refused"),
     ];
     let (mark, words) = why.iter().find(|(mark, _)| story.says(mark))?;
+    if !story.ended_without_an_answer() {
+        return None;
+    }
     let host = story
         .find(&format!(
             r"host='(?P<host>[^']+)', port=(?P<port>\d+).*{}",
@@ -298,6 +323,24 @@ fn conflict(story: &Story, set: &Set) -> Option<String> {
     ))
 }
 
+/// A package that this pip does not read.
+fn metadata(story: &Story, set: &Set) -> Option<String> {
+    let why = story.find(
+        r"(?:Requested (?P<what>\S+) from .*|Ignoring version (?P<version>\S+) of (?P<name>\S+) since it) has invalid metadata: *(?P<why>.+)$",
+    )?;
+    story.find(r"(?:No matching distribution found|has invalid metadata)")?;
+    let what = why.name("what").map_or("a package", |w| w.as_str());
+    let older = story.find(r"Please use (?P<pip>pip\S+) if you need to use this version");
+    let older = older.map_or_else(String::new, |c| {
+        format!(", or list {} in a requirement file before it", &c["pip"])
+    });
+    Some(format!(
+        "{} has metadata that this pip does not accept ({}): name another version of it{older}",
+        place(set, package(what)).replacen(package(what), what, 1),
+        why["why"].trim()
+    ))
+}
+
 fn missing(story: &Story, set: &Set) -> Option<String> {
     let none = story.find(r"No matching distribution found for (?P<what>.+?)( \(from .*)?$")?;
     let versions = story.find(r"\(from versions: (?P<all>[^)]*)\)");
@@ -319,10 +362,54 @@ fn missing(story: &Story, set: &Set) -> Option<String> {
         .filter(|c| !c["from"].contains("-r ") && !c["from"].contains("versions"))
         .map_or_else(String::new, |c| format!(", which {} needs", &c["from"]));
     let name = package(what);
+    // It is there, and pip has a reason of its own not to take it.
+    let version = what.split("==").nth(1).map(str::trim);
+    let listed = versions
+        .as_ref()
+        .is_some_and(|c| c["all"].split(", ").any(|v| Some(v) == version));
+    if listed {
+        let reason = story
+            .all(r"(?i)(?:warning|ignor|skipp|yanked).*")
+            .last()
+            .map_or_else(String::new, |c| format!(": {}", c[0].trim()));
+        return Some(format!(
+            "pip found {} and did not take it{reason}; its output tells why",
+            place(set, name).replacen(name, what, 1)
+        ));
+    }
     Some(format!(
         "there is no {}{by}: {there}; correct the line, or put the package into the index or `find_links`",
         place(set, name).replacen(name, what, 1)
     ))
+}
+
+/// A repository that pip's git, or another of its kind, did not give.
+fn repository(story: &Story) -> Option<String> {
+    let failed = story
+        .find(r"[×x] (?P<what>(?:git|hg|svn|bzr) .+?) did not run successfully")
+        .or_else(|| {
+            story.find(r#"Command (?:errored out.*|failed.*): (?P<what>(?:git|hg|svn|bzr) .+?)(?: Check the logs.*)?$"#)
+        })?;
+    let why = r"^\s*(?:fatal: |.*Permission denied \(|Host key verification|remote: |ssh: |error: (?:RPC|pathspec)|hg: |abort: )";
+    let said: Vec<&str> = story
+        .all(why)
+        .filter_map(|c| c.get(0))
+        .map(|m| m.as_str())
+        .collect();
+    // The whole lines, the last ones.
+    let whole = story
+        .0
+        .iter()
+        .filter(|l| said.iter().any(|s| l.starts_with(s)));
+    let mut whole: Vec<&str> = whole.map(|l| l.trim()).collect();
+    whole.dedup();
+    let last = whole.split_off(whole.len().saturating_sub(3)).join("; ");
+    let last = if last.is_empty() {
+        "its output tells why".to_owned()
+    } else {
+        last
+    };
+    Some(format!("`{}` failed: {last}", &failed["what"]))
 }
 
 /// A package that comes as source and cannot be built here.
@@ -375,10 +462,16 @@ fn source(story: &Story, set: &Set) -> Option<String> {
         ),
     ];
     let cause = causes.iter().find(|(mark, _)| story.says(mark));
-    let cause = cause.map_or_else(
-        || "see the output above for the reason".to_owned(),
-        |(_, words)| (*words).to_owned(),
-    );
+    let own = || {
+        let error = story
+            .all(r"^\s*(?P<error>[\w.]*(?:Error|Exception): .+)$")
+            .last();
+        error.map_or_else(
+            || "see the output above for the reason".to_owned(),
+            |c| c["error"].to_owned(),
+        )
+    };
+    let cause = cause.map_or_else(own, |(_, words)| (*words).to_owned());
     Some(format!(
         "{} is a source distribution and cannot be built here: {cause}; or put a wheel of it into the index or `find_links`",
         name.map_or_else(|| "a package".into(), |n| place(set, &n))

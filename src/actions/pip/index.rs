@@ -91,7 +91,8 @@ pub(super) fn is_url(url: &str) -> bool {
     known.iter().any(|s| url.starts_with(s)) && parts(url).is_some()
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// Without percent signs.
+pub(super) fn decoded(text: &str) -> Option<String> {
     let (mut out, mut bytes) = (Vec::new(), text.bytes());
     while let Some(byte) = bytes.next() {
         if byte == b'%' {

@@ -16,6 +16,8 @@
 mod build;
 mod explain;
 mod index;
+mod judge;
+mod lines;
 mod record;
 mod requirements;
 mod undo;
@@ -31,6 +33,7 @@ use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties
 use crate::host::exec::quoted;
 use crate::host::files::entry::{beside, exists};
 use crate::host::files::link::Link;
+use crate::host::process::mask;
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use index::Index;
@@ -56,7 +59,7 @@ pub struct Install {
     pub current: Option<String>,
     /// The interpreter, an absolute path. It may differ from that of the old virtualenv.
     pub python: String,
-    /// Requirement files, absolute or below the step's `cwd`, installed one after the other in this order: a later file may
+    /// Requirement files, absolute or below the step's `cwd`, in UTF-8 or the encoding that they name, installed one after the other in this order: a later file may
     /// change what an earlier one installed, and that is reported.
     pub requirements: Vec<String>,
     /// Constraint files, for all requirement files.
@@ -191,7 +194,7 @@ impl Install {
             )));
         }
         let freeze = venv.freeze(cx)?;
-        if freeze.sha256() == built.sha256 {
+        if freeze.is(&built.sha256) {
             return Ok(None);
         }
         let mut changes = venv.kept()?.changes(&freeze);
@@ -443,7 +446,7 @@ impl Action for Install {
         if hashes && let Some(line) = set.unhashed() {
             return Err(Error::new(format!(
                 "{} has no hash ({}), and {}",
-                line.text,
+                mask::line(&line.text),
                 line.place(),
                 if self.require_hashes == Some(true) {
                     "`require_hashes` is set"

@@ -2,9 +2,11 @@
 //! on which line, so that what pip says can be answered with a place.
 //!
 //! Invariants: every file that pip would read through `-r` and `-c` is found and has a digest, or the set is refused;
-//! nothing here decides what is installed, pip does. Left out: markers are not evaluated (a line that has one may not
-//! apply), and what a line at a URL or a path is called is told by its `#egg=` alone.
+//! nothing here decides what is installed, or compares versions: pip does (`judge`). Left out: what a line at a URL or a
+//! path is called is told by its `#egg=` alone, and may be something else.
 
+use super::index::decoded as unquoted;
+use super::lines::{decoded, logical, option};
 use crate::action::{Context, Error};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -30,12 +32,14 @@ pub(super) struct Line {
     pub(super) name: String,
     /// The requirement without its options.
     pub(super) text: String,
-    /// The version that it pins.
-    pub(super) pin: Option<String>,
-    /// It applies only where its marker does.
-    pub(super) marker: bool,
-    /// It has a hash, or needs none because it is a directory.
+    /// Its name is the package's for certain.
+    named: bool,
+    /// It is installed from a directory, of which there is no hash.
+    editable: bool,
+    /// It has `--hash`.
     pub(super) hashed: bool,
+    /// Its URL has a hash.
+    url_hashed: bool,
     /// It only constrains what others ask for.
     pub(super) constraint: bool,
     /// The file, and the number of its first line.
@@ -46,6 +50,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// What is installed must have this name.
+    pub(super) fn is_named(&self) -> bool {
+        self.named
+    }
+
     /// Where it stands, for people.
     pub(super) fn place(&self) -> String {
         format!("{} line {}", self.file, self.number)
@@ -67,9 +76,6 @@ static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
-static PIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^\(?\s*===?\s*(?P<version>[^\s,;()]+)\s*\)?\s*(?:;.*)?$").ok());
-
 /// A package's name as all its spellings are compared.
 pub(super) fn normal(name: &str) -> String {
     let mut out = String::new();
@@ -80,24 +86,6 @@ pub(super) fn normal(name: &str) -> String {
         out.push_str(&part.to_ascii_lowercase());
     }
     out
-}
-
-/// Whether two versions are the same: `1.0` is `1.0.0`, and case and a leading `v` do not count.
-pub(super) fn same_version(a: &str, b: &str) -> bool {
-    let plain = |v: &str| {
-        let v = v.trim().trim_start_matches(['v', 'V']).to_ascii_lowercase();
-        let mut parts: Vec<String> = v.split('.').map(str::to_owned).collect();
-        while parts.len() > 1 && parts.last().is_some_and(|p| p.parse() == Ok(0_u64)) {
-            parts.pop();
-        }
-        parts
-    };
-    match a.strip_suffix(".*") {
-        Some(prefix) => b == prefix || b.starts_with(&format!("{prefix}.")),
-        // A pin without a local version is content with any.
-        None if a.contains('+') => plain(a) == plain(b),
-        None => plain(a) == plain(b.split('+').next().unwrap_or(b)),
-    }
 }
 
 impl Set {
@@ -147,15 +135,16 @@ impl Set {
                 sha256: facts.sha256,
             });
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        for (number, line) in logical(&text) {
+        for (number, line) in logical(&decoded(&bytes, &shown)?) {
             let place = format!("{shown} line {number}");
-            let value = |long: &str, short: &str| option(&line, long, short);
-            let nested = value("--requirement", "-r")
+            let nested = option(&line, "--requirement", "--requirem", "-r")
                 .map(|f| (f, constraint))
-                .or_else(|| value("--constraint", "-c").map(|f| (f, true)));
+                .or_else(|| option(&line, "--constraint", "--c", "-c").map(|f| (f, true)));
             if let Some((named, constraint)) = nested {
-                let named = expanded(cx, &named);
+                let mut named = expanded(cx, &named);
+                if let Some(path) = named.strip_prefix("file://") {
+                    named = unquoted(path).unwrap_or_default();
+                }
                 if named.contains("://") {
                     return Err(Error::new(format!(
                         "{place} includes a file by URL, whose content cannot be pinned: save it as a file beside it"
@@ -165,18 +154,24 @@ impl Set {
                 self.file(cx, &below, of, constraint, &place, depth + 1)?;
                 continue;
             }
-            let editable = value("--editable", "-e");
+            let editable = option(&line, "--editable", "--ed", "-e");
             if line.starts_with('-') && editable.is_none() {
                 continue;
             }
-            let hashed = editable.is_some() || line.contains("--hash");
-            let words = editable.unwrap_or_else(|| before_options(&line));
-            let mut requirement = parsed(&words);
-            (requirement.file, requirement.number) = (shown.clone(), number);
-            requirement.of = of;
-            requirement.constraint = constraint;
-            requirement.hashed |= hashed;
-            self.lines.push(requirement);
+            let words = editable.clone().unwrap_or_else(|| before_options(&line));
+            let parsed = parsed(&expanded(cx, &words));
+            self.lines.push(Line {
+                named: parsed.named && editable.is_none(),
+                editable: editable.is_some(),
+                // As it is written: what a variable holds may be a password.
+                text: words,
+                hashed: line.contains("--hash"),
+                constraint,
+                file: shown.clone(),
+                number,
+                of,
+                ..parsed
+            });
         }
         Ok(())
     }
@@ -193,64 +188,29 @@ impl Set {
         all(false).chain(all(true))
     }
 
-    /// Any requirement has a hash, so all must.
+    /// Any line has a hash, so all must.
     pub(super) fn any_hash(&self) -> bool {
-        self.lines
-            .iter()
-            .any(|l| l.hashed && !l.name.is_empty() && !l.constraint)
+        self.lines.iter().any(|l| l.hashed)
     }
 
-    /// The first requirement without a hash.
+    /// The first requirement without a hash, neither its own nor that of a constraint. What is editable has none, and pip
+    /// says so itself.
     pub(super) fn unhashed(&self) -> Option<&Line> {
-        self.lines.iter().find(|l| !l.hashed && !l.constraint)
+        let constrained = |name: &str| {
+            let mut lines = self.lines.iter();
+            lines.any(|l| l.constraint && l.hashed && l.name == name)
+        };
+        let has = |l: &Line| l.hashed || l.url_hashed || constrained(&l.name);
+        let mut lines = self.lines.iter();
+        lines.find(|l| !(l.constraint || l.editable || has(l)))
     }
-}
-
-/// Lines as pip joins them, without comments, with the number of the first.
-fn logical(text: &str) -> Vec<(usize, String)> {
-    let mut out: Vec<(usize, String)> = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (at, raw) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let comment = raw.trim_start().starts_with('#');
-        let (number, mut line) = open.take().unwrap_or((at + 1, String::new()));
-        match raw.trim_end().strip_suffix('\\') {
-            Some(begun) if !comment => {
-                line.push_str(begun);
-                open = Some((number, line));
-                continue;
-            }
-            // A comment ends what was begun.
-            _ if comment => {}
-            _ => line.push_str(raw),
-        }
-        out.push((number, line));
-    }
-    out.extend(open);
-    out.into_iter()
-        .map(|(number, line)| {
-            let end = line
-                .match_indices('#')
-                .map(|(at, _)| at)
-                .find(|at| *at == 0 || line[..*at].ends_with([' ', '\t']));
-            (number, line[..end.unwrap_or(line.len())].trim().to_owned())
-        })
-        .filter(|(_, line)| !line.is_empty())
-        .collect()
-}
-
-/// The value of an option that stands alone on its line.
-fn option(line: &str, long: &str, short: &str) -> Option<String> {
-    let value = line
-        .strip_prefix(long)
-        .filter(|v| v.starts_with(['=', ' ', '\t']))
-        .or_else(|| line.strip_prefix(short).filter(|_| !line.starts_with("--")))?;
-    let value = value.trim_start().trim_start_matches('=').trim();
-    (!value.is_empty()).then(|| value.trim_matches(['"', '\'']).to_owned())
 }
 
 /// `${NAME}` as pip expands it.
 fn expanded(cx: &Context, text: &str) -> String {
-    cx.env.iter().fold(text.to_owned(), |text, (key, value)| {
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let known = cx.env.iter().filter(|(key, _)| key.chars().all(plain));
+    known.fold(text.to_owned(), |text, (key, value)| {
         text.replace(&format!("${{{key}}}"), value)
     })
 }
@@ -260,31 +220,40 @@ fn before_options(line: &str) -> String {
     line[..end].trim().to_owned()
 }
 
+/// The package that the fragment of a URL names.
+pub(super) fn egg(text: &str) -> Option<String> {
+    let (_, fragment) = text.split_once('#')?;
+    let mut parts = fragment.split('&');
+    let egg = parts.find_map(|part| part.trim().strip_prefix("egg="))?;
+    let end = egg.find(['[', ' ', ';', '=', '<', '>', '!', '~']);
+    let name = normal(&egg[..end.unwrap_or(egg.len())]);
+    (!name.is_empty()).then_some(name)
+}
+
+/// The requirement itself, without its place.
 fn parsed(words: &str) -> Line {
-    let mut line = Line {
-        name: String::new(),
+    const HASHES: [&str; 4] = ["sha256=", "sha384=", "sha512=", "md5="];
+    let found = NAME.as_ref().and_then(|r| r.captures(words));
+    let rest = found.as_ref().map_or("", |c| c["rest"].trim());
+    let requirement = rest.is_empty() || rest.starts_with(['=', '<', '>', '!', '~', '(', ';', '@']);
+    let name = found
+        .filter(|_| requirement)
+        .map(|found| normal(&found["name"]));
+    let fragment = words.split_once('#').map_or("", |(_, fragment)| fragment);
+    Line {
+        named: name.is_some(),
+        name: name.or_else(|| egg(words)).unwrap_or_default(),
+        url_hashed: fragment
+            .split('&')
+            .any(|part| HASHES.iter().any(|h| part.starts_with(h))),
         text: words.to_owned(),
-        pin: None,
-        marker: false,
+        editable: false,
         hashed: false,
         constraint: false,
         file: String::new(),
         number: 0,
         of: 0,
-    };
-    let found = NAME.as_ref().and_then(|r| r.captures(words));
-    let rest = found.as_ref().map_or("", |c| c["rest"].trim());
-    let requirement = rest.is_empty() || rest.starts_with(['=', '<', '>', '!', '~', '(', ';', '@']);
-    if let (Some(found), true) = (&found, requirement) {
-        line.name = normal(&found["name"]);
-        line.marker = rest.contains(';');
-        let pin = PIN.as_ref().and_then(|r| r.captures(rest));
-        line.pin = pin.map(|c| c["version"].to_owned());
-    } else if let Some((_, egg)) = words.split_once("#egg=") {
-        let end = egg.find(['&', '[', ' ']).unwrap_or(egg.len());
-        line.name = normal(&egg[..end]);
     }
-    line
 }
 
 #[cfg(test)]
@@ -305,29 +274,29 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_found_with_their_places_names_pins_and_hashes() {
+    fn lines_are_found_with_their_places_names_and_hashes() {
         let text = "\u{feff}# base\nDjango==3.2.25  # comment\nzope.interface [x] >= 5\n\\\nPy_YAML===5.4.1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n\
-                    kombu (==5.2.4) ; python_version > '3'\nceler==5.*\n-i http://x/simple\n--find-links w\n./wheels/x.whl\n-e git+https://h/x.git#egg=My-App\nfoo @ https://h/foo.whl\n";
+                    kombu (==5.2.4) ; python_version > '3'\nceler==5.*\n-i http://x/simple\n--find-links w\n./wheels/x.whl\n-e git+https://h/x.git#subdirectory=a&egg=My-App[x]&y\nfoo @ https://h/foo.whl\n";
         let set = set(&[("a.txt", text)], &["a.txt"]).unwrap();
         let seen: Vec<_> = set
             .lines
             .iter()
-            .map(|l| (l.number, l.name.as_str(), l.pin.as_deref(), l.hashed))
+            .map(|l| (l.number, l.name.as_str(), l.is_named(), l.hashed))
             .collect();
         assert_eq!(
             seen,
             [
-                (2, "django", Some("3.2.25"), false),
-                (3, "zope-interface", None, false),
-                (4, "py-yaml", Some("5.4.1"), true),
-                (8, "kombu", Some("5.2.4"), false),
-                (9, "celer", Some("5.*"), false),
-                (12, "", None, false),
-                (13, "my-app", None, true),
-                (14, "foo", None, false),
+                (2, "django", true, false),
+                (3, "zope-interface", true, false),
+                (4, "py-yaml", true, true),
+                (8, "kombu", true, false),
+                (9, "celer", true, false),
+                (12, "", false, false),
+                (13, "my-app", false, false),
+                (14, "foo", true, false),
             ]
         );
-        assert!(set.lines[3].marker && set.any_hash());
+        assert!(set.any_hash());
         assert_eq!(set.unhashed().unwrap().name, "django");
     }
 
@@ -341,8 +310,8 @@ mod tests {
         ];
         let seen = set(&files, &["a.txt", "e.txt"]).unwrap();
         assert_eq!(seen.files.len(), 4);
-        let bb: Vec<_> = seen.of("BB").map(|l| (l.of, l.pin.as_deref())).collect();
-        assert_eq!(bb, [(0, Some("1")), (1, Some("2"))]);
+        let bb: Vec<_> = seen.of("BB").map(|l| (l.of, l.text.as_str())).collect();
+        assert_eq!(bb, [(0, "bb==1"), (1, "bb==2")]);
         assert!(seen.of("cc").all(|l| l.constraint));
         let missing = set(&[("a.txt", "\n-r gone.txt")], &["a.txt"]).unwrap_err();
         assert!(
@@ -355,23 +324,19 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_compared_as_numbers_are_written() {
-        for (a, b) in [
-            ("1.0", "1.0.0"),
-            ("v1.2", "1.2"),
-            ("1.*", "1.9"),
-            ("2.0", "2.0+local"),
-            ("5.2.0RC1", "5.2.0rc1"),
-        ] {
-            assert!(same_version(a, b), "{a} {b}");
-        }
-        for (a, b) in [
-            ("1.0", "1.0.1"),
-            ("1.*", "11.0"),
-            ("2.0+x", "2.0"),
-            ("10", "1"),
-        ] {
-            assert!(!same_version(a, b), "{a} {b}");
-        }
+    fn hashes_are_asked_of_what_can_have_one_when_any_line_has_one() {
+        let of = |text: &str| set(&[("a.txt", text)], &["a.txt"]).unwrap();
+        let editable = of("aa==1\n-e git+https://h/x.git#egg=bb\n");
+        assert!(!editable.any_hash(), "an editable is no hash");
+        let locked = of(
+            "aa==1 --hash=sha256:aa\n-e git+https://h/x.git#egg=bb\nhttps://h/cc-1-py3-none-any.whl#sha256=cc\n",
+        );
+        assert!(locked.any_hash() && locked.unhashed().is_none());
+        let files = [
+            ("a.txt", "-c c.txt\naa\nbb\n"),
+            ("c.txt", "aa==1 --hash=sha256:aa\n"),
+        ];
+        let constrained = set(&files, &["a.txt"]).unwrap();
+        assert_eq!(constrained.unhashed().unwrap().name, "bb");
     }
 }

@@ -180,3 +180,58 @@ fn pip_check_is_told_with_the_lines() {
         ]
     );
 }
+
+#[test]
+fn a_repository_that_git_does_not_give_is_told_in_the_words_of_git() {
+    let said = "  Cloning ssh://git@h.example/x.git to ./src/x\n  git@h.example: Permission denied (publickey).\n  fatal: Could not read from remote repository.\n\
+                error: subprocess-exited-with-error\n\n× git clone --filter=blob:none --quiet ssh://****@h.example/x.git /v/src/x did not run successfully.\n│ exit code: 128\n";
+    assert_told(
+        said,
+        &[
+            "`git clone ",
+            "Permission denied (publickey).; fatal: Could not read",
+        ],
+    );
+    assert!(
+        !explained(said).contains("source distribution"),
+        "{}",
+        explained(said)
+    );
+}
+
+#[test]
+fn what_pip_found_and_did_not_take_is_not_said_to_be_missing() {
+    let refused = "WARNING: Ignoring version 1.0 of aa since it has invalid metadata:\n\
+                   Requested aa==1.0 from file:///w/aa-1.0-py3-none-any.whl has invalid metadata: .* suffix can only be used with `==` or `!=` operators\n\
+                   Please use pip<24.1 if you need to use this version.\n\
+                   ERROR: Could not find a version that satisfies the requirement aa==1.0 (from versions: 1.0)\nERROR: No matching distribution found for aa==1.0\n";
+    assert_told(
+        refused,
+        &[
+            "aa==1.0 (r.txt line 1) has metadata that this pip does not accept (.* suffix",
+            "list pip<24.1",
+        ],
+    );
+    let other = "  WARNING: Skipping aa-1.0 of another kind\nERROR: Could not find a version that satisfies the requirement aa==1.0 (from versions: 0.9, 1.0)\nERROR: No matching distribution found for aa==1.0\n";
+    assert_told(
+        other,
+        &["pip found aa==1.0 (r.txt line 1) and did not take it: WARNING: Skipping"],
+    );
+}
+
+#[test]
+fn what_pip_tried_again_is_not_the_reason_of_another_failure() {
+    let retried = "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError('[Errno 111] Connection refused')': /simple/cc/\n";
+    let conflict = "The conflict is caused by:\n    aa 1.0 depends on cc<2\n    bb 1.0 depends on cc>=2\nERROR: ResolutionImpossible: for help visit x\n";
+    assert_told(
+        &format!("{retried}{conflict}"),
+        &["no version of cc satisfies both"],
+    );
+    let python = "ERROR: Package 'aa' requires a different Python: 3.6.8 not in '>=3.8'\n";
+    assert_told(&format!("{retried}{python}"), &["needs Python >=3.8"]);
+    let invalid = "ERROR: Invalid requirement: 'aa=1' (from line 1 of r.txt)\n";
+    assert_told(
+        &format!("{retried}{invalid}"),
+        &["is not a valid requirement"],
+    );
+}

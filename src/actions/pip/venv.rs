@@ -8,10 +8,11 @@
 //!
 //! Left out: files that were changed behind the packages' records. What is compared is what pip itself knows of.
 
-use super::requirements::{ReadFile, normal};
+use super::requirements::{ReadFile, egg, normal};
 use crate::action::{Context, Error};
 use crate::host::exec::{Captured, capture};
 use crate::host::files::{disk, entry};
+use crate::host::process::mask;
 use crate::system::durable::{self, Temporary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,7 +77,8 @@ impl Interpreter {
         }
         let argv = [&program.display().to_string(), "-I", "-B", "-c", SCRIPT].map(str::to_owned);
         let seen = capture(&clean(cx), &argv, cx.patience())?;
-        let lines: Vec<&str> = seen.stdout.lines().collect();
+        let text = seen.text();
+        let lines: Vec<&str> = text.lines().collect();
         match (seen.code, lines.as_slice()) {
             (Some(0), [implementation, version, base]) => Ok(Self {
                 implementation: (*implementation).into(),
@@ -114,8 +116,12 @@ pub(super) fn clean(cx: &Context) -> Context {
     ];
     let mut cx = cx.clone();
     cx.env.retain(|(k, _)| !ELSEWHERE.contains(&k.as_str()));
-    // Its words are read here; and a configured `user = true` would lead out of the virtualenv.
-    for (key, value) in [("LC_ALL", "C.UTF-8"), ("PIP_USER", "0")] {
+    // Its words are read here; a configured `user = true` would lead out of the virtualenv; its git asks nobody.
+    for (key, value) in [
+        ("LC_ALL", "C.UTF-8"),
+        ("PIP_USER", "0"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ] {
         cx.env.retain(|(k, _)| k != key);
         cx.env.push((key.into(), value.into()));
     }
@@ -347,7 +353,7 @@ impl Venv {
         built: &Built,
         freeze: &Freeze,
     ) -> Result<(), Error> {
-        write(&self.own(FREEZE), freeze.text.as_bytes())?;
+        write_as(&self.own(FREEZE), 0o600, freeze.text.as_bytes())?;
         let dir = File::open(&self.0)
             .map_err(|e| Error::io(format!("cannot open {}", self.0.display()), &e))?;
         rustix::fs::syncfs(&dir)
@@ -379,6 +385,11 @@ impl Venv {
         write(&self.own(MARK), &to_bytes(&mark)?)
     }
 
+    /// An empty file of ours that nobody else can read.
+    pub(super) fn private(&self, name: &str) -> Result<(), Error> {
+        write_as(&self.own(name), 0o600, b"")
+    }
+
     /// A command of its pip that only looks.
     pub(super) fn pip(&self, cx: &Context, words: &[&str]) -> Result<Captured, Error> {
         let mut argv = self.pip_argv();
@@ -406,7 +417,7 @@ impl Venv {
     /// The version of its pip.
     pub(super) fn pip_version(&self, cx: &Context) -> Result<String, Error> {
         let seen = self.pip(cx, &["--version"])?;
-        let version = seen.stdout.split_whitespace().nth(1).map(str::to_owned);
+        let version = seen.text().split_whitespace().nth(1).map(str::to_owned);
         version.filter(|_| seen.code == Some(0)).ok_or_else(|| {
             let why = super::explain::explain(
                 &super::explain::Story::of(&seen.stderr),
@@ -432,7 +443,7 @@ impl Venv {
                 seen.tail(3).join("; ")
             )));
         }
-        Ok(Freeze::of(&seen.stdout))
+        Ok(Freeze::of(&seen.text()))
     }
 
     /// The freeze that was kept when it was completed.
@@ -440,42 +451,58 @@ impl Venv {
         let bytes = disk::read(&self.own(FREEZE))?
             .map(|(b, _)| b)
             .unwrap_or_default();
-        Ok(Freeze::of(&String::from_utf8_lossy(&bytes)))
+        Ok(Freeze::of(&crate::encoding::shown(&bytes)))
     }
 }
 
 /// What `pip freeze --all` says, in an order of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Freeze {
+    /// Without the passwords of URLs.
     pub(super) text: String,
+    /// The digest of all that was said, which former versions recorded.
+    whole: String,
     /// Versions by normalized name; what was installed from elsewhere has its whole line.
     pub(super) versions: BTreeMap<String, String>,
 }
 
 impl Freeze {
     pub(super) fn of(text: &str) -> Self {
-        let mut lines: Vec<&str> = text
+        let digest = |lines: &[String]| disk::digest(lines.concat().as_bytes());
+        let mut lines: Vec<String> = text
             .lines()
             .map(str::trim)
             .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            .map(|l| format!("{l}\n"))
             .collect();
         lines.sort_unstable();
+        let whole = digest(&lines);
+        let lines: Vec<String> = lines.iter().map(|l| mask::urls(l.trim_end())).collect();
         let versions = lines.iter().map(|line| match line.split_once("==") {
             Some((name, version)) => (normal(name), version.to_owned()),
             None => {
-                let egg = line.split_once("#egg=").map(|(_, egg)| egg);
-                let name = egg.unwrap_or(line.split([' ', '@']).next().unwrap_or(line));
-                (normal(name), (*line).to_owned())
+                // What has no name of its own, such as a directory, is called as it is written.
+                let before = || line.split_once(" @ ").map(|(name, _)| name.to_owned());
+                let name = egg(line)
+                    .or_else(before)
+                    .map_or_else(|| line.clone(), |n| normal(&n));
+                (name, line.clone())
             }
         });
         Self {
             versions: versions.collect(),
             text: lines.iter().map(|l| format!("{l}\n")).collect(),
+            whole,
         }
     }
 
     pub(super) fn sha256(&self) -> String {
         disk::digest(self.text.as_bytes())
+    }
+
+    /// It has that digest, or a former version gave it that one.
+    pub(super) fn is(&self, sha256: &str) -> bool {
+        sha256 == self.sha256() || sha256 == self.whole
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -524,8 +551,12 @@ fn to_bytes(mark: &Mark) -> Result<Vec<u8>, Error> {
 
 /// A whole file, atomically and durably.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_as(path, 0o666, bytes)
+}
+
+fn write_as(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("new");
-    durable::replace(path, Temporary::Named(&temporary), 0o666, |file| {
+    durable::replace(path, Temporary::Named(&temporary), mode, |file| {
         file.write_all(bytes)
             .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
     })

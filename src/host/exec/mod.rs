@@ -2,7 +2,7 @@
 //! are captured here; long ones whose output is the step's are streamed (`stream`).
 //!
 //! They run as the step's own command does: in its directory or `/`, found in its own PATH, never in the directory that
-//! the operator happens to be in. What is shown of them is redacted as it comes and then bounded, so that no bound can
+//! the operator happens to be in, and without the operator's terminal, at which nothing is to be asked. What is shown of them is redacted as it comes and then bounded, so that no bound can
 //! cut a secret in two.
 
 mod stream;
@@ -11,9 +11,12 @@ pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
 
 use crate::action::{Context, Error, Look};
+use crate::attempt::sys::without_terminal;
 use crate::attempt::{find_program, traceback};
+use crate::encoding;
 use crate::redact::{Redactor, Stream};
 use crate::system::signals::kill_group;
+use std::borrow::Cow;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -37,7 +40,7 @@ pub(crate) struct Captured {
     /// How it ended, in words.
     pub(crate) ended: String,
     /// What it printed on standard output, and at most 1 MiB of it: to decide by, never to show.
-    pub(crate) stdout: String,
+    pub(crate) stdout: Vec<u8>,
     /// The same with every secret cut out: to show.
     pub(crate) shown: String,
     /// What it printed on standard error, to show.
@@ -57,14 +60,20 @@ impl Captured {
         Look { answer, evidence }
     }
 
-    /// The last `n` lines that it printed.
+    /// The same as text, to decide by.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        encoding::shown(&self.stdout)
+    }
+
+    /// The last `n` lines that it printed, without what was written over.
     pub(crate) fn tail(&self, n: usize) -> Vec<String> {
         let lines: Vec<&str> = self.shown.lines().chain(self.stderr.lines()).collect();
         let lines = traceback::shortened(&lines);
         lines
             .iter()
             .skip(lines.len().saturating_sub(n))
-            .map(|l| (*l).to_owned())
+            .map(|l| l.rsplit('\r').find(|p| !p.trim().is_empty()))
+            .map(|l| l.unwrap_or_default().to_owned())
             .collect()
     }
 }
@@ -143,8 +152,8 @@ fn command<'a>(
         .env_clear()
         .envs(cx.env.iter().map(|(k, v)| (k, v)))
         .current_dir(cwd)
-        .stdin(Stdio::null())
-        .process_group(0);
+        .stdin(Stdio::null());
+    without_terminal(&mut command);
     Ok((command, name))
 }
 
@@ -255,13 +264,12 @@ impl Reader {
     }
 
     /// What has come when the pipe ends, or by then: raw and redacted. What might yet become a secret is not in it.
-    fn until(self, deadline: Instant) -> (String, String) {
+    fn until(self, deadline: Instant) -> (Vec<u8>, String) {
         let left = deadline.saturating_duration_since(Instant::now());
         // Ended or not, what has come is what there is.
         let _ = self.ended.recv_timeout(left);
         let kept = locked(&self.kept);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (text(&kept.raw), text(&kept.shown))
+        (kept.raw.clone(), encoding::shown(&kept.shown).into_owned())
     }
 }
 
@@ -340,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_command_runs_in_the_directory_of_the_step_and_not_in_ours() {
-        assert_eq!(sh("pwd", LOOK).stdout, "/\n");
+        assert_eq!(sh("pwd", LOOK).stdout, b"/\n");
         let gone = Context {
             cwd: Some("/no/such/directory".into()),
             ..context()

@@ -5,12 +5,14 @@
 //! ([`leash`]), so that a killed action leaves no command that works on alone. Told to end (TERM, from the supervisor:
 //! the time limit, or a person's word), the action hands that on, waits a little, kills, and says so.
 //!
-//! What is written to the log is redacted by the supervisor; what is returned to be shown is redacted here. Lines are
-//! handed over raw, to be read by programs, never to be shown.
+//! What is written to the log are the bytes that were printed, redacted by the supervisor; what is returned to be shown is
+//! redacted here. Lines are handed over as text, without what a progress bar has written over, to be read by programs,
+//! never to be shown.
 //!
 //! Left out: input; a command that reads gets the end of it at once.
 
-use crate::action::{Context, Error, log_line};
+use crate::action::{Context, Error};
+use crate::encoding;
 use crate::host::exec::{GRACE, command, group, how, late};
 use crate::redact::Redactor;
 use crate::system::signals::{kill_group, signal_group};
@@ -124,7 +126,7 @@ enum End {
     Told,
 }
 
-fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Error> {
+fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<Vec<u8>>), Error> {
     let (mut command, name) = command(cx, argv, |program, name| {
         if cfg!(test) {
             // The program of the unit tests knows no subcommands.
@@ -159,21 +161,16 @@ fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<String>), Err
 }
 
 /// Reads lines on a thread of its own. It ends with the pipe, or when nobody hears it any more.
-fn reader(pipe: std::io::PipeReader) -> std::io::Result<Receiver<String>> {
+fn reader(pipe: std::io::PipeReader) -> std::io::Result<Receiver<Vec<u8>>> {
     // Bounded: a command that prints faster than the log takes it waits for the log.
     let (tx, lines) = mpsc::sync_channel(256);
     std::thread::Builder::new().spawn(move || {
         let mut pipe = BufReader::new(pipe);
-        let mut line = Vec::new();
         loop {
-            line.clear();
+            let mut line = Vec::new();
             // An unreadable pipe is an empty one: how the command ends is what counts.
             let read = std::io::Read::take(&mut pipe, LONG).read_until(b'\n', &mut line);
-            if read.unwrap_or(0) == 0 {
-                return;
-            }
-            let text = String::from_utf8_lossy(&line);
-            if tx.send(text.trim_end_matches(['\n', '\r']).into()).is_err() {
+            if read.unwrap_or(0) == 0 || tx.send(line).is_err() {
                 return;
             }
         }
@@ -193,7 +190,7 @@ impl Running<'_> {
     fn until_the_end(
         &mut self,
         child: &Child,
-        lines: &Receiver<String>,
+        lines: &Receiver<Vec<u8>>,
         limit: Option<Duration>,
         told: &Told,
     ) -> End {
@@ -228,20 +225,30 @@ impl Running<'_> {
     }
 
     /// What is in the pipe when the command is dead. Somebody that left its group may hold the pipe for ever.
-    fn rest(&mut self, lines: &Receiver<String>) {
+    fn rest(&mut self, lines: &Receiver<Vec<u8>>) {
         let until = Instant::now() + GRACE;
         while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.take(&line);
         }
     }
 
-    fn take(&mut self, line: &str) {
-        log_line(self.log, line);
-        (self.each)(line);
+    fn take(&mut self, line: &[u8]) {
+        let end: &[u8] = if line.ends_with(b"\n") || line.len() as u64 >= LONG {
+            b""
+        } else {
+            b"\n"
+        };
+        // Output that cannot be stored is the supervisor's business; the command goes on.
+        let _ = self
+            .log
+            .write_all(&[line, end].concat())
+            .and_then(|()| self.log.flush());
+        let line = encoding::shown(encoding::last_written(line.trim_ascii_end()));
+        (self.each)(&line);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(self.redactor.text(line));
+        self.tail.push_back(self.redactor.text(&line));
     }
 }
 
@@ -366,5 +373,28 @@ mod tests {
         assert_eq!(seen, ["begun"]);
         assert_eq!(ended.code, None);
         assert!(ended.ended.contains("was killed"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_progress_bar_does_not_hide_the_error_behind_it_and_the_log_keeps_every_byte() {
+        let (log, seen, ended) = sh(
+            r"printf '\r10%%\r99%%\rfailed: row 9\r\n'; printf 'a\r'",
+            LONG,
+        );
+        assert_eq!(log, "\r10%\r99%\rfailed: row 9\r\na\r\n");
+        assert_eq!(seen, ["failed: row 9", "a"]);
+        assert_eq!(ended.tail, seen);
+        let (mut log, argv) = (
+            Vec::new(),
+            ["printf", r"\326\320\316\304\n"].map(String::from),
+        );
+        let mut text = Vec::new();
+        let mut each = |line: &str| text.push(line.to_owned());
+        let ended = stream(&context(), &argv, Some(LONG), &mut log, &mut each).unwrap();
+        assert_eq!(log, b"\xd6\xd0\xce\xc4\n", "bytes are stored as they came");
+        assert_eq!(
+            (text, ended.tail),
+            (vec!["中文".to_owned()], vec!["中文".to_owned()])
+        );
     }
 }

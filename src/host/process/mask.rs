@@ -23,7 +23,17 @@ static RULES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r"(?P<head>(?:^|\s)-p){value}"),
         format!(r"(?P<head>(?:^|\s)-a\s+){value}"),
         r"(?P<head>(?:^|\s)(?:-u|--user)[\s=]*[^\s:]+:)\S+".to_owned(),
-        r"(?P<head>://[^/\s:@]*:)[^@\s]+".to_owned(),
+    ]
+    .iter()
+    .filter_map(|rule| Regex::new(rule).ok())
+    .collect()
+});
+
+/// `scheme://user:SECRET@`, and `https://SECRET@`; the user of ssh is none.
+static URLS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        r"(?P<head>://[^/\s:@]*:)(?:[^/\s]+|[^@\s]+)@",
+        r"(?i)(?P<head>https?://)[^/\s:@\[\]]+@",
     ]
     .iter()
     .filter_map(|rule| Regex::new(rule).ok())
@@ -76,8 +86,19 @@ fn one(before: &str, word: &str) -> String {
     line(&word)
 }
 
+/// A line in which the logins of URLs are cut out, and nothing else: a token may stand where a user does.
+pub(crate) fn urls(line: &str) -> String {
+    URLS.iter().fold(line.to_owned(), |line, rule| {
+        rule.replace_all(&line, |found: &Captures<'_>| {
+            format!("{}{MASK}@", &found["head"])
+        })
+        .into_owned()
+    })
+}
+
 /// The line without what looks like a secret.
 pub(crate) fn line(line: &str) -> String {
+    let line = &urls(line);
     RULES.iter().fold(line.to_owned(), |line, rule| {
         rule.replace_all(&line, |found: &Captures<'_>| {
             format!("{}{MASK}", &found["head"])
@@ -92,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_rule_is_a_rule_and_secrets_are_cut_out() {
-        assert_eq!(RULES.len(), 7);
+        assert_eq!((RULES.len(), URLS.len()), (6, 2));
         for text in [
             "MYSQL_PWD=s3cr3t",
             "* * * * * DB_PASSWORD='s3cr3t word' run",
@@ -102,6 +123,7 @@ mod tests {
             "* * * * * redis-cli -a s3cr3t",
             "* * * * * curl -u me:s3cr3t http://x",
             "* * * * * curl http://me:s3cr3t@x/",
+            "* * * * * pip install git+https://s3cr3t@h/x.git",
             "* * * * * curl -H 'Authorization: Bearer s3cr3t'",
             "* * * * * curl -d '{\"token\": \"s3cr3t\"}'",
         ] {

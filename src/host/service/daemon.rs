@@ -383,7 +383,7 @@ pub(crate) fn last_lines(path: &Path, since: u64) -> String {
     // A log that cannot be read has nothing to show; the error itself is told all the same.
     let end = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&end);
-    let last = traceback::last(&text, LINES);
+    let last = traceback::last(text.lines(), LINES);
     if last.is_empty() {
         format!("; it wrote nothing into {}", path.display())
     } else {

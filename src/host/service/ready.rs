@@ -127,11 +127,11 @@ impl Ready {
                 Ok(reply) => reply,
                 Err(miss) => return Ok(Look::unclear(format!("{url}: {miss}"))),
             };
-            let start = short(&reply.body, redactor);
+            let start = short(&reply.text(), redactor);
             let text_is_there = self
                 .contains
                 .as_ref()
-                .is_none_or(|t| reply.body.contains(t));
+                .is_none_or(|t| reply.text().contains(t.as_str()));
             if reply.status != 200 || !text_is_there {
                 return Ok(Look::unclear(format!(
                     "expected that {}, saw status {} and '{start}'",

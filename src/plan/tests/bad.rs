@@ -434,6 +434,16 @@ fn bad_steps() {
             "a literal secret under `password`",
         ),
         (
+            "id: a\ndo: {shell: mysql -uroot -phunter2 shop}\nOK",
+            7,
+            "a literal secret under `password`",
+        ),
+        (
+            "id: a\ndo: {run: [curl, -H, 'Authorization: Bearer hunter2', x]}\nOK",
+            7,
+            "a literal secret under `Authorization`",
+        ),
+        (
             "id: a\ndo: {run: [x, --password, hunter2]}\nOK",
             7,
             "a literal secret under `password`",

@@ -145,3 +145,30 @@ fn a_command_that_cannot_start_is_not_nothing() {
         .unwrap_err();
     says(&why.to_string(), &["cannot look: cannot start"]);
 }
+
+#[test]
+fn text_in_another_encoding_is_found_and_the_encoding_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("page");
+    std::fs::write(&path, b"\xd7\xb4\xcc\xac: \xd5\xfd\xb3\xa3\n").unwrap();
+    let path = path.display().to_string();
+    let (look, _) = action("expect.file", json!({"path": path, "contains": "正常"}))
+        .kind_of()
+        .probe(&context(), &RawPast::default())
+        .unwrap();
+    says(&look.evidence.join("; "), &["in GB18030 (GBK)"]);
+    fails("expect.file", json!({"path": path, "contains": "异常"}));
+    let printed =
+        json!({"argv": ["cat", path], "stdout_contains": "正常", "stdout_matches": "^状态"});
+    holds("expect.command", printed);
+    let printed = json!({"argv": ["cat", path], "stdout_contains": "异常"});
+    says(
+        &fails("expect.command", printed),
+        &["its output is in GB18030 (GBK)", "状态: 正常"],
+    );
+    let binary = json!({"argv": ["printf", r"caf\351 au"], "stdout_contains": "café"});
+    says(
+        &fails("expect.command", binary),
+        &["not text in UTF-8 or GB18030"],
+    );
+}

@@ -2,6 +2,7 @@
 
 use super::{World, action, problem, whole};
 use crate::actions::Do;
+use crate::encoding::Charset;
 use serde_json::{Value, json};
 use upledger_replay::event::Answer;
 
@@ -138,4 +139,68 @@ fn settings_that_say_nothing_or_too_much_are_refused() {
         json!({"path": "/x", "match": "a", "remove": true, "absent": "append"}),
         "`absent` has no effect",
     );
+}
+
+#[test]
+fn the_line_is_looked_for_and_written_in_the_encoding_of_the_file() {
+    let text = "; 数据库\r\n名称=旧\r\nPORT=1\r\n";
+    for label in ["utf-8", "gbk", "utf-16le", "utf-16be"] {
+        let mark: &[u8] = match label {
+            "utf-16le" => b"\xff\xfe",
+            "utf-16be" => b"\xfe\xff",
+            _ => b"",
+        };
+        let bytes =
+            |text: &str| [mark, &Charset::named(label).unwrap().write(text).unwrap()].concat();
+        for (settings, after) in [
+            (
+                json!({"match": "^名称=", "line": "名称=新"}),
+                text.replace('旧', "新"),
+            ),
+            (
+                json!({"match": "^PORT=", "line": "PORT=2"}),
+                text.replace("PORT=1", "PORT=2"),
+            ),
+            (
+                json!({"match": "^;", "line": "; ok"}),
+                text.replace("; 数据库", "; ok"),
+            ),
+            (
+                json!({"match": "^名称=", "remove": true}),
+                text.replace("名称=旧\r\n", ""),
+            ),
+            (
+                json!({"match": "^端口=", "line": "端口=2", "absent": "append"}),
+                format!("{text}端口=2\r\n"),
+            ),
+        ] {
+            assert_eq!(
+                edited(&bytes(text), &settings),
+                bytes(&after),
+                "{label} {settings}"
+            );
+        }
+    }
+    assert_eq!(
+        edited(
+            b"\xef\xbb\xbfPORT=1\n",
+            &json!({"match": "^PORT=", "line": "PORT=2"})
+        ),
+        b"\xef\xbb\xbfPORT=2\n",
+        "a mark is no part of the first line"
+    );
+}
+
+#[test]
+fn text_is_not_looked_for_in_a_file_that_is_not_text_here() {
+    let world = World::new();
+    world.write("file", b"caf\xe9=1\n");
+    let wanted = json!({"match": "^caf\u{e9}=", "line": "caf\u{e9}=2"});
+    world.refuses(&line(&world, wanted), "UTF-16 with a mark, GB18030");
+    let gone = json!({"match": "^caf\u{e9}=", "remove": true});
+    world.refuses(&line(&world, gone), "only ASCII");
+    let gbk = Charset::named("gbk").unwrap().write("名称=旧\n").unwrap();
+    world.write("file", &gbk);
+    let other = json!({"match": "^端口=", "line": "端口=2"});
+    world.refuses(&line(&world, other), "read as GB18030 (GBK)");
 }

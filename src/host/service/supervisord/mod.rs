@@ -89,8 +89,12 @@ impl Line {
 
 /// Nothing of what it printed is on its way to another state.
 fn at_rest(said: &Result<Captured, Error>) -> bool {
-    let mut lines = said.iter().flat_map(|s| s.stdout.lines());
-    !lines.any(|l| Line::parse(l).is_some_and(|l| l.passing()))
+    !said.iter().flat_map(parsed).any(|line| line.passing())
+}
+
+/// What it says of programs.
+fn parsed(said: &Captured) -> Vec<Line> {
+    said.text().lines().filter_map(Line::parse).collect()
 }
 
 impl Supervisor {
@@ -111,8 +115,7 @@ impl Supervisor {
             let said = answers.shared(asked.clone(), at_rest, || {
                 exec::capture(cx, &asked, exec::LOOK)
             });
-            let lines = said.iter().flat_map(|s| s.stdout.lines());
-            let lines: Vec<Line> = lines.filter_map(Line::parse).filter(mine).collect();
+            let lines: Vec<Line> = said.iter().flat_map(parsed).filter(mine).collect();
             if !lines.is_empty() {
                 return Ok(lines);
             }
@@ -120,7 +123,7 @@ impl Supervisor {
         let mut asked = self.ctl.clone();
         asked.extend(["status".into(), self.program.clone()]);
         let said = exec::capture(cx, &asked, exec::LOOK)?;
-        let lines: Vec<Line> = said.stdout.lines().filter_map(Line::parse).collect();
+        let lines = parsed(&said);
         let wrong = said
             .shown
             .lines()
@@ -162,12 +165,7 @@ impl Supervisor {
     /// What is said of a name that supervisord does not know, with those that would be meant.
     fn unknown(&self, cx: &Context, wrong: &str) -> Error {
         let all = self.call(cx, &["status"], exec::LOOK);
-        let all = all.map(|s| s.stdout).unwrap_or_default();
-        let names: Vec<String> = all
-            .lines()
-            .filter_map(Line::parse)
-            .map(|l| l.name)
-            .collect();
+        let names: Vec<String> = all.iter().flat_map(parsed).map(|l| l.name).collect();
         let (program, group) = (&self.program, format!("{}:", self.program));
         let near = names
             .iter()
@@ -199,7 +197,7 @@ impl Supervisor {
         }
         // What it cannot say is not needed for anything else.
         let said = self.call(cx, &["pid"], exec::LOOK).ok()?;
-        let pid: i32 = said.stdout.trim().parse().ok()?;
+        let pid: i32 = said.text().trim().parse().ok()?;
         Ident::of(pid).filter(|i| daemon::is_supervisord(&proc::words(i.pid)))
     }
 

@@ -72,7 +72,7 @@ impl Systemd {
         let mut words = vec![format!("--property={PROPERTIES}"), "--no-pager".to_owned()];
         words.extend_from_slice(names);
         let said = exec::capture(cx, &self.argv("show", &words), exec::LOOK)?;
-        let units = Unit::parse(&said.stdout);
+        let units = Unit::parse(&said.text());
         if said.code != Some(0) || units.is_empty() {
             return Err(Error::new(format!(
                 "systemd does not respond to {} ({}): {}",
