@@ -372,3 +372,24 @@ fn a_worker_that_finishes_a_request_does_not_hold_up_a_reload() {
     kill(i32::try_from(child.id()).expect("a number"));
     child.wait().expect("its end");
 }
+
+#[test]
+fn a_reload_reaches_the_server_behind_the_shell_that_its_manager_keeps() {
+    let web = Web::new();
+    let python = virtualenv("1.0").join("bin/python").display().to_string();
+    web.supervisord(&format!(
+        "[program:web]\ncommand=sh -c '{python} -m gunicorn -b 127.0.0.1:% app:app; true'\ndirectory=@/\n"
+    ));
+    eventually("it answers", || web.get("/").is_some());
+    let kept = web.ctl(&["pid", "web"]).1;
+    web.write("app.py", &APP.replace("\"one\"", "\"two\""));
+    let reload = "{id: reload, do: {gunicorn.reload: {by: {supervisor: {program: web, ctl: [supervisorctl, -c, @/s.conf]}}, within: 15s}}, undo: none}";
+    let done = web.run(&[reload]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(web.get("/").is_some_and(|a| a.contains("release two")));
+    assert_eq!(web.ctl(&["pid", "web"]).1, kept, "the shell heard nothing");
+    assert!(web.ctl(&["stop", "web"]).0);
+    web.all_with(&format!("127.0.0.1:{} ", web.port))
+        .into_iter()
+        .for_each(kill);
+}

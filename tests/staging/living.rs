@@ -251,6 +251,17 @@ fn a_group_is_started_as_one_and_each_member_is_judged() {
 }
 
 #[test]
+fn a_program_that_its_manager_starts_anew_all_the_time_is_stopped_all_the_same() {
+    let place = place();
+    place.supervisord(
+        "[program:loop]\ncommand=sh -c 'sleep 1.1; exit 1'\nstartsecs=1\nautorestart=true\nstartretries=1000\n",
+    );
+    let done = place.run(&[&stop(&supervised("loop"))]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(place.ctl(&["status", "loop"]).1.contains("STOPPED"));
+}
+
+#[test]
 fn a_claim_that_starts_nothing_is_refused_before_the_stop() {
     let place = place();
     let server = format!("{}/server.py", place.here());

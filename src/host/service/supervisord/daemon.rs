@@ -10,7 +10,7 @@ use crate::host::process::{sockets, tree};
 use crate::host::service::by::Supervisor;
 use crate::host::service::kind::Kind;
 use crate::system::proc;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The value of an option of a command line, in one word or two.
 fn option<'w>(words: &'w [String], names: [&str; 2]) -> Option<&'w str> {
@@ -88,6 +88,38 @@ pub(super) fn living(of: &Supervisor) -> Result<Living, Error> {
         }
     }
     Ok(Living { same, unknown })
+}
+
+/// Where supervisord looks for its configuration where none is named.
+const CONFS: [&str; 2] = ["/etc/supervisor/supervisord.conf", "/etc/supervisord.conf"];
+
+/// The name and the password by which supervisorctl asks, as the configuration of that supervisord says.
+pub(super) fn login(daemon: &Ident) -> Option<(String, String)> {
+    let words = proc::words(daemon.pid);
+    let cwd = proc::cwd(daemon.pid).ok()?;
+    let named = option(&words, ["-c", "--configuration"]).map(|conf| cwd.join(conf));
+    let places = named.into_iter().chain(CONFS.map(PathBuf::from));
+    let text = places.map(std::fs::read_to_string).find_map(Result::ok)?;
+    client(&text)
+}
+
+/// The name and the password of the section of supervisorctl.
+fn client(conf: &str) -> Option<(String, String)> {
+    let lines = conf.lines().map(str::trim);
+    let section: Vec<&str> = lines
+        .skip_while(|line| *line != "[supervisorctl]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .collect();
+    let value = |name: &str| {
+        section.iter().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            // A comment begins behind a space.
+            let value = value.split(" ;").next().unwrap_or(value);
+            (key.trim() == name).then(|| value.trim().to_owned())
+        })
+    };
+    Some((value("username")?, value("password")?))
 }
 
 /// What may be a process that supervisord has lost sight of: all that is not below it, as it was in one look.
@@ -208,5 +240,12 @@ mod tests {
             assert_eq!(value(line).as_deref(), Some("/a"), "{line}");
         }
         assert_eq!(value("x -n"), None);
+        let conf = "[unix_http_server]\nusername=a\npassword={SHA}b\n[supervisorctl]\nserverurl=x\n\
+                    username = c\npassword = d=e ; said\n[program:x]\npassword=f\n";
+        assert_eq!(client(conf), Some(("c".into(), "d=e".into())));
+        assert_eq!(
+            client("[supervisorctl]\nserverurl=x\n[x]\nusername=a\npassword=b\n"),
+            None
+        );
     }
 }

@@ -1,13 +1,15 @@
 //! What supervisord itself says about its programs: what supervisorctl does not print.
 //!
-//! Its XML-RPC is asked on the socket that the process listens on, so that no configuration has to be found or read. It
-//! is extra knowledge: where it may not be asked (a password, another machine), nothing of this is known, and everything
-//! that counts comes from supervisorctl.
+//! Its XML-RPC is asked on the socket that the process listens on, by the name and password that supervisorctl has. It is
+//! extra knowledge: where it may not be asked (another password, another machine), nothing of this is known, and
+//! everything that counts comes from supervisorctl.
 
 use crate::host::exec::unquoted;
 use crate::host::process::identity::Ident;
 use crate::host::process::sockets;
-use crate::host::service::supervisord::daemon::addresses;
+use crate::host::service::supervisord::daemon::{addresses, login};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use regex::Regex;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -80,8 +82,12 @@ fn ask(daemon: &Ident, method: &str) -> Option<String> {
     let body = format!(
         "<?xml version='1.0'?><methodCall><methodName>{method}</methodName><params/></methodCall>"
     );
+    let login = login(daemon).map_or_else(String::new, |(name, password)| {
+        let pair = BASE64_STANDARD.encode(format!("{name}:{password}"));
+        format!("Authorization: Basic {pair}\r\n")
+    });
     let text = format!(
-        "POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\n{login}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let unix = addresses(daemon).into_iter().find_map(|path| {
