@@ -16,11 +16,11 @@ struct Interpreter {
     long: &'static [&'static str],
     /// The letters of options that take the next word.
     valued: &'static str,
-    /// The first word that is no option ends the options.
-    ends: bool,
+    /// So many words that are no options may stand before the option of code: a user, a file.
+    before: usize,
 }
 
-const INTERPRETERS: [Interpreter; 6] = [
+const INTERPRETERS: [Interpreter; 7] = [
     Interpreter {
         names: &[
             "sh", "bash", "rbash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish",
@@ -28,28 +28,28 @@ const INTERPRETERS: [Interpreter; 6] = [
         letters: "c",
         long: &["--command", "--init-command"],
         valued: "oO",
-        ends: true,
+        before: 0,
     },
     Interpreter {
         names: &["python", "pypy"],
         letters: "c",
         long: &[],
         valued: "WX",
-        ends: true,
+        before: 0,
     },
     Interpreter {
         names: &["perl", "ruby", "lua", "Rscript"],
         letters: "eE",
         long: &["--eval"],
         valued: "I",
-        ends: true,
+        before: 0,
     },
     Interpreter {
         names: &["node", "nodejs", "deno", "bun"],
         letters: "ep",
         long: &["--eval", "--print"],
         valued: "r",
-        ends: true,
+        before: 0,
     },
     Interpreter {
         names: &["php"],
@@ -61,14 +61,21 @@ const INTERPRETERS: [Interpreter; 6] = [
             "--process-end",
         ],
         valued: "cd",
-        ends: true,
+        before: 0,
     },
     Interpreter {
-        names: &["su", "runuser", "sg", "flock", "script", "newgrp"],
+        names: &["su", "runuser"],
         letters: "c",
         long: &["--command", "--session-command"],
-        valued: "gGsuwE",
-        ends: false,
+        valued: "gGsuw",
+        before: 2,
+    },
+    Interpreter {
+        names: &["sg", "flock", "script", "newgrp"],
+        letters: "c",
+        long: &["--command"],
+        valued: "wE",
+        before: 1,
     },
 ];
 
@@ -132,7 +139,7 @@ impl Interpreter {
 
     /// The places of its code among the words behind it.
     fn code(&self, words: &[Option<&str>]) -> Vec<usize> {
-        let (mut code, mut at) = (Vec::new(), 0);
+        let (mut code, mut at, mut before) = (Vec::new(), 0, 0);
         while let Some(word) = words.get(at) {
             let word = word.unwrap_or_default();
             let long = self.long.iter().find(|long| word.starts_with(**long));
@@ -157,8 +164,13 @@ impl Interpreter {
                         break;
                     }
                 }
-                (None, None) if self.ends && !word.starts_with('-') => break,
                 (None, None) if word == "--" => break,
+                (None, None) if word == "-" || !word.starts_with('-') => {
+                    before += 1;
+                    if before > self.before {
+                        break;
+                    }
+                }
                 (None, None) => {}
             }
             at += 1;
@@ -239,6 +251,8 @@ mod tests {
             ("php -r CODE", vec!["CODE"]),
             ("su - app -c CODE", vec!["CODE"]),
             ("flock -w 5 /run/lock -c CODE", vec!["CODE"]),
+            ("su -c CODE app", vec!["CODE"]),
+            ("flock /run/lock sh -c CODE", vec!["CODE"]),
             ("docker exec web sh -c CODE", vec!["CODE"]),
             ("ssh -p 22 -o BatchMode=yes host ls DIR", vec!["ls", "DIR"]),
             ("ssh -o ProxyCommand=x host", vec!["ProxyCommand=x"]),
@@ -258,6 +272,8 @@ mod tests {
             "rsync -e ssh here there:x",
             "systemctl restart ssh x y",
             "grep -c x file",
+            "flock /run/lock tar -czf x.tgz dir",
+            "su - app",
             "ssh -i key host",
             "tar -C /srv -czf x.tgz bash",
         ] {
