@@ -31,8 +31,14 @@ pub struct Sample {
     #[serde(default = "once")]
     pub times: u32,
     /// Milliseconds between the note and the change, so that it can be killed there.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub pause_ms: u64,
+}
+
+/// No pause: the plans of before are written as before.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(pause_ms: &u64) -> bool {
+    *pause_ms == 0
 }
 
 fn once() -> u32 {
