@@ -83,7 +83,7 @@ fn directories(path: &str) -> Result<(), Error> {
         if owner != 0 {
             return Err(Error::new(format!(
                 "{path} is not written: {} belongs to user {owner}, who could put another file in its place; name a file in \
-                 a directory of root, or start the service as that user",
+                 a directory of root",
                 dir.display()
             )));
         }
