@@ -72,7 +72,7 @@ impl fmt::Display for How {
             Self::Rewritten => "not the remembered one (its events differ)",
             Self::Foreign => "not the remembered ledger",
             Self::Missing => "missing",
-            Self::Elsewhere => "remembered there, and here is a copy of it, or it was moved",
+            Self::Elsewhere => "here is a copy of it, or it was moved",
         })
     }
 }
@@ -93,11 +93,11 @@ impl fmt::Display for Disagreement {
         let Remembered {
             path, ledger, size, ..
         } = &self.remembered;
-        write!(
-            out,
-            "the ledger {path} is {}; remembered: {size} events of {ledger}",
-            self.how
-        )?;
+        match self.how {
+            How::Elsewhere => write!(out, "this ledger is remembered at {path}: {}", self.how),
+            how => write!(out, "the ledger {path} is {how}"),
+        }?;
+        write!(out, "; remembered: {size} events of {ledger}")?;
         match &self.found {
             Some(found) => write!(out, "; found: {} events of {}", found.size, found.ledger),
             None => Ok(()),

@@ -27,7 +27,7 @@ texts! {
     shorter(path): "the ledger {path} is shorter than remembered (an older or incomplete copy)", "账本 {path} 比本机记录的短 (旧副本, 或被截断)";
     rewritten(path): "the ledger {path} does not match the remembered one (its events differ)", "账本 {path} 与本机记录的不一致 (事件内容不同)";
     foreign(path): "the ledger {path} is not the remembered ledger", "账本 {path} 不是本机记录过的那一个";
-    elsewhere(path): "the ledger {path} is remembered there, and here is a copy of it, or it was moved",
+    elsewhere(path): "this ledger is remembered at {path}: here is a copy of it, or it was moved",
         "本机记录的账本在 {path}, 当前位置是它的副本, 或它已被移动";
     missing(path): "the ledger {path} is missing", "账本 {path} 已不存在";
     remembered(how, size, id): "{how}; remembered: {size} events of {id}", "{how}: 本机记录有 {size} 个事件, 标识 {id}";
