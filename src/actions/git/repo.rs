@@ -379,7 +379,7 @@ fn said(words: &[&str], seen: Captured) -> Result<String, Error> {
     let error = Error::new(format!(
         "git {what}: {}: {}",
         seen.ended,
-        mask::line(&last.join("; "))
+        mask::urls(&last.join("; "))
     ));
     Err(match remedy::of(&seen.stderr) {
         Some(remedy) => error.remedy(remedy),

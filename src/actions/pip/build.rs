@@ -417,7 +417,7 @@ fn failed(what: &[String], ended: &str, tail: &[String], why: Option<String>) ->
         let last = error.or_else(|| tail.iter().rev().find(|l| !l.trim().is_empty()));
         last.map_or("it printed nothing", |l| l.trim()).to_owned()
     };
-    let error = Error::new(mask::line(&format!(
+    let error = Error::new(mask::urls(&format!(
         "{}: {ended}: {}",
         quoted(what),
         why.unwrap_or_else(own)

@@ -101,7 +101,7 @@ pub(super) fn explain(story: &Story, set: &Set) -> Option<String> {
         .or_else(|| source(story, set))
         .or_else(|| file(story))
         // A requirement that is named may be a URL with a password in it.
-        .map(|why| mask::line(&why))
+        .map(|why| mask::urls(&why))
 }
 
 fn disk(story: &Story) -> Option<String> {

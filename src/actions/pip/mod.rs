@@ -446,7 +446,7 @@ impl Action for Install {
         if hashes && let Some(line) = set.unhashed() {
             return Err(Error::new(format!(
                 "{} has no hash ({}), and {}",
-                mask::line(&line.text),
+                mask::urls(&line.text),
                 line.place(),
                 if self.require_hashes == Some(true) {
                     "`require_hashes` is set"

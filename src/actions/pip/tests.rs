@@ -235,3 +235,15 @@ fn what_pip_tried_again_is_not_the_reason_of_another_failure() {
         &["is not a valid requirement"],
     );
 }
+
+#[test]
+fn a_password_in_a_url_is_hidden_and_a_package_that_is_called_like_one_is_not() {
+    let said = explained(
+        "ERROR: Could not find a version that satisfies the requirement authlib==9 (from versions: 1.0)\nERROR: No matching distribution found for authlib==9\n",
+    );
+    assert!(said.contains("there is no authlib==9"), "{said}");
+    let said = explained(
+        "ERROR: Invalid requirement: 'x @@ git+https://me:s3cr3t@h/x.git' (from line 1 of r.txt)\n",
+    );
+    assert!(said.contains("https://me:[hidden]@h/x.git"), "{said}");
+}
