@@ -2,6 +2,7 @@
 //! what follows from a failure is said once.
 
 use super::looks::{Found, Outcome};
+use super::startable::Obstacle;
 use super::{Forecast, Verdict};
 use crate::action::{Look, Places, meet};
 use crate::text::actions as phrases;
@@ -146,15 +147,15 @@ impl Judge {
     }
 
     /// It cannot be started now.
-    fn obstacle(&self, one: &mut Forecast, why: &str) {
+    fn obstacle(&self, one: &mut Forecast, obstacle: &Obstacle) {
         if !matches!(
             one.verdict,
             Verdict::Run | Verdict::Change | Verdict::CannotTell
         ) {
             return;
         }
-        let provides = self.changes(&Some(vec![crate::action::Place::Files]));
-        one.evidence.insert(0, why.to_owned());
+        let provides = self.changes(&Some(vec![obstacle.at.clone()]));
+        one.evidence.insert(0, obstacle.why.clone());
         if provides.none() {
             one.verdict = Verdict::CannotRun;
             one.certain = true;
