@@ -4,7 +4,7 @@
 use super::looks::{Found, Outcome};
 use super::startable::Obstacle;
 use super::{Forecast, Verdict};
-use crate::action::{Look, Places, meet};
+use crate::action::{Look, Place, Places, meet};
 use crate::text::actions as phrases;
 use crate::text::forecast as text;
 use upledger_replay::event::Answer;
@@ -83,10 +83,16 @@ impl Judge {
         self.evaluated.push(expects);
         let runs = !matches!(one.verdict, Verdict::LeftOut | Verdict::Already);
         if runs && step.effect != Effect::Pure {
+            let fails = one.follows || matches!(one.verdict, Verdict::Fail | Verdict::CannotRun);
+            let mut touches = found.properties.touches.clone();
+            if let Some(places) = touches.as_mut().filter(|_| fails) {
+                // What follows from a failure has to be about the same thing, not about any process.
+                places.retain(|p| !matches!(p, Place::Processes | Place::Written));
+            }
             self.earlier.push(Earlier {
                 step: step.id.clone(),
-                touches: found.properties.touches.clone(),
-                fails: one.follows || matches!(one.verdict, Verdict::Fail | Verdict::CannotRun),
+                touches,
+                fails,
             });
         }
     }
