@@ -2,8 +2,9 @@
 //! what follows from a failure is said once.
 
 use super::looks::{Found, Outcome};
+use super::startable::Obstacle;
 use super::{Forecast, Verdict};
-use crate::action::{Look, Places, meet};
+use crate::action::{Look, Place, Places, meet};
 use crate::text::actions as phrases;
 use crate::text::forecast as text;
 use upledger_replay::event::Answer;
@@ -82,10 +83,16 @@ impl Judge {
         self.evaluated.push(expects);
         let runs = !matches!(one.verdict, Verdict::LeftOut | Verdict::Already);
         if runs && step.effect != Effect::Pure {
+            let fails = one.follows || matches!(one.verdict, Verdict::Fail | Verdict::CannotRun);
+            let mut touches = found.properties.touches.clone();
+            if let Some(places) = touches.as_mut().filter(|_| fails) {
+                // What follows from a failure has to be about the same thing, not about any process.
+                places.retain(|p| !matches!(p, Place::Processes | Place::Written));
+            }
             self.earlier.push(Earlier {
                 step: step.id.clone(),
-                touches: found.properties.touches.clone(),
-                fails: one.follows || matches!(one.verdict, Verdict::Fail | Verdict::CannotRun),
+                touches,
+                fails,
             });
         }
     }
@@ -146,15 +153,15 @@ impl Judge {
     }
 
     /// It cannot be started now.
-    fn obstacle(&self, one: &mut Forecast, why: &str) {
+    fn obstacle(&self, one: &mut Forecast, obstacle: &Obstacle) {
         if !matches!(
             one.verdict,
             Verdict::Run | Verdict::Change | Verdict::CannotTell
         ) {
             return;
         }
-        let provides = self.changes(&Some(vec![crate::action::Place::Files]));
-        one.evidence.insert(0, why.to_owned());
+        let provides = self.changes(&Some(vec![obstacle.at.clone()]));
+        one.evidence.insert(0, obstacle.why.clone());
         if provides.none() {
             one.verdict = Verdict::CannotRun;
             one.certain = true;

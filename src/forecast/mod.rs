@@ -282,8 +282,8 @@ fn undo(
         Undo::Action(undo) => match site.task(plan, &step.id, Direction::Undo, secrets) {
             Ok(task) => {
                 let mut shown = task.outline();
-                if let (Some(line), Some(why)) = (shown.first_mut(), startable::obstacle(&task)) {
-                    *line = text::not_ready_now(&line, why);
+                if let (Some(line), Some(now)) = (shown.first_mut(), startable::obstacle(&task)) {
+                    *line = text::not_ready_now(&line, now.why);
                 }
                 shown
             }

@@ -1,7 +1,7 @@
 //! Whether a step could be started now: its program exists, its directory can be entered, and the files that its settings
 //! name can be written. Uses the same lookup as the supervisor, so that a preview agrees with the run.
 
-use crate::action::Write;
+use crate::action::{Place, Write};
 use crate::attempt::find_program;
 use crate::attempt::spec::Command;
 use crate::host::files::trust;
@@ -13,7 +13,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Why it could not be started now.
-pub(super) type Obstacle = String;
+pub(super) struct Obstacle {
+    pub(super) why: String,
+    /// What an earlier step would have to change.
+    pub(super) at: Place,
+}
+
+impl Obstacle {
+    fn at(path: impl AsRef<Path>, why: String) -> Self {
+        Self {
+            why,
+            at: Place::Path(path.as_ref().to_path_buf()),
+        }
+    }
+}
 
 /// Why it could not be started now.
 pub(super) fn obstacle(task: &PreparedTask) -> Option<Obstacle> {
@@ -22,10 +35,10 @@ pub(super) fn obstacle(task: &PreparedTask) -> Option<Obstacle> {
     let cwd = named.or(task.cwd.as_deref().map(Path::new));
     let cwd = cwd.unwrap_or(Path::new("/"));
     if !cwd.is_dir() {
-        return Some(text::no_directory(cwd.display()));
+        return Some(Obstacle::at(cwd, text::no_directory(cwd.display())));
     }
     if access(cwd, Access::EXEC_OK).is_err() {
-        return Some(text::closed_directory(cwd.display()));
+        return Some(Obstacle::at(cwd, text::closed_directory(cwd.display())));
     }
     let writes = task.action.kind_of().properties().writes;
     program(task, own.as_ref().map(|(program, _)| program), cwd)
@@ -38,16 +51,23 @@ fn program(task: &PreparedTask, own: Option<&String>, cwd: &Path) -> Option<Obst
         Command::Argv(words) => words.into_iter().next()?,
         Command::Act => own?.clone(),
     };
+    let missing = || Obstacle {
+        why: text::no_program(&program),
+        at: match program.contains('/') {
+            true => Place::Path(cwd.join(&program)),
+            false => Place::Files,
+        },
+    };
     let Ok(found) = find_program(&program, task.path(), cwd) else {
-        return Some(text::no_program(program));
+        return Some(missing());
     };
     let found = cwd.join(found);
     if !found.is_file() {
-        return Some(text::no_program(program));
+        return Some(missing());
     }
     access(&found, Access::EXEC_OK)
         .is_err()
-        .then(|| text::not_executable(found.display()))
+        .then(|| Obstacle::at(&found, text::not_executable(found.display())))
 }
 
 /// Why a file cannot be written.
@@ -56,12 +76,12 @@ fn unwritable(write: &Write) -> Option<Obstacle> {
     if matches!(write, Write::Append(_))
         && let Err(why) = trust::ours(path)
     {
-        return Some(why.to_string());
+        return Some(Obstacle::at(path, why.to_string()));
     }
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     let dir = real.parent().unwrap_or(Path::new("/"));
     if !dir.is_dir() {
-        return Some(text::no_directory_of(path));
+        return Some(Obstacle::at(dir, text::no_directory_of(path)));
     }
     let denied = |what: &Path, how| access(what, how).is_err_and(|e| e == Errno::ACCESS);
     let there = std::fs::metadata(&real).ok();
@@ -69,11 +89,11 @@ fn unwritable(write: &Write) -> Option<Obstacle> {
     match (write, there) {
         (Write::Append(_), Some(_)) => denied(&real, Access::WRITE_OK),
         (Write::Replace(_), Some(file)) if !own.is_root() && file.uid() != own.as_raw() => {
-            return Some(text::other_owner(path, file.uid()));
+            return Some(Obstacle::at(&real, text::other_owner(path, file.uid())));
         }
         (Write::Append(_), None) | (Write::Replace(_), _) => {
             denied(dir, Access::WRITE_OK | Access::EXEC_OK)
         }
     }
-    .then(|| text::not_writable(path))
+    .then(|| Obstacle::at(dir, text::not_writable(path)))
 }
