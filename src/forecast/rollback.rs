@@ -122,13 +122,13 @@ fn reversal(
             one.evidence.push(text::may_be_done_by_then(before));
         }
     }
-    if let Some(why) = startable::obstacle(&task)
+    if let Some(now) = startable::obstacle(&task)
         && one.outcome != Outcome::AsBefore
     {
         if before.is_empty() {
             one.outcome = Outcome::CannotRun;
         }
-        one.evidence.insert(0, text::now(why));
+        one.evidence.insert(0, text::now(now.why));
     }
     one
 }
