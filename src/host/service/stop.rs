@@ -185,7 +185,9 @@ impl StopService<'_> {
         while told.iter().any(|i| i.alive()) && Instant::now() < until {
             std::thread::sleep(PAUSE);
         }
-        cx.look_anew();
+        if !told.is_empty() {
+            cx.look_anew();
+        }
         let mut look = self.look(cx, before)?;
         if let Some(alive) = told.iter().find(|i| i.alive())
             && look.answer == Answer::Nothing
