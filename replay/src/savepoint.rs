@@ -26,8 +26,16 @@ struct RunSavepoint {
     held: bool,
     ended: Option<Ended>,
     decided: Option<Box<Decidable>>,
-    /// The plan, its digest and all that stands by it, where the event puts another in its place.
-    plan: Option<Box<(Arc<Plan>, String, Vec<Task>, Index)>>,
+    planned: Option<Box<Planned>>,
+}
+
+/// A run's plan and all that stands by it, before an event puts another in its place.
+#[derive(Debug)]
+struct Planned {
+    plan: Arc<Plan>,
+    digest: String,
+    units: Vec<Task>,
+    index: Index,
 }
 
 impl RunSavepoint {
@@ -63,14 +71,23 @@ impl RunSavepoint {
             held: *held,
             ended: *ended,
             decided: decided.clone(),
-            plan: matches!(event, Event::RunAmended(_))
-                .then(|| Box::new((plan.clone(), digest.clone(), units.clone(), index.clone()))),
+            planned: matches!(event, Event::RunAmended(_)).then(|| {
+                Box::new(Planned {
+                    plan: plan.clone(),
+                    digest: digest.clone(),
+                    units: units.clone(),
+                    index: index.clone(),
+                })
+            }),
         }
     }
 
     fn restore(self, run: &mut Run) {
-        if let Some(before) = self.plan {
-            (run.plan, run.digest, run.units, run.index) = *before;
+        if let Some(before) = self.planned {
+            run.plan = before.plan;
+            run.digest = before.digest;
+            run.units = before.units;
+            run.index = before.index;
         }
         if let Some((place, unit)) = self.unit {
             run.put(place, unit);

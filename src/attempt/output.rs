@@ -333,7 +333,7 @@ impl Follower {
         Self { path, offset: 0 }
     }
 
-    /// What has come since the last call, at most 256 KiB; empty when there is nothing new. A character may be cut at
+    /// What has come since the last call, at most 64 KiB; empty when there is nothing new. A character may be cut at
     /// the end.
     ///
     /// # Errors
@@ -346,7 +346,7 @@ impl Follower {
         };
         file.seek(SeekFrom::Start(self.offset))?;
         let mut new = Vec::new();
-        file.take(256 << 10).read_to_end(&mut new)?;
+        file.take(64 << 10).read_to_end(&mut new)?;
         self.offset += new.len() as u64;
         Ok(new)
     }

@@ -82,7 +82,7 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
         let result = json!({"run": name, "digest": checked.digest, "steps": steps, "next": ["upledger resume"]});
         out.result(result, code::DONE);
     } else {
-        out.progress(&text::next(&"upledger resume"));
+        out.progress(&text::next("upledger resume"));
     }
     Ok(code::DONE)
 }

@@ -187,7 +187,7 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
             1 => text::checked_one(path, &checked.digest),
             _ => text::checked(path, steps, &checked.digest),
         });
-        out.progress(&text::next(&args.vars.command("plan", &args.plan)));
+        out.progress(&text::next(args.vars.command("plan", &args.plan)));
     }
     Ok(code::DONE)
 }
@@ -273,7 +273,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         out.progress(&format!("  upledger run {}", quoted(&[path])));
     } else {
         out.progress("");
-        out.progress(&text::next(&args.vars.command("run", &args.plan)));
+        out.progress(&text::next(args.vars.command("run", &args.plan)));
     }
     Ok(code::DONE)
 }

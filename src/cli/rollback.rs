@@ -152,7 +152,7 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     out.lines(&forecast::lines(run, &steps));
     let to = args.to.as_ref().map(|to| format!(" --to {to}"));
     let to = to.unwrap_or_default();
-    out.progress(&text::next(&format!(
+    out.progress(&text::next(format!(
         "upledger rollback {name}{to} --reason '...'"
     )));
     Ok(code::DONE)

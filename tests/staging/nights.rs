@@ -148,7 +148,7 @@ fn started(pid: i32) -> SystemTime {
     let process = procfs::process::Process::new(pid).expect("it lives");
     let ticks = process.stat().expect("its state").starttime;
     let boot = procfs::boot_time_secs().expect("when it booted");
-    let since = Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
+    let since = Duration::from_millis(ticks * 1000 / procfs::ticks_per_second());
     SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since
 }
 
