@@ -98,10 +98,24 @@ impl fmt::Display for Disagreement {
             how => write!(out, "the ledger {path} is {how}"),
         }?;
         write!(out, "; remembered: {size} events of {ledger}")?;
-        match &self.found {
-            Some(found) => write!(out, "; found: {} events of {}", found.size, found.ledger),
-            None => Ok(()),
+        let Some(found) = &self.found else {
+            return Ok(());
+        };
+        write!(out, "; found: {} events of {}", found.size, found.ledger)?;
+        match self.is_older() {
+            true => write!(out, ", {} fewer", size.saturating_sub(found.size)),
+            false => Ok(()),
         }
+    }
+}
+
+impl Disagreement {
+    /// What is there has fewer events of the same ledger than were seen elsewhere.
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        let remembered = &self.remembered;
+        let older = |f: &Found| f.ledger == remembered.ledger && f.size < remembered.size;
+        self.how == How::Elsewhere && self.found.as_ref().is_some_and(older)
     }
 }
 

@@ -3,12 +3,11 @@
 //! Invariant: each step has one definition that ran and that its undo follows. So a step that has succeeded keeps its own,
 //! and one that may have taken effect is undone by its own before it gets another. What was started keeps its order.
 
-use crate::event::RunAmended;
+use crate::event::{Direction, Failure, RunAmended};
 use crate::index::Index;
 use crate::plan::{Effect, Plan, Step, Undo};
 use crate::state::{Run, Status, Task, TaskState};
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -27,6 +26,41 @@ impl Change<'_> {
     pub fn step(&self) -> &str {
         self.was.or(self.is).map_or("", |step| step.id.as_str())
     }
+}
+
+/// Why a plan cannot take the place of the run's own; each but the first names a step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAmendable {
+    /// The run goes backwards.
+    #[error("the run goes backwards")]
+    Backwards,
+    /// It is settled and would get another definition.
+    #[error("{0} is settled and keeps its definition")]
+    Settled(String),
+    /// It may have taken effect, and would get another definition.
+    #[error("{0} may have taken effect by its present definition, which has to undo it first")]
+    MayHaveActed(String),
+    /// It is in doubt, or its failure is not known to be all: what is asked about it comes first.
+    #[error("{0} waits for an answer")]
+    Asks(String),
+    /// It may have taken effect with nothing to undo it, and would get an undo.
+    #[error("{0} may have taken effect and keeps its `undo: none`")]
+    KeepsNoUndo(String),
+    /// A secret of the run would have another source, or none.
+    #[error("the secret {0} keeps its source")]
+    Secret(String),
+    /// It has been started and is left out.
+    #[error("{0} has been started and is left out")]
+    Gone(String),
+    /// It has been started and stands at another place.
+    #[error("{0} has been started and stands at another place")]
+    Moved(String),
+    /// It is new and stands before one that has been started.
+    #[error("{0} would come before a step that has been started")]
+    Early(String),
+    /// The run went back to it, and it is left out.
+    #[error("the run went back to {0}, which is left out")]
+    WentBack(String),
 }
 
 impl Run {
@@ -53,32 +87,40 @@ impl Run {
     }
 
     /// Whether that plan may take the place of the run's own.
-    pub(crate) fn amendable(&self, plan: &Plan) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// [`NotAmendable`], the first reason.
+    pub fn amendable(&self, plan: &Plan) -> Result<(), NotAmendable> {
+        if self.way == Direction::Undo {
+            return Err(NotAmendable::Backwards);
+        }
+        // What has been done may need them for its undo, and all that is recorded is redacted by them.
+        if let Some(gone) = self.plan.secrets.iter().find(|s| !plan.secrets.contains(s)) {
+            return Err(NotAmendable::Secret(gone.name.clone()));
+        }
         let new = by_id(plan);
         if let Some(to) = self
             .rollback_to
             .as_deref()
             .filter(|to| !new.contains_key(to))
         {
-            return Err(format!("the run went back to {to}, which is left out"));
+            return Err(NotAmendable::WentBack(to.into()));
         }
         let (mut last, mut kept): (Option<usize>, Option<usize>) = (None, None);
         let mut begun = Vec::new();
         for unit in self.units().iter().filter(|unit| has_begun(unit)) {
             let step = &unit.step;
             let Some((place, is)) = new.get(step.as_str()) else {
-                return Err(format!("{step} has been started and is left out"));
+                return Err(NotAmendable::Gone(step.clone()));
             };
             if last.is_some_and(|last| *place < last) {
-                return Err(format!(
-                    "{step} has been started and stands at another place"
-                ));
+                return Err(NotAmendable::Moved(step.clone()));
             }
             last = Some(*place);
             begun.push(*place);
             let was = self.step(unit).map(|(_, step)| step);
             if was != Some(*is) {
-                self.redefinable(unit)?;
+                self.redefinable(unit, is)?;
             }
             if stays(unit) {
                 kept = Some(*place);
@@ -90,30 +132,42 @@ impl Run {
             .enumerate()
             .find(|(place, _)| before(place) && begun.binary_search(place).is_err());
         match early {
-            Some((_, (_, step))) => Err(format!(
-                "{} would come before a step that has been started",
-                step.id
-            )),
+            Some((_, (_, step))) => Err(NotAmendable::Early(step.id.clone())),
             None => Ok(()),
         }
     }
 
     /// Whether a step that has been started may get another definition.
-    fn redefinable(&self, unit: &Task) -> Result<(), String> {
+    fn redefinable(&self, unit: &Task, is: &Step) -> Result<(), NotAmendable> {
         let step = &unit.step;
         if unit.forward.status == Status::Undone {
             return Ok(());
         }
         if unit.forward.settled() {
-            return Err(format!("{step} is settled and keeps its definition"));
+            return Err(NotAmendable::Settled(step.clone()));
+        }
+        if !unit.forward.touched {
+            return Ok(());
         }
         let nothing_to_undo = self
             .step(unit)
             .is_some_and(|(_, step)| step.undo == Undo::Nothing || step.effect == Effect::Pure);
-        if unit.forward.touched && !nothing_to_undo {
-            return Err(format!(
-                "{step} may have taken effect by its present definition, which has to undo it first"
-            ));
+        if !nothing_to_undo {
+            return Err(NotAmendable::MayHaveActed(step.clone()));
+        }
+        // It runs again then, which a person has to have decided, or a failure that is over.
+        let known = match (unit.forward.status, &unit.forward.failed) {
+            (Status::Ready, _) => true,
+            (Status::Failed, Some(failed)) => {
+                !failed.left_behind && failed.failure != Failure::Killed
+            }
+            (_, _) => false,
+        };
+        if !known {
+            return Err(NotAmendable::Asks(step.clone()));
+        }
+        if is.undo != Undo::Nothing {
+            return Err(NotAmendable::KeepsNoUndo(step.clone()));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use OfRun::{
 };
 use Status::{Failed, InDoubt, Pending, Ready, Running, Satisfied, Skipped, Succeeded, Undone};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 
 /// Of the run: anything may be done about it.
 const LIVE: &[OfRun] = &[Unended];
@@ -301,8 +301,7 @@ impl Run {
                 let Event::RunAmended(amended) = event else {
                     return Ok(());
                 };
-                that(self.way == Direction::Do, "the run goes backwards")?;
-                self.amendable(&amended.plan)
+                self.amendable(&amended.plan).map_err(|why| why.to_string())
             }
             KnownStay => {
                 let Event::RollbackStarted(RollbackStarted { to: Some(to), .. }) = event else {

@@ -3,7 +3,7 @@
 use crate::world::*;
 use upledger_replay::decide::{Asked, Next, Stop};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, Plan, Step, Undo};
+use upledger_replay::plan::{Effect, OnDoubt, Plan, Secret, SecretSource, Step, Undo};
 use upledger_replay::runs::Runs;
 use upledger_replay::state::{Run, Status};
 
@@ -80,7 +80,7 @@ fn starts(run: &Run) -> (String, u32) {
 fn a_failed_step_runs_by_its_new_definition_and_the_rest_of_the_run_follows() {
     let steps = vec![
         of("a", undo()),
-        other(of("b", undo())),
+        other(of("b", Undo::Nothing)),
         of("new", undo()),
         other(of("c", undo())),
     ];
@@ -102,7 +102,7 @@ fn a_failed_step_runs_by_its_new_definition_and_the_rest_of_the_run_follows() {
         ],
     );
     let undone: Vec<&str> = run.to_undo().map(|u| u.step.as_str()).collect();
-    assert_eq!(undone, ["c", "new", "b", "a"]);
+    assert_eq!(undone, ["c", "new", "a"]);
 }
 
 #[test]
@@ -177,6 +177,54 @@ fn what_may_have_taken_effect_is_undone_by_the_definition_that_ran() {
     // What never started has nothing to undo.
     let run = fold(failed_c(Failure::NotStarted), &[amended(changed())]);
     assert_eq!(starts(&run), ("c".into(), 2));
+}
+
+/// An amendment answers no question: what may have happened is not repeated because the plan reads otherwise.
+#[test]
+fn what_is_asked_about_a_step_is_answered_first() {
+    let with = |more: &[Event]| {
+        let events = [&[started("b", Do, 1)], more].concat();
+        fold(
+            run(plan(vec![of("b", Undo::Nothing), of("c", undo())])),
+            &events,
+        )
+    };
+    let changed = || plan(vec![other(of("b", Undo::Nothing)), of("c", undo())]);
+    let survivors = match failed("b", Do, 1, Failure::Exit(1)) {
+        Event::StepFailed(failed) => Event::StepFailed(Failed {
+            left_behind: true,
+            ..failed
+        }),
+        other => other,
+    };
+    let killed = failed("b", Do, 1, Failure::Killed);
+    for open in [doubted("b", Do, 1), survivors, killed] {
+        let run = with(&[open.clone()]);
+        refused_for(&run, changed(), "waits for an answer");
+        let run = with(&[open, decided("b", Do, Decision::Retry)]);
+        let run = fold(run, &[amended(changed())]);
+        assert_eq!(starts(&run), ("b".into(), 2));
+    }
+    // With an undo from here on, a look that finds it done would leave it done for good.
+    let failed = with(&[failed("b", Do, 1, Failure::Exit(1))]);
+    let undone = plan(vec![of("b", undo()), of("c", undo())]);
+    refused_for(&failed, undone, "keeps its `undo: none`");
+}
+
+#[test]
+fn a_secret_keeps_its_source() {
+    let secret = |from: &str| Secret {
+        name: "db".into(),
+        source: SecretSource::Env(from.into()),
+    };
+    let with = |secrets: Vec<Secret>| Plan { secrets, ..three() };
+    let run = run(with(vec![secret("A")]));
+    refused_for(&run, with(vec![secret("B")]), "secret db");
+    refused_for(&run, with(vec![]), "secret db");
+    let mut more = secret("B");
+    more.name = "other".into();
+    run.check(&amended(with(vec![secret("A"), more])))
+        .expect("one more is no other");
 }
 
 #[test]

@@ -12,7 +12,9 @@ use crate::text::{Lang, commands as text, explain, lang, screen};
 use serde_json::json;
 use std::error::Error;
 use std::io::ErrorKind;
-use upledger_ledger::{AppendError, How, MemoryError, OpenError, ReadError, RestoreError};
+use upledger_ledger::{
+    AppendError, Disagreement, How, MemoryError, OpenError, ReadError, RestoreError,
+};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -99,6 +101,16 @@ impl Failure {
     }
 }
 
+/// A ledger that is remembered at another path. One that is older than what was seen there is not to be gone on with.
+fn elsewhere(how: &Disagreement, error: &(dyn Error + 'static)) -> Failure {
+    let failure = Failure::of(code::DAMAGED, "copied", error);
+    let failure = match how.is_older() {
+        true => failure.hint(text::older_copy(&how.remembered.path)),
+        false => failure.hint(text::is_it_moved()),
+    };
+    failure.hint("  upledger ledger restored --reason '...'")
+}
+
 /// No ledger where one was expected.
 pub(crate) fn no_ledger(home: &Home) -> Failure {
     Failure::new(
@@ -120,11 +132,7 @@ impl From<JournalError> for Failure {
                 OpenError::NoLedger { .. } => {
                     Self::of(code::USAGE, "no_ledger", &e).hint(text::name_its_place())
                 }
-                OpenError::Remembered(how) if how.how == How::Elsewhere => {
-                    Self::of(code::DAMAGED, "copied", &e)
-                        .hint(text::is_it_moved())
-                        .hint("  upledger ledger restored --reason '...'")
-                }
+                OpenError::Remembered(how) if how.how == How::Elsewhere => elsewhere(how, &e),
                 OpenError::Remembered(_) => Self::of(code::DAMAGED, "older_than_remembered", &e)
                     .hint(text::bring_newest_back())
                     .hint("  upledger ledger restored --reason '...'"),
@@ -157,11 +165,7 @@ impl From<JournalError> for Failure {
             }
             JournalError::Append(append) => match &**append {
                 AppendError::Busy { .. } => busy(&e),
-                AppendError::Remembered(how) if how.how == How::Elsewhere => {
-                    Self::of(code::DAMAGED, "copied", &e)
-                        .hint(text::is_it_moved())
-                        .hint("  upledger ledger restored --reason '...'")
-                }
+                AppendError::Remembered(how) if how.how == How::Elsewhere => elsewhere(how, &e),
                 AppendError::Full { .. } => Self::of(code::UNWRITABLE, "disk_full", &e)
                     .hint(text::make_room("upledger resume")),
                 append if append.is_damage() => {

@@ -21,7 +21,7 @@ use upledger_replay::contract;
 use upledger_replay::decide::{Asked, Next, next};
 use upledger_replay::event::{Direction, Event, RollbackStarted, own};
 use upledger_replay::runs::NoRollback;
-use upledger_replay::state::{Ended, Run as RunState};
+use upledger_replay::state::{Ended, Run as RunState, Status, Task};
 
 /// A rollback.
 #[derive(Debug, Args)]
@@ -52,12 +52,46 @@ impl Rollback {
         }
     }
 
+    /// A rollback to a step behind which nothing is to be undone is a mistake; `then` is the run as it would stand.
+    fn has_something(&self, then: &RunState) -> Result<(), Failure> {
+        match &self.to {
+            Some(to) if then.to_undo().next().is_none() => Err(Failure::new(
+                code::NOT_NOW,
+                "not_now",
+                text::nothing_behind(to),
+            )),
+            Some(to) => match half_undone(then, to) {
+                None => Ok(()),
+                Some(step) => Err(
+                    Failure::new(code::NOT_NOW, "not_now", text::half_undone(step))
+                        .hint(text::see_with("upledger status")),
+                ),
+            },
+            None => Ok(()),
+        }
+    }
+
     fn event(&self) -> Event {
         Event::RollbackStarted(RollbackStarted {
             to: self.to.clone(),
             reason: self.reason.clone().unwrap_or_else(|| own::OPERATOR.into()),
         })
     }
+}
+
+/// A step that would stay although its undo has begun: neither the step nor the state before it is there.
+fn half_undone<'a>(run: &'a RunState, to: &str) -> Option<&'a str> {
+    let kept = run.units_of(to).first()?.index;
+    let begun = [
+        Status::Failed,
+        Status::InDoubt,
+        Status::Ready,
+        Status::Running,
+    ];
+    let half = |unit: &&Task| {
+        unit.index <= kept && unit.backward.touched && begun.contains(&unit.backward.status)
+    };
+    run.units().iter().find(half).map(|unit| unit.step.as_str())
 }
 
 pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
@@ -71,15 +105,17 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     let former = journal
         .supposing(&name, &event, |book| {
             let then = book.run(&name);
-            then.map_or(Ok(()), |run| contract::continuable(run, former::same))
+            let something = then.map_or(Ok(()), |run| args.has_something(run));
+            something.map(|()| then.map_or(Ok(()), |run| contract::continuable(run, former::same)))
         })
-        .map_err(|e| refused(&e))?;
+        .map_err(|e| refused(&e))??;
     if let Err(step) = former {
         let command = format!("upledger rollback {name} --reason '...'");
         return Err(former::refusal(&journal, &name, &step, &command));
     }
     let run = pick(journal.book(), Some(&name))?;
-    if run.ended == Some(Ended::Completed) {
+    let completed = run.ended == Some(Ended::Completed);
+    if completed {
         confirm(out, run, args)?;
     }
     out.background();
@@ -88,6 +124,10 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     let lock = hold(&mut journal, lock);
     journal.refresh()?;
     let run = pick(journal.book(), Some(&name))?;
+    // It may have completed while its runner was waited for.
+    if run.ended == Some(Ended::Completed) && !completed {
+        confirm(out, run, args)?;
+    }
     let doubt = match next(run, &clock::now()) {
         Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
         _ => None,
@@ -104,12 +144,11 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
 /// A completed run is what users work with: to undo it needs a reason, and at a terminal the name of the run.
 fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure> {
     if args.reason.is_none() {
+        let to = args.to.as_ref().map(|to| format!(" --to {to}"));
+        let command = format!("upledger rollback {}{}", run.name, to.unwrap_or_default());
         return Err(Failure::usage(text::completed_needs_reason(&run.name))
-            .hint(format!("upledger rollback {} --reason '...'", run.name))
-            .hint(text::look_first(format!(
-                "upledger rollback {} --plan",
-                run.name
-            ))));
+            .hint(format!("{command} --reason '...'"))
+            .hint(text::look_first(format!("{command} --plan"))));
     }
     let terminal = std::io::stdin();
     if out.json || !terminal.is_terminal() {
@@ -132,14 +171,21 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
 /// Shows what a rollback would do.
 fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     let mut journal = show::read(out, home)?;
-    let name = args.of(&journal)?.name.clone();
-    let then = journal
-        .supposing(&name, &args.event(), |book| book.run(&name).cloned())
-        .map_err(|e| refused(&e))?;
+    let now = args.of(&journal)?;
+    let name = now.name.clone();
+    // One that goes back already, and rests, is shown as it is.
+    let goes_back = now.way == Direction::Undo && now.ended.is_none();
+    let then = match goes_back && args.to.is_none() {
+        true => Some(now.clone()),
+        false => journal
+            .supposing(&name, &args.event(), |book| book.run(&name).cloned())
+            .map_err(|e| refused(&e))?,
+    };
     let run = match &then {
         Some(run) => run,
         None => pick(journal.book(), Some(&name))?,
     };
+    args.has_something(run)?;
     let (known, _) = secrets::readable(&run.plan.secrets);
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let salts = |past: &_| journal.salts(past);
@@ -150,6 +196,14 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
         return Ok(code::DONE);
     }
     out.lines(&forecast::lines(run, &steps));
+    if goes_back && args.to.is_none() {
+        let asks = matches!(next(run, &clock::now()), Next::Ask(_));
+        out.progress(&text::next(match asks {
+            true => "upledger status",
+            false => "upledger resume",
+        }));
+        return Ok(code::DONE);
+    }
     let to = args.to.as_ref().map(|to| format!(" --to {to}"));
     let to = to.unwrap_or_default();
     out.progress(&text::next(format!(

@@ -3,7 +3,7 @@
 
 use super::screen::put;
 use super::{own_undo, startable};
-use crate::action::{Blob, RawPast};
+use crate::action::{Blob, Places, RawPast, meet};
 use crate::report::{columns, pad, rows, safe};
 use crate::site::Local;
 use crate::site::task::{Facts, PreparedTask};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use upledger_replay::event::{Answer, Direction};
 use upledger_replay::plan::{Effect, Undo};
-use upledger_replay::state::{Run, Task};
+use upledger_replay::state::{Run, Status, Task};
 
 /// What would become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Reversal {
     commands: Vec<String>,
     /// What was found.
     evidence: Vec<String>,
+    /// What its undo may change.
+    touches: Places,
 }
 
 /// Looks at every step that a rollback would undo, in its order. `run` stands as it would once the rollback has begun;
@@ -53,11 +55,11 @@ pub fn rollback(
 ) -> Vec<Reversal> {
     let local = Local::new(state);
     // What is undone before a step may change what its look has seen.
-    let mut before: Vec<String> = Vec::new();
+    let mut before: Vec<(String, Places)> = Vec::new();
     let look = |unit| {
         let one = reversal(run, unit, &local, &salts, secrets, &before);
         if one.outcome != Outcome::AsBefore {
-            before.push(one.step.clone());
+            before.push((one.step.clone(), one.touches.clone()));
         }
         one
     };
@@ -70,7 +72,7 @@ fn reversal(
     local: &Local,
     salts: &impl Fn(&RawPast) -> Vec<Blob>,
     secrets: &[(String, String)],
-    before: &[String],
+    before: &[(String, Places)],
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
     let past = PreparedTask::past(unit, &key, &run.plan);
@@ -80,6 +82,7 @@ fn reversal(
         outcome: Outcome::Undo,
         commands: Vec::new(),
         evidence: Vec::new(),
+        touches: None,
     };
     let Some((_, step)) = run.step(unit) else {
         return one;
@@ -102,7 +105,20 @@ fn reversal(
         Undo::Own { .. } => own_undo(&run.plan, step, &past),
         Undo::Action(_) | Undo::PointOfNoReturn(_) | Undo::Nothing => task.outline(),
     };
-    if task.has_probe {
+    let properties = task.action.kind_of().properties();
+    one.touches = properties.touches.clone();
+    let earlier = |known: bool| -> Vec<&str> {
+        let meets = |touched: &Places| meet(&properties.reads, touched);
+        let of = before
+            .iter()
+            .filter(|(_, touched)| touched.is_some() == known && meets(touched));
+        of.map(|(step, _)| step.as_str()).collect()
+    };
+    let (surely, perhaps) = (earlier(true), earlier(false));
+    if task.has_probe && !surely.is_empty() {
+        // What is there now is the work of steps that are undone before it.
+        one.evidence.push(text::looked_at_behind(surely.join(", ")));
+    } else if task.has_probe {
         let (look, _) = task.probe(&local.moment(), &past, &salts(&past));
         let found = look.evidence.iter().map(phrases::looked);
         match look.answer {
@@ -116,10 +132,10 @@ fn reversal(
                 one.evidence.extend(found);
             }
         }
-        if look.answer == Answer::Done && !before.is_empty() {
+        if look.answer == Answer::Done && !perhaps.is_empty() {
             one.outcome = Outcome::CannotTell;
-            let before = before.join(", ");
-            one.evidence.push(text::may_be_done_by_then(before));
+            let perhaps = perhaps.join(", ");
+            one.evidence.push(text::may_be_done_by_then(perhaps));
         }
     }
     if let Some(now) = startable::obstacle(&task)
@@ -151,9 +167,10 @@ fn stays(run: &Run) -> Vec<&str> {
         .and_then(|to| run.units_of(to).first());
     let stays = |unit: &&Task| {
         first.is_none_or(|f| unit.index > f.index)
-            && run
-                .step(unit)
-                .is_some_and(|(_, step)| step.undo == Undo::Nothing && step.effect != Effect::Pure)
+            && run.step(unit).is_some_and(|(_, step)| {
+                let skipped = unit.backward.status == Status::Skipped;
+                skipped || (step.undo == Undo::Nothing && step.effect != Effect::Pure)
+            })
     };
     let steps = run.touched().filter(stays);
     steps.map(|unit| unit.step.as_str()).collect()

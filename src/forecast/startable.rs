@@ -34,6 +34,10 @@ pub(super) fn obstacle(task: &PreparedTask) -> Option<Obstacle> {
     let named = own.as_ref().and_then(|(_, cwd)| cwd.as_deref());
     let cwd = named.or(task.cwd.as_deref().map(Path::new));
     let cwd = cwd.unwrap_or(Path::new("/"));
+    // The name of the run is known once there is one.
+    if cwd.to_str().is_some_and(|cwd| cwd.contains("${run}")) {
+        return None;
+    }
     if !cwd.is_dir() {
         return Some(Obstacle::at(cwd, text::no_directory(cwd.display())));
     }

@@ -181,6 +181,8 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
             })
         }
         Some(_) | None => {
+            // A misspelt name is why another has no value.
+            given.check(&known, &literals.secrets)?;
             if faults.is_empty() {
                 faults.push(Fault::new(whole, say::no_plan()));
             }

@@ -23,7 +23,15 @@ pub(super) const THE_RUN: &str = "${run}";
 pub(crate) fn put_in_run(value: &Value, run: &str) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace(THE_RUN, run)),
-        Value::Array(items) => items.iter().map(|item| put_in_run(item, run)).collect(),
+        Value::Array(items) => {
+            let words: Vec<Option<&str>> = items.iter().map(Value::as_str).collect();
+            let code = code::places(&words);
+            let put = |(at, item): (usize, &Value)| match code.contains(&at) {
+                true => item.clone(),
+                false => put_in_run(item, run),
+            };
+            items.iter().enumerate().map(put).collect()
+        }
         Value::Object(map) => {
             let put = |(key, value): (&String, &Value)| {
                 let script = key == "shell" && value.is_string();

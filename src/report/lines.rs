@@ -41,7 +41,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
         }
         Event::RunAmended(a) => {
             let digest = a.digest.get(..12).unwrap_or_default();
-            let words = text::amended_to(digest, a.steps.join(", "), &a.reason);
+            let words = match a.steps.as_slice() {
+                [] => text::amended_head(digest, &a.reason),
+                steps => text::amended_to(digest, steps.join(", "), &a.reason),
+            };
             (text::amended(), words)
         }
         Event::RunResumed(r) => (text::resumed(), localized::reason(&r.reason)),

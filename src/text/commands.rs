@@ -37,8 +37,24 @@ texts! {
     no_run_to_roll_back(): "there is no run to roll back", "没有可以回退的运行";
     pause_to_amend(): "pause it first: `upledger pause --reason '...'`", "请先暂停: `upledger pause --reason '...'`";
     same_plan(run): "this is the plan that {run} has already", "{run} 的计划就是这一份, 没有修改";
-    undo_before_amending(command): "a step that may have taken effect is undone by its present definition first: {command}",
-        "可能已生效的步骤须先按现有定义撤销: {command}";
+    not_amended(why): "the plan cannot take the place of the run's own: {why}", "不能改用这份计划: {why}";
+    runs_backwards(): "the run is being rolled back", "运行正在回退";
+    step_is_settled(step): "{step} has succeeded or was skipped, and its definition in the plan differs", "{step} 已成功或已跳过, 但计划中它的定义有改动";
+    step_may_have_acted(step): "{step} may have taken effect and has to be undone by its present definition first", "{step} 可能已经生效, 须先按现有定义撤销";
+    step_asks(step): "{step} waits for an answer, which comes first", "{step} 有待回答的问题, 须先处理";
+    step_keeps_no_undo(step): "{step} may have taken effect, and keeps `undo: none`", "{step} 可能已经生效, 须保留 `undo: none`";
+    secret_keeps_source(name): "the secret {name} has another source or is missing; a run keeps the secrets that it began with", "密钥 {name} 的来源不同或缺失; 运行须沿用开始时的密钥";
+    step_is_gone(step): "{step} has been started and is missing in the plan", "{step} 已经启动过, 但计划中没有它";
+    step_moved(step): "{step} has been started and stands at another place in the plan", "{step} 已经启动过, 但在计划中换了位置";
+    step_too_early(step): "{step} would come before a step that has been started", "{step} 排在已启动的步骤之前";
+    went_back_to(step): "the run went back to {step}, which is missing in the plan", "运行回退到了 {step}, 但计划中没有它";
+    undo_it_first(command): "undo it: {command}", "先撤销它: {command}";
+    undo_all_and_run(): "no step stands before it: roll the run back, and run the changed plan", "它之前没有步骤: 请回退整个运行, 再执行修改后的计划";
+    keep_its_definition(): "give it the definition that it had when it was run", "请恢复它执行时的定义";
+    plan_changed(): "changed: the head of the plan", "修改: 计划的总体设置";
+    half_undone(step): "{step} would stay, but its undo has begun and has not ended well; roll back past it, or decide about it",
+        "{step} 会被保留, 但它的撤销已经开始且没有成功; 请回退到它之前, 或先处理它的问题";
+    nothing_behind(step): "nothing behind {step} is to be undone", "{step} 之后没有需要撤销的内容";
     step_left_out(step): "left out: {step}", "删去: {step}";
     step_added(step): "new: {step}", "新增: {step}";
     step_changed(step): "changed: {step}", "修改: {step}";
@@ -110,6 +126,8 @@ texts! {
     see_what_it_holds(command): "inspect it: {command}", "检查账本内容: {command}";
     bring_newest_back(): "restore the newest copy of ledger.db; if there is none, record that you continue without it:",
         "请恢复 ledger.db 的最新副本; 若没有更新的副本, 请用以下命令记录缺失并继续:";
+    older_copy(path): "this is the OLDER one: what is newer is at {path}; only if that is lost, go on with this one:",
+        "这一份较旧, 较新的在 {path}; 只有那一份已丢失时才改用这一份:";
     is_it_moved(): "if it was moved or restored to this path for good, record that; from then on the other path is refused:",
         "若账本确已移到或恢复到当前路径, 请用以下命令记录; 此后原路径不能再写入:";
     is_a_copy(path): "this ledger is remembered at {path}: here is a copy of it, or it was moved",

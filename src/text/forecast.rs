@@ -62,7 +62,8 @@ texts! {
     behind_step(step): "the state after {step}", "{step} 之后的状态";
     undo(): "undo", "回退";
     as_before(): "as before", "已是原状";
-    stops_here(): "stops here", "到此为止";
+    stops_here(): "stops here", "在此停下";
+    looked_at_behind(steps): "looked at once this is undone: {steps}", "待这些步骤撤销后再检查: {steps}";
     now(why): "now: {why}", "目前: {why}";
     stays(): "not undone", "不回退";
     diffs(): "changes", "内容变更";

@@ -95,9 +95,11 @@ pub fn words() -> impl Iterator<Item = String> {
 #[must_use]
 pub fn meaning(what: &str) -> Option<String> {
     explain::meaning(what).or_else(|| {
+        let plain = |word: &str| word.to_lowercase().replace(['_', '-'], " ");
+        let what = plain(what);
         let found = WORDS
             .iter()
-            .find(|(word, _)| word() == what || english(word) == what)?;
+            .find(|(word, _)| plain(&word()) == what || plain(&english(word)) == what)?;
         Some(found.1())
     })
 }

@@ -32,6 +32,7 @@ texts! {
 
     // What stands behind the verbs.
     plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
+    amended_head(digest, reason): "plan digest {digest}; no step: {reason}", "计划摘要 {digest}; 未涉及步骤: {reason}";
     amended_to(digest, steps, reason): "plan digest {digest}; steps: {steps}: {reason}", "计划摘要 {digest}; 步骤: {steps}: {reason}";
     before_next_step(reason): "before the next step: {reason}", "在下一个步骤之前: {reason}";
     stays_done(): "completed steps are not undone", "已执行的步骤保持原状";

@@ -34,7 +34,7 @@ fn a_variable_forgotten_for_step_9_of_12_does_not_cost_the_night() {
     let early = world.upledger(&["amend", "plan.yaml", "--reason", "NEEDED was missing"]);
     assert_eq!(early.code, 13, "{early:?}");
     assert!(early.err.contains("s9 may have taken effect"), "{early:?}");
-    assert!(early.err.contains("rollback --to"), "{early:?}");
+    assert!(early.err.contains("rollback --to s8 "), "{early:?}");
     let back = world.upledger(&["rollback", "--to", "s8", "--reason", "NEEDED is missing"]);
     assert_eq!(back.code, 5, "{back:?}");
 
@@ -78,7 +78,7 @@ fn what_has_succeeded_is_not_changed_and_nothing_is_recorded() {
     world.write("plan.yaml", &twelve().replace("echo do-3 ", "echo other "));
     let done = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
     assert_eq!(done.code, 13, "{done:?}");
-    assert!(done.err.contains("s3 is settled"), "{done:?}");
+    assert!(done.err.contains("s3 has succeeded"), "{done:?}");
     world.write("plan.yaml", &twelve());
     let same = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
     assert_eq!(same.code, 13, "{same:?}");
@@ -117,6 +117,7 @@ fn later_steps_and_new_ones_are_for_programs_too() {
     let result: Value = serde_json::from_str(done.out.lines().last().expect("a result")).unwrap();
     assert_eq!(result["steps"], serde_json::json!(["c"]));
     // The failed step is the same, so its question is still asked.
+    assert_eq!(result["next"], serde_json::json!(["upledger status"]));
     assert_eq!(world.upledger(&["resume"]).code, 1);
     let retry = ["decide", "b", "retry", "--reason", "it is there now"];
     assert_eq!(world.upledger(&retry).code, 0);
@@ -125,6 +126,28 @@ fn later_steps_and_new_ones_are_for_programs_too() {
     let log = world.upledger(&["log"]).out;
     assert_eq!(log.matches("amended").count(), 1, "{log}");
     world.assert_sound();
+}
+
+/// What stands beside the steps decides, too, what happens next.
+#[test]
+fn the_head_of_the_plan_is_shown_where_it_changes() {
+    let world = World::new();
+    world.write("plan.yaml", &twelve());
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    world.write(
+        "plan.yaml",
+        &twelve().replace("phases:", "on_failure: rollback\nphases:"),
+    );
+    let done = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        done.out.contains("changed: the head of the plan"),
+        "{done:?}"
+    );
+    assert!(
+        done.out.contains("+  \"on_failure\": \"rollback\""),
+        "{done:?}"
+    );
 }
 
 #[test]

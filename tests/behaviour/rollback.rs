@@ -150,3 +150,84 @@ fn a_completed_run_is_rolled_back_with_a_reason() {
     assert_eq!(world.lines("app.env"), ["DEBUG=1"]);
     world.assert_sound();
 }
+
+/// Two steps on one file: what the earlier one left is not there before the later one is undone.
+#[test]
+fn a_file_that_a_later_step_changed_too_is_no_file_that_somebody_edited() {
+    let two = PLAN
+        .split("      - {id: last")
+        .next()
+        .expect("a head")
+        .to_owned()
+        + "      - {id: again, do: {file.line: {path: \"@/app.env\", match: \"^DEBUG=\", line: DEBUG=2}}}\n";
+    let world = completed(&two);
+    assert_eq!(
+        forecast(&world, &[]),
+        pairs(&[("again", "undo"), ("write", "undo"), ("first", "undo")])
+    );
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(
+        shown.contains("looked at once this is undone: again"),
+        "{shown}"
+    );
+    world.write("app.env", "DEBUG=of somebody else\n");
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("cannot tell  again"), "{shown}");
+    assert!(shown.contains("has been edited"), "{shown}");
+}
+
+#[test]
+fn a_rollback_that_would_undo_nothing_is_refused() {
+    let world = completed(PLAN);
+    let events = world.events();
+    for args in [
+        &["rollback", "--plan", "--to", "last"][..],
+        &["rollback", "--to", "last", "--reason", "x"],
+    ] {
+        let done = world.upledger(args);
+        assert_eq!(done.code, 13, "{done:?}");
+        assert!(done.err.contains("nothing behind last"), "{done:?}");
+    }
+    assert_eq!(world.events(), events);
+}
+
+#[test]
+fn a_rollback_that_is_stuck_is_shown_as_it_rests() {
+    let world = completed(&PLAN.replace(
+        "undo: {shell: \"echo -last >> @/trace\"}",
+        "undo: {shell: \"exit 3\"}",
+    ));
+    assert_eq!(world.rollback().code, 6);
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("next: upledger status"), "{shown}");
+    let skip = ["decide", "last", "skip", "--reason", "by hand"];
+    assert_eq!(world.upledger(&skip).code, 0);
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("next: upledger resume"), "{shown}");
+    assert!(shown.contains("not undone  kept, last"), "{shown}");
+    assert_eq!(world.upledger(&["resume"]).code, 5);
+}
+
+/// Neither the step nor the state before it is there, so it is no place to rest.
+#[test]
+fn a_step_whose_undo_has_begun_does_not_stay() {
+    let world = completed(&PLAN.replace(
+        "undo: {run: [/bin/sh, \"@/undo.sh\", first]}",
+        "undo: {shell: \"echo half >> @/trace; exit 3\"}",
+    ));
+    assert_eq!(world.rollback().code, 6);
+    let events = world.events();
+    let done = world.upledger(&["rollback", "--to", "first", "--reason", "x"]);
+    assert_eq!(done.code, 13, "{done:?}");
+    assert_eq!(world.events(), events);
+}
+
+/// A person is asked by the state that the rollback meets, and not by the one that it saw first.
+#[test]
+fn a_refusal_keeps_the_step_that_was_named() {
+    let world = completed(PLAN);
+    let done = world.upledger(&["rollback", "--to", "write"]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("--to write --reason"), "{done:?}");
+    assert!(done.err.contains("--to write --plan"), "{done:?}");
+}

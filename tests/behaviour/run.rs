@@ -251,6 +251,13 @@ phases:
 "#,
     );
     world.write("say.sh", "echo $1 $IT >> @/trace\n");
+    // In the code of an interpreter it is a variable of that.
+    world.write(
+        "code.yaml",
+        "upledger: 1\nname: code\nphases:\n  - phase: all\n    steps:\n      - {id: a, do: {run: [/bin/sh, -c, 'run=own; echo \"$${run}\" > @/code']}, on_doubt: ask, undo: none}\n",
+    );
+    assert_eq!(world.upledger(&["run", "code.yaml"]).code, 0);
+    assert_eq!(world.lines("code"), ["own"]);
     let plan = world.upledger(&["plan", "plan.yaml"]);
     assert_eq!(plan.code, 0, "{plan:?}");
     assert!(plan.out.contains("copy-${run}"), "{plan:?}");

@@ -90,7 +90,7 @@ fn threads_and_one_process_are_drained_by_the_names_that_celery_gives_them_and_c
 fn a_retry_replaces_the_worker_that_the_failed_start_left() {
     let platform = platform();
     platform.write("run/queue", "wrong");
-    let step = r#"{id: start, do: {celery.start: {within: 20s, queues: [celery], by: {process: {pidfile: "${root}/run/w.json", log: "${root}/log/w.log", cwd: "${code}", argv: [sh, -c, "exec ${root}/venv/bin/python -m celery -A celery_app worker -P solo -Q $(cat ${root}/run/queue)"]}}}}}"#;
+    let step = r#"{id: start, env: {ROOT: "${root}"}, do: {celery.start: {within: 20s, queues: [celery], by: {process: {pidfile: "${root}/run/w.json", log: "${root}/log/w.log", cwd: "${code}", argv: [sh, -c, "exec $ROOT/venv/bin/python -m celery -A celery_app worker -P solo -Q $(cat $ROOT/run/queue)"]}}}}}"#;
     let done = platform.run(&[step]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(

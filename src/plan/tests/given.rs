@@ -152,7 +152,9 @@ fn the_name_of_the_run_stays_in_the_resolved_plan() {
     ] {
         let plan = PLAN.replace("secrets: {upstream: {env: UP}}\n", "");
         let files = Files::new(&plan.replace(from, to).replace("${owner}", "${run}"), None);
-        let text = said(files.load(&["owner=o", "host=h"]));
+        let given = ["owner=o", "host=h"].into_iter();
+        let given = given.filter(|g| from != "${host}" || !g.starts_with("host"));
+        let text = said(files.load(&given.collect::<Vec<_>>()));
         assert!(text.contains("run"), "{text}");
     }
     let text = said(Files::new(PLAN, None).load(&["owner=${run}", "host=h"]));
