@@ -79,6 +79,8 @@ const INTERPRETERS: [Interpreter; 7] = [
     },
 ];
 
+/// Long options of shells that take the next word.
+const VALUED_LONG: [&str; 2] = ["--rcfile", "--init-file"];
 /// Programs whose words behind the first that is no option are one text for a shell.
 const REMOTE: [&str; 4] = ["ssh", "autossh", "rsh", "mosh"];
 /// The letters of the options of `ssh` that take the next word.
@@ -165,6 +167,7 @@ impl Interpreter {
                     }
                 }
                 (None, None) if word == "--" => break,
+                (None, None) if VALUED_LONG.contains(&word) => at += 1,
                 (None, None) if word == "-" || !word.starts_with('-') => {
                     before += 1;
                     if before > self.before {
@@ -184,7 +187,8 @@ impl Interpreter {
         while let Some(word) = words.get(*at + 1) {
             *at += 1;
             found.push(*at);
-            if letters(word.unwrap_or_default()).is_none() {
+            let word = word.unwrap_or_default();
+            if word != "--" && letters(word).is_none() {
                 break;
             }
         }
@@ -236,10 +240,11 @@ mod tests {
         for (line, expected) in [
             ("sh -c CODE a b", vec!["CODE"]),
             (
-                "/usr/bin/env -i bash -o pipefail -ec CODE name",
+                "/usr/bin/env -i bash --rcfile /etc/rc -o pipefail -ec CODE name",
                 vec!["CODE"],
             ),
             ("bash -c -e CODE", vec!["-e", "CODE"]),
+            ("bash -c -- CODE", vec!["--", "CODE"]),
             ("sudo -u x timeout 5 dash -xc CODE", vec!["CODE"]),
             ("python3.11 -I -c CODE x", vec!["CODE"]),
             ("/v/bin/python -cCODE", vec!["-cCODE"]),
