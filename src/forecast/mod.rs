@@ -140,6 +140,9 @@ pub fn forecast(
     judged(plan, secrets, past, false, tell)
 }
 
+/// How many steps are looked at together before a run.
+const BRIEF: usize = 256;
+
 fn judged(
     plan: &Plan,
     secrets: &[(String, String)],
@@ -157,18 +160,27 @@ fn judged(
     let moment = looks.moment();
     let steps: Vec<(&str, &Step)> = plan.steps().collect();
     let name = |(_, step): &(&str, &Step)| step.id.clone();
-    let found = side_by_side(&steps, name, |(_, step)| looks.at(step, &moment), tell);
     let mut judges = Judge::default();
-    let mut all = Vec::new();
-    for ((phase, step), found) in steps.iter().zip(&found) {
-        let mut one = plain(phase, step);
-        one.took = past.and_then(|book| took(book, plan, &step.id));
-        describe(&mut one, plan, step, secrets, &site, found);
-        judges.judge(&mut one, step, found);
-        all.push(one);
+    let (mut all, mut seen) = (Vec::new(), Vec::new());
+    // Before a run only what is certain to fail is wanted, and a runner lives long with what it once needed.
+    let at_once = if brief { BRIEF } else { usize::MAX };
+    for part in steps.chunks(at_once) {
+        let found = side_by_side(part, name, |(_, step)| looks.at(step, &moment), tell);
+        for ((phase, step), found) in part.iter().zip(&found) {
+            let mut one = plain(phase, step);
+            one.took = past.and_then(|book| took(book, plan, &step.id));
+            describe(&mut one, plan, step, secrets, &site, found);
+            judges.judge(&mut one, step, found);
+            if !brief || one.certain {
+                all.push(one);
+            }
+        }
+        if !brief {
+            seen = found;
+        }
     }
     if !brief {
-        expected(&mut all, &found, &judges, &moment, tell);
+        expected(&mut all, &seen, &judges, &moment, tell);
     }
     judge::once(&mut all);
     Ok(all)
