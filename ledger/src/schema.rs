@@ -127,6 +127,8 @@ pub(crate) fn connect(path: &Path, mode: Mode, busy: Duration) -> Result<Connect
                 "PRAGMA page_size = 4096; PRAGMA auto_vacuum = 0; PRAGMA encoding = 'UTF-8'",
             )?;
             set(&conn, "synchronous", "EXTRA", "3")?;
+            // In KiB. A large plan passes through once, and a runner would keep it for hours.
+            set(&conn, "cache_size", "-512", "-512")?;
             set(&conn, "recursive_triggers", "1", "1")?;
             // Not set: a file that somebody turned into WAL is to be refused and not to be changed.
             expect(&conn, "journal_mode", "delete")?;

@@ -199,7 +199,7 @@ fn what_is_asked_about_a_step_is_answered_first() {
     };
     let killed = failed("b", Do, 1, Failure::Killed);
     for open in [doubted("b", Do, 1), survivors, killed] {
-        let run = with(&[open.clone()]);
+        let run = with(std::slice::from_ref(&open));
         refused_for(&run, changed(), "waits for an answer");
         let run = with(&[open, decided("b", Do, Decision::Retry)]);
         let run = fold(run, &[amended(changed())]);

@@ -33,6 +33,8 @@ const BACK: Duration = Duration::from_secs(3);
 pub(super) struct Wanted {
     /// How many.
     pub(super) count: usize,
+    /// The programs of their manager that have to run; all of them where nothing is known of before.
+    pub(super) programs: Option<Vec<String>>,
     /// What each worker of that name has to consume.
     pub(super) queues: BTreeMap<String, Vec<String>>,
     /// What must be consumed by any of them.
@@ -47,9 +49,16 @@ impl Wanted {
         queues.retain(|node, _| known.contains_key(node));
         Self {
             count: before.members.len(),
+            programs: Some(before.service.running().map(str::to_owned).collect()),
             queues,
             anywhere: Vec::new(),
         }
+    }
+
+    /// A program that did not run before need not run after.
+    fn demands(&self, program: &Program) -> bool {
+        let named = |names: &Vec<String>| names.contains(&program.name);
+        self.programs.as_ref().is_none_or(named)
     }
 }
 
@@ -124,7 +133,8 @@ impl<'a> Asker<'a> {
                 find::names(&live)
             )));
         }
-        if let Some(down) = found.programs.iter().find(|p| !p.is_running())
+        let mut programs = found.programs.iter();
+        if let Some(down) = programs.find(|p| !p.is_running() && wanted.demands(p))
             && wanted.count > 1
         {
             return Ok(Look::unclear(down.shown()));

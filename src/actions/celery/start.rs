@@ -97,6 +97,7 @@ impl Start {
 
     fn wanted(&self) -> Wanted {
         Wanted {
+            programs: None,
             count: 1,
             queues: BTreeMap::new(),
             anywhere: self.queues.clone(),
