@@ -108,7 +108,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let failing = forecast::certain_to_fail(&checked.plan, &known)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
-    crate::attempt::sys::give_the_rest_back();
+    crate::system::memory::give_the_rest_back();
     if !failing.is_empty() && !args.force {
         let failure = Failure::new(
             code::REFUSED,

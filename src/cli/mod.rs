@@ -256,7 +256,7 @@ fn command(out: &mut Out) -> u8 {
     out.acts = cli.command.acts();
     if let Command::Run(_) | Command::Resume(_) | Command::Rollback(_) = cli.command {
         // A runner lives for hours; a command that only reads is quicker without.
-        crate::attempt::sys::give_large_pieces_back();
+        crate::system::memory::give_large_pieces_back();
     }
     let done = match cli.command {
         Command::Demo(args) => demo::demo(out, &args),
