@@ -18,7 +18,6 @@ mod stored;
 use crate::failpoint;
 use crate::home::{Home, identity};
 use crate::redact::Redactor;
-use crate::system::memory;
 use stored::{draft, entry};
 use upledger_ledger::{
     Append, AppendError, Draft, Ledger, Memory, MemoryError, NewBlob, OpenError, Place, PlaceError,
@@ -319,10 +318,6 @@ impl Journal {
         // Whatever becomes of it, it is folded anew; and while the ledger writes a large plan, the state of its steps need
         // not be there as well.
         let staged = self.take_back();
-        let has_plan = |e: &Event| matches!(e, Event::RunPlanned(_) | Event::RunAmended(_));
-        if staged.iter().any(|(_, event)| has_plan(event)) {
-            memory::give_the_rest_back();
-        }
         let events = staged.iter();
         let drafts: Vec<Draft> = events
             .map(|(run, event)| draft(run.as_deref(), event))
