@@ -161,11 +161,7 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
     if read.is_ok() && line.trim() == run.name {
         return Ok(());
     }
-    Err(Failure::new(
-        code::REFUSED,
-        "not_confirmed",
-        text::not_the_name(&run.name),
-    ))
+    Err(Failure::usage(text::not_the_name(&run.name)))
 }
 
 /// Shows what a rollback would do.
