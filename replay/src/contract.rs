@@ -8,7 +8,6 @@ use crate::event::{CONTRACT, Direction, TaskKey};
 use crate::plan::{Step, Undo};
 use crate::state::{Run, Task};
 use alloc::string::String;
-use serde_json::Value;
 
 /// A run that only the program which began it can go on with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +28,8 @@ pub fn continuable(run: &Run, same: impl Fn(&str) -> bool) -> Result<(), Former>
         return Ok(());
     }
     let former = run.units.iter().find(|unit| {
-        run.step(unit).is_some_and(|(_, step)| {
-            concerned(run, unit, step).any(|way| !same(kind(acting(step, way))))
-        })
+        run.step(unit)
+            .is_some_and(|(_, step)| concerned(run, unit, step).any(|way| !same(acting(step, way))))
     });
     match former {
         None => Ok(()),
@@ -45,7 +43,7 @@ pub fn continuable(run: &Run, same: impl Fn(&str) -> bool) -> Result<(), Former>
 #[must_use]
 pub fn checkable(run: &Run, part: &TaskKey, same: impl Fn(&str) -> bool) -> bool {
     let step = run.plan.step(&part.step);
-    run.contract == CONTRACT || step.is_some_and(|step| same(kind(acting(step, part.way))))
+    run.contract == CONTRACT || step.is_some_and(|step| same(acting(step, part.way)))
 }
 
 /// The directions of a step that the run has touched, or will if it goes on.
@@ -57,17 +55,10 @@ fn concerned(run: &Run, unit: &Task, step: &Step) -> impl Iterator<Item = Direct
     forward.into_iter().chain(backward)
 }
 
-/// What is run in that direction.
-fn acting(step: &Step, way: Direction) -> &Value {
+/// The kind of what is run in that direction.
+fn acting(step: &Step, way: Direction) -> &str {
     match (way, &step.undo) {
-        (Direction::Undo, Undo::Action(undo)) => &undo.action,
-        (Direction::Do | Direction::Undo, _) => &step.action,
+        (Direction::Undo, Undo::Action(undo)) => &undo.action.kind,
+        (Direction::Do | Direction::Undo, _) => &step.action.kind,
     }
-}
-
-/// The one key of an action; empty for what is none.
-fn kind(action: &Value) -> &str {
-    let keys = action.as_object().map(|map| map.keys());
-    keys.and_then(|mut keys| keys.next())
-        .map_or("", String::as_str)
 }

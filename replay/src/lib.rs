@@ -3,7 +3,7 @@
 //! Pure: no file, clock, process or random number can be reached from here, because the crate is `no_std`. In reading
 //! order: [`plan`] is what runs, [`event`] what happened, [`state`] and [`runs`] what
 //! that amounts to (folded by `fold` as the table in `transition` allows, found by `index`; [`savepoint`] takes back what
-//! was not to be, [`facts`] are what steps hand on; `text` reads events), [`decide`] what comes next, [`needs`] what that
+//! was not to be, [`facts`] are what steps hand on; `text` reads events, `spec` the actions of a plan), [`decide`] what comes next, [`needs`] what that
 //! will use, [`verdict`] what a look at a job directory means, [`attempt`] what becomes of an attempt, [`contract`] which
 //! runs of earlier programs go on, [`amend`] how another plan takes the place of the run's own.
 #![no_std]
@@ -32,6 +32,7 @@ pub mod own;
 pub mod plan;
 pub mod runs;
 pub mod savepoint;
+mod spec;
 pub mod state;
 mod text;
 mod transition;

@@ -43,15 +43,15 @@ fn known(plan: &Plan, mut names: BTreeSet<String>) -> BTreeSet<String> {
 fn of_step(step: &Step, way: Direction, names: &mut BTreeSet<String>) {
     match (way, &step.undo) {
         (Direction::Do, _) | (Direction::Undo, Undo::Own { .. }) => {
-            of_value(&step.action, names);
+            of_value(&step.action.settings, names);
             for look in [&step.probe, &step.verify].into_iter().flatten() {
-                of_value(look, names);
+                of_value(&look.settings, names);
             }
         }
         (Direction::Undo, Undo::Action(undo)) => {
-            of_value(&undo.action, names);
+            of_value(&undo.action.settings, names);
             for look in [&undo.probe, &undo.verify].into_iter().flatten() {
-                of_value(look, names);
+                of_value(&look.settings, names);
             }
         }
         (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => return,

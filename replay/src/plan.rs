@@ -1,13 +1,14 @@
 //! The resolved plan: what was approved, what stands in `run.planned`, and what runs. Nothing else is read again.
 //!
-//! Variables are already put in, files and refs are resolved; secrets are names, never values. An action is kept as the
-//! JSON value that its type in the program reads, because no decision depends on what an action does. The digest of a
+//! Variables are already put in, files and refs are resolved; secrets are names, never values. The settings
+//! of an action are kept as the JSON value that its type in the program reads, because no decision depends on what an
+//! action does. The digest of a
 //! plan is the SHA-256 of its canonical JSON.
 
+pub use crate::spec::ActionSpec;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The target of every step until plans name hosts.
 pub const LOCAL: &str = "local";
@@ -110,12 +111,12 @@ pub struct Step {
     pub id: String,
     /// Where it runs; [`LOCAL`] for this machine.
     pub targets: Vec<String>,
-    /// The action: one key, its kind, and its settings.
-    pub action: Value,
+    /// The action.
+    pub action: ActionSpec,
     /// The read-only look that says whether it is done, where the plan gives one.
-    pub probe: Option<Value>,
+    pub probe: Option<ActionSpec>,
     /// The read-only look that must agree after it ran, where the plan gives one.
-    pub verify: Option<Value>,
+    pub verify: Option<ActionSpec>,
     /// A look exists: the plan's or the action's own.
     pub has_probe: bool,
     /// How it is reversed.
@@ -197,11 +198,11 @@ pub enum Undo {
 #[serde(deny_unknown_fields)]
 pub struct UndoAction {
     /// What is run.
-    pub action: Value,
+    pub action: ActionSpec,
     /// The read-only look that says whether it is undone.
-    pub probe: Option<Value>,
+    pub probe: Option<ActionSpec>,
     /// The read-only look that must agree afterwards.
-    pub verify: Option<Value>,
+    pub verify: Option<ActionSpec>,
     /// A look exists.
     pub has_probe: bool,
     /// What running it twice would mean.

@@ -3,7 +3,7 @@
 use crate::world::*;
 use upledger_replay::decide::{Asked, Next, Stop};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, Plan, Secret, SecretSource, Step, Undo};
+use upledger_replay::plan::{ActionSpec, Effect, OnDoubt, Plan, Secret, SecretSource, Step, Undo};
 use upledger_replay::runs::Runs;
 use upledger_replay::state::{Run, Status};
 
@@ -16,7 +16,7 @@ fn of(id: &str, undo: Undo) -> Step {
 /// The same step with another command.
 fn other(step: Step) -> Step {
     Step {
-        action: serde_json::json!({"run": ["other"]}),
+        action: ActionSpec::new("run", serde_json::json!(["other"])),
         ..step
     }
 }

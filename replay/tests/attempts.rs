@@ -12,7 +12,7 @@ use upledger_replay::decide::{
     Check, Conclusion, Next, Now, Request, check_of_done, checkpoint, conclusion,
 };
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, Step, Undo};
+use upledger_replay::plan::{ActionSpec, Effect, OnDoubt, Step, Undo};
 use upledger_replay::runs::{NoRollback, Runs};
 use upledger_replay::state::{Run, TaskState};
 
@@ -173,7 +173,7 @@ fn a_request_about_a_run_that_nobody_drives_needs_a_runner_where_an_attempt_is_o
 
 #[test]
 fn a_person_s_done_needs_the_look_after_it_else_the_look_before() {
-    let look = || Some(serde_json::json!({"run": ["true"]}));
+    let look = || Some(ActionSpec::new("run", serde_json::json!(["true"])));
     let check = |step: Step, way| {
         let run = run(plan(vec![step]));
         check_of_done(&run, &TaskKey::local("a", way))

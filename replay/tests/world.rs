@@ -16,7 +16,7 @@ pub(crate) fn step(
     Step {
         id: id.into(),
         targets: vec![LOCAL.into()],
-        action: serde_json::json!({"run": ["true"]}),
+        action: ActionSpec::new("run", serde_json::json!(["true"])),
         probe: None,
         verify: None,
         has_probe,
@@ -37,7 +37,7 @@ pub(crate) fn step(
 /// An undo that may be repeated.
 pub(crate) fn undo() -> Undo {
     Undo::Action(UndoAction {
-        action: serde_json::json!({"run": ["true"]}),
+        action: ActionSpec::new("run", serde_json::json!(["true"])),
         probe: None,
         verify: None,
         has_probe: false,

@@ -20,8 +20,7 @@ use crate::site::{Local, Moment};
 use crate::text::forecast as text;
 use judge::Judge;
 use looks::{Found, Looks, Outcome, Present, Site, probe, side_by_side};
-use serde_json::Value;
-use upledger_replay::plan::{Plan, Step, Undo};
+use upledger_replay::plan::{ActionSpec, Plan, Step, Undo};
 use upledger_replay::runs::Runs;
 use upledger_replay::state::Status;
 
@@ -74,7 +73,7 @@ pub struct Forecast {
     /// It cannot be told, because a step before it would fail.
     follows: bool,
     /// Its action with what the look found written in, such as the commit of a tag.
-    resolved: Option<Value>,
+    resolved: Option<ActionSpec>,
 }
 
 /// Steps of which it is certain that they would fail, and why: before a run, in a short look. What was approved and the
@@ -274,9 +273,9 @@ fn expected(
 }
 
 /// An action that cannot be made ready, such as one that needs a fact of an earlier step.
-fn plainly(plan: &Plan, action: &Value) -> Vec<String> {
+fn plainly(plan: &Plan, action: &ActionSpec) -> Vec<String> {
     let Some(action) = samples::shown(plan, action) else {
-        return vec![action.to_string()];
+        return vec![action.to_value().to_string()];
     };
     action.kind_of().outline(Direction::Do)
 }

@@ -9,7 +9,9 @@ use crate::text::forecast as text;
 use crate::time::Length;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
-use upledger_replay::plan::{Effect, Input, OnDoubt, OnFailure, Plan, SecretSource, Step};
+use upledger_replay::plan::{
+    ActionSpec, Effect, Input, OnDoubt, OnFailure, Plan, SecretSource, Step,
+};
 
 fn word(verdict: Verdict) -> String {
     match verdict {
@@ -51,8 +53,7 @@ fn head(plan: &Plan) -> Vec<String> {
         out.push((text::secret(), format!("{}  {source}", secret.name)));
     }
     let steps = plan.steps().filter(|(_, step)| step.left_out.is_none());
-    let kinds =
-        steps.filter_map(|(_, step)| Some(step.action.as_object()?.keys().next()?.as_str()));
+    let kinds = steps.map(|(_, step)| step.action.kind.as_str());
     let withheld = withheld::names(kinds);
     if !withheld.is_empty() {
         out.push((text::not_passed_on(), withheld.join(", ")));
@@ -222,7 +223,7 @@ pub fn details(plan: &Plan) -> Vec<String> {
     let mut out = Vec::new();
     for (phase, step) in plan.steps() {
         let mut of = vec![(text::step(), format!("{phase} / {}", step.id))];
-        let commands = |action: &Value| super::plainly(plan, action);
+        let commands = |action: &ActionSpec| super::plainly(plan, action);
         of.extend(commands(&step.action).into_iter().map(|c| (text::run(), c)));
         for (label, look) in [(text::probe(), &step.probe), (text::verify(), &step.verify)] {
             of.extend(look.iter().flat_map(commands).map(|c| (label.clone(), c)));

@@ -13,8 +13,8 @@ use super::variables::is_name;
 use crate::action::{Error, FactKind, recorded};
 use crate::actions::Do;
 use crate::text::plan as say;
-use serde_json::{Map, Value};
-use upledger_replay::plan::Plan;
+use serde_json::Value;
+use upledger_replay::plan::{ActionSpec, Plan};
 
 /// What is known of a fact before the run: its kind, or none for one that is read from what a step prints.
 pub(crate) type Known = Option<FactKind>;
@@ -80,8 +80,7 @@ pub(crate) fn of_step(step: &Node) -> Vec<(String, Known)> {
 
 /// The facts of a step of a resolved plan.
 pub(crate) fn of_resolved(step: &upledger_replay::plan::Step) -> Vec<(String, Known)> {
-    let kinds = step.action.as_object().into_iter().flat_map(Map::keys);
-    let handed_on = kinds.flat_map(|kind| Do::facts_of(kind));
+    let handed_on = Do::facts_of(&step.action.kind).into_iter();
     let printed = step.facts.iter().map(|f| (f.name.clone(), None));
     printed
         .chain(handed_on.map(|f| (f.name, Some(f.kind))))
@@ -242,12 +241,12 @@ pub(crate) fn tree(action: &Value) -> Node {
 /// What `value` meets, and [`Error`] when the action cannot be read with what it gives, or its rules refuse it.
 pub(crate) fn put_in(
     plan: &Plan,
-    action: &Value,
+    action: &ActionSpec,
     value: &mut dyn FnMut(&str) -> Result<String, Error>,
 ) -> Result<Do, Error> {
     let (mut put, mut missing) = (Vec::new(), None);
     let node = fill(
-        &tree(action),
+        &tree(&action.to_value()),
         &mut |reference| match value(&reference.fact) {
             Ok(text) => {
                 let known = known(plan, &reference.fact);
@@ -269,7 +268,7 @@ pub(crate) fn put_in(
         return Err(why);
     }
     if put.is_empty() {
-        return serde_json::from_value(action.clone())
+        return serde_json::from_value(action.to_value())
             .map_err(|e| Error::io("the plan's action cannot be read", &e));
     }
     recorded(|| {

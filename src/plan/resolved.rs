@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{Direction, TaskKey};
 use upledger_replay::needs;
-use upledger_replay::plan::{Effect, Fact, Input, LOCAL, Plan, Step, Undo};
+use upledger_replay::plan::{ActionSpec, Effect, Fact, Input, LOCAL, Plan, Step, Undo};
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -201,16 +201,14 @@ fn one(
         }
         wrong.extend(facts::no_directory(fact, known(fact)));
     }
-    let kind = step.action.as_object().and_then(|a| a.keys().next());
     for Fact { name, .. } in &step.facts {
-        if let Some(kind) = kind
-            && Do::facts_of(kind).iter().any(|f| f.name == *name)
-        {
+        let kind = &step.action.kind;
+        if Do::facts_of(kind).iter().any(|f| f.name == *name) {
             wrong.push(say::fact_is_produced(kind, name));
         }
     }
-    let mut action = |value: &Value, look: bool| -> Option<Do> {
-        let tree = facts::tree(value);
+    let mut action = |spec: &ActionSpec, look: bool| -> Option<Do> {
+        let tree = facts::tree(&spec.to_value());
         let references = facts::references(&tree);
         let unknown = references.iter().filter(|r| !facts.contains_key(&r.fact));
         wrong.extend(unknown.map(|r| say::no_fact(&r.fact)));

@@ -12,9 +12,9 @@ use super::rules::Before;
 use crate::action::FactKind;
 use crate::actions::Do;
 use crate::text::plan as say;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
-use upledger_replay::plan::Plan;
+use upledger_replay::plan::{ActionSpec, Plan};
 
 /// Texts of every form that settings take, for a fact that may be anything.
 const ANY: [&str; 6] = [
@@ -149,7 +149,7 @@ fn settle(
 }
 
 /// An action for the resolved plan: its references stand at their places again. None when one cannot.
-pub(crate) fn kept(action: &Do, sampled: &[Sampled]) -> Option<Value> {
+pub(crate) fn kept(action: &Do, sampled: &[Sampled]) -> Option<ActionSpec> {
     let mut value = serde_json::to_value(action).ok()?;
     for Sampled { reference, .. } in sampled {
         let mut at = &mut value;
@@ -169,7 +169,7 @@ pub(crate) fn kept(action: &Do, sampled: &[Sampled]) -> Option<Value> {
         });
         read::<Do>(&again).ok().filter(|read| read == action)?;
     }
-    Some(value)
+    ActionSpec::of(value)
 }
 
 /// A step with samples in the place of facts, in the settings of its actions.
@@ -229,7 +229,12 @@ impl WithSamples {
     }
 
     /// An action of the step for the resolved plan.
-    pub(crate) fn kept(&self, role: &str, action: &Do, faults: &mut Vec<Fault>) -> Option<Value> {
+    pub(crate) fn kept(
+        &self,
+        role: &str,
+        action: &Do,
+        faults: &mut Vec<Fault>,
+    ) -> Option<ActionSpec> {
         let sampled = self.sampled.get(role).map_or(&[][..], Vec::as_slice);
         let kept = kept(action, sampled);
         if kept.is_none() {
@@ -244,7 +249,7 @@ impl WithSamples {
         role: &str,
         action: Option<&Do>,
         faults: &mut Vec<Fault>,
-    ) -> Option<Option<Value>> {
+    ) -> Option<Option<ActionSpec>> {
         match action {
             None => Some(None),
             Some(a) => self.kept(role, a, faults).map(Some),
@@ -253,8 +258,8 @@ impl WithSamples {
 }
 
 /// An action of a resolved plan for people, before its facts are known.
-pub(crate) fn shown(plan: &Plan, action: &Value) -> Option<Do> {
-    let (node, _) = settle(&tree(action), false, &|fact| {
+pub(crate) fn shown(plan: &Plan, action: &ActionSpec) -> Option<Do> {
+    let (node, _) = settle(&tree(&action.to_value()), false, &|fact| {
         let literal = (format!("{{from: {fact}}}"), Style::PutIn);
         let mut all = vec![literal];
         all.extend(samples(fact, known(plan, fact)));

@@ -13,7 +13,7 @@ use super::schema::json_schema;
 use super::templates::{BLANK, DJANGO};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use upledger_replay::plan::{Effect, Input, OnDoubt, Undo};
+use upledger_replay::plan::{ActionSpec, Effect, Input, OnDoubt, Undo};
 
 const GOOD: &str = include_str!("tests/good.yaml");
 
@@ -90,7 +90,7 @@ fn a_plan_of_all_features_resolves() {
     );
     let reindex = plan.step("reindex").unwrap();
     assert_eq!(
-        reindex.action,
+        reindex.action.to_value(),
         json!({"run": ["/usr/bin/reindex", "--port", "8000", "-n", "5", "${root}"]})
     );
     assert_eq!(
@@ -126,10 +126,11 @@ fn a_plan_of_all_features_resolves() {
         (undo.effect, undo.on_doubt, undo.has_probe),
         (Effect::Unsafe, OnDoubt::Retry, true)
     );
-    assert_eq!(undo.verify, Some(json!({"run": ["true"]})));
+    let verify = undo.verify.as_ref().map(ActionSpec::to_value);
+    assert_eq!(verify, Some(json!({"run": ["true"]})));
     let script = plan.step("script").unwrap();
     assert_eq!(
-        script.action,
+        script.action.to_value(),
         json!({"shell": "echo \"$ROWS\" ${HOME} > out\n"})
     );
     assert_eq!(script.env[0].value, Input::From("reindex.rows".into()));

@@ -8,7 +8,7 @@ use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{Asked, Question};
 use upledger_replay::event::{Decision, Direction, TaskKey};
-use upledger_replay::plan::Undo;
+use upledger_replay::plan::{ActionSpec, Undo};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
 
@@ -92,10 +92,8 @@ fn checked(run: &Run, part: &TaskKey) -> bool {
 }
 
 /// Every kind except `run` and `shell` has a check of its own.
-fn typed(action: &serde_json::Value) -> bool {
-    ["run", "shell"]
-        .iter()
-        .all(|kind| action.get(kind).is_none())
+fn typed(action: &ActionSpec) -> bool {
+    !matches!(action.kind.as_str(), "run" | "shell")
 }
 
 /// The commands that answer a question, and what each means.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
-use upledger_replay::plan::{EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::plan::{ActionSpec, EnvVar, Input, Pair, Plan, Step, Undo};
 use upledger_replay::state::{Run, Task};
 
 /// One direction of a step, ready to be checked or executed.
@@ -344,9 +344,9 @@ impl PreparedTask {
 
     /// The action with what a look found written in.
     #[must_use]
-    pub fn resolved(&self, observed: &Observation) -> Option<Value> {
+    pub fn resolved(&self, observed: &Observation) -> Option<ActionSpec> {
         let settings = observed.resolved.clone()?;
-        Some(serde_json::json!({ self.action.kind(): settings }))
+        Some(ActionSpec::new(self.action.kind(), settings))
     }
 }
 
@@ -413,12 +413,13 @@ impl<'a> Inputs<'a> {
     }
 
     /// An action of the plan, with facts in the place of `{from: step.fact}` and the run in that of `${run}`.
-    fn action(&mut self, plan: &Plan, action: &Value) -> Result<Do, Error> {
-        let action = match self.facts {
-            Facts::Of(_) => &put_in_run(action, self.run),
-            Facts::None => action,
+    fn action(&mut self, plan: &Plan, action: &ActionSpec) -> Result<Do, Error> {
+        let settings = match self.facts {
+            Facts::Of(_) => put_in_run(&action.settings, self.run),
+            Facts::None => action.settings.clone(),
         };
-        facts::put_in(plan, action, &mut |fact| self.value(fact))
+        let action = ActionSpec::new(action.kind.as_str(), settings);
+        facts::put_in(plan, &action, &mut |fact| self.value(fact))
     }
 
     /// A text of the plan, with the run in the place of `${run}`.

@@ -72,7 +72,7 @@ fn on_doubt() -> impl Strategy<Value = OnDoubt> {
 fn an_undo() -> impl Strategy<Value = Undo> {
     let written = (effect(), on_doubt(), any::<bool>()).prop_map(|(effect, on_doubt, look)| {
         Undo::Action(UndoAction {
-            action: serde_json::json!({"run": ["true"]}),
+            action: ActionSpec::new("run", serde_json::json!(["true"])),
             probe: None,
             verify: None,
             has_probe: look || effect == Effect::Probed,

@@ -314,10 +314,10 @@ phases:
         crate::plan::load_text("plan.yaml", plan).unwrap_or_else(|e| panic!("{}", e.render(false)));
     let steps: Vec<_> = checked.plan.steps().map(|(_, s)| s).collect();
     assert_eq!(
-        steps[1].action,
+        steps[1].action.to_value(),
         json!({"expect.port": {"port": 8000, "open": true}})
     );
-    assert_eq!(steps[0].action["expect.process"]["within"], "30s");
+    assert_eq!(steps[0].action.settings["within"], "30s");
     for step in &steps[..4] {
         assert_eq!(step.undo, upledger_replay::plan::Undo::Nothing);
         assert!(!step.has_probe);

@@ -210,10 +210,10 @@ phases:
         crate::plan::load_text("plan.yaml", plan).unwrap_or_else(|e| panic!("{}", e.render(false)));
     let steps: Vec<_> = checked.plan.steps().map(|(_, s)| s).collect();
     assert_eq!(
-        steps[1].action,
+        steps[1].action.to_value(),
         json!({"file.replace": {"path": "/srv/app/.env", "content": "A=1\n", "mode": "0600"}})
     );
-    assert_eq!(steps[2].action["file.replace"]["mode"], "0640");
+    assert_eq!(steps[2].action.settings["mode"], "0640");
     for (step, undo) in steps.iter().zip([false, true, true, true, true]) {
         assert!(step.has_probe);
         let own = matches!(step.undo, upledger_replay::plan::Undo::Own { .. });

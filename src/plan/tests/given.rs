@@ -47,7 +47,7 @@ fn said(refused: Result<Checked, Refusal>) -> String {
 
 fn argv(checked: &Checked) -> String {
     let (_, step) = checked.plan.steps().next().expect("a step");
-    step.action.to_string()
+    step.action.to_value().to_string()
 }
 
 #[test]

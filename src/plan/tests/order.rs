@@ -295,7 +295,7 @@ fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_un
             at: Span { start: 0, end: 0 },
             why: None,
             targets: step.targets.clone(),
-            stages: serde_json::from_value::<Do>(step.action.clone())
+            stages: serde_json::from_value::<Do>(step.action.to_value())
                 .unwrap()
                 .kind_of()
                 .properties()
