@@ -224,10 +224,10 @@ pub(crate) fn stage(
     }
     let seq = chain.size();
     let prev = chain.head().map_or(Digest::ZERO, |head| head.hash);
-    let body = envelope::compose(&Envelope {
+    let parts = Envelope {
         actor: Cow::Borrowed(&stamp.identity.actor),
         boot: Cow::Borrowed(&stamp.boot),
-        data: &data,
+        data: "",
         data_at: 0,
         host: Cow::Borrowed(&stamp.identity.host),
         kind: Cow::Borrowed(kind),
@@ -243,25 +243,33 @@ pub(crate) fn stage(
             chain.session()
         },
         ts: &stamp.ts,
-    })
-    .map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
-    // SQLite makes several copies of a large one.
-    drop(data);
+    };
+    let body = envelope::compose(&parts, data.into_owned())
+        .map_err(|error| StageError::Refused(Refusal::Canonical(error)))?;
     let checked = chain
         .check(&body)
         .map_err(|fault| StageError::Refused(Refusal::Invalid(fault)))?;
     let mut record = Record::without_body(&checked);
-    conn.prepare_cached("INSERT INTO event(seq, hash, prev, run, kind, ts, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
-        i64::try_from(seq).unwrap_or(i64::MAX),
-        checked.hash.as_bytes(),
-        prev.as_bytes(),
-        run,
-        kind,
-        &stamp.ts,
-        &body,
-    ))?;
+    let row = i64::try_from(seq).unwrap_or(i64::MAX);
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO event(seq, hash, prev, run, kind, ts, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    insert.raw_bind_parameter(1, row)?;
+    insert.raw_bind_parameter(2, checked.hash.as_bytes())?;
+    insert.raw_bind_parameter(3, prev.as_bytes())?;
+    insert.raw_bind_parameter(4, run)?;
+    insert.raw_bind_parameter(5, kind)?;
+    insert.raw_bind_parameter(6, &stamp.ts)?;
+    insert.raw_bind_parameter(7, &body)?;
+    // If it fails, so does the transaction, and whoever has begun it takes the chain back.
     chain.accept(&checked);
-    record.body = body;
+    // SQLite makes several copies of a large body while it inserts one, so ours is not kept beside them.
+    drop(body);
+    insert.raw_execute()?;
+    drop(insert);
+    record.body = conn
+        .prepare_cached("SELECT body FROM event WHERE seq = ?1")?
+        .query_row([row], |row| row.get(0))?;
     Ok(record)
 }
 

@@ -18,9 +18,9 @@ use std::fmt::Write as _;
 pub(crate) struct Envelope<'a> {
     pub(crate) actor: Cow<'a, str>,
     pub(crate) boot: Cow<'a, str>,
-    /// The canonical text of an object.
+    /// The canonical text of an object; empty for a body that is to be put together, like the next.
     pub(crate) data: &'a str,
-    /// Where in the body it stands; 0 for a body that is to be put together.
+    /// Where in the body it stands.
     pub(crate) data_at: usize,
     pub(crate) host: Cow<'a, str>,
     pub(crate) kind: Cow<'a, str>,
@@ -163,20 +163,22 @@ fn count(scanner: &mut Scanner<'_>) -> Result<u64, &'static str> {
     u64::try_from(value).map_err(|_| "a count is negative")
 }
 
-/// Puts a body together. The `data` of `parts` must be canonical.
-pub(crate) fn compose(parts: &Envelope<'_>) -> Result<String, NotCanonical> {
+/// Puts a body together around `data`, which must be canonical: a large one is not copied.
+pub(crate) fn compose(parts: &Envelope<'_>, data: String) -> Result<String, NotCanonical> {
     if !canonical_count(parts.mono) || !canonical_count(parts.seq) {
         return Err(NotCanonical::Number(parts.mono.max(parts.seq).to_string()));
     }
-    let mut body = String::with_capacity(parts.data.len() + 512);
     let strings = |body: &mut String, name: &str, value: &str| {
         body.push_str(name);
         write_string(body, value);
     };
-    strings(&mut body, "{\"actor\":", &parts.actor);
-    strings(&mut body, ",\"boot\":", &parts.boot);
-    body.push_str(",\"data\":");
-    body.push_str(parts.data);
+    let mut before = String::with_capacity(256);
+    strings(&mut before, "{\"actor\":", &parts.actor);
+    strings(&mut before, ",\"boot\":", &parts.boot);
+    before.push_str(",\"data\":");
+    let mut body = data;
+    body.reserve_exact(before.len() + 512);
+    body.insert_str(0, &before);
     strings(&mut body, ",\"host\":", &parts.host);
     strings(&mut body, ",\"kind\":", &parts.kind);
     strings(&mut body, ",\"ledger\":", parts.ledger);
