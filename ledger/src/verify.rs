@@ -234,14 +234,24 @@ fn known(
     let Some(memory) = memory else {
         return Known::NotAsked;
     };
-    let elsewhere = memory
-        .elsewhere(path, check.chain.id())
-        .unwrap_or_else(|error| {
-            check.report.findings.push(Finding::MemoryUnreadable {
-                what: error.to_string(),
-            });
-            None
+    let mut unreadable = |error: MemoryError| {
+        check.report.findings.push(Finding::MemoryUnreadable {
+            what: error.to_string(),
         });
+    };
+    let elsewhere = match memory.elsewhere(path, check.chain.id()) {
+        Ok(elsewhere) => {
+            let unknown = own.is_none() && elsewhere.kept.is_none();
+            if let Some(unread) = elsewhere.unread.filter(|_| unknown) {
+                unreadable(unread);
+            }
+            elsewhere.kept
+        }
+        Err(error) => {
+            unreadable(error);
+            None
+        }
+    };
     Known::Asked {
         own: own.cloned().map(Box::new),
         elsewhere: elsewhere.map(Box::new),
