@@ -435,9 +435,10 @@ impl Check {
         let mut statement = conn.prepare("PRAGMA integrity_check")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let text = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default())
-                .into_owned();
-            if text != "ok" {
+            let text = row.get_ref(0)?.as_bytes().unwrap_or_default();
+            if text != b"ok" {
+                let text = std::str::from_utf8(text)
+                    .map_or_else(|_| text.escape_ascii().to_string(), str::to_owned);
                 self.report.bad(None, BadWhat::Integrity(text));
             }
         }

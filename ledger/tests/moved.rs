@@ -6,8 +6,8 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
-    Append, AppendError, Finding, How, Ledger, Level, MemoryError, OpenError, Place, Report, VerifyOptions,
-    verify,
+    Append, AppendError, Finding, How, Ledger, Level, MemoryError, OpenError, Place, Report,
+    VerifyOptions, verify,
 };
 
 /// A second state directory on the same machine.
@@ -185,8 +185,13 @@ fn a_copy_is_not_appended_to_where_the_memory_of_the_original_cannot_be_read() {
         &[draft(1)],
     );
     // An operator who has checked it says so on record, and it goes on here.
-    let (ledger, appended) =
-        Ledger::restore(place(), home.memory(), identity(), "checked against the anchor").unwrap();
+    let (ledger, appended) = Ledger::restore(
+        place(),
+        home.memory(),
+        identity(),
+        "checked against the anchor",
+    )
+    .unwrap();
     assert_eq!(data(&appended.records[1])["from"], json!(null));
     drop(ledger);
     append(&mut open_at(&home, &other(&home)).unwrap(), &[draft(5)]);

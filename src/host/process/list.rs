@@ -6,12 +6,14 @@
 //! Left out: signals, and who listens ([`super::sockets`]).
 
 use crate::action::Error;
+use crate::encoding;
 use crate::host::process::mask;
 use crate::redact::Redactor;
 use crate::system::proc;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Names of our own processes begin with this.
@@ -24,7 +26,7 @@ const SHOWN: usize = 200;
 pub(crate) struct Proc {
     /// Its id at the moment of the look.
     pub(crate) pid: i32,
-    /// Its words, joined by spaces; bytes that are no UTF-8 are replaced.
+    /// Its words, joined by spaces; bytes that are no UTF-8 are escaped.
     pub(crate) command: String,
 }
 
@@ -148,10 +150,7 @@ fn me() -> i32 {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    encoding::escaped(path.file_name().unwrap_or_default().as_bytes())
 }
 
 /// Our own processes, and those above them that were started to start us (`sudo upledger …`, `sh -c 'upledger …'`). A

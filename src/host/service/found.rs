@@ -6,6 +6,7 @@
 use super::claim;
 use super::kind::Kind;
 use crate::action::{Context, Error, Kept, Work};
+use crate::encoding;
 use crate::host::process::daemon::User;
 use crate::host::process::identity::{Ident, session};
 use crate::host::process::note::{Note, was_signalled};
@@ -16,6 +17,7 @@ use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
 use serde::{Deserialize, Serialize};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -348,7 +350,8 @@ impl Master {
             let status = proc::Status::of(ident.pid).ok()?;
             // Links of a process of somebody else cannot be read; then it cannot be stopped either.
             let link = |of: std::io::Result<PathBuf>| {
-                of.map(|p| p.display().to_string()).unwrap_or_default()
+                of.map(|p| encoding::escaped(p.as_os_str().as_bytes()))
+                    .unwrap_or_default()
             };
             let log = [1, 2].iter().find_map(|fd| {
                 let to = proc::open_file(ident.pid, *fd)?;
@@ -373,7 +376,7 @@ impl Master {
                 program: claim::program(ident.pid, words),
                 start_dir: None,
                 user,
-                log: log.map(|l| l.display().to_string()),
+                log: log.map(|l| encoding::escaped(l.as_os_str().as_bytes())),
                 orphan: false,
                 members: tree::below(std::slice::from_ref(ident)),
             };

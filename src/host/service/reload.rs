@@ -5,6 +5,7 @@
 //! failure, however long that takes. A second HUP does no harm, so it may be sent again after a death in the middle.
 
 use crate::action::{Context, Error, Look, Work};
+use crate::encoding;
 use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::list::{self, Other};
 use crate::host::process::note::{Note, was_reloaded};
@@ -18,6 +19,7 @@ use crate::host::service::launch::Readiness;
 use crate::host::service::release;
 use crate::system::proc::{self, words as words_of};
 use crate::time::Length;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
@@ -199,7 +201,7 @@ impl ReloadService<'_> {
             parent: master,
             program: program
                 .ok()
-                .and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()))
+                .and_then(|p| Some(encoding::escaped(p.file_name()?.as_bytes())))
                 .unwrap_or_default(),
             words,
         };
