@@ -62,6 +62,17 @@ pub(crate) struct Other {
 }
 
 impl Other {
+    /// A process, as far as it may be seen; none when it has ended.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Some(Self {
+            pid,
+            parent: proc::Stat::of(pid)?.parent,
+            words: proc::words(pid),
+            // Of a process of somebody else the program cannot be read; its first word has to do.
+            program: proc::exe(pid).map(|p| name(&p)).unwrap_or_default(),
+        })
+    }
+
     /// Its command line.
     pub(crate) fn command(&self) -> String {
         self.words.join(" ")
@@ -120,9 +131,8 @@ fn all() -> Result<BTreeMap<i32, Other>, Error> {
     let own = proc::container(me());
     let mut found = BTreeMap::new();
     for pid in visible()? {
-        let words = proc::words(pid);
         // One that cannot be looked at has ended meanwhile.
-        let Some(stat) = proc::Stat::of(pid).filter(|_| !words.is_empty()) else {
+        let Some(other) = Other::of(pid).filter(|other| !other.words.is_empty()) else {
             continue;
         };
         // What runs in a container looks the same from here, and belongs to somebody else.
@@ -130,17 +140,7 @@ fn all() -> Result<BTreeMap<i32, Other>, Error> {
         if theirs.is_some() && own.is_some() && theirs != own {
             continue;
         }
-        // Of a process of somebody else the program cannot be read; its first word has to do.
-        let program = proc::exe(pid).map(|p| name(&p)).unwrap_or_default();
-        found.insert(
-            pid,
-            Other {
-                pid,
-                parent: stat.parent,
-                words,
-                program,
-            },
-        );
+        found.insert(pid, other);
     }
     Ok(found)
 }

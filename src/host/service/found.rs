@@ -16,6 +16,7 @@ use crate::host::process::{mask, sockets, tree};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -197,6 +198,31 @@ impl Found {
             .lasting()),
             None => Ok(()),
         }
+    }
+
+    /// Its manager asks some of it to end by TERM, which is not what lets this kind finish its work.
+    pub(crate) fn is_cut_off(&self, kind: &dyn Kind) -> bool {
+        self.cut_off(kind).next().is_some()
+    }
+
+    fn cut_off(&self, kind: &dyn Kind) -> impl Iterator<Item = &Program> {
+        let other = !kind.any() && kind.gentle() != Signal::TERM;
+        let term = move |p: &&Program| other && p.signal == Some(Signal::TERM.as_raw());
+        self.programs.iter().filter(term)
+    }
+
+    /// Tells what its manager would cut off, and by which setting that is mended.
+    pub(crate) fn note_signals(&mut self, kind: &dyn Kind, setting: &str) {
+        let (name, gentle) = (kind.name(), tree::name(kind.gentle()));
+        let note = |p: &Program| {
+            format!(
+                "its manager stops {} by TERM, which cuts off requests of {name}, so {gentle} is sent first; set \
+                 `{setting}{gentle}` for it",
+                p.name
+            )
+        };
+        let notes: Vec<String> = self.cut_off(kind).map(note).collect();
+        self.notes.extend(notes);
     }
 
     /// Notes that its first processes are told to end.

@@ -26,7 +26,6 @@ use crate::host::service::manager::{Manager, Overdue};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -380,17 +379,6 @@ impl Manager for &Supervisor {
         for line in &lines {
             let settings = known.get(&line.name);
             found.programs.push(line.program(settings));
-            if !kind.any()
-                && kind.gentle() != Signal::TERM
-                && settings.is_some_and(rpc::Settings::sends_term)
-            {
-                found.notes.push(format!(
-                    "supervisord stops {} by TERM, which cuts off requests of {}; set `stopsignal={}` for it",
-                    line.name,
-                    kind.name(),
-                    tree::name(kind.gentle())
-                ));
-            }
             // To supervisord it has ended; what it has put into the background may serve.
             let command = settings.map(|s| s.command.as_slice()).unwrap_or_default();
             let runs = line.pid.is_some();
@@ -406,6 +394,7 @@ impl Manager for &Supervisor {
         }
         found.strays.sort();
         found.strays.dedup();
+        found.note_signals(kind, "stopsignal=");
         Ok(found.with_listeners())
     }
 

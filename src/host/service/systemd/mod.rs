@@ -175,7 +175,7 @@ impl Systemd {
 }
 
 impl Manager for &Systemd {
-    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+    fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
         let units = self.units(cx, SETTLE)?;
         let named: BTreeSet<&str> = units.iter().map(Unit::name).collect();
         let triggers: BTreeSet<String> = units
@@ -209,6 +209,7 @@ impl Manager for &Systemd {
             }
             found.programs.push(unit.program());
         }
+        found.note_signals(kind, "KillSignal=SIG");
         Ok(found.with_listeners())
     }
 
