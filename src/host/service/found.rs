@@ -253,7 +253,12 @@ impl Found {
     /// All of it runs: each program or unit, and a first process that is no orphan. What has done its work beside others
     /// that run is no lack.
     pub(crate) fn is_up(&self) -> bool {
-        let all = |p: &Program| p.is_running() || p.is_finished();
+        self.is_up_but(&[])
+    }
+
+    /// The same, but for programs that nobody demands.
+    pub(crate) fn is_up_but(&self, spared: &[String]) -> bool {
+        let all = |p: &Program| p.is_running() || p.is_finished() || spared.contains(&p.name);
         let all = self.programs.iter().all(all);
         all && (self.masters.iter().any(|m| !m.orphan) || self.has_no_process())
     }

@@ -288,6 +288,17 @@ impl Supervisor {
         let wanted = |name: &str| demanded.iter().any(|d| d == name);
         let lines = self.settled_of(cx, within, &wanted)?;
         let known = self.settings_of(cx);
+        for line in lines
+            .iter()
+            .filter(|l| !wanted(&l.name) && l.state != "RUNNING")
+        {
+            if missing.contains(&line.name.as_str()) {
+                let shown = line.shown();
+                work.log_line(&format!(
+                    "{shown}, as it was not running before; it is not waited for"
+                ));
+            }
+        }
         let mut failed = Vec::new();
         for name in missing.iter().filter(|n| wanted(n)) {
             let Some(line) = lines.iter().find(|l| l.name == **name) else {
@@ -434,7 +445,14 @@ impl Manager for &Supervisor {
         // What did not run before is not demanded: it may be what the upgrade was to mend.
         let demanded: Vec<String> = match before {
             Some(before) => before.running().map(str::to_owned).collect(),
-            None => names.clone(),
+            None => {
+                let down = &cx.was_down;
+                names
+                    .iter()
+                    .filter(|n| !down.contains(n))
+                    .cloned()
+                    .collect()
+            }
         };
         self.start_programs(work, &names, &demanded, &now, within)?;
         if self.find(cx, kind)?.is_finished() {
@@ -472,6 +490,10 @@ impl Manager for &Supervisor {
 
     fn restarts(&self) -> bool {
         true
+    }
+
+    fn name_of(&self, _: &Context, process: &Ident) -> Option<String> {
+        program_of(process)
     }
 
     fn request_stop(
