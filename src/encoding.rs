@@ -143,6 +143,46 @@ pub(crate) fn shown(bytes: &[u8]) -> Cow<'_, str> {
         .unwrap_or_else(|| String::from_utf8_lossy(bytes))
 }
 
+/// What a program printed, to decide by: in whichever encoding it is, and escaped where it is in none.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    Charset::of_output(bytes)
+        .and_then(|c| c.read(bytes))
+        .unwrap_or_else(|| Cow::Owned(escaped(bytes)))
+}
+
+/// Bytes as text that no other bytes have, so that comparing it compares them: what is not UTF-8 is written as [`SIGN`] and
+/// two hexadecimal digits. Nobody can be given it in the place of the bytes: see [`is_escaped`].
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut text = String::with_capacity(bytes.len() + 8);
+    let escape = |text: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            text.push(SIGN);
+            text.extend(format!("{byte:02x}").chars());
+        }
+    };
+    for chunk in bytes.utf8_chunks() {
+        for (nth, part) in chunk.valid().split(SIGN).enumerate() {
+            if nth > 0 {
+                escape(&mut text, SIGN.to_string().as_bytes());
+            }
+            text.push_str(part);
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// The text may stand for bytes that are none, so that it names nothing that could be opened or executed.
+pub(crate) fn is_escaped(text: &str) -> bool {
+    text.contains(SIGN)
+}
+
+/// The sign of Unicode for what is no text.
+const SIGN: char = char::REPLACEMENT_CHARACTER;
+
 /// What is left on a terminal of a line that was written over with carriage returns: what was written last.
 pub(crate) fn last_written(line: &[u8]) -> &[u8] {
     let blank = |part: &&[u8]| part.iter().all(u8::is_ascii_whitespace);
@@ -197,6 +237,26 @@ mod tests {
             assert_eq!(Charset::of(other), None, "{other:?}");
         }
         assert_eq!(shown(b"caf\xe9"), "caf\u{fffd}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_apart() {
+        let texts: Vec<String> = [
+            &b"a\xff"[..],
+            b"a\xfe",
+            b"a\xff\xef\xbf\xbd",
+            b"a\xef\xbf\xbd\xff",
+            b"a\xef\xbf\xbdff\xff",
+            b"a\\xff",
+        ]
+        .into_iter()
+        .map(escaped)
+        .collect();
+        let distinct: std::collections::BTreeSet<&String> = texts.iter().collect();
+        assert_eq!(distinct.len(), texts.len(), "{texts:?}");
+        assert_eq!(texts[0], "a\u{fffd}ff");
+        assert!(is_escaped(&texts[0]) && !is_escaped(&texts[5]));
+        assert_eq!(escaped("日志".as_bytes()), "日志");
     }
 
     #[test]

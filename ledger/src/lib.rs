@@ -49,7 +49,7 @@ pub use clock::{Clock, ClockError, Reading, SystemClock};
 pub use damage::{Broken, Fault, SchemaFault};
 pub use export::{ExportError, export_jsonl, verify_jsonl};
 pub use head::{Digest, Head, NotADigest};
-pub use memory::{Disagreement, Found, How, Memory, MemoryError, Remembered};
+pub use memory::{Disagreement, Elsewhere, Found, How, Memory, MemoryError, Remembered};
 pub use open::{OpenError, Options, See};
 pub use place::{Owner, Place, PlaceError, WeakFs};
 pub use record::{Data, Draft, Identity, Record, View};

@@ -2,7 +2,7 @@
 //!
 //! A hash chain alone cannot tell an older copy from the newest one; this can. Invariants: one small file per ledger
 //! path, replaced in one step; it never runs ahead of a commit, and it may lag behind; a damaged file is an error, never
-//! taken for "nothing remembered"; of two paths at which the same ledger is remembered at most one is appended to. Left out: what to do about a disagreement ([`crate::store`]).
+//! taken for "nothing remembered", nor for one of another ledger; of two paths at which the same ledger is remembered at most one is appended to. Left out: what to do about a disagreement ([`crate::store`]).
 
 use crate::blob;
 use crate::chain::Chain;
@@ -143,6 +143,17 @@ pub enum MemoryError {
         /// What is wrong with it.
         what: String,
     },
+    /// The file of another path cannot be read, and nothing is remembered at this one.
+    #[error(
+        "the memory file {path} cannot be read ({what}), so that this ledger, of which nothing is remembered here, may be a copy \
+         of the one that it is about: check it against a checkpoint held elsewhere, then record `ledger restored` with a reason"
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The directory may not be used.
     #[error("the memory's directory cannot be used")]
     Place(#[source] PlaceError),
@@ -163,6 +174,22 @@ pub enum MemoryError {
 #[derive(Debug, Clone)]
 pub struct Memory {
     dir: PathBuf,
+}
+
+/// What the files of other paths say of a ledger.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    /// What is remembered of it there; the most where there are several.
+    pub kept: Option<Remembered>,
+    /// A file that cannot be read: it may speak of this ledger. [`MemoryError::Other`].
+    pub unread: Option<MemoryError>,
+}
+
+/// The files of other paths.
+struct Others {
+    /// Those that speak of the ledger.
+    named: Vec<(PathBuf, Remembered)>,
+    unread: Option<MemoryError>,
 }
 
 impl Memory {
@@ -213,30 +240,51 @@ impl Memory {
         })
     }
 
-    /// What is remembered of the ledger with that id at another path than `ledger`; the most where there are several.
+    /// What is remembered of the ledger with that id at other paths than `ledger`.
     ///
     /// # Errors
-    /// [`MemoryError::Io`] when the directory cannot be read. A file that cannot be read names no ledger.
-    pub fn elsewhere(&self, ledger: &Path, id: &str) -> Result<Option<Remembered>, MemoryError> {
-        let others = self.others(ledger, id)?.into_iter();
-        Ok(others.map(|(_, kept)| kept).max_by_key(|kept| kept.size))
+    /// [`MemoryError::Io`] when the directory cannot be read.
+    pub fn elsewhere(&self, ledger: &Path, id: &str) -> Result<Elsewhere, MemoryError> {
+        let others = self.others(ledger, id)?;
+        let kept = others.named.into_iter().map(|(_, kept)| kept);
+        Ok(Elsewhere {
+            kept: kept.max_by_key(|kept| kept.size),
+            unread: others.unread,
+        })
     }
 
-    /// The files of other paths that speak of that ledger.
-    fn others(&self, ledger: &Path, id: &str) -> Result<Vec<(PathBuf, Remembered)>, MemoryError> {
+    /// The files of other paths that speak of that ledger, or may.
+    fn others(&self, ledger: &Path, id: &str) -> Result<Others, MemoryError> {
         let own = self.file(ledger);
-        let listed = fs::read_dir(&self.dir).map_err(|source| MemoryError::Io {
+        let failed = |source| MemoryError::Io {
             what: "read",
             path: self.dir.clone(),
             source,
-        })?;
-        let paths = listed.flatten().map(|entry| entry.path());
-        let files = paths.filter(|p| *p != own && p.extension().is_some_and(|e| e == "json"));
-        Ok(files
-            .filter_map(|path| Some((Self::read(&path).ok()??, path)))
-            .filter(|(kept, _)| kept.ledger == id)
-            .map(|(kept, path)| (path, kept))
-            .collect())
+        };
+        let mut others = Others {
+            named: Vec::new(),
+            unread: None,
+        };
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path == own || path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            match Self::read(&path) {
+                Ok(Some(kept)) if kept.ledger == id => others.named.push((path, kept)),
+                // Another process has removed it since.
+                Ok(Some(_) | None) => {}
+                Err(error) => {
+                    let what = match error {
+                        MemoryError::Damaged { what, .. } => what,
+                        MemoryError::Io { source, .. } => source.to_string(),
+                        other => other.to_string(),
+                    };
+                    others.unread = Some(MemoryError::Other { path, what });
+                }
+            }
+        }
+        Ok(others)
     }
 
     /// What stands in a file of the memory.
@@ -293,7 +341,7 @@ impl Memory {
             // A directory sync is not needed: if power loss undoes the rename, the older file is still true.
             Some(_) => self.write(ledger, chain),
             // It was moved while it was open here.
-            None if self.elsewhere(ledger, chain.id())?.is_some() => Ok(()),
+            None if self.elsewhere(ledger, chain.id())?.kept.is_some() => Ok(()),
             None => self.begin(ledger, chain),
         }
     }
@@ -301,7 +349,7 @@ impl Memory {
     /// Remembers `chain` whatever was remembered before, and durably; at this path alone.
     pub(crate) fn reset(&self, ledger: &Path, chain: &Chain) -> Result<(), MemoryError> {
         self.begin(ledger, chain)?;
-        for (path, _) in self.others(ledger, chain.id())? {
+        for (path, _) in self.others(ledger, chain.id())?.named {
             fs::remove_file(&path).map_err(|source| MemoryError::Io {
                 what: "remove",
                 path,
@@ -318,15 +366,19 @@ impl Memory {
     }
 
     /// Refuses `chain` where the memory, which has `own` of it at its path, knows it at another one: all of it where
-    /// nothing is known here, else what this one lacks.
+    /// nothing is known here, else what this one lacks. Where nothing is known here, and a file cannot be read that may
+    /// speak of it, that is an error: [`MemoryError::Other`].
     pub(crate) fn check_elsewhere(
         &self,
         ledger: &Path,
         own: Option<&Remembered>,
         chain: &Chain,
     ) -> Result<Result<(), Box<Disagreement>>, MemoryError> {
-        let Some(kept) = self.elsewhere(ledger, chain.id())? else {
-            return Ok(Ok(()));
+        let Elsewhere { kept, unread } = self.elsewhere(ledger, chain.id())?;
+        let Some(kept) = kept else {
+            // One without events of a run, such as one that was made just now, is nobody's copy.
+            let unknown = own.is_none() && chain.size() > 1;
+            return unread.filter(|_| unknown).map_or(Ok(Ok(())), Err);
         };
         if own.is_some() && compare(&kept, chain).is_ok() {
             return Ok(Ok(()));

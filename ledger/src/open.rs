@@ -361,6 +361,7 @@ impl Ledger {
             identity,
             chain: Chain::new(),
             copied_from: None,
+            unread_memory: None,
             file,
             _opened: opened,
             session: None,
@@ -437,7 +438,15 @@ impl Ledger {
         let own = remembered.as_ref();
         let agrees = own.map_or(Ok(()), |own| memory::compare(own, &self.chain));
         let disagreement = match agrees {
-            Ok(()) => memory.check_elsewhere(&path, own, &self.chain)?.err(),
+            Ok(()) => match (memory.check_elsewhere(&path, own, &self.chain), intent) {
+                (Ok(agrees), _) => agrees.err(),
+                (Err(MemoryError::Other { .. }), Intent::Restore) => return Ok(Objection::Damaged),
+                (Err(unread @ MemoryError::Other { .. }), Intent::Read) => {
+                    self.unread_memory = Some(unread);
+                    None
+                }
+                (Err(error), _) => return Err(error.into()),
+            },
             Err(disagreement) => Some(disagreement),
         };
         match (disagreement, intent) {

@@ -11,7 +11,7 @@ use crate::damage::{Broken, Fault};
 use crate::disk;
 use crate::head::{Digest, Head};
 use crate::hot_journal::Opened;
-use crate::memory::{Memory, Remembered};
+use crate::memory::{Memory, MemoryError, Remembered};
 use crate::open::Options;
 use crate::place::{FileId, Place, PlaceError};
 use crate::record::{Identity, Record};
@@ -73,6 +73,8 @@ pub struct Ledger {
     pub(crate) chain: Chain,
     /// Where this ledger is remembered, if not here alone; only of a reader.
     pub(crate) copied_from: Option<Remembered>,
+    /// See [`Ledger::unread_memory`].
+    pub(crate) unread_memory: Option<MemoryError>,
     pub(crate) file: FileId,
     /// Keeps a verification in this process from touching the file, and SQLite's locks with it.
     pub(crate) _opened: Opened,
@@ -134,6 +136,12 @@ impl Ledger {
     #[must_use]
     pub fn copied_from(&self) -> Option<&Remembered> {
         self.copied_from.as_ref()
+    }
+
+    /// Why it cannot be told whether a ledger that was opened to be read is a copy: [`MemoryError::Other`].
+    #[must_use]
+    pub fn unread_memory(&self) -> Option<&MemoryError> {
+        self.unread_memory.as_ref()
     }
 
     /// Where it lies.

@@ -234,14 +234,24 @@ fn known(
     let Some(memory) = memory else {
         return Known::NotAsked;
     };
-    let elsewhere = memory
-        .elsewhere(path, check.chain.id())
-        .unwrap_or_else(|error| {
-            check.report.findings.push(Finding::MemoryUnreadable {
-                what: error.to_string(),
-            });
-            None
+    let mut unreadable = |error: MemoryError| {
+        check.report.findings.push(Finding::MemoryUnreadable {
+            what: error.to_string(),
         });
+    };
+    let elsewhere = match memory.elsewhere(path, check.chain.id()) {
+        Ok(elsewhere) => {
+            let unknown = own.is_none() && elsewhere.kept.is_none();
+            if let Some(unread) = elsewhere.unread.filter(|_| unknown) {
+                unreadable(unread);
+            }
+            elsewhere.kept
+        }
+        Err(error) => {
+            unreadable(error);
+            None
+        }
+    };
     Known::Asked {
         own: own.cloned().map(Box::new),
         elsewhere: elsewhere.map(Box::new),
@@ -425,9 +435,10 @@ impl Check {
         let mut statement = conn.prepare("PRAGMA integrity_check")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let text = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default())
-                .into_owned();
-            if text != "ok" {
+            let text = row.get_ref(0)?.as_bytes().unwrap_or_default();
+            if text != b"ok" {
+                let text = std::str::from_utf8(text)
+                    .map_or_else(|_| text.escape_ascii().to_string(), str::to_owned);
                 self.report.bad(None, BadWhat::Integrity(text));
             }
         }

@@ -6,8 +6,8 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
-    Append, AppendError, Finding, How, Ledger, Level, OpenError, Place, Report, VerifyOptions,
-    verify,
+    Append, AppendError, Finding, How, Ledger, Level, MemoryError, OpenError, Place, Report,
+    VerifyOptions, verify,
 };
 
 /// A second state directory on the same machine.
@@ -138,6 +138,65 @@ fn of_two_remembered_paths_the_one_that_has_all_goes_on() {
     .unwrap();
     fs::write(&kept, text).unwrap();
     append(&mut open_at(&home, &other(&home)).unwrap(), &[draft(5)]);
+    assert_eq!(how(open_at(&home, &home.state())), How::Elsewhere);
+}
+
+/// A memory file that is damaged does not say which ledger it is about, so that it may be this one.
+#[test]
+fn a_copy_is_not_appended_to_where_the_memory_of_the_original_cannot_be_read() {
+    let home = Home::new();
+    home.filled(4);
+    copy(&home);
+    let memory = home.dir.path().join("memory");
+    let kept = fs::read_dir(&memory)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let good = fs::read_to_string(&kept).unwrap();
+    let place = || Place::open(&other(&home)).unwrap();
+    for bad in ["", "{}", &good[..good.len() / 2]] {
+        fs::write(&kept, bad).unwrap();
+        for opened in [
+            open_at(&home, &other(&home)),
+            Ledger::create_or_open(place(), home.memory(), identity()),
+        ] {
+            let Err(OpenError::Memory(MemoryError::Other { path, .. })) = &opened else {
+                panic!("{bad:?}: {opened:?}")
+            };
+            assert_eq!(path.file_name(), kept.file_name());
+        }
+        let reader = Ledger::open_read(place(), Some(home.memory())).unwrap();
+        assert!(reader.copied_from().is_none() && reader.unread_memory().is_some());
+        let report = verified(&home, &other(&home));
+        assert_eq!(report.level, Level::ChainOnly);
+        assert!(
+            matches!(&report.findings[..], [Finding::MemoryUnreadable { what }] if what.contains("may be a copy")),
+            "{report:?}"
+        );
+    }
+    // One that is made new is nobody's copy.
+    let fresh = home.dir.path().join("fresh");
+    let fresh = Place::open_or_create(&fresh).unwrap();
+    drop(Ledger::create_or_open(fresh.clone(), home.memory(), identity()).unwrap());
+    append(
+        &mut Ledger::open_existing(fresh, home.memory(), identity()).unwrap(),
+        &[draft(1)],
+    );
+    // An operator who has checked it says so on record, and it goes on here.
+    let (ledger, appended) = Ledger::restore(
+        place(),
+        home.memory(),
+        identity(),
+        "checked against the anchor",
+    )
+    .unwrap();
+    assert_eq!(data(&appended.records[1])["from"], json!(null));
+    drop(ledger);
+    append(&mut open_at(&home, &other(&home)).unwrap(), &[draft(5)]);
+    // The memory of the original comes back from a backup: it lacks what is here.
+    fs::write(&kept, good).unwrap();
     assert_eq!(how(open_at(&home, &home.state())), How::Elsewhere);
 }
 

@@ -35,6 +35,9 @@ pub struct Context {
     /// The actions of its family before it in the plan, where the kind has to know them.
     #[serde(default)]
     pub family: Vec<Do>,
+    /// The programs or units of its manager that did not run when an earlier step of the run stopped others of them.
+    #[serde(default)]
+    pub was_down: Vec<String>,
     /// The salts of kept content that the step's past names.
     pub blobs: Vec<Blob>,
     /// Nothing is kept, and what would change is shown: a preview.

@@ -55,7 +55,7 @@ impl Error {
     }
 
     /// It does not pass by itself, such as a file that belongs to others: unless an earlier step changes it, a run is
-    /// refused.
+    /// refused, also where the step is to be tried again.
     #[must_use]
     pub fn lasting(self) -> Self {
         Self {

@@ -17,6 +17,8 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 
@@ -87,13 +89,25 @@ impl Before {
     }
 }
 
+/// Without quotes around it.
+fn unquoted(word: &[u8]) -> &[u8] {
+    let quote = |b: &u8| matches!(b, b'\'' | b'"');
+    let start = word.iter().position(|b| !quote(b)).unwrap_or(word.len());
+    let end = word
+        .iter()
+        .rposition(|b| !quote(b))
+        .map_or(start, |at| at + 1);
+    &word[start..end]
+}
+
 /// A hook's text, where it is one of pre-commit's.
-fn ours(path: &Path) -> Result<Option<String>, Error> {
+fn ours(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let Some((bytes, _)) = disk::read(path)? else {
         return Ok(None);
     };
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(text.contains(MARK).then_some(text))
+    let mark = MARK.as_bytes();
+    let made = bytes.windows(mark.len()).any(|part| part == mark);
+    Ok(made.then_some(bytes))
 }
 
 impl Install {
@@ -249,13 +263,14 @@ impl Action for Install {
             };
             let mode = disk::read(&hook)?.map(|(_, facts)| facts.mode);
             let python = text
-                .lines()
-                .find_map(|l| l.strip_prefix("INSTALL_PYTHON="))
-                .map(|p| p.trim_matches(['\'', '"']).to_owned());
-            let gone = python.filter(|p| !Path::new(p).exists());
+                .split(|b| *b == b'\n')
+                .find_map(|l| l.trim_ascii_end().strip_prefix(b"INSTALL_PYTHON="))
+                .map(|p| Path::new(OsStr::from_bytes(unquoted(p))));
+            let gone = python.filter(|p| !p.exists());
             if mode.is_none_or(|m| m.bits() & 0o111 == 0) {
                 evidence.push(format!("{shown} is not executable"));
             } else if let Some(python) = gone {
+                let python = python.display();
                 evidence.push(format!("{shown} starts {python}, which does not exist"));
             } else {
                 there += 1;

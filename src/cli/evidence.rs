@@ -331,7 +331,7 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     let ledger = Ledger::open_read(place, None).map_err(JournalError::from)?;
     let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
     let other = memory.elsewhere(&ledger.place().ledger_path(), ledger.id());
-    if let Ok(Some(kept)) = other {
+    if let Ok(Some(kept)) = other.map(|other| other.kept) {
         out.error(&screen::warning(text::is_a_copy(kept.path)));
     }
     let wrote = |e: ExportError| match e {

@@ -209,7 +209,7 @@ fn busy(whole: &(dyn Error + 'static)) -> Failure {
 /// The memory of heads, which can be damaged, in the wrong place, or on a full disk.
 pub(crate) fn memory(why: &MemoryError, whole: &(dyn Error + 'static)) -> Failure {
     let code = match why {
-        MemoryError::Damaged { .. } => code::DAMAGED,
+        MemoryError::Damaged { .. } | MemoryError::Other { .. } => code::DAMAGED,
         MemoryError::Io { source, .. }
             if matches!(
                 source.kind(),

@@ -192,7 +192,7 @@ fn flag() -> Option<Lang> {
 /// The arguments as text; what is no text is left to the parser.
 fn arguments() -> Vec<String> {
     std::env::args_os()
-        .map(|a| a.to_string_lossy().into_owned())
+        .map(|a| a.into_string().unwrap_or_default())
         .collect()
 }
 

@@ -203,6 +203,8 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     let copied_from = past.as_ref().ok().and_then(|p| p.ledger().copied_from());
     against.extend(copied_from.map(|kept| text::is_a_copy(&kept.path)));
+    let doubt = past.as_ref().ok().and_then(|p| p.ledger().unread_memory());
+    against.extend(doubt.map(ToString::to_string));
     if let Err(why) = system::check_jobs(home) {
         against.push(why.words());
     }

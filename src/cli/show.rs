@@ -72,6 +72,9 @@ pub(crate) fn read(out: &mut Out, home: &Home) -> Result<Journal, Failure> {
         let text = safe(&text::is_a_copy(&kept.path));
         out.error(&screen::warning(text));
     }
+    if let Some(why) = journal.ledger().unread_memory() {
+        out.error(&screen::warning(safe(&why.to_string())));
+    }
     Ok(journal)
 }
 

@@ -79,7 +79,7 @@ impl Judge {
 
     /// What becomes of a step, and what it means for those after it.
     pub(super) fn judge(&mut self, one: &mut Forecast, step: &Step, found: &Found) {
-        let expects = self.verdict(one, found);
+        let expects = self.verdict(one, step, found);
         self.evaluated.push(expects);
         let runs = !matches!(one.verdict, Verdict::LeftOut | Verdict::Already);
         if runs && step.effect != Effect::Pure {
@@ -98,7 +98,7 @@ impl Judge {
     }
 
     /// The verdict; whether its expectations are to be looked at.
-    fn verdict(&self, one: &mut Forecast, found: &Found) -> bool {
+    fn verdict(&self, one: &mut Forecast, step: &Step, found: &Found) -> bool {
         let changes = self.changes(&found.properties.reads);
         match &found.outcome {
             Outcome::LeftOut => {
@@ -115,12 +115,12 @@ impl Judge {
             } => {
                 one.verdict = Verdict::CannotTell;
                 if let Some(Err(why)) = observed {
-                    refused(one, why, &changes);
+                    refused(one, step, why, &changes);
                 }
                 one.evidence.push(text::needs_secret(secret));
             }
             Outcome::Refused(_, why) => {
-                refused(one, why, &changes);
+                refused(one, step, why, &changes);
                 return false;
             }
             Outcome::Looked(_, observed) => {
@@ -173,14 +173,15 @@ impl Judge {
     }
 }
 
-/// What is there forbids it, or cannot be seen.
-fn refused(one: &mut Forecast, why: &crate::action::Error, changes: &Changes<'_>) {
+/// What is there forbids it, or cannot be seen. Where no earlier step changes that, it will fail; a step that the plan tries
+/// again is one whose author expects the world to change by itself.
+fn refused(one: &mut Forecast, step: &Step, why: &crate::action::Error, changes: &Changes<'_>) {
     one.evidence.push(phrases::looked(why));
     if why.is_unseen() {
         one.verdict = Verdict::CannotTell;
     } else if why.is_certain() || changes.none() {
         one.verdict = Verdict::Fail;
-        one.certain = why.is_lasting();
+        one.certain = why.is_lasting() || step.retry.times == 0;
     } else {
         one.verdict = Verdict::CannotTell;
         one.follows = changes.failing().is_some();

@@ -54,7 +54,7 @@ pub struct Forecast {
     pub step: String,
     /// What would become of it.
     pub verdict: Verdict,
-    /// It would fail whatever happens beside the plan: a run is refused.
+    /// It would fail, and no earlier step changes what it fails of: a run is refused.
     pub certain: bool,
     /// The evidence of the check, where needed.
     pub evidence: Vec<String>,
@@ -76,9 +76,9 @@ pub struct Forecast {
     resolved: Option<ActionSpec>,
 }
 
-/// Steps of which it is certain that they would fail, and why: before a run, in a short look. What was approved and the
-/// world has left behind, such as a tag that moved; what is missing, belongs to others or would be started again, and no
-/// earlier step changes.
+/// Steps that would fail as things are, and why: before a run, in a short look. What was approved and the world has left
+/// behind, such as a tag that moved; what is missing, taken, belongs to others or would be started again, and no earlier
+/// step changes. A check of the plan is not among them.
 ///
 /// # Errors
 /// When there is no room for temporary files.

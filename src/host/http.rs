@@ -82,7 +82,10 @@ const HEAD: usize = 1024;
 
 /// The encoding that a page of HTML names in its head.
 fn meta_charset(page: &[u8]) -> Option<String> {
-    let page = String::from_utf8_lossy(page).to_ascii_lowercase();
+    // The names of encodings are ASCII, as is what stands around them.
+    let ascii = |b: &u8| if b.is_ascii() { char::from(*b) } else { '?' };
+    let page: String = page.iter().map(ascii).collect();
+    let page = page.to_ascii_lowercase();
     page.contains("<meta").then_some(())?;
     charset(&page)
 }

@@ -1,4 +1,4 @@
-//! Which words of a command an interpreter executes as code: `sh -c`, `python -c`, `perl -e`, the command of `ssh`.
+//! Which words of a command an interpreter executes as code: `sh -c`, `python -c`, `perl -e`, the command of `ssh` or `tmux`.
 //!
 //! Invariant: a value that is put into a plan never becomes code, so that such a word takes neither variables nor facts.
 //! An interpreter is known by its name, behind whatever wrapper (`sudo`, `env`, `timeout`). Left out: languages whose
@@ -20,14 +20,36 @@ struct Interpreter {
     before: usize,
 }
 
-const INTERPRETERS: [Interpreter; 7] = [
+const INTERPRETERS: [Interpreter; 10] = [
     Interpreter {
         names: &[
-            "sh", "bash", "rbash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish",
+            "sh", "bash", "rbash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh",
         ],
         letters: "c",
-        long: &["--command", "--init-command"],
+        long: &["--command"],
         valued: "oO",
+        before: 0,
+    },
+    Interpreter {
+        names: &["fish"],
+        letters: "cC",
+        long: &["--command", "--init-command"],
+        valued: "dDfop",
+        before: 0,
+    },
+    Interpreter {
+        names: &["expect"],
+        letters: "c",
+        long: &[],
+        valued: "f",
+        before: 0,
+    },
+    // It makes several words of one, the program among them.
+    Interpreter {
+        names: &["env"],
+        letters: "S",
+        long: &["--split-string"],
+        valued: "uC",
         before: 0,
     },
     Interpreter {
@@ -83,6 +105,36 @@ const INTERPRETERS: [Interpreter; 7] = [
 const VALUED_LONG: [&str; 2] = ["--rcfile", "--init-file"];
 /// Programs whose words behind the first that is no option are one text for a shell.
 const REMOTE: [&str; 4] = ["ssh", "autossh", "rsh", "mosh"];
+/// Programs whose words from the first on that is no option are one text for a shell, with the letters of the options that
+/// take the next word.
+const RUNS_TEXT: [(&str, &str); 2] = [("watch", "n"), ("parallel", "j")];
+/// Commands of `tmux` that give a text to a shell, or type it into one.
+const TMUX: [&str; 22] = [
+    "new",
+    "new-session",
+    "neww",
+    "new-window",
+    "splitw",
+    "split-window",
+    "respawnp",
+    "respawn-pane",
+    "respawnw",
+    "respawn-window",
+    "run",
+    "run-shell",
+    "if",
+    "if-shell",
+    "popup",
+    "display-popup",
+    "pipep",
+    "pipe-pane",
+    "send",
+    "send-keys",
+    "bind",
+    "bind-key",
+];
+/// The letters of their options that take the next word wherever they are one.
+const TMUX_VALUED: &str = "ceFnstxy";
 /// The letters of the options of `ssh` that take the next word.
 const REMOTE_VALUED: &str = "bcDEeFIiJLlmOopQRSWwBP";
 /// Programs that run the command in their last words.
@@ -108,6 +160,16 @@ pub(crate) fn places(words: &[Option<&str>]) -> BTreeSet<usize> {
                     .iter()
                     .map(|n| at + 1 + n),
             );
+        }
+        if at == 0 || wrapped {
+            let behind = &words[at + 1..];
+            let text = RUNS_TEXT.iter().find(|(own, _)| *own == name);
+            let found = match text {
+                Some((_, valued)) => plain(behind, valued),
+                None if name == "tmux" => tmux(behind),
+                None => Vec::new(),
+            };
+            code.extend(found.iter().map(|n| at + 1 + n));
         }
         // Another program may take the word `ssh` for an argument, as `rsync -e ssh` does.
         if REMOTE.contains(&name) && (at == 0 || wrapped) {
@@ -224,6 +286,52 @@ fn remote(words: &[Option<&str>]) -> Vec<usize> {
     code
 }
 
+/// The places from the first word on that is no option and no value of one.
+fn plain(words: &[Option<&str>], valued: &str) -> Vec<usize> {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        let word = word.unwrap_or_default();
+        match letters(word) {
+            Some(letters) => {
+                let value = letters.find(|c| valued.contains(c));
+                at += 1 + usize::from(value.is_some_and(|v| v + 1 == letters.len()));
+            }
+            None if word.starts_with('-') => at += 1,
+            None => break,
+        }
+    }
+    (at.min(words.len())..words.len()).collect()
+}
+
+/// The places of what `tmux` gives to a shell, in each of its commands.
+fn tmux(words: &[Option<&str>]) -> Vec<usize> {
+    let mut code = Vec::new();
+    // Its own options come first; `-c` is a command for the shell.
+    let mut at = 0;
+    while let Some(letters) = words.get(at).copied().flatten().and_then(letters) {
+        let value = letters.find(|c| "cfLST".contains(c));
+        if let Some(value) = value {
+            let same = value + 1 < letters.len();
+            at += usize::from(!same);
+            if letters[value..].starts_with('c') {
+                code.push(at);
+            }
+        }
+        at += 1;
+    }
+    while at < words.len() {
+        let separator = |w: &Option<&str>| w.is_some_and(|w| w == ";" || w == "\\;");
+        let rest = &words[at..];
+        let end = rest.iter().position(separator).unwrap_or(rest.len());
+        if rest[0].is_some_and(|command| TMUX.contains(&command)) {
+            let found = plain(&rest[1..end.max(1)], TMUX_VALUED);
+            code.extend(found.iter().map(|n| at + 1 + n));
+        }
+        at += end + 1;
+    }
+    code
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +370,26 @@ mod tests {
             ("ssh -p 22 -o BatchMode=yes host ls DIR", vec!["ls", "DIR"]),
             ("ssh -o ProxyCommand=x host", vec!["ProxyCommand=x"]),
             ("sshpass -e ssh host CODE", vec!["CODE"]),
+            ("fish -C CODE script", vec!["CODE"]),
+            ("fish --init-command=CODE", vec!["--init-command=CODE"]),
+            ("fish -p file -c CODE", vec!["CODE"]),
+            ("expect -c CODE", vec!["CODE"]),
+            ("/usr/bin/expect -f script -c CODE", vec!["CODE"]),
+            ("env -S CODE x", vec!["CODE"]),
+            ("sudo /usr/bin/env -i -SCODE", vec!["-SCODE"]),
+            ("env --split-string=CODE", vec!["--split-string=CODE"]),
+            ("tmux new -d -s name CODE", vec!["CODE"]),
+            (
+                "sudo tmux -L sock new-session -s n -c dir CODE MORE",
+                vec!["CODE", "MORE"],
+            ),
+            ("tmux -c CODE", vec!["CODE"]),
+            (
+                "tmux new -s n ; send-keys -t n CODE Enter",
+                vec!["CODE", "Enter"],
+            ),
+            ("watch -n 5 CODE", vec!["CODE"]),
+            ("parallel -j 4 CODE", vec!["CODE"]),
         ] {
             let mut found = code(line);
             // `-lne` is options and the letter of code.
@@ -281,6 +409,13 @@ mod tests {
             "su - app",
             "ssh -i key host",
             "tar -C /srv -czf x.tgz bash",
+            "bash -C script x",
+            "fish script -C x",
+            "expect script x",
+            "env -u NAME -C dir program x",
+            "tmux kill-session -t n",
+            "tmux new -s n ; set -g x y",
+            "less watch x",
         ] {
             assert_eq!(code(line), [""; 0], "{line}");
         }

@@ -6,7 +6,7 @@
 //! Invariants: a fact is read only from a complete document. If the last document is incomplete, neither an earlier one nor
 //! a part of it is used. No fact contains a secret or a redaction.
 
-use crate::encoding::Charset;
+use crate::encoding;
 use crate::redact::{Redactor, marker};
 use serde_json::Value;
 use upledger_replay::plan::{Fact, Pair, Secret};
@@ -28,8 +28,7 @@ pub(super) fn read(
     redactor: &Redactor,
 ) -> Result<Vec<Pair>, String> {
     // Values are text; bytes that are none may stand around them.
-    let text = Charset::of_output(output).and_then(|c| c.read(output));
-    let output = text.unwrap_or_else(|| String::from_utf8_lossy(output));
+    let output = encoding::text(output);
     let document = document(&output);
     wanted
         .iter()
@@ -46,7 +45,7 @@ pub(super) fn read(
             if redactor.found_in(&value).is_some() || secrets.iter().any(hidden) {
                 return Err(format!("the fact {name} holds the value of a secret"));
             }
-            if value.contains(char::REPLACEMENT_CHARACTER) {
+            if encoding::is_escaped(&value) {
                 return Err(format!(
                     "the fact {name} holds bytes that are not text in UTF-8 or GB18030"
                 ));

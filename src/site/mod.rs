@@ -74,6 +74,8 @@ pub struct Request {
     pub hidden: Vec<(String, String)>,
     /// The actions of its family before it in the plan, where it has to know them.
     pub family: Vec<Do>,
+    /// See [`Context::was_down`].
+    pub was_down: Vec<String>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -198,6 +200,7 @@ impl Local {
             secrets: request.secrets.clone(),
             timeout_ms: request.timeout_ms,
             family: request.family.clone(),
+            was_down: request.was_down.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()

@@ -4,6 +4,7 @@ use super::{Call, Moment, Observation, Reply, Request, withheld};
 use crate::action::process::ActInput;
 use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
+use crate::actions::service;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
 use crate::plan::{facts, put_in_run, samples};
@@ -46,6 +47,7 @@ pub struct PreparedTask {
     hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
     family: Vec<Do>,
+    was_down: Vec<String>,
     preview: bool,
     redactor: Redactor,
 }
@@ -116,8 +118,13 @@ impl PreparedTask {
             true => family(plan, &part.step, &action),
             false => Vec::new(),
         };
+        let was_down = match facts {
+            Facts::Of(run) => was_down(run, plan, part, &action),
+            Facts::None => Vec::new(),
+        };
         Ok(Self {
             family,
+            was_down,
             action,
             direction,
             probe,
@@ -196,6 +203,7 @@ impl PreparedTask {
             hidden: self.hidden.clone(),
             timeout_ms: self.timeout_ms,
             family: self.family.clone(),
+            was_down: self.was_down.clone(),
             preview: self.preview,
         }
     }
@@ -358,6 +366,20 @@ fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
     let steps = steps.filter(|(_, s)| s.left_out.is_none());
     let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
     actions.filter(|a| first(a.kind()) == name).collect()
+}
+
+/// The programs that did not run when the steps before that one stopped others of the same manager.
+fn was_down(run: &Run, plan: &Plan, part: &TaskKey, of: &Do) -> Vec<String> {
+    let steps = plan.steps().take_while(|(_, s)| s.id != part.step);
+    let stops = steps.filter_map(|(_, step)| {
+        let key = TaskKey {
+            step: step.id.clone(),
+            ..part.clone()
+        };
+        let before = &run.unit(&key)?.forward.observed;
+        Some((samples::shown(plan, &step.action)?, before))
+    });
+    service::was_down(of, stops)
 }
 
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {

@@ -7,6 +7,7 @@
 //!
 //! Left out: the process's own limits and mounts, UDP, and other network namespaces.
 
+use crate::encoding;
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -166,7 +167,7 @@ pub(crate) fn last_pid() -> Option<i32> {
 }
 
 /// The words of a command line; none of a thread of the kernel, and of what has ended. A program that shows a title
-/// leaves zeros behind it, which are no words.
+/// leaves zeros behind it, which are no words. Bytes that are no text are escaped: no other words read the same.
 pub(crate) fn words(pid: i32) -> Vec<String> {
     let bytes = std::fs::read(path(pid, "cmdline")).unwrap_or_default();
     let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
@@ -175,7 +176,7 @@ pub(crate) fn words(pid: i32) -> Vec<String> {
     }
     bytes[..end]
         .split(|b| *b == 0)
-        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .map(encoding::escaped)
         .collect()
 }
 

@@ -98,7 +98,7 @@ fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
 
     let run = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(run.code, 3, "{run:?}");
-    for part in ["1 step would fail", "keep: ", "--force --reason"] {
+    for part in ["2 steps would fail", "keep: ", "edit: ", "--force --reason"] {
         assert!(run.err.contains(part), "{part}: {run:?}");
     }
     assert!(!world.path("effect").exists(), "nothing was done");
@@ -120,6 +120,50 @@ fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
     for part in ["--force: the copy is old; overridden: ", "keep: "] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+/// What fails only as things are now: a port that a stranger holds, a file that is not there.
+#[test]
+fn what_fails_now_and_no_step_changes_refuses_a_run() {
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = stranger.local_addr().expect("bound").port();
+    let start = format!(
+        "      - {{id: web, do: {{process.start: {{argv: [sleep, \"60\"], pidfile: \"@/pid\", log: \"@/log\", ready: {{port: {port}}}}}}}}}\n"
+    );
+    let line =
+        "      - {id: line, do: {file.line: {path: \"@/absent\", match: a, line: b}}RETRY}\n";
+    let first = "      - {id: first, do: {file.replace: {path: \"@/effect\", content: x}}}\n";
+    for (steps, said) in [
+        (format!("{first}{start}"), "web: "),
+        (
+            format!("{first}{}", line.replace("RETRY", "")),
+            "line: there is no file",
+        ),
+    ] {
+        let world = plan(&steps);
+        let run = world.upledger(&["run", "plan.yaml"]);
+        assert_eq!(run.code, 3, "{run:?}");
+        for part in ["1 step would fail", said, "--force --reason"] {
+            assert!(run.err.contains(part), "{part}: {run:?}");
+        }
+        assert!(!world.path("effect").exists(), "nothing was done");
+        let forced = world.upledger(&[
+            "run",
+            "plan.yaml",
+            "--force",
+            "--reason",
+            "it will be there",
+        ]);
+        assert_eq!(forced.code, 1, "{forced:?}");
+    }
+    // Whoever tries a step again expects the world to change.
+    let world = plan(&format!(
+        "{first}{}",
+        line.replace("RETRY", ", retry: {times: 1, wait: 10ms}")
+    ));
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(world.path("effect").exists());
 }
 
 #[test]

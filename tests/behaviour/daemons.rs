@@ -91,7 +91,8 @@ impl Site {
 }
 
 fn names_worker(done: &crate::common::Done, worker: i32) -> bool {
-    done.out.contains(&format!("process {worker} (sh)")) && done.out.contains("may remain of it")
+    let said = format!("{}{}", done.out, done.err);
+    said.contains(&format!("process {worker} (sh)")) && said.contains("may remain of it")
 }
 
 #[test]
@@ -120,6 +121,9 @@ fn nothing_is_started_beside_the_workers_of_a_dead_leader() {
     let worker = site.behead();
     let pidfile = site.lines("pid");
     let done = site.run(&[START]);
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(names_worker(&done, worker), "{done:?}");
+    let done = site.upledger(&["run", "plan.yaml", "--force", "--reason", "test"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(names_worker(&done, worker), "{done:?}");
     assert_eq!((site.lines("pid"), site.pids("leader").len()), (pidfile, 1));
@@ -186,9 +190,9 @@ fn a_stranger_who_answers_under_the_url_is_not_the_service() {
         let site = Site::new();
         let ready = format!("log: @/log, ready: {{url: 'http://{host}:{port}/'}}");
         let done = site.run(&[&START.replace("log: @/log", &ready)]);
-        assert_eq!(done.code, 1, "{done:?}");
+        assert_eq!(done.code, 3, "{done:?}");
         let own = format!("port {port} is taken by process {}", std::process::id());
-        assert!(done.out.contains(&own), "{done:?}");
+        assert!(done.err.contains(&own), "{done:?}");
         assert!(site.pids("leader").is_empty());
     }
 }

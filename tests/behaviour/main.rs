@@ -3,6 +3,7 @@
 mod amend;
 mod attempt;
 mod before_contract;
+mod bytes;
 mod certain;
 mod common;
 mod contract;

@@ -137,7 +137,9 @@ impl Site {
     /// A run that must fail at this step, with these words; it is then taken back.
     #[track_caller]
     pub(crate) fn fails(&self, words: &[&str]) {
-        let done = self.0.upledger(&["run", "plan.yaml"]);
+        // Also of what is seen beforehand: what counts here is that the step refuses it as well.
+        let forced = ["run", "plan.yaml", "--force", "--reason", "test"];
+        let done = self.0.upledger(&forced);
         assert_eq!(done.code, 1, "{done:?}");
         for word in words {
             let said = done.out.contains(word) || done.err.contains(word);

@@ -190,7 +190,7 @@ fn a_stop_of_another_command_than_its_settings_name_is_refused() {
     site.plan(&["{id: stop, do: {service.stop: {by: {process: {pidfile: @/pid, argv: [sleep, '7'], log: @/log}}}}}"]);
     let refused = site.run();
     assert!(
-        refused.code == 1 && refused.out.contains("another command"),
+        refused.code == 3 && refused.err.contains("another command"),
         "{refused:?}"
     );
     assert!(site.answers());
@@ -371,9 +371,9 @@ fn another_command_under_the_pidfile_is_refused_by_its_number() {
         "{id: other, do: {process.start: {argv: [sleep, '600'], pidfile: @/pid, log: @/log}}}",
     ]);
     let done = site.run();
-    assert_eq!(done.code, 1, "{done:?}");
+    assert_eq!(done.code, 3, "{done:?}");
     assert!(
-        done.out.contains(&format!("process {pid} (python3)")),
+        done.err.contains(&format!("process {pid} (python3)")),
         "{done:?}"
     );
     assert!(site.answers(), "it was left alone");
@@ -386,13 +386,13 @@ fn a_stranger_on_the_port_is_named_and_nothing_is_started() {
     let _stranger = TcpListener::bind(("127.0.0.1", site.port)).expect("the port is free");
     site.plan(&[START]);
     let done = site.run();
-    assert_eq!(done.code, 1, "{done:?}");
+    assert_eq!(done.code, 3, "{done:?}");
     let own = format!(
         "port {} is taken by process {}",
         site.port,
         std::process::id()
     );
-    assert!(done.out.contains(&own), "{done:?}");
+    assert!(done.err.contains(&own), "{done:?}");
     assert_eq!(site.begun(), 0);
 }
 
@@ -530,8 +530,8 @@ fn where_nothing_runs_a_stop_is_satisfied_and_a_foreign_pidfile_is_refused() {
     }
     site.write("pid", &std::process::id().to_string());
     let done = site.run();
-    assert_eq!(done.code, 1, "{done:?}");
-    assert!(done.out.contains("not a pidfile of upledger"), "{done:?}");
+    assert_eq!(done.code, 3, "{done:?}");
+    assert!(done.err.contains("not a pidfile of upledger"), "{done:?}");
 }
 
 #[test]

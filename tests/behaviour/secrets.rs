@@ -151,7 +151,9 @@ fn a_step_whose_undo_would_have_to_record_a_secret_is_not_started() {
       - {id: uses, do: {run: ["true"]}, effect: pure, env: {DB: {secret: db}}}
 "#,
     );
-    let done = with(&world, SECRET, &["run", "plan.yaml"]);
+    assert_eq!(with(&world, SECRET, &["run", "plan.yaml"]).code, 3);
+    let forced = ["run", "plan.yaml", "--force", "--reason", "test"];
+    let done = with(&world, SECRET, &forced);
     assert_eq!(done.code, 1, "{done:?}");
     let failed = events(&world, "step.refused");
     let detail = failed[0]["detail"].as_str().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `nginx.*` with a real Nginx: what is in flight finishes, a broken configuration stops nothing, new workers serve the
 //! new one, and a maintenance page is on when it answers.
 
-use crate::common::{eventually, kill};
+use crate::common::{Done, eventually, kill};
 use crate::keeper::{Place, children, free_port, get};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -93,11 +93,8 @@ const RELOAD: &str =
 const PAGE: &str = "{id: page, do: {nginx.maintenance: {file: @/extra.conf, content: \"return 503 'back at four';\", \
     conf: @/nginx.conf, url: 'http://127.0.0.1:%/', contains: back at four}}}";
 
-#[test]
-fn a_request_in_flight_finishes_and_the_undo_serves_again() {
-    let _alone = ORPHANS.lock();
-    let front = Front::new();
-    front.up();
+/// Runs a step while a request is in flight: what became of the two.
+fn beside_a_request(front: &Front, step: &str) -> (Done, String) {
     let back = TcpListener::bind(("127.0.0.1", front.back)).expect("the back end");
     let port = front.port;
     let asked = std::thread::spawn(move || get(port, "/slow"));
@@ -115,10 +112,44 @@ fn a_request_in_flight_finishes_and_the_undo_serves_again() {
             .write_all(b"HTTP/1.0 200 OK\r\n\r\nlate but whole")
             .expect("answered");
     });
-    let done = front.run(&[STOP]);
+    let done = front.run(&[step]);
     answering.join().expect("answered");
+    (done, asked.join().expect("asked").unwrap_or_default())
+}
+
+/// Kept by a supervisord that stops it by TERM, which cuts requests off.
+#[test]
+fn a_request_in_flight_finishes_although_its_manager_would_cut_it_off() {
+    let _alone = ORPHANS.lock();
+    let front = Front::new();
+    front.configure(&format!("daemon off;\n{CONF}"));
+    front.supervisord(
+        "[program:front]\ncommand=nginx -c @/nginx.conf -e @/error.log\nstartsecs=0\nautorestart=unexpected\n",
+    );
+    eventually("it answers", || front.get("/").is_some());
+    let by = "by: {supervisor: {program: front, ctl: [supervisorctl, -c, @/s.conf]}}";
+    let stop = STOP.replace("conf: @/nginx.conf", by);
+    front.plan(&[&stop]);
+    let preview = front.upledger(&["plan", "plan.yaml"]);
+    for part in ["front by TERM", "QUIT is sent first", "stopsignal=QUIT"] {
+        assert!(preview.out.contains(part), "{part}: {preview:?}");
+    }
+    let (done, answer) = beside_a_request(&front, &stop);
     assert_eq!(done.code, 0, "{done:?}");
-    let answer = asked.join().expect("asked").expect("an answer");
+    assert!(answer.contains("late but whole"), "{answer}");
+    assert!(front.get("/").is_none() && !front.log().contains("step.escalated"));
+    let undone = front.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(front.get("/").is_some());
+}
+
+#[test]
+fn a_request_in_flight_finishes_and_the_undo_serves_again() {
+    let _alone = ORPHANS.lock();
+    let front = Front::new();
+    front.up();
+    let (done, answer) = beside_a_request(&front, STOP);
+    assert_eq!(done.code, 0, "{done:?}");
     assert!(answer.contains("late but whole"), "{answer}");
     assert!(front.processes().is_empty() && front.get("/").is_none());
     let twice = front.run(&[&STOP.replace("id: stop", "id: twice")]);

@@ -190,6 +190,37 @@ fn supervisord_stops_starts_and_brings_back_what_it_keeps() {
 }
 
 #[test]
+fn a_member_that_did_not_run_before_the_stop_is_not_demanded_by_the_start() {
+    let place = place();
+    place.supervisord(
+        "[group:g]\nprograms=web,bad\n[program:web]\ncommand=python3 @/server.py % -\n\
+         [program:bad]\ncommand=sh -c 'exit 3'\nstartretries=0\n",
+    );
+    place.await_port();
+    eventually("the other one has failed", || {
+        place.ctl(&["status", "g:bad"]).1.contains("FATAL")
+    });
+    let group = "{supervisor: {program: 'g:*', ctl: [supervisorctl, -c, @/s.conf]}}";
+    let done = place.run(&[&stop(group), &start(group)]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(place.ctl(&["status", "g:web"]).1.contains("RUNNING") && place.get("/").is_some());
+    let said = place.upledger(&["log", "--output", "start"]).out;
+    assert!(
+        said.contains("g:bad is FATAL") && said.contains("not waited for"),
+        "{said}"
+    );
+    let undone = place.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert!(place.ctl(&["status", "g:web"]).1.contains("RUNNING") && place.get("/").is_some());
+
+    // Of a set of which nothing ran all is demanded, as by a start alone.
+    place.ctl(&["stop", "g:*"]);
+    let done = place.run(&[&stop(group), &start(group)]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("g:bad is FATAL"), "{done:?}");
+}
+
+#[test]
 fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told() {
     let place = place();
     place.supervisord(

@@ -6,10 +6,12 @@
 use super::cmdline::{self, CommandLine, Role};
 use super::find::{self, Live};
 use crate::action::{Error, Look, Work};
+use crate::encoding;
 use crate::host::process::note::Note;
 use crate::system::proc;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,13 +41,14 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
         Error::io(format!("cannot {what} the pidfile {}", path.display()), e)
     };
     let text = match fs::read(path) {
-        Ok(text) if text.len() <= SIZE => String::from_utf8_lossy(&text).trim().to_owned(),
+        Ok(text) if text.len() <= SIZE => text.trim_ascii().to_owned(),
         // Whatever that is, it is no pidfile of a beat, and Celery says so itself.
         Ok(_) => return Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(cannot("read", &e)),
     };
-    let pid: Option<i32> = text.parse().ok().filter(|p| *p > 0);
+    let number = std::str::from_utf8(&text).ok();
+    let pid: Option<i32> = number.and_then(|n| n.parse().ok()).filter(|p| *p > 0);
     let beat = match pid {
         Some(pid) => find::at(pid)?.is_some_and(|l| l.cmdline.role == Role::Beat),
         None => !text.is_empty(),
@@ -55,8 +58,9 @@ pub(super) fn away(path: &Path, work: &mut Work<'_, Note>) -> Result<(), Error> 
     }
     fs::remove_file(path).map_err(|e| cannot("remove", &e))?;
     work.log_line(&format!(
-        "removed the stale pidfile {}: '{text}' is not a beat process",
-        path.display()
+        "removed the stale pidfile {}: '{}' is not a beat process",
+        path.display(),
+        encoding::shown(&text)
     ));
     Ok(())
 }
@@ -109,12 +113,12 @@ fn schedule(beat: &Live, age: Duration) -> Option<PathBuf> {
     let CommandLine { schedule, .. } = &beat.cmdline;
     let name = cmdline::path(schedule).unwrap_or(SCHEDULE);
     let path = Path::new(&beat.origin.cwd).join(name);
-    let file = path.file_name()?.to_string_lossy().into_owned();
+    let file = path.file_name()?.as_bytes();
     let since = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);
     fs::read_dir(path.parent()?)
         .ok()?
         .flatten()
-        .filter(|e| e.file_name().to_string_lossy().starts_with(&file))
+        .filter(|e| e.file_name().as_bytes().starts_with(file))
         .find(|e| {
             let written = e.metadata().and_then(|m| m.modified());
             written.is_ok_and(|at| at >= since)

@@ -10,6 +10,7 @@
 use super::App;
 use super::cmdline::{self, CommandLine};
 use crate::action::Error;
+use crate::encoding;
 use crate::host::process::identity::Ident;
 use crate::host::process::list;
 use crate::system::proc;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Where an application is, and what it is.
@@ -105,7 +107,7 @@ impl Live {
     /// Its name as it was given; only Celery says what name it answers by. Empty where nobody named it.
     pub(super) fn written(&self) -> String {
         let given = |(k, v): (OsString, OsString)| {
-            (k == "CELERY_WORKER_HOSTNAME").then(|| v.to_string_lossy().into_owned())
+            (k == "CELERY_WORKER_HOSTNAME").then(|| encoding::escaped(v.as_bytes()))
         };
         let written = self.cmdline.node.clone();
         written
@@ -122,7 +124,7 @@ impl Live {
 /// The file that an option of a worker of that name means.
 pub(super) fn file(option: &Option<String>, written: &str, cwd: &Path) -> Option<PathBuf> {
     let names = rustix::system::uname();
-    let host = names.nodename().to_string_lossy();
+    let host = encoding::escaped(names.nodename().to_bytes());
     let path = cmdline::path(option)?;
     Some(cwd.join(cmdline::expanded(path, written, &host)))
 }
@@ -198,11 +200,21 @@ pub(super) fn at(pid: i32) -> Result<Option<Live>, Error> {
     if !ident.alive() {
         return Ok(None);
     }
+    // What asks it is started there, by that interpreter.
+    let text = |path: PathBuf| {
+        path.into_os_string().into_string().map_err(|path| {
+            Error::new(format!(
+                "{} {pid} is named by a path that is not UTF-8 ({}), so it cannot be inspected",
+                words.role.name(),
+                encoding::escaped(path.as_bytes())
+            ))
+        })
+    };
     Ok(Some(Live {
         ident,
         origin: Origin {
-            python: python.to_string_lossy().into_owned(),
-            cwd: cwd.to_string_lossy().into_owned(),
+            python: text(python)?,
+            cwd: text(cwd)?,
             module: words.module.clone(),
         },
         cmdline: words,

@@ -11,6 +11,7 @@ use super::counts;
 use super::find::{self, Live};
 use crate::action::{Answers, Context, Error};
 use crate::attempt::traceback;
+use crate::encoding;
 use crate::host::exec;
 use crate::redact::{Redactor, SHORTEST};
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -158,14 +160,15 @@ fn environment(cx: &Context, found: &Live) -> BTreeMap<OsString, OsString> {
 fn redactor(cx: &Context, env: &BTreeMap<OsString, OsString>) -> Result<Redactor, Error> {
     let mut secrets = cx.secrets.clone();
     for (name, value) in env {
-        let name = name.to_string_lossy();
-        let value = value.to_string_lossy();
+        // As what is said of them is escaped, so that they are found in it.
+        let name = encoding::escaped(name.as_bytes());
+        let value = encoding::escaped(value.as_bytes());
         let upper = name.to_uppercase();
         let secret = SECRET.iter().any(|part| upper.contains(part)) || upper.contains("BROKER");
         let known = secrets.iter().any(|(_, v)| *v == value);
         // A short or plain value, such as `true`, would blacken half of what is said.
         if secret && !known && value.len() >= SHORTEST.max(6) && !value.starts_with('/') {
-            secrets.push((name.into_owned(), value.into_owned()));
+            secrets.push((name, value));
         }
     }
     Redactor::new(&secrets).map_err(|e| Error::new(e.to_string()))
@@ -449,7 +452,7 @@ fn lines(
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            if !take(String::from_utf8_lossy(&line).trim_end().to_owned()) {
+            if !take(encoding::escaped(line.trim_ascii_end())) {
                 return;
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Wanted {
     pub(super) count: usize,
     /// The programs of their manager that have to run; all of them where nothing is known of before.
     pub(super) programs: Option<Vec<String>>,
+    /// The programs that did not run before: a worker of one of them is not waited for.
+    pub(super) spared: Vec<String>,
     /// What each worker of that name has to consume.
     pub(super) queues: BTreeMap<String, Vec<String>>,
     /// What must be consumed by any of them.
@@ -50,6 +52,7 @@ impl Wanted {
         Self {
             count: before.members.len(),
             programs: Some(before.service.running().map(str::to_owned).collect()),
+            spared: before.spared(),
             queues,
             anywhere: Vec::new(),
         }
@@ -104,6 +107,7 @@ impl<'a> Asker<'a> {
     /// One look at all that lives.
     pub(super) fn look(&mut self, wanted: &Wanted) -> Result<Look, Error> {
         let Running { found, live } = self.workers.look(self.cx)?;
+        let live = self.workers.without(self.cx, live, &wanted.spared);
         let name = self.workers.role.name();
         self.dead = self.deaths.look(&self.workers, &live);
         if live.is_empty() {
@@ -328,7 +332,8 @@ fn put_back(
     within: Duration,
 ) -> Result<bool, Error> {
     let cx = work.cx();
-    let live = || Ok(workers.look(cx)?.live);
+    let spared = before.spared();
+    let live = || Ok(workers.without(cx, workers.look(cx)?.live, &spared));
     let consumed = before.consumed(work.all_noted());
     let mut run = Run::new(Drain {
         cx,

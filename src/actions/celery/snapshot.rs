@@ -70,6 +70,13 @@ impl Snapshot {
         consumed
     }
 
+    /// The programs that did not run before.
+    pub(super) fn spared(&self) -> Vec<String> {
+        let programs = self.service.programs.iter();
+        let down = programs.filter(|p| !p.is_running() && !p.is_finished());
+        down.map(|p| p.name.clone()).collect()
+    }
+
     /// It ran before.
     pub(super) fn knows(&self, ident: &Ident) -> bool {
         self.members.iter().any(|m| m.process == *ident)

@@ -95,9 +95,10 @@ impl Start {
         Duration::from_millis(self.within.0)
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self, cx: &Context) -> Wanted {
         Wanted {
             programs: None,
+            spared: cx.was_down.clone(),
             count: 1,
             queues: BTreeMap::new(),
             anywhere: self.queues.clone(),
@@ -238,7 +239,7 @@ impl Start {
         }
         let ages = fresh.iter().filter_map(|l| proc::age(l.ident.starttime));
         let left = self.within().saturating_sub(ages.min().unwrap_or_default());
-        let look = Asker::new(cx, workers, work.all_noted()).wait(&self.wanted(), left)?;
+        let look = Asker::new(cx, workers, work.all_noted()).wait(&self.wanted(cx), left)?;
         if look.answer == Answer::Done {
             return Ok(());
         }
@@ -282,7 +283,7 @@ impl Start {
         }
         failpoint::hit("celery-started");
         let mut asker = Asker::new(cx, workers, work.all_noted());
-        let wanted = self.wanted();
+        let wanted = self.wanted(cx);
         let mut said = String::new();
         loop {
             let look = asker.look(&wanted)?;
@@ -381,7 +382,7 @@ impl Action for Start {
             return Ok((Look::nothing(down.shown()), None));
         }
         let mut look =
-            Asker::new(cx, workers, past.noted()).settle(&self.wanted(), self.within())?;
+            Asker::new(cx, workers, past.noted()).settle(&self.wanted(cx), self.within())?;
         match look.answer {
             Answer::Done => {}
             Answer::Nothing | Answer::Unclear => {

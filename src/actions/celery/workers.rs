@@ -132,6 +132,17 @@ impl Workers<'_> {
         }
     }
 
+    /// Without those that its manager runs as one of these: they did not run before, and nobody waits for them.
+    pub(super) fn without(&self, cx: &Context, live: Vec<Live>, spared: &[String]) -> Vec<Live> {
+        if spared.is_empty() {
+            return live;
+        }
+        let manager = self.manager();
+        let name = |l: &Live| manager.name_of(cx, &l.ident);
+        let waited = |l: &Live| name(l).is_none_or(|name| !spared.contains(&name));
+        live.into_iter().filter(waited).collect()
+    }
+
     /// Those that live of the other role, or are left out by `by`, of the same application.
     pub(super) fn others(&self, origin: &Origin, seen: &[Live]) -> Result<Vec<Live>, Error> {
         let mut all = find::all()?;

@@ -5,6 +5,7 @@
 //! so that taking the marker away gives the line back; where it cannot be told which lines were changed, no answer is
 //! made up. What is a comment, a setting and a job follows cron's own rules. Left out: where crontabs lie.
 
+use crate::encoding;
 use std::collections::BTreeMap;
 
 /// What a marker begins with.
@@ -99,7 +100,8 @@ pub(super) fn job(line: &[u8], users: bool) -> Option<Job> {
     if !is_job(line) {
         return None;
     }
-    let text = String::from_utf8_lossy(line);
+    // As the words of the process are that cron makes of it.
+    let text = encoding::escaped(line);
     let mut rest = text.trim_matches([' ', '\t', '\r']);
     let mut word = || {
         let (word, tail) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));

@@ -180,11 +180,9 @@ impl App<'_> {
         ]
         .map(str::to_owned);
         let ran = capture(&inner, &argv, cx.patience())?;
-        // Only the marked line is read, and that is ASCII.
-        let printed = String::from_utf8_lossy(&ran.stdout);
-        let answer = printed
-            .lines()
-            .find_map(|line| line.strip_prefix(marker.as_str()));
+        // Only the marked line is read; others may be in any encoding.
+        let mut lines = ran.stdout.split(|b| *b == b'\n');
+        let answer = lines.find_map(|line| line.strip_prefix(marker.as_bytes()));
         let Some(answer) = answer else {
             let who = match (&manage, self.settings) {
                 (Some(manage), _) => manage.display().to_string(),
@@ -196,7 +194,7 @@ impl App<'_> {
         };
         let wrong =
             |e: serde_json::Error| Error::io("the application's answer cannot be parsed", &e);
-        let answer: Value = serde_json::from_str(answer).map_err(wrong)?;
+        let answer: Value = serde_json::from_slice(answer).map_err(wrong)?;
         if let Some(why) = answer["unseen"].as_str() {
             return Err(Error::unseen(why));
         }

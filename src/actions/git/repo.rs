@@ -12,6 +12,7 @@
 use super::resolve;
 use crate::action::{Context, Error};
 use crate::attempt::sys::without_terminal;
+use crate::encoding;
 use crate::host::exec::{Captured, KEPT, capture};
 use crate::host::process::mask;
 use crate::host::remedy;
@@ -185,7 +186,13 @@ impl Git {
     fn without_filters(&self, place: &[&str]) -> Result<Vec<String>, Error> {
         let words = ["config", "--name-only", "-z", "--get-regexp", r"^filter\."];
         let listed = capture(&self.cx, &argv(place, &words), self.cx.patience())?;
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        // Another name would leave the filter on.
+        let listed = String::from_utf8(listed.stdout).map_err(|e| {
+            let names = encoding::escaped(e.as_bytes()).replace('\0', " ");
+            Error::new(format!(
+                "the name of a filter in the git configuration is not UTF-8, so it cannot be switched off: {names}"
+            ))
+        })?;
         let names = listed.split('\0').filter_map(|key| {
             let (name, _) = key.strip_prefix("filter.")?.rsplit_once('.')?;
             (name != LARGE_FILES).then_some(name)
@@ -293,7 +300,7 @@ impl Git {
             if let [tag, b' ', path @ ..] = entry
                 && (tag.is_ascii_lowercase() || *tag == b'S')
             {
-                hidden.push(String::from_utf8_lossy(path).into_owned());
+                hidden.push(encoding::escaped(path));
             }
         })?;
         Ok(hidden)
@@ -365,7 +372,7 @@ fn argv(place: &[&str], words: &[&str]) -> Vec<String> {
 fn said(words: &[&str], seen: Captured) -> Result<String, Error> {
     if seen.code == Some(0) {
         // A name that is no UTF-8 must not become another one: it stays illegible.
-        return Ok(String::from_utf8_lossy(&seen.stdout).into_owned());
+        return Ok(encoding::escaped(&seen.stdout));
     }
     let lines: Vec<&str> = seen
         .stderr

@@ -15,6 +15,7 @@ use super::interrupted::Changes;
 use super::record::{Former, Note, Past, Work, text};
 use super::repo::{Git, Head, Locked};
 use crate::action::Error;
+use crate::encoding;
 use crate::host::files::entry;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -43,7 +44,8 @@ fn links(git: &Git, commit: &str) -> Result<Vec<Link>, Error> {
         return Ok(found);
     }
     git.each(&["ls-tree", "-r", "-z", commit], &mut |entry| {
-        let entry = String::from_utf8_lossy(entry);
+        // A path that is no UTF-8 leads nowhere so, and is named.
+        let entry = encoding::escaped(entry);
         if let Some(("160000 commit", rest)) = entry.split_at_checked(13)
             && let Some((id, path)) = rest.trim_start().split_once('\t')
         {
@@ -62,7 +64,7 @@ fn links(git: &Git, commit: &str) -> Result<Vec<Link>, Error> {
 /// A tree may name a path that leads elsewhere, and a link on the way leads wherever it likes.
 fn inside(git: &Git, path: &str) -> Result<(), Error> {
     let mut at = git.dir().to_path_buf();
-    let mut plain = !path.is_empty() && !path.contains(char::REPLACEMENT_CHARACTER);
+    let mut plain = !path.is_empty() && !encoding::is_escaped(path);
     for part in Path::new(path).components() {
         plain &= matches!(part, Component::Normal(name) if name != ".git");
         at.push(part);

@@ -85,7 +85,7 @@ impl Kind for Gunicorn {
 fn runs_gunicorn(words: &[String]) -> bool {
     let name = |word: &String| {
         let name = Path::new(word).file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
+        name.to_str().unwrap_or_default().to_owned()
     };
     let Some(first) = words.first().map(name) else {
         return false;

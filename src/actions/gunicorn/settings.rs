@@ -3,8 +3,10 @@
 //! The file is Python and is not executed: a value that is no literal is known to be set, and not known to what. What is
 //! relative in it, and the file itself, counts from the directory in which Gunicorn was started, which `chdir` leaves.
 
+use crate::encoding;
 use crate::host::exec::unquoted;
 use crate::system::proc;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The file that Gunicorn reads where none is named.
@@ -26,9 +28,10 @@ pub(super) fn of(pid: i32, words: &[String], cwd: &Path) -> Settings {
     let environ = proc::environ(pid);
     let value = |name: &str| {
         let found = environ.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.to_string_lossy().into_owned())
+        found.map(|(_, value)| value)
     };
-    let env = value("GUNICORN_CMD_ARGS").map_or_else(Vec::new, |args| unquoted(&args));
+    let args = value("GUNICORN_CMD_ARGS").map(|args| encoding::escaped(args.as_bytes()));
+    let env = args.map_or_else(Vec::new, |args| unquoted(&args));
     let mut places = vec![cwd.to_path_buf()];
     // A shell says where it started a command, as long as nobody has changed the directory in between.
     places.extend(value("PWD").map(PathBuf::from).filter(|p| p.is_dir()));

@@ -3,7 +3,7 @@
 //! Invariant: bytes in an encoding that is not known here are refused with its name, never read in part.
 
 use crate::action::Error;
-use crate::encoding::Charset;
+use crate::encoding::{self, Charset};
 use regex::bytes::Regex;
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ pub(super) fn decoded(bytes: &[u8], shown: &str) -> Result<String, Error> {
     let mut first = bytes.split(|b| *b == b'\n').take(2);
     let named = first.find_map(|line| CODING.as_ref()?.captures(line)?.get(1));
     if let Some(named) = named {
-        let name = String::from_utf8_lossy(named.as_bytes());
+        let name = encoding::escaped(named.as_bytes());
         let charset = Charset::named(&name).ok_or_else(|| {
             refused(format!(
                 "says that it is in {name}, which is not known here"

@@ -4,6 +4,65 @@
 pub mod start;
 pub mod stop;
 
+use super::Do;
+use crate::host::service::{Before, By, Found};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The manager of the service that an action is about, where its settings name it.
+fn by(action: &Do) -> Option<&By> {
+    match action {
+        Do::ServiceStop(stop) => Some(&stop.by),
+        Do::ServiceStart(start) => Some(&start.by),
+        Do::GunicornStop(stop) => stop.by.as_ref(),
+        Do::GunicornStart(start) => Some(&start.by),
+        Do::NginxStop(stop) => stop.by.as_ref(),
+        Do::NginxStart(start) => start.by.as_ref(),
+        Do::CeleryStop(stop) => stop.by.as_ref(),
+        Do::CeleryStart(start) => Some(&start.by),
+        _ => None,
+    }
+}
+
+/// What a stop has found.
+fn found(stop: &Do, before: &Value) -> Option<Found> {
+    let before = match stop {
+        Do::ServiceStop(_) | Do::GunicornStop(_) | Do::NginxStop(_) => before,
+        Do::CeleryStop(_) => before.get("service")?,
+        _ => return None,
+    };
+    // What another version has recorded tells nothing, and then all is demanded.
+    Before::deserialize(before).ok().map(|before| before.0)
+}
+
+/// The programs that did not run when these steps stopped others of the same manager: what did not run before is not
+/// demanded after. The first stop of each counts. Where nothing of a set ran, all of it is demanded.
+pub(crate) fn was_down<'v>(
+    start: &Do,
+    stops: impl Iterator<Item = (Do, &'v Value)>,
+) -> Vec<String> {
+    let Some(own) = by(start) else {
+        return Vec::new();
+    };
+    let (mut seen, mut down) = (Vec::new(), Vec::new());
+    for (stop, before) in stops {
+        let same = by(&stop).is_some_and(|by| by.is_managed_as(own));
+        let Some(found) = found(&stop, before).filter(|found| same && found.runs()) else {
+            continue;
+        };
+        for program in found.programs {
+            if seen.contains(&program.name) {
+                continue;
+            }
+            if !program.is_running() && !program.is_finished() {
+                down.push(program.name.clone());
+            }
+            seen.push(program.name);
+        }
+    }
+    down
+}
+
 /// The calls of a stop whose settings make a `StopService`: its `with` hands that out.
 macro_rules! stops {
     () => {

@@ -60,9 +60,9 @@ impl Captured {
         Look { answer, evidence }
     }
 
-    /// The same as text, to decide by.
+    /// The same as text, to decide by: in whichever encoding it is, and escaped where it is in none.
     pub(crate) fn text(&self) -> Cow<'_, str> {
-        encoding::shown(&self.stdout)
+        encoding::text(&self.stdout)
     }
 
     /// The last `n` lines that it printed, without what was written over.

@@ -5,12 +5,14 @@
 use crate::action::{Context, Error};
 use crate::system::durable;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A name beside a path that only this step of this run uses: the same in every attempt, forwards and backwards.
 pub(crate) fn beside(path: &Path, cx: &Context, what: &str) -> PathBuf {
-    let own = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{own}{}", ending(cx, what)))
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending(cx, what));
+    path.with_file_name(name)
 }
 
 /// What such names end with.
@@ -35,7 +37,7 @@ pub(crate) fn own_entries(dir: &Path, cx: &Context, what: &str) -> Vec<PathBuf> 
     // A directory that is not there has none.
     let listed = std::fs::read_dir(dir).into_iter().flatten().flatten();
     listed
-        .filter(|e| e.file_name().to_string_lossy().ends_with(&ending))
+        .filter(|e| e.file_name().as_bytes().ends_with(ending.as_bytes()))
         .map(|e| e.path())
         .collect()
 }

@@ -161,6 +161,26 @@ pub(crate) fn end(
     kill(work, whom, whole, grace)
 }
 
+/// Tells the first ones to end, each with its name for people, and waits: who is left when `grace` is over. Nobody is killed.
+///
+/// # Errors
+/// [`Error`] when a signal is refused, or the members cannot be told.
+pub(crate) fn ask(
+    work: &mut Work<'_, Note>,
+    whom: &mut dyn Members,
+    first: &[(&Ident, String)],
+    gentle: Signal,
+    whole: &str,
+    grace: Grace,
+) -> Result<Vec<Ident>, Error> {
+    let told: Vec<&Ident> = first.iter().map(|(process, _)| *process).collect();
+    let grace = grace.since(work.all_noted(), &told);
+    for (process, shown) in first {
+        tell(work, process, shown, gentle)?;
+    }
+    wait(work, whom, whole, grace)
+}
+
 /// Those that were told by nobody are told now, and have a moment: who is left then.
 fn last_word(
     work: &mut Work<'_, Note>,

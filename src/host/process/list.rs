@@ -6,12 +6,14 @@
 //! Left out: signals, and who listens ([`super::sockets`]).
 
 use crate::action::Error;
+use crate::encoding;
 use crate::host::process::mask;
 use crate::redact::Redactor;
 use crate::system::proc;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Names of our own processes begin with this.
@@ -24,7 +26,7 @@ const SHOWN: usize = 200;
 pub(crate) struct Proc {
     /// Its id at the moment of the look.
     pub(crate) pid: i32,
-    /// Its words, joined by spaces; bytes that are no UTF-8 are replaced.
+    /// Its words, joined by spaces; bytes that are no UTF-8 are escaped.
     pub(crate) command: String,
 }
 
@@ -60,6 +62,17 @@ pub(crate) struct Other {
 }
 
 impl Other {
+    /// A process, as far as it may be seen; none when it has ended.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Some(Self {
+            pid,
+            parent: proc::Stat::of(pid)?.parent,
+            words: proc::words(pid),
+            // Of a process of somebody else the program cannot be read; its first word has to do.
+            program: proc::exe(pid).map(|p| name(&p)).unwrap_or_default(),
+        })
+    }
+
     /// Its command line.
     pub(crate) fn command(&self) -> String {
         self.words.join(" ")
@@ -118,9 +131,8 @@ fn all() -> Result<BTreeMap<i32, Other>, Error> {
     let own = proc::container(me());
     let mut found = BTreeMap::new();
     for pid in visible()? {
-        let words = proc::words(pid);
         // One that cannot be looked at has ended meanwhile.
-        let Some(stat) = proc::Stat::of(pid).filter(|_| !words.is_empty()) else {
+        let Some(other) = Other::of(pid).filter(|other| !other.words.is_empty()) else {
             continue;
         };
         // What runs in a container looks the same from here, and belongs to somebody else.
@@ -128,17 +140,7 @@ fn all() -> Result<BTreeMap<i32, Other>, Error> {
         if theirs.is_some() && own.is_some() && theirs != own {
             continue;
         }
-        // Of a process of somebody else the program cannot be read; its first word has to do.
-        let program = proc::exe(pid).map(|p| name(&p)).unwrap_or_default();
-        found.insert(
-            pid,
-            Other {
-                pid,
-                parent: stat.parent,
-                words,
-                program,
-            },
-        );
+        found.insert(pid, other);
     }
     Ok(found)
 }
@@ -148,10 +150,7 @@ fn me() -> i32 {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    encoding::escaped(path.file_name().unwrap_or_default().as_bytes())
 }
 
 /// Our own processes, and those above them that were started to start us (`sudo upledger …`, `sh -c 'upledger …'`). A

@@ -327,6 +327,19 @@ impl By {
     }
 }
 
+impl By {
+    /// Both name programs of the same supervisord, or units of the same systemd.
+    pub(crate) fn is_managed_as(&self, other: &Self) -> bool {
+        match (self.chosen(), other.chosen()) {
+            (Some(Chosen::Supervisor(one)), Some(Chosen::Supervisor(other))) => {
+                one.ctl == other.ctl
+            }
+            (Some(Chosen::Systemd(one)), Some(Chosen::Systemd(other))) => one.ctl == other.ctl,
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 use super::found::Master;
 use super::kind::Kind;
 use crate::attempt::find_program;
+use crate::encoding;
 use crate::system::proc;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,13 @@ pub(super) fn refused(kind: &dyn Kind, master: &Master) -> Option<String> {
         return None;
     }
     let words = master.seen();
+    let named = [&master.cwd, &master.exe].into_iter().chain(words);
+    let mut named = named.chain(&master.log);
+    if let Some(bytes) = named.find(|word| encoding::is_escaped(word)) {
+        return Some(format!(
+            "its command, its directory or its log is named by bytes that are no UTF-8 ({bytes})"
+        ));
+    }
     let first = words.first()?;
     let (cwd, exe) = (Path::new(&master.cwd), Path::new(&master.exe));
     if is_title(master) {

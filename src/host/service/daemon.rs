@@ -12,6 +12,7 @@ use super::launch::Readiness;
 use super::manager::Manager;
 use crate::action::{Context, Error, Look, Work};
 use crate::attempt::traceback;
+use crate::encoding;
 use crate::host::exec::quoted;
 use crate::host::process::daemon::{DaemonSpec, Launched, launch};
 use crate::host::process::ending::Grace;
@@ -382,7 +383,7 @@ pub(crate) fn last_lines(path: &Path, since: u64) -> String {
     };
     // A log that cannot be read has nothing to show; the error itself is told all the same.
     let end = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&end);
+    let text = encoding::shown(&end);
     let last = traceback::last(text.lines(), LINES);
     if last.is_empty() {
         format!("; it wrote nothing into {}", path.display())

@@ -6,6 +6,7 @@
 use super::claim;
 use super::kind::Kind;
 use crate::action::{Context, Error, Kept, Work};
+use crate::encoding;
 use crate::host::process::daemon::User;
 use crate::host::process::identity::{Ident, session};
 use crate::host::process::note::{Note, was_signalled};
@@ -15,7 +16,9 @@ use crate::host::process::{mask, sockets, tree};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -197,6 +200,31 @@ impl Found {
         }
     }
 
+    /// Its manager asks some of it to end by TERM, which is not what lets this kind finish its work.
+    pub(crate) fn is_cut_off(&self, kind: &dyn Kind) -> bool {
+        self.cut_off(kind).next().is_some()
+    }
+
+    fn cut_off(&self, kind: &dyn Kind) -> impl Iterator<Item = &Program> {
+        let other = !kind.any() && kind.gentle() != Signal::TERM;
+        let term = move |p: &&Program| other && p.signal == Some(Signal::TERM.as_raw());
+        self.programs.iter().filter(term)
+    }
+
+    /// Tells what its manager would cut off, and by which setting that is mended.
+    pub(crate) fn note_signals(&mut self, kind: &dyn Kind, setting: &str) {
+        let (name, gentle) = (kind.name(), tree::name(kind.gentle()));
+        let note = |p: &Program| {
+            format!(
+                "its manager stops {} by TERM, which cuts off requests of {name}, so {gentle} is sent first; set \
+                 `{setting}{gentle}` for it",
+                p.name
+            )
+        };
+        let notes: Vec<String> = self.cut_off(kind).map(note).collect();
+        self.notes.extend(notes);
+    }
+
     /// Notes that its first processes are told to end.
     ///
     /// # Errors
@@ -225,7 +253,12 @@ impl Found {
     /// All of it runs: each program or unit, and a first process that is no orphan. What has done its work beside others
     /// that run is no lack.
     pub(crate) fn is_up(&self) -> bool {
-        let all = |p: &Program| p.is_running() || p.is_finished();
+        self.is_up_but(&[])
+    }
+
+    /// The same, but for programs that nobody demands.
+    pub(crate) fn is_up_but(&self, spared: &[String]) -> bool {
+        let all = |p: &Program| p.is_running() || p.is_finished() || spared.contains(&p.name);
         let all = self.programs.iter().all(all);
         all && (self.masters.iter().any(|m| !m.orphan) || self.has_no_process())
     }
@@ -348,7 +381,8 @@ impl Master {
             let status = proc::Status::of(ident.pid).ok()?;
             // Links of a process of somebody else cannot be read; then it cannot be stopped either.
             let link = |of: std::io::Result<PathBuf>| {
-                of.map(|p| p.display().to_string()).unwrap_or_default()
+                of.map(|p| encoding::escaped(p.as_os_str().as_bytes()))
+                    .unwrap_or_default()
             };
             let log = [1, 2].iter().find_map(|fd| {
                 let to = proc::open_file(ident.pid, *fd)?;
@@ -373,7 +407,7 @@ impl Master {
                 program: claim::program(ident.pid, words),
                 start_dir: None,
                 user,
-                log: log.map(|l| l.display().to_string()),
+                log: log.map(|l| encoding::escaped(l.as_os_str().as_bytes())),
                 orphan: false,
                 members: tree::below(std::slice::from_ref(ident)),
             };

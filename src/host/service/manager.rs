@@ -161,6 +161,11 @@ pub(crate) trait Manager {
         false
     }
 
+    /// The program or unit that it runs that process as.
+    fn name_of(&self, _cx: &Context, _process: &Ident) -> Option<String> {
+        None
+    }
+
     /// A dead process of its service may leave a pidfile, which its stop removes.
     fn has_pidfile(&self) -> bool {
         false

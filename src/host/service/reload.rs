@@ -5,7 +5,7 @@
 //! failure, however long that takes. A second HUP does no harm, so it may be sent again after a death in the middle.
 
 use crate::action::{Context, Error, Look, Work};
-use crate::host::process::identity::{Ident, Stat};
+use crate::host::process::identity::Ident;
 use crate::host::process::list::{self, Other};
 use crate::host::process::note::{Note, was_reloaded};
 use crate::host::process::{session, sockets, tree};
@@ -16,7 +16,7 @@ use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Role;
 use crate::host::service::launch::Readiness;
 use crate::host::service::release;
-use crate::system::proc::{self, words as words_of};
+use crate::system::proc::words as words_of;
 use crate::time::Length;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -192,19 +192,8 @@ impl ReloadService<'_> {
 
     /// It is a worker of this kind that the master started.
     fn works(&self, ident: &Ident, master: i32) -> bool {
-        let words = words_of(ident.pid);
-        let program = proc::exe(ident.pid);
-        let seen = Other {
-            pid: ident.pid,
-            parent: master,
-            program: program
-                .ok()
-                .and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()))
-                .unwrap_or_default(),
-            words,
-        };
-        Stat::of(ident.pid).is_some_and(|s| s.parent == master)
-            && self.service.kind.role(&seen) == Some(Role::Worker)
+        let seen = Other::of(ident.pid).filter(|seen| seen.parent == master);
+        seen.is_some_and(|seen| self.service.kind.role(&seen) == Some(Role::Worker))
     }
 
     /// Tells the masters and waits for their new workers.

@@ -145,7 +145,7 @@ impl StartService<'_> {
             let states = now.programs.iter().map(Program::shown);
             return Ok(Look::done(states.collect::<Vec<_>>().join("; ")));
         }
-        if now.is_up() {
+        if now.is_up_but(&cx.was_down) {
             return self
                 .readiness()
                 .wait(cx, self.within(), Duration::ZERO, &|| self.service.find(cx));

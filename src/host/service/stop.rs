@@ -7,16 +7,18 @@
 
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
-use super::{Before, ManagedService, Ready};
+use super::{Before, ManagedService, Ready, Role};
 use super::{claim, release};
 use crate::action::values::Port;
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
-use crate::host::process::ending::Grace;
+use crate::host::process::ending::{self, Grace};
 use crate::host::process::identity::Ident;
+use crate::host::process::list::Other;
 use crate::host::process::note::{Note, was_signalled};
 use crate::host::process::session::names;
 use crate::host::process::sockets;
+use crate::host::process::tree::{self, Descendants};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -391,7 +393,46 @@ impl StopService<'_> {
 
     fn end(&self, work: &mut Work<'_, Note>, found: &Found, grace: Grace) -> Result<(), Error> {
         let service = &self.service;
+        if found.is_cut_off(service.kind) {
+            self.ask_first(work, found, grace)?;
+        }
         service.manager.stop(work, service.kind, found, grace)
+    }
+
+    /// Lets it finish its work before its manager asks it by a signal that cuts it off. What the manager starts again
+    /// meanwhile has little to lose.
+    fn ask_first(
+        &self,
+        work: &mut Work<'_, Note>,
+        found: &Found,
+        grace: Grace,
+    ) -> Result<(), Error> {
+        let kind = self.service.kind;
+        let first = |i: &Ident| {
+            let process = Other::of(i.pid);
+            process.is_some_and(|p| kind.role(&p) == Some(Role::Master))
+        };
+        // Not the shell that its manager may have started it by.
+        let first: Vec<Ident> = found.all().into_iter().filter(first).collect();
+        let shown: Vec<(&Ident, String)> = first.iter().map(|i| (i, i.shown())).collect();
+        let known = tree::living(&first);
+        let mut whom = Descendants { known };
+        let left = ending::ask(
+            work,
+            &mut whom,
+            &shown,
+            kind.gentle(),
+            "all of it has",
+            grace,
+        )?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (late, name) = (self.grace(Some(found)), tree::name(kind.gentle()));
+        work.escalate(&format!(
+            "not ended within {late} after {name}; its manager cuts it off by TERM: {}",
+            names(&left)
+        ))
     }
 
     /// Whether it runs as before.

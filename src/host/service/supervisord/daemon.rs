@@ -4,12 +4,14 @@
 //! that went into the background has ended to supervisord, and serves.
 
 use crate::action::Error;
+use crate::encoding;
 use crate::host::process::identity::Ident;
 use crate::host::process::list::{self, Other};
 use crate::host::process::{sockets, tree};
 use crate::host::service::by::Supervisor;
 use crate::host::service::kind::Kind;
 use crate::system::proc;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The value of an option of a command line, in one word or two.
@@ -211,7 +213,7 @@ pub(super) fn identity(pid: i32) -> (Option<String>, Option<String>) {
     let environ = proc::environ(pid);
     let value = |name: &str| {
         let found = environ.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.to_string_lossy().into_owned())
+        found.map(|(_, value)| encoding::escaped(value.as_bytes()))
     };
     let name = value("SUPERVISOR_PROCESS_NAME").map(|name| match value("SUPERVISOR_GROUP_NAME") {
         Some(group) if group != name => format!("{group}:{name}"),

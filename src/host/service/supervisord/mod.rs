@@ -26,7 +26,6 @@ use crate::host::service::manager::{Manager, Overdue};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -289,6 +288,17 @@ impl Supervisor {
         let wanted = |name: &str| demanded.iter().any(|d| d == name);
         let lines = self.settled_of(cx, within, &wanted)?;
         let known = self.settings_of(cx);
+        for line in lines
+            .iter()
+            .filter(|l| !wanted(&l.name) && l.state != "RUNNING")
+        {
+            if missing.contains(&line.name.as_str()) {
+                let shown = line.shown();
+                work.log_line(&format!(
+                    "{shown}, as it was not running before; it is not waited for"
+                ));
+            }
+        }
         let mut failed = Vec::new();
         for name in missing.iter().filter(|n| wanted(n)) {
             let Some(line) = lines.iter().find(|l| l.name == **name) else {
@@ -380,17 +390,6 @@ impl Manager for &Supervisor {
         for line in &lines {
             let settings = known.get(&line.name);
             found.programs.push(line.program(settings));
-            if !kind.any()
-                && kind.gentle() != Signal::TERM
-                && settings.is_some_and(rpc::Settings::sends_term)
-            {
-                found.notes.push(format!(
-                    "supervisord stops {} by TERM, which cuts off requests of {}; set `stopsignal={}` for it",
-                    line.name,
-                    kind.name(),
-                    tree::name(kind.gentle())
-                ));
-            }
             // To supervisord it has ended; what it has put into the background may serve.
             let command = settings.map(|s| s.command.as_slice()).unwrap_or_default();
             let runs = line.pid.is_some();
@@ -406,6 +405,7 @@ impl Manager for &Supervisor {
         }
         found.strays.sort();
         found.strays.dedup();
+        found.note_signals(kind, "stopsignal=");
         Ok(found.with_listeners())
     }
 
@@ -445,7 +445,14 @@ impl Manager for &Supervisor {
         // What did not run before is not demanded: it may be what the upgrade was to mend.
         let demanded: Vec<String> = match before {
             Some(before) => before.running().map(str::to_owned).collect(),
-            None => names.clone(),
+            None => {
+                let down = &cx.was_down;
+                names
+                    .iter()
+                    .filter(|n| !down.contains(n))
+                    .cloned()
+                    .collect()
+            }
         };
         self.start_programs(work, &names, &demanded, &now, within)?;
         if self.find(cx, kind)?.is_finished() {
@@ -483,6 +490,10 @@ impl Manager for &Supervisor {
 
     fn restarts(&self) -> bool {
         true
+    }
+
+    fn name_of(&self, _: &Context, process: &Ident) -> Option<String> {
+        program_of(process)
     }
 
     fn request_stop(

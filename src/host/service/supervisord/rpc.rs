@@ -11,7 +11,6 @@ use crate::host::service::supervisord::daemon::{addresses, login};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use regex::Regex;
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,13 +33,6 @@ pub(super) struct Settings {
     pub(super) dir: Option<String>,
     /// Its last exit status is one of `exitcodes`.
     pub(super) ended_well: bool,
-}
-
-impl Settings {
-    /// It asks the program to end by TERM.
-    pub(super) fn sends_term(&self) -> bool {
-        self.signal == Some(Signal::TERM.as_raw())
-    }
 }
 
 /// Asks that supervisord about its programs, by the names that supervisorctl prints.

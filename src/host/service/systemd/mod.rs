@@ -175,7 +175,7 @@ impl Systemd {
 }
 
 impl Manager for &Systemd {
-    fn find(&self, cx: &Context, _kind: &dyn Kind) -> Result<Found, Error> {
+    fn find(&self, cx: &Context, kind: &dyn Kind) -> Result<Found, Error> {
         let units = self.units(cx, SETTLE)?;
         let named: BTreeSet<&str> = units.iter().map(Unit::name).collect();
         let triggers: BTreeSet<String> = units
@@ -209,6 +209,7 @@ impl Manager for &Systemd {
             }
             found.programs.push(unit.program());
         }
+        found.note_signals(kind, "KillSignal=SIG");
         Ok(found.with_listeners())
     }
 
@@ -263,12 +264,16 @@ impl Manager for &Systemd {
         let said = self.run(work, "start", &names, within.max(CLIENT))?;
         let states = self.show(cx, &names)?;
         // What did not run before is not demanded: it may be what the upgrade was to mend.
-        let demanded = |u: &&Unit| before.is_none_or(|b| b.running().any(|n| n == u.name()));
+        let demanded = |u: &&Unit| match before {
+            Some(before) => before.running().any(|n| n == u.name()),
+            None => !cx.was_down.iter().any(|n| n == u.name()),
+        };
+        let all = before.is_none() && cx.was_down.is_empty();
         let mut failed = states
             .iter()
             .filter(demanded)
             .filter(|u| u.state() != "active");
-        if said.code != Some(0) && (before.is_none() || failed.next().is_some()) {
+        if said.code != Some(0) && (all || failed.next().is_some()) {
             let states: Vec<String> = states.iter().map(Unit::shown).collect();
             return Err(Error::new(format!(
                 "not started: {}{}",
@@ -376,6 +381,10 @@ impl Manager for &Systemd {
 
     fn restarts(&self) -> bool {
         true
+    }
+
+    fn name_of(&self, cx: &Context, process: &Ident) -> Option<String> {
+        unit_of(cx, process)
     }
 
     fn request_stop(

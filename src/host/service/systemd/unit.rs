@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The properties that are asked for.
 pub(super) const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,MainPID,ControlGroup,KillMode,\
-                          TimeoutStopUSec,KillSignal,WorkingDirectory,Type,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
+                          TimeoutStopUSec,KillSignal,ExecStop,WorkingDirectory,Type,CanReload,TriggeredBy,Triggers,NeedDaemonReload,Result,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,7 +82,10 @@ impl Unit {
             },
             boot: some("UnitFileState"),
             wait: some("TimeoutStopUSec").and_then(|text| span(&text)),
-            signal: self.get("KillSignal").parse().ok(),
+            // A command of its own ends it otherwise, and the signal is for what that one leaves.
+            signal: Some(self.get("KillSignal").parse().ok())
+                .filter(|_| self.get("ExecStop").is_empty())
+                .flatten(),
             dir: some("WorkingDirectory").filter(|d| d.starts_with('/')),
         }
     }
