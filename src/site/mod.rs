@@ -12,7 +12,9 @@ pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
-use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Answers, Blob, Context, Direction, Error, Kin, Look, Preview, RawPast, recorded,
+};
 use crate::actions::Do;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
@@ -72,8 +74,8 @@ pub struct Request {
     pub secrets: Vec<(String, String)>,
     /// All secrets of the plan: nothing that is seen leaves the site but without them.
     pub hidden: Vec<(String, String)>,
-    /// The actions of its family before it in the plan, where it has to know them.
-    pub family: Vec<Do>,
+    /// The steps of its family before it in the plan, where it has to know them.
+    pub family: Vec<Kin>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.

@@ -2,7 +2,7 @@
 
 use super::{Call, Moment, Observation, Reply, Request, withheld};
 use crate::action::process::ActInput;
-use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
+use crate::action::{Blob, Direction, Error, Invocation, Kin, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
@@ -45,7 +45,7 @@ pub struct PreparedTask {
     /// All that are known.
     hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
-    family: Vec<Do>,
+    family: Vec<Kin>,
     preview: bool,
     redactor: Redactor,
 }
@@ -113,7 +113,7 @@ impl PreparedTask {
             None => step.cwd.as_ref().map(|cwd| inputs.text(cwd)),
         };
         let family = match action.kind_of().properties().family {
-            true => family(plan, &part.step, &action),
+            true => family(plan, part, &action, facts),
             false => Vec::new(),
         };
         Ok(Self {
@@ -350,14 +350,29 @@ impl PreparedTask {
     }
 }
 
-/// The actions of the steps before that one whose kinds share the first word of their names with its own.
-fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
+/// The steps before that one whose kinds share the first word of their names with its own.
+fn family(plan: &Plan, part: &TaskKey, of: &Do, facts: Facts<'_>) -> Vec<Kin> {
     let first = |kind: &'static str| kind.split('.').next();
     let name = first(of.kind());
-    let steps = plan.steps().take_while(|(_, s)| s.id != id);
+    let steps = plan.steps().take_while(|(_, s)| s.id != part.step);
     let steps = steps.filter(|(_, s)| s.left_out.is_none());
-    let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
-    actions.filter(|a| first(a.kind()) == name).collect()
+    let kin = steps.filter_map(|(_, s)| {
+        let action = samples::shown(plan, &s.action)?;
+        let key = TaskKey {
+            step: s.id.clone(),
+            ..part.clone()
+        };
+        let unit = match facts {
+            Facts::Of(run) => run.unit(&key),
+            Facts::None => None,
+        };
+        (first(action.kind()) == name).then(|| Kin {
+            step: s.id.clone(),
+            action,
+            before: unit.map_or(Value::Null, |u| u.forward.observed.clone()),
+        })
+    });
+    kin.collect()
 }
 
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {

@@ -35,6 +35,7 @@ texts! {
     nothing_lives(pidfile): "{pidfile} (none of its processes is running)", "{pidfile} (其进程均已不存在)";
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
+    members(each): "members: {each}", "成员: {each}";
     nothing_runs(name): "no process of {name} is running", "未在运行: {name}";
     untold(name, strays): "cannot determine whether {name} with these settings is running: found {strays}, whose configuration is unknown; restore its pidfile or set `by: {{pidfile: ...}}` or `by: {{match: ...}}` if it is the one, or stop that process",
         "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 若正是它, 请恢复其 pidfile, 或用 `by: {{pidfile: ...}}` 或 `by: {{match: ...}}` 指定; 否则请先结束它";

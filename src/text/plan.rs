@@ -115,6 +115,7 @@ texts! {
     env_value(): "text, {{secret: name}} or {{from: step.fact}}", "文本, {{secret: name}} 或 {{from: step.fact}}";
     undo_forms(): "`none`, {{point_of_no_return: reason}} or an action", "`none`, {{point_of_no_return: reason}} 或一个动作";
     header(): "text or {{secret: name}}", "文本或 {{secret: name}}";
+    names(): "a name, or a list of names", "一个名称或名称列表";
     port(): "a port from 1 to 65535", "1 到 65535 的端口";
     not_a_port(): "a port is a number from 1 to 65535", "端口须为 1 到 65535 的数字";
     not_a_length(): "a duration needs a unit, such as 500ms, 10s, 30m, 1h30m or 2d",
