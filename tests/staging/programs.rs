@@ -68,7 +68,7 @@ fn a_set_is_stopped_as_one_and_who_has_come_and_gone_is_named() {
     assert!(states(&place).contains(&"web RUNNING".to_owned()));
     let log = place.log();
     assert!(
-        !log.contains("KILL"),
+        !log.contains("killed by its own stopwaitsecs"),
         "they were told at the same time: {log}"
     );
     let undone = place.rollback();
@@ -122,4 +122,130 @@ fn a_set_is_stopped_as_one_and_who_has_come_and_gone_is_named() {
         assert!(refused.code == 3 && said.contains(why), "{said}");
     }
     assert!(states(&place).contains(&"bk_a RUNNING".to_owned()));
+}
+
+/// A configuration before an upgrade, and the one that the upgrade brings.
+const BEFORE: [(&str, &str, &str); 4] = [
+    ("web", "sleep 1000", ""),
+    ("old", "sleep 1001", ""),
+    ("manual", "sleep 1002", "autostart=false"),
+    ("same", "sleep 1003", ""),
+];
+const AFTER: [(&str, &str, &str); 4] = [
+    ("web", "sleep 2000", ""),
+    ("new", "sleep 2001", ""),
+    ("manual", "sleep 2002", "autostart=false"),
+    ("same", "sleep 1003", ""),
+];
+
+fn conf(of: &[(&str, &str, &str)]) -> String {
+    of.iter()
+        .map(|(name, command, more)| program(name, command, more))
+        .collect()
+}
+
+/// The commands that run, by what they wait for.
+fn sleepers(place: &Place) -> Vec<String> {
+    let (_, pid) = place.ctl(&["pid"]);
+    let children = crate::keeper::children(pid.trim().parse().expect("a number"));
+    let line =
+        |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut all: Vec<String> = children.into_iter().map(line).collect();
+    all.iter_mut()
+        .for_each(|l| *l = l.replace('\0', " ").trim().replace("sleep ", ""));
+    all.sort();
+    all
+}
+
+#[test]
+fn an_update_is_shown_before_and_its_undo_stops_what_it_started() {
+    let place = Place::new();
+    place.supervisord(&conf(&BEFORE));
+    place.ctl(&["start", "manual"]);
+    let update = format!("{{id: update, do: {{supervisor.update: {{{CTL}}}}}}}");
+    let all = ["1000", "1001", "1002", "1003"];
+    eventually("all of it runs", || sleepers(&place) == all);
+    let same = place.ctl(&["pid", "same"]).1;
+
+    place.supervisord_conf(&conf(&AFTER));
+    place.plan(&[&update]);
+    let preview = place.upledger(&["plan", "plan.yaml"]);
+    let details = place.upledger(&["plan", "plan.yaml", "--json"]);
+    assert_eq!(preview.code, 0, "{preview:?}");
+    for line in [
+        "starts: new",
+        "restarts: web",
+        "stops, and does not start again (`autostart=false`): manual",
+        "stops and removes: old",
+    ] {
+        assert!(details.out.contains(line), "{line}: {details:?}");
+    }
+    assert_eq!(sleepers(&place), all, "a preview changes nothing");
+
+    let done = place.run(&[&update]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(sleepers(&place), ["1003", "2000", "2001"]);
+    assert_eq!(place.ctl(&["pid", "same"]).1, same, "it is left alone");
+    // The files hold the new configuration still.
+    let undone = place.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert_eq!(sleepers(&place), ["1003", "2000", "2002"]);
+    let log = place.log();
+    assert!(
+        log.contains("old ran before and is not configured any more"),
+        "{log}"
+    );
+
+    // By hand.
+    place.supervisord_conf(&conf(&BEFORE));
+    place.ctl(&["update"]);
+    place.ctl(&["start", "manual"]);
+    eventually("all of it runs again", || sleepers(&place) == all);
+    let again = place.run(&[&update]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(sleepers(&place), all, "there is nothing to update");
+
+    // A run that changes the file, too, in the order of its plan.
+    let text = std::fs::read_to_string(place.path("s.conf")).expect("the configuration");
+    place.supervisord_conf(&conf(&AFTER));
+    std::fs::rename(place.path("s.conf"), place.path("s.new")).expect("moved");
+    std::fs::write(place.path("s.conf"), text).expect("written");
+    let back = format!("{{id: back, do: {{supervisor.update: {{only: rollback, {CTL}}}}}}}");
+    let replace = "{id: conf, do: {file.replace: {path: @/s.conf, from: @/s.new}}}";
+    let broken = "{id: broken, do: {run: ['false']}, effect: pure}";
+    let failed = place.run(&[&back, replace, &update, broken]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert_eq!(sleepers(&place), ["1003", "2000", "2001"]);
+    let undone = place.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert_eq!(sleepers(&place), all);
+    assert_eq!(place.ctl(&["pid", "same"]).1, same);
+
+    place.supervisord_conf("[program:x]\nautostart=false\n");
+    let refused = place.run(&[&update]);
+    let said = format!("{}{}", refused.out, refused.err);
+    assert!(
+        refused.code == 1 && said.contains("cannot read its configuration"),
+        "{said}"
+    );
+    assert_eq!(sleepers(&place), all);
+}
+
+#[test]
+fn a_program_that_does_not_start_fails_the_update_and_is_stopped_by_its_undo() {
+    let place = Place::new();
+    place.supervisord(&conf(&BEFORE[..1]));
+    let bad = "[program:bad]\ncommand=sh -c 'echo no_such_module >&2; exit 3'\nstartretries=1\nstartsecs=1\n";
+    place.supervisord_conf(&(conf(&BEFORE[..1]) + bad));
+    let update = format!("{{id: update, do: {{supervisor.update: {{{CTL}}}}}}}");
+    let failed = place.run(&[&update]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    let said = place.upledger(&["log", "--output", "update"]).out;
+    assert!(
+        said.contains("not started: bad is FATAL") && said.contains("no_such_module"),
+        "{said}"
+    );
+    let undone = place.rollback();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert_eq!(sleepers(&place), ["1000"]);
 }

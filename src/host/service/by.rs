@@ -58,7 +58,7 @@ pub struct Supervisor {
     pub ctl: Vec<String>,
 }
 
-fn ctl() -> Vec<String> {
+pub(crate) fn ctl() -> Vec<String> {
     vec!["supervisorctl".into()]
 }
 

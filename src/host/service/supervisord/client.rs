@@ -27,7 +27,7 @@ const STATES: [&str; 8] = [
 
 /// One line of `status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) name: String,
     pub(super) state: String,
     pub(super) pid: Option<i32>,
@@ -62,7 +62,7 @@ impl Line {
         matches!(self.state.as_str(), "STOPPED" | "EXITED" | "FATAL")
     }
 
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         format!("{} is {} ({})", self.name, self.state, self.told)
     }
 }
@@ -178,7 +178,7 @@ impl Supervisor {
 
     /// What is said when supervisord does not answer. One that lives is not to be started a second time: it would start
     /// every program again.
-    fn silent(&self, said: &Captured) -> Result<Error, Error> {
+    pub(super) fn silent(&self, said: &Captured) -> Result<Error, Error> {
         let (ctl, why) = (self.ctl.join(" "), said.tail(3).join("; "));
         let mut living = daemon::living(self)?;
         if living.same.is_empty() {
@@ -297,7 +297,7 @@ impl Supervisor {
     }
 
     /// The command of that, as a person would type it.
-    pub(super) fn typed(&self, verb: &str, of: &[&str]) -> String {
+    pub(crate) fn typed(&self, verb: &str, of: &[&str]) -> String {
         format!("{} {verb} {}", self.ctl.join(" "), of.join(" "))
     }
 

@@ -12,6 +12,7 @@
 mod client;
 mod daemon;
 mod rpc;
+pub(crate) mod update;
 
 use crate::action::{Context, Error, Work};
 use crate::host::exec;
