@@ -374,3 +374,58 @@ impl Action for Update {
         Ok(look)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = r#"{
+        "changes": [{"group": "app", "what": "changed", "programs": [
+            {"name": "app:web", "runs": true, "autostart": true}, {"name": "app:old", "runs": false}]}],
+        "programs": [{"name": "app:web", "state": "RUNNING"}, {"name": "app:old", "state": "STOPPED"}]}"#;
+
+    #[test]
+    fn what_is_stored_is_read_for_ever() {
+        crate::action::stays::<Update>(
+            BEFORE,
+            r#"{"updating": {"groups": ["app"]}}"#,
+            r#"{"started": "", "restarted": "app:web", "stopped": "app:old"}"#,
+        );
+    }
+
+    #[test]
+    fn what_runs_now_is_compared_with_what_ran_in_the_groups_of_the_update() {
+        let before: Before = serde_json::from_str(BEFORE).unwrap();
+        let now = |text: &str| serde_json::from_str::<Vec<Program>>(text).unwrap();
+        let groups = BTreeSet::from(["app".to_owned()]);
+        let turned = now(
+            r#"[{"name": "app:web", "state": "STOPPED"}, {"name": "app:old", "state": "STARTING"},
+                {"name": "other", "state": "RUNNING"}]"#,
+        );
+        let (surplus, lacking) = Update::differences(&before, &turned, &groups);
+        assert_eq!(
+            (surplus, lacking),
+            (vec!["app:old".into()], vec!["app:web".into()])
+        );
+        assert_eq!(
+            Update::unknown(&before, &turned, &groups),
+            Vec::<String>::new()
+        );
+        assert_eq!(Update::unknown(&before, &[], &groups), ["app:web"]);
+        let none = Update::differences(&before, &turned, &BTreeSet::new());
+        assert_eq!(none, (Vec::new(), Vec::new()), "others are left alone");
+    }
+
+    #[test]
+    fn a_group_is_a_plain_name() {
+        let problems = |groups: &str| {
+            let text = format!(r#"{{"groups": {groups}}}"#);
+            serde_json::from_str::<Update>(&text)
+                .unwrap()
+                .problems()
+                .len()
+        };
+        assert_eq!(problems(r#"["app", "web-1"]"#), 0);
+        assert_eq!(problems(r#"["", "-c", "a b", "a:b", "a*"]"#), 5);
+    }
+}

@@ -4,6 +4,7 @@
 //! Nothing else calls an action. Checks of one [`Moment`] share their queries; a cancelled moment leaves no process behind.
 //! The output of an action is redacted here and truncated afterwards.
 
+pub mod env_file;
 mod interrupt;
 pub mod task;
 pub mod withheld;
