@@ -5,7 +5,7 @@
 //! rolls back by itself needs those of its undos as well.
 
 use crate::event::{Direction, TaskKey};
-use crate::plan::{Input, OnFailure, Plan, Step, Undo};
+use crate::plan::{EnvVar, Input, OnFailure, Plan, Step, Undo};
 use crate::state::{Run, Task};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -53,10 +53,15 @@ fn of_step(step: &Step, way: Direction, names: &mut BTreeSet<String>) {
             for look in [&undo.probe, &undo.verify].into_iter().flatten() {
                 of_value(&look.settings, names);
             }
+            of_env(&undo.env, names);
         }
         (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => return,
     }
-    for variable in &step.env {
+    of_env(&step.env, names);
+}
+
+fn of_env(env: &[EnvVar], names: &mut BTreeSet<String>) {
+    for variable in env {
         if let Input::Secret(name) = &variable.value {
             names.insert(name.clone());
         }

@@ -135,6 +135,10 @@ pub struct Step {
     pub why: Option<String>,
     /// Environment of the command; nothing else of the runner's is passed but a short list of names.
     pub env: Vec<EnvVar>,
+    /// Files from which more of it is read when the step starts; a later one goes before an earlier one, and `env` before
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_files: Vec<EnvFile>,
     /// Working directory.
     pub cwd: Option<String>,
     /// The fact of an earlier step that is its working directory, where the plan says so.
@@ -152,6 +156,29 @@ pub struct EnvVar {
     pub key: String,
     /// Its value.
     pub value: Input,
+}
+
+/// A file of environment variables. Its content is never here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvFile {
+    /// An absolute path.
+    pub path: String,
+    /// How it is written.
+    pub dialect: Dialect,
+    /// The variables whose values are secrets.
+    pub secrets: Vec<String>,
+}
+
+/// How a file of environment variables is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// As systemd reads an `EnvironmentFile=`.
+    #[default]
+    Systemd,
+    /// As python-dotenv reads a `.env`.
+    Dotenv,
 }
 
 /// A value that is known now, or only when the step starts.
@@ -209,6 +236,9 @@ pub struct UndoAction {
     pub effect: Effect,
     /// What doubt leads to.
     pub on_doubt: OnDoubt,
+    /// Environment of its command in addition to that of the step, before which it goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
 }
 
 /// What running a step twice would mean.

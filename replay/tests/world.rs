@@ -28,6 +28,7 @@ pub(crate) fn step(
         left_out: None,
         why: None,
         env: vec![],
+        env_files: vec![],
         cwd: None,
         cwd_from: None,
         facts: vec![],
@@ -43,6 +44,7 @@ pub(crate) fn undo() -> Undo {
         has_probe: false,
         effect: Effect::Idempotent,
         on_doubt: OnDoubt::Ask,
+        env: Vec::new(),
     })
 }
 

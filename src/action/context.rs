@@ -32,9 +32,9 @@ pub struct Context {
     pub secrets: Vec<(String, String)>,
     /// The step's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// The actions of its family before it in the plan, where the kind has to know them.
+    /// The steps of its family before it in the plan, where the kind has to know them.
     #[serde(default)]
-    pub family: Vec<Do>,
+    pub family: Vec<Kin>,
     /// The programs or units of its manager that did not run when an earlier step of the run stopped others of them.
     #[serde(default)]
     pub was_down: Vec<String>,
@@ -50,6 +50,17 @@ pub struct Context {
     /// What this look leaves beside its answer.
     #[serde(skip)]
     pub seen: Arc<Mutex<Byproducts>>,
+}
+
+/// An earlier step of the plan whose kind is of the same family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kin {
+    /// Its id.
+    pub step: String,
+    /// Its action.
+    pub action: Do,
+    /// What it observed before it changed anything; null where it has not run.
+    pub before: serde_json::Value,
 }
 
 /// What a look leaves beside its answer.

@@ -22,7 +22,7 @@ pub(crate) mod testing;
 pub mod values;
 mod work;
 
-pub use context::{Answers, Byproducts, Context, LOOK};
+pub use context::{Answers, Byproducts, Context, Kin, LOOK};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
@@ -113,7 +113,7 @@ pub struct Properties {
     /// Its settings hold what was approved and the world may have left behind, such as the commit of a tag: a run looks
     /// at once whether that still is so, before it stops anything.
     pub approved: bool,
-    /// It has to know the actions of its family before it in the plan: [`Context::family`].
+    /// It has to know the steps of its family before it in the plan: [`Context::family`].
     pub family: bool,
     /// The files that its settings name for it to write.
     pub writes: Vec<Write>,

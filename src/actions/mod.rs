@@ -19,6 +19,7 @@ pub mod run;
 pub mod sample;
 pub mod service;
 pub mod shell;
+pub mod supervisor;
 pub mod timer;
 
 use crate::action::registry;
@@ -69,6 +70,8 @@ registry! {
     "service.stop" => ServiceStop(service::stop::Stop),
     /// A service of any kind is started and ready.
     "service.start" => ServiceStart(service::start::Start),
+    /// supervisord runs the configuration of its files.
+    "supervisor.update" => SupervisorUpdate(supervisor::Update),
     /// Celery workers are drained and stopped, or beat is stopped.
     "celery.stop" => CeleryStop(celery::stop::Stop),
     /// Celery workers, or beat, are started and respond.

@@ -130,6 +130,14 @@ fn environment<'a>(
         .map(|variable| {
             let value = match &variable.value {
                 VariableValue::Text(text) => text,
+                VariableValue::File(path) => {
+                    let given = frame.env.iter().find(|(n, _)| *n == variable.key);
+                    let missing = || {
+                        let what = format!("{} of {path}", variable.key);
+                        NotExecuted::new(what, io::Error::other("it was not given"))
+                    };
+                    given.map(|(_, value)| value).ok_or_else(missing)?
+                }
                 VariableValue::Secret(name) => {
                     let given = frame.secrets.iter().find(|(n, _)| n == name);
                     let missing = || {

@@ -75,6 +75,8 @@ pub enum VariableValue {
     Text(String),
     /// The frame's secret of this name.
     Secret(String),
+    /// The frame's value of the variable, which was read from this file.
+    File(String),
 }
 
 impl Spec {
@@ -115,6 +117,9 @@ pub struct SupervisorInput {
     pub spec: String,
     /// Secrets by name: for the environment, and to be redacted from all output.
     pub secrets: Vec<(String, String)>,
+    /// Values of variables that were read from files, by the names of the variables.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
     /// What [`Command::Act`] reads.
     pub act: Option<Value>,
 }

@@ -20,6 +20,7 @@ use crate::report::status::decision_word;
 use crate::report::{lines, localized, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
+use crate::site::env_file;
 use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Interruptible, Local};
 use crate::text::help;
@@ -93,8 +94,9 @@ pub(crate) fn open_existing(home: &Home) -> Result<Journal, Failure> {
 /// a run.
 fn open(home: &Home) -> Result<Journal, Failure> {
     let mut journal = open_existing(home)?;
-    let sources = journal.book().default_run().map(|r| &r.plan.secrets[..]);
-    let mut known = secrets::at_hand(sources.unwrap_or_default());
+    let plan = journal.book().default_run().map(|r| &r.plan);
+    let mut known = secrets::at_hand(plan.map_or(&[], |p| &p.secrets[..]));
+    known.extend(plan.map(|plan| env_file::secrets(plan)).unwrap_or_default());
     known.retain(|(_, value)| value.len() >= SHORTEST);
     if let Ok(redactor) = Redactor::new(&known) {
         journal.redact_with(redactor);

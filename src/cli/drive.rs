@@ -18,6 +18,7 @@ use crate::report::{question, safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
 use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::site::Interruptible;
+use crate::site::env_file;
 use crate::text::help;
 use crate::text::{commands as text, screen};
 use clap::Args;
@@ -92,6 +93,8 @@ impl Means {
                 safe(&unread(&secret.why)),
             ));
         }
+        let mut secrets = secrets;
+        secrets.extend(env_file::secrets(&run.plan));
         Ok(Self {
             redactor: Redactor::new(&secrets).map_err(|e| missing(&e))?,
             secrets,
@@ -186,7 +189,8 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
 /// The secrets of a plan, which does not hold the value of one.
 pub(super) fn known_secrets(plan: &Plan) -> Result<(Vec<(String, String)>, Redactor), Failure> {
     let refused = |e: &(dyn Error + 'static)| Failure::of(code::REFUSED, "secret", e);
-    let known = secrets::read(&plan.secrets).map_err(|e| refused(&e))?;
+    let mut known = secrets::read(&plan.secrets).map_err(|e| refused(&e))?;
+    known.extend(env_file::secrets(plan));
     let redactor = Redactor::new(&known).map_err(|e| refused(&e))?;
     if let Some((name, at)) = literal::find(plan, &known).map_err(|e| refused(&e))? {
         return Err(Failure::new(

@@ -9,11 +9,13 @@ use crate::forecast;
 use crate::home::Home;
 use crate::host::exec::quoted;
 use crate::journal::{Journal, JournalError};
+use crate::plan::holds_secret;
 use crate::plan::{Checked, Given, Warning, load, resolved, schema as plan_schema, templates};
 use crate::redact::Redactor;
 use crate::report::safe;
 use crate::runner::secrets;
 use crate::site::Interruptible;
+use crate::site::env_file;
 use crate::text::{commands as text, forecast as forecast_text, help, lang};
 use clap::Args;
 use serde_json::{Value, json};
@@ -165,12 +167,35 @@ pub(crate) fn warning(plan: &Path, warning: &Warning) -> String {
     crate::text::screen::warning(place)
 }
 
+/// Files of environment variables that cannot be read on this machine, which need not be the one that the plan is for, and
+/// variables of them that seem to be secrets.
+fn unreadable_files(plan: &upledger_replay::plan::Plan) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for file in env_file::files(plan) {
+        match env_file::read(file) {
+            Err(why) => warnings.push(Warning::anywhere(|| text::no_env_file(why.to_string()))),
+            Ok(content) => {
+                let secret = |name: &String| file.secrets.contains(name) || !holds_secret(name);
+                let names = content.variables.into_iter().map(|(name, _)| name);
+                let names: Vec<String> = names.filter(|name| !secret(name)).collect();
+                if !names.is_empty() {
+                    let names = names.join(", ");
+                    let say = || text::secrets_in_env_file(&names, &file.path);
+                    warnings.push(Warning::anywhere(say));
+                }
+            }
+        }
+    }
+    warnings
+}
+
 fn recorded(warnings: &[Warning]) -> Vec<&str> {
     warnings.iter().map(|w| w.recorded.as_str()).collect()
 }
 
 pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
-    let checked = args.vars.load(out, &args.plan)?;
+    let mut checked = args.vars.load(out, &args.plan)?;
+    checked.warnings.extend(unreadable_files(&checked.plan));
     let steps = checked.plan.steps().count();
     if out.json {
         let result = json!({
@@ -194,7 +219,8 @@ pub(crate) fn check(out: &mut Out, args: &Check) -> Result<u8, Failure> {
 
 pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failure> {
     let mut checked = args.vars.load(out, &args.plan)?;
-    let (known, missing) = secrets::readable(&checked.plan.secrets);
+    let (mut known, missing) = secrets::readable(&checked.plan.secrets);
+    known.extend(env_file::secrets(&checked.plan));
     // On another machine there are no earlier runs to estimate durations from.
     let past = Journal::read(home);
     let mut against = Vec::new();

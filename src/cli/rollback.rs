@@ -13,6 +13,7 @@ use crate::report::safe;
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
 use crate::site::Interruptible;
+use crate::site::env_file;
 use crate::text::{commands as text, help};
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
@@ -182,7 +183,8 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
         None => pick(journal.book(), Some(&name))?,
     };
     args.has_something(run)?;
-    let (known, _) = secrets::readable(&run.plan.secrets);
+    let (mut known, _) = secrets::readable(&run.plan.secrets);
+    known.extend(env_file::secrets(&run.plan));
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let salts = |past: &_| journal.salts(past);
     let steps = forecast::rollback(run, &home.state, salts, &known);

@@ -7,6 +7,7 @@ use super::startable::{self, Obstacle};
 use crate::action::{Blob, Direction, Error, Look, Properties, RawPast};
 use crate::actions::Do;
 use crate::plan::samples;
+use crate::site::env_file;
 use crate::site::task::{Facts, PreparedTask};
 use crate::site::{Local, Moment, Observation};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 use upledger_replay::event::TaskKey;
-use upledger_replay::plan::{Input, Plan, Step};
+use upledger_replay::plan::{EnvFile, Input, Plan, Step};
 
 /// How many steps are looked at side by side. Most of them wait for others.
 const SIDE: usize = 8;
@@ -128,13 +129,25 @@ impl Looks<'_> {
             true => self.site.local.silent(),
             false => moment_of.clone(),
         };
-        let mut outcome = self.outcome(step, &moment);
+        let unreadable = self.unreadable(step);
+        let bare;
+        let looks = match &unreadable {
+            None => self,
+            Some(_) => {
+                bare = self.without_files();
+                &Looks {
+                    plan: &bare,
+                    ..*self
+                }
+            }
+        };
+        let mut outcome = looks.outcome(step, &moment);
         let task = match &outcome {
             Outcome::Refused(task, _) | Outcome::Looked(task, _) => Some(task),
             Outcome::Unread { task, .. } => task.as_ref(),
             Outcome::LeftOut | Outcome::NotReady(_) => None,
         };
-        let obstacle = task.and_then(|task| startable::obstacle(task));
+        let obstacle = unreadable.or_else(|| task.and_then(|task| startable::obstacle(task)));
         if let Outcome::Looked(task, observed) = &mut outcome
             && task.has_probe
             && (!self.brief || obstacle.is_some())
@@ -185,6 +198,24 @@ impl Looks<'_> {
             found,
             probed: None,
         })
+    }
+
+    /// A file of environment variables of the step that cannot be read now, in whose name is no part that only a run has.
+    fn unreadable(&self, step: &Step) -> Option<Obstacle> {
+        let known = step.env_files.iter().filter(|f| !f.path.contains("${run}"));
+        let failed = |file: &EnvFile| Some((file.path.clone(), env_file::read(file).err()?));
+        let mut failed = known.filter_map(failed);
+        let (path, why) = failed.next().filter(|_| step.left_out.is_none())?;
+        Some(Obstacle::at(path, why.to_string()))
+    }
+
+    /// The plan without its files of environment variables: what can be seen without them is shown all the same.
+    fn without_files(&self) -> Plan {
+        let mut bare = self.plan.clone();
+        for step in bare.phases.iter_mut().flat_map(|p| &mut p.steps) {
+            step.env_files.clear();
+        }
+        bare
     }
 
     /// A secret of the step that cannot be read here.

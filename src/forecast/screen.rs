@@ -241,6 +241,9 @@ pub fn details(plan: &Plan) -> Vec<String> {
         if !limits.is_empty() {
             of.push((text::limits(), limits.join("; ")));
         }
+        for file in &step.env_files {
+            of.push((text::environment(), text::from_file(&file.path)));
+        }
         for variable in &step.env {
             let value = match &variable.value {
                 Input::Text(t) => t.clone(),

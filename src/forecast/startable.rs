@@ -20,7 +20,7 @@ pub(super) struct Obstacle {
 }
 
 impl Obstacle {
-    fn at(path: impl AsRef<Path>, why: String) -> Self {
+    pub(super) fn at(path: impl AsRef<Path>, why: String) -> Self {
         Self {
             why,
             at: Place::Path(path.as_ref().to_path_buf()),

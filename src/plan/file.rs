@@ -2,7 +2,8 @@
 //!
 //! Settings that are not implemented have no key here, so they are refused, never ignored.
 
-use crate::actions::{self, Do};
+pub use super::environment::{Cwd, Dialect, EnvFile, EnvValue};
+use crate::actions::Do;
 use crate::text::plan as say;
 use crate::time::Length;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -59,6 +60,11 @@ pub struct File {
     /// Secrets: a name for each, and the source from which its value is read when it is needed. Values are never recorded.
     #[serde(default)]
     pub secrets: BTreeMap<Name, SecretSource>,
+    /// Environment of the commands of all steps. The `env` of a step goes before it.
+    #[serde(default)]
+    pub env: BTreeMap<String, EnvValue>,
+    /// A file with more of that environment, read each time a step starts. `env` goes before it, here and in a step.
+    pub env_file: Option<EnvFile>,
     /// Groups of steps, in the order in which they run.
     #[schemars(length(min = 1))]
     pub phases: Vec<Phase>,
@@ -162,6 +168,9 @@ pub struct Step {
     /// Environment of the commands. The only way to pass a secret to them.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
+    /// A file with more of that environment, which goes before the `env_file` of the plan; `env` goes before both. It is
+    /// read each time the step, its checks or its undo start.
+    pub env_file: Option<EnvFile>,
     /// Working directory of the commands, including `probe` and `verify`: an absolute path. Default: `/`.
     pub cwd: Option<Cwd>,
     /// Values read from the output of the step, for later steps: `{from: step.fact}`. They come from the last JSON object
@@ -215,37 +224,6 @@ pub struct When {
     pub is: Text,
 }
 
-/// A value of the environment: text, a secret, or a fact of an earlier step.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum EnvValue {
-    /// Text.
-    Text(String),
-    /// A secret of this plan.
-    Secret {
-        /// Its name.
-        secret: String,
-    },
-    /// A fact of an earlier step.
-    From {
-        /// `step.fact`.
-        from: String,
-    },
-}
-
-/// A working directory: a path, or a fact of an earlier step that is one.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged, deny_unknown_fields)]
-pub enum Cwd {
-    /// An absolute path.
-    Path(String),
-    /// A fact of an earlier step.
-    From {
-        /// `step.fact`.
-        from: String,
-    },
-}
-
 /// A value to read from a step's output.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -279,6 +257,8 @@ pub struct Written {
     pub effect: Option<Effect>,
     /// What doubt leads to.
     pub on_doubt: Option<OnDoubt>,
+    /// Environment of its command, before that of the step.
+    pub env: BTreeMap<String, EnvValue>,
 }
 
 impl From<Effect> for resolved::Effect {
@@ -310,64 +290,8 @@ impl From<OnFailure> for resolved::OnFailure {
     }
 }
 
-impl<'de> Deserialize<'de> for EnvValue {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        enum Reference {
-            Secret(String),
-            From(String),
-        }
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = EnvValue;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&say::env_value())
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<EnvValue, E> {
-                Ok(EnvValue::Text(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EnvValue, A::Error> {
-                Ok(
-                    match Reference::deserialize(de::value::MapAccessDeserializer::new(map))? {
-                        Reference::Secret(secret) => EnvValue::Secret { secret },
-                        Reference::From(from) => EnvValue::From { from },
-                    },
-                )
-            }
-        }
-        // As text, so that 4.10 keeps its zero; a map is still passed as a map.
-        d.deserialize_string(Read)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cwd {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Cwd;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&say::cwd_value())
-            }
-
-            fn visit_str<E: de::Error>(self, path: &str) -> Result<Cwd, E> {
-                Ok(Cwd::Path(path.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Cwd, A::Error> {
-                let fact = actions::From::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Cwd::From { from: fact.from })
-            }
-        }
-        d.deserialize_string(Read)
-    }
-}
-
-const UNDO_KEYS: [&str; 5] = [
+const UNDO_KEYS: [&str; 6] = [
+    "env",
     "point_of_no_return",
     "probe",
     "verify",
@@ -412,6 +336,7 @@ impl<'de> Deserialize<'de> for Undo {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Undo, A::Error> {
                 let (mut reason, mut action) = (None, None);
                 let (mut probe, mut verify, mut effect, mut on_doubt) = (None, None, None, None);
+                let mut env = None;
                 while let Some(UndoKey(key)) = map.next_key()? {
                     match key.as_str() {
                         "point_of_no_return" => reason = Some(map.next_value::<String>()?),
@@ -419,14 +344,18 @@ impl<'de> Deserialize<'de> for Undo {
                         "verify" => verify = map.next_value()?,
                         "effect" => effect = map.next_value()?,
                         "on_doubt" => on_doubt = map.next_value()?,
+                        "env" => env = Some(map.next_value()?),
                         _ if action.is_some() => {
                             return Err(de::Error::custom(say::one_undo()));
                         }
                         _ => action = Some(map.next_value_seed(OfKind(key))?),
                     }
                 }
-                let bare =
-                    probe.is_none() && verify.is_none() && effect.is_none() && on_doubt.is_none();
+                let bare = probe.is_none()
+                    && verify.is_none()
+                    && effect.is_none()
+                    && on_doubt.is_none()
+                    && env.is_none();
                 match (reason, action) {
                     (Some(reason), None) if bare => Ok(Undo::PointOfNoReturn(reason)),
                     (Some(_), _) => Err(de::Error::custom(say::no_return_alone())),
@@ -436,6 +365,7 @@ impl<'de> Deserialize<'de> for Undo {
                         verify,
                         effect,
                         on_doubt,
+                        env: env.unwrap_or_default(),
                     }))),
                     (None, None) => Err(de::Error::custom(say::undo_without_action())),
                 }
@@ -522,6 +452,7 @@ impl JsonSchema for Undo {
             "verify": generator.subschema_for::<Do>(),
             "effect": generator.subschema_for::<Effect>(),
             "on_doubt": generator.subschema_for::<OnDoubt>(),
+            "env": generator.subschema_for::<BTreeMap<String, EnvValue>>(),
         });
         let mut forms = vec![
             json!({"const": "none", "description": "There is nothing to reverse."}),

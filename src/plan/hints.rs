@@ -11,7 +11,7 @@ use crate::text::plan as say;
 use std::collections::BTreeMap;
 
 /// Common wrong names for our keys.
-const SYNONYMS: [(&str, &str); 31] = [
+const SYNONYMS: [(&str, &str); 30] = [
     ("action", "do"),
     ("actions", "do"),
     ("chdir", "cwd"),
@@ -41,7 +41,6 @@ const SYNONYMS: [(&str, &str); 31] = [
     ("variables", "vars"),
     ("version", "upledger"),
     ("workdir", "cwd"),
-    ("env", "vars"),
     ("stage", "phase"),
 ];
 

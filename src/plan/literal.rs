@@ -58,7 +58,7 @@ static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// Whether a key by that name holds a secret.
-pub(super) fn holds_secret(key: &str) -> bool {
+pub(crate) fn holds_secret(key: &str) -> bool {
     let key = key
         .trim_start_matches('-')
         .to_ascii_lowercase()

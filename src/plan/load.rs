@@ -255,7 +255,12 @@ impl<'t> Loader<'t> {
             used: BTreeSet::new(),
             facts: BTreeMap::new(),
             all_facts,
+            env: BTreeMap::new(),
+            env_file: None,
         };
+        if let Some(head) = &head {
+            before.take_environment(head, &root, &mut self.faults);
+        }
         let phases = self.phases(phases, &mut variables, &mut before);
         self.order(self.text);
         let defined = root.get("vars").map_or(&[][..], Node::entries).iter();
@@ -329,6 +334,11 @@ impl<'t> Loader<'t> {
         if let Kind::Map(entries) = &mut node.kind {
             for (key, value) in entries {
                 match key.text.as_str() {
+                    "env" | "env_file" => {
+                        hints::wide(value, &mut self.faults);
+                        self.literals.look(value);
+                        *value = variables.put_in(value, &mut self.faults);
+                    }
                     "name" | "environment" | "change" => {
                         *value = variables.put_in(value, &mut self.faults);
                         variables.refuse_run(value, &mut self.faults);
@@ -489,25 +499,36 @@ impl<'t> Loader<'t> {
                 ids.insert(text.to_owned(), id.span);
             }
         }
-        for key in ["do", "probe", "verify", "undo", "env", "cwd", "why"] {
+        for key in [
+            "do", "probe", "verify", "undo", "env", "env_file", "cwd", "why",
+        ] {
             if let Some(value) = node.get(key) {
                 self.literals.look(value);
             }
         }
-        for key in ["id", "do", "probe", "verify", "undo", "env", "cwd"] {
+        for key in [
+            "id", "do", "probe", "verify", "undo", "env", "env_file", "cwd",
+        ] {
             if let Some(value) = node.get(key) {
                 hints::wide(value, &mut self.faults);
             }
         }
         hints::doubtful(self.text, &node, variables.values(), &mut self.warnings);
         let said = self.faults.len();
+        let unset = variables.unset.len();
         let prepared = prepare(&node, variables, &mut self.faults);
+        let told = self.faults.len();
         let samples = WithSamples::new(&prepared, before);
         let step: Option<file::Step> = read_leniently(&samples.node, &mut self.faults);
         let resolved = step.as_ref().and_then(|step| {
             let faults = &mut self.faults;
             resolve(step, &prepared, &samples, variables, before, faults, said)
         });
+        let unset = variables.unset.get(unset..).unwrap_or_default();
+        let follows = |fault: &Fault| fault.span.is_some_and(|span| unset.contains(&span));
+        let mut rest = self.faults.split_off(told.min(self.faults.len()));
+        rest.retain(|fault| !follows(fault));
+        self.faults.append(&mut rest);
         samples.rephrase(self.faults.get_mut(said..).unwrap_or_default());
         hints::shapes(&prepared, self.faults.get_mut(said..).unwrap_or_default());
         if resolved.as_ref().is_some_and(|s| {

@@ -6,6 +6,7 @@
 
 mod code;
 mod commands;
+pub mod environment;
 pub(crate) mod facts;
 pub mod file;
 mod flow;
@@ -29,8 +30,10 @@ mod warning;
 mod tests;
 
 pub use given::Given;
+pub(crate) use literal::holds_secret;
 pub use load::{Checked, load, load_text};
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};
+pub(crate) use rules::is_env_name;
 pub(crate) use variables::put_in_run;
 pub use warning::Warning;

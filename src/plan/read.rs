@@ -9,6 +9,7 @@ use super::problem::{Fault, did_you_mean};
 use crate::action::values::Port;
 use crate::actions::http::Header;
 use crate::host::files::mode::NotAMode;
+use crate::host::service::names::Names;
 use crate::text::plan as say;
 use crate::time::NotALength;
 use serde::de::value::StrDeserializer;
@@ -92,6 +93,7 @@ fn spoken(english: String) -> String {
         Port::WANTED => say::port(),
         Port::REFUSED => say::not_a_port(),
         Header::WANTED => say::header(),
+        Names::WANTED => say::names(),
         _ => english,
     }
 }
@@ -486,6 +488,7 @@ mod tests {
             (said::<Port>(json!("x")), say::not_a_port()),
             (said::<Port>(json!([])), say::port()),
             (said::<Header>(json!([])), say::header()),
+            (said::<Names>(json!(7)), say::names()),
             (said::<bool>(json!(1)), say::boolean()),
             (said::<u16>(json!("x")), say::number_of("u16")),
             (

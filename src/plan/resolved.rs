@@ -259,7 +259,14 @@ fn one(
     if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|b| b.has_undo) {
         wrong.push(say::no_own_undo());
     }
-    for variable in &step.env {
+    for file in &step.env_files {
+        wrong.extend(absolute("env_file", &file.path));
+    }
+    let own_env = match &step.undo {
+        Undo::Action(undo) => undo.env.as_slice(),
+        Undo::Own { .. } | Undo::PointOfNoReturn(_) | Undo::Nothing => &[],
+    };
+    for variable in step.env.iter().chain(own_env) {
         match &variable.value {
             Input::Secret(name) if !secrets.contains(name.as_str()) => {
                 wrong.push(say::no_secret(name))

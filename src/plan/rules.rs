@@ -11,7 +11,7 @@ use crate::actions::Do;
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::plan::{
-    Effect, EnvVar, Fact, Input, LOCAL, OnDoubt, Retry, Step, Undo, UndoAction,
+    Effect, EnvFile, EnvVar, Fact, Input, LOCAL, OnDoubt, Retry, Step, Undo, UndoAction,
 };
 
 /// Most retries of a step.
@@ -43,9 +43,44 @@ pub(crate) struct Before {
     pub(crate) facts: BTreeMap<String, bool>,
     /// Facts of all steps, also of those that come later.
     pub(crate) all_facts: BTreeMap<String, Known>,
+    /// The environment of all steps.
+    pub(crate) env: BTreeMap<String, Input>,
+    /// The file of the plan with more of it.
+    pub(crate) env_file: Option<EnvFile>,
 }
 
 impl Before {
+    /// Takes over the environment of all steps, which a plan gives beside them.
+    pub(crate) fn take_environment(
+        &mut self,
+        head: &file::File,
+        root: &Node,
+        faults: &mut Vec<Fault>,
+    ) {
+        let node = root.get("env");
+        env_names(head.env.keys(), node, root, faults);
+        for (_, value) in node.map_or(&[][..], Node::entries) {
+            match value.entries() {
+                [(key, name)] if key.text == "secret" => {
+                    if let Some(text) = name.text() {
+                        self.secret(text, name.span, faults);
+                    }
+                }
+                [(key, _)] if key.text == "from" => {
+                    let fault = Fault::new(value.span, say::no_fact_before_steps());
+                    faults.push(fault.hint(say::env_of_its_step()));
+                }
+                _ => {}
+            }
+        }
+        self.env = head
+            .env
+            .iter()
+            .map(|(k, v)| (k.clone(), input(v)))
+            .collect();
+        self.env_file = env_file(head.env_file.as_ref(), root, faults);
+    }
+
     /// What is known of a fact; one that does not exist may be anything.
     pub(crate) fn known(&self, fact: &str) -> Known {
         self.all_facts.get(fact).copied().flatten()
@@ -99,7 +134,7 @@ pub(crate) fn prepare(node: &Node, variables: &mut Variables<'_>, faults: &mut V
     for (key, value) in entries {
         let value = match key.text.as_str() {
             "do" | "probe" | "verify" | "undo" => action(value, variables, faults),
-            "env" | "cwd" | "why" => variables.put_in(value, faults),
+            "env" | "env_file" | "cwd" | "why" => variables.put_in(value, faults),
             _ => {
                 variables.refuse(value, &say::no_variables_in(&key.text), faults);
                 value.clone()
@@ -115,11 +150,17 @@ pub(crate) fn prepare(node: &Node, variables: &mut Variables<'_>, faults: &mut V
 
 fn action(node: &Node, variables: &mut Variables<'_>, faults: &mut Vec<Fault>) -> Node {
     let Kind::Map(entries) = &node.kind else {
-        return variables.put_in(node, faults);
+        // A value would choose what is done.
+        variables.refuse(node, &say::no_variables_as_action(), faults);
+        return node.clone();
     };
     let mut out = Vec::new();
     for (key, value) in entries {
         let value = match key.text.as_str() {
+            "effect" | "on_doubt" => {
+                variables.refuse(value, &say::no_variables_in(&key.text), faults);
+                value.clone()
+            }
             "shell" => variables.script(value, faults),
             "run" => words(&variables.put_in(value, faults), faults),
             "probe" | "verify" => action(value, variables, faults),
@@ -225,12 +266,13 @@ pub(crate) fn resolve(
     }
     limits(step, node, faults);
     let cwd = cwd(step.cwd.as_ref(), at(&["cwd"]), before, faults);
-    for key in step.env.keys() {
-        if !is_env_name(key) {
-            let span = node.get("env").map_or(node.span, |n| n.key_span(key));
-            faults.push(Fault::new(span, say::no_env_name(key)));
-        }
+    env_names(step.env.keys(), node.get("env"), node, faults);
+    if let (Some(written), Some(of)) = (written, node.get("undo")) {
+        env_names(written.env.keys(), of.get("env"), of, faults);
     }
+    let own_file = env_file(step.env_file.as_ref(), node, faults);
+    let mut env = before.env.clone();
+    env.extend(step.env.iter().map(|(k, v)| (k.clone(), input(v))));
     Some(Step {
         id: step.id.clone(),
         targets: vec![LOCAL.into()],
@@ -248,14 +290,8 @@ pub(crate) fn resolve(
         }),
         left_out,
         why: step.why.clone(),
-        env: step
-            .env
-            .iter()
-            .map(|(key, value)| EnvVar {
-                key: key.clone(),
-                value: input(value),
-            })
-            .collect(),
+        env: env_vars(env),
+        env_files: before.env_file.iter().cloned().chain(own_file).collect(),
         cwd: cwd.0,
         cwd_from: cwd.1,
         facts: step
@@ -293,7 +329,35 @@ fn cwd(
     }
 }
 
-fn is_env_name(key: &str) -> bool {
+fn env_names<'k>(
+    keys: impl Iterator<Item = &'k String>,
+    env: Option<&Node>,
+    of: &Node,
+    faults: &mut Vec<Fault>,
+) {
+    for key in keys.filter(|key| !is_env_name(key)) {
+        let span = env.map_or(of.span, |n| n.key_span(key));
+        faults.push(Fault::new(span, say::no_env_name(key)));
+    }
+}
+
+fn env_vars(env: BTreeMap<String, Input>) -> Vec<EnvVar> {
+    let pair = |(key, value)| EnvVar { key, value };
+    env.into_iter().map(pair).collect()
+}
+
+/// The file of environment variables that stands there.
+fn env_file(file: Option<&file::EnvFile>, of: &Node, faults: &mut Vec<Fault>) -> Option<EnvFile> {
+    let file = file?.resolved();
+    let at = of.key_span("env_file");
+    faults.extend(absolute("env_file", &file.path).map(|problem| Fault::new(at, problem)));
+    let wrong = file.secrets.iter().filter(|name| !is_env_name(name));
+    faults.extend(wrong.map(|name| Fault::new(at, say::no_env_name(name))));
+    Some(file)
+}
+
+/// Whether this may name an environment variable.
+pub(crate) fn is_env_name(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -360,7 +424,7 @@ fn references(node: &Node, before: &mut Before, left_out: bool, faults: &mut Vec
         for (_, settings) in action
             .entries()
             .iter()
-            .filter(|(k, _)| !matches!(k.text.as_str(), "probe" | "verify"))
+            .filter(|(k, _)| !matches!(k.text.as_str(), "probe" | "verify" | "env"))
         {
             secrets(settings, before, faults);
         }
@@ -370,7 +434,9 @@ fn references(node: &Node, before: &mut Before, left_out: bool, faults: &mut Vec
     {
         before.fact(name, from.span, left_out, faults);
     }
-    for (_, value) in node.get("env").map_or(&[][..], Node::entries) {
+    let envs = [node.get("env"), undo.and_then(|n| n.get("env"))];
+    let values = envs.into_iter().flatten().flat_map(Node::entries);
+    for (_, value) in values {
         match value.entries() {
             [(key, name)] if key.text == "secret" => {
                 if let Some(text) = name.text() {
@@ -470,6 +536,13 @@ fn undo(
         has_probe,
         effect,
         on_doubt: written.on_doubt.map_or(OnDoubt::Ask, OnDoubt::from),
+        env: env_vars(
+            written
+                .env
+                .iter()
+                .map(|(k, v)| (k.clone(), input(v)))
+                .collect(),
+        ),
     }))
 }
 

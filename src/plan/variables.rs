@@ -3,7 +3,7 @@
 
 use super::code;
 use super::given::Given;
-use super::outline::{Kind, Node, Span, Style};
+use super::outline::{Key, Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use crate::text::plan as say;
 use serde_json::Value;
@@ -18,6 +18,9 @@ const TOGETHER: usize = 4 << 20;
 const RUN: &str = "run";
 /// As it stands there.
 pub(super) const THE_RUN: &str = "${run}";
+
+/// Settings that are regular expressions, in every kind. A value in one of them is text all the same: it is escaped.
+const PATTERNS: [&str; 3] = ["match", "processes", "stdout_matches"];
 
 /// Puts the name of a run into the settings of an action. The script of a shell has it in `UPLEDGER_RUN`.
 pub(crate) fn put_in_run(value: &Value, run: &str) -> Value {
@@ -98,6 +101,8 @@ pub(crate) struct Variables<'t> {
     secrets: BTreeSet<String>,
     pub(crate) used: BTreeSet<String>,
     together: usize,
+    /// Texts into which a variable could not be put: what else is wrong with them follows from that.
+    pub(crate) unset: Vec<Span>,
 }
 
 impl<'t> Variables<'t> {
@@ -119,6 +124,7 @@ impl<'t> Variables<'t> {
             secrets,
             used: BTreeSet::new(),
             together: 0,
+            unset: Vec::new(),
         };
         let mut open: BTreeMap<String, (&str, Span)> = BTreeMap::new();
         for (key, node) in vars.map_or(&[][..], Node::entries) {
@@ -184,7 +190,7 @@ impl<'t> Variables<'t> {
             let Some((text, span)) = open.get(name) else {
                 continue;
             };
-            match self.text(text, *span, faults) {
+            match self.text(text, *span, false, faults) {
                 Some(value) => {
                     self.values.insert(name.to_owned(), value);
                 }
@@ -251,8 +257,14 @@ impl<'t> Variables<'t> {
         &self.values
     }
 
-    /// One string with its variables put in; none when that is not possible.
-    fn text(&mut self, text: &str, span: Span, faults: &mut Vec<Fault>) -> Option<String> {
+    /// One string with its variables put in, as text where it is a `pattern`; none when that is not possible.
+    fn text(
+        &mut self,
+        text: &str,
+        span: Span,
+        pattern: bool,
+        faults: &mut Vec<Fault>,
+    ) -> Option<String> {
         let pieces = match pieces(text) {
             Ok(pieces) => pieces,
             Err(e) => {
@@ -271,6 +283,10 @@ impl<'t> Variables<'t> {
             };
             self.used.insert(name.to_owned());
             if let Some(value) = self.values.get(name) {
+                let value = match pattern {
+                    true => &escaped(value),
+                    false => value,
+                };
                 if out.len().saturating_add(value.len()) > LONGEST {
                     faults.push(Fault::new(span, say::too_long(LONGEST)));
                     return None;
@@ -334,21 +350,30 @@ impl<'t> Variables<'t> {
 
     /// Substitutes variables in every string of a value. A string that cannot be substituted is unchanged, and is a fault.
     pub(crate) fn put_in(&mut self, node: &Node, faults: &mut Vec<Fault>) -> Node {
+        self.put(node, false, faults)
+    }
+
+    fn put(&mut self, node: &Node, pattern: bool, faults: &mut Vec<Fault>) -> Node {
         let kind = match &node.kind {
             Kind::Scalar(text, _) if text.contains("${") => {
-                match self.text(text, node.span, faults) {
+                match self.text(text, node.span, pattern, faults) {
                     Some(text) => Kind::Scalar(text, Style::PutIn),
-                    None => node.kind.clone(),
+                    None => {
+                        self.unset.push(node.span);
+                        node.kind.clone()
+                    }
                 }
             }
             Kind::Scalar(..) => node.kind.clone(),
-            Kind::List(items) => Kind::List(self.words(items, faults)),
-            Kind::Map(entries) => Kind::Map(
-                entries
-                    .iter()
-                    .map(|(k, n)| (k.clone(), self.put_in(n, faults)))
-                    .collect(),
-            ),
+            Kind::List(items) => Kind::List(self.words(items, pattern, faults)),
+            Kind::Map(entries) => {
+                self.refuse_in_reference(entries, faults);
+                let put = |(key, value): &(Key, Node)| {
+                    let pattern = PATTERNS.contains(&key.text.as_str());
+                    (key.clone(), self.put(value, pattern, faults))
+                };
+                Kind::Map(entries.iter().map(put).collect())
+            }
         };
         Node {
             span: node.span,
@@ -356,11 +381,29 @@ impl<'t> Variables<'t> {
         }
     }
 
+    /// Refuses a variable in `{secret: name}` and `{from: step.fact}`, which are structure: a value would choose which secret
+    /// or fact is meant.
+    fn refuse_in_reference(&self, entries: &[(Key, Node)], faults: &mut Vec<Fault>) {
+        let [(key, value)] = entries else { return };
+        let text = value.text().unwrap_or_default();
+        let is_fact = || {
+            let step = text.split('/').count() == 1;
+            key.text == "from" && step && text.contains('.')
+        };
+        if text.contains("${") && (key.text == "secret" || is_fact()) {
+            let message = say::no_variables_in(&key.text);
+            faults.push(Fault::new(value.span, message).hint(say::write_reference_out()));
+        }
+    }
+
     /// A list, which may be the words of a command: what an interpreter executes takes neither variables nor facts.
-    fn words(&mut self, items: &[Node], faults: &mut Vec<Fault>) -> Vec<Node> {
-        let together = self.together;
+    fn words(&mut self, items: &[Node], pattern: bool, faults: &mut Vec<Fault>) -> Vec<Node> {
+        let (together, unset) = (self.together, self.unset.len());
         let mut said = Vec::new();
-        let seen: Vec<Node> = items.iter().map(|n| self.put_in(n, &mut said)).collect();
+        let seen: Vec<Node> = items
+            .iter()
+            .map(|n| self.put(n, pattern, &mut said))
+            .collect();
         let words: Vec<Option<&str>> = seen.iter().map(Node::text).collect();
         let code = code::places(&words);
         if code.is_empty() {
@@ -368,6 +411,7 @@ impl<'t> Variables<'t> {
             return seen;
         }
         self.together = together;
+        self.unset.truncate(unset);
         let word = |(at, item): (usize, &Node)| {
             if !code.contains(&at) {
                 return self.put_in(item, faults);
@@ -437,6 +481,12 @@ impl<'t> Variables<'t> {
                 .for_each(|(_, n)| self.refuse(n, message, faults)),
         }
     }
+}
+
+/// A value as a part of a regular expression that matches it alone. The name of the run is put in later.
+fn escaped(value: &str) -> String {
+    let parts: Vec<String> = value.split(THE_RUN).map(regex::escape).collect();
+    parts.join(THE_RUN)
 }
 
 fn secret(at: Span, name: &str) -> Fault {

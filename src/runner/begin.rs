@@ -218,6 +218,7 @@ impl Runner<'_> {
             job: job.path().to_path_buf(),
             spec: digest(&text),
             secrets: self.secrets.clone(),
+            env: task.from_files.clone(),
             act,
         };
         match launch(&frame).await {

@@ -242,9 +242,9 @@ impl<'a> Runner<'a> {
     }
 
     /// One direction of a step, as it is looked at and done.
-    fn task(&self, at: &Attempt) -> Result<PreparedTask, String> {
+    fn task(&mut self, at: &Attempt) -> Result<PreparedTask, String> {
         let run = self.state().map_err(|e| e.to_string())?;
-        PreparedTask::new(
+        let task = PreparedTask::new(
             &self.site,
             &self.run,
             &run.plan,
@@ -252,7 +252,19 @@ impl<'a> Runner<'a> {
             Facts::Of(run),
             &self.secrets,
         )
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+        // A file of variables may hold other secrets than a moment ago; the former ones stay secrets.
+        let known = self.secrets.len();
+        for secret in &task.file_secrets {
+            if !self.secrets.contains(secret) {
+                self.secrets.push(secret.clone());
+            }
+        }
+        if self.secrets.len() > known {
+            let redactor = Redactor::new(&self.secrets).map_err(|e| e.to_string())?;
+            self.journal.redact_with(redactor);
+        }
+        Ok(task)
     }
 
     /// What the record holds of a part, and the salts of what it names.

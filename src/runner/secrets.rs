@@ -2,10 +2,9 @@
 
 use crate::encoding::Charset;
 use crate::redact::{SHORTEST, TooShort};
+use crate::system::plain::{self, Guarded};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -132,27 +131,12 @@ fn source(source: &SecretSource, limit: Duration) -> Result<String, String> {
     match source {
         SecretSource::Env(name) => std::env::var(name).map_err(|_| format!("{NO_VARIABLE}{name}")),
         SecretSource::File(path) => {
-            let failed = |e: std::io::Error| format!("{path}: {e}");
-            // A pipe of that name must not make us wait. A link is followed: whoever may switch it may name another file.
-            let opened = File::options()
-                .read(true)
-                .custom_flags(libc::O_NONBLOCK)
-                .open(path);
-            let file = opened.map_err(failed)?;
-            let meta = file.metadata().map_err(failed)?;
-            if !meta.is_file() {
-                return Err(format!("{path} is not a regular file"));
-            }
-            if meta.permissions().mode() & 0o077 != 0 {
-                return Err(format!("{path} can be read by others; chmod 600 it"));
-            }
-            let mut bytes = Vec::new();
-            file.take(LONGEST + 1)
-                .read_to_end(&mut bytes)
-                .map_err(failed)?;
-            if bytes.len() as u64 > LONGEST {
-                return Err(too_long());
-            }
+            let bytes = plain::guarded(path, 0o077, LONGEST).map_err(|e| match e {
+                Guarded::Io(e) => format!("{path}: {e}"),
+                Guarded::Other => format!("{path} is not a regular file"),
+                Guarded::Mode => format!("{path} can be read by others; chmod 600 it"),
+                Guarded::TooLong => too_long(),
+            })?;
             text(bytes).ok_or_else(|| format!("{path} is not text in UTF-8"))
         }
         SecretSource::Command(argv) => command(argv, limit),

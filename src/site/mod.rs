@@ -4,6 +4,7 @@
 //! Nothing else calls an action. Checks of one [`Moment`] share their queries; a cancelled moment leaves no process behind.
 //! The output of an action is redacted here and truncated afterwards.
 
+pub mod env_file;
 mod interrupt;
 pub mod task;
 pub mod withheld;
@@ -12,7 +13,9 @@ pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
-use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Answers, Blob, Context, Direction, Error, Kin, Look, Preview, RawPast, recorded,
+};
 use crate::actions::Do;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
@@ -72,10 +75,10 @@ pub struct Request {
     pub secrets: Vec<(String, String)>,
     /// All secrets of the plan: nothing that is seen leaves the site but without them.
     pub hidden: Vec<(String, String)>,
-    /// The actions of its family before it in the plan, where it has to know them.
-    pub family: Vec<Do>,
     /// See [`Context::was_down`].
     pub was_down: Vec<String>,
+    /// The steps of its family before it in the plan, where it has to know them.
+    pub family: Vec<Kin>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.

@@ -1,8 +1,8 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
-use super::{Call, Moment, Observation, Reply, Request, withheld};
+use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
-use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
+use crate::action::{Blob, Direction, Error, Invocation, Kin, Look, Preview, RawPast, recorded};
 use crate::actions::Do;
 use crate::actions::service;
 use crate::actions::shell::Shell;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
-use upledger_replay::plan::{ActionSpec, EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::plan::{ActionSpec, EnvFile, EnvVar, Input, Pair, Plan, Step, Undo};
 use upledger_replay::state::{Run, Task};
 
 /// One direction of a step, ready to be checked or executed.
@@ -41,12 +41,16 @@ pub struct PreparedTask {
     run: String,
     step: String,
     resolved_env: Vec<(String, String)>,
+    /// Variables that were read from files, with their values.
+    pub from_files: Vec<(String, String)>,
+    /// Those of which the plan says that they are secrets.
+    pub file_secrets: Vec<(String, String)>,
     /// The secrets that the step names.
     secrets: Vec<(String, String)>,
     /// All that are known.
     hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
-    family: Vec<Do>,
+    family: Vec<Kin>,
     was_down: Vec<String>,
     preview: bool,
     redactor: Redactor,
@@ -109,13 +113,42 @@ impl PreparedTask {
         let action = inputs.action(plan, action)?;
         let probe = probe.map(|p| inputs.action(plan, p)).transpose()?;
         let verify = verify.map(|v| inputs.action(plan, v)).transpose()?;
-        let env = environment(step, run, &mut inputs)?;
+        let mut from_files: Vec<(String, String, String)> = Vec::new();
+        let mut file_secrets: Vec<(String, String)> = Vec::new();
+        for file in &step.env_files {
+            let file = EnvFile {
+                path: inputs.text(&file.path),
+                ..file.clone()
+            };
+            let content = env_file::read(&file)?;
+            for (key, value) in content.variables {
+                from_files.retain(|(known, ..)| *known != key);
+                from_files.push((key, value, file.path.clone()));
+            }
+            file_secrets.extend(content.secrets);
+        }
+        let own_env = match (part.way, &step.undo) {
+            (Direction::Undo, Undo::Action(undo)) => undo.env.as_slice(),
+            (Direction::Do | Direction::Undo, _) => &[],
+        };
+        let given = step.env.iter().chain(own_env);
+        let env = environment(step, given, &from_files, run, &mut inputs)?;
+        let from_files: Vec<(String, String)> = from_files
+            .into_iter()
+            .map(|(key, value, _)| (key, value))
+            .collect();
+        let mut own = own;
+        let mut hidden = secrets.to_vec();
+        for secret in &file_secrets {
+            own.push(secret.clone());
+            hidden.push(secret.clone());
+        }
         let cwd = match &step.cwd_from {
             Some(fact) => Some(inputs.directory(fact)?),
             None => step.cwd.as_ref().map(|cwd| inputs.text(cwd)),
         };
         let family = match action.kind_of().properties().family {
-            true => family(plan, &part.step, &action),
+            true => family(plan, part, &action, facts),
             false => Vec::new(),
         };
         let was_down = match facts {
@@ -130,16 +163,18 @@ impl PreparedTask {
             probe,
             verify,
             has_probe,
-            resolved_env: resolved(&env, &own)?,
+            resolved_env: resolved(&env, &own, &from_files)?,
+            from_files,
+            file_secrets,
             env,
             cwd,
             inputs: inputs.used,
             site: site.clone(),
             run: run.into(),
             step: part.step.clone(),
-            redactor: Redactor::new(secrets).map_err(|e| Error::new(e.to_string()))?,
+            redactor: Redactor::new(&hidden).map_err(|e| Error::new(e.to_string()))?,
             secrets: own,
-            hidden: secrets.to_vec(),
+            hidden,
             timeout_ms: step.timeout_ms,
             preview: false,
         })
@@ -358,14 +393,29 @@ impl PreparedTask {
     }
 }
 
-/// The actions of the steps before that one whose kinds share the first word of their names with its own.
-fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
+/// The steps before that one whose kinds share the first word of their names with its own.
+fn family(plan: &Plan, part: &TaskKey, of: &Do, facts: Facts<'_>) -> Vec<Kin> {
     let first = |kind: &'static str| kind.split('.').next();
     let name = first(of.kind());
-    let steps = plan.steps().take_while(|(_, s)| s.id != id);
+    let steps = plan.steps().take_while(|(_, s)| s.id != part.step);
     let steps = steps.filter(|(_, s)| s.left_out.is_none());
-    let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
-    actions.filter(|a| first(a.kind()) == name).collect()
+    let kin = steps.filter_map(|(_, s)| {
+        let action = samples::shown(plan, &s.action)?;
+        let key = TaskKey {
+            step: s.id.clone(),
+            ..part.clone()
+        };
+        let unit = match facts {
+            Facts::Of(run) => run.unit(&key),
+            Facts::None => None,
+        };
+        (first(action.kind()) == name).then(|| Kin {
+            step: s.id.clone(),
+            action,
+            before: unit.map_or(Value::Null, |u| u.forward.observed.clone()),
+        })
+    });
+    kin.collect()
 }
 
 /// The programs that did not run when the steps before that one stopped others of the same manager.
@@ -479,7 +529,14 @@ fn unknown(why: &NoFact) -> Error {
     ))
 }
 
-fn environment(step: &Step, run: &str, inputs: &mut Inputs<'_>) -> Result<Vec<Variable>, Error> {
+/// The environment: what every step has, what stands in files, and what the plan gives, of which the last counts.
+fn environment<'e>(
+    step: &Step,
+    given: impl Iterator<Item = &'e EnvVar>,
+    from_files: &[(String, String, String)],
+    run: &str,
+    inputs: &mut Inputs<'_>,
+) -> Result<Vec<Variable>, Error> {
     let text = |key: &str, value: String| Variable {
         key: key.into(),
         value: VariableValue::Text(value),
@@ -489,7 +546,14 @@ fn environment(step: &Step, run: &str, inputs: &mut Inputs<'_>) -> Result<Vec<Va
         .collect();
     env.push(text("UPLEDGER_RUN", run.into()));
     env.push(text("UPLEDGER_STEP", step.id.clone()));
-    for EnvVar { key, value } in &step.env {
+    for (key, _, path) in from_files {
+        env.retain(|v| v.key != *key);
+        env.push(Variable {
+            key: key.clone(),
+            value: VariableValue::File(path.clone()),
+        });
+    }
+    for EnvVar { key, value } in given {
         env.retain(|v| v.key != *key);
         env.push(match value {
             Input::Text(t) => text(key, inputs.text(t)),
@@ -506,10 +570,18 @@ fn environment(step: &Step, run: &str, inputs: &mut Inputs<'_>) -> Result<Vec<Va
 fn resolved(
     env: &[Variable],
     secrets: &[(String, String)],
+    from_files: &[(String, String)],
 ) -> Result<Vec<(String, String)>, Error> {
     env.iter()
         .map(|v| match &v.value {
             VariableValue::Text(t) => Ok((v.key.clone(), t.clone())),
+            VariableValue::File(path) => {
+                let mut known = from_files.iter();
+                let found = known.find(|(key, _)| *key == v.key);
+                found
+                    .cloned()
+                    .ok_or_else(|| Error::new(format!("{path} has no variable {}", v.key)))
+            }
             VariableValue::Secret(name) => secrets
                 .iter()
                 .find(|(n, _)| n == name)

@@ -5,7 +5,7 @@
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -39,6 +39,41 @@ pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> Result<(File, Meta
         return Err(NotPlain::Other);
     }
     Ok((file, found))
+}
+
+/// Why a file that others must not get at was not read.
+#[derive(Debug)]
+pub(crate) enum Guarded {
+    /// A directory, a pipe, a socket, a device.
+    Other,
+    /// Others have a permission that they must not have.
+    Mode,
+    /// It is longer than it may be.
+    TooLong,
+    /// The system refuses, or there is none.
+    Io(io::Error),
+}
+
+/// Reads a file on which others have none of these permissions. A link is followed: whoever may switch it may name another
+/// file. A pipe of that name is not waited for.
+pub(crate) fn guarded(path: &str, others: u32, longest: u64) -> Result<Vec<u8>, Guarded> {
+    let mut options = File::options();
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = options.read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(Guarded::Io)?;
+    let meta = file.metadata().map_err(Guarded::Io)?;
+    if !meta.is_file() {
+        return Err(Guarded::Other);
+    }
+    if meta.mode() & others != 0 {
+        return Err(Guarded::Mode);
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(longest + 1).read_to_end(&mut bytes);
+    match read.map_err(Guarded::Io)? as u64 > longest {
+        true => Err(Guarded::TooLong),
+        false => Ok(bytes),
+    }
 }
 
 /// Whether an open file still has that name: it was neither removed nor replaced.

@@ -35,6 +35,15 @@ texts! {
     nothing_lives(pidfile): "{pidfile} (none of its processes is running)", "{pidfile} (其进程均已不存在)";
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
+    update_starts(names): "starts: {names}", "启动: {names}";
+    update_restarts(names): "restarts: {names}", "重启: {names}";
+    update_stops(names): "stops, and does not start again (`autostart=false`): {names}", "停止且不再启动 (`autostart=false`): {names}";
+    update_removes(names): "stops and removes: {names}", "停止并移除: {names}";
+    update_adds(names): "adds, and does not start (`autostart=false`): {names}", "新增但不启动 (`autostart=false`): {names}";
+    update_nothing(): "supervisord runs the configuration of its files: nothing to update", "supervisord 运行的就是文件中的配置, 无需更新";
+    update_in_rollback(): "nothing; its undo makes supervisord run the configuration of its files", "不执行任何操作; 回退时让 supervisord 按文件中的配置运行";
+    update_stops_surplus(): "stop what was not running before", "停止此前没有运行的程序";
+    members(each): "members: {each}", "成员: {each}";
     nothing_runs(name): "no process of {name} is running", "未在运行: {name}";
     untold(name, strays): "cannot determine whether {name} with these settings is running: found {strays}, whose configuration is unknown; restore its pidfile or set `by: {{pidfile: ...}}` or `by: {{match: ...}}` if it is the one, or stop that process",
         "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 若正是它, 请恢复其 pidfile, 或用 `by: {{pidfile: ...}}` 或 `by: {{match: ...}}` 指定; 否则请先结束它";

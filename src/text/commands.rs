@@ -14,6 +14,9 @@ texts! {
     next(command): "next: {command}", "下一步: {command}";
     refused_one(): "the plan is refused: 1 problem", "计划未通过检查: 1 个问题";
     refused(count): "the plan is refused: {count} problems", "计划未通过检查: {count} 个问题";
+    no_env_file(why): "{why}, on this machine", "本机: {why}";
+    secrets_in_env_file(names, path): "{path} sets {names}, which may be a secret: name it in `secrets` of `env_file`, so that it is kept out of output and records",
+        "{path} 中的 {names} 可能是密钥: 请在 `env_file` 的 `secrets` 中列出, 以免出现在输出和记录中";
     checked_one(path, digest): "{path}: 1 step, digest {digest}", "{path}: 1 个步骤, 摘要 {digest}";
     checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}: {steps} 个步骤, 摘要 {digest}";
     literal_secret(name, at): "the plan contains the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值, 位于 {at}";

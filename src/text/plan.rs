@@ -112,9 +112,15 @@ texts! {
     list(): "a list", "列表";
     map(): "a map", "映射";
     other(): "something else", "其他类型";
+    no_variables_as_action(): "what is done is not chosen by a variable; write it out", "要执行的操作不能由变量决定, 请直接写出";
+    write_reference_out(): "write the name itself; a value would choose which one is meant", "请直接写出名称; 否则变量的值会决定引用哪一个";
+    env_file_value(): "an absolute path, or {{path: ..., dialect: ..., secrets: [...]}}", "绝对路径, 或 {{path: ..., dialect: ..., secrets: [...]}}";
+    no_fact_before_steps(): "the environment of all steps cannot hold a result of one of them", "所有步骤共用的环境不能引用某个步骤的输出";
+    env_of_its_step(): "put it into the `env` of the steps that come after that one", "请写在其后各步骤自己的 `env` 中";
     env_value(): "text, {{secret: name}} or {{from: step.fact}}", "文本, {{secret: name}} 或 {{from: step.fact}}";
     undo_forms(): "`none`, {{point_of_no_return: reason}} or an action", "`none`, {{point_of_no_return: reason}} 或一个动作";
     header(): "text or {{secret: name}}", "文本或 {{secret: name}}";
+    names(): "a name, or a list of names", "一个名称或名称列表";
     port(): "a port from 1 to 65535", "1 到 65535 的端口";
     not_a_port(): "a port is a number from 1 to 65535", "端口须为 1 到 65535 的数字";
     not_a_length(): "a duration needs a unit, such as 500ms, 10s, 30m, 1h30m or 2d",

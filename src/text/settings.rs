@@ -67,6 +67,13 @@ texts! {
         "`by` 须在 `supervisor`, `systemd`, `pidfile`, `process`, `match` 中给出且仅给出一个";
     one_program(): "`by.supervisor.program` is one name, `group:name` or `group:*`",
         "`by.supervisor.program` 须为一个程序名, `group:name` 或 `group:*`";
+    program_or_programs(): "`by.supervisor` needs one `program`, or several `programs`", "`by.supervisor` 须给出一个 `program`, 或多个 `programs`";
+    no_program_name(name): "`by.supervisor.programs`: '{name}' is neither a name, `group:name`, `group:*` nor a pattern",
+        "`by.supervisor.programs`: '{name}' 不是程序名, `group:name`, `group:*` 或通配模式";
+    every_member(setting, name): "`{setting}`: '{name}' would match everything; name what belongs to the service",
+        "`{setting}`: '{name}' 会匹配所有成员; 请写明属于该服务的名称";
+    no_group(name): "`groups`: '{name}' is not the name of a group of supervisord", "`groups`: '{name}' 不是 supervisord 的组名";
+    undo_update(): "stop the programs that it started; if the former configuration is back, run it", "停止它启动的程序; 若原来的配置已恢复, 则按其运行";
     one_unit(): "`by.systemd` needs one `unit`, or several `units`", "`by.systemd` 须给出一个 `unit`, 或多个 `units`";
     no_unit(name): "`{name}` is not a unit name, such as web.service or worker@1", "`{name}` 不是单元名, 如 web.service 或 worker@1";
     needs_instance(name): "`{name}` is a template; name its instances, such as worker@1", "`{name}` 是模板单元; 请写出实例, 如 worker@1";

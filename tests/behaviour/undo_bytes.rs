@@ -125,6 +125,14 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
+        "supervisor.update",
+        r#"{"groups": ["app"]}"#,
+        In {
+            file: "staging/programs.rs",
+            test: "an_update_is_shown_before_and_its_undo_stops_what_it_started",
+        },
+    ),
+    Row(
         "service.stop",
         r#"{"by": {"pidfile": "@/app.pid", "log": "@/log"}}"#,
         Here {

@@ -164,12 +164,7 @@ impl Place {
 
     /// A private supervisord with these programs.
     pub(crate) fn supervisord(&self, programs: &str) {
-        let text = format!(
-            "[supervisord]\nlogfile=@/supervisord.log\npidfile=@/supervisord.pid\nchildlogdir=@/\n\
-             [unix_http_server]\nfile=@/s.sock\n[supervisorctl]\nserverurl=unix://@/s.sock\n\
-             [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n{programs}"
-        );
-        self.write("s.conf", &text.replace('%', &self.port.to_string()));
+        self.supervisord_conf(programs);
         let conf = self.path("s.conf").display().to_string();
         let started = Command::new("supervisord")
             .args(["-c", &conf])
@@ -178,6 +173,16 @@ impl Place {
             .expect("supervisord; install it with: apt-get install -y supervisor");
         assert!(started.success(), "{started:?}");
         eventually("supervisord answers", || self.ctl(&["pid"]).0);
+    }
+
+    /// The configuration of that one, which it reads when it is told to.
+    pub(crate) fn supervisord_conf(&self, programs: &str) {
+        let text = format!(
+            "[supervisord]\nlogfile=@/supervisord.log\npidfile=@/supervisord.pid\nchildlogdir=@/\n\
+             [unix_http_server]\nfile=@/s.sock\n[supervisorctl]\nserverurl=unix://@/s.sock\n\
+             [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n{programs}"
+        );
+        self.write("s.conf", &text.replace('%', &self.port.to_string()));
     }
 
     /// What supervisorctl says, and whether it succeeds.

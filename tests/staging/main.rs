@@ -22,5 +22,6 @@ mod nginx;
 mod nights;
 mod pip;
 mod platform;
+mod programs;
 mod services;
 mod static_files;

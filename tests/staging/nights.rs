@@ -170,17 +170,21 @@ fn a_worker_that_an_update_of_supervisord_started_is_not_taken_for_the_old_one()
         "etc/supervisord.new",
         &text.replace("--concurrency=2", "--concurrency=3"),
     );
-    let ctl = format!("[supervisorctl, -c, {conf}, update]");
-    // The undo of the first updates once the former configuration is back; by then the code is still that of 2.0.
+    let ctl = format!("ctl: [supervisorctl, -c, {conf}]");
     let steps = format!(
-        r#"      - {{id: update-back, do: {{run: ["true"]}}, effect: idempotent, undo: {{run: {ctl}, effect: idempotent}}}}
-      - {{id: conf, do: {{file.replace: {{path: {conf}, from: {}}}}}}}
-      - {{id: update, do: {{run: {ctl}}}, effect: idempotent, undo: none}}
+        r#"      - {{id: conf, do: {{file.replace: {{path: {conf}, from: {}}}}}}}
+      - {{id: update, do: {{supervisor.update: {{{ctl}}}}}}}
       - {{id: broken, do: {{run: ["false"]}}, effect: pure}}
       - {{id: schema,"#,
         platform.text("etc/supervisord.new"),
     );
     let plan = upgrade.plan(Keeping::Supervisor, "      - {id: schema,", &steps);
+    // Before the code, so that its undo makes supervisord run the former configuration once the code is back.
+    let text = std::fs::read_to_string(&plan).expect("the plan");
+    let back = format!(
+        "      - {{id: update-back, do: {{supervisor.update: {{{ctl}, only: rollback}}}}}}\n      - {{id: code,"
+    );
+    std::fs::write(&plan, text.replacen("      - {id: code,", &back, 1)).expect("written");
     let world = platform.world();
     let done = world.upledger(&["run", &plan]);
     assert_eq!(done.code, 1, "{done:?}");
@@ -190,6 +194,11 @@ fn a_worker_that_an_update_of_supervisord_started_is_not_taken_for_the_old_one()
     let during = platform.pid("worker").expect("it has");
     let back = world.upledger(&["rollback", "--reason", "test"]);
     assert_eq!(back.code, 5, "{back:?}");
+    let said = world.upledger(&["log", "--output", "update"]).out;
+    let stopped = "bklog:beat, bklog:gunicorn, bklog:worker did not run before";
+    assert!(said.contains(stopped), "before the code goes back: {said}");
+    let said = world.upledger(&["log", "--output", "update-back"]).out;
+    assert!(said.contains("bklog: updated process group"), "{said}");
     assert_eq!(upgrade.world(), before);
     upgrade.works("1.0");
 

@@ -78,6 +78,7 @@ fn an_undo() -> impl Strategy<Value = Undo> {
             has_probe: look || effect == Effect::Probed,
             effect,
             on_doubt,
+            env: Vec::new(),
         })
     });
     prop_oneof![

@@ -19,9 +19,9 @@ use crate::action::{
 };
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
-use crate::host::service::By;
 use crate::host::service::found::Program;
 use crate::host::service::launch::{self, Readiness};
+use crate::host::service::{By, set};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -320,6 +320,7 @@ impl Action for Start {
         Properties {
             writes: self.by.writes(),
             program: program.map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
+            family: self.by.is_set(),
             ..Properties::reversible().at(Stage::Start(match self.role {
                 Role::Worker => Service::Workers,
                 Role::Beat => Service::Beat,
@@ -350,14 +351,26 @@ impl Action for Start {
     fn observe(&self, cx: &Context) -> Result<Snapshot, Error> {
         let workers = self.workers();
         let seen = workers.look(cx)?;
+        let manager = self.by.manager();
+        manager.complete(cx, &seen.found)?;
         self.fresh(&seen)?;
-        snapshot::take(cx, &workers, &seen, false)
+        let mut before = snapshot::take(cx, &workers, &seen, false)?;
+        let changes = set::changes_since_stop(cx, &*manager, &seen.found);
+        before.service.notes.extend(changes);
+        Ok(before)
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         Preview {
             commands: match direction {
-                Direction::Do => self.forward(),
+                Direction::Do => {
+                    let (manager, service) = (self.by.manager(), &past.before.service);
+                    let mut lines = self.forward();
+                    lines.extend(set::members(&*manager, service));
+                    let notes = service.notes.iter().filter(|_| manager.is_set());
+                    lines.extend(notes.map(phrases::looked));
+                    lines
+                }
                 Direction::Undo => self.backward(past),
             },
             ..Preview::default()

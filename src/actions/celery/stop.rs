@@ -20,8 +20,8 @@ use crate::failpoint;
 use crate::host::process::identity::Ident;
 use crate::host::process::note::{Note, signalled};
 use crate::host::process::session;
-use crate::host::service::By;
 use crate::host::service::found::Program;
+use crate::host::service::{By, manager_of, set};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -197,6 +197,7 @@ impl Stop {
         let nobody = Snapshot::default();
         let workers = self.workers(&nobody);
         let seen = workers.look(cx)?;
+        workers.manager().complete(cx, &seen.found)?;
         if self.role == Role::Beat && seen.live.is_empty() {
             snapshot::inside(&workers)?;
         }
@@ -229,13 +230,17 @@ impl Stop {
     }
 
     fn forward(&self, before: &Snapshot) -> Vec<String> {
-        if !before.members.is_empty() {
-            return self.commands(&before.names(self.role));
-        }
+        let members = set::members(&*manager_of(self.by.as_ref()), &before.service);
         if before.ran() {
-            return self.commands(&phrases::every_one(self.role.name()));
+            let who = match before.members.is_empty() {
+                true => phrases::every_one(self.role.name()),
+                false => before.names(self.role),
+            };
+            let commands = self.commands(&who).into_iter();
+            return commands.chain(members).collect();
         }
         let mut lines = vec![phrases::no_worker_runs(self.role.name())];
+        lines.extend(members);
         lines.extend(before.service.notes.iter().map(phrases::looked));
         lines
     }

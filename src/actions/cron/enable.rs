@@ -44,7 +44,7 @@ impl Enable {
     /// The jobs that the plan disables in this crontab.
     fn disabled(&self, cx: &Context) -> Result<RegexSet, Error> {
         let place = (self.user.as_ref(), self.file.as_ref());
-        let patterns = cx.family.iter().filter_map(|action| match action {
+        let patterns = cx.family.iter().filter_map(|kin| match &kin.action {
             Do::CronDisable(disable) => {
                 let (user, file, pattern) = disable.jobs();
                 ((user, file) == place).then(|| pattern.to_owned())

@@ -46,6 +46,7 @@ impl Action for Start {
     fn properties(&self) -> Properties {
         Properties {
             writes: self.by.writes(),
+            family: self.by.is_set(),
             program: self
                 .by
                 .program()
@@ -72,7 +73,7 @@ impl Action for Start {
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let commands = self.with(|start| start.preview(direction, past.noted()));
+        let commands = self.with(|start| start.preview(direction, &past.before.0, past.noted()));
         Preview {
             commands,
             ..Preview::default()

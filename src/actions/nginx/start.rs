@@ -87,7 +87,8 @@ impl Action for Start {
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
-        let mut commands = self.with(|start| start.preview(direction, past.noted()));
+        let mut commands =
+            self.with(|start| start.preview(direction, &past.before.0, past.noted()));
         if direction == Direction::Do {
             commands.insert(0, self.kind().testing());
         }

@@ -54,7 +54,7 @@ impl Action for Enable {
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         Preview {
-            commands: self.with(|start| start.preview(direction, past.noted())),
+            commands: self.with(|start| start.preview(direction, &past.before.0, past.noted())),
             ..Preview::default()
         }
     }

@@ -45,6 +45,11 @@ pub enum Note {
         #[serde(default)]
         commands: Vec<Vec<String>>,
     },
+    /// supervisord is told to run the configuration of its files.
+    Updating {
+        /// The groups whose configuration is another one.
+        groups: Vec<String>,
+    },
     /// A Celery worker is told not to consume that queue any more.
     Cancelling {
         /// The name that it answers by.

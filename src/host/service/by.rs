@@ -1,5 +1,6 @@
 //! The setting `by`: who manages a service.
 
+use super::names::{Names, is_pattern, says_nothing};
 use crate::action::Write;
 use crate::action::values::absolute;
 use crate::text::settings as text;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct By {
-    /// A program of supervisord.
+    /// A program of supervisord, or a set of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Supervisor>,
     /// A unit of systemd, or several of them.
@@ -39,19 +40,25 @@ pub struct By {
     pub cwd: Option<String>,
 }
 
-/// A program of supervisord.
+/// A program of supervisord, or a set of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Supervisor {
     /// Its name, `group:name`, or `group:*` for all of a group.
-    pub program: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Several programs that form one service, as a list of such names, of `group:*`, and of patterns: `bk_*` is every
+    /// program whose name, with its group, begins so; `?` is one character. All of them are asked at the same time, a
+    /// whole group in one call. A single name or pattern needs no list.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub programs: Names,
     /// The supervisorctl command, as a list of arguments. Default: `[supervisorctl]`.
     #[serde(default = "ctl")]
     #[schemars(length(min = 1))]
     pub ctl: Vec<String>,
 }
 
-fn ctl() -> Vec<String> {
+pub(crate) fn ctl() -> Vec<String> {
     vec!["supervisorctl".into()]
 }
 
@@ -78,9 +85,11 @@ pub struct Systemd {
     /// The unit, such as `web.service` or `worker@1`. Default suffix: `.service`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Several units that form one service: stopped and started in one call.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub units: Vec<String>,
+    /// Several units that form one service: stopped and started in one call. In a pattern such as `worker@*`, `*` is any
+    /// text and `?` one character; it matches the units that systemd has loaded, and those of unit files. A single name
+    /// or pattern needs no list.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub units: Names,
     /// The systemctl command, as a list of arguments. Default: `[systemctl]`.
     #[serde(default = "systemctl", skip_serializing_if = "is_systemctl")]
     #[schemars(length(min = 1))]
@@ -122,12 +131,18 @@ const SYSTEM: [&str; 22] = [
     "systemd-logind.service",
 ];
 
+/// The name of a unit without its ending.
+fn stem(name: &str) -> &str {
+    let ending = ENDINGS.iter().find_map(|e| name.strip_suffix(e));
+    ending.unwrap_or(name)
+}
+
 impl Systemd {
     /// These units, by the usual systemctl.
     pub(crate) fn of(units: Vec<String>) -> Self {
         Self {
             unit: None,
-            units,
+            units: Names(units),
             ctl: systemctl(),
         }
     }
@@ -138,10 +153,15 @@ impl Systemd {
         if self.unit.is_some() != self.units.is_empty() {
             wrong.push(text::one_unit());
         }
-        for name in self.unit.iter().chain(&self.units) {
-            let valid = |c: char| c.is_ascii_alphanumeric() || UNIT.contains(c);
+        for name in self.asked() {
+            let pattern = self.unit.is_none() && is_pattern(name);
+            let valid = |c: char| {
+                c.is_ascii_alphanumeric() || UNIT.contains(c) || (pattern && matches!(c, '*' | '?'))
+            };
             if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(valid) {
                 wrong.push(text::no_unit(name));
+            } else if pattern && !stem(name).contains(|c: char| c.is_ascii_alphanumeric()) {
+                wrong.push(text::every_member("by.systemd.units", name));
             } else if name.contains("@.") || name.ends_with('@') {
                 wrong.push(text::needs_instance(name));
             }
@@ -161,15 +181,59 @@ impl Systemd {
         wrong
     }
 
-    /// The names of the units, with their endings.
+    /// The units as the settings name them.
+    fn asked(&self) -> impl Iterator<Item = &str> {
+        self.unit.as_deref().into_iter().chain(self.units.iter())
+    }
+
+    /// The names of the units, and patterns of such names, with their endings.
     pub(super) fn names(&self) -> Vec<String> {
-        let units = self.unit.iter().chain(&self.units);
-        units
-            .map(|name| match ENDINGS.iter().any(|e| name.ends_with(e)) {
-                true => name.clone(),
-                false => format!("{name}.service"),
+        self.asked()
+            .map(|name| match stem(name) == name {
+                true => format!("{name}.service"),
+                false => name.to_owned(),
             })
             .collect()
+    }
+}
+
+impl Supervisor {
+    /// What is wrong with the settings, each in one line.
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.program.is_some() != self.programs.is_empty() {
+            wrong.push(text::program_or_programs());
+        }
+        let valid = |name: &str| {
+            !(name.is_empty() || name == "all" || name.starts_with('-'))
+                && !name.contains(char::is_whitespace)
+        };
+        if let Some(program) = &self.program {
+            let name = program.strip_suffix(":*").unwrap_or(program);
+            if !valid(name) || is_pattern(name) {
+                wrong.push(text::one_program());
+            }
+        }
+        for (at, name) in self.programs.iter().enumerate() {
+            if says_nothing(name) {
+                wrong.push(text::every_member("by.supervisor.programs", name));
+            } else if !valid(name) {
+                wrong.push(text::no_program_name(name));
+            }
+            if self.programs.iter().take(at).any(|other| other == name) {
+                wrong.push(text::twice(name));
+            }
+        }
+        if self.ctl.first().is_none_or(|p| p.is_empty()) {
+            wrong.push(text::empty("by.supervisor.ctl"));
+        }
+        wrong
+    }
+
+    /// The programs as the settings name them.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &str> {
+        let one = self.program.as_deref().into_iter();
+        one.chain(self.programs.iter())
     }
 }
 
@@ -200,6 +264,15 @@ impl By {
         let pattern = self.pattern.as_deref().map(Chosen::Match);
         let systemd = self.systemd.as_ref().map(Chosen::Systemd);
         supervisor.or(systemd).or(pidfile).or(process).or(pattern)
+    }
+
+    /// Several programs or units are meant, or a pattern of them.
+    pub(crate) fn is_set(&self) -> bool {
+        self.chosen().is_some_and(|chosen| match chosen {
+            Chosen::Supervisor(s) => !s.programs.is_empty(),
+            Chosen::Systemd(s) => !s.units.is_empty(),
+            Chosen::Pidfile(_) | Chosen::Process(_) | Chosen::Match(_) => false,
+        })
     }
 
     /// The manager says itself by which signal a service ends.
@@ -266,15 +339,8 @@ impl By {
         if managers.iter().filter(|named| **named).count() != 1 {
             wrong.push(text::one_manager());
         }
-        if let Some(s) = &self.supervisor {
-            let name = s.program.strip_suffix(":*").unwrap_or(&s.program);
-            let special = name == "all" || name.starts_with('-') || name.contains('*');
-            if name.is_empty() || special || name.contains(char::is_whitespace) {
-                wrong.push(text::one_program());
-            }
-            if s.ctl.first().is_none_or(|p| p.is_empty()) {
-                wrong.push(text::empty("by.supervisor.ctl"));
-            }
+        if let Some(supervisor) = &self.supervisor {
+            wrong.extend(supervisor.problems());
         }
         if let Some(systemd) = &self.systemd {
             wrong.extend(systemd.problems());
@@ -357,6 +423,9 @@ mod tests {
             r#"{"match": "^/bin/x"}"#,
             r#"{"systemd": {"unit": "web"}}"#,
             r#"{"systemd": {"units": ["worker@1.service", "worker@2.service"], "ctl": ["sudo", "systemctl"]}}"#,
+            r#"{"systemd": {"units": "worker@*"}}"#,
+            r#"{"supervisor": {"programs": "bk_*"}}"#,
+            r#"{"supervisor": {"programs": ["web", "g:*", "*:worker"]}}"#,
         ] {
             assert_eq!(by(good).problems(), Vec::<String>::new(), "{good}");
         }
@@ -383,6 +452,16 @@ mod tests {
             r#"{"systemd": {"unit": "--now"}}"#,
             r#"{"systemd": {"unit": "a", "ctl": []}}"#,
             r#"{"systemd": {"unit": "a"}, "cwd": "/"}"#,
+            r#"{"systemd": {"units": "*"}}"#,
+            r#"{"systemd": {"units": "*.service"}}"#,
+            r#"{"supervisor": {}}"#,
+            r#"{"supervisor": {"program": "a", "programs": ["b"]}}"#,
+            r#"{"supervisor": {"programs": []}}"#,
+            r#"{"supervisor": {"programs": ["*:*"]}}"#,
+            r#"{"supervisor": {"programs": ["a", "a"]}}"#,
+            r#"{"supervisor": {"programs": ["all"]}}"#,
+            r#"{"supervisor": {"programs": ["a b"]}}"#,
+            r#"{"supervisor": {"program": "a*"}}"#,
             r#"{"supervisor": {"program": "a b"}}"#,
             r#"{"supervisor": {"program": "all"}}"#,
             r#"{"supervisor": {"program": "*"}}"#,
@@ -405,9 +484,11 @@ mod tests {
     fn a_unit_without_an_ending_is_a_service() {
         let systemd = Systemd {
             unit: None,
-            units: ["web", "worker@1", "web.socket", "a.b"]
-                .map(String::from)
-                .to_vec(),
+            units: Names(
+                ["web", "worker@1", "web.socket", "a.b"]
+                    .map(String::from)
+                    .to_vec(),
+            ),
             ctl: vec!["systemctl".into()],
         };
         let names = [

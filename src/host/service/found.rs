@@ -19,6 +19,7 @@ use crate::time::Length;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStrExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -174,11 +175,16 @@ impl Found {
 
     /// What of it its manager kills before that time is over, by its own setting, in lines for people.
     pub(crate) fn kept_short(&self, grace: Length, setting: &str) -> Vec<String> {
-        let short = self.programs.iter().filter(|p| p.is_wanted());
-        let short = short.filter_map(|p| Some((p, p.wait.filter(|w| *w < grace.0)?)));
-        let line =
-            |(p, wait): (&Program, u64)| phrases::manager_kills(&p.name, Length(wait), setting);
-        short.map(line).collect()
+        let mut short: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for program in self.programs.iter().filter(|p| p.is_wanted()) {
+            if let Some(wait) = program.wait.filter(|w| *w < grace.0) {
+                short.entry(wait).or_default().push(&program.name);
+            }
+        }
+        let line = |(wait, names): (&u64, &Vec<&str>)| {
+            phrases::manager_kills(names.join(", "), Length(*wait), setting)
+        };
+        short.iter().map(line).collect()
     }
 
     /// Refuses processes of other users where nobody but us would signal them.
@@ -318,6 +324,18 @@ impl Found {
     pub(crate) fn shown(&self) -> String {
         let each: Vec<String> = self.masters.iter().map(Master::shown).collect();
         each.join(", ")
+    }
+
+    /// The same with more to tell.
+    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
+    /// Programs of it that another look did not know.
+    pub(crate) fn beside<'f>(&'f self, other: &'f Self) -> impl Iterator<Item = &'f Program> {
+        let known = |p: &Program| other.programs.iter().any(|o| o.name == p.name);
+        self.programs.iter().filter(move |p| !known(p))
     }
 
     /// Adds where its processes listen.

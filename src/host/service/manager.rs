@@ -113,6 +113,24 @@ pub(crate) trait Manager {
         Ok(())
     }
 
+    /// Refuses a set of which the settings name a member, or a pattern, that is not there.
+    ///
+    /// # Errors
+    /// [`Error`] that names it.
+    fn complete(&self, _cx: &Context, _found: &Found) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The settings mean a set of programs or units, whose members may come and go.
+    fn is_set(&self) -> bool {
+        false
+    }
+
+    /// That program or unit is one that the settings mean, and none that is stopped with it.
+    fn is_member(&self, _name: &str) -> bool {
+        true
+    }
+
     /// Why what was found is not what the settings mean, although it stands in its place.
     fn mismatch(&self, _found: &Found) -> Option<String> {
         None

@@ -40,6 +40,7 @@ impl ReloadService<'_> {
     /// What is there now: the master and its workers.
     pub(crate) fn observe(&self, cx: &Context) -> Result<Found, Error> {
         let found = self.service.find(cx)?;
+        self.service.manager.complete(cx, &found)?;
         if let Some(orphan) = found.masters.iter().find(|m| m.orphan) {
             return Err(Error::new(format!("{} cannot be reloaded", orphan.shown())));
         }

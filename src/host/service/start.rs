@@ -6,8 +6,8 @@
 use super::found::{Found, Master, Program};
 use super::launch::{DEAD, Readiness};
 use super::manager::Overdue;
-use super::release;
 use super::{Before, ManagedService, Ready};
+use super::{release, set};
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
 use crate::host::process::ending::Grace;
@@ -53,12 +53,14 @@ impl StartService<'_> {
     pub(crate) fn observe(&self, cx: &Context) -> Result<Before, Error> {
         let found = self.service.find(cx)?;
         self.refuse(cx, &found)?;
-        Ok(Before(found))
+        let changes = set::changes_since_stop(cx, self.service.manager, &found);
+        Ok(Before(found.with_notes(changes)))
     }
 
     /// Why it must not be started now.
     fn refuse(&self, cx: &Context, now: &Found) -> Result<(), Error> {
         let manager = self.service.manager;
+        manager.complete(cx, now)?;
         let orphan = now.masters.iter().find(|m| m.orphan);
         let orphan = orphan.filter(|_| !now.is_up());
         let hidden = now.astray(self.service.kind.name());
@@ -94,10 +96,17 @@ impl StartService<'_> {
     pub(crate) fn preview<'n>(
         &self,
         direction: Direction,
+        before: &Found,
         notes: impl Iterator<Item = &'n Note>,
     ) -> Vec<String> {
         let (manager, kind) = (self.service.manager, self.service.kind);
         let mut lines = self.outline(direction);
+        if direction == Direction::Do {
+            lines.extend(set::members(manager, before));
+            // What has changed since its stop.
+            let notes = before.notes.iter().filter(|_| manager.is_set());
+            lines.extend(notes.map(phrases::looked));
+        }
         if direction == Direction::Undo {
             if manager.restarts() {
                 lines.extend(manager.stop_commands(kind, GRACE, None));

@@ -8,7 +8,7 @@
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
 use super::{Before, ManagedService, Ready, Role};
-use super::{claim, release};
+use super::{claim, release, set};
 use crate::action::values::Port;
 use crate::action::{Context, Direction, Error, Look, Work};
 use crate::failpoint;
@@ -106,6 +106,7 @@ impl StopService<'_> {
             return Err(Error::new(why));
         }
         let (manager, kind) = (self.service.manager, self.service.kind);
+        manager.complete(cx, &found)?;
         if let Some(why) = manager.mismatch(&found) {
             return Err(Error::new(why));
         }
@@ -158,6 +159,9 @@ impl StopService<'_> {
         let manager = service.manager;
         let grace = self.grace(Some(found));
         let mut lines = manager.stop_commands(service.kind, grace, Some(found));
+        if let Some(members) = set::members(manager, found) {
+            lines.insert(1.min(lines.len()), members);
+        }
         let name = self.service.kind.name();
         if let Some(why) = found.astray(name) {
             lines.push(why);
@@ -294,6 +298,13 @@ impl StopService<'_> {
         {
             return Err(Error::new(format!("not stopped: {why}")));
         }
+        // An undo would not start it again.
+        if let Some(added) = set::added(self.service.manager, before, &now) {
+            return Err(Error::new(format!(
+                "not stopped: {} was added to the set after this step had observed it",
+                added.shown()
+            )));
+        }
         failpoint::hit("service-stop");
         let clock = self.clock(before);
         let runs_now = restarts && before.runs() && now.runs();
@@ -358,6 +369,9 @@ impl StopService<'_> {
         let (manager, kind) = (self.service.manager, self.service.kind);
         // One of its name is in the way of the one that was there.
         let mut other = self.service.find(work.cx())?;
+        for line in set::changes(manager, before, &other, "") {
+            work.log_line(&line);
+        }
         other.masters.retain(|m| self.differs(m, before).is_some());
         if !other.masters.is_empty() {
             for master in &other.masters {
@@ -465,7 +479,11 @@ impl StopService<'_> {
             .map(|p| p.name.clone())
             .collect();
         if !down.is_empty() {
-            return Ok(Look::nothing(format!("{} is not running", down.join(", "))));
+            let mut look = Look::nothing(format!("{} is not running", down.join(", ")));
+            let manager = self.service.manager;
+            look.evidence
+                .extend(set::changes(manager, before, &now, ""));
+            return Ok(look);
         }
         let within = Duration::from_secs(5).min(Duration::from_millis(self.within.0));
         let until = Instant::now() + within;

@@ -168,3 +168,53 @@ fn the_name_of_the_run_stays_in_the_resolved_plan() {
         "a variable of that name goes before"
     );
 }
+
+/// A plan of one step, which takes `x`.
+fn with_step(step: &str) -> Files {
+    let plan = format!(
+        "upledger: 1\nname: n\nvars: {{x: }}\nsecrets: {{up: {{env: UP}}}}\nphases:\n  - phase: p\n    steps:\n      - {{id: a, {step}}}\n"
+    );
+    Files::new(&plan, None)
+}
+
+#[test]
+fn a_value_never_chooses_what_is_done_nor_which_secret_or_fact_is_meant() {
+    for step in [
+        "do: {run: [/bin/echo]}, on_doubt: ask, undo: \"${x}\"",
+        "do: \"${x}\", undo: none",
+        "do: {run: [/bin/echo]}, on_doubt: ask, undo: {run: [/bin/echo], effect: \"${x}\"}",
+        "do: {run: [/bin/echo]}, on_doubt: ask, undo: none, effect: \"${x}\"",
+        "do: {run: [/bin/echo]}, on_doubt: ask, undo: none, env: {A: {secret: \"${x}\"}}",
+        "do: {run: [/bin/echo]}, on_doubt: ask, undo: none, env: {A: {from: \"${x}.rows\"}}",
+    ] {
+        for value in ["none", "pure", "up", "a"] {
+            let refused = said(with_step(step).load(&[&format!("x={value}")]));
+            let named = refused.contains("variable");
+            assert!(named, "{step} with {value}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_value_in_a_regular_expression_is_text() {
+    let step = "do: {expect.stopped: {processes: [\"^${x}/bin.*(a|b)$\"]}}";
+    let checked = with_step(step).load(&["x=/srv/app-1.0 (new)"]).unwrap();
+    let action = argv(&checked);
+    let escaped = r#""^/srv/app\\-1\\.0 \\(new\\)/bin.*(a|b)$""#;
+    assert!(action.contains(escaped), "{action}");
+}
+
+#[test]
+fn a_variable_without_a_value_is_all_that_is_said_of_its_settings() {
+    let step =
+        "do: {expect.port: {port: \"${x}\", open: \"${x}\"}}, cwd: \"${x}\", env_file: \"${y}\"";
+    let refused = said(with_step(step).load(&[]));
+    assert!(
+        refused.contains("the variable `x` has no value"),
+        "{refused}"
+    );
+    assert!(refused.contains("`y`"), "{refused}");
+    for word in ["number", "absolute", "true or false", "65535"] {
+        assert!(!refused.contains(word), "{word}: {refused}");
+    }
+}

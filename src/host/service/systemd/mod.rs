@@ -23,6 +23,7 @@ use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Kind;
 use crate::host::service::launch::{self, Readiness};
 use crate::host::service::manager::{Manager, Overdue};
+use crate::host::service::names::{self, Names};
 use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::time::Length;
@@ -74,21 +75,57 @@ impl Systemd {
         let said = exec::capture(cx, &self.argv("show", &words), exec::LOOK)?;
         let units = Unit::parse(&said.text());
         if said.code != Some(0) || units.is_empty() {
-            return Err(Error::new(format!(
-                "systemd does not respond to {} ({}): {}",
-                self.ctl.join(" "),
-                said.ended,
-                said.tail(3).join("; ")
-            )));
+            return Err(self.silent(&said));
         }
         Ok(units)
+    }
+
+    /// The units that are meant: those that the settings name, and those that their patterns match now.
+    fn members(&self, cx: &Context) -> Result<Vec<String>, Error> {
+        let mut members: Vec<String> = Vec::new();
+        for name in self.names() {
+            if !names::is_pattern(&name) {
+                members.push(name);
+                continue;
+            }
+            // What is loaded, and what has a file and is not.
+            for (verb, option) in [("list-units", Some("--all")), ("list-unit-files", None)] {
+                let words = [
+                    Some("--no-legend"),
+                    Some("--plain"),
+                    Some("--no-pager"),
+                    Some("--full"),
+                    option,
+                ];
+                let mut words: Vec<String> =
+                    words.into_iter().flatten().map(str::to_owned).collect();
+                words.push(name.clone());
+                let said = exec::capture(cx, &self.argv(verb, &words), exec::LOOK)?;
+                if said.code.is_none() {
+                    return Err(self.silent(&said));
+                }
+                members.extend(listed(&said.text(), &name));
+            }
+        }
+        let mut known = BTreeSet::new();
+        members.retain(|name| known.insert(name.clone()));
+        Ok(members)
+    }
+
+    fn silent(&self, said: &Captured) -> Error {
+        Error::new(format!(
+            "systemd does not respond to {} ({}): {}",
+            self.ctl.join(" "),
+            said.ended,
+            said.tail(3).join("; ")
+        ))
     }
 
     /// The units of the settings, once nothing of them is on its way any more, at most that long.
     fn units(&self, cx: &Context, limit: Duration) -> Result<Vec<Unit>, Error> {
         let deadline = Instant::now() + limit;
         loop {
-            let units = self.show(cx, &self.names())?;
+            let units = self.show(cx, &self.members(cx)?)?;
             if let Some(unit) = units.iter().find(|u| u.get("LoadState") == "not-found") {
                 return Err(Error::new(format!(
                     "systemd has no unit {}: `systemctl list-unit-files` shows those that it has; after its file was put in place, `systemctl daemon-reload`",
@@ -243,7 +280,7 @@ impl Manager for &Systemd {
         let now = self.find(cx, kind)?;
         let names: Vec<String> = match before {
             Some(before) => before.wanted().map(str::to_owned).collect(),
-            None => self.names(),
+            None => self.members(cx)?,
         };
         if !now.runs()
             && let Some(who) = readiness.stranger()?
@@ -295,7 +332,8 @@ impl Manager for &Systemd {
     }
 
     fn reload(&self, work: &mut Work<'_, Note>, found: &Found) -> Result<(), Error> {
-        let units = self.show(work.cx(), &self.names())?;
+        let names = self.members(work.cx())?;
+        let units = self.show(work.cx(), &names)?;
         if let Some(unit) = units.iter().find(|u| u.get("CanReload") != "yes") {
             return Err(Error::new(format!(
                 "{} has no ExecReload, so systemd cannot reload it; restart it, or set the pidfile for the reload",
@@ -306,16 +344,38 @@ impl Manager for &Systemd {
             let process = master.ident.clone();
             work.note(Note::Reloading { process })?;
         }
-        let said = self.run(work, "reload", &self.names(), exec::LOOK)?;
+        let said = self.run(work, "reload", &names, exec::LOOK)?;
         match said.code {
             Some(0) => Ok(()),
             _ => Err(Error::new(format!(
                 "not reloaded: {} {}{}",
-                self.command("reload", &self.names()),
+                self.command("reload", &names),
                 said.ended,
-                self.journal(work.cx(), &self.names(), None)
+                self.journal(work.cx(), &names, None)
             ))),
         }
+    }
+
+    fn complete(&self, _: &Context, found: &Found) -> Result<(), Error> {
+        let names = self.names();
+        let has = |name: &&String| found.programs.iter().any(|p| names::matches(name, &p.name));
+        match names
+            .iter()
+            .find(|name| names::is_pattern(name) && !has(name))
+        {
+            Some(missing) => Err(Error::new(format!(
+                "systemd has no unit that {missing} matches: it is neither loaded nor does it have a file; name the units that are to be started"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn is_member(&self, name: &str) -> bool {
+        self.names().iter().any(|n| names::matches(n, name))
+    }
+
+    fn is_set(&self) -> bool {
+        !self.units.is_empty()
     }
 
     fn stop_commands(&self, _: &dyn Kind, grace: Length, found: Option<&Found>) -> Vec<String> {
@@ -365,7 +425,7 @@ impl Manager for &Systemd {
     }
 
     fn refusal(&self, cx: &Context, _found: &Found) -> Result<Option<String>, Error> {
-        let units = self.show(cx, &self.names())?;
+        let units = self.show(cx, &self.members(cx)?)?;
         Ok(units.iter().find_map(|unit| {
             if unit.get("LoadState") == "masked" {
                 return Some(masked_unit(unit.name()));
@@ -398,7 +458,7 @@ impl Manager for &Systemd {
         found.note_signalled(work)?;
         let mut names: Vec<String> = found.programs.iter().map(|p| p.name.clone()).collect();
         if names.is_empty() {
-            names = self.names();
+            names = self.members(cx)?;
         }
         let since = SystemTime::now();
         let began = Instant::now();
@@ -463,7 +523,7 @@ impl Manager for &Systemd {
         Some(By {
             systemd: Some(Systemd {
                 unit: Some(name.to_owned()),
-                units: Vec::new(),
+                units: Names::default(),
                 ctl: self.ctl.clone(),
             }),
             ..By::default()
@@ -473,6 +533,13 @@ impl Manager for &Systemd {
     fn output(&self, cx: &Context) -> String {
         self.journal(cx, &self.names(), None)
     }
+}
+
+/// The units of a list that systemctl prints, without templates, which cannot be started.
+fn listed(text: &str, pattern: &str) -> Vec<String> {
+    let first = text.lines().filter_map(|l| l.split_whitespace().next());
+    let units = first.filter(|name| names::matches(pattern, name) && !name.contains("@."));
+    units.map(str::to_owned).collect()
 }
 
 fn masked_unit(name: &str) -> String {
@@ -493,4 +560,20 @@ pub(in crate::host::service) fn unit_of(cx: &Context, ident: &Ident) -> Option<S
     let units = systemd.show(cx, &[name.to_owned()]).ok()?;
     let main = units.first()?.get("MainPID");
     (main == ident.pid.to_string()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_units_is_read_as_systemctl_prints_it() {
+        let units = "worker@1.service loaded active running A worker\n\
+                     worker@2.service loaded failed failed  A worker\n";
+        let files = "worker@.service    disabled enabled\nworker@3.service   enabled enabled\n";
+        let read = |text: &str| listed(text, "worker@*.service");
+        assert_eq!(read(units), ["worker@1.service", "worker@2.service"]);
+        assert_eq!(read(files), ["worker@3.service"]);
+        assert_eq!(read("0 loaded units listed."), Vec::<String>::new());
+    }
 }
