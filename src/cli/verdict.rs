@@ -153,11 +153,9 @@ fn keep(report: &Report) -> Vec<String> {
     let Some(note) = note(report) else {
         return Vec::new();
     };
-    let mut out = vec![
-        text::keep_lines(),
-        text::proves("upledger verify --checkpoint FILE"),
-    ];
+    let mut out = vec![text::keep_lines()];
     out.extend(note.lines().map(|l| format!("  {l}")));
+    out.push(text::proves("upledger verify --checkpoint FILE"));
     out
 }
 

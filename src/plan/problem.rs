@@ -5,6 +5,7 @@
 use super::outline::Span;
 use crate::action::values::distance;
 use crate::text::plan as say;
+use annotate_snippets::renderer::AnsiColor;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::fmt;
@@ -142,11 +143,19 @@ impl Refusal {
     /// As people read it: message, place, source line, remedy.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
+        self.fitted(styled, None)
+    }
+
+    /// The same for a terminal of so many columns, in which a long line of the plan is cut.
+    #[must_use]
+    pub fn fitted(&self, styled: bool, columns: Option<usize>) -> String {
         let renderer = if styled {
-            Renderer::styled()
+            // The colour of what failed, as on every screen (`report::paint`).
+            Renderer::plain().error(AnsiColor::Red.on_default())
         } else {
             Renderer::plain()
         };
+        let renderer = columns.map_or(renderer.clone(), |columns| renderer.term_width(columns));
         let name = self.name.escape_debug().to_string();
         let shown: Vec<String> = self
             .problems

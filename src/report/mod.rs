@@ -4,6 +4,7 @@ pub mod amendment;
 pub mod lines;
 pub mod localized;
 pub mod now;
+pub mod paint;
 pub mod question;
 pub mod status;
 
@@ -43,6 +44,13 @@ pub fn pad(text: &str, columns: usize) -> String {
 /// Rows of a name and a value, the values aligned.
 #[must_use]
 pub fn rows(rows: &[(String, String)]) -> Vec<String> {
+    let shown = rows.iter().map(|(name, value)| (name.clone(), safe(value)));
+    aligned(&shown.collect::<Vec<_>>())
+}
+
+/// The same for values that are safe already, and may have colours.
+#[must_use]
+pub fn aligned(rows: &[(String, String)]) -> Vec<String> {
     let wide = rows
         .iter()
         .map(|(name, _)| columns(name))
@@ -50,9 +58,22 @@ pub fn rows(rows: &[(String, String)]) -> Vec<String> {
         .unwrap_or(0);
     rows.iter()
         .map(|(name, value)| {
-            format!("{}  {}", pad(name, wide), safe(value))
+            format!("{}  {value}", pad(name, wide))
                 .trim_end()
                 .to_owned()
+        })
+        .collect()
+}
+
+/// Rows of columns, each as wide as its widest value; the last is not filled up.
+#[must_use]
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let wide = |n: usize| rows.iter().filter_map(|r| r.get(n)).map(|v| columns(v)).max();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().enumerate();
+            let cells = cells.map(|(n, value)| pad(value, wide(n).unwrap_or(0)));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
 }
@@ -83,7 +104,7 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let mut set_in = indent + 2;
     let (mut column, mut blanks) = (0, 0);
-    for c in line.chars() {
+    for c in paint::plain(line).chars() {
         if column * 2 > width {
             break;
         }
@@ -142,10 +163,10 @@ fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     Box::new(words.into_iter())
 }
 
-/// Width in terminal columns.
+/// Width in terminal columns; colours have none.
 #[must_use]
 pub fn columns(text: &str) -> usize {
-    unicode_width::UnicodeWidthStr::width(text)
+    unicode_width::UnicodeWidthStr::width(&*paint::plain(text))
 }
 
 /// A duration for people.
@@ -171,6 +192,13 @@ pub fn local_time(ts: &str) -> String {
                 .to_string()
         },
     )
+}
+
+/// From one recorded time to another, in ms.
+#[must_use]
+pub fn whole_ms(from: &str, to: &str) -> Option<u64> {
+    let at = |ts| chrono::DateTime::parse_from_rfc3339(ts).ok();
+    u64::try_from((at(to)? - at(from)?).num_milliseconds()).ok()
 }
 
 /// The date of a recorded time, UTC, in this machine's zone.

@@ -2,7 +2,8 @@
 
 use super::now::{self, Now};
 use super::question::{self, answers};
-use super::{clip, duration, localized, rows, safe};
+use super::paint::Tone;
+use super::{aligned, clip, duration, localized, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{self, Asked, Next, Stop};
@@ -21,6 +22,19 @@ pub struct Word {
     pub stable: &'static str,
     /// For people.
     pub shown: String,
+}
+
+impl Word {
+    /// What the state says, as a colour.
+    #[must_use]
+    pub fn tone(&self) -> Tone {
+        match self.stable {
+            "failed" | "rollback stuck" => Tone::Failed,
+            "in doubt" | "paused" | "rolled back in part" => Tone::Asks,
+            "completed" | "rolled back" => Tone::Good,
+            _ => Tone::Plain,
+        }
+    }
 }
 
 /// A run's state in one word.
@@ -55,12 +69,13 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
 #[must_use]
 pub fn shown(run: &Run, now: &Now) -> String {
     if deserted(run, now) {
-        match run.standing_decision() {
+        Tone::Asks.paint(&match run.standing_decision() {
             Some(_) => text::to_be_resumed(),
             None => text::interrupted(),
-        }
+        })
     } else {
-        word(run, &now.clock).shown
+        let word = word(run, &now.clock);
+        word.tone().paint(&word.shown)
     }
 }
 
@@ -104,15 +119,16 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         state = match (run.way, word(run, &now.clock).stable) {
             // These states already imply it.
             (Direction::Undo, "rolling back" | "rollback stuck") if !deserted => {
-                format!("{state}, {}", text::phase(phase))
+                text::state_in(state, text::phase(phase))
             }
-            (Direction::Undo, _) => format!("{state}, {}", text::going_back(phase)),
-            (Direction::Do, _) => format!("{state}, {}", text::phase(phase)),
+            (Direction::Undo, _) => text::state_in(state, text::going_back(phase)),
+            (Direction::Do, _) => text::state_in(state, text::phase(phase)),
         };
     }
-    let mut out = rows(&[
+    let plan = format!("{}  {digest}", safe(&run.plan.name));
+    let mut out = aligned(&[
         (text::run(), run.name.clone()),
-        (text::plan(), format!("{}  {digest}", run.plan.name)),
+        (text::plan(), plan),
         (text::state(), state),
     ]);
     out.push(String::new());
@@ -198,7 +214,7 @@ fn not_undone(run: &Run) -> Vec<String> {
         return Vec::new();
     }
     let names: Vec<String> = left.map(|u| named(u, &u.backward)).collect();
-    vec![text::not_undone(names.join(", "))]
+    vec![Tone::Failed.lead(&text::not_undone(names.join(", ")))]
 }
 
 /// A step with the reason that a person gave for it.
@@ -223,7 +239,7 @@ fn deserted(run: &Run, now: &Now) -> bool {
 pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     match stop {
         Stop::Paused(reason) => vec![
-            text::is_paused(safe(&localized::reason(reason))),
+            Tone::Asks.lead(&text::is_paused(safe(&localized::reason(reason)))),
             text::go_on_with("upledger resume"),
         ],
         Stop::RolledBackTo(step) => {
@@ -263,6 +279,11 @@ fn unit_line(
     };
     let mut line = format!("{mark} {:<wide$}  ", unit.step);
     let unseen = part.status == Status::Running && alone;
+    let tone = match part.status {
+        Status::Failed => Tone::Failed,
+        Status::InDoubt => Tone::Asks,
+        _ => Tone::Plain,
+    };
     let status = if let Some(decided) = decided {
         text::decided_as(decision_word(decided))
     } else if undone {
@@ -272,11 +293,11 @@ fn unit_line(
     } else {
         status_word(part.status).shown
     };
-    line.push_str(&if backwards {
+    line.push_str(&tone.paint(&if backwards {
         text::undo_is_now(status)
     } else {
         status
-    });
+    }));
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
