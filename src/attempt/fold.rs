@@ -13,19 +13,25 @@ fn shape(line: &str) -> Option<String> {
     let mut quote = None;
     let mut words = 0;
     for word in line.split_whitespace() {
-        let ends = |sign: char| word.len() > 1 && word.trim_end_matches([',', '.', ':', ';']).ends_with(sign);
+        let ends = |sign: char| {
+            word.len() > 1 && word.trim_end_matches([',', '.', ':', ';']).ends_with(sign)
+        };
         if let Some(sign) = quote {
             if ends(sign) {
                 quote = None;
             }
             continue;
         }
-        let first = word.chars().next().filter(|c| matches!(c, '\'' | '"' | '`'));
+        let first = word
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '\'' | '"' | '`'));
         if let Some(sign) = first {
             quote = Some(sign).filter(|sign| !ends(*sign));
         }
         let stem = word.trim_end_matches([',', '.', ':', ';']);
-        let differs = |c: char| c.is_ascii_digit() || matches!(c, '/' | '.' | '=' | '\'' | '"' | '`');
+        let differs =
+            |c: char| c.is_ascii_digit() || matches!(c, '/' | '.' | '=' | '\'' | '"' | '`');
         if first.is_some() || stem.contains(differs) {
             shape.push_str(" #");
         } else {
@@ -117,7 +123,9 @@ mod tests {
     /// The error before a long cleanup is what a person looks for.
     #[test]
     fn many_lines_that_are_alike_are_three_and_what_is_around_them_stays() {
-        let deleting: Vec<String> = (0..100).map(|n| format!("Deleting 'static/a {n}.css'")).collect();
+        let deleting: Vec<String> = (0..100)
+            .map(|n| format!("Deleting 'static/a {n}.css'"))
+            .collect();
         let mut lines = vec!["Error: no space left on device"];
         lines.extend(deleting.iter().map(String::as_str));
         lines.push("given up");
@@ -138,15 +146,27 @@ mod tests {
     #[test]
     fn few_lines_and_lines_that_say_different_things_stay() {
         for lines in [
-            &["1000 of 4000 orders", "2000 of 4000 orders", "3000 of 4000 orders"][..],
-            &["Applying a... OK", "Skipping b... OK", "Applying c... OK", "done: d", "done: e"],
+            &[
+                "1000 of 4000 orders",
+                "2000 of 4000 orders",
+                "3000 of 4000 orders",
+            ][..],
+            &[
+                "Applying a... OK",
+                "Skipping b... OK",
+                "Applying c... OK",
+                "done: d",
+                "done: e",
+            ],
             &["1 2 3", "4 5 6", "7 8 9", "1 1 1", "2 2 2"],
             &["", "", "", "", ""],
             &["same", "same", "same", "same", "same"],
         ] {
             assert_eq!(folded(lines.iter().copied()), lines);
         }
-        let progress: Vec<String> = (1..9).map(|n| format!("{n}000 of 9000 orders, {n} %")).collect();
+        let progress: Vec<String> = (1..9)
+            .map(|n| format!("{n}000 of 9000 orders, {n} %"))
+            .collect();
         assert_eq!(folded(progress.iter().map(String::as_str)).len(), 3);
     }
 }

@@ -284,7 +284,11 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
             out.lines(&[sentence]);
             continue;
         }
-        let tone = if std::mem::take(&mut first) { tone } else { Tone::Plain };
+        let tone = if std::mem::take(&mut first) {
+            tone
+        } else {
+            Tone::Plain
+        };
         out.lines(&fit(&tone.lead(&sentence), 79));
     }
 }

@@ -107,12 +107,16 @@ impl Live {
     /// What it prints.
     pub(super) fn output(&mut self, text: &str) {
         for line in text.lines() {
-            self.last.add(&String::from_utf8_lossy(last_written(line.as_bytes())));
+            self.last
+                .add(&String::from_utf8_lossy(last_written(line.as_bytes())));
         }
         if let Some((_, tail)) = &self.shown {
             let lines = self.last.last(TAIL);
             let lines = lines.iter().map(|l| format!("| {}", safe(l)));
-            for (line, text) in tail.iter().zip(lines.chain(std::iter::repeat(String::new()))) {
+            for (line, text) in tail
+                .iter()
+                .zip(lines.chain(std::iter::repeat(String::new())))
+            {
                 line.set_message(text);
             }
         }

@@ -241,6 +241,7 @@ fn command(out: &mut Out) -> u8 {
     diagnostics();
     let parsed = words::localized(Cli::command())
         .color(out.colour.into())
+        .styles(words::styles())
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {

@@ -200,7 +200,7 @@ impl Watcher for Printer<'_> {
         if self.out.json {
             return;
         }
-        let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
+        let names: Vec<String> = living.iter().map(|l| clip(&safe(l), 60)).collect();
         let (part, names) = (lines::part(&at.part), names.join(", "));
         self.print_line(&text::waits_for_processes(part, names));
     }

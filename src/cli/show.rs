@@ -144,9 +144,9 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
 fn row(run: &Run, live: bool) -> Vec<String> {
     let at = &run.planned_at.ts;
     let units = run.units();
-    let done = units.iter().filter(|u| {
-        matches!(u.forward.status, Status::Satisfied | Status::Succeeded)
-    });
+    let done = units
+        .iter()
+        .filter(|u| matches!(u.forward.status, Status::Satisfied | Status::Succeeded));
     let took = run.ended.and_then(|_| whole_ms(at, &run.last.ts));
     vec![
         run.name.clone(),

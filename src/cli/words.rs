@@ -6,6 +6,7 @@ use super::out::Out;
 use crate::report::paint::Tone;
 use crate::report::{columns, fit, pad};
 use crate::text::{Lang, help, lang, usage};
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, Error};
 use serde_json::json;
@@ -32,8 +33,7 @@ pub(super) fn localized(command: Command) -> Command {
         true => String::new(),
         false => format!("{}\n", help::heading(help::options())),
     };
-    let template =
-        format!("{{about-with-newline}}\n{usage}\n\n{commands}{options_heading}{rest}");
+    let template = format!("{{about-with-newline}}\n{usage}\n\n{commands}{options_heading}{rest}");
     let (options, arguments) = (help::options(), help::arguments());
     let version = command.get_version().is_some();
     let mut command = command
@@ -81,7 +81,10 @@ pub(super) fn localized(command: Command) -> Command {
 /// The commands by what they are for: clap knows one list only.
 const DUTIES: [(fn() -> String, &[&str]); 6] = [
     (help::duty_plans, &["init", "check", "plan", "schema"]),
-    (help::duty_runs, &["run", "status", "watch", "runs", "resume", "log"]),
+    (
+        help::duty_runs,
+        &["run", "status", "watch", "runs", "resume", "log"],
+    ),
     (
         help::duty_steering,
         &["decide", "pause", "kill-step", "amend", "abort", "note"],
@@ -152,6 +155,7 @@ fn translated(arg: Arg) -> Arg {
     let defaults: Vec<String> = arg
         .get_default_values()
         .iter()
+        .filter(|_| !arg.is_hide_default_value_set())
         .map(|value| crate::report::localized::reason(&value.to_string_lossy()))
         .collect();
     if !defaults.is_empty() {
@@ -225,8 +229,8 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
         (Lang::En | Lang::Zh, _) => {
             // clap counts characters, but a Chinese character is two columns wide.
             let text = error.render().to_string();
-            if text.lines().any(|line| columns(line) > WIDTH) {
-                for line in text.lines().flat_map(|line| fit(line, WIDTH)) {
+            if lang() == Lang::Zh || text.lines().any(|line| columns(line) > WIDTH) {
+                for line in text.lines().flat_map(|line| fit(&heading(line), WIDTH)) {
                     out.line(&line);
                 }
                 return code;
@@ -235,6 +239,21 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
         }
     }
     code
+}
+
+/// A line of help; behind a heading, clap has put a colon of its own.
+fn heading(line: &str) -> String {
+    match line.strip_suffix(':').filter(|l| !l.starts_with(' ')) {
+        Some(words) => help::heading(words),
+        None => line.to_owned(),
+    }
+}
+
+/// The colours of the parser's own messages: those of every screen (`report::paint`).
+pub(super) fn styles() -> Styles {
+    Styles::plain()
+        .error(AnsiColor::Red.on_default())
+        .invalid(AnsiColor::Yellow.on_default())
 }
 
 /// What resembles the word that is not known.

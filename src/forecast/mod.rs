@@ -347,6 +347,9 @@ pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
                 true => to.mono.saturating_sub(from.mono) / 1000,
                 false => took,
             };
-            Some((whole.clamp(took, took.saturating_add(CHECKS)), run.name.clone()))
+            Some((
+                whole.clamp(took, took.saturating_add(CHECKS)),
+                run.name.clone(),
+            ))
         })
 }

@@ -151,8 +151,16 @@ fn note(noted: &Value) -> String {
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "at" | "commands"));
     let words = shown.map(|(name, value)| {
-        let name = name.replace('_', " ");
+        let name = match name.as_str() {
+            "wanted" => "new content".to_owned(),
+            name => name.replace('_', " "),
+        };
         match value {
+            // Where its bytes are kept is for the undo.
+            kept if kept.get("blob").is_some() => match &kept["len"] {
+                Value::Number(len) => format!("{name}: {len} bytes"),
+                _ => name,
+            },
             process if is_process(process) => format!("{name} {}", process["pid"]),
             Value::Object(_) => format!("{name}: {}", note(value)),
             Value::Array(all) if all.iter().all(is_process) => {
@@ -216,7 +224,9 @@ pub fn brief(entry: &Entry) -> Option<String> {
     match &mut event {
         Event::StepSucceeded(s) => s.evidence.clear(),
         Event::StepFailed(f) => {
-            let took = f.took_ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
+            let took = f
+                .took_ms
+                .map_or(String::new(), |ms| format!("  {}", duration(ms)));
             let words = format!("{}{took}", part(&f.at.part));
             return Some(put(entry, &text::failed(), &words));
         }

@@ -68,7 +68,12 @@ pub fn aligned(rows: &[(String, String)]) -> Vec<String> {
 /// Rows of columns, each as wide as its widest value; the last is not filled up.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
-    let wide = |n: usize| rows.iter().filter_map(|r| r.get(n)).map(|v| columns(v)).max();
+    let wide = |n: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(n))
+            .map(|v| columns(v))
+            .max()
+    };
     rows.iter()
         .map(|row| {
             let cells = row.iter().enumerate();
@@ -84,14 +89,27 @@ pub fn clip(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut cut = String::new();
-    for c in text.chars() {
-        if columns(&cut) + unicode_width::UnicodeWidthChar::width(c).unwrap_or(0) + 3 > width {
+    let (mut cut, mut taken) = (String::new(), 0);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        cut.push(c);
+        if c == '\x1b' {
+            // A colour, whole.
+            cut.extend(rest.by_ref().take_while(|c| *c != 'm'));
+            cut.push('m');
+            continue;
+        }
+        taken += unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+        if taken + 3 > width {
+            cut.pop();
             break;
         }
-        cut.push(c);
     }
-    cut + "..."
+    cut.push_str("...");
+    match text.contains('\x1b') {
+        true => paint::ended(&cut),
+        false => cut,
+    }
 }
 
 /// Breaks a line that is wider than a terminal. What follows is set in below the last column of the line, as far as that

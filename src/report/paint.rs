@@ -49,6 +49,12 @@ impl Tone {
     }
 }
 
+/// A line that was cut, back in the terminal's own colour.
+#[must_use]
+pub(super) fn ended(line: &str) -> String {
+    format!("{line}{PLAIN}")
+}
+
 /// A line without its colours.
 #[must_use]
 pub fn plain(line: &str) -> Cow<'_, str> {

@@ -50,7 +50,10 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     };
     let several = part.tail.iter().filter(|l| l.starts_with("after ")).count() > 1;
     let beyond = |l: &&String| {
-        (several && l.starts_with("after ")) || !part.detail.contains(bare(l.trim()).as_str())
+        let line = bare(l.trim());
+        // The detail may say more between the halves of a line, such as how long it waited.
+        let said = line.split(own::SAW).all(|half| part.detail.contains(half));
+        (several && l.starts_with("after ")) || !said
     };
     let mut said = std::collections::BTreeSet::new();
     let evidence: Vec<&String> = recorded

@@ -1,13 +1,13 @@
 //! The state of a run, for people and for programs.
 
 use super::now::{self, Now};
-use super::question::{self, answers};
 use super::paint::Tone;
+use super::question::{self, answers};
 use super::{aligned, clip, duration, localized, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{self, Asked, Next, Stop};
-use upledger_replay::event::{Decision, Direction};
+use upledger_replay::event::{Decision, Direction, TaskKey};
 use upledger_replay::plan::{Step, Undo};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::{Ended, Run, Status, Task, TaskState};
@@ -140,6 +140,11 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         .unwrap_or(0)
         .max(4);
     let mut phase = None;
+    // The question below says it whole.
+    let asked = match decide::next(run, &now.clock) {
+        Next::Ask(q) if !matches!(q.kind, Asked::Losses | Asked::NoReturn) => Some(q.part),
+        _ => None,
+    };
     // A retry is shown as ready.
     let decided = run
         .standing_decision()
@@ -162,6 +167,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
                 .as_ref()
                 .filter(|(p, _)| p.step == unit.step && p.target == unit.target)
                 .map(|(_, d)| *d),
+            asked.as_ref(),
         ));
     }
     let stuck = now::stuck_lines(run, now);
@@ -252,7 +258,7 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
 }
 
 /// `now` is when how long it has run is measured to; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
-/// it, and nothing has been done on yet.
+/// it, and nothing has been done on yet; `asked`: what the question below the steps is about.
 fn unit_line(
     unit: &Task,
     step: &Step,
@@ -260,6 +266,7 @@ fn unit_line(
     now: &decide::Now,
     alone: bool,
     decided: Option<Decision>,
+    asked: Option<&TaskKey>,
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
     // A run that goes forwards again may pass a step that it had gone back over.
@@ -307,7 +314,8 @@ fn unit_line(
     } else if let Some(ms) = part.took_ms {
         line = format!("{line}  {}", duration(ms));
     }
-    if !part.detail.is_empty() {
+    let told = asked.is_some_and(|key| *key == unit.key(key.way));
+    if !part.detail.is_empty() && !told {
         line = format!("{line}  {}", clip(&safe(&localized::outcome(part)), DETAIL));
     }
     line

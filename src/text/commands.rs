@@ -170,7 +170,7 @@ texts! {
     unanchored_are(unanchored, events): "{unanchored} of {events} events", "{unanchored} / {events} 个事件";
     checks(): "checked", "已检查";
     checks_are(stored, given, blobs, absent): "{stored} stored checkpoints, {given}, {blobs} blobs ({absent} kept beside the ledger)",
-        "内置检查点 {stored} 个，{given}，数据块 {blobs} 个（其中 {absent} 个另存于账本之外）";
+        "内置检查点 {stored} 个，{given}，数据块 {blobs} 个（账本外另存 {absent} 个）";
     given(count): "{count} given", "外部检查点 {count} 个";
     given_and_hold(count, hold): "{count} given ({hold} of them match)", "外部检查点 {count} 个（吻合 {hold} 个）";
     not_as_given(): "CHECKPOINT MISMATCH", "与检查点不符";

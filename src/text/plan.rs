@@ -8,7 +8,7 @@ texts! {
     one_problem(): "1 problem", "1 个问题";
     problems(count): "{count} problems", "{count} 个问题";
     more_problems(count): "{count} more problems are not listed", "另有 {count} 个问题未列出";
-    did_you_mean(word): "did you mean `{word}`?", "是否应为 `{word}`?";
+    did_you_mean(word): "did you mean `{word}`?", "是否应为 `{word}`？";
     one_of(words): "one of {words}", "可用的有 {words}";
 
     // The file.
@@ -256,7 +256,7 @@ texts! {
         "请将 `{early}` 移到 `{late}` 之后；若顺序确实正确，请在 `{early}` 的 `why:` 中说明理由，理由会被记录";
     early_on_purpose(early, late, rule, why): "the step `{early}` comes before `{late}` although {rule}; why: {why}",
         "步骤 `{early}` 排在 `{late}` 之前，尽管{rule}；理由：{why}";
-    never_reversed(id, what): "the step `{id}` {what}, and no later step reverses it", "步骤 `{id}` {what}，之后没有步骤将其恢复";
+    never_reversed(id, what): "the step `{id}` {what}, and no later step undoes that", "步骤 `{id}` {what}，之后没有步骤将其恢复";
     closes_front(): "closes the front end", "关闭前端入口";
     switches_jobs_off(): "disables scheduled jobs", "停用定时任务";
     stops_beat(): "stops beat", "停止 beat";

@@ -1,7 +1,7 @@
 //! Texts of the screens of a run: its lines as they come, its state, its questions.
 
 texts! {
-    // Verbs of events, one column.
+    // Verbs of events, one column; `explain` knows each.
     planned(): "planned", "创建运行";
     amended(): "amended", "修改计划";
     resumed(): "resumed", "恢复运行";
@@ -48,8 +48,8 @@ texts! {
     session_of(actor): "opened by {actor}", "操作人 {actor}";
     stops_after_this(): "stopping after this step; Ctrl-C again detaches and leaves it running", "将在此步骤结束后停止；再按一次 Ctrl-C 则立即退出，步骤在后台继续运行";
     will_stop_after_this(actor): "{actor} has asked for a stop: the run stops after this step", "{actor} 要求停止：运行将在此步骤结束后停止";
-    from_here(): "This only watches: Ctrl-C ends the view, not the run. From here: upledger note, pause, abort, kill-step.",
-        "此处仅为查看：按 Ctrl-C 只退出查看，不影响运行。可在此执行 upledger note、pause、abort、kill-step";
+    from_here(): "this only watches: Ctrl-C ends the view, not the run; from here: upledger note, pause, abort, kill-step",
+        "此处仅为查看：按 Ctrl-C 只退出查看，不影响运行；可在此执行 upledger note、pause、abort、kill-step";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
     printed_nothing(step, run, status): "{step} was not started in {run}, so there is no output: {status}",
@@ -118,17 +118,17 @@ texts! {
     kept_of(at, of): "{at}  (the previous {of})", "{at}（原 {of}）";
     turns_round(): "the run then rolls back automatically, as the plan says (on_failure: rollback)", "随后按计划设置（on_failure: rollback）自动开始回退";
     answer_with(): "answer with one of:", "请选择：";
-    means_done(): "it is done; its own check must agree", "已完成；须通过步骤自带的检查";
-    means_done_unchecked(): "it is done; it has no check of its own, so you must be sure", "已完成；该步骤没有自带检查，由您负责确认";
-    means_undone(): "it is undone; the check of the undo must agree", "已撤销；须通过撤销自带的检查";
-    means_undone_unchecked(): "it is undone; the undo has no check of its own, so you must be sure", "已撤销；该撤销没有自带检查，由您负责确认";
+    means_done(): "it is done, and its check agrees", "已完成；须通过步骤自带的检查";
+    means_done_unchecked(): "it is done; nothing checks that", "已完成；没有自带检查，须自行确认";
+    means_undone(): "it is undone, and its check agrees", "已撤销；须通过撤销自带的检查";
+    means_undone_unchecked(): "it is undone; nothing checks that", "已撤销；没有自带检查，须自行确认";
     means_retry(): "run it again", "重新执行";
     means_undo_again(): "run the undo again", "重新执行撤销";
     means_undo_failed(): "treat the undo as failed", "判定撤销失败";
-    means_leave(): "leave it as it is, and undo the steps before it", "保持原状，继续回退更早的步骤";
+    means_leave(): "leave it, and undo the earlier steps", "保持原状，继续回退更早的步骤";
     means_skip(): "continue without it", "跳过并继续";
     means_fail(): "treat it as failed", "判定为失败";
-    means_rollback(): "undo completed steps; starts immediately", "回退已执行的步骤；立即开始";
+    means_rollback(): "undo completed steps, at once", "回退已执行的步骤；立即开始";
     then(command): "then: {command}", "然后：{command}";
     waits_for_processes(part, names): "{part}: its supervisor has exited, but it is still running: {names}; waiting for it to end (Ctrl-C twice detaches, kill-step kills it)",
         "{part}：监护进程已退出，步骤的进程仍在运行：{names}；正在等待其结束（按两次 Ctrl-C 退出等待，kill-step 可强制结束）";

@@ -289,7 +289,7 @@ fn english_words(screen: &str) -> Vec<String> {
     .expect("a pattern");
     screen
         .lines()
-        .map(|line| line.split_once("探测结果: ").map_or(line, |(own, _)| own))
+        .map(|line| line.split_once("探测结果：").map_or(line, |(own, _)| own))
         .filter(|line| words.is_match(&plans.replace_all(line, "")))
         .map(str::to_owned)
         .collect()

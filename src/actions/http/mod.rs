@@ -154,7 +154,7 @@ impl Check {
         match asker.ask(request) {
             Ok(reply) => expect::judge(self, &reply, redactor),
             Err(miss) => {
-                let text = format!("{}: expected {}, saw: {miss}", self.url, self.expected());
+                let text = format!("{}: {miss}; expected {}", self.url, self.expected());
                 match miss {
                     Miss::Refused(_) => Look::nothing(text),
                     Miss::Broken(_) => Look::unclear(text),
