@@ -234,7 +234,33 @@ pub fn local_date(ts: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, fit};
+    use super::paint::Tone;
+    use super::{clip, columns, fit, table};
+
+    #[test]
+    fn columns_of_a_table_stand_below_each_other_in_every_language_and_colour() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let failed = Tone::Failed.paint("失败");
+        let rows = [
+            row(["shop-1", "rolled back, some undos skipped", "plan"]),
+            row(["shop-upgrade-12", &failed, "plan"]),
+        ];
+        let ends: Vec<usize> = table(&rows)
+            .iter()
+            .map(|line| columns(line.strip_suffix("plan").expect("the last column")))
+            .collect();
+        assert_eq!(ends, [15 + 2 + 31 + 2; 2]);
+    }
+
+    #[test]
+    fn what_is_cut_keeps_its_width_and_ends_its_colour() {
+        let line = Tone::Failed.paint("failed: a long line");
+        let cut = clip(&line, 12);
+        assert_eq!(columns(&cut), 12);
+        assert!(cut.ends_with("...\x1b[0m"), "{cut:?}");
+        assert_eq!(clip("回退受阻的原因", 10), "回退受...");
+        assert_eq!(clip("short", 5), "short");
+    }
 
     /// Text without spaces is left to the terminal, which breaks it anywhere.
     #[test]

@@ -30,10 +30,8 @@ texts! {
     all_seen(): "No event is unanchored.", "没有未锚定的事件";
     unseen(events): "Not proven from outside this machine: the last {events} events (unanchored).",
         "尚无本机以外的证明：最后 {events} 个事件（未锚定）";
-    keep_lines(): "Next: keep these three lines as a file outside this machine:",
-        "下一步：将下面三行存为文件，保存在本机以外：";
-    proves(command): "`{command}` then proves that these events were not changed.",
-        "日后用 `{command}` 即可证明这些事件未被改动";
+    keep_lines(command): "Next: keep these three lines as a file outside this machine; `{command}` proves later that these events were not changed:",
+        "下一步：将下面三行存为文件，保存在本机以外；日后用 `{command}` 即可证明这些事件未被改动：";
     follows_one(): "1 checkpoint that covers it fails as a consequence", "覆盖该处的 1 个检查点因此也不吻合";
     follows(count): "{count} checkpoints that cover it fail as a consequence",
         "覆盖该处的 {count} 个检查点因此也不吻合";

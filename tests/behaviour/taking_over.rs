@@ -181,7 +181,7 @@ fn whether_the_command_is_still_at_work_is_told_without_its_runner() {
     );
     has(
         &chinese(&world, &["status"]),
-        &[&format!("其命令仍在运行 (进程 {pid}，")],
+        &[&format!("其命令仍在运行（进程 {pid}，")],
     );
     let value = world.status();
     assert_eq!(value["command"]["state"], "running", "{value:#}");
