@@ -19,3 +19,5 @@ pub const UNCHECKED: &str =
     "it ended well, and only the program that began the run can check its evidence";
 /// Begins the detail of a failure whose checks saw something else.
 pub const DISAGREES: &str = "the evidence disagrees: ";
+/// Stands between what is wrong with a page and what was seen of it.
+pub const SAW: &str = "; saw ";

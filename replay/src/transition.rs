@@ -375,7 +375,7 @@ impl Run {
             ),
             Direction::Undo => that(
                 self.is_next_to_undo(place, unit),
-                "it is not the next to be reversed",
+                "it is not the next to be undone",
             ),
         }
     }

@@ -12,6 +12,7 @@
 
 mod bus;
 mod child;
+pub(crate) mod fold;
 pub mod inspect;
 pub mod job;
 pub mod launch;

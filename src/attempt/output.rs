@@ -4,6 +4,7 @@
 //! a pipe and the store. Therefore the end is exact: once the command has exited, its output is in the pipes, and
 //! `Sink::finish` reads exactly that much, even if a descendant keeps them open and continues to print.
 
+use super::fold::folded;
 use super::traceback;
 use crate::encoding;
 use crate::redact::{Redactor, Stream};
@@ -370,7 +371,7 @@ pub fn tail(path: &std::path::Path, at_most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The last lines of an output file, at most `n`, none longer than 400 characters, without what a progress bar has written
-/// over: the error is behind it.
+/// over, and many lines that are alike folded: the error may be before or behind them.
 #[must_use]
 pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {
@@ -386,6 +387,7 @@ pub fn last_lines(path: &std::path::Path, n: usize) -> Vec<String> {
         .split(|b| *b == b'\n')
         .map(|line| encoding::shown(encoding::last_written(line)))
         .collect();
+    let lines = folded(lines.iter().map(AsRef::as_ref));
     traceback::last(lines.iter().map(AsRef::as_ref), n)
         .iter()
         .map(|line| line.chars().take(400).collect())

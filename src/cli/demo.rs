@@ -5,7 +5,8 @@ use super::fail::Failure;
 use super::out::Out;
 use crate::demo::{Story, play};
 use crate::host::exec::quoted;
-use crate::report::rows;
+use crate::report::paint::Tone;
+use crate::report::{aligned, rows, safe};
 use crate::text::{commands, demo as text, help};
 use clap::Args;
 use serde_json::json;
@@ -44,10 +45,10 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
     let mut shown: Vec<(String, String)> = summary
         .seen
         .iter()
-        .map(|s| (text::seen(), s.clone()))
+        .map(|s| (Tone::Good.paint(&text::seen()), safe(s)))
         .collect();
-    shown.push((text::ledger(), ledger.display().to_string()));
-    out.lines(&rows(&shown));
+    shown.push((text::ledger(), safe(&ledger.display().to_string())));
+    out.lines(&aligned(&shown));
     out.progress("");
     out.progress(&text::look_around());
     // One line each, so that both can be copied from a narrow terminal.

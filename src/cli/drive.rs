@@ -14,6 +14,7 @@ use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
 use crate::plan::Warning;
 use crate::redact::Redactor;
+use crate::report::paint::Tone;
 use crate::report::{question, safe, status};
 use crate::runner::lock::{LockError, RunnerLock};
 use crate::runner::{Rest, Runner, RunnerError, secrets};
@@ -83,7 +84,7 @@ impl Means {
         };
         system::check_jobs(home)?;
         if scope::manager().is_err() {
-            out.progress(&screen::warning(crate::text::plan::no_scope()));
+            out.progress(&Tone::Asks.lead(&screen::warning(crate::text::plan::no_scope())));
         }
         let (secrets, without) = secrets::read_needed(&run.plan.secrets, &needs::secrets(run))
             .map_err(|e| missing(&e))?;

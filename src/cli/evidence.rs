@@ -7,7 +7,8 @@ use super::out::Out;
 use super::verdict;
 use crate::home::{Home, hex, identity};
 use crate::journal::JournalError;
-use crate::report::{fit, rows};
+use crate::report::paint::Tone;
+use crate::report::{aligned, fit, safe};
 use crate::text::commands as text;
 use crate::text::{Lang, help, lang, screen, verify as words};
 use clap::{Args, Subcommand};
@@ -200,14 +201,15 @@ fn finding_words(finding: &Finding) -> String {
 }
 
 fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
-    let sound = if report.is_sound() {
-        text::sound()
+    let (tone, sound) = if report.is_sound() {
+        (Tone::Good, text::sound())
     } else if verdict::only_given(report) {
-        text::not_as_given()
+        (Tone::Failed, text::not_as_given())
     } else {
-        text::damaged()
+        (Tone::Failed, text::damaged())
     };
-    let mut shown = vec![(text::ledger(), format!("{}  {sound}", file.display()))];
+    let path = safe(&file.display().to_string());
+    let mut shown = vec![(text::ledger(), format!("{path}  {}", tone.paint(&sound)))];
     shown.extend(report.ledger.clone().map(|id| (text::id(), id)));
     shown.push((
         text::events(),
@@ -225,7 +227,7 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
             level.clone()
         } else {
             verdict::level(report.level)
-                .split(';')
+                .split(['；', ';'])
                 .next()
                 .unwrap_or(code)
                 .to_owned()
@@ -251,14 +253,15 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     // Content beside the ledger is counted above: each file that a step has kept would have a line.
     let noted = |finding: &&Finding| !matches!(finding, Finding::BlobAbsent { .. });
     for finding in report.findings.iter().filter(noted) {
-        shown.push((text::note(), finding_words(finding)));
+        shown.push((text::note(), safe(&finding_words(finding))));
     }
     if let Some(bad) = report.first_bad() {
-        shown.push((text::first_bad(), bad_words(bad)));
+        let words = Tone::Failed.paint(&safe(&bad_words(bad)));
+        shown.push((text::first_bad(), words));
     }
     let (others, following) = verdict::others(report);
     for bad in others.iter().take(SHOWN) {
-        shown.push((text::bad(), bad_words(bad)));
+        shown.push((text::bad(), safe(&bad_words(bad))));
     }
     if others.len() > SHOWN {
         shown.push((text::bad(), text::and_more(others.len() - SHOWN)));
@@ -273,14 +276,20 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
             },
         ));
     }
-    out.lines(&rows(&shown));
+    out.lines(&aligned(&shown));
+    let mut first = true;
     for sentence in verdict::words(report, given) {
-        let set_in = sentence.starts_with(' ');
-        out.lines(&if set_in {
-            vec![sentence]
+        let set_in = sentence.starts_with(' ') || sentence.is_empty();
+        if set_in {
+            out.lines(&[sentence]);
+            continue;
+        }
+        let tone = if std::mem::take(&mut first) {
+            tone
         } else {
-            fit(&sentence, 79)
-        });
+            Tone::Plain
+        };
+        out.lines(&fit(&tone.lead(&sentence), 79));
     }
 }
 
@@ -332,7 +341,7 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
     let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
     let other = memory.elsewhere(&ledger.place().ledger_path(), ledger.id());
     if let Ok(Some(kept)) = other.map(|other| other.kept) {
-        out.error(&screen::warning(text::is_a_copy(kept.path)));
+        out.error(&Tone::Asks.lead(&screen::warning(text::is_a_copy(kept.path))));
     }
     let wrote = |e: ExportError| match e {
         ExportError::Read(e) => JournalError::Read(e).into(),

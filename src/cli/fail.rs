@@ -5,6 +5,7 @@ use super::code;
 use super::out::Out;
 use crate::home::Home;
 use crate::journal::JournalError;
+use crate::report::paint::Tone;
 use crate::report::{local_date, local_time, safe};
 use crate::runner::RunnerError;
 use crate::runner::lock::{Holder, LockError};
@@ -88,10 +89,10 @@ impl Failure {
             let title = explain::meaning(self.kind).filter(|_| self.foreign && lang() == Lang::Zh);
             match title {
                 Some(title) => {
-                    out.error(&text::error(title));
+                    out.error(&Tone::Failed.lead(&text::error(title)));
                     out.error(&format!("  {}", text::cause(words)));
                 }
-                None => out.error(&text::error(words)),
+                None => out.error(&Tone::Failed.lead(&text::error(words))),
             }
             for hint in &self.hints {
                 out.error(&format!("  {hint}"));

@@ -5,9 +5,10 @@
 //! stop a run. Only ASCII is drawn, because terminals differ in the width of other characters.
 
 use super::output_stream::{Stream, StreamHandle};
-use crate::report::{clip, fit, safe};
+use crate::attempt::fold::Fold;
+use crate::encoding::last_written;
+use crate::report::{clip, fit, paint, safe};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
@@ -29,12 +30,14 @@ pub(super) struct Live {
     all: MultiProgress,
     /// The running step's line, and those of its output.
     shown: Option<(ProgressBar, Vec<ProgressBar>)>,
-    last: VecDeque<String>,
+    /// The last lines of its output, those alike folded.
+    last: Fold,
+    colours: bool,
 }
 
 impl Live {
     /// For a terminal that can move its cursor; none elsewhere.
-    pub(super) fn new(handle: StreamHandle) -> Option<Self> {
+    pub(super) fn new(handle: StreamHandle, colours: bool) -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb");
         if dumb || !rustix::termios::isatty(rustix::stdio::stdout()) {
             return None;
@@ -46,13 +49,15 @@ impl Live {
         Some(Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen))),
             shown: None,
-            last: VecDeque::new(),
+            last: Fold::default(),
+            colours,
         })
     }
 
     /// A line that stays, above what moves, broken as it is without anything that moves.
     pub(super) fn line(&self, text: &str) {
-        for line in fit(text, width()) {
+        let plain = paint::plain(text);
+        for line in fit(if self.colours { text } else { &plain }, width()) {
             // The stream reports no errors: who does not read misses nothing.
             let _ = self.all.println(line);
         }
@@ -101,14 +106,18 @@ impl Live {
 
     /// What it prints.
     pub(super) fn output(&mut self, text: &str) {
-        self.last
-            .extend(text.lines().map(|l| format!("| {}", safe(l))));
-        while self.last.len() > TAIL {
-            self.last.pop_front();
+        for line in text.lines() {
+            self.last
+                .add(&String::from_utf8_lossy(last_written(line.as_bytes())));
         }
         if let Some((_, tail)) = &self.shown {
-            for (line, text) in tail.iter().zip(&self.last) {
-                line.set_message(text.clone());
+            let lines = self.last.last(TAIL);
+            let lines = lines.iter().map(|l| format!("| {}", safe(l)));
+            for (line, text) in tail
+                .iter()
+                .zip(lines.chain(std::iter::repeat(String::new())))
+            {
+                line.set_message(text);
             }
         }
     }
@@ -128,7 +137,7 @@ impl Live {
                 self.all.remove(line);
             }
         }
-        self.last.clear();
+        self.last = Fold::default();
         // As above.
         let _ = self.all.clear();
     }

@@ -31,7 +31,7 @@ use crate::text::help;
 use crate::text::{Choice, Lang, choose, commands, speak, usage};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fail::Failure;
-use out::Out;
+use out::{Colour, Out};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -83,6 +83,8 @@ struct Cli {
     quiet: bool,
     #[arg(long, global = true, value_enum, hide_possible_values = true, help = help::opt_lang())]
     lang: Option<Lang>,
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true, hide_default_value = true, help = help::opt_color())]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
@@ -176,16 +178,16 @@ fn diagnostics() {
     }
 }
 
-/// `--lang`, found before the arguments are parsed. A wrong value is left to the parser.
-fn flag() -> Option<Lang> {
+/// `--lang` or `--color`, found before the arguments are parsed. A wrong value is left to the parser.
+fn flag<T: ValueEnum>(name: &str) -> Option<T> {
     let args = arguments();
     args.iter().enumerate().find_map(|(n, arg)| {
-        let value = match arg.strip_prefix("--lang") {
+        let value = match arg.strip_prefix(name) {
             Some("") => args.get(n + 1).map(String::as_str),
             Some(rest) => rest.strip_prefix('='),
             None => None,
         };
-        Lang::from_str(value?, false).ok()
+        T::from_str(value?, false).ok()
     })
 }
 
@@ -217,8 +219,9 @@ pub fn main() -> u8 {
 }
 
 fn command(out: &mut Out) -> u8 {
-    // Before anything is printed, because help and errors are translated, too.
-    match choose(&Choice::here(flag())) {
+    // Before anything is printed, because help and errors are translated and coloured, too.
+    out.colour = flag("--color").unwrap_or_default();
+    match choose(&Choice::here(flag("--lang"))) {
         // JSON output is always English.
         Ok(_) if out.json => speak(Lang::En),
         Ok(lang) => speak(lang),
@@ -237,13 +240,15 @@ fn command(out: &mut Out) -> u8 {
     }
     diagnostics();
     let parsed = words::localized(Cli::command())
+        .color(out.colour.into())
+        .styles(words::styles())
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(e) => return words::show(out, &e),
     };
-    (out.json, out.quiet) = (cli.json, cli.quiet);
+    (out.json, out.quiet, out.colour) = (cli.json, cli.quiet, cli.color);
     let home = Home::find(cli.state.as_deref());
     for path in [&home.state, &home.memory] {
         // It is used in records and frames, which are text.

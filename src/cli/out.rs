@@ -3,11 +3,51 @@
 use super::code;
 use super::live::Live;
 use super::output_stream::{OutputStream, Stream};
-use crate::report::fit;
+use crate::report::{fit, paint};
 use crate::text::{commands, screen};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::io::Write;
+
+/// Columns of an error at a terminal that does not say how wide it is.
+const WIDTH: usize = 80;
+
+/// When lines have colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal that knows them, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// In files and pipes, too.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl From<Colour> for clap::ColorChoice {
+    fn from(colour: Colour) -> Self {
+        match colour {
+            Colour::Auto => Self::Auto,
+            Colour::Always => Self::Always,
+            Colour::Never => Self::Never,
+        }
+    }
+}
+
+impl Colour {
+    /// Whether what goes there has colours.
+    fn on(self, stream: Stream) -> bool {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let dumb = set("TERM").is_none_or(|term| term == "dumb");
+                !dumb && set("NO_COLOR").is_none() && stream.is_terminal()
+            }
+        }
+    }
+}
 
 /// Standard output and standard error.
 #[derive(Debug)]
@@ -18,6 +58,8 @@ pub(crate) struct Out {
     pub(crate) quiet: bool,
     /// The command has an effect that its exit code reports; for any other command, its output is the result.
     pub(crate) acts: bool,
+    /// When lines for people have colours.
+    pub(crate) colour: Colour,
     stdout: OutputStream,
     stderr: OutputStream,
     /// The final object has been printed.
@@ -32,6 +74,7 @@ impl Out {
             json,
             quiet,
             acts: false,
+            colour: Colour::default(),
             stdout: OutputStream::new(Stream::Out),
             stderr: OutputStream::new(Stream::Err),
             ended: false,
@@ -50,7 +93,14 @@ impl Out {
         if self.json || self.quiet {
             return None;
         }
-        self.stdout.handle().and_then(Live::new)
+        let colours = self.colours(Stream::Out);
+        let handle = self.stdout.handle();
+        handle.and_then(|handle| Live::new(handle, colours))
+    }
+
+    /// Whether lines for people have colours there.
+    pub(super) fn colours(&self, stream: Stream) -> bool {
+        !self.json && self.colour.on(stream)
     }
 
     /// A line of the result.
@@ -88,11 +138,13 @@ impl Out {
 
     /// A line for people, broken where their terminal is narrower.
     fn fitted(&mut self, text: &str, must: bool) {
+        let plain = paint::plain(text);
+        let text = match self.colours(Stream::Out) {
+            true => text,
+            false => &*plain,
+        };
         match Stream::Out.columns() {
-            Some(columns) if !self.json => {
-                let lines = text.split('\n').flat_map(|l| fit(l, columns));
-                self.put(&lines.collect::<Vec<_>>().join("\n"), must);
-            }
+            Some(columns) if !self.json => self.put(&broken(text, columns), must),
             _ => self.put(text, must),
         }
     }
@@ -121,8 +173,31 @@ impl Out {
         }
     }
 
-    /// An error or a hint.
+    /// An error or a hint: broken at a terminal; in a file or a pipe a line stays one line, so that it is found by its words.
     pub(crate) fn error(&mut self, text: &str) {
+        let plain = paint::plain(text);
+        let text = match self.colours(Stream::Err) {
+            true => text,
+            false => &*plain,
+        };
+        if self.json || !Stream::Err.is_terminal() {
+            self.said(text);
+        } else {
+            self.said(&broken(text, Stream::Err.columns().unwrap_or(WIDTH)));
+        }
+    }
+
+    /// Source text with marks below it, which is not broken.
+    pub(crate) fn source(&mut self, text: &str) {
+        self.said(text);
+    }
+
+    /// Columns for source text on standard error.
+    pub(crate) fn error_columns(&self) -> Option<usize> {
+        Stream::Err.columns()
+    }
+
+    fn said(&mut self, text: &str) {
         // Both streams may be the same terminal.
         self.stdout.flush();
         self.stderr.put(line(text), true, |_| Vec::new());
@@ -202,6 +277,12 @@ impl Out {
             self.tell(why, code::DONE);
         }
     }
+}
+
+/// Lines, broken at a width.
+fn broken(text: &str, columns: usize) -> String {
+    let lines = text.split('\n').flat_map(|l| fit(l, columns));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn ended(mut value: Value, code: u8) -> Value {

@@ -35,6 +35,11 @@ impl Stream {
         }
     }
 
+    /// It is a terminal.
+    pub(super) fn is_terminal(self) -> bool {
+        rustix::termios::isatty(self.fd())
+    }
+
     /// How wide the terminal is that it goes to.
     pub(super) fn columns(self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(self.fd()).ok()?;

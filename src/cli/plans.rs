@@ -4,6 +4,7 @@ use super::code;
 use super::fail::{Failure, unread};
 use super::literal;
 use super::out::Out;
+use super::output_stream::Stream;
 use super::system;
 use crate::forecast;
 use crate::home::Home;
@@ -12,6 +13,7 @@ use crate::journal::{Journal, JournalError};
 use crate::plan::holds_secret;
 use crate::plan::{Checked, Given, Warning, load, resolved, schema as plan_schema, templates};
 use crate::redact::Redactor;
+use crate::report::paint::Tone;
 use crate::report::safe;
 use crate::runner::secrets;
 use crate::site::Interruptible;
@@ -103,7 +105,16 @@ pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure 
             out.value(&problem);
         }
     } else {
-        out.error(&refusal.render(false));
+        let columns = out.error_columns();
+        let shown = refusal.fitted(out.colours(Stream::Err), columns);
+        for line in shown.lines() {
+            // Lines of the plan, and the marks below them, stay as they are.
+            let words = line.trim_start();
+            match words.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '|' | '-' | '.')) {
+                true => out.source(line),
+                false => out.error(line),
+            }
+        }
     }
     Failure::new(
         code::REFUSED,
@@ -164,7 +175,7 @@ pub(crate) fn warning(plan: &Path, warning: &Warning) -> String {
         Some(line) => format!("{}:{line}: {what}", plan.display()),
         None => what,
     };
-    crate::text::screen::warning(place)
+    Tone::Asks.lead(&crate::text::screen::warning(place))
 }
 
 /// Files of environment variables that cannot be read on this machine, which need not be the one that the plan is for, and
@@ -278,7 +289,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         ));
     }
     for why in &against {
-        out.line(&forecast_text::run_would_refuse(safe(why)));
+        out.line(&Tone::Failed.lead(&forecast_text::run_would_refuse(safe(why))));
     }
     if args.details {
         out.lines(&shown(forecast::details(&checked.plan)));

@@ -3,17 +3,21 @@
 use super::line_buffer::LineBuffer;
 use super::live::Live;
 use super::out::Out;
-use crate::clock::boottime_us;
+use crate::clock::{self, boottime_us};
 use crate::journal::Entry;
 use crate::report::{clip, duration, lines, safe};
 use crate::runner::Progress;
 use crate::runner::{INTERRUPTED, Watcher};
 use crate::text::screen as text;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+use upledger_replay::decide::{Next, next};
 use upledger_replay::event::{Attempt, Direction, Event};
 use upledger_replay::state::Run;
+
+/// What a line of a step's output begins with, where it stays on the screen.
+pub(crate) const OUTPUT: &str = "          | ";
 
 /// How long steps took before, in ms, by their ids.
 pub(super) type Expected = BTreeMap<String, u64>;
@@ -27,7 +31,14 @@ pub(super) struct Printer<'a> {
     open: Option<(Attempt, LineBuffer)>,
     /// The attempt that the screen shows as running.
     running: Option<Attempt>,
+    /// The last lines of its output, where they stay on the screen.
+    printed: VecDeque<String>,
+    /// Another process executes the run.
+    watches: bool,
 }
+
+/// Lines of output in which evidence is looked for that needs not be said again.
+const PRINTED: usize = 4;
 
 impl<'a> Printer<'a> {
     pub(super) fn new(out: &'a mut Out, expected: Expected) -> Self {
@@ -37,6 +48,16 @@ impl<'a> Printer<'a> {
             expected,
             open: None,
             running: None,
+            printed: VecDeque::new(),
+            watches: false,
+        }
+    }
+
+    /// For a person who watches what another one does.
+    pub(super) fn watching(out: &'a mut Out, expected: Expected) -> Self {
+        Self {
+            watches: true,
+            ..Self::new(out, expected)
         }
     }
 
@@ -64,7 +85,11 @@ impl<'a> Printer<'a> {
             return;
         }
         for line in text.lines() {
-            self.out.progress(&format!("          | {}", safe(line)));
+            self.out.progress(&format!("{OUTPUT}{}", safe(line)));
+            self.printed.push_back(line.to_owned());
+            if self.printed.len() > PRINTED {
+                self.printed.pop_front();
+            }
         }
     }
 
@@ -81,15 +106,41 @@ impl<'a> Printer<'a> {
         if matches!(&entry.event, Event::PauseRequested(r) if r.reason == INTERRUPTED)
             && !self.out.json
         {
-            self.print_line(&text::stops_after_this());
+            self.print_line(&match self.watches {
+                true => text::will_stop_after_this(&entry.actor),
+                false => text::stops_after_this(),
+            });
         }
     }
 
-    fn event(&mut self, entry: &Entry) {
-        match &self.live {
-            Some(live) => lines::line(entry).iter().for_each(|l| live.line(l)),
-            None => print(self.out, entry),
+    fn event(&mut self, run: &Run, entry: &Entry) {
+        if self.out.json {
+            return self.out.event(&lines::value(entry));
         }
+        // What an action notes on the way is for its undo and for `log`.
+        if matches!(entry.event, Event::StepNoted(_)) {
+            return;
+        }
+        let line = match self.is_said(run, entry) {
+            true => lines::brief(entry),
+            false => lines::line(entry),
+        };
+        line.iter().for_each(|line| self.print_line(line));
+    }
+
+    /// What the outcome rests on was printed by the step just now, or stands in the question that follows.
+    fn is_said(&self, run: &Run, entry: &Entry) -> bool {
+        let Some(basis) = lines::basis(&entry.event) else {
+            return false;
+        };
+        let asked = match next(run, &clock::now()) {
+            Next::Ask(question) => {
+                run.part(&question.part).is_some_and(|p| p.detail == basis)
+                    && !matches!(entry.event, Event::StepSucceeded(_))
+            }
+            _ => false,
+        };
+        asked || (!basis.is_empty() && self.printed.iter().any(|line| line.ends_with(&basis)))
     }
 
     /// Shows an attempt as the one that runs.
@@ -129,10 +180,14 @@ impl<'a> Printer<'a> {
 impl Watcher for Printer<'_> {
     fn entries(&mut self, run: &Run, entries: &[Entry]) {
         for entry in entries {
-            if ends_an_attempt(&entry.event) {
+            let ends = ends_an_attempt(&entry.event);
+            if ends {
                 self.flush();
             }
-            self.event(entry);
+            self.event(run, entry);
+            if ends {
+                self.printed.clear();
+            }
             self.interrupted(entry);
         }
         if let Some(attempt) = run.open_attempt() {
@@ -145,9 +200,9 @@ impl Watcher for Printer<'_> {
         if self.out.json {
             return;
         }
-        let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
-        let text = text::waits_for_processes(lines::part(&at.part), names.join(", "));
-        self.print_line(&text);
+        let names: Vec<String> = living.iter().map(|l| clip(&safe(l), 60)).collect();
+        let (part, names) = (lines::part(&at.part), names.join(", "));
+        self.print_line(&text::waits_for_processes(part, names));
     }
 
     fn progress(&mut self, run: &Run, at: &Attempt, progress: &Progress) {

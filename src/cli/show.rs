@@ -13,7 +13,8 @@ use crate::home::Home;
 use crate::journal::{Entry, Journal};
 use crate::plan::did_you_mean;
 use crate::report::now::{self, Now};
-use crate::report::{lines, local_date, local_time, pad, safe, status};
+use crate::report::paint::Tone;
+use crate::report::{duration, lines, local_date, local_time, safe, status, table, whole_ms};
 use crate::runner::lock::RunnerLock;
 use crate::text::help;
 use crate::text::{commands as text, screen};
@@ -24,7 +25,7 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 use upledger_replay::event::{Attempt, Direction, Event};
 use upledger_replay::runs::{Runs, way_word};
-use upledger_replay::state::Run;
+use upledger_replay::state::{Run, Status};
 
 /// Steps that are listed where one was not found.
 const LISTED: usize = 20;
@@ -70,7 +71,7 @@ pub(crate) fn read(out: &mut Out, home: &Home) -> Result<Journal, Failure> {
     let journal = Journal::read(home)?;
     if let Some(kept) = journal.ledger().copied_from() {
         let text = safe(&text::is_a_copy(&kept.path));
-        out.error(&screen::warning(text));
+        out.error(&Tone::Asks.lead(&screen::warning(text)));
     }
     if let Some(why) = journal.ledger().unread_memory() {
         out.error(&screen::warning(safe(&why.to_string())));
@@ -127,26 +128,37 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
     let journal = read(out, home)?;
     let live = RunnerLock::holder(&home.state).is_some();
     let runs = &journal.book().runs;
-    let wide = runs.iter().map(|r| r.name.len()).max().unwrap_or(0);
-    for run in runs {
-        if out.json {
+    if out.json {
+        for run in runs {
             let now = live_state::now(home, run, live && run.ended.is_none());
             out.value(&status::value(run, &now));
-        } else {
-            let date = local_date(&run.planned_at.ts);
-            let time = local_time(&run.planned_at.ts);
-            out.line(&format!(
-                "{:<wide$}  {date} {time}  {}  {}",
-                run.name,
-                pad(&status::shown(run, &Now::of_runner(live)), 14),
-                about(run)
-            ));
         }
+        return Ok(code::DONE);
     }
-    if runs.is_empty() && !out.json {
+    let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, live)).collect();
+    out.lines(&table(&rows));
+    if runs.is_empty() {
         out.progress(&screen::no_runs());
     }
     Ok(code::DONE)
+}
+
+/// A run in columns: name, start, state, steps that are done of all, duration, plan.
+fn row(run: &Run, live: bool) -> Vec<String> {
+    let at = &run.planned_at.ts;
+    let units = run.units();
+    let done = units
+        .iter()
+        .filter(|u| matches!(u.forward.status, Status::Satisfied | Status::Succeeded));
+    let took = run.ended.and_then(|_| whole_ms(at, &run.last.ts));
+    vec![
+        run.name.clone(),
+        format!("{} {}", local_date(at), local_time(at)),
+        status::shown(run, &Now::of_runner(live)),
+        format!("{}/{}", done.count(), units.len()),
+        took.map_or("-".into(), duration),
+        about(run),
+    ]
 }
 
 /// The plan's name, and a decision that waits for a resume.
@@ -253,7 +265,7 @@ fn output(
     }
     let running = [Direction::Do, Direction::Undo]
         .into_iter()
-        .any(|w| unit.part(w).status == upledger_replay::state::Status::Running);
+        .any(|w| unit.part(w).status == Status::Running);
     if let Some((mut follower, mut lines, at)) = last {
         while args.follow && running && RunnerLock::holder(&home.state).is_some() {
             std::thread::sleep(Duration::from_millis(200));

@@ -153,10 +153,7 @@ fn keep(report: &Report) -> Vec<String> {
     let Some(note) = note(report) else {
         return Vec::new();
     };
-    let mut out = vec![
-        text::keep_lines(),
-        text::proves("upledger verify --checkpoint FILE"),
-    ];
+    let mut out = vec![text::keep_lines("upledger verify --checkpoint FILE")];
     out.extend(note.lines().map(|l| format!("  {l}")));
     out
 }

@@ -2,7 +2,7 @@
 
 use super::code;
 use super::drive::{expected, rests};
-use super::fail::Failure;
+use super::fail::{Failure, holder_words};
 use super::live_state;
 use super::out::Out;
 use super::printer::Printer;
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::home::Home;
 use crate::journal::Journal;
 use crate::report::now::deserted_lines;
-use crate::report::status;
+use crate::report::{safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::runner::{Rest, Watcher};
 use crate::text::screen;
@@ -38,15 +38,28 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
             .iter()
             .for_each(|l| out.progress(l));
         out.progress("");
+        introduce(out, home, run);
     }
     out.background();
     let expected = expected(&journal, &name);
-    let mut printer = Printer::new(out, expected);
+    let mut printer = Printer::watching(out, expected);
     let rest = print_new_events(&mut printer, home, &mut journal, &name)?;
     printer.flush();
     match rest {
         Some(rest) => rests(out, home, &journal, &name, &rest),
         None => decided(out, home, pick(journal.book(), Some(&name))?),
+    }
+}
+
+/// Who executes the run, and what can be done from here.
+fn introduce(out: &mut Out, home: &Home, run: &Run) {
+    if run.ended.is_some() {
+        return;
+    }
+    if let Some(holder) = RunnerLock::holder(&home.state) {
+        out.progress(&screen::driven_by(safe(&holder_words(&holder))));
+        out.progress(&screen::from_here());
+        out.progress("");
     }
 }
 

@@ -3,8 +3,10 @@
 use super::code;
 use super::fail::Failure;
 use super::out::Out;
-use crate::report::{columns, fit};
+use crate::report::paint::Tone;
+use crate::report::{columns, fit, pad};
 use crate::text::{Lang, help, lang, usage};
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, Error};
 use serde_json::json;
@@ -19,10 +21,19 @@ const LAST: usize = 200;
 
 /// Puts headings and the help option into the language of the process, for a command and all below it.
 pub(super) fn localized(command: Command) -> Command {
-    let template = format!(
-        "{{about-with-newline}}\n{}: {{usage}}\n\n{{all-args}}",
-        help::usage()
-    );
+    let commands = match command.get_name() {
+        "upledger" => grouped(&command),
+        _ => String::new(),
+    };
+    let (usage, rest) = match commands.is_empty() {
+        true => (help::usage_is("{usage}"), "{all-args}"),
+        false => (help::usage_is("{usage}"), "{options}"),
+    };
+    let options_heading = match commands.is_empty() {
+        true => String::new(),
+        false => format!("{}\n", help::heading(help::options())),
+    };
+    let template = format!("{{about-with-newline}}\n{usage}\n\n{commands}{options_heading}{rest}");
     let (options, arguments) = (help::options(), help::arguments());
     let version = command.get_version().is_some();
     let mut command = command
@@ -67,6 +78,61 @@ pub(super) fn localized(command: Command) -> Command {
         .mut_subcommands(localized)
 }
 
+/// The commands by what they are for: clap knows one list only.
+const DUTIES: [(fn() -> String, &[&str]); 6] = [
+    (help::duty_plans, &["init", "check", "plan", "schema"]),
+    (
+        help::duty_runs,
+        &["run", "status", "watch", "runs", "resume", "log"],
+    ),
+    (
+        help::duty_steering,
+        &["decide", "pause", "kill-step", "amend", "abort", "note"],
+    ),
+    (help::duty_rollback, &["rollback"]),
+    (
+        help::duty_audit,
+        &["replay", "verify", "verifier", "export", "ledger"],
+    ),
+    (
+        help::duty_help,
+        &["demo", "explain", "help", "completion", "man"],
+    ),
+];
+
+/// The commands of the program, a heading for each duty; one that has no duty comes last.
+fn grouped(command: &Command) -> String {
+    let all: Vec<(String, String)> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set())
+        .map(|c| {
+            let about = c.get_about().map(ToString::to_string).unwrap_or_default();
+            (c.get_name().to_owned(), about)
+        })
+        .collect();
+    let wide = all.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
+    let listed = |names: &mut dyn Iterator<Item = &(String, String)>| -> String {
+        names
+            .flat_map(|(name, about)| fit(&format!("  {}  {about}", pad(name, wide)), WIDTH))
+            .map(|line| line + "\n")
+            .collect()
+    };
+    let duties = DUTIES.iter().map(|(heading, names)| {
+        let mut of_it = names
+            .iter()
+            .filter_map(|name| all.iter().find(|(known, _)| known == name));
+        format!("{}\n{}\n", help::heading(heading()), listed(&mut of_it))
+    });
+    let known = |name: &str| DUTIES.iter().any(|(_, names)| names.contains(&name));
+    let mut others = all.iter().filter(|(name, _)| !known(name)).peekable();
+    let mut out: String = duties.collect();
+    if others.peek().is_some() {
+        let heading = help::heading(help::commands());
+        out.push_str(&format!("{heading}\n{}\n", listed(&mut others)));
+    }
+    out
+}
+
 /// The parser words the values and the default of an option in English only: elsewhere they become a part of its help.
 fn translated(arg: Arg) -> Arg {
     if lang() == Lang::En || !arg.get_action().takes_values() {
@@ -78,21 +144,22 @@ fn translated(arg: Arg) -> Arg {
             .get_possible_values()
             .iter()
             .map(|value| match value.get_help() {
-                Some(meaning) => format!("{} ({meaning})", value.get_name()),
+                Some(meaning) => format!("{}（{meaning}）", value.get_name()),
                 None => value.get_name().to_owned(),
             })
             .collect();
         if !values.is_empty() {
-            words = format!("{words}; {}", help::values(values.join(", ")));
+            words = help::and_more(words, help::values(values.join("、")));
         }
     }
     let defaults: Vec<String> = arg
         .get_default_values()
         .iter()
+        .filter(|_| !arg.is_hide_default_value_set())
         .map(|value| crate::report::localized::reason(&value.to_string_lossy()))
         .collect();
     if !defaults.is_empty() {
-        words = format!("{words}; {}", help::default_is(defaults.join(" ")));
+        words = help::and_more(words, help::default_is(defaults.join(" ")));
     }
     arg.help(words)
         .hide_possible_values(true)
@@ -145,13 +212,13 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
     }
     match (lang(), reason(error)) {
         (Lang::Zh, Some(reason)) => {
-            out.error(&crate::text::commands::error(reason));
+            out.error(&Tone::Failed.lead(&crate::text::commands::error(reason)));
             for meant in meant(error) {
                 out.error(&format!("  {}", crate::text::plan::did_you_mean(meant)));
             }
             if let Some(usage) = error.get(ContextKind::Usage).map(ToString::to_string) {
                 let line = usage.trim().trim_start_matches("Usage: ");
-                out.error(&format!("  {}: {line}", help::usage()));
+                out.error(&format!("  {}", help::usage_is(line)));
             }
             out.error(&format!("  {}", usage::more()));
         }
@@ -162,8 +229,8 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
         (Lang::En | Lang::Zh, _) => {
             // clap counts characters, but a Chinese character is two columns wide.
             let text = error.render().to_string();
-            if text.lines().any(|line| columns(line) > WIDTH) {
-                for line in text.lines().flat_map(|line| fit(line, WIDTH)) {
+            if lang() == Lang::Zh || text.lines().any(|line| columns(line) > WIDTH) {
+                for line in text.lines().flat_map(|line| fit(&heading(line), WIDTH)) {
                     out.line(&line);
                 }
                 return code;
@@ -172,6 +239,21 @@ pub(super) fn show(out: &mut Out, error: &Error) -> u8 {
         }
     }
     code
+}
+
+/// A line of help; behind a heading, clap has put a colon of its own.
+fn heading(line: &str) -> String {
+    match line.strip_suffix(':').filter(|l| !l.starts_with(' ')) {
+        Some(words) => help::heading(words),
+        None => line.to_owned(),
+    }
+}
+
+/// The colours of the parser's own messages: those of every screen (`report::paint`).
+pub(super) fn styles() -> Styles {
+    Styles::plain()
+        .error(AnsiColor::Red.on_default())
+        .invalid(AnsiColor::Yellow.on_default())
 }
 
 /// What resembles the word that is not known.

@@ -7,8 +7,9 @@
 
 mod shop;
 
-use crate::report::{pad, rows, safe};
-use crate::text::{demo as text, lang};
+use crate::report::paint::{Tone, plain};
+use crate::report::{clip, pad, rows, safe};
+use crate::text::{demo as text, lang, screen, verify};
 use shop::{Error, Shop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, BufReader};
@@ -64,6 +65,65 @@ struct Stage<'a> {
     interrupted: Arc<AtomicBool>,
 }
 
+/// Columns of a line of the demonstration: it is to be read at a glance, and each command shows all of it.
+const WIDTH: usize = 80;
+/// Columns of the time before the verb of an event, and of the verb.
+const TIME: usize = 10;
+const VERB: usize = 11;
+
+/// How much of what a command prints is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Its outcomes and its questions; not what steps print, nor that they start.
+    Outcomes,
+    /// The same, and how far a step is.
+    Progress,
+    /// Its verdict alone.
+    Verdict,
+}
+
+impl Shown {
+    /// The line, where it is shown; `printed` is the last line of the step's output.
+    fn line(self, line: &str, printed: &mut Option<String>) -> Option<String> {
+        let bare = plain(line);
+        let verb = bare.get(TIME..).unwrap_or_default();
+        let starts = [screen::start(), screen::undo()];
+        let starts = starts.iter().any(|word| verb.starts_with(&pad(word, VERB)));
+        let head = bare.starts_with(screen::ledger_head("", "").trim());
+        let output = bare
+            .trim_start()
+            .strip_prefix("| ")
+            .filter(|_| bare.starts_with(' '));
+        if let Some(output) = output {
+            *printed = Some(output.to_owned());
+        } else if starts {
+            *printed = None;
+        }
+        let counts = output.is_some_and(|l| l.starts_with(|c: char| c.is_ascii_digit()));
+        let shown = match self {
+            Self::Verdict => bare.starts_with(&verdict()),
+            Self::Outcomes => !starts && output.is_none() && !head,
+            Self::Progress => !starts && !head && (output.is_none() || counts),
+        };
+        if !shown || bare.is_empty() {
+            return None;
+        }
+        // What the outcome rests on was printed before it, and is not shown.
+        let rests_on = printed.take_if(|_| {
+            verb.starts_with(&pad(&screen::done(), VERB)) && verb.trim().split("  ").count() < 4
+        });
+        let line = rests_on.map_or_else(|| line.to_owned(), |seen| format!("{line}  {seen}"));
+        Some(clip(&line, WIDTH))
+    }
+}
+
+/// What the verdict on a sound ledger begins with.
+fn verdict() -> String {
+    let holds = verify::holds(0);
+    let end = holds.find([':', '：']).unwrap_or(holds.len());
+    holds[..end].to_owned()
+}
+
 /// Looks for a shop that a step starts after the demonstration was interrupted.
 const LATE: u32 = 25;
 /// Between two of them.
@@ -112,7 +172,6 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
     }
     played?;
     (stage.show)(&text::stopped());
-    (stage.show)("");
     Ok(Summary {
         state: stage.shop.path("state"),
         memory: stage.shop.path("memory"),
@@ -123,7 +182,7 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
 
 impl Stage<'_> {
     fn play(&mut self, story: Story) -> Result<(), DemoError> {
-        self.upledger(&["run", "install.yaml"], 0)?;
+        self.upledger(&["run", "install.yaml", "--quiet"], 0)?;
         let before = self.ask(&text::before())?;
         match story {
             Story::Plain => self.upledger(&["run", "upgrade.yaml"], 0)?,
@@ -165,11 +224,8 @@ impl Stage<'_> {
         let mut answers = Vec::new();
         for path in ["/orders/7", "/health"] {
             let answer = self.shop.get(path)?;
-            (self.show)(&format!(
-                "{}  GET {path:<9}  {}",
-                pad(when, 11),
-                safe(&answer)
-            ));
+            let line = format!("{}  GET {path:<9}  {}", pad(when, 11), safe(&answer));
+            (self.show)(&clip(&line, WIDTH));
             answers.push(answer);
         }
         (self.show)("");
@@ -193,6 +249,8 @@ impl Stage<'_> {
         (self.show)(&format!("$ upledger {}", shown.join(" ")));
         let child = Command::new(&self.program)
             .args(args)
+            // Whoever shows the lines takes them off again where none are wanted.
+            .args(["--color", "always"])
             .current_dir(&self.shop.dir)
             .env("UPLEDGER_LANG", lang().code())
             .env("UPLEDGER_STATE", self.shop.path("state"))
@@ -204,17 +262,23 @@ impl Stage<'_> {
         Ok(child.map_err(|e| Error::io("cannot start this program", &e))?)
     }
 
-    /// Runs one of our commands and shows what it prints.
+    /// Runs one of our commands and shows its outcomes.
     fn upledger(&mut self, args: &[&str], expected: i32) -> Result<(), DemoError> {
-        let child = self.start(args)?;
-        self.finish(child, args, expected)
+        self.finish(args, expected, Shown::Outcomes)?;
+        (self.show)("");
+        Ok(())
     }
 
-    fn finish(&mut self, mut child: Child, args: &[&str], expected: i32) -> Result<(), DemoError> {
+    fn finish(&mut self, args: &[&str], expected: i32, shown: Shown) -> Result<(), DemoError> {
+        let mut child = self.start(args)?;
         // Errors are few and short: they fit into the pipe until the end.
         if let Some(stdout) = child.stdout.take() {
+            let mut printed = None;
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                (self.show)(&line);
+                shown
+                    .line(&line, &mut printed)
+                    .iter()
+                    .for_each(|line| (self.show)(line));
             }
         }
         let output = child
@@ -223,7 +287,6 @@ impl Stage<'_> {
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             (self.show)(line);
         }
-        (self.show)("");
         if output.status.code() == Some(expected) {
             return Ok(());
         }
@@ -241,10 +304,11 @@ impl Stage<'_> {
     /// The runner dies by SIGKILL when the migration has told of its first thousand orders; then the run is taken over.
     fn kill(&mut self) -> Result<(), DemoError> {
         let mut child = self.start(&["run", "upgrade.yaml"])?;
-        let mut killed = false;
+        let (mut killed, mut printed) = (false, None);
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                (self.show)(&line);
+                let shown = Shown::Progress.line(&line, &mut printed);
+                shown.iter().for_each(|line| (self.show)(line));
                 if line.contains("| 1000 of ") {
                     killed = child.kill().is_ok();
                     break;
@@ -267,12 +331,13 @@ impl Stage<'_> {
             .output()
             .map_err(|e| Error::io("cannot start this program", &e))?;
         self.shop.write(VERIFIER, &script.stdout)?;
-        self.upledger(&["verify"], 0)?;
+        self.finish(&["verify"], 0, Shown::Verdict)?;
         (self.show)("$ python3 verify.py state/ledger.db");
         let lines = self.shop.python(&[VERIFIER, "state/ledger.db"])?;
-        for line in lines.lines() {
-            (self.show)(line);
-        }
+        let verdict = lines.lines().find_map(|line| line.strip_prefix("VERDICT"));
+        let verdict = verdict.and_then(|words| words.split(';').next());
+        let verdict = verdict.ok_or_else(|| DemoError::Broken(text::not_as_promised(VERIFIER)))?;
+        (self.show)(&Tone::Good.lead(verdict.trim()));
         (self.show)("");
         self.seen.push(text::both_accept());
         Ok(())

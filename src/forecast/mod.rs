@@ -324,7 +324,11 @@ fn own_undo(plan: &Plan, step: &Step, past: &RawPast) -> Vec<String> {
     }
 }
 
-/// How long a step took, in ms, in the newest run of a plan of this name in which it succeeded, and that run.
+/// What its checks took beside its command counts up to here; more means that the run had no runner for a while.
+const CHECKS: u64 = 60_000;
+
+/// How long a step took, its checks included, in ms, in the newest run of a plan of this name in which it succeeded, and
+/// that run.
 #[must_use]
 pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
     book.runs
@@ -336,6 +340,15 @@ pub fn took(book: &Runs, plan: &Plan, id: &str) -> Option<(u64, String)> {
             let ended = matches!(unit.forward.status, Status::Succeeded | Status::Undone);
             // How long an attempt took that failed and was decided to be done says nothing.
             let passed = ended && unit.forward.failed.is_none();
-            Some((unit.forward.took_ms.filter(|_| passed)?, run.name.clone()))
+            let took = unit.forward.took_ms.filter(|_| passed)?;
+            let (from, to) = (&unit.forward.started_at, &unit.forward.ended_at);
+            let whole = match from.boot == to.boot {
+                true => to.mono.saturating_sub(from.mono) / 1000,
+                false => took,
+            };
+            Some((
+                whole.clamp(took, took.saturating_add(CHECKS)),
+                run.name.clone(),
+            ))
         })
 }

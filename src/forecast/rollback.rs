@@ -4,6 +4,7 @@
 use super::screen::put;
 use super::{own_undo, startable};
 use crate::action::{Blob, Places, RawPast, meet};
+use crate::report::paint::Tone;
 use crate::report::{columns, pad, rows, safe};
 use crate::site::Local;
 use crate::site::task::{Facts, PreparedTask};
@@ -197,7 +198,12 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
         } else {
             ' '
         };
-        let outcome = pad(&word(step.outcome), words.unwrap_or(0));
+        let tone = match step.outcome {
+            Outcome::CannotRun => Tone::Failed,
+            Outcome::NoReturn | Outcome::CannotTell => Tone::Asks,
+            Outcome::Undo | Outcome::AsBefore => Tone::Plain,
+        };
+        let outcome = pad(&tone.paint(&word(step.outcome)), words.unwrap_or(0));
         let first = format!("{mark} {outcome}  {:<ids$}  ", step.step);
         let below = step.commands.iter().chain(&step.evidence);
         let below: Vec<String> = below.map(|l| safe(l)).collect();

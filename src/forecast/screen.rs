@@ -3,6 +3,7 @@
 
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
+use crate::report::paint::Tone;
 use crate::report::{columns, duration, pad, rows, safe};
 use crate::site::withheld;
 use crate::text::forecast as text;
@@ -23,6 +24,17 @@ fn word(verdict: Verdict) -> String {
         Verdict::CannotTell => text::cannot_tell(),
         Verdict::Fail => text::would_fail(),
         Verdict::LeftOut => text::left_out(),
+    }
+}
+
+/// What a verdict says, as a colour.
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Fail | Verdict::CannotRun => Tone::Failed,
+        Verdict::CannotTell => Tone::Asks,
+        Verdict::Run | Verdict::Change | Verdict::Already | Verdict::Later | Verdict::LeftOut => {
+            Tone::Plain
+        }
     }
 }
 
@@ -125,7 +137,7 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
             out.extend([String::new(), safe(phase)]);
         }
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
-        let verdict = pad(&word(step.verdict), words);
+        let verdict = pad(&tone(step.verdict).paint(&word(step.verdict)), words);
         let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
         let mut below = some(&step.commands);
         // Do not repeat what the command line or a longer finding already contains.

@@ -480,7 +480,7 @@ impl JsonSchema for Undo {
             }
             forms.push(form);
         }
-        let schema = json!({"description": "How a step is reversed.", "oneOf": forms});
+        let schema = json!({"description": "How a step is undone.", "oneOf": forms});
         Schema::try_from(schema).unwrap_or_default()
     }
 }

@@ -10,34 +10,26 @@ use super::warning::Warning;
 use crate::text::plan as say;
 use std::collections::BTreeMap;
 
-/// Common wrong names for our keys.
-const SYNONYMS: [(&str, &str); 30] = [
+/// Names that other tools have for our keys.
+const SYNONYMS: [(&str, &str); 22] = [
     ("action", "do"),
-    ("actions", "do"),
     ("chdir", "cwd"),
     ("check", "verify"),
     ("cmd", "do"),
     ("command", "do"),
-    ("desc", "why"),
     ("description", "why"),
-    ("dir", "cwd"),
-    ("directory", "cwd"),
     ("environment", "env"),
     ("if", "when"),
     ("name", "id"),
     ("name", "phase"),
-    ("only_if", "when"),
     ("retries", "retry"),
-    ("revert", "undo"),
     ("rollback", "undo"),
     ("shell", "do"),
     ("run", "do"),
     ("stages", "phases"),
     ("tasks", "steps"),
     ("tasks", "phases"),
-    ("step", "steps"),
     ("title", "name"),
-    ("title", "why"),
     ("variables", "vars"),
     ("version", "upledger"),
     ("workdir", "cwd"),

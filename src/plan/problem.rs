@@ -4,7 +4,8 @@
 
 use super::outline::Span;
 use crate::action::values::distance;
-use crate::text::plan as say;
+use crate::text::{Lang, lang, plan as say};
+use annotate_snippets::renderer::AnsiColor;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::fmt;
@@ -142,11 +143,19 @@ impl Refusal {
     /// As people read it: message, place, source line, remedy.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
+        self.fitted(styled, None)
+    }
+
+    /// The same for a terminal of so many columns, in which a long line of the plan is cut.
+    #[must_use]
+    pub fn fitted(&self, styled: bool, columns: Option<usize>) -> String {
         let renderer = if styled {
-            Renderer::styled()
+            // The colour of what failed, as on every screen (`report::paint`).
+            Renderer::plain().error(AnsiColor::Red.on_default())
         } else {
             Renderer::plain()
         };
+        let renderer = columns.map_or(renderer.clone(), |columns| renderer.term_width(columns));
         let name = self.name.escape_debug().to_string();
         let shown: Vec<String> = self
             .problems
@@ -182,7 +191,21 @@ impl Refusal {
             None => group,
             Some(hint) => group.element(Level::HELP.with_name(say::help()).message(hint.as_str())),
         };
-        renderer.render(&[group])
+        let shown = renderer.render(&[group]);
+        if lang() == Lang::En {
+            return shown;
+        }
+        // The renderer puts an ASCII colon behind the words that begin a message.
+        let names = [say::error(), say::help()];
+        let begins = |line: &str| {
+            let words = line.trim_start_matches(['\u{1b}', ' ', '=', '[', '3', '1', 'm']);
+            names.iter().any(|name| words.starts_with(name))
+        };
+        let lines = shown.lines().map(|line| match begins(line) {
+            true => line.replacen(": ", "：", 1),
+            false => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// One object for each problem: `file`, `line`, `column`, `message`, `hint`.

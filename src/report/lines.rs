@@ -1,6 +1,7 @@
 //! Formats an event as one plain line, for pipes, logs and the timeline. Nothing is truncated; a narrow terminal wraps the
 //! line.
 
+use super::paint::Tone;
 use super::{duration, localized, safe};
 use crate::journal::Entry;
 use crate::text::screen as text;
@@ -150,8 +151,16 @@ fn note(noted: &Value) -> String {
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "at" | "commands"));
     let words = shown.map(|(name, value)| {
-        let name = name.replace('_', " ");
+        let name = match name.as_str() {
+            "wanted" => "new content".to_owned(),
+            name => name.replace('_', " "),
+        };
         match value {
+            // Where its bytes are kept is for the undo.
+            kept if kept.get("blob").is_some() => match &kept["len"] {
+                Value::Number(len) => format!("{name}: {len} bytes"),
+                _ => name,
+            },
             process if is_process(process) => format!("{name} {}", process["pid"]),
             Value::Object(_) => format!("{name}: {}", note(value)),
             Value::Array(all) if all.iter().all(is_process) => {
@@ -189,17 +198,64 @@ fn ordered(event: &Event) -> bool {
     )
 }
 
-/// The plain line of an event.
+/// The line of an event.
 #[must_use]
 pub fn line(entry: &Entry) -> Option<String> {
-    let (verb, mut words) = words(&entry.event)?;
+    let (verb, words) = words(&entry.event)?;
+    Some(whole(entry, &verb, words))
+}
+
+/// What an outcome rests on, as its line shows it: the first evidence, or the cause.
+#[must_use]
+pub fn basis(event: &Event) -> Option<String> {
+    match event {
+        Event::StepSucceeded(s) => s.evidence.first().cloned(),
+        Event::StepFailed(f) => Some(f.detail.clone()),
+        Event::StepDoubted(d) => Some(d.cause.clone()),
+        Event::StepRefused(r) => Some(r.detail.clone()),
+        _ => None,
+    }
+}
+
+/// The line of an event without what it rests on, where that has been shown or follows at once.
+#[must_use]
+pub fn brief(entry: &Entry) -> Option<String> {
+    let mut event = entry.event.clone();
+    match &mut event {
+        Event::StepSucceeded(s) => s.evidence.clear(),
+        Event::StepFailed(f) => {
+            let took = f
+                .took_ms
+                .map_or(String::new(), |ms| format!("  {}", duration(ms)));
+            let words = format!("{}{took}", part(&f.at.part));
+            return Some(put(entry, &text::failed(), &words));
+        }
+        Event::StepDoubted(d) => return Some(put(entry, &text::in_doubt(), &part(&d.at.part))),
+        Event::StepRefused(r) => return Some(put(entry, &text::refused(), &part(&r.part))),
+        _ => {}
+    }
+    let (verb, words) = words(&event)?;
+    Some(whole(entry, &verb, words))
+}
+
+fn whole(entry: &Entry, verb: &str, mut words: String) -> String {
     if let (Event::RunPlanned(_), Some(run)) = (&entry.event, &entry.run) {
         words = format!("{run}  {words}");
     }
     if ordered(&entry.event) {
         words = format!("{words}  ({})", text::by(&entry.actor));
     }
-    Some(put(entry, &verb, &words))
+    put(entry, verb, &words)
+}
+
+/// What the verb of an event says.
+fn tone(event: &Event) -> Tone {
+    match event {
+        Event::StepFailed(_) | Event::StepRefused(_) => Tone::Failed,
+        Event::StepDoubted(_) => Tone::Asks,
+        Event::RunCompleted(_) | Event::RollbackCompleted(_) => Tone::Good,
+        _ => Tone::Plain,
+    }
 }
 
 /// The line of every event, also of those that a run's screen leaves out.
@@ -215,7 +271,7 @@ fn put(entry: &Entry, verb: &str, words: &str) -> String {
     format!(
         "{}  {}  {}",
         super::local_time(&entry.when.ts),
-        super::pad(verb, 11),
+        super::pad(&tone(&entry.event).paint(verb), 11),
         safe(words)
     )
 }

@@ -43,8 +43,13 @@ pub fn failure(failed: &Failed) -> String {
 /// What kind of doubt, in one line.
 #[must_use]
 pub fn doubt(kind: Doubt, cause: &str) -> String {
+    // The recorded phrases never change; the screens say the same in today's words.
     if lang() == Lang::En {
-        return cause.to_owned();
+        return match cause {
+            own::UNSEEN => text::unseen(),
+            own::UNCHECKED => text::unchecked(),
+            other => other.to_owned(),
+        };
     }
     match kind {
         Doubt::Unseen if cause == own::UNCHECKED => text::unchecked(),

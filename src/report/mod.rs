@@ -4,6 +4,7 @@ pub mod amendment;
 pub mod lines;
 pub mod localized;
 pub mod now;
+pub mod paint;
 pub mod question;
 pub mod status;
 
@@ -43,6 +44,13 @@ pub fn pad(text: &str, columns: usize) -> String {
 /// Rows of a name and a value, the values aligned.
 #[must_use]
 pub fn rows(rows: &[(String, String)]) -> Vec<String> {
+    let shown = rows.iter().map(|(name, value)| (name.clone(), safe(value)));
+    aligned(&shown.collect::<Vec<_>>())
+}
+
+/// The same for values that are safe already, and may have colours.
+#[must_use]
+pub fn aligned(rows: &[(String, String)]) -> Vec<String> {
     let wide = rows
         .iter()
         .map(|(name, _)| columns(name))
@@ -50,9 +58,27 @@ pub fn rows(rows: &[(String, String)]) -> Vec<String> {
         .unwrap_or(0);
     rows.iter()
         .map(|(name, value)| {
-            format!("{}  {}", pad(name, wide), safe(value))
+            format!("{}  {value}", pad(name, wide))
                 .trim_end()
                 .to_owned()
+        })
+        .collect()
+}
+
+/// Rows of columns, each as wide as its widest value; the last is not filled up.
+#[must_use]
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let wide = |n: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(n))
+            .map(|v| columns(v))
+            .max()
+    };
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().enumerate();
+            let cells = cells.map(|(n, value)| pad(value, wide(n).unwrap_or(0)));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
 }
@@ -63,14 +89,27 @@ pub fn clip(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut cut = String::new();
-    for c in text.chars() {
-        if columns(&cut) + unicode_width::UnicodeWidthChar::width(c).unwrap_or(0) + 3 > width {
+    let (mut cut, mut taken) = (String::new(), 0);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        cut.push(c);
+        if c == '\x1b' {
+            // A colour, whole.
+            cut.extend(rest.by_ref().take_while(|c| *c != 'm'));
+            cut.push('m');
+            continue;
+        }
+        taken += unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+        if taken + 3 > width {
+            cut.pop();
             break;
         }
-        cut.push(c);
     }
-    cut + "..."
+    cut.push_str("...");
+    match text.contains('\x1b') {
+        true => paint::ended(&cut),
+        false => cut,
+    }
 }
 
 /// Breaks a line that is wider than a terminal. What follows is set in below the last column of the line, as far as that
@@ -83,7 +122,7 @@ pub fn fit(line: &str, width: usize) -> Vec<String> {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let mut set_in = indent + 2;
     let (mut column, mut blanks) = (0, 0);
-    for c in line.chars() {
+    for c in paint::plain(line).chars() {
         if column * 2 > width {
             break;
         }
@@ -142,10 +181,10 @@ fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     Box::new(words.into_iter())
 }
 
-/// Width in terminal columns.
+/// Width in terminal columns; colours have none.
 #[must_use]
 pub fn columns(text: &str) -> usize {
-    unicode_width::UnicodeWidthStr::width(text)
+    unicode_width::UnicodeWidthStr::width(&*paint::plain(text))
 }
 
 /// A duration for people.
@@ -173,6 +212,13 @@ pub fn local_time(ts: &str) -> String {
     )
 }
 
+/// From one recorded time to another, in ms.
+#[must_use]
+pub fn whole_ms(from: &str, to: &str) -> Option<u64> {
+    let at = |ts| chrono::DateTime::parse_from_rfc3339(ts).ok();
+    u64::try_from((at(to)? - at(from)?).num_milliseconds()).ok()
+}
+
 /// The date of a recorded time, UTC, in this machine's zone.
 #[must_use]
 pub fn local_date(ts: &str) -> String {
@@ -188,7 +234,33 @@ pub fn local_date(ts: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, fit};
+    use super::paint::Tone;
+    use super::{clip, columns, fit, table};
+
+    #[test]
+    fn columns_of_a_table_stand_below_each_other_in_every_language_and_colour() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let failed = Tone::Failed.paint("失败");
+        let rows = [
+            row(["shop-1", "rolled back, some undos skipped", "plan"]),
+            row(["shop-upgrade-12", &failed, "plan"]),
+        ];
+        let ends: Vec<usize> = table(&rows)
+            .iter()
+            .map(|line| columns(line.strip_suffix("plan").expect("the last column")))
+            .collect();
+        assert_eq!(ends, [15 + 2 + 31 + 2; 2]);
+    }
+
+    #[test]
+    fn what_is_cut_keeps_its_width_and_ends_its_colour() {
+        let line = Tone::Failed.paint("failed: a long line");
+        let cut = clip(&line, 12);
+        assert_eq!(columns(&cut), 12);
+        assert!(cut.ends_with("...\x1b[0m"), "{cut:?}");
+        assert_eq!(clip("回退受阻的原因", 10), "回退受...");
+        assert_eq!(clip("short", 5), "short");
+    }
 
     /// Text without spaces is left to the terminal, which breaks it anywhere.
     #[test]

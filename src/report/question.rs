@@ -2,12 +2,13 @@
 
 use super::lines::part as part_words;
 use super::now::Now;
+use super::paint::Tone;
 use super::status::decision_word;
 use super::{localized, rows, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{Asked, Question};
-use upledger_replay::event::{Decision, Direction, TaskKey};
+use upledger_replay::event::{Decision, Direction, TaskKey, own};
 use upledger_replay::plan::{ActionSpec, Undo};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Run;
@@ -21,14 +22,25 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     let part = run.part(&question.part).cloned().unwrap_or_default();
     let what = part_words(&question.part);
     let detail = safe(&localized::outcome(&part));
-    let mut out = vec![match question.kind {
+    let (told, more) = match question.kind {
+        // The page that disagrees is quoted on a line of its own.
+        Asked::Failed | Asked::Stuck => two_lines(&detail),
+        Asked::Doubt | Asked::Losses | Asked::NoReturn => (detail.as_str(), None),
+    };
+    let headline = match question.kind {
         Asked::Doubt => text::doubt_is(what, &detail),
         Asked::Losses => text::lost(what, part.losses),
-        Asked::Failed if part.never_started() => text::not_started_is(what, &detail),
-        Asked::Failed => text::failed_is(what, &detail),
-        Asked::Stuck => text::stuck_is(what, &detail),
+        Asked::Failed if part.never_started() => text::not_started_is(what, told),
+        Asked::Failed => text::failed_is(what, told),
+        Asked::Stuck => text::stuck_is(what, told),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
-    }];
+    };
+    let tone = match question.kind {
+        Asked::Failed | Asked::Stuck => Tone::Failed,
+        Asked::Doubt | Asked::Losses | Asked::NoReturn => Tone::Asks,
+    };
+    let mut out = vec![tone.lead(&headline)];
+    out.extend(more.map(|more| format!("  {more}")));
     // Do not repeat the headline.
     let recorded = Some(&part.detail).filter(|_| !localized::whole(&part));
     // The line of a repeated check starts with its time.
@@ -38,7 +50,10 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     };
     let several = part.tail.iter().filter(|l| l.starts_with("after ")).count() > 1;
     let beyond = |l: &&String| {
-        (several && l.starts_with("after ")) || !part.detail.contains(bare(l.trim()).as_str())
+        let line = bare(l.trim());
+        // The detail may say more between the halves of a line, such as how long it waited.
+        let said = line.split(own::SAW).all(|half| part.detail.contains(half));
+        (several && l.starts_with("after ")) || !said
     };
     let mut said = std::collections::BTreeSet::new();
     let evidence: Vec<&String> = recorded
@@ -52,11 +67,19 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
         out.extend(evidence.iter().map(|l| format!("  | {}", safe(l))));
     }
     out.extend(undo_lines(now));
-    out.push(text::answer_with());
+    out.push(Tone::Asks.lead(&text::answer_with()));
     let answers = answers(run, question);
     out.extend(rows(&answers).into_iter().map(|l| format!("  {l}")));
     out.push(text::after_deciding("upledger resume"));
     out
+}
+
+/// A failure, and what was seen instead.
+fn two_lines(detail: &str) -> (&str, Option<&str>) {
+    match detail.find(own::SAW) {
+        Some(at) => (&detail[..at], Some(detail[at..].trim_start_matches("; "))),
+        None => (detail, None),
+    }
 }
 
 /// What the undo runs, and where that is which it puts back.

@@ -1,12 +1,13 @@
 //! The state of a run, for people and for programs.
 
 use super::now::{self, Now};
+use super::paint::Tone;
 use super::question::{self, answers};
-use super::{clip, duration, localized, rows, safe};
+use super::{aligned, clip, duration, localized, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{self, Asked, Next, Stop};
-use upledger_replay::event::{Decision, Direction};
+use upledger_replay::event::{Decision, Direction, TaskKey};
 use upledger_replay::plan::{Step, Undo};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::{Ended, Run, Status, Task, TaskState};
@@ -21,6 +22,19 @@ pub struct Word {
     pub stable: &'static str,
     /// For people.
     pub shown: String,
+}
+
+impl Word {
+    /// What the state says, as a colour.
+    #[must_use]
+    pub fn tone(&self) -> Tone {
+        match self.stable {
+            "failed" | "rollback stuck" => Tone::Failed,
+            "in doubt" | "paused" | "rolled back in part" => Tone::Asks,
+            "completed" | "rolled back" => Tone::Good,
+            _ => Tone::Plain,
+        }
+    }
 }
 
 /// A run's state in one word.
@@ -55,12 +69,13 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
 #[must_use]
 pub fn shown(run: &Run, now: &Now) -> String {
     if deserted(run, now) {
-        match run.standing_decision() {
+        Tone::Asks.paint(&match run.standing_decision() {
             Some(_) => text::to_be_resumed(),
             None => text::interrupted(),
-        }
+        })
     } else {
-        word(run, &now.clock).shown
+        let word = word(run, &now.clock);
+        word.tone().paint(&word.shown)
     }
 }
 
@@ -104,15 +119,16 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         state = match (run.way, word(run, &now.clock).stable) {
             // These states already imply it.
             (Direction::Undo, "rolling back" | "rollback stuck") if !deserted => {
-                format!("{state}, {}", text::phase(phase))
+                text::state_in(state, text::phase(phase))
             }
-            (Direction::Undo, _) => format!("{state}, {}", text::going_back(phase)),
-            (Direction::Do, _) => format!("{state}, {}", text::phase(phase)),
+            (Direction::Undo, _) => text::state_in(state, text::going_back(phase)),
+            (Direction::Do, _) => text::state_in(state, text::phase(phase)),
         };
     }
-    let mut out = rows(&[
+    let plan = format!("{}  {digest}", safe(&run.plan.name));
+    let mut out = aligned(&[
         (text::run(), run.name.clone()),
-        (text::plan(), format!("{}  {digest}", run.plan.name)),
+        (text::plan(), plan),
         (text::state(), state),
     ]);
     out.push(String::new());
@@ -124,6 +140,11 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         .unwrap_or(0)
         .max(4);
     let mut phase = None;
+    // The question below says it whole.
+    let asked = match decide::next(run, &now.clock) {
+        Next::Ask(q) if !matches!(q.kind, Asked::Losses | Asked::NoReturn) => Some(q.part),
+        _ => None,
+    };
     // A retry is shown as ready.
     let decided = run
         .standing_decision()
@@ -146,6 +167,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
                 .as_ref()
                 .filter(|(p, _)| p.step == unit.step && p.target == unit.target)
                 .map(|(_, d)| *d),
+            asked.as_ref(),
         ));
     }
     let stuck = now::stuck_lines(run, now);
@@ -198,7 +220,7 @@ fn not_undone(run: &Run) -> Vec<String> {
         return Vec::new();
     }
     let names: Vec<String> = left.map(|u| named(u, &u.backward)).collect();
-    vec![text::not_undone(names.join(", "))]
+    vec![Tone::Failed.lead(&text::not_undone(names.join(", ")))]
 }
 
 /// A step with the reason that a person gave for it.
@@ -223,7 +245,7 @@ fn deserted(run: &Run, now: &Now) -> bool {
 pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
     match stop {
         Stop::Paused(reason) => vec![
-            text::is_paused(safe(&localized::reason(reason))),
+            Tone::Asks.lead(&text::is_paused(safe(&localized::reason(reason)))),
             text::go_on_with("upledger resume"),
         ],
         Stop::RolledBackTo(step) => {
@@ -236,7 +258,7 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
 }
 
 /// `now` is when how long it has run is measured to; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
-/// it, and nothing has been done on yet.
+/// it, and nothing has been done on yet; `asked`: what the question below the steps is about.
 fn unit_line(
     unit: &Task,
     step: &Step,
@@ -244,6 +266,7 @@ fn unit_line(
     now: &decide::Now,
     alone: bool,
     decided: Option<Decision>,
+    asked: Option<&TaskKey>,
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
     // A run that goes forwards again may pass a step that it had gone back over.
@@ -263,6 +286,11 @@ fn unit_line(
     };
     let mut line = format!("{mark} {:<wide$}  ", unit.step);
     let unseen = part.status == Status::Running && alone;
+    let tone = match part.status {
+        Status::Failed => Tone::Failed,
+        Status::InDoubt => Tone::Asks,
+        _ => Tone::Plain,
+    };
     let status = if let Some(decided) = decided {
         text::decided_as(decision_word(decided))
     } else if undone {
@@ -272,11 +300,11 @@ fn unit_line(
     } else {
         status_word(part.status).shown
     };
-    line.push_str(&if backwards {
+    line.push_str(&tone.paint(&if backwards {
         text::undo_is_now(status)
     } else {
         status
-    });
+    }));
     if part.attempts > 1 {
         line = format!("{line}  {}", text::attempt(part.attempts));
     }
@@ -286,7 +314,8 @@ fn unit_line(
     } else if let Some(ms) = part.took_ms {
         line = format!("{line}  {}", duration(ms));
     }
-    if !part.detail.is_empty() {
+    let told = asked.is_some_and(|key| *key == unit.key(key.way));
+    if !part.detail.is_empty() && !told {
         line = format!("{line}  {}", clip(&safe(&localized::outcome(part)), DETAIL));
     }
     line

@@ -141,8 +141,7 @@ mod tests {
         assert!(said("git.deploy", &["PATH"], denied).starts_with("SSH_AUTH_SOCK is set here"));
         assert_eq!(said("git.deploy", &["SSH_AUTH_SOCK"], denied), "");
         assert_eq!(said("http.check", &[], denied), "");
-        let issuer =
-            "https://h/: expected status 200, saw: invalid peer certificate: UnknownIssuer";
+        let issuer = "https://h/: invalid peer certificate: UnknownIssuer; expected status 200";
         let authority = hint_of("http.check", &[], issuer, |name| name == "SSL_CERT_FILE");
         assert!(authority.unwrap_or_default().contains("in `ca`"));
         let away = "fatal: unable to access 'https://h/': Could not resolve host: h";

@@ -3,11 +3,11 @@
 
 texts! {
     // A line of a look, which is evidence and so English.
-    looked(line): "{line}", "探测结果: {line}";
-    wait_until(what): "wait until {what}", "等待: {what}";
+    looked(line): "{line}", "探测结果：{line}";
+    wait_until(what): "wait until {what}", "等待：{what}";
     join_and(one, other): "{one} and {other}", "{one} 且 {other}";
-    expect(what): "expect {what}", "确认: {what}";
-    expect_within(what, limit): "expect {what} within {limit}", "确认 ({limit} 内): {what}";
+    expect(what): "expect {what}", "确认：{what}";
+    expect_within(what, limit): "expect {what} within {limit}", "确认（{limit} 内）：{what}";
 
     // Files.
     state_directory(): "the state directory", "状态目录";
@@ -15,59 +15,59 @@ texts! {
     replace_from(path, from): "replace {path} with the content of {from}", "用 {from} 的内容替换 {path}";
     replace_with(path, len): "replace {path} with {len} bytes of the plan", "用计划中的 {len} 字节内容替换 {path}";
     line_becomes(path, pattern, line): "in {path}, replace the line that matches {pattern} with: {line}",
-        "{path} 中匹配 {pattern} 的行改为: {line}";
+        "{path} 中匹配 {pattern} 的行改为：{line}";
     line_goes(path, pattern): "in {path}, remove the line that matches {pattern}", "删除 {path} 中匹配 {pattern} 的行";
     mode_changes(from, to): "mode {from} -> {to}", "权限 {from} -> {to}";
     remove(path): "remove {path}", "删除 {path}";
     put_back(path, len, mode, owner): "restore {path}: {len} bytes, mode {mode}, owner {owner}",
-        "恢复 {path}: {len} 字节, 权限 {mode}, 属主 {owner}";
+        "恢复 {path}：{len} 字节，权限 {mode}，属主 {owner}";
 
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";
-    process_named(pid, name): "process {pid} ({name})", "进程 {pid} ({name})";
-    orphan(command): "{command}, an orphaned worker (its master has exited)", "{command}, 其 master 已不存在的 worker";
+    process_named(pid, name): "process {pid} ({name})", "进程 {pid}（{name}）";
+    orphan(command): "{command}, an orphaned worker (its master has exited)", "{command}，其 master 已不存在的 worker";
     start_daemon(command): "start {command} as a daemon", "以守护进程方式启动 {command}";
     accepts(place): "{place} accepts connections", "{place} 接受连接";
     answers(url): "{url} answers 200", "{url} 返回 200";
     answers_with(url, part): "{url} answers 200 with '{part}'", "{url} 返回 200 且内容含 '{part}'";
-    term_and_kill(grace, what): "TERM, and KILL after {grace}, to {what}", "向 {what} 发送 TERM, {grace} 后仍未结束则发送 KILL";
-    signal_and_kill(name, grace, what): "{name}, and KILL after {grace}, to {what}", "向 {what} 发送 {name}, {grace} 后仍未结束则发送 KILL";
-    nothing_lives(pidfile): "{pidfile} (none of its processes is running)", "{pidfile} (其进程均已不存在)";
+    term_and_kill(grace, what): "TERM, and KILL after {grace}, to {what}", "向 {what} 发送 TERM，{grace} 后仍未结束则发送 KILL";
+    signal_and_kill(name, grace, what): "{name}, and KILL after {grace}, to {what}", "向 {what} 发送 {name}，{grace} 后仍未结束则发送 KILL";
+    nothing_lives(pidfile): "{pidfile} (none of its processes is running)", "{pidfile}（其进程均已不存在）";
     the_service(): "the service", "该服务";
     hup(what): "HUP to {what}", "向 {what} 发送 HUP";
-    update_starts(names): "starts: {names}", "启动: {names}";
-    update_restarts(names): "restarts: {names}", "重启: {names}";
-    update_stops(names): "stops, and does not start again (`autostart=false`): {names}", "停止且不再启动 (`autostart=false`): {names}";
-    update_removes(names): "stops and removes: {names}", "停止并移除: {names}";
-    update_adds(names): "adds, and does not start (`autostart=false`): {names}", "新增但不启动 (`autostart=false`): {names}";
-    update_nothing(): "supervisord runs the configuration of its files: nothing to update", "supervisord 运行的就是文件中的配置, 无需更新";
-    update_in_rollback(): "nothing; its undo makes supervisord run the configuration of its files", "不执行任何操作; 回退时让 supervisord 按文件中的配置运行";
+    update_starts(names): "starts: {names}", "启动：{names}";
+    update_restarts(names): "restarts: {names}", "重启：{names}";
+    update_stops(names): "stops, and does not start again (`autostart=false`): {names}", "停止且不再启动（`autostart=false`）：{names}";
+    update_removes(names): "stops and removes: {names}", "停止并移除：{names}";
+    update_adds(names): "adds, and does not start (`autostart=false`): {names}", "新增但不启动（`autostart=false`）：{names}";
+    update_nothing(): "supervisord runs the configuration of its files: nothing to update", "supervisord 运行的就是文件中的配置，无需更新";
+    update_in_rollback(): "nothing; its undo makes supervisord run the configuration of its files", "不执行任何操作；回退时让 supervisord 按文件中的配置运行";
     update_stops_surplus(): "stop what was not running before", "停止此前没有运行的程序";
-    members(each): "members: {each}", "成员: {each}";
-    nothing_runs(name): "no process of {name} is running", "未在运行: {name}";
+    members(each): "members: {each}", "成员：{each}";
+    nothing_runs(name): "no process of {name} is running", "未在运行：{name}";
     untold(name, strays): "cannot determine whether {name} with these settings is running: found {strays}, whose configuration is unknown; restore its pidfile or set `by: {{pidfile: ...}}` or `by: {{match: ...}}` if it is the one, or stop that process",
-        "无法判断此配置的 {name} 是否在运行: {strays}, 且看不出它用的配置; 若正是它, 请恢复其 pidfile, 或用 `by: {{pidfile: ...}}` 或 `by: {{match: ...}}` 指定; 否则请先结束它";
+        "无法判断此配置的 {name} 是否在运行：{strays}，且看不出它用的配置；若正是它，请恢复其 pidfile，或用 `by: {{pidfile: ...}}` 或 `by: {{match: ...}}` 指定；否则请先结束它";
     out_of_sight(states, strays): "its manager says that {states}, but {strays} is running: it went into the background, where the manager cannot stop it; keep it in the foreground (`daemon off`, no `--daemon`), or set `by: {{pidfile: ...}}`",
-        "管理程序显示 {states}, 但 {strays} 仍在运行: 它已转入后台, 管理程序无法停止它; 请让它在前台运行 (`daemon off`, 不用 `--daemon`), 或改用 `by: {{pidfile: ...}}`";
+        "管理程序显示 {states}，但 {strays} 仍在运行：它已转入后台，管理程序无法停止它；请让它在前台运行（`daemon off`，不用 `--daemon`），或改用 `by: {{pidfile: ...}}`";
     manager_kills(name, wait, setting): "{name}: its manager kills the main process after {wait} (`{setting}`), before the grace is over; what is left of it has the rest",
-        "{name}: 管理程序会在 {wait} 后 (`{setting}`) 先于宽限期强制结束主进程; 其余进程仍有剩余的宽限期";
+        "{name}：管理程序会在 {wait} 后（`{setting}`）先于宽限期强制结束主进程；其余进程仍有剩余的宽限期";
 
     // Celery.
-    no_worker_runs(role): "no {role} is running", "未在运行: {role}";
+    no_worker_runs(role): "no {role} is running", "未在运行：{role}";
     every_one(role): "every {role}", "所有 {role}";
-    origin(module, cwd, python): "{module} (directory {cwd}, interpreter {python})", "{module} (目录 {cwd}, 解释器 {python})";
+    origin(module, cwd, python): "{module} (directory {cwd}, interpreter {python})", "{module}（目录 {cwd}，解释器 {python}）";
     without_module(): "without -A", "未用 -A 指定";
     wait_empty(queues): "wait until {queues} are empty", "等待队列 {queues} 清空";
     cancel_consumers(who): "cancel_consumer for every queue of {who}", "对 {who} 的每个队列执行 cancel_consumer";
     add_consumers(who): "add_consumer for every cancelled queue, to {who}", "对 {who} 的每个被取消的队列执行 add_consumer";
-    wait_drained(limit): "wait up to {limit} until no task is active or reserved", "等待正在执行与已预取的任务清零, 最长 {limit}";
-    stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}, {grace} 后仍未结束则发送 KILL";
-    stop_may_take(what, grace): "{what}, which may take {grace}", "{what}, 最长可能需要 {grace}";
+    wait_drained(limit): "wait up to {limit} until no task is active or reserved", "等待正在执行与已预取的任务清零，最长 {limit}";
+    stop_and_kill(what, grace): "{what}, and KILL after {grace}", "{what}，{grace} 后仍未结束则发送 KILL";
+    stop_may_take(what, grace): "{what}, which may take {grace}", "{what}，最长可能需要 {grace}";
     term_to(who): "TERM to {who}", "向 {who} 发送 TERM";
-    wait_workers(limit): "wait up to {limit} until every worker answers and consumes", "等待每个 worker 都有响应并开始消费队列, 最长 {limit}";
-    nothing_to_start(): "nothing was running before; nothing to start", "之前没有运行, 无需启动";
-    nothing_to_stop(): "no new process is running; nothing to stop", "没有新启动的进程, 无需停止";
-    wait_beat(limit): "wait up to {limit} until beat is running", "等待 beat 开始工作, 最长 {limit}";
+    wait_workers(limit): "wait up to {limit} until every worker answers and consumes", "等待每个 worker 都有响应并开始消费队列，最长 {limit}";
+    nothing_to_start(): "nothing was running before; nothing to start", "之前没有运行，无需启动";
+    nothing_to_stop(): "no new process is running; nothing to stop", "没有新启动的进程，无需停止";
+    wait_beat(limit): "wait up to {limit} until beat is running", "等待 beat 开始工作，最长 {limit}";
 
     // Crontabs.
     crontab_of(user): "the crontab of {user}", "{user} 的 crontab";
@@ -82,16 +82,16 @@ texts! {
     job_matching(pattern): "jobs that match {pattern}", "匹配 {pattern} 的任务";
     commented_matching(pattern): "commented jobs that match {pattern}", "匹配 {pattern} 的已注释任务";
     commented_by_run(): "jobs that this run has commented out", "本次运行注释掉的任务";
-    put_off(place, which, found): "disable in {place}: {which} ({found})", "{place}: 停用{which} ({found})";
-    put_on(place, which, found): "enable in {place}: {which} ({found})", "{place}: 启用{which} ({found})";
-    lines_back(place, lines): "in {place}, restore {lines}", "{place}: 恢复{lines}";
+    put_off(place, which, found): "disable in {place}: {which} ({found})", "{place}：停用{which}（{found}）";
+    put_on(place, which, found): "enable in {place}: {which} ({found})", "{place}：启用{which}（{found}）";
+    lines_back(place, lines): "in {place}, restore {lines}", "{place}：恢复{lines}";
     nothing_changed(place): "nothing was changed in {place}", "{place} 未被改动";
-    wait_for_timer_jobs(wait): "wait up to {wait} for running jobs that these timers have started", "等待其已启动的任务结束, 最长 {wait}";
-    wait_for_jobs(wait): "wait up to {wait} for running jobs of these lines", "等待这些行正在执行的任务结束, 最长 {wait}";
+    wait_for_timer_jobs(wait): "wait up to {wait} for running jobs that these timers have started", "等待其已启动的任务结束，最长 {wait}";
+    wait_for_jobs(wait): "wait up to {wait} for running jobs of these lines", "等待这些行正在执行的任务结束，最长 {wait}";
     hunk(number): "@@ line {number} @@", "@@ 第 {number} 行 @@";
 
     // Pages.
-    get(url, expected): "GET {url} and expect {expected}", "GET {url}, 预期: {expected}";
+    get(url, expected): "GET {url} and expect {expected}", "GET {url}，预期：{expected}";
     status(status): "status {status}", "状态码 {status}";
     the_text(text): "the text '{text}'", "内容含 '{text}'";
     value_at(value, pointer): "{value} at {pointer}", "{pointer} 处为 {value}";
@@ -100,13 +100,13 @@ texts! {
     // git, pip and pre-commit.
     the_commit_of(name): "<the commit of {name}>", "<{name} 的提交>";
     name_and_commit(name): "<{name} and its commit>", "<{name} 及其提交>";
-    or_if_there(command, other): "{command} (if it already exists: {other})", "{command} (若已存在: {other})";
-    with_index(command, index): "{command} (index: {index})", "{command} (软件源: {index})";
+    or_if_there(command, other): "{command} (if it already exists: {other})", "{command}（若已存在：{other}）";
+    with_index(command, index): "{command} (index: {index})", "{command}（软件源：{index}）";
     switch_link(link, to): "switch the link {link} to {to}", "将链接 {link} 切换到 {to}";
-    inside(dir, command): "in {dir}: {command}", "在 {dir} 中: {command}";
+    inside(dir, command): "in {dir}: {command}", "在 {dir} 中：{command}";
 
     // Expectations.
-    to_give(command, parts): "{command} to return {parts}", "执行 {command}, 结果为 {parts}";
+    to_give(command, parts): "{command} to return {parts}", "执行 {command}，结果为 {parts}";
     exit(code): "exit {code}", "退出码 {code}";
     text_on_stdout(text): "the text {text} on standard output", "标准输出含 {text}";
     stdout_matching(pattern): "standard output that matches {pattern}", "标准输出匹配 {pattern}";
@@ -115,7 +115,7 @@ texts! {
     text_in_file(text): "the text {text}", "内容含 {text}";
     mode(mode): "mode {mode}", "权限为 {mode}";
     to_be_there(path): "{path} to exist", "{path} 存在";
-    file_with(path, parts): "{path} with {parts}", "{path} 存在, {parts}";
+    file_with(path, parts): "{path} with {parts}", "{path} 存在，{parts}";
     no_process(): "no process", "没有进程";
     any_number(): "any number of processes", "任意数量的进程";
     one_process(number): "{number} process", "{number} 个进程";
@@ -130,5 +130,5 @@ texts! {
     port_of_open(port, host): "port {port} of {host} open", "{host} 的端口 {port} 打开";
     port_of_closed(port, host): "port {port} of {host} closed", "{host} 的端口 {port} 关闭";
     port(port): "port {port}", "端口 {port}";
-    nothing_left(what): "nothing left of {what}", "已无残留 ({what})";
+    nothing_left(what): "nothing left of {what}", "已无残留（{what}）";
 }

@@ -3,7 +3,7 @@
 //! An entry without one of its languages, or with an argument that one language leaves out, does not compile. What is
 //! recorded in the ledger and what programs read stays English; so do the causes that libraries and the system report.
 //! Chinese is written as an operations engineer would: 步骤, 阶段, 回退, 停机窗口, 不可逆点, 待人工确认, 结果未知 (in doubt),
-//! 处理方式 (what is decided), 链头 (the head of the ledger), 输出变量 (facts). Its commas, colons and brackets are ASCII.
+//! 处理方式 (what is decided), 链头 (the head of the ledger), 数据块 (blobs), 输出变量 (facts). Its punctuation is full-width.
 
 mod choose;
 
@@ -105,25 +105,61 @@ pub mod verify;
 mod tests {
     use unicode_width::UnicodeWidthStr;
 
+    type Table = &'static [(&'static str, &'static str, &'static str)];
+
+    const FILES: [Table; 13] = [
+        super::actions::ALL,
+        super::cause::ALL,
+        super::commands::ALL,
+        super::demo::ALL,
+        super::explain::ALL,
+        super::forecast::ALL,
+        super::glossary::ALL,
+        super::help::ALL,
+        super::plan::ALL,
+        super::screen::ALL,
+        super::settings::ALL,
+        super::usage::ALL,
+        super::verify::ALL,
+    ];
+
+    /// Half-width punctuation beside a Chinese character; what stands between backquotes or in braces is code.
+    #[test]
+    fn chinese_sentences_have_full_width_punctuation() {
+        let wide =
+            |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c) || "，。；：、（）？！".contains(c);
+        let code = regex::Regex::new(r"`[^`]*`|\{\{.*?\}\}+").expect("a pattern");
+        let mut found = Vec::new();
+        for (name, _, zh) in all() {
+            // A mark of the preview, which is explained here.
+            if name == "legend" {
+                continue;
+            }
+            let text: Vec<char> = code.replace_all(zh, "`").chars().collect();
+            for (at, c) in text.iter().enumerate() {
+                let before = at.checked_sub(1).and_then(|n| text.get(n));
+                let mut after = text[at + 1..].iter();
+                let next = after
+                    .next()
+                    .map(|c| if *c == ' ' { after.next() } else { Some(c) });
+                let beside = before.into_iter().chain(next.flatten()).any(|c| wide(*c));
+                if ",;:?!()".contains(*c) && beside {
+                    found.push(format!("{name}: {zh}"));
+                }
+            }
+        }
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
+    /// Every text of every file.
+    fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        FILES.into_iter().flatten().copied()
+    }
+
     /// Box drawing, arrows and curly quotes are two columns wide in many Chinese terminals and one in others.
     #[test]
     fn every_text_has_one_width_in_every_terminal() {
-        let files = [
-            super::actions::ALL,
-            super::cause::ALL,
-            super::commands::ALL,
-            super::demo::ALL,
-            super::explain::ALL,
-            super::forecast::ALL,
-            super::glossary::ALL,
-            super::help::ALL,
-            super::plan::ALL,
-            super::screen::ALL,
-            super::settings::ALL,
-            super::usage::ALL,
-            super::verify::ALL,
-        ];
-        for (name, en, zh) in files.into_iter().flatten() {
+        for (name, en, zh) in all() {
             for text in [en, zh] {
                 assert_eq!(text.width(), text.width_cjk(), "{name}: {text}");
                 assert!(!text.chars().any(char::is_control), "{name}: {text}");

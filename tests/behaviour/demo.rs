@@ -2,6 +2,7 @@
 
 use crate::common::{Done, World};
 use std::path::PathBuf;
+use unicode_width::UnicodeWidthStr;
 
 /// Plays a story in a world's directory.
 fn play(world: &World, story: &[&str]) -> (Done, PathBuf) {
@@ -16,6 +17,22 @@ fn play(world: &World, story: &[&str]) -> (Done, PathBuf) {
 fn migrations(dir: &std::path::Path) -> usize {
     let text = std::fs::read_to_string(dir.join("migrations.log")).unwrap_or_default();
     text.matches("migration began").count()
+}
+
+/// What is shown is read at a glance: fewer than sixty lines, none wider than a terminal but those with a path of this
+/// program, and each verdict in one line.
+fn is_short(done: &Done) {
+    assert!(done.out.lines().count() < 60, "{}", done.out);
+    let paths = |l: &&str| !l.contains('/') || l.starts_with(|c: char| c.is_ascii_digit());
+    for line in done.out.lines().filter(paths) {
+        assert!(line.width() <= 80, "{line}");
+    }
+    for verdict in ["SOUND: ", "SOUND: all "] {
+        let found = done.out.lines().filter(|l| l.starts_with(verdict));
+        assert!(found.count() > 0, "{verdict}: {}", done.out);
+    }
+    let checked = done.out.lines().filter(|l| l.starts_with("checked  "));
+    assert!(checked.count() >= 3, "{}", done.out);
 }
 
 /// Nothing of the shop lives any more.
@@ -36,6 +53,7 @@ fn the_upgrade_goes_through() {
     let (done, dir) = play(&world, &[]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains(r#""release": "2.0""#), "{}", done.out);
+    is_short(&done);
     assert_eq!(migrations(&dir), 1);
     assert!(is_silent(&dir));
     // The world's directory is where it was started.
@@ -51,6 +69,7 @@ fn the_runner_is_killed_and_the_migration_runs_once() {
     let (done, dir) = play(&world, &["--kill"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("adopted"), "{}", done.out);
+    is_short(&done);
     assert!(done.out.contains(r#""release": "2.0""#), "{}", done.out);
     assert_eq!(migrations(&dir), 1);
     assert!(is_silent(&dir));
@@ -61,6 +80,7 @@ fn the_broken_release_is_rolled_back_and_the_old_one_answers_with_the_old_data()
     let world = World::new();
     let (done, dir) = play(&world, &["--fail"]);
     assert_eq!(done.code, 0, "{done:?}");
+    is_short(&done);
     let answers = |when: &str| -> Vec<String> {
         done.out
             .lines()

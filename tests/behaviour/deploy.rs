@@ -94,7 +94,7 @@ fn a_health_page_that_answers_200_with_the_wrong_text_stops_the_run() {
     let done = site.0.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(
-        done.out.contains("not as expected within 1 s") && done.out.contains("the text is missing"),
+        done.out.contains("the text 'excellent' is missing (within 1 s)\n  saw status 200 and '{\"state\": \"good\""),
         "{done:?}"
     );
 }

@@ -289,7 +289,7 @@ fn english_words(screen: &str) -> Vec<String> {
     .expect("a pattern");
     screen
         .lines()
-        .map(|line| line.split_once("探测结果: ").map_or(line, |(own, _)| own))
+        .map(|line| line.split_once("探测结果：").map_or(line, |(own, _)| own))
         .filter(|line| words.is_match(&plans.replace_all(line, "")))
         .map(str::to_owned)
         .collect()
@@ -358,4 +358,22 @@ fn the_intents_and_the_evidence_of_a_run_are_english_on_every_screen() {
     ] {
         assert!(log.contains(part), "{part}: {log}");
     }
+}
+
+/// What is expected of a step is how long it took with its checks, in a run that passed it.
+#[test]
+fn a_step_is_expected_to_take_as_long_as_it_took_with_its_checks() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: x\nphases:\n  - phase: p\n    steps:\n      - {id: a, do: {run: [\"true\"]}, effect: pure, verify: {run: [sleep, \"1.5\"]}}\n      - {id: b, do: {run: [test, -e, \"@/good\"]}, effect: pure}\n",
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let abort = ["abort", "--reason", "not today"];
+    assert_eq!(world.upledger(&abort).code, 12);
+    let plan = world.upledger(&["plan", "plan.yaml", "--json"]);
+    let plan: Value = serde_json::from_str(&plan.out).expect("one object");
+    let took = plan["steps"][0]["took_ms"].as_u64();
+    assert!(took.is_some_and(|ms| ms >= 1500), "{took:?}");
+    assert_eq!(plan["steps"][1]["took_ms"], Value::Null, "it never passed");
 }

@@ -194,7 +194,7 @@ fn a_verification_ends_with_a_verdict_and_with_what_to_keep_elsewhere() {
     let world = ran();
     let done = world.upledger(&["verify"]);
     for part in [
-        "\nSOUND: all ",
+        "\nSOUND: ",
         "\nScope of the proof: L2, ",
         "\nNot proven from outside this machine: the last ",
     ] {

@@ -156,7 +156,7 @@ fn an_upgrade_in_a_wrong_order_is_refused_at_its_line_and_a_why_is_recorded() {
     assert!(seen.err.contains("plan.yaml:6:") && seen.err.contains("move `code` after `cron`"));
     let zh = world.upledger(&["--lang", "zh", "check", "plan.yaml"]);
     assert!(
-        zh.err.contains("`code` 排在 `cron` (第 7 行) 之前"),
+        zh.err.contains("`code` 排在 `cron`（第 7 行）之前"),
         "{zh:?}"
     );
     let why = code.replace("WHY", ", why: \"the job reads nothing of it\"");

@@ -199,11 +199,11 @@ fn whoever_says_done_is_told_whether_the_step_looks_for_itself() {
     for (step, says) in [
         (
             "do: {expect.file: {path: @/none}}",
-            "its own check must agree",
+            "it is done, and its check agrees",
         ),
         (
             "do: {run: [\"false\"]}, on_doubt: ask, undo: none",
-            "you must be sure",
+            "it is done; nothing checks that",
         ),
     ] {
         let world = World::new();

@@ -92,7 +92,7 @@ fn who_drives_is_told_with_machine_process_and_local_time() {
     );
     world.write("go", "");
     assert!(child.wait().expect("it ends").success());
-    assert!(!world.upledger(&["status"]).out.contains("runner: "));
+    assert!(!world.upledger(&["status"]).out.contains("run by "));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_recorded_decision_is_told_until_it_is_carried_out() {
     );
     has(
         &chinese(&world, &["status"]),
-        &["待恢复运行", "已记录 third 的处理方式: retry (mended)"],
+        &["待恢复运行", "已记录 third 的处理方式：retry（mended）"],
     );
     has(
         &world.upledger(&["runs"]),
@@ -181,7 +181,7 @@ fn whether_the_command_is_still_at_work_is_told_without_its_runner() {
     );
     has(
         &chinese(&world, &["status"]),
-        &[&format!("其命令仍在运行 (进程 {pid}, ")],
+        &[&format!("其命令仍在运行（进程 {pid}，")],
     );
     let value = world.status();
     assert_eq!(value["command"]["state"], "running", "{value:#}");
@@ -289,7 +289,7 @@ fn a_rollback_names_what_it_has_not_undone() {
     );
     has(
         &chinese(&world, &["status"]),
-        &["未撤销, 其变更仍然存在: second"],
+        &["未撤销，其变更仍然存在：second"],
     );
     let value = world.status();
     assert_eq!(value["state"], "rolled back");
@@ -366,7 +366,7 @@ fn a_stuck_undo_names_what_it_runs_and_where_the_former_content_is() {
     assert_eq!(kept["of"], world.path("app.conf").display().to_string());
     has(
         &chinese(&world, &["status"]),
-        &["撤销要恢复的原内容保存在:", at],
+        &["撤销要恢复的原内容保存在：", at],
     );
 }
 

@@ -36,6 +36,15 @@ fn cells(n: u16) -> std::num::NonZero<u16> {
 
 impl Terminal {
     fn start(world: &World, term: &str, args: &[&str]) -> Self {
+        Self::start_with(world, term, args, None)
+    }
+
+    fn start_with(
+        world: &World,
+        term: &str,
+        args: &[&str],
+        variable: Option<(&str, &str)>,
+    ) -> Self {
         let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).expect("granted");
         unlockpt(&master).expect("unlocked");
@@ -58,6 +67,8 @@ impl Terminal {
             .args(args)
             .current_dir(base.get_current_dir().expect("a directory"))
             .envs(base.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .env_remove("NO_COLOR")
+            .envs(variable)
             .env("TERM", term)
             .stdin(Stdio::from(slave()))
             .stdout(Stdio::from(slave()))
@@ -144,7 +155,7 @@ phases:
       - {id: first, do: {run: [echo, hello]}, effect: pure}
   - phase: work
     steps:
-      - {id: slow, do: {shell: "for i in 1 2 3 4 5; do echo part $i of a line that is longer than eighty columns, so that it has to be cut off somewhere; done; while [ ! -e @/go ]; do sleep 0.05; done"}, effect: pure}
+      - {id: slow, do: {shell: "for i in one two three four five; do echo part $i of a line that is longer than eighty columns, so that it has to be cut off somewhere; done; while [ ! -e @/go ]; do sleep 0.05; done"}, effect: pure}
       - {id: last, do: {run: [test, -e, "@/good"]}, effect: pure}
 "#;
 
@@ -159,11 +170,11 @@ fn started(term: &str) -> (World, Terminal) {
 fn the_screen_shows_the_running_step_and_its_last_lines_and_then_only_what_stays() {
     let (world, mut terminal) = started("xterm");
     eventually("the step and its last line are shown", || {
-        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+        terminal.shows("2/3  work / slow") && terminal.shows("| part five of a line")
     });
     let rows = terminal.rows();
     assert!(
-        !rows.iter().any(|r| r.contains("| part 2")),
+        !rows.iter().any(|r| r.contains("| part two")),
         "three lines are shown: {rows:#?}"
     );
     assert!(rows.iter().any(|r| r.contains("00:00:0")), "{rows:#?}");
@@ -189,11 +200,132 @@ fn the_screen_shows_the_running_step_and_its_last_lines_and_then_only_what_stays
     let raw = terminal.raw.lock().expect("unpoisoned").clone();
     let text = String::from_utf8_lossy(&raw).into_owned();
     assert!(text.is_ascii(), "no sign has a doubtful width");
-    let colour = regex::Regex::new("\x1b\\[[0-9;]*m").expect("a pattern");
     assert!(
-        !colour.is_match(&text),
-        "no colours, with NO_COLOR or without"
+        text.contains("\x1b[31mfailed\x1b[0m       last"),
+        "{text:?}"
     );
+    assert!(text.contains("\x1b[31mlast failed\x1b[0m: "), "{text:?}");
+}
+
+/// Colours say nothing that the words do not say; where they are not wanted, nothing of them is left.
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let colour = regex::Regex::new("\x1b\\[[0-9;]*m").expect("a pattern");
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    world.write("go", "");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let shown = |term: &str, args: &[&str], no_color: bool| {
+        let mut terminal = match no_color {
+            true => Terminal::start_with(&world, term, args, Some(("NO_COLOR", "1"))),
+            false => Terminal::start(&world, term, args),
+        };
+        assert_eq!(terminal.ends(), 0);
+        let raw = terminal.raw.lock().expect("unpoisoned").clone();
+        String::from_utf8_lossy(&raw).into_owned()
+    };
+    for (term, args, no_color, coloured) in [
+        ("xterm", &["status"][..], false, true),
+        ("xterm", &["runs"], false, true),
+        ("xterm", &["status"], true, false),
+        ("xterm", &["status", "--color", "always"], true, true),
+        ("xterm", &["status", "--color=never"], false, false),
+        (
+            "xterm",
+            &["status", "--json", "--color", "always"],
+            false,
+            false,
+        ),
+        ("dumb", &["status"], false, false),
+    ] {
+        let text = shown(term, args, no_color);
+        assert_eq!(
+            colour.is_match(&text),
+            coloured,
+            "{term} {args:?}: {text:?}"
+        );
+        assert!(text.contains("failed"), "{text:?}");
+    }
+    // In a pipe: only for whoever asks.
+    for (args, coloured) in [
+        (&["status"][..], false),
+        (&["status", "--color", "always"], true),
+    ] {
+        let done = world.upledger(args);
+        assert_eq!(colour.is_match(&done.out), coloured, "{done:?}");
+    }
+    let told = world.upledger(&["status", "nothing"]).err;
+    assert!(told.starts_with("error: "), "{told:?}");
+}
+
+/// A cleaner that names each file leaves room for what stands before and behind it.
+#[test]
+fn many_lines_that_are_alike_are_folded_while_it_runs_and_when_it_has_failed() {
+    let world = World::new();
+    let script = "echo no space left on device; for i in $(seq 60); do echo Deleting a/$i.css; done; echo given up; while [ ! -e @/go ]; do sleep 0.05; done; exit 3";
+    let plan = PLAN.replace("test, -e, \"@/good\"", "sh, -c, \"SCRIPT\"");
+    world.write("plan.yaml", &plan.replace("SCRIPT", script));
+    let mut terminal = Terminal::start(&world, "xterm", &["run", "plan.yaml"]);
+    eventually("the first step runs", || terminal.shows("2/3  work / slow"));
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 1);
+    let rows = terminal.rows();
+    for shown in [
+        "  | no space left on device",
+        "  | Deleting a/1.css",
+        "  | [upledger: 58 more lines like these]",
+        "  | Deleting a/60.css",
+        "  | given up",
+    ] {
+        assert!(rows.iter().any(|r| r == shown), "{shown}: {rows:#?}");
+    }
+    let whole = world.upledger(&["log", "--output", "last"]).out;
+    assert_eq!(whole.matches("Deleting").count(), 60, "{whole}");
+}
+
+/// Whoever watches is told who executes the run and what can be done from there, and not what the keys of that person do.
+#[test]
+fn watch_speaks_to_those_who_watch() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    let mut runner = world.start(&["run", "plan.yaml"]);
+    world.await_step("slow", "running");
+    let mut terminal = Terminal::start(&world, "xterm", &["watch"]);
+    eventually("it is said who executes the run", || {
+        terminal.shows("run by ") && terminal.shows("this only watches")
+    });
+    eventually("the step is shown", || terminal.shows("2/3  work / slow"));
+    let pid = i32::try_from(runner.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a pid"), Signal::INT).expect("it lives");
+    eventually("the stop is shown", || terminal.shows("asked for a stop"));
+    assert!(!terminal.shows("Ctrl-C again"), "{:#?}", terminal.rows());
+    world.write("go", "");
+    assert_eq!(terminal.ends(), 4);
+    assert_eq!(runner.wait().expect("it ends").code(), Some(4));
+}
+
+/// The remedy for an unknown action names them all.
+#[test]
+fn an_error_is_broken_at_the_width_of_the_terminal() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        &PLAN.replace("run: [echo, hello]", "file.copy: {from: /a, to: /b}"),
+    );
+    let mut terminal = Terminal::start(&world, "xterm", &["check", "plan.yaml"]);
+    assert_eq!(terminal.ends(), 3);
+    let raw = terminal.raw.lock().expect("unpoisoned").clone();
+    let text = String::from_utf8_lossy(&raw)
+        .replace("\x1b[31m", "")
+        .replace("\x1b[0m", "");
+    assert!(text.contains("available actions: "), "{text}");
+    for line in text.lines().map(str::trim_end) {
+        assert!(line.len() <= 80, "{line}");
+    }
+    // In a file a line stays one line, so that it is found by its words.
+    let told = world.upledger(&["check", "plan.yaml"]).err;
+    assert!(told.lines().any(|l| l.len() > 200), "{told}");
 }
 
 #[test]
@@ -234,7 +366,7 @@ fn ctrl_c_twice_leaves_the_step_running() {
 fn a_terminal_that_is_resized_shows_the_same() {
     let (world, mut terminal) = started("xterm");
     eventually("the step and its last line are shown", || {
-        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+        terminal.shows("2/3  work / slow") && terminal.shows("| part five of a line")
     });
     for (rows, cols) in [(20, 50), (6, 24), (40, 120)] {
         let before = terminal.written();
@@ -242,7 +374,7 @@ fn a_terminal_that_is_resized_shows_the_same() {
         eventually("the step is drawn again, and its lines fit in", || {
             let drawn = terminal.drawn(before, rows, cols);
             let steps = drawn.iter().filter(|r| r.contains("2/3  work / slow"));
-            steps.count() == 1 && drawn.iter().any(|r| r.contains("| part 3"))
+            steps.count() == 1 && drawn.iter().any(|r| r.contains("| part three"))
         });
     }
     world.write("good", "");
@@ -254,7 +386,7 @@ fn a_terminal_that_is_resized_shows_the_same() {
 #[test]
 fn a_dumb_terminal_gets_plain_lines() {
     let (world, mut terminal) = started("dumb");
-    eventually("the output is shown", || terminal.shows("| part 5"));
+    eventually("the output is shown", || terminal.shows("| part five"));
     world.write("good", "");
     world.write("go", "");
     assert_eq!(terminal.ends(), 0);
@@ -284,7 +416,7 @@ fn watch_shows_what_another_drives_and_ends_with_it() {
     world.await_step("slow", "running");
     let mut terminal = Terminal::start(&world, "xterm", &["watch"]);
     eventually("the step and its last line are shown", || {
-        terminal.shows("2/3  work / slow") && terminal.shows("| part 5 of a line")
+        terminal.shows("2/3  work / slow") && terminal.shows("| part five of a line")
     });
     world.write("go", "");
     assert_eq!(terminal.ends(), 1);

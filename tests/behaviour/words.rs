@@ -92,7 +92,7 @@ fn no_help_and_no_explanation_is_wider_than_a_terminal() {
 #[test]
 fn a_usage_error_shows_the_usage() {
     let world = World::new();
-    for (lang, usage) in [("en", "Usage: "), ("zh", "用法: ")] {
+    for (lang, usage) in [("en", "Usage: "), ("zh", "用法：")] {
         let done = speak(&world, lang, &["run"]);
         let line = format!("{usage}upledger run <PLAN>");
         assert!(done.err.contains(&line), "{done:?}");
@@ -117,6 +117,10 @@ fn every_command_is_in_the_snapshots() {
         .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase()))
         .collect();
     assert!(listed.len() > 20, "{listed:?}");
+    assert!(
+        !done.out.contains("\nCommands:"),
+        "each has a duty: {done:?}"
+    );
     for line in listed {
         let name = line.split_whitespace().next().unwrap_or_default();
         assert!(COMMANDS.iter().any(|c| c.first() == Some(&name)), "{name}");
@@ -251,7 +255,7 @@ fn causes_of_the_programs_own_are_told_in_the_language_of_the_screen() {
     let frames = [
         ("exit 3", "退出码 3", "it ended with exit code 3", false),
         ("kill -9 $$", "被信号 9 终止", "signal 9 ended it", false),
-        ("sleep 60", "执行超时, 已强制结束", "its time was up", true),
+        ("sleep 60", "执行超时，已强制结束", "its time was up", true),
     ];
     for (n, (script, chinese, english, more)) in frames.into_iter().enumerate() {
         world.write(
@@ -265,7 +269,7 @@ fn causes_of_the_programs_own_are_told_in_the_language_of_the_screen() {
         );
         let run = speak(&world, "zh", &["run", "plan.yaml"]);
         assert_eq!(run.code, 1, "{n}: {run:?}");
-        assert!(run.out.contains(&format!("one 失败: {chinese}")), "{run:?}");
+        assert!(run.out.contains(&format!("one 失败：{chinese}")), "{run:?}");
         let status = speak(&world, "zh", &["status"]).out;
         assert!(status.contains(chinese), "{status}");
         // Where the Chinese says less than the record does, the record is shown, too.
@@ -308,14 +312,14 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
         std::fs::set_permissions(world.state(), mode).expect("ours");
     };
     mode(0o755);
-    let open = "的权限是 0755, 其他用户可以访问";
+    let open = "的权限是 0755，其他用户可以访问";
     told(&["status"], 2, open, "has mode 0755");
     mode(0o700);
 
     std::fs::remove_file(world.state().join("ledger.db")).expect("there");
     for command in ["status", "verify"] {
         let gone = "is missing; remembered:";
-        told(&[command], 7, "已不存在: 本机记录有", gone);
+        told(&[command], 7, "已不存在：本机记录有", gone);
     }
 }
 
@@ -502,11 +506,11 @@ fn slips_in_english() {
 #[test]
 fn slips_in_chinese() {
     let all = slips("zh");
-    let ours = |line: &&str| line.starts_with("错误: ") || line.starts_with("  = 建议: ");
+    let ours = |line: &&str| line.starts_with("错误：") || line.starts_with("  = 建议：");
     let is_chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
     assert!(all.lines().filter(ours).count() > SLIPS.len());
     for line in all.lines().filter(ours) {
-        let words = line.split_once(": ").map_or("", |(_, words)| words);
+        let words = line.split_once('：').map_or("", |(_, words)| words);
         assert!(words.chars().any(is_chinese), "{line}");
     }
     let english = |line: &str| line.starts_with("error:") || line.contains("= help:");

@@ -6,6 +6,7 @@ use crate::host::http::{Reply, short};
 use crate::redact::Redactor;
 use crate::text::actions as phrases;
 use serde_json::Value;
+use upledger_replay::event::own::SAW;
 
 impl Check {
     /// What is expected, in words.
@@ -25,30 +26,30 @@ pub(super) fn judge(check: &Check, reply: &Reply, redactor: &Redactor) -> Look {
     let wrong = wrong(check, reply, redactor);
     if wrong.is_empty() {
         return Look::done(format!(
-            "{}: {} as expected; {seen}",
+            "{}: {} as expected{SAW}{seen}",
             check.url,
             check.expected()
         ));
     }
-    Look::unclear(format!(
-        "{}: expected {}, but {}; {seen}",
-        check.url,
-        check.expected(),
-        wrong.join(", ")
-    ))
+    Look::unclear(format!("{}: {}{SAW}{seen}", check.url, wrong.join(", ")))
 }
 
 fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
     let mut wrong = Vec::new();
     if reply.status != check.status {
-        wrong.push(match &reply.location {
-            Some(to) => format!("the status is {} (to {to}, not followed)", reply.status),
-            None => format!("the status is {}", reply.status),
-        });
+        let expected = check.status;
+        // What the page of another status does not say is no news.
+        return vec![match &reply.location {
+            Some(to) => format!(
+                "status {} (to {to}, not followed), expected {expected}",
+                reply.status
+            ),
+            None => format!("status {}, expected {expected}", reply.status),
+        }];
     }
     let body = reply.text();
-    if check.contains.as_ref().is_some_and(|t| !body.contains(t)) {
-        wrong.push(format!("the text is missing{}", unread(reply)));
+    if let Some(text) = check.contains.as_ref().filter(|t| !body.contains(*t)) {
+        wrong.push(format!("the text '{text}' is missing{}", unread(reply)));
     }
     if check.json.is_empty() {
         return wrong;
@@ -57,10 +58,10 @@ fn wrong(check: &Check, reply: &Reply, redactor: &Redactor) -> Vec<String> {
         Err(e) => wrong.push(format!("the body is not JSON ({e}){}", unread(reply))),
         Ok(body) => wrong.extend(check.json.iter().filter_map(|(pointer, expected)| {
             match body.pointer(pointer) {
-                None => Some(format!("nothing is at {pointer}")),
+                None => Some(format!("nothing is at {pointer}, expected {expected}")),
                 Some(value) if same(expected, value) => None,
                 Some(value) => Some(format!(
-                    "{pointer} is {}",
+                    "{pointer} is {}, expected {expected}",
                     short(&value.to_string(), redactor)
                 )),
             }
@@ -89,12 +90,12 @@ fn same(expected: &Value, value: &Value) -> bool {
 fn seen(reply: &Reply, redactor: &Redactor) -> String {
     let text = reply.text();
     if text.trim().is_empty() {
-        return format!("saw status {} and an empty body", reply.status);
+        return format!("status {} and an empty body", reply.status);
     }
     let charset = reply.encoding().filter(|c| !c.is_utf8());
     let charset = charset.map_or_else(String::new, |c| format!(" in {}", c.name()));
     format!(
-        "saw status {} and '{}'{charset}",
+        "status {} and '{}'{charset}",
         reply.status,
         short(&text, redactor)
     )

@@ -29,6 +29,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use upledger_replay::event::Answer;
+use upledger_replay::event::own::SAW;
 
 /// Between two questions.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
@@ -153,7 +154,7 @@ impl Check {
         match asker.ask(request) {
             Ok(reply) => expect::judge(self, &reply, redactor),
             Err(miss) => {
-                let text = format!("{}: expected {}, saw: {miss}", self.url, self.expected());
+                let text = format!("{}: {miss}; expected {}", self.url, self.expected());
                 match miss {
                     Miss::Refused(_) => Look::nothing(text),
                     Miss::Broken(_) => Look::unclear(text),
@@ -276,8 +277,10 @@ impl Action for Check {
         })?;
         let said = look.evidence.join("; ");
         if look.answer != Answer::Done {
+            // Before what was seen, which may be long.
+            let (what, seen) = said.split_at(said.find(SAW).unwrap_or(said.len()));
             return Err(Error::new(format!(
-                "not as expected within {}: {said}",
+                "{what} (within {}){seen}",
                 time::said(limit)
             )));
         }

@@ -77,7 +77,7 @@ fn a_health_page_that_lies_is_caught_by_its_text() {
     assert_eq!(
         seen.evidence,
         [format!(
-            "{url}: expected status 200 and the text 'ok', but the text is missing; saw status 200 and 'health check failed'"
+            "{url}: the text 'ok' is missing; saw status 200 and 'health check failed'"
         )]
     );
     let mut out = Vec::new();
@@ -137,7 +137,7 @@ fn it_is_asked_again_until_it_is_right() {
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     let out = String::from_utf8(out).unwrap();
     assert!(
-        out.contains("the status is 503") && out.lines().count() == 3,
+        out.contains("status 503, expected 200") && out.lines().count() == 3,
         "{out}"
     );
     let evidence = check.verify(&context(), &Past::new(())).unwrap();

@@ -274,7 +274,7 @@ fn a_stop_without_its_start_is_a_warning() {
     assert_eq!(seen.breaches, []);
     assert_eq!(
         seen.warnings,
-        ["the step `0:front-` closes the front end, and no later step reverses it"]
+        ["the step `0:front-` closes the front end, and no later step undoes that"]
     );
     assert_eq!(
         order("front-! workers- workers+").warnings,
