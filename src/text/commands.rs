@@ -62,6 +62,7 @@ texts! {
     completed_needs_reason(run): "{run} has completed: a rollback of it needs a reason", "{run} 已完成, 回退须写明原因";
     look_first(command): "what would be undone: {command}", "查看将回退的内容: {command}";
     type_the_name(run): "{run} has completed; type its name to roll it back:", "{run} 已完成; 若要回退, 请输入其名称:";
+    not_confirmed(run): "the rollback of {run} was not confirmed; nothing was changed", "未确认回退 {run}, 未做任何变更";
     not_the_name(run): "that is not the name {run}; nothing was changed", "输入与 {run} 不符, 未做任何变更";
     doubt_left(step): "{step} was in doubt and was not decided: its undo runs whether or not the step took effect", "{step} 结果未知且尚未处理: 无论是否执行过, 都会执行其撤销";
     rolled_back_without(name, steps): "the run {name} is rolled back except for {steps}: the undo was skipped, and another rollback does not retry it",
