@@ -27,7 +27,7 @@ pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
 pub(crate) use kept::{digest, pour};
-pub use look::{LINE, Look};
+pub use look::{Consequences, LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
@@ -299,5 +299,16 @@ pub trait Action: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
         Self: Sized,
     {
         Ok(Look::unclear("this action has no undo"))
+    }
+
+    /// What its undo would mean now: what was written since the step and would be lost, or would make the undo refuse.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot see.
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error>
+    where
+        Self: Sized,
+    {
+        Ok(Consequences::default())
     }
 }

@@ -14,7 +14,7 @@ use super::table::{self, Change, Stand};
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::encoding;
 use crate::host::files::disk;
-use crate::host::process::mask;
+use crate::host::process::{mask, users};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -532,6 +532,9 @@ pub(super) fn undo<N: Data>(
     };
     let whole = new == former;
     if new != now || (whole && !was.is_like(facts.as_ref())) {
+        if let Place::File(path) = place {
+            users::none_writes(std::path::Path::new(path))?;
+        }
         place.write(cx, &new, was.manner(whole))?;
     }
     if let Place::File(path) = place {
