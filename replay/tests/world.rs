@@ -30,6 +30,7 @@ pub(crate) fn step(
         env: vec![],
         cwd: None,
         cwd_from: None,
+        after_rollback: false,
         facts: vec![],
     }
 }

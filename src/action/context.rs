@@ -32,7 +32,7 @@ pub struct Context {
     pub secrets: Vec<(String, String)>,
     /// The step's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// The actions of its family before it in the plan, where the kind has to know them.
+    /// The actions of its family before or behind it in the plan, where the kind has to know them.
     #[serde(default)]
     pub family: Vec<Do>,
     /// The salts of kept content that the step's past names.

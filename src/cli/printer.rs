@@ -85,10 +85,12 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn event(&mut self, entry: &Entry) {
+    fn event(&mut self, run: &Run, entry: &Entry) {
         match &self.live {
-            Some(live) => lines::line(entry).iter().for_each(|l| live.line(l)),
-            None => print(self.out, entry),
+            Some(live) => lines::line(entry, Some(run))
+                .iter()
+                .for_each(|l| live.line(l)),
+            None => print(self.out, entry, Some(run)),
         }
     }
 
@@ -108,7 +110,7 @@ impl<'a> Printer<'a> {
             "{}/{}  {phase}{}",
             place.map_or(0, |n| n + 1),
             run.units().len(),
-            lines::part(&at.part)
+            lines::part_of(Some(run), &at.part)
         );
         if at.attempt > 1 {
             name = format!("{name}  {}", text::attempt(at.attempt));
@@ -132,7 +134,7 @@ impl Watcher for Printer<'_> {
             if ends_an_attempt(&entry.event) {
                 self.flush();
             }
-            self.event(entry);
+            self.event(run, entry);
             self.interrupted(entry);
         }
         if let Some(attempt) = run.open_attempt() {
@@ -146,7 +148,7 @@ impl Watcher for Printer<'_> {
             return;
         }
         let names: Vec<String> = living.iter().map(|l| safe(&clip(l, 60))).collect();
-        let text = text::waits_for_processes(lines::part(&at.part), names.join(", "));
+        let text = text::waits_for_processes(lines::part_of(Some(run), &at.part), names.join(", "));
         self.print_line(&text);
     }
 
@@ -177,10 +179,10 @@ impl Watcher for Printer<'_> {
 }
 
 /// One event.
-pub(super) fn print(out: &mut Out, entry: &Entry) {
+pub(super) fn print(out: &mut Out, entry: &Entry, run: Option<&Run>) {
     if out.json {
         out.event(&lines::value(entry));
-    } else if let Some(line) = lines::line(entry) {
+    } else if let Some(line) = lines::line(entry, run) {
         out.progress(&line);
     }
 }

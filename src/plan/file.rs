@@ -162,6 +162,11 @@ pub struct Step {
     /// Environment of the commands. The only way to pass a secret to them.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
+    /// This check must hold after a rollback of the whole run, too: once everything is undone, it is made again, and if it
+    /// fails, the rollback waits for a decision. For read-only checks alone, such as `http.check`, without facts of other
+    /// steps.
+    #[serde(default)]
+    pub after_rollback: bool,
     /// Working directory of the commands, including `probe` and `verify`: an absolute path. Default: `/`.
     pub cwd: Option<Cwd>,
     /// Values read from the output of the step, for later steps: `{from: step.fact}`. They come from the last JSON object

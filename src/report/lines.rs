@@ -6,6 +6,7 @@ use crate::journal::Entry;
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::event::{Answer, Direction, Event, TaskKey};
+use upledger_replay::state::Run;
 
 /// A part for people.
 #[must_use]
@@ -21,9 +22,18 @@ pub fn part(part: &TaskKey) -> String {
     }
 }
 
-/// An event for people: its verb and its words. None for events that only matter to programs.
+/// The same in a run that is known: a check at the end of its rollback is no undo.
 #[must_use]
-pub fn words(event: &Event) -> Option<(String, String)> {
+pub fn part_of(run: Option<&Run>, key: &TaskKey) -> String {
+    match run.is_some_and(|run| run.is_check(key)) {
+        true => text::check_of(&key.step),
+        false => part(key),
+    }
+}
+
+/// An event for people: its verb and its words. None for events that only matter to programs.
+fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
+    let part = |key: &TaskKey| part_of(run, key);
     let took = |ms: Option<u64>| ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
     let more = |lines: &[String]| {
         let first = lines.first();
@@ -69,8 +79,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             } else {
                 String::new()
             };
+            let check = run.is_some_and(|run| run.is_check(&s.at.part));
             let verb = match s.at.part.way {
                 Direction::Do => text::start(),
+                Direction::Undo if check => text::check_verb(),
                 Direction::Undo => text::undo(),
             };
             (verb, format!("{}{again}", s.at.part.step))
@@ -189,10 +201,10 @@ fn ordered(event: &Event) -> bool {
     )
 }
 
-/// The plain line of an event.
+/// The plain line of an event; `run` is the run that it belongs to, where that is known.
 #[must_use]
-pub fn line(entry: &Entry) -> Option<String> {
-    let (verb, mut words) = words(&entry.event)?;
+pub fn line(entry: &Entry, run: Option<&Run>) -> Option<String> {
+    let (verb, mut words) = words(&entry.event, run)?;
     if let (Event::RunPlanned(_), Some(run)) = (&entry.event, &entry.run) {
         words = format!("{run}  {words}");
     }
@@ -204,8 +216,8 @@ pub fn line(entry: &Entry) -> Option<String> {
 
 /// The line of every event, also of those that a run's screen leaves out.
 #[must_use]
-pub fn any_line(entry: &Entry) -> String {
-    line(entry).unwrap_or_else(|| match &entry.event {
+pub fn any_line(entry: &Entry, run: Option<&Run>) -> String {
+    line(entry, run).unwrap_or_else(|| match &entry.event {
         Event::LedgerCreated(_) => put(entry, &text::created(), &text::by(&entry.actor)),
         _ => put(entry, &text::session(), &text::session_of(&entry.actor)),
     })

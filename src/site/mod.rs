@@ -12,7 +12,9 @@ pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
-use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Answers, Blob, Consequences, Context, Direction, Error, Look, Preview, RawPast, recorded,
+};
 use crate::actions::Do;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,8 @@ pub enum Call {
     Probe,
     /// The evidence after it ran, or was undone.
     Verify,
+    /// What its undo would mean now.
+    Consequences,
 }
 
 /// One call of an action, with all that it needs.
@@ -72,7 +76,7 @@ pub struct Request {
     pub secrets: Vec<(String, String)>,
     /// All secrets of the plan: nothing that is seen leaves the site but without them.
     pub hidden: Vec<(String, String)>,
-    /// The actions of its family before it in the plan, where it has to know them.
+    /// The actions of its family before or behind it in the plan, where it has to know them.
     pub family: Vec<Do>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
@@ -92,6 +96,8 @@ pub enum Reply {
         /// What the step has produced, where it is done.
         output: Option<Value>,
     },
+    /// To [`Call::Consequences`].
+    Consequences(Consequences),
 }
 
 /// The observation before an action.
@@ -261,6 +267,9 @@ impl Moment {
                     diff: cx.take_diff().map(|d| redactor.text(&d)),
                 }))
             }
+            (Call::Consequences, _) => recorded(|| kind.consequences(&cx, past))
+                .map(|c| Reply::Consequences(c.fit(&redactor)))
+                .map_err(shown),
             (Call::Probe, Direction::Do) => Ok(looked(recorded(|| kind.probe(&cx, past)))),
             (Call::Verify, Direction::Do) => {
                 self.answers.forget();

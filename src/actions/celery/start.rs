@@ -15,7 +15,8 @@ use super::snapshot::{self, Snapshot};
 use super::stop::{self, ANY, Overdue, Stop};
 use super::workers::{Running, Workers};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Service,
+    Stage, Work,
 };
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
@@ -453,6 +454,11 @@ impl Action for Start {
             "not stopped: some of {} were running before this step and some were not; stop the surplus processes manually",
             find::names(&seen.live)
         )))
+    }
+
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error> {
+        // A service is stopped or started; no data is overwritten.
+        Ok(Consequences::none())
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

@@ -7,6 +7,10 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
+mod consequences;
+
+pub(super) use consequences::consequences;
+
 use super::others::{again, others, unmarked, warn};
 use super::place::{Former, Place};
 use super::running::{self, Running};

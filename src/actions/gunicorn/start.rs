@@ -27,7 +27,7 @@ pub struct Start {
 }
 
 impl Start {
-    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+    pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let manager = manager_of(Some(&self.by));
         act(&StartService {
             service: ManagedService {
