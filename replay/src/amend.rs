@@ -46,6 +46,9 @@ pub enum NotAmendable {
     /// It may have taken effect with nothing to undo it, and would get an undo.
     #[error("{0} may have taken effect and keeps its `undo: none`")]
     KeepsNoUndo(String),
+    /// It may have taken effect behind its point of no return, and would get an undo.
+    #[error("{0} may have taken effect and keeps its point of no return")]
+    KeepsNoReturn(String),
     /// A secret of the run would have another source, or none.
     #[error("the secret {0} keeps its source")]
     Secret(String),
@@ -149,10 +152,13 @@ impl Run {
         if !unit.forward.touched {
             return Ok(());
         }
-        let nothing_to_undo = self
-            .step(unit)
-            .is_some_and(|(_, step)| step.undo == Undo::Nothing || step.effect == Effect::Pure);
-        if !nothing_to_undo {
+        // What nothing undoes, or what a rollback cannot go behind, is not undone before it runs again either.
+        let was = self.step(unit).map(|(_, step)| step);
+        let no_return =
+            |step: Option<&Step>| matches!(step.map(|s| &s.undo), Some(Undo::PointOfNoReturn(_)));
+        let nothing_to_undo =
+            was.is_some_and(|step| step.undo == Undo::Nothing || step.effect == Effect::Pure);
+        if !nothing_to_undo && !no_return(was) {
             return Err(NotAmendable::MayHaveActed(step.clone()));
         }
         // It runs again then, which a person has to have decided, or a failure that is over.
@@ -165,6 +171,12 @@ impl Run {
         };
         if !known {
             return Err(NotAmendable::Asks(step.clone()));
+        }
+        if no_return(was) {
+            return match no_return(Some(is)) {
+                true => Ok(()),
+                false => Err(NotAmendable::KeepsNoReturn(step.clone())),
+            };
         }
         if is.undo != Undo::Nothing {
             return Err(NotAmendable::KeepsNoUndo(step.clone()));

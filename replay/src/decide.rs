@@ -208,7 +208,7 @@ fn failed(run: &Run, unit: &Task, now: &Now) -> Next {
 }
 
 fn backward(run: &Run) -> Next {
-    let Some(unit) = run.to_undo().next() else {
+    let Some(unit) = run.left_backwards().next() else {
         return Next::Record(Box::new(Event::RollbackCompleted(Empty {})));
     };
     if run.is_no_return(unit) {

@@ -32,9 +32,17 @@ impl Run {
         {
             // A run that an earlier program began is folded as that program folded it: its later events follow from that.
             let undo_anew = self.contract == CONTRACT;
+            // A check at the end of a rollback reverses nothing of its own step.
+            let check = self.is_check(part);
             self.change(place, |unit| {
+                let forward = check.then(|| unit.clone());
                 unit.stand(part.way, becomes);
                 unit.keep(event, when, undo_anew);
+                if let Some(was) = forward {
+                    unit.forward = was.forward;
+                    unit.produced = was.produced;
+                    unit.facts = was.facts;
+                }
             });
         }
         self.last = when.clone();
@@ -78,6 +86,7 @@ impl Run {
                 self.abort = None;
                 self.held = false;
                 self.ended = None;
+                self.check_anew();
             }
             Event::RollbackCompleted(_) => {
                 self.way = Direction::Do;
@@ -267,7 +276,7 @@ impl Task {
 
     /// What is done again has to be undone again, and its undo is not held back by what became of an earlier one. Attempt
     /// numbers go on.
-    fn await_undo(&mut self) {
+    pub(crate) fn await_undo(&mut self) {
         self.backward.status = Status::Pending;
         self.backward.touched = false;
         self.backward.failures = 0;

@@ -4,7 +4,7 @@
 //! to change a unit, and they keep it so; whatever is asked here costs no more than a search in a sorted set.
 
 use crate::event::{Attempt, Direction, TaskKey};
-use crate::plan::{Plan, Step, Undo};
+use crate::plan::{Effect, Plan, Step, Undo};
 use crate::state::{Run, Status, Task, TaskState};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -24,6 +24,8 @@ pub(crate) struct Index {
     passed: BTreeSet<usize>,
     /// Of these, what a rollback of everything has yet to reverse.
     to_undo: BTreeSet<usize>,
+    /// The checks that have to hold after that, and are not settled.
+    to_check: BTreeSet<usize>,
     /// Their attempt is open.
     open: BTreeSet<(usize, Direction)>,
     /// In a doubt in which they may still run.
@@ -84,12 +86,13 @@ impl Index {
             touched: BTreeSet::new(),
             passed: BTreeSet::new(),
             to_undo: BTreeSet::new(),
+            to_check: BTreeSet::new(),
             open: BTreeSet::new(),
             may_run: BTreeSet::new(),
         };
         for (place, unit) in units.iter().enumerate() {
-            let undo = index.step(plan, unit).map(|(_, step)| &step.undo);
-            index.set(place, Holds::default(), Holds::of(unit, undo));
+            let step = index.step(plan, unit).map(|(_, step)| step);
+            index.set(place, Holds::default(), Holds::of(unit, step));
         }
         index
     }
@@ -107,6 +110,7 @@ impl Index {
         keep(&mut self.touched, place, was.touched, is.touched);
         keep(&mut self.passed, place, was.passed, is.passed);
         keep(&mut self.to_undo, place, was.to_undo, is.to_undo);
+        keep(&mut self.to_check, place, was.to_check, is.to_check);
         for (way, at) in [(Direction::Do, 0), (Direction::Undo, 1)] {
             keep(&mut self.open, (place, way), was.open[at], is.open[at]);
             let (was, is) = (was.may_run[at], is.may_run[at]);
@@ -122,6 +126,7 @@ struct Holds {
     touched: bool,
     passed: bool,
     to_undo: bool,
+    to_check: bool,
     /// Forwards and backwards.
     open: [bool; 2],
     /// Forwards and backwards.
@@ -129,7 +134,8 @@ struct Holds {
 }
 
 impl Holds {
-    fn of(unit: &Task, undo: Option<&Undo>) -> Self {
+    fn of(unit: &Task, step: Option<&Step>) -> Self {
+        let undo = step.map(|step| &step.undo);
         let touched = unit.forward.touched;
         let parts = [&unit.forward, &unit.backward];
         Self {
@@ -137,6 +143,7 @@ impl Holds {
             touched,
             passed: touched && matches!(undo, Some(Undo::PointOfNoReturn(_))),
             to_undo: is_to_undo(unit, undo),
+            to_check: is_to_check(unit, step),
             open: parts.map(|part| part.status == Status::Running),
             may_run: parts.map(TaskState::may_still_run),
         }
@@ -147,6 +154,11 @@ impl Holds {
 fn is_to_undo(unit: &Task, undo: Option<&Undo>) -> bool {
     let reversible = undo.is_some_and(|u| *u != Undo::Nothing);
     unit.forward.touched && reversible && !unit.backward.settled()
+}
+
+/// A rollback of everything ends with this unit's check.
+fn is_to_check(unit: &Task, step: Option<&Step>) -> bool {
+    step.is_some_and(Step::is_check) && !unit.backward.settled()
 }
 
 /// An item is in a set exactly when something holds of it.
@@ -232,6 +244,43 @@ impl Run {
         places.filter_map(|place| self.units.get(*place))
     }
 
+    /// Checks that the rollback has yet to make once everything is reversed, in their order: none of a rollback that leaves
+    /// a part done.
+    pub fn to_check(&self) -> impl Iterator<Item = &Task> {
+        let all = self.rollback_to.is_none();
+        self.units_at(&self.index.to_check).filter(move |_| all)
+    }
+
+    /// What is left of the rollback, in its order: what is to be reversed, and then what is to be checked.
+    pub fn left_backwards(&self) -> impl Iterator<Item = &Task> {
+        self.to_undo().chain(self.to_check())
+    }
+
+    /// A part that is no undo, but a check at the end of a rollback.
+    #[must_use]
+    pub fn is_check(&self, part: &TaskKey) -> bool {
+        let step = self.step_named(&part.step);
+        part.way == Direction::Undo && step.is_some_and(Step::is_check)
+    }
+
+    /// Checks at the end of the rollback that a person has passed over.
+    pub fn unchecked(&self) -> impl Iterator<Item = &Task> {
+        let check = |u: &&Task| self.step(u).is_some_and(|(_, s)| s.is_check());
+        let units = self.units.iter();
+        units.filter(move |u| u.backward.status == Status::Skipped && check(u))
+    }
+
+    /// Steps that have taken effect and stay behind in a rollback, because the plan says that nothing undoes them.
+    pub fn without_undo(&self) -> impl Iterator<Item = &Task> {
+        let first = self.first_to_undo();
+        let places = self.index.touched.range(first..);
+        let units = places.filter_map(|place| self.units.get(*place));
+        units.filter(|u| {
+            self.step(u)
+                .is_some_and(|(_, s)| s.undo == Undo::Nothing && s.effect != Effect::Pure)
+        })
+    }
+
     /// An earlier unit than that at `place` is not settled.
     pub(crate) fn is_unsettled_before(&self, place: usize) -> bool {
         self.index.unsettled.first().is_some_and(|p| *p < place)
@@ -243,6 +292,34 @@ impl Run {
             && is_to_undo(unit, self.step(unit).map(|(_, s)| &s.undo))
             && self.first_to_undo() <= place
             && self.index.to_undo.range(place + 1..).next().is_none()
+    }
+
+    /// The unit at `place`, as `unit` has it, is the next that is checked at the end of the rollback.
+    pub(crate) fn is_next_to_check(&self, place: usize, unit: &Task) -> bool {
+        self.way == Direction::Undo
+            && self.rollback_to.is_none()
+            && is_to_check(unit, self.step(unit).map(|(_, s)| s))
+            && self.index.to_undo.is_empty()
+            && self.index.to_check.range(..place).next().is_none()
+    }
+
+    /// What was checked at the end of an earlier rollback has to be checked again.
+    pub(crate) fn check_anew(&mut self) {
+        let checks: Vec<TaskKey> = (self.plan.checks_after_rollback())
+            .flat_map(|step| self.units_of(&step.id))
+            .map(|unit| unit.key(Direction::Undo))
+            .collect();
+        for place in checks
+            .iter()
+            .filter_map(|part| self.place(part))
+            .collect::<Vec<_>>()
+        {
+            self.change(place, |unit| {
+                if unit.backward.status != Status::Running {
+                    unit.await_undo();
+                }
+            });
+        }
     }
 
     /// Where the units begin that the rollback does not leave done.
@@ -290,11 +367,11 @@ impl Run {
         let Some(unit) = self.units.get_mut(place) else {
             return;
         };
-        let undo = self.index.step(&self.plan, unit).map(|(_, s)| &s.undo);
-        let was = Holds::of(unit, undo);
+        let step = self.index.step(&self.plan, unit).map(|(_, s)| s);
+        let was = Holds::of(unit, step);
         change(unit);
-        let undo = self.index.step(&self.plan, unit).map(|(_, s)| &s.undo);
-        let is = Holds::of(unit, undo);
+        let step = self.index.step(&self.plan, unit).map(|(_, s)| s);
+        let is = Holds::of(unit, step);
         self.index.set(place, was, is);
     }
 }

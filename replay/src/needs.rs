@@ -42,12 +42,8 @@ fn known(plan: &Plan, mut names: BTreeSet<String>) -> BTreeSet<String> {
 
 fn of_step(step: &Step, way: Direction, names: &mut BTreeSet<String>) {
     match (way, &step.undo) {
-        (Direction::Do, _) | (Direction::Undo, Undo::Own { .. }) => {
-            of_value(&step.action.settings, names);
-            for look in [&step.probe, &step.verify].into_iter().flatten() {
-                of_value(&look.settings, names);
-            }
-        }
+        (Direction::Do, _) | (Direction::Undo, Undo::Own { .. }) => of_action(step, names),
+        (Direction::Undo, Undo::Nothing) if step.is_check() => of_action(step, names),
         (Direction::Undo, Undo::Action(undo)) => {
             of_value(&undo.action.settings, names);
             for look in [&undo.probe, &undo.verify].into_iter().flatten() {
@@ -65,6 +61,13 @@ fn of_env(env: &[EnvVar], names: &mut BTreeSet<String>) {
         if let Input::Secret(name) = &variable.value {
             names.insert(name.clone());
         }
+    }
+}
+
+fn of_action(step: &Step, names: &mut BTreeSet<String>) {
+    of_value(&step.action.settings, names);
+    for look in [&step.probe, &step.verify].into_iter().flatten() {
+        of_value(&look.settings, names);
     }
 }
 
@@ -90,7 +93,7 @@ fn left(run: &Run) -> Vec<(&Task, Direction)> {
         return parts;
     }
     match run.way {
-        Direction::Undo => parts.extend(run.to_undo().map(|u| (u, Direction::Undo))),
+        Direction::Undo => parts.extend(run.left_backwards().map(|u| (u, Direction::Undo))),
         Direction::Do => {
             let left_out = |u: &Task| run.step(u).is_some_and(|(_, s)| s.left_out.is_some());
             let ahead: Vec<&Task> = run.unsettled().filter(|u| !left_out(u)).collect();
@@ -98,6 +101,9 @@ fn left(run: &Run) -> Vec<(&Task, Direction)> {
             if run.plan.on_failure == OnFailure::Rollback {
                 parts.extend(ahead.iter().map(|u| (*u, Direction::Undo)));
                 parts.extend(run.touched().map(|u| (u, Direction::Undo)));
+                let checks = run.plan.checks_after_rollback();
+                let units = checks.flat_map(|step| run.units_of(&step.id));
+                parts.extend(units.map(|u| (u, Direction::Undo)));
             }
         }
     }

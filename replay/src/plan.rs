@@ -146,6 +146,9 @@ pub struct Step {
     pub cwd_from: Option<String>,
     /// What later steps may use of its output.
     pub facts: Vec<Fact>,
+    /// It is a check that has to hold after a rollback of everything, too.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub after_rollback: bool,
 }
 
 /// One variable of a command's environment.
@@ -283,9 +286,23 @@ impl Plan {
             .flat_map(|p| p.steps.iter().map(move |s| (p.phase.as_str(), s)))
     }
 
+    /// The checks that have to hold after a rollback, in the order of the run.
+    pub fn checks_after_rollback(&self) -> impl Iterator<Item = &Step> {
+        let checks = |s: &&Step| s.is_check();
+        self.steps().map(|(_, s)| s).filter(checks)
+    }
+
     /// The step of that name.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps().map(|(_, s)| s).find(|s| s.id == id)
+    }
+}
+
+impl Step {
+    /// A rollback of everything ends with it: it is a check, and not left out.
+    #[must_use]
+    pub fn is_check(&self) -> bool {
+        self.after_rollback && self.left_out.is_none()
     }
 }

@@ -357,9 +357,10 @@ impl Run {
 
     /// Steps that a rollback has passed over: what they did is still there, because a person said so.
     pub fn passed_over(&self) -> impl Iterator<Item = &Task> {
+        let check = |u: &Task| self.step(u).is_some_and(|(_, s)| s.is_check());
         self.units
             .iter()
-            .filter(|u| u.forward.touched && u.backward.status == Status::Skipped)
+            .filter(move |u| u.forward.touched && u.backward.status == Status::Skipped && !check(u))
     }
 
     /// What the plan says about running one direction of a step again.
@@ -377,6 +378,10 @@ impl Run {
             (Direction::Do, _) => of(step.effect, step.on_doubt, step.has_probe),
             (Direction::Undo, Undo::Action(u)) => of(u.effect, u.on_doubt, u.has_probe),
             (Direction::Undo, Undo::Own { on_doubt }) => of(Effect::Probed, *on_doubt, true),
+            // A check at the end of a rollback changes nothing either.
+            (Direction::Undo, Undo::Nothing) if step.is_check() => {
+                of(step.effect, OnDoubt::Ask, false)
+            }
             (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
                 of(Effect::Unsafe, OnDoubt::Ask, false)
             }
@@ -426,7 +431,7 @@ impl Run {
     pub fn phase(&self) -> Option<&str> {
         let unit = match self.way {
             Direction::Do => self.unsettled().next(),
-            Direction::Undo => self.to_undo().next(),
+            Direction::Undo => self.left_backwards().next(),
         };
         unit.and_then(|u| self.step(u)).map(|(phase, _)| phase)
     }

@@ -106,7 +106,7 @@ enum OfRun {
     NoneMayRun,
     /// It goes forwards, and every step is settled.
     AllSettled,
-    /// It goes backwards, and nothing is left to reverse.
+    /// It goes backwards, and nothing is left to reverse and to check.
     AllReversed,
     /// The plan has the step that is to stay done.
     KnownStay,
@@ -294,7 +294,7 @@ impl Run {
                 "a step is not settled",
             ),
             AllReversed => that(
-                self.way == Direction::Undo && self.to_undo().next().is_none(),
+                self.way == Direction::Undo && self.left_backwards().next().is_none(),
                 "something is left to reverse",
             ),
             Amendable => {
@@ -374,7 +374,7 @@ impl Run {
                 "an earlier step is not settled",
             ),
             Direction::Undo => that(
-                self.is_next_to_undo(place, unit),
+                self.is_next_to_undo(place, unit) || self.is_next_to_check(place, unit),
                 "it is not the next to be undone",
             ),
         }

@@ -3,6 +3,7 @@
 mod again;
 mod amend;
 mod attempts;
+mod checks;
 mod contract;
 mod hand_on;
 mod index;

@@ -31,6 +31,7 @@ pub(crate) fn step(
         env_files: vec![],
         cwd: None,
         cwd_from: None,
+        after_rollback: false,
         facts: vec![],
     }
 }

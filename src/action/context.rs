@@ -32,7 +32,7 @@ pub struct Context {
     pub secrets: Vec<(String, String)>,
     /// The step's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
-    /// The steps of its family before it in the plan, where the kind has to know them.
+    /// The steps of its family before or behind it in the plan, where the kind has to know them.
     #[serde(default)]
     pub family: Vec<Kin>,
     /// The programs or units of its manager that did not run when an earlier step of the run stopped others of them.

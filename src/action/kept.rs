@@ -11,7 +11,7 @@ use crate::system::durable::{Temporary, replace};
 use serde::Deserialize;
 use sha2::Digest as _;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 use upledger_ledger::{Digest, salted};
 
@@ -57,6 +57,29 @@ impl Context {
             kept: kept.clone(),
             salt,
         });
+        Ok(kept)
+    }
+
+    /// Keeps a whole file for the undo, whatever its size. In a preview nothing is written.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read, changes meanwhile, or cannot be made durable.
+    pub fn keep_file(&self, file: &mut File) -> Result<Kept, Error> {
+        let kept = self.fingerprint(file)?;
+        if self.inert {
+            return Ok(kept);
+        }
+        let (path, salt) = (self.kept_at(&kept), self.salt(&kept)?);
+        let copy = |to: &mut File| {
+            file.rewind()?;
+            match pour(&salt, file, to)? {
+                (found, _) if found == kept.blob => Ok(()),
+                _ => Err(io::Error::other("it has changed while it was read")),
+            }
+        };
+        self.make_undo_path()?;
+        replace(&path, Temporary::Random, 0o600, copy)
+            .map_err(|e: io::Error| Error::io(format!("cannot write {}", path.display()), &e))?;
         Ok(kept)
     }
 
@@ -128,20 +151,33 @@ impl Context {
     /// # Errors
     /// [`Error`] when they are gone, or not the same.
     pub fn kept(&self, kept: &Kept) -> Result<Vec<u8>, Error> {
+        let file = self.open_kept(kept)?;
+        let mut bytes = Vec::new();
+        let read = file.take(LIMIT + 1).read_to_end(&mut bytes);
+        let path = self.kept_at(kept);
+        read.map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
+        Ok(bytes)
+    }
+
+    /// The same to be read piece by piece, whatever their size.
+    ///
+    /// # Errors
+    /// [`Error`] when they are gone, or not the same.
+    pub fn open_kept(&self, kept: &Kept) -> Result<File, Error> {
         let path = self.kept_at(kept);
         let cannot = |what: &str| Error::new(format!("the kept content {} {what}", path.display()));
         let salt = self.salt(kept)?;
-        let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|f| f.take(LIMIT + 1).read_to_end(&mut bytes));
-        match read {
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => return Err(cannot("is gone")),
-            Err(e) => return Err(Error::io(format!("cannot read {}", path.display()), &e)),
-        }
-        if digest(&salt, &bytes) == kept.blob {
-            Ok(bytes)
-        } else {
-            Err(cannot("is damaged"))
+        let read = || {
+            let mut file = File::open(&path)?;
+            let (found, _) = pour(&salt, &mut file, &mut io::sink())?;
+            file.rewind()?;
+            Ok::<_, io::Error>((file, found))
+        };
+        match read() {
+            Ok((file, found)) if found == kept.blob => Ok(file),
+            Ok(_) => Err(cannot("is damaged")),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(cannot("is gone")),
+            Err(e) => Err(Error::io(format!("cannot read {}", path.display()), &e)),
         }
     }
 }

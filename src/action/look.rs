@@ -1,7 +1,9 @@
 //! What a look saw, and how much of it is recorded.
 
+use crate::host::process::users;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use upledger_replay::event::Answer;
 
 /// Longest line of evidence, in characters.
@@ -21,6 +23,59 @@ fn bounded(line: &str) -> String {
     let begin: String = line.chars().take(LINE - END - gap.len()).collect();
     let end: String = line.chars().skip(length - END).collect();
     format!("{begin}{gap}{end}")
+}
+
+/// What an undo would mean now, for a preview of a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consequences {
+    /// What was written since the step and would be lost, in lines; none where that cannot be told.
+    pub lost: Option<Vec<String>>,
+    /// What was written since the step and would stay, in lines.
+    pub stays: Vec<String>,
+    /// Why the undo would refuse, in lines.
+    pub refuses: Vec<String>,
+}
+
+impl Consequences {
+    /// Nothing that was written since would be lost.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            lost: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Of the undo of a step that has written this file, which refuses where somebody has edited it since, or writes to
+    /// it now.
+    pub(crate) fn of_file(target: &Path, edited: bool) -> Self {
+        let mut refuses = Vec::new();
+        if edited {
+            refuses.push(format!(
+                "{} has been edited since, and is not touched",
+                target.display()
+            ));
+        }
+        refuses.extend(users::none_writes(target).err().map(|e| e.to_string()));
+        Self {
+            refuses,
+            ..Self::none()
+        }
+    }
+
+    /// As they may be shown: redacted, and then bounded.
+    #[must_use]
+    pub fn fit(self, redactor: &Redactor) -> Self {
+        let fit = |evidence| {
+            let answer = Answer::Unclear;
+            Look { answer, evidence }.fit(redactor).evidence
+        };
+        Self {
+            lost: self.lost.map(fit),
+            stays: fit(self.stays),
+            refuses: fit(self.refuses),
+        }
+    }
 }
 
 /// What a look saw.

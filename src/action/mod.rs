@@ -27,7 +27,7 @@ pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
 pub(crate) use kept::{digest, pour};
-pub use look::{LINE, Look};
+pub use look::{Consequences, LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
@@ -90,6 +90,15 @@ impl std::fmt::Display for Arg {
     }
 }
 
+/// Actions of the same family, such as `gunicorn`, in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Those of the steps before.
+    Before,
+    /// Those of the steps behind: a stop is undone by a start, which is judged as the plan's own.
+    Behind,
+}
+
 /// What is known of a kind, or of one step of it, without a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
@@ -113,8 +122,8 @@ pub struct Properties {
     /// Its settings hold what was approved and the world may have left behind, such as the commit of a tag: a run looks
     /// at once whether that still is so, before it stops anything.
     pub approved: bool,
-    /// It has to know the steps of its family before it in the plan: [`Context::family`].
-    pub family: bool,
+    /// Which steps of its family in the plan it has to know: [`Context::family`].
+    pub family: Option<Family>,
     /// The files that its settings name for it to write.
     pub writes: Vec<Write>,
     /// What its looks read.
@@ -137,7 +146,7 @@ impl Properties {
             below_cwd: None,
             program: None,
             approved: false,
-            family: false,
+            family: None,
             writes: Vec::new(),
             reads: None,
             touches: None,
@@ -299,5 +308,16 @@ pub trait Action: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
         Self: Sized,
     {
         Ok(Look::unclear("this action has no undo"))
+    }
+
+    /// What its undo would mean now: what was written since the step and would be lost, or would make the undo refuse.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot see.
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error>
+    where
+        Self: Sized,
+    {
+        Ok(Consequences::default())
     }
 }

@@ -1,8 +1,8 @@
 //! From data to a kind and back: the calls of an action with everything as values, and the type of a step's `do`.
 
 use super::{
-    Action, Context, Direction, Error, Fact, Invocation, Look, Past, Preview, Properties, RawPast,
-    Work, facts_of, past,
+    Action, Consequences, Context, Direction, Error, Fact, Invocation, Look, Past, Preview,
+    Properties, RawPast, Work, facts_of, past,
 };
 use serde_json::Value;
 use std::io::Write;
@@ -70,6 +70,11 @@ pub trait Erased: Send + Sync {
     /// # Errors
     /// What the action meets.
     fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error>;
+    /// [`Action::consequences`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn consequences(&self, cx: &Context, past: &RawPast) -> Result<Consequences, Error>;
 }
 
 impl<A: Action> Erased for A {
@@ -138,6 +143,10 @@ impl<A: Action> Erased for A {
 
     fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error> {
         Action::undone(self, cx, &past.read()?)
+    }
+
+    fn consequences(&self, cx: &Context, past: &RawPast) -> Result<Consequences, Error> {
+        Action::consequences(self, cx, &past.read()?)
     }
 }
 

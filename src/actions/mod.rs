@@ -34,6 +34,8 @@ registry! {
     "shell" => Shell(shell::Shell),
     /// A copy of a file, verified by reading it back.
     "file.backup" => FileBackup(file::backup::Backup),
+    /// A file as a copy of it holds it.
+    "file.restore" => FileRestore(file::restore::Restore),
     /// A whole file, replaced atomically.
     "file.replace" => FileReplace(file::replace::Replace),
     /// One line of a file.

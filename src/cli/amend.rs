@@ -8,26 +8,32 @@ use super::printer::print;
 use super::show::pick;
 use super::{ask, code, former};
 use crate::clock;
+use crate::forecast::{self, Forecast};
 use crate::home::{Home, identity};
-use crate::journal::Committed;
-use crate::report::amendment;
+use crate::journal::{Committed, Journal};
+use crate::report::{amendment, safe};
 use crate::runner::lock::RunnerLock;
-use crate::text::{commands as text, help};
+use crate::site::task::{Facts, PreparedTask};
+use crate::site::{Interruptible, Local};
+use crate::text::{commands as text, forecast as forecast_text, help};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use upledger_replay::amend::NotAmendable;
 use upledger_replay::decide::{Next, next};
-use upledger_replay::event::{Event, RunAmended};
-use upledger_replay::state::Run;
+use upledger_replay::event::{Answer, Attempt, Direction, Event, Probed, RunAmended};
+use upledger_replay::plan::Plan;
+use upledger_replay::state::{Run, Status};
 
 /// A plan that takes the place of another.
 #[derive(Debug, Args)]
 pub(crate) struct Amend {
     #[arg(help = help::run_plan())]
     plan: PathBuf,
-    #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::reason())]
-    reason: String,
+    #[arg(long, value_name = "TEXT", value_parser = super::said, required_unless_present = "preview", help = help::reason())]
+    reason: Option<String>,
+    #[arg(long = "plan", help = help::amend_plan())]
+    preview: bool,
     #[command(flatten)]
     vars: Vars,
 }
@@ -42,44 +48,67 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
     let run = pick(journal.book(), None)?;
     ask::unended(run)?;
     former::continuable(&journal, run, "upledger amend")?;
-    run.amendable(&checked.plan)
-        .map_err(|why| not_amended(run, &why))?;
     // All secrets of the run are secrets of this plan, too.
-    let (_, redactor) = known_secrets(&checked.plan)?;
-    journal.redact_with(redactor);
-    let run = pick(journal.book(), None)?;
-    let name = run.name.clone();
+    let (known, redactor) = known_secrets(&checked.plan)?;
+    let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    let probed = probed(home, &journal, run, &checked.plan, &known)?;
+    let mut then = run.clone();
+    for event in &probed {
+        let when = then.last.clone();
+        then.apply(event, &when).map_err(|e| refused(&e))?;
+    }
+    then.amendable(&checked.plan)
+        .map_err(|why| not_amended(run, &why))?;
+    journal.redact_with(redactor.clone());
+    let name = then.name.clone();
     for warning in &checked.warnings {
         out.progress(&plans::warning(&args.plan, warning));
     }
-    if run.digest == checked.digest {
+    if then.digest == checked.digest {
         return Err(Failure::new(
             code::NOT_NOW,
             "not_now",
             text::same_plan(&name),
         ));
     }
-    let changes = run.changes(&checked.plan);
+    let changes = then.changes(&checked.plan);
     let steps: Vec<String> = changes.iter().map(|c| c.step().to_owned()).collect();
-    let shown = amendment::lines(&run.plan, &checked.plan, &changes);
+    let mut shown = amendment::lines(&then.plan, &checked.plan, &changes);
+    let forecast = forecast(out, &then, &checked.plan, &steps, &known)?;
+    drop(looks);
+    if !forecast.is_empty() {
+        shown.push(text::would_then());
+        shown.extend(forecast::of_steps(&forecast));
+    }
+    let shown: Vec<String> = shown.iter().map(|line| redactor.text(line)).collect();
+    if args.preview {
+        return Ok(previewed(
+            out,
+            &name,
+            &checked.digest,
+            &steps,
+            &shown,
+            &forecast,
+        ));
+    }
     let amended = Event::RunAmended(RunAmended {
         digest: checked.digest.clone(),
         steps: steps.clone(),
         warnings: (checked.warnings.iter())
             .map(|w| w.recorded.clone())
             .collect(),
-        reason: args.reason.clone(),
+        reason: args.reason.clone().unwrap_or_default(),
         plan: checked.plan.into(),
     });
     loop {
-        journal
-            .stage(Some(&name), &amended)
-            .map_err(|e| refused(&e))?;
+        for event in probed.iter().chain([&amended]) {
+            journal.stage(Some(&name), event).map_err(|e| refused(&e))?;
+        }
         if let Committed::Done(entries) = journal.commit()? {
             if !out.json {
                 out.lines(&shown);
             }
-            entries.iter().for_each(|e| print(out, e));
+            entries.iter().for_each(|e| print(out, e, None));
             break;
         }
     }
@@ -100,6 +129,93 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
         out.progress(&text::next(command));
     }
     Ok(code::DONE)
+}
+
+/// Shows what an amendment would change.
+fn previewed(
+    out: &mut Out,
+    name: &str,
+    digest: &str,
+    steps: &[String],
+    shown: &[String],
+    forecast: &[Forecast],
+) -> u8 {
+    if out.json {
+        let result = json!({
+            "run": name, "digest": digest, "steps": steps, "forecast": forecast::value(forecast),
+        });
+        out.result(result, code::DONE);
+    } else {
+        out.lines(shown);
+        out.progress(&text::nothing_amended());
+    }
+    code::DONE
+}
+
+/// What its own look says of each failed step that changes: one that had no effect may get any definition.
+fn probed(
+    home: &Home,
+    journal: &Journal,
+    run: &Run,
+    plan: &Plan,
+    secrets: &[(String, String)],
+) -> Result<Vec<Event>, Failure> {
+    let mut events = Vec::new();
+    for change in run.changes(plan) {
+        for unit in run.units_of(change.step()) {
+            let part = &unit.forward;
+            let failed = part.status == Status::Failed && part.touched && part.attempts > 0;
+            if !failed || !run.traits(unit, Direction::Do).has_probe {
+                continue;
+            }
+            let key = unit.key(Direction::Do);
+            let site = Local::new(&home.state);
+            let task =
+                PreparedTask::new(&site, &run.name, &run.plan, &key, Facts::Of(run), secrets)
+                    .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
+            let past = PreparedTask::past(unit, &key, &run.plan);
+            let blobs = journal.salts(&past);
+            let (look, produced) = task.probe(&site.moment(), &past, &blobs);
+            // What it found done, or cannot tell, is for the question about the step.
+            if look.answer == Answer::Nothing {
+                events.push(Event::StepProbed(Probed {
+                    at: Attempt {
+                        part: key,
+                        attempt: part.attempts,
+                    },
+                    answer: look.answer,
+                    evidence: look.evidence,
+                    produced: produced.filter(|p| !p.is_null()),
+                }));
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// What the changed steps would do now, with the steps around them that are yet to come.
+fn forecast(
+    out: &mut Out,
+    run: &Run,
+    plan: &Plan,
+    changed: &[String],
+    secrets: &[(String, String)],
+) -> Result<Vec<Forecast>, Failure> {
+    let settled = |id: &str| {
+        let units = run.units_of(id);
+        !units.is_empty() && units.iter().all(|u| u.forward.settled())
+    };
+    let mut ahead = plan.clone();
+    for phase in &mut ahead.phases {
+        phase.steps.retain(|step| !settled(&step.id));
+    }
+    let mut tell = |steps: &[String]| {
+        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
+    };
+    let mut steps = forecast::forecast(&ahead, secrets, None, &mut tell)
+        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    steps.retain(|s| changed.contains(&s.step));
+    Ok(steps)
 }
 
 /// Why not, and what helps.
@@ -128,6 +244,7 @@ fn not_amended(run: &Run, why: &NotAmendable) -> Failure {
             text::step_asks(step),
             Some(text::answer_first("upledger status")),
         ),
+        NotAmendable::KeepsNoReturn(step) => (text::step_keeps_no_return(step), None),
         NotAmendable::KeepsNoUndo(step) => (text::step_keeps_no_undo(step), None),
         NotAmendable::Secret(name) => (text::secret_keeps_source(name), None),
         NotAmendable::Gone(step) => (text::step_is_gone(step), None),

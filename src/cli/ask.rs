@@ -116,7 +116,9 @@ fn append(
             Failure::of(code::NOT_NOW, "not_now", &e).hint(text::see_with("upledger status"))
         })?;
         if let Committed::Done(entries) = journal.commit()? {
-            entries.iter().for_each(|e| print(out, e));
+            entries
+                .iter()
+                .for_each(|e| print(out, e, run.as_deref().and_then(|name| journal.run(name))));
             return Ok(());
         }
     }
@@ -320,7 +322,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
 }
 
 fn no_answer(run: &Run, question: &Question, decision: Decision) -> Failure {
-    let part = lines::part(&question.part);
+    let part = lines::part_of(Some(run), &question.part);
     let what = if decision == Decision::Fail && question.kind == Asked::Failed {
         text::failed_already(part)
     } else {
@@ -408,7 +410,7 @@ fn agreed(
     let mut failure = Failure::new(
         code::NOT_NOW,
         "evidence_disagrees",
-        text::check_disagrees(lines::part(part)),
+        text::check_disagrees(lines::part_of(Some(run), part)),
     );
     for line in &look.evidence {
         failure = failure.hint(format!("| {}", safe(line)));

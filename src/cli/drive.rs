@@ -173,7 +173,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
                 .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
         }
         if let Committed::Done(entries) = journal.commit()? {
-            entries.iter().for_each(|e| print(out, e));
+            entries.iter().for_each(|e| print(out, e, None));
             break name;
         }
     };
@@ -308,7 +308,7 @@ pub(crate) fn conclude(
             Conclusion::Record(event) => {
                 journal.stage(Some(name), &event).map_err(|e| refused(&e))?;
                 if let Committed::Done(entries) = journal.commit()? {
-                    entries.iter().for_each(|e| print(out, e));
+                    entries.iter().for_each(|e| print(out, e, None));
                     ours = true;
                 }
             }
@@ -341,7 +341,7 @@ pub(super) fn stage_and_drive(
     loop {
         journal.stage(Some(name), event).map_err(|e| refused(&e))?;
         if let Committed::Done(entries) = journal.commit()? {
-            entries.iter().for_each(|e| print(out, e));
+            entries.iter().for_each(|e| print(out, e, None));
             return drive(out, home, journal, name, means);
         }
     }

@@ -122,8 +122,8 @@ impl<'a> Printer<'a> {
             return;
         }
         let line = match self.is_said(run, entry) {
-            true => lines::brief(entry),
-            false => lines::line(entry),
+            true => lines::brief(entry, Some(run)),
+            false => lines::line(entry, Some(run)),
         };
         line.iter().for_each(|line| self.print_line(line));
     }
@@ -159,7 +159,7 @@ impl<'a> Printer<'a> {
             "{}/{}  {phase}{}",
             place.map_or(0, |n| n + 1),
             run.units().len(),
-            lines::part(&at.part)
+            lines::part_of(Some(run), &at.part)
         );
         if at.attempt > 1 {
             name = format!("{name}  {}", text::attempt(at.attempt));
@@ -201,7 +201,7 @@ impl Watcher for Printer<'_> {
             return;
         }
         let names: Vec<String> = living.iter().map(|l| clip(&safe(l), 60)).collect();
-        let (part, names) = (lines::part(&at.part), names.join(", "));
+        let (part, names) = (lines::part_of(Some(run), &at.part), names.join(", "));
         self.print_line(&text::waits_for_processes(part, names));
     }
 
@@ -232,10 +232,10 @@ impl Watcher for Printer<'_> {
 }
 
 /// One event.
-pub(super) fn print(out: &mut Out, entry: &Entry) {
+pub(super) fn print(out: &mut Out, entry: &Entry, run: Option<&Run>) {
     if out.json {
         out.event(&lines::value(entry));
-    } else if let Some(line) = lines::line(entry) {
+    } else if let Some(line) = lines::line(entry, run) {
         out.progress(&line);
     }
 }

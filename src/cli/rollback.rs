@@ -12,12 +12,15 @@ use crate::journal::Journal;
 use crate::report::safe;
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
-use crate::site::Interruptible;
-use crate::site::env_file;
+use crate::site::{Interruptible, env_file, heard};
 use crate::text::{commands as text, help};
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
-use std::io::{BufRead, IsTerminal, Write};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
+use signal_hook::consts::SIGINT;
+use std::io::{self, BufRead, IsTerminal, Stdin, Write};
+use std::os::unix::net::UnixStream;
 use upledger_replay::contract;
 use upledger_replay::decide::{Asked, Next, next};
 use upledger_replay::event::{Direction, Event, RollbackStarted, own};
@@ -72,6 +75,24 @@ impl Rollback {
         }
     }
 
+    /// Refuses a rollback that the run, as it stands now, does not allow.
+    fn is_possible(&self, journal: &mut Journal, name: &str) -> Result<(), Failure> {
+        self.of(journal)?;
+        let former = journal
+            .supposing(name, &self.event(), |book| {
+                let Some(then) = book.run(name) else {
+                    return Ok::<_, Failure>(Ok(()));
+                };
+                self.has_something(then)?;
+                Ok(contract::continuable(then, former::same))
+            })
+            .map_err(|e| refused(&e))??;
+        former.map_err(|step| {
+            let command = format!("upledger rollback {name} --reason '...'");
+            former::refusal(journal, name, &step, &command)
+        })
+    }
+
     fn event(&self) -> Event {
         Event::RollbackStarted(RollbackStarted {
             to: self.to.clone(),
@@ -103,17 +124,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
     let name = args.of(&journal)?.name.clone();
     let event = args.event();
     // Checked before anybody is asked and before the secrets are read: a refused rollback needs neither.
-    let former = journal
-        .supposing(&name, &event, |book| {
-            let then = book.run(&name);
-            let something = then.map_or(Ok(()), |run| args.has_something(run));
-            something.map(|()| then.map_or(Ok(()), |run| contract::continuable(run, former::same)))
-        })
-        .map_err(|e| refused(&e))??;
-    if let Err(step) = former {
-        let command = format!("upledger rollback {name} --reason '...'");
-        return Err(former::refusal(&journal, &name, &step, &command));
-    }
+    args.is_possible(&mut journal, &name)?;
     let run = pick(journal.book(), Some(&name))?;
     let completed = run.ended == Some(Ended::Completed);
     if completed {
@@ -124,6 +135,8 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
     let lock = hold(&mut journal, lock);
     journal.refresh()?;
+    // Whoever held the lock may have gone on meanwhile.
+    args.is_possible(&mut journal, &name)?;
     let run = pick(journal.book(), Some(&name))?;
     // It may have completed while its runner was waited for.
     if run.ended == Some(Ended::Completed) && !completed {
@@ -157,12 +170,38 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
     }
     let mut screen = std::io::stderr();
     let asked = write!(screen, "{} ", text::type_the_name(&run.name)).and_then(|()| screen.flush());
-    let mut line = String::new();
-    let read = asked.and_then(|()| terminal.lock().read_line(&mut line));
-    if read.is_ok() && line.trim() == run.name {
-        return Ok(());
+    match asked.and_then(|()| typed(&terminal)) {
+        Ok(Some(line)) if line.trim() == run.name => Ok(()),
+        Ok(None) => {
+            // Behind the ^C of the terminal.
+            let _ = writeln!(screen);
+            Err(Failure::usage(text::not_confirmed(&run.name)))
+        }
+        Ok(Some(_)) | Err(_) => Err(Failure::usage(text::not_the_name(&run.name))),
     }
-    Err(Failure::usage(text::not_the_name(&run.name)))
+}
+
+/// The line that is typed; none where it is broken off with Ctrl-C.
+fn typed(terminal: &Stdin) -> io::Result<Option<String>> {
+    let (interrupted, tell) = UnixStream::pair()?;
+    let registered = match heard(&[SIGINT])?.is_empty() {
+        true => None,
+        false => Some(signal_hook::low_level::pipe::register(SIGINT, tell)?),
+    };
+    let mut fds = [
+        PollFd::new(terminal, PollFlags::IN),
+        PollFd::new(&interrupted, PollFlags::IN),
+    ];
+    let polled = retry_on_intr(|| poll(&mut fds, None));
+    let broken_off = !fds[1].revents().is_empty() && registered.is_some();
+    registered.map(signal_hook::low_level::unregister);
+    polled?;
+    if broken_off {
+        return Ok(None);
+    }
+    let mut line = String::new();
+    terminal.lock().read_line(&mut line)?;
+    Ok(Some(line))
 }
 
 /// Shows what a rollback would do.

@@ -196,10 +196,11 @@ pub(crate) fn log(out: &mut Out, home: &Home, args: &Log) -> Result<u8, Failure>
                 out.line(&today);
                 date = today;
             }
+            let of = entry.run.as_ref().and_then(|name| journal.run(name));
             out.line(&format!(
                 "{:>5}  {}",
                 entry.when.seq,
-                lines::any_line(entry)
+                lines::any_line(entry, of)
             ));
         }
         if !args.follow {

@@ -11,7 +11,7 @@ pub mod rollback;
 mod screen;
 mod startable;
 
-pub use screen::{details, lines, value};
+pub use screen::{details, lines, of_steps, value};
 
 use crate::action::{Direction, RawPast};
 use crate::plan::samples;
@@ -301,6 +301,7 @@ fn undo(
             Err(_) => plainly(plan, &undo.action),
         },
         Undo::PointOfNoReturn(why) => vec![text::no_return(why)],
+        Undo::Nothing if step.is_check() => vec![text::checked_at_the_end()],
         Undo::Nothing => vec![text::nothing_to_undo()],
     }
 }

@@ -2,8 +2,8 @@
 //! and from a look at what is there. Nothing is changed and nothing recorded.
 
 use super::screen::put;
-use super::{own_undo, startable};
-use crate::action::{Blob, Places, RawPast, meet};
+use super::{own_undo, plainly, startable};
+use crate::action::{Blob, Consequences, Places, RawPast, meet};
 use crate::report::paint::Tone;
 use crate::report::{columns, pad, rows, safe};
 use crate::site::Local;
@@ -13,8 +13,8 @@ use crate::text::forecast as text;
 use serde_json::{Value, json};
 use std::path::Path;
 use upledger_replay::event::{Answer, Direction};
-use upledger_replay::plan::{Effect, Undo};
-use upledger_replay::state::{Run, Status, Task};
+use upledger_replay::plan::Undo;
+use upledger_replay::state::{Run, Task};
 
 /// What would become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Outcome {
     CannotRun,
     /// The rollback stops here, because the plan says that it cannot be undone.
     NoReturn,
+    /// It is checked once everything is undone.
+    Check,
 }
 
 /// One step of a rollback.
@@ -43,6 +45,8 @@ pub struct Reversal {
     evidence: Vec<String>,
     /// What its undo may change.
     touches: Places,
+    /// What its undo would mean for what was written since; none where it undoes nothing.
+    since: Option<Consequences>,
 }
 
 /// Looks at every step that a rollback would undo, in its order. `run` stands as it would once the rollback has begun;
@@ -64,7 +68,36 @@ pub fn rollback(
         }
         one
     };
-    run.to_undo().map(look).collect()
+    let mut steps: Vec<Reversal> = run.to_undo().map(look).collect();
+    steps.extend(run.to_check().map(|unit| check(run, unit)));
+    steps
+}
+
+/// A check at the end.
+fn check(run: &Run, unit: &Task) -> Reversal {
+    let action = run
+        .step(unit)
+        .map(|(_, step)| plainly(&run.plan, &step.action));
+    Reversal {
+        outcome: Outcome::Check,
+        commands: action.unwrap_or_default(),
+        touches: Some(Vec::new()),
+        ..Reversal::of(unit)
+    }
+}
+
+impl Reversal {
+    fn of(unit: &Task) -> Self {
+        Self {
+            step: unit.step.clone(),
+            target: unit.target.clone(),
+            outcome: Outcome::Undo,
+            commands: Vec::new(),
+            evidence: Vec::new(),
+            touches: None,
+            since: None,
+        }
+    }
 }
 
 fn reversal(
@@ -77,14 +110,7 @@ fn reversal(
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
     let past = PreparedTask::past(unit, &key, &run.plan);
-    let mut one = Reversal {
-        step: unit.step.clone(),
-        target: unit.target.clone(),
-        outcome: Outcome::Undo,
-        commands: Vec::new(),
-        evidence: Vec::new(),
-        touches: None,
-    };
+    let mut one = Reversal::of(unit);
     let Some((_, step)) = run.step(unit) else {
         return one;
     };
@@ -94,6 +120,7 @@ fn reversal(
         return one;
     }
     let made = PreparedTask::new(local, &run.name, &run.plan, &key, Facts::Of(run), secrets);
+    one.since = Some(Consequences::default());
     let task = match made.map(PreparedTask::for_preview) {
         Ok(task) => task,
         Err(why) => {
@@ -120,7 +147,8 @@ fn reversal(
         // What is there now is the work of steps that are undone before it.
         one.evidence.push(text::looked_at_behind(surely.join(", ")));
     } else if task.has_probe {
-        let (look, _) = task.probe(&local.moment(), &past, &salts(&past));
+        let salts = salts(&past);
+        let (look, _) = task.probe(&local.moment(), &past, &salts);
         let found = look.evidence.iter().map(phrases::looked);
         match look.answer {
             Answer::Nothing => {}
@@ -132,6 +160,11 @@ fn reversal(
                 one.outcome = Outcome::CannotTell;
                 one.evidence.extend(found);
             }
+        }
+        if look.answer == Answer::Done {
+            one.since = None;
+        } else {
+            one.meets(task.consequences(&local.moment(), &past, &salts));
         }
         if look.answer == Answer::Done && !perhaps.is_empty() {
             one.outcome = Outcome::CannotTell;
@@ -150,6 +183,22 @@ fn reversal(
     one
 }
 
+impl Reversal {
+    /// Takes in what its undo would mean for what was written since.
+    fn meets(&mut self, since: Consequences) {
+        if !since.refuses.is_empty() {
+            // They say why it is not clear.
+            self.outcome = Outcome::CannotTell;
+            self.evidence.clear();
+        }
+        let refuses = since.refuses.iter().map(text::would_refuse);
+        let lost = since.lost.iter().flatten().map(text::would_be_lost);
+        let stays = since.stays.iter().map(text::would_stay);
+        self.evidence.extend(refuses.chain(lost).chain(stays));
+        self.since = Some(since);
+    }
+}
+
 fn word(outcome: Outcome) -> String {
     match outcome {
         Outcome::Undo => text::undo(),
@@ -157,24 +206,40 @@ fn word(outcome: Outcome) -> String {
         Outcome::CannotTell => text::cannot_tell(),
         Outcome::CannotRun => text::cannot_run(),
         Outcome::NoReturn => text::stops_here(),
+        Outcome::Check => text::check(),
     }
+}
+
+/// What the rollback means for what was written since, in one line; none where it undoes nothing.
+fn written_since(steps: &[Reversal]) -> String {
+    let undone: Vec<(&str, &Consequences)> = steps
+        .iter()
+        .filter_map(|s| Some((s.step.as_str(), s.since.as_ref()?)))
+        .collect();
+    let names = |which: fn(&Consequences) -> bool| -> String {
+        let of = undone.iter().filter(|(_, c)| which(c));
+        of.map(|(step, _)| *step).collect::<Vec<_>>().join(", ")
+    };
+    let lost = names(|c| c.lost.as_ref().is_some_and(|lost| !lost.is_empty()));
+    let unknown = names(|c| c.lost.is_none());
+    let parts = [
+        (!lost.is_empty()).then(|| text::loses(&lost)),
+        (!unknown.is_empty()).then(|| text::loss_unknown(&unknown)),
+        (lost.is_empty() && unknown.is_empty() && !undone.is_empty()).then(text::loses_nothing),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// What stays although it is behind the step to which the rollback goes: the plan says that there is nothing to undo.
 fn stays(run: &Run) -> Vec<&str> {
-    let first = run
-        .rollback_to
-        .as_deref()
-        .and_then(|to| run.units_of(to).first());
-    let stays = |unit: &&Task| {
-        first.is_none_or(|f| unit.index > f.index)
-            && run.step(unit).is_some_and(|(_, step)| {
-                let skipped = unit.backward.status == Status::Skipped;
-                skipped || (step.undo == Undo::Nothing && step.effect != Effect::Pure)
-            })
-    };
-    let steps = run.touched().filter(stays);
-    steps.map(|unit| unit.step.as_str()).collect()
+    let mut places: Vec<(usize, &str)> = run
+        .without_undo()
+        .chain(run.passed_over())
+        .map(|unit| (unit.index, unit.step.as_str()))
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    places.into_iter().map(|(_, step)| step).collect()
 }
 
 /// The forecast for people.
@@ -201,7 +266,7 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
         let tone = match step.outcome {
             Outcome::CannotRun => Tone::Failed,
             Outcome::NoReturn | Outcome::CannotTell => Tone::Asks,
-            Outcome::Undo | Outcome::AsBefore => Tone::Plain,
+            Outcome::Undo | Outcome::AsBefore | Outcome::Check => Tone::Plain,
         };
         let outcome = pad(&tone.paint(&word(step.outcome)), words.unwrap_or(0));
         let first = format!("{mark} {outcome}  {:<ids$}  ", step.step);
@@ -216,6 +281,7 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
         Outcome::CannotTell,
         Outcome::CannotRun,
         Outcome::NoReturn,
+        Outcome::Check,
     ]
     .into_iter()
     .filter(|o| counted(*o) > 0)
@@ -229,6 +295,10 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
     let kept = stays(run);
     if !kept.is_empty() {
         last.push((text::stays(), kept.join(", ")));
+    }
+    let since = written_since(steps);
+    if !since.is_empty() {
+        last.push((text::written_since(), since));
     }
     if !counts.is_empty() {
         last.push((text::summary(), text::nothing_changed(counts.join(", "))));
@@ -246,6 +316,7 @@ pub fn value(run: &Run, steps: &[Reversal]) -> Value {
         Outcome::CannotTell => "cannot_tell",
         Outcome::CannotRun => "cannot_run",
         Outcome::NoReturn => "point_of_no_return",
+        Outcome::Check => "check",
     };
     let steps: Vec<Value> = steps
         .iter()
@@ -253,6 +324,9 @@ pub fn value(run: &Run, steps: &[Reversal]) -> Value {
             json!({
                 "step": s.step, "target": s.target, "outcome": outcome(s.outcome),
                 "commands": s.commands, "evidence": s.evidence,
+                "lost": s.since.as_ref().map_or(Some(&Vec::new()), |c| c.lost.as_ref()),
+                "kept": s.since.as_ref().map_or(&Vec::new(), |c| &c.stays),
+                "refuses": s.since.as_ref().map_or(&Vec::new(), |c| &c.refuses),
             })
         })
         .collect();

@@ -120,10 +120,10 @@ fn summary(steps: &[Forecast]) -> String {
     text::nothing_changed(counts.join(", "))
 }
 
-/// The whole forecast.
+/// What steps would do, by phase.
 #[must_use]
-pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
-    let mut out = head(plan);
+pub fn of_steps(steps: &[Forecast]) -> Vec<String> {
+    let mut out = Vec::new();
     let words = steps
         .iter()
         .map(|s| word(s.verdict).width())
@@ -156,6 +156,15 @@ pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
         below.extend(some(&found));
         put(&mut out, &first, &below);
     }
+    out
+}
+
+/// The whole forecast.
+#[must_use]
+pub fn lines(plan: &Plan, steps: &[Forecast]) -> Vec<String> {
+    let mut out = head(plan);
+    out.extend(of_steps(steps));
+    let ids = steps.iter().map(|s| s.step.len()).max().unwrap_or(0);
     if steps.iter().any(|s| s.no_return.is_some()) {
         out.extend([String::new(), text::legend()]);
     }

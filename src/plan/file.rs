@@ -171,6 +171,11 @@ pub struct Step {
     /// A file with more of that environment, which goes before the `env_file` of the plan; `env` goes before both. It is
     /// read each time the step, its checks or its undo start.
     pub env_file: Option<EnvFile>,
+    /// This check must hold after a rollback of the whole run, too: once everything is undone, it is made again, and if it
+    /// fails, the rollback waits for a decision. For read-only checks alone, such as `http.check`, without facts of other
+    /// steps.
+    #[serde(default)]
+    pub after_rollback: bool,
     /// Working directory of the commands, including `probe` and `verify`: an absolute path. Default: `/`.
     pub cwd: Option<Cwd>,
     /// Values read from the output of the step, for later steps: `{from: step.fact}`. They come from the last JSON object

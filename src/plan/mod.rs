@@ -25,6 +25,7 @@ pub mod schema;
 pub mod templates;
 mod variables;
 mod warning;
+pub mod written;
 
 #[cfg(test)]
 mod tests;

@@ -265,6 +265,9 @@ pub(crate) fn resolve(
         faults.extend(guesses);
     }
     limits(step, node, faults);
+    if step.after_rollback {
+        after_rollback(step, effect, &undo, prepared, faults);
+    }
     let cwd = cwd(step.cwd.as_ref(), at(&["cwd"]), before, faults);
     env_names(step.env.keys(), node.get("env"), node, faults);
     if let (Some(written), Some(of)) = (written, node.get("undo")) {
@@ -294,6 +297,7 @@ pub(crate) fn resolve(
         env_files: before.env_file.iter().cloned().chain(own_file).collect(),
         cwd: cwd.0,
         cwd_from: cwd.1,
+        after_rollback: step.after_rollback,
         facts: step
             .facts
             .iter()
@@ -367,6 +371,32 @@ fn input(value: &file::EnvValue) -> Input {
         file::EnvValue::Text(t) => Input::Text(t.clone()),
         file::EnvValue::Secret { secret } => Input::Secret(secret.clone()),
         file::EnvValue::From { from } => Input::From(from.clone()),
+    }
+}
+
+/// A check after a rollback is one, and speaks of what is there then.
+fn after_rollback(
+    step: &file::Step,
+    effect: Effect,
+    undo: &Undo,
+    prepared: &Node,
+    faults: &mut Vec<Fault>,
+) {
+    let at = prepared.key_span("after_rollback");
+    let is_look = step.action.kind_of().properties().looks;
+    if !is_look || effect != Effect::Pure || *undo != Undo::Nothing {
+        faults.push(Fault::new(at, say::no_check(&step.id)).hint(say::only_checks()));
+    }
+    let parts = ["do", "verify"]
+        .into_iter()
+        .filter_map(|key| prepared.get(key));
+    let in_env = prepared.get("env").map_or(&[][..], Node::entries);
+    let from_env = in_env.iter().any(|(_, value)| value.get("from").is_some());
+    let from_cwd = prepared
+        .get("cwd")
+        .is_some_and(|cwd| cwd.get("from").is_some());
+    if from_env || from_cwd || parts.into_iter().any(|p| !facts::references(p).is_empty()) {
+        faults.push(Fault::new(at, say::check_with_facts(&step.id)).hint(say::facts_are_undone()));
     }
 }
 

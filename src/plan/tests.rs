@@ -2,6 +2,7 @@
 //! the right words; the schema and the reader agree; arbitrary text never panics.
 
 mod bad;
+mod checks;
 mod facts;
 mod given;
 mod order;

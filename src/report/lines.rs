@@ -7,6 +7,7 @@ use crate::journal::Entry;
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::event::{Answer, Direction, Event, TaskKey};
+use upledger_replay::state::Run;
 
 /// A part for people.
 #[must_use]
@@ -22,9 +23,18 @@ pub fn part(part: &TaskKey) -> String {
     }
 }
 
-/// An event for people: its verb and its words. None for events that only matter to programs.
+/// The same in a run that is known: a check at the end of its rollback is no undo.
 #[must_use]
-pub fn words(event: &Event) -> Option<(String, String)> {
+pub fn part_of(run: Option<&Run>, key: &TaskKey) -> String {
+    match run.is_some_and(|run| run.is_check(key)) {
+        true => text::check_of(&key.step),
+        false => part(key),
+    }
+}
+
+/// An event for people: its verb and its words. None for events that only matter to programs.
+fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
+    let part = |key: &TaskKey| part_of(run, key);
     let took = |ms: Option<u64>| ms.map_or(String::new(), |ms| format!("  {}", duration(ms)));
     let more = |lines: &[String]| {
         let first = lines.first();
@@ -70,8 +80,10 @@ pub fn words(event: &Event) -> Option<(String, String)> {
             } else {
                 String::new()
             };
+            let check = run.is_some_and(|run| run.is_check(&s.at.part));
             let verb = match s.at.part.way {
                 Direction::Do => text::start(),
+                Direction::Undo if check => text::check_verb(),
                 Direction::Undo => text::undo(),
             };
             (verb, format!("{}{again}", s.at.part.step))
@@ -198,10 +210,10 @@ fn ordered(event: &Event) -> bool {
     )
 }
 
-/// The line of an event.
+/// The plain line of an event; `run` is the run that it belongs to, where that is known.
 #[must_use]
-pub fn line(entry: &Entry) -> Option<String> {
-    let (verb, words) = words(&entry.event)?;
+pub fn line(entry: &Entry, run: Option<&Run>) -> Option<String> {
+    let (verb, words) = words(&entry.event, run)?;
     Some(whole(entry, &verb, words))
 }
 
@@ -219,7 +231,7 @@ pub fn basis(event: &Event) -> Option<String> {
 
 /// The line of an event without what it rests on, where that has been shown or follows at once.
 #[must_use]
-pub fn brief(entry: &Entry) -> Option<String> {
+pub fn brief(entry: &Entry, run: Option<&Run>) -> Option<String> {
     let mut event = entry.event.clone();
     match &mut event {
         Event::StepSucceeded(s) => s.evidence.clear(),
@@ -227,14 +239,16 @@ pub fn brief(entry: &Entry) -> Option<String> {
             let took = f
                 .took_ms
                 .map_or(String::new(), |ms| format!("  {}", duration(ms)));
-            let words = format!("{}{took}", part(&f.at.part));
+            let words = format!("{}{took}", part_of(run, &f.at.part));
             return Some(put(entry, &text::failed(), &words));
         }
-        Event::StepDoubted(d) => return Some(put(entry, &text::in_doubt(), &part(&d.at.part))),
-        Event::StepRefused(r) => return Some(put(entry, &text::refused(), &part(&r.part))),
+        Event::StepDoubted(d) => {
+            return Some(put(entry, &text::in_doubt(), &part_of(run, &d.at.part)));
+        }
+        Event::StepRefused(r) => return Some(put(entry, &text::refused(), &part_of(run, &r.part))),
         _ => {}
     }
-    let (verb, words) = words(&event)?;
+    let (verb, words) = words(&event, run)?;
     Some(whole(entry, &verb, words))
 }
 
@@ -260,8 +274,8 @@ fn tone(event: &Event) -> Tone {
 
 /// The line of every event, also of those that a run's screen leaves out.
 #[must_use]
-pub fn any_line(entry: &Entry) -> String {
-    line(entry).unwrap_or_else(|| match &entry.event {
+pub fn any_line(entry: &Entry, run: Option<&Run>) -> String {
+    line(entry, run).unwrap_or_else(|| match &entry.event {
         Event::LedgerCreated(_) => put(entry, &text::created(), &text::by(&entry.actor)),
         _ => put(entry, &text::session(), &text::session_of(&entry.actor)),
     })

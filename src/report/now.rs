@@ -1,6 +1,6 @@
 //! The live state of a run in addition to its events: read from the machine on request, and never recorded.
 
-use super::lines::part as part_words;
+use super::lines::part_of;
 use super::{duration, status};
 use crate::clock;
 use crate::text::screen as text;
@@ -91,7 +91,7 @@ pub fn stuck_lines(run: &Run, now: &Now) -> Vec<String> {
     let (Some(part), Some(stuck)) = (run.open(), now.stuck) else {
         return Vec::new();
     };
-    let part = part_words(&part);
+    let part = part_of(Some(run), &part);
     let mut out = Vec::new();
     out.extend(
         stuck
@@ -132,7 +132,7 @@ pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
 }
 
 fn command_line(run: &Run, part: &TaskKey, command: &Command, now: &decide::Now) -> String {
-    let what = part_words(part);
+    let what = part_of(Some(run), part);
     match command {
         Command::NotStarted => text::command_not_started(what),
         Command::Running(pid) => {
@@ -163,7 +163,7 @@ pub fn decision_line(run: &Run) -> Option<String> {
     let reason = run.part(&part).map_or("", |p| p.detail.as_str());
     Some(text::decision_stands(
         word,
-        part_words(&part),
+        part_of(Some(run), &part),
         super::safe(reason),
     ))
 }
@@ -184,7 +184,7 @@ pub fn decision_clause(run: &Run) -> Option<String> {
     let (part, decision) = run.standing_decision()?;
     Some(text::decision_waits(
         status::decision_word(decision),
-        part_words(&part),
+        part_of(Some(run), &part),
     ))
 }
 

@@ -1,6 +1,6 @@
 //! The question to the operator: the question, the evidence, the commands that answer it and their meaning.
 
-use super::lines::part as part_words;
+use super::lines::part_of;
 use super::now::Now;
 use super::paint::Tone;
 use super::status::decision_word;
@@ -20,7 +20,7 @@ const COMMAND: usize = 8;
 #[must_use]
 pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     let part = run.part(&question.part).cloned().unwrap_or_default();
-    let what = part_words(&question.part);
+    let what = part_of(Some(run), &question.part);
     let detail = safe(&localized::outcome(&part));
     let (told, more) = match question.kind {
         // The page that disagrees is quoted on a line of its own.
@@ -32,6 +32,9 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
         Asked::Losses => text::lost(what, part.losses),
         Asked::Failed if part.never_started() => text::not_started_is(what, told),
         Asked::Failed => text::failed_is(what, told),
+        Asked::Stuck if run.is_check(&question.part) => {
+            text::check_fails(&question.part.step, told)
+        }
         Asked::Stuck => text::stuck_is(what, told),
         Asked::NoReturn => text::before_no_return(no_return(run, &question.part)),
     };

@@ -45,7 +45,9 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
             0 => ("completed", text::completed()),
             n => ("completed", text::completed_without(n)),
         },
-        Next::End(Ended::RolledBack) if run.passed_over().next().is_some() => {
+        Next::End(Ended::RolledBack)
+            if run.passed_over().chain(run.unchecked()).next().is_some() =>
+        {
             ("rolled back", text::rolled_back_but())
         }
         Next::End(Ended::RolledBack) => ("rolled back", text::rolled_back()),
@@ -201,6 +203,17 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
 #[must_use]
 pub fn end_lines(run: &Run) -> Vec<String> {
     let mut out = not_undone(run);
+    if run.ended == Some(Ended::RolledBack) {
+        let names = |units: Vec<String>| units.join(", ");
+        let stay: Vec<String> = run.without_undo().map(|u| u.step.clone()).collect();
+        if !stay.is_empty() {
+            out.push(text::without_undo(names(stay)));
+        }
+        let unchecked: Vec<String> = run.unchecked().map(|u| named(u, &u.backward)).collect();
+        if !unchecked.is_empty() {
+            out.push(text::not_checked(names(unchecked)));
+        }
+    }
     if run.ended == Some(Ended::Completed) && run.skipped().next().is_some() {
         let names = run.skipped().map(|u| named(u, &u.forward));
         out.push(text::were_skipped(names.collect::<Vec<_>>().join(", ")));
@@ -300,7 +313,9 @@ fn unit_line(
     } else {
         status_word(part.status).shown
     };
-    line.push_str(&tone.paint(&if backwards {
+    line.push_str(&tone.paint(&if backwards && step.is_check() {
+        text::check_is_now(status)
+    } else if backwards {
         text::undo_is_now(status)
     } else {
         status
@@ -389,6 +404,9 @@ pub fn value(run: &Run, now: &Now) -> Value {
         "decision": now::decision_value(run),
         "skipped": run.skipped().map(|u| reason(u, &u.forward)).collect::<Vec<_>>(),
         "not_undone": run.passed_over().map(|u| reason(u, &u.backward)).collect::<Vec<_>>(),
+        "without_undo": run.without_undo().filter(|_| run.ended == Some(Ended::RolledBack))
+            .map(|u| u.step.as_str()).collect::<Vec<_>>(),
+        "unchecked": run.unchecked().map(|u| reason(u, &u.backward)).collect::<Vec<_>>(),
         "question": question,
         "next": commands,
     })

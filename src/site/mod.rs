@@ -14,7 +14,7 @@ pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
 use crate::action::{
-    Answers, Blob, Context, Direction, Error, Kin, Look, Preview, RawPast, recorded,
+    Answers, Blob, Consequences, Context, Direction, Error, Kin, Look, Preview, RawPast, recorded,
 };
 use crate::actions::Do;
 use crate::redact::Redactor;
@@ -48,6 +48,8 @@ pub enum Call {
     Probe,
     /// The evidence after it ran, or was undone.
     Verify,
+    /// What its undo would mean now.
+    Consequences,
 }
 
 /// One call of an action, with all that it needs.
@@ -77,7 +79,7 @@ pub struct Request {
     pub hidden: Vec<(String, String)>,
     /// See [`Context::was_down`].
     pub was_down: Vec<String>,
-    /// The steps of its family before it in the plan, where it has to know them.
+    /// The steps of its family before or behind it in the plan, where it has to know them.
     pub family: Vec<Kin>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
@@ -97,6 +99,8 @@ pub enum Reply {
         /// What the step has produced, where it is done.
         output: Option<Value>,
     },
+    /// To [`Call::Consequences`].
+    Consequences(Consequences),
 }
 
 /// The observation before an action.
@@ -267,6 +271,9 @@ impl Moment {
                     diff: cx.take_diff().map(|d| redactor.text(&d)),
                 }))
             }
+            (Call::Consequences, _) => recorded(|| kind.consequences(&cx, past))
+                .map(|c| Reply::Consequences(c.fit(&redactor)))
+                .map_err(shown),
             (Call::Probe, Direction::Do) => Ok(looked(recorded(|| kind.probe(&cx, past)))),
             (Call::Verify, Direction::Do) => {
                 self.answers.forget();

@@ -2,7 +2,9 @@
 
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
-use crate::action::{Blob, Direction, Error, Invocation, Kin, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Blob, Consequences, Direction, Error, Family, Invocation, Kin, Look, Preview, RawPast, recorded,
+};
 use crate::actions::Do;
 use crate::actions::service;
 use crate::actions::shell::Shell;
@@ -106,6 +108,14 @@ impl PreparedTask {
             (Direction::Undo, Undo::Own { .. }) => {
                 (&step.action, Direction::Undo, None, None, true)
             }
+            // A check at the end of a rollback.
+            (Direction::Undo, Undo::Nothing) if step.is_check() => (
+                &step.action,
+                Direction::Do,
+                None,
+                step.verify.as_ref(),
+                false,
+            ),
             (Direction::Undo, Undo::PointOfNoReturn(_) | Undo::Nothing) => {
                 return Err(Error::new(format!("{} has no undo", part.step)));
             }
@@ -148,8 +158,8 @@ impl PreparedTask {
             None => step.cwd.as_ref().map(|cwd| inputs.text(cwd)),
         };
         let family = match action.kind_of().properties().family {
-            true => family(plan, part, &action, facts),
-            false => Vec::new(),
+            Some(which) => family(plan, part, &action, which, facts),
+            None => Vec::new(),
         };
         let was_down = match facts {
             Facts::Of(run) => was_down(run, plan, part, &action),
@@ -269,7 +279,9 @@ impl PreparedTask {
             })?;
         match reply {
             Reply::Observed(observed) => Ok(observed),
-            Reply::Looked { .. } => Err(Error::new("the reply does not match the request")),
+            Reply::Looked { .. } | Reply::Consequences(_) => {
+                Err(Error::new("the reply does not match the request"))
+            }
         }
     }
 
@@ -294,6 +306,19 @@ impl PreparedTask {
         let output = (done && self.action.kind_of().properties().has_probe)
             .then(|| looked(moment.ask(&own())).1);
         (look, output.flatten())
+    }
+
+    /// What its own undo would mean now.
+    #[must_use]
+    pub fn consequences(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> Consequences {
+        if !self.own_undo() {
+            return Consequences::default();
+        }
+        let call = Call::Consequences;
+        match moment.ask(&self.request(&self.action, call, past.clone(), blobs.to_vec())) {
+            Ok(Reply::Consequences(consequences)) => consequences,
+            Ok(Reply::Observed(_) | Reply::Looked { .. }) | Err(_) => Consequences::default(),
+        }
     }
 
     /// The evidence after it ran.
@@ -393,13 +418,19 @@ impl PreparedTask {
     }
 }
 
-/// The steps before that one whose kinds share the first word of their names with its own.
-fn family(plan: &Plan, part: &TaskKey, of: &Do, facts: Facts<'_>) -> Vec<Kin> {
+/// The steps before or behind that one whose kinds share the first word of their names with its own.
+fn family(plan: &Plan, part: &TaskKey, of: &Do, which: Family, facts: Facts<'_>) -> Vec<Kin> {
     let first = |kind: &'static str| kind.split('.').next();
     let name = first(of.kind());
-    let steps = plan.steps().take_while(|(_, s)| s.id != part.step);
-    let steps = steps.filter(|(_, s)| s.left_out.is_none());
-    let kin = steps.filter_map(|(_, s)| {
+    let steps: Vec<&Step> = plan.steps().map(|(_, s)| s).collect();
+    let here = steps.iter().position(|s| s.id == part.step);
+    let (before, behind) = steps.split_at(here.unwrap_or_default());
+    let steps = match which {
+        Family::Before => before,
+        Family::Behind => behind,
+    };
+    let steps = steps.iter().filter(|s| s.left_out.is_none());
+    let kin = steps.filter_map(|s| {
         let action = samples::shown(plan, &s.action)?;
         let key = TaskKey {
             step: s.id.clone(),
@@ -435,7 +466,9 @@ fn was_down(run: &Run, plan: &Plan, part: &TaskKey, of: &Do) -> Vec<String> {
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
     match reply {
         Ok(Reply::Looked { look, output }) => (look, output),
-        Ok(Reply::Observed(_)) => (Look::unclear("the reply does not match the request"), None),
+        Ok(Reply::Observed(_) | Reply::Consequences(_)) => {
+            (Look::unclear("the reply does not match the request"), None)
+        }
         Err(e) => (Look::unclear(e.to_string()), None),
     }
 }

@@ -7,6 +7,10 @@
 //!
 //! Left out: the process's own limits and mounts, UDP, and other network namespaces.
 
+mod open;
+
+pub(crate) use open::{Opened, locks, mapped_to_write};
+
 use crate::encoding;
 use std::ffi::OsString;
 use std::io;

@@ -12,6 +12,7 @@ texts! {
     // Files.
     state_directory(): "the state directory", "状态目录";
     copy(path, to): "copy {path} to {to}", "复制 {path} -> {to}";
+    restore_from(path, from): "restore {path} from {from}", "用 {from} 恢复 {path}";
     replace_from(path, from): "replace {path} with the content of {from}", "用 {from} 的内容替换 {path}";
     replace_with(path, len): "replace {path} with {len} bytes of the plan", "用计划中的 {len} 字节内容替换 {path}";
     line_becomes(path, pattern, line): "in {path}, replace the line that matches {pattern} with: {line}",

@@ -45,6 +45,9 @@ texts! {
     step_is_settled(step): "{step} has succeeded or was skipped, and its definition in the plan differs", "{step} 已成功或已跳过，但计划中它的定义有改动";
     step_may_have_acted(step): "{step} may have taken effect and has to be undone by its present definition first", "{step} 可能已经生效，须先按现有定义撤销";
     step_asks(step): "{step} waits for an answer, which comes first", "{step} 有待回答的问题，须先处理";
+    step_keeps_no_return(step): "{step} may have taken effect, and keeps its point of no return", "{step} 可能已经生效，须保留其不可逆点";
+    would_then(): "what the changed steps would do now:", "变更后的步骤现在会执行:";
+    nothing_amended(): "nothing was changed; to amend the run: the same command without --plan", "未做任何变更；去掉 --plan 即可修订";
     step_keeps_no_undo(step): "{step} may have taken effect, and keeps `undo: none`", "{step} 可能已经生效，须保留 `undo: none`";
     secret_keeps_source(name): "the secret {name} has another source or is missing; a run keeps the secrets that it began with", "密钥 {name} 的来源不同或缺失；运行须沿用开始时的密钥";
     step_is_gone(step): "{step} has been started and is missing in the plan", "{step} 已经启动过，但计划中没有它";
@@ -65,6 +68,7 @@ texts! {
     completed_needs_reason(run): "{run} has completed: a rollback of it needs a reason", "{run} 已完成，回退须写明原因";
     look_first(command): "what would be undone: {command}", "查看将回退的内容：{command}";
     type_the_name(run): "{run} has completed; type its name to roll it back:", "{run} 已完成；若要回退，请输入其名称：";
+    not_confirmed(run): "the rollback of {run} was not confirmed; nothing was changed", "未确认回退 {run}，未做任何变更";
     not_the_name(run): "that is not the name {run}; nothing was changed", "输入与 {run} 不符，未做任何变更";
     doubt_left(step): "{step} was in doubt and was not decided: its undo runs whether or not the step took effect", "{step} 结果未知且尚未处理：无论是否执行过，都会执行其撤销";
     rolled_back_without(name, steps): "the run {name} is rolled back except for {steps}: the undo was skipped, and another rollback does not retry it",

@@ -63,6 +63,15 @@ texts! {
     undo(): "undo", "回退";
     as_before(): "as before", "已是原状";
     stops_here(): "stops here", "在此停下";
+    check(): "check", "检查";
+    checked_at_the_end(): "checked again after a rollback", "回退后再次检查";
+    would_be_lost(line): "would be lost: {line}", "会丢失：{line}";
+    would_stay(line): "stays: {line}", "会保留：{line}";
+    would_refuse(why): "would refuse now: {why}", "目前会拒绝：{why}";
+    written_since(): "written since", "此后的改动";
+    loses(steps): "would be lost: {steps}", "会丢失：{steps}";
+    loses_nothing(): "nothing would be lost", "不会丢失";
+    loss_unknown(steps): "cannot tell what would be lost: {steps}", "无法判断是否会丢失：{steps}";
     looked_at_behind(steps): "looked at once this is undone: {steps}", "待这些步骤撤销后再检查：{steps}";
     now(why): "now: {why}", "目前：{why}";
     stays(): "not undone", "不回退";

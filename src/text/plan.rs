@@ -227,6 +227,12 @@ texts! {
         "请更改其中一个的 id；`decide`、`log` 和 `rollback --to` 都用它指明步骤";
     other_hosts(): "`on` does not support other hosts yet", "`on` 尚不支持其他主机";
     on_local(): "remove it, or write `on: local`", "请删去，或写 `on: local`";
+    no_check(step): "`{step}` is not a read-only check, so it cannot be made after a rollback", "`{step}` 不是只读检查，回退后不能执行它";
+    only_checks(): "`after_rollback` is for steps such as `http.check` and `expect.*`, without an undo",
+        "`after_rollback` 只用于 `http.check`，`expect.*` 这类没有撤销操作的步骤";
+    check_with_facts(step): "`{step}` uses the output of another step, which is undone when it is checked after a rollback",
+        "`{step}` 引用了其他步骤的输出，而回退后检查时该步骤已被撤销";
+    facts_are_undone(): "state the value itself, or leave `after_rollback` out", "请直接写出该值，或不用 `after_rollback`";
     no_look(kind, role): "`{kind}` cannot be used as a {role}: it is not read-only", "`{kind}` 不能用作 `{role}`：它不是只读操作";
     below_cwd(name): "`{name}` is relative to the step's `cwd`, and the step has none", "`{name}` 在步骤的 `cwd` 中查找，而该步骤没有 `cwd`";
     give_cwd(name): "set `cwd: /srv/app` beside `do`, or write an absolute path instead of `{name}`",

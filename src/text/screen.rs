@@ -41,6 +41,9 @@ texts! {
     all_reversed(): "rollback complete", "回退完成";
     from_older_copy(reason): "the ledger continues from this copy: {reason}", "改用此副本继续：{reason}";
     undo_of(step): "undo of {step}", "撤销 {step}";
+    check_of(step): "check {step} after the rollback", "回退后的检查 {step}";
+    check_verb(): "check", "检查";
+    check_is_now(status): "after the rollback: {status}", "回退后：{status}";
     undo_is_now(status): "undo {status}", "撤销{status}";
     by(actor): "by {actor}", "操作人 {actor}";
     created(): "created", "创建账本";
@@ -76,6 +79,9 @@ texts! {
     paused(): "paused", "已暂停";
     rolled_back_but(): "rolled back, some undos skipped", "已回退，但有步骤未撤销";
     not_undone(names): "NOT undone, their changes are still in place: {names}", "未撤销，其变更仍然存在：{names}";
+    not_checked(names): "these checks did not hold after the rollback, by decision: {names}", "回退后未通过、按决定略过的检查：{names}";
+    without_undo(names): "not undone, because the plan says that nothing undoes them: {names}", "计划中没有撤销操作，保持原状：{names}";
+    check_fails(step, why): "the check {step} does not hold after the rollback: {why}", "回退后的检查 {step} 未通过：{why}";
     were_skipped(names): "skipped by decision: {names}", "按决定跳过：{names}";
     aborted_stays(command): "completed steps are not undone; to undo them: {command}", "已执行的步骤保持原状；可以回退：{command}";
     rolled_back_in_part(): "partially rolled back", "已部分回退";

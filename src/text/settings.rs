@@ -44,6 +44,9 @@ texts! {
         "{file} 是脚本而不是 crontab；请改为去掉其可执行权限（chmod a-x）";
 
     // Files.
+    restore_of_itself(): "`from` is the file itself", "`from` 就是该文件本身";
+    copy_is_taken(to, copy): "{to} is there already, and a backup does not overwrite: this copy is {copy}",
+        "{to} 已存在，备份不会覆盖它：本次副本为 {copy}";
     same_file(): "`to` is the file itself", "`to` 就是原文件本身";
     line_break(): "`line` contains a line break", "`line` 中含有换行符";
     absent_beside_remove(): "`absent` has no effect together with `remove`", "`absent` 与 `remove` 同时使用没有意义";

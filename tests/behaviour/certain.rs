@@ -79,9 +79,17 @@ fn a_check_is_made_where_no_earlier_step_changes_what_it_reads() {
 
 const CERTAIN: &str = r#"
       - {id: first, do: {run: [touch, "@/effect"]}, effect: idempotent, undo: none}
-      - {id: keep, do: {file.backup: {path: "@/config", to: "@/copy"}}}
+      - {id: keep, do: {file.backup: {path: "@/config", to: "@/theirs/copy"}}}
       - {id: edit, do: {file.line: {path: "@/absent", match: a, line: b}}}
 "#;
+
+/// A directory behind a link of somebody else, through which nothing is written.
+fn theirs(world: &World) {
+    std::fs::create_dir(world.path("there")).expect("made");
+    let link = world.path("theirs");
+    std::os::unix::fs::symlink("there", &link).expect("linked");
+    std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("as root");
+}
 
 #[test]
 fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
@@ -90,7 +98,7 @@ fn a_run_is_refused_what_is_certain_to_fail_and_forced_on_record() {
         "- {id: first, do: {file.replace: {path: \"@/effect\", content: x}}}",
     ));
     world.write("config", "new");
-    world.write("copy", "of another day");
+    theirs(&world);
     let (code, steps) = previewed(&world);
     assert_eq!(code, 3, "{steps:?}");
     let fails = |id: &str| steps.iter().any(|(s, v, _)| s == id && v == "fail");

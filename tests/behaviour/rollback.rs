@@ -74,6 +74,11 @@ fn it_is_shown_in_its_order_and_nothing_is_changed() {
     assert!(out.contains("the state before the first step"), "{out}");
     assert!(out.contains("not undone  kept"), "{out}");
     assert!(out.contains("3 undo; nothing was changed"), "{out}");
+    // Of a command nobody knows what it would take away; a file is looked at.
+    assert!(
+        out.contains("cannot tell what would be lost: last, first"),
+        "{out}"
+    );
     assert!(out.contains("--reason"), "{out}");
     assert_eq!((world.events(), world.lines("trace")), (events, trace));
     assert_eq!(world.lines("app.env"), ["DEBUG=0"]);
@@ -230,4 +235,126 @@ fn a_refusal_keeps_the_step_that_was_named() {
     assert_eq!(done.code, 2, "{done:?}");
     assert!(done.err.contains("--to write --reason"), "{done:?}");
     assert!(done.err.contains("--to write --plan"), "{done:?}");
+}
+
+/// The steps of a forecast for programs.
+fn details(world: &World) -> Vec<Value> {
+    let done = world.upledger(&["--json", "rollback", "--plan"]);
+    let result: Value = serde_json::from_str(done.out.lines().last().expect("a result")).unwrap();
+    result["steps"].as_array().expect("steps").clone()
+}
+
+#[test]
+fn what_was_written_since_is_told() {
+    let world = completed(PLAN.split("      - {id: last").next().expect("a head"));
+    let steps = details(&world);
+    assert_eq!(
+        (&steps[0]["step"], &steps[0]["lost"]),
+        (&"write".into(), &Value::Array(vec![]))
+    );
+    assert_eq!(
+        (&steps[1]["step"], &steps[1]["lost"]),
+        (&"first".into(), &Value::Null)
+    );
+    world.write("app.env", "DEBUG=of somebody else\n");
+    let refuses = details(&world)[0]["refuses"].to_string();
+    assert!(refuses.contains("edited since"), "{refuses}");
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("would refuse now: "), "{shown}");
+}
+
+#[test]
+fn the_end_names_what_nothing_undoes() {
+    let world = completed(PLAN);
+    let done = world.rollback();
+    assert_eq!(done.code, 5, "{done:?}");
+    let status = world.upledger(&["status"]).out;
+    for out in [&done.out, &status] {
+        assert!(out.contains("nothing undoes them: kept"), "{out}");
+    }
+    assert_eq!(world.status()["without_undo"], serde_json::json!(["kept"]));
+}
+
+const CHECKED: &str = r#"
+upledger: 1
+name: night
+phases:
+  - phase: all
+    steps:
+      - {id: write, do: {shell: "echo do >> @/trace"}, on_doubt: ask, undo: {shell: "echo undo >> @/trace"}}
+      - {id: answers, do: {expect.command: {argv: [/bin/sh, "@/look.sh"]}}, after_rollback: true}
+      - {id: release, do: {expect.file: {path: "@/trace", contains: do}}}
+      - {id: there, do: {expect.file: {path: "@/there"}}, after_rollback: true}
+      - {id: fails, do: {run: [test, -e, "@/never"]}, effect: pure}
+"#;
+
+fn checked() -> World {
+    let world = World::new();
+    world.write("plan.yaml", CHECKED);
+    world.write("look.sh", "echo look >> @/trace\n");
+    world.write("there", "");
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    world
+}
+
+#[test]
+fn a_rollback_ends_with_the_checks_that_the_plan_names() {
+    let world = checked();
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    let at = |part: &str| {
+        shown
+            .find(part)
+            .unwrap_or_else(|| panic!("{part}: {shown}"))
+    };
+    assert!(
+        at("write") < at("answers") && at("answers") < at("there"),
+        "{shown}"
+    );
+    assert!(shown.contains("1 undo, 2 check"), "{shown}");
+    let done = world.rollback();
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(done.out.contains("check        answers"), "{done:?}");
+    assert!(!done.out.contains("undo of answers"), "{done:?}");
+    assert_eq!(world.lines("trace"), ["do", "look", "undo", "look"]);
+    let log = world.upledger(&["log"]).out;
+    assert!(log.contains("check there after the rollback"), "{log}");
+    world.assert_sound();
+}
+
+#[test]
+fn a_check_that_does_not_hold_after_a_rollback_is_a_question() {
+    let world = checked();
+    std::fs::remove_file(world.path("there")).expect("removed");
+    let done = world.rollback();
+    assert_eq!(done.code, 6, "{done:?}");
+    assert!(
+        done.out
+            .contains("the check there does not hold after the rollback"),
+        "{done:?}"
+    );
+    assert_eq!(world.lines("trace"), ["do", "look", "undo", "look"]);
+    assert_eq!(world.status()["state"], "rollback stuck");
+    world.write("there", "");
+    let retry = ["decide", "there", "retry", "--reason", "it is back"];
+    assert_eq!(world.upledger(&retry).code, 0);
+    assert_eq!(world.upledger(&["resume"]).code, 5);
+    // What held is not checked again.
+    assert_eq!(world.lines("trace"), ["do", "look", "undo", "look"]);
+    world.assert_sound();
+
+    let world = checked();
+    std::fs::remove_file(world.path("there")).expect("removed");
+    assert_eq!(world.rollback().code, 6);
+    let skip = ["decide", "there", "skip", "--reason", "known"];
+    assert_eq!(world.upledger(&skip).code, 0);
+    let done = world.upledger(&["resume"]);
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(
+        done.out
+            .contains("did not hold after the rollback, by decision: there (known)"),
+        "{done:?}"
+    );
+    assert_eq!(world.status()["unchecked"][0]["step"], "there");
+    world.assert_sound();
 }

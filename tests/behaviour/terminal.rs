@@ -522,13 +522,21 @@ fn at_a_terminal_a_completed_run_is_rolled_back_when_its_name_is_typed() {
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
     let run = world.status()["run"].as_str().expect("a name").to_owned();
     let events = world.events().len();
-    for (typed, code) in [("yes", 2), ("", 2), (run.as_str(), 5)] {
+    for (typed, code, said) in [
+        ("yes\r", 2, "that is not the name"),
+        ("\r", 2, "that is not the name"),
+        // Ctrl-C is an answer, too, whatever stands in the line.
+        ("\x03", 2, "was not confirmed"),
+        (&format!("{run}\x03"), 2, "was not confirmed"),
+        (&format!("{run}\r"), 5, "rolled back"),
+    ] {
         assert_eq!(world.events().len(), events, "nothing was recorded");
         let mut terminal =
             Terminal::start(&world, "xterm", &["rollback", "--reason", "wrong release"]);
         eventually("it asks", || terminal.shows("type its name"));
-        terminal.press(format!("{typed}\r").as_bytes());
-        assert_eq!(terminal.ends(), code, "{typed}: {:#?}", terminal.rows());
+        terminal.press(typed.as_bytes());
+        assert_eq!(terminal.ends(), code, "{typed:?}: {:#?}", terminal.rows());
+        assert!(terminal.shows(said), "{typed:?}: {:#?}", terminal.rows());
     }
     assert_eq!(world.status()["state"], "rolled back");
 }

@@ -45,6 +45,14 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
+        "file.restore",
+        r#"{"path": "@/file", "from": "@/plan.yaml"}"#,
+        Here {
+            make: file,
+            see: tree,
+        },
+    ),
+    Row(
         "file.line",
         r#"{"path": "@/file", "match": "^DEBUG=", "line": "DEBUG=0"}"#,
         Here {

@@ -15,7 +15,8 @@ use super::snapshot::{self, Snapshot};
 use super::stop::{self, ANY, Overdue, Stop};
 use super::workers::{Running, Workers};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Family, Look, Past, Preview, Properties,
+    Service, Stage, Work,
 };
 use crate::failpoint;
 use crate::host::process::note::{self, Note};
@@ -320,7 +321,7 @@ impl Action for Start {
         Properties {
             writes: self.by.writes(),
             program: program.map(|(p, d)| (p.to_owned(), d.map(str::to_owned))),
-            family: self.by.is_set(),
+            family: self.by.is_set().then_some(Family::Before),
             ..Properties::reversible().at(Stage::Start(match self.role {
                 Role::Worker => Service::Workers,
                 Role::Beat => Service::Beat,
@@ -467,6 +468,11 @@ impl Action for Start {
             "not stopped: some of {} were running before this step and some were not; stop the surplus processes manually",
             find::names(&seen.live)
         )))
+    }
+
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error> {
+        // A service is stopped or started; no data is overwritten.
+        Ok(Consequences::none())
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

@@ -14,7 +14,8 @@ use super::restore;
 use super::snapshot::{self, Snapshot};
 use super::workers::{Running, Workers};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Service,
+    Stage, Work,
 };
 use crate::failpoint;
 use crate::host::process::identity::Ident;
@@ -542,6 +543,11 @@ impl Action for Stop {
             span(self.grace),
             span(self.within),
         )
+    }
+
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error> {
+        // A service is stopped or started; no data is overwritten.
+        Ok(Consequences::none())
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

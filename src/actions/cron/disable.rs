@@ -4,7 +4,8 @@ use super::switch::{self, Before, Fate, Fates, NoMatch, OFF, Switch, Switched};
 use super::table;
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Service,
+    Stage, Work,
 };
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -170,6 +171,10 @@ impl Action for Disable {
 
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         switch::undo(self, work, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        switch::consequences(self, cx, &past.before)
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

@@ -5,7 +5,8 @@ use super::disable::{is_refuse, problems};
 use super::switch::{self, Before, Fate, Fates, NoMatch, ON, Switch, Switched};
 use super::table;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Family, Look, Past, Preview, Properties,
+    Service, Stage, Work,
 };
 use crate::actions::Do;
 use crate::text::actions as phrases;
@@ -121,7 +122,7 @@ impl Action for Enable {
 
     fn properties(&self) -> Properties {
         Properties {
-            family: true,
+            family: Some(Family::Before),
             ..Properties::reversible().at(Stage::Start(Service::Schedule))
         }
     }
@@ -156,6 +157,10 @@ impl Action for Enable {
 
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         switch::undo(self, work, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        switch::consequences(self, cx, &past.before)
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a file that somebody changed since it was looked at is left alone, forwards and backwards.
 
-use crate::action::{Context, Data, Direction, Error, Look, Preview, Work};
+use crate::action::{Consequences, Context, Data, Direction, Error, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former};
 use crate::host::files::trust;
 use crate::text::actions as phrases;
@@ -97,6 +97,16 @@ impl Before {
         disk::remove(&disk::temporary(cx, target))?;
         work.log_line(&format!("{} is as it was before", self.target));
         Ok(())
+    }
+
+    /// What the undo would mean now.
+    pub(crate) fn consequences(&self, cx: &Context) -> Result<Consequences, Error> {
+        let now = self.now()?;
+        if self.is_back(cx, now.as_ref())? {
+            return Ok(Consequences::none());
+        }
+        let edited = self.strange(cx, now.as_ref())?.is_some();
+        Ok(Consequences::of_file(Path::new(&self.target), edited))
     }
 
     /// Whether it is as before.

@@ -1,22 +1,24 @@
 //! `file.backup`: a copy that outlives the step, proved by reading it back.
 //!
 //! Invariants: a copy is this step's own work. One that was there before is never taken for it, so the step is never
-//! "done already"; and a copy never takes the place of something else. Nothing removes a backup, so there is no undo.
+//! "done already"; and a copy never takes the place of something else: where its name is taken, as by the copy of an
+//! earlier night, it gets a name of this run. Nothing removes a backup, so there is no undo.
 //! Left out: directories, and retention.
 
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Properties, Work, Write,
+    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
 };
 use crate::host::files::disk::{self, Former, Manner};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use upledger_replay::plan::Effect;
+
+/// The longest name that a copy gets in the state directory.
+const NAME: usize = 200;
 
 /// Copies a file, with its mode, owner and modification time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,9 +26,14 @@ use upledger_replay::plan::Effect;
 pub struct Backup {
     /// The file, as an absolute path. If it is a link, its target is copied.
     pub path: String,
-    /// The copy, as an absolute path. Default: a generated name in the state directory.
+    /// The copy, as an absolute path. If something has that name already, such as the copy of an earlier run, the name of
+    /// the run and the step are added to it. Default: a name of this run in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Whether the SHA-256 of the copy is recorded as the fact `sha256`. It tells whoever reads the record whether the file
+    /// held what they guess, so leave it out for files that hold secrets. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sha256: bool,
 }
 
 /// What was there before the copy.
@@ -39,15 +46,16 @@ pub struct Before {
     file: Former,
     /// Where the copy goes.
     copy: String,
-    /// The file that was there before, by its identity.
+    /// The file that was there before, by its identity; of a run by an earlier version alone, which took a name where the
+    /// same content was.
     there: Option<String>,
 }
 
 /// The copy.
 ///
-/// No digest of it stands here, on purpose. The record is for ever, and a digest without a salt would tell whoever reads
-/// it whether the file held what they guess, such as a password. What proves the copy is the digest with a salt that was
-/// observed before, and a purge of that salt ends it. Whoever needs the SHA-256 takes it from the copy itself.
+/// No digest of it stands here unless the plan asks for it. The record is for ever, and a digest without a salt tells
+/// whoever reads it whether the file held what they guess, such as a password. What proves the copy is the digest with a
+/// salt that was observed before, and a purge of that salt ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
@@ -56,37 +64,66 @@ pub struct Copy {
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
-}
-
-/// A file that was written anew has another identity, whatever its content.
-fn identity(meta: &Metadata) -> String {
-    format!(
-        "{}:{} {}.{:09}",
-        meta.dev(),
-        meta.ino(),
-        meta.ctime(),
-        meta.ctime_nsec()
-    )
-}
-
-impl Before {
-    fn copied(&self) -> Copy {
-        Copy {
-            path: self.copy.clone(),
-            bytes: self.file.content.len,
-        }
-    }
+    /// Its SHA-256, where `sha256: true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "sha256"))]
+    pub sha256: Option<String>,
 }
 
 impl Backup {
+    /// Where the copy goes: a name that nothing has.
     fn place(&self, cx: &Context, source: &Path) -> Result<PathBuf, Error> {
-        match &self.to {
-            Some(to) => disk::resolve_to_write(to),
-            None => {
-                let name = format!("backup-{}-{}", cx.step, disk::tag(cx, source));
-                Ok(cx.undo_path().join(name))
+        // A preview knows no run yet.
+        let run = if cx.inert { "${run}" } else { &cx.run };
+        let copy = match &self.to {
+            Some(to) => {
+                let to = disk::resolve_to_write(to)?;
+                match to.symlink_metadata() {
+                    Err(_) => return Ok(to),
+                    Ok(_) if to == source => {
+                        return Err(Error::new("the copy would be the file itself"));
+                    }
+                    Ok(_) => {
+                        let mut name = to.into_os_string();
+                        name.push(format!(".{run}.{}", cx.step));
+                        PathBuf::from(name)
+                    }
+                }
             }
+            None => {
+                let file = source.file_name().unwrap_or_default().to_string_lossy();
+                let name = format!("backup-{run}.{}.{file}", cx.step);
+                // A name of the kernel has 255 bytes at most.
+                match name.len() < NAME {
+                    true => cx.undo_path().join(name),
+                    false => cx
+                        .undo_path()
+                        .join(format!("backup-{}", disk::tag(cx, source))),
+                }
+            }
+        };
+        match copy.symlink_metadata() {
+            Err(_) => Ok(copy),
+            Ok(meta) => Err(Error::new(format!(
+                "{} already exists, and a backup does not overwrite: {}",
+                copy.display(),
+                disk::described(&meta)
+            ))
+            .lasting()),
         }
+    }
+
+    /// What the copy is, as far as the plan asks for it.
+    fn copied(&self, before: &Before) -> Result<Copy, Error> {
+        let digest = match self.sha256 {
+            true => disk::digest_of(Path::new(&before.copy))?.map(|(digest, _)| digest),
+            false => None,
+        };
+        Ok(Copy {
+            path: before.copy.clone(),
+            bytes: before.file.content.len,
+            sha256: digest,
+        })
     }
 }
 
@@ -135,27 +172,26 @@ impl Action for Backup {
             return Err(Error::new(format!("there is no file {}", self.path)));
         };
         let copy = self.place(cx, &source)?;
-        if copy == source {
-            return Err(Error::new("the copy would be the file itself"));
-        }
-        let there = match disk::compare(cx, &copy, &file.content)? {
-            Some((false, meta)) => {
-                return Err(Error::new(format!(
-                    "{} already exists with other content, and a backup does not overwrite: {}",
-                    copy.display(),
-                    disk::described(&meta)
-                ))
-                .lasting());
-            }
-            Some((true, meta)) => Some(identity(&meta)),
-            None => None,
-        };
         Ok(Before {
             source: disk::text(&source)?,
             file,
             copy: disk::text(&copy)?,
-            there,
+            there: None,
         })
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let copy = &past.before.copy;
+        let name = |path: &str| Path::new(path).file_name().map(ToOwned::to_owned);
+        let taken = self.to.iter().filter(|to| name(to) != name(copy));
+        Preview {
+            findings: taken.map(|to| text::copy_is_taken(to, copy)).collect(),
+            commands: match self.to {
+                Some(_) => vec![phrases::copy(&self.path, copy)],
+                None => self.outline(direction),
+            },
+            ..Preview::default()
+        }
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Copy>), Error> {
@@ -163,7 +199,7 @@ impl Action for Backup {
         let copy = &before.copy;
         let look = match disk::compare(cx, Path::new(copy), &before.file.content)? {
             None => Look::nothing(format!("{copy} does not exist")),
-            Some((_, meta)) if before.there == Some(identity(&meta)) => {
+            Some((_, meta)) if before.there == Some(disk::identity(&meta)) => {
                 Look::nothing(format!("{copy} is older than this step"))
             }
             Some((true, meta)) => {
@@ -172,7 +208,7 @@ impl Action for Backup {
                     "{copy} is identical to {} as it was: {what}",
                     before.source
                 ));
-                return Ok((done, Some(before.copied())));
+                return Ok((done, Some(self.copied(before)?)));
             }
             Some((false, meta)) => Look::unclear(format!(
                 "{copy} is not the copy of {}, which had {} bytes: {}",
@@ -210,6 +246,6 @@ impl Action for Backup {
             "{} -> {}: {} bytes",
             before.source, before.copy, content.len
         ));
-        Ok(before.copied())
+        self.copied(before)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::diff;
 use crate::action::values::absolute;
-use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
+use crate::action::{Consequences, Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
 use crate::text::actions as phrases;
@@ -14,7 +14,6 @@ use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The mode of a file that was not there and whose mode the plan does not say.
@@ -144,13 +143,7 @@ pub(in crate::actions) fn preview(
 pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Before, Error> {
     let target = disk::resolve_to_write(edit.path())?;
     let former = disk::read(&target)?;
-    let links = target.symlink_metadata().map_or(1, |m| m.nlink());
-    if links > 1 {
-        return Err(Error::new(format!(
-            "{} has {links} hard links; replacing it would separate them",
-            target.display()
-        )));
-    }
+    disk::refuse_hard_links(&target)?;
     let wanted = edit.wanted(former.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
     cx.show_diff(|| Ok(diff(edit, former.as_ref(), &wanted)))?;
     Ok(Before {
@@ -295,10 +288,9 @@ pub(in crate::actions) fn undo<N: Data>(
             before.target, before.wanted.len
         )));
     }
-    match &before.former {
-        None => disk::remove(target)?,
-        former if Former::is_back(former.as_ref(), cx, now.as_ref())? => {}
-        Some(former) => former.put_back(cx, target)?,
+    let former = before.former.as_ref();
+    if !Former::is_back(former, cx, now.as_ref())? {
+        Former::undo(former, cx, target)?;
     }
     disk::remove(&disk::temporary(cx, target))?;
     work.log_line(&format!("{} is as it was before", before.target));
@@ -331,4 +323,20 @@ pub(in crate::actions) fn undone(
         }
         Some((_, now)) => Look::unclear(format!("{name} has been edited: {now}")),
     })
+}
+
+/// What the undo would mean now.
+pub(in crate::actions) fn consequences(
+    cx: &Context,
+    before: &Before,
+) -> Result<Consequences, Error> {
+    let now = disk::read(before.target())?;
+    if Former::is_back(before.former.as_ref(), cx, now.as_ref())? {
+        return Ok(Consequences::none());
+    }
+    let edited = match &now {
+        Some((bytes, _)) => !before.is_known(cx, bytes)?,
+        None => false,
+    };
+    Ok(Consequences::of_file(before.target(), edited))
 }

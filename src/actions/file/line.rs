@@ -6,7 +6,8 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work,
+    Write,
 };
 use crate::encoding::Charset;
 use crate::text::actions as phrases;
@@ -236,5 +237,9 @@ impl Action for Line {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         edit::undone(self, cx, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::consequences(cx, &past.before)
     }
 }

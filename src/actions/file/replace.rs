@@ -3,7 +3,8 @@
 use super::edit::{self, Before, Edit, Written};
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work,
+    Write,
 };
 use crate::host::files::disk;
 use crate::host::files::mode::Mode;
@@ -114,5 +115,9 @@ impl Action for Replace {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         edit::undone(self, cx, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::consequences(cx, &past.before)
     }
 }

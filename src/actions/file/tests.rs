@@ -4,8 +4,9 @@
 mod backup;
 mod line;
 mod replace;
+mod restore;
 
-use super::{backup::Backup, line::Line, replace::Replace};
+use super::{backup::Backup, line::Line, replace::Replace, restore::Restore};
 use crate::action::{Context, Direction, Error, Preview, RawPast, stays};
 use crate::actions::Do;
 use crate::attempt::job::JobDir;
@@ -238,7 +239,16 @@ fn what_is_stored_stays_readable() {
         stays::<Replace>(before, "null", WRITTEN);
         stays::<Line>(before, "null", WRITTEN);
     }
-    stays::<Backup>(BACKED_UP, "null", COPY);
+    const DIGESTED: &str = r#"{"path": "/backup/.env", "bytes": 12, "sha256": "cc"}"#;
+    const RESTORED: &str = r#"{"target": "/srv/app/.env", "source": "/backup/.env", "there": "1:2 3.000000004",
+        "former": {"content": {"blob": "aa", "len": 12}, "mode": "0640", "uid": 0, "gid": 33,
+            "mtime": {"sec": 1700000000, "nsec": 5}},
+        "wanted": {"content": {"blob": "bb", "len": 14}, "mode": "0640", "uid": 0, "gid": 33,
+            "mtime": {"sec": 1700000000, "nsec": 5}}}"#;
+    for output in [COPY, DIGESTED] {
+        stays::<Backup>(BACKED_UP, "null", output);
+    }
+    stays::<Restore>(RESTORED, "null", WRITTEN);
 }
 
 #[test]
@@ -258,7 +268,16 @@ fn the_outputs_are_facts_that_fit_where_a_path_is_wanted() {
         (
             "file.backup",
             json!({"path": "/x"}),
-            &[("bytes", FactKind::Number), ("path", FactKind::Path)],
+            &[
+                ("bytes", FactKind::Number),
+                ("path", FactKind::Path),
+                ("sha256", FactKind::Digest),
+            ],
+        ),
+        (
+            "file.restore",
+            json!({"path": "/x", "from": "/y"}),
+            &[("path", FactKind::Path)],
         ),
     ] {
         let all = Do::facts_of(action(kind, settings).kind());

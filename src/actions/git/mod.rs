@@ -35,7 +35,9 @@ mod tests;
 pub use record::{Before, Deployed, Note};
 
 use crate::action::values::absolute;
-use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::action::{
+    Action, Consequences, Context, Direction, Error, Look, Preview, Properties, Stage,
+};
 use crate::host::files::entry::{beside, exists, own_entries};
 use crate::text::actions as actions_text;
 use crate::text::settings as text;
@@ -347,6 +349,11 @@ impl Action for Deploy {
             Layout::InPlace(tree) => self.put_back(work, past, tree),
             Layout::SideBySide(release) => self.switch_back(work, past, release),
         }
+    }
+
+    fn consequences(&self, _cx: &Context, _past: &Past) -> Result<Consequences, Error> {
+        // A release stays, a clone that somebody worked in is moved aside, and a checkout refuses local changes.
+        Ok(Consequences::none())
     }
 
     fn undone(&self, cx: &Context, past: &Past) -> Result<Look, Error> {

@@ -1,7 +1,9 @@
 //! `gunicorn.start`: the application's server is started by its manager, and answers before the step counts as done.
 
 use super::Gunicorn;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
+use crate::action::{
+    Action, Context, Direction, Error, Family, Past, Preview, Properties, Service, Stage,
+};
 use crate::actions::service::starts;
 use crate::actions::service::stop::half_a_minute;
 use crate::host::service::by::By;
@@ -27,7 +29,7 @@ pub struct Start {
 }
 
 impl Start {
-    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+    pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let manager = manager_of(Some(&self.by));
         act(&StartService {
             service: ManagedService {
@@ -46,7 +48,7 @@ impl Action for Start {
     fn properties(&self) -> Properties {
         Properties {
             writes: self.by.writes(),
-            family: self.by.is_set(),
+            family: self.by.is_set().then_some(Family::Before),
             program: self
                 .by
                 .program()

@@ -6,7 +6,9 @@
 
 use super::Gunicorn;
 use crate::action::values::Port;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
+use crate::action::{
+    Action, Context, Direction, Error, Family, Past, Preview, Properties, Service, Stage,
+};
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::stops;
 use crate::host::service::by::By;
@@ -58,7 +60,10 @@ impl Action for Stop {
     stops!();
 
     fn properties(&self) -> Properties {
-        Properties::reversible().at(Stage::Stop(Service::Web))
+        Properties {
+            family: Some(Family::Behind),
+            ..Properties::reversible().at(Stage::Stop(Service::Web))
+        }
     }
 
     fn problems(&self) -> Vec<String> {

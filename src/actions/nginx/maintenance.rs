@@ -7,7 +7,8 @@
 use super::Nginx;
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Service,
+    Stage, Work,
 };
 use crate::actions::file::replace::Replace;
 use crate::actions::file::{absent, edit};
@@ -330,6 +331,13 @@ impl Action for Maintenance {
         self.kind()
             .test(work.cx(), past.before.nginx.masters.first())?;
         self.reload(work)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        match &past.before.file {
+            File::Placed(file) => edit::consequences(cx, file),
+            File::Removed(file) => file.consequences(cx),
+        }
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

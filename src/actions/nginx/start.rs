@@ -44,7 +44,7 @@ impl Start {
         )
     }
 
-    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+    pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let (mut kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
         kind.starts = true;
         let manager = manager_of(self.by.as_ref());

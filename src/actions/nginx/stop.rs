@@ -4,7 +4,9 @@
 
 use super::{Nginx, url};
 use crate::action::values::Port;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Service, Stage};
+use crate::action::{
+    Action, Context, Direction, Error, Family, Past, Preview, Properties, Service, Stage,
+};
 use crate::actions::service::stop::half_a_minute;
 use crate::actions::service::stops;
 use crate::host::http;
@@ -74,7 +76,10 @@ impl Action for Stop {
     stops!();
 
     fn properties(&self) -> Properties {
-        Properties::reversible().at(Stage::Stop(Service::Front))
+        Properties {
+            family: Some(Family::Behind),
+            ..Properties::reversible().at(Stage::Stop(Service::Front))
+        }
     }
 
     fn problems(&self) -> Vec<String> {

@@ -42,7 +42,7 @@ fn within() -> Length {
 }
 
 impl Start {
-    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+    pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         act(&StartService {
             service: ManagedService {
                 manager: &DaemonManager {

@@ -6,7 +6,7 @@
 //! `env` that the service needs.
 
 use crate::action::values::{Port, absolute};
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Family, Past, Preview, Properties, Work};
 use crate::actions::service::stops;
 use crate::host::service::daemon::DaemonManager;
 use crate::host::service::kind::AnyProcess;
@@ -77,7 +77,10 @@ impl Action for Stop {
     stops!();
 
     fn properties(&self) -> Properties {
-        Properties::reversible().processes()
+        Properties {
+            family: Some(Family::Behind),
+            ..Properties::reversible().processes()
+        }
     }
 
     fn problems(&self) -> Vec<String> {

@@ -5,6 +5,8 @@ pub mod start;
 pub mod stop;
 
 use super::Do;
+use crate::action::Context;
+use crate::host::service::start::Judged;
 use crate::host::service::{Before, By, Found};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,6 +65,17 @@ pub(crate) fn was_down<'v>(
     down
 }
 
+/// How the plan's own start of what a stop has stopped is judged: the undo of the stop is judged so, too.
+pub(crate) fn judged(cx: &Context, key: &str) -> Option<Judged> {
+    cx.family.iter().find_map(|kin| match &kin.action {
+        Do::ServiceStart(start) => start.with(|s| s.judged(key)),
+        Do::GunicornStart(start) => start.with(|s| s.judged(key)),
+        Do::NginxStart(start) => start.with(|s| s.judged(key)),
+        Do::ProcessStart(start) => start.with(|s| s.judged(key)),
+        _ => None,
+    })
+}
+
 /// The calls of a stop whose settings make a `StopService`: its `with` hands that out.
 macro_rules! stops {
     () => {
@@ -86,7 +99,10 @@ macro_rules! stops {
             self.with(|stop| stop.perform(work, &past.before.0))
         }
 
-        $crate::actions::service::undoes!();
+        $crate::actions::service::undoes!(|stop, cx| {
+            let judged = $crate::actions::service::judged(cx, &stop.key());
+            let stop = stop.judged_as(judged.as_ref());
+        });
     };
 }
 pub(crate) use stops;
@@ -114,20 +130,24 @@ macro_rules! starts {
             self.with(|start| start.perform(work, &past.before.0))
         }
 
-        $crate::actions::service::undoes!();
+        $crate::actions::service::undoes!(|start, _cx| {});
     };
 }
 pub(crate) use starts;
 
 /// What a stop and a start have in common.
 macro_rules! undoes {
-    () => {
+    (|$it:ident, $cx:ident| { $($first:stmt;)* }) => {
         fn undo(
             &self,
             work: &mut $crate::action::Work<'_, Self::Note>,
             past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
-            self.with(|it| it.undo(work, &past.before.0))
+            let $cx = work.cx();
+            self.with(|$it| {
+                $($first)*
+                $it.undo(work, &past.before.0)
+            })
         }
 
         fn undone(
@@ -135,7 +155,20 @@ macro_rules! undoes {
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<$crate::action::Look, $crate::action::Error> {
-            self.with(|it| it.undone(cx, &past.before.0, past.noted()))
+            let $cx = cx;
+            self.with(|$it| {
+                $($first)*
+                $it.undone(cx, &past.before.0, past.noted())
+            })
+        }
+
+        fn consequences(
+            &self,
+            _cx: &$crate::action::Context,
+            _past: &$crate::action::Past<Self>,
+        ) -> Result<$crate::action::Consequences, $crate::action::Error> {
+            // A service is stopped or started; no data is overwritten.
+            Ok($crate::action::Consequences::none())
         }
     };
 }

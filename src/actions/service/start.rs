@@ -1,7 +1,7 @@
 //! `service.start`: a service of any kind, started by its manager and ready before the step counts as done.
 
 use super::stop::half_a_minute;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
+use crate::action::{Action, Context, Direction, Error, Family, Past, Preview, Properties};
 use crate::actions::service::starts;
 use crate::host::service::by::By;
 use crate::host::service::kind::AnyProcess;
@@ -26,7 +26,7 @@ pub struct Start {
 }
 
 impl Start {
-    fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
+    pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let manager = manager_of(Some(&self.by));
         act(&StartService {
             service: ManagedService {
@@ -45,7 +45,7 @@ impl Action for Start {
     fn properties(&self) -> Properties {
         Properties {
             writes: self.by.writes(),
-            family: self.by.is_set(),
+            family: self.by.is_set().then_some(Family::Before),
             program: self
                 .by
                 .program()

@@ -1,7 +1,7 @@
 //! `service.stop`: a service of any kind ends in peace, or is killed after its grace.
 
 use crate::action::values::Port;
-use crate::action::{Action, Context, Direction, Error, Past, Preview, Properties};
+use crate::action::{Action, Context, Direction, Error, Family, Past, Preview, Properties};
 use crate::actions::service::stops;
 use crate::host::service::by::By;
 use crate::host::service::kind::AnyProcess;
@@ -98,7 +98,10 @@ impl Action for Stop {
     stops!();
 
     fn properties(&self) -> Properties {
-        Properties::reversible().processes()
+        Properties {
+            family: Some(Family::Behind),
+            ..Properties::reversible().processes()
+        }
     }
 
     fn problems(&self) -> Vec<String> {

@@ -2,7 +2,8 @@
 
 use super::{by, problems};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Service, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Service,
+    Stage, Work,
 };
 use crate::host::process::note::Note;
 use crate::host::service::kind::AnyProcess;
@@ -125,6 +126,11 @@ impl Action for Disable {
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
         self.with(|stop| stop.undo(work, &past.before.0))
+    }
+
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error> {
+        // A service is stopped or started; no data is overwritten.
+        Ok(Consequences::none())
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

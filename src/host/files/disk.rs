@@ -10,6 +10,7 @@
 use crate::action::{self, Context, Error, Kept, pour};
 use crate::host::files::mode::Mode;
 use crate::host::files::trust;
+use crate::host::process::users;
 use crate::system::durable::{self, Temporary};
 use crate::text::actions as phrases;
 use rustix::fs::{Gid, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
@@ -126,13 +127,7 @@ impl Former {
             return Ok(None);
         };
         let content = cx.fingerprint(&mut file)?;
-        Ok(Some(Self {
-            content,
-            mode: Mode::of(meta.mode()),
-            uid: meta.uid(),
-            gid: meta.gid(),
-            mtime: Time::of(&meta),
-        }))
+        Ok(Some(Self::of(content, &meta)))
     }
 
     /// Keeps what [`read`] returned.
@@ -142,6 +137,30 @@ impl Former {
     ) -> Result<Option<Self>, Error> {
         read.map(|(bytes, facts)| Ok(Self::new(cx.keep(bytes)?, facts)))
             .transpose()
+    }
+
+    /// Keeps a file of any size; none when there is nothing.
+    pub(crate) fn keep_whole(cx: &Context, path: &Path) -> Result<Option<Self>, Error> {
+        let Some((mut file, meta)) = open_plain(path)? else {
+            return Ok(None);
+        };
+        let content = cx.keep_file(&mut file)?;
+        Ok(Some(Self::of(content, &meta)))
+    }
+
+    fn of(content: Kept, meta: &Metadata) -> Self {
+        Self {
+            content,
+            mode: Mode::of(meta.mode()),
+            uid: meta.uid(),
+            gid: meta.gid(),
+            mtime: Time::of(meta),
+        }
+    }
+
+    /// Whether a file has its mode, its owner and its time.
+    pub(crate) fn is_of(&self, meta: &Metadata) -> bool {
+        *self == Self::of(self.content.clone(), meta)
     }
 
     /// Whether a file holds the same bytes; its time and its mode may be others.
@@ -185,10 +204,20 @@ impl Former {
         phrases::put_back(target, self.content.len, self.mode, owner)
     }
 
-    /// Writes it again as it was.
+    /// Writes it again as it was, unless another process writes to what is there.
     pub(crate) fn put_back(&self, cx: &Context, target: &Path) -> Result<(), Error> {
-        let bytes = cx.kept(&self.content)?;
-        put_kept(cx, target, &mut &*bytes, &self.content, self.manner())
+        let mut bytes = cx.open_kept(&self.content)?;
+        users::none_writes(target)?;
+        put_kept(cx, target, &mut bytes, &self.content, self.manner())
+    }
+
+    /// Puts back what was there before: the file, or nothing, unless another process writes to what is there.
+    pub(crate) fn undo(former: Option<&Self>, cx: &Context, target: &Path) -> Result<(), Error> {
+        if let Some(former) = former {
+            return former.put_back(cx, target);
+        }
+        users::none_writes(target)?;
+        remove(target)
     }
 }
 
@@ -324,6 +353,31 @@ pub(crate) fn compare(
 /// [`Error`] when it is no regular file, or cannot be read.
 pub(crate) fn digest_of(path: &Path) -> Result<Option<(String, u64)>, Error> {
     Ok(look(path)?.map(|(facts, _)| (facts.sha256, facts.len)))
+}
+
+/// Which file this is: one that was written anew has another identity, whatever its content.
+pub(crate) fn identity(meta: &Metadata) -> String {
+    format!(
+        "{}:{} {}.{:09}",
+        meta.dev(),
+        meta.ino(),
+        meta.ctime(),
+        meta.ctime_nsec()
+    )
+}
+
+/// Refuses a file that has several names: to replace one would separate them.
+///
+/// # Errors
+/// [`Error`] with their number.
+pub(crate) fn refuse_hard_links(target: &Path) -> Result<(), Error> {
+    match target.symlink_metadata().map_or(1, |m| m.nlink()) {
+        0 | 1 => Ok(()),
+        links => Err(Error::new(format!(
+            "{} has {links} hard links; replacing it would separate them",
+            target.display()
+        ))),
+    }
 }
 
 /// The temporary file beside a target. Its name is the same in every attempt of this step, forwards and backwards.

@@ -117,7 +117,7 @@ pub(crate) fn ours() -> Result<BTreeSet<i32>, Error> {
 }
 
 /// With `hidepid` others' processes are missing from the list, and "none" would be a lie.
-fn visible() -> Result<Vec<i32>, Error> {
+pub(super) fn visible() -> Result<Vec<i32>, Error> {
     if proc::Stat::of(1).is_none() {
         return Err(Error::new(
             "cannot read /proc/1: the processes of others cannot be seen",
@@ -145,7 +145,7 @@ fn all() -> Result<BTreeMap<i32, Other>, Error> {
     Ok(found)
 }
 
-fn me() -> i32 {
+pub(super) fn me() -> i32 {
     i32::try_from(std::process::id()).unwrap_or_default()
 }
 

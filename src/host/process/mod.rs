@@ -10,3 +10,4 @@ pub(crate) mod pidfile;
 pub(crate) mod session;
 pub(crate) mod sockets;
 pub(crate) mod tree;
+pub(crate) mod users;

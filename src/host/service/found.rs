@@ -18,8 +18,8 @@ use crate::text::actions as phrases;
 use crate::time::Length;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use std::os::unix::ffi::OsStrExt;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -288,10 +288,14 @@ impl Found {
         self.masters.iter().map(|m| m.ident.clone()).collect()
     }
 
-    /// All processes that were seen of it.
+    /// All processes that were seen of it, each once: a first process may be below another one.
     pub(crate) fn all(&self) -> Vec<Ident> {
         let mut all = self.idents();
-        all.extend(self.masters.iter().flat_map(|m| m.members.iter().cloned()));
+        for member in self.masters.iter().flat_map(|m| &m.members) {
+            if !all.contains(member) {
+                all.push(member.clone());
+            }
+        }
         all
     }
 
@@ -560,6 +564,13 @@ mod tests {
             masters: vec![secret.clone(), plain, secret],
             ..Found::default()
         };
+        // Each of them is below the others, as a master is that another one has started.
+        let mut nested = found.clone();
+        for master in &mut nested.masters {
+            master.members = vec![ident.clone()];
+        }
+        nested.masters.truncate(1);
+        assert_eq!(nested.all(), [ident.clone()]);
         let recorded = serde_json::to_value(found.keep_commands(&look).unwrap()).unwrap();
         assert!(!recorded.to_string().contains("=x"), "{recorded}");
         let mut named = Vec::new();

@@ -37,7 +37,29 @@ pub(crate) struct StartService<'a> {
     pub(crate) within: Length,
 }
 
+/// How a start is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judged {
+    /// How it is known to be ready.
+    pub(crate) ready: Option<Ready>,
+    /// How long that may take.
+    pub(crate) within: Length,
+}
+
 impl StartService<'_> {
+    /// How this start is judged, where it starts the service of that key. The text that its page holds may be that of the
+    /// new release, and is left out.
+    pub(crate) fn judged(&self, key: &str) -> Option<Judged> {
+        let same = self.service.manager.key(self.service.kind) == key;
+        same.then(|| Judged {
+            ready: self.ready.map(|ready| Ready {
+                contains: None,
+                ..ready.clone()
+            }),
+            within: self.within,
+        })
+    }
+
     fn readiness(&self) -> Readiness<'_> {
         Readiness {
             ready: self.ready,

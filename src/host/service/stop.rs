@@ -7,6 +7,7 @@
 
 use super::found::{Found, Master, Program};
 use super::launch::Readiness;
+use super::start::Judged;
 use super::{Before, ManagedService, Ready, Role};
 use super::{claim, release, set};
 use crate::action::values::Port;
@@ -340,6 +341,20 @@ impl StopService<'_> {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(Stopped::of(before))
+    }
+
+    /// What names the service among others of its manager.
+    pub(crate) fn key(&self) -> String {
+        self.service.manager.key(self.service.kind)
+    }
+
+    /// The same, its undo judged as the plan's own start is, where the stop itself says nothing else.
+    pub(crate) fn judged_as<'b>(&'b self, start: Option<&'b Judged>) -> StopService<'b> {
+        StopService {
+            ready: self.ready.or(start.and_then(|s| s.ready.as_ref())),
+            within: start.map_or(self.within, |s| s.within.max(self.within)),
+            ..*self
+        }
     }
 
     fn readiness<'b>(&'b self, before: &'b Found) -> Readiness<'b> {

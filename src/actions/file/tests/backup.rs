@@ -1,6 +1,7 @@
 //! `file.backup`: always this step's own copy, and nothing lost for it.
 
 use super::{World, action, problem, tells_nothing, whole};
+use crate::action::{Context, Direction};
 use crate::actions::Do;
 use crate::host::files::disk;
 use serde_json::json;
@@ -40,20 +41,57 @@ fn whole_mode(dir: &std::path::Path) -> u32 {
     dir.metadata().unwrap().permissions().mode() & 0o777
 }
 
+/// The second night neither overwrites the first one's copy nor refuses for it.
 #[test]
-fn a_copy_that_was_there_before_is_never_taken_for_this_steps() {
+fn each_run_and_each_step_has_a_copy_of_its_own() {
     let mut world = World::new();
-    world.write("file", BYTES);
+    let path = world.write("file", BYTES);
     world.run(&backup(&world, Some("copy")));
-    // `run` demands that the probe before the first attempt says: nothing.
+    let first = whole(&world.path("copy"));
     world.cx.run = "run-2".into();
-    world.run(&backup(&world, Some("copy")));
+    for (step, bytes) in [("step", BYTES), ("again", &b"of the second night"[..])] {
+        std::fs::write(&path, bytes).unwrap();
+        world.cx.step = step.into();
+        let past = world.run(&backup(&world, Some("copy")));
+        let own = format!("copy.run-2.{step}");
+        let output = past.output.as_ref().unwrap();
+        assert_eq!(output["path"], world.text(&own));
+        assert_eq!(std::fs::read(world.path(&own)).unwrap(), bytes);
+        let shown = world.preview(&backup(&world, Some("copy")), Direction::Do, &past);
+        assert!(shown.findings[0].contains(&own), "{shown:?}");
+        assert!(shown.commands[0].contains(&own), "{shown:?}");
+    }
+    assert_eq!(whole(&world.path("copy")), first, "it is as it was");
+    // A preview knows no run yet, and says so.
+    let cx = Context {
+        inert: true,
+        ..world.cx.clone()
+    };
+    let seen = backup(&world, Some("copy")).kind_of().observe(&cx).unwrap();
+    assert_eq!(seen.before["copy"], world.text("copy.${run}.again"));
 
-    world.run(&backup(&world, None));
-    world.cx.run = "run-3".into();
-    world.run(&backup(&world, None));
-    let backups = std::fs::read_dir(world.path("state/undo")).unwrap().count();
-    assert_eq!(backups, 2, "each run has its own");
+    world.cx.step = "step".into();
+    for run in ["run-2", "run-3"] {
+        world.cx.run = run.into();
+        let past = world.run(&backup(&world, None));
+        let copy = past.output.as_ref().unwrap()["path"].clone();
+        let name = format!("state/undo/backup-{run}.step.file");
+        assert_eq!(copy, world.text(&name));
+    }
+}
+
+/// Without being asked nothing that is recorded tells what the file held.
+#[test]
+fn the_digest_is_a_fact_where_the_plan_asks_for_it() {
+    let world = World::new();
+    world.write("file", BYTES);
+    let asked = action(
+        "file.backup",
+        json!({"path": world.text("file"), "sha256": true}),
+    );
+    let past = world.run(&asked);
+    let output = past.output.unwrap();
+    assert_eq!(output["sha256"], disk::digest(BYTES));
 }
 
 #[test]
@@ -88,14 +126,16 @@ fn a_backup_replaces_nothing() {
     let action = backup(&world, Some("copy"));
     let past = world.observe(&action);
     std::fs::write(world.path("copy"), "something else").unwrap();
-    world.refuses(&action, "already exists with other content");
     assert_eq!(world.probe(&action, &past), Answer::Unclear);
     let why = world.perform(&action, &past).unwrap_err().to_string();
     assert!(why.contains("not touched"), "{why}");
-    assert_eq!(
-        std::fs::read(world.path("copy")).unwrap(),
-        b"something else"
-    );
+    // The name of this run is somebody's, too.
+    std::fs::write(world.path("copy.run-1.step"), "something else").unwrap();
+    world.refuses(&action, "a backup does not overwrite");
+    for there in ["copy", "copy.run-1.step"] {
+        let bytes = std::fs::read(world.path(there)).unwrap();
+        assert_eq!(bytes, b"something else");
+    }
 }
 
 #[test]
