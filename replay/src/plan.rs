@@ -132,6 +132,9 @@ pub struct Step {
     pub left_out: Option<String>,
     /// Why the plan's author overrides a rule.
     pub why: Option<String>,
+    /// It runs beside a living service, which it must not touch.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub live: bool,
     /// Environment of the command; nothing else of the runner's is passed but a short list of names.
     pub env: Vec<EnvVar>,
     /// Working directory.
@@ -141,6 +144,11 @@ pub struct Step {
     pub cwd_from: Option<String>,
     /// What later steps may use of its output.
     pub facts: Vec<Fact>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// One variable of a command's environment.

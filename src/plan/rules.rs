@@ -248,6 +248,8 @@ pub(crate) fn resolve(
         }),
         left_out,
         why: step.why.clone(),
+        // Its phase says so.
+        live: false,
         env: step
             .env
             .iter()

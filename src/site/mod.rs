@@ -12,7 +12,9 @@ pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
-use crate::action::{Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Answers, Blob, Context, Direction, Error, Look, Preview, RawPast, Undoable, recorded,
+};
 use crate::actions::Do;
 use crate::redact::Redactor;
 use serde::{Deserialize, Serialize};
@@ -74,6 +76,10 @@ pub struct Request {
     pub hidden: Vec<(String, String)>,
     /// The actions of its family before it in the plan, where it has to know them.
     pub family: Vec<Do>,
+    /// It is beside a living service.
+    pub live: bool,
+    /// What the undos of earlier runs name, where it has to know that.
+    pub undoable: Vec<Undoable>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -198,6 +204,8 @@ impl Local {
             secrets: request.secrets.clone(),
             timeout_ms: request.timeout_ms,
             family: request.family.clone(),
+            live: request.live,
+            undoable: request.undoable.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()

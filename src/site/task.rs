@@ -2,7 +2,9 @@
 
 use super::{Call, Moment, Observation, Reply, Request, withheld};
 use crate::action::process::ActInput;
-use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
+use crate::action::{
+    Blob, Direction, Error, Invocation, Look, Preview, RawPast, Undoable, recorded,
+};
 use crate::actions::Do;
 use crate::actions::shell::Shell;
 use crate::attempt::spec::{Command, Variable, VariableValue};
@@ -10,11 +12,13 @@ use crate::plan::{facts, put_in_run, samples};
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
 use upledger_replay::plan::{EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::runs::Runs;
 use upledger_replay::state::{Run, Task};
 
 /// One direction of a step, ready to be checked or executed.
@@ -46,6 +50,8 @@ pub struct PreparedTask {
     hidden: Vec<(String, String)>,
     timeout_ms: Option<u64>,
     family: Vec<Do>,
+    live: bool,
+    undoable: Vec<Undoable>,
     preview: bool,
     redactor: Redactor,
 }
@@ -118,6 +124,8 @@ impl PreparedTask {
         };
         Ok(Self {
             family,
+            live: step.live,
+            undoable: Vec::new(),
             action,
             direction,
             probe,
@@ -145,6 +153,16 @@ impl PreparedTask {
             preview: true,
             ..self
         }
+    }
+
+    /// The same with what the undos of these runs name, where the kind has to know that.
+    #[must_use]
+    pub fn after(self, runs: &Runs) -> Self {
+        let undoable = match self.action.kind_of().properties().prunes {
+            true => undoable(runs),
+            false => Vec::new(),
+        };
+        Self { undoable, ..self }
     }
 
     /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
@@ -196,6 +214,8 @@ impl PreparedTask {
             hidden: self.hidden.clone(),
             timeout_ms: self.timeout_ms,
             family: self.family.clone(),
+            live: self.live,
+            undoable: self.undoable.clone(),
             preview: self.preview,
         }
     }
@@ -358,6 +378,49 @@ fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
     let steps = steps.filter(|(_, s)| s.left_out.is_none());
     let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
     actions.filter(|a| first(a.kind()) == name).collect()
+}
+
+/// Every text that may hold a path, of every step that can still be undone: its action as it was started, where it worked,
+/// and what it saw and noted.
+fn undoable(runs: &Runs) -> Vec<Undoable> {
+    let mut found = BTreeSet::new();
+    for (age, run) in runs.reversible().enumerate() {
+        for unit in run.touched() {
+            let Some((_, step)) = run.step(unit) else {
+                continue;
+            };
+            let mut texts = Vec::new();
+            let values = [&step.action, &unit.forward.observed].into_iter();
+            let values = values.chain(unit.notes.iter().map(|n| &n.note));
+            values.for_each(|value| paths(value, &mut texts));
+            if let Undo::Action(undo) = &step.undo {
+                paths(&undo.action, &mut texts);
+            }
+            texts.extend(step.cwd.iter().cloned());
+            texts.extend(unit.inputs.iter().map(|pair| pair.value.clone()));
+            texts.extend(step.env.iter().filter_map(|v| match &v.value {
+                Input::Text(text) => Some(text.clone()),
+                Input::Secret(_) | Input::From(_) => None,
+            }));
+            texts.retain(|text| text.contains('/'));
+            found.extend(texts.into_iter().map(|text| Undoable {
+                run: run.name.clone(),
+                age,
+                text,
+            }));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The texts of a value.
+fn paths(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|v| paths(v, found)),
+        Value::Object(map) => map.values().for_each(|v| paths(v, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {

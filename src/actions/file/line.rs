@@ -6,7 +6,7 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work, Write,
 };
 use crate::encoding::Charset;
 use crate::text::actions as phrases;
@@ -189,6 +189,7 @@ impl Action for Line {
     fn properties(&self) -> Properties {
         Properties {
             writes: vec![Write::Replace(self.path.clone())],
+            live: Live::Unknown,
             ..Properties::reversible().on(Place::path(&self.path))
         }
     }
