@@ -133,6 +133,9 @@ pub struct Step {
     pub left_out: Option<String>,
     /// Why the plan's author overrides a rule.
     pub why: Option<String>,
+    /// It runs beside a living service, which it must not touch.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub live: bool,
     /// Environment of the command; nothing else of the runner's is passed but a short list of names.
     pub env: Vec<EnvVar>,
     /// Files from which more of it is read when the step starts; a later one goes before an earlier one, and `env` before
@@ -149,6 +152,11 @@ pub struct Step {
     /// It is a check that has to hold after a rollback of everything, too.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub after_rollback: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// One variable of a command's environment.

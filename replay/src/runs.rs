@@ -117,6 +117,21 @@ impl Runs {
         }
     }
 
+    /// The runs that can still be rolled back, one after the other, newest first. What came before a run that has passed
+    /// a point of no return is out of reach; the run itself is not, for a person may go on past it.
+    pub fn reversible(&self) -> impl Iterator<Item = &Run> {
+        let mut reached = true;
+        self.runs
+            .iter()
+            .rev()
+            .filter(|run| run.effective())
+            .take_while(move |run| {
+                let now = reached;
+                reached = !run.is_past_no_return();
+                now
+            })
+    }
+
     /// The run that a command without a name means: the open one, else the newest.
     #[must_use]
     pub fn default_run(&self) -> Option<&Run> {

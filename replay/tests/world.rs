@@ -27,6 +27,7 @@ pub(crate) fn step(
         retry: Retry::default(),
         left_out: None,
         why: None,
+        live: false,
         env: vec![],
         env_files: vec![],
         cwd: None,

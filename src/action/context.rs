@@ -42,6 +42,12 @@ pub struct Context {
     pub blobs: Vec<Blob>,
     /// Nothing is kept, and what would change is shown: a preview.
     pub inert: bool,
+    /// It is beside a living service: the application's own code must not change its databases.
+    #[serde(default)]
+    pub live: bool,
+    /// What the undos of earlier runs name, where the kind removes what none of them needs.
+    #[serde(default)]
+    pub undoable: Vec<Undoable>,
     /// The attempt's spool; none for looks, which have no effect.
     pub spool: Option<PathBuf>,
     /// What looks of the same moment share; none at work, where everything is asked anew.
@@ -61,6 +67,17 @@ pub struct Kin {
     pub action: Do,
     /// What it observed before it changed anything; null where it has not run.
     pub before: serde_json::Value,
+}
+
+/// A text that the record holds of a step which can still be undone; a path may be a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Undoable {
+    /// Name of the run.
+    pub run: String,
+    /// How many of these runs came after it.
+    pub age: usize,
+    /// The text.
+    pub text: String,
 }
 
 /// What a look leaves beside its answer.

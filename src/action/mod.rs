@@ -22,7 +22,7 @@ pub(crate) mod testing;
 pub mod values;
 mod work;
 
-pub use context::{Answers, Byproducts, Context, Kin, LOOK};
+pub use context::{Answers, Byproducts, Context, Kin, LOOK, Undoable};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
@@ -34,7 +34,7 @@ pub use past::{Noted, Past, RawPast};
 pub use place::{Place, Places, Write, meet};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observation};
-pub use stage::{Service, Stage};
+pub use stage::{Live, Service, Stage};
 pub use upledger_replay::event::Direction;
 pub use work::Work;
 pub(crate) use work::log_line;
@@ -126,6 +126,10 @@ pub struct Properties {
     pub family: Option<Family>,
     /// The files that its settings name for it to write.
     pub writes: Vec<Write>,
+    /// What it means beside a living service.
+    pub live: Live,
+    /// It removes what no undo needs, and has to know what the undos of earlier runs name: [`Context::undoable`].
+    pub prunes: bool,
     /// What its looks read.
     pub reads: Places,
     /// What it changes.
@@ -148,6 +152,8 @@ impl Properties {
             approved: false,
             family: None,
             writes: Vec::new(),
+            live: Live::Unknown,
+            prunes: false,
             reads: None,
             touches: None,
         }
@@ -161,6 +167,7 @@ impl Properties {
             effect: Effect::Pure,
             needs_undo: false,
             looks: true,
+            live: Live::Harmless,
             touches: Some(Vec::new()),
             ..Self::command()
         }
@@ -173,6 +180,7 @@ impl Properties {
             effect: Effect::Probed,
             has_probe: true,
             has_undo: true,
+            live: Live::Refused,
             ..Self::command()
         }
     }

@@ -96,7 +96,7 @@ impl Properties {
                 vec![Place::Service(service), Place::Written],
             ),
             Stage::Confirm => (vec![Place::Processes], Vec::new()),
-            Stage::Code | Stage::Dependencies | Stage::Static => {
+            Stage::Code | Stage::Dependencies | Stage::Static | Stage::Switch => {
                 (vec![Place::Files], vec![Place::Files])
             }
         };

@@ -16,8 +16,21 @@ pub enum Stage {
     Dependencies,
     /// Files for the front end are collected: `django.collectstatic`.
     Static,
+    /// Links are switched to what was built aside: `release.switch`.
+    Switch,
     /// A service is started again; the maintenance page is taken away, a schedule is switched on.
     Start(Service),
+}
+
+/// What an action means beside a living service: in a phase with `live: true`, before anything is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Live {
+    /// It only looks, or builds something that nobody uses yet.
+    Harmless,
+    /// Nobody can know: the author says `why:`.
+    Unknown,
+    /// It changes what serves.
+    Refused,
 }
 
 /// What is stopped and started around an upgrade.

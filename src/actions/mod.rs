@@ -14,6 +14,7 @@ pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
 pub mod process;
+pub mod release;
 pub mod run;
 #[cfg(feature = "test-kind")]
 pub mod sample;
@@ -90,6 +91,10 @@ registry! {
     "timer.enable" => TimerEnable(timer::enable::Enable),
     /// A virtualenv of one release is built beside the old one, tested, and switched to.
     "pip.install" => PipInstall(pip::Install),
+    /// Several links are switched to a new release, as one step.
+    "release.switch" => ReleaseSwitch(release::switch::Switch),
+    /// Old releases, virtualenvs and static files are removed.
+    "release.prune" => ReleasePrune(release::prune::Prune),
     /// pre-commit hooks are installed in a repository; not for production hosts.
     "pre_commit.install" => PreCommitInstall(pre_commit::Install),
     /// Django's system checks pass.

@@ -394,7 +394,8 @@ fn agreed(
     let _looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let site = Local::new(&home.state);
     let task = PreparedTask::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
-        .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
+        .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?
+        .after(journal.book());
     let past = run
         .unit(part)
         .map(|unit| PreparedTask::past(unit, part, &run.plan))

@@ -16,6 +16,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 use upledger_replay::event::TaskKey;
 use upledger_replay::plan::{EnvFile, Input, Plan, Step};
+use upledger_replay::runs::Runs;
 
 /// How many steps are looked at side by side. Most of them wait for others.
 const SIDE: usize = 8;
@@ -108,6 +109,8 @@ pub(super) struct Looks<'a> {
     pub(super) plan: &'a Plan,
     pub(super) secrets: &'a [(String, String)],
     pub(super) site: &'a Site,
+    /// The runs so far, where a kind has to know them.
+    pub(super) past: Option<&'a Runs>,
     /// Before a run: only what is seen without starting a command, unless the kind is asked about what was approved.
     pub(super) brief: bool,
 }
@@ -171,7 +174,10 @@ impl Looks<'_> {
             .site
             .task(self.plan, &step.id, Direction::Do, self.secrets)
         {
-            Ok(task) => Box::new(task),
+            Ok(task) => Box::new(match self.past {
+                Some(runs) => task.after(runs),
+                None => task,
+            }),
             Err(why) => {
                 return match self.unread(step) {
                     Some(secret) => self.without(step, secret, moment),

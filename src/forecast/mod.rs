@@ -154,6 +154,7 @@ fn judged(
         plan,
         secrets,
         site: &site,
+        past,
         brief,
     };
     let moment = looks.moment();

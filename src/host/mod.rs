@@ -7,5 +7,6 @@ pub mod exec;
 pub mod files;
 pub mod http;
 pub mod process;
+pub(crate) mod read_only;
 pub(crate) mod remedy;
 pub mod service;

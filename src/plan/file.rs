@@ -126,6 +126,12 @@ pub enum SecretSource {
 pub struct Phase {
     /// Its name.
     pub phase: String,
+    /// The phase runs before the stop, beside a living service. A step that would change what serves is refused here: stops
+    /// and starts, deployments in place or with `current`, `django.collectstatic` without `into`, `release.switch`,
+    /// migrations; `run`, `shell` and changes of files need a `why:`. The application's own code, where an action runs it,
+    /// runs with database sessions that are read-only. Default: false.
+    #[serde(default)]
+    pub live: bool,
     /// Its steps, in the order in which they run.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,

@@ -6,6 +6,7 @@ use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
 use super::given::Given;
 use super::hints;
 use super::literal::Literals;
+use super::live;
 use super::order::{self, Placed};
 use super::outline::{Kind, Node, Span, outline};
 use super::problem::{Fault, Refusal};
@@ -15,6 +16,7 @@ use super::rules::{Before, is_id, prepare, resolve};
 use super::samples::WithSamples;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
+use crate::action::Live;
 use crate::encoding::Charset;
 use crate::text::plan as say;
 use sha2::{Digest as _, Sha256};
@@ -447,6 +449,7 @@ impl<'t> Loader<'t> {
                     say::phase_without_name(),
                 ));
             }
+            let live = head.as_ref().is_some_and(|h| h.live);
             let mut steps = Vec::new();
             if let Some(list) = list {
                 match list.kind {
@@ -460,7 +463,7 @@ impl<'t> Loader<'t> {
                                 self.fault(Fault::new(item.span, say::too_many_steps(STEPS)));
                             }
                             if count <= STEPS {
-                                steps.extend(self.step(item, &mut ids, variables, before));
+                                steps.extend(self.step(item, live, &mut ids, variables, before));
                             }
                         }
                     }
@@ -482,6 +485,7 @@ impl<'t> Loader<'t> {
     fn step(
         &mut self,
         mut node: Node,
+        live: bool,
         ids: &mut BTreeMap<String, Span>,
         variables: &mut Variables<'_>,
         before: &mut Before,
@@ -522,13 +526,19 @@ impl<'t> Loader<'t> {
         let step: Option<file::Step> = read_leniently(&samples.node, &mut self.faults);
         let resolved = step.as_ref().and_then(|step| {
             let faults = &mut self.faults;
-            resolve(step, &prepared, &samples, variables, before, faults, said)
+            let resolved = resolve(step, &prepared, &samples, variables, before, faults, said)?;
+            Some(Step { live, ..resolved })
         });
         let unset = variables.unset.get(unset..).unwrap_or_default();
         let follows = |fault: &Fault| fault.span.is_some_and(|span| unset.contains(&span));
         let mut rest = self.faults.split_off(told.min(self.faults.len()));
         rest.retain(|fault| !follows(fault));
         self.faults.append(&mut rest);
+        if let Some(step) = step.as_ref().filter(|_| live)
+            && let Some((why, hint)) = live::problem(&step.id, &step.action, step.why.as_deref())
+        {
+            self.fault(Fault::new(node.span_at(&["do"]), why).hint(hint));
+        }
         samples.rephrase(self.faults.get_mut(said..).unwrap_or_default());
         hints::shapes(&prepared, self.faults.get_mut(said..).unwrap_or_default());
         if resolved.as_ref().is_some_and(|s| {
@@ -558,6 +568,8 @@ impl<'t> Loader<'t> {
                 why: s.why.clone(),
                 targets: s.targets.clone(),
                 stages: read.action.kind_of().properties().stages,
+                aside: read.action.kind_of().properties().live == Live::Harmless,
+                live,
             });
         }
         let handed_on = facts::of_step(&node).into_iter();

@@ -13,6 +13,7 @@ mod flow;
 pub mod given;
 mod hints;
 mod literal;
+mod live;
 pub mod load;
 mod order;
 pub mod outline;

@@ -5,6 +5,9 @@
 //! without a stage is subject to no rule. Every rule concerns two steps on the same host, one of which comes too early;
 //! that step is named, and its `why:` overrides the rule and is recorded as a warning.
 //!
+//! What is built aside, where nobody uses it yet, may be built at any time before it is used: the outage holds the switch alone.
+//! A step of a phase with `live: true` needs services that run, so that what stops one comes after it.
+//!
 //! A plan may have several rounds (stop A, change it, start it; then B): a rule does not apply across the end of a round,
 //! so that only harmful orders are refused.
 //!
@@ -26,7 +29,12 @@ const SERVICES: [Service; 5] = [
 ];
 /// What has a place of its own in the order of stops, and so in the order of starts.
 const INNER: [Service; 3] = [Service::Beat, Service::Workers, Service::Web];
-const CHANGES: [Stage; 3] = [Stage::Code, Stage::Dependencies, Stage::Static];
+const CHANGES: [Stage; 4] = [
+    Stage::Code,
+    Stage::Dependencies,
+    Stage::Static,
+    Stage::Switch,
+];
 
 /// A step, as far as the rules are concerned.
 #[derive(Debug, Clone)]
@@ -37,6 +45,10 @@ pub(crate) struct Placed {
     pub(crate) why: Option<String>,
     pub(crate) targets: Vec<String>,
     pub(crate) stages: Vec<Stage>,
+    /// It changes nothing that serves.
+    pub(crate) aside: bool,
+    /// It is in a phase with `live: true`.
+    pub(crate) live: bool,
 }
 
 /// A rule.
@@ -50,6 +62,8 @@ pub(crate) enum Rule {
     ConfirmedBeforeChanges,
     ChangedBeforeStarts,
     CodeBeforeItsUse,
+    BuiltBeforeSwitch,
+    LiveBeforeStops,
     ReverseStart,
     FrontOpensLast,
     ScheduleLast,
@@ -67,6 +81,8 @@ impl Rule {
             Self::ConfirmedBeforeChanges => say::confirmed_before_changes(),
             Self::ChangedBeforeStarts => say::changed_before_starts(),
             Self::CodeBeforeItsUse => say::code_before_its_use(),
+            Self::BuiltBeforeSwitch => say::built_before_switch(),
+            Self::LiveBeforeStops => say::live_before_stops(),
             Self::ReverseStart => say::reverse_start(),
             Self::FrontOpensLast => say::front_opens_last(),
             Self::ScheduleLast => say::schedule_last(),
@@ -100,7 +116,13 @@ pub(crate) fn check(text: &str, steps: &[Placed]) -> Order {
         for target in &step.targets {
             let of = places.entry(target).or_default();
             for stage in &step.stages {
-                of.0.entry(*stage).or_default().push(at);
+                of.stages.entry(*stage).or_default().push(at);
+            }
+            if step.aside {
+                of.aside.insert(at);
+            }
+            if step.live {
+                of.live.insert(at);
             }
         }
     }
@@ -144,11 +166,17 @@ fn stops(service: Service) -> String {
 
 /// Where on one host each stage stands, in the order of the plan.
 #[derive(Default)]
-struct Places(BTreeMap<Stage, Vec<usize>>);
+struct Places {
+    stages: BTreeMap<Stage, Vec<usize>>,
+    /// Steps that change nothing that serves.
+    aside: BTreeSet<usize>,
+    /// Steps beside living services.
+    live: BTreeSet<usize>,
+}
 
 impl Places {
     fn of(&self, stage: Stage) -> &[usize] {
-        self.0.get(&stage).map_or(&[], Vec::as_slice)
+        self.stages.get(&stage).map_or(&[], Vec::as_slice)
     }
 
     /// The first one after a step.
@@ -182,7 +210,7 @@ impl Places {
 
     fn breaches(&self) -> Vec<Breach> {
         let mut found = Vec::new();
-        for (stage, all) in &self.0 {
+        for (stage, all) in &self.stages {
             for at in all {
                 let mut add = |rule: Rule, late: Option<usize>| {
                     found.extend(late.map(|late| Breach {
@@ -201,12 +229,21 @@ impl Places {
                             );
                         }
                     }
-                    Stage::Code | Stage::Dependencies | Stage::Static => {
+                    Stage::Code | Stage::Dependencies | Stage::Static | Stage::Switch => {
                         self.change(*stage, *at, &mut add);
                     }
                     Stage::Start(service) => self.start(service, *at, &mut add),
                 }
             }
+        }
+        for at in &self.live {
+            // What has stopped a service is what comes too early.
+            let stopped = SERVICES.map(|service| self.down(service, *at));
+            found.extend(stopped.into_iter().flatten().map(|early| Breach {
+                early,
+                rule: Rule::LiveBeforeStops,
+                late: *at,
+            }));
         }
         // If a step must come after several others, report only the last of them.
         let mut last: BTreeMap<(usize, Rule), usize> = BTreeMap::new();
@@ -248,7 +285,8 @@ impl Places {
     }
 
     fn change(&self, stage: Stage, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
-        for service in SERVICES {
+        let aside = self.aside.contains(&at);
+        for service in SERVICES.into_iter().filter(|_| !aside) {
             let end = self.next(Stage::Start(service), at);
             let stop = self.late(Stage::Stop(service), at, end);
             add(Rule::StoppedBeforeChanges, stop);
@@ -263,7 +301,11 @@ impl Places {
         }
         for first in CHANGES {
             if first < stage && self.last(first, at).is_none() {
-                add(Rule::CodeBeforeItsUse, self.next(first, at));
+                let rule = match stage {
+                    Stage::Switch => Rule::BuiltBeforeSwitch,
+                    _ => Rule::CodeBeforeItsUse,
+                };
+                add(rule, self.next(first, at));
             }
         }
     }
@@ -271,7 +313,10 @@ impl Places {
     fn start(&self, service: Service, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
         let end = self.next(Stage::Stop(service), at);
         for change in CHANGES {
-            add(Rule::ChangedBeforeStarts, self.late(change, at, end));
+            // What a live phase builds is for a later round.
+            let late = self.late(change, at, end);
+            let late = late.filter(|late| !self.live.contains(late));
+            add(Rule::ChangedBeforeStarts, late);
         }
         let stops = SERVICES.map(|s| self.next(Stage::Stop(s), at));
         let next_stop = stops.into_iter().flatten().min();

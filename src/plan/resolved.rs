@@ -5,6 +5,7 @@
 //! spelling of a step) are stored in the file, in English.
 
 use super::facts::{self, Known};
+use super::live;
 use super::load::{Checked, STEPS, VERSION, digest};
 use super::order::{self, Placed};
 use super::outline::Span;
@@ -13,6 +14,7 @@ use super::read::read;
 use super::rules::is_id;
 use super::samples::{sample, setting};
 use super::warning::Warning;
+use crate::action::Live;
 use crate::action::values::absolute;
 use crate::actions::Do;
 use crate::text::plan as say;
@@ -142,6 +144,11 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
         }
         let (own, faults) = one(step, &facts, &secrets);
         wrong.extend(faults.into_iter().map(|m| say::of_step(&step.id, m)));
+        if let Some(own) = own.as_ref().filter(|_| step.live)
+            && let Some((why, _)) = live::problem(&step.id, own, step.why.as_deref())
+        {
+            wrong.push(why);
+        }
         if step.effect == Effect::Pure && step.undo != Undo::Nothing {
             warnings.push(Warning::anywhere(|| say::pure_with_undo(&step.id)));
         }
@@ -155,6 +162,8 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
                 why: step.why.clone(),
                 targets: step.targets.clone(),
                 stages: own.kind_of().properties().stages,
+                aside: own.kind_of().properties().live == Live::Harmless,
+                live: step.live,
             });
         }
         facts.extend(facts::of_resolved(step));

@@ -295,6 +295,8 @@ pub(crate) fn resolve(
         why: step.why.clone(),
         env: env_vars(env),
         env_files: before.env_file.iter().cloned().chain(own_file).collect(),
+        // Its phase says so.
+        live: false,
         cwd: cwd.0,
         cwd_from: cwd.1,
         after_rollback: step.after_rollback,

@@ -252,6 +252,7 @@ impl<'a> Runner<'a> {
             Facts::Of(run),
             &self.secrets,
         )
+        .map(|task| task.after(self.journal.book()))
         .map_err(|e| e.to_string())?;
         // A file of variables may hold other secrets than a moment ago; the former ones stay secrets.
         let known = self.secrets.len();

@@ -14,7 +14,8 @@ pub(crate) use interrupt::heard;
 
 use crate::action::process::ActInput;
 use crate::action::{
-    Answers, Blob, Consequences, Context, Direction, Error, Kin, Look, Preview, RawPast, recorded,
+    Answers, Blob, Consequences, Context, Direction, Error, Kin, Look, Preview, RawPast, Undoable,
+    recorded,
 };
 use crate::actions::Do;
 use crate::redact::Redactor;
@@ -81,6 +82,10 @@ pub struct Request {
     pub was_down: Vec<String>,
     /// The steps of its family before or behind it in the plan, where it has to know them.
     pub family: Vec<Kin>,
+    /// It is beside a living service.
+    pub live: bool,
+    /// What the undos of earlier runs name, where it has to know that.
+    pub undoable: Vec<Undoable>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -208,6 +213,8 @@ impl Local {
             timeout_ms: request.timeout_ms,
             family: request.family.clone(),
             was_down: request.was_down.clone(),
+            live: request.live,
+            undoable: request.undoable.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()

@@ -3,7 +3,8 @@
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
 use crate::action::{
-    Blob, Consequences, Direction, Error, Family, Invocation, Kin, Look, Preview, RawPast, recorded,
+    Blob, Consequences, Direction, Error, Family, Invocation, Kin, Look, Preview, RawPast,
+    Undoable, recorded,
 };
 use crate::actions::Do;
 use crate::actions::service;
@@ -13,11 +14,13 @@ use crate::plan::{facts, put_in_run, samples};
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
 use upledger_replay::plan::{ActionSpec, EnvFile, EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::runs::Runs;
 use upledger_replay::state::{Run, Task};
 
 /// One direction of a step, ready to be checked or executed.
@@ -54,6 +57,8 @@ pub struct PreparedTask {
     timeout_ms: Option<u64>,
     family: Vec<Kin>,
     was_down: Vec<String>,
+    live: bool,
+    undoable: Vec<Undoable>,
     preview: bool,
     redactor: Redactor,
 }
@@ -168,6 +173,8 @@ impl PreparedTask {
         Ok(Self {
             family,
             was_down,
+            live: step.live,
+            undoable: Vec::new(),
             action,
             direction,
             probe,
@@ -197,6 +204,16 @@ impl PreparedTask {
             preview: true,
             ..self
         }
+    }
+
+    /// The same with what the undos of these runs name, where the kind has to know that.
+    #[must_use]
+    pub fn after(self, runs: &Runs) -> Self {
+        let undoable = match self.action.kind_of().properties().prunes {
+            true => undoable(runs),
+            false => Vec::new(),
+        };
+        Self { undoable, ..self }
     }
 
     /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
@@ -249,6 +266,8 @@ impl PreparedTask {
             timeout_ms: self.timeout_ms,
             family: self.family.clone(),
             was_down: self.was_down.clone(),
+            live: self.live,
+            undoable: self.undoable.clone(),
             preview: self.preview,
         }
     }
@@ -461,6 +480,49 @@ fn was_down(run: &Run, plan: &Plan, part: &TaskKey, of: &Do) -> Vec<String> {
         Some((samples::shown(plan, &step.action)?, before))
     });
     service::was_down(of, stops)
+}
+
+/// Every text that may hold a path, of every step that can still be undone: its action as it was started, where it worked,
+/// and what it saw and noted.
+fn undoable(runs: &Runs) -> Vec<Undoable> {
+    let mut found = BTreeSet::new();
+    for (age, run) in runs.reversible().enumerate() {
+        for unit in run.touched() {
+            let Some((_, step)) = run.step(unit) else {
+                continue;
+            };
+            let mut texts = Vec::new();
+            let values = [&step.action.settings, &unit.forward.observed].into_iter();
+            let values = values.chain(unit.notes.iter().map(|n| &n.note));
+            values.for_each(|value| paths(value, &mut texts));
+            if let Undo::Action(undo) = &step.undo {
+                paths(&undo.action.settings, &mut texts);
+            }
+            texts.extend(step.cwd.iter().cloned());
+            texts.extend(unit.inputs.iter().map(|pair| pair.value.clone()));
+            texts.extend(step.env.iter().filter_map(|v| match &v.value {
+                Input::Text(text) => Some(text.clone()),
+                Input::Secret(_) | Input::From(_) => None,
+            }));
+            texts.retain(|text| text.contains('/'));
+            found.extend(texts.into_iter().map(|text| Undoable {
+                run: run.name.clone(),
+                age,
+                text,
+            }));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The texts of a value.
+fn paths(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|v| paths(v, found)),
+        Value::Object(map) => map.values().for_each(|v| paths(v, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {

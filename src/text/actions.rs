@@ -104,6 +104,7 @@ texts! {
     or_if_there(command, other): "{command} (if it already exists: {other})", "{command}（若已存在：{other}）";
     with_index(command, index): "{command} (index: {index})", "{command}（软件源：{index}）";
     switch_link(link, to): "switch the link {link} to {to}", "将链接 {link} 切换到 {to}";
+    collected_into(command, dir): "{command} (into {dir})", "{command}（收集到 {dir}）";
     inside(dir, command): "in {dir}: {command}", "在 {dir} 中：{command}";
 
     // Expectations.

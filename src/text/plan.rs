@@ -288,9 +288,25 @@ texts! {
         "服务应在代码、依赖和静态文件就位之后再启动";
     code_before_its_use(): "code changes first, then dependencies, then static files",
         "应先更新代码，再安装依赖，最后收集静态文件";
+    built_before_switch(): "links are switched after everything that they lead to is built", "应先准备好链接指向的全部内容，再切换链接";
+    live_before_stops(): "a phase with `live: true` runs before anything is stopped", "`live: true` 的阶段应在停止任何服务之前";
     reverse_start(): "services start in the reverse order of stopping", "服务应按停止的相反顺序启动";
     front_opens_last(): "the front end opens after the services behind it have started", "应在其后的服务全部启动之后再打开前端入口";
     schedule_last(): "scheduled jobs are enabled after the services have started", "定时任务应在服务启动之后再恢复";
+    live_refused(id, kind): "`{id}` is in a phase with `live: true`, and `{kind}` as it is written changes what serves",
+        "`{id}` 位于 `live: true` 的阶段，而这样写的 `{kind}` 会改动正在提供服务的内容";
+    live_migration(id): "`{id}` is in a phase with `live: true`, and a migration changes the database that the living service uses",
+        "`{id}` 位于 `live: true` 的阶段，而数据库迁移会改动运行中的服务所用的数据库";
+    live_behind_stop(): "move it to a phase behind the stop", "请移到停止服务之后的阶段";
+    live_without_current(): "leave out `current`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+        "请去掉 `current`，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
+    live_releases(): "use `releases` without `current`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+        "请使用 `releases` 而不写 `current`，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
+    live_into(): "name a directory of the release with `into`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+        "请用 `into` 指定新版本自己的目录，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
+    live_needs_why(id, kind): "`{id}` is in a phase with `live: true`, and nobody can tell whether `{kind}` changes what serves",
+        "`{id}` 位于 `live: true` 的阶段，而无法判断 `{kind}` 是否会改动正在提供服务的内容";
+    say_why_live(): "say in `why:` why it does not; it is recorded; or move the step behind the stop", "请在 `why:` 中说明它不会改动的理由，理由会被记录；或将该步骤移到停止服务之后";
 
     // Warnings: allowed, and still like a slip.
     shell_word(id, word): "the step `{id}` passes `{word}` to the program as an argument; it has a special meaning only in a script (`shell:`)",

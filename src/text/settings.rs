@@ -122,12 +122,23 @@ texts! {
     no_ref(name): "`ref` must be a branch, a tag or a commit; '{name}' is not a valid name",
         "`ref` 须为分支、标签或提交，'{name}' 不是有效的名称";
     path_needs_name(setting): "`{setting}` must end with a name", "`{setting}` 末尾须有名称";
-    no_place(): "set `into`, or `releases` with `current`", "请说明位置：`into`，或 `releases` 与 `current`";
-    one_place(): "`into` deploys in place, `releases` with `current` side by side; they are mutually exclusive",
-        "`into` 为原地更新，`releases` 与 `current` 为并列发布，二者只能选一";
+    no_place(): "set `into`, or `releases`", "请说明位置：`into` 或 `releases`";
+    one_place(): "`into` deploys in place, `releases` side by side; they are mutually exclusive",
+        "`into` 为原地更新，`releases` 为并列发布，二者只能选一";
     keep_two(): "`keep` must be at least 2: the new release, and the previous one for a rollback", "`keep` 至少为 2：新版本，以及可供回退的旧版本";
     current_among_releases(): "`current` must be a link beside the releases, not `releases` itself", "`current` 是指向某个版本的链接，不能就是 `releases` 目录";
     releases_fetch(): "`fetch: false` requires `into`: each release is a separate clone", "`fetch: false` 只能与 `into` 同用：每个版本都是独立的克隆";
+    link_above_itself(path, to): "`to` must not be inside `path`: {to} is inside {path}", "`to` 不能位于 `path` 之内：{to} 在 {path} 里面";
+    undo_switch(path): "{path} points to where it pointed before", "{path} 重新指向原来的目标";
+    keep_one(): "`keep` must be at least 1", "`keep` 至少为 1";
+    prune_where(): "one of `releases`, `venvs` and `statics` is needed", "`releases`、`venvs`、`statics` 至少须给出一个";
+    prune_goes(dir): "{dir} will be removed", "{dir} 将被删除";
+    prune_stays(dir, why): "{dir} is kept: {why}", "{dir} 将保留：{why}";
+    prune_keeps(count, dir): "keep the newest {count} in {dir}, and whatever is still needed", "{dir} 中保留最新的 {count} 个以及仍被需要的，其余删除";
+    nothing_to_prune(): "there is nothing to remove", "没有需要删除的内容";
+    release_is_kept(dir): "nothing was switched; {dir} is kept", "没有切换任何链接；{dir} 保留不删";
+    undo_aside(): "nothing was switched; what was built is kept", "没有切换任何链接；已构建的内容保留不删";
+    inside_release(setting, path): "`{setting}` must be a path inside the release, not '{path}'", "`{setting}` 须为版本目录内的路径，'{path}' 不是";
     no_commit(): "`commit` must be a full commit id, 40 or 64 hexadecimal digits", "`commit` 须为完整的提交 id（40 或 64 位十六进制数字）";
     is_commit(name, commit): "{name} is commit {commit}", "{name} 为提交 {commit}";
     stands_at(place, stands): "{place} is at {stands}", "{place} 目前位于 {stands}";

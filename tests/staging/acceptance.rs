@@ -47,10 +47,14 @@ pub(crate) struct World {
 
 impl Upgrade {
     pub(crate) fn of(keeping: Keeping) -> Self {
-        let platform = Platform::up(Options {
+        Self::with(Options {
             keeping,
             ..Options::default()
-        });
+        })
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
+        let platform = Platform::up(options);
         Self {
             platform,
             cron: CronUser::with(&crontab()),
@@ -59,7 +63,12 @@ impl Upgrade {
 
     /// The plan, with one text replaced by another.
     pub(crate) fn plan(&self, keeping: Keeping, from: &str, to: &str) -> String {
-        let mut text = PLAN.replace("CRON", self.cron.name());
+        self.plan_of(PLAN, keeping, from, to)
+    }
+
+    /// The same of another plan.
+    pub(crate) fn plan_of(&self, plan: &str, keeping: Keeping, from: &str, to: &str) -> String {
+        let mut text = plan.replace("CRON", self.cron.name());
         for (name, keeper) in keepers(&self.platform, keeping) {
             text = text.replace(name, &keeper);
         }
@@ -72,6 +81,11 @@ impl Upgrade {
         }
         let path = self.platform.plan("upgrade.yaml", &text);
         path.to_str().expect("text").to_owned()
+    }
+
+    /// Whose crontab it is.
+    pub(crate) fn cron(&self) -> &str {
+        self.cron.name()
     }
 
     fn commit(&self) -> String {
@@ -193,7 +207,7 @@ impl Upgrade {
     }
 }
 
-fn keepers(platform: &Platform, keeping: Keeping) -> [(&'static str, String); 4] {
+pub(crate) fn keepers(platform: &Platform, keeping: Keeping) -> [(&'static str, String); 4] {
     let words = |name: &str| {
         let words: Vec<String> = platform
             .command_of(name)
@@ -251,7 +265,7 @@ fn in_flight(platform: &Platform) -> usize {
 }
 
 /// Every file below a directory.
-fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(next) = open.pop() {

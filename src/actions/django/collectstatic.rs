@@ -12,13 +12,14 @@
 use super::{App, tree};
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, Stage, Work,
+    Action, Context, Direction, Error, Kept, Live, Look, Past, Preview, Properties, Stage, Work,
 };
 use crate::failpoint;
 use crate::host::exec::stream;
 use crate::host::files::disk;
 use crate::host::files::entry;
 use crate::host::http;
+use crate::text::actions as actions_text;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,11 @@ pub struct Collectstatic {
     /// Default: from the environment of the step and `manage.py`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
+    /// Instead of `STATIC_ROOT`: a directory of this release, an absolute path or below the step's `cwd`, such as
+    /// `/srv/app/statics/2.0`. It gets this name when it is complete, and nothing is collected into one that exists; it may be
+    /// built beside a living service, and `release.switch` switches a link to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
     /// The directory that the web server serves, as an absolute path: the step is refused when Django would write
     /// somewhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,18 +71,18 @@ pub struct Before {
     /// Where the files go; links are followed.
     pub(super) root: String,
     /// What was there.
-    former: Option<tree::Named>,
+    pub(super) former: Option<tree::Named>,
     /// The manifest that was there, by the salted digest of its digest.
     pub(super) manifest: Option<Kept>,
     /// What the application called its version.
     pub(super) version: String,
     /// The number of static files of the application.
-    files: u64,
-    /// Where the copy of the former directory goes.
-    copy: String,
+    pub(super) files: u64,
+    /// Where the copy of the former directory goes; of files with a place of their own, where they are collected.
+    pub(super) copy: String,
     /// There is no `manage.py`: the settings alone make the application.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    alone: bool,
+    pub(super) alone: bool,
 }
 
 impl Before {
@@ -89,7 +95,7 @@ impl Before {
         PathBuf::from(format!("{}{ending}", self.copy))
     }
 
-    fn copy(&self) -> PathBuf {
+    pub(super) fn copy(&self) -> PathBuf {
         self.beside("")
     }
 
@@ -205,7 +211,7 @@ impl Collectstatic {
         Ok(())
     }
 
-    fn output(&self, before: &Before, files: u64) -> Output {
+    pub(super) fn output(&self, before: &Before, files: u64) -> Output {
         Output {
             root: before.root.clone(),
             files,
@@ -238,7 +244,15 @@ impl Action for Collectstatic {
     fn properties(&self) -> Properties {
         Properties {
             effect: Effect::Idempotent,
-            below_cwd: self.app().below_cwd(),
+            below_cwd: self.app().below_cwd().or_else(|| {
+                let into = self.into.clone()?;
+                Path::new(&into).is_relative().then_some(into)
+            }),
+            live: if self.into.is_some() {
+                Live::Harmless
+            } else {
+                Live::Refused
+            },
             ..Properties::reversible().at(Stage::Static)
         }
     }
@@ -250,18 +264,37 @@ impl Action for Collectstatic {
             wrong.push(text::empty("web_user"));
         }
         wrong.extend(self.url.as_deref().and_then(http::problem));
+        if let Some(into) = &self.into {
+            if Path::new(into).file_name().is_none() {
+                wrong.push(text::path_needs_name("into"));
+            }
+            let others = [
+                ("root", self.root.is_some()),
+                ("url", self.url.is_some()),
+                ("clear", self.clear),
+            ];
+            let others = others.into_iter().filter(|(_, given)| *given);
+            wrong.extend(others.map(|(other, _)| text::exclude("into", other)));
+        }
         wrong
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        vec![match direction {
-            Direction::Do => self.app().shown(&self.args(), false),
-            Direction::Undo => text::undo_static(),
+        vec![match (direction, &self.into) {
+            (Direction::Do, None) => self.app().shown(&self.args(), false),
+            (Direction::Do, Some(into)) => {
+                actions_text::collected_into(self.app().shown(&self.args(), false), into)
+            }
+            (Direction::Undo, None) => text::undo_static(),
+            (Direction::Undo, Some(_)) => text::undo_aside(),
         }]
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
-        let seen = self.ask(cx)?;
+        if self.into.is_some() {
+            return self.observe_aside(cx);
+        }
+        let seen = self.ask(cx, None)?;
         let root = self.place(&seen)?;
         let former = tree::look(&root)?;
         let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
@@ -294,6 +327,11 @@ impl Action for Collectstatic {
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         let before = &past.before;
         let commands = match (direction, &before.former) {
+            (Direction::Do, _) if self.into.is_some() => {
+                let collect = self.app().shown(&self.args(), before.alone);
+                vec![actions_text::collected_into(collect, &before.root)]
+            }
+            (Direction::Undo, _) if self.into.is_some() => vec![text::undo_aside()],
             (Direction::Do, _) => vec![self.app().shown(&self.args(), before.alone)],
             (Direction::Undo, _) if !past.notes.is_empty() && !collected(past) => {
                 vec![text::undo_static_nothing(&before.copy)]
@@ -315,7 +353,10 @@ impl Action for Collectstatic {
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Output>), Error> {
         let before = &past.before;
-        let seen = self.ask(cx)?;
+        if self.into.is_some() {
+            return self.probe_aside(cx, before);
+        }
+        let seen = self.ask(cx, None)?;
         let wrong = self.faults(cx, before, &seen)?;
         if wrong.is_empty() {
             let look = Look {
@@ -338,6 +379,9 @@ impl Action for Collectstatic {
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Output, Error> {
         let (cx, before) = (work.cx(), &past.before);
+        if self.into.is_some() {
+            return self.collect_aside(work, before);
+        }
         self.keep(work, before)?;
         let argv = self.app().words(cx, &self.args())?;
         let inner = self.app().context(cx)?;
@@ -373,6 +417,9 @@ impl Action for Collectstatic {
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
+        if self.into.is_some() {
+            return self.undo_aside(work, past);
+        }
         let (cx, before) = (work.cx(), &past.before);
         let (root, copy) = (before.root(), before.copy());
         let now = tree::look(root)?;
@@ -407,6 +454,9 @@ impl Action for Collectstatic {
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        if self.into.is_some() {
+            return Ok(self.undone_aside(past));
+        }
         let before = &past.before;
         let now = tree::look(before.root())?;
         let mut look = if before.is_former(cx, now.as_ref())? {

@@ -60,9 +60,9 @@ fn some(names: &[String], all: u64) -> String {
 }
 
 impl Collectstatic {
-    /// Asks Django.
-    pub(super) fn ask(&self, cx: &Context) -> Result<StaticFiles, Error> {
-        let arguments = json!({"user": self.web_user, "few": FEW});
+    /// Asks Django; `into` takes the place of its STATIC_ROOT.
+    pub(super) fn ask(&self, cx: &Context, into: Option<&Path>) -> Result<StaticFiles, Error> {
+        let arguments = json!({"user": self.web_user, "few": FEW, "into": into});
         self.app().ask(cx, "static", &arguments)
     }
 

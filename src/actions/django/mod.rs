@@ -5,6 +5,7 @@
 //! application prints what it likes; a look changes nothing. `App` is the one place that talks to Django, for
 //! [`check`], [`collectstatic`] and every command to come. Left out: migrations.
 
+mod aside;
 pub mod check;
 pub mod collectstatic;
 mod comparison;
@@ -17,6 +18,7 @@ mod tests;
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::exec::{capture, quoted};
+use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -147,6 +149,29 @@ impl App<'_> {
         Ok(inner)
     }
 
+    /// The words of what runs inside the application.
+    fn inside(
+        &self,
+        manage: Option<&Path>,
+        marker: &str,
+        question: &str,
+        arguments: &Value,
+    ) -> Vec<String> {
+        let manage = manage.map_or_else(String::new, |m| m.display().to_string());
+        let (code, arguments) = (format!("{READ_ONLY}{PROBE}"), arguments.to_string());
+        [
+            self.python,
+            "-c",
+            &code,
+            marker,
+            &manage,
+            question,
+            &arguments,
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
     /// Asks the application.
     ///
     /// # Errors
@@ -164,21 +189,10 @@ impl App<'_> {
             .env
             .push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
         let mut arguments = arguments.clone();
-        arguments["read_only"] = cx.inert.into();
+        arguments["read_only"] = (cx.inert || cx.live).into();
         let random = std::hash::RandomState::new().build_hasher().finish();
         let marker = format!("@upledger-{random:016x}:");
-        let argv = [
-            self.python,
-            "-c",
-            PROBE,
-            &marker,
-            &manage
-                .as_ref()
-                .map_or_else(String::new, |m| m.display().to_string()),
-            question,
-            &arguments.to_string(),
-        ]
-        .map(str::to_owned);
+        let argv = self.inside(manage.as_deref(), &marker, question, &arguments);
         let ran = capture(&inner, &argv, cx.patience())?;
         // Only the marked line is read; others may be in any encoding.
         let mut lines = ran.stdout.split(|b| *b == b'\n');

@@ -246,38 +246,49 @@ def static():
     )
 
 
+def collect_into(root):
+    """Lets the application collect its static files into another place than its settings name."""
+    from django.conf import settings
+    from django.contrib.staticfiles.storage import staticfiles_storage
+    from django.utils.functional import empty
+
+    settings.STATIC_ROOT = root
+    # A storage that is made already has the former place.
+    try:
+        from django.core.files.storage import storages
+
+        storages._storages.pop("staticfiles", None)
+    except ImportError:
+        pass
+    staticfiles_storage._wrapped = empty
+
+
+def collect():
+    from django.contrib.staticfiles.storage import staticfiles_storage
+    from django.core import management
+
+    found = os.path.abspath(staticfiles_storage.path(""))
+    if found != os.path.abspath(arguments["into"]):
+        sys.exit("the static files storage has a place of its own, " + found + ", whatever STATIC_ROOT is")
+    management.call_command("collectstatic", interactive=False)
+
+
 def execute(argv=None):
     """Takes the place of `execute_from_command_line`: manage.py has set up all that a command would have."""
     import django
     from django.conf import settings
 
     django.setup()
+    if arguments.get("into"):
+        collect_into(arguments["into"])
+    if question == "collect":
+        collect()
+        return
     value = {"check": check, "static": static}[question]()
     value["django"] = django.get_version()
     value["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
     value["debug"] = bool(settings.DEBUG)
     answer(value)
-
-
-# How the sessions of a database are made read-only.
-READ_ONLY = {
-    "mysql": "SET SESSION TRANSACTION READ ONLY",
-    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "sqlite": "PRAGMA query_only = ON",
-}
-
-
-def read_only():
-    """Lets nothing that the application does when it is set up change its databases."""
-    from django.db.backends.signals import connection_created
-
-    def force(sender, connection, **_):
-        if connection.vendor not in READ_ONLY:
-            raise RuntimeError("sessions of " + connection.vendor + " cannot be made read-only")
-        with connection.cursor() as cursor:
-            cursor.execute(READ_ONLY[connection.vendor])
-
-    connection_created.connect(force, weak=False)
 
 
 def refused(error):
@@ -297,7 +308,9 @@ def main():
     # Entry points of other names use this one.
     management.ManagementUtility.execute = lambda self: execute()
     if arguments["read_only"]:
-        read_only()
+        from django.db.backends.signals import connection_created
+
+        read_only(connection_created)
     try:
         if manage:
             sys.argv = [manage, "check"]
@@ -310,7 +323,10 @@ def main():
     except Exception as error:
         if not (arguments["read_only"] and refused(error)):
             raise
-        answer({"unseen": "the application writes to its database when it is set up: " + str(error)})
+        why = "the application writes to its database when it is set up: " + str(error)
+        if question == "collect":
+            sys.exit(why)
+        answer({"unseen": why})
 
 
 main()

@@ -7,7 +7,7 @@
 
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work, Write,
 };
 use crate::host::files::disk::{self, Former, Manner};
 use crate::text::actions as phrases;
@@ -146,6 +146,7 @@ impl Action for Backup {
             ),
             writes: self.to.iter().cloned().map(Write::Append).collect(),
             touches: Some(self.to.iter().map(Place::path).collect()),
+            live: Live::Harmless,
             ..Properties::command()
         }
     }

@@ -6,8 +6,8 @@
 
 use super::edit::{self, Before, Edit, Written};
 use crate::action::{
-    Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work,
-    Write,
+    Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
+    Work, Write,
 };
 use crate::encoding::Charset;
 use crate::text::actions as phrases;
@@ -190,6 +190,7 @@ impl Action for Line {
     fn properties(&self) -> Properties {
         Properties {
             writes: vec![Write::Replace(self.path.clone())],
+            live: Live::Unknown,
             ..Properties::reversible().on(Place::path(&self.path))
         }
     }

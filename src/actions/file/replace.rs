@@ -3,8 +3,8 @@
 use super::edit::{self, Before, Edit, Written};
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties, Work,
-    Write,
+    Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
+    Work, Write,
 };
 use crate::host::files::disk;
 use crate::host::files::mode::Mode;
@@ -75,6 +75,7 @@ impl Action for Replace {
             .iter_mut()
             .for_each(|r| r.extend(from.clone()));
         properties.writes = vec![Write::Replace(self.path.clone())];
+        properties.live = Live::Unknown;
         properties
     }
 

@@ -9,6 +9,7 @@ use super::repo::{Git, Head, Locked, few};
 use super::submodules::{self, Modules};
 use super::{Deploy, cloned};
 use crate::action::{Context, Error, Look};
+use crate::failpoint;
 use crate::host::files::entry::{self, beside};
 use crate::text::actions as actions_text;
 use crate::text::settings;
@@ -65,7 +66,9 @@ impl Deploy {
             at: text(&new),
         })?;
         work.log_line(&format!("cloning {}", self.repo));
-        let git = Git::at(cx, &new).following(self.submodules);
+        let git = Git::at(cx, &new)
+            .following(self.submodules)
+            .sharing(self.shared.as_ref());
         git.outside(&[
             "clone",
             "--quiet",
@@ -80,6 +83,10 @@ impl Deploy {
         if self.submodules {
             Modules::default().update(&git, commit, "", work)?;
         }
+        if let Some(shared) = &self.shared {
+            shared.link_into(&new, true)?;
+        }
+        failpoint::hit("release-shared");
         self.proven(&git, commit)?;
         let state = cloned::state(&git, commit)?;
         cloned::mark(&git, &state)?;
@@ -91,6 +98,7 @@ impl Deploy {
             dir: self.place().into(),
             state: cx.fingerprint(&mut state.as_bytes())?,
         })?;
+        failpoint::hit("release-cloned");
         entry::rename(&new, self.into())?;
         work.log_line(&format!("{} is at {commit}", self.place()));
         Ok(())

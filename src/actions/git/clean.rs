@@ -116,6 +116,7 @@ impl Git {
         let mut unsure = Vec::new();
         for entry in seen.split('\0').filter(|entry| !self.is_moved(entry)) {
             match (entry.get(..3), entry.get(3..)) {
+                (Some(_), Some(path)) if self.is_shared(path) => {}
                 (Some(" M "), Some(path)) => unsure.push(path.to_owned()),
                 (Some(_), Some(path)) => told.modified.push(path.to_owned()),
                 _ => {}

@@ -27,16 +27,19 @@ mod record;
 mod releases;
 mod repo;
 mod resolve;
+mod shared;
 mod submodules;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prune::{made_at, reason_to_stay};
 pub use record::{Before, Deployed, Note};
+pub use shared::Shared;
 
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Consequences, Context, Direction, Error, Look, Preview, Properties, Stage,
+    Action, Consequences, Context, Direction, Error, Live, Look, Preview, Properties, Stage,
 };
 use crate::host::files::entry::{beside, exists, own_entries};
 use crate::text::actions as actions_text;
@@ -65,7 +68,8 @@ pub struct Deploy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub releases: Option<String>,
     /// With `releases`: the symbolic link to the current release, an absolute path. It is switched atomically when the
-    /// release is complete and verified; the undo switches it back, and the release is kept for the next attempt.
+    /// release is complete and verified; the undo switches it back, and the release is kept for the next attempt. Without
+    /// it, the release is only made, beside a living service: `release.switch` switches to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// With `releases`: the number of releases to keep, including the new and the previous one. Older releases that this
@@ -73,6 +77,10 @@ pub struct Deploy {
     /// link beside `current` or in `releases` points to them, or a process uses them. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<u32>,
+    /// With `releases`: files and directories that all releases share, such as `.env`, uploads and logs. Symbolic links to
+    /// them are in a release before it gets its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// Query the repository, and fetch what is missing. Default: true. If false, the working clone must contain all of it.
     #[serde(default = "yes")]
     pub fetch: bool,
@@ -122,7 +130,9 @@ impl Deploy {
     }
 
     fn git(&self, cx: &Context) -> Git {
-        Git::at(cx, self.into()).following(self.submodules)
+        Git::at(cx, self.into())
+            .following(self.submodules)
+            .sharing(self.shared.as_ref())
     }
 
     fn resolve(&self, git: &Git, clone: Option<&Git>) -> Result<resolve::Resolved, Error> {
@@ -229,6 +239,11 @@ impl Action for Deploy {
     fn properties(&self) -> Properties {
         Properties {
             approved: self.commit.is_some() && self.fetch,
+            live: if self.is_aside() {
+                Live::Harmless
+            } else {
+                Live::Refused
+            },
             ..Properties::reversible().at(Stage::Code)
         }
     }
@@ -271,9 +286,10 @@ impl Action for Deploy {
 
     fn outline(&self, direction: Direction) -> Vec<String> {
         match (direction, &self.current) {
-            (Direction::Do, Some(_)) => self.release_commands(None),
-            (Direction::Do, None) => self.commands_in_place(None, &self.meant(None)),
+            (Direction::Do, _) if self.releases.is_some() => self.release_commands(None),
+            (Direction::Do, _) => self.commands_in_place(None, &self.meant(None)),
             (Direction::Undo, Some(current)) => vec![text::undo_release(current)],
+            (Direction::Undo, None) if self.releases.is_some() => vec![text::undo_aside()],
             (Direction::Undo, None) => vec![text::undo_deploy()],
         }
     }

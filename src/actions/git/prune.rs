@@ -1,4 +1,4 @@
-//! `keep`: which releases go after the switch, and which stay all the same.
+//! `keep`, and `release.prune` for releases: which releases go after the switch, and which stay all the same.
 //!
 //! Invariants: only a whole release that this program made goes, and never the new one or the former one; nor one to
 //! which a symbolic link beside it or beside `current` leads (each worker may have a link of its own), nor one that a
@@ -13,13 +13,14 @@ use super::repo::{Git, few};
 use super::{Deploy, cloned};
 use crate::action::{Context, Error};
 use crate::host::files::entry::{self, beside};
-use crate::host::files::link::Link;
+use crate::host::files::link::{self, Link};
+use crate::host::files::mark;
 use crate::host::process::list;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::SystemTime;
 
 /// A release that stays although `keep` no longer keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,35 +104,14 @@ impl Deploy {
     fn needed(&self, dir: &Path) -> Result<Option<Why>, Error> {
         let cannot = |e| Error::io(format!("cannot look at {}", dir.display()), &e);
         let real = std::fs::canonicalize(dir).map_err(cannot)?;
-        for link in self.links()? {
-            if std::fs::canonicalize(&link).is_ok_and(|to| to.starts_with(&real)) {
-                return Ok(Some(Why::Link(link.display().to_string())));
-            }
-        }
-        Ok(list::user(&real)?.map(Why::Process))
-    }
-
-    /// The symbolic links beside `current`, itself included, and beside the releases.
-    fn links(&self) -> Result<Vec<PathBuf>, Error> {
+        // The links beside `current`, itself included, and beside the releases.
         let current = Path::new(self.current.as_deref().unwrap_or_default());
         let beside = current.parent().unwrap_or(Path::new("/"));
         let releases = Path::new(self.releases.as_deref().unwrap_or_default());
-        let mut links = Vec::new();
-        for dir in BTreeSet::from([beside, releases]) {
-            let cannot = |e| Error::io(format!("cannot list {}", dir.display()), &e);
-            let listed = match std::fs::read_dir(dir) {
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                listed => listed.map_err(cannot)?,
-            };
-            for entry in listed {
-                let entry = entry.map_err(cannot)?;
-                if entry.file_type().map_err(cannot)?.is_symlink() {
-                    links.push(entry.path());
-                }
-            }
+        if let Some(link) = link::into(&real, &BTreeSet::from([beside, releases]))? {
+            return Ok(Some(Why::Link(link.display().to_string())));
         }
-        links.sort();
-        Ok(links)
+        Ok(list::user(&real)?.map(Why::Process))
     }
 
     /// Removes old releases that nobody needs and in which nobody worked, and what earlier attempts have left.
@@ -162,7 +142,7 @@ impl Deploy {
     }
 
     fn reason_to_stay(&self, cx: &Context, release: &Path) -> Result<Option<String>, Error> {
-        match unused(&Git::at(cx, release).following(true))? {
+        match reason_to_stay(cx, release)? {
             Some(why) => Ok(Some(why)),
             // Last, for it is what changes from one moment to the next.
             None => Ok(self.needed(release)?.map(|why| why.to_string())),
@@ -179,6 +159,29 @@ fn remove(work: &mut Work<'_>, release: &Path) -> Result<(), Error> {
     entry::remove_by_way_of(release, &at)
 }
 
+/// When this program made the release in a directory; none when it did not.
+pub(crate) fn made_at(cx: &Context, dir: &Path) -> Option<SystemTime> {
+    cloned::made(&Git::at(cx, dir))
+}
+
+/// Why a release that this program made may not be removed; none when nobody worked in it.
+pub(crate) fn reason_to_stay(cx: &Context, dir: &Path) -> Result<Option<String>, Error> {
+    unused(&Git::at(cx, dir).following(true))
+}
+
+/// A symbolic link stands at this path of the tree, or above it: what it leads to is no part of the release. Or static
+/// files were collected there.
+fn is_linked_or_collected(git: &Git, path: &str) -> bool {
+    let ours = |path: &Path| {
+        std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
+            || mark::made_at(path).is_some()
+    };
+    let inside = Path::new(path).ancestors();
+    inside
+        .filter(|p| !p.as_os_str().is_empty())
+        .any(|p| ours(&git.dir().join(p)))
+}
+
 /// Why a release may not be removed; none when nobody worked in it. Files that git ignores are what the release made.
 fn unused(git: &Git) -> Result<Option<String>, Error> {
     let head = git.head()?;
@@ -193,6 +196,7 @@ fn unused(git: &Git) -> Result<Option<String>, Error> {
     let mut changed: Vec<String> = seen
         .split('\0')
         .filter_map(|entry| entry.get(3..).map(str::to_owned))
+        .filter(|path| !is_linked_or_collected(git, path))
         .collect();
     changed.extend(git.hidden()?);
     if !changed.is_empty() {

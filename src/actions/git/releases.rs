@@ -1,4 +1,5 @@
-//! Releases side by side: each in a directory of its own, and a symbolic link that leads to the one in force.
+//! Releases side by side: each in a directory of its own, and a symbolic link that leads to the one in force. Without a link
+//! the release is only made, for a `release.switch` that comes later.
 //!
 //! A release is cloned beside its place under a name that only this step of this run uses, and gets its own name when it
 //! is whole, proven (commit, submodules, version file) and on the disk. Only then is the link switched, by a rename: at
@@ -14,8 +15,10 @@
 use super::prune::Why;
 use super::record::{Before, Layout, Note, Past, Release, Tree, Work, text as path_text};
 use super::repo::Git;
+use super::shared::Shared;
 use super::{Deploy, resolve};
 use crate::action::{Context, Error, Look};
+use crate::failpoint;
 use crate::host::files::entry::{self, beside};
 use crate::host::files::link::Link;
 use crate::text::actions as actions_text;
@@ -49,12 +52,14 @@ fn named(reference: &str, commit: &str) -> String {
 }
 
 impl Deploy {
-    /// The directory of the releases, and the link.
-    pub(super) fn side_by_side(&self) -> Option<(&Path, &Path)> {
-        Some((
-            Path::new(self.releases.as_ref()?),
-            Path::new(self.current.as_ref()?),
-        ))
+    /// The directory of the releases.
+    pub(super) fn side_by_side(&self) -> Option<&Path> {
+        self.releases.as_deref().map(Path::new)
+    }
+
+    /// It changes nothing that anybody uses.
+    pub(super) fn is_aside(&self) -> bool {
+        self.releases.is_some() && self.current.is_none()
     }
 
     /// Rules about where.
@@ -65,28 +70,41 @@ impl Deploy {
             (Some(_), _) if many => problems.push(text::one_place()),
             (Some(_), _) => {}
             (None, None) => problems.push(text::no_place()),
-            (None, Some((releases, current))) => {
-                if releases.starts_with(current) {
+            (None, Some(releases)) => {
+                let current = self.current.as_deref().map(Path::new);
+                if current.is_some_and(|current| releases.starts_with(current)) {
                     problems.push(text::current_among_releases());
                 }
                 if self.keep.is_some_and(|n| n < 2) {
                     problems.push(text::keep_two());
+                }
+                if self.keep.is_some() && current.is_none() {
+                    problems.push(text::needs("keep", "current"));
                 }
                 if !self.fetch {
                     problems.push(text::releases_fetch());
                 }
             }
         }
+        if let Some(shared) = &self.shared {
+            if self.releases.is_none() {
+                problems.push(text::needs("shared", "releases"));
+            }
+            problems.extend(shared.problems());
+        }
         problems
     }
 
-    fn link(&self) -> Link<'_> {
-        Link(Path::new(self.current.as_deref().unwrap_or_default()))
+    fn link(&self) -> Option<Link<'_>> {
+        self.current.as_deref().map(|link| Link(Path::new(link)))
     }
 
     /// Where the link leads, word for word.
     fn target(&self) -> Result<Option<String>, Error> {
-        self.link().target(|| {
+        let Some(link) = self.link() else {
+            return Ok(None);
+        };
+        link.target(|| {
             let current = self.current.as_deref().unwrap_or_default();
             let releases = self.releases.as_deref().unwrap_or_default();
             format!(
@@ -97,7 +115,9 @@ impl Deploy {
     }
 
     fn would_lead_to(&self, target: &str, release: &Release) -> bool {
-        self.link().would_lead_to(target, Path::new(&release.dir))
+        let place = Path::new(&release.dir);
+        self.link()
+            .is_some_and(|link| link.would_lead_to(target, place))
     }
 
     /// The same deployment, in place in one release's directory.
@@ -112,17 +132,13 @@ impl Deploy {
     }
 
     pub(super) fn observe_release(&self, cx: &Context) -> Result<Before, Error> {
-        let (releases, current) = self
-            .side_by_side()
-            .unwrap_or((Path::new(""), Path::new("")));
+        let releases = self.side_by_side().unwrap_or(Path::new(""));
         let target = self.target()?;
-        let parent = current.parent().unwrap_or(Path::new("/"));
-        if !parent.is_dir() {
-            return Err(Error::new(format!(
-                "there is no directory {}, where {} belongs",
-                parent.display(),
-                current.display()
-            )));
+        if let Some(link) = self.link() {
+            link.has_place()?;
+        }
+        if let Some(shared) = &self.shared {
+            shared.missing()?;
         }
         let found = self.resolve(&Git::at(cx, releases), None)?;
         let dir = path_text(&releases.join(named(&self.reference, &found.commit)));
@@ -147,7 +163,8 @@ impl Deploy {
                 existed,
                 led: target
                     .as_deref()
-                    .is_some_and(|t| self.link().resolves_to_directory(t)),
+                    .zip(self.link())
+                    .is_some_and(|(t, link)| link.resolves_to_directory(t)),
                 target,
                 old,
                 stays,
@@ -156,11 +173,11 @@ impl Deploy {
     }
 
     pub(super) fn findings(&self, seen: &Release) -> Vec<String> {
-        let current = self.current.as_deref().unwrap_or_default();
-        let mut lines = vec![match &seen.target {
+        let mut lines = Vec::new();
+        lines.extend(self.current.as_ref().map(|current| match &seen.target {
             Some(from) => text::leads_to(current, from, &seen.dir),
             None => text::no_link_yet(current, &seen.dir),
-        }];
+        }));
         if seen.existed {
             lines.push(text::release_exists(&seen.dir));
         }
@@ -174,10 +191,7 @@ impl Deploy {
 
     /// What it does, in commands. Before the look, the name of the release is not known.
     pub(super) fn release_commands(&self, before: Option<&Before>) -> Vec<String> {
-        let (releases, current) = (
-            self.releases.as_deref().unwrap_or_default(),
-            self.current.as_deref().unwrap_or_default(),
-        );
+        let releases = self.releases.as_deref().unwrap_or_default();
         let dir = match (before.map(|b| &b.layout), &self.commit) {
             (Some(Layout::SideBySide(release)), _) => release.dir.clone(),
             (_, Some(commit)) => format!("{releases}/{}", named(&self.reference, commit)),
@@ -196,9 +210,15 @@ impl Deploy {
         if let Some(Layout::SideBySide(Release { existed: true, .. })) = before.map(|b| &b.layout) {
             commands.clear();
         }
-        commands.push(format!(
-            "ln -s {dir} {current}.new && mv -T {current}.new {current}"
-        ));
+        for name in self.shared.iter().flat_map(Shared::names) {
+            let from = self.shared.as_ref().map_or("", |s| s.dir.as_str());
+            commands.push(format!("ln -s {from}/{name} {dir}/{name}"));
+        }
+        commands.extend(
+            self.current.as_ref().map(|current| {
+                format!("ln -s {dir} {current}.new && mv -T {current}.new {current}")
+            }),
+        );
         commands
     }
 
@@ -214,6 +234,9 @@ impl Deploy {
         let inner = self.in_place(&release.dir);
         if inner.exists() {
             inner.proven(&inner.git(work.cx()), &past.before.commit)?;
+            if let Some(shared) = &self.shared {
+                shared.link_into(Path::new(&release.dir), false)?;
+            }
             work.log_line(&format!("{} is complete", release.dir));
         } else {
             let releases = Path::new(self.releases.as_deref().unwrap_or_default());
@@ -224,6 +247,10 @@ impl Deploy {
                 entry::remove(&left)?;
             }
             inner.clone_repository(work, past)?;
+        }
+        failpoint::hit("release-made");
+        if self.is_aside() {
+            return Ok(());
         }
         // Who has switched it to this release meanwhile is no stranger.
         if self.position(release)? == Position::Former {
@@ -240,7 +267,10 @@ impl Deploy {
         match &now {
             Some(now) if self.would_lead_to(now, seen) => Ok(Position::Switched),
             _ if now == seen.target => Ok(Position::Former),
-            _ => Err(self.link().moved(now.as_deref(), seen.target.as_deref())),
+            _ => Err(self.link().map_or_else(
+                || Error::new("there is no link"),
+                |link| link.moved(now.as_deref(), seen.target.as_deref()),
+            )),
         }
     }
 
@@ -250,7 +280,9 @@ impl Deploy {
         from: Option<&str>,
         to: Option<&str>,
     ) -> Result<(), Error> {
-        let link = self.link();
+        let Some(link) = self.link() else {
+            return Ok(());
+        };
         let at = beside(link.0, work.cx(), "new");
         work.note(Note::Switching {
             link: path_text(link.0),
@@ -271,6 +303,18 @@ impl Deploy {
         commit: &str,
         release: &Release,
     ) -> Result<Look, Error> {
+        let inner = self.in_place(&release.dir);
+        let lacking = || {
+            let shared = self.shared.as_ref()?;
+            shared.lacking(Path::new(&release.dir))
+        };
+        if self.is_aside() {
+            let look = inner.is_deployed(cx, commit, &Tree::default(), &[])?;
+            return Ok(match lacking().filter(|_| look.answer == Answer::Done) {
+                Some(link) => Look::nothing(link),
+                None => look,
+            });
+        }
         let current = self.current.as_deref().unwrap_or_default();
         match self.position(release) {
             Err(e) => Ok(Look::unclear(e.to_string())),
@@ -280,24 +324,23 @@ impl Deploy {
                 None => format!("{current} does not exist"),
             })),
             Ok(Position::Switched) => {
-                let inner = self.in_place(&release.dir);
                 let mut look = inner.is_deployed(cx, commit, &Tree::default(), &[])?;
                 if look.answer == Answer::Nothing {
                     look.answer = Answer::Unclear;
                 }
                 look.evidence
                     .insert(0, format!("{current} points to {}", release.dir));
-                Ok(look)
+                Ok(lacking().map_or(look, Look::unclear))
             }
         }
     }
 
     /// The commands of the undo.
     pub(super) fn switch_back_commands(&self, seen: &Release) -> Vec<String> {
-        let current = self.current.as_deref().unwrap_or_default();
-        vec![match &seen.target {
-            Some(target) => actions_text::switch_link(current, target),
-            None => actions_text::remove(current),
+        vec![match (&self.current, &seen.target) {
+            (None, _) => text::release_is_kept(&seen.dir),
+            (Some(current), Some(target)) => actions_text::switch_link(current, target),
+            (Some(current), None) => actions_text::remove(current),
         }]
     }
 
@@ -310,6 +353,10 @@ impl Deploy {
     ) -> Result<(), Error> {
         for left in self.leftovers(work.cx(), past) {
             entry::remove(&left)?;
+        }
+        if self.is_aside() {
+            work.log_line(&self.kept(seen));
+            return Ok(());
         }
         let position = self.position(seen)?;
         if let Some(gone) = self.gone(seen) {
@@ -328,12 +375,19 @@ impl Deploy {
     /// Why a link that leads where it led leads to nothing; none when it leads to a directory, or never did.
     fn gone(&self, seen: &Release) -> Option<String> {
         let target = seen.target.as_deref().filter(|_| seen.led)?;
-        (!self.link().resolves_to_directory(target)).then(|| {
+        (!self.link()?.resolves_to_directory(target)).then(|| {
             format!(
                 "{} pointed to {target}, which no longer exists: restore it first, and try again",
                 self.current.as_deref().unwrap_or_default()
             )
         })
+    }
+
+    fn kept(&self, seen: &Release) -> String {
+        match Path::new(&seen.dir).exists() {
+            true => format!("this step has switched nothing, and {} is kept", seen.dir),
+            false => format!("{} does not exist", seen.dir),
+        }
     }
 
     pub(super) fn is_switched_back(
@@ -345,6 +399,9 @@ impl Deploy {
         let current = self.current.as_deref().unwrap_or_default();
         if let Some(left) = self.leftovers(cx, past).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
+        }
+        if self.is_aside() {
+            return Ok(Look::done(self.kept(seen)));
         }
         let now = self.target()?;
         Ok(match &now {

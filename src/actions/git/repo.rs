@@ -10,6 +10,7 @@
 //! Left out: bare repositories as a working tree.
 
 use super::resolve;
+use super::shared::Shared;
 use crate::action::{Context, Error};
 use crate::attempt::sys::without_terminal;
 use crate::encoding;
@@ -83,6 +84,8 @@ pub(super) struct Git {
     dir: PathBuf,
     /// Submodules are looked at one by one, so that the tree above them says nothing of them.
     follows: bool,
+    /// Paths in the tree that are links to what releases share: what the commit has there counts as unchanged.
+    shared: Vec<String>,
 }
 
 /// Where a working tree stands.
@@ -157,12 +160,28 @@ impl Git {
             cx,
             dir: dir.into(),
             follows: false,
+            shared: Vec::new(),
         }
     }
 
     /// The same; with `follows`, a submodule that moved is no modification.
     pub(super) fn following(self, follows: bool) -> Self {
         Self { follows, ..self }
+    }
+
+    /// The same, with links to what releases share.
+    pub(super) fn sharing(self, shared: Option<&Shared>) -> Self {
+        let names = shared.into_iter().flat_map(Shared::names);
+        Self {
+            shared: names.cloned().collect(),
+            ..self
+        }
+    }
+
+    /// A link to what releases share has taken the place of this path.
+    pub(super) fn is_shared(&self, path: &str) -> bool {
+        let path = Path::new(path);
+        self.shared.iter().any(|name| path.starts_with(name))
     }
 
     /// A repository inside this one, which follows submodules as this one does.
@@ -214,6 +233,7 @@ impl Git {
             cx,
             dir: self.dir.clone(),
             follows: self.follows,
+            shared: self.shared.clone(),
         }
     }
 

@@ -107,6 +107,7 @@ impl Place {
 
     fn to(&self, reference: &str) -> Deploy {
         Deploy {
+            shared: None,
             repo: self.path("source").display().to_string(),
             reference: reference.into(),
             into: Some(self.path("app").display().to_string()),

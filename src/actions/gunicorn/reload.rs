@@ -5,7 +5,9 @@
 //! own, because a rollback puts the code back only after it; the plan says how it is reversed.
 
 use super::{Gunicorn, is_titled, preloads};
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Live, Look, Past, Preview, Properties, Work,
+};
 use crate::actions::service::stop::half_a_minute;
 use crate::host::process::note::Note;
 use crate::host::service::by::By;
@@ -54,6 +56,7 @@ impl Action for Reload {
         Properties {
             effect: Effect::Idempotent,
             has_probe: true,
+            live: Live::Refused,
             ..Properties::command()
         }
     }

@@ -5,7 +5,9 @@
 //! configuration back only after it; the plan says how it is reversed.
 
 use super::{Nginx, url};
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Live, Look, Past, Preview, Properties, Work,
+};
 use crate::actions::service::stop::half_a_minute;
 use crate::host::http;
 use crate::host::process::note::Note;
@@ -73,6 +75,7 @@ impl Action for Reload {
         Properties {
             effect: Effect::Idempotent,
             has_probe: true,
+            live: Live::Refused,
             ..Properties::command()
         }
     }

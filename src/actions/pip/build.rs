@@ -15,6 +15,7 @@ use crate::failpoint;
 use crate::host::exec::{quoted, stream};
 use crate::host::files::entry::{self, beside};
 use crate::host::process::mask;
+use crate::host::read_only::{Guard, refused};
 use crate::host::remedy;
 use std::io::Write;
 use std::path::Path;
@@ -389,18 +390,27 @@ impl Install {
             with.env.retain(|(k, _)| k != key);
             with.env.push((key.into(), value));
         }
+        let guard = Guard::of(cx)?;
         for words in &self.smoke {
+            if let Some(guard) = &guard {
+                guard.put_into(&mut with)?;
+            }
             let argv = self.smoke_argv(words);
             work.log_line(&format!("smoke: {}", quoted(&argv)));
             let ended = stream(&with, &argv, Some(SMOKE), work.log(), &mut |_| {})?;
             if ended.code != Some(0) {
                 let last = ended.tail.iter().rev().find(|l| !l.trim().is_empty());
-                return Err(Error::new(format!(
+                let error = Error::new(format!(
                     "pip reports success, but the application does not start: {}: {}: {}",
                     quoted(words),
                     ended.ended,
                     last.map_or("it printed nothing", |l| l.trim())
-                )));
+                ));
+                let why = guard.as_ref().and_then(|_| refused(&ended.tail));
+                return Err(why.map_or(error.clone(), |why| error.remedy(why)));
+            }
+            if let Some(guard) = &guard {
+                guard.was_run(&quoted(words))?;
             }
         }
         Ok(())

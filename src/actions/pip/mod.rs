@@ -27,9 +27,10 @@ mod venv;
 mod tests;
 
 pub use record::{Before, Installed, Note};
+pub(crate) use venv::{made_at, remove_unused};
 
 use crate::action::values::{Size, absolute};
-use crate::action::{Action, Context, Direction, Error, Look, Preview, Properties, Stage};
+use crate::action::{Action, Context, Direction, Error, Live, Look, Preview, Properties, Stage};
 use crate::host::exec::quoted;
 use crate::host::files::entry::{beside, exists};
 use crate::host::files::link::Link;
@@ -54,7 +55,8 @@ pub struct Install {
     /// upledger did not create is refused.
     pub venv: String,
     /// The symbolic link to the current virtualenv, an absolute path. It is switched atomically when all checks have
-    /// passed. Without it, nothing is switched.
+    /// passed. Without it, nothing is switched, and the virtualenv may be built beside a living service: `release.switch`
+    /// switches to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// The interpreter, an absolute path. It may differ from that of the old virtualenv.
@@ -368,6 +370,11 @@ impl Action for Install {
         let mut files = self.requirements.iter();
         Properties {
             below_cwd: files.find(|f| !Path::new(f).is_absolute()).cloned(),
+            live: if self.current.is_none() {
+                Live::Harmless
+            } else {
+                Live::Refused
+            },
             ..Properties::reversible().at(Stage::Dependencies)
         }
     }

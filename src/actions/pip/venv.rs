@@ -455,6 +455,33 @@ impl Venv {
     }
 }
 
+/// When this program made the virtualenv in a directory, or last wrote its mark; none when it did not.
+pub(crate) fn made_at(dir: &Path) -> Option<std::time::SystemTime> {
+    let venv = Venv(dir.to_path_buf());
+    match venv.state() {
+        Ok(State::Half(_) | State::Complete(..)) => {}
+        Ok(State::Absent | State::Foreign(_)) | Err(_) => return None,
+    }
+    std::fs::metadata(venv.own(MARK)).ok()?.modified().ok()
+}
+
+/// Removes a virtualenv of this program, by way of another name, while nobody builds in it. `check` says for the last time
+/// why it has to stay.
+///
+/// # Errors
+/// [`Error`] when somebody builds in it, or it cannot be removed.
+pub(crate) fn remove_unused(
+    dir: &Path,
+    at: &Path,
+    check: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let lock = Venv(dir.to_path_buf()).lock()?;
+    check()?;
+    entry::remove_by_way_of(dir, at)?;
+    drop(lock);
+    Ok(())
+}
+
 /// What `pip freeze --all` says, in an order of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Freeze {

@@ -6,6 +6,7 @@
 use crate::action::Error;
 use crate::host::files::entry;
 use crate::system::durable;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,22 @@ impl Link<'_> {
             "{shown} is {kind}, not a symbolic link, so it cannot be switched"
         ))
         .remedy(remedy()))
+    }
+
+    /// There is a directory for it.
+    ///
+    /// # Errors
+    /// [`Error`] when there is none.
+    pub(crate) fn has_place(&self) -> Result<(), Error> {
+        let parent = self.0.parent().unwrap_or(Path::new("/"));
+        if parent.is_dir() {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "there is no directory {}, where {} belongs",
+            parent.display(),
+            self.0.display()
+        )))
     }
 
     /// Where it would lead with that target; none when nothing is there.
@@ -123,6 +140,30 @@ impl Link<'_> {
             None => format!("{shown} has been removed"),
         })
     }
+}
+
+/// The first symbolic link of these directories that leads into `place`, which is a canonical path.
+///
+/// # Errors
+/// [`Error`] when a directory cannot be listed; one that is not there has no links.
+pub(crate) fn into(place: &Path, dirs: &BTreeSet<&Path>) -> Result<Option<PathBuf>, Error> {
+    let mut links = Vec::new();
+    for dir in dirs {
+        let cannot = |e| Error::io(format!("cannot list {}", dir.display()), &e);
+        let listed = match std::fs::read_dir(dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            listed => listed.map_err(cannot)?,
+        };
+        for entry in listed {
+            let entry = entry.map_err(cannot)?;
+            if entry.file_type().map_err(cannot)?.is_symlink() {
+                links.push(entry.path());
+            }
+        }
+    }
+    links.sort();
+    let leads = |link: &PathBuf| link.canonicalize().is_ok_and(|to| to.starts_with(place));
+    Ok(links.into_iter().find(leads))
 }
 
 #[cfg(test)]

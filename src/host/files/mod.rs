@@ -4,5 +4,6 @@
 pub(crate) mod disk;
 pub(crate) mod entry;
 pub(crate) mod link;
+pub(crate) mod mark;
 pub mod mode;
 pub(crate) mod trust;

@@ -3,10 +3,10 @@
 
 use super::super::order::{Breach, Placed, Rule, check};
 use super::super::outline::Span;
+use super::super::samples;
 use super::super::templates::DJANGO;
 use super::load_text;
-use crate::action::{Service, Stage};
-use crate::actions::Do;
+use crate::action::{Live, Service, Stage};
 
 /// Steps in short: `web-` stops, `web+` starts, `?` confirms; `!` behind a word says why; `@host` behind it says where.
 fn order(words: &str) -> Verdicts {
@@ -29,6 +29,10 @@ fn step((at, word): (usize, &str)) -> Placed {
         Some(what) => (what, Some("it is right here".to_owned())),
         None => (what, None),
     };
+    // `[code]` builds aside in a live phase, `(code)` in another.
+    let live = what.starts_with('[');
+    let aside = live || what.starts_with('(');
+    let what = what.trim_matches(['[', ']', '(', ')']);
     let service = |name: &str| match name {
         "front" => Service::Front,
         "cron" => Service::Schedule,
@@ -42,6 +46,7 @@ fn step((at, word): (usize, &str)) -> Placed {
         "code" => Some(Stage::Code),
         "pip" => Some(Stage::Dependencies),
         "static" => Some(Stage::Static),
+        "switch" => Some(Stage::Switch),
         "other" => None,
         _ => Some(match what.strip_suffix('-') {
             Some(name) => Stage::Stop(service(name)),
@@ -54,6 +59,8 @@ fn step((at, word): (usize, &str)) -> Placed {
         why,
         targets: vec![host.into()],
         stages: what.split('&').filter_map(stage).collect(),
+        aside,
+        live,
     }
 }
 
@@ -290,16 +297,18 @@ fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_un
     let placed: Vec<Placed> = checked
         .plan
         .steps()
-        .map(|(_, step)| Placed {
-            id: step.id.clone(),
-            at: Span { start: 0, end: 0 },
-            why: None,
-            targets: step.targets.clone(),
-            stages: serde_json::from_value::<Do>(step.action.to_value())
-                .unwrap()
-                .kind_of()
-                .properties()
-                .stages,
+        .map(|(_, step)| {
+            let action = samples::shown(&checked.plan, &step.action).unwrap();
+            let properties = action.kind_of().properties();
+            Placed {
+                id: step.id.clone(),
+                at: Span { start: 0, end: 0 },
+                why: None,
+                targets: step.targets.clone(),
+                stages: properties.stages,
+                aside: properties.live == Live::Harmless,
+                live: step.live,
+            }
         })
         .filter(|p| !p.stages.is_empty())
         .collect();

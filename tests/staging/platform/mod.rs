@@ -95,6 +95,9 @@ impl Platform {
         platform.give_virtualenv("1.0");
         tools::link(Path::new("venvs/1.0"), &platform.path("venv"));
         platform.clone_code("bklog/1.0");
+        if options.releases {
+            platform.lay_out_releases();
+        }
         platform.write(
             "etc/bklog.env",
             &platform.fill(include_str!("conf/bklog.env")),
@@ -124,6 +127,57 @@ impl Platform {
         Call::new("git")
             .args(["-C", &self.text("code"), "checkout", "-q", "--detach", &tag])
             .run();
+    }
+
+    /// Turns the code and the static files into releases that links lead to.
+    fn lay_out_releases(&self) {
+        for (dir, link, release) in [
+            ("releases", "code", "releases/first"),
+            ("statics", "static", "statics/first"),
+        ] {
+            std::fs::create_dir(self.path(dir)).expect("made");
+            std::fs::rename(self.path(link), self.path(release)).expect("moved");
+            tools::link(&self.path(release), &self.path(link));
+        }
+        // The application looks for its site beside its code.
+        for name in ["etc", "run"] {
+            tools::link(
+                &Path::new("..").join(name),
+                &self.path(&format!("releases/{name}")),
+            );
+        }
+    }
+
+    /// A release that differs from 2.0 in its version and in one static file.
+    pub(crate) fn add_release(&self, version: &str) {
+        let work = self.text("data/work");
+        let git = |words: &[&str]| {
+            let own = [
+                "-C",
+                &work,
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@localhost",
+            ];
+            Call::new("git").args(own).args(words).run()
+        };
+        Call::new("git")
+            .args([
+                "clone",
+                "-q",
+                "--branch",
+                "bklog/2.0",
+                &self.text("app.git"),
+                &work,
+            ])
+            .run();
+        self.write("data/work/VERSION", &format!("{version}\n"));
+        git(&["commit", "-q", "-a", "-m", version]);
+        let tag = format!("bklog/{version}");
+        git(&["tag", &tag]);
+        git(&["push", "-q", "origin", &tag]);
+        std::fs::remove_dir_all(&work).expect("removed");
     }
 
     fn clone_code(&self, tag: &str) {
@@ -182,6 +236,16 @@ impl Platform {
     /// Asks Nginx.
     pub(crate) fn client(&self) -> Client {
         Client::at(self.ports.nginx)
+    }
+
+    /// Where Nginx answers.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.nginx)
+    }
+
+    /// Where Gunicorn answers.
+    pub(crate) fn web(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.gunicorn)
     }
 
     /// The release that answers through Nginx.

@@ -9,6 +9,8 @@ pub(crate) struct Options {
     pub(crate) broker: Broker,
     /// A table of a million rows, so that a dump and a restore take their time.
     pub(crate) rows: bool,
+    /// `code`, `venv` and `static` are links into `releases`, `venvs` and `statics`.
+    pub(crate) releases: bool,
 }
 
 /// Who keeps the application's processes.

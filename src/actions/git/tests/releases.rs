@@ -420,8 +420,30 @@ fn where_it_is_written_twice_or_not_at_all_is_a_problem() {
         ..place.beside("main")
     };
     let half = Deploy {
-        current: None,
+        releases: None,
         ..place.beside("main")
+    };
+    let nothing_switched = Deploy {
+        current: None,
+        keep: Some(2),
+        ..place.beside("main")
+    };
+    let shared = |files: &[&str], dirs: &[&str]| Shared {
+        dir: "/srv/shared".into(),
+        files: files.iter().map(ToString::to_string).collect(),
+        dirs: dirs.iter().map(ToString::to_string).collect(),
+    };
+    let outside = Deploy {
+        shared: Some(shared(&["../x"], &[])),
+        ..place.beside("main")
+    };
+    let inside_another = Deploy {
+        shared: Some(shared(&["media/x"], &["media"])),
+        ..place.beside("main")
+    };
+    let in_place = Deploy {
+        shared: Some(shared(&[".env"], &[])),
+        ..place.to("main")
     };
     let one = Deploy {
         keep: Some(1),
@@ -443,7 +465,86 @@ fn where_it_is_written_twice_or_not_at_all_is_a_problem() {
         commit: Some("0a1b2c3".into()),
         ..place.beside("main")
     };
-    for bad in [nowhere, both, half, one, offline, same, relative, short] {
+    for bad in [
+        nowhere,
+        both,
+        half,
+        nothing_switched,
+        outside,
+        inside_another,
+        in_place,
+        one,
+        offline,
+        same,
+        relative,
+        short,
+    ] {
         assert_eq!(bad.problems().len(), 1, "{bad:?}: {:?}", bad.problems());
     }
+}
+
+impl Place {
+    /// A release that nobody uses yet, with what all releases share.
+    fn aside(&self, reference: &str) -> Deploy {
+        Deploy {
+            current: None,
+            shared: Some(Shared {
+                dir: self.path("shared").display().to_string(),
+                files: vec![".env".into()],
+                dirs: vec!["media".into(), "new".into()],
+            }),
+            ..self.beside(reference)
+        }
+    }
+}
+
+#[test]
+fn a_release_aside_is_made_with_its_links_and_nothing_is_switched() {
+    let place = Place::new();
+    let deploy = place.aside("app/2.0");
+    let refused = TestStep::observed(deploy.clone(), &place.context());
+    let why = refused.err().unwrap().to_string();
+    assert!(why.contains("there is no shared file"), "{why}");
+    place.write("shared/.env", "secret\n");
+    let mut step = place.step(&deploy);
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    for _ in 0..2 {
+        step.perform().unwrap();
+        assert_eq!(step.verify().answer, Answer::Done);
+    }
+    assert!(!place.path("current").exists());
+    let dir = place.dir("app/2.0");
+    assert_eq!(
+        std::fs::read_to_string(dir.join(".env")).unwrap(),
+        "secret\n"
+    );
+    assert!(dir.join("media").is_dir(), "it was created");
+    // The commit has a directory of that name; what is shared takes its place, and counts as unchanged.
+    assert_eq!(
+        std::fs::read_link(dir.join("new")).unwrap(),
+        place.path("shared/new")
+    );
+    // A link that is missing is no complete release, and is made again; a file in its place is somebody's.
+    std::fs::remove_file(dir.join(".env")).unwrap();
+    assert_eq!(step.probe().answer, Answer::Nothing);
+    step.perform().unwrap();
+    assert_eq!(step.probe().answer, Answer::Done);
+    std::fs::remove_file(dir.join(".env")).unwrap();
+    std::fs::write(dir.join(".env"), "mine").unwrap();
+    let why = step.perform().unwrap_err();
+    assert!(why.contains("exists and does not point to"), "{why}");
+    std::fs::remove_file(dir.join(".env")).unwrap();
+    step.perform().unwrap();
+    // The undo leaves the release, and what was shared.
+    step.undo().unwrap();
+    assert_eq!(step.undone().answer, Answer::Done);
+    assert!(dir.is_dir() && place.path("shared/.env").is_file());
+    // For a prune the links are none of the release's content, and a file is.
+    assert_eq!(
+        super::super::reason_to_stay(&place.context(), &dir).unwrap(),
+        None
+    );
+    std::fs::write(dir.join("notes.txt"), "mine").unwrap();
+    let why = super::super::reason_to_stay(&place.context(), &dir).unwrap();
+    assert!(why.is_some_and(|why| why.contains("notes.txt")));
 }
