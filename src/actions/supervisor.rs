@@ -180,8 +180,8 @@ impl Action for Update {
             problems.push(text::empty("ctl"));
         }
         let valid = |name: &String| {
-            !(name.is_empty() || name.starts_with('-'))
-                && !name.contains(|c: char| c.is_whitespace() || "*?:".contains(c))
+            let odd = |c: char| c.is_whitespace() || "*?:".contains(c);
+            !(name.is_empty() || name.starts_with('-') || name.contains(odd))
         };
         let wrong = self.groups.iter().filter(|name| !valid(name));
         problems.extend(wrong.map(text::no_group));

@@ -205,8 +205,8 @@ impl Supervisor {
             wrong.push(text::program_or_programs());
         }
         let valid = |name: &str| {
-            !(name.is_empty() || name == "all" || name.starts_with('-'))
-                && !name.contains(char::is_whitespace)
+            let special = name == "all" || name.starts_with('-');
+            !(name.is_empty() || special || name.contains(char::is_whitespace))
         };
         if let Some(program) = &self.program {
             let name = program.strip_suffix(":*").unwrap_or(program);

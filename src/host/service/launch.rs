@@ -70,6 +70,17 @@ impl Readiness<'_> {
         Ok(None)
     }
 
+    /// Refuses to start what does not run while a stranger holds one of them.
+    pub(super) fn refuse_stranger(&self, now: &Found) -> Result<(), Error> {
+        if now.runs() {
+            return Ok(());
+        }
+        match self.stranger()? {
+            Some(who) => Err(Error::new(format!("not started: {who}"))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether what was found answers now.
     pub(crate) fn look(&self, cx: &Context, found: &Found) -> Result<Look, Error> {
         let first = found.masters.first();
@@ -114,7 +125,7 @@ impl Readiness<'_> {
     }
 
     /// Waits until what a manager has started is ready, and the same processes are there after `settle`; `output` is shown
-    /// where they are not.
+    /// where they are not. What ends when its work is done has nothing to be ready for.
     pub(super) fn stays(
         &self,
         work: &mut Work<'_, Note>,
@@ -123,6 +134,10 @@ impl Readiness<'_> {
         find: &dyn Fn() -> Result<Found, Error>,
         output: &dyn Fn() -> String,
     ) -> Result<(), Error> {
+        if find()?.is_finished() {
+            work.log_line("all of it has done its work and ended as expected");
+            return Ok(());
+        }
         let mut look = self.wait(work.cx(), within, DEAD, find)?;
         if look.answer == Answer::Done && !settle.is_zero() {
             let first = find()?.idents();

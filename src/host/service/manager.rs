@@ -18,7 +18,7 @@ use crate::host::process::tree;
 use crate::text::actions as phrases;
 use crate::time::Length;
 use rustix::process::Signal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whether a manager that is asked to stop a service may kill what does not end in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,23 @@ pub(crate) enum Overdue {
     Kill,
     /// It is left alone.
     Leave,
+}
+
+/// Asks a manager until what it says is what is waited for, at most that long: its last answer, be it that or not.
+pub(super) fn ask_until<T>(
+    limit: Duration,
+    pause: Duration,
+    mut ask: impl FnMut() -> Result<T, Error>,
+    done: impl Fn(&T) -> bool,
+) -> Result<T, Error> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let answer = ask()?;
+        if done(&answer) || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        std::thread::sleep(pause);
+    }
 }
 
 /// Finds, stops, starts and reloads a service.

@@ -11,10 +11,11 @@ use crate::host::process::identity::{Ident, Stat};
 use crate::host::process::note::Note;
 use crate::host::service::by::Supervisor;
 use crate::host::service::found::{EXPECTED, Found, Master, Program};
+use crate::host::service::manager::ask_until;
 use crate::host::service::names;
 use crate::system::proc;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -313,15 +314,9 @@ impl Supervisor {
         limit: Duration,
         of: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Line>, Error> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let lines = self.status(cx)?;
-            let passing = |l: &Line| l.passing() && of(&l.name);
-            if !lines.iter().any(passing) || Instant::now() >= deadline {
-                return Ok(lines);
-            }
-            std::thread::sleep(PAUSE);
-        }
+        let passing = |l: &Line| l.passing() && of(&l.name);
+        let at_rest = |lines: &Vec<Line>| !lines.iter().any(passing);
+        ask_until(limit, PAUSE, || self.status(cx), at_rest)
     }
 
     /// The lines of supervisord's own log about those of these processes that it killed.

@@ -114,11 +114,7 @@ impl Manager for &Supervisor {
             Some(before) => before.wanted().map(str::to_owned).collect(),
             None => now.programs.iter().map(|p| p.name.clone()).collect(),
         };
-        if !now.runs()
-            && let Some(who) = readiness.stranger()?
-        {
-            return Err(Error::new(format!("not started: {who}")));
-        }
+        readiness.refuse_stranger(&now)?;
         // What did not run before is not demanded: it may be what the upgrade was to mend.
         let demanded: Vec<String> = match before {
             Some(before) => before.running().map(str::to_owned).collect(),
@@ -132,10 +128,6 @@ impl Manager for &Supervisor {
             }
         };
         self.start_programs(work, &names, &demanded, &now, within)?;
-        if self.find(cx, kind)?.is_finished() {
-            work.log_line("all of it has done its work and ended as expected");
-            return Ok(());
-        }
         readiness.stays(
             work,
             within,

@@ -22,7 +22,7 @@ use crate::host::service::by::{By, Systemd};
 use crate::host::service::found::{Found, Master};
 use crate::host::service::kind::Kind;
 use crate::host::service::launch::{self, Readiness};
-use crate::host::service::manager::{Manager, Overdue};
+use crate::host::service::manager::{Manager, Overdue, ask_until};
 use crate::host::service::names::{self, Names};
 use crate::system::proc;
 use crate::text::actions as phrases;
@@ -123,8 +123,7 @@ impl Systemd {
 
     /// The units of the settings, once nothing of them is on its way any more, at most that long.
     fn units(&self, cx: &Context, limit: Duration) -> Result<Vec<Unit>, Error> {
-        let deadline = Instant::now() + limit;
-        loop {
+        let ask = || {
             let units = self.show(cx, &self.members(cx)?)?;
             if let Some(unit) = units.iter().find(|u| u.get("LoadState") == "not-found") {
                 return Err(Error::new(format!(
@@ -132,11 +131,10 @@ impl Systemd {
                     unit.name()
                 )));
             }
-            if !units.iter().any(Unit::is_changing) || Instant::now() >= deadline {
-                return Ok(units);
-            }
-            std::thread::sleep(PAUSE);
-        }
+            Ok(units)
+        };
+        let at_rest = |units: &Vec<Unit>| !units.iter().any(Unit::is_changing);
+        ask_until(limit, PAUSE, ask, at_rest)
     }
 
     /// What was found is stopped, started or reloaded in one call.
@@ -199,15 +197,9 @@ impl Systemd {
 
     /// Waits until all of these are stopped.
     fn stopped(&self, cx: &Context, names: &[String], limit: Duration) -> Result<Vec<Unit>, Error> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let units = self.show(cx, names)?;
-            let done = units.iter().all(|u| u.is_stopped() && !u.is_changing());
-            if done || Instant::now() >= deadline {
-                return Ok(units);
-            }
-            std::thread::sleep(PAUSE);
-        }
+        let stopped = |u: &Unit| u.is_stopped() && !u.is_changing();
+        let all = |units: &Vec<Unit>| units.iter().all(stopped);
+        ask_until(limit, PAUSE, || self.show(cx, names), all)
     }
 }
 
@@ -282,11 +274,7 @@ impl Manager for &Systemd {
             Some(before) => before.wanted().map(str::to_owned).collect(),
             None => self.members(cx)?,
         };
-        if !now.runs()
-            && let Some(who) = readiness.stranger()?
-        {
-            return Err(Error::new(format!("not started: {who}")));
-        }
+        readiness.refuse_stranger(&now)?;
         let units = self.show(cx, &names)?;
         if let Some(masked) = units.iter().find(|u| u.get("LoadState") == "masked") {
             return Err(Error::new(masked_unit(masked.name())));
@@ -317,10 +305,6 @@ impl Manager for &Systemd {
                 states.join(", "),
                 self.journal(cx, &names, Some(since))
             )));
-        }
-        if self.find(cx, kind)?.is_finished() {
-            work.log_line("all of it has done its work and ended as expected");
-            return Ok(());
         }
         readiness.stays(
             work,
