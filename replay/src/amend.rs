@@ -194,12 +194,13 @@ impl Run {
         for (index, (_, step)) in amended.plan.steps().enumerate() {
             for target in &step.targets {
                 let before = old.remove(&(step.id.clone(), target.clone()));
-                let same = before.as_ref().is_some_and(|unit| {
-                    self.index.step(&self.plan, unit).map(|(_, s)| s) == Some(step)
-                });
+                let was = before
+                    .as_ref()
+                    .and_then(|unit| self.index.step(&self.plan, unit))
+                    .map(|(_, s)| s);
                 let mut unit = match before {
-                    Some(unit) if same => unit,
-                    Some(unit) => anew(&unit),
+                    Some(unit) if was == Some(step) => unit,
+                    Some(unit) => anew(&unit, was),
                     None => Task::new(index, &step.id, target),
                 };
                 unit.index = index;
@@ -231,14 +232,21 @@ fn stays(unit: &Task) -> bool {
     unit.forward.status != Status::Undone && (unit.forward.settled() || unit.forward.touched)
 }
 
-/// A step with another definition has not been tried; only numbers of attempts never repeat.
-fn anew(unit: &Task) -> Task {
+/// A step with another definition has not been tried; only numbers of attempts never repeat. What may have acted behind a
+/// point of no return stays there: a rollback does not go behind it.
+fn anew(unit: &Task, was: Option<&Step>) -> Task {
     let part = |part: &TaskState| TaskState {
         attempts: part.attempts,
         ..TaskState::default()
     };
+    let passed = matches!(was.map(|s| &s.undo), Some(Undo::PointOfNoReturn(_)));
+    let touched = passed && unit.forward.touched && unit.forward.status != Status::Undone;
     Task {
-        forward: part(&unit.forward),
+        forward: TaskState {
+            touched,
+            touched_before: touched,
+            ..part(&unit.forward)
+        },
         backward: part(&unit.backward),
         ..Task::new(unit.index, &unit.step, &unit.target)
     }

@@ -240,7 +240,8 @@ impl Task {
         let part = self.part_mut(s.at.part.way);
         // Nothing of it was there.
         let fresh = !part.touched_before;
-        if fresh {
+        // Of one that an amendment has defined anew nothing is known.
+        if fresh || part.observed.is_null() {
             part.observed.clone_from(&s.observed);
         }
         part.attempts = s.at.attempt;

@@ -5,6 +5,7 @@
 //! present state, and where an earlier step changes what it reads, the run looks again. This module decides nothing about
 //! runs; a run checks again before each step.
 
+pub mod amendment;
 mod judge;
 mod looks;
 pub mod rollback;

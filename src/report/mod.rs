@@ -1,6 +1,5 @@
 //! Formats a run for people and for programs, from the same folded events. Nothing here stores or decides anything.
 
-pub mod amendment;
 pub mod lines;
 pub mod localized;
 pub mod now;

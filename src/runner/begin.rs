@@ -50,8 +50,10 @@ impl Runner<'_> {
             Ok(task) => task,
             Err(why) => return self.refuse(at, why),
         };
-        // A retry and an undo use the first observation, made before anything changed.
-        let known = (before.touched || task.own_undo())
+        // A retry and an undo use the first observation, made before anything changed; of a definition that is new by an
+        // amendment there is none.
+        let observed = before.touched && !before.observed.is_null();
+        let known = (observed || task.own_undo())
             .then(|| self.past(at))
             .transpose()?;
         let fresh = start.fresh;

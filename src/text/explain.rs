@@ -12,8 +12,8 @@ texts! {
     code_4(): "waiting for an operator: a step in doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. Resolve a step in doubt with `upledger decide STEP done|retry|skip|fail`, a pause with `upledger resume`, an open run with `upledger resume` or `upledger abort`, a missing secret by making it readable",
         "待人工确认：步骤结果未知、已暂停、有未结束的运行或缺少密钥；用 upledger status 查看问题和可选的处理方式。结果未知的用 upledger decide 步骤 done|retry|skip|fail 处理；已暂停的用 upledger resume 继续；未结束的运行用 upledger resume 继续或 upledger abort 终止；缺少密钥的，先使其可以读取";
     code_5(): "rolled back", "已回退";
-    code_6(): "the rollback is stuck: an undo failed, or it has reached a point of no return; see `upledger status`, then decide and resume",
-        "回退受阻：某个撤销失败，或遇到不可逆点；用 upledger status 查看，先 decide 再 resume";
+    code_6(): "the rollback is stuck: an undo failed, a check did not hold afterwards, or it has reached a point of no return; see `upledger status`, then decide and resume",
+        "回退受阻：某个撤销失败，回退后的检查未通过，或遇到不可逆点；用 upledger status 查看，先 decide 再 resume";
     code_7(): "the ledger is damaged, older than remembered, or a copy of one that is remembered at another path; run `upledger verify`, then restore the newest copy or record `upledger ledger restored`",
         "账本已损坏，比本机上次记录的旧，或是另一路径上账本的副本；先 upledger verify，再恢复最新副本或执行 upledger ledger restored";
     code_8(): "the ledger cannot be read or written (full disk, device error, file size limit); acknowledged records are safe; mend that, then `upledger resume`",

@@ -201,7 +201,12 @@ fn a_point_of_no_return_that_had_no_effect_is_amended() {
     world.write("plan.yaml", &other);
     let shown = world.upledger(&["amend", "plan.yaml", "--plan"]);
     assert_eq!(shown.code, 0, "{shown:?}");
-    for part in ["changed: gone", "-undo:", "+  shell: ", "would do now"] {
+    for part in [
+        "changed: gone",
+        "-  point_of_no_return: rows are gone",
+        "+  shell: \"echo -gone",
+        "would do now",
+    ] {
         assert!(shown.out.contains(part), "{part}: {shown:?}");
     }
     assert_eq!(world.events().len(), events, "nothing is recorded");
@@ -234,6 +239,11 @@ fn a_point_of_no_return_that_may_have_acted_stays_one() {
     world.write("plan.yaml", &mended);
     let done = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
     assert_eq!(done.code, 0, "{done:?}");
+    let plan = world.upledger(&["rollback", "--plan"]).out;
+    assert!(
+        plan.contains("! stops here  gone"),
+        "what it did is not known: {plan}"
+    );
     assert_eq!(world.upledger(&["resume"]).code, 0);
     assert_eq!(world.lines("trace"), ["before", "gone"]);
     assert_eq!(world.rollback().code, 6);

@@ -398,6 +398,7 @@ const MECHANISMS: &[Mechanism] = &[
             ("clock.rs", "the id of the boot is a clock's"),
             ("home.rs", "who acts, on which machine, by which program"),
             ("attempt/launch.rs", "the program that is executed again"),
+            ("system/proc/open.rs", "a part of it: who has files open"),
         ],
     },
     Mechanism {

@@ -8,7 +8,7 @@ use std::fmt;
 use upledger_replay::attempt::{Command, Ending, Killed};
 use upledger_replay::decide::{Check, Conclusion, Next, Request, check_of_done, conclusion};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, Undo};
+use upledger_replay::plan::{Effect, Plan, Undo};
 use upledger_replay::state::Ended;
 use upledger_replay::verdict::Token;
 
@@ -75,6 +75,8 @@ pub(super) enum Person {
     PutKillFile,
     /// Does or takes back by hand what is asked about.
     ByHand(Thing),
+    /// Gives the step of that number another definition; whoever does it holds the lock.
+    Amend(usize),
 }
 
 /// How often something goes wrong, or somebody comes by.
@@ -240,6 +242,13 @@ fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
             }
         }
     }
+    if !driven {
+        for step in 0..w.state.plan.steps().count() {
+            if w.state.check(&amended(w, step)).is_ok() {
+                add(weather.people, Person::Amend(step));
+            }
+        }
+    }
     add(weather.people, Person::Remark);
     if w.state.ended.is_none() {
         if w.state.pause.is_none() {
@@ -277,6 +286,25 @@ fn of_people(w: &World, weather: Weather, all: &mut Vec<(u32, Act)>) {
         back / 2 + weather.turns
     };
     all.push((turn, Act::Open(free, Wish::RollBack(first))));
+}
+
+/// The plan with another definition of one step. What the judge asks the plan about stays the same.
+fn amended(w: &World, step: usize) -> Event {
+    let mut plan = Plan::clone(&w.state.plan);
+    let mut steps = Vec::new();
+    let all = plan.phases.iter_mut().flat_map(|p| &mut p.steps);
+    if let Some(step) = all.into_iter().nth(step) {
+        let version = step.why.as_ref().map_or(0, String::len);
+        step.why = Some("x".repeat(version % 2 + 1));
+        steps.push(step.id.clone());
+    }
+    Event::RunAmended(RunAmended {
+        digest: String::new(),
+        plan: plan.into(),
+        steps,
+        warnings: vec![],
+        reason: "r".into(),
+    })
 }
 
 /// The step's own look agrees that it is done, where there is one.
@@ -498,6 +526,10 @@ fn of_person(w: &mut World, person: Person) -> Result<(), String> {
         Person::Remark => w.append(Event::NoteAdded(Note {
             text: String::new(),
         })),
+        Person::Amend(step) => {
+            let event = amended(w, step);
+            w.append(event)
+        }
         Person::Pause => w.append(Event::PauseRequested(reason())),
         Person::Abort => w.append(Event::AbortRequested(reason())),
         Person::Kill => {

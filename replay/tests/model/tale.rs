@@ -91,6 +91,12 @@ impl<'a> Tale<'a> {
     fn of_unit(&self, place: usize) -> impl Iterator<Item = (&'a Event, Direction)> {
         let unit = &self.world.state.units()[place];
         self.events.iter().filter_map(move |event| {
+            if let Event::RunAmended(amended) = event {
+                return amended
+                    .steps
+                    .contains(&unit.step)
+                    .then_some((*event, Direction::Do));
+            }
             let part = event.part()?;
             (part.step == unit.step && part.target == unit.target).then_some((*event, part.way))
         })
@@ -100,6 +106,15 @@ impl<'a> Tale<'a> {
     pub(super) fn standing(&self, place: usize) -> Standing {
         let mut s = Standing::default();
         for (event, way) in self.of_unit(place) {
+            if let Event::RunAmended(_) = event {
+                // Another definition, of which nothing was tried; what may be there stays behind a point of no return.
+                let no_return = matches!(self.undo(place), Undo::PointOfNoReturn(_));
+                s = Standing {
+                    touched: no_return && s.touched,
+                    ..Standing::default()
+                };
+                continue;
+            }
             match way {
                 Direction::Do => s.forward(event),
                 Direction::Undo => s.backward(event),
@@ -113,7 +128,9 @@ impl<'a> Tale<'a> {
         let mut tries = Tries::default();
         let mut before = Tries::default();
         for (event, way) in self.of_unit(self.world.place(part)) {
-            if way == part.way {
+            if matches!(event, Event::RunAmended(_)) {
+                (tries, before) = (Tries::default(), Tries::default());
+            } else if way == part.way {
                 tries.tell(event);
             } else if way == Direction::Undo && is_done(event) {
                 // It is as before the run.

@@ -174,7 +174,7 @@ impl Action for Disable {
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
-        switch::consequences(self, cx, &past.before)
+        switch::consequences::consequences(self, cx, &past.before)
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

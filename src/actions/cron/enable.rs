@@ -160,7 +160,7 @@ impl Action for Enable {
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
-        switch::consequences(self, cx, &past.before)
+        switch::consequences::consequences(self, cx, &past.before)
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

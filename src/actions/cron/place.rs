@@ -10,6 +10,7 @@ use crate::action::{Context, Error, Kept};
 use crate::failpoint;
 use crate::host::exec::{Captured, KEPT, LOOK, capture};
 use crate::host::files::disk::{self, Facts, Manner};
+use crate::host::process::users;
 use crate::system::durable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -304,6 +305,14 @@ impl Place {
             .iter()
             .map(|dir| Path::new(dir).join(&user))
             .find(|path| path.is_file()))
+    }
+
+    /// Refuses a file that another process has open to write.
+    pub(super) fn refuse_writers(&self) -> Result<(), Error> {
+        match self {
+            Self::File(path) => users::none_writes(Path::new(path)),
+            Self::Own | Self::User(_) => Ok(()),
+        }
     }
 
     /// Gives it new bytes, and reads them back. A file without a manner keeps its mode and its owner.

@@ -7,9 +7,7 @@
 //! written and a person is asked. Left out: that two who write at the same moment see each other; cron has no lock for
 //! that, so what was written is read back.
 
-mod consequences;
-
-pub(super) use consequences::consequences;
+pub(super) mod consequences;
 
 use super::others::{again, others, unmarked, warn};
 use super::place::{Former, Place};
@@ -18,7 +16,7 @@ use super::table::{self, Change, Stand};
 use crate::action::{Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::encoding;
 use crate::host::files::disk;
-use crate::host::process::{mask, users};
+use crate::host::process::mask;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -536,9 +534,7 @@ pub(super) fn undo<N: Data>(
     };
     let whole = new == former;
     if new != now || (whole && !was.is_like(facts.as_ref())) {
-        if let Place::File(path) = place {
-            users::none_writes(std::path::Path::new(path))?;
-        }
+        place.refuse_writers()?;
         place.write(cx, &new, was.manner(whole))?;
     }
     if let Place::File(path) = place {

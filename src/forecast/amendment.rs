@@ -1,7 +1,7 @@
 //! What an amendment changes, step by step, as a diff of the definitions in the keys of the plan file.
 
-use super::safe;
 use crate::plan::written;
+use crate::report::safe;
 use crate::text::commands as text;
 use similar::TextDiff;
 use upledger_replay::amend::Change;
