@@ -6,6 +6,7 @@
 
 mod code;
 mod commands;
+mod env_rules;
 pub mod environment;
 pub(crate) mod facts;
 pub mod file;
@@ -31,11 +32,11 @@ pub mod written;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use env_rules::is_env_name;
 pub use given::Given;
 pub(crate) use literal::holds_secret;
 pub use load::{Checked, load, load_text};
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};
-pub(crate) use rules::is_env_name;
 pub(crate) use variables::put_in_run;
 pub use warning::Warning;

@@ -4,11 +4,14 @@
 //! Nothing else calls an action. Checks of one [`Moment`] share their queries; a cancelled moment leaves no process behind.
 //! The output of an action is redacted here and truncated afterwards.
 
+mod earlier;
 pub mod env_file;
+mod inputs;
 mod interrupt;
 pub mod task;
 pub mod withheld;
 
+pub use inputs::Facts;
 pub use interrupt::Interruptible;
 pub(crate) use interrupt::heard;
 

@@ -1,27 +1,25 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
+use super::earlier::{family, undoable, was_down};
+use super::inputs::{Facts, Inputs, environment, resolved};
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
 use crate::action::{
-    Blob, Consequences, Direction, Error, Family, Invocation, Kin, Look, Preview, RawPast,
-    Undoable, recorded,
+    Blob, Consequences, Direction, Error, Invocation, Kin, Look, Preview, RawPast, Undoable,
+    recorded,
 };
 use crate::actions::Do;
-use crate::actions::service;
 use crate::actions::shell::Shell;
-use crate::attempt::spec::{Command, Variable, VariableValue};
-use crate::plan::{facts, put_in_run, samples};
+use crate::attempt::spec::{Command, Variable};
 use crate::redact::Redactor;
 use crate::site::Local;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use upledger_replay::event::TaskKey;
-use upledger_replay::facts::NoFact;
 use upledger_replay::needs;
-use upledger_replay::plan::{ActionSpec, EnvFile, EnvVar, Input, Pair, Plan, Step, Undo};
+use upledger_replay::plan::{ActionSpec, EnvFile, Pair, Plan, Undo};
 use upledger_replay::runs::Runs;
-use upledger_replay::state::{Run, Task};
+use upledger_replay::state::Task;
 
 /// One direction of a step, ready to be checked or executed.
 #[derive(Clone)]
@@ -61,15 +59,6 @@ pub struct PreparedTask {
     undoable: Vec<Undoable>,
     preview: bool,
     redactor: Redactor,
-}
-
-/// What facts are taken from.
-#[derive(Clone, Copy)]
-pub enum Facts<'a> {
-    /// The steps of a run that are done.
-    Of(&'a Run),
-    /// Nothing: a preview, before any step has run.
-    None,
 }
 
 impl PreparedTask {
@@ -437,94 +426,6 @@ impl PreparedTask {
     }
 }
 
-/// The steps before or behind that one whose kinds share the first word of their names with its own.
-fn family(plan: &Plan, part: &TaskKey, of: &Do, which: Family, facts: Facts<'_>) -> Vec<Kin> {
-    let first = |kind: &'static str| kind.split('.').next();
-    let name = first(of.kind());
-    let steps: Vec<&Step> = plan.steps().map(|(_, s)| s).collect();
-    let here = steps.iter().position(|s| s.id == part.step);
-    let (before, behind) = steps.split_at(here.unwrap_or_default());
-    let steps = match which {
-        Family::Before => before,
-        Family::Behind => behind,
-    };
-    let steps = steps.iter().filter(|s| s.left_out.is_none());
-    let kin = steps.filter_map(|s| {
-        let action = samples::shown(plan, &s.action)?;
-        let key = TaskKey {
-            step: s.id.clone(),
-            ..part.clone()
-        };
-        let unit = match facts {
-            Facts::Of(run) => run.unit(&key),
-            Facts::None => None,
-        };
-        (first(action.kind()) == name).then(|| Kin {
-            step: s.id.clone(),
-            action,
-            before: unit.map_or(Value::Null, |u| u.forward.observed.clone()),
-        })
-    });
-    kin.collect()
-}
-
-/// The programs that did not run when the steps before that one stopped others of the same manager.
-fn was_down(run: &Run, plan: &Plan, part: &TaskKey, of: &Do) -> Vec<String> {
-    let steps = plan.steps().take_while(|(_, s)| s.id != part.step);
-    let stops = steps.filter_map(|(_, step)| {
-        let key = TaskKey {
-            step: step.id.clone(),
-            ..part.clone()
-        };
-        let before = &run.unit(&key)?.forward.observed;
-        Some((samples::shown(plan, &step.action)?, before))
-    });
-    service::was_down(of, stops)
-}
-
-/// Every text that may hold a path, of every step that can still be undone: its action as it was started, where it worked,
-/// and what it saw and noted.
-fn undoable(runs: &Runs) -> Vec<Undoable> {
-    let mut found = BTreeSet::new();
-    for (age, run) in runs.reversible().enumerate() {
-        for unit in run.touched() {
-            let Some((_, step)) = run.step(unit) else {
-                continue;
-            };
-            let mut texts = Vec::new();
-            let values = [&step.action.settings, &unit.forward.observed].into_iter();
-            let values = values.chain(unit.notes.iter().map(|n| &n.note));
-            values.for_each(|value| paths(value, &mut texts));
-            if let Undo::Action(undo) = &step.undo {
-                paths(&undo.action.settings, &mut texts);
-            }
-            texts.extend(step.cwd.iter().cloned());
-            texts.extend(unit.inputs.iter().map(|pair| pair.value.clone()));
-            texts.extend(step.env.iter().filter_map(|v| match &v.value {
-                Input::Text(text) => Some(text.clone()),
-                Input::Secret(_) | Input::From(_) => None,
-            }));
-            texts.retain(|text| text.contains('/'));
-            found.extend(texts.into_iter().map(|text| Undoable {
-                run: run.name.clone(),
-                age,
-                text,
-            }));
-        }
-    }
-    found.into_iter().collect()
-}
-
-/// The texts of a value.
-fn paths(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::String(text) => found.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|v| paths(v, found)),
-        Value::Object(map) => map.values().for_each(|v| paths(v, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
     match reply {
         Ok(Reply::Looked { look, output }) => (look, output),
@@ -533,155 +434,4 @@ fn looked(reply: Result<Reply, Error>) -> (Look, Option<Value>) {
         }
         Err(e) => (Look::unclear(e.to_string()), None),
     }
-}
-
-/// Facts of earlier steps on their way into a step.
-struct Inputs<'a> {
-    facts: Facts<'a>,
-    run: &'a str,
-    target: &'a str,
-    /// What was put in when the step was first started: it is the same for its next attempt and its undo.
-    recorded: &'a [Pair],
-    used: Vec<Pair>,
-}
-
-impl<'a> Inputs<'a> {
-    fn new(facts: Facts<'a>, part: &'a TaskKey, run: &'a str) -> Self {
-        let unit = match facts {
-            Facts::Of(run) => run.unit(part).filter(|u| u.forward.touched),
-            Facts::None => None,
-        };
-        Self {
-            facts,
-            run,
-            target: &part.target,
-            recorded: unit.map_or(&[], |u| &u.inputs),
-            used: Vec::new(),
-        }
-    }
-
-    fn value(&mut self, fact: &str) -> Result<String, Error> {
-        let before = self.recorded.iter().find(|p| p.key == fact);
-        let value = match (before, self.facts) {
-            (Some(pair), _) => pair.value.clone(),
-            (None, Facts::Of(run)) => run
-                .fact(fact, self.target)
-                .map_err(|e| unknown(&e))?
-                .to_owned(),
-            (None, Facts::None) => return Err(Error::new(crate::text::forecast::the_fact(fact))),
-        };
-        if !self.used.iter().any(|p| p.key == fact) {
-            self.used.push(Pair {
-                key: fact.into(),
-                value: value.clone(),
-            });
-        }
-        Ok(value)
-    }
-
-    /// An action of the plan, with facts in the place of `{from: step.fact}` and the run in that of `${run}`.
-    fn action(&mut self, plan: &Plan, action: &ActionSpec) -> Result<Do, Error> {
-        let settings = match self.facts {
-            Facts::Of(_) => put_in_run(&action.settings, self.run),
-            Facts::None => action.settings.clone(),
-        };
-        let action = ActionSpec::new(action.kind.as_str(), settings);
-        facts::put_in(plan, &action, &mut |fact| self.value(fact))
-    }
-
-    /// A text of the plan, with the run in the place of `${run}`.
-    fn text(&self, text: &str) -> String {
-        let text = Value::String(text.into());
-        let put = match self.facts {
-            Facts::Of(_) => put_in_run(&text, self.run),
-            Facts::None => text,
-        };
-        put.as_str().unwrap_or_default().to_owned()
-    }
-
-    /// The fact that is the working directory.
-    fn directory(&mut self, fact: &str) -> Result<String, Error> {
-        let path = self.value(fact)?;
-        if Path::new(&path).is_absolute() {
-            return Ok(path);
-        }
-        Err(Error::new(format!(
-            "the working directory is {fact}, and '{path}' is not an absolute path"
-        )))
-    }
-}
-
-fn unknown(why: &NoFact) -> Error {
-    let fact = match why {
-        NoFact::Unknown(fact) => fact,
-        NoFact::Ambiguous(_) => return Error::new(why.to_string()),
-    };
-    let step = fact.split_once('.').map_or(fact.as_str(), |(step, _)| step);
-    Error::new(why.to_string()).remedy(format!(
-        "{step} has not produced it: it had no such result, or it was found done or decided done without its result, \
-         as with facts that are read from the output of a step; decide `skip` and do this step manually, or \
-         abort, and run a plan that states the value"
-    ))
-}
-
-/// The environment: what every step has, what stands in files, and what the plan gives, of which the last counts.
-fn environment<'e>(
-    step: &Step,
-    given: impl Iterator<Item = &'e EnvVar>,
-    from_files: &[(String, String, String)],
-    run: &str,
-    inputs: &mut Inputs<'_>,
-) -> Result<Vec<Variable>, Error> {
-    let text = |key: &str, value: String| Variable {
-        key: key.into(),
-        value: VariableValue::Text(value),
-    };
-    let mut env: Vec<Variable> = Local::environment()
-        .map(|(name, value)| text(&name, value))
-        .collect();
-    env.push(text("UPLEDGER_RUN", run.into()));
-    env.push(text("UPLEDGER_STEP", step.id.clone()));
-    for (key, _, path) in from_files {
-        env.retain(|v| v.key != *key);
-        env.push(Variable {
-            key: key.clone(),
-            value: VariableValue::File(path.clone()),
-        });
-    }
-    for EnvVar { key, value } in given {
-        env.retain(|v| v.key != *key);
-        env.push(match value {
-            Input::Text(t) => text(key, inputs.text(t)),
-            Input::From(fact) => text(key, inputs.value(fact)?),
-            Input::Secret(name) => Variable {
-                key: key.clone(),
-                value: VariableValue::Secret(name.clone()),
-            },
-        });
-    }
-    Ok(env)
-}
-
-fn resolved(
-    env: &[Variable],
-    secrets: &[(String, String)],
-    from_files: &[(String, String)],
-) -> Result<Vec<(String, String)>, Error> {
-    env.iter()
-        .map(|v| match &v.value {
-            VariableValue::Text(t) => Ok((v.key.clone(), t.clone())),
-            VariableValue::File(path) => {
-                let mut known = from_files.iter();
-                let found = known.find(|(key, _)| *key == v.key);
-                found
-                    .cloned()
-                    .ok_or_else(|| Error::new(format!("{path} has no variable {}", v.key)))
-            }
-            VariableValue::Secret(name) => secrets
-                .iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, value)| (v.key.clone(), value.clone()))
-                .ok_or_else(|| Error::new(format!("there is no secret named {name}"))),
-        })
-        .collect()
 }
