@@ -78,8 +78,11 @@ pub(super) fn localized(command: Command) -> Command {
         .mut_subcommands(localized)
 }
 
+/// A heading, and the commands below it.
+type Duty = (fn() -> String, &'static [&'static str]);
+
 /// The commands by what they are for: clap knows one list only.
-const DUTIES: [(fn() -> String, &[&str]); 6] = [
+const DUTIES: [Duty; 6] = [
     (help::duty_plans, &["init", "check", "plan", "schema"]),
     (
         help::duty_runs,

@@ -26,7 +26,7 @@ texts! {
     init_writes_one(): "`upledger init` writes a template", "可用 `upledger init` 生成一份起始计划";
 
     // YAML.
-    no_yaml(why): "not valid YAML: {why}", "不是有效的 YAML: {why}";
+    no_yaml(why): "not valid YAML: {why}", "不是有效的 YAML：{why}";
     tab(): "a tab in the indentation", "缩进中含有制表符";
     indent_with_spaces(): "YAML is indented with spaces", "YAML 须用空格缩进";
     second_document(): "more than one YAML document", "出现第二个 YAML 文档";
