@@ -139,6 +139,7 @@ fn environment() -> Vec<(String, String)> {
         pair("UPLEDGER_MEMORY", help::env_memory()),
         pair("UPLEDGER_LANG", help::env_lang()),
         pair("UPLEDGER_LOG", help::env_log()),
+        pair("NO_COLOR", help::env_no_color()),
     ]
 }
 

@@ -78,7 +78,7 @@ pub(super) fn localized(command: Command) -> Command {
         .mut_subcommands(localized)
 }
 
-/// What commands are for, and the names of those.
+/// A heading, and the commands below it.
 type Duty = (fn() -> String, &'static [&'static str]);
 
 /// The commands by what they are for: clap knows one list only.

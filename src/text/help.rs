@@ -77,6 +77,7 @@ texts! {
     env_state(): "The state directory, unless `--state` names one", "状态目录；`--state` 优先";
     env_memory(): "The directory of the memory", "链头记录所在的目录";
     env_lang(): "The language of the screens, en or zh, unless `--lang` names one", "界面语言，en 或 zh；`--lang` 优先";
+    env_no_color(): "If set, no colours, unless `--color always` asks for them", "设置后不使用颜色；`--color always` 优先";
     env_log(): "Diagnostics on standard error, such as `debug`; they hold no text of a plan or a command",
         "输出到标准错误的诊断信息，例如 `debug`；不含计划和命令的内容";
     example_init(): "Writes a commented plan to start from.", "生成一份带注释的起始计划。";

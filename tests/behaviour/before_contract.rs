@@ -451,7 +451,7 @@ fn an_attempt_that_ended_well_is_in_doubt_where_nobody_can_check_it() {
     assert_eq!(former.upledger("abort --reason enough").code, 12);
     let log = former.upledger("log").out;
     assert!(
-        log.contains("only the program that began the run can check its evidence"),
+        log.contains("only the program that started the run can check its evidence"),
         "{log}"
     );
     let log = former.upledger("--lang zh log").out;
