@@ -13,7 +13,6 @@ use crate::action::{
     Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Undoable, Work,
 };
 use crate::actions::{git, pip};
-use crate::failpoint;
 use crate::host::files::entry::{self, beside, own_entries};
 use crate::host::files::{link, mark};
 use crate::host::process::list;
@@ -290,7 +289,6 @@ impl Prune {
             dir: old.dir.clone(),
             at: at.display().to_string(),
         })?;
-        failpoint::hit("prune-noted");
         match old.sort {
             Sort::Virtualenv => pip::remove_unused(path, &at, unneeded),
             Sort::Release | Sort::Static => entry::remove_by_way_of(path, &at),
@@ -421,7 +419,6 @@ impl Action for Prune {
                 Err(why) => format!("{} is kept: {why}", old.dir),
             };
             work.log_line(&line);
-            failpoint::hit("prune-one");
         }
         Ok(())
     }

@@ -162,25 +162,29 @@ impl Switch {
     }
 
     /// Switches all of these, of which each was looked at.
-    fn turn(
-        &self,
-        work: &mut Work<'_, Note>,
-        turns: Vec<(Link<'_>, Turn)>,
-        [noted, one, all]: [&str; 3],
-    ) -> Result<(), Error> {
+    fn turn(&self, work: &mut Work<'_, Note>, turns: Vec<(Link<'_>, Turn)>) -> Result<(), Error> {
         if turns.is_empty() {
             return Ok(());
         }
         let note = turns.iter().map(|(_, turn)| turn.clone()).collect();
         work.note(Note::Switching(note))?;
-        failpoint::hit(noted);
+        match work.direction() {
+            Direction::Do => failpoint::hit("switch-noted"),
+            Direction::Undo => failpoint::hit("back-noted"),
+        }
         for (link, turn) in &turns {
             let (from, to) = (turn.from.as_deref(), turn.to.as_deref());
             link.switch(Path::new(&turn.at), from, to)?;
             work.log_line(&shown(&turn.link, to));
-            failpoint::hit(one);
+            match work.direction() {
+                Direction::Do => failpoint::hit("switch-one"),
+                Direction::Undo => failpoint::hit("back-one"),
+            }
         }
-        failpoint::hit(all);
+        match work.direction() {
+            Direction::Do => failpoint::hit("switch-all"),
+            Direction::Undo => failpoint::hit("back-all"),
+        }
         Ok(())
     }
 
@@ -326,8 +330,7 @@ impl Action for Switch {
                 ));
             }
         }
-        let points = ["switch-noted", "switch-one", "switch-all"];
-        self.turn(work, turns, points)
+        self.turn(work, turns)
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {
@@ -352,8 +355,7 @@ impl Action for Switch {
                 turns.push((link.link(), turn));
             }
         }
-        let points = ["back-noted", "back-one", "back-all"];
-        self.turn(work, turns, points)
+        self.turn(work, turns)
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

@@ -4,6 +4,8 @@
 //! that, because a web server may hand it out.
 
 use crate::action::Error;
+use crate::system::durable::{self, Temporary};
+use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -15,8 +17,10 @@ const NAME: &str = ".upledger";
 /// [`Error`] when it cannot be written.
 pub(crate) fn write(dir: &Path) -> Result<(), Error> {
     let path = dir.join(NAME);
-    std::fs::write(&path, "created by upledger\n")
-        .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    durable::replace(&path, Temporary::Random, 0o666, |file| {
+        file.write_all(b"created by upledger\n")
+            .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))
+    })
 }
 
 /// When it was marked; none when it is no directory of this program.

@@ -6,6 +6,8 @@
 //! it counts as failed. Left out: databases that are reached without Django.
 
 use crate::action::{Context, Error};
+use crate::system::durable::{self, Temporary};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Defines `read_only(signal)`; what is run inside the application begins with it, too.
@@ -34,9 +36,13 @@ impl Guard {
             dir: job.join("read-only"),
         };
         let path = guard.dir.join("sitecustomize.py");
-        std::fs::create_dir_all(&guard.dir)
-            .and_then(|()| std::fs::write(&path, format!("{READ_ONLY}{GUARD}")))
-            .map_err(|e| Error::io(format!("cannot write {}", path.display()), &e))?;
+        let cannot = |e: std::io::Error| Error::io(format!("cannot write {}", path.display()), &e);
+        std::fs::create_dir_all(&guard.dir).map_err(cannot)?;
+        durable::replace(&path, Temporary::Random, 0o600, |file| {
+            file.write_all(READ_ONLY.as_bytes())
+                .and_then(|()| file.write_all(GUARD.as_bytes()))
+                .map_err(cannot)
+        })?;
         Ok(Some(guard))
     }
 
@@ -50,7 +56,7 @@ impl Guard {
     /// [`Error`] when the mark of an earlier one cannot be removed.
     pub(crate) fn put_into(&self, cx: &mut Context) -> Result<(), Error> {
         let mark = self.mark();
-        crate::system::durable::remove_file(&mark)?;
+        durable::remove_file(&mark)?;
         let of = |cx: &Context, key: &str| {
             let mut env = cx.env.iter().rev();
             env.find(|(k, _)| k == key).map(|(_, v)| v.clone())
