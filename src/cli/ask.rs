@@ -391,10 +391,7 @@ fn agreed(
     let site = Local::new(&home.state);
     let task = PreparedTask::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
-    let past = run
-        .unit(part)
-        .map(|unit| PreparedTask::past(unit, part, &run.plan))
-        .unwrap_or_default();
+    let past = PreparedTask::past(run, part);
     let blobs = journal.salts(&past);
     let (look, produced) = match check_of_done(run, part) {
         Check::Verify => (task.verify(&site.moment(), &past, &blobs), None),

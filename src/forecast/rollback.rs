@@ -75,7 +75,7 @@ fn reversal(
     before: &[(String, Places)],
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
-    let past = PreparedTask::past(unit, &key, &run.plan);
+    let past = PreparedTask::past(run, &key);
     let mut one = Reversal {
         step: unit.step.clone(),
         target: unit.target.clone(),

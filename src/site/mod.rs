@@ -201,6 +201,7 @@ impl Local {
             timeout_ms: request.timeout_ms,
             family: request.family.clone(),
             was_down: request.was_down.clone(),
+            later: request.past.later.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()

@@ -2,7 +2,7 @@
 
 use super::{Call, Moment, Observation, Reply, Request, withheld};
 use crate::action::process::ActInput;
-use crate::action::{Blob, Direction, Error, Invocation, Look, Preview, RawPast, recorded};
+use crate::action::{Blob, Direction, Error, Invocation, Look, Noted, Preview, RawPast, recorded};
 use crate::actions::Do;
 use crate::actions::service;
 use crate::actions::shell::Shell;
@@ -156,29 +156,27 @@ impl PreparedTask {
 
     /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
     #[must_use]
-    pub fn past(unit: &Task, part: &TaskKey, plan: &Plan) -> RawPast {
-        let own = plan
-            .step(&part.step)
-            .is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
+    pub fn past(run: &Run, part: &TaskKey) -> RawPast {
+        let Some(unit) = run.unit(part) else {
+            return RawPast::default();
+        };
+        let step = run.plan.step(&part.step);
+        let own = step.is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
         let forward = own || part.way == Direction::Do;
+        let undoes = own && part.way == Direction::Undo;
         RawPast {
             before: if forward {
                 unit.forward.observed.clone()
             } else {
                 unit.backward.observed.clone()
             },
-            notes: unit
-                .notes
-                .iter()
-                // An undo from the plan is a separate action with its own notes.
-                .filter(|n| own || n.at.part.way == part.way)
-                .map(|n| crate::action::Noted {
-                    direction: n.at.part.way,
-                    attempt: n.at.attempt,
-                    note: n.note.clone(),
-                })
-                .collect(),
+            // An undo from the plan is a separate action with its own notes.
+            notes: noted(unit, |way| own || way == part.way),
             output: unit.produced.clone().filter(|_| forward),
+            later: match undoes {
+                true => later(run, unit, part),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -366,6 +364,44 @@ fn family(plan: &Plan, id: &str, of: &Do) -> Vec<Do> {
     let steps = steps.filter(|(_, s)| s.left_out.is_none());
     let actions = steps.filter_map(|(_, s)| samples::shown(plan, &s.action));
     actions.filter(|a| first(a.kind()) == name).collect()
+}
+
+/// The notes of a step's directions.
+fn noted(unit: &Task, of: impl Fn(Direction) -> bool) -> Vec<Noted<Value>> {
+    let notes = unit.notes.iter().filter(|n| of(n.at.part.way));
+    notes
+        .map(|n| Noted {
+            direction: n.at.part.way,
+            attempt: n.at.attempt,
+            note: n.note.clone(),
+        })
+        .collect()
+}
+
+/// What later steps of the run have seen and noted about the same file, or about services.
+fn later(run: &Run, unit: &Task, part: &TaskKey) -> Vec<RawPast> {
+    let own = &unit.forward.observed;
+    let services = |before: &Value| before.get("masters").or(before.get("service")).is_some();
+    let alike = |before: &Value| {
+        let file = before.get("target").filter(|t| t.is_string());
+        file.is_some_and(|file| own.get("target") == Some(file))
+            || (services(own) && services(before))
+    };
+    let steps = run.plan.steps().skip_while(|(_, s)| s.id != part.step);
+    let units = steps.skip(1).filter_map(|(_, step)| {
+        run.unit(&TaskKey {
+            step: step.id.clone(),
+            ..part.clone()
+        })
+    });
+    units
+        .filter(|u| u.forward.attempts > 0 && alike(&u.forward.observed))
+        .map(|u| RawPast {
+            before: u.forward.observed.clone(),
+            notes: noted(u, |_| true),
+            ..RawPast::default()
+        })
+        .collect()
 }
 
 /// The programs that did not run when the steps before that one stopped others of the same manager.
