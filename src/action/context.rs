@@ -1,6 +1,6 @@
 //! Where an action is, and what it may use.
 
-use super::{Blob, Error, Kept};
+use super::{Blob, Error, Kept, RawPast};
 use crate::actions::Do;
 use crate::redact::Redactor;
 use crate::system::signals::kill_group;
@@ -38,6 +38,10 @@ pub struct Context {
     /// The programs or units of its manager that did not run when an earlier step of the run stopped others of them.
     #[serde(default)]
     pub was_down: Vec<String>,
+    /// For an undo: what later steps of the run have seen and noted about the same file, or about services. What they have
+    /// written or brought back is not somebody else's.
+    #[serde(default)]
+    pub later: Vec<RawPast>,
     /// The salts of kept content that the step's past names.
     pub blobs: Vec<Blob>,
     /// Nothing is kept, and what would change is shown: a preview.

@@ -50,6 +50,9 @@ pub struct RawPast {
     pub notes: Vec<Noted<Value>>,
     /// [`Past::output`].
     pub output: Option<Value>,
+    /// Before an undo: [`Context::later`](super::Context::later).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<RawPast>,
 }
 
 impl RawPast {

@@ -174,7 +174,7 @@ fn probed(
             let task =
                 PreparedTask::new(&site, &run.name, &run.plan, &key, Facts::Of(run), secrets)
                     .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?;
-            let past = PreparedTask::past(unit, &key, &run.plan);
+            let past = PreparedTask::past(run, &key);
             let blobs = journal.salts(&past);
             let (look, produced) = task.probe(&site.moment(), &past, &blobs);
             // What it found done, or cannot tell, is for the question about the step.

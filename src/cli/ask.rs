@@ -397,10 +397,7 @@ fn agreed(
     let task = PreparedTask::new(&site, &run.name, &run.plan, part, Facts::Of(run), &known)
         .map_err(|e| Failure::of(code::NOT_NOW, "not_now", &e))?
         .after(journal.book());
-    let past = run
-        .unit(part)
-        .map(|unit| PreparedTask::past(unit, part, &run.plan))
-        .unwrap_or_default();
+    let past = PreparedTask::past(run, part);
     let blobs = journal.salts(&past);
     let (look, produced) = match check_of_done(run, part) {
         Check::Verify => (task.verify(&site.moment(), &past, &blobs), None),

@@ -44,12 +44,12 @@ fn undo(home: &Home, run: &Run, clock: &decide::Now) -> Option<Undo> {
     let started = run.part(&part).and_then(|p| p.started.as_ref());
     let command = started.map(|s| s.command.clone()).unwrap_or_default();
     let mut kept = Vec::new();
-    if let (PlanUndo::Own { .. }, Some(action), Some(unit)) = (
+    if let (PlanUndo::Own { .. }, Some(action), Some(_)) = (
         &step.undo,
         samples::shown(&run.plan, &step.action),
         run.unit(&part),
     ) {
-        let past = PreparedTask::past(unit, &part, &run.plan);
+        let past = PreparedTask::past(run, &part);
         let preview = Local::preview(&action, Direction::Undo, &past);
         let site = Local::new(&home.state);
         kept = preview

@@ -121,6 +121,10 @@ impl Judge {
             }
             Outcome::Refused(_, why) => {
                 refused(one, step, why, &changes);
+                // What an earlier step changes does not give it a program.
+                if let Some(why) = &found.obstacle {
+                    self.obstacle(one, why);
+                }
                 return false;
             }
             Outcome::Looked(_, observed) => {

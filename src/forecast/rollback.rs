@@ -110,7 +110,7 @@ fn reversal(
     before: &[(String, Places)],
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
-    let past = PreparedTask::past(unit, &key, &run.plan);
+    let past = PreparedTask::past(run, &key);
     let mut one = Reversal::of(unit);
     let Some((_, step)) = run.step(unit) else {
         return one;

@@ -49,6 +49,9 @@ impl Journal {
     pub fn salts(&self, past: &RawPast) -> Vec<Blob> {
         let mut named = Vec::new();
         Kept::named_in(&past.before, &mut named);
+        for later in &past.later {
+            Kept::named_in(&later.before, &mut named);
+        }
         for note in &past.notes {
             Kept::named_in(&note.note, &mut named);
         }

@@ -272,10 +272,7 @@ impl<'a> Runner<'a> {
     /// What the record holds of a part, and the salts of what it names.
     fn past(&self, at: &Attempt) -> Result<(RawPast, Vec<Blob>), RunnerError> {
         let run = self.state()?;
-        let past = run
-            .unit(&at.part)
-            .map(|unit| PreparedTask::past(unit, &at.part, &run.plan))
-            .unwrap_or_default();
+        let past = PreparedTask::past(run, &at.part);
         let blobs = self.journal.salts(&past);
         Ok((past, blobs))
     }

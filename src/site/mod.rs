@@ -4,10 +4,10 @@
 //! Nothing else calls an action. Checks of one [`Moment`] share their queries; a cancelled moment leaves no process behind.
 //! The output of an action is redacted here and truncated afterwards.
 
-mod earlier;
 pub mod env_file;
 mod inputs;
 mod interrupt;
+mod others;
 pub mod task;
 pub mod withheld;
 
@@ -218,6 +218,7 @@ impl Local {
             was_down: request.was_down.clone(),
             live: request.live,
             undoable: request.undoable.clone(),
+            later: request.past.later.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,
             ..Context::default()

@@ -1,7 +1,7 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
-use super::earlier::{family, undoable, was_down};
 use super::inputs::{Facts, Inputs, environment, resolved};
+use super::others::{family, later, noted, undoable, was_down};
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
 use crate::action::{
@@ -19,7 +19,7 @@ use upledger_replay::event::TaskKey;
 use upledger_replay::needs;
 use upledger_replay::plan::{ActionSpec, EnvFile, Pair, Plan, Undo};
 use upledger_replay::runs::Runs;
-use upledger_replay::state::Task;
+use upledger_replay::state::Run;
 
 /// One direction of a step, ready to be checked or executed.
 #[derive(Clone)]
@@ -207,29 +207,27 @@ impl PreparedTask {
 
     /// The recorded past of a part, which its checks, its next attempt and its built-in undo use.
     #[must_use]
-    pub fn past(unit: &Task, part: &TaskKey, plan: &Plan) -> RawPast {
-        let own = plan
-            .step(&part.step)
-            .is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
+    pub fn past(run: &Run, part: &TaskKey) -> RawPast {
+        let Some(unit) = run.unit(part) else {
+            return RawPast::default();
+        };
+        let step = run.plan.step(&part.step);
+        let own = step.is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
         let forward = own || part.way == Direction::Do;
+        let undoes = own && part.way == Direction::Undo;
         RawPast {
             before: if forward {
                 unit.forward.observed.clone()
             } else {
                 unit.backward.observed.clone()
             },
-            notes: unit
-                .notes
-                .iter()
-                // An undo from the plan is a separate action with its own notes.
-                .filter(|n| own || n.at.part.way == part.way)
-                .map(|n| crate::action::Noted {
-                    direction: n.at.part.way,
-                    attempt: n.at.attempt,
-                    note: n.note.clone(),
-                })
-                .collect(),
+            // An undo from the plan is a separate action with its own notes.
+            notes: noted(unit, |way| own || way == part.way),
             output: unit.produced.clone().filter(|_| forward),
+            later: match undoes {
+                true => later(run, unit, part),
+                false => Vec::new(),
+            },
         }
     }
 

@@ -28,6 +28,7 @@ mod keeper;
 mod kills;
 mod looks;
 mod machine;
+mod one_run;
 mod pip;
 mod pip_files;
 mod pip_index;

@@ -85,10 +85,20 @@ impl Before {
         }
     }
 
-    /// Its bytes are ours or the former ones, so nobody's work is lost with them.
+    /// Its bytes are the former ones, ours, or those of a later step of the run, so nobody's work is lost with them.
     fn is_known(&self, cx: &Context, bytes: &[u8]) -> Result<bool, Error> {
         if cx.is_kept(&self.wanted, bytes)? {
             return Ok(true);
+        }
+        // What another kind has recorded in another form says nothing of this file.
+        let later = cx
+            .later
+            .iter()
+            .filter_map(|l| Self::deserialize(&l.before).ok());
+        for written in later.filter(|l| l.target == self.target) {
+            if cx.is_kept(&written.wanted, bytes).unwrap_or_default() {
+                return Ok(true);
+            }
         }
         let former = self.former.as_ref();
         former.map_or(Ok(false), |f| f.holds(cx, bytes))

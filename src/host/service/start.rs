@@ -19,6 +19,7 @@ use crate::system::proc;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
+use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 use upledger_replay::event::Answer;
@@ -204,10 +205,13 @@ impl StartService<'_> {
 
     /// Ends what a failed attempt of this step has left, which runs with what was wrong then. One that may still become
     /// ready is waited for.
-    fn replace(&self, work: &mut Work<'_, Note>) -> Result<(), Error> {
+    fn replace(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         let (manager, kind, cx) = (self.service.manager, self.service.kind, work.cx());
         let Some(left) = note::launched(work.all_noted(), &manager.key(kind)) else {
-            return Ok(());
+            return match manager.restarts() {
+                true => self.replace_managed(work, before),
+                false => Ok(()),
+            };
         };
         let age = proc::age(left.starttime).unwrap_or_default();
         let rest = self.within().saturating_sub(age);
@@ -231,9 +235,42 @@ impl StartService<'_> {
         manager.stop(work, kind, &found, Duration::from_millis(GRACE.0).into())
     }
 
+    /// The same of what its manager runs, which says RUNNING of what never becomes ready, and would start nothing anew. What
+    /// ran before this step is named with what stops it.
+    fn replace_managed(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
+        let (manager, kind, cx) = (self.service.manager, self.service.kind, work.cx());
+        let find = || self.service.find(cx);
+        let now = find()?;
+        if now.masters.is_empty() {
+            return Ok(());
+        }
+        let ours = now.masters.iter().all(|m| !before.knows(&m.ident));
+        let ages = now
+            .masters
+            .iter()
+            .filter_map(|m| proc::age(m.ident.starttime));
+        let age = ages.min().filter(|_| ours).unwrap_or_default();
+        let rest = self.within().saturating_sub(age);
+        let look = self.readiness().wait(cx, rest, DEAD, &find)?;
+        let found = find()?;
+        if look.answer == Answer::Done || found.masters.is_empty() {
+            return Ok(());
+        }
+        let (shown, why) = (found.shown(), look.evidence.join("; "));
+        if !ours {
+            let stop = manager.request_commands().join("; ");
+            return Err(Error::new(format!(
+                "{shown} was running before this step and is not ready: {why}"
+            ))
+            .remedy(format!("stop it first: {stop}")));
+        }
+        work.log_line(&format!("{shown} is replaced, which is not ready: {why}"));
+        manager.stop(work, kind, &found, Duration::from_millis(GRACE.0).into())
+    }
+
     /// Starts it.
     pub(crate) fn perform(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
-        self.replace(work)?;
+        self.replace(work, before)?;
         let now = self.service.find(work.cx())?;
         self.refuse(work.cx(), &now)?;
         failpoint::hit("service-start");
@@ -294,7 +331,9 @@ impl StartService<'_> {
         }
         // Children of a first process that is gone show neither its words nor its number.
         let known = started.unwrap_or_default().processes;
+        let own = |i: &Ident| known.contains(i) || launched.contains(i);
         let mut rest = tree::living(&known);
+        rest.extend(brought_back(cx, own));
         for leader in &launched {
             match left(leader, &known) {
                 Left::Nothing => {}
@@ -431,6 +470,28 @@ impl StartService<'_> {
         }
         Ok(look)
     }
+}
+
+/// What the undo of a later stop has started in the place of those processes.
+fn brought_back(cx: &Context, of: impl Fn(&Ident) -> bool) -> Vec<Ident> {
+    let mut back = Vec::new();
+    for later in &cx.later {
+        let stopped = later.before.get("service").unwrap_or(&later.before);
+        let stopped = Before::deserialize(stopped).map(|before| before.0.all());
+        if !stopped.unwrap_or_default().iter().any(&of) {
+            continue;
+        }
+        let undone = later
+            .notes
+            .iter()
+            .filter(|n| n.direction == Direction::Undo);
+        for noted in undone {
+            if let Ok(Note::Launched { process, .. }) = Note::deserialize(&noted.note) {
+                back.push(process);
+            }
+        }
+    }
+    tree::living(&back)
 }
 
 /// The same command, whatever its interpreter is called.

@@ -169,7 +169,10 @@ impl StopService<'_> {
         } else if !found.runs() {
             lines.push(phrases::nothing_runs(self.service.kind.localized()));
         }
-        lines.extend(found.notes.iter().map(phrases::looked));
+        // What was seen of it comes before what its manager is known to do.
+        let notes = found.notes.iter().map(phrases::looked);
+        let behind = lines.len().min(1);
+        lines.splice(behind..behind, notes);
         lines
     }
 

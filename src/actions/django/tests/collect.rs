@@ -310,6 +310,7 @@ fn what_was_stored_is_understood() {
             .output
             .as_ref()
             .map(|o| serde_json::to_value(o).unwrap()),
+        later: Vec::new(),
     };
     assert_eq!(again, raw);
     let nothing: RawPast =

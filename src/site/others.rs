@@ -1,7 +1,7 @@
-//! What a step has to know of the other steps of its plan, and of the runs before it.
+//! What a step has to know of the other steps of its run, and of the runs before it.
 
 use super::inputs::Facts;
-use crate::action::{Family, Kin, Undoable};
+use crate::action::{Direction, Family, Kin, Noted, RawPast, Undoable};
 use crate::actions::{Do, service};
 use crate::plan::samples;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use upledger_replay::event::TaskKey;
 use upledger_replay::plan::{Input, Plan, Step, Undo};
 use upledger_replay::runs::Runs;
-use upledger_replay::state::Run;
+use upledger_replay::state::{Run, Task};
 
 /// The steps before or behind that one whose kinds share the first word of their names with its own.
 pub(super) fn family(
@@ -46,6 +46,44 @@ pub(super) fn family(
         })
     });
     kin.collect()
+}
+
+/// The notes of a step's directions.
+pub(super) fn noted(unit: &Task, of: impl Fn(Direction) -> bool) -> Vec<Noted<Value>> {
+    let notes = unit.notes.iter().filter(|n| of(n.at.part.way));
+    notes
+        .map(|n| Noted {
+            direction: n.at.part.way,
+            attempt: n.at.attempt,
+            note: n.note.clone(),
+        })
+        .collect()
+}
+
+/// What later steps of the run have seen and noted about the same file, or about services.
+pub(super) fn later(run: &Run, unit: &Task, part: &TaskKey) -> Vec<RawPast> {
+    let own = &unit.forward.observed;
+    let services = |before: &Value| before.get("masters").or(before.get("service")).is_some();
+    let alike = |before: &Value| {
+        let file = before.get("target").filter(|t| t.is_string());
+        file.is_some_and(|file| own.get("target") == Some(file))
+            || (services(own) && services(before))
+    };
+    let steps = run.plan.steps().skip_while(|(_, s)| s.id != part.step);
+    let units = steps.skip(1).filter_map(|(_, step)| {
+        run.unit(&TaskKey {
+            step: step.id.clone(),
+            ..part.clone()
+        })
+    });
+    units
+        .filter(|u| u.forward.attempts > 0 && alike(&u.forward.observed))
+        .map(|u| RawPast {
+            before: u.forward.observed.clone(),
+            notes: noted(u, |_| true),
+            ..RawPast::default()
+        })
+        .collect()
 }
 
 /// The programs that did not run when the steps before that one stopped others of the same manager.
