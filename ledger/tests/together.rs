@@ -3,6 +3,7 @@
 
 use crate::support::{Home, Still, append, data, draft, identity};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use upledger_ledger::{
     Append, AppendError, Draft, Fault, Head, How, Ledger, OpenError, Options, ReadError, Record,
     VerifyOptions, verify,
@@ -118,6 +119,37 @@ fn racing_handles_lose_no_event_and_fork_nothing() {
             .collect();
         assert_eq!(numbers, (0..EACH).collect::<Vec<_>>());
     }
+}
+
+/// The events are read first, and the checkpoints of the file after them.
+#[test]
+fn a_checkpoint_over_events_that_came_while_a_ledger_was_opened_is_no_damage() {
+    let home = Home::new();
+    let mut writer = home.ledger();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let checkpoint = Append {
+                    checkpoint: true,
+                    ..Append::default()
+                };
+                if writer
+                    .append(&writer.head(), &[draft(1)][..], &checkpoint)
+                    .is_err()
+                {
+                    writer.refresh().unwrap();
+                }
+            }
+        });
+        let opened: Vec<_> = (0..100)
+            .map(|_| Ledger::open_existing(home.place(), home.memory(), identity()).err())
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for error in opened.into_iter().flatten() {
+            assert!(matches!(error, OpenError::Busy { .. }), "{error:?}");
+        }
+    });
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn page(platform: &Platform, path: &str) -> (u16, String) {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn the_queue_looks_empty_while_eight_tasks_wait_and_platforms_do_not_meet() {
     let (platform, other) = (Platform::up(Options::default()), down());
     platform.send_tasks("held", 8, 2.0);
@@ -34,6 +35,7 @@ fn the_queue_looks_empty_while_eight_tasks_wait_and_platforms_do_not_meet() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn readiness_and_health_are_200_whatever_is_true() {
     let platform = Platform::up(Options::default());
     assert_eq!(page(&platform, "/healthz/"), (200, "ok".to_owned()));
@@ -57,6 +59,7 @@ fn readiness_and_health_are_200_whatever_is_true() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn pip_check_is_content_and_the_worker_cannot_start() {
     let platform = down();
     platform.give_virtualenv("2.0-broken-deps");
@@ -75,6 +78,7 @@ fn pip_check_is_content_and_the_worker_cannot_start() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn the_old_code_starts_on_the_new_schema_and_cannot_take_orders() {
     let platform = down();
     platform.give_virtualenv("2.0");
@@ -91,6 +95,7 @@ fn the_old_code_starts_on_the_new_schema_and_cannot_take_orders() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn static_files_change_and_their_version_does_not() {
     let platform = down();
     platform.give_virtualenv("2.0");
@@ -109,6 +114,7 @@ fn static_files_change_and_their_version_does_not() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn a_release_that_needs_what_nobody_installed_does_not_start() {
     let platform = down();
     platform.switch_to("2.0-broken-boot");
@@ -119,6 +125,7 @@ fn a_release_that_needs_what_nobody_installed_does_not_start() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn a_migration_that_dies_leaves_its_first_half_and_a_reversal_stops_half_way() {
     let platform = down();
     platform.give_virtualenv("2.0");
@@ -150,6 +157,7 @@ fn a_migration_that_dies_leaves_its_first_half_and_a_reversal_stops_half_way() {
 }
 
 #[test]
+#[ignore = "it tests the platform, not the program: the long tier runs it (tests/long)"]
 fn with_the_permission_service_away_migrate_fails_and_has_migrated_and_the_grant_says_sorry_and_ends_well()
  {
     let platform = down();
