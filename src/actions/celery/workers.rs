@@ -119,7 +119,8 @@ impl Workers<'_> {
             }
             // What has just been forked is not Celery yet, and what has just died is none any more. Nothing was started
             // before a preview.
-            if cx.inert || Instant::now() >= until {
+            // One look is not enough, however long it took on a busy machine.
+            if cx.inert || (first.is_some() && Instant::now() >= until) {
                 return Err(Error::new(format!(
                     "{} is not a {} and has none among its children",
                     found.shown(),
