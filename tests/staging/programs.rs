@@ -119,7 +119,8 @@ fn a_set_is_stopped_as_one_and_who_has_come_and_gone_is_named() {
     ] {
         let refused = place.run(&[&stop(&set(names))]);
         let said = format!("{}{}", refused.out, refused.err);
-        assert!(refused.code == 3 && said.contains(why), "{said}");
+        assert!(refused.code == 1 && said.contains(why), "{said}");
+        assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
     }
     assert!(states(&place).contains(&"bk_a RUNNING".to_owned()));
 }
