@@ -165,7 +165,7 @@ fn row(run: &Run, live: bool) -> Vec<String> {
 fn about(run: &Run) -> String {
     let name = safe(&run.plan.name);
     match now::decision_clause(run) {
-        Some(decision) => format!("{name}  ({decision})"),
+        Some(decision) => screen::plan_and_decision(name, decision),
         None => name,
     }
 }

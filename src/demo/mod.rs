@@ -109,10 +109,10 @@ impl Shown {
             return None;
         }
         // What the outcome rests on was printed before it, and is not shown.
-        let rests_on = printed.take_if(|_| {
-            verb.starts_with(&pad(&screen::done(), VERB)) && verb.trim().split("  ").count() < 4
-        });
-        let line = rests_on.map_or_else(|| line.to_owned(), |seen| format!("{line}  {seen}"));
+        let words = verb.split("  ").filter(|words| !words.is_empty());
+        let done = verb.starts_with(&pad(&screen::done(), VERB));
+        let basis = printed.take_if(|_| done && words.count() < 4);
+        let line = basis.map_or_else(|| line.to_owned(), |seen| format!("{line}  {seen}"));
         Some(clip(&line, WIDTH))
     }
 }

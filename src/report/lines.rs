@@ -257,7 +257,7 @@ fn whole(entry: &Entry, verb: &str, mut words: String) -> String {
         words = format!("{run}  {words}");
     }
     if ordered(&entry.event) {
-        words = format!("{words}  ({})", text::by(&entry.actor));
+        words = format!("{words}  {}", text::by_whom(&entry.actor));
     }
     put(entry, verb, &words)
 }

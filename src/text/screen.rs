@@ -46,6 +46,8 @@ texts! {
     check_is_now(status): "after the rollback: {status}", "回退后：{status}";
     undo_is_now(status): "undo {status}", "撤销{status}";
     by(actor): "by {actor}", "操作人 {actor}";
+    by_whom(actor): "(by {actor})", "（操作人 {actor}）";
+    plan_and_decision(plan, decision): "{plan}  ({decision})", "{plan}（{decision}）";
     created(): "created", "创建账本";
     session(): "session", "新会话";
     session_of(actor): "opened by {actor}", "操作人 {actor}";
