@@ -171,10 +171,7 @@ impl Action for Restore {
         };
         disk::refuse_hard_links(&target)?;
         users::none_writes(&target)?;
-        let there = match disk::open_plain(&target)? {
-            Some((_, meta)) => Some(disk::identity(&meta)),
-            None => None,
-        };
+        let there = disk::open_plain(&target)?.map(|(_, meta)| disk::identity(&meta));
         Ok(Before {
             former: Former::keep_whole(cx, &target)?,
             target: disk::text(&target)?,

@@ -518,7 +518,7 @@ mod tests {
             master.members = vec![ident.clone()];
         }
         nested.masters.truncate(1);
-        assert_eq!(nested.all(), [ident.clone()]);
+        assert_eq!(nested.all(), std::slice::from_ref(&ident));
         let recorded = serde_json::to_value(found.keep_commands(&look).unwrap()).unwrap();
         assert!(!recorded.to_string().contains("=x"), "{recorded}");
         let mut named = Vec::new();
