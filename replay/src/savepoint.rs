@@ -1,7 +1,7 @@
 //! What an event changes, as it was before it: events that were folded and not recorded are taken back.
 //!
 //! Invariants: taking back what was folded since, newest first, leaves the state as it was; a savepoint costs as much as
-//! one unit, however many the run has, but for an amendment, which is rare.
+//! one unit, however many the run has, but for an amendment, and a rollback that checks at its end, which are rare.
 
 use crate::event::{Direction, Event};
 use crate::index::Index;
@@ -29,13 +29,20 @@ struct RunSavepoint {
     planned: Option<Box<Planned>>,
 }
 
-/// A run's plan and all that stands by it, before an event puts another in its place.
+/// A run's plan and all that stands by it, before an event that changes many units.
 #[derive(Debug)]
 struct Planned {
     plan: Arc<Plan>,
     digest: String,
     units: Vec<Task>,
     index: Index,
+}
+
+/// An amendment does, and a rollback whose end is checked anew.
+fn changes_many(run: &Run, event: &Event) -> bool {
+    let back = matches!(event, Event::RollbackStarted(_));
+    let checks = || run.plan.checks_after_rollback().next().is_some();
+    matches!(event, Event::RunAmended(_)) || (back && checks())
 }
 
 impl RunSavepoint {
@@ -71,7 +78,7 @@ impl RunSavepoint {
             held: *held,
             ended: *ended,
             decided: decided.clone(),
-            planned: matches!(event, Event::RunAmended(_)).then(|| {
+            planned: changes_many(run, event).then(|| {
                 Box::new(Planned {
                     plan: plan.clone(),
                     digest: digest.clone(),

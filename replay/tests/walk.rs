@@ -36,6 +36,8 @@ pub(crate) fn every_kind() -> Plan {
         times: 1,
         wait_ms: 0,
     };
+    let mut checked = step("checked", Effect::Pure, OnDoubt::Ask, false, Undo::Nothing);
+    checked.after_rollback = true;
     let gate = Undo::PointOfNoReturn("gone".into());
     let own = Undo::Own {
         on_doubt: OnDoubt::Ask,
@@ -45,6 +47,7 @@ pub(crate) fn every_kind() -> Plan {
         left_out,
         step("looked", Effect::Probed, OnDoubt::Ask, true, own),
         step("read", Effect::Pure, OnDoubt::Ask, false, Undo::Nothing),
+        checked,
         retried,
         step("gate", Effect::Unsafe, OnDoubt::Ask, false, gate),
     ])

@@ -234,3 +234,42 @@ fn a_retry_replaces_the_process_that_a_failed_start_left() {
     assert_eq!(back.code, 5, "{back:?}");
     assert!(!lives(pids[1]), "{back:?}");
 }
+
+/// A page that is there at once and right only after two seconds, as an application that still loads.
+const LOADING: &str = r#"
+import http.server, sys, time
+began = time.monotonic()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if time.monotonic() - began > 2 else 503)
+        self.end_headers()
+    def log_message(self, *words): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"#;
+
+/// The undo of a stop is a start: it is done when the plan's own start of that service would be.
+#[test]
+fn a_service_that_an_undo_starts_is_ready_as_the_plans_own_start_says() {
+    let site = Site::new();
+    site.write("loading.py", LOADING);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let page = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).ok()?;
+        reply.split(' ').nth(1).map(str::to_owned)
+    };
+    let start = format!(
+        "{{id: web, do: {{process.start: {{argv: [python3, @/loading.py, \"{port}\"], pidfile: @/pid, log: @/log, ready: {{url: \"http://127.0.0.1:{port}/\"}}}}}}}}"
+    );
+    assert_eq!(site.run(&[&start]).code, 0);
+    let done = site.run(&[STOP, &start]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let back = site.rollback();
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(page().as_deref(), Some("200"), "{back:?}");
+    assert_eq!(site.run(&[STOP]).code, 0);
+}

@@ -246,7 +246,7 @@ const LIVES: u32 = 5_000;
 /// What has to be reached, in how many of them at least: a third of what it was when this was written, so that a change of
 /// the model that no longer comes by is noticed.
 #[rustfmt::skip]
-const REACHED: [(&str, u32); 54] = [
+const REACHED: [(&str, u32); 55] = [
     ("a late supervisor was fenced", 350),
     ("a second runner was refused", 200),
     ("an undo", 600),
@@ -283,6 +283,7 @@ const REACHED: [(&str, u32); 54] = [
     ("orphan Overdue", 15),
     ("orphan Wait", 95),
     ("step.adopted", 250),
+    ("run.amended", 100),
     ("step.escalated", 40),
     ("step.fenced", 850),
     ("step.kill_requested", 350),

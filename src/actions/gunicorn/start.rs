@@ -29,6 +29,11 @@ pub struct Start {
 }
 
 impl Start {
+    /// Its manager.
+    pub(in crate::actions) fn by(&self) -> Option<&By> {
+        Some(&self.by)
+    }
+
     pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let manager = manager_of(Some(&self.by));
         act(&StartService {

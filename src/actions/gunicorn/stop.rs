@@ -10,7 +10,7 @@ use crate::action::{
     Action, Context, Direction, Error, Family, Past, Preview, Properties, Service, Stage,
 };
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::stops;
+use crate::actions::service::{Named, stops};
 use crate::host::service::by::By;
 use crate::host::service::{ManagedService, Ready, StopService, manager_of};
 use crate::time::Length;
@@ -41,6 +41,11 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// By what it names its service.
+    fn named(&self) -> Named<'_> {
+        Named::By(self.by.as_ref())
+    }
+
     fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {
         let manager = manager_of(self.by.as_ref());
         act(&StopService {

@@ -44,6 +44,11 @@ impl Start {
         )
     }
 
+    /// Its manager.
+    pub(in crate::actions) fn by(&self) -> Option<&By> {
+        self.by.as_ref()
+    }
+
     pub(in crate::actions) fn with<T>(&self, act: impl FnOnce(&StartService<'_>) -> T) -> T {
         let (mut kind, ready): (Nginx, Option<Ready>) = (self.kind(), url(self.url.as_deref()));
         kind.starts = true;

@@ -8,7 +8,7 @@ use crate::action::{
     Action, Context, Direction, Error, Family, Past, Preview, Properties, Service, Stage,
 };
 use crate::actions::service::stop::half_a_minute;
-use crate::actions::service::stops;
+use crate::actions::service::{Named, stops};
 use crate::host::http;
 use crate::host::service::by::By;
 use crate::host::service::{ManagedService, Ready, StopService, manager_of};
@@ -54,6 +54,11 @@ impl Stop {
             self.conf.as_deref(),
             self.prefix.as_deref(),
         )
+    }
+
+    /// By what it names its service.
+    fn named(&self) -> Named<'_> {
+        Named::By(self.by.as_ref())
     }
 
     fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {

@@ -7,7 +7,7 @@
 
 use crate::action::values::{Port, absolute};
 use crate::action::{Action, Context, Direction, Error, Family, Past, Preview, Properties, Work};
-use crate::actions::service::stops;
+use crate::actions::service::{Named, stops};
 use crate::host::service::daemon::DaemonManager;
 use crate::host::service::kind::AnyProcess;
 use crate::host::service::{ManagedService, Ready, StopService};
@@ -48,6 +48,11 @@ impl Stop {
         let mut unread = std::io::sink();
         self.perform(&mut Work::new(&cx, Direction::Do, &mut unread)?, &past)?;
         Ok(())
+    }
+
+    /// By what it names its service.
+    fn named(&self) -> Named<'_> {
+        Named::Pidfile(&self.pidfile)
     }
 
     fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {

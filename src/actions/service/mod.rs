@@ -65,13 +65,37 @@ pub(crate) fn was_down<'v>(
     down
 }
 
+/// By what a stop names its service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// Its manager; none for the only one of its kind.
+    By(Option<&'a By>),
+    /// The pidfile of a daemon.
+    Pidfile(&'a str),
+}
+
+impl Named<'_> {
+    /// That manager manages it.
+    fn is_by(self, by: Option<&By>) -> bool {
+        match (self, by) {
+            (Self::By(Some(own)), Some(by)) => own.is_same(by),
+            (Self::By(None), _) => true,
+            (Self::By(Some(_)), None) | (Self::Pidfile(_), _) => false,
+        }
+    }
+}
+
 /// How the plan's own start of what a stop has stopped is judged: the undo of the stop is judged so, too.
-pub(crate) fn judged(cx: &Context, key: &str) -> Option<Judged> {
+pub(crate) fn judged(cx: &Context, named: Named<'_>) -> Option<Judged> {
     cx.family.iter().find_map(|kin| match &kin.action {
-        Do::ServiceStart(start) => start.with(|s| s.judged(key)),
-        Do::GunicornStart(start) => start.with(|s| s.judged(key)),
-        Do::NginxStart(start) => start.with(|s| s.judged(key)),
-        Do::ProcessStart(start) => start.with(|s| s.judged(key)),
+        Do::ServiceStart(start) if named.is_by(Some(&start.by)) => Some(start.with(|s| s.judged())),
+        Do::GunicornStart(start) if named.is_by(start.by()) => Some(start.with(|s| s.judged())),
+        Do::NginxStart(start) if named.is_by(start.by()) => Some(start.with(|s| s.judged())),
+        Do::ProcessStart(start)
+            if matches!(named, Named::Pidfile(pidfile) if pidfile == start.pidfile) =>
+        {
+            Some(start.with(|s| s.judged()))
+        }
         _ => None,
     })
 }
@@ -99,8 +123,8 @@ macro_rules! stops {
             self.with(|stop| stop.perform(work, &past.before.0))
         }
 
-        $crate::actions::service::undoes!(|stop, cx| {
-            let judged = $crate::actions::service::judged(cx, &stop.key());
+        $crate::actions::service::undoes!(|own, stop, cx| {
+            let judged = $crate::actions::service::judged(cx, own.named());
             let stop = stop.judged_as(judged.as_ref());
         });
     };
@@ -130,20 +154,20 @@ macro_rules! starts {
             self.with(|start| start.perform(work, &past.before.0))
         }
 
-        $crate::actions::service::undoes!(|start, _cx| {});
+        $crate::actions::service::undoes!(|_own, start, _cx| {});
     };
 }
 pub(crate) use starts;
 
 /// What a stop and a start have in common.
 macro_rules! undoes {
-    (|$it:ident, $cx:ident| { $($first:stmt;)* }) => {
+    (|$own:ident, $it:ident, $cx:ident| { $($first:stmt;)* }) => {
         fn undo(
             &self,
             work: &mut $crate::action::Work<'_, Self::Note>,
             past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
-            let $cx = work.cx();
+            let ($own, $cx) = (self, work.cx());
             self.with(|$it| {
                 $($first)*
                 $it.undo(work, &past.before.0)
@@ -155,7 +179,7 @@ macro_rules! undoes {
             cx: &$crate::action::Context,
             past: &$crate::action::Past<Self>,
         ) -> Result<$crate::action::Look, $crate::action::Error> {
-            let $cx = cx;
+            let ($own, $cx) = (self, cx);
             self.with(|$it| {
                 $($first)*
                 $it.undone(cx, &past.before.0, past.noted())

@@ -2,7 +2,7 @@
 
 use crate::action::values::Port;
 use crate::action::{Action, Context, Direction, Error, Family, Past, Preview, Properties};
-use crate::actions::service::stops;
+use crate::actions::service::{Named, stops};
 use crate::host::service::by::By;
 use crate::host::service::kind::AnyProcess;
 use crate::host::service::{ManagedService, Ready, StopService, manager_of};
@@ -77,6 +77,11 @@ pub(crate) fn half_a_minute() -> Length {
 }
 
 impl Stop {
+    /// By what it names its service.
+    fn named(&self) -> Named<'_> {
+        Named::By(Some(&self.by))
+    }
+
     fn with<T>(&self, act: impl FnOnce(&StopService<'_>) -> T) -> T {
         let manager = manager_of(Some(&self.by));
         act(&StopService {

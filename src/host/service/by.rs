@@ -256,6 +256,20 @@ pub(super) enum Chosen<'a> {
 }
 
 impl By {
+    /// It names the same service, however that is started.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let daemon = |by: &Self| by.process.as_ref().map(|d| d.pidfile.clone());
+        let program = |by: &Self| {
+            let of = by.supervisor.as_ref();
+            of.map(|s| (s.program.clone(), s.programs.clone()))
+        };
+        program(self) == program(other)
+            && self.systemd == other.systemd
+            && self.pidfile == other.pidfile
+            && daemon(self) == daemon(other)
+            && self.pattern == other.pattern
+    }
+
     /// The manager; none where the settings name none, which [`By::problems`] refuses.
     pub(super) fn chosen(&self) -> Option<Chosen<'_>> {
         let supervisor = self.supervisor.as_ref().map(Chosen::Supervisor);

@@ -48,17 +48,15 @@ pub(crate) struct Judged {
 }
 
 impl StartService<'_> {
-    /// How this start is judged, where it starts the service of that key. The text that its page holds may be that of the
-    /// new release, and is left out.
-    pub(crate) fn judged(&self, key: &str) -> Option<Judged> {
-        let same = self.service.manager.key(self.service.kind) == key;
-        same.then(|| Judged {
+    /// How this start is judged. The text that its page holds may be that of the new release, and is left out.
+    pub(crate) fn judged(&self) -> Judged {
+        Judged {
             ready: self.ready.map(|ready| Ready {
                 contains: None,
                 ..ready.clone()
             }),
             within: self.within,
-        })
+        }
     }
 
     fn readiness(&self) -> Readiness<'_> {

@@ -346,11 +346,6 @@ impl StopService<'_> {
         Ok(Stopped::of(before))
     }
 
-    /// What names the service among others of its manager.
-    pub(crate) fn key(&self) -> String {
-        self.service.manager.key(self.service.kind)
-    }
-
     /// The same, its undo judged as the plan's own start is, where the stop itself says nothing else.
     pub(crate) fn judged_as<'b>(&'b self, start: Option<&'b Judged>) -> StopService<'b> {
         StopService {
