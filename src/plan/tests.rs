@@ -4,6 +4,7 @@
 mod bad;
 mod facts;
 mod given;
+mod live;
 mod order;
 
 use super::Given;
