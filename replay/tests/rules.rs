@@ -458,6 +458,47 @@ fn an_unknown_kind_or_field_is_an_error() {
     assert!(read(serde_json::json!({"kind": "note.vanished", "data": {}})).is_err());
 }
 
+/// What can be rolled back one after the other, newest first, as far as the first point of no return that was passed.
+#[test]
+fn the_runs_that_can_be_rolled_back_end_with_one_that_has_passed_a_point_of_no_return() {
+    let mut book = Runs::default();
+    let mut seq = 0;
+    let mut complete = |book: &mut Runs, name: &str, undo: Undo, back: bool| {
+        let steps = vec![step("a", Effect::Unsafe, OnDoubt::Ask, false, undo)];
+        let planned = Event::RunPlanned(RunPlanned {
+            digest: String::new(),
+            plan: plan(steps).into(),
+            warnings: vec![],
+            contract: CONTRACT,
+        });
+        let mut events = vec![
+            planned,
+            started("a", Do, 1),
+            succeeded("a", Do, 1),
+            Event::RunCompleted(Empty {}),
+        ];
+        if back {
+            events.extend([
+                rollback(None),
+                started("a", Back, 1),
+                succeeded("a", Back, 1),
+                Event::RollbackCompleted(Empty {}),
+            ]);
+        }
+        for event in events {
+            seq += 1;
+            book.apply(Some(name), &event, &when(seq)).unwrap();
+        }
+    };
+    complete(&mut book, "first", undo(), false);
+    complete(&mut book, "final", Undo::PointOfNoReturn("x".into()), false);
+    complete(&mut book, "third", undo(), false);
+    complete(&mut book, "undone", undo(), true);
+    complete(&mut book, "last", undo(), false);
+    let names: Vec<&str> = book.reversible().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["last", "third", "final"]);
+}
+
 #[test]
 fn run_names_are_made_of_the_plan_and_the_day() {
     let book = Runs::default();

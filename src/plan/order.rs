@@ -305,7 +305,10 @@ impl Places {
                     Stage::Switch => Rule::BuiltBeforeSwitch,
                     _ => Rule::CodeBeforeItsUse,
                 };
-                add(rule, self.next(first, at));
+                // What a live phase builds is for a later round.
+                let next = self.next(first, at);
+                let own = |next: &usize| self.live.contains(&at) || !self.live.contains(next);
+                add(rule, next.filter(own));
             }
         }
     }

@@ -5,6 +5,7 @@ mod bad;
 mod checks;
 mod facts;
 mod given;
+mod live;
 mod order;
 
 use super::Given;

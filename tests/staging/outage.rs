@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Users ask that often.
-const OFTEN: Duration = Duration::from_millis(5);
+const OFTEN: Duration = Duration::from_millis(10);
 
 /// Asks all the time while `work` lasts; from the first refused request to the first good answer behind it.
 fn outage(platform: &Platform, work: impl FnOnce()) -> Duration {
@@ -38,6 +38,7 @@ fn outage(platform: &Platform, work: impl FnOnce()) -> Duration {
             let (refused, back) = refused
                 .zip(back)
                 .expect("users were shut out, and let in again");
+            println!("shut out for {:.2} s", (back - refused).as_secs_f64());
             back - refused
         });
         work();
@@ -108,7 +109,6 @@ cd "$release"
 "$venv/bin/python" -c "import celery_app, wsgi"
 STATIC_ROOT="$static" "$venv/bin/python" manage.py collectstatic --noinput >/dev/null
 "$venv/bin/python" manage.py check >/dev/null
-touch "$root/hand-prepared"
 
 nginx_pid=$(cat "$root/run/nginx.pid"); kill -QUIT "$nginx_pid"; stopped "$nginx_pid"
 beat_pid=$(cat "$root/run/beat.pid"); kill -TERM "$beat_pid"; stopped "$beat_pid"
@@ -142,7 +142,11 @@ crontab -u "$cron" -l | sed 's|^#hand ||' | crontab -u "$cron" -
 fn undo_by_hand(platform: &Platform) {
     let script = r#"set -eu
 stopped() { while kill -0 "$1" 2>/dev/null; do sleep 0.05; done; }
-for name in nginx beat worker gunicorn; do pid=$(cat "$root/run/$name.pid"); kill -TERM "$pid"; stopped "$pid"; done
+for name in nginx beat worker gunicorn; do
+  # Celery writes it a second time when it has detached.
+  until pid=$(cat "$root/run/$name.pid" 2>/dev/null) && [ -n "$pid" ]; do sleep 0.05; done
+  kill -TERM "$pid"; stopped "$pid"
+done
 cd "$root/code" && "$root/venv/bin/python" manage.py migrate log_search 0001 >/dev/null
 ln -sfn "$root/releases/first" "$root/code"; ln -sfn venvs/1.0 "$root/venv"; ln -sfn "$root/statics/first" "$root/static"
 rm -rf "$root/releases/hand" "$root/venvs/hand" "$root/statics/hand"

@@ -99,6 +99,44 @@ fn the_whole_upgrade_in_its_order() {
 }
 
 #[test]
+fn what_is_built_aside_comes_before_the_switch_and_is_not_forced_behind_the_stop() {
+    good("[code] [pip] [static] front- web- ? switch web+ front+");
+    good("(code) (pip) front- web- ? (static) switch web+ front+");
+    // The switch itself is a change.
+    bad(
+        "[code] switch web- ? web+",
+        &[(1, Rule::StoppedBeforeChanges, 2)],
+    );
+    bad(
+        "[code] web- ? switch (pip) web+",
+        &[(3, Rule::BuiltBeforeSwitch, 4)],
+    );
+    bad(
+        "[pip] [code] web- ? switch web+",
+        &[(0, Rule::CodeBeforeItsUse, 1)],
+    );
+    bad(
+        "[code] web- ? web+ switch",
+        &[(3, Rule::ChangedBeforeStarts, 4)],
+    );
+    // Of a second round, which has its own.
+    good("[code] web- ? switch web+ [code] [pip] web- ? switch web+");
+}
+
+#[test]
+fn a_live_phase_needs_services_that_run() {
+    bad(
+        "front- web- ? [code] switch web+ front+",
+        &[(0, Rule::LiveBeforeStops, 3), (1, Rule::LiveBeforeStops, 3)],
+    );
+    good("front- web- ? switch web+ front+ [code]");
+    // Another application's service is down all the time.
+    let seen = order("web-! [code] switch");
+    assert_eq!(seen.breaches, []);
+    assert_eq!(seen.warnings.len(), 1, "{:?}", seen.warnings);
+}
+
+#[test]
 fn the_front_end_closes_first() {
     good("front- web- web+ front+");
     bad("web- front- web+ front+", &[(0, Rule::FrontClosesFirst, 1)]);
