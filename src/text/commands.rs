@@ -46,7 +46,7 @@ texts! {
     step_may_have_acted(step): "{step} may have taken effect and has to be undone by its present definition first", "{step} 可能已经生效，须先按现有定义撤销";
     step_asks(step): "{step} waits for an answer, which comes first", "{step} 有待回答的问题，须先处理";
     step_keeps_no_return(step): "{step} may have taken effect, and keeps its point of no return", "{step} 可能已经生效，须保留其不可逆点";
-    would_then(): "what the changed steps would do now:", "变更后的步骤现在会执行:";
+    would_then(): "what the changed steps would do now:", "变更后的步骤现在会执行：";
     nothing_amended(): "nothing was changed; to amend the run: the same command without --plan", "未做任何变更；去掉 --plan 即可修订";
     step_keeps_no_undo(step): "{step} may have taken effect, and keeps `undo: none`", "{step} 可能已经生效，须保留 `undo: none`";
     secret_keeps_source(name): "the secret {name} has another source or is missing; a run keeps the secrets that it began with", "密钥 {name} 的来源不同或缺失；运行须沿用开始时的密钥";
