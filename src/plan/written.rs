@@ -226,6 +226,12 @@ fn flow(value: &Value) -> String {
     }
 }
 
+/// A length of time such as `1h30m`, which no reader of YAML takes for a number.
+fn is_length(text: &str) -> bool {
+    let of_length = |c: char| c.is_ascii_digit() || "dhms".contains(c);
+    text.chars().all(of_length) && text.ends_with(|c: char| c.is_ascii_alphabetic())
+}
+
 /// A text, in quotes where YAML would take it for something else.
 fn scalar(text: &str) -> String {
     let words = ["true", "false", "null", "yes", "no", "on", "off"];
@@ -234,7 +240,7 @@ fn scalar(text: &str) -> String {
             .chars()
             .all(|c| c.is_alphanumeric() || " /_.-+@=".contains(c))
         && !text.ends_with(' ')
-        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && (!text.starts_with(|c: char| c.is_ascii_digit()) || is_length(text))
         && !words.contains(&text.to_ascii_lowercase().as_str());
     match plain {
         true => text.to_owned(),

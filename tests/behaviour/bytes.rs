@@ -119,7 +119,7 @@ fn lines_of_a_crontab_that_differ_in_one_byte_are_two() {
 
 /// Where bytes become text with signs in the place of what is none. Everywhere else they are compared as bytes, decoded by
 /// their encoding, escaped so that no two read the same, or refused by name.
-const SHOWN_ONLY: [(&str, &str); 10] = [
+const SHOWN_ONLY: [(&str, &str); 11] = [
     ("src/encoding.rs", "a line for people"),
     (
         "src/redact.rs",
@@ -130,6 +130,7 @@ const SHOWN_ONLY: [(&str, &str); 10] = [
         "src/cli/complete.rs",
         "a script that this program has written",
     ),
+    ("src/cli/live.rs", "a line of a screen"),
     ("src/cli/man.rs", "pages that this program has written"),
     (
         "src/cli/words.rs",

@@ -37,10 +37,6 @@ fn what_changes_something_or_uses_what_is_undone_is_no_check() {
             "not a read-only check",
         ),
         (
-            "{id: a, do: {shell: \"true\"}, effect: pure, after_rollback: true}",
-            "not a read-only check",
-        ),
-        (
             "{id: a, do: {expect.file: {path: {from: first.path}}}, after_rollback: true}",
             "output of another step",
         ),
