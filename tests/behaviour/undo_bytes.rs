@@ -182,6 +182,19 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
+        "release.switch",
+        r#"{"links": [{"path": "@/current", "to": "@/two"}, {"path": "@/other", "to": "@/two"}]}"#,
+        Here {
+            make: linked,
+            see: leads,
+        },
+    ),
+    Row(
+        "release.prune",
+        r#"{"keep": 1, "releases": "@/releases"}"#,
+        NoUndo,
+    ),
+    Row(
         "timer.disable",
         r#"{"timers": ["backup"]}"#,
         In {
@@ -443,6 +456,19 @@ fn hooks(place: &Place) {
         "repo/.git/hooks/pre-commit",
         "#!/bin/sh\nexit 0 # of the team\n",
     );
+}
+
+/// A link to the first of two directories; a second link is not there yet.
+fn linked(place: &Place) {
+    for dir in ["one", "two"] {
+        std::fs::create_dir(place.path(dir)).expect("created");
+    }
+    std::os::unix::fs::symlink(place.path("one"), place.path("current")).expect("linked");
+}
+
+fn leads(place: &Place) -> String {
+    let lead = |link: &str| format!("{link}: {:?}", std::fs::read_link(place.path(link)).ok());
+    ["current", "other"].map(lead).join("\n")
 }
 
 fn hook_files(place: &Place) -> String {

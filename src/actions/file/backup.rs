@@ -14,6 +14,7 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use upledger_replay::plan::Effect;
 
@@ -91,8 +92,8 @@ impl Backup {
                 }
             }
             None => {
-                let file = source.file_name().unwrap_or_default().to_string_lossy();
-                let name = format!("backup-{run}.{}.{file}", cx.step);
+                let mut name = OsString::from(format!("backup-{run}.{}.", cx.step));
+                name.push(source.file_name().unwrap_or_default());
                 // A name of the kernel has 255 bytes at most.
                 match name.len() < NAME {
                     true => cx.undo_path().join(name),
