@@ -293,7 +293,9 @@ pub(crate) fn beside_the_events(
     chain: &Chain,
 ) -> Result<Option<BadWhat>, rusqlite::Error> {
     let mut check = Check::new(Vec::new());
-    let snapshot = conn.unchecked_transaction()?;
+    // Whoever asks may have begun one.
+    let alone = conn.is_autocommit();
+    let snapshot = alone.then(|| conn.unchecked_transaction()).transpose()?;
     check.stored_checkpoints(conn)?;
     let newest = "SELECT coalesce(max(seq) + 1, 0) FROM event";
     let there: i64 = conn.query_row(newest, [], |row| row.get(0))?;

@@ -1,6 +1,7 @@
 //! A place for services of the tests: small real servers, a private supervisord, and their end by number.
 
 use crate::common::{Done, World, eventually, kill};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -26,13 +27,20 @@ impl Drop for Place {
         for all in [false, true] {
             for (pid, line) in self.processes() {
                 if all || line.contains("supervisord") {
-                    // A worker of Nginx does not name this world.
-                    let children = children(pid);
+                    // A worker of Nginx does not name this world, and is not to be seen without its master.
+                    stop(pid);
+                    children(pid).into_iter().for_each(kill);
                     kill(pid);
-                    children.into_iter().for_each(kill);
                 }
             }
         }
+    }
+}
+
+fn stop(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::STOP);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The processes of a platform: those whose command, working directory or open files lie in its directory.
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ fn is_of(pid: i32, dir: &Path) -> bool {
     reads("cmdline") || leads("cwd") || leads("exe") || reads("environ") || opens()
 }
 
-/// Ends all of them, those first that would start others again.
+/// Ends all of them: each is stopped first, and the younger are killed before the older, so that nothing is started again
+/// and no worker is seen without its master.
 pub(super) fn end_all(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -68,12 +70,15 @@ pub(super) fn end_all(dir: &Path) {
         if Instant::now() >= deadline {
             return;
         }
-        left.sort_by_key(|(_, command)| !command.contains("supervisord"));
-        for (pid, _) in left {
-            if let Some(pid) = Pid::from_raw(pid) {
-                // It may have ended by itself.
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        left.sort_by_key(|(pid, command)| (command.contains("supervisord"), Reverse(*pid)));
+        let pids = || left.iter().filter_map(|(pid, _)| Pid::from_raw(*pid));
+        for (signal, pid) in pids()
+            .rev()
+            .map(|pid| (Signal::STOP, pid))
+            .chain(pids().map(|pid| (Signal::KILL, pid)))
+        {
+            // It may have ended by itself.
+            let _ = kill_process(pid, signal);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
