@@ -27,21 +27,22 @@ impl Drop for Place {
         for all in [false, true] {
             for (pid, line) in self.processes() {
                 if all || line.contains("supervisord") {
-                    // A worker of Nginx does not name this world, and is not to be seen without its master.
-                    stop(pid);
-                    children(pid).into_iter().for_each(kill);
-                    kill(pid);
+                    end(pid);
                 }
             }
         }
     }
 }
 
-fn stop(pid: i32) {
+/// Ends a process after those below it. A worker of Nginx does not name this world, and is not to be seen without its
+/// master.
+fn end(pid: i32) {
     if let Some(pid) = Pid::from_raw(pid) {
         // It may have ended by itself.
         let _ = kill_process(pid, Signal::STOP);
     }
+    children(pid).into_iter().for_each(end);
+    kill(pid);
 }
 
 /// The children of a process.
