@@ -72,6 +72,8 @@ pub async fn launch_by(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    // The first stage would leave the session itself, but Ctrl-C may come before it does, and would end it.
+    super::sys::in_own_session(&mut program);
     let (tx, rx) = tokio::sync::oneshot::channel();
     // A separate thread: the runtime has one thread, which must keep handling signals, and on shutdown it would wait for
     // its own blocking threads.

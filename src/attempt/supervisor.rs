@@ -42,10 +42,9 @@ const LOCK: Duration = Duration::from_secs(1);
 /// How often to try to write the result, once per second. Its space is allocated, so an error is a device error.
 const RESULT_TRIES: u32 = 30;
 
-/// First stage: leaves the runner's session and process group, starts the second stage, and exits.
+/// First stage, in a session of its own: starts the second stage, which leads none and so can never get a terminal, and
+/// exits.
 pub fn detach() -> u8 {
-    // Fails only for a group leader, which this process is not.
-    let _ = rustix::process::setsid();
     close_inherited();
     let mut command = Command::new(SELF);
     command

@@ -44,15 +44,20 @@ pub(super) fn usage_of_children() -> Usage {
 
 /// Has a command lead its own process group, and where this program has a terminal, a session of its own without one:
 /// ssh, git and their like then fail at once where they would have asked the operator.
+pub(crate) fn without_terminal(command: &mut Command) {
+    match std::fs::File::open("/dev/tty").is_err() {
+        true => drop(command.process_group(0)),
+        false => in_own_session(command),
+    }
+}
+
+/// Has a command lead a session of its own from its first moment: a signal that a terminal sends to this process's group
+/// does not reach it.
 #[expect(
     unsafe_code,
     reason = "the standard library has no stable interface for setsid"
 )]
-pub(crate) fn without_terminal(command: &mut Command) {
-    if std::fs::File::open("/dev/tty").is_err() {
-        command.process_group(0);
-        return;
-    }
+pub(crate) fn in_own_session(command: &mut Command) {
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(|| {
