@@ -18,7 +18,7 @@ pub fn secrets(run: &Run) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (unit, way) in left(run) {
         if let Some((_, step)) = run.step(unit) {
-            of_step(step, way, &mut names);
+            of_step(&run.plan, step, way, &mut names);
         }
     }
     known(&run.plan, names)
@@ -29,7 +29,7 @@ pub fn secrets(run: &Run) -> BTreeSet<String> {
 pub fn of_part(plan: &Plan, part: &TaskKey) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     if let Some(step) = plan.step(&part.step) {
-        of_step(step, part.way, &mut names);
+        of_step(plan, step, part.way, &mut names);
     }
     known(plan, names)
 }
@@ -40,7 +40,10 @@ fn known(plan: &Plan, mut names: BTreeSet<String>) -> BTreeSet<String> {
     names
 }
 
-fn of_step(step: &Step, way: Direction, names: &mut BTreeSet<String>) {
+fn of_step(plan: &Plan, step: &Step, way: Direction, names: &mut BTreeSet<String>) {
+    for used in step.uses.iter().filter_map(|id| plan.step(id)) {
+        of_value(&used.action.settings, names);
+    }
     match (way, &step.undo) {
         (Direction::Do, _) | (Direction::Undo, Undo::Own { .. }) => of_action(step, names),
         (Direction::Undo, Undo::Nothing) if step.is_check() => of_action(step, names),

@@ -147,6 +147,9 @@ pub struct Step {
     /// The fact of an earlier step that is its working directory, where the plan says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd_from: Option<String>,
+    /// The earlier steps that its actions name, such as the backup of a migration. Their secrets are this step's, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<String>,
     /// What later steps may use of its output.
     pub facts: Vec<Fact>,
     /// It is a check that has to hold after a rollback of everything, too.

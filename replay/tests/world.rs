@@ -33,6 +33,7 @@ pub(crate) fn step(
         cwd: None,
         cwd_from: None,
         after_rollback: false,
+        uses: Vec::new(),
         facts: vec![],
     }
 }

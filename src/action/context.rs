@@ -52,6 +52,9 @@ pub struct Context {
     /// What the undos of earlier runs name, where the kind removes what none of them needs.
     #[serde(default)]
     pub undoable: Vec<Undoable>,
+    /// The earlier steps that its settings name.
+    #[serde(default)]
+    pub uses: Vec<Used>,
     /// The attempt's spool; none for looks, which have no effect.
     pub spool: Option<PathBuf>,
     /// What looks of the same moment share; none at work, where everything is asked anew.
@@ -71,6 +74,19 @@ pub struct Kin {
     pub action: Do,
     /// What it observed before it changed anything; null where it has not run.
     pub before: serde_json::Value,
+}
+
+/// An earlier step that a setting names by its id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Used {
+    /// The id.
+    pub step: String,
+    /// Its action, with the facts put in where they are known.
+    pub action: Do,
+    /// What it observed before it changed anything; null where it has not run.
+    pub before: serde_json::Value,
+    /// What it produced, where it is done.
+    pub produced: Option<serde_json::Value>,
 }
 
 /// A text that the record holds of a step which can still be undone; a path may be a part of it.
@@ -159,6 +175,17 @@ impl Context {
     #[must_use]
     pub fn patience(&self) -> Duration {
         LOOK.max(Duration::from_millis(self.timeout_ms.unwrap_or(0)))
+    }
+
+    /// A step that a setting names.
+    ///
+    /// # Errors
+    /// [`Error`] when the plan has none of that id.
+    pub fn used(&self, step: &str) -> Result<&Used, Error> {
+        let mut known = self.uses.iter();
+        known
+            .find(|used| used.step == step)
+            .ok_or_else(|| Error::new(format!("the plan has no step {step}")))
     }
 
     /// The value of a secret.

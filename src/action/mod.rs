@@ -22,7 +22,7 @@ pub(crate) mod testing;
 pub mod values;
 mod work;
 
-pub use context::{Answers, Byproducts, Context, Kin, LOOK, Undoable};
+pub use context::{Answers, Byproducts, Context, Kin, LOOK, Undoable, Used};
 pub use error::Error;
 pub use facts::{Fact, FactKind, facts_of};
 pub use kept::{Blob, Kept};
@@ -99,6 +99,17 @@ pub enum Family {
     Behind,
 }
 
+/// An earlier step that a setting names by its id, such as the backup of a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepUse {
+    /// The setting.
+    pub setting: &'static str,
+    /// The id.
+    pub step: String,
+    /// The kinds that fit.
+    pub kinds: &'static [&'static str],
+}
+
 /// What is known of a kind, or of one step of it, without a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
@@ -130,6 +141,8 @@ pub struct Properties {
     pub live: Live,
     /// It removes what no undo needs, and has to know what the undos of earlier runs name: [`Context::undoable`].
     pub prunes: bool,
+    /// The earlier steps that its settings name: [`Context::used`] has them, and their secrets are this step's, too.
+    pub uses: Vec<StepUse>,
     /// What its looks read.
     pub reads: Places,
     /// What it changes.
@@ -154,6 +167,7 @@ impl Properties {
             writes: Vec::new(),
             live: Live::Unknown,
             prunes: false,
+            uses: Vec::new(),
             reads: None,
             touches: None,
         }

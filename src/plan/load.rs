@@ -14,6 +14,7 @@ use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
 use super::samples::WithSamples;
+use super::uses::Earlier;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
 use crate::action::Live;
@@ -257,6 +258,7 @@ impl<'t> Loader<'t> {
             used: BTreeSet::new(),
             facts: BTreeMap::new(),
             all_facts,
+            steps: Vec::new(),
             env: BTreeMap::new(),
             env_file: None,
         };
@@ -574,6 +576,11 @@ impl<'t> Loader<'t> {
         }
         let handed_on = facts::of_step(&node).into_iter();
         before.facts.extend(handed_on.map(|(f, _)| (f, left_out)));
+        before.steps.extend(step.as_ref().map(|s| Earlier {
+            id: s.id.clone(),
+            kind: s.action.kind().into(),
+            left_out,
+        }));
         resolved
     }
 }

@@ -13,6 +13,7 @@ use super::problem::{Fault, Refusal};
 use super::read::read;
 use super::rules::is_id;
 use super::samples::{sample, setting};
+use super::uses::{self, Earlier};
 use super::warning::Warning;
 use crate::action::Live;
 use crate::action::values::absolute;
@@ -131,6 +132,7 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
 fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
     let (mut wrong, mut placed) = (Vec::new(), Vec::new());
     let (mut ids, mut facts) = (BTreeSet::new(), BTreeMap::new());
+    let mut before: Vec<Earlier> = Vec::new();
     let secrets: BTreeSet<&str> = plan.secrets.iter().map(|s| s.name.as_str()).collect();
     if plan.phases.is_empty() || plan.phases.iter().any(|p| p.steps.is_empty()) {
         wrong.push(say::empty_phase());
@@ -142,7 +144,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
         if !is_id(&step.id) || !ids.insert(step.id.as_str()) {
             wrong.push(say::bad_id(&step.id));
         }
-        let (own, faults) = one(step, &facts, &secrets);
+        let (own, faults) = one(step, &facts, &before, &secrets);
         wrong.extend(faults.into_iter().map(|m| say::of_step(&step.id, m)));
         if let Some(own) = own.as_ref().filter(|_| step.live)
             && let Some((why, _)) = live::problem(&step.id, own, step.why.as_deref())
@@ -167,6 +169,11 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
             });
         }
         facts.extend(facts::of_resolved(step));
+        before.push(Earlier {
+            id: step.id.clone(),
+            kind: step.action.kind.to_string(),
+            left_out: step.left_out.is_some(),
+        });
     }
     let order = order::check("", &placed);
     for breach in order.breaches {
@@ -193,6 +200,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
 fn one(
     step: &Step,
     facts: &BTreeMap<String, Known>,
+    before: &[Earlier],
     secrets: &BTreeSet<&str>,
 ) -> (Option<Do>, Vec<String>) {
     let mut wrong = Vec::new();
@@ -247,15 +255,17 @@ fn one(
         Some(action)
     };
     let own = action(&step.action, false);
+    let mut others: Vec<Do> = Vec::new();
     for look in [&step.probe, &step.verify].into_iter().flatten() {
-        action(look, true);
+        others.extend(action(look, true));
     }
     let mut undo_probe = false;
     if let Undo::Action(undo) = &step.undo {
         let written = action(&undo.action, false);
         for look in [&undo.probe, &undo.verify].into_iter().flatten() {
-            action(look, true);
+            others.extend(action(look, true));
         }
+        others.extend(written.clone());
         let has =
             undo.probe.is_some() || written.is_some_and(|a| a.kind_of().properties().has_probe);
         undo_probe = undo.has_probe != has || (undo.effect == Effect::Probed && !has);
@@ -267,6 +277,15 @@ fn one(
     }
     if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|b| b.has_undo) {
         wrong.push(say::no_own_undo());
+    }
+    let uses = uses::named(own.iter().chain(&others));
+    let left_out = step.left_out.is_some();
+    let problems = uses.iter();
+    let problems = problems.filter_map(|used| uses::problem(used, before, left_out));
+    wrong.extend(problems.map(|(why, _)| why));
+    // The secrets of these steps reach this one.
+    if !uses.iter().map(|used| &used.step).eq(&step.uses) {
+        wrong.push(say::uses_other_steps());
     }
     for file in &step.env_files {
         wrong.extend(absolute("env_file", &file.path));

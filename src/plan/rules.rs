@@ -6,6 +6,7 @@ use super::file;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::samples::{WithSamples, setting};
+use super::uses::{self, Earlier};
 use super::variables::{Variables, is_name};
 use crate::action::values::absolute;
 use crate::actions::Do;
@@ -44,6 +45,8 @@ pub(crate) struct Before {
     pub(crate) facts: BTreeMap<String, bool>,
     /// Facts of all steps, also of those that come later.
     pub(crate) all_facts: BTreeMap<String, Known>,
+    /// The steps before.
+    pub(crate) steps: Vec<Earlier>,
     /// The environment of all steps.
     pub(crate) env: BTreeMap<String, Input>,
     /// The file of the plan with more of it.
@@ -265,6 +268,12 @@ pub(crate) fn resolve(
     if !faults.iter().skip(said).any(resembles) {
         faults.extend(guesses);
     }
+    let uses = uses::named(all.iter().filter_map(|(_, action)| *action));
+    for used in &uses {
+        if let Some((why, hint)) = uses::problem(used, &before.steps, left_out.is_some()) {
+            faults.push(Fault::new(uses::place(prepared, used), why).hint(hint));
+        }
+    }
     limits(step, node, faults);
     if step.after_rollback {
         after_rollback(step, effect, &undo, prepared, faults);
@@ -300,6 +309,7 @@ pub(crate) fn resolve(
         live: false,
         cwd: cwd.0,
         cwd_from: cwd.1,
+        uses: uses.into_iter().map(|used| used.step).collect(),
         after_rollback: step.after_rollback,
         facts: step
             .facts

@@ -18,7 +18,7 @@ pub(crate) use interrupt::heard;
 use crate::action::process::ActInput;
 use crate::action::{
     Answers, Blob, Consequences, Context, Direction, Error, Kin, Look, Preview, RawPast, Undoable,
-    recorded,
+    Used, recorded,
 };
 use crate::actions::Do;
 use crate::redact::Redactor;
@@ -89,6 +89,8 @@ pub struct Request {
     pub live: bool,
     /// What the undos of earlier runs name, where it has to know that.
     pub undoable: Vec<Undoable>,
+    /// The earlier steps that its settings name.
+    pub uses: Vec<Used>,
     /// Its time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// Nothing is kept, and what would change is shown.
@@ -218,6 +220,7 @@ impl Local {
             was_down: request.was_down.clone(),
             live: request.live,
             undoable: request.undoable.clone(),
+            uses: request.uses.clone(),
             later: request.past.later.clone(),
             blobs: request.blobs.clone(),
             inert: request.preview,

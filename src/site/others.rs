@@ -1,7 +1,7 @@
 //! What a step has to know of the other steps of its run, and of the runs before it.
 
-use super::inputs::Facts;
-use crate::action::{Direction, Family, Kin, Noted, RawPast, Undoable};
+use super::inputs::{Facts, Inputs};
+use crate::action::{Direction, Family, Kin, Noted, RawPast, Undoable, Used};
 use crate::actions::{Do, service};
 use crate::plan::samples;
 use serde_json::Value;
@@ -46,6 +46,35 @@ pub(super) fn family(
         })
     });
     kin.collect()
+}
+
+/// The earlier steps that a step's actions name.
+pub(super) fn used(
+    plan: &Plan,
+    part: &TaskKey,
+    facts: Facts<'_>,
+    run: &str,
+    step: &Step,
+) -> Vec<Used> {
+    let named = step.uses.iter().filter_map(|id| plan.step(id));
+    let used = named.filter_map(|step| {
+        let key = TaskKey {
+            step: step.id.clone(),
+            ..part.clone()
+        };
+        let unit = match facts {
+            Facts::Of(run) => run.unit(&key),
+            Facts::None => None,
+        };
+        let action = Inputs::new(facts, &key, run).action(plan, &step.action);
+        Some(Used {
+            step: step.id.clone(),
+            action: action.ok().or_else(|| samples::shown(plan, &step.action))?,
+            before: unit.map_or(Value::Null, |u| u.forward.observed.clone()),
+            produced: unit.and_then(|u| u.produced.clone()),
+        })
+    });
+    used.collect()
 }
 
 /// The notes of a step's directions.

@@ -1,11 +1,11 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
 use super::inputs::{Facts, Inputs, environment, resolved};
-use super::others::{family, later, noted, undoable, was_down};
+use super::others::{family, later, noted, undoable, used, was_down};
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
 use crate::action::{
-    Blob, Consequences, Direction, Error, Invocation, Kin, Look, Preview, RawPast, Undoable,
+    Blob, Consequences, Direction, Error, Invocation, Kin, Look, Preview, RawPast, Undoable, Used,
     recorded,
 };
 use crate::actions::Do;
@@ -57,6 +57,7 @@ pub struct PreparedTask {
     was_down: Vec<String>,
     live: bool,
     undoable: Vec<Undoable>,
+    uses: Vec<Used>,
     preview: bool,
     redactor: Redactor,
 }
@@ -164,6 +165,7 @@ impl PreparedTask {
             was_down,
             live: step.live,
             undoable: Vec::new(),
+            uses: used(plan, part, facts, run, step),
             action,
             direction,
             probe,
@@ -255,6 +257,7 @@ impl PreparedTask {
             was_down: self.was_down.clone(),
             live: self.live,
             undoable: self.undoable.clone(),
+            uses: self.uses.clone(),
             preview: self.preview,
         }
     }

@@ -338,6 +338,11 @@ texts! {
     step_hands_on(step, facts): "`{step}` produces {facts}", "`{step}` 的输出变量有 {facts}";
     fact_does_not_fit(fact, kind, why): "`{fact}` is {kind}, which does not fit here: {why}", "`{fact}` 是{kind}，不适用于此处：{why}";
     fact_not_here(fact): "the fact `{fact}` cannot be used here", "此处不能使用输出变量 `{fact}`";
+    no_earlier_step(setting, step): "`{setting}` names the step `{step}`, and no earlier step has that id", "`{setting}` 指定的步骤 `{step}` 不存在于前面的步骤中";
+    step_does_not_fit(setting, step, kind): "`{setting}` names the step `{step}`, which is a {kind}", "`{setting}` 指定的步骤 `{step}` 是 {kind}，不适用";
+    used_step_left_out(setting, step): "`{setting}` names the step `{step}`, which is skipped in this run", "`{setting}` 指定的步骤 `{step}` 在本次运行中不执行";
+    name_a_step(kinds): "name an earlier step of one of these kinds: {kinds}", "请指定前面的步骤，类型须为：{kinds}";
+    uses_other_steps(): "`uses` does not hold the steps that its actions name", "`uses` 与动作中指定的步骤不一致";
     fact_printed(): "a printed value", "步骤打印的值";
     fact_path_kind(): "a path", "路径";
     fact_digest(): "a SHA-256 digest", "SHA-256 摘要";

@@ -1,0 +1,58 @@
+//! Steps that settings name by their ids, such as `backup: dump` of a migration: each is an earlier step of a kind that fits.
+
+use super::outline::{Node, Span};
+use super::problem::did_you_mean;
+use crate::action::StepUse;
+use crate::actions::Do;
+use crate::text::plan as say;
+
+/// A step before the one that is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Earlier {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) left_out: bool,
+}
+
+/// The steps that these actions name, each once.
+pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
+    let mut found: Vec<StepUse> = Vec::new();
+    for used in actions.flat_map(|a| a.kind_of().properties().uses) {
+        if !found.contains(&used) {
+            found.push(used);
+        }
+    }
+    found
+}
+
+/// What is wrong with a named step, and what to do. A step that is left out itself may name one that is left out.
+pub(crate) fn problem(
+    used: &StepUse,
+    before: &[Earlier],
+    left_out: bool,
+) -> Option<(String, String)> {
+    let kinds = || used.kinds.join(", ");
+    let Some(step) = before.iter().find(|step| step.id == used.step) else {
+        let ids = before.iter().map(|step| step.id.as_str());
+        let hint = did_you_mean(&used.step, ids).unwrap_or_else(|| say::name_a_step(kinds()));
+        return Some((say::no_earlier_step(used.setting, &used.step), hint));
+    };
+    if !used.kinds.contains(&step.kind.as_str()) {
+        let why = say::step_does_not_fit(used.setting, &used.step, &step.kind);
+        return Some((why, say::name_a_step(kinds())));
+    }
+    (step.left_out && !left_out).then(|| {
+        let why = say::used_step_left_out(used.setting, &used.step);
+        (why, say::name_a_step(kinds()))
+    })
+}
+
+/// Where the step is named.
+pub(super) fn place(step: &Node, used: &StepUse) -> Span {
+    let undo = step.get("undo");
+    let actions = [step.get("do"), undo, step.get("probe"), step.get("verify")];
+    let settings = actions.into_iter().flatten().flat_map(Node::entries);
+    let mut named = settings.filter_map(|(_, settings)| settings.get(used.setting));
+    let found = named.find(|value| value.text() == Some(used.step.as_str()));
+    found.map_or_else(|| step.key_span("do"), |value| value.span)
+}
