@@ -3,9 +3,11 @@
 
     tests/performance.py [--steps N] [PROGRAM]      default: target/release/upledger, which must be built
 
-Two runs of the same plan, each step `/bin/true`, with a state directory of their own below `target/performance`. The
-first is timed and weighed; the second, below strace, has its syncs counted. Both have the whole plan. Then what only
-reads is timed on the ledger of the first. Each limit is judged in a line of its own; the exit code is 1 if one is broken.
+Runs of the same plan, each step `/bin/true`, with state directories of their own below `target/performance`. The first is
+timed and weighed, another one, below strace, has its syncs counted: both do the whole plan. A disk is slower at some
+moments than at others, so the last hundred steps of the first run wait until another run of the plan has done its first
+hundred, and a third one does its first hundred right behind them. Then what only reads is timed on the ledger of the
+first. Each limit is judged in a line of its own; the exit code is 1 if one is broken.
 Set UPLEDGER_PERFORMANCE to another directory to choose the disk. Without strace nothing is counted, and that is said.
 """
 
@@ -27,6 +29,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLACE = pathlib.Path(os.environ.get("UPLEDGER_PERFORMANCE", ROOT / "target" / "performance"))
 PART = 100
 """Steps at either end that are compared."""
+GATES = {"first": PART + 10, "last": PART + 10}
+"""Steps from the beginning and from the end that fail until there is a file of that name: the run stops there."""
 
 SPEED = 0.9
 """How fast the last hundred steps are at least, against the first."""
@@ -38,10 +42,12 @@ ROUNDS = 20
 """How often what reads is timed; the median counts."""
 
 
-def plan(steps):
+def plan(steps, place):
+    gates = {GATES["first"]: "first", steps - GATES["last"]: "last"}
+    argv = lambda n: f"[/usr/bin/test, -e, {place / gates[n]}]" if n in gates else "[/bin/true]"
     lines = ["upledger: 1", "name: performance", "phases:", "  - phase: all", "    steps:"]
     lines += [
-        f"      - {{id: s{n:05}, do: {{run: [/bin/true]}}, effect: idempotent, undo: none}}" for n in range(1, steps + 1)
+        f"      - {{id: s{n:05}, do: {{run: {argv(n)}}}, effect: idempotent, undo: none}}" for n in range(1, steps + 1)
     ]
     return "\n".join(lines) + "\n"
 
@@ -80,13 +86,23 @@ def weigh(program, runner, peaks, over):
             peaks["supervisor"] = max(peaks["supervisor"], high_water(pid))
 
 
-def run(program, place, before=()):
-    """Runs the plan; returns the peaks of memory."""
-    place.mkdir(parents=True)
-    (place / "plan.yaml").write_text(plan(ARGS.steps))
-    peaks, over = {"runner": 0, "supervisor": 0}, threading.Event()
-    with open(place / "printed", "wb") as printed:
-        command = [*before, str(program), "run", str(place / "plan.yaml")]
+def run(program, place, peaks, gates=(), before=()):
+    """Runs the plan, or goes on with it, to its end or to the first gate that is not among these."""
+    command = ["resume"]
+    begins = not place.exists()
+    if begins:
+        place.mkdir(parents=True)
+        (place / "plan.yaml").write_text(plan(ARGS.steps, place))
+        command = ["run", str(place / "plan.yaml")]
+    else:
+        stopped_at = {"first": GATES["first"], "last": ARGS.steps - GATES["last"]}[gates[-1]]
+        decide = ["decide", f"s{stopped_at:05}", "retry", "--reason", "the gate is open"]
+        subprocess.run([str(program), *decide], env=environment(place), stdout=subprocess.DEVNULL, check=True)
+    for gate in gates:
+        (place / gate).touch()
+    over = threading.Event()
+    with open(place / "printed", "ab") as printed:
+        command = [*before, str(program), *command]
         child = subprocess.Popen(command, env=environment(place), stdin=subprocess.DEVNULL, stdout=printed)
         if not before:
             watcher = threading.Thread(target=weigh, args=(program, child.pid, peaks, over))
@@ -96,10 +112,10 @@ def run(program, place, before=()):
         if not before:
             over.set()
             watcher.join()
-    if status != 0:
+    stops = os.waitstatus_to_exitcode(status) == 1 and len(gates) < len(GATES)
+    if status != 0 and not stops:
         sys.exit(f"the run ended with {status}; see {place / 'printed'}")
     peaks["runner"] = max(peaks["runner"], usage.ru_maxrss)
-    return peaks
 
 
 def times(place):
@@ -114,17 +130,16 @@ def times(place):
 
 
 def windows(place):
-    """When each of the first and of the last hundred steps began, and the one behind them."""
-    began, done = times(place)
-    if len(done) != ARGS.steps:
-        sys.exit(f"{len(done)} of {ARGS.steps} steps were done")
+    """When each of the first and of the last hundred steps began, and the one behind them; the last ones are none of a
+    run that stopped at the first gate."""
+    began, _ = times(place)
     # The intent of a step is recorded together with the outcome of the one before.
     return began[: PART + 1], began[-PART - 1 :]
 
 
-def pace(began):
-    """How long a step takes, in seconds: the median, because a machine does other things as well."""
-    return statistics.median(after - before for before, after in zip(began, began[1:]))
+def durations(began):
+    """How long these steps took, in seconds."""
+    return [after - before for before, after in zip(began, began[1:])]
 
 
 def syncs(trace, began):
@@ -166,9 +181,19 @@ def main():
     print(f"{ARGS.steps} steps, {program}, {machine()}", flush=True)
 
     timed = PLACE / "timed"
-    peaks = run(program, timed)
-    first, last = map(pace, windows(timed))
+    peaks = {"runner": 0, "supervisor": 0}
+    run(program, timed, peaks)
+    run(program, timed, peaks, ["first"])
+    others = [PLACE / "before", PLACE / "behind"]
+    run(program, others[0], peaks)
+    run(program, timed, peaks, ["first", "last"])
+    run(program, others[1], peaks)
+    # The median of each, because a machine does other things as well.
+    first = statistics.median([took for other in others for took in durations(windows(other)[0])])
+    last = statistics.median(durations(windows(timed)[1]))
     began, done = times(timed)
+    if len(done) != ARGS.steps:
+        sys.exit(f"{len(done)} of {ARGS.steps} steps were done")
     kept = [
         judge(
             f"speed of the last {PART} steps against the first",
@@ -179,8 +204,9 @@ def main():
     ]
 
     if shutil.which("strace"):
-        counted, trace = PLACE / "counted", PLACE / "trace"
-        run(program, counted, ["strace", "-f", "-qq", "--seccomp-bpf", "-ttt", "-e", "trace=fsync,fdatasync", "-o", str(trace)])
+        counted, trace = PLACE / "counted", PLACE / "counted.trace"
+        strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-ttt", "-e", "trace=fsync,fdatasync", "-o", str(trace)]
+        run(program, counted, peaks, list(GATES), strace)
         ends = [syncs(trace, window) for window in windows(counted)]
         # One sync of a step is spared where its supervisor was faster than the runner, so that the sums vary a little.
         first, last = map(statistics.median, ends)
@@ -208,8 +234,8 @@ def main():
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What a plan of many steps costs.")
     parser.add_argument("program", nargs="?", type=pathlib.Path, default=ROOT / "target/release/upledger")
-    parser.add_argument("--steps", type=int, default=10_000, help=f"at least {2 * PART}")
+    parser.add_argument("--steps", type=int, default=10_000, help=f"at least {4 * PART}")
     ARGS = parser.parse_args()
-    if ARGS.steps < 2 * PART:
-        parser.error(f"--steps: at least {2 * PART}")
+    if ARGS.steps < 4 * PART:
+        parser.error(f"--steps: at least {4 * PART}")
     sys.exit(main())
