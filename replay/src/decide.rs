@@ -191,12 +191,15 @@ fn failed(run: &Run, unit: &Task, now: &Now) -> Next {
         let pause = wait_ms > 0 && failed_at.boot == now.boot;
         return start(unit, Direction::Do, pause.then_some(until));
     }
-    if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() {
+    // What users have written is given up by a person alone.
+    let discards = || run.loss_window(None).is_some();
+    if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() && !discards() {
         let mut reason = unit.key(Direction::Do).to_string();
         reason.push_str(" failed");
         return Next::Record(Box::new(Event::RollbackStarted(RollbackStarted {
             to: None,
             reason,
+            accept_data_loss: false,
         })));
     }
     ask(

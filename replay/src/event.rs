@@ -319,6 +319,9 @@ pub struct RollbackStarted {
     pub to: Option<String>,
     /// Why.
     pub reason: String,
+    /// What was written since users were let in may be lost: a person said so.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub accept_data_loss: bool,
 }
 
 /// One try of one part, from 1.

@@ -32,6 +32,7 @@ impl Run {
         {
             // A run that an earlier program began is folded as that program folded it: its later events follow from that.
             let undo_anew = self.contract == CONTRACT;
+            self.let_in(event, becomes.status, when);
             // A check at the end of a rollback reverses nothing of its own step.
             let check = self.is_check(part);
             self.change(place, |unit| {
@@ -86,6 +87,9 @@ impl Run {
                 self.abort = None;
                 self.held = false;
                 self.ended = None;
+                if r.accept_data_loss {
+                    self.accepted = self.openings.len();
+                }
                 self.check_anew();
             }
             Event::RollbackCompleted(_) => {

@@ -27,6 +27,7 @@ pub mod event;
 pub mod facts;
 mod fold;
 mod index;
+pub mod loss;
 pub mod needs;
 pub mod own;
 pub mod plan;

@@ -147,6 +147,12 @@ pub struct Step {
     /// The fact of an earlier step that is its working directory, where the plan says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd_from: Option<String>,
+    /// It lets users in again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub opens: bool,
+    /// Its undo brings back an older copy of data that users change.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restores: bool,
     /// The earlier steps that its actions name, such as the backup of a migration. Their secrets are this step's, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<String>,

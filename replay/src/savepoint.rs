@@ -25,6 +25,9 @@ struct RunSavepoint {
     abort: Option<String>,
     held: bool,
     ended: Option<Ended>,
+    /// How many there were: they are only added to.
+    openings: usize,
+    accepted: usize,
     decided: Option<Box<Decidable>>,
     planned: Option<Box<Planned>>,
 }
@@ -64,6 +67,8 @@ impl RunSavepoint {
             abort,
             held,
             ended,
+            openings,
+            accepted,
             decided,
         } = run;
         let place = event.part().and_then(|part| run.place(part));
@@ -77,6 +82,8 @@ impl RunSavepoint {
             abort: abort.clone(),
             held: *held,
             ended: *ended,
+            openings: openings.len(),
+            accepted: *accepted,
             decided: decided.clone(),
             planned: changes_many(run, event).then(|| {
                 Box::new(Planned {
@@ -107,6 +114,8 @@ impl RunSavepoint {
         run.abort = self.abort;
         run.held = self.held;
         run.ended = self.ended;
+        run.openings.truncate(self.openings);
+        run.accepted = self.accepted;
         run.decided = self.decided;
     }
 }

@@ -5,6 +5,7 @@ use crate::event::{
     Answer, Decision, Direction, Doubt, Failed, Failure, Noted, RunPlanned, Started, TaskKey,
 };
 use crate::index::Index;
+use crate::loss::Opening;
 use crate::plan::{Effect, OnDoubt, Pair, Plan, Undo};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -272,6 +273,10 @@ pub struct Run {
     pub held: bool,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
+    /// When users were let in, each time.
+    pub(crate) openings: Vec<Opening>,
+    /// For how many of these a person has accepted that what was written since is lost.
+    pub(crate) accepted: usize,
     /// What was decided last and can be decided anew, because nothing has followed from it yet.
     pub(crate) decided: Option<Box<Decidable>>,
 }
@@ -324,6 +329,8 @@ impl Run {
             abort: None,
             held: false,
             ended: None,
+            openings: Vec::new(),
+            accepted: 0,
             decided: None,
         }
     }

@@ -9,7 +9,7 @@ use crate::state::{Ended, Refused, Run, Status, Task, TaskState};
 use Left::{AsBefore, Something};
 use OfPart::{Asked, ItsTurn, LastAttempt, LeftOut, MayTry, NextAttempt, NotAlive, Untouched};
 use OfRun::{
-    AllReversed, AllSettled, Amendable, Going, KnownStay, Never, NoneMayRun, NoneOpen,
+    AllReversed, AllSettled, Amendable, Going, KnownStay, Never, NoLoss, NoneMayRun, NoneOpen,
     NotRolledBack, Unended,
 };
 use Status::{Failed, InDoubt, Pending, Ready, Running, Satisfied, Skipped, Succeeded, Undone};
@@ -57,7 +57,7 @@ fn rule(event: &Event) -> Rule {
         RunAborted(_)    => run (QUIET),
         RunCompleted(_)  => run (&[Unended, NoneOpen, AllSettled]),
         RollbackStarted(_)
-                         => run (&[NotRolledBack, NoneMayRun, KnownStay]),
+                         => run (&[NotRolledBack, NoneMayRun, KnownStay, NoLoss]),
         RollbackCompleted(_)
                          => run (&[Unended, NoneOpen, NoneMayRun, AllReversed]),
 
@@ -110,6 +110,8 @@ enum OfRun {
     AllReversed,
     /// The plan has the step that is to stay done.
     KnownStay,
+    /// Nothing that users wrote would be lost, or a person has accepted that.
+    NoLoss,
     /// It goes forwards, and the other plan fits what has been started.
     Amendable,
 }
@@ -302,6 +304,16 @@ impl Run {
                     return Ok(());
                 };
                 self.amendable(&amended.plan).map_err(|why| why.to_string())
+            }
+            NoLoss => {
+                let Event::RollbackStarted(rollback) = event else {
+                    return Ok(());
+                };
+                let lost = || self.loss_window(rollback.to.as_deref()).is_some();
+                that(
+                    rollback.accept_data_loss || !lost(),
+                    "it would discard what users have written since they were let in, and nobody has accepted that",
+                )
             }
             KnownStay => {
                 let Event::RollbackStarted(RollbackStarted { to: Some(to), .. }) = event else {

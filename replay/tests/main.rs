@@ -7,6 +7,7 @@ mod checks;
 mod contract;
 mod hand_on;
 mod index;
+mod loss;
 mod model;
 mod rules;
 mod table;

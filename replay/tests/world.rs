@@ -33,6 +33,8 @@ pub(crate) fn step(
         cwd: None,
         cwd_from: None,
         after_rollback: false,
+        opens: false,
+        restores: false,
         uses: Vec::new(),
         facts: vec![],
     }
@@ -211,5 +213,6 @@ pub(crate) fn rollback(to: Option<&str>) -> Event {
     Event::RollbackStarted(RollbackStarted {
         to: to.map(Into::into),
         reason: "r".into(),
+        accept_data_loss: false,
     })
 }

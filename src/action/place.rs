@@ -17,6 +17,8 @@ pub enum Place {
     Service(Service),
     /// Processes of any kind, and where they listen.
     Processes,
+    /// What databases and other stores of data hold.
+    Data,
 }
 
 impl Place {
@@ -31,6 +33,7 @@ impl Place {
             (Self::Path(a), Self::Path(b)) => a.starts_with(b) || b.starts_with(a),
             (Self::Path(_) | Self::Files, Self::Path(_) | Self::Files)
             | (Self::Written, Self::Written)
+            | (Self::Data, Self::Data)
             | (Self::Processes, Self::Processes | Self::Service(_))
             | (Self::Service(_), Self::Processes) => true,
             (Self::Service(a), Self::Service(b)) => a == b,
@@ -96,8 +99,17 @@ impl Properties {
                 vec![Place::Service(service), Place::Written],
             ),
             Stage::Confirm => (vec![Place::Processes], Vec::new()),
-            Stage::Code | Stage::Dependencies | Stage::Static | Stage::Switch => {
-                (vec![Place::Files], vec![Place::Files])
+            Stage::Code
+            | Stage::Dependencies
+            | Stage::Static
+            | Stage::Switch
+            | Stage::Configure => (vec![Place::Files], vec![Place::Files]),
+            // The copy is a file that nobody else has a name for.
+            Stage::Backup => (vec![Place::Data], Vec::new()),
+            Stage::Migrate => (vec![Place::Data, Place::Files], vec![Place::Data]),
+            Stage::Command => {
+                let all = vec![Place::Data, Place::Files];
+                (all.clone(), all)
             }
         };
         Self {

@@ -18,6 +18,14 @@ pub enum Stage {
     Static,
     /// Links are switched to what was built aside: `release.switch`.
     Switch,
+    /// Data is copied, so that it can be brought back: `mysql.backup`.
+    Backup,
+    /// The schema of a database changes: `django.migrate`.
+    Migrate,
+    /// A command of the application changes data, behind its migrations: `django.command`.
+    Command,
+    /// Configuration changes that services read when they start: `config.set`.
+    Configure,
     /// A service is started again; the maintenance page is taken away, a schedule is switched on.
     Start(Service),
 }

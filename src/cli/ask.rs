@@ -17,7 +17,7 @@ use crate::journal::{Committed, Journal};
 use crate::redact::{Redactor, SHORTEST};
 use crate::report::question::{self, answers};
 use crate::report::status::decision_word;
-use crate::report::{lines, localized, safe, status};
+use crate::report::{lines, localized, loss, safe, status};
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
 use crate::site::Facts;
@@ -138,8 +138,9 @@ pub(crate) fn unended(run: &Run) -> Result<(), Failure> {
     );
     Err(if run.effective() {
         failure.hint(text::reverse_with(format!(
-            "upledger rollback {} --reason '...'",
-            run.name
+            "upledger rollback {} --reason '...'{}",
+            run.name,
+            loss::option(run)
         )))
     } else {
         failure

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::forecast::rollback as forecast;
 use crate::home::{Home, identity};
 use crate::journal::Journal;
-use crate::report::safe;
+use crate::report::{loss, safe};
 use crate::runner::lock::RunnerLock;
 use crate::runner::secrets;
 use crate::site::{Interruptible, env_file, heard};
@@ -38,6 +38,8 @@ pub(crate) struct Rollback {
     plan: bool,
     #[arg(long, value_name = "TEXT", value_parser = super::said, help = help::rollback_reason())]
     reason: Option<String>,
+    #[arg(long, help = help::accept_data_loss())]
+    accept_data_loss: bool,
 }
 
 impl Rollback {
@@ -77,7 +79,7 @@ impl Rollback {
 
     /// Refuses a rollback that the run, as it stands now, does not allow.
     fn is_possible(&self, journal: &mut Journal, name: &str) -> Result<(), Failure> {
-        self.of(journal)?;
+        self.accepts_loss(self.of(journal)?)?;
         let former = journal
             .supposing(name, &self.event(), |book| {
                 let Some(then) = book.run(name) else {
@@ -93,10 +95,33 @@ impl Rollback {
         })
     }
 
+    /// What users have written is discarded only where the command says so.
+    fn accepts_loss(&self, run: &RunState) -> Result<(), Failure> {
+        let Some(window) = run.loss_window(self.to.as_deref()) else {
+            return Ok(());
+        };
+        if self.accept_data_loss {
+            return Ok(());
+        }
+        let command = format!("upledger rollback {}{}", run.name, self.to_flag());
+        Err(Failure::usage(loss::sentence(&window))
+            .hint(text::look_first(format!("{command} --plan")))
+            .hint(text::accept_loss_with(format!(
+                "{command} --reason '...' --accept-data-loss"
+            ))))
+    }
+
+    fn to_flag(&self) -> String {
+        let to = self.to.as_ref().map(|to| format!(" --to {to}"));
+        to.unwrap_or_default()
+    }
+
     fn event(&self) -> Event {
         Event::RollbackStarted(RollbackStarted {
             to: self.to.clone(),
             reason: self.reason.clone().unwrap_or_else(|| own::OPERATOR.into()),
+            // A preview shows what it would be.
+            accept_data_loss: self.accept_data_loss || self.plan,
         })
     }
 }
@@ -158,8 +183,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
 /// A completed run is what users work with: to undo it needs a reason, and at a terminal the name of the run.
 fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure> {
     if args.reason.is_none() {
-        let to = args.to.as_ref().map(|to| format!(" --to {to}"));
-        let command = format!("upledger rollback {}{}", run.name, to.unwrap_or_default());
+        let command = format!("upledger rollback {}{}", run.name, args.to_flag());
         return Err(Failure::usage(text::completed_needs_reason(&run.name))
             .hint(format!("{command} --reason '...'"))
             .hint(text::look_first(format!("{command} --plan"))));
@@ -209,6 +233,8 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     let mut journal = show::read(out, home)?;
     let now = args.of(&journal)?;
     let name = now.name.clone();
+    let window = now.loss_window(args.to.as_deref());
+    let lost = window.map(|window| loss::sentence(&window));
     // One that goes back already, and rests, is shown as it is.
     let goes_back = now.way == Direction::Undo && now.ended.is_none();
     let then = match goes_back && args.to.is_none() {
@@ -229,10 +255,19 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
     let steps = forecast::rollback(run, &home.state, salts, &known);
     drop(looks);
     if out.json {
-        out.result(forecast::value(run, &steps), code::DONE);
+        let mut value = forecast::value(run, &steps);
+        if let Some(value) = value.as_object_mut() {
+            value.insert("data_loss".into(), lost.into());
+        }
+        out.result(value, code::DONE);
         return Ok(code::DONE);
     }
-    out.lines(&forecast::lines(run, &steps));
+    let mut lines = forecast::lines(run, &steps);
+    if let Some(lost) = &lost {
+        lines.push(String::new());
+        lines.push(lost.clone());
+    }
+    out.lines(&lines);
     if goes_back && args.to.is_none() {
         let asks = matches!(next(run, &clock::now()), Next::Ask(_));
         out.progress(&text::next(match asks {
@@ -241,10 +276,13 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
         }));
         return Ok(code::DONE);
     }
-    let to = args.to.as_ref().map(|to| format!(" --to {to}"));
-    let to = to.unwrap_or_default();
+    let accept = match lost {
+        Some(_) => " --accept-data-loss",
+        None => "",
+    };
+    let to = args.to_flag();
     out.progress(&text::next(format!(
-        "upledger rollback {name}{to} --reason '...'"
+        "upledger rollback {name}{to} --reason '...'{accept}"
     )));
     Ok(code::DONE)
 }

@@ -55,12 +55,15 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
         Event::AbortRequested(r) => Event::AbortRequested(reason(r)),
         Event::RunAborted(empty) => Event::RunAborted(empty),
         Event::RunCompleted(empty) => Event::RunCompleted(empty),
-        Event::RollbackStarted(RollbackStarted { to, reason }) => {
-            Event::RollbackStarted(RollbackStarted {
-                to,
-                reason: text(reason),
-            })
-        }
+        Event::RollbackStarted(RollbackStarted {
+            to,
+            reason,
+            accept_data_loss,
+        }) => Event::RollbackStarted(RollbackStarted {
+            to,
+            reason: text(reason),
+            accept_data_loss,
+        }),
         Event::RollbackCompleted(empty) => Event::RollbackCompleted(empty),
         // `observed` is what the undo puts back, so it is recorded as it is or not at all: a look refuses to return
         // one that holds a secret (`Work::observe`), and the step is not started.

@@ -25,6 +25,7 @@ mod rules;
 pub(crate) mod samples;
 pub mod schema;
 pub mod templates;
+mod traffic;
 mod uses;
 mod variables;
 mod warning;

@@ -36,6 +36,9 @@ const CHANGES: [Stage; 4] = [
     Stage::Switch,
 ];
 
+/// What is done with data, in this order.
+const DATA: [Stage; 3] = [Stage::Backup, Stage::Migrate, Stage::Command];
+
 /// A step, as far as the rules are concerned.
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
@@ -60,7 +63,14 @@ pub(crate) enum Rule {
     ConfirmedBeforeStarts,
     StoppedBeforeChanges,
     ConfirmedBeforeChanges,
+    StoppedBeforeData,
+    ConfirmedBeforeData,
     ChangedBeforeStarts,
+    DataBeforeStarts,
+    ConfiguredBeforeStarts,
+    CodeBeforeData,
+    BackupBeforeMigrate,
+    MigrateBeforeCommands,
     CodeBeforeItsUse,
     BuiltBeforeSwitch,
     LiveBeforeStops,
@@ -79,7 +89,14 @@ impl Rule {
             Self::ConfirmedBeforeStarts => say::confirmed_before_starts(),
             Self::StoppedBeforeChanges => say::stopped_before_changes(),
             Self::ConfirmedBeforeChanges => say::confirmed_before_changes(),
+            Self::StoppedBeforeData => say::stopped_before_data(),
+            Self::ConfirmedBeforeData => say::confirmed_before_data(),
             Self::ChangedBeforeStarts => say::changed_before_starts(),
+            Self::DataBeforeStarts => say::data_before_starts(),
+            Self::ConfiguredBeforeStarts => say::configured_before_starts(),
+            Self::CodeBeforeData => say::code_before_data(),
+            Self::BackupBeforeMigrate => say::backup_before_migrate(),
+            Self::MigrateBeforeCommands => say::migrate_before_commands(),
             Self::CodeBeforeItsUse => say::code_before_its_use(),
             Self::BuiltBeforeSwitch => say::built_before_switch(),
             Self::LiveBeforeStops => say::live_before_stops(),
@@ -232,6 +249,11 @@ impl Places {
                     Stage::Code | Stage::Dependencies | Stage::Static | Stage::Switch => {
                         self.change(*stage, *at, &mut add);
                     }
+                    Stage::Backup | Stage::Migrate | Stage::Command => {
+                        self.data(*stage, *at, &mut add);
+                    }
+                    // What reads it says when it is too late: a start.
+                    Stage::Configure => {}
                     Stage::Start(service) => self.start(service, *at, &mut add),
                 }
             }
@@ -284,20 +306,53 @@ impl Places {
         (!counts && nearest).then_some(stop)
     }
 
-    fn change(&self, stage: Stage, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
-        let aside = self.aside.contains(&at);
-        for service in SERVICES.into_iter().filter(|_| !aside) {
+    /// A step that needs stopped services: they stop before it, and that is confirmed before it.
+    fn stopped(
+        &self,
+        at: usize,
+        [stopped_first, confirmed_first]: [Rule; 2],
+        add: &mut dyn FnMut(Rule, Option<usize>),
+    ) {
+        for service in SERVICES {
             let end = self.next(Stage::Start(service), at);
             let stop = self.late(Stage::Stop(service), at, end);
-            add(Rule::StoppedBeforeChanges, stop);
+            add(stopped_first, stop);
             if let Some(stopped) = self.down(service, at)
                 && self
                     .last(Stage::Confirm, at)
                     .is_none_or(|seen| seen < stopped)
             {
                 let confirmed = self.late(Stage::Confirm, at, end);
-                add(Rule::ConfirmedBeforeChanges, confirmed);
+                add(confirmed_first, confirmed);
             }
+        }
+    }
+
+    fn data(&self, stage: Stage, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
+        let rules = [Rule::StoppedBeforeData, Rule::ConfirmedBeforeData];
+        self.stopped(at, rules, add);
+        let starts = SERVICES.map(|service| self.next(Stage::Start(service), at));
+        let end = starts.into_iter().flatten().min();
+        let mut first = |rule, other| {
+            if self.last(other, at).is_none() {
+                add(rule, self.late(other, at, end));
+            }
+        };
+        if stage != Stage::Backup {
+            first(Rule::BackupBeforeMigrate, Stage::Backup);
+            CHANGES
+                .into_iter()
+                .for_each(|change| first(Rule::CodeBeforeData, change));
+        }
+        if stage == Stage::Command {
+            first(Rule::MigrateBeforeCommands, Stage::Migrate);
+        }
+    }
+
+    fn change(&self, stage: Stage, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
+        if !self.aside.contains(&at) {
+            let rules = [Rule::StoppedBeforeChanges, Rule::ConfirmedBeforeChanges];
+            self.stopped(at, rules, add);
         }
         for first in CHANGES {
             if first < stage && self.last(first, at).is_none() {
@@ -315,11 +370,14 @@ impl Places {
 
     fn start(&self, service: Service, at: usize, add: &mut dyn FnMut(Rule, Option<usize>)) {
         let end = self.next(Stage::Stop(service), at);
-        for change in CHANGES {
+        let changes = CHANGES.map(|stage| (stage, Rule::ChangedBeforeStarts));
+        let data = DATA.map(|stage| (stage, Rule::DataBeforeStarts));
+        let configured = [(Stage::Configure, Rule::ConfiguredBeforeStarts)];
+        for (change, rule) in changes.into_iter().chain(data).chain(configured) {
             // What a live phase builds is for a later round.
             let late = self.late(change, at, end);
             let late = late.filter(|late| !self.live.contains(late));
-            add(Rule::ChangedBeforeStarts, late);
+            add(rule, late);
         }
         let stops = SERVICES.map(|s| self.next(Stage::Stop(s), at));
         let next_stop = stops.into_iter().flatten().min();

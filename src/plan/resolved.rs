@@ -13,6 +13,7 @@ use super::problem::{Fault, Refusal};
 use super::read::read;
 use super::rules::is_id;
 use super::samples::{sample, setting};
+use super::traffic;
 use super::uses::{self, Earlier};
 use super::warning::Warning;
 use crate::action::Live;
@@ -175,6 +176,11 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
             left_out: step.left_out.is_some(),
         });
     }
+    let opening = traffic::opening(&placed);
+    let mut steps = plan.steps().map(|(_, step)| step);
+    if steps.any(|step| step.opens != opening.contains(&step.id)) {
+        wrong.push(say::opens_otherwise());
+    }
     let order = order::check("", &placed);
     for breach in order.breaches {
         let (early, late) = (&placed[breach.early].id, &placed[breach.late].id);
@@ -277,6 +283,16 @@ fn one(
     }
     if matches!(step.undo, Undo::Own { .. }) && !behaviour.is_some_and(|b| b.has_undo) {
         wrong.push(say::no_own_undo());
+    }
+    let written = match &step.undo {
+        Undo::Action(_) => others.last(),
+        Undo::Own { .. } | Undo::PointOfNoReturn(_) | Undo::Nothing => None,
+    };
+    let restores = own
+        .as_ref()
+        .is_some_and(|own| traffic::restores(&step.undo, written, own));
+    if step.restores != restores {
+        wrong.push(say::restores_otherwise());
     }
     let uses = uses::named(own.iter().chain(&others));
     let left_out = step.left_out.is_some();

@@ -6,6 +6,7 @@ use super::file;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::samples::{WithSamples, setting};
+use super::traffic;
 use super::uses::{self, Earlier};
 use super::variables::{Variables, is_name};
 use crate::action::values::absolute;
@@ -286,6 +287,7 @@ pub(crate) fn resolve(
     let own_file = env_file(step.env_file.as_ref(), node, faults);
     let mut env = before.env.clone();
     env.extend(step.env.iter().map(|(k, v)| (k.clone(), input(v))));
+    let restores = traffic::restores(&undo, written.map(|u| &u.action), &step.action);
     Some(Step {
         id: step.id.clone(),
         targets: vec![LOCAL.into()],
@@ -309,6 +311,9 @@ pub(crate) fn resolve(
         live: false,
         cwd: cwd.0,
         cwd_from: cwd.1,
+        // The other steps say that.
+        opens: false,
+        restores,
         uses: uses.into_iter().map(|used| used.step).collect(),
         after_rollback: step.after_rollback,
         facts: step

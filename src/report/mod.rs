@@ -2,6 +2,7 @@
 
 pub mod lines;
 pub mod localized;
+pub mod loss;
 pub mod now;
 pub mod paint;
 pub mod question;

@@ -4,7 +4,7 @@ use super::lines::part_of;
 use super::now::Now;
 use super::paint::Tone;
 use super::status::decision_word;
-use super::{localized, rows, safe};
+use super::{localized, loss, rows, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{Asked, Question};
@@ -163,9 +163,13 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
         })
         .collect();
     if question.may_roll_back {
+        let means = match run.loss_window(None) {
+            None => text::means_rollback(),
+            Some(window) => format!("{}; {}", text::means_rollback(), loss::sentence(&window)),
+        };
         answers.push((
-            "upledger rollback --reason '...'".into(),
-            text::means_rollback(),
+            format!("upledger rollback --reason '...'{}", loss::option(run)),
+            means,
         ));
     }
     answers

@@ -3,7 +3,7 @@
 use super::now::{self, Now};
 use super::paint::Tone;
 use super::question::{self, answers};
-use super::{aligned, clip, duration, localized, safe};
+use super::{aligned, clip, duration, localized, loss, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{self, Asked, Next, Stop};
@@ -219,7 +219,11 @@ pub fn end_lines(run: &Run) -> Vec<String> {
         out.push(text::were_skipped(names.collect::<Vec<_>>().join(", ")));
     }
     if run.ended == Some(Ended::Aborted) && run.effective() {
-        let command = format!("upledger rollback {} --reason '...'", run.name);
+        let command = format!(
+            "upledger rollback {} --reason '...'{}",
+            run.name,
+            loss::option(run)
+        );
         out.push(text::aborted_stays(command));
     }
     out
@@ -373,7 +377,11 @@ pub fn value(run: &Run, now: &Now) -> Value {
             vec!["upledger resume".to_owned()]
         }
         Next::End(Ended::Aborted) if run.effective() => {
-            vec![format!("upledger rollback {} --reason '...'", run.name)]
+            vec![format!(
+                "upledger rollback {} --reason '...'{}",
+                run.name,
+                loss::option(run)
+            )]
         }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) | Next::End(_) => {
             Vec::new()

@@ -102,6 +102,7 @@ texts! {
     run_plan(): "The plan, or the output of `plan --out`", "计划文件，或 `plan --out` 的输出";
     rollback_reason(): "The reason, which is recorded; required if the run has completed", "原因，会记入账本；运行已完成时必填";
     amend_plan(): "Show what would change and what the changed steps would do, and change nothing", "只显示变更内容与变更后步骤的执行情况，不做任何修改";
+    accept_data_loss(): "Accept that what users have written since they were let in again is lost: the rollback brings back an older copy", "接受数据损失：回退会恢复较早的备份，重新开放以来用户写入的数据将丢失";
     rollback_plan(): "Show what would be undone, in which order; changes nothing", "列出将回退的内容和顺序；不做任何变更";
     run_force(): "Run although steps are certain to fail; recorded with its reason", "即使有步骤必然失败也执行；连同原因一起记录";
     run_reason(): "Why --force is used; recorded", "使用 --force 的原因；会被记录";

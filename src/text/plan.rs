@@ -284,6 +284,13 @@ texts! {
         "代码、依赖和静态文件应在服务停止之后再变更";
     confirmed_before_changes(): "code, dependencies and static files change after the check that everything has stopped",
         "代码、依赖和静态文件应在确认全部停止之后再变更";
+    stopped_before_data(): "data is copied and migrated after the services have stopped", "数据应在服务停止之后再备份和迁移";
+    confirmed_before_data(): "data is copied and migrated after the check that everything has stopped", "数据应在确认全部停止之后再备份和迁移";
+    data_before_starts(): "services start after the data is copied and migrated", "服务应在数据备份和迁移完成之后再启动";
+    configured_before_starts(): "services start after the configuration that they read is changed", "服务应在其读取的配置修改之后再启动";
+    code_before_data(): "the new code is in place before its migrations and commands run", "应先就位新代码，再执行其迁移和命令";
+    backup_before_migrate(): "data is copied before it is changed", "应先备份数据，再修改数据";
+    migrate_before_commands(): "migrations come before the application's own commands", "应先执行迁移，再执行应用自己的命令";
     changed_before_starts(): "services start after code, dependencies and static files are in place",
         "服务应在代码、依赖和静态文件就位之后再启动";
     code_before_its_use(): "code changes first, then dependencies, then static files",
@@ -342,6 +349,8 @@ texts! {
     step_does_not_fit(setting, step, kind): "`{setting}` names the step `{step}`, which is a {kind}", "`{setting}` 指定的步骤 `{step}` 是 {kind}，不适用";
     used_step_left_out(setting, step): "`{setting}` names the step `{step}`, which is skipped in this run", "`{setting}` 指定的步骤 `{step}` 在本次运行中不执行";
     name_a_step(kinds): "name an earlier step of one of these kinds: {kinds}", "请指定前面的步骤，类型须为：{kinds}";
+    opens_otherwise(): "`opens` does not say which steps let users in", "`opens` 与重新开放访问的步骤不一致";
+    restores_otherwise(): "`restores` does not say whether the undo brings back older data", "`restores` 与回退时是否恢复旧数据不一致";
     uses_other_steps(): "`uses` does not hold the steps that its actions name", "`uses` 与动作中指定的步骤不一致";
     fact_printed(): "a printed value", "步骤打印的值";
     fact_path_kind(): "a path", "路径";

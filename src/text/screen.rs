@@ -1,6 +1,8 @@
 //! Texts of the screens of a run: its lines as they come, its state, its questions.
 
 texts! {
+    discards(steps, when, opened): "undoing {steps} brings back a copy of data from before {when}, when {opened} let users in: what they have written since is lost",
+        "撤销 {steps} 将恢复 {when}（{opened} 重新开放访问）之前的数据备份：此后用户写入的数据会丢失";
     // Verbs of events, one column; `explain` knows each.
     planned(): "planned", "创建运行";
     amended(): "amended", "修改计划";

@@ -420,6 +420,7 @@ fn i09_every_question_can_be_answered(world: &World, since: Since) -> Held {
     let back = Event::RollbackStarted(RollbackStarted {
         to: None,
         reason: String::new(),
+        accept_data_loss: false,
     });
     let answers = question.answers.iter().map(|decision| {
         Event::StepDecided(Decided {

@@ -23,7 +23,11 @@ impl Wish {
         let reason = BY_HAND.into();
         match self.clone() {
             Self::Resume => Event::RunResumed(Reason { reason }),
-            Self::RollBack(to) => Event::RollbackStarted(RollbackStarted { to, reason }),
+            Self::RollBack(to) => Event::RollbackStarted(RollbackStarted {
+                to,
+                reason,
+                accept_data_loss: false,
+            }),
         }
     }
 }
