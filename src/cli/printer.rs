@@ -128,8 +128,12 @@ impl<'a> Printer<'a> {
         line.iter().for_each(|line| self.print_line(line));
     }
 
-    /// What the outcome rests on was printed by the step just now, or stands in the question that follows.
+    /// What the outcome rests on was printed by the step just now, or stands in the question that follows. Lines that are no
+    /// screen are searched for failures, each of which says its reason.
     fn is_said(&self, run: &Run, entry: &Entry) -> bool {
+        if self.live.is_none() && !matches!(entry.event, Event::StepSucceeded(_)) {
+            return false;
+        }
         let Some(basis) = lines::basis(&entry.event) else {
             return false;
         };
