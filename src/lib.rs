@@ -25,3 +25,4 @@ pub mod site;
 mod system;
 pub mod text;
 pub mod time;
+pub mod timeline;

@@ -200,6 +200,7 @@ fn failed(run: &Run, unit: &Task, now: &Now) -> Next {
             to: None,
             reason,
             accept_data_loss: false,
+            looks_again: true,
         })));
     }
     ask(

@@ -322,6 +322,10 @@ pub struct RollbackStarted {
     /// What was written since users were let in may be lost: a person said so.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub accept_data_loss: bool,
+    /// What only looks, behind the step that stays, is looked at again once the run goes forwards; programs before this
+    /// field went on with what had been seen.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub looks_again: bool,
 }
 
 /// One try of one part, from 1.

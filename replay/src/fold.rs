@@ -86,6 +86,7 @@ impl Run {
                 self.pause = None;
                 self.abort = None;
                 self.held = false;
+                self.looks_again = r.looks_again;
                 self.ended = None;
                 if r.accept_data_loss {
                     self.accepted = self.openings.len();
@@ -96,6 +97,9 @@ impl Run {
                 self.way = Direction::Do;
                 if self.rollback_to.is_some() {
                     self.held = true;
+                    if self.looks_again {
+                        self.look_again();
+                    }
                 } else {
                     self.ended = Some(Ended::RolledBack);
                 }

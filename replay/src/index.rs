@@ -322,6 +322,35 @@ impl Run {
         }
     }
 
+    /// What only looks, behind the step that a rollback has left done, is to be done again, and so is what was refused or
+    /// failed and left nothing. Attempt numbers go on.
+    pub(crate) fn look_again(&mut self) {
+        for place in self.first_to_undo()..self.units.len() {
+            let Some(unit) = self.units.get(place) else {
+                continue;
+            };
+            let looks = self.step(unit).is_some_and(|(_, step)| {
+                step.effect == Effect::Pure && step.undo == Undo::Nothing && step.left_out.is_none()
+            });
+            let again = match unit.forward.status {
+                Status::Succeeded | Status::Satisfied | Status::Skipped => looks,
+                Status::Failed | Status::Ready => looks || !unit.forward.touched,
+                Status::InDoubt => looks && !unit.forward.may_still_run(),
+                Status::Pending | Status::Running | Status::Undone => false,
+            };
+            if again {
+                self.change(place, |unit| {
+                    unit.forward.status = Status::Pending;
+                    unit.forward.touched = false;
+                    unit.forward.touched_before = false;
+                    unit.forward.failures = 0;
+                    unit.forward.losses = 0;
+                    unit.forward.refused = false;
+                });
+            }
+        }
+    }
+
     /// Where the units begin that the rollback does not leave done.
     fn first_to_undo(&self) -> usize {
         let kept = self.rollback_to.as_ref();

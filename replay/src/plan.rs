@@ -147,6 +147,9 @@ pub struct Step {
     /// The fact of an earlier step that is its working directory, where the plan says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd_from: Option<String>,
+    /// It shuts users out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub closes: bool,
     /// It lets users in again.
     #[serde(default, skip_serializing_if = "is_false")]
     pub opens: bool,

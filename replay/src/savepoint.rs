@@ -23,6 +23,7 @@ struct RunSavepoint {
     rollback_reason: String,
     pause: Option<String>,
     abort: Option<String>,
+    looks_again: bool,
     held: bool,
     ended: Option<Ended>,
     /// How many there were: they are only added to.
@@ -41,11 +42,12 @@ struct Planned {
     index: Index,
 }
 
-/// An amendment does, and a rollback whose end is checked anew.
+/// An amendment does, a rollback whose end is checked anew, and the end of one behind which looks are made again.
 fn changes_many(run: &Run, event: &Event) -> bool {
     let back = matches!(event, Event::RollbackStarted(_));
     let checks = || run.plan.checks_after_rollback().next().is_some();
-    matches!(event, Event::RunAmended(_)) || (back && checks())
+    let looks = matches!(event, Event::RollbackCompleted(_)) && run.looks_again;
+    matches!(event, Event::RunAmended(_)) || (back && checks()) || looks
 }
 
 impl RunSavepoint {
@@ -65,6 +67,7 @@ impl RunSavepoint {
             rollback_reason,
             pause,
             abort,
+            looks_again,
             held,
             ended,
             openings,
@@ -80,6 +83,7 @@ impl RunSavepoint {
             rollback_reason: rollback_reason.clone(),
             pause: pause.clone(),
             abort: abort.clone(),
+            looks_again: *looks_again,
             held: *held,
             ended: *ended,
             openings: openings.len(),
@@ -112,6 +116,7 @@ impl RunSavepoint {
         run.rollback_reason = self.rollback_reason;
         run.pause = self.pause;
         run.abort = self.abort;
+        run.looks_again = self.looks_again;
         run.held = self.held;
         run.ended = self.ended;
         run.openings.truncate(self.openings);

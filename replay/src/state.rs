@@ -269,6 +269,8 @@ pub struct Run {
     pub pause: Option<String>,
     /// Somebody asked for the end before the next step.
     pub abort: Option<String>,
+    /// Once a partial rollback is complete, what only looks behind it is looked at again.
+    pub(crate) looks_again: bool,
     /// A partial rollback is complete; forwards again only by `resume`.
     pub held: bool,
     /// How it ended, if it did.
@@ -327,6 +329,7 @@ impl Run {
             rollback_reason: String::new(),
             pause: None,
             abort: None,
+            looks_again: false,
             held: false,
             ended: None,
             openings: Vec::new(),

@@ -187,3 +187,52 @@ fn a_run_that_an_earlier_program_began_is_folded_as_that_one_folded_it() {
     );
     assert!(run.ended.is_some());
 }
+
+/// Two looks, one of which has seen its step undone, and a step that was refused: all are made again.
+#[test]
+fn behind_the_step_that_stays_what_only_looks_is_looked_at_again() {
+    let look = |id| step(id, Effect::Pure, OnDoubt::Ask, false, Undo::Nothing);
+    let act = |id| step(id, Effect::Unsafe, OnDoubt::Ask, false, undo());
+    let mut run = run(plan(vec![
+        act("first"),
+        look("seen"),
+        act("start"),
+        look("answers"),
+    ]));
+    let fold = |run: &mut Run, events: &[Event]| {
+        for event in events {
+            let seq = run.last.seq + 1;
+            run.apply(event, &when(seq)).unwrap();
+        }
+    };
+    for id in ["first", "seen", "start"] {
+        fold(&mut run, &[started(id, Do, 1), succeeded(id, Do, 1)]);
+    }
+    fold(
+        &mut run,
+        &[
+            started("answers", Do, 1),
+            failed("answers", Do, 1, Failure::Exit(1)),
+            rollback(Some("first")),
+            started("start", Back, 1),
+            succeeded("start", Back, 1),
+            Event::RollbackCompleted(Empty {}),
+            Event::RunResumed(reason()),
+        ],
+    );
+    let mut seen = Vec::new();
+    for (id, attempt) in [("seen", 2), ("start", 2), ("answers", 2)] {
+        let Next::Start(start) = next(&run) else {
+            panic!("{:?}", next(&run));
+        };
+        seen.push(start.at.clone());
+        fold(
+            &mut run,
+            &[started(id, Do, attempt), succeeded(id, Do, attempt)],
+        );
+    }
+    assert_eq!(
+        seen,
+        [at("seen", Do, 2), at("start", Do, 2), at("answers", Do, 2)]
+    );
+}

@@ -46,6 +46,7 @@ fn accepting() -> Event {
         to: None,
         reason: "r".into(),
         accept_data_loss: true,
+        looks_again: true,
     })
 }
 

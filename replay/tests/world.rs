@@ -33,6 +33,7 @@ pub(crate) fn step(
         cwd: None,
         cwd_from: None,
         after_rollback: false,
+        closes: false,
         opens: false,
         restores: false,
         uses: Vec::new(),
@@ -214,5 +215,6 @@ pub(crate) fn rollback(to: Option<&str>) -> Event {
         to: to.map(Into::into),
         reason: "r".into(),
         accept_data_loss: false,
+        looks_again: true,
     })
 }

@@ -22,6 +22,7 @@ mod printer;
 mod rollback;
 mod show;
 mod system;
+mod timeline;
 mod verdict;
 mod watch;
 mod words;
@@ -129,6 +130,8 @@ enum Command {
     Log(show::Log),
     #[command(about = help::cmd_replay())]
     Replay(show::Replay),
+    #[command(about = help::cmd_timeline())]
+    Timeline(timeline::TimelineArgs),
     #[command(about = help::cmd_verify())]
     Verify(evidence::Verify),
     #[command(about = help::cmd_verifier())]
@@ -161,7 +164,7 @@ impl Command {
                 false
             }
             Self::Runs | Self::Log(_) | Self::Replay(_) | Self::Verify(_) | Self::Verifier => false,
-            Self::Export(_) | Self::Explain(_) | Self::Help(_) => false,
+            Self::Export(_) | Self::Timeline(_) | Self::Explain(_) | Self::Help(_) => false,
             Self::Completion(_) | Self::Man(_) => false,
         }
     }
@@ -283,6 +286,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Note(args) => ask::note(out, &home, &args),
         Command::Log(args) => show::log(out, &home, &args),
         Command::Replay(args) => show::replay(out, &home, &args),
+        Command::Timeline(args) => timeline::timeline(out, &home, &args),
         Command::Verify(args) => evidence::verify(out, &home, &args),
         Command::Verifier => evidence::verifier(out),
         Command::Export(args) => evidence::export(out, &home, &args),

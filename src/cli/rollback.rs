@@ -122,6 +122,7 @@ impl Rollback {
             reason: self.reason.clone().unwrap_or_else(|| own::OPERATOR.into()),
             // A preview shows what it would be.
             accept_data_loss: self.accept_data_loss || self.plan,
+            looks_again: true,
         })
     }
 }

@@ -95,7 +95,9 @@ const DUTIES: [Duty; 6] = [
     (help::duty_rollback, &["rollback"]),
     (
         help::duty_audit,
-        &["replay", "verify", "verifier", "export", "ledger"],
+        &[
+            "replay", "timeline", "verify", "verifier", "export", "ledger",
+        ],
     ),
     (
         help::duty_help,

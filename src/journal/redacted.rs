@@ -59,10 +59,12 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             to,
             reason,
             accept_data_loss,
+            looks_again,
         }) => Event::RollbackStarted(RollbackStarted {
             to,
             reason: text(reason),
             accept_data_loss,
+            looks_again,
         }),
         Event::RollbackCompleted(empty) => Event::RollbackCompleted(empty),
         // `observed` is what the undo puts back, so it is recorded as it is or not at all: a look refuses to return

@@ -14,7 +14,7 @@ use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
 use super::samples::WithSamples;
-use super::traffic;
+use super::traffic::Traffic;
 use super::uses::Earlier;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
@@ -267,7 +267,7 @@ impl<'t> Loader<'t> {
             before.take_environment(head, &root, &mut self.faults);
         }
         let mut phases = self.phases(phases, &mut variables, &mut before);
-        traffic::mark(&self.placed, &mut phases);
+        Traffic::of(&self.placed).mark(&mut phases);
         self.order(self.text);
         let defined = root.get("vars").map_or(&[][..], Node::entries).iter();
         self.known.extend(defined.map(|(key, _)| key.text.clone()));

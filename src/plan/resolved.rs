@@ -13,7 +13,7 @@ use super::problem::{Fault, Refusal};
 use super::read::read;
 use super::rules::is_id;
 use super::samples::{sample, setting};
-use super::traffic;
+use super::traffic::{self, Traffic};
 use super::uses::{self, Earlier};
 use super::warning::Warning;
 use crate::action::Live;
@@ -176,9 +176,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
             left_out: step.left_out.is_some(),
         });
     }
-    let opening = traffic::opening(&placed);
-    let mut steps = plan.steps().map(|(_, step)| step);
-    if steps.any(|step| step.opens != opening.contains(&step.id)) {
+    if !Traffic::of(&placed).agrees(plan) {
         wrong.push(say::opens_otherwise());
     }
     let order = order::check("", &placed);

@@ -312,6 +312,7 @@ pub(crate) fn resolve(
         cwd: cwd.0,
         cwd_from: cwd.1,
         // The other steps say that.
+        closes: false,
         opens: false,
         restores,
         uses: uses.into_iter().map(|used| used.step).collect(),

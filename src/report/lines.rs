@@ -217,6 +217,15 @@ pub fn line(entry: &Entry, run: Option<&Run>) -> Option<String> {
     Some(whole(entry, &verb, words))
 }
 
+/// The event in words, without its time.
+#[must_use]
+pub fn told(entry: &Entry, run: Option<&Run>) -> String {
+    words(&entry.event, run).map_or_else(String::new, |(verb, words)| {
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        safe(&format!("{verb} {words}")).trim_end().to_owned()
+    })
+}
+
 /// What an outcome rests on, as its line shows it: the first evidence, or the cause.
 #[must_use]
 pub fn basis(event: &Event) -> Option<String> {

@@ -44,6 +44,7 @@ texts! {
     cmd_note(): "Add a note to the record", "在时间线上添加备注";
     cmd_log(): "Show events, or the output of a step", "查看事件或某个步骤的输出";
     cmd_replay(): "Show the state after a given event", "重现某一事件之后的状态";
+    cmd_timeline(): "Write the timeline of a run: a page, a post-mortem, or data for other programs", "输出运行的时间线：网页、复盘报告，或供其他程序使用的数据";
     cmd_verify(): "Verify the whole ledger", "验证整个账本";
     cmd_verifier(): "Print the auditor's script: a verifier in standard Python", "输出审计脚本：只用 Python 标准库的验证程序";
     cmd_export(): "Write the events of the ledger, one per line", "导出账本事件，每行一个";
@@ -131,6 +132,9 @@ texts! {
     log_follow(): "Keep printing new events", "持续输出新事件";
     log_output(): "Print the output of this step instead of events", "改为显示该步骤的输出";
     replay_run(): "The run; the newest one at that event if omitted", "运行名；默认为当时最近的运行";
+    timeline_format(): "html (default), md (post-mortem), csv, json, chrome (Perfetto), otlp (OpenTelemetry), mermaid, grafana (annotations)",
+        "html（默认）、md（复盘报告）、csv、json、chrome（Perfetto）、otlp（OpenTelemetry）、mermaid、grafana（注释）";
+    timeline_out(): "Write to this file, which must not exist; its ending tells the format: .html, .md, .csv, .json, .mmd", "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.csv、.json、.mmd";
     replay_at(): "The last event to apply", "截止到此事件";
     cmd_demo(): "Run a real upgrade of a small web shop, in its own directory", "演示：在独立目录中实际升级一个小型网店";
     demo_kill(): "Kill the runner with SIGKILL during the migration, then resume the run",

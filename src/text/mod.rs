@@ -98,6 +98,7 @@ pub mod help;
 pub mod plan;
 pub mod screen;
 pub mod settings;
+pub mod timeline;
 pub mod usage;
 pub mod verify;
 
@@ -107,7 +108,7 @@ mod tests {
 
     type Table = &'static [(&'static str, &'static str, &'static str)];
 
-    const FILES: [Table; 13] = [
+    const FILES: [Table; 14] = [
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
@@ -119,6 +120,7 @@ mod tests {
         super::plan::ALL,
         super::screen::ALL,
         super::settings::ALL,
+        super::timeline::ALL,
         super::usage::ALL,
         super::verify::ALL,
     ];

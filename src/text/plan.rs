@@ -349,7 +349,7 @@ texts! {
     step_does_not_fit(setting, step, kind): "`{setting}` names the step `{step}`, which is a {kind}", "`{setting}` 指定的步骤 `{step}` 是 {kind}，不适用";
     used_step_left_out(setting, step): "`{setting}` names the step `{step}`, which is skipped in this run", "`{setting}` 指定的步骤 `{step}` 在本次运行中不执行";
     name_a_step(kinds): "name an earlier step of one of these kinds: {kinds}", "请指定前面的步骤，类型须为：{kinds}";
-    opens_otherwise(): "`opens` does not say which steps let users in", "`opens` 与重新开放访问的步骤不一致";
+    opens_otherwise(): "`closes` and `opens` do not say which steps shut users out and let them in", "`closes` 和 `opens` 与关闭、重新开放访问的步骤不一致";
     restores_otherwise(): "`restores` does not say whether the undo brings back older data", "`restores` 与回退时是否恢复旧数据不一致";
     uses_other_steps(): "`uses` does not hold the steps that its actions name", "`uses` 与动作中指定的步骤不一致";
     fact_printed(): "a printed value", "步骤打印的值";

@@ -5,7 +5,7 @@ use crate::common::{Done, World};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &[],
     &["demo"],
     &["init"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["note"],
     &["log"],
     &["replay"],
+    &["timeline"],
     &["verify"],
     &["verifier"],
     &["export"],

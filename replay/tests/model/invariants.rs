@@ -421,6 +421,7 @@ fn i09_every_question_can_be_answered(world: &World, since: Since) -> Held {
         to: None,
         reason: String::new(),
         accept_data_loss: false,
+        looks_again: true,
     });
     let answers = question.answers.iter().map(|decision| {
         Event::StepDecided(Decided {

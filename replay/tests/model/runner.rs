@@ -27,6 +27,7 @@ impl Wish {
                 to,
                 reason,
                 accept_data_loss: false,
+                looks_again: true,
             }),
         }
     }

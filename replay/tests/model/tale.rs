@@ -90,7 +90,16 @@ impl<'a> Tale<'a> {
     /// Events about one step on one target, in both directions.
     fn of_unit(&self, place: usize) -> impl Iterator<Item = (&'a Event, Direction)> {
         let unit = &self.world.state.units()[place];
+        let mut behind = false;
         self.events.iter().filter_map(move |event| {
+            match event {
+                Event::RollbackStarted(r) => {
+                    behind = r.to.is_some() && r.looks_again && place >= self.behind(r);
+                }
+                // It is looked at again.
+                Event::RollbackCompleted(_) if behind => return Some((*event, Direction::Do)),
+                _ => {}
+            }
             if let Event::RunAmended(amended) = event {
                 return amended
                     .steps
@@ -115,6 +124,12 @@ impl<'a> Tale<'a> {
                 };
                 continue;
             }
+            if let Event::RollbackCompleted(_) = event {
+                if self.looks(place) {
+                    s = Standing::default();
+                }
+                continue;
+            }
             match way {
                 Direction::Do => s.forward(event),
                 Direction::Undo => s.backward(event),
@@ -123,12 +138,32 @@ impl<'a> Tale<'a> {
         s
     }
 
+    /// It only looks, and the plan does not leave it out.
+    fn looks(&self, place: usize) -> bool {
+        let step = &self.world.state.units()[place].step;
+        let step = self.world.plan.step(step).expect("a step of the plan");
+        step.effect == Effect::Pure && step.undo == Undo::Nothing && step.left_out.is_none()
+    }
+
     /// What has become of the attempts of a part.
     pub(super) fn tries(&self, part: &TaskKey) -> Tries {
         let mut tries = Tries::default();
         let mut before = Tries::default();
-        for (event, way) in self.of_unit(self.world.place(part)) {
-            if matches!(event, Event::RunAmended(_)) {
+        let place = self.world.place(part);
+        let mut standing = Standing::default();
+        for (event, way) in self.of_unit(place) {
+            match (event, way) {
+                (Event::RunAmended(_) | Event::RollbackCompleted(_), _) => {}
+                (_, Direction::Do) => standing.forward(event),
+                (_, Direction::Undo) => standing.backward(event),
+            }
+            if matches!(event, Event::RollbackCompleted(_)) {
+                let failed = !standing.touched && !standing.settled;
+                if self.looks(place) || (failed && part.way == Direction::Do) {
+                    (tries, before) = (Tries::default(), Tries::default());
+                }
+            } else if matches!(event, Event::RunAmended(_)) {
+                standing = Standing::default();
                 (tries, before) = (Tries::default(), Tries::default());
             } else if way == part.way {
                 tries.tell(event);

@@ -1,0 +1,155 @@
+//! The command timeline: the events of a run as people and programs read them.
+
+use super::code;
+use super::fail::{Failure, no_ledger};
+use super::out::Out;
+use super::show::{self, RunArg, pick};
+use crate::home::Home;
+use crate::text::{commands as text, english, help};
+use crate::timeline::{self, Timeline};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use upledger_ledger::export_jsonl;
+
+/// What the timeline is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One page, complete in itself.
+    Html,
+    /// A post-mortem.
+    Md,
+    /// For spreadsheets.
+    Csv,
+    /// For programs.
+    Json,
+    /// For ui.perfetto.dev and chrome://tracing.
+    Chrome,
+    /// OpenTelemetry.
+    Otlp,
+    /// A Gantt chart.
+    Mermaid,
+    /// Annotations.
+    Grafana,
+}
+
+impl Format {
+    /// What a file of it ends with; the page is the default, so a name tells the others.
+    fn of_name(path: &std::path::Path) -> Self {
+        let end = path
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or_default();
+        match end {
+            "md" => Self::Md,
+            "csv" => Self::Csv,
+            "json" => Self::Json,
+            "mmd" => Self::Mermaid,
+            _ => Self::Html,
+        }
+    }
+}
+
+/// The timeline of a run.
+#[derive(Debug, Args)]
+pub(crate) struct TimelineArgs {
+    #[command(flatten)]
+    run: RunArg,
+    #[arg(long, value_enum, value_name = "FORMAT", help = help::timeline_format())]
+    format: Option<Format>,
+    #[arg(long, value_name = "FILE", help = help::timeline_out())]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Result<u8, Failure> {
+    if !home.state.exists() {
+        return Err(no_ledger(home));
+    }
+    let format = match (&args.format, &args.out) {
+        (Some(format), _) => *format,
+        (None, Some(path)) => Format::of_name(path),
+        (None, None) => Format::Html,
+    };
+    let journal = show::read(out, home)?;
+    let run = pick(journal.book(), args.run.name())?;
+    let entries = journal.entries(Some(&run.name))?;
+    let folded = || timeline::fold(run, &entries);
+    // What programs read is English.
+    let folded = match format {
+        Format::Html | Format::Md | Format::Mermaid => folded(),
+        _ => english(folded),
+    };
+    let Some(folded) = folded else {
+        let what = text::run_has_no_events(&run.name);
+        return Err(Failure::new(code::NOT_NOW, "no_events", what));
+    };
+    let rendered = match format {
+        Format::Html => timeline::html(&folded, |to| {
+            export_jsonl(journal.ledger(), &mut Dyn(to))
+                .map(drop)
+                .map_err(io::Error::other)
+        })
+        .map_err(|e| Failure::of(code::USAGE, "timeline", &e))?,
+        _ => written(format, &folded),
+    };
+    let Some(path) = &args.out else {
+        let whole = out.document(|| io::stdout().lock().write_all(rendered.as_bytes()));
+        if whole {
+            out.result_beside(json!({"run": run.name}), code::DONE);
+        }
+        return Ok(code::DONE);
+    };
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(rendered.as_bytes())
+                .and_then(|()| file.sync_all())
+        });
+    made.map_err(|e| {
+        Failure::usage(match e.kind() {
+            io::ErrorKind::AlreadyExists => text::there_already(path.display()),
+            _ => text::cannot_make(path.display(), e),
+        })
+    })?;
+    out.progress(&text::timeline_written(path.display()));
+    if out.json {
+        out.result(json!({"run": run.name, "file": path}), code::DONE);
+    }
+    Ok(code::DONE)
+}
+
+fn written(format: Format, of: &Timeline) -> String {
+    let lines = |value: serde_json::Value| format!("{value}\n");
+    match format {
+        Format::Html | Format::Md => timeline::markdown(of),
+        Format::Csv => timeline::csv(of),
+        Format::Mermaid => timeline::mermaid(of),
+        Format::Json => {
+            let mut value = serde_json::to_value(of).unwrap_or_default();
+            value["summary"] = json!(english(|| of.summary()));
+            lines(value)
+        }
+        Format::Chrome => lines(timeline::chrome(of)),
+        Format::Otlp => lines(timeline::otlp(of)),
+        Format::Grafana => timeline::grafana(of).into_iter().map(lines).collect(),
+    }
+}
+
+/// A writer behind a reference, for what wants a sized one.
+struct Dyn<'a>(&'a mut dyn Write);
+
+impl Write for Dyn<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

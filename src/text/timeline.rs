@@ -1,0 +1,83 @@
+//! Texts of the timeline: its first lines, the post-mortem, the page.
+
+texts! {
+    title(run): "{run} - timeline", "{run} - 时间线";
+    post_mortem(run): "{run}: post-mortem", "{run}：复盘报告";
+    to_do(plan): "to be done: {plan}", "变更内容：{plan}";
+    to_do_of(plan, id): "to be done: {plan} (change {id})", "变更内容：{plan}（变更单 {id}）";
+    to_do_for(plan, id, reason): "to be done: {plan} (change {id}): {reason}", "变更内容：{plan}（变更单 {id}）：{reason}";
+    course(run, from, until, took, state): "{run} began at {from}; its last event is of {until}, {took} later; it is: {state}",
+        "{run} 开始于 {from}，最后一个事件在 {until}，历时 {took}，当前状态：{state}";
+    outage(took, from, until): "users were without the service for {took}, from {from} to {until}", "用户无法访问服务 {took}，从 {from} 到 {until}";
+    outages(n, took): "users were without the service {n} times, {took} in all", "用户无法访问服务 {n} 次，共 {took}";
+    still_out(from, step): "users have been without the service since {from} (step {step}), and no step has let them in", "自 {from}（步骤 {step}）起用户无法访问服务，尚无步骤重新开放";
+    steps(done, already, skipped, attempts): "steps: {done} done, {already} done already, {skipped} skipped; {attempts} attempts in all",
+        "步骤：完成 {done} 个，事先已完成 {already} 个，跳过 {skipped} 个；共尝试 {attempts} 次";
+    first_failure(n, step, time, detail): "failures: {n}; the first was {step} at {time}: {detail}", "失败 {n} 次，首次为 {time} 的步骤 {step}：{detail}";
+    doubts(doubts, adopted, kills): "attempts in doubt: {doubts}; taken over while they ran: {adopted}; ended by a person: {kills}",
+        "结果存疑 {doubts} 次，运行中被接管 {adopted} 次，人工终止 {kills} 次";
+    decision(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
+    decisions(list): "decided: {list}", "人工决定：{list}";
+    no_runner(took): "for {took} nobody drove the run while a step was open: what happened then is known from its result alone",
+        "有 {took} 无人驱动运行而步骤仍未结束：其间情况只能由步骤结果得知";
+    rolled_back(time, words, n): "the rollback began at {time} ({words}) and has undone {n} steps", "回退开始于 {time}（{words}），已撤销 {n} 个步骤";
+    record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
+    plan_digest(digest): "plan digest {digest}", "计划摘要 {digest}";
+    verify_with(command): "to verify the ledger: {command}", "校验账本：{command}";
+    embedded(): "this file holds all events of the ledger; this command unpacks them, and `upledger verify events.jsonl` or the script of `upledger verifier` verifies them:",
+        "本文件含账本的全部事件；用下面的命令取出后，可用 upledger verify events.jsonl 或 upledger verifier 输出的脚本校验：";
+
+    summary(): "Summary", "摘要";
+    impact(): "Impact", "影响";
+    root_causes(): "Root causes", "根本原因";
+    trigger(): "Trigger", "触发因素";
+    resolution(): "Resolution", "处置过程";
+    detection(): "Detection", "发现方式";
+    action_items(): "Action items", "改进措施";
+    lessons(): "Lessons learned: what went well, what went wrong, where we got lucky", "经验教训：做得好的、做得不好的、侥幸的";
+    timeline(): "Timeline", "时间线";
+    chart(): "Chart", "甘特图";
+    supporting(): "Supporting information", "证据";
+    what_people_did(): "What people did, and what happened beside the steps", "人工操作与步骤之外的事件";
+    to_fill_in(): "to be filled in", "待填写";
+    date(at): "Date: {at}", "日期：{at}";
+    status(state): "Status: {state}", "状态：{state}";
+    authors(open): "Authors: {open}", "作者：{open}";
+    announced(impact): "announced: {impact}", "事先公告：{impact}";
+    nobody_shut_out(): "no step of the plan shut users out", "计划中没有关闭用户访问的步骤";
+    failed_at(time, step, detail, seq): "{time} {step}: {detail} (seq {seq})", "{time} {step}：{detail}（序号 {seq}）";
+    nothing_failed(): "no step failed", "没有步骤失败";
+    said(time, actor, words, seq): "{time} {actor}: {words} (seq {seq})", "{time} {actor}：{words}（序号 {seq}）";
+    nobody_acted(): "nobody had to act", "无需人工处置";
+    more_attempts(n): "{n} more attempts are in the other formats", "另有 {n} 次尝试，见其他格式";
+
+    time(): "Time", "时间";
+    step(): "Step", "步骤";
+    outcome(): "Outcome", "结果";
+    duration(): "Duration", "耗时";
+    detail(): "Detail", "详情";
+    kind(): "Action", "动作";
+    started(): "Started", "开始";
+    attempt(): "Attempt", "尝试";
+    settled(): "Settled", "后续认定";
+    on_the_way(): "Meanwhile", "执行期间";
+    command(): "Command", "命令";
+    unknown(): "unknown", "未知";
+    undo_of(step): "undo of {step}", "撤销 {step}";
+    shut_out(): "Users shut out", "用户无法访问";
+
+    succeeded(): "succeeded", "成功";
+    failed(): "failed", "失败";
+    in_doubt(): "in doubt", "存疑";
+    never_started(): "never started", "未启动";
+    refused(): "not started", "未执行";
+    already(): "already done", "已完成";
+    skipped(): "skipped", "已跳过";
+    running(): "not ended", "未结束";
+    undone(): "undone", "已撤销";
+    waiting(): "nothing ran", "无步骤运行";
+    unknown_time(): "nobody drove the run", "无人驱动";
+    waited_for_a_person(): "waiting for an operator", "等待人工处理";
+    waited_between(): "between two steps", "步骤间隔";
+    nobody_drove(): "no runner: unknown", "无运行进程：情况未知";
+}

@@ -1,0 +1,204 @@
+//! A post-mortem in Markdown, in the order of the Site Reliability Engineering book: the facts are filled in, and what only
+//! people know is left open.
+
+use super::{Bar, Outcome, Timeline, mermaid, summary::at};
+use crate::report::{duration, local_time};
+use crate::text::timeline as text;
+use upledger_replay::event::Direction;
+
+/// Attempts that a post-mortem lists; the other formats have all of them.
+const LISTED: usize = 400;
+
+/// The outcome in one word, as programs read it.
+pub(super) fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Failed => "failed",
+        Outcome::InDoubt => "in doubt",
+        Outcome::Fenced => "never started",
+        Outcome::Refused => "refused",
+        Outcome::Satisfied => "already done",
+        Outcome::Skipped => "skipped",
+        Outcome::Running => "running",
+    }
+}
+
+/// The same for people.
+pub(super) fn shown(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded => text::succeeded(),
+        Outcome::Failed => text::failed(),
+        Outcome::InDoubt => text::in_doubt(),
+        Outcome::Fenced => text::never_started(),
+        Outcome::Refused => text::refused(),
+        Outcome::Satisfied => text::already(),
+        Outcome::Skipped => text::skipped(),
+        Outcome::Running => text::running(),
+    }
+}
+
+/// How long it took, and that nobody knows it.
+pub(super) fn took(bar: &Bar) -> String {
+    match bar.took_ms {
+        Some(ms) => duration(ms),
+        None if bar.attempt == 0 => String::new(),
+        None => text::unknown(),
+    }
+}
+
+/// Its name, with what it undoes.
+pub(super) fn name(bar: &Bar) -> String {
+    match bar.way {
+        Direction::Do => bar.step.clone(),
+        Direction::Undo => text::undo_of(&bar.step),
+    }
+}
+
+/// The post-mortem.
+#[must_use]
+pub fn markdown(of: &Timeline) -> String {
+    let mut out = String::new();
+    let mut section = |heading: String, lines: &[String]| {
+        out.push_str(&format!("## {heading}\n\n{}\n\n", lines.join("\n")));
+    };
+    let open = || vec![format!("<!-- {} -->", text::to_fill_in())];
+    let items = |lines: Vec<String>| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| format!("- {}", cell(line)))
+            .collect()
+    };
+    section(text::summary(), &items(of.summary()));
+    section(text::impact(), &items(impact(of)));
+    section(text::root_causes(), &open());
+    section(text::trigger(), &items(failures(of, 1)));
+    section(text::resolution(), &items(resolution(of)));
+    section(text::detection(), &items(failures(of, 10)));
+    section(text::action_items(), &open());
+    section(text::lessons(), &open());
+    section(text::timeline(), &table(of));
+    section(
+        text::chart(),
+        &[
+            "```mermaid".into(),
+            mermaid(of).trim_end().into(),
+            "```".into(),
+        ],
+    );
+    section(
+        text::supporting(),
+        &items(vec![
+            text::record(of.events, of.from.seq, of.until.seq),
+            text::plan_digest(&of.digest),
+            text::verify_with("upledger verify"),
+        ]),
+    );
+    let title = cell(&text::post_mortem(&of.run));
+    let head = [
+        format!("# {title}\n"),
+        format!("- {}", text::date(at(&of.from.ts))),
+        format!("- {}", text::status(&of.shown)),
+        format!(
+            "- {}",
+            text::authors(format!("<!-- {} -->", text::to_fill_in()))
+        ),
+    ];
+    format!("{}\n\n{}", head.join("\n"), out.trim_end()) + "\n"
+}
+
+fn impact(of: &Timeline) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for outage in &of.outages {
+        lines.push(match (&outage.until, outage.ms()) {
+            (Some(until), Some(ms)) => {
+                text::outage(duration(ms), at(&outage.from.ts), at(&until.ts))
+            }
+            _ => text::still_out(at(&outage.from.ts), &outage.closed_by),
+        });
+    }
+    let said = of.change.as_ref().and_then(|c| c.impact.clone());
+    lines.extend(said.map(text::announced));
+    if lines.is_empty() {
+        lines.push(text::nobody_shut_out());
+    }
+    lines
+}
+
+fn failures(of: &Timeline, most: usize) -> Vec<String> {
+    let failed = of.bars.iter();
+    let failed = failed.filter(|b| {
+        matches!(
+            b.outcome,
+            Outcome::Failed | Outcome::Refused | Outcome::InDoubt
+        )
+    });
+    let mut lines: Vec<String> = failed
+        .take(most)
+        .map(|b| text::failed_at(local_time(&b.start.ts), name(b), &b.detail, b.start.seq))
+        .collect();
+    if lines.is_empty() {
+        lines.push(text::nothing_failed());
+    }
+    lines
+}
+
+fn resolution(of: &Timeline) -> Vec<String> {
+    let said = of
+        .marks
+        .iter()
+        .map(|m| text::said(local_time(&m.at.ts), &m.actor, &m.words, m.at.seq));
+    let mut lines: Vec<String> = said.take(40).collect();
+    if lines.is_empty() {
+        lines.push(text::nobody_acted());
+    }
+    lines
+}
+
+fn table(of: &Timeline) -> Vec<String> {
+    let mut rows = vec![
+        format!(
+            "| {} | {} | {} | {} | {} | seq |",
+            text::time(),
+            text::step(),
+            text::outcome(),
+            text::duration(),
+            text::detail()
+        ),
+        "|---|---|---|---|---|---|".into(),
+    ];
+    for bar in of.bars.iter().take(LISTED) {
+        rows.push(format!(
+            "| {} | {} | {} | {} | {} | {} |",
+            local_time(&bar.start.ts),
+            cell(&name(bar)),
+            shown(bar.outcome),
+            took(bar),
+            cell(&bar.detail),
+            bar.start.seq
+        ));
+    }
+    if of.bars.len() > LISTED {
+        rows.push(String::new());
+        rows.push(text::more_attempts(of.bars.len() - LISTED));
+    }
+    rows
+}
+
+/// Text that is no markup: one line, and every character that Markdown or HTML would read is escaped.
+pub(super) fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in crate::report::safe(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
