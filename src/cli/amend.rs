@@ -59,7 +59,7 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
         then.apply(event, &when).map_err(|e| refused(&e))?;
     }
     then.amendable(&checked.plan)
-        .map_err(|why| not_amended(run, &why))?;
+        .map_err(|why| not_amended(run, &checked.plan, &why))?;
     journal.redact_with(redactor.clone());
     let name = then.name.clone();
     for warning in &checked.warnings {
@@ -220,7 +220,7 @@ fn forecast(
 }
 
 /// Why not, and what helps.
-fn not_amended(run: &Run, why: &NotAmendable) -> Failure {
+fn not_amended(run: &Run, plan: &Plan, why: &NotAmendable) -> Failure {
     let before = |step: &str| {
         let steps: Vec<&str> = run.plan.steps().map(|(_, s)| s.id.as_str()).collect();
         let at = steps.iter().position(|s| *s == step)?;
@@ -253,6 +253,18 @@ fn not_amended(run: &Run, why: &NotAmendable) -> Failure {
         NotAmendable::Early(step) => (text::step_too_early(step), None),
         NotAmendable::WentBack(step) => (text::went_back_to(step), None),
     };
+    let mut hints: Vec<String> = hint.into_iter().collect();
+    if let NotAmendable::Settled(step) = why {
+        // The same file with other variables is another plan.
+        let differs = run.plan.vars.iter().filter_map(|had| {
+            let has = plan.vars.iter().find(|v| v.key == had.key)?;
+            let (name, had, has) = (safe(&had.key), safe(&had.value), safe(&has.value));
+            (had != has).then(|| text::other_variable(name, had, has))
+        });
+        let back = before(step)
+            .map(|to| text::to_change_it(format!("upledger rollback --to {to} --reason '...'")));
+        hints = differs.chain(hints).chain(back).collect();
+    }
     let failure = Failure::new(code::NOT_NOW, "not_now", text::not_amended(what));
-    hint.into_iter().fold(failure, Failure::hint)
+    hints.into_iter().fold(failure, Failure::hint)
 }

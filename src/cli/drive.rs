@@ -122,7 +122,8 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         let failure = failing.iter().fold(failure, |failure, (step, why)| {
             failure.hint(format!("{}: {}", safe(step), safe(why)))
         });
-        let forced = text::force_with("upledger run --force --reason '...'");
+        let again = args.vars.command("run", &args.plan);
+        let forced = text::force_with(format!("{again} --force --reason '...'"));
         return Err(failure.hint(forced));
     }
     let forced = args.reason.as_ref().map(|reason| forced(reason, &failing));

@@ -70,7 +70,7 @@ impl Vars {
     }
 
     /// A command with the same plan and the same variables, to be typed.
-    fn command(&self, command: &str, plan: &Path) -> String {
+    pub(crate) fn command(&self, command: &str, plan: &Path) -> String {
         let mut words = vec![plan.display().to_string()];
         if let Some(file) = &self.file {
             words.extend(["--vars".to_owned(), file.display().to_string()]);

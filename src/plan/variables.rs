@@ -472,7 +472,7 @@ impl<'t> Variables<'t> {
     pub(crate) fn refuse(&self, node: &Node, message: &str, faults: &mut Vec<Fault>) {
         match &node.kind {
             Kind::Scalar(text, _) if text.contains("${") => {
-                faults.push(Fault::new(node.span, message));
+                faults.push(Fault::new(node.span, message).hint(say::write_it_out()));
             }
             Kind::Scalar(..) => {}
             Kind::List(items) => items.iter().for_each(|n| self.refuse(n, message, faults)),

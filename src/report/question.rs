@@ -162,7 +162,15 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
             )
         })
         .collect();
-    if question.may_roll_back {
+    if question.kind == Asked::Failed && way == Direction::Do {
+        answers.push((
+            "upledger amend PLAN --reason '...'".into(),
+            text::means_amend(),
+        ));
+    }
+    if question.may_roll_back && run.touched().next().is_none() {
+        answers.push(("upledger abort --reason '...'".into(), text::means_abort()));
+    } else if question.may_roll_back {
         let means = match run.loss_window(None) {
             None => text::means_rollback(),
             Some(window) => format!("{}; {}", text::means_rollback(), loss::sentence(&window)),

@@ -47,7 +47,7 @@ texts! {
     step_asks(step): "{step} waits for an answer, which comes first", "{step} 有待回答的问题，须先处理";
     step_keeps_no_return(step): "{step} may have taken effect, and keeps its point of no return", "{step} 可能已经生效，须保留其不可逆点";
     would_then(): "what the changed steps would do now:", "变更后的步骤现在会执行：";
-    nothing_amended(): "nothing was changed; to amend the run: the same command without --plan", "未做任何变更；去掉 --plan 即可修订";
+    nothing_amended(): "nothing was changed; to amend the run: the same command with --reason '...' instead of --plan", "未做任何变更；将 --plan 换成 --reason '...' 即可修订";
     step_keeps_no_undo(step): "{step} may have taken effect, and keeps `undo: none`", "{step} 可能已经生效，须保留 `undo: none`";
     secret_keeps_source(name): "the secret {name} has another source or is missing; a run keeps the secrets that it began with", "密钥 {name} 的来源不同或缺失；运行须沿用开始时的密钥";
     step_is_gone(step): "{step} has been started and is missing in the plan", "{step} 已经启动过，但计划中没有它";
@@ -57,10 +57,12 @@ texts! {
     undo_it_first(command): "undo it: {command}", "先撤销它：{command}";
     undo_all_and_run(): "no step stands before it: roll the run back, and run the changed plan", "它之前没有步骤：请回退整个运行，再执行修改后的计划";
     keep_its_definition(): "give it the definition that it had when it was run", "请恢复它执行时的定义";
+    to_change_it(command): "to change it: {command}, then amend again", "若要修改它：先 {command}，再重新修订";
+    other_variable(name, had, has): "the run has {name}={had}, this plan {has}: add --var {name}={had}", "本次运行使用 {name}={had}，此计划为 {has}：请加上 --var {name}={had}";
     plan_changed(): "changed: the head of the plan", "修改：计划的总体设置";
     half_undone(step): "{step} would stay, but its undo has begun and has not ended well; roll back past it, or decide about it",
         "{step} 会被保留，但它的撤销已经开始且没有成功；请回退到它之前，或先处理它的问题";
-    nothing_behind(step): "nothing behind {step} is to be undone", "{step} 之后没有需要撤销的内容";
+    nothing_behind(step): "nothing after {step} is to be undone", "{step} 之后没有需要撤销的内容";
     step_left_out(step): "left out: {step}", "删去：{step}";
     step_added(step): "new: {step}", "新增：{step}";
     step_changed(step): "changed: {step}", "修改：{step}";

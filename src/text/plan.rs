@@ -113,6 +113,7 @@ texts! {
     map(): "a map", "映射";
     other(): "something else", "其他类型";
     no_variables_as_action(): "what is done is not chosen by a variable; write it out", "要执行的操作不能由变量决定，请直接写出";
+    write_it_out(): "write the text out in full", "请直接写出完整内容";
     write_reference_out(): "write the name itself; a value would choose which one is meant", "请直接写出名称；否则变量的值会决定引用哪一个";
     env_file_value(): "an absolute path, or {{path: ..., dialect: ..., secrets: [...]}}", "绝对路径，或 {{path: ..., dialect: ..., secrets: [...]}}";
     no_fact_before_steps(): "the environment of all steps cannot hold a result of one of them", "所有步骤共用的环境不能引用某个步骤的输出";

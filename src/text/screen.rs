@@ -138,6 +138,8 @@ texts! {
     means_leave(): "leave it, and undo the earlier steps", "保持原状，继续回退更早的步骤";
     means_skip(): "continue without it", "跳过并继续";
     means_fail(): "treat it as failed", "判定为失败";
+    means_amend(): "the plan was wrong: change this step", "计划有误：修改此步骤";
+    means_abort(): "end the run; nothing has been done", "终止运行；尚未执行任何操作";
     means_rollback(): "undo completed steps, at once", "回退已执行的步骤；立即开始";
     then(command): "then: {command}", "然后：{command}";
     waits_for_processes(part, names): "{part}: its supervisor has exited, but it is still running: {names}; waiting for it to end (Ctrl-C twice detaches, kill-step kills it)",

@@ -238,7 +238,7 @@ impl Action for Deploy {
 
     fn properties(&self) -> Properties {
         Properties {
-            approved: self.commit.is_some() && self.fetch,
+            approved: self.fetch,
             live: if self.is_aside() {
                 Live::Harmless
             } else {

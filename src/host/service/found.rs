@@ -526,7 +526,11 @@ impl Master {
 
     /// For people.
     pub(crate) fn shown(&self) -> String {
-        let command: String = self.argv.join(" ").chars().take(160).collect();
+        let whole = self.argv.join(" ");
+        let mut command: String = whole.chars().take(160).collect();
+        if command.len() < whole.len() {
+            command.push_str("...");
+        }
         let command = if self.orphan {
             phrases::orphan(command)
         } else {
