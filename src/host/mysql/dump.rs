@@ -81,6 +81,17 @@ impl Program {
         ))
     }
 
+    /// One that was found before, by what it said of itself.
+    pub(crate) fn named(given: Option<&str>, version: &str) -> Self {
+        let mariadb = version.contains("MariaDB");
+        Self {
+            name: given.unwrap_or(NAMES[usize::from(!mariadb)]).to_owned(),
+            version: version.to_owned(),
+            mariadb,
+            number: number(version),
+        }
+    }
+
     /// It can dump the history of system-versioned tables.
     pub(crate) fn dumps_history(&self) -> bool {
         self.mariadb && self.number >= (10, 11)

@@ -157,10 +157,6 @@ impl Session {
         Ok(session)
     }
 
-    /// Who is connected where.
-    pub(crate) fn login(&self) -> &Login {
-        &self.login
-    }
 
     /// It is a MariaDB.
     pub(crate) fn is_mariadb(&self) -> bool {

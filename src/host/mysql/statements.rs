@@ -91,6 +91,11 @@ impl Statements {
         Ok(())
     }
 
+    /// Nothing of a statement is in work.
+    pub(crate) fn is_between(&self) -> bool {
+        !self.begun && self.buffer.iter().all(u8::is_ascii_whitespace)
+    }
+
     /// There is no more: whether the last statement was complete.
     ///
     /// # Errors
@@ -139,7 +144,12 @@ impl Statements {
             self.start += blank;
             self.at = self.start;
             let rest = &rest[blank..];
-            if rest.is_empty() || (rest.len() < AHEAD && !last) {
+            let ahead = match rest.first() {
+                None => return Ok(false),
+                Some(b'/' | b'D' | b'd') => AHEAD,
+                Some(_) => 3,
+            };
+            if rest.len() < ahead && !last {
                 return Ok(false);
             }
             let whole = |end: Option<usize>| end.or(last.then_some(rest.len()));
