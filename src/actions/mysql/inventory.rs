@@ -187,7 +187,7 @@ impl Inventory {
         let rows = session.query(&format!(
             "SELECT event_name, definer, status, time_zone, event_definition, event_type, execute_at, interval_value, \
              interval_field, sql_mode, starts, ends, on_completion, event_comment, character_set_client, \
-             collation_connection FROM information_schema.events WHERE event_schema = {name}"
+             collation_connection, database_collation FROM information_schema.events WHERE event_schema = {name}"
         ))?;
         for row in rows {
             let all = values(&row);
