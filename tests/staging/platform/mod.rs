@@ -33,7 +33,7 @@ use crate::common::World;
 use std::fs::File;
 use std::path::Path;
 pub(crate) use template::staging;
-pub(crate) use tools::{Call, patiently};
+pub(crate) use tools::{Call, patiently, root};
 pub(crate) use virtualenv::virtualenv;
 
 /// The platform of one test.
