@@ -10,7 +10,10 @@ use std::path::PathBuf;
 pub(crate) fn plan(world: &World, server: &Maria, steps: &[&str]) {
     let mut plan = String::from("upledger: 1\nname: db\nphases:\n  - phase: all\n    steps:\n");
     for step in steps {
-        let step = step.replace("SERVER", &format!("{{socket: {}, user: root}}", server.socket()));
+        let step = step.replace(
+            "SERVER",
+            &format!("{{socket: {}, user: root}}", server.socket()),
+        );
         writeln!(plan, "      - {step}").expect("text takes text");
     }
     world.write("plan.yaml", &plan);
@@ -18,17 +21,26 @@ pub(crate) fn plan(world: &World, server: &Maria, steps: &[&str]) {
 
 /// A step that changes something by SQL.
 pub(crate) fn change(server: &Maria, sql: &str) -> String {
-    let client = format!("mariadb --no-defaults -uroot --socket={} -e", server.socket());
+    let client = format!(
+        "mariadb --no-defaults -uroot --socket={} -e",
+        server.socket()
+    );
     format!("{{id: change, do: {{shell: \"{client} '{sql}'\"}}, on_doubt: ask, undo: none}}")
 }
 
 pub(crate) const DUMP: &str = "{id: dump, do: {mysql.backup: {server: SERVER, database: d}}}";
-pub(crate) const BACK: &str = "{id: back, do: {mysql.restore: {backup: dump, watch: 300ms}}, undo: none}";
+pub(crate) const BACK: &str =
+    "{id: back, do: {mysql.restore: {backup: dump, watch: 300ms}}, undo: none}";
 
 /// The directories of backups in a state directory, those without a name included.
 pub(crate) fn backups(world: &World) -> Vec<PathBuf> {
     let listed = std::fs::read_dir(world.state().join("backups"));
-    listed.into_iter().flatten().flatten().map(|e| e.path()).collect()
+    listed
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect()
 }
 
 /// Whether every part is in what was printed.
@@ -68,8 +80,18 @@ fn everything_of_a_schema_comes_back_byte_for_byte_and_nothing_else_stays() {
     );
     plan(&world, &server, &[DUMP, &spoil, BACK]);
     let seen = world.upledger(&["plan", "plan.yaml"]);
-    says(&seen, &["d.log (MyISAM)", "events that are enabled: d.ev", "--dump-history"]);
-    assert_eq!((server.dump("d"), scratches(&server)), (before.clone(), String::new()));
+    says(
+        &seen,
+        &[
+            "d.log (MyISAM)",
+            "events that are enabled: d.ev",
+            "--dump-history",
+        ],
+    );
+    assert_eq!(
+        (server.dump("d"), scratches(&server)),
+        (before.clone(), String::new())
+    );
     assert!(backups(&world).is_empty(), "a preview keeps nothing");
 
     let done = world.upledger(&["run", "plan.yaml"]);
@@ -78,6 +100,7 @@ fn everything_of_a_schema_comes_back_byte_for_byte_and_nothing_else_stays() {
     assert_eq!(scratches(&server), "");
     let history = "SELECT COUNT(*) FROM d.h FOR SYSTEM_TIME ALL; SELECT unix_timestamp(t) FROM d.a WHERE id = 0";
     assert_eq!(server.sql(history), "3\n1767240000");
-    let status = "SELECT GROUP_CONCAT(CONCAT(event_name, status) ORDER BY 1) FROM information_schema.events";
+    let status =
+        "SELECT GROUP_CONCAT(CONCAT(event_name, status) ORDER BY 1) FROM information_schema.events";
     assert_eq!(server.sql(status), "asleepDISABLED,evENABLED");
 }

@@ -566,13 +566,20 @@ impl Action for Restore {
             let now = Inventory::look(&mut ready.session, &schema.name)?;
             wrong.extend(schema.inventory.structure_differs(&now));
         }
-        let Before { databases, tables, rows, .. } = &past.before;
+        let Before {
+            databases,
+            tables,
+            rows,
+            ..
+        } = &past.before;
         let names = databases.join(", ");
         if !wrong.is_empty() {
             return Ok(Look::unclear(format!("{names}: {}", wrong.join("; "))));
         }
         // The rows were compared before events could change them.
-        Ok(Look::done(format!("{names}: {tables} tables with {rows} rows, as the backup")))
+        Ok(Look::done(format!(
+            "{names}: {tables} tables with {rows} rows, as the backup"
+        )))
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Restored, Error> {

@@ -70,7 +70,9 @@ impl Maria {
     /// Ends it in good order and starts it with other lines.
     pub(crate) fn restart(&self, more: &str) {
         self.sql("SHUTDOWN");
-        patiently("MariaDB has ended", || procs::below(self.dir.path()).is_empty());
+        patiently("MariaDB has ended", || {
+            procs::below(self.dir.path()).is_empty()
+        });
         self.start(more);
     }
 
@@ -93,15 +95,34 @@ impl Maria {
 
     /// A client, whose session lasts until it is ended.
     pub(crate) fn client(&self) -> Call {
-        Call::new("mariadb").args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--unbuffered"])
+        Call::new("mariadb")
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--batch",
+                "--skip-column-names",
+                "--unbuffered",
+            ])
             .args([format!("--socket={}", self.socket())])
     }
 
     /// The dump of a schema by the client program, as its administrator.
     pub(crate) fn dump(&self, schema: &str) -> String {
         Call::new("mariadb-dump")
-            .args(["--no-defaults", "--user=root", "--single-transaction", "--routines", "--events", "--triggers"])
-            .args(["--hex-blob", "--order-by-primary", "--skip-dump-date", "--default-character-set=utf8mb4"])
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--single-transaction",
+                "--routines",
+                "--events",
+                "--triggers",
+            ])
+            .args([
+                "--hex-blob",
+                "--order-by-primary",
+                "--skip-dump-date",
+                "--default-character-set=utf8mb4",
+            ])
             .args([format!("--socket={}", self.socket()), schema.to_owned()])
             .run()
     }
