@@ -74,6 +74,14 @@ impl JsonSchema for Port {
     }
 }
 
+/// A secret by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Its name in `secrets:`.
+    pub secret: String,
+}
+
 /// An amount of bytes with its unit: `500MiB`, `10GiB`. A bare number is refused, because nobody knows its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);

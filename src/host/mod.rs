@@ -8,5 +8,6 @@ pub mod files;
 pub mod http;
 pub mod process;
 pub(crate) mod read_only;
+pub mod redis;
 pub(crate) mod remedy;
 pub mod service;

@@ -96,6 +96,7 @@ pub mod forecast;
 pub mod glossary;
 pub mod help;
 pub mod plan;
+pub mod redis;
 pub mod screen;
 pub mod settings;
 pub mod usage;
@@ -107,7 +108,7 @@ mod tests {
 
     type Table = &'static [(&'static str, &'static str, &'static str)];
 
-    const FILES: [Table; 13] = [
+    const FILES: [Table; 14] = [
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
@@ -117,6 +118,7 @@ mod tests {
         super::glossary::ALL,
         super::help::ALL,
         super::plan::ALL,
+        super::redis::ALL,
         super::screen::ALL,
         super::settings::ALL,
         super::usage::ALL,

@@ -24,6 +24,8 @@ mod outage;
 mod pip;
 mod platform;
 mod programs;
+mod redis_backup;
+mod redis_server;
 mod services;
 mod static_files;
 mod switch;

@@ -1,0 +1,183 @@
+//! A private Redis server on a Unix socket, and a world in which plans about it run.
+
+use crate::common::{Done, World, eventually};
+use crate::platform::Call;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A world.
+pub(crate) struct Site {
+    world: World,
+}
+
+impl std::ops::Deref for Site {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self {
+            world: World::new(),
+        }
+    }
+
+    /// Another one: a run of its own.
+    pub(crate) fn fresh(&self) -> Self {
+        Self::new()
+    }
+
+    /// Writes a plan of these steps.
+    pub(crate) fn plan(&self, steps: &[&str]) {
+        let steps: String = steps.iter().map(|step| format!("      - {step}\n")).collect();
+        let text = format!(
+            "upledger: 1\nname: redis\nsecrets: {{redis: {{env: REDIS_PASSWORD}}}}\nphases:\n  - phase: all\n    steps:\n{steps}"
+        );
+        self.write("plan.yaml", &text);
+    }
+
+    /// Runs these steps.
+    pub(crate) fn run(&self, steps: &[&str]) -> Done {
+        self.plan(steps);
+        self.with_password(&["run", "plan.yaml", "--name", "night", "--yes"])
+    }
+
+    /// What a preview says of these steps.
+    pub(crate) fn preview(&self, steps: &[&str]) -> Done {
+        self.plan(steps);
+        self.with_password(&["plan", "plan.yaml"])
+    }
+
+    pub(crate) fn with_password(&self, args: &[&str]) -> Done {
+        let mut command = self.command(args);
+        command.env("REDIS_PASSWORD", "pw-of-the-application");
+        Done::of(command.output().expect("the program starts"))
+    }
+
+    pub(crate) fn back(&self) -> Done {
+        self.rollback()
+    }
+
+    pub(crate) fn mode(&self, path: &str) -> u32 {
+        let meta = std::fs::metadata(path).expect("the file");
+        meta.permissions().mode() & 0o7777
+    }
+}
+
+/// A server, ended when it is dropped.
+pub(crate) struct Redis {
+    pub(crate) dir: PathBuf,
+    child: Option<Child>,
+}
+
+impl Redis {
+    /// Starts a server in a directory of that name.
+    pub(crate) fn start(site: &Site, name: &str, options: &[&str]) -> Self {
+        let dir = site.path(name);
+        std::fs::create_dir_all(&dir).expect("made");
+        Self::over(&dir, options)
+    }
+
+    /// Starts a server in that directory.
+    pub(crate) fn over(dir: &Path, options: &[&str]) -> Self {
+        let path = |name: &str| dir.join(name).display().to_string();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", &path("s")])
+            .args(["--dir", &dir.display().to_string(), "--save", ""])
+            .args(["--logfile", &path("log")])
+            .args(options)
+            .current_dir("/")
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server; install it with: apt-get install -y redis-server");
+        let redis = Self {
+            dir: dir.to_path_buf(),
+            child: Some(child),
+        };
+        redis.await_up();
+        redis
+    }
+
+    pub(crate) fn await_up(&self) {
+        eventually("Redis answers", || {
+            let said = self.cli(&["PING"]).output().stdout;
+            [&b"PONG"[..], b"NOAUTH", b"NOPERM"].iter().any(|s| said.starts_with(s))
+        });
+    }
+
+    fn cli(&self, words: &[&str]) -> Call {
+        let socket = self.dir.join("s").display().to_string();
+        Call::new("redis-cli").args(["-s", &socket]).args(words)
+    }
+
+    /// What redis-cli prints.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        self.cli(words).run().trim_end().to_owned()
+    }
+
+    /// The words of redis-cli, as a list in a plan.
+    pub(crate) fn command(&self, db: u32, words: &str) -> String {
+        let script = format!("redis-cli -s {} -n {db} {words}", self.dir.join("s").display());
+        let script = script.replace('\'', "''");
+        format!("sh, -ec, '{script}'")
+    }
+
+    /// The setting `server`.
+    pub(crate) fn server(&self) -> String {
+        self.server_db(0)
+    }
+
+    pub(crate) fn server_db(&self, db: u32) -> String {
+        format!("{{socket: {}, db: {db}}}", self.dir.join("s").display())
+    }
+
+    /// Until it is dropped, each save fails: the temporary file would stand in the way of itself.
+    pub(crate) fn block_saves(&self) -> Blocked<'_> {
+        self.ask(&["CONFIG", "SET", "rdb-save-incremental-fsync", "yes"]);
+        std::fs::rename(self.dir.join("dump.rdb"), self.dir.join("kept.rdb")).expect("moved");
+        std::fs::create_dir_all(self.dir.join("dump.rdb/full")).expect("made");
+        Blocked(self)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        let info = self.ask(&["INFO", "server"]);
+        let line = info.lines().find_map(|l| l.trim().strip_prefix("process_id:"));
+        line.expect("a process").parse().expect("a number")
+    }
+
+    /// Ends it, as an operator does.
+    pub(crate) fn stop(&mut self) {
+        self.cli(&["SHUTDOWN", "NOSAVE"]).output();
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("it ends");
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// See [`Redis::block_saves`].
+pub(crate) struct Blocked<'a>(&'a Redis);
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.dir.join("dump.rdb"));
+    }
+}
