@@ -25,6 +25,7 @@ mod pip;
 mod platform;
 mod programs;
 mod redis_backup;
+mod redis_restore;
 mod redis_server;
 mod services;
 mod static_files;

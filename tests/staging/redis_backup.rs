@@ -11,7 +11,7 @@ fn produced(site: &Site, step: &str) -> Value {
     let mut done = events.iter().filter(|e| e["kind"] == "step.succeeded");
     let found = done.find(|e| e["data"]["at"]["part"]["step"] == step);
     let event = found.unwrap_or_else(|| panic!("{step} has not succeeded: {events:#?}"));
-    event["data"]["output"].clone()
+    event["data"]["produced"].clone()
 }
 
 #[test]

@@ -34,8 +34,12 @@ impl Site {
     /// Writes a plan of these steps.
     pub(crate) fn plan(&self, steps: &[&str]) {
         let steps: String = steps.iter().map(|step| format!("      - {step}\n")).collect();
+        let secrets = match steps.contains("secret: redis") {
+            true => "secrets: {redis: {env: REDIS_PASSWORD}}\n",
+            false => "",
+        };
         let text = format!(
-            "upledger: 1\nname: redis\nsecrets: {{redis: {{env: REDIS_PASSWORD}}}}\nphases:\n  - phase: all\n    steps:\n{steps}"
+            "upledger: 1\nname: redis\n{secrets}phases:\n  - phase: all\n    steps:\n{steps}"
         );
         self.write("plan.yaml", &text);
     }
@@ -43,7 +47,7 @@ impl Site {
     /// Runs these steps.
     pub(crate) fn run(&self, steps: &[&str]) -> Done {
         self.plan(steps);
-        self.with_password(&["run", "plan.yaml", "--name", "night", "--yes"])
+        self.with_password(&["run", "plan.yaml"])
     }
 
     /// What a preview says of these steps.
@@ -60,6 +64,11 @@ impl Site {
 
     pub(crate) fn back(&self) -> Done {
         self.rollback()
+    }
+
+    /// A port that nobody has.
+    pub(crate) fn port(&self) -> u16 {
+        crate::keeper::free_port()
     }
 
     pub(crate) fn mode(&self, path: &str) -> u32 {
@@ -104,6 +113,34 @@ impl Redis {
         };
         redis.await_up();
         redis
+    }
+
+    /// Starts a server that goes into the background, by `redis.conf` in that directory.
+    pub(crate) fn daemon(dir: &Path) -> Self {
+        let redis = Self {
+            dir: dir.to_path_buf(),
+            child: None,
+        };
+        redis.launch();
+        redis
+    }
+
+    fn launch(&self) {
+        let conf = self.dir.join("redis.conf").display().to_string();
+        Call::new("redis-server").args([&conf]).dir(Path::new("/")).run();
+        self.await_up();
+    }
+
+    /// Stops it as an operator does, and starts it again.
+    pub(crate) fn restart(&self) {
+        self.shut_down();
+        self.launch();
+    }
+
+    fn shut_down(&self) {
+        let pid = self.pid();
+        self.cli(&["SHUTDOWN"]).output();
+        eventually("it has ended", || !Path::new(&format!("/proc/{pid}")).exists());
     }
 
     pub(crate) fn await_up(&self) {
@@ -153,14 +190,6 @@ impl Redis {
         let line = info.lines().find_map(|l| l.trim().strip_prefix("process_id:"));
         line.expect("a process").parse().expect("a number")
     }
-
-    /// Ends it, as an operator does.
-    pub(crate) fn stop(&mut self) {
-        self.cli(&["SHUTDOWN", "NOSAVE"]).output();
-        if let Some(mut child) = self.child.take() {
-            child.wait().expect("it ends");
-        }
-    }
 }
 
 impl Drop for Redis {
@@ -169,6 +198,11 @@ impl Drop for Redis {
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
+            return;
+        }
+        let pid = std::fs::read_to_string(self.dir.join("pid"));
+        if let Some(pid) = pid.ok().and_then(|text| text.trim().parse().ok()) {
+            crate::common::kill(pid);
         }
     }
 }

@@ -8,7 +8,7 @@
 //! format, a backup that is damaged, and whatever holds queues of Celery, whose tasks would be done twice.
 
 use super::backup::{Backed, Backup, checked, ten_minutes, write_keys};
-use super::swap::{self, Swap};
+use super::swap::{self, Data, Swap};
 use super::same_file;
 use crate::action::{
     Action, Consequences, Context, Direction, Error, Live, Look, Past, Preview, Properties,
@@ -379,8 +379,13 @@ impl Action for Restore {
             return Ok(Look::unclear("nothing is known of the restore"));
         };
         if let (Some(before), Some(swap)) = (&past.before.swap, self.swap(&source)) {
-            let notes = format!("restored from {}", backed.path);
-            return swap.look(cx, before, backed.keys, backed.expires, &notes);
+            let data = Data {
+                sha256: &backed.sha256,
+                keys: backed.keys,
+                expires: backed.expires,
+                what: &format!("restored from {}", backed.path),
+            };
+            return swap.look(cx, before, &data, past.noted());
         }
         let mut session = Session::open(cx, &source.server)?;
         let path = Path::new(&backed.path);
@@ -421,7 +426,13 @@ impl Action for Restore {
             return Ok(Look::done("nothing was restored"));
         };
         if let (Some(before), Some(swap)) = (&past.before.swap, self.swap(&source)) {
-            return swap.look(cx, before, saved.keys, saved.expires, "as before the restore");
+            let data = Data {
+                sha256: &saved.sha256,
+                keys: saved.keys,
+                expires: saved.expires,
+                what: "as before the restore",
+            };
+            return swap.look(cx, before, &data, past.noted());
         }
         let mut session = Session::open(cx, &source.server)?;
         let difference = keys::compare(&mut session, &saved.path, Ttl::Instant, 0)?;

@@ -44,6 +44,15 @@ pub(super) struct Swap<'a> {
     pub(super) within: Length,
 }
 
+/// The data that a server is to have.
+pub(super) struct Data<'a> {
+    pub(super) sha256: &'a str,
+    pub(super) keys: u64,
+    pub(super) expires: u64,
+    /// What it is, for people.
+    pub(super) what: &'a str,
+}
+
 /// What was there before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +182,9 @@ impl Swap<'_> {
         self.stop(work, before)?;
         crate::failpoint::hit("redis-stopped");
         self.put(work, before, from, &backed.sha256)?;
+        work.note(Note::Exchanged {
+            sha256: backed.sha256.clone(),
+        })?;
         crate::failpoint::hit("redis-exchanged");
         self.start(work, before)?;
         let mut session = self.await_ready(cx)?;
@@ -314,20 +326,35 @@ impl Swap<'_> {
         } else if before.append_only && !before.append_existed {
             remove(append)?;
         }
+        work.note(Note::Exchanged {
+            sha256: former.sha256.clone(),
+        })?;
         self.start(work, before)?;
         self.await_ready(cx).map(|_| ())
     }
 
-    /// Whether the server has these keys now, and its mode and replicas are as before.
-    pub(super) fn look(
+    /// Whether the server runs with that data: its files were exchanged for it last, while it was stopped, it has the
+    /// same number of keys, and its mode and replicas are as before.
+    pub(super) fn look<'n>(
         &self,
         cx: &Context,
         before: &Before,
-        keys: u64,
-        expires: u64,
-        what: &str,
+        data: &Data<'_>,
+        notes: impl Iterator<Item = &'n Note>,
     ) -> Result<Look, Error> {
-        let mut session = Session::open(cx, self.server)?;
+        let (keys, expires, what) = (data.keys, data.expires, data.what);
+        // The number of keys alone tells no data from another.
+        let last = notes.filter_map(|note| match note {
+            Note::Exchanged { sha256 } => Some(sha256.as_str()),
+            _ => None,
+        });
+        if last.last() != Some(data.sha256) {
+            return Ok(Look::nothing("the files of the server were not exchanged"));
+        }
+        let mut session = match Session::open(cx, self.server) {
+            Ok(session) => session,
+            Err(e) => return Ok(Look::nothing(e.to_string())),
+        };
         let info = session.need_info()?;
         let there: u64 = info.databases().iter().map(|d| d.keys).sum();
         let shown = info.shown();

@@ -76,6 +76,11 @@ pub enum Note {
         /// Those of them that have a time to live, and may be gone.
         expires: u64,
     },
+    /// The files of a stopped server have been exchanged: what starts from now on has that data.
+    Exchanged {
+        /// The SHA-256 of the data.
+        sha256: String,
+    },
 }
 
 /// The processes that were told to end.

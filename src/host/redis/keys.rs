@@ -255,6 +255,7 @@ fn bytes(from: &mut dyn Read, len: u64) -> io::Result<Vec<u8>> {
 pub(crate) struct Reader {
     from: BufReader<std::fs::File>,
     path: String,
+    ended: bool,
     /// What it holds.
     pub(crate) header: Header,
 }
@@ -284,12 +285,19 @@ impl Reader {
             header: serde_json::from_slice(&line).map_err(|e| cannot(&e))?,
             from,
             path: shown,
+            ended: false,
         })
     }
 
-    /// The next key.
+    /// The next key; none at the end.
     fn next(&mut self) -> Result<Option<Record>, Error> {
-        Record::read(&mut self.from).map_err(|e| Error::io(format!("cannot read {}", self.path), &e))
+        if self.ended {
+            return Ok(None);
+        }
+        let record = Record::read(&mut self.from);
+        let record = record.map_err(|e| Error::io(format!("cannot read {}", self.path), &e))?;
+        self.ended = record.is_none();
+        Ok(record)
     }
 
     /// The next keys, as many as one round takes; none at the end.

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// By so many milliseconds the clock of a save may be behind that of `TIME`: a tick of the kernel.
+const TICK: i64 = 20;
 
 /// By which command a server saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,11 +98,12 @@ pub(crate) fn save(
     let (requested, last, before) = loop {
         let info = session.need_info()?;
         let running = running(&info);
-        let now = session.now()? / 1000;
+        let clock = session.now()?;
+        let now = clock / 1000;
         let last = info.number("rdb_last_save_time").unwrap_or_default();
         match running {
             // A save of this very second could not be told from the next one.
-            None if last < now => match begin(session, command, deadline)? {
+            None if last < now && clock % 1000 >= TICK => match begin(session, command, deadline)? {
                 None => break (now, last, info.databases()),
                 Some(why) => tell_once(&mut told, &why, tell),
             },
