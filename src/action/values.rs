@@ -1,4 +1,4 @@
-//! What several kinds of action share: a port, the rule for paths, how far two words are apart.
+//! What several kinds of action share: a port, a secret's name, the rule for paths, how far two words are apart.
 //!
 //! Left out: lengths of time, which have a module of their own.
 
@@ -74,14 +74,6 @@ impl JsonSchema for Port {
     }
 }
 
-/// A secret by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Secret {
-    /// Its name in `secrets:`.
-    pub secret: String,
-}
-
 /// An amount of bytes with its unit: `500MiB`, `10GiB`. A bare number is refused, because nobody knows its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -133,6 +125,14 @@ impl JsonSchema for Size {
             "pattern": r"^[0-9]+(B|KiB|MiB|GiB|TiB)$|\$\{"
         })
     }
+}
+
+/// A secret by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Its name in `secrets:`.
+    pub secret: String,
 }
 
 /// The problem of a path that depends on where the program happens to be.

@@ -10,6 +10,7 @@ pub mod file;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
+pub mod mysql;
 pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
@@ -102,6 +103,10 @@ registry! {
     "django.check" => DjangoCheck(django::check::Check),
     /// Static files are collected, compared and checked to be served.
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
+    /// Schemas of MariaDB or MySQL are dumped, and the dump is proved by restoring it.
+    "mysql.backup" => MysqlBackup(mysql::backup::Backup),
+    /// Schemas are as a backup holds them.
+    "mysql.restore" => MysqlRestore(mysql::restore::Restore),
     /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
     /// A Redis server, or declared keys of it, is backed up.

@@ -38,6 +38,11 @@ texts! {
     no_module(name): "`settings` must be dev, stag, prod or a Python module, not '{name}'",
         "`settings` 须为 dev、stag、prod 或 Python 模块名，'{name}' 不是";
 
+    // Databases.
+    no_schema(name): "'{name}' is not a schema that can be backed up alone", "不能单独备份库 '{name}'";
+    repeated(setting, name): "`{setting}` names {name} twice", "`{setting}` 中重复出现 {name}";
+    scratch_is_source(name): "`scratch` is {name}, which is to be backed up", "`scratch` 是 {name}，即要备份的库本身";
+
     // Crontabs.
     every_job(): "`match` is empty, so every job would match", "`match` 为空，所有定时任务都会匹配";
     no_crontab(file): "{file} is a script, not a crontab; make it non-executable instead (chmod a-x)",

@@ -13,7 +13,8 @@ pub(super) mod expect;
 #[cfg(test)]
 mod tests;
 
-use crate::action::values::{Secret, absolute};
+pub use crate::action::values::Secret;
+use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::host::http::{self, Asker, Miss, Request};
 use crate::redact::Redactor;

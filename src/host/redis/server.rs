@@ -12,6 +12,7 @@ const PORT: u16 = 6379;
 /// A Redis server, and how to log in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RedisServer")]
 pub struct Server {
     /// Its host. Default: 127.0.0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,7 @@ pub struct Server {
 /// TLS to a Redis server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RedisTls")]
 pub struct Tls {
     /// A file with the trusted CA certificates (PEM), instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
