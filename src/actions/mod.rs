@@ -115,6 +115,10 @@ registry! {
     "redis.restore" => RedisRestore(redis::restore::Restore),
     /// Keys, role and saves of a Redis server.
     "redis.expect" => RedisExpect(redis::expect::Expect),
+    /// Tables, columns, rows and values of a MariaDB or MySQL server.
+    "mysql.expect" => MysqlExpect(mysql::expect::Expect),
+    /// The answer of a query, as facts.
+    "mysql.query" => MysqlQuery(mysql::query::Query),
     /// A directory holds a file, for the tests of the contract.
     "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
 }

@@ -96,6 +96,7 @@ pub mod forecast;
 pub mod glossary;
 pub mod help;
 pub mod plan;
+pub mod queries;
 pub mod redis;
 pub mod screen;
 pub mod settings;
@@ -108,7 +109,7 @@ mod tests {
 
     type Table = &'static [(&'static str, &'static str, &'static str)];
 
-    const FILES: [Table; 14] = [
+    const FILES: [Table; 15] = [
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
@@ -118,6 +119,7 @@ mod tests {
         super::glossary::ALL,
         super::help::ALL,
         super::plan::ALL,
+        super::queries::ALL,
         super::redis::ALL,
         super::screen::ALL,
         super::settings::ALL,

@@ -22,8 +22,6 @@ texts! {
     rdb_only(setting): "`{setting}` has no effect together with `keys`", "`{setting}` 与 `keys` 同时使用没有意义";
     nothing_expected(): "nothing is expected: set `keys`, `count`, `role`, `saves` or `max_keys`", "没有给出任何预期：请设置 `keys`、`count`、`role`、`saves` 或 `max_keys`";
     absent_beside(key): "`keys.{key}`: `exists: false` leaves nothing to compare", "`keys.{key}`：`exists: false` 时没有内容可供比较";
-    min_above_max(key): "`count.{key}`: `min` is greater than `max`", "`count.{key}`：`min` 大于 `max`";
-    no_limit(key): "`count.{key}` needs `exactly`, `min` or `max`", "`count.{key}` 需要 `exactly`、`min` 或 `max`";
     expected_of(server, db, what): "Redis {server}, db{db}: {what}", "Redis {server} db{db}：{what}";
     key_exists(key): "{key} exists", "{key} 存在";
     key_absent(key): "{key} does not exist", "{key} 不存在";
@@ -35,9 +33,7 @@ texts! {
     without_ttl(): "no time to live", "没有存活时间";
     ttl_at_least(time): "a time to live of at least {time}", "存活时间至少 {time}";
     ttl_at_most(time): "a time to live of at most {time}", "存活时间至多 {time}";
-    count_exactly(number, pattern): "{number} keys that match {pattern}", "匹配 {pattern} 的键有 {number} 个";
-    count_at_least(number, pattern): "at least {number} keys that match {pattern}", "匹配 {pattern} 的键至少 {number} 个";
-    count_at_most(number, pattern): "at most {number} keys that match {pattern}", "匹配 {pattern} 的键至多 {number} 个";
+    count(pattern, count): "keys that match {pattern}: {count}", "匹配 {pattern} 的键数：{count}";
     keys_at_most(number): "at most {number} keys (DBSIZE)", "键至多 {number} 个（DBSIZE）";
     role_is(role): "role {role}", "角色为 {role}";
     saves_well(): "its last save and its append-only file are ok", "最近一次保存与 append-only 文件均正常";

@@ -18,6 +18,7 @@ mod keeper;
 mod killed;
 mod lies;
 mod living;
+mod mysql_expect;
 mod nginx;
 mod nights;
 mod outage;

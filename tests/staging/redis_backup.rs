@@ -18,7 +18,16 @@ fn produced(site: &Site, step: &str) -> Value {
 fn a_whole_server_is_backed_up_once_another_save_has_ended_and_its_last_write_is_in_it() {
     // Card 42: the save that runs lacks the last write. Card 43: expired keys are in the file. Card 38: a broker is told.
     let site = Site::new();
-    let redis = Redis::start(&site, "a", &["--rdb-key-save-delay", "20000", "--enable-debug-command", "yes"]);
+    let redis = Redis::start(
+        &site,
+        "a",
+        &[
+            "--rdb-key-save-delay",
+            "20000",
+            "--enable-debug-command",
+            "yes",
+        ],
+    );
     redis.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
     redis.ask(&["EVAL", "for i=1,40 do redis.call('set','k'..i,i) end", "0"]);
     redis.ask(&["SET", "gone", "x", "PX", "1"]);
@@ -34,20 +43,38 @@ fn a_whole_server_is_backed_up_once_another_save_has_ended_and_its_last_write_is
     let dump = produced(&site, "dump");
     assert_eq!(dump["keys"], 43, "{dump:#}");
     assert_eq!((&dump["expired"], &dump["changes"]), (&1.into(), &0.into()));
-    assert_eq!((&dump["format"], &dump["checksum"]), (&10.into(), &true.into()));
-    assert!(dump["brokers"].as_str().is_some_and(|b| b.contains("db3")), "{dump:#}");
+    assert_eq!(
+        (&dump["format"], &dump["checksum"]),
+        (&10.into(), &true.into())
+    );
+    assert!(
+        dump["brokers"].as_str().is_some_and(|b| b.contains("db3")),
+        "{dump:#}"
+    );
     let path = dump["path"].as_str().expect("a path");
     assert_eq!(site.mode(path), 0o600);
-    assert!(done.out.contains("a save of another is running"), "{done:?}");
+    assert!(
+        done.out.contains("a save of another is running"),
+        "{done:?}"
+    );
 }
 
 #[test]
 fn a_failed_save_is_no_backup_and_its_reason_is_told() {
     // Card 33, with a directory that nobody may write to instead of a full disk; and a server that writes no checksum (41).
     let site = Site::new();
-    let redis = Redis::start(&site, "a", &["--rdbchecksum", "no", "--rdbcompression", "no"]);
+    let redis = Redis::start(
+        &site,
+        "a",
+        &["--rdbchecksum", "no", "--rdbcompression", "no"],
+    );
     redis.ask(&["SET", "user:1:balance", "1000"]);
-    let backup = |id: &str| format!("{{id: {id}, do: {{redis.backup: {{server: {}}}}}}}", redis.server());
+    let backup = |id: &str| {
+        format!(
+            "{{id: {id}, do: {{redis.backup: {{server: {}}}}}}}",
+            redis.server()
+        )
+    };
     let done = site.run(&[&backup("good")]);
     assert_eq!(done.code, 0, "{done:?}");
     let good = produced(&site, "good");
@@ -58,7 +85,12 @@ fn a_failed_save_is_no_backup_and_its_reason_is_told() {
     let broken = redis.block_saves();
     let failed = site.fresh().run(&[&backup("bad")]);
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.out.contains("did not save (rdb_last_bgsave_status:err)"), "{failed:?}");
+    assert!(
+        failed
+            .out
+            .contains("did not save (rdb_last_bgsave_status:err)"),
+        "{failed:?}"
+    );
     assert!(failed.out.contains("its log says"), "{failed:?}");
     drop(broken);
 }
@@ -70,14 +102,23 @@ fn declared_keys_come_back_with_their_time_to_live_and_nothing_else_is_touched()
     let redis = Redis::start(&site, "a", &[]);
     redis.ask(&["-n", "0", "LPUSH", "celery", "task"]);
     let five = |words: &[&str]| redis.ask(&[&["-n", "5"], words].concat());
-    five(&["EVAL", r"redis.call('set', 'session:\255\n\0', '\0\r\n\254')", "0"]);
+    five(&[
+        "EVAL",
+        r"redis.call('set', 'session:\255\n\0', '\0\r\n\254')",
+        "0",
+    ]);
     five(&["SET", "session:1", "old", "EX", "1000"]);
     five(&["SET", "session:short", "x", "PX", "1500"]);
     five(&["HSET", "conf", "a", "1", "b", "2"]);
     five(&["SET", "other", "old"]);
     let server = redis.server_db(5);
-    let step = |id: &str, kind: &str, settings: &str| format!("{{id: {id}, do: {{{kind}: {settings}}}}}");
-    let dump = step("dump", "redis.backup", &format!("{{server: {server}, keys: ['session:*', conf, absent]}}"));
+    let step =
+        |id: &str, kind: &str, settings: &str| format!("{{id: {id}, do: {{{kind}: {settings}}}}}");
+    let dump = step(
+        "dump",
+        "redis.backup",
+        &format!("{{server: {server}, keys: ['session:*', conf, absent]}}"),
+    );
     let change = format!(
         "{{id: change, do: {{run: [{}]}}, effect: idempotent, undo: none}}",
         redis.command(5, "EVAL \"redis.call('set','session:1','new') redis.call('del','conf') redis.call('set','session:2','x') redis.call('set','absent','x') redis.call('set','other','new')\" 0")
@@ -96,7 +137,10 @@ fn declared_keys_come_back_with_their_time_to_live_and_nothing_else_is_touched()
     let done = site.run(&[&dump, &change, &wait, &back, &expect]);
     assert_eq!(done.code, 0, "{done:?}");
     let restored = produced(&site, "back");
-    assert_eq!((&restored["restored"], &restored["expired"]), (&3.into(), &1.into()));
+    assert_eq!(
+        (&restored["restored"], &restored["expired"]),
+        (&3.into(), &1.into())
+    );
     assert_eq!(restored["removed"], 2);
     assert_eq!(redis.ask(&["LLEN", "celery"]), "1");
     let undone = site.back();

@@ -28,7 +28,9 @@ fn steps(redis: &Redis, by: &str, change: &str) -> [String; 4] {
             redis.command(0, change)
         ),
         format!("{{id: back, do: {{redis.restore: {{backup: dump, by: {by}}}}}}}"),
-        format!("{{id: expect, do: {{redis.expect: {{server: {server}, keys: {{state: {{value: old}}, new: {{exists: false}}}}, saves: true}}}}}}"),
+        format!(
+            "{{id: expect, do: {{redis.expect: {{server: {server}, keys: {{state: {{value: old}}, new: {{exists: false}}}}, saves: true}}}}}}"
+        ),
     ]
 }
 
@@ -50,17 +52,28 @@ fn a_server_in_append_only_mode_is_restored_and_its_undo_brings_its_files_back()
     assert_eq!(done.code, 0, "{done:?}");
     let second = redis.pid();
     assert_ne!(first, second);
-    assert_eq!(redis.ask(&["CONFIG", "GET", "appendonly"]), "appendonly\nyes");
+    assert_eq!(
+        redis.ask(&["CONFIG", "GET", "appendonly"]),
+        "appendonly\nyes"
+    );
     // What counts is what the next start reads.
     redis.ask(&["SET", "later", "1"]);
     redis.restart();
-    assert_eq!(redis.ask(&["MGET", "state", "b", "later", "new"]), "old\n2\n1");
+    assert_eq!(
+        redis.ask(&["MGET", "state", "b", "later", "new"]),
+        "old\n2\n1"
+    );
     let undone = site.back();
     assert_eq!(undone.code, 5, "{undone:?}");
     let now = redis.ask(&["MGET", "state", "new", "later"]);
     assert_eq!(now, "new\n1", "{undone:?}");
-    let names: Vec<_> = std::fs::read_dir(&redis.dir).expect("read").flatten().collect();
-    let left = names.iter().any(|e| e.file_name().to_string_lossy().contains("upledger"));
+    let names: Vec<_> = std::fs::read_dir(&redis.dir)
+        .expect("read")
+        .flatten()
+        .collect();
+    let left = names
+        .iter()
+        .any(|e| e.file_name().to_string_lossy().contains("upledger"));
     assert!(!left, "{names:?}");
     eventually("it runs", || redis.pid() > 0);
 }
@@ -72,7 +85,18 @@ fn a_member_that_holds_no_data_of_its_own_or_a_part_is_refused() {
     let master = Redis::start(&site, "m", &["--repl-diskless-sync-delay", "0"]);
     let port = site.port();
     let tcp = port.to_string();
-    let node = Redis::start(&site, "n", &["--cluster-enabled", "yes", "--port", &tcp, "--bind", "127.0.0.1"]);
+    let node = Redis::start(
+        &site,
+        "n",
+        &[
+            "--cluster-enabled",
+            "yes",
+            "--port",
+            &tcp,
+            "--bind",
+            "127.0.0.1",
+        ],
+    );
     node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     let backup = |server: &str| format!("{{id: dump, do: {{redis.backup: {{server: {server}}}}}}}");
     let cluster = site.preview(&[&backup(&node.server())]);
@@ -84,32 +108,78 @@ fn a_member_that_holds_no_data_of_its_own_or_a_part_is_refused() {
     let down = site.preview(&[&backup(&replica.server())]);
     assert!(down.out.contains("its link to it is down"), "{down:?}");
     let dump = backup(&master.server());
-    let back = format!("{{id: back, do: {{redis.restore: {{backup: dump, server: {}, by: {{match: {}, start: ['true']}}}}}}}}", replica.server(), replica.dir.display());
+    let back = format!(
+        "{{id: back, do: {{redis.restore: {{backup: dump, server: {}, by: {{match: {}, start: ['true']}}}}}}}}",
+        replica.server(),
+        replica.dir.display()
+    );
     let refused = Site::new().run(&[&dump, &back]);
     assert_eq!(refused.code, 3, "{refused:?}");
-    assert!(refused.err.contains("is a replica of 127.0.0.1:"), "{refused:?}");
+    assert!(
+        refused.err.contains("is a replica of 127.0.0.1:"),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn what_the_user_may_not_or_the_server_has_not_is_said_in_the_preview() {
     // Cards 36 (ACL) and 37 (renamed and removed commands); and no password is in the record.
     let site = Site::new();
-    let redis = Redis::start(&site, "a", &["--rename-command", "CONFIG", "", "--rename-command", "BGSAVE", "hidden_bgsave"]);
+    let redis = Redis::start(
+        &site,
+        "a",
+        &[
+            "--rename-command",
+            "CONFIG",
+            "",
+            "--rename-command",
+            "BGSAVE",
+            "hidden_bgsave",
+        ],
+    );
     redis.ask(&["MSET", "app:1", "x", "other", "y"]);
-    redis.ask(&["ACL", "SETUSER", "app", "on", ">pw-of-the-application", "~app:*", "+@all", "-@admin", "-@dangerous"]);
+    redis.ask(&[
+        "ACL",
+        "SETUSER",
+        "app",
+        "on",
+        ">pw-of-the-application",
+        "~app:*",
+        "+@all",
+        "-@admin",
+        "-@dangerous",
+    ]);
     let socket = redis.dir.join("s");
-    let login = format!("socket: {}, user: app, password: {{secret: redis}}", socket.display());
-    let all = site.preview(&[&format!("{{id: dump, do: {{redis.backup: {{server: {{{login}}}}}}}}}")]);
-    assert!(all.out.contains("refuses INFO to the user app: NOPERM"), "{all:?}");
-    let foreign = site.preview(&[&format!("{{id: dump, do: {{redis.backup: {{server: {{{login}}}, keys: [other]}}}}}}")]);
-    assert!(foreign.out.contains("may not use DUMP on the key other"), "{foreign:?}");
-    let keys = site.run(&[&format!("{{id: dump, do: {{redis.backup: {{server: {{{login}}}, keys: ['app:*']}}}}}}")]);
+    let login = format!(
+        "socket: {}, user: app, password: {{secret: redis}}",
+        socket.display()
+    );
+    let all = site.preview(&[&format!(
+        "{{id: dump, do: {{redis.backup: {{server: {{{login}}}}}}}}}"
+    )]);
+    assert!(
+        all.out.contains("refuses INFO to the user app: NOPERM"),
+        "{all:?}"
+    );
+    let foreign = site.preview(&[&format!(
+        "{{id: dump, do: {{redis.backup: {{server: {{{login}}}, keys: [other]}}}}}}"
+    )]);
+    assert!(
+        foreign.out.contains("may not use DUMP on the key other"),
+        "{foreign:?}"
+    );
+    let keys = site.run(&[&format!(
+        "{{id: dump, do: {{redis.backup: {{server: {{{login}}}, keys: ['app:*']}}}}}}"
+    )]);
     assert_eq!(keys.code, 0, "{keys:?}");
     let pages = site.with_password(&["log", "--json"]).out + &keys.out;
     assert!(!pages.contains("pw-of-the-application"), "{pages}");
 
     // Without BGSAVE and CONFIG: SAVE, and the directory of the process.
-    let saved = Site::new().run(&[&format!("{{id: dump, do: {{redis.backup: {{server: {}}}}}}}", redis.server())]);
+    let saved = Site::new().run(&[&format!(
+        "{{id: dump, do: {{redis.backup: {{server: {}}}}}}}",
+        redis.server()
+    )]);
     assert_eq!(saved.code, 0, "{saved:?}");
     assert!(saved.out.contains("SAVE was accepted"), "{saved:?}");
     let renamed = Site::new().run(&[&format!(
@@ -128,7 +198,10 @@ fn a_server_that_saves_when_it_stops_gets_the_backup_all_the_same() {
     redis.ask(&["SET", "state", "old"]);
     let pid = redis.pid();
     let mut all = steps(&redis, &by, "MSET state new new 1");
-    let wrong = format!("{{match: {}, start: ['true']}}", site.path("nobody").display());
+    let wrong = format!(
+        "{{match: {}, start: ['true']}}",
+        site.path("nobody").display()
+    );
     all[2] = format!("{{id: back, do: {{redis.restore: {{backup: dump, by: {wrong}}}}}}}");
     let done = run(&site, &all);
     assert_eq!(done.code, 1, "{done:?}");
@@ -143,7 +216,10 @@ fn a_server_that_saves_when_it_stops_gets_the_backup_all_the_same() {
     all[2] = format!("{{id: back, do: {{redis.restore: {{backup: dump, by: {by}}}}}}}");
     let damaged = run(&other, &all);
     assert_eq!(damaged.code, 1, "{damaged:?}");
-    assert!(damaged.out.contains("is not the file that was recorded"), "{damaged:?}");
+    assert!(
+        damaged.out.contains("is not the file that was recorded"),
+        "{damaged:?}"
+    );
     assert_eq!(redis.pid(), pid);
 
     let broker = Site::new();
@@ -153,7 +229,10 @@ fn a_server_that_saves_when_it_stops_gets_the_backup_all_the_same() {
     );
     let refused = run(&broker, &all);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.out.contains("db4 (the queue celery with 1 tasks)"), "{refused:?}");
+    assert!(
+        refused.out.contains("db4 (the queue celery with 1 tasks)"),
+        "{refused:?}"
+    );
     assert_eq!(redis.pid(), pid);
     redis.ask(&["-n", "4", "DEL", "celery"]);
 

@@ -33,7 +33,10 @@ impl Site {
 
     /// Writes a plan of these steps.
     pub(crate) fn plan(&self, steps: &[&str]) {
-        let steps: String = steps.iter().map(|step| format!("      - {step}\n")).collect();
+        let steps: String = steps
+            .iter()
+            .map(|step| format!("      - {step}\n"))
+            .collect();
         let secrets = match steps.contains("secret: redis") {
             true => "secrets: {redis: {env: REDIS_PASSWORD}}\n",
             false => "",
@@ -127,7 +130,10 @@ impl Redis {
 
     fn launch(&self) {
         let conf = self.dir.join("redis.conf").display().to_string();
-        Call::new("redis-server").args([&conf]).dir(Path::new("/")).run();
+        Call::new("redis-server")
+            .args([&conf])
+            .dir(Path::new("/"))
+            .run();
         self.await_up();
     }
 
@@ -140,13 +146,17 @@ impl Redis {
     fn shut_down(&self) {
         let pid = self.pid();
         self.cli(&["SHUTDOWN"]).output();
-        eventually("it has ended", || !Path::new(&format!("/proc/{pid}")).exists());
+        eventually("it has ended", || {
+            !Path::new(&format!("/proc/{pid}")).exists()
+        });
     }
 
     pub(crate) fn await_up(&self) {
         eventually("Redis answers", || {
             let said = self.cli(&["PING"]).output().stdout;
-            [&b"PONG"[..], b"NOAUTH", b"NOPERM"].iter().any(|s| said.starts_with(s))
+            [&b"PONG"[..], b"NOAUTH", b"NOPERM"]
+                .iter()
+                .any(|s| said.starts_with(s))
         });
     }
 
@@ -162,7 +172,10 @@ impl Redis {
 
     /// The words of redis-cli, as a list in a plan.
     pub(crate) fn command(&self, db: u32, words: &str) -> String {
-        let script = format!("redis-cli -s {} -n {db} {words}", self.dir.join("s").display());
+        let script = format!(
+            "redis-cli -s {} -n {db} {words}",
+            self.dir.join("s").display()
+        );
         let script = script.replace('\'', "''");
         format!("sh, -ec, '{script}'")
     }
@@ -187,7 +200,9 @@ impl Redis {
     /// Its process.
     pub(crate) fn pid(&self) -> i32 {
         let info = self.ask(&["INFO", "server"]);
-        let line = info.lines().find_map(|l| l.trim().strip_prefix("process_id:"));
+        let line = info
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("process_id:"));
         line.expect("a process").parse().expect("a number")
     }
 }

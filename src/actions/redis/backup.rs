@@ -240,9 +240,8 @@ impl Backup {
         }
         let report = rdb::check(cx, copy, cx.patience())?;
         if let Some(report) = &report {
-            complete(report.keys, saved).map_err(|why| {
-                Error::new(format!("{} is not complete: {why}", copy.display()))
-            })?;
+            complete(report.keys, saved)
+                .map_err(|why| Error::new(format!("{} is not complete: {why}", copy.display())))?;
         }
         let brokers = broker::databases(session, &saved.after, &self.queues)?;
         Ok((report, broker::shown(&brokers)))
@@ -265,8 +264,8 @@ impl Backup {
         };
         let mut tell = |done, total| work.progress(done, Some(total), "keys");
         let taken = write_keys(session, &header, &self.queues, to, &mut tell)?;
-        let (sha256, bytes) = disk::digest_of(to)?
-            .ok_or_else(|| Error::new(format!("{} is gone", to.display())))?;
+        let (sha256, bytes) =
+            disk::digest_of(to)?.ok_or_else(|| Error::new(format!("{} is gone", to.display())))?;
         let broker = match taken.broker {
             true => format!("db{}", self.server.db),
             false => String::new(),
@@ -314,7 +313,9 @@ pub(super) fn write_keys(
 fn complete(keys: u64, saved: &Saved) -> Result<(), String> {
     let sum = |all: &[crate::host::redis::state::Database]| all.iter().map(|d| d.keys).sum::<u64>();
     let (before, after) = (sum(&saved.before), sum(&saved.after));
-    let told = format!("it has {keys} keys, and the server had {before} before the save and {after} after it");
+    let told = format!(
+        "it has {keys} keys, and the server had {before} before the save and {after} after it"
+    );
     let outside = keys < before.min(after) || keys > before.max(after);
     // With writes meanwhile the numbers prove little.
     if (saved.changes == 0 && outside) || (keys == 0 && before.min(after) > 0) {
@@ -339,8 +340,9 @@ pub(super) fn checked(session: &mut Session, info: Option<&Info>) -> Result<Iden
     };
     let server = session.shown();
     if info.is("loading") {
-        return Err(Error::new(format!("Redis {server} is loading its data"))
-            .remedy("wait until it has"));
+        return Err(
+            Error::new(format!("Redis {server} is loading its data")).remedy("wait until it has")
+        );
     }
     if identity.is_replica() && info.get("master_link_status") != Some("up") {
         let since = info.number("master_link_down_since_seconds");
@@ -416,7 +418,10 @@ impl Action for Backup {
             version: identity.version.clone(),
             command: None,
             databases: info.as_ref().map(Info::shown),
-            master: info.as_ref().filter(|_| identity.is_replica()).map(Info::master),
+            master: info
+                .as_ref()
+                .filter(|_| identity.is_replica())
+                .map(Info::master),
             brokers: None,
             last_failed: false,
             saving: false,

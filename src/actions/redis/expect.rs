@@ -6,7 +6,7 @@
 
 use crate::action::Context;
 use crate::action::Error;
-use crate::actions::expect::{Expectation, Finding};
+use crate::actions::expect::{Count, Expectation, Finding};
 use crate::host::redis::{Server, Session, keys, text_of};
 use crate::text::redis as text;
 use crate::time::Length;
@@ -49,7 +49,7 @@ pub struct Expect {
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// Whether it exists. Default: true.
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub exists: bool,
     /// Its type, such as `string`, `list`, `hash`, `set`, `zset` or `stream`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -71,21 +71,6 @@ pub struct Key {
     pub max_ttl: Option<Length>,
 }
 
-/// How many keys are expected.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Count {
-    /// Exactly so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exactly: Option<u64>,
-    /// At least so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<u64>,
-    /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<u64>,
-}
-
 /// The role of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -98,11 +83,6 @@ pub enum Role {
 
 fn yes() -> bool {
     true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
-fn is_yes(value: &bool) -> bool {
-    *value
 }
 
 impl Role {
@@ -155,7 +135,10 @@ impl Key {
         if !self.exists {
             return Ok((false, format!("{name} exists ({kind})")));
         }
-        let (mut holds, mut saw) = (self.kind.as_ref().is_none_or(|k| *k == kind), vec![kind.clone()]);
+        let (mut holds, mut saw) = (
+            self.kind.as_ref().is_none_or(|k| *k == kind),
+            vec![kind.clone()],
+        );
         if let Some(wanted) = &self.value {
             match kind.as_str() {
                 "string" => {
@@ -186,8 +169,12 @@ impl Key {
             let ttl = u64::try_from(left).ok();
             holds &= self.expires.is_none_or(|e| e == ttl.is_some());
             // A key that never expires lives longer than any limit.
-            holds &= self.min_ttl.is_none_or(|min| ttl.is_none_or(|ttl| ttl >= min.0));
-            holds &= self.max_ttl.is_none_or(|max| ttl.is_some_and(|ttl| ttl <= max.0));
+            holds &= self
+                .min_ttl
+                .is_none_or(|min| ttl.is_none_or(|ttl| ttl >= min.0));
+            holds &= self
+                .max_ttl
+                .is_none_or(|max| ttl.is_some_and(|ttl| ttl <= max.0));
             saw.push(match ttl {
                 Some(ttl) => format!("{} to live", Length(ttl)),
                 None => "no time to live".into(),
@@ -197,51 +184,60 @@ impl Key {
     }
 }
 
-impl Count {
-    fn wanted(&self, pattern: &str) -> Vec<String> {
-        let exactly = self.exactly.map(|n| text::count_exactly(n, pattern));
-        let min = self.min.map(|n| text::count_at_least(n, pattern));
-        let max = self.max.map(|n| text::count_at_most(n, pattern));
-        exactly.into_iter().chain(min).chain(max).collect()
-    }
-
-    fn holds(&self, count: u64) -> bool {
-        self.exactly.is_none_or(|n| n == count)
-            && self.min.is_none_or(|n| count >= n)
-            && self.max.is_none_or(|n| count <= n)
-    }
-}
-
 impl Expect {
     fn all(&self) -> Vec<String> {
-        let mut wanted: Vec<String> = self.keys.iter().map(|(name, key)| key.wanted(name)).collect();
-        wanted.extend(self.count.iter().flat_map(|(pattern, count)| count.wanted(pattern)));
+        let mut wanted: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(name, key)| key.wanted(name))
+            .collect();
+        let counts = self.count.iter();
+        wanted.extend(counts.map(|(pattern, count)| text::count(pattern, count.wanted())));
         wanted.extend(self.max_keys.map(text::keys_at_most));
         wanted.extend(self.role.map(|role| text::role_is(role.name())));
         wanted.extend(self.saves.then(text::saves_well));
         wanted
     }
 
-    fn see_server(&self, session: &mut Session, see: &mut impl FnMut(bool, String)) -> Result<(), Error> {
+    fn see_server(
+        &self,
+        session: &mut Session,
+        see: &mut impl FnMut(bool, String),
+    ) -> Result<(), Error> {
         if let Some(wanted) = self.role {
             let info = session.info()?;
             let identity = session.identity(info.as_ref())?;
             let is_replica = identity.is_replica();
             let link = info.as_ref().and_then(|i| i.get("master_link_status"));
             let up = !is_replica || link.is_none_or(|link| link == "up");
-            let link = link.map_or_else(String::new, |link| format!(", its link to the master is {link}"));
-            let role = if is_replica { Role::Replica } else { Role::Master };
+            let link = link.map_or_else(String::new, |link| {
+                format!(", its link to the master is {link}")
+            });
+            let role = if is_replica {
+                Role::Replica
+            } else {
+                Role::Master
+            };
             see(role == wanted && up, format!("role {}{link}", role.name()));
         }
         if self.saves {
             let info = session.need_info()?;
             let field = |name: &str| info.get(name).unwrap_or("ok").to_owned();
-            let (rdb, written) = (field("rdb_last_bgsave_status"), field("aof_last_write_status"));
+            let (rdb, written) = (
+                field("rdb_last_bgsave_status"),
+                field("aof_last_write_status"),
+            );
             let rewritten = field("aof_last_bgrewrite_status");
             let loading = info.is("loading");
             let ok = [&rdb, &written, &rewritten].iter().all(|s| *s == "ok") && !loading;
-            let loading = if loading { ", it is loading its data" } else { "" };
-            let saw = format!("rdb_last_bgsave_status:{rdb}, aof_last_write_status:{written}, aof_last_bgrewrite_status:{rewritten}{loading}");
+            let loading = if loading {
+                ", it is loading its data"
+            } else {
+                ""
+            };
+            let saw = format!(
+                "rdb_last_bgsave_status:{rdb}, aof_last_write_status:{written}, aof_last_bgrewrite_status:{rewritten}{loading}"
+            );
             see(ok, saw);
         }
         Ok(())
@@ -268,12 +264,7 @@ impl Expectation for Expect {
             }
         }
         for (pattern, count) in &self.count {
-            if *count == Count::default() {
-                wrong.push(text::no_limit(pattern));
-            }
-            if count.min.zip(count.max).is_some_and(|(min, max)| min > max) {
-                wrong.push(text::min_above_max(pattern));
-            }
+            wrong.extend(count.problem(&format!("count.{pattern}")));
         }
         wrong
     }

@@ -8,8 +8,8 @@
 //! format, a backup that is damaged, and whatever holds queues of Celery, whose tasks would be done twice.
 
 use super::backup::{Backed, Backup, checked, ten_minutes, write_keys};
-use super::swap::{self, Data, Swap};
 use super::same_file;
+use super::swap::{self, Data, Swap};
 use crate::action::{
     Action, Consequences, Context, Direction, Error, Live, Look, Past, Preview, Properties,
     StepUse, Work,
@@ -103,7 +103,8 @@ impl Restore {
         let server = self.server.clone();
         Ok(Source {
             backup,
-            produced: produced.map_err(|e| Error::io("what the backup produced is not known", &e))?,
+            produced: produced
+                .map_err(|e| Error::io("what the backup produced is not known", &e))?,
             server: server.unwrap_or_else(|| backup.server.clone()),
         })
     }
@@ -131,13 +132,19 @@ impl Restore {
     }
 
     /// Opens the server where all that concerns it permits a restore.
-    fn admitted(&self, cx: &Context, source: &Source<'_>) -> Result<(Session, Option<String>), Error> {
+    fn admitted(
+        &self,
+        cx: &Context,
+        source: &Source<'_>,
+    ) -> Result<(Session, Option<String>), Error> {
         let mut session = Session::open(cx, &source.server)?;
         let info = session.info()?;
         let identity = session.identity(info.as_ref())?;
         session.refuse_parts(&identity)?;
         if identity.is_replica() {
-            let master = info.as_ref().map_or_else(|| "?".to_owned(), |info| info.master());
+            let master = info
+                .as_ref()
+                .map_or_else(|| "?".to_owned(), |info| info.master());
             return Err(Error::new(format!(
                 "Redis {} is a replica of {master}: what is restored there is gone with the next synchronization",
                 session.shown()
@@ -171,7 +178,8 @@ impl Restore {
             same_file(Path::new(&produced.path), &produced.sha256)?;
             self.refuse_queues("the backup", &produced.brokers)?;
             let contents = keys::contents(Path::new(&produced.path))?;
-            if contents.header.keys != source.backup.keys || contents.names.len() as u64 != produced.keys
+            if contents.header.keys != source.backup.keys
+                || contents.names.len() as u64 != produced.keys
             {
                 return Err(Error::new(format!(
                     "{} does not hold the keys that were recorded",
@@ -197,10 +205,18 @@ impl Restore {
             let header = Header {
                 db: source.server.db,
                 keys: source.backup.keys.clone(),
-                version: session.identity(None).map_or_else(|_| backed.version.clone(), |i| i.version),
+                version: session
+                    .identity(None)
+                    .map_or_else(|_| backed.version.clone(), |i| i.version),
                 taken: session.now()?,
             };
-            let taken = write_keys(&mut session, &header, &source.backup.queues, &to, &mut |_, _| {})?;
+            let taken = write_keys(
+                &mut session,
+                &header,
+                &source.backup.queues,
+                &to,
+                &mut |_, _| {},
+            )?;
             work.note(note_of(&to, taken.keys, taken.expires)?)?;
         }
         crate::failpoint::hit("redis-restore");
@@ -313,7 +329,10 @@ impl Action for Restore {
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
         let source = self.source(cx)?;
         if source.produced.is_none() && !cx.inert {
-            return Err(Error::new(format!("the backup {} was not made", self.backup)));
+            return Err(Error::new(format!(
+                "the backup {} was not made",
+                self.backup
+            )));
         }
         let (mut session, databases) = self.admitted(cx, &source)?;
         let swap = match (source.backup.keys.is_empty(), self.swap(&source)) {
@@ -332,7 +351,10 @@ impl Action for Restore {
                 let info = session.need_info()?;
                 let all = info.databases();
                 let found = broker::databases(&mut session, &all, &source.backup.queues)?;
-                self.refuse_queues(&format!("Redis {}", session.shown()), &broker::shown(&found))?;
+                self.refuse_queues(
+                    &format!("Redis {}", session.shown()),
+                    &broker::shown(&found),
+                )?;
                 if let Some(produced) = &source.produced {
                     self.refuse_queues("the backup", &produced.brokers)?;
                 }
@@ -455,7 +477,12 @@ impl Action for Restore {
             _ => {
                 let info = session.need_info()?;
                 let changes = info.number("rdb_changes_since_last_save").unwrap_or(0);
-                (changes > 0).then(|| format!("{changes} writes since the last save of Redis {}", session.shown()))
+                (changes > 0).then(|| {
+                    format!(
+                        "{changes} writes since the last save of Redis {}",
+                        session.shown()
+                    )
+                })
             }
         };
         Ok(Consequences {

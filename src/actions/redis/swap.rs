@@ -81,7 +81,8 @@ impl Before {
     /// What a reader of a preview wants to know.
     pub(super) fn findings(&self) -> Vec<String> {
         let append = self.append_only.then(|| text::append_only(&self.append));
-        let replicas = (!self.replicas.is_empty()).then(|| text::replicas(self.replicas.join(", ")));
+        let replicas =
+            (!self.replicas.is_empty()).then(|| text::replicas(self.replicas.join(", ")));
         append.into_iter().chain(replicas).collect()
     }
 
@@ -133,7 +134,9 @@ impl Swap<'_> {
         let command = SaveCommand::of(session)?;
         refuse_sentinel(session)?;
         let service = self.with(|stop| stop.observe(cx))?;
-        let pid = info.number("process_id").and_then(|p| i32::try_from(p).ok());
+        let pid = info
+            .number("process_id")
+            .and_then(|p| i32::try_from(p).ok());
         let members = service.0.all();
         if !members.iter().any(|ident| Some(ident.pid) == pid) {
             return Err(Error::new(format!(
@@ -147,7 +150,11 @@ impl Swap<'_> {
             same_file(Path::new(&backed.path), &backed.sha256)?;
             rdb::check(cx, Path::new(&backed.path), cx.patience())?;
             // The new file beside the old one, and the base of the append-only file.
-            space::needs(&layout.dir, backed.bytes.saturating_mul(2), "the files of the server")?;
+            space::needs(
+                &layout.dir,
+                backed.bytes.saturating_mul(2),
+                "the files of the server",
+            )?;
         }
         let append_existed = layout.append.symlink_metadata().is_ok();
         Ok(Before {
@@ -188,7 +195,12 @@ impl Swap<'_> {
         crate::failpoint::hit("redis-exchanged");
         self.start(work, before)?;
         let mut session = self.await_ready(cx)?;
-        let keys: u64 = session.need_info()?.databases().iter().map(|d| d.keys).sum();
+        let keys: u64 = session
+            .need_info()?
+            .databases()
+            .iter()
+            .map(|d| d.keys)
+            .sum();
         work.log_line(&format!("the server has loaded {keys} keys"));
         Ok(Restored {
             restored: keys,
@@ -280,7 +292,13 @@ impl Swap<'_> {
         Ok(())
     }
 
-    fn put_rdb(&self, cx: &Context, before: &Before, from: &Path, sha256: &str) -> Result<(), Error> {
+    fn put_rdb(
+        &self,
+        cx: &Context,
+        before: &Before,
+        from: &Path,
+        sha256: &str,
+    ) -> Result<(), Error> {
         let manner = manner_of(before.rdb())?;
         copy(cx, from, before.rdb(), sha256, manner)
     }
@@ -372,7 +390,9 @@ impl Swap<'_> {
         if before.append_only {
             let status = info.get("aof_last_write_status").unwrap_or("ok");
             let on = if info.is("aof_enabled") { "on" } else { "off" };
-            look.evidence.push(format!("append-only mode is {on}, its last write: {status}"));
+            look.evidence.push(format!(
+                "append-only mode is {on}, its last write: {status}"
+            ));
         }
         if !before.replicas.is_empty() {
             look.evidence.push(format!(
@@ -391,7 +411,9 @@ fn refuse_sentinel(session: &mut Session) -> Result<(), Error> {
         return Ok(());
     };
     let clients = text_of(&value).unwrap_or_default();
-    let sentinel = clients.lines().find(|line| line.contains(" name=sentinel-"));
+    let sentinel = clients
+        .lines()
+        .find(|line| line.contains(" name=sentinel-"));
     match sentinel.and_then(|line| line.split(' ').find_map(|w| w.strip_prefix("addr="))) {
         None => Ok(()),
         Some(address) => Err(Error::new(format!(
@@ -407,7 +429,8 @@ fn refuse_sentinel(session: &mut Session) -> Result<(), Error> {
 fn configured(info: &Info, pid: i32) -> bool {
     let words = proc::words(pid);
     let on = |name: &str, value: &str| {
-        name.trim_start_matches('-').eq_ignore_ascii_case("appendonly")
+        name.trim_start_matches('-')
+            .eq_ignore_ascii_case("appendonly")
             && value.eq_ignore_ascii_case("yes")
     };
     let file = info.get("config_file").filter(|f| !f.is_empty());
@@ -448,7 +471,8 @@ fn copy(cx: &Context, from: &Path, to: &Path, sha256: &str, manner: Manner) -> R
 
 /// Gives a directory to the owner of the files in it.
 fn give(dir: &Path, manner: Manner) -> Result<(), Error> {
-    let cannot = |e: std::io::Error| Error::io(format!("cannot give {} to its owner", dir.display()), &e);
+    let cannot =
+        |e: std::io::Error| Error::io(format!("cannot give {} to its owner", dir.display()), &e);
     if let Some((uid, gid)) = manner.owner {
         std::os::unix::fs::chown(dir, Some(uid), Some(gid)).map_err(cannot)?;
     }

@@ -30,12 +30,17 @@ fn what_is_recorded_of_a_restore_stays() {
     let note = r#"{"saved": {"path": "/u", "sha256": "0", "keys": 3, "expires": 1}}"#;
     let output = r#"{"restored": 3, "expired": 0, "removed": 0, "at": 7}"#;
     stays::<Restore>(&before, note, output);
-    stays::<Restore>(r#"{"backup": null, "databases": null, "swap": null}"#, note, output);
+    stays::<Restore>(
+        r#"{"backup": null, "databases": null, "swap": null}"#,
+        note,
+        output,
+    );
 }
 
 #[test]
 fn settings_that_mean_nothing_are_problems() {
-    let backup: Backup = read(r#"{"keys": ["a", ""], "rdb": "d.rdb", "to": "b", "writers_stopped": true}"#);
+    let backup: Backup =
+        read(r#"{"keys": ["a", ""], "rdb": "d.rdb", "to": "b", "writers_stopped": true}"#);
     assert_eq!(backup.problems().len(), 5, "{:#?}", backup.problems());
     let expect: Expect = read("{}");
     assert_eq!(Action::problems(&expect).len(), 1);

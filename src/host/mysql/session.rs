@@ -157,7 +157,6 @@ impl Session {
         Ok(session)
     }
 
-
     /// It is a MariaDB.
     pub(crate) fn is_mariadb(&self) -> bool {
         self.version.contains("MariaDB")

@@ -43,7 +43,14 @@ pub(crate) fn sign(session: &mut Session, queues: &[String]) -> Result<Option<St
     }
     let mut cursor = b"0".to_vec();
     loop {
-        let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", b"_kombu.binding.*", b"COUNT", b"5000"];
+        let words: [&[u8]; 6] = [
+            b"SCAN",
+            &cursor,
+            b"MATCH",
+            b"_kombu.binding.*",
+            b"COUNT",
+            b"5000",
+        ];
         let value = session.ask(&words)?;
         let (next, keys) = page(session, &value)?;
         if let Some(first) = keys.first() {

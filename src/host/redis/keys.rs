@@ -66,7 +66,9 @@ pub(crate) struct Taken {
 }
 
 /// What happens to the time to live.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Ttl {
     /// A key expires at the instant at which it would have expired.
@@ -109,7 +111,14 @@ pub(crate) fn find(session: &mut Session, declared: &[String]) -> Result<BTreeSe
         }
         let mut cursor = b"0".to_vec();
         loop {
-            let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", name.as_bytes(), b"COUNT", b"1000"];
+            let words: [&[u8]; 6] = [
+                b"SCAN",
+                &cursor,
+                b"MATCH",
+                name.as_bytes(),
+                b"COUNT",
+                b"1000",
+            ];
             let value = session.ask(&words)?;
             let (next, keys) = page(session, &value)?;
             found.extend(keys);
@@ -241,7 +250,9 @@ fn number(from: &mut dyn Read) -> io::Result<u64> {
 
 fn bytes(from: &mut dyn Read, len: u64) -> io::Result<Vec<u8>> {
     if len > LONGEST {
-        return Err(io::Error::other("it holds a length that Redis does not allow"));
+        return Err(io::Error::other(
+            "it holds a length that Redis does not allow",
+        ));
     }
     let mut bytes = Vec::new();
     let read = from.take(len).read_to_end(&mut bytes)?;
@@ -357,8 +368,7 @@ pub(crate) fn refuse_newer(
                 session.shown(),
                 identity.version
             );
-            Err(Error::new(what)
-                .remedy(format!("restore with Redis {written_by} or newer")))
+            Err(Error::new(what).remedy(format!("restore with Redis {written_by} or newer")))
         }
     }
 }
@@ -402,7 +412,10 @@ pub(crate) fn bring_back(
         let at = if ttl == Ttl::Remaining { done.at } else { now };
         let dues: Vec<Option<Vec<u8>>> = batch
             .iter()
-            .map(|r| r.due(&reader.header, ttl, at).map(|d| d.to_string().into_bytes()))
+            .map(|r| {
+                r.due(&reader.header, ttl, at)
+                    .map(|d| d.to_string().into_bytes())
+            })
             .collect();
         let commands: Vec<Vec<&[u8]>> = batch
             .iter()
@@ -616,6 +629,9 @@ mod tests {
             missing: 1,
             ..Difference::default()
         };
-        assert_eq!(some.to_string(), "3 keys are as in the backup, 1 are missing");
+        assert_eq!(
+            some.to_string(),
+            "3 keys are as in the backup, 1 are missing"
+        );
     }
 }

@@ -37,7 +37,9 @@ impl Layout {
         declared: Option<&str>,
     ) -> Result<Self, Error> {
         let major = info.identity().major();
-        let pid = info.number("process_id").and_then(|p| i32::try_from(p).ok());
+        let pid = info
+            .number("process_id")
+            .and_then(|p| i32::try_from(p).ok());
         let cwd = pid.and_then(|pid| proc::cwd(pid).ok());
         let asked = session.config("dir")?.map(PathBuf::from);
         let server = session.shown();
@@ -90,7 +92,10 @@ impl Layout {
     /// Refuses a directory that this user may not look into.
     fn readable(&self) -> Result<(), Error> {
         let cannot = |e: &std::io::Error| {
-            let what = format!("cannot read {}, where Redis keeps its files", self.dir.display());
+            let what = format!(
+                "cannot read {}, where Redis keeps its files",
+                self.dir.display()
+            );
             Error::io(what, e).remedy("run as a user who may, or back up declared `keys`")
         };
         self.dir.read_dir().map_err(|e| cannot(&e))?;
@@ -128,10 +133,15 @@ pub(crate) fn complaint(session: &mut Session, dir: &Path) -> Option<String> {
     file.take(LOG).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let tells = |line: &&str| {
-        ["rror", "No space", "ailed", "can't", "Can't"].iter().any(|word| line.contains(word))
+        ["rror", "No space", "ailed", "can't", "Can't"]
+            .iter()
+            .any(|word| line.contains(word))
     };
     let mut lines = text.lines().rev().filter(tells);
     // The first cause stands before what follows from it.
-    let cause = lines.clone().take(5).find(|line| line.contains("No space") || line.contains("rror writing"));
+    let cause = lines
+        .clone()
+        .take(5)
+        .find(|line| line.contains("No space") || line.contains("rror writing"));
     cause.or_else(|| lines.next()).map(str::to_owned)
 }

@@ -180,11 +180,19 @@ impl Reader {
         let aux = described(&self.head);
         let mut rdb = Rdb {
             format,
-            server: aux.get("redis-ver").or_else(|| aux.get("valkey-ver")).cloned(),
+            server: aux
+                .get("redis-ver")
+                .or_else(|| aux.get("valkey-ver"))
+                .cloned(),
             began: aux.get("ctime").and_then(|t| t.parse().ok()),
             checked: false,
         };
-        let cut = || format!("is cut off: it ends after {} bytes, without its end mark", self.len);
+        let cut = || {
+            format!(
+                "is cut off: it ends after {} bytes, without its end mark",
+                self.len
+            )
+        };
         if format < CHECKED {
             return match self.tail.last() {
                 Some(&END) => Ok(rdb),
@@ -235,7 +243,9 @@ fn report(text: &str, code: Option<i32>) -> Result<Report, String> {
     let why = || {
         let said = text.lines().filter(|line| !line.trim().is_empty());
         let telling = |line: &&str| {
-            ["Can't", "rror", "rong", "nexpected", "mismatch"].iter().any(|w| line.contains(w))
+            ["Can't", "rror", "rong", "nexpected", "mismatch"]
+                .iter()
+                .any(|w| line.contains(w))
         };
         let line = said.clone().find(telling).or_else(|| said.last());
         line.unwrap_or("it says nothing").to_owned()

@@ -103,10 +103,12 @@ pub(crate) fn save(
         let last = info.number("rdb_last_save_time").unwrap_or_default();
         match running {
             // A save of this very second could not be told from the next one.
-            None if last < now && clock % 1000 >= TICK => match begin(session, command, deadline)? {
-                None => break (now, last, info.databases()),
-                Some(why) => tell_once(&mut told, &why, tell),
-            },
+            None if last < now && clock % 1000 >= TICK => {
+                match begin(session, command, deadline)? {
+                    None => break (now, last, info.databases()),
+                    Some(why) => tell_once(&mut told, &why, tell),
+                }
+            }
             None => {}
             Some(why) => tell_once(&mut told, &why, tell),
         }
@@ -230,7 +232,8 @@ fn failed(session: &mut Session, dir: &Path, status: &str) -> Error {
         "Redis {} did not save (rdb_last_bgsave_status:{status}){log}{room}",
         session.shown()
     );
-    Error::new(what).remedy("make room there, or let the server write there; the last file is as it was")
+    Error::new(what)
+        .remedy("make room there, or let the server write there; the last file is as it was")
 }
 
 /// Copies the file of a save, and proves the copy: its digest at once, then its checksum, and that it holds a save which
@@ -239,7 +242,12 @@ fn failed(session: &mut Session, dir: &Path, status: &str) -> Error {
 /// # Errors
 /// [`Error`]; no copy is left then.
 pub(crate) fn copy(cx: &Context, from: &Path, to: &Path, saved: &Saved) -> Result<Copied, Error> {
-    let gone = || Error::new(format!("the server has saved, and {} does not exist", from.display()));
+    let gone = || {
+        Error::new(format!(
+            "the server has saved, and {} does not exist",
+            from.display()
+        ))
+    };
     let (mut file, meta) = disk::open_plain(from)?.ok_or_else(gone)?;
     // An open file is one save, whatever is renamed to its name meanwhile.
     let cannot = |e: &std::io::Error| Error::io(format!("cannot read {}", from.display()), e);

@@ -274,9 +274,10 @@ impl Session {
 /// The command, for people; never its arguments, which may be values.
 fn name(words: &[&[u8]]) -> String {
     let first = words.first().copied().unwrap_or_default();
-    let second = words.get(1).copied().filter(|_| {
-        [&b"ACL"[..], b"CONFIG", b"CLUSTER", b"COMMAND", b"CLIENT"].contains(&first)
-    });
+    let second = words
+        .get(1)
+        .copied()
+        .filter(|_| [&b"ACL"[..], b"CONFIG", b"CLUSTER", b"COMMAND", b"CLIENT"].contains(&first));
     let words: Vec<&[u8]> = std::iter::once(first).chain(second).collect();
     String::from_utf8_lossy(&words.join(&b' ')).into_owned()
 }
@@ -294,7 +295,8 @@ fn client(server: &Server) -> Result<Client, Error> {
             tls_params: None,
         },
     };
-    let invalid = |e: RedisError| Error::io(format!("cannot connect to Redis {}", server.shown()), &e);
+    let invalid =
+        |e: RedisError| Error::io(format!("cannot connect to Redis {}", server.shown()), &e);
     let info: ConnectionInfo = addr.into_connection_info().map_err(invalid)?;
     let info = info.set_redis_settings(login);
     let Some(tls) = &server.tls else {

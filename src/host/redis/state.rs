@@ -48,7 +48,9 @@ impl Identity {
 
 impl Info {
     fn parse(text: &str) -> Self {
-        let fields = text.lines().filter_map(|line| line.trim_end().split_once(':'));
+        let fields = text
+            .lines()
+            .filter_map(|line| line.trim_end().split_once(':'));
         Self(
             fields
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -125,7 +127,12 @@ impl Info {
                     let mut fields = value.split(',').filter_map(|f| f.split_once('='));
                     fields.find(|(n, _)| *n == wanted).map_or("?", |(_, v)| v)
                 };
-                lines.push(format!("{}:{} ({})", part("ip"), part("port"), part("state")));
+                lines.push(format!(
+                    "{}:{} ({})",
+                    part("ip"),
+                    part("port"),
+                    part("state")
+                ));
             }
         }
         lines
