@@ -12,8 +12,10 @@ fn rows_are_counted_anew_facts_are_handed_on_and_nothing_is_written() {
     });
     platform.sql(
         "CREATE TABLE many (id INT PRIMARY KEY, note VARCHAR(20) NOT NULL, p VARCHAR(400)) STATS_PERSISTENT=1 STATS_AUTO_RECALC=0; \
-         ANALYZE TABLE many; INSERT INTO many SELECT seq, 'n', REPEAT('x', seq MOD 400) FROM seq_1_to_20000; \
-         CREATE FUNCTION sneaks() RETURNS INT MODIFIES SQL DATA BEGIN DELETE FROM many WHERE id = 1; RETURN 1; END",
+         ANALYZE TABLE many; INSERT INTO many SELECT seq, 'n', REPEAT('x', seq MOD 400) FROM seq_1_to_20000;",
+    );
+    platform.sql(
+        "DELIMITER //\nCREATE FUNCTION sneaks() RETURNS INT MODIFIES SQL DATA BEGIN DELETE FROM many WHERE id = 1; RETURN 1; END//",
     );
     let estimate = platform.sql(
         "SELECT table_rows FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'many'",

@@ -3,7 +3,7 @@
 //! The cards are those of `shared/cards/databases`: 31, 32, 34, 36 to 41.
 
 use crate::common::{Done, eventually};
-use crate::redis_server::{Redis, Site};
+use crate::redis_server::{Old, Redis, Site};
 
 /// A server that upledger itself can start again, and the setting `by`.
 fn managed(site: &Site, options: &str) -> (Redis, String) {
@@ -242,4 +242,84 @@ fn a_server_that_saves_when_it_stops_gets_the_backup_all_the_same() {
     let done = run(&good, &steps(&redis, &by, "MSET state new new 1"));
     assert_eq!(done.code, 0, "{done:?}");
     assert_ne!(redis.pid(), pid);
+}
+
+#[test]
+fn a_restore_that_dies_anywhere_goes_on_from_there() {
+    // The process of the step dies after the save, after the stop, and after the exchange; each time it is tried again.
+    let site = Site::new();
+    let (redis, by) = managed(&site, "appendonly yes");
+    redis.ask(&["MSET", "state", "old", "b", "2"]);
+    let steps = steps(&redis, &by, "MSET state new new 1");
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    site.plan(&steps);
+    let places = ["redis-saved", "redis-stopped", "redis-exchanged"];
+    let mut done = site.dying(&places, &["run", "plan.yaml"]);
+    for place in places {
+        assert!(site.died_at(place), "{place}: {done:?}");
+        assert_eq!(done.code, 1, "{place}: {done:?}");
+        let again = ["decide", "back", "retry", "--reason", "it died"];
+        assert_eq!(site.upledger(&again).code, 0);
+        done = site.dying(&places, &["resume"]);
+    }
+    assert_eq!(done.code, 0, "{done:?}");
+    redis.restart();
+    assert_eq!(redis.ask(&["MGET", "state", "b", "new"]), "old\n2");
+    assert_eq!(site.back().code, 5);
+    assert_eq!(redis.ask(&["MGET", "state", "new"]), "new\n1");
+}
+
+#[test]
+fn replicas_follow_a_restored_master_and_an_older_server_is_refused() {
+    // Card 39 (state on each member) and card 34 (an older server cannot load the format).
+    let site = Site::new();
+    let port = site.port();
+    let (redis, by) = managed(&site, "repl-diskless-sync-delay 0");
+    redis.listen(port);
+    redis.restart();
+    let follower = Redis::start(
+        &site,
+        "r",
+        &[
+            "--replicaof",
+            "127.0.0.1",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &site.port().to_string(),
+        ],
+    );
+    redis.ask(&["SET", "state", "old"]);
+    eventually("the replica follows", || {
+        follower.ask(&["GET", "state"]) == "old"
+    });
+    let done = run(&site, &steps(&redis, &by, "MSET state new new 1"));
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(follower.ask(&["GET", "state"]), "old");
+    assert!(
+        site.upledger(&["log", "--json"]).out.contains("has 1 keys"),
+        "{done:?}"
+    );
+
+    let old = Old::start();
+    let server = redis.server();
+    let refused = Site::new().run(&[
+        &format!("{{id: dump, do: {{redis.backup: {{server: {server}, keys: [state]}}}}}}"),
+        &format!(
+            "{{id: back, do: {{redis.restore: {{backup: dump, server: {{port: {}}}}}}}}}",
+            old.port
+        ),
+    ]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.out.contains("is of Redis 7.0.15 (RDB format 10)"),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .out
+            .contains("is 6.0.16, which loads format 9 at most"),
+        "{refused:?}"
+    );
 }

@@ -2,6 +2,8 @@
 
 use crate::common::{Done, World, eventually};
 use crate::platform::Call;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,6 +59,13 @@ impl Site {
     pub(crate) fn preview(&self, steps: &[&str]) -> Done {
         self.plan(steps);
         self.with_password(&["plan", "plan.yaml"])
+    }
+
+    /// Runs the program, whose processes die at these places, each at the first that it has not died at yet.
+    pub(crate) fn dying(&self, places: &[&str], args: &[&str]) -> Done {
+        let mut command = self.command(args);
+        command.env("UPLEDGER_FAILPOINT", self.deaths(places));
+        Done::of(command.output().expect("the program starts"))
     }
 
     pub(crate) fn with_password(&self, args: &[&str]) -> Done {
@@ -197,6 +206,14 @@ impl Redis {
         Blocked(self)
     }
 
+    /// From its next start on it listens on this port, too.
+    pub(crate) fn listen(&self, port: u16) {
+        let path = self.dir.join("redis.conf");
+        let conf = std::fs::read_to_string(&path).expect("read");
+        let conf = conf.replace("port 0", &format!("port {port}\nbind 127.0.0.1"));
+        std::fs::write(&path, conf).expect("written");
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> i32 {
         let info = self.ask(&["INFO", "server"]);
@@ -228,5 +245,30 @@ pub(crate) struct Blocked<'a>(&'a Redis);
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(self.0.dir.join("dump.rdb"));
+    }
+}
+
+/// What an older server says of itself, to whatever it is asked; it has no key.
+pub(crate) struct Old {
+    pub(crate) port: u16,
+}
+
+impl Old {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("its number").port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut asked = [0; 4096];
+                while stream.read(&mut asked).is_ok_and(|n| n > 0) {
+                    let info = "redis_version:6.0.16\r\nredis_mode:standalone\r\nrole:master\r\n";
+                    let reply = format!("${}\r\n{info}\r\n", info.len());
+                    if stream.write_all(reply.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { port }
     }
 }

@@ -11,6 +11,7 @@
 use super::backup::Backed;
 use super::restore::{Restored, SavedFile, note_of, saved, undo_file};
 use super::same_file;
+use crate::action::values::Port;
 use crate::action::{Context, Error, Look, Work};
 use crate::host::files::disk::{self, Manner};
 use crate::host::files::mode::Mode;
@@ -19,7 +20,7 @@ use crate::host::process::note::Note;
 use crate::host::redis::place::Layout;
 use crate::host::redis::rdb;
 use crate::host::redis::save::{self, SaveCommand};
-use crate::host::redis::state::Info;
+use crate::host::redis::state::{Info, Replica};
 use crate::host::redis::{Server, Session, text_of};
 use crate::host::service::kind::AnyProcess;
 use crate::host::service::{self, By, ManagedService, StopService, manager_of};
@@ -35,6 +36,9 @@ use upledger_replay::event::Answer;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long replicas are waited for.
+const REPLICAS: Duration = Duration::from_secs(60);
 
 /// An exchange of the files of a server.
 pub(super) struct Swap<'a> {
@@ -166,7 +170,7 @@ impl Swap<'_> {
             append_only: append_existed
                 || info.is("aof_enabled")
                 || configured(info, pid.unwrap_or_default()),
-            replicas: info.replicas(),
+            replicas: info.replicas().iter().map(Replica::to_string).collect(),
             command,
             service,
         })
@@ -202,6 +206,9 @@ impl Swap<'_> {
             .map(|d| d.keys)
             .sum();
         work.log_line(&format!("the server has loaded {keys} keys"));
+        if !before.replicas.is_empty() {
+            self.await_replicas(work, &mut session, before.replicas.len())?;
+        }
         Ok(Restored {
             restored: keys,
             expired: backed.keys.saturating_sub(keys),
@@ -326,6 +333,56 @@ impl Swap<'_> {
         }
     }
 
+    /// Waits until as many replicas as before have taken over what is restored, or the time is over.
+    fn await_replicas(
+        &self,
+        work: &mut Work<'_, Note>,
+        session: &mut Session,
+        count: usize,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + self.within().min(REPLICAS);
+        loop {
+            let replicas = session.need_info()?.replicas();
+            let online = replicas.iter().filter(|r| r.state == "online");
+            if online.count() >= count {
+                work.log_line(&format!("replicas: {}", Replica::shown(&replicas)));
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                work.log_line(&format!(
+                    "of {count} replicas, these have come back by now: {}",
+                    Replica::shown(&replicas)
+                ));
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The number of keys on each replica that answers, and whether it is the expected one.
+    fn on_replicas(&self, cx: &Context, info: &Info, least: u64, most: u64) -> (bool, Vec<String>) {
+        let (mut all, mut lines) = (true, Vec::new());
+        for replica in info.replicas() {
+            let server = Server {
+                host: Some(replica.host),
+                port: Some(Port(replica.port)),
+                socket: None,
+                ..self.server.clone()
+            };
+            let shown = server.shown();
+            let asked = Session::open(cx, &server).and_then(|mut s| s.need_info());
+            lines.push(match asked {
+                Ok(info) => {
+                    let keys: u64 = info.databases().iter().map(|d| d.keys).sum();
+                    all &= (least..=most).contains(&keys);
+                    format!("the replica {shown} has {keys} keys")
+                }
+                Err(e) => format!("the replica {shown} cannot be asked: {e}"),
+            });
+        }
+        (all, lines)
+    }
+
     pub(super) fn undo(
         &self,
         work: &mut Work<'_, Note>,
@@ -398,8 +455,13 @@ impl Swap<'_> {
             look.evidence.push(format!(
                 "replicas before: {}; now: {}",
                 before.replicas.join(", "),
-                info.replicas().join(", ")
+                Replica::shown(&info.replicas())
             ));
+            let (all, lines) = self.on_replicas(cx, &info, least, keys);
+            look.evidence.extend(lines);
+            if !all {
+                look.answer = Answer::Unclear;
+            }
         }
         Ok(look)
     }

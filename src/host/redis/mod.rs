@@ -11,7 +11,7 @@
 //! Left out: clusters, of which one server holds a part only; they are recognized and refused.
 
 pub(crate) mod broker;
-pub(crate) mod keys;
+pub mod keys;
 pub(crate) mod permits;
 pub(crate) mod place;
 pub(crate) mod rdb;

@@ -20,6 +20,29 @@ pub(crate) struct Database {
     pub(crate) expires: u64,
 }
 
+/// A replica, as its master knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replica {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// `online`, or how far it is on its way to that.
+    pub(crate) state: String,
+}
+
+impl std::fmt::Display for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{} ({})", self.host, self.port, self.state)
+    }
+}
+
+impl Replica {
+    /// All of them for people.
+    pub(crate) fn shown(all: &[Self]) -> String {
+        let all: Vec<String> = all.iter().map(Self::to_string).collect();
+        all.join(", ")
+    }
+}
+
 /// What a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -117,25 +140,24 @@ impl Info {
         format!("{}:{}", part("master_host"), part("master_port"))
     }
 
-    /// Its replicas, as it knows them: address and state.
-    pub(crate) fn replicas(&self) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        for (name, value) in &self.0 {
+    /// Its replicas, as it knows them.
+    pub(crate) fn replicas(&self) -> Vec<Replica> {
+        let lines = self.0.iter().filter(|(name, _)| {
             let number = name.strip_prefix("slave").map(str::parse::<u32>);
-            if let Some(Ok(_)) = number {
-                let part = |wanted: &str| {
-                    let mut fields = value.split(',').filter_map(|f| f.split_once('='));
-                    fields.find(|(n, _)| *n == wanted).map_or("?", |(_, v)| v)
-                };
-                lines.push(format!(
-                    "{}:{} ({})",
-                    part("ip"),
-                    part("port"),
-                    part("state")
-                ));
-            }
-        }
-        lines
+            matches!(number, Some(Ok(_)))
+        });
+        let of = |line: &str| {
+            let part = |wanted: &str| {
+                let mut fields = line.split(',').filter_map(|f| f.split_once('='));
+                fields.find(|(n, _)| *n == wanted).map(|(_, v)| v)
+            };
+            Some(Replica {
+                host: part("ip")?.to_owned(),
+                port: part("port")?.parse().ok()?,
+                state: part("state")?.to_owned(),
+            })
+        };
+        lines.filter_map(|(_, line)| of(line)).collect()
     }
 }
 
@@ -280,7 +302,7 @@ mod tests {
         assert!(!identity.cluster && !identity.sentinel);
         assert_eq!(info.shown(), "db0: 12 keys, db5: 3 keys");
         assert_eq!(info.databases()[1].expires, 1);
-        assert_eq!(info.replicas(), ["10.0.0.2:6379 (online)"]);
+        assert_eq!(Replica::shown(&info.replicas()), "10.0.0.2:6379 (online)");
     }
 
     #[test]
