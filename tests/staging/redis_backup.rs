@@ -33,12 +33,41 @@ fn a_whole_server_is_backed_up_once_another_save_has_ended_and_its_last_write_is
     redis.ask(&["SET", "gone", "x", "PX", "1"]);
     redis.ask(&["SET", "lives", "x", "EX", "1000"]);
     redis.ask(&["-n", "3", "LPUSH", "celery", "task"]);
+    let state = || {
+        let info = redis.ask(&["INFO"]);
+        let wanted = [
+            "rdb_changes_since_last_save",
+            "rdb_saves",
+            "db0",
+            "db3",
+            "expired_keys",
+        ];
+        let lines = info
+            .lines()
+            .filter(|l| wanted.iter().any(|w| l.starts_with(w)));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (before, dump) = (
+        state(),
+        format!(
+            "{{id: dump, do: {{redis.backup: {{server: {}, writers_stopped: true}}}}}}",
+            redis.server()
+        ),
+    );
+    let shown = site.preview(&[&dump]);
+    assert_eq!((shown.code, state()), (0, before), "{shown:?}");
+    assert!(
+        shown.out.contains("db3 (the queue celery with 1 tasks)"),
+        "{shown:?}"
+    );
     redis.ask(&["BGSAVE"]);
     redis.ask(&["SET", "written_by_the_last_worker", "1"]);
-    let done = site.run(&[&format!(
-        "{{id: dump, do: {{redis.backup: {{server: {}, writers_stopped: true}}}}}}",
+    let counted = format!(
+        "{{id: counted, do: {{redis.expect: {{server: {}, keys: {{gone: {{exists: false}}}}, count: {{'*': {{exactly: 42}}}}}}}}}}",
         redis.server()
-    )]);
+    );
+    assert_eq!(redis.ask(&["DBSIZE"]), "43", "the expired one is counted");
+    let done = site.run(&[&dump, &counted]);
     assert_eq!(done.code, 0, "{done:?}");
     let dump = produced(&site, "dump");
     assert_eq!(dump["keys"], 43, "{dump:#}");
@@ -124,7 +153,10 @@ fn declared_keys_come_back_with_their_time_to_live_and_nothing_else_is_touched()
         redis.command(5, "EVAL \"redis.call('set','session:1','new') redis.call('del','conf') redis.call('set','session:2','x') redis.call('set','absent','x') redis.call('set','other','new')\" 0")
     );
     let wait = "{id: wait, do: {shell: 'sleep 1.6'}, effect: pure, undo: none}".to_owned();
-    let back = step("back", "redis.restore", "{backup: dump}");
+    let back = format!(
+        "{{id: back, do: {{redis.restore: {{backup: dump}}}}, env: {{UPLEDGER_FAILPOINT: \"{}\"}}}}",
+        site.deaths(&["redis-restore"])
+    );
     let expect = step(
         "expect",
         "redis.expect",
@@ -134,7 +166,9 @@ fn declared_keys_come_back_with_their_time_to_live_and_nothing_else_is_touched()
              count: {{'session:*': {{exactly: 2}}}}, max_keys: 4, role: master, saves: true}}"
         ),
     );
-    let done = site.run(&[&dump, &change, &wait, &back, &expect]);
+    let died = site.run(&[&dump, &change, &wait, &back, &expect]);
+    assert!(site.died_at("redis-restore"), "{died:?}");
+    let done = site.retry("back");
     assert_eq!(done.code, 0, "{done:?}");
     let restored = produced(&site, "back");
     assert_eq!(

@@ -174,6 +174,10 @@ fn what_the_user_may_not_or_the_server_has_not_is_said_in_the_preview() {
     assert_eq!(keys.code, 0, "{keys:?}");
     let pages = site.with_password(&["log", "--json"]).out + &keys.out;
     assert!(!pages.contains("pw-of-the-application"), "{pages}");
+    assert_eq!(
+        site.files_with("pw-of-the-application"),
+        Vec::<std::path::PathBuf>::new()
+    );
 
     // Without BGSAVE and CONFIG: SAVE, and the directory of the process.
     let saved = Site::new().run(&[&format!(
@@ -250,17 +254,17 @@ fn a_restore_that_dies_anywhere_goes_on_from_there() {
     let site = Site::new();
     let (redis, by) = managed(&site, "appendonly yes");
     redis.ask(&["MSET", "state", "old", "b", "2"]);
-    let steps = steps(&redis, &by, "MSET state new new 1");
-    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
-    site.plan(&steps);
     let places = ["redis-saved", "redis-stopped", "redis-exchanged"];
-    let mut done = site.dying(&places, &["run", "plan.yaml"]);
+    let mut steps = steps(&redis, &by, "MSET state new new 1");
+    steps[2] = format!(
+        "{{id: back, do: {{redis.restore: {{backup: dump, by: {by}}}}}, env: {{UPLEDGER_FAILPOINT: \"{}\"}}}}",
+        site.deaths(&places)
+    );
+    let mut done = run(&site, &steps);
     for place in places {
-        assert!(site.died_at(place), "{place}: {done:?}");
         assert_eq!(done.code, 1, "{place}: {done:?}");
-        let again = ["decide", "back", "retry", "--reason", "it died"];
-        assert_eq!(site.upledger(&again).code, 0);
-        done = site.dying(&places, &["resume"]);
+        assert!(site.died_at(place), "{place}: {done:?}");
+        done = site.retry("back");
     }
     assert_eq!(done.code, 0, "{done:?}");
     redis.restart();
