@@ -15,6 +15,7 @@ pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
 pub mod process;
+pub mod redis;
 pub mod release;
 pub mod run;
 #[cfg(feature = "test-kind")]
@@ -108,6 +109,16 @@ registry! {
     "mysql.restore" => MysqlRestore(mysql::restore::Restore),
     /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
+    /// A Redis server, or declared keys of it, is backed up.
+    "redis.backup" => RedisBackup(redis::backup::Backup),
+    /// A Redis server, or declared keys of it, is brought back to a backup.
+    "redis.restore" => RedisRestore(redis::restore::Restore),
+    /// Keys, role and saves of a Redis server.
+    "redis.expect" => RedisExpect(redis::expect::Expect),
+    /// Tables, columns, rows and values of a MariaDB or MySQL server.
+    "mysql.expect" => MysqlExpect(mysql::expect::Expect),
+    /// The answer of a query, as facts.
+    "mysql.query" => MysqlQuery(mysql::query::Query),
     /// A directory holds a file, for the tests of the contract.
     "test.sample" => TestSample(sample::Sample) if feature = "test-kind",
 }

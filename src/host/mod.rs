@@ -9,5 +9,6 @@ pub mod http;
 pub mod mysql;
 pub mod process;
 pub(crate) mod read_only;
+pub mod redis;
 pub(crate) mod remedy;
 pub mod service;

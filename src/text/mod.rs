@@ -96,6 +96,8 @@ pub mod forecast;
 pub mod glossary;
 pub mod help;
 pub mod plan;
+pub mod queries;
+pub mod redis;
 pub mod screen;
 pub mod settings;
 pub mod timeline;
@@ -108,7 +110,7 @@ mod tests {
 
     type Table = &'static [(&'static str, &'static str, &'static str)];
 
-    const FILES: [Table; 14] = [
+    const FILES: &[Table] = &[
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
@@ -118,6 +120,8 @@ mod tests {
         super::glossary::ALL,
         super::help::ALL,
         super::plan::ALL,
+        super::queries::ALL,
+        super::redis::ALL,
         super::screen::ALL,
         super::settings::ALL,
         super::timeline::ALL,
@@ -155,7 +159,7 @@ mod tests {
 
     /// Every text of every file.
     fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-        FILES.into_iter().flatten().copied()
+        FILES.iter().copied().flatten().copied()
     }
 
     /// Box drawing, arrows and curly quotes are two columns wide in many Chinese terminals and one in others.

@@ -257,6 +257,26 @@ const ROWS: &[Row] = &[
             test: "a_release_is_collected_compared_served_and_taken_back",
         },
     ),
+    Row("redis.backup", "{}", NoUndo),
+    Row(
+        "redis.restore",
+        r#"{"backup": "dump"}"#,
+        In {
+            file: "staging/redis_restore.rs",
+            test: "a_server_in_append_only_mode_is_restored_and_its_undo_brings_its_files_back",
+        },
+    ),
+    Row("redis.expect", r#"{"role": "master"}"#, NoUndo),
+    Row(
+        "mysql.expect",
+        r#"{"server": {"socket": "/s"}, "values": [{"query": "SELECT 1", "equals": 1}]}"#,
+        NoUndo,
+    ),
+    Row(
+        "mysql.query",
+        r#"{"server": {"socket": "/s"}, "query": "SELECT 1"}"#,
+        NoUndo,
+    ),
     Row("http.check", r#"{"url": "http://127.0.0.1:1/"}"#, NoUndo),
 ];
 

@@ -6,6 +6,7 @@
 //! nothing. A failure says what was expected and what was seen.
 
 pub mod command;
+mod count;
 pub mod file;
 pub mod port;
 pub mod process;
@@ -13,6 +14,8 @@ pub mod stopped;
 
 #[cfg(test)]
 mod tests;
+
+pub use count::Count;
 
 use crate::action::{
     Action, Context, Direction, Error, Look, Past, Places, Properties, Stage, Work,
@@ -33,9 +36,9 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// What one look saw.
 pub(crate) struct Finding {
     /// It is as expected.
-    holds: bool,
+    pub(crate) holds: bool,
     /// What was seen, in lines.
-    saw: Vec<String>,
+    pub(crate) saw: Vec<String>,
 }
 
 /// Something that is looked at until it is as expected.

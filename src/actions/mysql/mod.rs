@@ -7,12 +7,14 @@
 
 mod accounts;
 pub mod backup;
+pub mod expect;
 mod inventory;
 mod load;
 mod making;
 mod manifest;
 mod others;
 mod privileges;
+pub mod query;
 mod refusals;
 pub mod restore;
 mod scratch;

@@ -6,8 +6,8 @@
 //!
 //! Left out: pip before version 20, which does not look at NETRC.
 
+use crate::action::values::Secret;
 use crate::action::{Context, Error};
-use crate::actions::http::Secret;
 use crate::system::proc;
 use rustix::fs::{MemfdFlags, Mode, fchmod, memfd_create};
 use schemars::JsonSchema;

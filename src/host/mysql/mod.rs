@@ -10,6 +10,7 @@ mod dump;
 mod login;
 mod names;
 mod option_file;
+pub(crate) mod queries;
 mod session;
 mod statements;
 

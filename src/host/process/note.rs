@@ -65,6 +65,22 @@ pub enum Note {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unfinished: Option<String>,
     },
+    /// The data of a server, as it was before this step changes it, is in that file.
+    Saved {
+        /// Its path.
+        path: String,
+        /// Its SHA-256.
+        sha256: String,
+        /// Keys in it.
+        keys: u64,
+        /// Those of them that have a time to live, and may be gone.
+        expires: u64,
+    },
+    /// The files of a stopped server have been exchanged: what starts from now on has that data.
+    Exchanged {
+        /// The SHA-256 of the data.
+        sha256: String,
+    },
 }
 
 /// The processes that were told to end.
