@@ -101,6 +101,8 @@ registry! {
     "django.check" => DjangoCheck(django::check::Check),
     /// Static files are collected, compared and checked to be served.
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
+    /// The migrations of a release are applied, and compared with the database.
+    "django.migrate" => DjangoMigrate(django::migrate::Migrate),
     /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
     /// A directory holds a file, for the tests of the contract.

@@ -133,4 +133,10 @@ texts! {
     port_of_closed(port, host): "port {port} of {host} closed", "{host} 的端口 {port} 关闭";
     port(port): "port {port}", "端口 {port}";
     nothing_left(what): "nothing left of {what}", "已无残留（{what}）";
+
+    // Django.
+    restore_backup(step): "restore the backup of the step {step}", "恢复步骤 {step} 的备份";
+    nothing_migrated(): "nothing: no migration began", "无需操作：没有任何迁移开始执行";
+    no_migration_open(database): "{database}: no migration is open", "{database}：没有待执行的迁移";
+    migrations_open(database, count, names): "{database}: {count} migrations are open: {names}", "{database}：{count} 个待执行的迁移：{names}";
 }

@@ -7,7 +7,7 @@
 
 mod stream;
 
-pub(crate) use stream::stream;
+pub(crate) use stream::{Streamed, stream};
 pub use stream::{LEASH, leash};
 
 use crate::action::{Context, Error, Look};
