@@ -103,6 +103,10 @@ registry! {
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
     /// The migrations of a release are applied, and compared with the database.
     "django.migrate" => DjangoMigrate(django::migrate::Migrate),
+    /// One migration is recorded as applied, because the schema holds it already.
+    "django.fake" => DjangoFake(django::fake::Fake),
+    /// A command of `manage.py` succeeds by all that the plan declares.
+    "django.command" => DjangoCommand(django::command::Command),
     /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
     /// A directory holds a file, for the tests of the contract.

@@ -19,6 +19,7 @@ mod killed;
 mod lies;
 mod living;
 mod migrate;
+mod migrate_kills;
 mod nginx;
 mod nights;
 mod outage;

@@ -28,11 +28,20 @@ impl Ground {
     /// A project of that name with an empty schema of that name and one application, `shop`.
     pub(crate) fn project(&self, name: &str) -> Project<'_> {
         self.sql(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
-        let project = Project { ground: self, name: name.to_owned() };
+        let project = Project {
+            ground: self,
+            name: name.to_owned(),
+        };
         for dir in ["proj", "shop/migrations", "shop/management/commands"] {
             std::fs::create_dir_all(project.path(dir)).expect("made");
         }
-        for package in ["proj", "shop", "shop/migrations", "shop/management", "shop/management/commands"] {
+        for package in [
+            "proj",
+            "shop",
+            "shop/migrations",
+            "shop/management",
+            "shop/management/commands",
+        ] {
             project.write(&format!("{package}/__init__.py"), "");
         }
         project.write("shop/models.py", "");
@@ -41,7 +50,7 @@ impl Ground {
             "proj/settings.py",
             &format!(
                 "import os, pymysql\npymysql.version_info = (2, 2, 1, 'final', 0)\npymysql.install_as_MySQLdb()\n\
-                 SECRET_KEY = 'x'\nUSE_TZ = True\nINSTALLED_APPS = ['shop']\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n\
+                 SECRET_KEY = 'x'\nSILENCED_SYSTEM_CHECKS = ['mysql.W002']\nUSE_TZ = True\nINSTALLED_APPS = ['shop']\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n\
                  DATABASES = {{'default': {{'ENGINE': 'django.db.backends.mysql', 'NAME': os.environ.get('DB_NAME', '{name}'), \
                  'USER': os.environ.get('DB_USER', 'root'), 'OPTIONS': {{'unix_socket': '{socket}'}}}}}}\n"
             ),
@@ -101,7 +110,10 @@ impl Project<'_> {
     }
 
     pub(crate) fn migration(&self, name: &str, after: &str, operations: &str) {
-        self.write(&format!("shop/migrations/{name}.py"), &migration(after, operations));
+        self.write(
+            &format!("shop/migrations/{name}.py"),
+            &migration(after, operations),
+        );
     }
 
     /// The first migration, applied.
@@ -158,6 +170,15 @@ impl Project<'_> {
         self.ground.plan(&name, &rest).display().to_string()
     }
 
+    /// An application that runs this when it is ready.
+    pub(crate) fn ready(&self, head: &str, body: &str) {
+        let body = body.replace('\n', "\n        ");
+        self.write(
+            "shop/apps.py",
+            &format!("from django.apps import AppConfig\n{head}\nclass ShopConfig(AppConfig):\n    name = 'shop'\n    def ready(self):\n        {body}\n"),
+        );
+    }
+
     /// Runs the plan; what was said includes the record.
     pub(crate) fn migrate(&self, more: &str, code: i32) -> Done {
         self.up(&["run", &self.plan(more)], code)
@@ -165,14 +186,28 @@ impl Project<'_> {
 
     pub(crate) fn up(&self, args: &[&str], code: i32) -> Done {
         let mut done = self.ground.world().upledger(args);
-        done.out += &self.ground.world().upledger(&["log", "--json"]).out;
+        done.out.clear();
+        let log = self.ground.world().upledger(&["log", "--json"]).out;
+        let plans =
+            |line: &&str| line.contains("\"run.planned\"") || line.contains("\"session.opened\"");
+        for line in log.lines().filter(|line| !plans(line)) {
+            done.out.push_str(line);
+            done.out.push('\n');
+        }
         assert_eq!(done.code, code, "{args:?}: {done:?}");
         done
     }
 
     /// The newest run is given up, so that another may begin.
     pub(crate) fn abort(&self) {
-        self.up(&["abort", "--reason", "test"], 0);
+        self.ground.world().upledger(&["abort", "--reason", "test"]);
+    }
+
+    /// A run that has to fail, and is given up.
+    pub(crate) fn fails(&self, more: &str, words: &[&str]) {
+        let done = self.migrate(more, 1);
+        says(&done.out, words);
+        self.abort();
     }
 
     /// The evidence of a preview.
@@ -191,6 +226,50 @@ impl Project<'_> {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("the program starts")
+    }
+}
+
+/// A client of the database, with a transaction of its own; it ends with the test.
+pub(crate) struct Client(Child);
+
+impl Client {
+    /// It says this, and then nothing.
+    pub(crate) fn idle(project: &Project<'_>, words: &str) -> Self {
+        use std::io::{BufRead, Write};
+        let socket = project.ground.text("run/mariadb.sock");
+        let mut child = std::process::Command::new("mariadb")
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--batch",
+                "--skip-column-names",
+                "--unbuffered",
+            ])
+            .args([
+                format!("--socket={socket}"),
+                format!("--database={}", project.name),
+            ])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("a client");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin
+            .write_all(format!("{words}\nselect 'said';\n").as_bytes())
+            .expect("it listens");
+        let out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+        let said = out.lines().map_while(Result::ok).any(|line| line == "said");
+        assert!(said, "{words}");
+        child.stdin = Some(stdin);
+        Self(child)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -8,7 +8,9 @@
 mod aside;
 pub mod check;
 pub mod collectstatic;
+pub mod command;
 mod comparison;
+pub mod fake;
 pub mod migrate;
 mod served;
 mod tree;

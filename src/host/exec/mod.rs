@@ -7,8 +7,8 @@
 
 mod stream;
 
-pub(crate) use stream::{Streamed, stream};
 pub use stream::{LEASH, leash};
+pub(crate) use stream::{Printed as PrintedOn, Streamed, stream, stream_apart};
 
 use crate::action::{Context, Error, Look};
 use crate::attempt::sys::without_terminal;

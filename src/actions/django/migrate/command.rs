@@ -103,7 +103,9 @@ impl Told<'_, '_> {
     }
 
     fn take(&mut self, line: Line) {
-        let Line { errors, holders, .. } = line;
+        let Line {
+            errors, holders, ..
+        } = line;
         let (errors, holders) = (self.safe(errors), self.safe(holders));
         let statement = self.redactor.text(&line.statement);
         if let Some(id) = line.connected {
@@ -118,7 +120,8 @@ impl Told<'_, '_> {
         }
         if let Some(name) = line.applied {
             self.done += 1;
-            self.work.progress(self.done, Some(self.total), "migrations");
+            self.work
+                .progress(self.done, Some(self.total), "migrations");
             self.current.clear();
             self.work.log_line(&format!("{name} is applied"));
         }
@@ -152,7 +155,10 @@ impl Told<'_, '_> {
             });
             self.report.hook = Some(failed);
         }
-        self.report.refused = line.refused.map(|w| self.redactor.text(&w)).or(self.report.refused.take());
+        self.report.refused = line
+            .refused
+            .map(|w| self.redactor.text(&w))
+            .or(self.report.refused.take());
         if let Some(waits) = line.waits {
             self.wait(&self.redactor.text(&waits), &holders, line.queued);
             self.report.waited = holders.clone();
@@ -227,7 +233,8 @@ impl Told<'_, '_> {
         self.work.progress(self.done, Some(self.total), &unit);
         if self.said.is_none_or(|at| at.elapsed() >= EACH) {
             self.said = Some(std::time::Instant::now());
-            self.work.log_line(&format!("the server is at work, {how}: {statement}"));
+            self.work
+                .log_line(&format!("the server is at work, {how}: {statement}"));
         }
     }
 }

@@ -8,27 +8,31 @@ use super::{Database, Migrate, Note};
 use crate::action::Error;
 use crate::host::exec::Streamed;
 
-/// Never again by itself: it came half-way, or somebody else did something.
+/// Never again by itself: it came half-way, or somebody else did something. What is to be told beforehand, and the error.
 pub(super) fn not_again<'n>(
     stand: &Stand,
     notes: impl DoubleEndedIterator<Item = &'n Note>,
     database: &Database,
-) -> Error {
-    let mut lines = lines_of(stand, database, true);
-    if let Some(first) = first_error(notes, &database.alias) {
-        lines.push(first);
-    }
-    let why = match stand {
-        Stand::Foreign(_) => "it is not run",
-        _ => "it is not run again, because every further try fails or does its data steps twice",
-    };
-    Error::new(format!("{}: {why}", lines.join("; ")))
+) -> (Vec<String>, Error) {
+    let mut short = vec![short_of(stand, database)];
+    short.push(match stand {
+        Stand::Foreign(_) => "it is not run".into(),
+        _ => {
+            "it is not run again, because another try would fail or do data steps twice".to_owned()
+        }
+    });
+    short.extend(first_error(notes, &database.alias));
+    let error = Error::new(short.join("; "))
         .remedy("roll back: the undo restores the backup")
-        .lasting()
+        .lasting();
+    (lines_of(stand, database, true), error)
 }
 
 /// The first error of the record, which the later ones follow from.
-fn first_error<'n>(mut notes: impl DoubleEndedIterator<Item = &'n Note>, alias: &str) -> Option<String> {
+fn first_error<'n>(
+    mut notes: impl DoubleEndedIterator<Item = &'n Note>,
+    alias: &str,
+) -> Option<String> {
     notes.find_map(|note| match note {
         Note::Failed {
             alias: of,
@@ -36,8 +40,12 @@ fn first_error<'n>(mut notes: impl DoubleEndedIterator<Item = &'n Note>, alias: 
             operation,
             error,
         } if of == alias => Some(format!(
-            "the first error was in {migration}{}: {error}",
-            operation.as_ref().map(|o| format!(" ({o})")).unwrap_or_default()
+            "the first error was in {migration}{}: {}",
+            operation
+                .as_ref()
+                .map(|o| format!(" ({o})"))
+                .unwrap_or_default(),
+            cut(error)
         )),
         _ => None,
     })
@@ -77,7 +85,11 @@ fn failure(failed: &Failed) -> String {
         Some(operation) => format!("at {operation}"),
         None => "at its last statements, which make foreign keys and indexes".into(),
     };
-    format!("{} failed {operation}: {}", failed.what, failed.errors.join(", then "))
+    format!(
+        "{} failed {operation}: {}",
+        failed.what,
+        failed.errors.join(", then ")
+    )
 }
 
 /// What is known of the cause beyond the error's own words.
@@ -89,9 +101,22 @@ fn cause(migrate: &Migrate, report: &Report, now: &Seen, started: Option<i64>) -
         ));
     }
     let failed = report.failed.as_ref()?;
-    let says = |codes: &[&str]| failed.errors.iter().any(|e| codes.iter().any(|c| e.contains(c)));
+    let says = |codes: &[&str]| {
+        failed
+            .errors
+            .iter()
+            .any(|e| codes.iter().any(|c| e.contains(c)))
+    };
     let server = &now.server;
-    if says(&["(2006", "(2013", "(2055", "(4031", "(1927", "gone away", "Lost connection"]) {
+    if says(&[
+        "(2006",
+        "(2013",
+        "(2055",
+        "(4031",
+        "(1927",
+        "gone away",
+        "Lost connection",
+    ]) {
         let whole = started.is_some_and(|s| (s - server.started).abs() <= 2);
         return Some(match whole {
             true => format!(
@@ -121,49 +146,84 @@ fn cause(migrate: &Migrate, report: &Report, now: &Seen, started: Option<i64>) -
     None
 }
 
-/// The failure of one run of the command.
-#[expect(clippy::too_many_arguments, reason = "all that is known of one failure")]
+/// The failure of one run of the command: what is to be told beforehand, and the error in short.
 pub(super) fn told<'n>(
     migrate: &Migrate,
-    ended: &Streamed,
-    report: &Report,
+    (ended, report): (&Streamed, &Report),
     stand: &Stand,
-    database: &Database,
-    now: &Seen,
+    (database, now): (&Database, &Seen),
     notes: impl DoubleEndedIterator<Item = &'n Note> + Clone,
-) -> Error {
+) -> (Vec<String>, Error) {
     if let Some(why) = &report.refused {
-        return Error::new(format!("nothing was started: {why}"))
+        let error = Error::new(format!("nothing was started: {why}"))
             .remedy("wait until the other has ended, and look at what it did before you go on");
+        return (Vec::new(), error);
     }
     let started = notes.clone().rev().find_map(|note| match note {
         Note::Connected { started, alias, .. } if *alias == database.alias => Some(*started),
         _ => None,
     });
     let mut lines = lines_of(stand, database, report.finished);
+    let mut short = vec![short_of(stand, database)];
     if let Some(hook) = &report.hook {
         let receiver = hook.operation.as_deref().unwrap_or_default();
-        lines.push(format!(
-            "the receiver {receiver} of {} failed: {}",
-            hook.what,
-            hook.errors.join(", then ")
-        ));
+        let what = format!("the receiver {receiver} of {} failed", hook.what);
+        lines.push(format!("{what}: {}", hook.errors.join(", then ")));
+        short.push(format!("{what}: {}", first(hook)));
     }
-    lines.extend(report.failed.as_ref().map(failure));
-    lines.extend(cause(migrate, report, now, started));
+    if let Some(failed) = &report.failed {
+        lines.push(failure(failed));
+    }
     let earlier = first_error(notes, &database.alias);
-    lines.extend(earlier.filter(|e| !report.failed.as_ref().is_some_and(|f| e.contains(&f.errors.join(", then ")))));
-    lines.dedup();
-    let head = end(ended, report);
-    let error = Error::new(format!("{head}; {}", lines.join("; ")));
-    match stand {
+    let cause = cause(migrate, report, now, started);
+    match (&earlier, &report.failed) {
+        (Some(earlier), _) => short.push(earlier.clone()),
+        (None, Some(failed)) => short.push(failure(failed)),
+        (None, None) => short.push(end(ended, report)),
+    }
+    lines.extend(earlier);
+    lines.extend(cause.clone());
+    lines.push(end(ended, report));
+    short.extend(cause);
+    let error = Error::new(short.join("; "));
+    let error = match stand {
         Stand::Applied => error.remedy(
-            "no migration is open, so the step may run again when the cause is repaired; a restore is not needed for it",
+            "no migration is open, so the step may run again when the cause is repaired; no restore is needed for that",
         ),
-        Stand::NotStarted | Stand::Between(_) => error.remedy(
-            "nothing is half applied: the step may run again when the cause is repaired, or roll back",
-        ),
+        Stand::NotStarted | Stand::Between(_) => error
+            .remedy("nothing is half applied: repair the cause and let the step run again, or roll back"),
         Stand::Half(_) => error.remedy("do not run it again; roll back: the undo restores the backup"),
-        Stand::Foreign(_) => error.remedy("find out who did that; roll back restores the backup"),
+        Stand::Foreign(_) => error.remedy("find out who did that; a rollback restores the backup"),
+    };
+    (lines, error)
+}
+
+/// How it stands, in a few words.
+fn short_of(stand: &Stand, database: &Database) -> String {
+    let total = database.plan.len();
+    match stand {
+        Stand::NotStarted => format!("none of {total} migrations is applied"),
+        Stand::Between(done) => {
+            format!("{done} of {total} migrations are applied, and nothing of the next")
+        }
+        Stand::Applied => format!("all {total} migrations are applied"),
+        Stand::Half(half) => half.head(),
+        Stand::Foreign(rows) => format!(
+            "django_migrations was changed by somebody else: {}",
+            some(rows)
+        ),
+    }
+}
+
+/// The first error, no longer than a line takes.
+fn first(failed: &Failed) -> String {
+    cut(failed.errors.first().map_or("", String::as_str))
+}
+
+fn cut(text: &str) -> String {
+    const LONG: usize = 160;
+    match text.char_indices().nth(LONG) {
+        Some((at, _)) => format!("{} ...", &text[..at]),
+        None => text.to_owned(),
     }
 }

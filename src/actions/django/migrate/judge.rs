@@ -66,7 +66,11 @@ impl Half {
 
 /// Facts of all tables together.
 pub(super) fn together(facts: &BTreeMap<String, Facts>) -> Facts {
-    facts.values().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    facts
+        .values()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 /// What is wanted is what is there.
@@ -88,7 +92,10 @@ pub(super) fn lacks(operation: &Operation, later: &[Operation], have: &Facts) ->
     for (key, want) in &operation.changes {
         let now = have.get(key);
         let later = later.iter().filter_map(|o| o.changes.get(key));
-        if std::iter::once(want).chain(later).any(|v| same(v.as_ref(), now)) {
+        if std::iter::once(want)
+            .chain(later)
+            .any(|v| same(v.as_ref(), now))
+        {
             continue;
         }
         // An index below a foreign key stays as long as that needs it.
@@ -102,7 +109,13 @@ pub(super) fn lacks(operation: &Operation, later: &[Operation], have: &Facts) ->
 
 /// One fact that is not as it should be.
 pub(super) fn lacking(key: &str, want: Option<&str>, have: Option<&str>) -> String {
-    let word = |v: &str| if v.is_empty() { "there".to_owned() } else { v.to_owned() };
+    let word = |v: &str| {
+        if v.is_empty() {
+            "there".to_owned()
+        } else {
+            v.to_owned()
+        }
+    };
     match (want, have) {
         (None, _) => format!("{key} is still there"),
         (Some(_), None) => format!("{key} is missing"),
@@ -130,8 +143,12 @@ fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
     let ours = |name: &&String| !planned.contains(*name) && !now.squashes.contains(*name);
     let was: BTreeSet<&String> = database.applied.iter().filter(ours).collect();
     let is: BTreeSet<&String> = now.server.applied.iter().filter(ours).collect();
-    let new = is.difference(&was).map(|n| format!("{n} is recorded as applied, and not by this step"));
-    let gone = was.difference(&is).map(|n| format!("{n} is no longer recorded as applied"));
+    let new = is
+        .difference(&was)
+        .map(|n| format!("{n} is recorded as applied, and not by this step"));
+    let gone = was
+        .difference(&is)
+        .map(|n| format!("{n} is no longer recorded as applied"));
     new.chain(gone).collect()
 }
 
@@ -272,12 +289,6 @@ pub(super) fn new_deviations(database: &Database, now: &Seen) -> Vec<String> {
     lacks
         .iter()
         .filter(|(key, have)| !known(key, have))
-        .map(|(key, have)| {
-            lacking(
-                key,
-                now.wants.get(key).map(String::as_str),
-                have.as_deref(),
-            )
-        })
+        .map(|(key, have)| lacking(key, now.wants.get(key).map(String::as_str), have.as_deref()))
         .collect()
 }

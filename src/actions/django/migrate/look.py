@@ -15,6 +15,9 @@ def written_aliases(models):
         if meta.proxy or meta.swapped or not meta.managed:
             continue
         found.setdefault(router.db_for_write(model) or DEFAULT_DB_ALIAS, []).append(meta.label)
+    if not router.routers or not found:
+        # Its migrations count, whatever models there are.
+        found.setdefault(DEFAULT_DB_ALIAS, [])
     return {alias: found[alias] for alias in sorted(found, key=lambda a: (a != DEFAULT_DB_ALIAS, a))}
 
 

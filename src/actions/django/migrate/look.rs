@@ -1,10 +1,12 @@
 //! The looks of `django.migrate`: before, whether it is done, and whether the backup is back.
 
 use super::judge::{self, Stand};
-use super::seen::{Answer as Answered, Migration, Seen, Whole};
+use super::seen::{Answered, Migration, Schema, Seen, Whole};
 use super::{Before, Database, Migrate, Note, Output, answer, began, ended};
 use crate::action::{Context, Error, Look, Past, Used, Work};
 use crate::actions::Do;
+use crate::actions::django::App;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -30,25 +32,52 @@ pub(super) fn some(names: &[String]) -> String {
     }
 }
 
+/// Asks an application about its migrations; `more` may define another question.
+pub(in crate::actions::django) fn ask<T: DeserializeOwned>(
+    app: &App<'_>,
+    cx: &Context,
+    more: &str,
+    question: &str,
+    arguments: &Value,
+) -> Result<Answered<T>, Error> {
+    app.ask_with(cx, &format!("{CODE}{more}"), question, arguments)
+}
+
+/// What of the operations of one migration is not in the schema.
+pub(in crate::actions::django) fn lacking(seen: &Schema) -> Vec<String> {
+    let have = judge::together(&seen.facts);
+    let each = seen.operations.iter().enumerate();
+    each.flat_map(|(at, operation)| {
+        let lacks = judge::lacks(operation, &seen.operations[at + 1..], &have);
+        lacks
+            .into_iter()
+            .map(|lack| format!("{}: {lack}", operation.what))
+    })
+    .collect()
+}
+
 impl Migrate {
     fn ask(&self, cx: &Context, aliases: &[String], arguments: &Value) -> Result<Whole, Error> {
         let mut arguments = arguments.clone();
         arguments["databases"] = json!(aliases);
-        match self.app().ask_with(cx, CODE, "migrations", &arguments)? {
-            Answered::Seen(whole) => Ok(whole),
-            Answered::Stop { stop } => Err(Error::new(stop.what).remedy(stop.remedy)),
-        }
+        ask::<Whole>(&self.app(), cx, "", "migrations", &arguments)?.into_result()
     }
 
     /// How the databases of the record are now.
     pub(super) fn again(&self, cx: &Context, databases: &[&Database]) -> Result<Whole, Error> {
         let aliases: Vec<String> = databases.iter().map(|d| d.alias.clone()).collect();
-        let tables: BTreeMap<&String, _> = databases.iter().map(|d| (&d.alias, &d.tables)).collect();
+        let tables: BTreeMap<&String, _> =
+            databases.iter().map(|d| (&d.alias, &d.tables)).collect();
         let touched = |d: &Database| -> BTreeSet<String> {
-            let keys = d.plan.iter().flat_map(|m| &m.operations).flat_map(|o| o.changes.keys());
+            let keys = d
+                .plan
+                .iter()
+                .flat_map(|m| &m.operations)
+                .flat_map(|o| o.changes.keys());
             keys.map(|k| super::seen::table_of(k).to_owned()).collect()
         };
-        let touched: BTreeMap<&String, _> = databases.iter().map(|d| (&d.alias, touched(d))).collect();
+        let touched: BTreeMap<&String, _> =
+            databases.iter().map(|d| (&d.alias, touched(d))).collect();
         let whole = self.ask(cx, &aliases, &json!({"tables": tables, "touched": touched}))?;
         for (database, seen) in databases.iter().zip(&whole.databases) {
             let (now, was) = (seen.server.identity(), &database.server);
@@ -84,7 +113,9 @@ impl Migrate {
             };
             if said != still.statement {
                 said.clone_from(&still.statement);
-                let line = format!("the server still works for a client that is gone, which is waited for: {still}");
+                let line = format!(
+                    "the server still works for a client that is gone, which is waited for: {still}"
+                );
                 work.log_line(&line);
             }
             std::thread::sleep(PAUSE);
@@ -93,6 +124,9 @@ impl Migrate {
 
     pub(super) fn look_before(&self, cx: &Context) -> Result<Before, Error> {
         let whole = self.ask(cx, &self.databases, &json!({"detailed": true}))?;
+        if whole.databases.is_empty() {
+            return Err(Error::new("the application told of no database"));
+        }
         let mut databases = Vec::new();
         for (at, seen) in whole.databases.iter().enumerate() {
             self.refusals(cx, seen, at == 0)?;
@@ -126,7 +160,11 @@ impl Migrate {
     /// What must not be migrated.
     fn refusals(&self, cx: &Context, seen: &Seen, first: bool) -> Result<(), Error> {
         let server = &seen.server;
-        if let Some(schema) = self.schema.as_ref().filter(|s| first && **s != server.schema) {
+        if let Some(schema) = self
+            .schema
+            .as_ref()
+            .filter(|s| first && **s != server.schema)
+        {
             return Err(Error::new(format!(
                 "the application's database is {}, and `schema` says {schema}",
                 server.shown()
@@ -134,7 +172,11 @@ impl Migrate {
             .remedy("give the step the same `env` or `env_file` as the running service has"));
         }
         if !seen.ever && !seen.plan.is_empty() && !self.new_database {
-            let first = seen.plan.iter().find(|m| m.initial).unwrap_or(&seen.plan[0]);
+            let first = seen
+                .plan
+                .iter()
+                .find(|m| m.initial)
+                .unwrap_or(&seen.plan[0]);
             return Err(Error::new(format!(
                 "no migration of this code was ever applied to {}: the plan begins with {}, so this is not the database of the \
                  running service",
@@ -215,7 +257,10 @@ impl Migrate {
             if answer == Answer::Done {
                 let wrong = judge::new_deviations(database, now);
                 if !wrong.is_empty() {
-                    evidence.push(format!("the schema does not agree with the models: {}", some(&wrong)));
+                    evidence.push(format!(
+                        "the schema does not agree with the models: {}",
+                        some(&wrong)
+                    ));
                     answer = Answer::Unclear;
                 }
                 if !now.gone.is_empty() {
@@ -274,7 +319,11 @@ impl Migrate {
                 return Ok(Look::nothing(format!(
                     "{} is not as before: {}{}",
                     database.schema,
-                    if names { "" } else { "other rows in django_migrations; " },
+                    if names {
+                        ""
+                    } else {
+                        "other rows in django_migrations; "
+                    },
                     some(&changed)
                 )));
             }
@@ -335,7 +384,11 @@ fn at_work<'s, 'n>(
 fn warnings(seen: &Seen) -> Vec<String> {
     let mut found = Vec::new();
     let names = |which: &dyn Fn(&&Migration) -> bool| -> Vec<String> {
-        seen.plan.iter().filter(which).map(Migration::full).collect()
+        seen.plan
+            .iter()
+            .filter(which)
+            .map(Migration::full)
+            .collect()
     };
     let mut tell = |names: Vec<String>, what: &str| {
         if !names.is_empty() {
@@ -368,7 +421,12 @@ fn warnings(seen: &Seen) -> Vec<String> {
              queries loses it",
             server.wait_timeout
         ));
-        let largest = seen.rows.values().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        let largest = seen
+            .rows
+            .values()
+            .map(|(_, bytes)| *bytes)
+            .max()
+            .unwrap_or(0);
         found.push(format!(
             "a data step may hold a whole table in memory, iterator() included: the largest has {} MiB, and {} MiB are free",
             largest >> 20,
@@ -376,9 +434,15 @@ fn warnings(seen: &Seen) -> Vec<String> {
         ));
     }
     let blockers = seen.blockers.iter().map(ToString::to_string);
-    found.extend(blockers.map(|b| format!("holds a table of the plan now, so an ALTER would wait for it: {b}")));
+    found.extend(
+        blockers
+            .map(|b| format!("holds a table of the plan now, so an ALTER would wait for it: {b}")),
+    );
     if !seen.gone.is_empty() {
-        found.push(format!("rows without a migration in the code: {}", some(&seen.gone)));
+        found.push(format!(
+            "rows without a migration in the code: {}",
+            some(&seen.gone)
+        ));
     }
     found
 }

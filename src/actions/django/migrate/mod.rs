@@ -25,7 +25,9 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
 use judge::Stand;
+pub(super) use look::{ask, lacking};
 use schemars::JsonSchema;
+pub(super) use seen::{Answered, Schema};
 use seen::{Changes, Facts, Migration, Seen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -208,7 +210,11 @@ impl Migrate {
         let applied: usize = before.databases.iter().map(|d| d.plan.len()).sum();
         Output {
             applied: u64::try_from(applied).unwrap_or(u64::MAX),
-            schema: before.databases.first().map(|d| d.schema.clone()).unwrap_or_default(),
+            schema: before
+                .databases
+                .first()
+                .map(|d| d.schema.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -227,7 +233,9 @@ impl Migrate {
             Stand::Between(done) => *done,
             Stand::Applied => database.plan.len(),
             Stand::Half(_) | Stand::Foreign(_) => {
-                return Err(failure::not_again(&stand, work.all_noted(), database));
+                let (lines, error) = failure::not_again(&stand, work.all_noted(), database);
+                lines.iter().for_each(|line| work.log_line(line));
+                return Err(error);
             }
         };
         work.log_line(&format!(
@@ -251,7 +259,10 @@ impl Migrate {
             Err(why) => return Err(failure::unseen(&ended, &report, &why)),
         };
         let stand = self.stand(work.cx(), work.all_noted(), database, &now);
-        Err(failure::told(self, &ended, &report, &stand, database, &now, work.all_noted()))
+        let ran = (&ended, &report);
+        let (lines, error) = failure::told(self, ran, &stand, (database, &now), work.all_noted());
+        lines.iter().for_each(|line| work.log_line(line));
+        Err(error)
     }
 
     /// How far it came.

@@ -1,5 +1,6 @@
 //! What the application answers about its databases, as data, and what of it is recorded before a migration.
 
+use crate::action::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -11,18 +12,36 @@ pub(super) type Changes = BTreeMap<String, Option<String>>;
 /// The answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Answer {
+pub(in crate::actions::django) enum Answered<T> {
     /// It must not be done.
     Stop {
         /// Why.
         stop: Stop,
     },
     /// What is there.
-    Seen(Whole),
+    Seen(T),
+}
+
+impl<T> Answered<T> {
+    /// What is there, or why it must not be done.
+    pub(in crate::actions::django) fn into_result(self) -> Result<T, Error> {
+        match self {
+            Self::Seen(seen) => Ok(seen),
+            Self::Stop { stop } => Err(Error::new(stop.what).remedy(stop.remedy)),
+        }
+    }
+}
+
+/// The schema of one database, and the operations of one migration.
+#[derive(Debug, Clone, Deserialize)]
+pub(in crate::actions::django) struct Schema {
+    pub(in crate::actions::django) server: Server,
+    pub(in crate::actions::django) operations: Vec<Operation>,
+    pub(super) facts: BTreeMap<String, Facts>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Stop {
+pub(in crate::actions::django) struct Stop {
     pub(super) what: String,
     pub(super) remedy: String,
 }
@@ -72,9 +91,9 @@ pub(super) struct Seen {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Server {
+pub(in crate::actions::django) struct Server {
     pub(super) alias: String,
-    pub(super) schema: String,
+    pub(in crate::actions::django) schema: String,
     pub(super) user: String,
     pub(super) hostname: String,
     pub(super) port: String,
@@ -87,21 +106,21 @@ pub(super) struct Server {
     pub(super) started: i64,
     /// The host or socket of the settings.
     pub(super) given: String,
-    pub(super) applied: Vec<String>,
+    pub(in crate::actions::django) applied: Vec<String>,
     #[serde(default)]
     pub(super) deviations: Changes,
 }
 
 impl Server {
     /// What tells this server from others: its own id, or where it runs.
-    pub(super) fn identity(&self) -> String {
+    pub(in crate::actions::django) fn identity(&self) -> String {
         let own = [&self.server_uuid, &self.server_uid];
         let own = own.into_iter().find(|id| !id.is_empty());
         own.cloned()
             .unwrap_or_else(|| format!("{}:{}:{}", self.hostname, self.port, self.socket))
     }
 
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::actions::django) fn shown(&self) -> String {
         format!(
             "{}: schema {} on {} (server {} on host {}, user {})",
             self.alias, self.schema, self.given, self.version, self.hostname, self.user
@@ -202,10 +221,10 @@ impl Migration {
 /// One operation of a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::actions::django) struct Operation {
-    pub(super) what: String,
+    pub(in crate::actions::django) what: String,
     /// It changes rows, or what nobody can know beforehand: `RunPython`, `RunSQL`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) data: bool,
+    pub(in crate::actions::django) data: bool,
     pub(super) reversible: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) destroys: bool,
