@@ -1,4 +1,4 @@
-//! What several kinds of action share: a port, the rule for paths, how far two words are apart.
+//! What several kinds of action share: a port, a secret's name, the rule for paths, how far two words are apart.
 //!
 //! Left out: lengths of time, which have a module of their own.
 
@@ -125,6 +125,14 @@ impl JsonSchema for Size {
             "pattern": r"^[0-9]+(B|KiB|MiB|GiB|TiB)$|\$\{"
         })
     }
+}
+
+/// A secret by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Its name in `secrets:`.
+    pub secret: String,
 }
 
 /// The problem of a path that depends on where the program happens to be.

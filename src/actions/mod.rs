@@ -10,6 +10,7 @@ pub mod file;
 pub mod git;
 pub mod gunicorn;
 pub mod http;
+pub mod mysql;
 pub mod nginx;
 pub mod pip;
 pub mod pre_commit;
@@ -107,6 +108,10 @@ registry! {
     "django.fake" => DjangoFake(django::fake::Fake),
     /// A command of `manage.py` succeeds by all that the plan declares.
     "django.command" => DjangoCommand(django::command::Command),
+    /// Schemas of MariaDB or MySQL are dumped, and the dump is proved by restoring it.
+    "mysql.backup" => MysqlBackup(mysql::backup::Backup),
+    /// Schemas are as a backup holds them.
+    "mysql.restore" => MysqlRestore(mysql::restore::Restore),
     /// A page responds as expected.
     "http.check" => HttpCheck(http::Check),
     /// A directory holds a file, for the tests of the contract.

@@ -1,4 +1,4 @@
-//! What the kinds of action share about a machine: processes, commands, files, and the managers of services. Each mechanism
+//! What the kinds of action share about a machine: processes, commands, files, databases, and the managers of services. Each mechanism
 //! stands here once.
 //!
 //! Left out: what a kind of action is, and the kinds.
@@ -6,6 +6,7 @@
 pub mod exec;
 pub mod files;
 pub mod http;
+pub mod mysql;
 pub mod process;
 pub(crate) mod read_only;
 pub(crate) mod remedy;

@@ -23,6 +23,29 @@ texts! {
     put_back(path, len, mode, owner): "restore {path}: {len} bytes, mode {mode}, owner {owner}",
         "恢复 {path}：{len} 字节，权限 {mode}，属主 {owner}";
 
+    // Databases.
+    dump(names, server, to): "dump {names} of {server} into {to}, compressed, as of one moment",
+        "将 {server} 的 {names} 按同一时刻导出并压缩到 {to}";
+    prove_dump(): "restore the dump into a scratch schema, compare objects, rows and checksums, and drop that schema",
+        "把导出恢复到临时库，比对对象、行数和校验和，然后删除临时库";
+    dump_source(tables, mib, server, client): "{tables} tables, about {mib} MiB; server {server}; {client}",
+        "{tables} 张表，约 {mib} MiB；服务器 {server}；{client}";
+    no_snapshot(tables): "not covered by a snapshot, so nothing may write to them meanwhile: {tables}",
+        "不受一致性快照保护，备份期间不得写入：{tables}";
+    events_run(events): "events that are enabled: {events}; in the scratch schema they are created disabled",
+        "已启用的事件：{events}；在临时库中以禁用状态创建";
+    restore_databases(names, step): "drop {names}, create it again and load the backup of the step {step}",
+        "删除并重建 {names}，载入步骤 {step} 的备份";
+    restore_any(step): "drop the schemas of the step {step}, create them again and load its backup",
+        "删除并重建步骤 {step} 所备份的库，载入其备份";
+    restore_refuses(): "before: digests, sessions of others, packet size, collations, engines, definers, and a trial of all definitions in a scratch schema",
+        "之前：检查摘要、他人的会话、包大小、排序规则、存储引擎、定义者，并在临时库中试建全部对象";
+    restore_holds(tables, rows, directory): "the backup holds {tables} tables with {rows} rows: {directory}",
+        "备份包含 {tables} 张表，共 {rows} 行：{directory}";
+    restore_loses(objects): "not in the backup, and gone afterwards: {objects}", "备份中没有、恢复后将不存在：{objects}";
+    restore_compares(): "afterwards: compare objects, rows and checksums with the backup",
+        "之后：与备份比对对象、行数和校验和";
+
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";
     process_named(pid, name): "process {pid} ({name})", "进程 {pid}（{name}）";

@@ -20,6 +20,8 @@ mod lies;
 mod living;
 mod migrate;
 mod migrate_kills;
+mod mysql;
+mod mysql_cards;
 mod nginx;
 mod nights;
 mod outage;

@@ -13,6 +13,7 @@ pub(super) mod expect;
 #[cfg(test)]
 mod tests;
 
+pub use crate::action::values::Secret;
 use crate::action::values::absolute;
 use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
 use crate::host::http::{self, Asker, Miss, Request};
@@ -108,14 +109,6 @@ impl<'de> Deserialize<'de> for Header {
         }
         d.deserialize_any(TextVisitor)
     }
-}
-
-/// A secret by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Secret {
-    /// Its name in `secrets:`.
-    pub secret: String,
 }
 
 fn ok() -> u16 {

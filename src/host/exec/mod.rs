@@ -1,12 +1,14 @@
 //! Commands that looks and actions start themselves: clean environment, no terminal, bounded time and output. Short ones
-//! are captured here; long ones whose output is the step's are streamed (`stream`).
+//! are captured here; long ones whose output is the step's are streamed (`stream`), or whose output is data are read (`piped`).
 //!
 //! They run as the step's own command does: in its directory or `/`, found in its own PATH, never in the directory that
 //! the operator happens to be in, and without the operator's terminal, at which nothing is to be asked. What is shown of them is redacted as it comes and then bounded, so that no bound can
 //! cut a secret in two.
 
+mod piped;
 mod stream;
 
+pub(crate) use piped::{Piped, piped};
 pub use stream::{LEASH, leash};
 pub(crate) use stream::{Printed as PrintedOn, Streamed, stream, stream_apart};
 

@@ -159,10 +159,9 @@ enum End {
     Told,
 }
 
-type Line = (Printed, Vec<u8>);
-
-fn start(cx: &Context, argv: &[String], apart: bool) -> Result<(Child, Receiver<Line>), Error> {
-    let (mut command, name) = command(cx, argv, |program, name| {
+/// A command that dies with this process, and its name.
+pub(super) fn leashed<'a>(cx: &Context, argv: &'a [String]) -> Result<(Command, &'a str), Error> {
+    command(cx, argv, |program, name| {
         if cfg!(test) {
             // The program of the unit tests knows no subcommands.
             let mut command = Command::new(program);
@@ -174,7 +173,14 @@ fn start(cx: &Context, argv: &[String], apart: bool) -> Result<(Child, Receiver<
         command.arg0("upledger").arg(LEASH).arg(own);
         command.arg(program).arg(name);
         command
-    })?;
+    })
+}
+
+/// A line, and where it was printed.
+type Line = (Printed, Vec<u8>);
+
+fn start(cx: &Context, argv: &[String], apart: bool) -> Result<(Child, Receiver<Line>), Error> {
+    let (mut command, name) = leashed(cx, argv)?;
     let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
     // One pipe for both, so that what is said in an order is read in that order.
     let (out, into) = std::io::pipe().map_err(cannot)?;

@@ -4,8 +4,9 @@ use super::judge::{self, Stand};
 use super::seen::{Answered, Migration, Schema, Seen, Whole};
 use super::{Before, Database, Migrate, Note, Output, answer, began, ended};
 use crate::action::{Context, Error, Look, Past, Used, Work};
-use crate::actions::Do;
 use crate::actions::django::App;
+use crate::actions::mysql::backup::Produced;
+use crate::actions::{Do, mysql};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -478,19 +479,60 @@ pub(super) fn lines_of(stand: &Stand, database: &Database, hooks: bool) -> Vec<S
     }
 }
 
-/// The backup is of this database.
-fn backup_is_of(_used: &Used, _seen: &Seen) -> Result<(), Error> {
+/// The backup is of this database, where that can be known.
+fn backup_is_of(used: &Used, seen: &Seen) -> Result<(), Error> {
+    let Do::MysqlBackup(_) = &used.action else {
+        return Ok(());
+    };
+    // A preview comes before the backup.
+    let Some(produced) = &used.produced else {
+        return Ok(());
+    };
+    let produced: Produced = serde_json::from_value(produced.clone()).map_err(|e| {
+        Error::io(
+            format!("what {} has produced cannot be read", used.step),
+            &e,
+        )
+    })?;
+    let server = &seen.server;
+    if produced.server != server.identity() {
+        return Err(Error::new(format!(
+            "the backup {} is of another server than the application's database: {}, and this is {}",
+            used.step,
+            produced.server,
+            server.shown()
+        ))
+        .remedy("give the step the same `env` or `env_file` as the running service has, or back up this server"));
+    }
+    if !produced.databases.contains(&server.schema) {
+        return Err(Error::new(format!(
+            "the backup {} does not hold the schema {}, which is to be migrated, but {}",
+            used.step,
+            server.schema,
+            produced.databases.join(", ")
+        ))
+        .remedy("name the schema in the backup's `databases`"));
+    }
     Ok(())
 }
 
 /// Restores what the backup step has saved.
 fn restore(work: &mut Work<'_, Note>, backup: &str) -> Result<(), Error> {
-    let used = work.cx().used(backup)?;
-    match &used.action {
-        Do::Run(_) | Do::Shell(_) => Err(Error::new(format!(
+    let used = work.cx().used(backup)?.clone();
+    let Do::MysqlBackup(_) = &used.action else {
+        return Err(Error::new(format!(
             "the backup {backup} is a command, and only the plan can say how it is restored"
         ))
-        .remedy("restore it by hand, then decide this undo as done")),
-        _ => Err(Error::new("this backup cannot be restored yet")),
-    }
+        .remedy("restore it by hand, then decide this undo as done"));
+    };
+    let earlier: Vec<mysql::restore::Note> = work
+        .all_noted()
+        .filter_map(|note| match note {
+            Note::Restoring(note) => Some(note.clone()),
+            _ => None,
+        })
+        .collect();
+    let manner = mysql::Manner::default();
+    mysql::restore::bring_back(work, &used, &manner, Note::Restoring, &earlier)?;
+    Ok(())
 }

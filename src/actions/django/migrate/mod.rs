@@ -20,6 +20,7 @@ use super::App;
 use crate::action::{
     Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, StepUse, Work,
 };
+use crate::actions::mysql::restore;
 use crate::failpoint;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -176,6 +177,8 @@ pub enum Note {
     },
     /// The undo restores the backup.
     Restores,
+    /// What the restore does.
+    Restoring(restore::Note),
     /// It is restored.
     Restored,
 }

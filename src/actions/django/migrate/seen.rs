@@ -97,9 +97,8 @@ pub(in crate::actions::django) struct Server {
     pub(super) user: String,
     pub(super) hostname: String,
     pub(super) port: String,
-    pub(super) socket: String,
+    pub(super) datadir: String,
     pub(super) server_uuid: String,
-    pub(super) server_uid: String,
     pub(super) version: String,
     pub(super) wait_timeout: String,
     pub(super) lock_wait_timeout: String,
@@ -112,12 +111,12 @@ pub(in crate::actions::django) struct Server {
 }
 
 impl Server {
-    /// What tells this server from others: its own id, or where it runs.
+    /// What tells this server from others, as a backup records it: its UUID, or where it runs.
     pub(in crate::actions::django) fn identity(&self) -> String {
-        let own = [&self.server_uuid, &self.server_uid];
-        let own = own.into_iter().find(|id| !id.is_empty());
-        own.cloned()
-            .unwrap_or_else(|| format!("{}:{}:{}", self.hostname, self.port, self.socket))
+        if self.server_uuid.is_empty() {
+            return format!("{}:{}{}", self.hostname, self.port, self.datadir);
+        }
+        self.server_uuid.clone()
     }
 
     pub(in crate::actions::django) fn shown(&self) -> String {

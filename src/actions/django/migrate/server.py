@@ -30,7 +30,7 @@ def started(connection):
 
 def server(connection):
     settings = connection.settings_dict
-    names = ("hostname", "port", "socket", "server_uuid", "server_uid", "version", "wait_timeout", "lock_wait_timeout", "datadir")
+    names = ("hostname", "port", "server_uuid", "version", "wait_timeout", "lock_wait_timeout", "datadir")
     seen = {name: variable(connection, name) for name in names}
     schema = one(connection, "SELECT DATABASE()") or ""
     seen.update(

@@ -1,0 +1,429 @@
+//! `mysql.backup`: a logical dump of one or several schemas, of one moment, proved by restoring it into a scratch schema.
+//!
+//! Invariants: a backup is this step's own work, so that it is never "done already"; it gets its name when it is complete,
+//! verified and durable, and never takes the place of another; what was there before a failed attempt is there after it.
+//! The source is looked at before and after the dump: a table that a snapshot does not cover and that was written meanwhile
+//! makes the step fail, and so does a change of definitions. Nothing removes a backup, so there is no undo.
+
+use super::inventory::Inventory;
+use super::making::{make, partial, refuse_source};
+use super::manifest::Manifest;
+use super::privileges::Grants;
+use super::{LIMIT, refusals, scratch};
+use crate::action::values::absolute;
+use crate::action::{
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work,
+};
+use crate::host::exec::quoted;
+use crate::host::files::disk;
+use crate::host::mysql::{Dump, Program, Server, Session};
+use crate::system::durable;
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use upledger_replay::plan::Effect;
+
+/// A dump takes at least about this part of the data.
+const SMALLEST: u64 = 10;
+
+/// Backs up schemas of MariaDB or MySQL: a consistent dump, compressed with zstd, that is restored into a scratch schema and
+/// compared. It fails if a table that is not transactional is written meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The server, and the account.
+    pub server: Server,
+    /// The schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Several schemas, of one moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
+    /// The directory of the backup, as an absolute path; it must not exist. If it does, the name of the run and the step are
+    /// added to it. Default: a directory of this run in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How the backup is proved. Default: restore.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub verify: Verify,
+    /// The schema into which the backup is restored to prove it; it must be empty or absent. Default: a new schema, whose
+    /// name begins with `upledger_verify_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<String>,
+    /// The dump program. Default: `mariadb-dump` or `mysqldump`, found in `PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+/// How a backup is proved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Restored into a scratch schema; objects, rows and checksums are compared.
+    #[default]
+    Restore,
+    /// The dump is complete, and nothing was written meanwhile.
+    None,
+}
+
+fn is_default(verify: &Verify) -> bool {
+    *verify == Verify::default()
+}
+
+/// What was there before the dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Where the backup goes.
+    pub(super) directory: String,
+    /// The server, and its version.
+    pub(super) server: String,
+    pub(super) server_version: String,
+    /// The dump program, as it says itself.
+    pub(super) client: String,
+    /// How many tables there are, and an estimate of their bytes.
+    tables: u64,
+    pub(super) bytes: u64,
+    /// Tables that a snapshot does not cover, with their engines.
+    no_snapshot: Vec<String>,
+    /// Events that run by the clock.
+    events: Vec<String>,
+    /// The history of system-versioned tables is dumped.
+    pub(super) history: bool,
+}
+
+/// A fact on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// What this scratch schema, which the plan names, holds from now on is a copy.
+    Scratch(String),
+}
+
+/// The backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Produced {
+    /// The dump of a single schema, or the directory with those of several.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// The directory.
+    #[schemars(extend("format" = "path"))]
+    pub directory: String,
+    /// SHA-256 of the dump of a single schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "sha256"))]
+    pub sha256: Option<String>,
+    /// SHA-256 of the manifest, which holds the digests of the dumps.
+    #[schemars(extend("format" = "sha256"))]
+    pub manifest_sha256: String,
+    /// The size of the dumps in bytes.
+    pub bytes: u64,
+    /// The schemas.
+    pub databases: Vec<String>,
+    /// How many tables they have.
+    pub tables: u64,
+    /// How many rows they have.
+    pub rows: u64,
+    /// The server, by its UUID or its host, port and data directory.
+    pub server: String,
+    /// Its version.
+    pub server_version: String,
+    /// The dump program, as it says itself.
+    pub client_version: String,
+    /// The size of the largest statement in bytes.
+    pub largest_statement: u64,
+    /// It was restored into a scratch schema, and the copy was the same.
+    pub verified: bool,
+    /// Tables that were written during the backup.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<String>,
+}
+
+impl Backup {
+    /// The schemas.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.database
+            .iter()
+            .chain(&self.databases)
+            .cloned()
+            .collect()
+    }
+
+    /// Where the backup goes: a name that nothing has.
+    fn place(&self, cx: &Context) -> Result<PathBuf, Error> {
+        // A preview knows no run yet.
+        let run = if cx.inert { "${run}" } else { &cx.run };
+        let first = match &self.to {
+            Some(to) => disk::resolve_to_write(to)?,
+            None => cx.state.join("backups").join(format!("{run}.{}", cx.step)),
+        };
+        if first.symlink_metadata().is_err() {
+            return Ok(first);
+        }
+        let others = (1..100).map(|n| {
+            let mut name = first.clone().into_os_string();
+            name.push(match (&self.to, n) {
+                (Some(_), 1) => format!(".{run}.{}", cx.step),
+                (Some(_), n) => format!(".{run}.{}-{n}", cx.step),
+                (None, n) => format!("-{}", n + 1),
+            });
+            PathBuf::from(name)
+        });
+        let mut free = others.filter(|path| path.symlink_metadata().is_err());
+        free.next()
+            .ok_or_else(|| Error::new(format!("{} already exists", first.display())))
+    }
+
+    fn produced(directory: &Path, manifest: &Manifest, digest: String) -> Result<Produced, Error> {
+        let schemas = &manifest.schemas;
+        let one = match schemas.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        };
+        let directory_text = disk::text(directory)?;
+        Ok(Produced {
+            path: match one {
+                Some(schema) => disk::text(&schema.path(directory))?,
+                None => directory_text.clone(),
+            },
+            directory: directory_text,
+            sha256: one.map(|s| s.sha256.clone()),
+            manifest_sha256: digest,
+            bytes: schemas.iter().map(|s| s.bytes).sum(),
+            databases: manifest.names(),
+            tables: schemas
+                .iter()
+                .map(|s| s.inventory.tables.len() as u64)
+                .sum(),
+            rows: schemas.iter().map(|s| s.inventory.rows()).sum(),
+            server: manifest.server.clone(),
+            server_version: manifest.server_version.clone(),
+            client_version: manifest.client.clone(),
+            largest_statement: manifest.largest().0,
+            verified: manifest.verified,
+            written: manifest.written.clone(),
+        })
+    }
+}
+
+impl Action for Backup {
+    type Before = Before;
+    type Note = Note;
+    type Output = Produced;
+
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            has_probe: true,
+            needs_undo: false,
+            touches: Some(self.to.iter().map(Place::path).collect()),
+            live: Live::Harmless,
+            ..Properties::command()
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = self.server.problems("server");
+        match (&self.database, self.databases.as_slice()) {
+            (None, []) => wrong.push(text::missing("database", "databases")),
+            (Some(_), [_, ..]) => wrong.push(text::exclude("database", "databases")),
+            _ => {}
+        }
+        let names = self.names();
+        let system = ["mysql", "information_schema", "performance_schema", "sys"];
+        for name in &names {
+            if name.is_empty() || system.contains(&name.to_lowercase().as_str()) {
+                wrong.push(text::no_schema(name));
+            }
+        }
+        let repeated = names
+            .iter()
+            .enumerate()
+            .find(|(n, name)| names[..*n].contains(name));
+        wrong.extend(repeated.map(|(_, name)| text::repeated("databases", name)));
+        if let Some(scratch) = &self.scratch {
+            if names.contains(scratch) {
+                wrong.push(text::scratch_is_source(scratch));
+            }
+            if self.verify == Verify::None {
+                wrong.push(text::needs("scratch", "verify: restore"));
+            }
+        }
+        wrong.extend(self.to.as_deref().and_then(|to| absolute("to", to)));
+        wrong
+    }
+
+    fn outline(&self, _direction: Direction) -> Vec<String> {
+        let names = self.names().join(", ");
+        let to = self.to.clone().unwrap_or_else(phrases::state_directory);
+        let mut lines = vec![phrases::dump(names, self.server.shown(), to)];
+        if self.verify == Verify::Restore {
+            lines.push(phrases::prove_dump());
+        }
+        lines
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        let program = Program::find(cx, self.client.as_deref())?;
+        let login = self.server.login(cx)?;
+        let mut session = Session::open(&login, None, LIMIT)?;
+        let grants = Grants::of(&mut session)?;
+        let directory = self.place(cx)?;
+        let mut before = Before {
+            directory: disk::text(&directory)?,
+            server: session.identity.clone(),
+            server_version: session.version.clone(),
+            client: program.version.clone(),
+            tables: 0,
+            bytes: 0,
+            no_snapshot: Vec::new(),
+            events: Vec::new(),
+            history: false,
+        };
+        for name in self.names() {
+            let lacks = grants.lacks_to_dump(&name);
+            if !lacks.is_empty() {
+                return Err(refusals::missing(&grants, &lacks).lasting());
+            }
+            let inventory = Inventory::look(&mut session, &name)?;
+            refuse_source(&mut session, &name, &inventory)?;
+            before.tables += inventory.tables.len() as u64;
+            before.bytes += inventory.bytes();
+            for (table, entry) in &inventory.tables {
+                if !entry.is_transactional() {
+                    before
+                        .no_snapshot
+                        .push(format!("{name}.{table} ({})", entry.engine));
+                }
+                if entry.versioned && !program.dumps_history() {
+                    return Err(Error::new(format!(
+                        "the table {name}.{table} is system-versioned, and {} does not dump its history",
+                        program.version
+                    ))
+                    .remedy("name a mariadb-dump of version 10.11 or later with `client`"));
+                }
+                before.history |= entry.versioned;
+            }
+            let events = inventory.enabled_events();
+            before
+                .events
+                .extend(events.iter().map(|e| format!("{name}.{e}")));
+        }
+        if let (Verify::Restore, Some(scratch)) = (self.verify, &self.scratch) {
+            let held = scratch::objects(&mut session, scratch)?;
+            if held.is_some_and(|n| n > 0) && cx.inert {
+                return Err(Error::new(format!(
+                    "the scratch schema {scratch} is not empty"
+                )));
+            }
+        }
+        let remedy = "free some, or name another place with `to`";
+        refusals::room(&directory, before.bytes / SMALLEST, "the dump", remedy)?;
+        if self.verify == Verify::Restore {
+            refusals::room_of_server(&mut session, before.bytes)?;
+        }
+        Ok(before)
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let before = &past.before;
+        let mut findings = vec![phrases::dump_source(
+            before.tables,
+            mib(before.bytes),
+            &before.server_version,
+            &before.client,
+        )];
+        if !before.no_snapshot.is_empty() {
+            findings.push(phrases::no_snapshot(before.no_snapshot.join(", ")));
+        }
+        if !before.events.is_empty() {
+            findings.push(phrases::events_run(before.events.join(", ")));
+        }
+        let taken = self
+            .to
+            .iter()
+            .filter(|to| Path::new(to).file_name() != Path::new(&before.directory).file_name());
+        findings.extend(taken.map(|to| text::copy_is_taken(to, &before.directory)));
+        let program = Program::named(self.client.as_deref(), &before.client);
+        let names = self.names();
+        let dump = Dump {
+            databases: &names,
+            history: before.history,
+        };
+        let mut commands = self.outline(direction);
+        commands.push(quoted(&program.words(dump)));
+        Preview {
+            commands,
+            findings,
+            ..Preview::default()
+        }
+    }
+
+    fn probe(&self, _cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Produced>), Error> {
+        let directory = Path::new(&past.before.directory);
+        if directory.symlink_metadata().is_err() {
+            let what = format!("{} does not exist", directory.display());
+            return Ok((Look::nothing(what), None));
+        }
+        // It has its name since it was complete and verified.
+        let (manifest, digest) = Manifest::read(directory)?;
+        if let Some(output) = past.output.as_ref().filter(|o| o.manifest_sha256 != digest) {
+            let what = format!("the manifest is not {}", output.manifest_sha256);
+            return Ok((Look::unclear(what), None));
+        }
+        manifest.check_files(directory)?;
+        let produced = Self::produced(directory, &manifest, digest)?;
+        let what = format!(
+            "{}: {} tables with {} rows in {} bytes, the digests agree{}",
+            produced.path,
+            produced.tables,
+            produced.rows,
+            produced.bytes,
+            if produced.verified {
+                ", and a restored copy was the same"
+            } else {
+                ""
+            }
+        );
+        Ok((Look::done(what), Some(produced)))
+    }
+
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Produced, Error> {
+        let directory = Path::new(&past.before.directory);
+        if directory.symlink_metadata().is_ok() {
+            return Err(Error::new(format!(
+                "{} exists since it was looked for; it is not touched",
+                directory.display()
+            )));
+        }
+        let partial = partial(directory);
+        make(&partial)?;
+        let made = self.fill(work, &past.before, &partial);
+        let (manifest, digest) = match made {
+            Ok(made) => made,
+            Err(e) => {
+                // Half a backup helps nobody, and takes room.
+                let removed = std::fs::remove_dir_all(&partial);
+                return Err(match removed {
+                    Ok(()) => e,
+                    Err(_) => e.or_remedy(format!("remove {}", partial.display())),
+                });
+            }
+        };
+        durable::sync_dir(&partial).map_err(|e| Error::io("cannot sync the backup", &e))?;
+        durable::rename_new(&partial, directory)?;
+        let produced = Self::produced(directory, &manifest, digest)?;
+        work.log_line(&format!(
+            "{}: {} tables, {} rows, {} bytes",
+            produced.path, produced.tables, produced.rows, produced.bytes
+        ));
+        Ok(produced)
+    }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}

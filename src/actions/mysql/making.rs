@@ -1,0 +1,335 @@
+//! How a backup is made: the source is looked at, dumped, looked at again, and the dump is restored and compared.
+//!
+//! Invariants: what is compared is what the server says of rows and definitions, never sizes or exit codes; a difference
+//! that nobody's writing explains is the dump's fault.
+
+use super::backup::{Backup, Before, Note, Verify};
+use super::inventory::Inventory;
+use super::load::{Load, Part, load};
+use super::manifest::{self, Manifest, Schema};
+use super::scratch::{self, Scratch};
+use super::write::{self, Written};
+use super::{LIMIT, refusals};
+use crate::action::{Error, Work};
+use crate::host::files::disk;
+use crate::host::mysql::{Dump, Login, Program, Session};
+use crate::system::durable;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Between two messages of progress.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Tells how far a long part is, now and then.
+pub(super) struct Pace {
+    began: Instant,
+    last: Instant,
+    total: u64,
+}
+
+impl Pace {
+    pub(super) fn of(total: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            last: now,
+            total,
+        }
+    }
+
+    /// The part is so far.
+    pub(super) fn tell<N: crate::action::Data>(&mut self, work: &mut Work<'_, N>, done: u64) {
+        if self.last.elapsed() < TICK {
+            return;
+        }
+        self.last = Instant::now();
+        let total = (self.total >= done).then_some(self.total >> 20);
+        work.progress(done >> 20, total, "MiB");
+    }
+
+    /// Bytes within a time, for people.
+    pub(super) fn rate(&self, bytes: u64) -> String {
+        let ms = self.began.elapsed().as_millis().max(1);
+        let rate = u128::from(bytes) * 1000 / ms;
+        format!(
+            "{} MiB in {}.{} s, {} MiB/s",
+            bytes >> 20,
+            ms / 1000,
+            ms % 1000 / 100,
+            rate >> 20
+        )
+    }
+}
+
+/// The name of a backup until it is complete.
+pub(super) fn partial(directory: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(directory.file_name().unwrap_or_default());
+    name.push(".partial");
+    directory.with_file_name(name)
+}
+
+/// Makes it anew; what a killed attempt has left there is removed.
+pub(super) fn make(partial: &Path) -> Result<(), Error> {
+    let cannot = |e: std::io::Error| Error::io(format!("cannot make {}", partial.display()), &e);
+    if partial.symlink_metadata().is_ok() {
+        std::fs::remove_dir_all(partial).map_err(cannot)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700);
+    if let Some(parent) = partial.parent() {
+        builder.recursive(true).create(parent).map_err(cannot)?;
+    }
+    builder.recursive(false).create(partial).map_err(cannot)
+}
+
+/// Refuses a schema whose dump would stop, or bring back what does not work.
+pub(super) fn refuse_source(
+    session: &mut Session,
+    name: &str,
+    inventory: &Inventory,
+) -> Result<(), Error> {
+    refusals::definers(session, inventory)?;
+    let broken = inventory.broken_views(session, name)?;
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "views of {name} do not work, so that a dump would stop at them: {}",
+        broken.join("; ")
+    ))
+    .remedy("drop these views, or bring back what they need"))
+}
+
+impl Backup {
+    /// The dumps and the manifest, in a directory that has no name yet.
+    pub(super) fn fill(
+        &self,
+        work: &mut Work<'_, Note>,
+        before: &Before,
+        dir: &Path,
+    ) -> Result<(Manifest, String), Error> {
+        let program = Program::find(work.cx(), self.client.as_deref())?;
+        let login = self.server.login(work.cx())?;
+        let mut session = Session::open(&login, None, LIMIT)?;
+        for name in scratch::sweep(&mut session)? {
+            work.log_line(&format!("dropped {name}, which a killed run has left"));
+        }
+        let names = self.names();
+        let first = self.look(work, &mut session, "before the dump")?;
+        let dump = Dump {
+            databases: &names,
+            history: before.history,
+        };
+        let mut pace = Pace::of(before.bytes);
+        let cx = work.cx();
+        let written = write::write(cx, &program, &login, dump, dir, &mut |done| {
+            pace.tell(work, done)
+        })?;
+        let plain: u64 = written.iter().map(|w| w.plain_bytes).sum();
+        work.log_line(&format!("dumped {}", pace.rate(plain)));
+        let second = self.look(work, &mut session, "after the dump")?;
+        let changed = changed(&names, &first, &second)?;
+        if !changed.is_empty() {
+            work.log_line(&format!("written during the dump: {}", changed.join(", ")));
+        }
+        let schemas = names.iter().zip(written).zip(second);
+        let mut manifest = Manifest {
+            format: 1,
+            server: session.identity.clone(),
+            server_version: session.version.clone(),
+            client: program.version,
+            verified: false,
+            written: changed,
+            schemas: schemas
+                .map(|((name, file), found)| schema(name, file, found))
+                .collect(),
+        };
+        match self.verify {
+            Verify::Restore => self.prove(work, &login, &mut manifest, dir)?,
+            Verify::None if !manifest.written.is_empty() => {
+                return Err(Error::new(format!(
+                    "tables were written during the dump, and without a restored copy nobody can tell what it holds: {}",
+                    manifest.written.join(", ")
+                ))
+                .remedy("stop what writes, or set `verify: restore`"));
+            }
+            Verify::None => {}
+        }
+        let bytes = serde_json::to_vec_pretty(&manifest)
+            .map_err(|e| Error::io("cannot write the manifest", &e))?;
+        durable::create(&dir.join(manifest::NAME), 0o600, |file| {
+            file.write_all(&bytes)
+                .map_err(|e| Error::io("cannot write the manifest", &e))
+        })?;
+        Ok((manifest, disk::digest(&bytes)))
+    }
+
+    fn look(
+        &self,
+        work: &mut Work<'_, Note>,
+        session: &mut Session,
+        when: &str,
+    ) -> Result<Vec<Inventory>, Error> {
+        let mut found = Vec::new();
+        for name in self.names() {
+            let mut inventory = Inventory::look(session, &name)?;
+            refuse_source(session, &name, &inventory)?;
+            inventory.count(session, &name, &mut |_| {})?;
+            work.log_line(&format!(
+                "{name} {when}: {} tables, {} rows",
+                inventory.tables.len(),
+                inventory.rows()
+            ));
+            found.push(inventory);
+        }
+        Ok(found)
+    }
+
+    /// Restores each dump into a scratch schema and compares. The copy's rows are what the backup holds.
+    fn prove(
+        &self,
+        work: &mut Work<'_, Note>,
+        login: &Login,
+        manifest: &mut Manifest,
+        dir: &Path,
+    ) -> Result<(), Error> {
+        for at in 0..manifest.schemas.len() {
+            let schema = &manifest.schemas[at];
+            let name = scratch::name(work.cx(), self.scratch.as_ref(), &schema.name);
+            let ours = work.all_noted().any(|Note::Scratch(noted)| *noted == name);
+            let known = (
+                schema.inventory.charset.as_str(),
+                schema.inventory.collation.as_str(),
+            );
+            let made = Scratch::make(login, &name, known, ours)?;
+            let Some(scratch) = made else {
+                return Err(Error::new(format!(
+                    "the account may not create the scratch schema {name}"
+                ))
+                .remedy(
+                    "grant it ALL on a schema and name that with `scratch`, or set `verify: none`",
+                ));
+            };
+            if self.scratch.is_some() {
+                work.note(Note::Scratch(name.clone()))?;
+            }
+            let copy = restored(work, login, schema, dir, &scratch)?;
+            scratch.remove()?;
+            let wrong = compare(schema, &copy, &manifest.written);
+            if !wrong.is_empty() {
+                return Err(Error::new(format!(
+                    "the dump of {} is not what the schema holds; its copy differs: {}",
+                    schema.name,
+                    wrong.join("; ")
+                )));
+            }
+            work.log_line(&format!("{}: the restored copy is the same", schema.name));
+            let schema = &mut manifest.schemas[at];
+            for (table, entry) in &mut schema.inventory.tables {
+                if let Some(copied) = copy.tables.get(table) {
+                    (entry.rows, entry.checksum) = (copied.rows, copied.checksum.clone());
+                }
+            }
+        }
+        manifest.verified = true;
+        Ok(())
+    }
+}
+
+/// What a restored copy holds.
+fn restored(
+    work: &mut Work<'_, Note>,
+    login: &Login,
+    schema: &Schema,
+    dir: &Path,
+    scratch: &Scratch,
+) -> Result<Inventory, Error> {
+    let mut session = Session::open(login, Some(&scratch.name), LIMIT)?;
+    let from = Load {
+        file: &schema.path(dir),
+        from: &schema.name,
+        into: &scratch.name,
+        part: Part::All,
+    };
+    let mut pace = Pace::of(schema.plain_bytes);
+    load(&mut session, from, &mut |done, _| pace.tell(work, done))?;
+    work.log_line(&format!(
+        "restored {} into {}",
+        pace.rate(schema.plain_bytes),
+        scratch.name
+    ));
+    drop(session);
+    let mut session = Session::open(login, None, LIMIT)?;
+    let mut copy = Inventory::look(&mut session, &scratch.name)?;
+    copy.count(&mut session, &scratch.name, &mut |_| {})?;
+    let broken = copy.broken_views(&mut session, &scratch.name)?;
+    match broken.is_empty() {
+        true => Ok(copy),
+        false => Err(Error::new(format!(
+            "the restored copy does not work: {}",
+            broken.join("; ")
+        ))),
+    }
+}
+
+/// How the copy differs, where nobody's writing explains it.
+fn compare(schema: &Schema, copy: &Inventory, written: &[String]) -> Vec<String> {
+    let mut wrong = schema.inventory.structure_differs(copy);
+    let rows = schema.inventory.rows_differ(copy).into_iter();
+    let explained = |table: &str| written.contains(&format!("{}.{table}", schema.name));
+    wrong.extend(
+        rows.filter(|(table, _)| !explained(table))
+            .map(|(_, how)| how),
+    );
+    wrong
+}
+
+/// The tables that were written between two looks, by `schema.table`.
+fn changed(
+    names: &[String],
+    first: &[Inventory],
+    second: &[Inventory],
+) -> Result<Vec<String>, Error> {
+    let mut changed = Vec::new();
+    for ((name, before), after) in names.iter().zip(first).zip(second) {
+        let structure = before.structure_differs(after);
+        if !structure.is_empty() {
+            return Err(Error::new(format!(
+                "the definitions of {name} changed during the backup: {}",
+                structure.join("; ")
+            ))
+            .remedy("stop what changes the schema, and try again"));
+        }
+        for (table, how) in before.rows_differ(after) {
+            if !after
+                .tables
+                .get(&table)
+                .is_some_and(super::inventory::Table::is_transactional)
+            {
+                let engine = after.tables.get(&table).map_or("", |t| t.engine.as_str());
+                return Err(Error::new(format!(
+                    "{name}: {how}; it was written during the backup, and a snapshot does not cover its engine {engine}"
+                ))
+                .remedy("stop what writes it, or convert the table to InnoDB"));
+            }
+            changed.push(format!("{name}.{table}"));
+        }
+    }
+    Ok(changed)
+}
+
+fn schema(name: &str, written: Written, inventory: Inventory) -> Schema {
+    Schema {
+        name: name.to_owned(),
+        file: written.file,
+        sha256: written.sha256,
+        bytes: written.bytes,
+        plain_bytes: written.plain_bytes,
+        largest: written.largest,
+        largest_table: written.largest_table,
+        inventory,
+    }
+}

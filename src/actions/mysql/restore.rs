@@ -1,0 +1,590 @@
+//! `mysql.restore`: schemas are dropped, made again, and loaded from a backup; and the same for the undo of other kinds.
+//!
+//! Invariants: all that can refuse refuses before the first schema is dropped, and all definitions of the backup are tried
+//! in a scratch schema on the same server; it ends in the comparison in which the backup ended. A restore is this step's
+//! own work: schemas that were as the backup before are restored all the same. A restore that died half-way says which
+//! tables are back, and the same restore succeeds from there. Nothing undoes it but another restore.
+
+use super::accounts::Account;
+use super::inventory::Inventory;
+use super::load::{Load, Part, load};
+use super::making::Pace;
+use super::manifest::Schema;
+use super::refusals::{Manner, Ready};
+use super::scratch::{self, Scratch};
+use super::{LIMIT, accounts, others};
+use crate::action::{
+    Action, Context, Data, Direction, Error, Live, Look, Past, Preview, Properties, StepUse, Used,
+    Work,
+};
+use crate::host::files::disk;
+use crate::host::mysql::{Login, Server, Session, ident};
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use crate::time::Length;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use upledger_replay::plan::Effect;
+
+/// How long a preview watches at most.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Drops the schemas of a backup, creates them again and loads them. Refused before anything is dropped while others use
+/// the schemas or connect to the server, and if the server cannot take the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The earlier `mysql.backup` step.
+    pub backup: String,
+    /// The server and the account, if they are not those of the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// How long it is watched whether others connect. Default: 3s.
+    #[serde(default = "watch")]
+    pub watch: Length,
+    /// Accounts whose sessions do no harm, such as that of the monitoring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_users: Vec<String>,
+    /// Whether accounts of others that may write to the schemas are locked during the restore, if the account in use may do
+    /// that. Administrators are never locked. Default: true.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub lock_accounts: bool,
+    /// Whether a read-only server or a replica is restored. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_read_only: bool,
+    /// The schema in which the definitions are tried; it must be empty or absent. Default: a new schema, whose name begins
+    /// with `upledger_verify_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<String>,
+}
+
+fn watch() -> Length {
+    Length(3000)
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What was there before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The backup.
+    directory: String,
+    /// The server.
+    server: String,
+    /// The schemas.
+    databases: Vec<String>,
+    /// Tables and rows of the backup.
+    tables: u64,
+    rows: u64,
+    /// Objects that are there and not in the backup; they will be gone.
+    extra: Vec<String>,
+}
+
+/// A fact on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// What this scratch schema, which the plan names, holds from now on is a copy.
+    Scratch(String),
+    /// This account is locked.
+    Locked(Account),
+    /// This account is as it was.
+    Unlocked(Account),
+    /// These schemas are dropped.
+    Dropping(Vec<String>),
+}
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// The schemas.
+    pub databases: Vec<String>,
+    /// How many tables they have.
+    pub tables: u64,
+    /// How many rows they have.
+    pub rows: u64,
+    /// The server, by its UUID or its host, port and data directory.
+    pub server: String,
+}
+
+impl Restore {
+    fn manner(&self) -> Manner {
+        Manner {
+            server: self.server.clone(),
+            watch: Duration::from_millis(self.watch.0),
+            ignored: self.ignore_users.clone(),
+            lock: self.lock_accounts,
+            read_only: self.allow_read_only,
+            scratch: self.scratch.clone(),
+        }
+    }
+}
+
+/// Refuses what would fail, for a preview of a restore: nothing changes.
+///
+/// # Errors
+/// [`Error`] with the reason for which nothing would be restored.
+pub fn check(cx: &Context, used: &Used, manner: &Manner) -> Result<Before, Error> {
+    let mut ready = Ready::reach(cx, used, manner)?;
+    ready.refuse(manner)?;
+    ready.refuse_others(manner, manner.watch.min(GLANCE))?;
+    let manifest = &ready.manifest;
+    let mut extra = Vec::new();
+    for schema in &manifest.schemas {
+        if scratch::objects(&mut ready.session, &schema.name)?.is_some() {
+            let now = Inventory::look(&mut ready.session, &schema.name)?;
+            let more = schema.inventory.lacks(&now);
+            extra.extend(more.iter().map(|key| format!("{}: {key}", schema.name)));
+        }
+    }
+    Ok(Before {
+        directory: disk::text(&ready.directory)?,
+        server: ready.session.identity.clone(),
+        databases: manifest.names(),
+        tables: manifest
+            .schemas
+            .iter()
+            .map(|s| s.inventory.tables.len() as u64)
+            .sum(),
+        rows: manifest.schemas.iter().map(|s| s.inventory.rows()).sum(),
+        extra,
+    })
+}
+
+/// Compares the schemas with the backup of a step: what differs, in lines.
+///
+/// # Errors
+/// [`Error`] when that cannot be seen.
+pub fn differences(cx: &Context, used: &Used, manner: &Manner) -> Result<Vec<String>, Error> {
+    let mut ready = Ready::reach(cx, used, manner)?;
+    let mut found = Vec::new();
+    for schema in &ready.manifest.schemas {
+        found.extend(state(&mut ready.session, schema)?);
+    }
+    Ok(found)
+}
+
+/// How a schema differs from its backup, in lines: none where it is the same.
+fn state(session: &mut Session, schema: &Schema) -> Result<Vec<String>, Error> {
+    let name = &schema.name;
+    if scratch::objects(session, name)?.is_none() {
+        return Ok(vec![format!("the schema {name} is missing")]);
+    }
+    let mut now = Inventory::look(session, name)?;
+    now.count(session, name, &mut |_| {})?;
+    let lines = schema.inventory.differs(&now);
+    if lines.is_empty() {
+        return Ok(lines);
+    }
+    let same: Vec<&str> = schema.inventory.same_tables(&now);
+    let same = match same.as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let first = format!("{name}: tables as in the backup: {same}");
+    let rest = lines.into_iter().map(|line| format!("{name}: {line}"));
+    Ok(std::iter::once(first).chain(rest).collect())
+}
+
+/// Brings the schemas of a backup back: refuses, drops, loads, compares. `wrap` makes a note of the calling kind of one of
+/// these, and `earlier` are those that the step's former attempts have made.
+///
+/// # Errors
+/// [`Error`]; unless it says what became of the schemas, nothing was dropped.
+pub fn bring_back<N: Data>(
+    work: &mut Work<'_, N>,
+    used: &Used,
+    manner: &Manner,
+    wrap: fn(Note) -> N,
+    earlier: &[Note],
+) -> Result<Restored, Error> {
+    let mut ready = Ready::reach(work.cx(), used, manner)?;
+    work.log_line(&format!(
+        "the backup {} has its digests",
+        ready.directory.display()
+    ));
+    let mut locks = Locks::left_by(&ready.login, earlier);
+    ready.refuse(manner)?;
+    ready.refuse_others(manner, manner.watch)?;
+    for name in scratch::sweep(&mut ready.session)? {
+        work.log_line(&format!("dropped {name}, which a killed run has left"));
+    }
+    for at in 0..ready.manifest.schemas.len() {
+        try_definitions(work, &ready, at, manner, wrap, earlier)?;
+    }
+    if manner.lock {
+        let names = ready.manifest.names();
+        let all = accounts::writers(&mut ready.session, &names, &manner.ignored)?;
+        for account in all.unwrap_or_default() {
+            work.note(wrap(Note::Locked(account.clone())))?;
+            if !locks.lock(&mut ready.session, account)? {
+                work.log_line(
+                    "accounts of others are not locked: the account in use may not do that",
+                );
+                break;
+            }
+        }
+        locks.log(work);
+    }
+    // Somebody may have connected before the lock.
+    let used_by = others::users_of(&mut ready.session, &ready.manifest.names(), &manner.ignored)?;
+    if !used_by.is_empty() {
+        return Err(Error::new(format!(
+            "others use the schemas: {}",
+            used_by.join("; ")
+        )));
+    }
+    let restored = replace(work, &mut ready, wrap);
+    for account in locks.release(&mut ready.session)? {
+        work.log_line(&format!("{account} is no longer locked"));
+        work.note(wrap(Note::Unlocked(account)))?;
+    }
+    restored
+}
+
+/// Drops, makes, loads and compares.
+fn replace<N: Data>(
+    work: &mut Work<'_, N>,
+    ready: &mut Ready,
+    wrap: fn(Note) -> N,
+) -> Result<Restored, Error> {
+    let names = ready.manifest.names();
+    // Keys of other schemas that lead here.
+    ready.session.execute("SET SESSION foreign_key_checks=0")?;
+    work.note(wrap(Note::Dropping(names.clone())))?;
+    for name in &names {
+        let dropped = ready
+            .session
+            .execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(name)));
+        dropped.map_err(|e| {
+            let holders = others::users_of(&mut ready.session, &names, &[]).unwrap_or_default();
+            let error = Error::io(format!("cannot drop {name}"), &e);
+            match holders.is_empty() {
+                true => error,
+                false => error.or_remedy(format!("it is used by {}", holders.join("; "))),
+            }
+        })?;
+        work.log_line(&format!("dropped {name}"));
+    }
+    for schema in &ready.manifest.schemas {
+        ready.session.execute(&format!(
+            "CREATE DATABASE {} CHARACTER SET {} COLLATE {}",
+            ident(&schema.name),
+            schema.inventory.charset,
+            schema.inventory.collation
+        ))?;
+    }
+    for at in 0..ready.manifest.schemas.len() {
+        if let Err(e) = fill(work, ready, at) {
+            // A session of its own: the other may be gone.
+            let now = Session::open(&ready.login, None, LIMIT)
+                .and_then(|mut session| state(&mut session, &ready.manifest.schemas[at]));
+            let now = now.unwrap_or_else(|e| vec![format!("its state cannot be seen: {e}")]);
+            return Err(e
+                .or_remedy(format!("now {}", now.join("; ")))
+                .or_remedy("the same restore goes on from here: remove the cause and try again"));
+        }
+    }
+    let inventories = || ready.manifest.schemas.iter().map(|s| &s.inventory);
+    Ok(Restored {
+        tables: inventories().map(|i| i.tables.len() as u64).sum(),
+        rows: inventories().map(Inventory::rows).sum(),
+        databases: names,
+        server: ready.session.identity.clone(),
+    })
+}
+
+/// Loads a schema, compares it, and lets its events run.
+fn fill<N: Data>(work: &mut Work<'_, N>, ready: &Ready, at: usize) -> Result<(), Error> {
+    let schema = &ready.manifest.schemas[at];
+    let name = &schema.name;
+    let file = schema.path(&ready.directory);
+    let from = |part| Load {
+        file: &file,
+        from: name,
+        into: name,
+        part,
+    };
+    let mut session = Session::open(&ready.login, Some(name), LIMIT)?;
+    let mut pace = Pace::of(schema.plain_bytes);
+    load(&mut session, from(Part::All), &mut |done, _| {
+        pace.tell(work, done)
+    })?;
+    work.log_line(&format!(
+        "loaded {} into {name}",
+        pace.rate(schema.plain_bytes)
+    ));
+    drop(session);
+    let mut session = Session::open(&ready.login, None, LIMIT)?;
+    let mut now = Inventory::look(&mut session, name)?;
+    now.count(&mut session, name, &mut |_| {})?;
+    let mut wrong = schema.inventory.differs(&now);
+    wrong.extend(now.broken_views(&mut session, name)?);
+    if !wrong.is_empty() {
+        return Err(Error::new(format!(
+            "the restored {name} is not what the backup holds; somebody may have written meanwhile: {}",
+            wrong.join("; ")
+        )));
+    }
+    let events = schema.inventory.enabled_events();
+    if !events.is_empty() {
+        load(&mut session, from(Part::Events), &mut |_, _| {})?;
+        let mut session = Session::open(&ready.login, None, LIMIT)?;
+        let now = Inventory::look(&mut session, name)?;
+        if now.enabled_events() != events {
+            return Err(Error::new(format!(
+                "the events of {name} are not enabled as they were"
+            )));
+        }
+        work.log_line(&format!("enabled the events {}", events.join(", ")));
+    }
+    work.log_line(&format!(
+        "{name} is as the backup: {} tables, {} rows",
+        now.tables.len(),
+        now.rows()
+    ));
+    Ok(())
+}
+
+/// Creates everything of a schema but its rows in a scratch schema, compares, and drops it.
+fn try_definitions<N: Data>(
+    work: &mut Work<'_, N>,
+    ready: &Ready,
+    at: usize,
+    manner: &Manner,
+    wrap: fn(Note) -> N,
+    earlier: &[Note],
+) -> Result<(), Error> {
+    let schema = &ready.manifest.schemas[at];
+    let name = scratch::name(work.cx(), manner.scratch.as_ref(), &schema.name);
+    let ours = earlier.contains(&Note::Scratch(name.clone()));
+    let known = (
+        schema.inventory.charset.as_str(),
+        schema.inventory.collation.as_str(),
+    );
+    let Some(made) = Scratch::make(&ready.login, &name, known, ours)? else {
+        work.log_line(&format!(
+            "the definitions of {} are not tried before: the account may not create {name}",
+            schema.name
+        ));
+        return Ok(());
+    };
+    if manner.scratch.is_some() {
+        work.note(wrap(Note::Scratch(name.clone())))?;
+    }
+    let mut session = Session::open(&ready.login, Some(&name), LIMIT)?;
+    let file = schema.path(&ready.directory);
+    let from = Load {
+        file: &file,
+        from: &schema.name,
+        into: &name,
+        part: Part::Definitions,
+    };
+    load(&mut session, from, &mut |_, _| {})?;
+    drop(session);
+    let mut session = Session::open(&ready.login, None, LIMIT)?;
+    let tried = Inventory::look(&mut session, &name)?;
+    let wrong = schema.inventory.structure_differs(&tried);
+    made.remove()?;
+    if !wrong.is_empty() {
+        return Err(Error::new(format!(
+            "this server does not make the objects of {} as they were: {}",
+            schema.name,
+            wrong.join("; ")
+        )));
+    }
+    work.log_line(&format!("this server makes all objects of {}", schema.name));
+    Ok(())
+}
+
+/// Accounts that are locked; they are unlocked on every exit.
+struct Locks {
+    login: Login,
+    accounts: Vec<Account>,
+}
+
+impl Locks {
+    /// Those that a killed attempt has left locked.
+    fn left_by(login: &Login, notes: &[Note]) -> Self {
+        let mut accounts: Vec<Account> = Vec::new();
+        for note in notes {
+            match note {
+                Note::Locked(account) => accounts.push(account.clone()),
+                Note::Unlocked(account) => accounts.retain(|a| a != account),
+                Note::Scratch(_) | Note::Dropping(_) => {}
+            }
+        }
+        Self {
+            login: login.clone(),
+            accounts,
+        }
+    }
+
+    fn lock(&mut self, session: &mut Session, account: Account) -> Result<bool, Error> {
+        let locked = accounts::lock(session, &account)?;
+        if locked && !self.accounts.contains(&account) {
+            self.accounts.push(account);
+        }
+        Ok(locked)
+    }
+
+    fn log<N: Data>(&self, work: &mut Work<'_, N>) {
+        if !self.accounts.is_empty() {
+            let names: Vec<String> = self.accounts.iter().map(ToString::to_string).collect();
+            work.log_line(&format!("locked until the end: {}", names.join(", ")));
+        }
+    }
+
+    /// Unlocks all; those that were.
+    fn release(&mut self, session: &mut Session) -> Result<Vec<Account>, Error> {
+        let mut released = Vec::new();
+        while let Some(account) = self.accounts.last() {
+            let unlocked = accounts::unlock(session, account);
+            unlocked.map_err(|e| {
+                Error::io(format!("cannot unlock the account {account}"), &e)
+                    .remedy(format!("ALTER USER {account} ACCOUNT UNLOCK"))
+            })?;
+            released.extend(self.accounts.pop());
+        }
+        Ok(released)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        if self.accounts.is_empty() {
+            return;
+        }
+        // The attempt has failed for a reason of its own; the next one finds in the notes what is left.
+        if let Ok(mut session) = Session::open(&self.login, None, LIMIT) {
+            let _ = self.release(&mut session);
+        }
+    }
+}
+
+impl Action for Restore {
+    type Before = Before;
+    type Note = Note;
+    type Output = Restored;
+
+    fn properties(&self) -> Properties {
+        Properties {
+            effect: Effect::Idempotent,
+            has_probe: true,
+            live: Live::Refused,
+            uses: vec![StepUse {
+                setting: "backup",
+                step: self.backup.clone(),
+                kinds: &["mysql.backup"],
+            }],
+            ..Properties::command()
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.backup.is_empty() {
+            wrong.push(text::empty("backup"));
+        }
+        if let Some(server) = &self.server {
+            wrong.extend(server.problems("server"));
+        }
+        wrong
+    }
+
+    fn outline(&self, _direction: Direction) -> Vec<String> {
+        vec![
+            phrases::restore_refuses(),
+            phrases::restore_any(&self.backup),
+            phrases::restore_compares(),
+        ]
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        check(cx, cx.used(&self.backup)?, &self.manner())
+    }
+
+    fn preview(&self, _direction: Direction, past: &Past<Self>) -> Preview {
+        let before = &past.before;
+        let mut findings = vec![phrases::restore_holds(
+            before.tables,
+            before.rows,
+            &before.directory,
+        )];
+        if !before.extra.is_empty() {
+            findings.push(phrases::restore_loses(before.extra.join("; ")));
+        }
+        Preview {
+            commands: vec![
+                phrases::restore_refuses(),
+                phrases::restore_databases(before.databases.join(", "), &self.backup),
+                phrases::restore_compares(),
+            ],
+            findings,
+            ..Preview::default()
+        }
+    }
+
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
+        let dropped = past.noted().any(|note| matches!(note, Note::Dropping(_)));
+        if !dropped {
+            return Ok((Look::nothing("nothing was dropped by this step"), None));
+        }
+        let found = differences(cx, cx.used(&self.backup)?, &self.manner())?;
+        let before = &past.before;
+        let names = before.databases.join(", ");
+        if !found.is_empty() {
+            // The same restore succeeds from any state.
+            let look = Look::nothing(format!(
+                "{names} is not as the backup: {}",
+                found.join("; ")
+            ));
+            return Ok((look, None));
+        }
+        let restored = Restored {
+            databases: before.databases.clone(),
+            tables: before.tables,
+            rows: before.rows,
+            server: before.server.clone(),
+        };
+        let what = format!(
+            "{names}: {} tables with {} rows, as the backup",
+            before.tables, before.rows
+        );
+        Ok((Look::done(what), Some(restored)))
+    }
+
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let mut ready = Ready::reach(cx, cx.used(&self.backup)?, &self.manner())?;
+        let mut wrong = Vec::new();
+        for schema in &ready.manifest.schemas {
+            let now = Inventory::look(&mut ready.session, &schema.name)?;
+            wrong.extend(schema.inventory.structure_differs(&now));
+        }
+        let Before {
+            databases,
+            tables,
+            rows,
+            ..
+        } = &past.before;
+        let names = databases.join(", ");
+        if !wrong.is_empty() {
+            return Ok(Look::unclear(format!("{names}: {}", wrong.join("; "))));
+        }
+        // The rows were compared before events could change them.
+        Ok(Look::done(format!(
+            "{names}: {tables} tables with {rows} rows, as the backup"
+        )))
+    }
+
+    fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Restored, Error> {
+        let earlier: Vec<Note> = past.noted().cloned().collect();
+        let used = work.cx().used(&self.backup)?;
+        bring_back(work, used, &self.manner(), |note| note, &earlier)
+    }
+}

@@ -1,0 +1,396 @@
+//! A dump on its way into files: from the dump program through the compression into a file of each schema.
+//!
+//! Invariants: there is no shell and no pipeline; how the program ended, its trailer, and that its last statement was
+//! complete are all judged; a statement that chooses a schema separates the files and stands in none of them, so that a
+//! file goes where whoever restores it says. A text of a row never begins a line of a dump.
+
+use crate::action::{Context, Error};
+use crate::host::exec::Piped;
+use crate::host::mysql::{Dump, Login, Program, Statement, Statements, ident};
+use sha2::{Digest as _, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The level that the `zstd` program has by default.
+const LEVEL: i32 = 3;
+const CHUNK: usize = 128 << 10;
+/// What begins the part of a dump that belongs to every file.
+const FOOTER: &[u8] = b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE";
+/// The last line of a dump.
+pub(super) const TRAILER: &[u8] = b"-- Dump completed";
+
+/// A dump in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) file: String,
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+    pub(super) plain_bytes: u64,
+    pub(super) largest: u64,
+    pub(super) largest_table: String,
+}
+
+/// A file that knows its digest.
+struct Hashed {
+    file: File,
+    sum: Sha256,
+    bytes: u64,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.sum.update(&bytes[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The file of a schema while it grows.
+struct Output {
+    name: String,
+    path: PathBuf,
+    encoder: zstd::stream::write::Encoder<'static, Hashed>,
+    plain: u64,
+    largest: u64,
+    largest_table: String,
+}
+
+impl Output {
+    fn create(dir: &Path, number: usize, database: &str) -> Result<Self, Error> {
+        // A schema's name may hold anything; the manifest says which file is whose.
+        let plain = database
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-$".contains(c));
+        let name = match plain && !database.is_empty() {
+            true => format!("{database}.sql.zst"),
+            false => format!("schema-{number}.sql.zst"),
+        };
+        let path = dir.join(&name);
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        let made = made.and_then(|file| {
+            let file = Hashed {
+                file,
+                sum: Sha256::new(),
+                bytes: 0,
+            };
+            let mut encoder = zstd::stream::write::Encoder::new(file, LEVEL)?;
+            encoder.include_checksum(true)?;
+            Ok(encoder)
+        });
+        let encoder = made.map_err(|e| cannot(&path, &e))?;
+        Ok(Self {
+            name,
+            path,
+            encoder,
+            plain: 0,
+            largest: 0,
+            largest_table: String::new(),
+        })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.plain += bytes.len() as u64;
+        self.encoder
+            .write_all(bytes)
+            .map_err(|e| cannot(&self.path, &e))
+    }
+
+    fn finish(self) -> Result<Written, Error> {
+        let path = self.path;
+        let file = self.encoder.finish().and_then(|file| {
+            file.file.sync_all()?;
+            Ok(file)
+        });
+        let file = file.map_err(|e| cannot(&path, &e))?;
+        let sum = file.sum.finalize();
+        Ok(Written {
+            file: self.name,
+            sha256: sum.iter().map(|b| format!("{b:02x}")).collect(),
+            bytes: file.bytes,
+            plain_bytes: self.plain,
+            largest: self.largest,
+            largest_table: self.largest_table,
+        })
+    }
+}
+
+fn cannot(path: &Path, cause: &io::Error) -> Error {
+    let e = Error::io(format!("cannot write the dump {}", path.display()), cause);
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            let dir = path.parent().unwrap_or(path);
+            let left =
+                rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+            e.remedy(format!(
+                "the file system of {} has {left} bytes left: free some, or name another place with `to`",
+                dir.display()
+            ))
+        }
+        _ => e,
+    }
+}
+
+/// What the statements say while they pass.
+#[derive(Default)]
+struct Watch {
+    largest: u64,
+    largest_table: String,
+    table: String,
+    trailer: bool,
+    chooses: Option<String>,
+}
+
+impl Watch {
+    fn see(&mut self, statement: Statement<'_>) {
+        match statement {
+            Statement::Comment(line) => {
+                self.trailer |= line.starts_with(TRAILER);
+                if let Some(table) = table_of(line) {
+                    self.table = table;
+                }
+            }
+            Statement::Code(code) => {
+                let len = code.len() as u64;
+                if len > self.largest {
+                    self.largest = len;
+                    self.largest_table.clone_from(&self.table);
+                }
+                if chooses_schema(code) {
+                    let shown = String::from_utf8_lossy(&code[..code.len().min(100)]);
+                    self.chooses = Some(shown.into_owned());
+                }
+            }
+        }
+    }
+}
+
+/// The table of a comment such as "-- Dumping data for table `a`".
+pub(super) fn table_of(comment: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(comment).ok()?;
+    let name = text.split_once(" table `")?.1.strip_suffix('`')?;
+    Some(name.replace("``", "`"))
+}
+
+/// It leaves the schema in which it is to be.
+pub(super) fn chooses_schema(code: &[u8]) -> bool {
+    let begin = code[..code.len().min(200)].to_ascii_uppercase();
+    let words = String::from_utf8_lossy(&begin).replace("/*!32312", " ");
+    let mut words = words
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|w| {
+            // The numbers of versions, as in `/*!40000`.
+            !w.is_empty() && !w.chars().all(|c| c.is_ascii_digit()) && *w != "M"
+        });
+    match (words.next(), words.next()) {
+        (Some("USE"), _) => true,
+        (Some("CREATE" | "DROP"), Some("DATABASE" | "SCHEMA")) => true,
+        _ => false,
+    }
+}
+
+/// Dumps the schemas into files of a new directory; `each` hears how many bytes have come.
+///
+/// # Errors
+/// [`Error`] when the program fails or its dump is not complete, and when a file cannot be written.
+pub(super) fn write(
+    cx: &Context,
+    program: &Program,
+    login: &Login,
+    dump: Dump<'_>,
+    dir: &Path,
+    each: &mut dyn FnMut(u64),
+) -> Result<Vec<Written>, Error> {
+    let mut outputs = Vec::new();
+    for (number, database) in dump.databases.iter().enumerate() {
+        outputs.push(Output::create(dir, number, database)?);
+    }
+    let mut piped = program.start(cx, login, dump)?;
+    let mut watch = Watch::default();
+    let copied = match outputs.as_mut_slice() {
+        [one] => copy(&mut piped, one, &mut watch, each),
+        several => separate(&mut piped, dump.databases, several, &mut watch, each),
+    };
+    let complete = copied?;
+    let ended = piped.end()?;
+    let name = &program.name;
+    if ended.code != Some(0) {
+        let reached = match watch.table.as_str() {
+            "" => String::new(),
+            table => format!("; the last table that it reached was {table}"),
+        };
+        return Err(Error::new(format!(
+            "{name} failed: {}{reached}",
+            ended.shown
+        )));
+    }
+    if let Some(statement) = watch.chooses {
+        return Err(Error::new(format!(
+            "the dump chooses a schema: {statement}"
+        )));
+    }
+    if !(complete && watch.trailer) {
+        return Err(Error::new(format!(
+            "{name} ended with success, but its dump is not complete: the last table that it reached was {}",
+            watch.table
+        )));
+    }
+    outputs.into_iter().map(Output::finish).collect()
+}
+
+fn unread(cause: &io::Error) -> Error {
+    Error::io("cannot read the dump", cause)
+}
+
+/// Everything into one file; whether the last statement was complete.
+fn copy(
+    piped: &mut Piped,
+    output: &mut Output,
+    watch: &mut Watch,
+    each: &mut dyn FnMut(u64),
+) -> Result<bool, Error> {
+    let mut statements = Statements::default();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let n = match piped.output.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(unread(&e)),
+        };
+        output.put(&chunk[..n])?;
+        feed(&mut statements, &chunk[..n], watch)?;
+        each(output.plain);
+    }
+    let complete = end(statements, watch)?;
+    output.largest = watch.largest;
+    output.largest_table.clone_from(&watch.table_of_largest());
+    Ok(complete)
+}
+
+impl Watch {
+    fn table_of_largest(&self) -> String {
+        self.largest_table.clone()
+    }
+}
+
+fn feed(statements: &mut Statements, bytes: &[u8], watch: &mut Watch) -> Result<(), Error> {
+    statements.feed(bytes, &mut |statement| {
+        watch.see(statement);
+        Ok(())
+    })
+}
+
+fn end(statements: Statements, watch: &mut Watch) -> Result<bool, Error> {
+    statements.finish(&mut |statement| {
+        watch.see(statement);
+        Ok::<(), Error>(())
+    })
+}
+
+/// Each schema into its file, with the beginning and the end that all share.
+fn separate(
+    piped: &mut Piped,
+    databases: &[String],
+    outputs: &mut [Output],
+    watch: &mut Watch,
+    each: &mut dyn FnMut(u64),
+) -> Result<bool, Error> {
+    let uses: Vec<Vec<u8>> = databases
+        .iter()
+        .map(|d| format!("USE {};", ident(d)).into())
+        .collect();
+    let mut statements = Statements::default();
+    let mut lines = BufReader::with_capacity(CHUNK, &mut piped.output);
+    let (mut header, mut footer) = (Vec::new(), Vec::new());
+    let (mut current, mut ends): (Option<usize>, bool) = (None, false);
+    let (mut line, mut done) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        if lines.read_until(b'\n', &mut line).map_err(|e| unread(&e))? == 0 {
+            break;
+        }
+        done += line.len() as u64;
+        if statements.is_between() {
+            let chosen = uses
+                .iter()
+                .position(|u| line.trim_ascii_end() == u.as_slice());
+            if let Some(chosen) = chosen {
+                let output = &mut outputs[chosen];
+                if output.plain == 0 {
+                    output.put(&header)?;
+                }
+                current = Some(chosen);
+                continue;
+            }
+            ends |= line.starts_with(FOOTER);
+        }
+        feed(&mut statements, &line, watch)?;
+        match current {
+            None => header.extend_from_slice(&line),
+            Some(_) if ends => footer.extend_from_slice(&line),
+            Some(n) => {
+                outputs[n].put(&line)?;
+                if watch.largest > outputs[n].largest {
+                    outputs[n].largest = watch.largest;
+                    outputs[n].largest_table = watch.table_of_largest();
+                }
+                watch.largest = 0;
+            }
+        }
+        each(done);
+    }
+    for output in outputs.iter_mut() {
+        if output.plain == 0 {
+            // A schema without anything in it.
+            output.put(&header)?;
+        }
+        output.put(&footer)?;
+    }
+    end(statements, watch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_its_schema_is_recognised() {
+        for leaves in [
+            "USE `prod`",
+            "use prod",
+            "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `prod`",
+            "/*!40000 DROP DATABASE IF EXISTS `prod`*/",
+            "DROP SCHEMA x",
+        ] {
+            assert!(chooses_schema(leaves.as_bytes()), "{leaves}");
+        }
+        for stays in [
+            "INSERT INTO `use` VALUES (1)",
+            "CREATE TABLE `database` (a int)",
+            "SET @a=1",
+            "DROP TABLE x",
+        ] {
+            assert!(!chooses_schema(stays.as_bytes()), "{stays}");
+        }
+    }
+
+    #[test]
+    fn a_comment_names_its_table() {
+        assert_eq!(
+            table_of(b"-- Dumping data for table `a``b`").as_deref(),
+            Some("a`b")
+        );
+        assert_eq!(table_of(b"-- Host: localhost"), None);
+    }
+}
