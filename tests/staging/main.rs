@@ -19,6 +19,7 @@ mod killed;
 mod lies;
 mod living;
 mod migrate;
+mod migrate_fake;
 mod migrate_kills;
 mod mysql;
 mod mysql_cards;

@@ -443,3 +443,73 @@ fn the_server_is_watched_and_what_outlives_its_client_is_waited_for() {
     assert_eq!(ground.sql(at_work), "");
     long.abort();
 }
+
+const BACKUP: &str = r#"{id: dump, do: {mysql.backup: {server: {socket: "${db_socket}", user: root}, database: bk_log_search}}}"#;
+const SCHEMA: &str =
+    r#"{id: schema, cwd: "${code}", do: {django.migrate: {python: "${python}", backup: dump}}}"#;
+
+/// The releases of the staging project: each migration is applied, or the dump is back byte for byte.
+#[test]
+fn each_release_is_migrated_and_comes_back_by_the_restore_of_its_backup() {
+    let ground = Ground::new();
+    let world = ground.world();
+    let dump = || {
+        Call::new("mariadb-dump")
+            .args(["--no-defaults", "--user=root", "--skip-dump-date"])
+            .args([
+                format!("--socket={}", ground.text("run/mariadb.sock")),
+                "bk_log_search".to_owned(),
+            ])
+            .run()
+    };
+    let before = dump();
+    let run = |code: i32| {
+        let done = ground.run(&[BACKUP, SCHEMA]);
+        let log = world.upledger(&["log", "--json"]).out;
+        assert_eq!(done.code, code, "{done:?} {log}");
+        log
+    };
+    let back = || {
+        let done = world.rollback();
+        assert_eq!(
+            done.code,
+            5,
+            "{done:?} {}",
+            world.upledger(&["log", "--json"]).out
+        );
+        assert_eq!(dump(), before, "byte for byte");
+    };
+    for (release, code, words) in [
+        ("2.0", 0, &["all 1 migrations have their row"][..]),
+        (
+            "2.0-dies-halfway",
+            1,
+            &[
+                "1 of 2 migrations",
+                "log_search.0003_order_note is half applied",
+                "column orders.note is new",
+            ],
+        ),
+        (
+            "2.0-irreversible",
+            0,
+            &[
+                "irreversible: log_search.0003_levels",
+                "all 3 migrations have their row",
+            ],
+        ),
+        (
+            "2.0-iam",
+            1,
+            &[
+                "all 1 migrations are applied",
+                "the receiver apps.log_search.apps.register",
+                "no migration is open",
+            ],
+        ),
+    ] {
+        ground.switch_to(release);
+        says(&run(code), words);
+        back();
+    }
+}

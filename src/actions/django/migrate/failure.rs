@@ -207,6 +207,10 @@ fn short_of(stand: &Stand, database: &Database) -> String {
             format!("{done} of {total} migrations are applied, and nothing of the next")
         }
         Stand::Applied => format!("all {total} migrations are applied"),
+        Stand::Half(half) if half.before > 0 => {
+            let (done, head) = (half.before, half.head());
+            format!("{done} of {total} migrations are applied, and {head}")
+        }
         Stand::Half(half) => half.head(),
         Stand::Foreign(rows) => format!(
             "django_migrations was changed by somebody else: {}",

@@ -3,7 +3,7 @@
 use super::judge::{self, Stand};
 use super::seen::{Answered, Migration, Schema, Seen, Whole};
 use super::{Before, Database, Migrate, Note, Output, answer, began, ended};
-use crate::action::{Context, Error, Look, Past, Used, Work};
+use crate::action::{Consequences, Context, Error, Look, Past, Used, Work};
 use crate::actions::django::App;
 use crate::actions::mysql::backup::Produced;
 use crate::actions::{Do, mysql};
@@ -301,12 +301,32 @@ impl Migrate {
             return Ok(());
         }
         for database in &past.before.databases {
-            self.quiet(work, past, database)?;
+            // A restore that died has left no schema to ask; what others do there the restore itself looks for.
+            if let Err(why) = self.quiet(work, past, database) {
+                work.log_line(&format!("the application cannot be asked: {why}"));
+            }
         }
         let backup = self.backup.as_deref().unwrap_or_default();
         work.note(Note::Restores)?;
         restore(work, backup)?;
         work.note(Note::Restored)
+    }
+
+    /// What the restore would refuse now.
+    pub(super) fn restorable(
+        &self,
+        cx: &Context,
+        past: &Past<Self>,
+    ) -> Result<Consequences, Error> {
+        if !began(past.noted()) {
+            return Ok(Consequences::none());
+        }
+        let used = cx.used(self.backup.as_deref().unwrap_or_default())?;
+        let check = mysql::restore::check(cx, used, &mysql::Manner::default());
+        Ok(Consequences {
+            refuses: check.err().iter().map(ToString::to_string).collect(),
+            ..Consequences::default()
+        })
     }
 
     pub(super) fn is_back(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

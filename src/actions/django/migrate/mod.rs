@@ -18,7 +18,8 @@ mod tests;
 
 use super::App;
 use crate::action::{
-    Action, Context, Direction, Error, Kept, Look, Past, Preview, Properties, StepUse, Work,
+    Action, Consequences, Context, Direction, Error, Kept, Look, Past, Preview, Properties,
+    StepUse, Work,
 };
 use crate::actions::mysql::restore;
 use crate::failpoint;
@@ -398,6 +399,10 @@ impl Action for Migrate {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         self.is_back(cx, past)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        self.restorable(cx, past)
     }
 }
 
