@@ -103,6 +103,12 @@ registry! {
     "django.check" => DjangoCheck(django::check::Check),
     /// Static files are collected, compared and checked to be served.
     "django.collectstatic" => DjangoCollectstatic(django::collectstatic::Collectstatic),
+    /// The migrations of a release are applied, and compared with the database.
+    "django.migrate" => DjangoMigrate(django::migrate::Migrate),
+    /// One migration is recorded as applied, because the schema holds it already.
+    "django.fake" => DjangoFake(django::fake::Fake),
+    /// A command of `manage.py` succeeds by all that the plan declares.
+    "django.command" => DjangoCommand(django::command::Command),
     /// Schemas of MariaDB or MySQL are dumped, and the dump is proved by restoring it.
     "mysql.backup" => MysqlBackup(mysql::backup::Backup),
     /// Schemas are as a backup holds them.

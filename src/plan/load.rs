@@ -582,6 +582,7 @@ impl<'t> Loader<'t> {
             id: s.id.clone(),
             kind: s.action.kind().into(),
             left_out,
+            verified: s.verify.is_some(),
         }));
         resolved
     }

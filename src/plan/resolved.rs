@@ -174,6 +174,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
             id: step.id.clone(),
             kind: step.action.kind.to_string(),
             left_out: step.left_out.is_some(),
+            verified: step.verify.is_some(),
         });
     }
     if !Traffic::of(&placed).agrees(plan) {
@@ -294,8 +295,9 @@ fn one(
     }
     let uses = uses::named(own.iter().chain(&others));
     let left_out = step.left_out.is_some();
+    let has_undo = !matches!(step.undo, Undo::Own { .. });
     let problems = uses.iter();
-    let problems = problems.filter_map(|used| uses::problem(used, before, left_out));
+    let problems = problems.filter_map(|used| uses::problem(used, before, left_out, has_undo));
     wrong.extend(problems.map(|(why, _)| why));
     // The secrets of these steps reach this one.
     if !uses.iter().map(|used| &used.step).eq(&step.uses) {

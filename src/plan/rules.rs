@@ -271,7 +271,9 @@ pub(crate) fn resolve(
     }
     let uses = uses::named(all.iter().filter_map(|(_, action)| *action));
     for used in &uses {
-        if let Some((why, hint)) = uses::problem(used, &before.steps, left_out.is_some()) {
+        if let Some((why, hint)) =
+            uses::problem(used, &before.steps, left_out.is_some(), step.undo.is_some())
+        {
             faults.push(Fault::new(uses::place(prepared, used), why).hint(hint));
         }
     }

@@ -6,12 +6,17 @@ use crate::action::StepUse;
 use crate::actions::Do;
 use crate::text::plan as say;
 
+/// Kinds whose work nobody knows.
+const COMMANDS: [&str; 2] = ["run", "shell"];
+
 /// A step before the one that is looked at.
 #[derive(Debug, Clone)]
 pub(crate) struct Earlier {
     pub(crate) id: String,
     pub(crate) kind: String,
     pub(crate) left_out: bool,
+    /// It has a look of the plan that proves it.
+    pub(crate) verified: bool,
 }
 
 /// The steps that these actions name, each once.
@@ -25,11 +30,13 @@ pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
     found
 }
 
-/// What is wrong with a named step, and what to do. A step that is left out itself may name one that is left out.
+/// What is wrong with a named step, and what to do. A step that is left out itself may name one that is left out. What a
+/// command has made is proved by its `verify`, and only the plan can say how it is put back: `has_undo` says that it does.
 pub(crate) fn problem(
     used: &StepUse,
     before: &[Earlier],
     left_out: bool,
+    has_undo: bool,
 ) -> Option<(String, String)> {
     let kinds = || used.kinds.join(", ");
     let Some(step) = before.iter().find(|step| step.id == used.step) else {
@@ -41,10 +48,21 @@ pub(crate) fn problem(
         let why = say::step_does_not_fit(used.setting, &used.step, &step.kind);
         return Some((why, say::name_a_step(kinds())));
     }
-    (step.left_out && !left_out).then(|| {
+    if step.left_out && !left_out {
         let why = say::used_step_left_out(used.setting, &used.step);
-        (why, say::name_a_step(kinds()))
-    })
+        return Some((why, say::name_a_step(kinds())));
+    }
+    if COMMANDS.contains(&step.kind.as_str()) {
+        if !step.verified {
+            let why = say::used_command_unverified(used.setting, &used.step, &step.kind);
+            return Some((why, say::give_verify(&used.step)));
+        }
+        if !has_undo {
+            let why = say::used_command_no_undo(used.setting, &used.step, &step.kind);
+            return Some((why, say::give_undo(&used.step)));
+        }
+    }
+    None
 }
 
 /// Where the step is named.

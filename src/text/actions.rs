@@ -156,4 +156,16 @@ texts! {
     port_of_closed(port, host): "port {port} of {host} closed", "{host} 的端口 {port} 关闭";
     port(port): "port {port}", "端口 {port}";
     nothing_left(what): "nothing left of {what}", "已无残留（{what}）";
+
+    // Django.
+    restore_backup(step): "restore the backup of the step {step}", "恢复步骤 {step} 的备份";
+    nothing_migrated(): "nothing: no migration began", "无需操作：没有任何迁移开始执行";
+    no_migration_open(database): "{database}: no migration is open", "{database}：没有待执行的迁移";
+    migrations_open(database, count, names): "{database}: {count} migrations are open: {names}", "{database}：{count} 个待执行的迁移：{names}";
+    expect_text(text): "expect a line of its output with '{text}'", "确认：输出中有一行包含 '{text}'";
+    expect_no_text(text): "expect no line with '{text}'", "确认：没有任何一行包含 '{text}'";
+    fake_row(name): "insert the row {name} into django_migrations; nothing else is done", "在 django_migrations 中插入 {name} 一行；不做其他任何操作";
+    undo_fake(name): "delete the row {name} from django_migrations", "从 django_migrations 中删除 {name} 一行";
+    fake_agrees(name, count): "{name}: {count} operations are in the schema already", "{name}：{count} 个操作已体现在表结构中";
+    fake_instead(what): "instead of its data steps: {what}", "其数据步骤由以下操作代替：{what}";
 }

@@ -349,6 +349,10 @@ texts! {
     no_earlier_step(setting, step): "`{setting}` names the step `{step}`, and no earlier step has that id", "`{setting}` 指定的步骤 `{step}` 不存在于前面的步骤中";
     step_does_not_fit(setting, step, kind): "`{setting}` names the step `{step}`, which is a {kind}", "`{setting}` 指定的步骤 `{step}` 是 {kind}，不适用";
     used_step_left_out(setting, step): "`{setting}` names the step `{step}`, which is skipped in this run", "`{setting}` 指定的步骤 `{step}` 在本次运行中不执行";
+    used_command_unverified(setting, step, kind): "`{setting}` names the step `{step}`, a {kind} without `verify`: nothing proves what it made", "`{setting}` 指定的步骤 `{step}` 是没有 `verify` 的 {kind}，无法证明其结果";
+    used_command_no_undo(setting, step, kind): "`{setting}` names the step `{step}`, a {kind}: only the plan can say how that is restored", "`{setting}` 指定的步骤 `{step}` 是 {kind}，如何恢复只能由计划写明";
+    give_verify(step): "give `{step}` a `verify` that checks the backup", "请为 `{step}` 写上检查备份的 `verify`";
+    give_undo(step): "write an `undo` that restores what `{step}` saved, or `undo: {{point_of_no_return: ...}}`", "请写明恢复 `{step}` 所备份内容的 `undo`，或 `undo: {{point_of_no_return: ...}}`";
     name_a_step(kinds): "name an earlier step of one of these kinds: {kinds}", "请指定前面的步骤，类型须为：{kinds}";
     opens_otherwise(): "`closes` and `opens` do not say which steps shut users out and let them in", "`closes` 和 `opens` 与关闭、重新开放访问的步骤不一致";
     restores_otherwise(): "`restores` does not say whether the undo brings back older data", "`restores` 与回退时是否恢复旧数据不一致";

@@ -38,6 +38,9 @@ texts! {
     no_module(name): "`settings` must be dev, stag, prod or a Python module, not '{name}'",
         "`settings` 须为 dev、stag、prod 或 Python 模块名，'{name}' 不是";
 
+    no_command_name(name): "`name` must be the name of a command of manage.py, not '{name}'", "`name` 须为 manage.py 的命令名，'{name}' 不是";
+    every_line(setting): "`{setting}` contains an empty text, which every line contains", "`{setting}` 中有空文本，任何一行都会包含它";
+    no_label(setting, name): "`{setting}` must be a name without dots, such as {setting}: {name}", "`{setting}` 须为不含点的名称，如 {setting}: {name}";
     // Databases.
     no_schema(name): "'{name}' is not a schema that can be backed up alone", "不能单独备份库 '{name}'";
     repeated(setting, name): "`{setting}` names {name} twice", "`{setting}` 中重复出现 {name}";

@@ -277,6 +277,27 @@ const ROWS: &[Row] = &[
         r#"{"server": {"socket": "/s"}, "query": "SELECT 1"}"#,
         NoUndo,
     ),
+    Row(
+        "django.migrate",
+        r#"{"python": "/usr/bin/python3", "backup": "dump"}"#,
+        In {
+            file: "staging/migrate.rs",
+            test: "each_release_is_migrated_and_comes_back_by_the_restore_of_its_backup",
+        },
+    ),
+    Row(
+        "django.fake",
+        r#"{"python": "/usr/bin/python3", "app": "shop", "name": "0002_price"}"#,
+        In {
+            file: "staging/migrate_fake.rs",
+            test: "one_migration_is_recorded_where_the_schema_holds_all_of_it",
+        },
+    ),
+    Row(
+        "django.command",
+        r#"{"python": "/usr/bin/python3", "name": "sync", "failure": ["Sorry"]}"#,
+        NoUndo,
+    ),
     Row("http.check", r#"{"url": "http://127.0.0.1:1/"}"#, NoUndo),
 ];
 

@@ -3,12 +3,15 @@
 //! Invariants: the application is set up by its own `manage.py`, with the interpreter of its release, so that what is
 //! seen are the settings in force and not what a file seems to say; answers come as one marked line, because any
 //! application prints what it likes; a look changes nothing. `App` is the one place that talks to Django, for
-//! [`check`], [`collectstatic`] and every command to come. Left out: migrations.
+//! [`check`], [`collectstatic`], [`migrate`] and every other command.
 
 mod aside;
 pub mod check;
 pub mod collectstatic;
+pub mod command;
 mod comparison;
+pub mod fake;
+pub mod migrate;
 mod served;
 mod tree;
 
@@ -157,12 +160,25 @@ impl App<'_> {
         question: &str,
         arguments: &Value,
     ) -> Vec<String> {
+        let code = format!("{READ_ONLY}{PROBE}");
+        self.program(&code, manage, marker, question, arguments)
+    }
+
+    /// The same of a program of another kind.
+    fn program(
+        &self,
+        code: &str,
+        manage: Option<&Path>,
+        marker: &str,
+        question: &str,
+        arguments: &Value,
+    ) -> Vec<String> {
         let manage = manage.map_or_else(String::new, |m| m.display().to_string());
-        let (code, arguments) = (format!("{READ_ONLY}{PROBE}"), arguments.to_string());
+        let arguments = arguments.to_string();
         [
             self.python,
             "-c",
-            &code,
+            code,
             marker,
             &manage,
             question,
@@ -182,6 +198,20 @@ impl App<'_> {
         question: &str,
         arguments: &Value,
     ) -> Result<T, Error> {
+        self.ask_with(cx, "", question, arguments)
+    }
+
+    /// The same of a question that `more` defines, Python that is run before the program.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be set up, or gives no answer.
+    pub(super) fn ask_with<T: DeserializeOwned>(
+        &self,
+        cx: &Context,
+        more: &str,
+        question: &str,
+        arguments: &Value,
+    ) -> Result<T, Error> {
         let manage = self.manage(cx)?;
         let mut inner = self.context(cx)?;
         inner.env.retain(|(k, _)| k != "PYTHONDONTWRITEBYTECODE");
@@ -190,9 +220,9 @@ impl App<'_> {
             .push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
         let mut arguments = arguments.clone();
         arguments["read_only"] = (cx.inert || cx.live).into();
-        let random = std::hash::RandomState::new().build_hasher().finish();
-        let marker = format!("@upledger-{random:016x}:");
-        let argv = self.inside(manage.as_deref(), &marker, question, &arguments);
+        let marker = marker();
+        let code = format!("{READ_ONLY}{more}{PROBE}");
+        let argv = self.program(&code, manage.as_deref(), &marker, question, &arguments);
         let ran = capture(&inner, &argv, cx.patience())?;
         // Only the marked line is read; others may be in any encoding.
         let mut lines = ran.stdout.split(|b| *b == b'\n');
@@ -217,4 +247,10 @@ impl App<'_> {
         }
         serde_json::from_value(answer).map_err(wrong)
     }
+}
+
+/// What begins a line that is meant for this program; nobody can know it beforehand.
+fn marker() -> String {
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("@upledger-{random:016x}:")
 }

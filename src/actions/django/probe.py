@@ -284,7 +284,9 @@ def execute(argv=None):
     if question == "collect":
         collect()
         return
-    value = {"check": check, "static": static}[question]()
+    questions = {"check": check, "static": static}
+    questions.update(globals().get("more", {}))
+    value = questions[question]()
     value["django"] = django.get_version()
     value["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
     value["debug"] = bool(settings.DEBUG)

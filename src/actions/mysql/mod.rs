@@ -20,6 +20,8 @@ pub mod restore;
 mod scratch;
 mod write;
 
+pub use refusals::Manner;
+
 use crate::host::mysql::ServerError;
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ mod piped;
 mod stream;
 
 pub(crate) use piped::{Piped, piped};
-pub(crate) use stream::stream;
 pub use stream::{LEASH, leash};
+pub(crate) use stream::{Printed as PrintedOn, Streamed, stream, stream_apart};
 
 use crate::action::{Context, Error, Look};
 use crate::attempt::sys::without_terminal;

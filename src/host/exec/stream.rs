@@ -49,6 +49,15 @@ pub(crate) struct Streamed {
     pub(crate) tail: Vec<String>,
 }
 
+/// Where a line was printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Printed {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
 /// Runs `argv` with the step's environment and working directory, and its output goes to `log` as it comes. Each line of
 /// it is also handed to `each`. Without a `limit` the step's own time limit, which the supervisor keeps, is the only one.
 ///
@@ -61,9 +70,33 @@ pub(crate) fn stream(
     log: &mut dyn Write,
     each: &mut dyn FnMut(&str),
 ) -> Result<Streamed, Error> {
+    run(cx, argv, limit, log, (false, &mut |_, line| each(line)))
+}
+
+/// The same with standard error apart: each line is handed over with where it was printed. The order of lines of the two
+/// is not known for certain.
+///
+/// # Errors
+/// As [`stream`].
+pub(crate) fn stream_apart(
+    cx: &Context,
+    argv: &[String],
+    log: &mut dyn Write,
+    each: &mut dyn FnMut(Printed, &str),
+) -> Result<Streamed, Error> {
+    run(cx, argv, None, log, (true, each))
+}
+
+fn run(
+    cx: &Context,
+    argv: &[String],
+    limit: Option<Duration>,
+    log: &mut dyn Write,
+    (apart, each): (bool, &mut dyn FnMut(Printed, &str)),
+) -> Result<Streamed, Error> {
     let redactor = cx.redactor()?;
     let told = Told::listen()?;
-    let (mut child, lines) = start(cx, argv)?;
+    let (mut child, lines) = start(cx, argv, apart)?;
     let mut running = Running {
         log,
         each,
@@ -143,18 +176,27 @@ pub(super) fn leashed<'a>(cx: &Context, argv: &'a [String]) -> Result<(Command, 
     })
 }
 
-fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<Vec<u8>>), Error> {
+/// A line, and where it was printed.
+type Line = (Printed, Vec<u8>);
+
+fn start(cx: &Context, argv: &[String], apart: bool) -> Result<(Child, Receiver<Line>), Error> {
     let (mut command, name) = leashed(cx, argv)?;
     let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
     // One pipe for both, so that what is said in an order is read in that order.
     let (out, into) = std::io::pipe().map_err(cannot)?;
-    command
-        .stdout(into.try_clone().map_err(cannot)?)
-        .stderr(into);
+    let mut pipes = vec![(Printed::Output, out)];
+    if apart {
+        let (errors, into) = std::io::pipe().map_err(cannot)?;
+        pipes.push((Printed::Error, errors));
+        command.stderr(into);
+    } else {
+        command.stderr(into.try_clone().map_err(cannot)?);
+    }
+    command.stdout(into);
     let mut child = command.spawn().map_err(cannot)?;
     // It holds the pipe's other end.
     drop(command);
-    match reader(out) {
+    match readers(pipes) {
         Ok(lines) => Ok((child, lines)),
         Err(e) => {
             let _ = kill_group(group(&child));
@@ -165,28 +207,31 @@ fn start(cx: &Context, argv: &[String]) -> Result<(Child, Receiver<Vec<u8>>), Er
     }
 }
 
-/// Reads lines on a thread of its own. It ends with the pipe, or when nobody hears it any more.
-fn reader(pipe: std::io::PipeReader) -> std::io::Result<Receiver<Vec<u8>>> {
+/// Reads lines of each pipe on a thread of its own. It ends with the pipe, or when nobody hears it any more.
+fn readers(pipes: Vec<(Printed, std::io::PipeReader)>) -> std::io::Result<Receiver<Line>> {
     // Bounded: a command that prints faster than the log takes it waits for the log.
     let (tx, lines) = mpsc::sync_channel(256);
-    std::thread::Builder::new().spawn(move || {
-        let mut pipe = BufReader::new(pipe);
-        loop {
-            let mut line = Vec::new();
-            // An unreadable pipe is an empty one: how the command ends is what counts.
-            let read = std::io::Read::take(&mut pipe, LONG).read_until(b'\n', &mut line);
-            if read.unwrap_or(0) == 0 || tx.send(line).is_err() {
-                return;
+    for (from, pipe) in pipes {
+        let tx = tx.clone();
+        std::thread::Builder::new().spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            loop {
+                let mut line = Vec::new();
+                // An unreadable pipe is an empty one: how the command ends is what counts.
+                let read = std::io::Read::take(&mut pipe, LONG).read_until(b'\n', &mut line);
+                if read.unwrap_or(0) == 0 || tx.send((from, line)).is_err() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
+    }
     Ok(lines)
 }
 
 /// A command while it runs.
 struct Running<'a> {
     log: &'a mut dyn Write,
-    each: &'a mut dyn FnMut(&str),
+    each: &'a mut dyn FnMut(Printed, &str),
     redactor: &'a Redactor,
     tail: VecDeque<String>,
 }
@@ -195,7 +240,7 @@ impl Running<'_> {
     fn until_the_end(
         &mut self,
         child: &Child,
-        lines: &Receiver<Vec<u8>>,
+        lines: &Receiver<Line>,
         limit: Option<Duration>,
         told: &Told,
     ) -> End {
@@ -205,7 +250,7 @@ impl Running<'_> {
         loop {
             if open {
                 match lines.recv_timeout(TICK) {
-                    Ok(line) => self.take(&line),
+                    Ok((from, line)) => self.take(from, &line),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => open = false,
                 }
@@ -230,14 +275,16 @@ impl Running<'_> {
     }
 
     /// What is in the pipe when the command is dead. Somebody that left its group may hold the pipe for ever.
-    fn rest(&mut self, lines: &Receiver<Vec<u8>>) {
+    fn rest(&mut self, lines: &Receiver<Line>) {
         let until = Instant::now() + GRACE;
-        while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            self.take(&line);
+        while let Ok((from, line)) =
+            lines.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            self.take(from, &line);
         }
     }
 
-    fn take(&mut self, line: &[u8]) {
+    fn take(&mut self, from: Printed, line: &[u8]) {
         let end: &[u8] = if line.ends_with(b"\n") || line.len() as u64 >= LONG {
             b""
         } else {
@@ -249,7 +296,7 @@ impl Running<'_> {
             .write_all(&[line, end].concat())
             .and_then(|()| self.log.flush());
         let line = encoding::shown(encoding::last_written(line.trim_ascii_end()));
-        (self.each)(&line);
+        (self.each)(from, &line);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }

@@ -306,6 +306,12 @@ impl Platform {
         self.sql(query).lines().map(str::to_owned).collect()
     }
 
+    /// Starts MariaDB again, which was killed.
+    pub(crate) fn start_database(&self) {
+        mariadb::start(self);
+        mariadb::await_up(self);
+    }
+
     /// Asks Redis.
     pub(crate) fn redis(&self, words: &[&str]) -> String {
         redis::ask(self, words)

@@ -1,0 +1,294 @@
+//! How far a migration came, from the rows of `django_migrations`, the facts of the schema and what was noted. Pure.
+//!
+//! MySQL has no transactions for changes of tables: what a migration did before it died stays, and another try fails with
+//! an error of its own. So the operations of the migration are compared with the schema one by one, and what cannot be
+//! explained by them counts as theirs. A data step is not seen in a schema: where it may have begun, nothing is taken for
+//! untouched.
+
+use super::seen::{Changes, Facts, Migration, Operation, Seen, table_of};
+use super::{Database, Note};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far the planned migrations of one database came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Rows and schema are as they were, and no data step began.
+    NotStarted,
+    /// So many are applied in full, and nothing of the next.
+    Between(usize),
+    /// All have their rows.
+    Applied,
+    /// One of them is in the schema in part, or its data step may have run.
+    Half(Half),
+    /// The rows say something that this step does not do.
+    Foreign(Vec<String>),
+}
+
+/// A migration that came half-way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Half {
+    /// Those before it that are applied.
+    pub(super) before: usize,
+    pub(super) migration: String,
+    /// Operations of it that are in the schema, of those that can be seen there.
+    pub(super) done: usize,
+    pub(super) of: usize,
+    /// What is there and what lacks, in lines.
+    pub(super) lines: Vec<String>,
+    /// A data step may have run.
+    pub(super) data: bool,
+}
+
+impl Half {
+    /// Its state in one line.
+    pub(super) fn head(&self) -> String {
+        let data = if self.data {
+            "; a data step of it may have changed rows"
+        } else {
+            ""
+        };
+        match (self.done, self.of) {
+            (0, _) if self.data && self.lines.is_empty() => format!(
+                "{} has begun, the schema is as before, but its data step may have changed rows",
+                self.migration
+            ),
+            (done, of) if of > 0 => format!(
+                "{} is half applied: {done} of {of} operations are in the schema{data}",
+                self.migration
+            ),
+            (_, _) => format!(
+                "{} is half applied: the schema has changed{data}",
+                self.migration
+            ),
+        }
+    }
+}
+
+/// Facts of all tables together.
+pub(super) fn together(facts: &BTreeMap<String, Facts>) -> Facts {
+    facts
+        .values()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
+}
+
+/// What is wanted is what is there.
+pub(super) fn same(want: Option<&String>, have: Option<&String>) -> bool {
+    const ANY: &str = " DEFAULT *";
+    match (want, have) {
+        (None, None) => true,
+        (Some(want), Some(have)) => match want.strip_suffix(ANY) {
+            Some(want) => have.split(" DEFAULT ").next() == Some(want),
+            None => want == have,
+        },
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// What of an operation is not in the schema, given what later operations of its migration make of the same facts.
+pub(super) fn lacks(operation: &Operation, later: &[Operation], have: &Facts) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, want) in &operation.changes {
+        let now = have.get(key);
+        let later = later.iter().filter_map(|o| o.changes.get(key));
+        if std::iter::once(want)
+            .chain(later)
+            .any(|v| same(v.as_ref(), now))
+        {
+            continue;
+        }
+        // An index below a foreign key stays as long as that needs it.
+        if want.is_none() && key.starts_with("index ") {
+            continue;
+        }
+        found.push(lacking(key, want.as_deref(), now.map(String::as_str)));
+    }
+    found
+}
+
+/// One fact that is not as it should be.
+pub(super) fn lacking(key: &str, want: Option<&str>, have: Option<&str>) -> String {
+    let word = |v: &str| {
+        if v.is_empty() {
+            "there".to_owned()
+        } else {
+            v.to_owned()
+        }
+    };
+    match (want, have) {
+        (None, _) => format!("{key} is still there"),
+        (Some(_), None) => format!("{key} is missing"),
+        (Some(want), Some(have)) => format!("{key} is {}, not {}", word(have), word(want)),
+    }
+}
+
+/// The migrations of the plan that have no row.
+fn open<'a>(database: &'a Database, now: &Seen) -> Vec<&'a Migration> {
+    let applied: BTreeSet<&String> = now.server.applied.iter().collect();
+    let has = |m: &Migration| {
+        applied.contains(&m.full())
+            || (!m.replaces.is_empty() && m.replaces.iter().all(|r| applied.contains(r)))
+    };
+    database.plan.iter().filter(|m| !has(m)).collect()
+}
+
+/// Rows that are new or gone, and are none of the plan's.
+fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
+    let planned: BTreeSet<String> = database
+        .plan
+        .iter()
+        .flat_map(|m| m.replaces.iter().cloned().chain([m.full()]))
+        .collect();
+    let ours = |name: &&String| !planned.contains(*name) && !now.squashes.contains(*name);
+    let was: BTreeSet<&String> = database.applied.iter().filter(ours).collect();
+    let is: BTreeSet<&String> = now.server.applied.iter().filter(ours).collect();
+    let new = is
+        .difference(&was)
+        .map(|n| format!("{n} is recorded as applied, and not by this step"));
+    let gone = was
+        .difference(&is)
+        .map(|n| format!("{n} is no longer recorded as applied"));
+    new.chain(gone).collect()
+}
+
+/// How far it came. `former` are the facts of the tables before, where they are still known.
+pub(super) fn stand<'a>(
+    database: &Database,
+    notes: impl DoubleEndedIterator<Item = &'a Note> + Clone,
+    now: &Seen,
+    former: Option<&BTreeMap<String, Facts>>,
+) -> Stand {
+    let foreign = foreign_rows(database, now);
+    if !foreign.is_empty() {
+        return Stand::Foreign(foreign);
+    }
+    let open = open(database, now);
+    let Some(next) = open.first() else {
+        return Stand::Applied;
+    };
+    let done = database.plan.len() - open.len();
+    let have = together(&now.facts);
+    let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
+    let mut explained: BTreeSet<&str> = BTreeSet::new();
+    let earlier = database.plan.iter().filter(|m| !open.contains(m));
+    for migration in earlier.chain([*next]) {
+        let keys = migration.operations.iter().flat_map(|o| o.changes.keys());
+        explained.extend(keys.map(|k| table_of(k)));
+    }
+    let mut reached_data = false;
+    let mut blocked = false;
+    for (at, operation) in next.operations.iter().enumerate() {
+        if operation.changes.is_empty() {
+            reached_data |= operation.data && !blocked;
+            continue;
+        }
+        visible += 1;
+        let lacks = lacks(operation, &next.operations[at + 1..], &have);
+        if lacks.is_empty() {
+            seen_ops += 1;
+            lines.push(format!("in the schema: {}", operation.what));
+        } else if lacks.len() < operation.changes.len() {
+            lines.push(format!("in part: {}: {}", operation.what, lacks.join(", ")));
+        } else {
+            blocked = true;
+            lines.push(format!("not in the schema: {}", operation.what));
+        }
+        reached_data |= operation.data && !blocked;
+    }
+    let partly = lines.iter().any(|l| !l.starts_with("not in"));
+    let begun = notes.clone().rev().find_map(|n| match n {
+        Note::Begins {
+            alias,
+            migration,
+            schema,
+        } if *alias == database.alias && *migration == next.full() => Some(schema.as_deref()),
+        _ => None,
+    });
+    let unexplained = match begun {
+        // The schema is as it was when this one began.
+        Some(Some(schema)) if schema == now.whole => Vec::new(),
+        // What it did itself, or nobody knows.
+        Some(_) => unexplained(database, now, former, &explained),
+        // It has not begun, so what nobody can explain is of those before it.
+        None if database.plan[..done].iter().any(Migration::has_data) => Vec::new(),
+        None => unexplained(database, now, former, &explained),
+    };
+    let begun = begun.is_some();
+    let data = begun && reached_data;
+    if partly || !unexplained.is_empty() || data {
+        let nothing_seen = !partly && unexplained.is_empty();
+        let mut lines = if nothing_seen { Vec::new() } else { lines };
+        lines.extend(unexplained);
+        return Stand::Half(Half {
+            before: done,
+            migration: next.full(),
+            done: seen_ops,
+            of: visible,
+            lines,
+            data,
+        });
+    }
+    match done {
+        0 => Stand::NotStarted,
+        done => Stand::Between(done),
+    }
+}
+
+/// Changes of tables that no operation explains, such as those of `RunSQL`.
+fn unexplained(
+    database: &Database,
+    now: &Seen,
+    former: Option<&BTreeMap<String, Facts>>,
+    explained: &BTreeSet<&str>,
+) -> Vec<String> {
+    let names: BTreeSet<&String> = database.tables.keys().chain(now.tables.keys()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let (was, is) = (database.tables.get(name), now.tables.get(name));
+        if was == is || name == "django_migrations" || explained.contains(name.as_str()) {
+            continue;
+        }
+        let former = former.and_then(|f| f.get(name));
+        match (was, is) {
+            (None, _) => found.push(format!("changed: the table {name} is new")),
+            (_, None) => found.push(format!("changed: the table {name} is gone")),
+            (Some(_), Some(_)) => match (former, now.facts.get(name)) {
+                (Some(former), Some(facts)) => {
+                    let each = difference(former, facts);
+                    found.push(format!("changed: {}", each.join(", ")));
+                }
+                _ => found.push(format!("changed: the table {name}")),
+            },
+        }
+    }
+    found
+}
+
+fn difference(former: &Facts, now: &Facts) -> Vec<String> {
+    let keys: BTreeSet<&String> = former.keys().chain(now.keys()).collect();
+    let mut found = Vec::new();
+    for key in keys {
+        match (former.get(key), now.get(key)) {
+            (None, Some(_)) => found.push(format!("{key} is new")),
+            (Some(_), None) => found.push(format!("{key} is gone")),
+            (Some(was), Some(is)) if was != is => found.push(format!("{key} is {is}, was {was}")),
+            (Some(_) | None, _) => {}
+        }
+    }
+    if found.is_empty() {
+        found.push("an order, a character set or a name".into());
+    }
+    found
+}
+
+/// What the models want and the schema has not, but for what was so before.
+pub(super) fn new_deviations(database: &Database, now: &Seen) -> Vec<String> {
+    let known = |key: &String, have: &Option<String>| database.deviations.get(key) == Some(have);
+    let lacks: &Changes = &now.lacks;
+    lacks
+        .iter()
+        .filter(|(key, have)| !known(key, have))
+        .map(|(key, have)| lacking(key, now.wants.get(key).map(String::as_str), have.as_deref()))
+        .collect()
+}
