@@ -3,6 +3,7 @@
 //! What an action is stands in `crate::action`; the site calls them.
 
 pub mod celery;
+pub mod config;
 pub mod cron;
 pub mod django;
 pub mod expect;
@@ -41,6 +42,12 @@ registry! {
     "file.replace" => FileReplace(file::replace::Replace),
     /// One line of a file.
     "file.line" => FileLine(file::line::Line),
+    /// Copies of configuration files, in the state directory.
+    "config.backup" => ConfigBackup(config::backup::Backup),
+    /// What differs between two configuration files, secrets masked.
+    "config.diff" => ConfigDiff(config::diff::Diff),
+    /// Values of a configuration file, changed where they stand.
+    "config.set" => ConfigSet(config::set::Set),
     /// The number of processes.
     "expect.process" => ExpectProcess(expect::process::Process),
     /// Whether a TCP port is open.

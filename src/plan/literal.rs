@@ -114,6 +114,21 @@ impl Literals {
         self.masked.push(value);
     }
 
+    /// A change of a configuration file names its key and its value apart.
+    fn edit(&mut self, node: &Node) {
+        let (Some(key), Some(value)) = (node.get("key"), node.get("value")) else {
+            return;
+        };
+        let name = key.text().or_else(|| key.items().last()?.text());
+        let name = name.map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
+        if let (Some(name), Some(text)) = (name, value.text())
+            && holds_secret(&name)
+            && self.literal(text)
+        {
+            self.found(value.span, value.span, &name);
+        }
+    }
+
     /// Looks through a value and all below it.
     pub(crate) fn look(&mut self, node: &Node) {
         match &node.kind {
@@ -122,6 +137,7 @@ impl Literals {
             Kind::Map(entries) => {
                 // `{secret: name}` is the correct form.
                 let reference = matches!(entries.as_slice(), [(key, _)] if key.text == "secret");
+                self.edit(node);
                 for (key, value) in entries {
                     match value.text() {
                         Some(text)

@@ -23,6 +23,11 @@ texts! {
     put_back(path, len, mode, owner): "restore {path}: {len} bytes, mode {mode}, owner {owner}",
         "恢复 {path}：{len} 字节，权限 {mode}，属主 {owner}";
 
+    config_set(path, edits): "in {path}, set {edits}", "在 {path} 中设置：{edits}";
+    config_removed(key): "{key} removed", "删除 {key}";
+    config_diff(path, with): "show what differs between {path} and {with}, secrets masked", "显示 {path} 与 {with} 的差异（敏感值以掩码代替）";
+    copies(paths): "copy {paths} to the state directory", "将 {paths} 复制到状态目录";
+
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";
     process_named(pid, name): "process {pid} ({name})", "进程 {pid}（{name}）";

@@ -60,6 +60,20 @@ const ROWS: &[Row] = &[
             see: tree,
         },
     ),
+    Row("config.backup", r#"{"paths": ["@/file"]}"#, NoUndo),
+    Row(
+        "config.diff",
+        r#"{"path": "@/file", "with": "@/plan.yaml"}"#,
+        NoUndo,
+    ),
+    Row(
+        "config.set",
+        r#"{"path": "@/file", "format": "dotenv", "edits": [{"key": "DEBUG", "value": "0"}]}"#,
+        Here {
+            make: file,
+            see: tree,
+        },
+    ),
     Row(
         "test.sample",
         r#"{"dir": "@/sample", "text": "wanted\n"}"#,

@@ -6,4 +6,5 @@ pub(crate) mod entry;
 pub(crate) mod link;
 pub(crate) mod mark;
 pub mod mode;
+pub(crate) mod mounts;
 pub(crate) mod trust;

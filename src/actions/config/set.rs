@@ -1,0 +1,580 @@
+//! `config.set`: values of a configuration file are changed where they stand, and proved by who reads them.
+//!
+//! Invariants: all that can be known is known before the file is written: the text is made and parsed again, no value changes
+//! that was not asked for, and every reader that the plan names reads the new text as it is wanted. The file is replaced
+//! only if it is still what was read. All writing and all putting back is `file::edit`'s.
+
+use super::document::{Format, Manner};
+use super::mask::{self, Shown};
+use super::reader::{By, Reader, Readout, described};
+use super::tree::{Scalar, shown};
+use super::value::{Change, Given, Key};
+use super::{dotenv, python};
+use crate::action::{
+    Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
+    Work, Write,
+};
+use crate::actions::file::edit::{self, Before, Edit, Written};
+use crate::encoding::Charset;
+use crate::host::files::disk;
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use upledger_replay::event::Answer;
+
+/// Changes values of a configuration file, and nothing else of it: comments, order, quotes, line ends, owner, mode and links
+/// stay. Several edits are one step. A value that is a secret is `{secret: name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    /// The file, as an absolute path. Links are followed, and stay.
+    pub path: String,
+    /// How it is written. Default: by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// What is changed, in this order.
+    #[schemars(length(min = 1))]
+    pub edits: Vec<Change>,
+    /// Who reads the file. Each must read the new text as it is wanted, and every other key as before, or nothing is
+    /// written. Without one, only values are written that all common readers of the format read alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
+    /// What other keys are to be after the change, as the readers read them, such as a URL that is made from a host name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, Given>,
+    /// Whether other keys may change that refer to a changed value by an alias of YAML. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aliases: bool,
+    /// The keys whose values the diff shows. Default: numbers, booleans and the values of `edits`; all others are masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub show: Vec<String>,
+}
+
+/// A new text, and what is to be told of it.
+struct Made {
+    text: String,
+    notes: Vec<String>,
+}
+
+/// The step where its secrets are known.
+struct Prepared<'a> {
+    set: &'a Set,
+    cx: &'a Context,
+}
+
+impl Set {
+    fn format(&self) -> Result<Format, Error> {
+        self.format
+            .or_else(|| Format::of(&self.path))
+            .ok_or_else(|| Error::certain(text::no_format(&self.path)))
+    }
+
+    /// What is wanted of each edit, by its path.
+    fn wanted(
+        &self,
+        cx: &Context,
+        format: Format,
+    ) -> Result<Vec<(Vec<String>, Option<Scalar>)>, Error> {
+        let edits = self.edits.iter().map(|change| {
+            let mut wanted = change.wanted(cx)?;
+            if let Some(wanted) = wanted.as_mut().filter(|_| format.is_untyped()) {
+                wanted.kind = super::tree::Kind::Text;
+            }
+            Ok((format.path(&change.key)?, wanted))
+        });
+        edits.collect()
+    }
+
+    /// The same with what is expected beside it.
+    fn judged(
+        &self,
+        cx: &Context,
+        format: Format,
+    ) -> Result<Vec<(Vec<String>, Option<Scalar>)>, Error> {
+        let mut all = self.wanted(cx, format)?;
+        for (key, value) in &self.expect {
+            let wanted = Change {
+                key: Key::Text(key.clone()),
+                value: Some(value.clone()),
+                as_type: None,
+                remove: false,
+                absent: None,
+                duplicates: None,
+            };
+            all.push((format.path(&wanted.key)?, wanted.wanted(cx)?));
+        }
+        Ok(all)
+    }
+
+    fn doubled(&self) -> bool {
+        self.readers.iter().any(|r| r.by == By::Configparser)
+    }
+
+    /// The file as it will be.
+    fn made(&self, cx: &Context, former: Option<&[u8]>) -> Result<(Charset, Made), Error> {
+        let bytes = former.unwrap_or_default();
+        let charset = Charset::of(bytes).ok_or_else(|| {
+            Error::certain(format!(
+                "{} is not text in an encoding that is known here (UTF-8, UTF-16 with a mark, GB18030)",
+                self.path
+            ))
+        })?;
+        let format = self.format()?;
+        let old = charset.read(bytes).unwrap_or_default().into_owned();
+        let wanted = self.wanted(cx, format)?;
+        if format == Format::Ini {
+            self.percents(&wanted)?;
+        }
+        let (text, later) = match format {
+            Format::Python => self.module(cx, &old, &wanted)?,
+            Format::Dotenv => (self.assignments(cx, &old, &wanted)?, Vec::new()),
+            _ => (self.document(format, &old, &wanted)?, Vec::new()),
+        };
+        let mut notes = Vec::new();
+        for reader in &self.readers {
+            let judged = self.judged(cx, format)?;
+            let keys: Vec<Vec<String>> = judged.iter().map(|(path, _)| path.clone()).collect();
+            let texts = [former.map(|_| old.as_str()), Some(text.as_str())];
+            let first = reader.read(cx, &self.path, &texts[..1], &keys, &[])?;
+            let before = first.first().filter(|_| former.is_some());
+            let former_values = changed_values(before, &wanted);
+            let second = reader.read(cx, &self.path, &texts[1..], &keys, &former_values)?;
+            let Some(after) = second.first() else {
+                continue;
+            };
+            if let Some(why) = reader.wrong(before, after, &judged, format) {
+                let lines: Vec<String> = later.iter().flatten().map(ToString::to_string).collect();
+                return Err(match lines.as_slice() {
+                    [] => why,
+                    lines => why.remedy(format!(
+                        "lines {} of {} come later and may assign it again",
+                        lines.join(", "),
+                        self.path
+                    )),
+                });
+            }
+            notes.extend(told(reader, before, after, format));
+        }
+        if let Some(why) = self.overridden(cx, &wanted) {
+            return Err(why);
+        }
+        Ok((charset, Made { text, notes }))
+    }
+
+    /// `%` is one character to one reader, and the beginning of a reference to another.
+    fn percents(&self, wanted: &[(Vec<String>, Option<Scalar>)]) -> Result<(), Error> {
+        let has = wanted
+            .iter()
+            .any(|(_, w)| w.as_ref().is_some_and(|w| w.text.contains('%')));
+        let (doubled, raw) = (
+            self.doubled(),
+            self.readers.iter().any(|r| r.by == By::RawConfigparser),
+        );
+        if !has || doubled != raw {
+            return Ok(());
+        }
+        Err(Error::certain("a value contains '%', which readers of INI files do not read alike").remedy(
+            "name the reader with `readers`: `by: configparser`, which interpolates, or `by: raw_configparser`",
+        ))
+    }
+
+    fn document(
+        &self,
+        format: Format,
+        old: &str,
+        wanted: &[(Vec<String>, Option<Scalar>)],
+    ) -> Result<String, Error> {
+        let manner = Manner {
+            format,
+            style: dotenv::Style::Plain,
+            doubled: self.doubled(),
+            aliases: self.aliases,
+        };
+        let mut text = old.to_owned();
+        for (change, (_, wanted)) in self.edits.iter().zip(wanted) {
+            text = manner.apply(&text, change, wanted.as_ref())?;
+        }
+        Ok(text)
+    }
+
+    fn module(
+        &self,
+        cx: &Context,
+        old: &str,
+        wanted: &[(Vec<String>, Option<Scalar>)],
+    ) -> Result<(String, Vec<Vec<usize>>), Error> {
+        let named = self.readers.iter().find_map(|r| r.python.clone());
+        let changes: Vec<_> = self
+            .edits
+            .iter()
+            .zip(wanted)
+            .map(|(change, (path, wanted))| (change, path.clone(), wanted.clone()))
+            .collect();
+        let python = named.unwrap_or_else(|| "python3".into());
+        python::changed(cx, &python, (&self.path, old), &changes)
+    }
+
+    /// A `.env` file, in which the readers decide how a value is written.
+    fn assignments(
+        &self,
+        cx: &Context,
+        old: &str,
+        wanted: &[(Vec<String>, Option<Scalar>)],
+    ) -> Result<String, Error> {
+        let mut text = old.to_owned();
+        for (change, (path, wanted)) in self.edits.iter().zip(wanted) {
+            let manner = |style| Manner {
+                format: Format::Dotenv,
+                style,
+                doubled: false,
+                aliases: false,
+            };
+            let alike = wanted
+                .as_ref()
+                .map_or(Some(dotenv::Style::Plain), |w| dotenv::alike(&w.text));
+            let styles = self.styles(&text, path, alike);
+            let mut refused = None;
+            let mut made = None;
+            for style in styles {
+                let next = match manner(style).apply(&text, change, wanted.as_ref()) {
+                    Ok(next) => next,
+                    Err(e) => {
+                        refused.get_or_insert(e);
+                        continue;
+                    }
+                };
+                match self.unread(cx, (&text, &next), path, wanted.as_ref())? {
+                    None => made = Some(next),
+                    Some(e) => {
+                        refused = Some(e);
+                        continue;
+                    }
+                }
+                break;
+            }
+            text = match (made, refused) {
+                (Some(made), _) => made,
+                (None, Some(why)) if self.readers.is_empty() => return Err(why),
+                (None, why) => {
+                    let why = why.map_or_else(String::new, |e| format!(": {e}"));
+                    return Err(Error::certain(format!(
+                        "{} cannot be written so that every reader reads it as it is wanted{why}",
+                        shown(path)
+                    )));
+                }
+            };
+        }
+        Ok(text)
+    }
+
+    /// The styles to try: that of the value as it is now first.
+    fn styles(
+        &self,
+        text: &str,
+        path: &[String],
+        alike: Option<dotenv::Style>,
+    ) -> Vec<dotenv::Style> {
+        let now = dotenv::parse(text).ok().and_then(|tree| {
+            let members = tree.members().iter().rev();
+            let member = members.into_iter().find(|m| Some(&m.key) == path.first())?;
+            Some(dotenv::style_of(&text[member.value.span.clone()]))
+        });
+        let now = now.filter(|s| *s != dotenv::Style::Double || alike.is_some());
+        if self.readers.is_empty() {
+            return now
+                .filter(|_| alike == Some(dotenv::Style::Plain))
+                .into_iter()
+                .chain(alike)
+                .collect();
+        }
+        let shell = self.readers.iter().any(|r| r.by == By::Shell);
+        // What no shell reads as a value it may execute.
+        let all = dotenv::STYLES
+            .into_iter()
+            .filter(|s| !shell || *s != dotenv::Style::Escaped);
+        let first = now.filter(|s| !shell || *s != dotenv::Style::Escaped);
+        first
+            .into_iter()
+            .chain(all.filter(|s| Some(*s) != first))
+            .collect()
+    }
+
+    /// Why a reader does not read that key as it is wanted; without a reader, values that readers read differently are
+    /// refused.
+    fn unread(
+        &self,
+        cx: &Context,
+        (old, new): (&str, &str),
+        path: &[String],
+        wanted: Option<&Scalar>,
+    ) -> Result<Option<Error>, Error> {
+        let keys = [path.to_vec()];
+        let judged = [(path.to_vec(), wanted.cloned())];
+        for reader in &self.readers {
+            let readouts = reader.read(cx, &self.path, &[Some(old), Some(new)], &keys, &[])?;
+            let [before, after] = readouts.as_slice() else {
+                continue;
+            };
+            if let Some(why) = reader.wrong(Some(before), after, &judged, Format::Dotenv) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A variable of the step's environment takes precedence over the file, for ever.
+    fn overridden(&self, cx: &Context, wanted: &[(Vec<String>, Option<Scalar>)]) -> Option<Error> {
+        let by_file = |r: &Reader| matches!(r.by, By::PythonDotenv | By::DjangoEnviron);
+        if !self.readers.iter().any(by_file) {
+            return None;
+        }
+        wanted.iter().find_map(|(path, wanted)| {
+            let [key] = path.as_slice() else {
+                return None;
+            };
+            let (_, value) = cx.env.iter().rev().find(|(k, _)| k == key)?;
+            (wanted.as_ref().map(|w| &w.text) != Some(value)).then(|| {
+                Error::certain(format!(
+                    "the environment of this step sets {key} to another value, and readers of a .env file let the environment win"
+                ))
+                .remedy("change the variable where it is set, or remove it from `env`")
+            })
+        })
+    }
+
+    fn shown(&self) -> Shown {
+        let values = self.edits.iter().filter_map(|c| c.value.as_ref());
+        let values = values
+            .filter(|v| !matches!(v, Given::Secret(_)))
+            .map(Given::shown);
+        Shown {
+            values: values.collect(),
+            keys: self.show.clone(),
+        }
+    }
+
+    /// The readers of what is there now.
+    fn read_back(&self, cx: &Context, target: &Path) -> Result<Look, Error> {
+        let format = self.format()?;
+        let judged = self.judged(cx, format)?;
+        let keys: Vec<Vec<String>> = judged.iter().map(|(path, _)| path.clone()).collect();
+        let Some((bytes, _)) = disk::read(target)? else {
+            return Ok(Look::nothing(format!(
+                "{} does not exist",
+                target.display()
+            )));
+        };
+        let text = Charset::of(&bytes).and_then(|c| c.read(&bytes).map(|t| t.into_owned()));
+        let text = text.unwrap_or_default();
+        let mut evidence = Vec::new();
+        for reader in &self.readers {
+            let readouts = reader.read(cx, &self.path, &[Some(&text)], &keys, &[])?;
+            let Some(after) = readouts.first() else {
+                continue;
+            };
+            if let Some(why) = reader.wrong(None, after, &judged, format) {
+                return Ok(Look::unclear(why.to_string()));
+            }
+            for (path, _) in &judged {
+                let what = described(after.value(path).as_ref());
+                evidence.push(format!(
+                    "{} reads {} from the file: {what}, as wanted",
+                    reader.shown(),
+                    shown(path)
+                ));
+            }
+        }
+        Ok(Look {
+            answer: Answer::Done,
+            evidence,
+        })
+    }
+}
+
+/// The texts of what changes, as they were.
+fn changed_values(
+    before: Option<&Readout>,
+    wanted: &[(Vec<String>, Option<Scalar>)],
+) -> Vec<String> {
+    /// Shorter ones stand in others by chance.
+    const SHORTEST: usize = 2;
+    let former = wanted.iter().filter_map(|(path, wanted)| {
+        let now = before?.value(path)?;
+        let gone = wanted.as_ref() != Some(&now) && now.kind == super::tree::Kind::Text;
+        (gone && now.text.len() >= SHORTEST).then_some(now.text)
+    });
+    former.collect()
+}
+
+/// What changes beside it, and what does not although it may have to.
+fn told(reader: &Reader, before: Option<&Readout>, after: &Readout, format: Format) -> Vec<String> {
+    let mut notes = Vec::new();
+    if format == Format::Python
+        && let Some(before) = before
+    {
+        let changed: Vec<&str> = after
+            .others
+            .iter()
+            .filter(|(key, digest)| before.others.get(*key) != Some(*digest))
+            .map(|(key, _)| key.as_str())
+            .collect();
+        if !changed.is_empty() {
+            notes.push(format!(
+                "{}: these change with it: {}",
+                reader.shown(),
+                changed.join(", ")
+            ));
+        }
+    }
+    if !after.holding.is_empty() {
+        let keys = after.holding.join(", ");
+        notes.push(format!(
+            "{}: these still hold the former value: {keys}",
+            reader.shown()
+        ));
+    }
+    notes
+}
+
+impl Edit for Prepared<'_> {
+    fn path(&self) -> &str {
+        &self.set.path
+    }
+
+    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+        let (charset, made) = self.set.made(self.cx, former)?;
+        charset.write(&made.text).ok_or_else(|| {
+            Error::certain(format!(
+                "{} is in {}, in which a value cannot be written",
+                self.set.path,
+                charset.name()
+            ))
+        })
+    }
+
+    fn words(&self) -> String {
+        let keys: Vec<String> = self.set.edits.iter().map(described_change).collect();
+        phrases::config_set(&self.set.path, keys.join(", "))
+    }
+
+    fn diff(&self, former: Option<&[u8]>, wanted: &[u8]) -> Result<Option<String>, Error> {
+        let (charset, made) = self.set.made(self.cx, former)?;
+        let read = |bytes: &[u8]| {
+            charset
+                .read(bytes)
+                .map(|t| t.into_owned())
+                .unwrap_or_default()
+        };
+        let names = (
+            if former.is_some() {
+                self.set.path.as_str()
+            } else {
+                "/dev/null"
+            },
+            self.set.path.as_str(),
+        );
+        let (old, new) = (read(former.unwrap_or_default()), read(wanted));
+        let format = Some(self.set.format()?);
+        let diff = mask::unified(
+            names,
+            format,
+            (&old, &new),
+            &self.set.shown(),
+            &self.cx.redactor()?,
+        );
+        let notes: String = made.notes.iter().map(|n| format!("# {n}\n")).collect();
+        Ok(match diff {
+            Some(diff) => Some(format!("{diff}{notes}")),
+            None => (!notes.is_empty()).then_some(notes),
+        })
+    }
+}
+
+/// What becomes of a key, for people.
+fn described_change(change: &Change) -> String {
+    let key = change.key.shown();
+    match (&change.value, change.remove) {
+        (_, true) => phrases::config_removed(key),
+        (Some(value), false) => format!("{key} = {}", value.shown()),
+        (None, false) => format!("{key} = null"),
+    }
+}
+
+impl Action for Set {
+    type Before = Before;
+    type Note = ();
+    type Output = Written;
+
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::reversible().on(Place::path(&self.path));
+        properties.writes = vec![Write::Replace(self.path.clone())];
+        properties.live = Live::Unknown;
+        properties
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = edit::problems(&self.path);
+        let format = self.format.or_else(|| Format::of(&self.path));
+        if format.is_none() {
+            wrong.push(text::no_format(&self.path));
+        }
+        if self.edits.is_empty() {
+            wrong.push(text::empty("edits"));
+        }
+        wrong.extend(self.edits.iter().flat_map(Change::problems));
+        wrong.extend(self.readers.iter().flat_map(|r| r.problems(format)));
+        if !self.expect.is_empty() && self.readers.is_empty() {
+            wrong.push(text::needs("expect", "readers"));
+        }
+        wrong
+    }
+
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let cx = Context::default();
+        edit::outline(&Prepared { set: self, cx: &cx }, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        edit::observe(&Prepared { set: self, cx }, cx)
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let cx = Context::default();
+        edit::preview(&Prepared { set: self, cx: &cx }, direction, &past.before)
+    }
+
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
+        edit::probe(&Prepared { set: self, cx }, cx, &past.before)
+    }
+
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
+        let cx = work.cx();
+        edit::perform(&Prepared { set: self, cx }, work, &past.before)
+    }
+
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let (written, _) = self.probe(cx, past)?;
+        if written.answer != Answer::Done {
+            return Ok(written);
+        }
+        let mut read = self.read_back(cx, Path::new(&past.before.target))?;
+        read.evidence.splice(0..0, written.evidence);
+        Ok(read)
+    }
+
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        let cx = work.cx();
+        edit::undo(&Prepared { set: self, cx }, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        edit::undone(&Prepared { set: self, cx }, cx, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::consequences(cx, &past.before)
+    }
+}
