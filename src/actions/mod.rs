@@ -6,6 +6,7 @@ pub mod celery;
 pub mod config;
 pub mod cron;
 pub mod django;
+pub mod env;
 pub mod expect;
 pub mod file;
 pub mod git;
@@ -48,6 +49,10 @@ registry! {
     "config.diff" => ConfigDiff(config::diff::Diff),
     /// Values of a configuration file, changed where they stand.
     "config.set" => ConfigSet(config::set::Set),
+    /// Variables of the environment of all later steps.
+    "env.set" => EnvSet(env::set::Set),
+    /// Variables that a script exports, for all later steps.
+    "env.capture" => EnvCapture(env::capture::Capture),
     /// The number of processes.
     "expect.process" => ExpectProcess(expect::process::Process),
     /// Whether a TCP port is open.

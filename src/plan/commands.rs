@@ -184,7 +184,7 @@ fn push<'t>(commands: &mut [Vec<Word<'t>>], text: String, written: &'t str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::literal::holds_secret;
+    use crate::action::values::holds_secret;
     use super::*;
 
     fn words(script: &str) -> Vec<Vec<String>> {

@@ -7,33 +7,11 @@
 use super::commands::{given, simple};
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
+use crate::action::values::holds_secret;
 use crate::text::plan as say;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
-
-const ANYWHERE: [&str; 3] = ["password", "passwd", "passphrase"];
-const AT_THE_END: [&str; 12] = [
-    "token",
-    "secret",
-    "api_key",
-    "apikey",
-    "private_key",
-    "secret_key",
-    "access_key",
-    "_pwd",
-    "_pw",
-    "_pass",
-    "credential",
-    "credentials",
-];
-/// Keys that match only as a whole word, because `PWD` is the shell's directory and `pass` may be a counter in a script.
-const ALONE: [&str; 1] = ["pw"];
-/// A key that ends so is about a secret, and does not hold one.
-const ABOUT: [&str; 18] = [
-    "file", "path", "dir", "env", "name", "id", "ttl", "length", "policy", "prompt", "timeout",
-    "url", "uri", "field", "column", "stdin", "command", "hint",
-];
 
 /// `name=value`, as an argument, an assignment or an option.
 static ASSIGNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -56,23 +34,6 @@ static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?i)authorization["']?\s*[:=]\s*["']?(?:bearer|basic|token|digest)\s+(?P<value>[^\s'"]+)"#)
         .ok()
 });
-
-/// Whether a key by that name holds a secret.
-pub(crate) fn holds_secret(key: &str) -> bool {
-    let key = key
-        .trim_start_matches('-')
-        .to_ascii_lowercase()
-        .replace(['-', '.'], "_");
-    if ABOUT
-        .iter()
-        .any(|w| key.strip_suffix(w).is_some_and(|k| k.ends_with('_')))
-    {
-        return false;
-    }
-    ANYWHERE.iter().any(|w| key.contains(w))
-        || AT_THE_END.iter().any(|w| key.ends_with(w))
-        || ALONE.contains(&key.as_str())
-}
 
 /// A header by that name is a login.
 fn is_login(key: &str) -> bool {

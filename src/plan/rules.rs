@@ -309,7 +309,7 @@ pub(crate) fn resolve(
         live: false,
         cwd: cwd.0,
         cwd_from: cwd.1,
-        uses: uses.into_iter().map(|used| used.step).collect(),
+        uses: uses::ids(&uses, &before.steps),
         after_rollback: step.after_rollback,
         facts: step
             .facts

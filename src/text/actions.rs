@@ -26,6 +26,9 @@ texts! {
     config_set(path, edits): "in {path}, set {edits}", "在 {path} 中设置：{edits}";
     config_removed(key): "{key} removed", "删除 {key}";
     config_diff(path, with): "show what differs between {path} and {with}, secrets masked", "显示 {path} 与 {with} 的差异（敏感值以掩码代替）";
+    env_set(names): "for all later steps, set {names}", "为之后的所有步骤设置：{names}";
+    env_without(name): "{name} removed", "移除 {name}";
+    env_capture(source, names): "source {source}, and take {names} for all later steps", "执行（source）{source}，并将 {names} 用于之后的所有步骤";
     copies(paths): "copy {paths} to the state directory", "将 {paths} 复制到状态目录";
 
     // Processes and services.

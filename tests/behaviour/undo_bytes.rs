@@ -70,9 +70,15 @@ const ROWS: &[Row] = &[
         "config.set",
         r#"{"path": "@/file", "format": "dotenv", "edits": [{"key": "DEBUG", "value": "0"}]}"#,
         Here {
-            make: file,
+            make: assignments,
             see: tree,
         },
+    ),
+    Row("env.set", r#"{"variables": {"A": "1"}}"#, NoUndo),
+    Row(
+        "env.capture",
+        r#"{"source": "@/env.sh", "names": ["A"]}"#,
+        NoUndo,
     ),
     Row(
         "test.sample",
@@ -285,6 +291,10 @@ fn script(place: &Place, name: &str, text: &str) {
 
 fn file(place: &Place) {
     old(place, "file", "A=1\r\nDEBUG=1\n\nno end");
+}
+
+fn assignments(place: &Place) {
+    old(place, "file", "A=1\r\nDEBUG=1\n# no end");
 }
 
 fn crontab(place: &Place) {

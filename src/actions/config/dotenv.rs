@@ -8,7 +8,13 @@ use crate::action::Error;
 use std::ops::Range;
 
 /// The ways to write a value, in the order in which they are tried.
-pub(super) const STYLES: [Style; 4] = [Style::Plain, Style::Single, Style::Double, Style::Escaped];
+pub(super) const STYLES: [Style; 5] = [
+    Style::Plain,
+    Style::Single,
+    Style::Double,
+    Style::Shell,
+    Style::Escaped,
+];
 
 /// A way to write a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub(super) enum Style {
     Plain,
     Single,
     Double,
+    /// In double quotes, with a backslash before all that a shell would expand.
+    Shell,
     /// In single quotes, with a backslash before each: no shell reads it so.
     Escaped,
 }
@@ -103,6 +111,7 @@ fn value(text: &str, start: usize) -> Result<(Range<usize>, String), Error> {
                     ('"', 't') => value.push('\t'),
                     ('"', 'r') => value.push('\r'),
                     (_, '\\') => value.push('\\'),
+                    ('"', '$' | '`') => value.push(c),
                     (q, c) if q == c => value.push(c),
                     (_, c) => value.extend(['\\', c]),
                 }
@@ -127,6 +136,14 @@ pub(super) fn literal(value: &str, style: Style) -> Option<String> {
         Style::Double => {
             let escaped = value.replace('\\', r"\\").replace('"', "\\\"");
             (!value.contains(['$', '`'])).then(|| format!("\"{escaped}\""))
+        }
+        Style::Shell => {
+            let escaped = ['\\', '"', '$', '`']
+                .iter()
+                .fold(value.to_owned(), |text, c| {
+                    text.replace(*c, &format!("\\{c}"))
+                });
+            Some(format!("\"{escaped}\""))
         }
         Style::Escaped => {
             let escaped = value.replace('\\', r"\\").replace('\'', r"\'");

@@ -19,5 +19,7 @@ mod tree;
 mod value;
 mod yaml;
 
+pub(crate) use value::Given;
+
 #[cfg(test)]
 mod tests;

@@ -292,10 +292,13 @@ impl Set {
         }
         let shell = self.readers.iter().any(|r| r.by == By::Shell);
         // What no shell reads as a value it may execute.
-        let all = dotenv::STYLES
-            .into_iter()
-            .filter(|s| !shell || *s != dotenv::Style::Escaped);
-        let first = now.filter(|s| !shell || *s != dotenv::Style::Escaped);
+        let fits = |s: &dotenv::Style| match s {
+            dotenv::Style::Escaped => !shell,
+            dotenv::Style::Shell => shell,
+            dotenv::Style::Plain | dotenv::Style::Single | dotenv::Style::Double => true,
+        };
+        let all = dotenv::STYLES.into_iter().filter(fits);
+        let first = now.filter(fits);
         first
             .into_iter()
             .chain(all.filter(|s| Some(*s) != first))

@@ -125,7 +125,7 @@ impl Given {
     ///
     /// # Errors
     /// [`Error`] when the run has no such secret.
-    pub(super) fn text(&self, cx: &Context) -> Result<String, Error> {
+    pub(crate) fn text(&self, cx: &Context) -> Result<String, Error> {
         Ok(match self {
             Self::Text(text) => text.clone(),
             Self::Number(n) => n.to_string(),
@@ -135,7 +135,7 @@ impl Given {
     }
 
     /// For people.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(n) => n.to_string(),
