@@ -5,6 +5,7 @@
 pub mod celery;
 pub mod config;
 pub mod cron;
+pub mod dir;
 pub mod django;
 pub mod env;
 pub mod expect;
@@ -43,6 +44,10 @@ registry! {
     "file.replace" => FileReplace(file::replace::Replace),
     /// One line of a file.
     "file.line" => FileLine(file::line::Line),
+    /// A copy of a whole directory, proved by its digest.
+    "dir.backup" => DirBackup(dir::backup::Backup),
+    /// A directory as a copy of it holds it.
+    "dir.restore" => DirRestore(dir::restore::Restore),
     /// Copies of configuration files, in the state directory.
     "config.backup" => ConfigBackup(config::backup::Backup),
     /// What differs between two configuration files, secrets masked.

@@ -137,7 +137,7 @@ fn a_secret_is_written_so_that_the_shell_reads_it_and_is_never_shown() {
     // A literal is refused where the key says that it is a secret, and is not shown.
     plan(&world, &[&set("s3cret-word")]);
     let refused = world.upledger(&["check", "plan.yaml"]);
-    assert_eq!(refused.code, 2, "{refused:?}");
+    assert_eq!(refused.code, 3, "{refused:?}");
     assert!(
         !format!("{refused:?}").contains("s3cret-word"),
         "{refused:?}"

@@ -14,6 +14,7 @@ mod crontabs;
 mod daemons;
 mod demo;
 mod deploy;
+mod directories;
 mod docs;
 mod doubt;
 mod env_steps;

@@ -74,6 +74,15 @@ const ROWS: &[Row] = &[
             see: tree,
         },
     ),
+    Row("dir.backup", r#"{"path": "@/sites"}"#, NoUndo),
+    Row(
+        "dir.restore",
+        r#"{"backup": "copy"}"#,
+        In {
+            file: "behaviour/directories.rs",
+            test: "a_directory_is_restored_whole_and_the_former_one_comes_back",
+        },
+    ),
     Row("env.set", r#"{"variables": {"A": "1"}}"#, NoUndo),
     Row(
         "env.capture",

@@ -54,9 +54,6 @@ def environ_file(text):
     logging.disable(logging.CRITICAL)
     import environ
 
-    class Source:
-        ENVIRON = {}
-
     env = type("Env", (environ.Env,), {"ENVIRON": {}})
     handle = io.StringIO(text)
     handle.name = ".env"
@@ -178,6 +175,9 @@ def digest(value):
 def look(text):
     name = request["kind"]
     found = {}
+    if text is not None:
+        # As a file that is opened as text is read.
+        text = io.StringIO(text, newline=None).read()
     try:
         flat(reader(name)(text), (), found)
     except Exception as why:

@@ -89,6 +89,20 @@ impl By {
     }
 }
 
+/// What a reader is asked.
+pub(super) struct Question<'a> {
+    /// The file.
+    pub(super) path: &'a str,
+    /// The byte order mark that it begins with.
+    pub(super) mark: &'a str,
+    /// The keys whose values are wanted.
+    pub(super) keys: &'a [Vec<String>],
+    /// Former values, of which the keys are named that still hold one.
+    pub(super) former: &'a [String],
+    /// For the digests of all other values.
+    pub(super) salt: &'a str,
+}
+
 /// What a reader made of a text.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Readout {
@@ -179,49 +193,46 @@ impl Reader {
         self.python.clone().unwrap_or_else(|| "python3".into())
     }
 
-    /// What it makes of these texts; `former` are values of which nothing may be left.
+    /// What it makes of these texts.
     pub(super) fn read(
         &self,
         cx: &Context,
-        path: &str,
+        of: &Question<'_>,
         texts: &[Option<&str>],
-        keys: &[Vec<String>],
-        former: &[String],
     ) -> Result<Vec<Readout>, Error> {
+        let texts: Vec<Option<String>> = texts
+            .iter()
+            .map(|text| text.map(|t| format!("{}{t}", of.mark)))
+            .collect();
         if self.by == By::Shell {
-            return texts
-                .iter()
-                .map(|t| self.sourced(cx, t.unwrap_or_default(), keys))
-                .collect();
+            let texts = texts.into_iter().map(Option::unwrap_or_default);
+            return texts.map(|t| self.sourced(cx, t, of)).collect();
         }
-        let request = |texts: &[Option<&str>]| {
+        let request = |texts: &[Option<String>]| {
             serde_json::json!({
-                "kind": self.by.name(), "path": path, "module": self.module, "texts": texts, "keys": keys,
-                "former": former, "salt": random(),
+                "kind": self.by.name(), "path": of.path, "module": self.module, "texts": texts, "keys": of.keys,
+                "former": of.former, "salt": of.salt,
             })
         };
         if self.by != By::Settings {
-            return ask(cx, &self.python(), PROGRAM, &request(texts));
+            return ask(cx, &self.python(), PROGRAM, &request(&texts));
         }
         // A module is imported once in a process.
-        let salted = request(&[]);
         let mut found = Vec::new();
         for text in texts {
-            let mut one = salted.clone();
-            one["texts"] = serde_json::json!([text]);
-            let answer: Vec<Readout> = ask(cx, &self.python(), PROGRAM, &one)?;
+            let answer: Vec<Readout> = ask(cx, &self.python(), PROGRAM, &request(&[text]))?;
             found.extend(answer);
         }
         Ok(found)
     }
 
     /// What a shell has after it has sourced the text.
-    fn sourced(&self, cx: &Context, text: &str, keys: &[Vec<String>]) -> Result<Readout, Error> {
+    fn sourced(&self, cx: &Context, text: String, of: &Question<'_>) -> Result<Readout, Error> {
         let mut clean = cx.clone();
         clean.env.retain(|(k, _)| k == "PATH" || k == "LANG");
         let script = "set -a; . /dev/stdin >/dev/null 2>&1; exec env -0".to_owned();
         let argv = ["sh".to_owned(), "-c".into(), script];
-        let ran = capture_with(&clean, &argv, Some(text.into()), cx.patience())?;
+        let ran = capture_with(&clean, &argv, Some(text.into_bytes()), cx.patience())?;
         if ran.code != Some(0) {
             return Ok(Readout {
                 error: Some(format!("a shell that sources it: {}", ran.ended)),
@@ -231,14 +242,15 @@ impl Reader {
         let mut found = Readout::default();
         let all = String::from_utf8_lossy(&ran.stdout);
         for (key, value) in all.split('\0').filter_map(|v| v.split_once('=')) {
-            if keys
+            if of
+                .keys
                 .iter()
                 .any(|k| matches!(k.as_slice(), [one] if one == key))
             {
                 let pair = ("text".to_owned(), value.to_owned());
                 found.asked.insert(python_json(&[key.to_owned()]), pair);
             } else if !["PWD", "OLDPWD", "SHLVL", "_", "PATH", "LANG"].contains(&key) {
-                let digest = crate::action::digest(cx.run.as_bytes(), value.as_bytes());
+                let digest = crate::action::digest(of.salt.as_bytes(), value.as_bytes());
                 found.others.insert(key.to_owned(), digest);
             }
         }
@@ -310,7 +322,7 @@ pub(super) fn described(value: Option<&Scalar>) -> String {
     }
 }
 
-fn random() -> String {
+pub(super) fn random() -> String {
     let hash = || std::hash::RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", hash(), hash())
 }

@@ -6,7 +6,7 @@
 
 use super::document::{Format, Manner};
 use super::mask::{self, Shown};
-use super::reader::{By, Reader, Readout, described};
+use super::reader::{By, Question, Reader, Readout, described, random};
 use super::tree::{Scalar, shown};
 use super::value::{Change, Given, Key};
 use super::{dotenv, python};
@@ -130,7 +130,10 @@ impl Set {
         }
         let (text, later) = match format {
             Format::Python => self.module(cx, &old, &wanted)?,
-            Format::Dotenv => (self.assignments(cx, &old, &wanted)?, Vec::new()),
+            Format::Dotenv => {
+                let text = self.assignments(cx, (&old, mark(bytes)), &wanted)?;
+                (text, Vec::new())
+            }
             _ => (self.document(format, &old, &wanted)?, Vec::new()),
         };
         let mut notes = Vec::new();
@@ -138,10 +141,18 @@ impl Set {
             let judged = self.judged(cx, format)?;
             let keys: Vec<Vec<String>> = judged.iter().map(|(path, _)| path.clone()).collect();
             let texts = [former.map(|_| old.as_str()), Some(text.as_str())];
-            let first = reader.read(cx, &self.path, &texts[..1], &keys, &[])?;
+            let mut question = Question {
+                path: &self.path,
+                mark: mark(bytes),
+                keys: &keys,
+                former: &[],
+                salt: &random(),
+            };
+            let first = reader.read(cx, &question, &texts[..1])?;
             let before = first.first().filter(|_| former.is_some());
             let former_values = changed_values(before, &wanted);
-            let second = reader.read(cx, &self.path, &texts[1..], &keys, &former_values)?;
+            question.former = &former_values;
+            let second = reader.read(cx, &question, &texts[1..])?;
             let Some(after) = second.first() else {
                 continue;
             };
@@ -221,7 +232,7 @@ impl Set {
     fn assignments(
         &self,
         cx: &Context,
-        old: &str,
+        (old, mark): (&str, &str),
         wanted: &[(Vec<String>, Option<Scalar>)],
     ) -> Result<String, Error> {
         let mut text = old.to_owned();
@@ -246,7 +257,7 @@ impl Set {
                         continue;
                     }
                 };
-                match self.unread(cx, (&text, &next), path, wanted.as_ref())? {
+                match self.unread(cx, (&text, &next, mark), path, wanted.as_ref())? {
                     None => made = Some(next),
                     Some(e) => {
                         refused = Some(e);
@@ -310,14 +321,21 @@ impl Set {
     fn unread(
         &self,
         cx: &Context,
-        (old, new): (&str, &str),
+        (old, new, mark): (&str, &str, &str),
         path: &[String],
         wanted: Option<&Scalar>,
     ) -> Result<Option<Error>, Error> {
         let keys = [path.to_vec()];
         let judged = [(path.to_vec(), wanted.cloned())];
         for reader in &self.readers {
-            let readouts = reader.read(cx, &self.path, &[Some(old), Some(new)], &keys, &[])?;
+            let question = Question {
+                path: &self.path,
+                mark,
+                keys: &keys,
+                former: &[],
+                salt: &random(),
+            };
+            let readouts = reader.read(cx, &question, &[Some(old), Some(new)])?;
             let [before, after] = readouts.as_slice() else {
                 continue;
             };
@@ -374,7 +392,14 @@ impl Set {
         let text = text.unwrap_or_default();
         let mut evidence = Vec::new();
         for reader in &self.readers {
-            let readouts = reader.read(cx, &self.path, &[Some(&text)], &keys, &[])?;
+            let question = Question {
+                path: &self.path,
+                mark: mark(&bytes),
+                keys: &keys,
+                former: &[],
+                salt: &random(),
+            };
+            let readouts = reader.read(cx, &question, &[Some(&text)])?;
             let Some(after) = readouts.first() else {
                 continue;
             };
@@ -394,6 +419,14 @@ impl Set {
             answer: Answer::Done,
             evidence,
         })
+    }
+}
+
+/// The byte order mark, which not every reader takes away.
+pub(super) fn mark(bytes: &[u8]) -> &'static str {
+    match bytes.starts_with(b"\xef\xbb\xbf") {
+        true => "\u{feff}",
+        false => "",
     }
 }
 

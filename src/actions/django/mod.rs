@@ -10,7 +10,6 @@ pub mod check;
 pub mod collectstatic;
 mod comparison;
 mod served;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +17,7 @@ mod tests;
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::exec::{capture, quoted};
+use crate::host::files::tree;
 use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;

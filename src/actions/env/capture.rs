@@ -5,7 +5,7 @@
 //! variable; only the names that the plan asks for are taken, and a name that is missing afterwards is an error. The status
 //! of the script's last command says nothing about its exports, and is only told.
 
-use super::{fits, is_name};
+use super::{LONGEST, fits, is_name};
 use crate::action::values::{absolute, holds_secret};
 use crate::action::{Action, Context, Direction, Error, Live, Past, Place, Properties, Work};
 use crate::host::exec::{Captured, capture};
@@ -31,7 +31,15 @@ source=$1
 shift
 . "$source"
 printf 'status=%s\0' "$?" >&9
-"$env" -0 >&9
+"$env" -0 >&9 || {
+    # Only a builtin can look at what no program can be started with.
+    large=
+    for name in $(compgen -e 2>/dev/null); do
+        eval "value=\${$name}"
+        [ "${#value}" -lt 131000 ] || large="$large $name"
+    done
+    printf 'UPLEDGER_TOO_LARGE=%s\0' "$large" >&9
+}
 "#;
 
 /// Takes variables that a script exports into the environment of all later steps of the run, and of their undos. The script is
@@ -209,6 +217,17 @@ impl Action for Capture {
             parts.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         if status != "0" {
             work.log_line(&format!("the script's last command ended with {status}"));
+        }
+        if let Some(large) = after.get("UPLEDGER_TOO_LARGE") {
+            let large = match large.trim() {
+                "" => "the environment".to_owned(),
+                names => names.to_owned(),
+            };
+            return Err(Error::new(format!(
+                "{large} is too large after {}: no program can be started with a variable of more than {LONGEST} bytes",
+                self.source
+            ))
+            .remedy("pass it in a file"));
         }
         let found = self.taken(cx, &after)?;
         let removed = found.removed.iter().map(|name| format!("{name} removed"));

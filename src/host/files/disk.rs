@@ -523,7 +523,7 @@ fn fill(
 }
 
 /// Gives a file the extended attributes of the one that it will replace.
-fn attributes(from: &Path, to: &File) -> Result<(), Error> {
+pub(crate) fn attributes(from: &Path, to: &File) -> Result<(), Error> {
     let wrong = |e: Errno| cannot("keep the extended attributes of", from, &e);
     let mut names = vec![0; XATTRS];
     let len = match rustix::fs::listxattr(from, names.as_mut_slice()) {

@@ -7,4 +7,5 @@ pub(crate) mod link;
 pub(crate) mod mark;
 pub mod mode;
 pub(crate) mod mounts;
+pub(crate) mod tree;
 pub(crate) mod trust;
