@@ -66,6 +66,8 @@ registry! {
     "expect.stopped" => ExpectStopped(expect::stopped::Stopped),
     /// Whether a file exists, and its properties.
     "expect.file" => ExpectFile(expect::file::File),
+    /// Values of a configuration file, and the processes that serve with them.
+    "expect.config" => ExpectConfig(config::check::Values),
     /// The result of a read-only command.
     "expect.command" => ExpectCommand(expect::command::Command),
     /// A daemon is started and ready.

@@ -25,6 +25,9 @@ texts! {
 
     config_set(path, edits): "in {path}, set {edits}", "在 {path} 中设置：{edits}";
     config_removed(key): "{key} removed", "删除 {key}";
+    config_expected(path, keys): "{path} to have {keys} as the plan says", "{path} 中 {keys} 的值与计划一致";
+    config_served(path, keys, process): "{path} to have {keys} as the plan says, and processes matching {process} to have started with it",
+        "{path} 中 {keys} 的值与计划一致，且匹配 {process} 的进程已按其启动";
     config_diff(path, with): "show what differs between {path} and {with}, secrets masked", "显示 {path} 与 {with} 的差异（敏感值以掩码代替）";
     env_set(names): "for all later steps, set {names}", "为之后的所有步骤设置：{names}";
     env_without(name): "{name} removed", "移除 {name}";

@@ -97,6 +97,11 @@ const ROWS: &[Row] = &[
             see: sampled,
         },
     ),
+    Row(
+        "expect.config",
+        r#"{"path": "@/file", "format": "dotenv", "values": [{"key": "A", "value": "1"}]}"#,
+        NoUndo,
+    ),
     Row("expect.process", r#"{"match": "x"}"#, NoUndo),
     Row("expect.port", r#"{"port": 1}"#, NoUndo),
     Row("expect.stopped", r#"{"ports": [1]}"#, NoUndo),

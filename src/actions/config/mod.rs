@@ -5,11 +5,13 @@
 //! is shown that could be a secret.
 
 pub mod backup;
+pub mod check;
 pub mod diff;
 mod document;
 mod dotenv;
 mod ini;
 mod json;
+mod make;
 mod mask;
 mod python;
 mod reader;

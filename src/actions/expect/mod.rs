@@ -33,9 +33,9 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// What one look saw.
 pub(crate) struct Finding {
     /// It is as expected.
-    holds: bool,
+    pub(crate) holds: bool,
     /// What was seen, in lines.
-    saw: Vec<String>,
+    pub(crate) saw: Vec<String>,
 }
 
 /// Something that is looked at until it is as expected.
