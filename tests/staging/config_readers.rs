@@ -80,14 +80,14 @@ fn each_reader_reads_what_was_asked_for_or_nothing_is_written() {
             "dollar.env",
             "A=1\n",
             &["python_dotenv"],
-            "key: A, value: \"ab${cd}\"",
+            "key: A, value: \"ab$${cd}\"",
             Err("cannot be written so that every reader"),
         ),
         (
             "shell.env",
             "A=1\n",
             &["shell"],
-            "key: A, value: \"ab${cd}\"",
+            "key: A, value: \"ab$${cd}\"",
             Ok("A='ab${cd}'\n".into()),
         ),
         (
@@ -144,7 +144,7 @@ fn each_reader_reads_what_was_asked_for_or_nothing_is_written() {
             mixed,
             all,
             "key: D, value: \"4\", absent: create",
-            Err("django_environ"),
+            Ok("A=1\nB='x\ny'\nC=3\nD=4".into()),
         ),
         (
             "end.env",
@@ -321,4 +321,64 @@ fn a_right_file_is_not_in_force_while_the_process_has_the_former_values() {
     );
     control(&["update"]);
     assert_eq!(expect(mode).code, 0);
+}
+
+/// A container's view of one file: a bind mount in a namespace of its own, as long as this lives.
+struct Mounted(std::process::Child);
+
+impl Mounted {
+    fn new(world: &World) -> Self {
+        let script = "mount --bind host.env inside.env && touch up && read x";
+        let child = std::process::Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", script])
+            .current_dir(world.path("."))
+            .stdin(std::process::Stdio::piped())
+            .spawn();
+        let child = child.expect("unshare; these tests run as root");
+        patiently("the file is mounted", || world.path("up").exists());
+        Self(child)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_file_that_a_container_has_mounted_is_not_replaced_under_it() {
+    let world = World::new();
+    world.write("host.env", "A=1\n");
+    world.write("inside.env", "");
+    let set = |file: &str| {
+        plan(
+            &world,
+            &[format!(
+                "{{id: set, do: {{config.set: {{path: \"@/{file}\", edits: [{{key: A, value: \"2\"}}]}}}}}}"
+            )],
+        );
+    };
+    set("host.env");
+    let mounted = Mounted::new(&world);
+    let shown = world.upledger(&["plan", "plan.yaml"]);
+    assert_eq!(shown.code, 3, "{shown:?}");
+    assert!(shown.out.contains("inside.env for"), "{shown:?}");
+    drop(mounted);
+    let shown = world.upledger(&["plan", "plan.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+
+    // The same inside, where the kernel would refuse it.
+    set("inside.env");
+    let mut command = std::process::Command::new("unshare");
+    let program = crate::common::UPLEDGER;
+    let script = format!("mount --bind host.env inside.env && exec {program} plan plan.yaml");
+    command.args(["-m", "--propagation", "private", "sh", "-c", &script]);
+    command
+        .current_dir(world.path("."))
+        .env("UPLEDGER_STATE", world.state());
+    let shown = Done::of(command.output().expect("unshare"));
+    assert_eq!(shown.code, 3, "{shown:?}");
+    assert!(shown.out.contains("is mounted by itself"), "{shown:?}");
 }

@@ -399,3 +399,134 @@ fn an_option_of_ini_keeps_its_case_and_its_neighbours() {
         "[section, name]",
     );
 }
+
+mod steps {
+    //! Steps as the runner drives them, where a plan alone cannot show it.
+
+    use crate::action::testing::TestStep;
+    use crate::action::{Context, Direction};
+    use crate::actions::config::set::Set;
+    use serde_json::json;
+    use std::path::Path;
+
+    fn context(dir: &Path) -> Context {
+        Context {
+            state: dir.join("state"),
+            run: "run".into(),
+            step: "set".into(),
+            cwd: Some(dir.into()),
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            ..Context::default()
+        }
+    }
+
+    /// Another writer comes while a reader is asked, and what he has written is of the same size.
+    #[test]
+    fn what_another_writer_has_written_meanwhile_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("mod.py"), "H = 'a'\nI = 1\n").unwrap();
+        std::fs::write(
+            at("main.py"),
+            "import os\nfrom mod import *\nif os.path.exists('go'):\n    open('mod.py', 'w').write(\"H = 'a'\\nI = 2\\n\")\n",
+        )
+        .unwrap();
+        let set: Set = serde_json::from_value(json!({
+            "path": at("mod.py"), "edits": [{"key": "H", "value": "b"}],
+            "readers": [{"by": "settings", "module": "main", "python": "/usr/bin/python3"}],
+        }))
+        .unwrap();
+        let mut step = TestStep::observed(set, &context(dir.path())).unwrap();
+        std::fs::write(at("go"), "").unwrap();
+        let why = step.perform().unwrap_err();
+        assert!(why.contains("changed by somebody else while"), "{why}");
+        assert_eq!(
+            std::fs::read_to_string(at("mod.py")).unwrap(),
+            "H = 'a'\nI = 2\n"
+        );
+        let left = std::fs::read_dir(dir.path()).unwrap();
+        let names = left.filter(|e| {
+            e.as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .contains("upledger")
+        });
+        assert_eq!(names.count(), 0);
+    }
+
+    #[test]
+    fn what_changes_with_a_setting_and_what_still_holds_the_former_value_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let text = "EARLY = 'redis://r1:6379/0'\nHOST = 'r1'\nURL = f'redis://{HOST}/0'\nSECRET = 'hunter-1'\n";
+        std::fs::write(at("mod.py"), text).unwrap();
+        let set: Set = serde_json::from_value(json!({
+            "path": at("mod.py"), "edits": [{"key": "HOST", "value": "r2"}],
+            "readers": [{"by": "settings", "module": "mod", "python": "/usr/bin/python3"}],
+        }))
+        .unwrap();
+        let cx = Context {
+            inert: true,
+            ..context(dir.path())
+        };
+        crate::action::Action::observe(&set, &cx).unwrap();
+        let diff = cx.take_diff().unwrap();
+        assert!(diff.contains("these change with it: URL"), "{diff}");
+        assert!(
+            diff.contains("these still hold the former value: EARLY"),
+            "{diff}"
+        );
+        assert!(
+            diff.contains("+HOST = r2") || diff.contains("+HOST = 'r2'"),
+            "{diff}"
+        );
+        assert!(!diff.contains("hunter"), "{diff}");
+        let mut step = TestStep::observed(set, &context(dir.path())).unwrap();
+        let mut log = Vec::new();
+        step.attempt(Direction::Do, &mut log).unwrap();
+        let changed = std::fs::read_to_string(at("mod.py")).unwrap();
+        assert_eq!(changed, text.replace("HOST = 'r1'", "HOST = 'r2'"));
+        step.undo().unwrap();
+        assert_eq!(std::fs::read_to_string(at("mod.py")).unwrap(), text);
+    }
+}
+
+/// What is stored is read for ever.
+#[test]
+fn stored_records_stay_readable() {
+    use crate::action::stays;
+    let file = r#"{"content": {"blob": "00", "len": 4}, "mode": "0640", "uid": 0, "gid": 0, "mtime": {"sec": 1, "nsec": 2}}"#;
+    let before = format!(
+        r#"{{"target": "/srv/app.env", "former": {file}, "wanted": {{"blob": "01", "len": 5}}, "mode": "0640"}}"#
+    );
+    stays::<super::set::Set>(&before, "null", r#"{"path": "/srv/app.env"}"#);
+    let one = format!(
+        r#"{{"source": "/srv/app.env", "file": {file}, "copy": "/undo/x", "there": null}}"#
+    );
+    stays::<super::backup::Backup>(
+        &format!(r#"{{"files": [{one}], "beside": ["/srv/app.env.bak"]}}"#),
+        "null",
+        r#"{"path": "/undo/x", "files": 1, "bytes": 4, "copies": [{"path": "/undo/x", "bytes": 4}]}"#,
+    );
+    stays::<super::diff::Diff>("null", "null", r#"{"same": true}"#);
+    stays::<crate::actions::env::set::Set>("null", "null", r#"{"variables": 2}"#);
+    stays::<crate::actions::env::capture::Capture>(
+        "null",
+        "null",
+        r#"{"set": {"RUN_VER": "open"}, "removed": ["OLD"]}"#,
+    );
+    let tree = r#"{"tree": {"blob": "00", "len": 64}, "files": 2}"#;
+    stays::<crate::actions::dir::backup::Backup>(
+        &format!(r#"{{"source": "/srv/media", "tree": {tree}, "copy": "/undo/media"}}"#),
+        "null",
+        r#"{"path": "/undo/media", "source": "/srv/media", "sha256": "00", "files": 2, "bytes": 9}"#,
+    );
+    stays::<crate::actions::dir::restore::Restore>(
+        &format!(
+            r#"{{"target": "/srv/media", "former": {tree}, "copy": "/undo/media", "sha256": "00"}}"#
+        ),
+        "null",
+        r#"{"path": "/srv/media", "former": "/srv/media.former"}"#,
+    );
+}

@@ -9,7 +9,7 @@ use crate::action::values::absolute;
 use crate::action::{Consequences, Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
-use crate::host::files::mounts;
+use crate::host::files::{editor, mounts};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -162,6 +162,7 @@ pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Befo
     disk::refuse_hard_links(&target)?;
     let wanted = edit.wanted(former.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
     mounts::refuse(&target)?;
+    editor::refuse(&target)?;
     cx.show_diff(|| diff(edit, former.as_ref(), &wanted))?;
     Ok(Before {
         target: disk::text(&target)?,

@@ -2,6 +2,7 @@
 //! a path leads.
 
 pub(crate) mod disk;
+pub(crate) mod editor;
 pub(crate) mod entry;
 pub(crate) mod link;
 pub(crate) mod mark;
