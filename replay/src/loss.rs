@@ -52,9 +52,10 @@ impl Run {
     /// When the copy was begun that the undo of a unit brings back; its own beginning where it names none.
     fn copied_at(&self, unit: &Task) -> u64 {
         let uses = self.step(unit).map_or(&[][..], |(_, step)| &step.uses);
+        // Steps that set the environment are used, too; they come before what they are for.
         let copies = uses.iter().flat_map(|step| self.units_of(step));
-        let oldest = copies.map(|copy| copy.forward.started_at.seq).min();
-        oldest.unwrap_or(unit.forward.started_at.seq)
+        let copied = copies.map(|copy| copy.forward.started_at.seq).max();
+        copied.unwrap_or(unit.forward.started_at.seq)
     }
 
     /// Keeps that users were let in, where the event says so.

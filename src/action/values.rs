@@ -142,6 +142,46 @@ pub(crate) fn absolute(setting: &str, path: &str) -> Option<String> {
         .then(|| settings::no_absolute(setting, path))
 }
 
+const ANYWHERE: [&str; 3] = ["password", "passwd", "passphrase"];
+const AT_THE_END: [&str; 12] = [
+    "token",
+    "secret",
+    "api_key",
+    "apikey",
+    "private_key",
+    "secret_key",
+    "access_key",
+    "_pwd",
+    "_pw",
+    "_pass",
+    "credential",
+    "credentials",
+];
+/// Keys that match only as a whole word, because `PWD` is the shell's directory and `pass` may be a counter in a script.
+const ALONE: [&str; 1] = ["pw"];
+/// A key that ends so is about a secret, and does not hold one.
+const ABOUT: [&str; 18] = [
+    "file", "path", "dir", "env", "name", "id", "ttl", "length", "policy", "prompt", "timeout",
+    "url", "uri", "field", "column", "stdin", "command", "hint",
+];
+
+/// Whether a key by that name holds a secret.
+pub(crate) fn holds_secret(key: &str) -> bool {
+    let key = key
+        .trim_start_matches('-')
+        .to_ascii_lowercase()
+        .replace(['-', '.'], "_");
+    if ABOUT
+        .iter()
+        .any(|w| key.strip_suffix(w).is_some_and(|k| k.ends_with('_')))
+    {
+        return false;
+    }
+    ANYWHERE.iter().any(|w| key.contains(w))
+        || AT_THE_END.iter().any(|w| key.ends_with(w))
+        || ALONE.contains(&key.as_str())
+}
+
 /// Edits, with a swap of neighbours as one, that lead from one word to the other; words of plans are short.
 pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) =

@@ -3,8 +3,11 @@
 //! What an action is stands in `crate::action`; the site calls them.
 
 pub mod celery;
+pub mod config;
 pub mod cron;
+pub mod dir;
 pub mod django;
+pub mod env;
 pub mod expect;
 pub mod file;
 pub mod git;
@@ -43,6 +46,20 @@ registry! {
     "file.replace" => FileReplace(file::replace::Replace),
     /// One line of a file.
     "file.line" => FileLine(file::line::Line),
+    /// A copy of a whole directory, proved by its digest.
+    "dir.backup" => DirBackup(dir::backup::Backup),
+    /// A directory as a copy of it holds it.
+    "dir.restore" => DirRestore(dir::restore::Restore),
+    /// Copies of configuration files, in the state directory.
+    "config.backup" => ConfigBackup(config::backup::Backup),
+    /// What differs between two configuration files, secrets masked.
+    "config.diff" => ConfigDiff(config::diff::Diff),
+    /// Values of a configuration file, changed where they stand.
+    "config.set" => ConfigSet(config::set::Set),
+    /// Variables of the environment of all later steps.
+    "env.set" => EnvSet(env::set::Set),
+    /// Variables that a script exports, for all later steps.
+    "env.capture" => EnvCapture(env::capture::Capture),
     /// The number of processes.
     "expect.process" => ExpectProcess(expect::process::Process),
     /// Whether a TCP port is open.
@@ -51,6 +68,8 @@ registry! {
     "expect.stopped" => ExpectStopped(expect::stopped::Stopped),
     /// Whether a file exists, and its properties.
     "expect.file" => ExpectFile(expect::file::File),
+    /// Values of a configuration file, and the processes that serve with them.
+    "expect.config" => ExpectConfig(config::check::Values),
     /// The result of a read-only command.
     "expect.command" => ExpectCommand(expect::command::Command),
     /// A daemon is started and ready.

@@ -184,8 +184,8 @@ fn push<'t>(commands: &mut [Vec<Word<'t>>], text: String, written: &'t str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::literal::holds_secret;
     use super::*;
+    use crate::action::values::holds_secret;
 
     fn words(script: &str) -> Vec<Vec<String>> {
         let text = |words: Vec<Word<'_>>| words.into_iter().map(|w| w.text).collect();

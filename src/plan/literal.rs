@@ -7,33 +7,11 @@
 use super::commands::{given, simple};
 use super::outline::{Kind, Node, Span};
 use super::problem::Fault;
+use crate::action::values::holds_secret;
 use crate::text::plan as say;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
-
-const ANYWHERE: [&str; 3] = ["password", "passwd", "passphrase"];
-const AT_THE_END: [&str; 12] = [
-    "token",
-    "secret",
-    "api_key",
-    "apikey",
-    "private_key",
-    "secret_key",
-    "access_key",
-    "_pwd",
-    "_pw",
-    "_pass",
-    "credential",
-    "credentials",
-];
-/// Keys that match only as a whole word, because `PWD` is the shell's directory and `pass` may be a counter in a script.
-const ALONE: [&str; 1] = ["pw"];
-/// A key that ends so is about a secret, and does not hold one.
-const ABOUT: [&str; 18] = [
-    "file", "path", "dir", "env", "name", "id", "ttl", "length", "policy", "prompt", "timeout",
-    "url", "uri", "field", "column", "stdin", "command", "hint",
-];
 
 /// `name=value`, as an argument, an assignment or an option.
 static ASSIGNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -56,23 +34,6 @@ static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?i)authorization["']?\s*[:=]\s*["']?(?:bearer|basic|token|digest)\s+(?P<value>[^\s'"]+)"#)
         .ok()
 });
-
-/// Whether a key by that name holds a secret.
-pub(crate) fn holds_secret(key: &str) -> bool {
-    let key = key
-        .trim_start_matches('-')
-        .to_ascii_lowercase()
-        .replace(['-', '.'], "_");
-    if ABOUT
-        .iter()
-        .any(|w| key.strip_suffix(w).is_some_and(|k| k.ends_with('_')))
-    {
-        return false;
-    }
-    ANYWHERE.iter().any(|w| key.contains(w))
-        || AT_THE_END.iter().any(|w| key.ends_with(w))
-        || ALONE.contains(&key.as_str())
-}
 
 /// A header by that name is a login.
 fn is_login(key: &str) -> bool {
@@ -114,6 +75,21 @@ impl Literals {
         self.masked.push(value);
     }
 
+    /// A change of a configuration file names its key and its value apart.
+    fn edit(&mut self, node: &Node) {
+        let (Some(key), Some(value)) = (node.get("key"), node.get("value")) else {
+            return;
+        };
+        let name = key.text().or_else(|| key.items().last()?.text());
+        let name = name.map(|n| n.rsplit('.').next().unwrap_or(n).to_owned());
+        if let (Some(name), Some(text)) = (name, value.text())
+            && holds_secret(&name)
+            && self.literal(text)
+        {
+            self.found(value.span, value.span, &name);
+        }
+    }
+
     /// Looks through a value and all below it.
     pub(crate) fn look(&mut self, node: &Node) {
         match &node.kind {
@@ -122,6 +98,7 @@ impl Literals {
             Kind::Map(entries) => {
                 // `{secret: name}` is the correct form.
                 let reference = matches!(entries.as_slice(), [(key, _)] if key.text == "secret");
+                self.edit(node);
                 for (key, value) in entries {
                     match value.text() {
                         Some(text)

@@ -36,7 +36,7 @@ mod tests;
 
 pub(crate) use env_rules::is_env_name;
 pub use given::Given;
-pub(crate) use literal::holds_secret;
+
 pub use load::{Checked, load, load_text};
 pub(crate) use problem::did_you_mean;
 pub use problem::{Problem, Refusal};

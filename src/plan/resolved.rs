@@ -300,7 +300,7 @@ fn one(
     let problems = problems.filter_map(|used| uses::problem(used, before, left_out, has_undo));
     wrong.extend(problems.map(|(why, _)| why));
     // The secrets of these steps reach this one.
-    if !uses.iter().map(|used| &used.step).eq(&step.uses) {
+    if uses::ids(&uses, before) != step.uses {
         wrong.push(say::uses_other_steps());
     }
     for file in &step.env_files {

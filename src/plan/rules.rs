@@ -317,7 +317,7 @@ pub(crate) fn resolve(
         closes: false,
         opens: false,
         restores,
-        uses: uses.into_iter().map(|used| used.step).collect(),
+        uses: uses::ids(&uses, &before.steps),
         after_rollback: step.after_rollback,
         facts: step
             .facts

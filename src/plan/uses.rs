@@ -19,6 +19,9 @@ pub(crate) struct Earlier {
     pub(crate) verified: bool,
 }
 
+/// The kinds whose variables all later steps get.
+const ENVIRONMENT: [&str; 2] = ["env.set", "env.capture"];
+
 /// The steps that these actions name, each once.
 pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
     let mut found: Vec<StepUse> = Vec::new();
@@ -28,6 +31,18 @@ pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
         }
     }
     found
+}
+
+/// The ids of all steps that a step uses: those that its settings name, and those whose variables it gets.
+pub(crate) fn ids(named: &[StepUse], before: &[Earlier]) -> Vec<String> {
+    let mut ids: Vec<String> = named.iter().map(|used| used.step.clone()).collect();
+    let sets = |step: &&Earlier| ENVIRONMENT.contains(&step.kind.as_str()) && !step.left_out;
+    for step in before.iter().filter(sets) {
+        if !ids.contains(&step.id) {
+            ids.push(step.id.clone());
+        }
+    }
+    ids
 }
 
 /// What is wrong with a named step, and what to do. A step that is left out itself may name one that is left out. What a

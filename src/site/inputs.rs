@@ -1,10 +1,13 @@
 //! What is put into a step when it starts: facts of earlier steps, and its environment.
 
-use crate::action::Error;
+use crate::action::{Error, Used};
 use crate::actions::Do;
+use crate::actions::config::Given;
+use crate::actions::env::capture::Variables;
 use crate::attempt::spec::{Variable, VariableValue};
 use crate::plan::{facts, put_in_run};
 use crate::site::Local;
+use serde::Deserialize as _;
 use serde_json::Value;
 use std::path::Path;
 use upledger_replay::event::TaskKey;
@@ -110,10 +113,49 @@ fn unknown(why: &NoFact) -> Error {
     ))
 }
 
-/// The environment: what every step has, what stands in files, and what the plan gives, of which the last counts.
+/// A variable that an earlier step sets, or removes.
+pub(super) struct Change(String, Option<VariableValue>);
+
+/// What earlier steps of the run have set for all later ones, in their order. Before a run, when nothing is `known`, that is
+/// what the plan says.
+pub(super) fn set_before(uses: &[Used], known: bool) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for used in uses.iter().filter(|u| !known || u.produced.is_some()) {
+        match &used.action {
+            Do::EnvSet(set) => {
+                changes.extend(set.variables.iter().map(|(name, value)| {
+                    let value = match value {
+                        Given::Secret(s) => VariableValue::Secret(s.secret.clone()),
+                        Given::Text(_) | Given::Number(_) | Given::Bool(_) => {
+                            VariableValue::Text(value.shown())
+                        }
+                    };
+                    Change(name.clone(), Some(value))
+                }));
+                changes.extend(set.unset.iter().map(|name| Change(name.clone(), None)));
+            }
+            Do::EnvCapture(_) => {
+                let produced = used.produced.as_ref();
+                let Some(Ok(found)) = produced.map(Variables::deserialize) else {
+                    continue;
+                };
+                let set = found.set.into_iter();
+                changes.extend(
+                    set.map(|(name, value)| Change(name, Some(VariableValue::Text(value)))),
+                );
+                changes.extend(found.removed.into_iter().map(|name| Change(name, None)));
+            }
+            _ => {}
+        }
+    }
+    changes
+}
+
+/// The environment: what every step has, what earlier steps have set, what stands in files, and what the plan gives, of which
+/// the last counts.
 pub(super) fn environment<'e>(
     step: &Step,
-    given: impl Iterator<Item = &'e EnvVar>,
+    (before, given): (Vec<Change>, impl Iterator<Item = &'e EnvVar>),
     from_files: &[(String, String, String)],
     run: &str,
     inputs: &mut Inputs<'_>,
@@ -127,6 +169,10 @@ pub(super) fn environment<'e>(
         .collect();
     env.push(text("UPLEDGER_RUN", run.into()));
     env.push(text("UPLEDGER_STEP", step.id.clone()));
+    for Change(key, value) in before {
+        env.retain(|v| v.key != key);
+        env.extend(value.map(|value| Variable { key, value }));
+    }
     for (key, _, path) in from_files {
         env.retain(|v| v.key != *key);
         env.push(Variable {

@@ -1,6 +1,6 @@
 //! One direction of a step as requests to a site: its action, its checks, its environment. No decisions.
 
-use super::inputs::{Facts, Inputs, environment, resolved};
+use super::inputs::{Facts, Inputs, environment, resolved, set_before};
 use super::others::{family, later, noted, undoable, used, was_down};
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
@@ -137,7 +137,10 @@ impl PreparedTask {
             (Direction::Do | Direction::Undo, _) => &[],
         };
         let given = step.env.iter().chain(own_env);
-        let env = environment(step, given, &from_files, run, &mut inputs)?;
+        let uses = used(plan, part, facts, run, step);
+        let known = matches!(facts, Facts::Of(_));
+        let before = set_before(&uses, known);
+        let env = environment(step, (before, given), &from_files, run, &mut inputs)?;
         let from_files: Vec<(String, String)> = from_files
             .into_iter()
             .map(|(key, value, _)| (key, value))
@@ -165,7 +168,7 @@ impl PreparedTask {
             was_down,
             live: step.live,
             undoable: Vec::new(),
-            uses: used(plan, part, facts, run, step),
+            uses,
             action,
             direction,
             probe,

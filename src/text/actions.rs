@@ -45,6 +45,16 @@ texts! {
     restore_loses(objects): "not in the backup, and gone afterwards: {objects}", "备份中没有、恢复后将不存在：{objects}";
     restore_compares(): "afterwards: compare objects, rows and checksums with the backup",
         "之后：与备份比对对象、行数和校验和";
+    config_set(path, edits): "in {path}, set {edits}", "在 {path} 中设置：{edits}";
+    config_removed(key): "{key} removed", "删除 {key}";
+    config_expected(path, keys): "{path} to have {keys} as the plan says", "{path} 中 {keys} 的值与计划一致";
+    config_served(path, keys, process): "{path} to have {keys} as the plan says, and processes matching {process} to have started with it",
+        "{path} 中 {keys} 的值与计划一致，且匹配 {process} 的进程已按其启动";
+    config_diff(path, with): "show what differs between {path} and {with}, secrets masked", "显示 {path} 与 {with} 的差异（敏感值以掩码代替）";
+    env_set(names): "for all later steps, set {names}", "为之后的所有步骤设置：{names}";
+    env_without(name): "{name} removed", "移除 {name}";
+    env_capture(source, names): "source {source}, and take {names} for all later steps", "执行（source）{source}，并将 {names} 用于之后的所有步骤";
+    copies(paths): "copy {paths} to the state directory", "将 {paths} 复制到状态目录";
 
     // Processes and services.
     process(pid): "process {pid}", "进程 {pid}";

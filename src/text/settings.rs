@@ -59,6 +59,19 @@ texts! {
     line_break(): "`line` contains a line break", "`line` 中含有换行符";
     absent_beside_remove(): "`absent` has no effect together with `remove`", "`absent` 与 `remove` 同时使用没有意义";
 
+    // Configuration files.
+    no_format(path): "`format` is missing: the name of {path} does not say how it is written", "缺少 `format`：从文件名 {path} 看不出格式";
+    no_reader_of(reader): "`readers`: {reader} does not read files of this format", "`readers`：{reader} 不读取这种格式的文件";
+    no_such_type(value, kind): "`value` is '{value}', which is not of the type {kind}", "`value` 为 '{value}'，不是 {kind} 类型";
+    copies_beside(files): "copies that a pattern may load stand beside the files: {files}", "文件旁边已有可能被通配符加载的副本：{files}";
+
+    files_to_copy(files): "{files} files", "{files} 个文件";
+    copied_directory(step): "the directory that {step} has copied", "步骤 {step} 所复制的目录";
+    former_directory(): "what was there before", "原来的内容";
+    no_variable(name): "`{name}` is not the name of an environment variable that a step may set", "`{name}` 不是步骤可以设置的环境变量名";
+    captured_secret(name): "`names`: {name} is named like a secret, and what is captured is recorded; define it in `secrets` and pass it with `env.set`",
+        "`names`：{name} 看起来是敏感信息，而捕获的值会被记录；请在 `secrets` 中定义，并用 `env.set` 传递";
+
     // Expectations.
     no_program(): "`argv` names no program", "`argv` 没有指定程序";
     every_output(): "`stdout_contains` is empty and would match any output", "`stdout_contains` 为空，任何输出都会符合";

@@ -461,7 +461,7 @@ const MECHANISMS: &[Mechanism] = &[
                 "the log of somebody else, opened as that one",
             ),
             (
-                "actions/django/tree.rs",
+                "host/files/tree.rs",
                 "a tree of files, made anew; `trust` says why",
             ),
             ("actions/cron/place.rs", "a private temporary directory"),

@@ -60,6 +60,35 @@ const ROWS: &[Row] = &[
             see: tree,
         },
     ),
+    Row("config.backup", r#"{"paths": ["@/file"]}"#, NoUndo),
+    Row(
+        "config.diff",
+        r#"{"path": "@/file", "with": "@/plan.yaml"}"#,
+        NoUndo,
+    ),
+    Row(
+        "config.set",
+        r#"{"path": "@/file", "format": "dotenv", "edits": [{"key": "DEBUG", "value": "0"}]}"#,
+        Here {
+            make: assignments,
+            see: tree,
+        },
+    ),
+    Row("dir.backup", r#"{"path": "@/sites"}"#, NoUndo),
+    Row(
+        "dir.restore",
+        r#"{"backup": "copy"}"#,
+        In {
+            file: "behaviour/directories.rs",
+            test: "a_directory_is_restored_whole_and_the_former_one_comes_back",
+        },
+    ),
+    Row("env.set", r#"{"variables": {"A": "1"}}"#, NoUndo),
+    Row(
+        "env.capture",
+        r#"{"source": "@/env.sh", "names": ["A"]}"#,
+        NoUndo,
+    ),
     Row(
         "test.sample",
         r#"{"dir": "@/sample", "text": "wanted\n"}"#,
@@ -74,6 +103,11 @@ const ROWS: &[Row] = &[
         NoUndo,
     ),
     Row("mysql.restore", r#"{"backup": "dump"}"#, NoUndo),
+    Row(
+        "expect.config",
+        r#"{"path": "@/file", "format": "dotenv", "values": [{"key": "A", "value": "1"}]}"#,
+        NoUndo,
+    ),
     Row("expect.process", r#"{"match": "x"}"#, NoUndo),
     Row("expect.port", r#"{"port": 1}"#, NoUndo),
     Row("expect.stopped", r#"{"ports": [1]}"#, NoUndo),
@@ -318,6 +352,10 @@ fn script(place: &Place, name: &str, text: &str) {
 
 fn file(place: &Place) {
     old(place, "file", "A=1\r\nDEBUG=1\n\nno end");
+}
+
+fn assignments(place: &Place) {
+    old(place, "file", "A=1\r\nDEBUG=1\n# no end");
 }
 
 fn crontab(place: &Place) {

@@ -10,6 +10,7 @@ mod celery_services;
     reason = "shared with the other test target, which uses the rest of it"
 )]
 mod common;
+mod config_readers;
 mod django_entry;
 mod fixture;
 mod gunicorn;

@@ -13,7 +13,6 @@ mod comparison;
 pub mod fake;
 pub mod migrate;
 mod served;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +20,7 @@ mod tests;
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::exec::{capture, quoted};
+use crate::host::files::tree;
 use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
 use serde::de::DeserializeOwned;

@@ -223,7 +223,19 @@ impl Action for Backup {
     }
 
     fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Copy, Error> {
-        let (cx, before) = (work.cx(), &past.before);
+        let (line, copy) = self.make(work.cx(), &past.before)?;
+        work.log_line(&line);
+        Ok(copy)
+    }
+}
+
+impl Backup {
+    /// Makes the copy; what was done, in one line.
+    pub(in crate::actions) fn make(
+        &self,
+        cx: &Context,
+        before: &Before,
+    ) -> Result<(String, Copy), Error> {
         let (copy, content) = (Path::new(&before.copy), &before.file.content);
         if let Some((false, meta)) = disk::compare(cx, copy, content)? {
             return Err(Error::new(format!(
@@ -244,10 +256,10 @@ impl Action for Backup {
             cx.make_undo_path()?;
         }
         disk::put_kept(cx, copy, &mut source, content, manner)?;
-        work.log_line(&format!(
+        let line = format!(
             "{} -> {}: {} bytes",
             before.source, before.copy, content.len
-        ));
-        self.copied(before)
+        );
+        Ok((line, self.copied(before)?))
     }
 }

@@ -9,6 +9,7 @@ use crate::action::values::absolute;
 use crate::action::{Consequences, Context, Data, Direction, Error, Kept, Look, Preview, Work};
 use crate::host::files::disk::{self, Facts, Former, Manner};
 use crate::host::files::mode::Mode;
+use crate::host::files::{editor, mounts};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -34,6 +35,11 @@ pub(in crate::actions) trait Edit {
 
     /// What is done, in one line.
     fn words(&self) -> String;
+
+    /// What would change, as a unified diff; none when nothing would.
+    fn diff(&self, former: Option<&[u8]>, wanted: &[u8]) -> Result<Option<String>, Error> {
+        Ok(diff::unified(self.path(), former, wanted))
+    }
 }
 
 /// All that the undo needs, beside the kept bytes.
@@ -155,7 +161,9 @@ pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Befo
     let former = disk::read(&target)?;
     disk::refuse_hard_links(&target)?;
     let wanted = edit.wanted(former.as_ref().map(|(bytes, _)| bytes.as_slice()))?;
-    cx.show_diff(|| Ok(diff(edit, former.as_ref(), &wanted)))?;
+    mounts::refuse(&target)?;
+    editor::refuse(&target)?;
+    cx.show_diff(|| diff(edit, former.as_ref(), &wanted))?;
     Ok(Before {
         target: disk::text(&target)?,
         mode: edit
@@ -168,15 +176,19 @@ pub(in crate::actions) fn observe(edit: &impl Edit, cx: &Context) -> Result<Befo
 }
 
 /// What would change; none when nothing would.
-fn diff(edit: &impl Edit, former: Option<&(Vec<u8>, Facts)>, wanted: &[u8]) -> Option<String> {
+fn diff(
+    edit: &impl Edit,
+    former: Option<&(Vec<u8>, Facts)>,
+    wanted: &[u8],
+) -> Result<Option<String>, Error> {
     let bytes = former.map(|(bytes, _)| bytes.as_slice());
-    let mut text = diff::unified(edit.path(), bytes, wanted).unwrap_or_default();
+    let mut text = edit.diff(bytes, wanted)?.unwrap_or_default();
     if let (Some((_, facts)), Some(mode)) = (former, edit.mode())
         && facts.mode != mode
     {
         text = format!("{}\n{text}", phrases::mode_changes(facts.mode, mode));
     }
-    (!text.is_empty()).then_some(text)
+    Ok((!text.is_empty()).then_some(text))
 }
 
 /// Whether the path still leads where it led.
@@ -242,7 +254,8 @@ pub(in crate::actions) fn perform<N: Data>(
     if let Some(why) = led_astray(edit, before) {
         return Err(Error::new(why));
     }
-    match &disk::read(target)? {
+    let found = disk::read(target)?;
+    match &found {
         Some((bytes, now)) if before.is_wanted(cx, bytes, now)? => {
             disk::remove(&disk::temporary(cx, target))?;
             work.log_line(&format!("{} is already as specified", before.target));
@@ -272,7 +285,20 @@ pub(in crate::actions) fn perform<N: Data>(
         must_own: true,
         mtime: None,
     };
-    disk::put_kept(cx, target, &mut wanted.as_slice(), &before.wanted, manner)?;
+    // Another writer may have come since: whoever replaces a file that he has not read takes a change away.
+    let unchanged = || {
+        let now = disk::read(target)?;
+        match now.as_ref().map(|(bytes, _)| bytes) == found.as_ref().map(|(bytes, _)| bytes) {
+            true => Ok(()),
+            false => Err(Error::new(format!(
+                "{} was changed by somebody else while its new content was made; it is not touched",
+                before.target
+            ))
+            .remedy("find out who writes to it, and retry")),
+        }
+    };
+    let mut bytes = wanted.as_slice();
+    disk::put_kept_if(cx, target, &mut bytes, &before.wanted, manner, &unchanged)?;
     work.log_line(&format!("{}: {} bytes", before.target, wanted.len()));
     Ok(before.written())
 }

@@ -19,7 +19,7 @@ use crate::encoding;
 use crate::redact::{Redactor, Stream};
 use crate::system::signals::kill_group;
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -85,6 +85,19 @@ impl Captured {
 /// # Errors
 /// [`Error`] when it cannot be started.
 pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<Captured, Error> {
+    capture_with(cx, argv, None, limit)
+}
+
+/// The same with something on its standard input, which may hold what no argument may.
+///
+/// # Errors
+/// [`Error`] when it cannot be started.
+pub(crate) fn capture_with(
+    cx: &Context,
+    argv: &[String],
+    input: Option<Vec<u8>>,
+    limit: Duration,
+) -> Result<Captured, Error> {
     let (mut command, program) = command(cx, argv, |path, name| {
         let mut command = Command::new(path);
         command.arg0(name);
@@ -93,11 +106,25 @@ pub(crate) fn capture(cx: &Context, argv: &[String], limit: Duration) -> Result<
     let cannot = |e: std::io::Error| Error::io(format!("cannot start {program}"), &e);
     let redactor = cx.redactor()?;
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
     let mut child = match &cx.answers {
         Some(answers) => answers.start(|| command.spawn(), group),
         None => command.spawn(),
     }
     .map_err(cannot)?;
+    if let (Some(bytes), Some(mut pipe)) = (input, child.stdin.take()) {
+        // A command that does not read its input to its end says so by what it answers.
+        let writer = std::thread::Builder::new();
+        let written = writer.spawn(move || {
+            let _ = pipe.write_all(&bytes);
+        });
+        if let Err(e) = written {
+            wait(cx, &mut child, Duration::ZERO).map_err(cannot)?;
+            return Err(cannot(e));
+        }
+    }
     let readers = Reader::of(child.stdout.take(), &redactor)
         .and_then(|out| Ok((out, Reader::of(child.stderr.take(), &redactor)?)));
     let (stdout, stderr) = match readers {

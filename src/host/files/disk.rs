@@ -420,7 +420,7 @@ pub(crate) fn put(
         salt: &[],
         digest: sha256,
     };
-    publish(cx, target, bytes, &expected, manner)
+    publish(cx, target, bytes, &expected, manner, &|| Ok(()))
 }
 
 /// The same with bytes that are known by a digest with a salt.
@@ -434,11 +434,26 @@ pub(crate) fn put_kept(
     kept: &Kept,
     manner: Manner,
 ) -> Result<(), Error> {
+    put_kept_if(cx, target, bytes, kept, manner, &|| Ok(()))
+}
+
+/// The same, unless a look right before the rename refuses it.
+///
+/// # Errors
+/// As for [`put_kept`], and what `allowed` returns.
+pub(crate) fn put_kept_if(
+    cx: &Context,
+    target: &Path,
+    bytes: &mut dyn Read,
+    kept: &Kept,
+    manner: Manner,
+    allowed: &dyn Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
     let expected = Expected {
         salt: &cx.salt(kept)?,
         digest: &kept.blob,
     };
-    publish(cx, target, bytes, &expected, manner)
+    publish(cx, target, bytes, &expected, manner, allowed)
 }
 
 fn publish(
@@ -447,12 +462,14 @@ fn publish(
     bytes: &mut dyn Read,
     expected: &Expected<'_>,
     manner: Manner,
+    allowed: &dyn Fn() -> Result<(), Error>,
 ) -> Result<(), Error> {
     // The target was resolved when it was looked at; somebody may have put a link into the way since.
     trust::ours(target)?;
     let temporary = temporary(cx, target);
     durable::replace(target, Temporary::Named(&temporary), 0o600, |file| {
-        fill(file, target, bytes, expected, manner)
+        fill(file, target, bytes, expected, manner)?;
+        allowed()
     })
 }
 
@@ -506,7 +523,7 @@ fn fill(
 }
 
 /// Gives a file the extended attributes of the one that it will replace.
-fn attributes(from: &Path, to: &File) -> Result<(), Error> {
+pub(crate) fn attributes(from: &Path, to: &File) -> Result<(), Error> {
     let wrong = |e: Errno| cannot("keep the extended attributes of", from, &e);
     let mut names = vec![0; XATTRS];
     let len = match rustix::fs::listxattr(from, names.as_mut_slice()) {

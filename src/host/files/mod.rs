@@ -2,9 +2,12 @@
 //! a path leads.
 
 pub(crate) mod disk;
+pub(crate) mod editor;
 pub(crate) mod entry;
 pub(crate) mod link;
 pub(crate) mod mark;
 pub mod mode;
 pub(crate) mod space;
+pub(crate) mod mounts;
+pub(crate) mod tree;
 pub(crate) mod trust;

@@ -45,6 +45,37 @@ pub(crate) fn none_writes(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Refuses to change a directory in which other processes have files open for writing, and names them.
+///
+/// # Errors
+/// [`Error`] with the processes, or when those of others cannot be seen.
+pub(crate) fn none_writes_below(dir: &Path) -> Result<(), Error> {
+    let writes = |pid: &i32| {
+        proc::descriptors(*pid).any(|fd| {
+            let below = fd.read_link().is_ok_and(|to| to.starts_with(dir));
+            below && Opened::of(*pid, &fd).is_some_and(|opened| opened.writes)
+        })
+    };
+    let found: Vec<i32> = visible()?
+        .into_iter()
+        .filter(|pid| *pid != me())
+        .filter(writes)
+        .collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<String> = found.iter().take(NAMED).map(|pid| shown(*pid)).collect();
+    if found.len() > NAMED {
+        named.push(format!("and {} more", found.len() - NAMED));
+    }
+    Err(Error::new(format!(
+        "files in {} are open for writing: {}",
+        dir.display(),
+        named.join(", ")
+    ))
+    .remedy("stop what uses them, and try again"))
+}
+
 /// The other processes that write to a file or hold a lock on it, and what they do; none where there are none.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 //! blocks are shared until they are written.
 
 use crate::action::{Context, Error, Kept};
-use crate::host::files::entry;
+use crate::host::files::{disk, entry};
 use crate::system::durable;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, chownat};
 use sha2::{Digest, Sha256};
@@ -18,16 +18,18 @@ use std::path::{Path, PathBuf};
 
 /// A directory as it is now. It is never recorded: the digest tells what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Of everything in it; lower-case hex.
-    sha256: String,
+    pub(crate) sha256: String,
     /// How many files there are.
-    pub(super) files: u64,
+    pub(crate) files: u64,
+    /// Their size.
+    pub(crate) bytes: u64,
 }
 
 impl Tree {
     /// A name for the record, which tells nothing of what is in it.
-    pub(super) fn named(&self, cx: &Context) -> Result<Named, Error> {
+    pub(crate) fn named(&self, cx: &Context) -> Result<Named, Error> {
         Ok(Named {
             tree: cx.fingerprint(&mut self.sha256.as_bytes())?,
             files: self.files,
@@ -42,12 +44,12 @@ pub struct Named {
     /// The salted digest of its digest.
     tree: Kept,
     /// How many files there were.
-    pub(super) files: u64,
+    pub(crate) files: u64,
 }
 
 impl Named {
     /// Whether a directory is the one that was named.
-    pub(super) fn is(&self, cx: &Context, tree: &Tree) -> Result<bool, Error> {
+    pub(crate) fn is(&self, cx: &Context, tree: &Tree) -> Result<bool, Error> {
         cx.is_kept(&self.tree, tree.sha256.as_bytes())
     }
 }
@@ -69,7 +71,7 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
 ///
 /// # Errors
 /// [`Error`] when it is something else, or holds what is neither file, link nor directory.
-pub(super) fn look(root: &Path) -> Result<Option<Tree>, Error> {
+pub(crate) fn look(root: &Path) -> Result<Option<Tree>, Error> {
     let meta = match root.symlink_metadata() {
         Ok(meta) => meta,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -79,11 +81,12 @@ pub(super) fn look(root: &Path) -> Result<Option<Tree>, Error> {
         return Err(Error::new(format!("{} is no directory", root.display())));
     }
     let mut hash = Sha256::new();
-    let mut files = 0;
-    add(&mut hash, &mut files, root, root, &meta)?;
+    let (mut files, mut bytes) = (0, 0);
+    add(&mut hash, (&mut files, &mut bytes), root, root, &meta)?;
     Ok(Some(Tree {
         sha256: format!("{:x}", Hex(&hash.finalize())),
         files,
+        bytes,
     }))
 }
 
@@ -97,7 +100,7 @@ impl std::fmt::LowerHex for Hex<'_> {
 
 fn add(
     hash: &mut Sha256,
-    files: &mut u64,
+    (files, bytes): (&mut u64, &mut u64),
     root: &Path,
     path: &Path,
     meta: &Metadata,
@@ -120,6 +123,7 @@ fn add(
     let mode = meta.mode() & 0o7777;
     if kind.is_file() {
         *files += 1;
+        *bytes += meta.len();
         let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
         field(format!("file {mode:o} {owner} {time} {}", meta.len()).as_bytes());
         let mut file = File::open(path).map_err(|e| cannot("open", path, &e))?;
@@ -138,7 +142,7 @@ fn add(
         let meta = path
             .symlink_metadata()
             .map_err(|e| cannot("look at", &path, &e))?;
-        add(hash, files, root, &path, &meta)?;
+        add(hash, (files, bytes), root, &path, &meta)?;
     }
     Ok(())
 }
@@ -160,7 +164,7 @@ impl io::Write for Sink<'_> {
 ///
 /// # Errors
 /// [`Error`]; a part of the copy may be there.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     copy_dir(from, to)?;
     File::open(to)
         .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
@@ -206,7 +210,24 @@ fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
     chownat(CWD, to, uid, gid, AtFlags::empty())
         .map_err(|e| cannot("keep the owner of", from, &e))?;
     let mode = std::fs::Permissions::from_mode(meta.mode() & 0o7777);
-    std::fs::set_permissions(to, mode).map_err(|e| cannot("keep the mode of", from, &e))
+    std::fs::set_permissions(to, mode).map_err(|e| cannot("keep the mode of", from, &e))?;
+    // After its entries, each of which has changed its time.
+    File::open(to)
+        .and_then(|dir| Ok(rustix::fs::futimens(dir, &times_of(&meta))?))
+        .map_err(|e| cannot("keep the time of", from, &e))
+}
+
+fn times_of(meta: &Metadata) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: meta.atime(),
+            tv_nsec: meta.atime_nsec(),
+        },
+        last_modification: Timespec {
+            tv_sec: meta.mtime(),
+            tv_nsec: meta.mtime_nsec(),
+        },
+    }
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
@@ -224,23 +245,14 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     }
     let (uid, gid) = owner(&meta);
     rustix::fs::fchown(&file, uid, gid).map_err(|e| cannot("keep the owner of", from, &e))?;
+    disk::attributes(from, &file)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(meta.mode() & 0o7777)).map_err(|e| wrong(&e))?;
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: meta.atime(),
-            tv_nsec: meta.atime_nsec(),
-        },
-        last_modification: Timespec {
-            tv_sec: meta.mtime(),
-            tv_nsec: meta.mtime_nsec(),
-        },
-    };
-    rustix::fs::futimens(&file, &times).map_err(|e| wrong(&e))
+    rustix::fs::futimens(&file, &times_of(&meta)).map_err(|e| wrong(&e))
 }
 
 /// Lets two directories change places: at once, where the file system can; otherwise by way of a third name, and who
 /// comes after a crash in between finds the one place empty.
-pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Error> {
+pub(crate) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Error> {
     if durable::exchange(one, other)? {
         return Ok(());
     }
@@ -249,7 +261,7 @@ pub(super) fn exchange(one: &Path, other: &Path, third: &Path) -> Result<(), Err
 }
 
 /// Where a path leads once it exists: as much of it as exists is resolved.
-pub(super) fn resolve(path: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let mut rest = Vec::new();
     let mut base = path;
     loop {

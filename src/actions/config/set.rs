@@ -1,0 +1,257 @@
+//! `config.set`: values of a configuration file are changed where they stand, and proved by who reads them.
+//!
+//! Invariants: all that can be known is known before the file is written: the text is made and parsed again, no value changes
+//! that was not asked for, and every reader that the plan names reads the new text as it is wanted. The file is replaced
+//! only if it is still what was read. All writing and all putting back is `file::edit`'s.
+
+use super::document::Format;
+use super::make::mark;
+use super::mask::{self, Shown};
+use super::reader::{Question, Reader, described, random};
+use super::tree::shown;
+use super::value::{Change, Given};
+use crate::action::{
+    Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
+    Work, Write,
+};
+use crate::actions::file::edit::{self, Before, Edit, Written};
+use crate::encoding::Charset;
+use crate::host::files::disk;
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use upledger_replay::event::Answer;
+
+/// Changes values of a configuration file, and nothing else of it: comments, order, quotes, line ends, owner, mode and links
+/// stay. Several edits are one step. A value that is a secret is `{secret: name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    /// The file, as an absolute path. Links are followed, and stay.
+    pub path: String,
+    /// How it is written. Default: by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// What is changed, in this order.
+    #[schemars(length(min = 1))]
+    pub edits: Vec<Change>,
+    /// Who reads the file. Each must read the new text as it is wanted, and every other key as before, or nothing is
+    /// written. Without one, only values are written that all common readers of the format read alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
+    /// What other keys are to be after the change, as the readers read them, such as a URL that is made from a host name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, Given>,
+    /// Whether other keys may change that refer to a changed value by an alias of YAML. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aliases: bool,
+    /// The keys whose values the diff shows. Default: numbers, booleans and the values of `edits`; all others are masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub show: Vec<String>,
+}
+
+/// The step where its secrets are known.
+struct Prepared<'a> {
+    set: &'a Set,
+    cx: &'a Context,
+}
+
+impl Set {
+    fn shown(&self) -> Shown {
+        let values = self.edits.iter().filter_map(|c| c.value.as_ref());
+        let values = values
+            .filter(|v| !matches!(v, Given::Secret(_)))
+            .map(Given::shown);
+        Shown {
+            values: values.collect(),
+            keys: self.show.clone(),
+        }
+    }
+
+    /// The readers of what is there now.
+    fn read_back(&self, cx: &Context, target: &Path) -> Result<Look, Error> {
+        let format = self.format()?;
+        let judged = self.judged(cx, format)?;
+        let keys: Vec<Vec<String>> = judged.iter().map(|(path, _)| path.clone()).collect();
+        let Some((bytes, _)) = disk::read(target)? else {
+            return Ok(Look::nothing(format!(
+                "{} does not exist",
+                target.display()
+            )));
+        };
+        let text = Charset::of(&bytes).and_then(|c| c.read(&bytes).map(|t| t.into_owned()));
+        let text = text.unwrap_or_default();
+        let mut evidence = Vec::new();
+        for reader in &self.readers {
+            let question = Question {
+                path: &self.path,
+                mark: mark(&bytes),
+                keys: &keys,
+                former: &[],
+                salt: &random(),
+            };
+            let readouts = reader.read(cx, &question, &[Some(&text)])?;
+            let Some(after) = readouts.first() else {
+                continue;
+            };
+            if let Some(why) = reader.wrong(None, after, &judged, format) {
+                return Ok(Look::unclear(why.to_string()));
+            }
+            for (path, _) in &judged {
+                let what = described(after.value(path).as_ref());
+                evidence.push(format!(
+                    "{} reads {} from the file: {what}, as wanted",
+                    reader.shown(),
+                    shown(path)
+                ));
+            }
+        }
+        Ok(Look {
+            answer: Answer::Done,
+            evidence,
+        })
+    }
+}
+
+impl Edit for Prepared<'_> {
+    fn path(&self) -> &str {
+        &self.set.path
+    }
+
+    fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+        let (charset, made) = self.set.made(self.cx, former)?;
+        charset.write(&made.text).ok_or_else(|| {
+            Error::certain(format!(
+                "{} is in {}, in which a value cannot be written",
+                self.set.path,
+                charset.name()
+            ))
+        })
+    }
+
+    fn words(&self) -> String {
+        let keys: Vec<String> = self.set.edits.iter().map(described_change).collect();
+        phrases::config_set(&self.set.path, keys.join(", "))
+    }
+
+    fn diff(&self, former: Option<&[u8]>, wanted: &[u8]) -> Result<Option<String>, Error> {
+        let (charset, made) = self.set.made(self.cx, former)?;
+        let read = |bytes: &[u8]| {
+            charset
+                .read(bytes)
+                .map(|t| t.into_owned())
+                .unwrap_or_default()
+        };
+        let names = (
+            if former.is_some() {
+                self.set.path.as_str()
+            } else {
+                "/dev/null"
+            },
+            self.set.path.as_str(),
+        );
+        let (old, new) = (read(former.unwrap_or_default()), read(wanted));
+        let format = Some(self.set.format()?);
+        let diff = mask::unified(
+            names,
+            format,
+            (&old, &new),
+            &self.set.shown(),
+            &self.cx.redactor()?,
+        );
+        let notes: String = made.notes.iter().map(|n| format!("# {n}\n")).collect();
+        Ok(match diff {
+            Some(diff) => Some(format!("{diff}{notes}")),
+            None => (!notes.is_empty()).then_some(notes),
+        })
+    }
+}
+
+/// What becomes of a key, for people.
+fn described_change(change: &Change) -> String {
+    let key = change.key.shown();
+    match (&change.value, change.remove) {
+        (_, true) => phrases::config_removed(key),
+        (Some(value), false) => format!("{key} = {}", value.shown()),
+        (None, false) => format!("{key} = null"),
+    }
+}
+
+impl Action for Set {
+    type Before = Before;
+    type Note = ();
+    type Output = Written;
+
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::reversible().on(Place::path(&self.path));
+        properties.writes = vec![Write::Replace(self.path.clone())];
+        properties.live = Live::Unknown;
+        properties
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut wrong = edit::problems(&self.path);
+        let format = self.format.or_else(|| Format::of(&self.path));
+        if format.is_none() {
+            wrong.push(text::no_format(&self.path));
+        }
+        if self.edits.is_empty() {
+            wrong.push(text::empty("edits"));
+        }
+        wrong.extend(self.edits.iter().flat_map(Change::problems));
+        wrong.extend(self.readers.iter().flat_map(|r| r.problems(format)));
+        if !self.expect.is_empty() && self.readers.is_empty() {
+            wrong.push(text::needs("expect", "readers"));
+        }
+        wrong
+    }
+
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let cx = Context::default();
+        edit::outline(&Prepared { set: self, cx: &cx }, direction)
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        edit::observe(&Prepared { set: self, cx }, cx)
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let cx = Context::default();
+        edit::preview(&Prepared { set: self, cx: &cx }, direction, &past.before)
+    }
+
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
+        edit::probe(&Prepared { set: self, cx }, cx, &past.before)
+    }
+
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
+        let cx = work.cx();
+        edit::perform(&Prepared { set: self, cx }, work, &past.before)
+    }
+
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let (written, _) = self.probe(cx, past)?;
+        if written.answer != Answer::Done {
+            return Ok(written);
+        }
+        let mut read = self.read_back(cx, Path::new(&past.before.target))?;
+        read.evidence.splice(0..0, written.evidence);
+        Ok(read)
+    }
+
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        let cx = work.cx();
+        edit::undo(&Prepared { set: self, cx }, work, &past.before)
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        edit::undone(&Prepared { set: self, cx }, cx, &past.before)
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::consequences(cx, &past.before)
+    }
+}

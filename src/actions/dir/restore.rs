@@ -1,0 +1,304 @@
+//! `dir.restore`: a directory is replaced by the copy that a `dir.backup` step has made.
+//!
+//! Invariants: the copy has the digest that the backup recorded, or nothing is replaced; the directory changes places with the
+//! restored one at once, and is kept beside it; a directory that somebody has changed since is left alone, forwards and
+//! backwards; nothing is replaced in which another process has a file open for writing.
+
+use super::backup::Copied;
+use super::has_room;
+use crate::action::values::absolute;
+use crate::action::{
+    Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties,
+    StepUse, Work, Write,
+};
+use crate::host::files::tree::{self, Named, Tree};
+use crate::host::files::{disk, entry};
+use crate::host::process::users;
+use crate::text::actions as phrases;
+use crate::text::settings as text;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Replaces a directory by the copy of a `dir.backup` step. What was there is kept beside it. Refused while other processes
+/// have files in it open for writing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The `dir.backup` step.
+    pub backup: String,
+    /// The directory, as an absolute path. Default: the one that was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// What was there, and what is to be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Where the path led.
+    target: String,
+    /// What was there.
+    former: Option<Named>,
+    /// The copy.
+    copy: String,
+    /// Its digest.
+    sha256: String,
+}
+
+/// The directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restored {
+    /// Its path.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// Where that is kept which was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub former: Option<String>,
+}
+
+impl Before {
+    fn target(&self) -> &Path {
+        Path::new(&self.target)
+    }
+
+    /// The name beside it, of the restored one before they change places, and of the former one afterwards.
+    fn aside(&self, cx: &Context) -> PathBuf {
+        entry::beside(self.target(), cx, "former")
+    }
+
+    fn is_former(&self, cx: &Context, now: Option<&Tree>) -> Result<bool, Error> {
+        match (&self.former, now) {
+            (None, None) => Ok(true),
+            (Some(former), Some(now)) => former.is(cx, now),
+            (Some(_), None) | (None, Some(_)) => Ok(false),
+        }
+    }
+
+    fn restored(&self, cx: &Context) -> Restored {
+        let aside = self.aside(cx);
+        Restored {
+            path: self.target.clone(),
+            former: entry::exists(&aside).then(|| aside.display().to_string()),
+        }
+    }
+
+    fn changed(&self, now: Option<&Tree>) -> String {
+        match now {
+            Some(now) => format!(
+                "{} has been changed since: {} files",
+                self.target, now.files
+            ),
+            None => format!("{} has been removed since", self.target),
+        }
+    }
+}
+
+impl Restore {
+    /// What the backup has produced.
+    fn copied(&self, cx: &Context) -> Result<Copied, Error> {
+        let produced = cx.used(&self.backup)?.produced.as_ref();
+        let Some(produced) = produced else {
+            return Err(Error::unseen(format!(
+                "{} has not made its copy yet",
+                self.backup
+            )));
+        };
+        Copied::deserialize(produced)
+            .map_err(|e| Error::io(format!("what {} produced cannot be read", self.backup), &e))
+    }
+}
+
+impl Action for Restore {
+    type Before = Before;
+    type Note = ();
+    type Output = Restored;
+
+    fn properties(&self) -> Properties {
+        let path = self.path.iter().map(Place::path);
+        Properties {
+            reads: Some(
+                path.clone()
+                    .chain([Place::Files, Place::Processes])
+                    .collect(),
+            ),
+            touches: match &self.path {
+                Some(path) => Some(vec![Place::path(path)]),
+                None => Some(vec![Place::Files]),
+            },
+            writes: self.path.iter().cloned().map(Write::Append).collect(),
+            uses: vec![StepUse {
+                setting: "backup",
+                step: self.backup.clone(),
+                kinds: &["dir.backup"],
+            }],
+            ..Properties::reversible()
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let path = self.path.as_deref();
+        path.and_then(|p| absolute("path", p)).into_iter().collect()
+    }
+
+    fn outline(&self, direction: Direction) -> Vec<String> {
+        let path = self
+            .path
+            .clone()
+            .unwrap_or_else(|| text::copied_directory(&self.backup));
+        vec![match direction {
+            Direction::Do => phrases::restore_from(path, &self.backup),
+            Direction::Undo => text::undo_static_exchange(text::former_directory(), path),
+        }]
+    }
+
+    fn observe(&self, cx: &Context) -> Result<Before, Error> {
+        let copied = self.copied(cx)?;
+        let found = tree::look(Path::new(&copied.path))?;
+        match &found {
+            Some(found) if found.sha256 == copied.sha256 => {}
+            Some(_) => {
+                let what = format!(
+                    "{} is not the copy that {} has made",
+                    copied.path, self.backup
+                );
+                return Err(Error::new(what).lasting());
+            }
+            None => return Err(Error::new(format!("there is no {}", copied.path)).lasting()),
+        }
+        let path = self.path.as_deref().unwrap_or(&copied.source);
+        let target = disk::resolve_to_write(path)?;
+        let former = tree::look(&target)?;
+        has_room(&target, copied.bytes)?;
+        users::none_writes_below(&target)?;
+        Ok(Before {
+            target: disk::text(&target)?,
+            former: former.map(|f| f.named(cx)).transpose()?,
+            copy: copied.path,
+            sha256: copied.sha256,
+        })
+    }
+
+    fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let before = &past.before;
+        let command = match direction {
+            Direction::Do => phrases::restore_from(&before.target, &before.copy),
+            Direction::Undo if before.former.is_none() => phrases::remove(&before.target),
+            Direction::Undo => text::undo_static_exchange(text::former_directory(), &before.target),
+        };
+        Preview {
+            commands: vec![command],
+            ..Preview::default()
+        }
+    }
+
+    fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
+        let before = &past.before;
+        let now = tree::look(before.target())?;
+        let look = match &now {
+            Some(found) if found.sha256 == before.sha256 => {
+                let done = Look::done(format!(
+                    "{} is identical to {}: {} files",
+                    before.target, before.copy, found.files
+                ));
+                return Ok((done, Some(before.restored(cx))));
+            }
+            now if before.is_former(cx, now.as_ref())? => {
+                Look::nothing(format!("{} is as it was", before.target))
+            }
+            now => Look::unclear(before.changed(now.as_ref())),
+        };
+        Ok((look, None))
+    }
+
+    fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Restored, Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        let (target, aside) = (before.target(), before.aside(cx));
+        let now = tree::look(target)?;
+        if now.as_ref().is_some_and(|now| now.sha256 == before.sha256) {
+            work.log_line(&format!("{} is restored already", before.target));
+            return Ok(before.restored(cx));
+        }
+        if !before.is_former(cx, now.as_ref())? {
+            let what = format!("{}; it is not touched", before.changed(now.as_ref()));
+            return Err(Error::new(what));
+        }
+        entry::remove(&aside)?;
+        tree::copy(Path::new(&before.copy), &aside)?;
+        if tree::look(&aside)?.is_none_or(|made| made.sha256 != before.sha256) {
+            entry::remove(&aside)?;
+            return Err(Error::new(format!("{} is damaged", before.copy)));
+        }
+        users::none_writes_below(target)?;
+        match before.former {
+            None => entry::rename(&aside, target)?,
+            Some(_) => tree::exchange(target, &aside, &entry::beside(target, cx, "third"))?,
+        }
+        work.log_line(&format!("{} -> {}", before.copy, before.target));
+        Ok(before.restored(cx))
+    }
+
+    fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
+        let (cx, before) = (work.cx(), &past.before);
+        let (target, aside) = (before.target(), before.aside(cx));
+        let now = tree::look(target)?;
+        if !before.is_former(cx, now.as_ref())? {
+            if now.as_ref().is_none_or(|now| now.sha256 != before.sha256) {
+                return Err(Error::new(format!(
+                    "{}; it is not touched, and {} holds what was there before",
+                    before.changed(now.as_ref()),
+                    aside.display()
+                )));
+            }
+            users::none_writes_below(target)?;
+            match before.former {
+                None => entry::rename(target, &aside)?,
+                Some(_) if before.is_former(cx, tree::look(&aside)?.as_ref())? => {
+                    tree::exchange(target, &aside, &entry::beside(target, cx, "third"))?;
+                }
+                Some(_) => {
+                    return Err(Error::new(format!(
+                        "{} is not what was there before, so that nothing is put back",
+                        aside.display()
+                    )));
+                }
+            }
+        }
+        entry::remove(&aside)?;
+        work.log_line(&format!("{} is as it was before", before.target));
+        Ok(())
+    }
+
+    fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let before = &past.before;
+        let (now, aside) = (tree::look(before.target())?, before.aside(cx));
+        Ok(match now {
+            now if before.is_former(cx, now.as_ref())? && !entry::exists(&aside) => {
+                Look::done(format!("{} is as before", before.target))
+            }
+            now if before.is_former(cx, now.as_ref())? => {
+                Look::nothing(format!("{} is left over", aside.display()))
+            }
+            Some(now) if now.sha256 == before.sha256 => {
+                Look::nothing(format!("{} is the restored one", before.target))
+            }
+            now => Look::unclear(before.changed(now.as_ref())),
+        })
+    }
+
+    fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        let before = &past.before;
+        let now = tree::look(before.target())?;
+        let known = before.is_former(cx, now.as_ref())?
+            || now.as_ref().is_some_and(|now| now.sha256 == before.sha256);
+        let mut all = Consequences::none();
+        if !known {
+            all.refuses.push(before.changed(now.as_ref()));
+        }
+        let writers = users::none_writes_below(before.target()).err();
+        all.refuses.extend(writers.map(|e| e.to_string()));
+        Ok(all)
+    }
+}

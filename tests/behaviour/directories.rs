@@ -1,0 +1,112 @@
+//! Data directories: copied, restored as a whole, and left alone while somebody writes in them.
+
+use crate::common::World;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PLAN: &str = r#"
+upledger: 1
+name: uploads
+phases:
+  - phase: all
+    steps:
+      - {id: copy, do: {dir.backup: {path: "@/media", to: "@/copy"}}}
+      - {id: spoil, do: {shell: "rm @/media/a/one; echo new > @/media/two"}, effect: idempotent, undo: none}
+      - {id: back, do: {dir.restore: {backup: copy}}}
+"#;
+
+/// Everything in a directory: path, mode, time, and content or target.
+fn seen(dir: &Path) -> Vec<String> {
+    let (mut found, mut open) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(at) = open.pop() {
+        let meta = at.symlink_metadata().expect("there");
+        let what = if meta.is_symlink() {
+            format!("-> {}", at.read_link().expect("a link").display())
+        } else if meta.is_dir() {
+            let listed = std::fs::read_dir(&at).expect("listed");
+            open.extend(listed.map(|e| e.expect("an entry").path()));
+            String::new()
+        } else {
+            let text = std::fs::read_to_string(&at).expect("read");
+            format!("{text} {}.{}", meta.mtime(), meta.mtime_nsec())
+        };
+        let inside = at.strip_prefix(dir).expect("below").display();
+        found.push(format!(
+            "{inside} {:o} {}:{} {what}",
+            meta.mode(),
+            meta.uid(),
+            meta.gid()
+        ));
+    }
+    found.sort();
+    found
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.write("plan.yaml", PLAN);
+    std::fs::create_dir_all(world.path("media/a")).expect("made");
+    world.write("media/a/one", "1");
+    world.write("media/two", "2");
+    let mode = std::fs::Permissions::from_mode(0o2750);
+    std::fs::set_permissions(world.path("media/a"), mode).expect("its mode");
+    std::os::unix::fs::symlink("a/one", world.path("media/link")).expect("linked");
+    world
+}
+
+#[test]
+fn a_directory_is_restored_whole_and_the_former_one_comes_back() {
+    let world = world();
+    let before = seen(&world.path("media"));
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(seen(&world.path("media")), before);
+    assert_eq!(seen(&world.path("copy")), before);
+    assert_eq!(world.rollback().code, 5);
+    assert!(!world.path("media/a/one").exists());
+    assert_eq!(world.lines("media/two"), ["new"]);
+    let left = std::fs::read_dir(world.path(".")).expect("listed");
+    let names = left.map(|e| {
+        e.expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("text")
+    });
+    assert_eq!(names.filter(|n| n.starts_with("media")).count(), 1);
+    world.assert_sound();
+}
+
+#[test]
+fn nothing_is_replaced_in_which_somebody_writes_or_has_written() {
+    let world = world();
+    let file = std::fs::File::options()
+        .append(true)
+        .open(world.path("media/two"))
+        .expect("opened");
+    let mut writer = Command::new("sleep")
+        .arg("600")
+        .stdout(Stdio::from(file))
+        .spawn()
+        .expect("sleep");
+    let run = world.upledger(&["run", "plan.yaml"]);
+    let pid = writer.id().to_string();
+    // It is ended whatever the run says.
+    writer.kill().expect("killed");
+    writer.wait().expect("ended");
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.out.contains("open for writing") && run.out.contains(&pid),
+        "{run:?}"
+    );
+    let retry = ["decide", "back", "retry", "--reason", "it is stopped"];
+    assert_eq!(world.upledger(&retry).code, 0);
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("media/two"), ["2"]);
+
+    world.write("media/three", "3");
+    let back = world.rollback();
+    assert_eq!(back.code, 6, "{back:?}");
+    assert!(back.out.contains("has been changed since"), "{back:?}");
+    assert_eq!(world.lines("media/three"), ["3"]);
+}
