@@ -10,6 +10,9 @@ use std::sync::Mutex;
 /// The plan after its variables: `CRON` is the user of the crontab, `WEB`, `WORKER`, `BEAT`, `NGINX` how they are kept.
 const PLAN: &str = include_str!("upgrade.yaml");
 
+/// A rollback of what users may have used since.
+const BACK: [&str; 4] = ["rollback", "--reason", "test", "--accept-data-loss"];
+
 /// A crontab that cron runs: without its last line break it would ignore all of it.
 fn crontab() -> String {
     format!("{CRONTAB}\n")
@@ -43,6 +46,8 @@ pub(crate) struct World {
     services: Vec<String>,
     release: String,
     migrations: String,
+    /// All of the database but what beat adds on its own.
+    dump: String,
 }
 
 impl Upgrade {
@@ -142,7 +147,7 @@ impl Upgrade {
             "beat" => runs("beat") != undone,
             "open" => runs("nginx") != undone,
             "jobs" => self.cron.crontab().contains("#upledger:") == undone,
-            "silent" | "sane" | "healthy" => false,
+            "silent" | "sane" | "dump" | "healthy" => false,
             other => panic!("the plan has no step {other}"),
         }
     }
@@ -170,7 +175,27 @@ impl Upgrade {
             services,
             release: platform.release(),
             migrations: self.migrations(),
+            dump: self.dump(),
         }
+    }
+
+    fn dump(&self) -> String {
+        let platform = &self.platform;
+        let schema = platform.sql("SELECT DATABASE()");
+        let mut dump = std::process::Command::new("mariadb-dump");
+        dump.args([
+            "--no-defaults",
+            "--user=root",
+            "--skip-dump-date",
+            "--order-by-primary",
+        ])
+        .args(["--routines", "--events", "--triggers", "--hex-blob"])
+        .arg(format!("--socket={}", platform.text("run/mariadb.sock")))
+        .arg(format!("--ignore-table={schema}.ticks"))
+        .arg(schema);
+        let done = dump.output().expect("mariadb-dump");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("text")
     }
 
     /// The new release is in force, whole, and works.
@@ -343,7 +368,7 @@ fn with_supervisor_it_goes_there_and_back() {
     let done = world.upledger(&["run", &plan]);
     assert_eq!(done.code, 0, "{done:?}");
     upgrade.is_at_2();
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.upledger(&BACK);
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(upgrade.world(), before);
     upgrade.works("1.0");
@@ -395,7 +420,7 @@ fn break_and_roll_back(upgrade: &Upgrade, before: &World, step: &str) {
         done.out.contains(&format!("failed       {step}")),
         "{step}: {done:?}"
     );
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.upledger(&BACK);
     assert_eq!(back.code, 5, "{step}: {back:?}");
     assert_eq!(upgrade.world(), *before, "{step}");
 }

@@ -240,7 +240,10 @@ fn torture(victim: Victim) {
         assert_eq!(done.code, code, "{done:?}");
         began.elapsed()
     };
-    let (run, rollback) = (["run", plan.as_str()], ["rollback", "--reason", "test"]);
+    let (run, rollback) = (
+        ["run", plan.as_str()],
+        ["rollback", "--reason", "test", "--accept-data-loss"],
+    );
     let mut there = Work {
         args: &run,
         code: 0,

@@ -12,7 +12,7 @@ use super::tree::shown;
 use super::value::{Change, Given};
 use crate::action::{
     Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
-    Work, Write,
+    Stage, Work, Write,
 };
 use crate::actions::file::edit::{self, Before, Edit, Written};
 use crate::encoding::Charset;
@@ -189,6 +189,7 @@ impl Action for Set {
         let mut properties = Properties::reversible().on(Place::path(&self.path));
         properties.writes = vec![Write::Replace(self.path.clone())];
         properties.live = Live::Unknown;
+        properties.stages = vec![Stage::Configure];
         properties
     }
 

@@ -6,7 +6,8 @@
 use super::has_room;
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
+    Write,
 };
 use crate::host::files::tree::{self, Named};
 use crate::host::files::{disk, entry};
@@ -104,6 +105,7 @@ impl Action for Backup {
             writes: self.to.iter().cloned().map(Write::Append).collect(),
             touches: Some(self.to.iter().map(Place::path).collect()),
             live: Live::Harmless,
+            stages: vec![Stage::Backup],
             ..Properties::command()
         }
     }

@@ -134,6 +134,7 @@ impl Action for Restore {
                 step: self.backup.clone(),
                 kinds: &["dir.backup"],
             }],
+            restores: Some(Direction::Do),
             ..Properties::reversible()
         }
     }

@@ -8,7 +8,7 @@
 //! Left out: input; a command that asks gets the end of its input.
 
 use super::App;
-use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Work};
+use crate::action::{Action, Context, Direction, Error, Look, Past, Properties, Stage, Work};
 use crate::host::exec::{KEPT, PrintedOn, stream_apart};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
@@ -179,6 +179,7 @@ impl Action for Command {
     fn properties(&self) -> Properties {
         Properties {
             below_cwd: self.app().below_cwd(),
+            stages: vec![Stage::Command],
             ..Properties::command()
         }
     }

@@ -7,7 +7,9 @@
 
 use super::App;
 use super::migrate::{Answered, Schema, lacking};
-use crate::action::{Action, Context, Direction, Error, Look, Past, Preview, Properties, Work};
+use crate::action::{
+    Action, Context, Direction, Error, Look, Past, Place, Preview, Properties, Stage, Work,
+};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
@@ -161,6 +163,9 @@ impl Action for Fake {
     fn properties(&self) -> Properties {
         Properties {
             below_cwd: self.app().below_cwd(),
+            stages: vec![Stage::Migrate],
+            reads: Some(vec![Place::Data, Place::Files]),
+            touches: Some(vec![Place::Data]),
             ..Properties::reversible()
         }
     }

@@ -12,7 +12,7 @@ use super::privileges::Grants;
 use super::{LIMIT, refusals, scratch};
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work,
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
 };
 use crate::host::exec::quoted;
 use crate::host::files::disk;
@@ -226,6 +226,8 @@ impl Action for Backup {
             needs_undo: false,
             touches: Some(self.to.iter().map(Place::path).collect()),
             live: Live::Harmless,
+            stages: vec![Stage::Backup],
+            reads: Some(vec![Place::Data]),
             ..Properties::command()
         }
     }

@@ -14,8 +14,8 @@ use super::refusals::{Manner, Ready};
 use super::scratch::{self, Scratch};
 use super::{LIMIT, accounts, others};
 use crate::action::{
-    Action, Context, Data, Direction, Error, Live, Look, Past, Preview, Properties, StepUse, Used,
-    Work,
+    Action, Context, Data, Direction, Error, Live, Look, Past, Place, Preview, Properties, StepUse,
+    Used, Work,
 };
 use crate::host::files::disk;
 use crate::host::mysql::{Login, Server, Session, ident};
@@ -482,6 +482,9 @@ impl Action for Restore {
                 step: self.backup.clone(),
                 kinds: &["mysql.backup"],
             }],
+            restores: Some(Direction::Do),
+            reads: Some(vec![Place::Data]),
+            touches: Some(vec![Place::Data]),
             ..Properties::command()
         }
     }

@@ -9,7 +9,8 @@
 use super::{backups, make, same_file};
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Work, Write,
+    Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
+    Write,
 };
 use crate::host::files::{disk, space};
 use crate::host::redis::broker;
@@ -368,6 +369,8 @@ impl Action for Backup {
             writes: self.to.iter().cloned().map(Write::Append).collect(),
             touches: Some(self.to.iter().map(Place::path).collect()),
             live: Live::Harmless,
+            stages: vec![Stage::Backup],
+            reads: Some(vec![Place::Data]),
             ..Properties::command()
         }
     }

@@ -11,7 +11,7 @@ use super::backup::{Backed, Backup, checked, ten_minutes, write_keys};
 use super::same_file;
 use super::swap::{self, Data, Swap};
 use crate::action::{
-    Action, Consequences, Context, Direction, Error, Live, Look, Past, Preview, Properties,
+    Action, Consequences, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties,
     StepUse, Work,
 };
 use crate::actions::Do;
@@ -300,6 +300,9 @@ impl Action for Restore {
                 step: self.backup.clone(),
                 kinds: &["redis.backup"],
             }],
+            restores: Some(Direction::Do),
+            reads: Some(vec![Place::Data]),
+            touches: Some(vec![Place::Data, Place::Processes]),
             ..Properties::command()
         }
     }

@@ -7,7 +7,7 @@ pub(crate) mod entry;
 pub(crate) mod link;
 pub(crate) mod mark;
 pub mod mode;
-pub(crate) mod space;
 pub(crate) mod mounts;
+pub(crate) mod space;
 pub(crate) mod tree;
 pub(crate) mod trust;

@@ -18,8 +18,8 @@ mod tests;
 
 use super::App;
 use crate::action::{
-    Action, Consequences, Context, Direction, Error, Kept, Look, Past, Preview, Properties,
-    StepUse, Work,
+    Action, Consequences, Context, Direction, Error, Kept, Look, Past, Place, Preview, Properties,
+    Stage, StepUse, Work,
 };
 use crate::actions::mysql::restore;
 use crate::failpoint;
@@ -311,6 +311,10 @@ impl Action for Migrate {
             has_undo: self.backup.is_some(),
             below_cwd: self.app().below_cwd(),
             uses: uses.collect(),
+            restores: self.backup.as_ref().map(|_| Direction::Undo),
+            stages: vec![Stage::Migrate],
+            reads: Some(vec![Place::Data, Place::Files]),
+            touches: Some(vec![Place::Data]),
             ..Properties::reversible()
         }
     }
