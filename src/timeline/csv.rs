@@ -2,6 +2,7 @@
 //! says. A cell that a spreadsheet would take for a formula begins with an apostrophe.
 
 use super::{Bar, Timeline, markdown::word};
+use crate::report::safe;
 use upledger_replay::event::Direction;
 
 const HEAD: [&str; 14] = [
@@ -59,6 +60,7 @@ pub(super) fn way(way: Direction) -> &'static str {
 
 fn line<const N: usize>(out: &mut String, cells: [String; N]) {
     let cells = cells.map(|cell| {
+        let cell: String = cell.split('\n').map(safe).collect::<Vec<_>>().join("\n");
         let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
         let guarded = if formula { format!("'{cell}") } else { cell };
         match guarded.contains([',', '"', '\n', '\r']) {

@@ -2,6 +2,7 @@
 //! what happened at one moment. Times are milliseconds.
 
 use super::{Timeline, csv::way, markdown::word};
+use crate::report::safe;
 use serde_json::{Value, json};
 
 /// The annotations, in the order of time.
@@ -10,7 +11,7 @@ pub fn grafana(of: &Timeline) -> Vec<Value> {
     let tags = |more: &str| json!(["upledger", format!("run:{}", of.run), more]);
     let mut all: Vec<(i64, Value)> = Vec::new();
     let mut add = |from: i64, until: Option<i64>, text: String, tag: &str| {
-        let mut annotation = json!({"time": from / 1000, "tags": tags(tag), "text": text});
+        let mut annotation = json!({"time": from / 1000, "tags": tags(tag), "text": safe(&text)});
         if let Some(until) = until {
             annotation["timeEnd"] = json!(until / 1000);
         }

@@ -2,7 +2,7 @@
 //! the ledger lie in it, so that its reader can verify them.
 
 use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown, summary};
-use crate::report::{duration, local_time};
+use crate::report::{duration, local_time, safe};
 use crate::text::{Lang, lang, timeline as text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -196,7 +196,7 @@ impl Scale {
         Note {
             time: local_time(&mark.at.ts),
             seq: mark.at.seq,
-            actor: mark.actor.clone(),
+            actor: safe(&mark.actor),
             words: mark.words.clone(),
             left: self.left(mark.at.us),
         }
@@ -221,7 +221,8 @@ impl Scale {
         ];
         let mut fact = |name: String, value: String| {
             if !value.is_empty() {
-                facts.push((name, value));
+                let lines: Vec<String> = value.lines().map(safe).collect();
+                facts.push((name, lines.join("\n")));
             }
         };
         if bar.attempt > 1 {
@@ -243,7 +244,12 @@ impl Scale {
             left: self.left(bar.start.us),
             width: self.width(bar.start.us, until),
             facts,
-            evidence: bar.evidence.iter().take(EVIDENCE).cloned().collect(),
+            evidence: bar
+                .evidence
+                .iter()
+                .take(EVIDENCE)
+                .map(|l| safe(l))
+                .collect(),
             open: matches!(
                 bar.outcome,
                 Outcome::Failed | Outcome::InDoubt | Outcome::Refused

@@ -56,6 +56,6 @@ fn plain(name: &str) -> String {
         c if c.is_control() => ' ',
         c => c,
     };
-    let name: String = name.chars().map(safe).collect();
+    let name: String = crate::report::safe(name).chars().map(safe).collect();
     name.split_whitespace().collect::<Vec<_>>().join(" ")
 }

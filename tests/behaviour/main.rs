@@ -47,6 +47,7 @@ mod steer;
 mod taking_over;
 mod terminal;
 mod tidy;
+mod timeline;
 mod torture;
 mod undo_bytes;
 mod upgrade;
