@@ -319,11 +319,10 @@ pub struct RollbackStarted {
     pub to: Option<String>,
     /// Why.
     pub reason: String,
-    /// What was written since users were let in may be lost: a person said so.
+    /// A person accepts that what users have written is lost.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub accept_data_loss: bool,
-    /// What only looks, behind the step that stays, is looked at again once the run goes forwards; programs before this
-    /// field went on with what had been seen.
+    /// What only looks behind the step that stays is done again once the run goes forwards; not so in older records.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub looks_again: bool,
 }

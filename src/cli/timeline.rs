@@ -107,10 +107,7 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .and_then(|mut file| {
-            file.write_all(rendered.as_bytes())
-                .and_then(|()| file.sync_all())
-        });
+        .and_then(|mut file| file.write_all(rendered.as_bytes()));
     made.map_err(|e| {
         Failure::usage(match e.kind() {
             io::ErrorKind::AlreadyExists => text::there_already(path.display()),

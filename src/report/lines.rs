@@ -219,7 +219,7 @@ pub fn line(entry: &Entry, run: Option<&Run>) -> Option<String> {
 
 /// The event in words, without its time.
 #[must_use]
-pub fn told(entry: &Entry, run: Option<&Run>) -> String {
+pub fn in_words(entry: &Entry, run: Option<&Run>) -> String {
     words(&entry.event, run).map_or_else(String::new, |(verb, words)| {
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         safe(&format!("{verb} {words}")).trim_end().to_owned()

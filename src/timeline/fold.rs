@@ -377,5 +377,5 @@ impl Folding {
 }
 
 fn words(entry: &Entry, run: &Run) -> String {
-    lines::told(entry, Some(run))
+    lines::in_words(entry, Some(run))
 }
