@@ -241,14 +241,14 @@ fn report(text: &str, code: Option<i32>) -> Result<Report, String> {
         rest.rsplit(' ').next()?.parse::<u64>().ok()
     };
     let why = || {
-        let said = text.lines().filter(|line| !line.trim().is_empty());
         let telling = |line: &&str| {
             ["Can't", "rror", "rong", "nexpected", "mismatch"]
                 .iter()
                 .any(|w| line.contains(w))
         };
-        let line = said.clone().find(telling).or_else(|| said.last());
-        line.unwrap_or("it says nothing").to_owned()
+        let first = text.lines().find(telling);
+        let last = || text.lines().rfind(|line| !line.trim().is_empty());
+        first.or_else(last).unwrap_or("it says nothing").to_owned()
     };
     if code != Some(0) || !text.contains("RDB looks OK") {
         return Err(why());
