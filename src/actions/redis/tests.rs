@@ -23,7 +23,7 @@ fn what_is_recorded_of_a_backup_stays() {
 
 #[test]
 fn what_is_recorded_of_a_restore_stays() {
-    let swap = r#"{"service": {"masters": [], "programs": [], "ports": []}, "rdb": "/d/dump.rdb", "append": "/d/appendonlydir",
+    let swap = r#"{"service": {"masters": [], "ports": []}, "rdb": "/d/dump.rdb", "append": "/d/appendonlydir",
         "append_name": "appendonly.aof", "append_is_dir": true, "append_existed": true, "append_only": true,
         "replicas": [], "command": "BGSAVE"}"#;
     let before = format!(r#"{{"backup": {BACKED}, "databases": null, "swap": {swap}}}"#);

@@ -302,7 +302,7 @@ mod tests {
     fn the_checksum_is_the_one_of_redis() {
         assert_eq!(crc(0, b"123456789"), 0xe9c6_d914_c4b8_d9ca);
         // As the server wrote it.
-        assert_eq!(file(true)[90..], *b"\x3f\xf8\xfa\xdd\x0a\x4c\xe0\xa5");
+        assert_eq!(file(true)[91..], *b"\x3f\xf8\xfa\xdd\x0a\x4c\xe0\xa5");
     }
 
     #[test]
