@@ -18,6 +18,8 @@ mod keeper;
 mod killed;
 mod lies;
 mod living;
+mod mysql;
+mod mysql_cards;
 mod mysql_expect;
 mod nginx;
 mod nights;

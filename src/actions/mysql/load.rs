@@ -75,7 +75,9 @@ fn wanted(load: &Load<'_>, code: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     }
     let event = EVENT.captures(code);
     match load.part {
-        Part::Events if event.is_none() && !SET.is_match(code) => return Ok(None),
+        Part::Events if event.is_none() && !SET.is_match(code) && !ALTER.is_match(code) => {
+            return Ok(None);
+        }
         Part::Definitions if ROWS.is_match(code) => return Ok(None),
         Part::All | Part::Definitions | Part::Events => {}
     }

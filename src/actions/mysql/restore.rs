@@ -559,6 +559,29 @@ impl Action for Restore {
         Ok((Look::done(what), Some(restored)))
     }
 
+    fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        let mut ready = Ready::reach(cx, cx.used(&self.backup)?, &self.manner())?;
+        let mut wrong = Vec::new();
+        for schema in &ready.manifest.schemas {
+            let now = Inventory::look(&mut ready.session, &schema.name)?;
+            wrong.extend(schema.inventory.structure_differs(&now));
+        }
+        let Before {
+            databases,
+            tables,
+            rows,
+            ..
+        } = &past.before;
+        let names = databases.join(", ");
+        if !wrong.is_empty() {
+            return Ok(Look::unclear(format!("{names}: {}", wrong.join("; "))));
+        }
+        // The rows were compared before events could change them.
+        Ok(Look::done(format!(
+            "{names}: {tables} tables with {rows} rows, as the backup"
+        )))
+    }
+
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Restored, Error> {
         let earlier: Vec<Note> = past.noted().cloned().collect();
         let used = work.cx().used(&self.backup)?;

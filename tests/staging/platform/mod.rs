@@ -4,6 +4,7 @@
 //! but the read-only templates below `target/staging`; no process is looked for by its name, only by the private
 //! directory.
 
+mod alone;
 mod apps;
 mod client;
 mod cron;
@@ -23,6 +24,7 @@ mod tools;
 mod virtualenv;
 mod web;
 
+pub(crate) use alone::Maria;
 pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
 pub(crate) use options::{Broker, Keeping, Options};
@@ -31,7 +33,7 @@ use crate::common::World;
 use std::fs::File;
 use std::path::Path;
 pub(crate) use template::staging;
-pub(crate) use tools::{Call, patiently};
+pub(crate) use tools::{Call, patiently, root};
 pub(crate) use virtualenv::virtualenv;
 
 /// The platform of one test.

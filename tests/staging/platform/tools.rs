@@ -102,7 +102,7 @@ pub(super) fn link(target: &Path, at: &Path) {
 }
 
 /// Whether the tests run as root.
-pub(super) fn root() -> bool {
+pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
