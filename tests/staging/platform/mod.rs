@@ -27,6 +27,7 @@ mod web;
 pub(crate) use alone::Maria;
 pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
+pub(crate) use procs::end_all;
 pub(crate) use options::{Broker, Keeping, Options};
 
 use crate::common::World;
