@@ -222,6 +222,16 @@ fn keys_of_a_broker_are_backed_up_and_not_restored() {
         "{held:?}"
     );
     assert_eq!(redis.ask(&["EXISTS", "celery"]), "0");
-    let own = Site::new().run(&[&dump("own"), back]);
+    // A restore may be the undo of another step.
+    let site = Site::new();
+    let changed = format!(
+        "{{id: changed, do: {{run: [{}]}}, effect: idempotent, undo: {{redis.restore: {{backup: dump}}}}}}",
+        redis.command(0, "SET own 2")
+    );
+    let own = site.run(&[&dump("own"), &changed]);
     assert_eq!(own.code, 0, "{own:?}");
+    assert_eq!(redis.ask(&["GET", "own"]), "2");
+    let undone = site.back();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert_eq!(redis.ask(&["GET", "own"]), "1");
 }
