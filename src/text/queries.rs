@@ -17,8 +17,10 @@ texts! {
     is_null(query): "{query} to return NULL", "{query} 返回 NULL";
     counts(query, count): "{query} to return {count}", "{query} 返回 {count}";
     matches(query, pattern): "{query} to return what matches {pattern}", "{query} 的结果匹配 {pattern}";
+    writable(): "it takes writes, and is no replica", "可写，且不是副本";
+    not_writable(): "it takes no writes, or is a replica", "不可写，或是副本";
     ask(server, query): "ask {server}, in a read-only session: {query}", "在只读会话中查询 {server}：{query}";
-    nothing_expected(): "nothing is expected: set `rows`, `tables`, `columns` or `values`", "没有给出任何预期：请设置 `rows`、`tables`、`columns` 或 `values`";
+    nothing_expected(): "nothing is expected: set `rows`, `tables`, `columns`, `values` or `writable`", "没有给出任何预期：请设置 `rows`、`tables`、`columns`、`values` 或 `writable`";
     needs_database(setting): "`{setting}` requires `database`", "`{setting}` 需要 `database`";
     absent_beside(name): "`{name}`: `exists: false` leaves nothing to compare", "`{name}`：`exists: false` 时没有内容可供比较";
     one_answer(query): "`values`: set one of `equals`, `is_null`, `matches` and `count` for {query}", "`values`：{query} 须在 `equals`、`is_null`、`matches`、`count` 中给出且仅给出一个";

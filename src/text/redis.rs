@@ -10,9 +10,11 @@ texts! {
     is_replica(master): "it is a replica of {master}", "它是 {master} 的副本";
     databases(all): "databases: {all}", "数据库：{all}";
     brokers(all): "queues of Celery are in {all}: they are in the backup, and a restore refuses them", "{all} 中有 Celery 队列：备份会包含它们，恢复时会拒绝";
-    restore_keys(server, step): "restore the keys of the backup {step} on Redis {server}; declared keys that it does not have are removed",
-        "在 Redis {server} 上恢复备份 {step} 的键；备份中没有的已声明的键会被删除";
-    restore_rdb(server, step): "stop Redis {server}, put the RDB file of the backup {step} in place, and start it again", "停止 Redis {server}，放回备份 {step} 的 RDB 文件，再启动";
+    restore_keys(server, step): "restore the keys of the backup {step} on {server}; declared keys that it does not have are removed",
+        "在 {server} 上恢复备份 {step} 的键；备份中没有的已声明的键会被删除";
+    restore_rdb(server, step): "stop {server}, put the RDB file of the backup {step} in place, and start it again", "停止 {server}，放回备份 {step} 的 RDB 文件，再启动";
+    redis_at(place): "Redis {place}", "Redis（{place}）";
+    redis_of_backup(): "the Redis server of the backup", "备份所属的 Redis 服务器";
     undo_keys(): "restore the keys as they were before", "将这些键恢复为之前的内容";
     undo_rdb(): "stop the server, put its former files back, and start it again", "停止服务器，放回原来的文件，再启动";
     append_only(dir): "the server is in append-only mode: {dir} is moved aside, and made anew from the backup", "服务器处于 append-only 模式：{dir} 会被移开，并由备份重新生成";

@@ -1,6 +1,6 @@
 //! `mysql.expect` and `mysql.query` on a real server: counts and no estimates, facts for later steps, and no writes.
 //!
-//! Card 24 of `shared/cards/databases`.
+//! Cards 24 and 25 of `shared/cards/databases`.
 
 use crate::platform::{Keeping, Options, Platform};
 
@@ -34,6 +34,7 @@ fn rows_are_counted_anew_facts_are_handed_on_and_nothing_is_written() {
             "values",
             r#"values: [{query: "SELECT MAX(id) FROM many", equals: 20000}, {query: "SELECT p FROM many WHERE id = 0", is_null: true}]"#,
         ),
+        &expect("writable", "writable: true"),
         "{id: tell, do: {run: [echo, {from: count.value}]}, effect: pure, undo: none}",
     ]);
     assert_eq!(done.code, 0, "{done:?}");
@@ -49,6 +50,13 @@ fn rows_are_counted_anew_facts_are_handed_on_and_nothing_is_written() {
         .world()
         .upledger(&["abort", "--reason", "it is refused"]);
     assert_eq!(aborted.code, 12, "{aborted:?}");
+    platform.sql("SET GLOBAL read_only = 1");
+    let read_only = platform.run(&[&expect("writable", "writable: true")]);
+    assert!(read_only.out.contains("is read-only"), "{read_only:?}");
+    platform.sql("SET GLOBAL read_only = 0");
+    platform
+        .world()
+        .upledger(&["abort", "--reason", "it is read-only"]);
     platform.sql("DELETE FROM many WHERE id <= 1000");
     let fewer = platform.run(&[&expect("rows", "rows: {many: {exactly: 20000}}")]);
     assert!(

@@ -182,3 +182,56 @@ fn declared_keys_come_back_with_their_time_to_live_and_nothing_else_is_touched()
     assert_eq!(five(&["GET", "session:1"]), "new");
     assert_eq!(five(&["EXISTS", "session:2", "absent", "conf"]), "2");
 }
+
+#[test]
+fn keys_of_a_broker_are_backed_up_and_not_restored() {
+    // Card 38, by keys: what the pattern matches now, and what the backup holds.
+    let site = Site::new();
+    let redis = Redis::start(&site, "a", &[]);
+    redis.ask(&["LPUSH", "celery", "task"]);
+    redis.ask(&["SET", "own", "1"]);
+    let dump = |keys: &str| {
+        let server = redis.server();
+        format!("{{id: dump, do: {{redis.backup: {{server: {server}, keys: [{keys}]}}}}}}")
+    };
+    let back = "{id: back, do: {redis.restore: {backup: dump}}}";
+    let refused = Site::new().run(&[&dump("'*'"), back]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.err.contains("holds queues of Celery (db0)"),
+        "{refused:?}"
+    );
+    assert_eq!(redis.ask(&["LLEN", "celery"]), "1");
+    let taken = format!(
+        "{{id: taken, do: {{run: [{}]}}, effect: idempotent, undo: none}}",
+        redis.command(0, "DEL celery")
+    );
+    let held = Site::new();
+    // The preview sees the queue, which an earlier step takes away.
+    held.plan(&[&dump("'*'"), &taken, back]);
+    let held = held.upledger(&[
+        "run",
+        "plan.yaml",
+        "--force",
+        "--reason",
+        "the queue is empty then",
+    ]);
+    assert_eq!(held.code, 1, "{held:?}");
+    assert!(
+        held.out.contains("the backup holds queues of Celery"),
+        "{held:?}"
+    );
+    assert_eq!(redis.ask(&["EXISTS", "celery"]), "0");
+    // A restore may be the undo of another step.
+    let site = Site::new();
+    let changed = format!(
+        "{{id: changed, do: {{run: [{}]}}, effect: idempotent, undo: {{redis.restore: {{backup: dump}}}}}}",
+        redis.command(0, "SET own 2")
+    );
+    let own = site.run(&[&dump("own"), &changed]);
+    assert_eq!(own.code, 0, "{own:?}");
+    assert_eq!(redis.ask(&["GET", "own"]), "2");
+    let undone = site.back();
+    assert_eq!(undone.code, 5, "{undone:?}");
+    assert_eq!(redis.ask(&["GET", "own"]), "1");
+}

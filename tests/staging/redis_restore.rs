@@ -3,6 +3,7 @@
 //! The cards are those of `shared/cards/databases`: 31, 32, 34, 36 to 41.
 
 use crate::common::{Done, eventually};
+use crate::platform::Call;
 use crate::redis_server::{Old, Redis, Site};
 
 /// A server that upledger itself can start again, and the setting `by`.
@@ -326,4 +327,90 @@ fn replicas_follow_a_restored_master_and_an_older_server_is_refused() {
             .contains("is 6.0.16, which loads format 9 at most"),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_server_is_asked_with_tls_and_a_password_and_a_strange_certificate_is_refused() {
+    let site = Site::new();
+    let redis_dir = site.path("t");
+    std::fs::create_dir_all(&redis_dir).expect("made");
+    for name in ["own", "strange"] {
+        let file = |ending: &str| {
+            redis_dir
+                .join(format!("{name}.{ending}"))
+                .display()
+                .to_string()
+        };
+        Call::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ])
+            .args([
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+            ])
+            .args(["-keyout", &file("key"), "-out", &file("crt")])
+            .run();
+    }
+    let file = |name: &str| redis_dir.join(name).display().to_string();
+    let port = site.port().to_string();
+    let redis = Redis::start(
+        &site,
+        "t",
+        &[
+            "--tls-port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--tls-cert-file",
+            &file("own.crt"),
+            "--tls-key-file",
+            &file("own.key"),
+            "--tls-auth-clients",
+            "no",
+            "--tls-ca-cert-file",
+            &file("own.crt"),
+            "--requirepass",
+            "pw-of-the-application",
+        ],
+    );
+    let expect = |rest: &str| {
+        format!(
+            "{{id: see, do: {{redis.expect: {{server: {{host: localhost, port: {port}{rest}}}, role: master}}}}}}"
+        )
+    };
+    let good = site.run(&[&expect(&format!(
+        ", password: {{secret: redis}}, tls: {{ca: {}}}",
+        file("own.crt")
+    ))]);
+    assert_eq!(good.code, 0, "{good:?}");
+    let anonymous = Site::new().run(&[&expect(&format!(", tls: {{ca: {}}}", file("own.crt")))]);
+    assert!(
+        anonymous
+            .out
+            .contains("set `server.password: {secret: name}`"),
+        "{anonymous:?}"
+    );
+    let strange = Site::new().run(&[&expect(&format!(
+        ", password: {{secret: redis}}, tls: {{ca: {}}}",
+        file("strange.crt")
+    ))]);
+    assert_eq!(strange.code, 1, "{strange:?}");
+    assert!(
+        strange.out.contains("invalid peer certificate"),
+        "{strange:?}"
+    );
+    drop(redis);
 }

@@ -373,7 +373,12 @@ impl Action for Backup {
         let directory = Path::new(&past.before.directory);
         if directory.symlink_metadata().is_err() {
             let what = format!("{} does not exist", directory.display());
-            return Ok((Look::nothing(what), None));
+            // A scratch schema that is this step's must not be forgotten.
+            let look = match past.notes.is_empty() {
+                true => Look::nothing(what),
+                false => Look::unclear(what),
+            };
+            return Ok((look, None));
         }
         // It has its name since it was complete and verified.
         let (manifest, digest) = Manifest::read(directory)?;

@@ -40,6 +40,9 @@ pub struct Expect {
     /// Values of queries: `[{query: "SELECT MAX(version) FROM releases", equals: "2.0"}]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Value>,
+    /// Whether the server takes writes: it is neither read-only nor a replica. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable: Option<bool>,
     /// The time limit of one query. Default: 30s.
     #[serde(default = "half_a_minute")]
     pub timeout: Length,
@@ -258,6 +261,35 @@ impl Asker<'_> {
         Ok(())
     }
 
+    /// An account with all privileges may write to a read-only server as well, so that its writes prove nothing.
+    fn writable(&mut self, wanted: bool) -> Result<(), Error> {
+        let answer = self.ask("SELECT @@GLOBAL.read_only, @@hostname, @@port")?;
+        let row = answer.rows.first();
+        let read_only = row.is_some_and(|row| row.text(0) != "0");
+        let name = row.map_or_else(String::new, |row| {
+            format!("{}:{}", row.text(1), row.text(2))
+        });
+        let mut saw = match read_only {
+            true => format!("{name} is read-only"),
+            false => format!("{name} is not read-only"),
+        };
+        // Newer servers of both have the first, older ones the second; both need a privilege.
+        let asked = self.ask("SHOW REPLICA STATUS");
+        let asked = asked.or_else(|_| self.ask("SHOW SLAVE STATUS"));
+        let replica = match asked {
+            Ok(answer) => answer.rows.first().map(|row| row.text(1)),
+            Err(e) => {
+                saw += &format!("; whether it is a replica cannot be asked: {e}");
+                None
+            }
+        };
+        if let Some(master) = &replica {
+            saw += &format!(", and a replica of {master}");
+        }
+        self.see((!read_only && replica.is_none()) == wanted, saw);
+        Ok(())
+    }
+
     fn value(&mut self, value: &Value) -> Result<(), Error> {
         let answer = self.ask(&value.query)?;
         let first = answer.rows.first().and_then(|row| row.get(0));
@@ -293,6 +325,10 @@ impl Expectation for Expect {
             );
         }
         all.extend(self.values.iter().map(Value::wanted));
+        all.extend(self.writable.map(|writable| match writable {
+            true => text::writable(),
+            false => text::not_writable(),
+        }));
         text::expected_of(self.server.shown(), all.join("; "))
     }
 
@@ -307,7 +343,8 @@ impl Expectation for Expect {
             ("tables", self.tables.is_empty()),
             ("columns", self.columns.values().all(BTreeMap::is_empty)),
         ];
-        if tables.iter().all(|(_, none)| *none) && self.values.is_empty() {
+        let others = self.values.is_empty() && self.writable.is_none();
+        if tables.iter().all(|(_, none)| *none) && others {
             wrong.push(text::nothing_expected());
         }
         if self.database.is_none() {
@@ -351,6 +388,9 @@ impl Expectation for Expect {
         }
         for value in &self.values {
             asker.value(value)?;
+        }
+        if let Some(wanted) = self.writable {
+            asker.writable(wanted)?;
         }
         Ok(asker.finding)
     }

@@ -534,16 +534,21 @@ impl Action for Restore {
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
+        if past.notes.is_empty() {
+            return Ok((Look::nothing("nothing was dropped by this step"), None));
+        }
         let dropped = past.noted().any(|note| matches!(note, Note::Dropping(_)));
         if !dropped {
-            return Ok((Look::nothing("nothing was dropped by this step"), None));
+            // What it has noted must not be forgotten, so this is not "nothing".
+            let what = "nothing was dropped by this step, which may have locked accounts";
+            return Ok((Look::unclear(what), None));
         }
         let found = differences(cx, cx.used(&self.backup)?, &self.manner())?;
         let before = &past.before;
         let names = before.databases.join(", ");
         if !found.is_empty() {
             // The same restore succeeds from any state.
-            let look = Look::nothing(format!(
+            let look = Look::unclear(format!(
                 "{names} is not as the backup: {}",
                 found.join("; ")
             ));

@@ -192,11 +192,10 @@ pub(super) fn chooses_schema(code: &[u8]) -> bool {
             // The numbers of versions, as in `/*!40000`.
             !w.is_empty() && !w.chars().all(|c| c.is_ascii_digit()) && *w != "M"
         });
-    match (words.next(), words.next()) {
-        (Some("USE"), _) => true,
-        (Some("CREATE" | "DROP"), Some("DATABASE" | "SCHEMA")) => true,
-        _ => false,
-    }
+    matches!(
+        (words.next(), words.next()),
+        (Some("USE"), _) | (Some("CREATE" | "DROP"), Some("DATABASE" | "SCHEMA"))
+    )
 }
 
 /// Dumps the schemas into files of a new directory; `each` hears how many bytes have come.

@@ -64,6 +64,8 @@ fn is_default(ttl: &Ttl) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Before {
+    /// The server.
+    server: String,
     /// The backup, where it is known.
     backup: Option<Backed>,
     /// The databases, as text.
@@ -119,6 +121,17 @@ impl Restore {
         })
     }
 
+    /// What it does, in lines.
+    fn lines(&self, direction: Direction, server: String) -> Vec<String> {
+        let step = &self.backup;
+        vec![match (direction, &self.by) {
+            (Direction::Do, None) => text::restore_keys(server, step),
+            (Direction::Do, Some(_)) => text::restore_rdb(server, step),
+            (Direction::Undo, None) => text::undo_keys(),
+            (Direction::Undo, Some(_)) => text::undo_rdb(),
+        }]
+    }
+
     /// Refuses what has queues of Celery in it.
     fn refuse_queues(&self, what: &str, shown: &str) -> Result<(), Error> {
         if self.with_queues || shown.is_empty() {
@@ -137,7 +150,14 @@ impl Restore {
         cx: &Context,
         source: &Source<'_>,
     ) -> Result<(Session, Option<String>), Error> {
-        let mut session = Session::open(cx, &source.server)?;
+        let opened = Session::open(cx, &source.server);
+        let mut session = opened.map_err(|e| match self.by {
+            // What it holds then is replaced anyhow.
+            Some(_) => {
+                e.or_remedy("start it first; where it cannot load its files, move them aside")
+            }
+            None => e,
+        })?;
         let info = session.info()?;
         let identity = session.identity(info.as_ref())?;
         session.refuse_parts(&identity)?;
@@ -319,14 +339,8 @@ impl Action for Restore {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        let server = self.server.as_ref().map_or_else(String::new, Server::shown);
-        let step = &self.backup;
-        vec![match (direction, &self.by) {
-            (Direction::Do, None) => text::restore_keys(server, step),
-            (Direction::Do, Some(_)) => text::restore_rdb(server, step),
-            (Direction::Undo, None) => text::undo_keys(),
-            (Direction::Undo, Some(_)) => text::undo_rdb(),
-        }]
+        let own = self.server.as_ref().map(|s| text::redis_at(s.shown()));
+        self.lines(direction, own.unwrap_or_else(text::redis_of_backup))
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
@@ -365,6 +379,7 @@ impl Action for Restore {
             }
         };
         Ok(Before {
+            server: session.shown(),
             backup: source.produced,
             databases,
             swap,
@@ -381,7 +396,7 @@ impl Action for Restore {
         findings.extend(before.swap.iter().flat_map(swap::Before::findings));
         Preview {
             findings,
-            commands: self.outline(direction),
+            commands: self.lines(direction, text::redis_at(&before.server)),
             ..Preview::default()
         }
     }

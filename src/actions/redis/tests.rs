@@ -23,15 +23,16 @@ fn what_is_recorded_of_a_backup_stays() {
 
 #[test]
 fn what_is_recorded_of_a_restore_stays() {
-    let swap = r#"{"service": {"masters": [], "programs": [], "ports": []}, "rdb": "/d/dump.rdb", "append": "/d/appendonlydir",
+    let swap = r#"{"service": {"masters": [], "ports": []}, "rdb": "/d/dump.rdb", "append": "/d/appendonlydir",
         "append_name": "appendonly.aof", "append_is_dir": true, "append_existed": true, "append_only": true,
         "replicas": [], "command": "BGSAVE"}"#;
-    let before = format!(r#"{{"backup": {BACKED}, "databases": null, "swap": {swap}}}"#);
+    let before =
+        format!(r#"{{"server": "/s", "backup": {BACKED}, "databases": null, "swap": {swap}}}"#);
     let note = r#"{"saved": {"path": "/u", "sha256": "0", "keys": 3, "expires": 1}}"#;
     let output = r#"{"restored": 3, "expired": 0, "removed": 0, "at": 7}"#;
     stays::<Restore>(&before, note, output);
     stays::<Restore>(
-        r#"{"backup": null, "databases": null, "swap": null}"#,
+        r#"{"server": "/s", "backup": null, "databases": null, "swap": null}"#,
         note,
         output,
     );

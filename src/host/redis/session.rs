@@ -158,7 +158,11 @@ impl Session {
 
     fn broken(&self, what: &str, error: &RedisError) -> Error {
         let what = format!("{what}: the connection to Redis {} failed", self.shown());
-        Error::io(what, error)
+        let failed = Error::io(what, error);
+        match failed.to_string().contains("certificate") {
+            true => failed.remedy("name the CA of its certificate in `server.tls.ca`"),
+            false => failed,
+        }
     }
 
     /// The reply, be it a value or a refusal.

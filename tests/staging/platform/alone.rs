@@ -93,19 +93,6 @@ impl Maria {
         Call::new("sh").args(["-c", &command]).run();
     }
 
-    /// A client, whose session lasts until it is ended.
-    pub(crate) fn client(&self) -> Call {
-        Call::new("mariadb")
-            .args([
-                "--no-defaults",
-                "--user=root",
-                "--batch",
-                "--skip-column-names",
-                "--unbuffered",
-            ])
-            .args([format!("--socket={}", self.socket())])
-    }
-
     /// The dump of a schema by the client program, as its administrator.
     pub(crate) fn dump(&self, schema: &str) -> String {
         Call::new("mariadb-dump")
