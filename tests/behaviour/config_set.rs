@@ -230,7 +230,15 @@ fn the_undo_leaves_what_somebody_has_written_since() {
     drop(file);
     let back = world.rollback();
     assert_eq!(back.code, 6, "{back:?}");
-    assert!(back.out.contains("has been edited since"), "{back:?}");
+    for part in [
+        "has been edited since",
+        "what this step wrote",
+        "+A=2",
+        "what has changed since",
+        "+B=9",
+    ] {
+        assert!(back.out.contains(part), "{part}: {back:?}");
+    }
     assert_eq!(read(&world, "app.env"), "A=1\nB=9\n");
 }
 

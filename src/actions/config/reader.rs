@@ -8,6 +8,7 @@ use super::tree::{Kind, Scalar, shown};
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::exec::capture_with;
+use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -214,13 +215,15 @@ impl Reader {
                 "former": of.former, "salt": of.salt,
             })
         };
+        // A module of settings is the application's own code.
+        let program = format!("{READ_ONLY}{PROGRAM}");
         if self.by != By::Settings {
-            return ask(cx, &self.python(), PROGRAM, &request(&texts));
+            return ask(cx, &self.python(), &program, &request(&texts));
         }
         // A module is imported once in a process.
         let mut found = Vec::new();
         for text in texts {
-            let answer: Vec<Readout> = ask(cx, &self.python(), PROGRAM, &request(&[text]))?;
+            let answer: Vec<Readout> = ask(cx, &self.python(), &program, &request(&[text]))?;
             found.extend(answer);
         }
         Ok(found)

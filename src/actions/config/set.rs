@@ -71,6 +71,28 @@ impl Set {
         }
     }
 
+    /// What this step has written, and what has become of it since, both as masked diffs.
+    fn versions(&self, cx: &Context, before: &Before) -> Result<Vec<String>, Error> {
+        let former = before.former.as_ref();
+        let former = former.map(|f| cx.kept(&f.content)).transpose()?;
+        let prepared = Prepared { set: self, cx };
+        let ours = prepared.wanted(former.as_deref())?;
+        let now = disk::read(Path::new(&before.target))?.map_or_else(Vec::new, |(bytes, _)| bytes);
+        let first = prepared.diff(former.as_deref(), &ours)?;
+        let second = prepared.masked(&ours, &now)?;
+        let mut lines = Vec::new();
+        for (what, diff) in [
+            ("what this step wrote", first),
+            ("what has changed since", second),
+        ] {
+            if let Some(diff) = diff {
+                lines.push(format!("{what}:"));
+                lines.extend(diff.lines().map(str::to_owned));
+            }
+        }
+        Ok(lines)
+    }
+
     /// The readers of what is there now.
     fn read_back(&self, cx: &Context, target: &Path) -> Result<Look, Error> {
         let format = self.format()?;
@@ -113,6 +135,29 @@ impl Set {
             answer: Answer::Done,
             evidence,
         })
+    }
+}
+
+impl Prepared<'_> {
+    /// What differs, with every value masked that could be a secret.
+    fn masked(&self, old: &[u8], new: &[u8]) -> Result<Option<String>, Error> {
+        let read = |bytes: &[u8]| {
+            let charset = Charset::of(bytes);
+            let text = charset.and_then(|c| c.read(bytes).map(|t| t.into_owned()));
+            text.unwrap_or_default()
+        };
+        let names = (self.set.path.as_str(), self.set.path.as_str());
+        let format = Some(self.set.format()?);
+        let redactor = self.cx.redactor()?;
+        let texts = (read(old), read(new));
+        let texts = (texts.0.as_str(), texts.1.as_str());
+        Ok(mask::unified(
+            names,
+            format,
+            texts,
+            &self.set.shown(),
+            &redactor,
+        ))
     }
 }
 
@@ -244,7 +289,14 @@ impl Action for Set {
 
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         let cx = work.cx();
-        edit::undo(&Prepared { set: self, cx }, work, &past.before)
+        let done = edit::undo(&Prepared { set: self, cx }, work, &past.before);
+        if done.is_err() {
+            // Whoever decides what becomes of the file sees what was written, and what came behind it.
+            for line in self.versions(cx, &past.before).unwrap_or_default() {
+                work.log_line(&line);
+            }
+        }
+        done
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
