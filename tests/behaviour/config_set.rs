@@ -56,6 +56,8 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
             "{id: json, do: {config.set: {path: \"@/app.json\", edits: [{key: port, value: 3307}]}}}",
             "{id: ini, do: {config.set: {path: \"@/app.ini\", readers: [{by: configparser, python: /usr/bin/python3}], edits: [{key: DB.greeting, value: \"50%off\"}]}}}",
             "{id: py, do: {config.set: {path: \"@/app_settings.py\", readers: [{by: settings, module: app_settings, python: /usr/bin/python3}], edits: [{key: HOST, value: r2}], expect: {URL: \"redis://r2:6379/0\"}}}, cwd: \"@\"}",
+            "{id: one, do: {config.backup: {paths: [\"@/app.json\"]}}}",
+            "{id: same, do: {config.diff: {path: \"@/app.json\", with: {from: one.path}, same: true}}}",
             "{id: shown, do: {config.diff: {path: \"@/real.env\", with: \"@/app.yml\", format: dotenv}}}",
         ],
     );
@@ -92,6 +94,13 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
         "a reader leaves nothing"
     );
     let log = world.upledger(&["log", "--json"]).out;
+    for (step, part) in [
+        ("toml", "+timeout = 30"),
+        ("py", "these change with it: URL"),
+    ] {
+        let output = world.upledger(&["log", "--output", step]).out;
+        assert!(output.contains(part), "{part}: {output}");
+    }
     assert!(
         log.contains("reads URL from the file: a string of 17 characters"),
         "{log}"

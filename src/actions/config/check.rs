@@ -78,14 +78,7 @@ impl Values {
 
     fn judged(&self, cx: &Context, format: Format) -> Result<Judged, Error> {
         let all = self.values.iter().map(|wanted| {
-            let change = Change {
-                key: wanted.key.clone(),
-                value: Some(wanted.value.clone()),
-                as_type: wanted.as_type,
-                remove: false,
-                absent: None,
-                duplicates: None,
-            };
+            let change = Change::wants(wanted.key.clone(), wanted.value.clone(), wanted.as_type);
             let mut scalar = change.wanted(cx)?;
             if let Some(scalar) = scalar.as_mut().filter(|_| format.is_untyped()) {
                 scalar.kind = super::tree::Kind::Text;

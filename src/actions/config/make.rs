@@ -45,14 +45,7 @@ impl Set {
     pub(super) fn judged(&self, cx: &Context, format: Format) -> Result<Wanted, Error> {
         let mut all = self.wanted(cx, format)?;
         for (key, value) in &self.expect {
-            let wanted = Change {
-                key: Key::Text(key.clone()),
-                value: Some(value.clone()),
-                as_type: None,
-                remove: false,
-                absent: None,
-                duplicates: None,
-            };
+            let wanted = Change::wants(Key::Text(key.clone()), value.clone(), None);
             all.push((format.path(&wanted.key)?, wanted.wanted(cx)?));
         }
         Ok(all)
@@ -177,7 +170,7 @@ impl Set {
             .zip(wanted)
             .map(|(change, (path, wanted))| (change, path.clone(), wanted.clone()))
             .collect();
-        let python = named.unwrap_or_else(|| "python3".into());
+        let python = named.unwrap_or_else(|| python::DEFAULT.into());
         python::changed(cx, &python, (&self.path, old), &changes)
     }
 

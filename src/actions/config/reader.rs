@@ -4,6 +4,7 @@
 //! input and come back on its standard output, never in an argument; of what is not asked for only salted digests come back.
 
 use super::document::Format;
+use super::python::DEFAULT;
 use super::tree::{Kind, Scalar, shown};
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
@@ -191,7 +192,7 @@ impl Reader {
     }
 
     fn python(&self) -> String {
-        self.python.clone().unwrap_or_else(|| "python3".into())
+        self.python.clone().unwrap_or_else(|| DEFAULT.into())
     }
 
     /// What it makes of these texts.
