@@ -35,7 +35,7 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
         ("app.ini", "[DB]\n# March\nGreeting = old\n"),
         (
             "app_settings.py",
-            "import os\nHOST = \"r1\"  # c\nURL = f\"redis://{HOST}:6379/0\"\n",
+            "import os\nHOST = \"r1\"  # c\nURL = f\"redis://{HOST}:6379/0\"\nNAME = HOST\n",
         ),
     ];
     for (name, text) in files {
@@ -87,7 +87,7 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
     );
     assert_eq!(
         read(&world, "app_settings.py"),
-        "import os\nHOST = \"r2\"  # c\nURL = f\"redis://{HOST}:6379/0\"\n"
+        "import os\nHOST = \"r2\"  # c\nURL = f\"redis://{HOST}:6379/0\"\nNAME = HOST\n"
     );
     assert!(
         !world.path("__pycache__").exists(),
@@ -96,7 +96,7 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
     let log = world.upledger(&["log", "--json"]).out;
     for (step, part) in [
         ("toml", "+timeout = 30"),
-        ("py", "these change with it: URL"),
+        ("py", "these change with it: NAME"),
     ] {
         let output = world.upledger(&["log", "--output", step]).out;
         assert!(output.contains(part), "{part}: {output}");
