@@ -289,12 +289,12 @@ impl Reader {
                 (Some(_), None) | (None, Some(_)) => false,
             };
             if !same {
-                return Some(Error::certain(format!(
-                    "{name} would read {} for {}, and {} is wanted",
-                    described(found.as_ref()),
-                    shown(path),
-                    described(wanted.as_ref())
-                )));
+                let (is, not) = (described(found.as_ref()), described(wanted.as_ref()));
+                let path = shown(path);
+                return Some(Error::certain(match is == not {
+                    true => format!("{name} would read another value for {path}: {is}, too"),
+                    false => format!("{name} would read {is} for {path}, and {not} is wanted"),
+                }));
             }
         }
         // The values that a settings module derives are told by themselves.
@@ -318,11 +318,11 @@ impl Reader {
 pub(super) fn described(value: Option<&Scalar>) -> String {
     match value {
         None => "nothing".into(),
-        Some(value) => format!(
-            "{} of {} characters",
-            value.kind.word(),
-            value.text.chars().count()
-        ),
+        Some(value) => {
+            let length = value.text.chars().count();
+            let s = if length == 1 { "" } else { "s" };
+            format!("{} of {length} character{s}", value.kind.word())
+        }
     }
 }
 
