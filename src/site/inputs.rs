@@ -13,7 +13,7 @@ use std::path::Path;
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::plan::{ActionSpec, EnvVar, Input, Pair, Plan, Step};
-use upledger_replay::state::Run;
+use upledger_replay::state::{Run, Status};
 
 /// What facts are taken from.
 #[derive(Clone, Copy)]
@@ -118,9 +118,27 @@ pub(super) struct Change(String, Option<VariableValue>);
 
 /// What earlier steps of the run have set for all later ones, in their order. Before a run, when nothing is `known`, that is
 /// what the plan says.
-pub(super) fn set_before(uses: &[Used], known: bool) -> Vec<Change> {
+///
+/// # Errors
+/// [`Error`] when a step counts as done whose variables nobody knows.
+pub(super) fn set_before(
+    uses: &[Used],
+    facts: Facts<'_>,
+    part: &TaskKey,
+) -> Result<Vec<Change>, Error> {
+    let is_done = |used: &Used| match facts {
+        Facts::None => true,
+        Facts::Of(run) => {
+            let key = TaskKey {
+                step: used.step.clone(),
+                ..part.clone()
+            };
+            let status = run.unit(&key).map(|unit| unit.forward.status);
+            matches!(status, Some(Status::Succeeded | Status::Satisfied))
+        }
+    };
     let mut changes = Vec::new();
-    for used in uses.iter().filter(|u| !known || u.produced.is_some()) {
+    for used in uses.iter().filter(|used| is_done(used)) {
         match &used.action {
             Do::EnvSet(set) => {
                 changes.extend(set.variables.iter().map(|(name, value)| {
@@ -136,8 +154,15 @@ pub(super) fn set_before(uses: &[Used], known: bool) -> Vec<Change> {
             }
             Do::EnvCapture(_) => {
                 let produced = used.produced.as_ref();
-                let Some(Ok(found)) = produced.map(Variables::deserialize) else {
-                    continue;
+                let found = match (produced.map(Variables::deserialize), facts) {
+                    (Some(Ok(found)), _) => found,
+                    (None, Facts::None) => continue,
+                    (None | Some(Err(_)), _) => {
+                        let what = format!("the variables of {} are not known", used.step);
+                        return Err(Error::new(what).remedy(
+                            "it was decided done without its result; abort, and run a plan that sets them with env.set",
+                        ));
+                    }
                 };
                 let set = found.set.into_iter();
                 changes.extend(
@@ -148,7 +173,7 @@ pub(super) fn set_before(uses: &[Used], known: bool) -> Vec<Change> {
             _ => {}
         }
     }
-    changes
+    Ok(changes)
 }
 
 /// The environment: what every step has, what earlier steps have set, what stands in files, and what the plan gives, of which

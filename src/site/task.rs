@@ -138,8 +138,7 @@ impl PreparedTask {
         };
         let given = step.env.iter().chain(own_env);
         let uses = used(plan, part, facts, run, step);
-        let known = matches!(facts, Facts::Of(_));
-        let before = set_before(&uses, known);
+        let before = set_before(&uses, facts, part)?;
         let env = environment(step, (before, given), &from_files, run, &mut inputs)?;
         let from_files: Vec<(String, String)> = from_files
             .into_iter()

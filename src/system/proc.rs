@@ -287,6 +287,16 @@ pub(crate) fn descriptors(pid: i32) -> impl Iterator<Item = PathBuf> {
     listed.into_iter().flatten().flatten().map(|fd| fd.path())
 }
 
+/// Its mount namespace; none where it may not be seen.
+pub(crate) fn mount_namespace(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(path(pid, "ns/mnt")).ok()
+}
+
+/// Its mounts, as `proc_pid_mountinfo(5)` says; empty where they may not be seen.
+pub(crate) fn mountinfo(pid: i32) -> String {
+    std::fs::read_to_string(path(pid, "mountinfo")).unwrap_or_default()
+}
+
 /// What its open files are, word for word: a path, `pipe:[…]`, `socket:[…]`.
 pub(crate) fn open_files(pid: i32) -> impl Iterator<Item = PathBuf> {
     descriptors(pid).filter_map(|fd| fd.read_link().ok())

@@ -65,9 +65,9 @@ texts! {
     no_such_type(value, kind): "`value` is '{value}', which is not of the type {kind}", "`value` 为 '{value}'，不是 {kind} 类型";
     copies_beside(files): "copies that a pattern may load stand beside the files: {files}", "文件旁边已有可能被通配符加载的副本：{files}";
 
-    files_to_copy(files): "{files} files", "{files} 个文件";
+    files_to_copy(files): "files: {files}", "文件数：{files}";
+    undo_directory(path): "swap the former content of {path} back atomically", "将 {path} 原来的内容原子互换回来";
     copied_directory(step): "the directory that {step} has copied", "步骤 {step} 所复制的目录";
-    former_directory(): "what was there before", "原来的内容";
     no_variable(name): "`{name}` is not the name of an environment variable that a step may set", "`{name}` 不是步骤可以设置的环境变量名";
     captured_secret(name): "`names`: {name} is named like a secret, and what is captured is recorded; define it in `secrets` and pass it with `env.set`",
         "`names`：{name} 看起来是敏感信息，而捕获的值会被记录；请在 `secrets` 中定义，并用 `env.set` 传递";

@@ -35,7 +35,7 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
         ("app.ini", "[DB]\n# March\nGreeting = old\n"),
         (
             "app_settings.py",
-            "import os\nHOST = \"r1\"  # c\nURL = f\"redis://{HOST}:6379/0\"\n",
+            "import os\nHOST = \"r1\"  # c\nURL = f\"redis://{HOST}:6379/0\"\nNAME = HOST\n",
         ),
     ];
     for (name, text) in files {
@@ -56,6 +56,8 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
             "{id: json, do: {config.set: {path: \"@/app.json\", edits: [{key: port, value: 3307}]}}}",
             "{id: ini, do: {config.set: {path: \"@/app.ini\", readers: [{by: configparser, python: /usr/bin/python3}], edits: [{key: DB.greeting, value: \"50%off\"}]}}}",
             "{id: py, do: {config.set: {path: \"@/app_settings.py\", readers: [{by: settings, module: app_settings, python: /usr/bin/python3}], edits: [{key: HOST, value: r2}], expect: {URL: \"redis://r2:6379/0\"}}}, cwd: \"@\"}",
+            "{id: one, do: {config.backup: {paths: [\"@/app.json\"]}}}",
+            "{id: same, do: {config.diff: {path: \"@/app.json\", with: {from: one.path}, same: true}}}",
             "{id: shown, do: {config.diff: {path: \"@/real.env\", with: \"@/app.yml\", format: dotenv}}}",
         ],
     );
@@ -85,13 +87,20 @@ fn several_formats_change_in_one_run_and_come_back_byte_for_byte() {
     );
     assert_eq!(
         read(&world, "app_settings.py"),
-        "import os\nHOST = \"r2\"  # c\nURL = f\"redis://{HOST}:6379/0\"\n"
+        "import os\nHOST = \"r2\"  # c\nURL = f\"redis://{HOST}:6379/0\"\nNAME = HOST\n"
     );
     assert!(
         !world.path("__pycache__").exists(),
         "a reader leaves nothing"
     );
     let log = world.upledger(&["log", "--json"]).out;
+    for (step, part) in [
+        ("toml", "+timeout = 30"),
+        ("py", "these change with it: NAME"),
+    ] {
+        let output = world.upledger(&["log", "--output", step]).out;
+        assert!(output.contains(part), "{part}: {output}");
+    }
     assert!(
         log.contains("reads URL from the file: a string of 17 characters"),
         "{log}"
@@ -230,7 +239,15 @@ fn the_undo_leaves_what_somebody_has_written_since() {
     drop(file);
     let back = world.rollback();
     assert_eq!(back.code, 6, "{back:?}");
-    assert!(back.out.contains("has been edited since"), "{back:?}");
+    for part in [
+        "has been edited since",
+        "what this step wrote",
+        "+A=2",
+        "what has changed since",
+        "+B=9",
+    ] {
+        assert!(back.out.contains(part), "{part}: {back:?}");
+    }
     assert_eq!(read(&world, "app.env"), "A=1\nB=9\n");
 }
 

@@ -92,6 +92,21 @@ fn later_steps_and_their_undos_have_what_was_set_captured_and_removed() {
 }
 
 #[test]
+fn a_capture_that_is_decided_done_leaves_no_step_without_its_variables() {
+    let world = world("echo nothing\n");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    let done = ["decide", "capture", "done", "--reason", "by hand"];
+    let decided = world.upledger(&done);
+    if decided.code == 0 {
+        let resumed = world.upledger(&["resume"]);
+        assert_ne!(resumed.code, 0, "{resumed:?}");
+        assert!(resumed.out.contains("are not known"), "{resumed:?}");
+    }
+    assert!(!world.path("seen").exists());
+    world.upledger(&["decide", "capture", "skip", "--reason", "test"]);
+}
+
+#[test]
 fn a_name_that_is_missing_and_a_script_that_ends_the_shell_are_told() {
     let long = format!("export RUN_VER=a KEY={} OLD_FLAG=1\n", "x".repeat(200_000));
     for (script, why) in [

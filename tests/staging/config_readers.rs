@@ -51,17 +51,26 @@ fn step(id: &str, file: &str, python: &str, by: &[&str], edit: &str) -> String {
     )
 }
 
+/// File, text, readers, edit, and the text afterwards; without one it is refused with this reason.
+type Case<'a> = (
+    &'a str,
+    &'a str,
+    &'a [&'a str],
+    &'a str,
+    Result<String, &'a str>,
+);
+
 const DOTENV: [&str; 3] = ["python_dotenv", "django_environ", "shell"];
 const BOM: &str = "\u{feff}";
 
 #[test]
+#[ignore = "long: a virtualenv, and nineteen files that several readers read"]
 fn each_reader_reads_what_was_asked_for_or_nothing_is_written() {
     let world = World::new();
     let python = readers(&world).display().to_string();
     let all = &DOTENV[..];
     let (crlf, mixed) = (format!("{BOM}A=1\r\nB=2\r\n"), "A=1\nB='x\ny'\nC=3");
-    // File, text, readers, edit, and the text afterwards; without one it is refused with this reason.
-    let cases: &[(&str, &str, &[&str], &str, Result<String, &str>)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "hash.env",
             "A=1\nB=2\n",
@@ -196,21 +205,28 @@ fn each_reader_reads_what_was_asked_for_or_nothing_is_written() {
             Err("would read other values for db.b, too"),
         ),
     ];
-    let mut steps = Vec::new();
+    let (mut steps, mut refused) = (Vec::new(), Vec::new());
     for (n, (file, text, by, edit, wanted)) in cases.iter().enumerate() {
         std::fs::write(world.path(file), text).expect("written");
         let made = step(&format!("s{n}"), file, &python, by, edit);
         match wanted {
             Ok(_) => steps.push(made),
-            Err(why) => {
-                plan(&world, &[made]);
-                let shown = world.upledger(&["plan", "plan.yaml"]);
-                assert_eq!(shown.code, 3, "{file}: {shown:?}");
-                assert!(
-                    shown.out.replace("\n", " ").contains(why),
-                    "{file}: {why}: {shown:?}"
-                );
-            }
+            Err(_) => refused.push(made),
+        }
+    }
+    plan(&world, &refused);
+    let shown = world.upledger(&["plan", "plan.yaml", "--json"]);
+    assert_eq!(shown.code, 3, "{shown:?}");
+    let would_fail = |step: &str, why: &str| {
+        let mut lines = shown.out.lines();
+        lines.any(|l| l.contains(&format!("\"{step}\"")) && l.contains(why))
+    };
+    for (n, (file, _, _, _, wanted)) in cases.iter().enumerate() {
+        if let Err(why) = wanted {
+            assert!(
+                would_fail(&format!("s{n}"), why),
+                "{file}: {why}: {shown:?}"
+            );
         }
     }
     plan(&world, &steps);

@@ -78,14 +78,7 @@ impl Values {
 
     fn judged(&self, cx: &Context, format: Format) -> Result<Judged, Error> {
         let all = self.values.iter().map(|wanted| {
-            let change = Change {
-                key: wanted.key.clone(),
-                value: Some(wanted.value.clone()),
-                as_type: wanted.as_type,
-                remove: false,
-                absent: None,
-                duplicates: None,
-            };
+            let change = Change::wants(wanted.key.clone(), wanted.value.clone(), wanted.as_type);
             let mut scalar = change.wanted(cx)?;
             if let Some(scalar) = scalar.as_mut().filter(|_| format.is_untyped()) {
                 scalar.kind = super::tree::Kind::Text;
@@ -143,17 +136,14 @@ impl Values {
                     Found::Item(item) => item.scalar().cloned(),
                     Found::Missing(..) => None,
                 };
-                let line = format!(
-                    "{} is {} in the file",
-                    shown(path),
-                    described(found.as_ref())
-                );
+                let (path, is) = (shown(path), described(found.as_ref()));
+                let not = described(wanted.as_ref());
                 match found == *wanted {
-                    true => right.push(format!("{line}, as expected")),
-                    false => wrong.push(format!(
-                        "{line}, and {} is expected",
-                        described(wanted.as_ref())
-                    )),
+                    true => right.push(format!("{path} is {is} in the file, as expected")),
+                    false if is == not => {
+                        wrong.push(format!("{path} has another value in the file: {is}, too"));
+                    }
+                    false => wrong.push(format!("{path} is {is} in the file, and not {not}")),
                 }
             }
         }

@@ -3,7 +3,10 @@
 //! Invariant: the text is changed where the value stands and nowhere else; the result is parsed again, and every single value
 //! of the document but those that were asked for is as before, or the change is refused.
 
-use super::tree::{Content, Found, Kind, Member, Node, Scalar, shown, spliced, twice};
+use super::tree::{
+    Content, Found, Kind, Member, Node, Scalar, line_end, line_start, shown, spliced, twice,
+    with_line,
+};
 use super::value::{Change, Duplicates, Key};
 use super::{dotenv, ini, json, toml, yaml};
 use crate::action::Error;
@@ -153,7 +156,10 @@ impl Manner {
                 Some(_) if change.absent != Some(super::value::Absent::Create) => {
                     return Err(missing(map, &path, depth));
                 }
-                Some(wanted) => self.inserted(text, &tree, map, &path, depth, wanted)?,
+                Some(wanted) => match change.neighbour() {
+                    None => self.inserted(text, &tree, map, &path, depth, wanted)?,
+                    Some(neighbour) => self.beside(text, map, &path[depth..], neighbour, wanted)?,
+                },
             },
         };
         self.prove(&tree, &after, (&path, change), wanted)?;
@@ -265,6 +271,50 @@ impl Manner {
             (Format::Ini, [section, name]) => ini::insert(text, tree, section, name, &literal),
             _ => return Err(Error::new("a Python module is changed by Python")),
         })
+    }
+
+    /// The text with one more key beside a neighbour in the same map.
+    fn beside(
+        self,
+        text: &str,
+        map: &Node,
+        keys: &[String],
+        (neighbour, behind): (&str, bool),
+        wanted: &Scalar,
+    ) -> Result<String, Error> {
+        let mut members = map.members().iter();
+        let member = members.rfind(|m| m.key == neighbour).ok_or_else(|| {
+            Error::certain(format!(
+                "there is no key {neighbour} beside {}",
+                shown(keys)
+            ))
+        })?;
+        let [key] = keys else {
+            return Err(Error::certain(format!(
+                "{} needs a table of its own, which has no neighbour",
+                shown(keys)
+            )));
+        };
+        let literal = self.literal(wanted, None, text, map.flow)?;
+        if self.format == Format::Json {
+            return Ok(json::beside(text, map, member, behind, key, &literal));
+        }
+        let start = line_start(text, member.start);
+        let indent = &text[start..member.start];
+        if map.flow || !indent.trim().is_empty() {
+            return Err(Error::certain(format!(
+                "{neighbour} does not stand in a line of its own"
+            )));
+        }
+        let line = match self.format {
+            Format::Dotenv => format!("{indent}{key}={literal}"),
+            Format::Yaml => format!("{indent}{}: {literal}", yaml::key(key)),
+            Format::Toml => format!("{indent}{} = {literal}", toml::key(key)),
+            Format::Ini | Format::Json | Format::Python => format!("{indent}{key} = {literal}"),
+        };
+        let end = member.value.span.end.max(member.start + 1) - 1;
+        let at = if behind { line_end(text, end) } else { start };
+        Ok(with_line(text, at, &line))
     }
 
     /// Nothing but what was asked for has changed, and that is as it is wanted.

@@ -108,6 +108,34 @@ pub(super) fn insert(text: &str, object: &Node, keys: &[String], literal: &str) 
     }
 }
 
+/// The same beside a member of it.
+pub(super) fn beside(
+    text: &str,
+    object: &Node,
+    member: &Member,
+    behind: bool,
+    key: &str,
+    literal: &str,
+) -> String {
+    let made = format!("{}: {literal}", serde_json::Value::from(key));
+    let line = line_start(text, member.start);
+    let indent = &text[line..member.start];
+    let gap = match indent.trim().is_empty() && line > object.span.start {
+        true => format!("{}{indent}", line_break(text)),
+        false => " ".into(),
+    };
+    match behind {
+        true => {
+            let (before, after) = text.split_at(member.value.span.end);
+            format!("{before},{gap}{made}{after}")
+        }
+        false => {
+            let (before, after) = text.split_at(member.start);
+            format!("{before}{made},{gap}{after}")
+        }
+    }
+}
+
 /// Where a comma stands outside of comments.
 fn comma(text: &str) -> Option<usize> {
     let mut at = 0;

@@ -45,14 +45,7 @@ impl Set {
     pub(super) fn judged(&self, cx: &Context, format: Format) -> Result<Wanted, Error> {
         let mut all = self.wanted(cx, format)?;
         for (key, value) in &self.expect {
-            let wanted = Change {
-                key: Key::Text(key.clone()),
-                value: Some(value.clone()),
-                as_type: None,
-                remove: false,
-                absent: None,
-                duplicates: None,
-            };
+            let wanted = Change::wants(Key::Text(key.clone()), value.clone(), None);
             all.push((format.path(&wanted.key)?, wanted.wanted(cx)?));
         }
         Ok(all)
@@ -81,35 +74,70 @@ impl Set {
         if format == Format::Ini {
             self.percents(&wanted)?;
         }
-        let (text, later) = match format {
-            Format::Python => self.module(cx, &old, &wanted)?,
-            Format::Dotenv => {
-                let text = self.assignments(cx, (&old, mark(bytes)), &wanted)?;
-                (text, Vec::new())
-            }
-            _ => (self.document(format, &old, &wanted)?, Vec::new()),
+        if let Some(why) = self.overridden(cx, &wanted) {
+            return Err(why);
+        }
+        let mark = mark(bytes);
+        let before = former.map(|_| old.as_str());
+        let judge = |text: String, later: &[Vec<usize>]| {
+            let notes = self.judge(cx, (before, &text, mark), &wanted, later)?;
+            Ok((charset, Made { text, notes }))
         };
+        match format {
+            Format::Python => {
+                let (text, later) = self.module(cx, &old, &wanted)?;
+                judge(text, &later)
+            }
+            Format::Dotenv => {
+                // What all readers are known to read alike needs no second question.
+                let plain = self.assignments(cx, (&old, mark), &wanted, false);
+                match plain.and_then(|text| judge(text, &[])) {
+                    Err(_) if !self.readers.is_empty() => {
+                        judge(self.assignments(cx, (&old, mark), &wanted, true)?, &[])
+                    }
+                    made => made,
+                }
+            }
+            _ => judge(self.document(format, &old, &wanted)?, &[]),
+        }
+    }
+
+    /// Every reader reads the new text as it is wanted; what else is to be told of it.
+    fn judge(
+        &self,
+        cx: &Context,
+        (old, new, mark): (Option<&str>, &str, &str),
+        wanted: &Wanted,
+        later: &[Vec<usize>],
+    ) -> Result<Vec<String>, Error> {
+        let format = self.format()?;
         let mut notes = Vec::new();
         for reader in &self.readers {
             let judged = self.judged(cx, format)?;
             let keys: Vec<Vec<String>> = judged.iter().map(|(path, _)| path.clone()).collect();
-            let texts = [former.map(|_| old.as_str()), Some(text.as_str())];
             let mut question = Question {
                 path: &self.path,
-                mark: mark(bytes),
+                mark,
                 keys: &keys,
                 former: &[],
                 salt: &random(),
             };
-            let first = reader.read(cx, &question, &texts[..1])?;
-            let before = first.first().filter(|_| former.is_some());
-            let former_values = changed_values(before, &wanted);
-            question.former = &former_values;
-            let second = reader.read(cx, &question, &texts[1..])?;
-            let Some(after) = second.first() else {
+            let (before, after) = if format == Format::Python {
+                // What a value was is asked first, so that those are found that still hold it.
+                let before = reader.read(cx, &question, &[old])?.pop();
+                let former = changed_values(before.as_ref(), wanted);
+                question.former = &former;
+                (before, reader.read(cx, &question, &[Some(new)])?.pop())
+            } else {
+                let mut both = reader.read(cx, &question, &[old, Some(new)])?;
+                let after = both.pop();
+                (both.pop(), after)
+            };
+            let before = before.filter(|_| old.is_some());
+            let Some(after) = after else {
                 continue;
             };
-            if let Some(why) = reader.wrong(before, after, &judged, format) {
+            if let Some(why) = reader.wrong(before.as_ref(), &after, &judged, format) {
                 let lines: Vec<String> = later.iter().flatten().map(ToString::to_string).collect();
                 return Err(match lines.as_slice() {
                     [] => why,
@@ -120,12 +148,9 @@ impl Set {
                     )),
                 });
             }
-            notes.extend(beside(reader, before, after, format));
+            notes.extend(beside(reader, before.as_ref(), &after, format));
         }
-        if let Some(why) = self.overridden(cx, &wanted) {
-            return Err(why);
-        }
-        Ok((charset, Made { text, notes }))
+        Ok(notes)
     }
 
     /// `%` is one character to one reader, and the beginning of a reference to another.
@@ -177,7 +202,7 @@ impl Set {
             .zip(wanted)
             .map(|(change, (path, wanted))| (change, path.clone(), wanted.clone()))
             .collect();
-        let python = named.unwrap_or_else(|| "python3".into());
+        let python = named.unwrap_or_else(|| python::DEFAULT.into());
         python::changed(cx, &python, (&self.path, old), &changes)
     }
 
@@ -187,6 +212,7 @@ impl Set {
         cx: &Context,
         (old, mark): (&str, &str),
         wanted: &[(Vec<String>, Option<Scalar>)],
+        ask: bool,
     ) -> Result<String, Error> {
         let mut text = old.to_owned();
         for (change, (path, wanted)) in self.edits.iter().zip(wanted) {
@@ -199,7 +225,7 @@ impl Set {
             let alike = wanted
                 .as_ref()
                 .map_or(Some(dotenv::Style::Plain), |w| dotenv::alike(&w.text));
-            let styles = self.styles(&text, path, alike);
+            let styles = self.styles(&text, path, alike, ask);
             let mut refused = None;
             let mut made = None;
             for style in styles {
@@ -210,7 +236,11 @@ impl Set {
                         continue;
                     }
                 };
-                match self.unread(cx, (&text, &next, mark), path, wanted.as_ref())? {
+                let unread = match ask {
+                    true => self.unread(cx, (&text, &next, mark), path, wanted.as_ref())?,
+                    false => None,
+                };
+                match unread {
                     None => made = Some(next),
                     Some(e) => {
                         refused = Some(e);
@@ -224,10 +254,14 @@ impl Set {
                 (None, Some(why)) if self.readers.is_empty() => return Err(why),
                 (None, why) => {
                     let why = why.map_or_else(String::new, |e| format!(": {e}"));
-                    return Err(Error::certain(format!(
+                    let error = Error::certain(format!(
                         "{} cannot be written so that every reader reads it as it is wanted{why}",
                         shown(path)
-                    )));
+                    ));
+                    return Err(match self.readers.is_empty() {
+                        true => error.remedy("name who reads the file with `readers`"),
+                        false => error,
+                    });
                 }
             };
         }
@@ -240,6 +274,7 @@ impl Set {
         text: &str,
         path: &[String],
         alike: Option<dotenv::Style>,
+        ask: bool,
     ) -> Vec<dotenv::Style> {
         let now = dotenv::parse(text).ok().and_then(|tree| {
             let members = tree.members().iter().rev();
@@ -247,7 +282,7 @@ impl Set {
             Some(dotenv::style_of(&text[member.value.span.clone()]))
         });
         let now = now.filter(|s| *s != dotenv::Style::Double || alike.is_some());
-        if self.readers.is_empty() {
+        if !ask {
             return now
                 .filter(|_| alike == Some(dotenv::Style::Plain))
                 .into_iter()

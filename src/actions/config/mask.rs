@@ -257,7 +257,11 @@ pub(super) fn unified(
             new.len()
         ));
     }
-    let (a, b): (Vec<&str>, Vec<&str>) = (old.split('\n').collect(), new.split('\n').collect());
+    // The end of the last line is no line of its own, unless one of them has none.
+    let ends = old.ends_with('\n') && new.ends_with('\n');
+    let whole = |text: &'_ str| text.len() - usize::from(ends);
+    let a: Vec<&str> = old[..whole(old)].split('\n').collect();
+    let b: Vec<&str> = new[..whole(new)].split('\n').collect();
     let ((masked_a, hidden_a), (masked_b, hidden_b)) =
         (lines(format, old, shown), lines(format, new, shown));
     let diff = TextDiff::configure().timeout(PATIENCE).diff_slices(&a, &b);

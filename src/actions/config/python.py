@@ -12,6 +12,10 @@ class Refused(Exception):
     pass
 
 
+class Old(Exception):
+    """Before 3.8 a node does not say where it ends, and a constant is of another class."""
+
+
 def kind(node):
     if not isinstance(node, ast.Constant):
         negative = isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
@@ -90,7 +94,7 @@ def offset(lines, line, column):
 
 def span(lines, node):
     if not hasattr(node, "end_lineno"):
-        raise Refused("this Python is older than 3.8; name a newer one with `python`")
+        raise Old()
     return offset(lines, node.lineno, node.col_offset), offset(lines, node.end_lineno, node.end_col_offset)
 
 
@@ -122,6 +126,22 @@ def edited(source, change):
             raise Refused("the module assigns no %s; say `absent: create` to add it" % shown)
         if len(path) > 1:
             raise Refused("%s is in no dictionary that is written out in the module; only a name can be added" % shown)
+        neighbour = change.get("after") or change.get("before")
+        if neighbour:
+            known = places(tree, [neighbour])
+            if not known:
+                raise Refused("the module assigns no %s" % neighbour)
+            _, statement, body, _ = known[-1] if change.get("after") else known[0]
+            line = statement.end_lineno + 1 if change.get("after") else statement.lineno
+            at = offset(lines, line, 0)
+            indent = b" " * statement.col_offset
+            if raw[offset(lines, statement.lineno, 0) :][: statement.col_offset] != indent:
+                raise Refused("line %d does not begin with blanks alone" % statement.lineno)
+            before = raw[:at] if not raw[:at] or raw[:at].endswith(b"\n") else raw[:at] + b"\n"
+            made = ("%s = %s\n" % (path[0], literal(change))).encode("utf-8")
+            if b"\r\n" in raw:
+                made = made.replace(b"\n", b"\r\n")
+            return (before + indent + made + raw[at:]).decode("utf-8")
         end = "\r\n" if source.endswith("\r\n") or "\r\n" in source else "\n"
         gap = "" if not source or source.endswith("\n") else end
         return source + gap + "%s = %s" % (path[0], literal(change)) + ("" if gap else end)
@@ -165,6 +185,8 @@ def later(source, path):
 
 
 try:
+    if sys.version_info < (3, 8):
+        raise Old()
     text = request["text"]
     for change in request["changes"]:
         text = edited(text, change)
@@ -174,6 +196,8 @@ try:
             if not values or ast.dump(values[-1][0]) != ast.dump(ast.parse(literal(change), mode="eval").body):
                 raise Refused("%s cannot be written there" % ".".join(change["path"]))
     answer = {"text": text, "later": [later(text, c["path"]) for c in request["changes"]]}
+except Old:
+    answer = {"error": "this Python is older than 3.8, and cannot say where a value ends", "old": True}
 except Refused as why:
     answer = {"error": str(why)}
 except SyntaxError as why:

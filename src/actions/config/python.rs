@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 const PROGRAM: &str = include_str!("python.py");
+/// The Python of the step's PATH.
+pub(super) const DEFAULT: &str = "python3";
 
 #[derive(Deserialize)]
 struct Answer {
@@ -19,6 +21,9 @@ struct Answer {
     error: Option<String>,
     #[serde(default)]
     later: Vec<Vec<usize>>,
+    /// This Python cannot do it, and a newer one can.
+    #[serde(default)]
+    old: bool,
 }
 
 /// The module with the changes, and for each the lines behind it that may change the name again.
@@ -41,13 +46,16 @@ pub(super) fn changed(
         json!({
             "path": keys, "kind": kind, "text": wanted.as_ref().map_or("", |w| w.text.as_str()),
             "remove": wanted.is_none(), "create": change.absent == Some(Absent::Create),
-            "typed": change.as_type.is_some(),
+            "typed": change.as_type.is_some(), "after": change.after, "before": change.before,
             "duplicates": change.duplicates.map(|d| match d { Duplicates::All => "all", Duplicates::Last => "last" }),
         })
     });
     let changes: Vec<_> = changes.collect();
     let request = json!({ "text": text, "path": path, "changes": changes });
-    let answer: Answer = ask(cx, python, PROGRAM, &request)?;
+    let mut answer: Answer = ask(cx, python, PROGRAM, &request)?;
+    if answer.old && python != DEFAULT {
+        answer = ask(cx, DEFAULT, PROGRAM, &request)?;
+    }
     match answer.error {
         Some(why) => Err(Error::certain(format!("{path}: {why}"))),
         None => Ok((answer.text, answer.later)),

@@ -136,6 +136,12 @@ def settings(text):
 
     loader.get_data, loader.path_stats = get_data, path_stats
     sys.path.insert(0, os.getcwd())
+    try:
+        from django.db.backends.signals import connection_created
+    except ImportError:
+        pass
+    else:
+        read_only(connection_created)
     module = importlib.import_module(request["module"])
     return {name: getattr(module, name) for name in dir(module) if name.isupper()}
 

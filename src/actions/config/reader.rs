@@ -4,10 +4,12 @@
 //! input and come back on its standard output, never in an argument; of what is not asked for only salted digests come back.
 
 use super::document::Format;
+use super::python::DEFAULT;
 use super::tree::{Kind, Scalar, shown};
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
 use crate::host::exec::capture_with;
+use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -190,7 +192,7 @@ impl Reader {
     }
 
     fn python(&self) -> String {
-        self.python.clone().unwrap_or_else(|| "python3".into())
+        self.python.clone().unwrap_or_else(|| DEFAULT.into())
     }
 
     /// What it makes of these texts.
@@ -214,13 +216,15 @@ impl Reader {
                 "former": of.former, "salt": of.salt,
             })
         };
+        // A module of settings is the application's own code.
+        let program = format!("{READ_ONLY}{PROGRAM}");
         if self.by != By::Settings {
-            return ask(cx, &self.python(), PROGRAM, &request(&texts));
+            return ask(cx, &self.python(), &program, &request(&texts));
         }
         // A module is imported once in a process.
         let mut found = Vec::new();
         for text in texts {
-            let answer: Vec<Readout> = ask(cx, &self.python(), PROGRAM, &request(&[text]))?;
+            let answer: Vec<Readout> = ask(cx, &self.python(), &program, &request(&[text]))?;
             found.extend(answer);
         }
         Ok(found)
@@ -285,12 +289,12 @@ impl Reader {
                 (Some(_), None) | (None, Some(_)) => false,
             };
             if !same {
-                return Some(Error::certain(format!(
-                    "{name} would read {} for {}, and {} is wanted",
-                    described(found.as_ref()),
-                    shown(path),
-                    described(wanted.as_ref())
-                )));
+                let (is, not) = (described(found.as_ref()), described(wanted.as_ref()));
+                let path = shown(path);
+                return Some(Error::certain(match is == not {
+                    true => format!("{name} would read another value for {path}: {is}, too"),
+                    false => format!("{name} would read {is} for {path}, and {not} is wanted"),
+                }));
             }
         }
         // The values that a settings module derives are told by themselves.
@@ -314,11 +318,11 @@ impl Reader {
 pub(super) fn described(value: Option<&Scalar>) -> String {
     match value {
         None => "nothing".into(),
-        Some(value) => format!(
-            "{} of {} characters",
-            value.kind.word(),
-            value.text.chars().count()
-        ),
+        Some(value) => {
+            let length = value.text.chars().count();
+            let s = if length == 1 { "" } else { "s" };
+            format!("{} of {length} character{s}", value.kind.word())
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! only if it is still what was read. All writing and all putting back is `file::edit`'s.
 
 use super::document::Format;
-use super::make::mark;
+use super::make::{Made, mark};
 use super::mask::{self, Shown};
 use super::reader::{Question, Reader, described, random};
 use super::tree::shown;
@@ -21,8 +21,10 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use upledger_replay::event::Answer;
 
 /// Changes values of a configuration file, and nothing else of it: comments, order, quotes, line ends, owner, mode and links
@@ -57,6 +59,45 @@ pub struct Set {
 struct Prepared<'a> {
     set: &'a Set,
     cx: &'a Context,
+    /// What was made of which text: readers are asked once.
+    made: RefCell<Option<MadeOf>>,
+}
+
+/// A new text, and the bytes that it was made of.
+#[derive(Clone)]
+struct MadeOf {
+    former: Option<Vec<u8>>,
+    charset: Charset,
+    made: Rc<Made>,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(set: &'a Set, cx: &'a Context) -> Self {
+        Self {
+            set,
+            cx,
+            made: RefCell::new(None),
+        }
+    }
+
+    fn made(&self, former: Option<&[u8]>) -> Result<MadeOf, Error> {
+        if let Some(known) = self
+            .made
+            .borrow()
+            .as_ref()
+            .filter(|m| m.former.as_deref() == former)
+        {
+            return Ok(known.clone());
+        }
+        let (charset, made) = self.set.made(self.cx, former)?;
+        let found = MadeOf {
+            former: former.map(<[u8]>::to_vec),
+            charset,
+            made: Rc::new(made),
+        };
+        *self.made.borrow_mut() = Some(found.clone());
+        Ok(found)
+    }
 }
 
 impl Set {
@@ -69,6 +110,28 @@ impl Set {
             values: values.collect(),
             keys: self.show.clone(),
         }
+    }
+
+    /// What this step has written, and what has become of it since, both as masked diffs.
+    fn versions(&self, cx: &Context, before: &Before) -> Result<Vec<String>, Error> {
+        let former = before.former.as_ref();
+        let former = former.map(|f| cx.kept(&f.content)).transpose()?;
+        let prepared = Prepared::new(self, cx);
+        let ours = prepared.wanted(former.as_deref())?;
+        let now = disk::read(Path::new(&before.target))?.map_or_else(Vec::new, |(bytes, _)| bytes);
+        let first = prepared.diff(former.as_deref(), &ours)?;
+        let second = prepared.masked(&ours, &now)?;
+        let mut lines = Vec::new();
+        for (what, diff) in [
+            ("what this step wrote", first),
+            ("what has changed since", second),
+        ] {
+            if let Some(diff) = diff {
+                lines.push(format!("{what}:"));
+                lines.extend(diff.lines().map(str::to_owned));
+            }
+        }
+        Ok(lines)
     }
 
     /// The readers of what is there now.
@@ -116,13 +179,36 @@ impl Set {
     }
 }
 
+impl Prepared<'_> {
+    /// What differs, with every value masked that could be a secret.
+    fn masked(&self, old: &[u8], new: &[u8]) -> Result<Option<String>, Error> {
+        let read = |bytes: &[u8]| {
+            let charset = Charset::of(bytes);
+            let text = charset.and_then(|c| c.read(bytes).map(|t| t.into_owned()));
+            text.unwrap_or_default()
+        };
+        let names = (self.set.path.as_str(), self.set.path.as_str());
+        let format = Some(self.set.format()?);
+        let redactor = self.cx.redactor()?;
+        let texts = (read(old), read(new));
+        let texts = (texts.0.as_str(), texts.1.as_str());
+        Ok(mask::unified(
+            names,
+            format,
+            texts,
+            &self.set.shown(),
+            &redactor,
+        ))
+    }
+}
+
 impl Edit for Prepared<'_> {
     fn path(&self) -> &str {
         &self.set.path
     }
 
     fn wanted(&self, former: Option<&[u8]>) -> Result<Vec<u8>, Error> {
-        let (charset, made) = self.set.made(self.cx, former)?;
+        let MadeOf { charset, made, .. } = self.made(former)?;
         charset.write(&made.text).ok_or_else(|| {
             Error::certain(format!(
                 "{} is in {}, in which a value cannot be written",
@@ -138,7 +224,7 @@ impl Edit for Prepared<'_> {
     }
 
     fn diff(&self, former: Option<&[u8]>, wanted: &[u8]) -> Result<Option<String>, Error> {
-        let (charset, made) = self.set.made(self.cx, former)?;
+        let MadeOf { charset, made, .. } = self.made(former)?;
         let read = |bytes: &[u8]| {
             charset
                 .read(bytes)
@@ -212,25 +298,36 @@ impl Action for Set {
 
     fn outline(&self, direction: Direction) -> Vec<String> {
         let cx = Context::default();
-        edit::outline(&Prepared { set: self, cx: &cx }, direction)
+        edit::outline(&Prepared::new(self, &cx), direction)
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
-        edit::observe(&Prepared { set: self, cx }, cx)
+        edit::observe(&Prepared::new(self, cx), cx)
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
         let cx = Context::default();
-        edit::preview(&Prepared { set: self, cx: &cx }, direction, &past.before)
+        edit::preview(&Prepared::new(self, &cx), direction, &past.before)
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
-        edit::probe(&Prepared { set: self, cx }, cx, &past.before)
+        edit::probe(&Prepared::new(self, cx), cx, &past.before)
     }
 
     fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
         let cx = work.cx();
-        edit::perform(&Prepared { set: self, cx }, work, &past.before)
+        let prepared = Prepared::new(self, cx);
+        let written = edit::perform(&prepared, work, &past.before)?;
+        // What has changed is in the record, with every value masked that could be a secret.
+        let made = prepared.made.borrow().clone();
+        if let Some(made) = made {
+            let wanted = prepared.wanted(made.former.as_deref())?;
+            let diff = prepared.diff(made.former.as_deref(), &wanted)?;
+            for line in diff.iter().flat_map(|d| d.lines()) {
+                work.log_line(line);
+            }
+        }
+        Ok(written)
     }
 
     fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
@@ -245,11 +342,18 @@ impl Action for Set {
 
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         let cx = work.cx();
-        edit::undo(&Prepared { set: self, cx }, work, &past.before)
+        let done = edit::undo(&Prepared::new(self, cx), work, &past.before);
+        if done.is_err() {
+            // Whoever decides what becomes of the file sees what was written, and what came behind it.
+            for line in self.versions(cx, &past.before).unwrap_or_default() {
+                work.log_line(&line);
+            }
+        }
+        done
     }
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
-        edit::undone(&Prepared { set: self, cx }, cx, &past.before)
+        edit::undone(&Prepared::new(self, cx), cx, &past.before)
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {

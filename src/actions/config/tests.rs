@@ -400,6 +400,71 @@ fn an_option_of_ini_keeps_its_case_and_its_neighbours() {
     );
 }
 
+#[test]
+fn a_key_is_added_beside_a_neighbour() {
+    let edit =
+        |side: &str, key: &str| json!({"key": key, "value": "n", "absent": "create", side: "b"});
+    let env = "a=1\nb='x\ny'\nc=2\n";
+    becomes(
+        Format::Dotenv,
+        env,
+        edit("after", "k"),
+        "a=1\nb='x\ny'\nk=n\nc=2\n",
+    );
+    becomes(
+        Format::Dotenv,
+        env,
+        edit("before", "k"),
+        "a=1\nk=n\nb='x\ny'\nc=2\n",
+    );
+    let yaml = "s:\n  a: 1\n  b: 2 # c\n  d: 3\n";
+    becomes(
+        Format::Yaml,
+        yaml,
+        edit("after", "s.k"),
+        &yaml.replace("# c\n", "# c\n  k: 'n'\n"),
+    );
+    becomes(
+        Format::Yaml,
+        yaml,
+        edit("before", "s.k"),
+        &yaml.replace("  b:", "  k: 'n'\n  b:"),
+    );
+    let toml = "[s]\na = 1\nb = 2\n[t]\n";
+    becomes(
+        Format::Toml,
+        toml,
+        edit("before", "s.k"),
+        &toml.replace("b = 2", "k = \"n\"\nb = 2"),
+    );
+    let ini = "[s]\na = 1\nb = 2\n[t]\n";
+    becomes(
+        Format::Ini,
+        ini,
+        edit("before", "s.k"),
+        &ini.replace("b = 2", "k = n\nb = 2"),
+    );
+    let lines = "{\n  \"a\": 1,\n  \"b\": 2\n}\n";
+    becomes(
+        Format::Json,
+        lines,
+        edit("after", "k"),
+        &lines.replace(": 2", ": 2,\n  \"k\": \"n\""),
+    );
+    becomes(
+        Format::Json,
+        lines,
+        edit("before", "k"),
+        &lines.replace("\"b\"", "\"k\": \"n\",\n  \"b\""),
+    );
+    refused(
+        Format::Json,
+        lines,
+        json!({"key": "k", "value": 1, "absent": "create", "after": "x"}),
+        "no key x",
+    );
+}
+
 mod steps {
     //! Steps as the runner drives them, where a plan alone cannot show it.
 

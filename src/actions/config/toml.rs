@@ -149,7 +149,7 @@ pub(super) fn insert(text: &str, of: &Node, root: bool, keys: &[String], literal
 }
 
 /// A key, in quotes where it needs them.
-fn key(key: &str) -> String {
+pub(super) fn key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(bare) {
         key.to_owned()

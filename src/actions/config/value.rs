@@ -255,6 +255,13 @@ pub struct Change {
     /// What to do when the key is not there. Default: the step is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<Absent>,
+    /// With `absent: create`, the neighbour behind which the key is added: a key of the same table or section. Default: it is
+    /// added behind the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The same for a neighbour before which it is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
     /// What to do when the key is there more than once. Default: the step is refused, with their lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<Duplicates>,
@@ -281,6 +288,29 @@ pub enum Duplicates {
 }
 
 impl Change {
+    /// One that only says what is wanted.
+    pub(super) fn wants(key: Key, value: Given, as_type: Option<Type>) -> Self {
+        Self {
+            key,
+            value: Some(value),
+            as_type,
+            remove: false,
+            absent: None,
+            after: None,
+            before: None,
+            duplicates: None,
+        }
+    }
+
+    /// The neighbour of a new key, and whether the key comes behind it.
+    pub(super) fn neighbour(&self) -> Option<(&str, bool)> {
+        match (&self.after, &self.before) {
+            (Some(key), _) => Some((key, true)),
+            (None, Some(key)) => Some((key, false)),
+            (None, None) => None,
+        }
+    }
+
     /// What is wrong with its settings.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -296,6 +326,13 @@ impl Change {
         }
         if self.remove && self.absent.is_some() {
             wrong.push(text::absent_beside_remove());
+        }
+        match (&self.after, &self.before) {
+            (Some(_), Some(_)) => wrong.push(text::exclude("after", "before")),
+            (None, None) => {}
+            _ if self.absent == Some(Absent::Create) => {}
+            (Some(_), None) => wrong.push(text::needs("after", "absent: create")),
+            (None, Some(_)) => wrong.push(text::needs("before", "absent: create")),
         }
         let number = |t: &str| t.parse::<f64>().is_ok_and(f64::is_finite);
         match (self.as_type, &self.value) {

@@ -268,16 +268,18 @@ pub(super) fn empty_place(text: &str, member: &Member) -> Range<usize> {
     member.start + at..member.start + at
 }
 
+/// A key, in quotes where it needs them.
+pub(super) fn key(key: &str) -> String {
+    let scalar = Scalar {
+        kind: Kind::Text,
+        text: key.to_owned(),
+    };
+    literal(&scalar, None, true).unwrap_or_default()
+}
+
 /// The text with one more key of that map; `keys` may lead through new maps.
 pub(super) fn insert(text: &str, map: &Node, keys: &[String], literal: &str) -> String {
-    let name = |key: &String| {
-        let scalar = Scalar {
-            kind: Kind::Text,
-            text: key.clone(),
-        };
-        self::literal(&scalar, None, map.flow).unwrap_or_default()
-    };
-    let names: Vec<String> = keys.iter().map(name).collect();
+    let names: Vec<String> = keys.iter().map(|k| key(k)).collect();
     let empty = map.members().is_empty();
     if map.flow || (empty && map.span.end > map.span.start && text[map.span.clone()].ends_with('}'))
     {

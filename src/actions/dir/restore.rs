@@ -151,7 +151,7 @@ impl Action for Restore {
             .unwrap_or_else(|| text::copied_directory(&self.backup));
         vec![match direction {
             Direction::Do => phrases::restore_from(path, &self.backup),
-            Direction::Undo => text::undo_static_exchange(text::former_directory(), path),
+            Direction::Undo => text::undo_directory(path),
         }]
     }
 
@@ -187,7 +187,7 @@ impl Action for Restore {
         let command = match direction {
             Direction::Do => phrases::restore_from(&before.target, &before.copy),
             Direction::Undo if before.former.is_none() => phrases::remove(&before.target),
-            Direction::Undo => text::undo_static_exchange(text::former_directory(), &before.target),
+            Direction::Undo => text::undo_directory(&before.target),
         };
         Preview {
             commands: vec![command],

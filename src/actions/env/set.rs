@@ -33,7 +33,7 @@ pub struct Count {
 
 impl Set {
     fn names(&self) -> String {
-        let unset = self.unset.iter().map(|name| phrases::env_without(name));
+        let unset = self.unset.iter().map(phrases::env_without);
         let names: Vec<String> = self.variables.keys().cloned().chain(unset).collect();
         names.join(", ")
     }

@@ -43,9 +43,8 @@ fn unescaped(path: &str) -> PathBuf {
     found.into()
 }
 
-fn mounts_of(process: &str) -> Vec<Mount> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default();
-    parsed(&text).collect()
+fn mounts_of(pid: i32) -> Vec<Mount> {
+    parsed(&proc::mountinfo(pid)).collect()
 }
 
 /// Refuses a file that is a mount point here, or that another process sees by a mount of its own.
@@ -53,7 +52,8 @@ fn mounts_of(process: &str) -> Vec<Mount> {
 /// # Errors
 /// [`Error`] names the mount, and who sees it.
 pub(crate) fn refuse(target: &Path) -> Result<(), Error> {
-    let own = mounts_of("self");
+    let me = i32::try_from(std::process::id()).unwrap_or_default();
+    let own = mounts_of(me);
     if let Some(mount) = own.iter().find(|m| m.at == target) {
         return Err(Error::new(format!(
             "{} is mounted by itself (it is {} of another place), so that it cannot be replaced here",
@@ -76,14 +76,12 @@ pub(crate) fn refuse(target: &Path) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    let mut seen: BTreeSet<PathBuf> = namespace("self").into_iter().collect();
+    let mut seen: BTreeSet<PathBuf> = proc::mount_namespace(me).into_iter().collect();
     for pid in proc::pids().unwrap_or_default() {
-        let name = pid.to_string();
-        if !namespace(&name).is_some_and(|ns| seen.insert(ns)) {
+        if !proc::mount_namespace(pid).is_some_and(|ns| seen.insert(ns)) {
             continue;
         }
-        let there = mounts_of(&name);
+        let there = mounts_of(pid);
         let mount = there.iter().find(|m| m.device == device && m.root == place);
         if let Some(mount) = mount {
             return Err(Error::new(format!(
