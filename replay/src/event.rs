@@ -283,8 +283,7 @@ pub struct RunPlanned {
     pub contract: u32,
 }
 
-/// The contract of actions that new runs follow: observations, notes and outputs are typed, and kept content is named by
-/// salted digest.
+/// The contract of new runs: observations, notes and outputs are typed, and kept content has a salted digest.
 pub const CONTRACT: u32 = 1;
 
 #[expect(
@@ -322,7 +321,7 @@ pub struct RollbackStarted {
     /// A person accepts that what users have written is lost.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub accept_data_loss: bool,
-    /// What only looks behind the step that stays is done again once the run goes forwards; not so in older records.
+    /// What only looks behind that step is done again afterwards; not so in older records.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub looks_again: bool,
 }

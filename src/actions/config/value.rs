@@ -239,6 +239,7 @@ impl Type {
 /// One change of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConfigChange")]
 pub struct Change {
     /// The key: `db.host`, or `[db, host]` where a part of it contains a dot. In a `.env` file and a Python module it is the
     /// name; in an INI file the section and the name.
@@ -270,6 +271,7 @@ pub struct Change {
 /// What to do when a key is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ConfigAbsent")]
 pub enum Absent {
     /// It is added, at the end of the table or section that it belongs to.
     Create,
