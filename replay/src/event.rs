@@ -138,8 +138,7 @@ pub enum Event {
     /// A person ordered the running command to be killed.
     #[serde(rename = "step.kill_requested")]
     KillRequested(KillRequested),
-    /// The action of a running attempt went beyond its ordinary means, such as KILL after a deadline. It was durable in
-    /// the job directory before it was done.
+    /// A running action used its last means, such as KILL; that was durable in the job directory before it was done.
     #[serde(rename = "step.escalated")]
     StepEscalated(Escalated),
     /// A remark for the timeline.
