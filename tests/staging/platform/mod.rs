@@ -27,8 +27,8 @@ mod web;
 pub(crate) use alone::Maria;
 pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
-pub(crate) use procs::end_all;
 pub(crate) use options::{Broker, Keeping, Options};
+pub(crate) use procs::end_all;
 
 use crate::common::World;
 use std::fs::File;
