@@ -202,10 +202,7 @@ fn a_restore_undoes_what_another_step_did() {
         &["locked until the end: app@%", "app@% is no longer locked"],
     );
     same(&before, &server.dump("d"));
-    assert_eq!(
-        server.sql("SHOW CREATE USER app").contains("ACCOUNT LOCK"),
-        false
-    );
+    assert!(!server.sql("SHOW CREATE USER app").contains("ACCOUNT LOCK"));
 }
 
 /// Killed in the middle, whoever it is: the same run goes on, and its end is the backup.
@@ -245,4 +242,74 @@ fn a_killed_restore_goes_on_and_leaves_no_scratch_and_no_locked_account() {
     same(&before, &server.dump("d"));
     assert!(!server.sql("SHOW CREATE USER app").contains("ACCOUNT LOCK"));
     assert_eq!(scratches(&server), "");
+}
+
+/// The server dies while it is restored: what is lost is told, and the same restore goes on when it is back.
+#[test]
+fn a_restore_whose_server_dies_says_what_is_lost_and_goes_on() {
+    let server = Maria::up("");
+    small(&server);
+    server.sql("USE d; CREATE TABLE c (id int PRIMARY KEY, p char(200)); INSERT INTO c SELECT seq, repeat(md5(seq), 6) FROM seq_1_to_60000");
+    let before = server.dump("d");
+    let (world, _) = dumped(&server, &[BACK]);
+    server.sql("INSERT INTO d.b VALUES (2); DROP TABLE d.c");
+    world.write("go", "");
+    let decided = world.upledger(&["decide", "wait", "retry", "--reason", "test"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    let run = world
+        .command(&["resume"])
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let run = run.expect("it starts");
+    let table = server.path("data/d/c.ibd");
+    patiently("the restore loads", || table.exists());
+    server.kill();
+    let done = Done::of(run.wait_with_output().expect("its end"));
+    assert_eq!(done.code, 1, "{done:?}");
+    says(
+        &done,
+        &[
+            "the restore into d stopped at the table",
+            "the same restore goes on from here",
+        ],
+    );
+    server.start("");
+    let done = go_on(&world, "back");
+    assert_eq!(done.code, 0, "{done:?}");
+    same(&before, &server.dump("d"));
+}
+
+/// An account with rights on its schemas alone proves its backup in a schema that it is given, and in no other.
+#[test]
+fn an_account_without_rights_on_everything_uses_the_scratch_schema_that_it_is_given() {
+    let server = Maria::up("");
+    small(&server);
+    server.sql(
+        "CREATE USER keeper; GRANT ALL ON d.* TO keeper; GRANT ALL ON spare.* TO keeper; GRANT PROCESS ON *.* TO keeper; \
+         CREATE DATABASE spare; CREATE VIEW d.v AS SELECT 1 AS one; DROP VIEW d.v",
+    );
+    let before = server.dump("d");
+    let run = |scratch: &str| {
+        let world = World::new();
+        let place = format!("{{socket: {}, user: keeper}}", server.socket());
+        let dump = DUMP
+            .replace("SERVER", &place)
+            .replace("database: d", &format!("database: d{scratch}"));
+        let spoil = change(&server, "DROP TABLE d.b");
+        let back = BACK.replace("backup: dump", &format!("backup: dump{scratch}"));
+        plan(&world, &server, &[&dump, &spoil, &back]);
+        (world.upledger(&["run", "plan.yaml"]), world)
+    };
+    let (done, _world) = run("");
+    assert_eq!(done.code, 1, "{done:?}");
+    says(&done, &["may not create the scratch schema", "`scratch`"]);
+    server.sql("CREATE TABLE spare.precious (id int)");
+    let (done, _world) = run(", scratch: spare");
+    assert_eq!(done.code, 1, "{done:?}");
+    says(&done, &["spare is not empty, and is not touched"]);
+    server.sql("DROP TABLE spare.precious");
+    let (done, _world) = run(", scratch: spare");
+    assert_eq!(done.code, 0, "{done:?}");
+    same(&before, &server.dump("d"));
+    assert_eq!(server.sql("SHOW TABLES FROM spare"), "");
 }

@@ -593,3 +593,30 @@ impl Action for Restore {
         bring_back(work, used, &self.manner(), |note| note, &earlier)
     }
 }
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::action::stays;
+
+    #[test]
+    fn what_was_stored_is_read_for_ever() {
+        stays::<Restore>(
+            r#"{"directory": "/b", "server": "s", "databases": ["d"], "tables": 1, "rows": 2, "extra": []}"#,
+            r#"{"locked": {"user": "app", "host": "%"}}"#,
+            r#"{"databases": ["d"], "tables": 1, "rows": 2, "server": "s"}"#,
+        );
+    }
+
+    #[test]
+    fn what_a_killed_attempt_locked_and_did_not_unlock_is_left() {
+        let account: Account = serde_json::from_str(r#"{"user": "app", "host": "%"}"#).unwrap();
+        let server: Server = serde_json::from_str(r#"{"socket": "/s", "user": "u"}"#).unwrap();
+        let login = server.login(&Context::default()).unwrap();
+        let locked = Note::Locked(account.clone());
+        let mut left = Locks::left_by(&login, std::slice::from_ref(&locked));
+        assert_eq!(std::mem::take(&mut left.accounts), [account.clone()]);
+        let both = [locked, Note::Unlocked(account)];
+        assert!(Locks::left_by(&login, &both).accounts.is_empty());
+    }
+}
