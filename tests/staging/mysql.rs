@@ -2,7 +2,7 @@
 //! and what a damaged dump means.
 
 use crate::common::{Done, World};
-use crate::platform::{Maria, end_all, patiently};
+use crate::platform::{Call, Maria, end_all, free_port, patiently};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -312,4 +312,55 @@ fn an_account_without_rights_on_everything_uses_the_scratch_schema_that_it_is_gi
     assert_eq!(done.code, 0, "{done:?}");
     same(&before, &server.dump("d"));
     assert_eq!(server.sql("SHOW TABLES FROM spare"), "");
+}
+
+/// Certificates of an authority of the test's own for a server on 127.0.0.1.
+fn certificates(world: &World) {
+    world.write("ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+    let openssl = |words: &str| {
+        let words = words.split(' ').map(str::to_owned);
+        Call::new("openssl").args(words).dir(&world.path("")).run();
+    };
+    for ca in ["ca", "other"] {
+        openssl(&format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN=authority-{ca}"
+        ));
+    }
+    openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out req.pem -subj /CN=localhost");
+    openssl(
+        "x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out cert.pem -extfile ext",
+    );
+}
+
+/// Over TCP with TLS and a password: the session and the dump program both go there, and both judge the certificate.
+#[test]
+fn a_server_over_tls_is_reached_and_its_certificate_is_judged() {
+    let world = World::new();
+    certificates(&world);
+    let (port, _lock) = free_port();
+    let at = world.path("").display().to_string();
+    let server = Maria::up(&format!(
+        "skip-networking=OFF\nbind-address=127.0.0.1\nport={port}\nssl-ca={at}/ca.pem\nssl-cert={at}/cert.pem\nssl-key={at}/key.pem"
+    ));
+    small(&server);
+    server.sql("CREATE USER keeper@127.0.0.1 IDENTIFIED BY 'Pass-word#7' REQUIRE SSL; GRANT ALL ON *.* TO keeper@127.0.0.1");
+    world.write("pw", "Pass-word#7");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(world.path("pw"), mode).expect("its mode");
+    for (ca, code) in [("other", 1), ("ca", 0)] {
+        world.write(
+            "plan.yaml",
+            &format!(
+                "upledger: 1\nname: db\nsecrets: {{db: {{file: @/pw}}}}\nphases:\n  - phase: all\n    steps:\n      \
+                 - {{id: dump, do: {{mysql.backup: {{server: {{host: 127.0.0.1, port: {port}, user: keeper, password: {{secret: db}}, \
+                 tls: {{ca: @/{ca}.pem}}}}, database: d}}}}}}\n"
+            ),
+        );
+        let done = world.upledger(&["run", "plan.yaml"]);
+        assert_eq!(done.code, code, "{ca}: {done:?}");
+        if code == 1 {
+            says(&done, &["cannot connect as keeper at 127.0.0.1"]);
+            assert_eq!(world.upledger(&["rollback", "--reason", "test"]).code, 5);
+        }
+    }
 }
