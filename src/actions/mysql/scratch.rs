@@ -66,8 +66,12 @@ pub(super) fn sweep(session: &mut Session) -> Result<Vec<String>, Error> {
     for name in found.iter().filter_map(|row| row.get(0)) {
         let free = session.value(&format!("SELECT IS_FREE_LOCK({})", literal(&name)))?;
         if free.as_deref() == Some("1") {
-            session.execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(&name)))?;
-            dropped.push(name);
+            match session.execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(&name))) {
+                Ok(()) => dropped.push(name),
+                // That of another account is left to it.
+                Err(e) if is_denied(&e) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
     }
     Ok(dropped)

@@ -58,13 +58,19 @@ impl Maria {
         self.path("mariadb.sock").display().to_string()
     }
 
-    fn start(&self, more: &str) {
+    /// Starts it again.
+    pub(crate) fn start(&self, more: &str) {
         let (data, log) = (self.path("data"), self.path("log"));
         let conf = mariadb::settings(&data, self.dir.path(), &log, None);
         let path = self.path("my.cnf");
         std::fs::write(&path, format!("{conf}\n{more}\n")).expect("written");
         mariadb::serve(&path, &log);
         mariadb::await_socket(Path::new(&self.socket()));
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        procs::end_all(self.dir.path());
     }
 
     /// Ends it in good order and starts it with other lines.
