@@ -277,6 +277,15 @@ impl Drop for Client {
 #[track_caller]
 pub(crate) fn says(done: &str, words: &[&str]) {
     for word in words {
-        assert!(done.contains(word), "{word}: {done}");
+        // The end tells what became of it; the whole fills screens.
+        let end: String = done
+            .chars()
+            .rev()
+            .take(4000)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
+        assert!(done.contains(word), "{word}: {end}");
     }
 }

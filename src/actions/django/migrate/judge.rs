@@ -170,12 +170,6 @@ pub(super) fn stand<'a>(
     let done = database.plan.len() - open.len();
     let have = together(&now.facts);
     let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
-    let mut explained: BTreeSet<&str> = BTreeSet::new();
-    let earlier = database.plan.iter().filter(|m| !open.contains(m));
-    for migration in earlier.chain([*next]) {
-        let keys = migration.operations.iter().flat_map(|o| o.changes.keys());
-        explained.extend(keys.map(|k| table_of(k)));
-    }
     let mut reached_data = false;
     let mut blocked = false;
     for (at, operation) in next.operations.iter().enumerate() {
@@ -209,10 +203,16 @@ pub(super) fn stand<'a>(
         // The schema is as it was when this one began.
         Some(Some(schema)) if schema == now.whole => Vec::new(),
         // What it did itself, or nobody knows.
-        Some(_) => unexplained(database, now, former, &explained),
+        Some(schema) => {
+            let mut lines = unexplained(database, now, former, done);
+            if schema.is_some() && !partly && lines.is_empty() {
+                lines.push("changed: the schema, in a way that no operation names".into());
+            }
+            lines
+        }
         // It has not begun, so what nobody can explain is of those before it.
         None if database.plan[..done].iter().any(Migration::has_data) => Vec::new(),
-        None => unexplained(database, now, former, &explained),
+        None => unexplained(database, now, former, done),
     };
     let begun = begun.is_some();
     let data = begun && reached_data;
@@ -235,51 +235,106 @@ pub(super) fn stand<'a>(
     }
 }
 
-/// Changes of tables that no operation explains, such as those of `RunSQL`.
+/// Changes of tables that no operation explains, such as those of `RunSQL`: `done` migrations are applied, and the next has
+/// begun or not.
 fn unexplained(
     database: &Database,
     now: &Seen,
     former: Option<&BTreeMap<String, Facts>>,
-    explained: &BTreeSet<&str>,
+    done: usize,
 ) -> Vec<String> {
+    let (applied, rest) = database.plan.split_at(done);
+    let of_next: BTreeSet<&String> = rest.first().into_iter().flat_map(keys_of).collect();
+    let touched: BTreeSet<&str> = applied
+        .iter()
+        .flat_map(keys_of)
+        .chain(of_next.iter().copied())
+        .map(|key| table_of(key))
+        .collect();
+    let expected = former.map(|former| after(together(former), applied));
+    let have = together(&now.facts);
+    let implied = implied(&have);
     let names: BTreeSet<&String> = database.tables.keys().chain(now.tables.keys()).collect();
     let mut found = Vec::new();
     for name in names {
         let (was, is) = (database.tables.get(name), now.tables.get(name));
-        if was == is || name == "django_migrations" || explained.contains(name.as_str()) {
+        if was == is || name == "django_migrations" {
             continue;
         }
-        let former = former.and_then(|f| f.get(name));
-        match (was, is) {
-            (None, _) => found.push(format!("changed: the table {name} is new")),
-            (_, None) => found.push(format!("changed: the table {name} is gone")),
-            (Some(_), Some(_)) => match (former, now.facts.get(name)) {
-                (Some(former), Some(facts)) => {
-                    let each = difference(former, facts);
-                    found.push(format!("changed: {}", each.join(", ")));
-                }
-                _ => found.push(format!("changed: the table {name}")),
-            },
+        let own = touched.contains(name.as_str());
+        let Some(expected) = expected.as_ref().filter(|_| was.is_some() || own) else {
+            match (was, is) {
+                (Some(_) | None, _) if own => {}
+                (None, _) => found.push(format!("changed: the table {name} is new")),
+                (_, None) => found.push(format!("changed: the table {name} is gone")),
+                (Some(_), Some(_)) => found.push(format!("changed: the table {name}")),
+            }
+            continue;
+        };
+        let keys: BTreeSet<&String> = expected.keys().chain(have.keys()).collect();
+        let keys = keys.into_iter().filter(|key| {
+            table_of(key) == name && !of_next.contains(key) && !implied.contains(*key)
+        });
+        let each: Vec<String> = keys
+            .filter_map(|key| difference(key, expected.get(key), have.get(key)))
+            .collect();
+        match each.as_slice() {
+            [] if own => {}
+            [] => found.push(format!(
+                "changed: the table {name}, in an order, a character set or a name"
+            )),
+            each => found.push(format!("changed: {}", each.join(", "))),
         }
     }
     found
 }
 
-fn difference(former: &Facts, now: &Facts) -> Vec<String> {
-    let keys: BTreeSet<&String> = former.keys().chain(now.keys()).collect();
-    let mut found = Vec::new();
-    for key in keys {
-        match (former.get(key), now.get(key)) {
-            (None, Some(_)) => found.push(format!("{key} is new")),
-            (Some(_), None) => found.push(format!("{key} is gone")),
-            (Some(was), Some(is)) if was != is => found.push(format!("{key} is {is}, was {was}")),
-            (Some(_) | None, _) => {}
+fn keys_of(migration: &Migration) -> impl Iterator<Item = &String> {
+    migration.operations.iter().flat_map(|o| o.changes.keys())
+}
+
+/// The facts when these migrations have done what their operations say.
+fn after(mut facts: Facts, applied: &[Migration]) -> Facts {
+    for (key, value) in applied
+        .iter()
+        .flat_map(|m| &m.operations)
+        .flat_map(|o| &o.changes)
+    {
+        match value {
+            Some(value) => facts.insert(key.clone(), value.clone()),
+            None => facts.remove(key),
+        };
+    }
+    facts
+}
+
+/// Facts that follow from others: a unique index is an index, and a foreign key needs one.
+fn implied(have: &Facts) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for key in have.keys() {
+        if let Some(rest) = key.strip_prefix("primary key ") {
+            found.extend([format!("unique {rest}"), format!("index {rest}")]);
+        } else if let Some(rest) = key.strip_prefix("unique ") {
+            found.insert(format!("index {rest}"));
+        } else if let Some(rest) = key.strip_prefix("foreign key ")
+            && let Some((here, _)) = rest.split_once(" -> ")
+            && let Some((table, column)) = here.split_once('.')
+        {
+            found.insert(format!("index {table} ({column})"));
         }
     }
-    if found.is_empty() {
-        found.push("an order, a character set or a name".into());
-    }
     found
+}
+
+fn difference(key: &str, was: Option<&String>, is: Option<&String>) -> Option<String> {
+    match (was, is) {
+        (None, Some(_)) => Some(format!("{key} is new")),
+        (Some(_), None) => Some(format!("{key} is gone")),
+        (Some(was), Some(is)) if !same(Some(was), Some(is)) => {
+            Some(format!("{key} is {is}, was {was}"))
+        }
+        (Some(_) | None, _) => None,
+    }
 }
 
 /// What the models want and the schema has not, but for what was so before.
