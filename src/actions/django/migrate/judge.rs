@@ -5,7 +5,7 @@
 //! explained by them counts as theirs. A data step is not seen in a schema: where it may have begun, nothing is taken for
 //! untouched.
 
-use super::seen::{Changes, Facts, Migration, Operation, Seen, table_of};
+use super::seen::{Changes, DatabaseState, Facts, Migration, Operation, table_of};
 use super::{Database, Note};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,7 +124,7 @@ pub(super) fn lacking(key: &str, want: Option<&str>, have: Option<&str>) -> Stri
 }
 
 /// The migrations of the plan that have no row.
-fn open<'a>(database: &'a Database, now: &Seen) -> Vec<&'a Migration> {
+fn open<'a>(database: &'a Database, now: &DatabaseState) -> Vec<&'a Migration> {
     let applied: BTreeSet<&String> = now.server.applied.iter().collect();
     let has = |m: &Migration| {
         applied.contains(&m.full())
@@ -134,7 +134,7 @@ fn open<'a>(database: &'a Database, now: &Seen) -> Vec<&'a Migration> {
 }
 
 /// Rows that are new or gone, and are none of the plan's.
-fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
+fn foreign_rows(database: &Database, now: &DatabaseState) -> Vec<String> {
     let planned: BTreeSet<String> = database
         .plan
         .iter()
@@ -156,7 +156,7 @@ fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
 pub(super) fn stand<'a>(
     database: &Database,
     notes: impl DoubleEndedIterator<Item = &'a Note> + Clone,
-    now: &Seen,
+    now: &DatabaseState,
     former: Option<&BTreeMap<String, Facts>>,
 ) -> Stand {
     let foreign = foreign_rows(database, now);
@@ -239,7 +239,7 @@ pub(super) fn stand<'a>(
 /// begun or not.
 fn unexplained(
     database: &Database,
-    now: &Seen,
+    now: &DatabaseState,
     former: Option<&BTreeMap<String, Facts>>,
     done: usize,
 ) -> Vec<String> {
@@ -338,7 +338,7 @@ fn difference(key: &str, was: Option<&String>, is: Option<&String>) -> Option<St
 }
 
 /// What the models want and the schema has not, but for what was so before.
-pub(super) fn new_deviations(database: &Database, now: &Seen) -> Vec<String> {
+pub(super) fn new_deviations(database: &Database, now: &DatabaseState) -> Vec<String> {
     let known = |key: &String, have: &Option<String>| database.deviations.get(key) == Some(have);
     let lacks: &Changes = &now.lacks;
     lacks

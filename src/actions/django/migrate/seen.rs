@@ -19,14 +19,14 @@ pub(in crate::actions::django) enum Answered<T> {
         stop: Stop,
     },
     /// What is there.
-    Seen(T),
+    Answer(T),
 }
 
 impl<T> Answered<T> {
     /// What is there, or why it must not be done.
     pub(in crate::actions::django) fn into_result(self) -> Result<T, Error> {
         match self {
-            Self::Seen(seen) => Ok(seen),
+            Self::Answer(seen) => Ok(seen),
             Self::Stop { stop } => Err(Error::new(stop.what).remedy(stop.remedy)),
         }
     }
@@ -48,14 +48,14 @@ pub(in crate::actions::django) struct Stop {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Whole {
-    pub(super) databases: Vec<Seen>,
+    pub(super) databases: Vec<DatabaseState>,
     /// Models of the code without their table or a column of it; only where no migration is open.
     pub(super) absent: Vec<String>,
 }
 
 /// One database as it is now.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct DatabaseState {
     pub(super) server: Server,
     /// The migrations that are open, in their order.
     pub(super) plan: Vec<Migration>,
