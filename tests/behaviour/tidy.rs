@@ -423,6 +423,10 @@ const MECHANISMS: &[Mechanism] = &[
             ("attempt/spool.rs", "grows in place"),
             ("attempt/output.rs", "grows in place"),
             (
+                "actions/mysql/write.rs",
+                "a new directory, which nobody reads before it is whole",
+            ),
+            (
                 "cli/evidence.rs",
                 "a new file, under the name that a person gave",
             ),
@@ -461,6 +465,7 @@ const MECHANISMS: &[Mechanism] = &[
                 "a tree of files, made anew; `trust` says why",
             ),
             ("actions/cron/place.rs", "a private temporary directory"),
+            ("actions/mysql/write.rs", "a new directory of its own"),
             ("cli/", "a new file, under the name that a person gave"),
             ("demo/", "a directory of its own"),
             ("failpoint.rs", "tests alone set it"),

@@ -68,6 +68,12 @@ const ROWS: &[Row] = &[
             see: sampled,
         },
     ),
+    Row(
+        "mysql.backup",
+        r#"{"server": {"socket": "/s"}, "database": "d"}"#,
+        NoUndo,
+    ),
+    Row("mysql.restore", r#"{"backup": "dump"}"#, NoUndo),
     Row("expect.process", r#"{"match": "x"}"#, NoUndo),
     Row("expect.port", r#"{"port": 1}"#, NoUndo),
     Row("expect.stopped", r#"{"ports": [1]}"#, NoUndo),

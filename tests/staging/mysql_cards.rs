@@ -3,12 +3,11 @@
 
 use crate::common::{World, eventually};
 use crate::mysql::{BACK, DUMP, backups, change, plan, same, says, scratches};
-use crate::platform::{Call, Maria, root};
+use crate::platform::{Call, Maria, patiently, root};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// A session of somebody else, which lasts until it is dropped.
 struct Session(Child);
@@ -37,6 +36,15 @@ impl Drop for Session {
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Raises the flag when it is dropped, so that a test that fails ends, too.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -127,11 +135,11 @@ fn a_dump_that_looks_good_and_is_not_makes_the_step_fail() {
         ("dump \"$@\" | head -c 4000; exit 0", &["is not complete"]),
         // 03: the trailer is there, an object is not.
         (
-            "dump \"$@\" | grep -v ' VIEW `a_view` AS '; exit 0",
-            &["a_view"],
+            "dump \"$@\" | sed '/^-- Final view structure for view `a_view`/,/ VIEW `a_view` AS /d'",
+            &["view a_view has another definition"],
         ),
         (
-            "dump --skip-triggers \"$@\" | sed '/TRIGGER tr /,/;;$/d'",
+            "dump \"$@\" | sed '/TRIGGER tr /,/;;$/d'",
             &["trigger tr is missing"],
         ),
         // 12: the stream leaves its schema.
@@ -146,7 +154,7 @@ fn a_dump_that_looks_good_and_is_not_makes_the_step_fail() {
         ),
         // Rows that are lost.
         (
-            "dump \"$@\" | sed 's/INSERT INTO `log`/INSERT IGNORE INTO `log`/; s/VALUES (1),$/VALUES (1);/; /^(2);$/d'",
+            "dump \"$@\" | sed '/INSERT INTO `log`/{N;N;s/,\\n(2)//}'",
             &["table log has 1 rows, not 2"],
         ),
     ] {
@@ -192,8 +200,8 @@ fn an_option_file_gives_the_login_and_nothing_else() {
     world.write(
         "plan.yaml",
         &format!(
-            "upledger: 1\nname: db\nsecrets: {{db: {{file: @/pw}}}}\nphases:\n  - phase: all\n    env: {{MYSQL_HOST: nowhere.invalid, MYSQL_PWD: wrong}}\n    steps:\n      \
-             - {{id: dump, do: {{mysql.backup: {{server: {{defaults_file: @/my.cnf, password: {{secret: db}}}}, database: d, client: {client}}}}}}}\n"
+            "upledger: 1\nname: db\nsecrets: {{db: {{file: @/pw}}}}\nphases:\n  - phase: all\n    steps:\n      \
+             - {{id: dump, env: {{MYSQL_HOST: nowhere.invalid, MYSQL_UNIX_PORT: /nowhere}}, do: {{mysql.backup: {{server: {{defaults_file: @/my.cnf, password: {{secret: db}}}}, database: d, client: {client}}}}}}}\n"
         ),
     );
     let done = world.upledger(&["run", "plan.yaml"]);
@@ -240,10 +248,11 @@ fn events_run_in_no_copy() {
             }
             (copies, events)
         });
+        let raise = Raise(&over);
         let ignored = BACK.replace("300ms", "300ms, ignore_users: [root]");
         plan(&world, &server, &[DUMP, &ignored]);
         let done = world.upledger(&["run", "plan.yaml"]);
-        over.store(true, Ordering::SeqCst);
+        drop(raise);
         assert_eq!(done.code, 0, "{done:?}");
         says(&done, &["enabled the events ev"]);
         let (copies, events) = watched.join().expect("it looked");
@@ -260,7 +269,7 @@ fn a_restore_refuses_before_it_destroys() {
     server.sql(
         "CREATE DATABASE d; USE d; CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1); \
          CREATE TABLE b (id int PRIMARY KEY, x longtext); INSERT INTO b VALUES (1, repeat('SECRET', 500000)); \
-         CREATE USER app@localhost; GRANT ALL ON d.* TO app@localhost; CREATE DEFINER=app@localhost VIEW v AS SELECT * FROM a",
+         CREATE USER app; GRANT ALL ON d.* TO app; CREATE DEFINER=app VIEW v AS SELECT * FROM a",
     );
     let (dump, rows) = (server.dump("d"), "SELECT COUNT(*) FROM d.a");
     let refused = |sql: &str, parts: &[&str], again: &str| {
@@ -292,9 +301,9 @@ fn a_restore_refuses_before_it_destroys() {
     restored(&world);
     // 11
     let world = refused(
-        "DROP USER app@localhost",
-        &["view v runs as app@localhost"],
-        "CREATE USER app@localhost; GRANT ALL ON d.* TO app@localhost",
+        "DROP USER app",
+        &["view v runs as app@%"],
+        "CREATE USER app; GRANT ALL ON d.* TO app",
     );
     restored(&world);
     // 25
@@ -331,13 +340,14 @@ fn a_restore_refuses_before_it_destroys() {
                 server.sql("SELECT SLEEP(0.01) FROM d.a LIMIT 1");
             }
         });
-        let world = refused(
-            "DO 1",
-            &["others connect to the server", "of root from localhost"],
-            "DO 1",
-        );
-        over.store(true, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(200));
+        let raise = Raise(&over);
+        let world = refused("DO 1", &["others", "of root from localhost"], "DO 1");
+        drop(raise);
+        patiently("the worker has gone", || {
+            server.sql(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE command <> 'Daemon'",
+            ) == "1"
+        });
         restored(&world);
     });
 }
@@ -419,8 +429,8 @@ fn several_schemas_are_of_one_moment() {
     let server = Maria::up("");
     server.sql(
         "CREATE DATABASE app; CREATE DATABASE iam; CREATE TABLE app.u (id int PRIMARY KEY); CREATE TABLE iam.grants (uid int PRIMARY KEY); \
-         CREATE TABLE app.a0 (id int PRIMARY KEY, p char(200)); INSERT INTO app.a0 SELECT seq, repeat('x', 200) FROM seq_1_to_20000; \
-         USE app; CREATE VIEW v AS SELECT * FROM u; CREATE DATABASE empty",
+         USE app; CREATE TABLE a0 (id int PRIMARY KEY, p char(200)); INSERT INTO a0 SELECT seq, repeat('x', 200) FROM seq_1_to_20000; \
+         CREATE VIEW v AS SELECT * FROM u; CREATE DATABASE empty",
     );
     let world = World::new();
     let step = "{id: dump, do: {mysql.backup: {server: SERVER, databases: [app, iam, empty]}}}";

@@ -60,6 +60,7 @@ pub struct Backup {
 /// How a backup is proved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "BackupProof")]
 pub enum Verify {
     /// Restored into a scratch schema; objects, rows and checksums are compared.
     #[default]
@@ -121,6 +122,9 @@ pub struct Produced {
     pub manifest_sha256: String,
     /// The size of the dumps in bytes.
     pub bytes: u64,
+    /// The schema, where it is a single one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// The schemas.
     pub databases: Vec<String>,
     /// How many tables they have.
@@ -193,6 +197,7 @@ impl Backup {
             sha256: one.map(|s| s.sha256.clone()),
             manifest_sha256: digest,
             bytes: schemas.iter().map(|s| s.bytes).sum(),
+            database: one.map(|s| s.name.clone()),
             databases: manifest.names(),
             tables: schemas
                 .iter()

@@ -84,28 +84,32 @@ impl Inventory {
             ..Self::default()
         };
         session.execute(&format!("USE {}", ident(schema)))?;
-        found.take_tables(session, &name)?;
+        found.take_tables(session, schema)?;
         found.take_triggers(session, &name)?;
         found.take_routines(session, &name)?;
         found.take_events(session, &name)?;
         Ok(found)
     }
 
-    fn take_tables(&mut self, session: &mut Session, name: &str) -> Result<(), Error> {
+    fn take_tables(&mut self, session: &mut Session, schema: &str) -> Result<(), Error> {
+        let name = literal(schema);
         let rows = session.query(&format!(
             "SELECT table_name, table_type, engine, COALESCE(data_length, 0) + COALESCE(index_length, 0), table_collation \
              FROM information_schema.tables WHERE table_schema = {name} ORDER BY table_name"
         ))?;
+        let own = format!("{}.", ident(schema));
         for row in rows {
             let (table, kind) = (row.text(0), row.text(1));
             match kind.as_str() {
                 "VIEW" => {
                     let shown = shown(session, "VIEW", &table)?;
                     let definer = definer(&shown.text(1));
+                    // Names of the own schema are there or not, depending on what the definer may do.
+                    let text = shown.text(1).replace(&own, "");
                     self.add(
                         "view",
                         &table,
-                        &[&shown.text(1), &shown.text(2), &shown.text(3)],
+                        &[&text, &shown.text(2), &shown.text(3)],
                         definer,
                     );
                 }

@@ -23,6 +23,7 @@ const PORT: u16 = 3306;
 /// that are not named here have no effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MysqlServer")]
 pub struct Server {
     /// The server's Unix socket, as an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +52,7 @@ pub struct Server {
 /// TLS of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MysqlTls")]
 pub struct Tls {
     /// A file with the trusted CA certificates (PEM). Default: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
