@@ -194,7 +194,7 @@ impl Project<'_> {
             done.out.push_str(line);
             done.out.push('\n');
         }
-        assert_eq!(done.code, code, "{args:?}: {done:?}");
+        assert_eq!(done.code, code, "{args:?}: {}", end_of(&done.out));
         done
     }
 
@@ -273,19 +273,16 @@ impl Drop for Client {
     }
 }
 
+/// The end tells what became of it; the whole fills screens.
+pub(crate) fn end_of(text: &str) -> String {
+    let skipped = text.chars().count().saturating_sub(4000);
+    text.chars().skip(skipped).collect()
+}
+
 /// All of these words are said.
 #[track_caller]
 pub(crate) fn says(done: &str, words: &[&str]) {
     for word in words {
-        // The end tells what became of it; the whole fills screens.
-        let end: String = done
-            .chars()
-            .rev()
-            .take(4000)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        assert!(done.contains(word), "{word}: {end}");
+        assert!(done.contains(word), "{word}: {}", end_of(done));
     }
 }

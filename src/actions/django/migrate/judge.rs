@@ -86,23 +86,45 @@ pub(super) fn same(want: Option<&String>, have: Option<&String>) -> bool {
     }
 }
 
-/// What of an operation is not in the schema, given what later operations of its migration make of the same facts.
-pub(super) fn lacks(operation: &Operation, later: &[Operation], have: &Facts) -> Vec<String> {
+/// What of one of a migration's operations is not in the schema. `before` are the facts when the migration began. What a
+/// later operation makes of a fact shows that this one has run, too, unless it is what was there before.
+fn lacks(operations: &[Operation], at: usize, before: &Facts, have: &Facts) -> Vec<String> {
+    let (earlier, rest) = operations.split_at(at);
+    let Some((operation, later)) = rest.split_first() else {
+        return Vec::new();
+    };
+    let implied = implied(have);
     let mut found = Vec::new();
     for (key, want) in &operation.changes {
         let now = have.get(key);
-        let later = later.iter().filter_map(|o| o.changes.get(key));
-        if std::iter::once(want)
-            .chain(later)
-            .any(|v| same(v.as_ref(), now))
-        {
-            continue;
-        }
+        let was = earlier.iter().rev().find_map(|o| o.changes.get(key));
+        let was = was.map_or(before.get(key), Option::as_ref);
+        let mut later = later.iter().filter_map(|o| o.changes.get(key));
+        let is_past = later.any(|v| v.as_ref() != was && same(v.as_ref(), now));
         // An index below a foreign key stays as long as that needs it.
-        if want.is_none() && key.starts_with("index ") {
-            continue;
+        let needed = want.is_none() && implied.contains(key);
+        if !same(want.as_ref(), now) && !is_past && !needed {
+            found.push(lacking(key, want.as_deref(), now.map(String::as_str)));
         }
-        found.push(lacking(key, want.as_deref(), now.map(String::as_str)));
+    }
+    found
+}
+
+/// What of a whole migration is not in the schema, each with its operation.
+pub(super) fn lacks_of_all(operations: &[Operation], have: &Facts) -> Vec<String> {
+    let implied = implied(have);
+    let mut found = Vec::new();
+    for (at, operation) in operations.iter().enumerate() {
+        for (key, want) in &operation.changes {
+            let now = have.get(key);
+            let later = &operations[at + 1..];
+            let is_last = later.iter().all(|o| !o.changes.contains_key(key));
+            let needed = want.is_none() && implied.contains(key);
+            if is_last && !needed && !same(want.as_ref(), now) {
+                let lack = lacking(key, want.as_deref(), now.map(String::as_str));
+                found.push(format!("{}: {lack}", operation.what));
+            }
+        }
     }
     found
 }
@@ -169,6 +191,19 @@ pub(super) fn stand<'a>(
     };
     let done = database.plan.len() - open.len();
     let have = together(&now.facts);
+    let before = former.map(|f| after(together(f), &database.plan[..done]));
+    let before = before.unwrap_or_default();
+    let begun = notes.clone().rev().find_map(|n| match n {
+        Note::Begins {
+            alias,
+            migration,
+            schema,
+        } if *alias == database.alias && *migration == next.full() => Some(schema.as_deref()),
+        _ => None,
+    });
+    // Every table is as it was when this one began.
+    let untouched = begun == Some(Some(now.whole.as_str()))
+        || (done == 0 && as_before(&database.tables, &now.tables));
     let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
     let mut reached_data = false;
     let mut blocked = false;
@@ -178,30 +213,21 @@ pub(super) fn stand<'a>(
             continue;
         }
         visible += 1;
-        let lacks = lacks(operation, &next.operations[at + 1..], &have);
-        if lacks.is_empty() {
-            seen_ops += 1;
-            lines.push(format!("in the schema: {}", operation.what));
-        } else if lacks.len() < operation.changes.len() {
-            lines.push(format!("in part: {}: {}", operation.what, lacks.join(", ")));
-        } else {
+        let lacks = lacks(&next.operations, at, &before, &have);
+        if untouched || lacks.len() == operation.changes.len() {
             blocked = true;
             lines.push(format!("not in the schema: {}", operation.what));
+        } else if lacks.is_empty() {
+            seen_ops += 1;
+            lines.push(format!("in the schema: {}", operation.what));
+        } else {
+            lines.push(format!("in part: {}: {}", operation.what, lacks.join(", ")));
         }
         reached_data |= operation.data && !blocked;
     }
     let partly = lines.iter().any(|l| !l.starts_with("not in"));
-    let begun = notes.clone().rev().find_map(|n| match n {
-        Note::Begins {
-            alias,
-            migration,
-            schema,
-        } if *alias == database.alias && *migration == next.full() => Some(schema.as_deref()),
-        _ => None,
-    });
     let unexplained = match begun {
-        // The schema is as it was when this one began.
-        Some(Some(schema)) if schema == now.whole => Vec::new(),
+        _ if untouched => Vec::new(),
         // What it did itself, or nobody knows.
         Some(schema) => {
             let mut lines = unexplained(database, now, former, done);
@@ -233,6 +259,17 @@ pub(super) fn stand<'a>(
         0 => Stand::NotStarted,
         done => Stand::Between(done),
     }
+}
+
+/// All tables but that of the migrations have their digests.
+fn as_before(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> bool {
+    let others = |of: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let others = of.iter().filter(|(name, _)| *name != "django_migrations");
+        others
+            .map(|(name, digest)| (name.clone(), digest.clone()))
+            .collect()
+    };
+    others(was) == others(is)
 }
 
 /// Changes of tables that no operation explains, such as those of `RunSQL`: `done` migrations are applied, and the next has

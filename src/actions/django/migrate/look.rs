@@ -46,15 +46,7 @@ pub(in crate::actions::django) fn ask<T: DeserializeOwned>(
 
 /// What of the operations of one migration is not in the schema.
 pub(in crate::actions::django) fn lacking(seen: &Schema) -> Vec<String> {
-    let have = judge::together(&seen.facts);
-    let each = seen.operations.iter().enumerate();
-    each.flat_map(|(at, operation)| {
-        let lacks = judge::lacks(operation, &seen.operations[at + 1..], &have);
-        lacks
-            .into_iter()
-            .map(|lack| format!("{}: {lack}", operation.what))
-    })
-    .collect()
+    judge::lacks_of_all(&seen.operations, &judge::together(&seen.facts))
 }
 
 impl Migrate {
@@ -204,6 +196,18 @@ impl Migrate {
                 server.schema
             ))
             .remedy("wait until it has ended"));
+        }
+        if !seen.already.is_empty() {
+            return Err(Error::new(format!(
+                "the schema {} already holds parts of migrations that are not recorded: {}",
+                server.schema,
+                some(&seen.already)
+            ))
+            .remedy(
+                "an earlier try died half-way, or somebody did it by hand: restore the backup; where all of a migration is there, \
+                 record it with django.fake",
+            )
+            .lasting());
         }
         if !seen.foreign.is_empty() {
             return Err(Error::new(format!(

@@ -79,6 +79,10 @@ pub(super) struct DatabaseState {
     /// The connection that has the lock of this step.
     pub(super) lock: Option<u64>,
     pub(super) facts: BTreeMap<String, Facts>,
+    /// Tables and columns that the plan makes, and that are there.
+    #[serde(default)]
+    pub(super) already: Vec<String>,
+    /// Foreign keys that the server will refuse.
     #[serde(default)]
     pub(super) foreign: Vec<String>,
     #[serde(default)]
