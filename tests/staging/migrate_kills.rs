@@ -155,7 +155,12 @@ fn round(ground: &Ground, victim: Victim, statement: usize) {
         says(&told, &["all 1 migrations have their row"]);
         assert_eq!(shop.rows(), "0001_initial 0002_tag");
     } else {
-        assert_eq!(last, Some(1), "{name}: {}", end_of(&told));
+        // A failed attempt, or one that nobody saw end.
+        assert!(
+            matches!(last, Some(1 | 4)),
+            "{name}: {last:?} {}",
+            end_of(&told)
+        );
         match statement {
             1 => says(&told, &["none of 1 migrations is applied"]),
             _ => says(&told, &["shop.0002_tag is half applied"]),
@@ -184,18 +189,33 @@ fn a_command_killed_between_two_statements_is_half_applied_and_is_restored() {
     round(&Ground::new(), Victim::Command, 4);
 }
 
-#[test]
-#[ignore = "long: twenty rounds of kill, judge and restore"]
-fn whoever_dies_at_whichever_statement_it_is_recognised_and_restored() {
+fn rounds(victim: Victim) {
     let ground = Ground::new();
-    for victim in [
-        Victim::Command,
-        Victim::Server,
-        Victim::Runner,
-        Victim::Everything,
-    ] {
-        for statement in 1..=STATEMENTS {
-            round(&ground, victim, statement);
-        }
+    for statement in 1..=STATEMENTS {
+        round(&ground, victim, statement);
     }
+}
+
+#[test]
+#[ignore = "long: five rounds of kill, judge and restore"]
+fn the_command_dies_at_each_statement() {
+    rounds(Victim::Command);
+}
+
+#[test]
+#[ignore = "long: five rounds of kill, judge and restore"]
+fn the_server_dies_at_each_statement() {
+    rounds(Victim::Server);
+}
+
+#[test]
+#[ignore = "long: five rounds of kill, judge and restore"]
+fn the_runner_dies_at_each_statement() {
+    rounds(Victim::Runner);
+}
+
+#[test]
+#[ignore = "long: five rounds of kill, judge and restore"]
+fn runner_supervisor_and_command_die_at_each_statement() {
+    rounds(Victim::Everything);
 }

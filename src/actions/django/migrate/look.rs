@@ -334,6 +334,11 @@ impl Migrate {
     }
 
     pub(super) fn is_back(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        if !began(past.noted()) {
+            return Ok(Look::done(
+                "no migration began, so nothing is to be restored",
+            ));
+        }
         let databases: Vec<&Database> = past.before.databases.iter().collect();
         let whole = self.again(cx, &databases)?;
         let mut evidence = Vec::new();

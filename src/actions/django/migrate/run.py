@@ -115,7 +115,7 @@ def watch():
             Watch.refused = "another connection changes this schema now: " + describe(others[0])
             return
         if arguments["applied"] is not None:
-            count = one(connection, "SELECT COUNT(*) FROM django_migrations") if arguments["applied"] else None
+            count = one(connection, "SELECT COUNT(DISTINCT app, name) FROM django_migrations") if arguments["applied"] else None
             if count is not None and count != arguments["applied"]:
                 Watch.refused = "django_migrations has %s rows, and had %s when this was decided: somebody else migrates" % (
                     count,
