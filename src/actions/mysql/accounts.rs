@@ -3,9 +3,10 @@
 //! Invariants: what is locked was noted before, so that whoever comes after a kill unlocks it; an account that was locked
 //! before stays locked; administrators and the account in use are never locked. Sessions that are open are not affected.
 
-use super::is_denied;
-use crate::action::Error;
-use crate::host::mysql::{ServerError, Session, literal};
+use super::restore::Note;
+use super::{LIMIT, is_denied};
+use crate::action::{Data, Error, Work};
+use crate::host::mysql::{Login, ServerError, Session, literal};
 use serde::{Deserialize, Serialize};
 
 /// An account.
@@ -81,4 +82,90 @@ pub(super) fn lock(session: &mut Session, account: &Account) -> Result<bool, Err
 /// Unlocks an account that was locked here.
 pub(super) fn unlock(session: &mut Session, account: &Account) -> Result<(), ServerError> {
     session.execute(&format!("ALTER USER {} ACCOUNT UNLOCK", account.quoted()))
+}
+
+/// Accounts that are locked; they are unlocked on every exit.
+pub(super) struct Locks {
+    login: Login,
+    accounts: Vec<Account>,
+}
+
+impl Locks {
+    /// Those that a killed attempt has left locked.
+    pub(super) fn left_by(login: &Login, notes: &[Note]) -> Self {
+        let mut accounts: Vec<Account> = Vec::new();
+        for note in notes {
+            match note {
+                Note::Locked(account) => accounts.push(account.clone()),
+                Note::Unlocked(account) => accounts.retain(|a| a != account),
+                Note::Scratch(_) | Note::Dropping(_) => {}
+            }
+        }
+        Self {
+            login: login.clone(),
+            accounts,
+        }
+    }
+
+    pub(super) fn lock(&mut self, session: &mut Session, account: Account) -> Result<bool, Error> {
+        let locked = lock(session, &account)?;
+        if locked && !self.accounts.contains(&account) {
+            self.accounts.push(account);
+        }
+        Ok(locked)
+    }
+
+    pub(super) fn log<N: Data>(&self, work: &mut Work<'_, N>) {
+        if !self.accounts.is_empty() {
+            let names: Vec<String> = self.accounts.iter().map(ToString::to_string).collect();
+            work.log_line(&format!("locked until the end: {}", names.join(", ")));
+        }
+    }
+
+    /// Unlocks all; those that were.
+    pub(super) fn release(&mut self, session: &mut Session) -> Result<Vec<Account>, Error> {
+        let mut released = Vec::new();
+        while let Some(account) = self.accounts.last() {
+            let unlocked = unlock(session, account);
+            unlocked.map_err(|e| {
+                Error::io(format!("cannot unlock the account {account}"), &e)
+                    .remedy(format!("ALTER USER {account} ACCOUNT UNLOCK"))
+            })?;
+            released.extend(self.accounts.pop());
+        }
+        Ok(released)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        if self.accounts.is_empty() {
+            return;
+        }
+        // The attempt has failed for a reason of its own; the next one finds in the notes what is left.
+        if let Ok(mut session) = Session::open(&self.login, None, LIMIT) {
+            let _ = self.release(&mut session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::action::Context;
+    use crate::host::mysql::Server;
+
+    #[test]
+    fn what_a_killed_attempt_locked_and_did_not_unlock_is_left() {
+        let account: Account = serde_json::from_str(r#"{"user": "app", "host": "%"}"#).unwrap();
+        let server: Server = serde_json::from_str(r#"{"socket": "/s", "user": "u"}"#).unwrap();
+        let login = server.login(&Context::default()).unwrap();
+        let locked = Note::Locked(account.clone());
+        let mut left = Locks::left_by(&login, std::slice::from_ref(&locked));
+        assert_eq!(left.accounts, std::slice::from_ref(&account));
+        // Nothing is there to be unlocked.
+        left.accounts.clear();
+        let both = [locked, Note::Unlocked(account)];
+        assert!(Locks::left_by(&login, &both).accounts.is_empty());
+    }
 }

@@ -371,7 +371,12 @@ impl Action for Backup {
         let directory = Path::new(&past.before.directory);
         if directory.symlink_metadata().is_err() {
             let what = format!("{} does not exist", directory.display());
-            return Ok((Look::nothing(what), None));
+            // A scratch schema that is this step's must not be forgotten.
+            let look = match past.notes.is_empty() {
+                true => Look::nothing(what),
+                false => Look::unclear(what),
+            };
+            return Ok((look, None));
         }
         // It has its name since it was complete and verified.
         let (manifest, digest) = Manifest::read(directory)?;
@@ -431,4 +436,40 @@ impl Action for Backup {
 
 fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::action::stays;
+
+    #[test]
+    fn what_was_stored_is_read_for_ever() {
+        stays::<Backup>(
+            r#"{"directory": "/b", "server": "s", "server_version": "10.11", "client": "c", "tables": 1, "bytes": 2,
+                "no_snapshot": [], "events": [], "history": false}"#,
+            r#"{"scratch": "spare"}"#,
+            r#"{"path": "/b/d.sql.zst", "directory": "/b", "sha256": "ab", "manifest_sha256": "cd", "bytes": 3, "database": "d",
+                "databases": ["d"], "tables": 1, "rows": 2, "server": "s", "server_version": "10.11", "client_version": "c",
+                "largest_statement": 9, "verified": true, "written": ["d.a"]}"#,
+        );
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_problems() {
+        let problems = |more: &str| {
+            let text = format!(r#"{{"server": {{"socket": "/s"}}{more}}}"#);
+            let backup: Backup = serde_json::from_str(&text).unwrap();
+            backup.problems().join("; ")
+        };
+        assert_eq!(problems(r#", "database": "d""#), "");
+        assert!(problems("").contains("`databases`"));
+        assert!(
+            problems(r#", "database": "d", "databases": ["e"]"#).contains("mutually exclusive")
+        );
+        assert!(problems(r#", "databases": ["e", "e"]"#).contains("twice"));
+        assert!(problems(r#", "database": "mysql""#).contains("'mysql'"));
+        assert!(problems(r#", "database": "d", "scratch": "d""#).contains("`scratch`"));
+        assert!(problems(r#", "database": "d", "to": "x""#).contains("absolute"));
+    }
 }

@@ -5,7 +5,7 @@
 //! own work: schemas that were as the backup before are restored all the same. A restore that died half-way says which
 //! tables are back, and the same restore succeeds from there. Nothing undoes it but another restore.
 
-use super::accounts::Account;
+use super::accounts::{Account, Locks};
 use super::inventory::Inventory;
 use super::load::{Load, Part, load};
 use super::making::Pace;
@@ -18,7 +18,7 @@ use crate::action::{
     Work,
 };
 use crate::host::files::disk;
-use crate::host::mysql::{Login, Server, Session, ident};
+use crate::host::mysql::{Server, Session, ident};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -402,71 +402,6 @@ fn try_definitions<N: Data>(
     Ok(())
 }
 
-/// Accounts that are locked; they are unlocked on every exit.
-struct Locks {
-    login: Login,
-    accounts: Vec<Account>,
-}
-
-impl Locks {
-    /// Those that a killed attempt has left locked.
-    fn left_by(login: &Login, notes: &[Note]) -> Self {
-        let mut accounts: Vec<Account> = Vec::new();
-        for note in notes {
-            match note {
-                Note::Locked(account) => accounts.push(account.clone()),
-                Note::Unlocked(account) => accounts.retain(|a| a != account),
-                Note::Scratch(_) | Note::Dropping(_) => {}
-            }
-        }
-        Self {
-            login: login.clone(),
-            accounts,
-        }
-    }
-
-    fn lock(&mut self, session: &mut Session, account: Account) -> Result<bool, Error> {
-        let locked = accounts::lock(session, &account)?;
-        if locked && !self.accounts.contains(&account) {
-            self.accounts.push(account);
-        }
-        Ok(locked)
-    }
-
-    fn log<N: Data>(&self, work: &mut Work<'_, N>) {
-        if !self.accounts.is_empty() {
-            let names: Vec<String> = self.accounts.iter().map(ToString::to_string).collect();
-            work.log_line(&format!("locked until the end: {}", names.join(", ")));
-        }
-    }
-
-    /// Unlocks all; those that were.
-    fn release(&mut self, session: &mut Session) -> Result<Vec<Account>, Error> {
-        let mut released = Vec::new();
-        while let Some(account) = self.accounts.last() {
-            let unlocked = accounts::unlock(session, account);
-            unlocked.map_err(|e| {
-                Error::io(format!("cannot unlock the account {account}"), &e)
-                    .remedy(format!("ALTER USER {account} ACCOUNT UNLOCK"))
-            })?;
-            released.extend(self.accounts.pop());
-        }
-        Ok(released)
-    }
-}
-
-impl Drop for Locks {
-    fn drop(&mut self) {
-        if self.accounts.is_empty() {
-            return;
-        }
-        // The attempt has failed for a reason of its own; the next one finds in the notes what is left.
-        if let Ok(mut session) = Session::open(&self.login, None, LIMIT) {
-            let _ = self.release(&mut session);
-        }
-    }
-}
-
 impl Action for Restore {
     type Before = Before;
     type Note = Note;
@@ -531,16 +466,21 @@ impl Action for Restore {
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
+        if past.notes.is_empty() {
+            return Ok((Look::nothing("nothing was dropped by this step"), None));
+        }
         let dropped = past.noted().any(|note| matches!(note, Note::Dropping(_)));
         if !dropped {
-            return Ok((Look::nothing("nothing was dropped by this step"), None));
+            // What it has noted must not be forgotten, so this is not "nothing".
+            let what = "nothing was dropped by this step, which may have locked accounts";
+            return Ok((Look::unclear(what), None));
         }
         let found = differences(cx, cx.used(&self.backup)?, &self.manner())?;
         let before = &past.before;
         let names = before.databases.join(", ");
         if !found.is_empty() {
             // The same restore succeeds from any state.
-            let look = Look::nothing(format!(
+            let look = Look::unclear(format!(
                 "{names} is not as the backup: {}",
                 found.join("; ")
             ));
@@ -586,5 +526,20 @@ impl Action for Restore {
         let earlier: Vec<Note> = past.noted().cloned().collect();
         let used = work.cx().used(&self.backup)?;
         bring_back(work, used, &self.manner(), |note| note, &earlier)
+    }
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::action::stays;
+
+    #[test]
+    fn what_was_stored_is_read_for_ever() {
+        stays::<Restore>(
+            r#"{"directory": "/b", "server": "s", "databases": ["d"], "tables": 1, "rows": 2, "extra": []}"#,
+            r#"{"locked": {"user": "app", "host": "%"}}"#,
+            r#"{"databases": ["d"], "tables": 1, "rows": 2, "server": "s"}"#,
+        );
     }
 }

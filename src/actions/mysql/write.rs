@@ -12,10 +12,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// The level that the `zstd` program has by default.
 const LEVEL: i32 = 3;
 const CHUNK: usize = 128 << 10;
+/// The size of the pipe from the dump program.
+const PIPE: usize = 1 << 20;
+/// How many chunks wait at most to be looked at.
+const AHEAD: usize = 8;
 /// What begins the part of a dump that belongs to every file.
 const FOOTER: &[u8] = b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE";
 /// The last line of a dump.
@@ -192,11 +197,10 @@ pub(super) fn chooses_schema(code: &[u8]) -> bool {
             // The numbers of versions, as in `/*!40000`.
             !w.is_empty() && !w.chars().all(|c| c.is_ascii_digit()) && *w != "M"
         });
-    match (words.next(), words.next()) {
-        (Some("USE"), _) => true,
-        (Some("CREATE" | "DROP"), Some("DATABASE" | "SCHEMA")) => true,
-        _ => false,
-    }
+    matches!(
+        (words.next(), words.next()),
+        (Some("USE"), _) | (Some("CREATE" | "DROP"), Some("DATABASE" | "SCHEMA"))
+    )
 }
 
 /// Dumps the schemas into files of a new directory; `each` hears how many bytes have come.
@@ -252,35 +256,56 @@ fn unread(cause: &io::Error) -> Error {
     Error::io("cannot read the dump", cause)
 }
 
-/// Everything into one file; whether the last statement was complete.
+/// Everything into one file; whether the last statement was complete. Statements are looked at on a thread of their own,
+/// so that the dump program is not kept waiting.
 fn copy(
     piped: &mut Piped,
     output: &mut Output,
     watch: &mut Watch,
     each: &mut dyn FnMut(u64),
 ) -> Result<bool, Error> {
-    let mut statements = Statements::default();
+    // A wider pipe means fewer waits; the usual one does as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&piped.output, PIPE);
+    let (chunks, queue) = sync_channel::<Vec<u8>>(AHEAD);
+    let complete = std::thread::scope(|scope| {
+        let seen = scope.spawn(move || {
+            let (mut statements, mut watch) = (Statements::default(), Watch::default());
+            for chunk in queue {
+                feed(&mut statements, &chunk, &mut watch)?;
+            }
+            Ok((end(statements, &mut watch)?, watch))
+        });
+        let copied = pour(piped, output, chunks, each);
+        let seen: Result<(bool, Watch), Error> = seen
+            .join()
+            .unwrap_or_else(|_| Err(Error::new("the dump could not be looked at")));
+        let (complete, found) = seen?;
+        *watch = found;
+        copied.map(|()| complete)
+    })?;
+    output.largest = watch.largest;
+    output.largest_table.clone_from(&watch.largest_table);
+    Ok(complete)
+}
+
+fn pour(
+    piped: &mut Piped,
+    output: &mut Output,
+    chunks: SyncSender<Vec<u8>>,
+    each: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let n = match piped.output.read(&mut chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok(()),
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(unread(&e)),
         };
+        // Whoever looks at them has an error of its own to tell.
+        let _ = chunks.send(chunk[..n].to_vec());
         output.put(&chunk[..n])?;
-        feed(&mut statements, &chunk[..n], watch)?;
         each(output.plain);
-    }
-    let complete = end(statements, watch)?;
-    output.largest = watch.largest;
-    output.largest_table.clone_from(&watch.table_of_largest());
-    Ok(complete)
-}
-
-impl Watch {
-    fn table_of_largest(&self) -> String {
-        self.largest_table.clone()
     }
 }
 
@@ -343,7 +368,7 @@ fn separate(
                 outputs[n].put(&line)?;
                 if watch.largest > outputs[n].largest {
                     outputs[n].largest = watch.largest;
-                    outputs[n].largest_table = watch.table_of_largest();
+                    outputs[n].largest_table.clone_from(&watch.largest_table);
                 }
                 watch.largest = 0;
             }

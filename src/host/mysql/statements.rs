@@ -15,6 +15,17 @@ pub(crate) enum Statement<'a> {
     Comment(&'a [u8]),
 }
 
+/// The bytes at which something may begin inside a statement. Every byte of a dump is looked up here.
+const STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let begin = b"'\"`-#/;";
+    let mut n = 0;
+    while n < begin.len() {
+        stops[begin[n] as usize] = true;
+        n += 1;
+    }
+    stops
+};
 /// How many bytes decide what begins at a place.
 const AHEAD: usize = 16;
 
@@ -223,7 +234,7 @@ impl Statements {
                 },
                 Inside::Code => {
                     let first = self.delimiter.first().copied().unwrap_or(b';');
-                    let stop = |b: &u8| *b == first || b"'\"`-#/".contains(b);
+                    let stop = |b: &u8| STOPS[usize::from(*b)] || *b == first;
                     let Some(n) = rest.iter().position(stop) else {
                         self.at = self.buffer.len();
                         return None;

@@ -58,13 +58,19 @@ impl Maria {
         self.path("mariadb.sock").display().to_string()
     }
 
-    fn start(&self, more: &str) {
+    /// Starts it again.
+    pub(crate) fn start(&self, more: &str) {
         let (data, log) = (self.path("data"), self.path("log"));
         let conf = mariadb::settings(&data, self.dir.path(), &log, None);
         let path = self.path("my.cnf");
         std::fs::write(&path, format!("{conf}\n{more}\n")).expect("written");
         mariadb::serve(&path, &log);
         mariadb::await_socket(Path::new(&self.socket()));
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        procs::end_all(self.dir.path());
     }
 
     /// Ends it in good order and starts it with other lines.
@@ -91,19 +97,6 @@ impl Maria {
             path.display()
         );
         Call::new("sh").args(["-c", &command]).run();
-    }
-
-    /// A client, whose session lasts until it is ended.
-    pub(crate) fn client(&self) -> Call {
-        Call::new("mariadb")
-            .args([
-                "--no-defaults",
-                "--user=root",
-                "--batch",
-                "--skip-column-names",
-                "--unbuffered",
-            ])
-            .args([format!("--socket={}", self.socket())])
     }
 
     /// The dump of a schema by the client program, as its administrator.

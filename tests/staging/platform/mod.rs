@@ -28,6 +28,8 @@ pub(crate) use alone::Maria;
 pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
 pub(crate) use options::{Broker, Keeping, Options};
+pub(crate) use ports::one as free_port;
+pub(crate) use procs::end_all;
 
 use crate::common::World;
 use std::fs::File;

@@ -45,7 +45,7 @@ impl Ports {
 }
 
 /// A port on which nobody listens, and the lock that keeps it ours.
-fn one() -> (u16, File) {
+pub(crate) fn one() -> (u16, File) {
     // Test processes begin at different places, so that they do not all try the same ones.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() * 61 % u32::from(MANY)).expect("small");

@@ -56,7 +56,7 @@ fn is_of(pid: i32, dir: &Path) -> bool {
 
 /// Ends all of them: each is stopped first, and the younger are killed before the older, so that nothing is started again
 /// and no worker is seen without its master.
-pub(super) fn end_all(dir: &Path) {
+pub(crate) fn end_all(dir: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let mut left = below(dir);
