@@ -89,3 +89,44 @@ pub(super) fn place(step: &Node, used: &StepUse) -> Span {
     let found = named.find(|value| value.text() == Some(used.step.as_str()));
     found.map_or_else(|| step.key_span("do"), |value| value.span)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_has_saved_is_proved_and_put_back_by_the_plan() {
+        let used = StepUse {
+            setting: "backup",
+            step: "dump".into(),
+            kinds: &["mysql.backup", "run", "shell"],
+        };
+        let dump = |kind: &str, verified| {
+            vec![Earlier {
+                id: "dump".into(),
+                kind: kind.into(),
+                left_out: false,
+                verified,
+            }]
+        };
+        for (kind, verified, has_undo, why) in [
+            ("mysql.backup", false, false, None),
+            ("run", true, true, None),
+            ("shell", false, true, Some("a shell without `verify`")),
+            (
+                "run",
+                true,
+                false,
+                Some("only the plan can say how that is restored"),
+            ),
+            ("file.backup", true, true, Some("which is a file.backup")),
+        ] {
+            let found = problem(&used, &dump(kind, verified), false, has_undo);
+            match (&found, why) {
+                (Some((found, _)), Some(why)) => assert!(found.contains(why), "{found}"),
+                (None, None) => {}
+                other => panic!("{kind}: {other:?}"),
+            }
+        }
+    }
+}

@@ -316,7 +316,7 @@ const ROWS: &[Row] = &[
         r#"{"python": "/usr/bin/python3", "backup": "dump"}"#,
         In {
             file: "staging/migrate.rs",
-            test: "each_release_is_migrated_and_comes_back_by_the_restore_of_its_backup",
+            test: "a_release_that_dies_half_way_comes_back_by_the_restore_of_its_backup",
         },
     ),
     Row(

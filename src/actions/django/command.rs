@@ -207,8 +207,8 @@ impl Action for Command {
     fn outline(&self, _direction: Direction) -> Vec<String> {
         let mut lines = vec![self.app().shown(&self.words(), false)];
         lines.push(phrases::expect(format!("exit {}", self.exit)));
-        lines.extend(self.success.iter().map(|t| phrases::expect_text(t)));
-        lines.extend(self.failure.iter().map(|t| phrases::expect_no_text(t)));
+        lines.extend(self.success.iter().map(phrases::expect_text));
+        lines.extend(self.failure.iter().map(phrases::expect_no_text));
         let rows = self.rows.iter();
         lines.extend(rows.map(|r| phrases::expect(format!("{} = {}", r.query, r.is))));
         lines

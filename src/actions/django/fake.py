@@ -44,6 +44,7 @@ def one_migration(connection):
             "apply or record them first, one by one",
         )
     state = executor._create_project_state(with_applied_migrations=True)
+    # What it makes may be there.
     answer_of["operations"], _ = operations_of(migration, state, connection)
     return answer_of
 

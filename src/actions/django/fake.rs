@@ -192,10 +192,15 @@ impl Action for Fake {
     }
 
     fn outline(&self, direction: Direction) -> Vec<String> {
-        vec![match direction {
-            Direction::Do => phrases::fake_row(self.full()),
-            Direction::Undo => phrases::undo_fake(self.full()),
-        }]
+        match direction {
+            Direction::Do => {
+                let instead = self.done_instead.iter().map(phrases::fake_instead);
+                std::iter::once(phrases::fake_row(self.full()))
+                    .chain(instead)
+                    .collect()
+            }
+            Direction::Undo => vec![phrases::undo_fake(self.full())],
+        }
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
@@ -214,7 +219,6 @@ impl Action for Fake {
         let mut findings = Vec::new();
         if direction == Direction::Do && !before.operations.is_empty() {
             findings.push(phrases::fake_agrees(self.full(), before.operations.len()));
-            findings.extend(self.done_instead.as_ref().map(phrases::fake_instead));
         }
         Preview {
             commands: self.outline(direction),

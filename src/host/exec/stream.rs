@@ -49,6 +49,9 @@ pub(crate) struct Streamed {
     pub(crate) tail: Vec<String>,
 }
 
+/// Takes a line, and where it was printed.
+type Each<'a> = &'a mut dyn FnMut(Printed, &str);
+
 /// Where a line was printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Printed {
@@ -92,7 +95,7 @@ fn run(
     argv: &[String],
     limit: Option<Duration>,
     log: &mut dyn Write,
-    (apart, each): (bool, &mut dyn FnMut(Printed, &str)),
+    (apart, each): (bool, Each<'_>),
 ) -> Result<Streamed, Error> {
     let redactor = cx.redactor()?;
     let told = Told::listen()?;

@@ -5,6 +5,7 @@ use crate::action::{Context, Error, Work};
 use crate::actions::django::marker;
 use crate::host::exec::{Streamed, stream};
 use crate::redact::Redactor;
+use crate::system::durable::{Temporary, replace};
 use crate::time;
 use serde::Deserialize;
 use serde_json::json;
@@ -77,7 +78,7 @@ pub(super) struct Failed {
 }
 
 /// Takes the output of the command.
-struct Told<'w, 'a> {
+struct OutputReader<'w, 'a> {
     work: &'w mut Work<'a, Note>,
     redactor: Redactor,
     marker: String,
@@ -91,7 +92,7 @@ struct Told<'w, 'a> {
     error: Option<Error>,
 }
 
-impl Told<'_, '_> {
+impl OutputReader<'_, '_> {
     fn note(&mut self, note: Note) {
         if let Err(e) = self.work.note(note) {
             self.error.get_or_insert(e);
@@ -189,12 +190,11 @@ impl Told<'_, '_> {
             migration,
             schema,
         });
-        crate::failpoint::hit("migrate-begins");
         let ack: &[u8] = if self.error.is_some() { b"stop" } else { b"" };
         let path = self.acks.join(number.to_string());
-        let part = self.acks.join(format!("{number}.part"));
         // It waits until the file is there, or until this process is gone.
-        if let Err(e) = std::fs::write(&part, ack).and_then(|()| std::fs::rename(&part, &path)) {
+        let written = replace(&path, Temporary::Random, 0o600, |file| file.write_all(ack));
+        if let Err(e) = written {
             let cannot = format!("cannot write {}", path.display());
             self.error.get_or_insert(Error::io(cannot, &e));
         }
@@ -239,7 +239,7 @@ impl Told<'_, '_> {
     }
 }
 
-impl Write for Told<'_, '_> {
+impl Write for OutputReader<'_, '_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let marker = self.marker.as_bytes();
         let found = line.windows(marker.len()).position(|w| w == marker);
@@ -301,7 +301,7 @@ pub(super) fn run(
     });
     let argv = app.program(CODE, manage.as_deref(), &marker, "migrate", &arguments);
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    let mut told = Told {
+    let mut told = OutputReader {
         redactor: cx.redactor()?,
         work,
         marker,
@@ -316,7 +316,7 @@ pub(super) fn run(
     };
     let ended = stream(&inner, &argv, None, &mut told, &mut |_| {});
     remove(&acks);
-    let Told { report, error, .. } = told;
+    let OutputReader { report, error, .. } = told;
     let ended = ended?;
     match error {
         Some(error) => Err(error),

@@ -3,7 +3,7 @@
 use super::command::{Failed, Report, said};
 use super::judge::Stand;
 use super::look::{lines_of, some};
-use super::seen::Seen;
+use super::seen::DatabaseState;
 use super::{Database, Migrate, Note};
 use crate::action::Error;
 use crate::host::exec::Streamed;
@@ -93,7 +93,12 @@ fn failure(failed: &Failed) -> String {
 }
 
 /// What is known of the cause beyond the error's own words.
-fn cause(migrate: &Migrate, report: &Report, now: &Seen, started: Option<i64>) -> Option<String> {
+fn cause(
+    migrate: &Migrate,
+    report: &Report,
+    now: &DatabaseState,
+    started: Option<i64>,
+) -> Option<String> {
     if let Some(holders) = &report.gave_up {
         return Some(format!(
             "it was ended because it had waited {} for the lock of a table (`lock_wait`), which was held by {holders}",
@@ -147,11 +152,11 @@ fn cause(migrate: &Migrate, report: &Report, now: &Seen, started: Option<i64>) -
 }
 
 /// The failure of one run of the command: what is to be told beforehand, and the error in short.
-pub(super) fn told<'n>(
+pub(super) fn explain<'n>(
     migrate: &Migrate,
     (ended, report): (&Streamed, &Report),
     stand: &Stand,
-    (database, now): (&Database, &Seen),
+    (database, now): (&Database, &DatabaseState),
     notes: impl DoubleEndedIterator<Item = &'n Note> + Clone,
 ) -> (Vec<String>, Error) {
     if let Some(why) = &report.refused {

@@ -5,7 +5,7 @@
 //! explained by them counts as theirs. A data step is not seen in a schema: where it may have begun, nothing is taken for
 //! untouched.
 
-use super::seen::{Changes, Facts, Migration, Operation, Seen, table_of};
+use super::seen::{Changes, DatabaseState, Facts, Migration, Operation, table_of};
 use super::{Database, Note};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,23 +86,45 @@ pub(super) fn same(want: Option<&String>, have: Option<&String>) -> bool {
     }
 }
 
-/// What of an operation is not in the schema, given what later operations of its migration make of the same facts.
-pub(super) fn lacks(operation: &Operation, later: &[Operation], have: &Facts) -> Vec<String> {
+/// What of one of a migration's operations is not in the schema. `before` are the facts when the migration began. What a
+/// later operation makes of a fact shows that this one has run, too, unless it is what was there before.
+fn lacks(operations: &[Operation], at: usize, before: &Facts, have: &Facts) -> Vec<String> {
+    let (earlier, rest) = operations.split_at(at);
+    let Some((operation, later)) = rest.split_first() else {
+        return Vec::new();
+    };
+    let implied = implied(have);
     let mut found = Vec::new();
     for (key, want) in &operation.changes {
         let now = have.get(key);
-        let later = later.iter().filter_map(|o| o.changes.get(key));
-        if std::iter::once(want)
-            .chain(later)
-            .any(|v| same(v.as_ref(), now))
-        {
-            continue;
-        }
+        let was = earlier.iter().rev().find_map(|o| o.changes.get(key));
+        let was = was.map_or(before.get(key), Option::as_ref);
+        let mut later = later.iter().filter_map(|o| o.changes.get(key));
+        let is_past = later.any(|v| v.as_ref() != was && same(v.as_ref(), now));
         // An index below a foreign key stays as long as that needs it.
-        if want.is_none() && key.starts_with("index ") {
-            continue;
+        let needed = want.is_none() && implied.contains(key);
+        if !same(want.as_ref(), now) && !is_past && !needed {
+            found.push(lacking(key, want.as_deref(), now.map(String::as_str)));
         }
-        found.push(lacking(key, want.as_deref(), now.map(String::as_str)));
+    }
+    found
+}
+
+/// What of a whole migration is not in the schema, each with its operation.
+pub(super) fn lacks_of_all(operations: &[Operation], have: &Facts) -> Vec<String> {
+    let implied = implied(have);
+    let mut found = Vec::new();
+    for (at, operation) in operations.iter().enumerate() {
+        for (key, want) in &operation.changes {
+            let now = have.get(key);
+            let later = &operations[at + 1..];
+            let is_last = later.iter().all(|o| !o.changes.contains_key(key));
+            let needed = want.is_none() && implied.contains(key);
+            if is_last && !needed && !same(want.as_ref(), now) {
+                let lack = lacking(key, want.as_deref(), now.map(String::as_str));
+                found.push(format!("{}: {lack}", operation.what));
+            }
+        }
     }
     found
 }
@@ -124,7 +146,7 @@ pub(super) fn lacking(key: &str, want: Option<&str>, have: Option<&str>) -> Stri
 }
 
 /// The migrations of the plan that have no row.
-fn open<'a>(database: &'a Database, now: &Seen) -> Vec<&'a Migration> {
+fn open<'a>(database: &'a Database, now: &DatabaseState) -> Vec<&'a Migration> {
     let applied: BTreeSet<&String> = now.server.applied.iter().collect();
     let has = |m: &Migration| {
         applied.contains(&m.full())
@@ -134,7 +156,7 @@ fn open<'a>(database: &'a Database, now: &Seen) -> Vec<&'a Migration> {
 }
 
 /// Rows that are new or gone, and are none of the plan's.
-fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
+fn foreign_rows(database: &Database, now: &DatabaseState) -> Vec<String> {
     let planned: BTreeSet<String> = database
         .plan
         .iter()
@@ -156,7 +178,7 @@ fn foreign_rows(database: &Database, now: &Seen) -> Vec<String> {
 pub(super) fn stand<'a>(
     database: &Database,
     notes: impl DoubleEndedIterator<Item = &'a Note> + Clone,
-    now: &Seen,
+    now: &DatabaseState,
     former: Option<&BTreeMap<String, Facts>>,
 ) -> Stand {
     let foreign = foreign_rows(database, now);
@@ -169,34 +191,8 @@ pub(super) fn stand<'a>(
     };
     let done = database.plan.len() - open.len();
     let have = together(&now.facts);
-    let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
-    let mut explained: BTreeSet<&str> = BTreeSet::new();
-    let earlier = database.plan.iter().filter(|m| !open.contains(m));
-    for migration in earlier.chain([*next]) {
-        let keys = migration.operations.iter().flat_map(|o| o.changes.keys());
-        explained.extend(keys.map(|k| table_of(k)));
-    }
-    let mut reached_data = false;
-    let mut blocked = false;
-    for (at, operation) in next.operations.iter().enumerate() {
-        if operation.changes.is_empty() {
-            reached_data |= operation.data && !blocked;
-            continue;
-        }
-        visible += 1;
-        let lacks = lacks(operation, &next.operations[at + 1..], &have);
-        if lacks.is_empty() {
-            seen_ops += 1;
-            lines.push(format!("in the schema: {}", operation.what));
-        } else if lacks.len() < operation.changes.len() {
-            lines.push(format!("in part: {}: {}", operation.what, lacks.join(", ")));
-        } else {
-            blocked = true;
-            lines.push(format!("not in the schema: {}", operation.what));
-        }
-        reached_data |= operation.data && !blocked;
-    }
-    let partly = lines.iter().any(|l| !l.starts_with("not in"));
+    let before = former.map(|f| after(together(f), &database.plan[..done]));
+    let before = before.unwrap_or_default();
     let begun = notes.clone().rev().find_map(|n| match n {
         Note::Begins {
             alias,
@@ -205,14 +201,44 @@ pub(super) fn stand<'a>(
         } if *alias == database.alias && *migration == next.full() => Some(schema.as_deref()),
         _ => None,
     });
+    // Every table is as it was when this one began.
+    let untouched = begun == Some(Some(now.whole.as_str()))
+        || (done == 0 && as_before(&database.tables, &now.tables));
+    let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
+    let mut reached_data = false;
+    let mut blocked = false;
+    for (at, operation) in next.operations.iter().enumerate() {
+        if operation.changes.is_empty() {
+            reached_data |= operation.data && !blocked;
+            continue;
+        }
+        visible += 1;
+        let lacks = lacks(&next.operations, at, &before, &have);
+        if untouched || lacks.len() == operation.changes.len() {
+            blocked = true;
+            lines.push(format!("not in the schema: {}", operation.what));
+        } else if lacks.is_empty() {
+            seen_ops += 1;
+            lines.push(format!("in the schema: {}", operation.what));
+        } else {
+            lines.push(format!("in part: {}: {}", operation.what, lacks.join(", ")));
+        }
+        reached_data |= operation.data && !blocked;
+    }
+    let partly = lines.iter().any(|l| !l.starts_with("not in"));
     let unexplained = match begun {
-        // The schema is as it was when this one began.
-        Some(Some(schema)) if schema == now.whole => Vec::new(),
+        _ if untouched => Vec::new(),
         // What it did itself, or nobody knows.
-        Some(_) => unexplained(database, now, former, &explained),
+        Some(schema) => {
+            let mut lines = unexplained(database, now, former, done);
+            if schema.is_some() && !partly && lines.is_empty() {
+                lines.push("changed: the schema, in a way that no operation names".into());
+            }
+            lines
+        }
         // It has not begun, so what nobody can explain is of those before it.
         None if database.plan[..done].iter().any(Migration::has_data) => Vec::new(),
-        None => unexplained(database, now, former, &explained),
+        None => unexplained(database, now, former, done),
     };
     let begun = begun.is_some();
     let data = begun && reached_data;
@@ -235,55 +261,121 @@ pub(super) fn stand<'a>(
     }
 }
 
-/// Changes of tables that no operation explains, such as those of `RunSQL`.
+/// All tables but that of the migrations have their digests.
+fn as_before(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> bool {
+    let others = |of: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let others = of.iter().filter(|(name, _)| *name != "django_migrations");
+        others
+            .map(|(name, digest)| (name.clone(), digest.clone()))
+            .collect()
+    };
+    others(was) == others(is)
+}
+
+/// Changes of tables that no operation explains, such as those of `RunSQL`: `done` migrations are applied, and the next has
+/// begun or not.
 fn unexplained(
     database: &Database,
-    now: &Seen,
+    now: &DatabaseState,
     former: Option<&BTreeMap<String, Facts>>,
-    explained: &BTreeSet<&str>,
+    done: usize,
 ) -> Vec<String> {
+    let (applied, rest) = database.plan.split_at(done);
+    let of_next: BTreeSet<&String> = rest.first().into_iter().flat_map(keys_of).collect();
+    let touched: BTreeSet<&str> = applied
+        .iter()
+        .flat_map(keys_of)
+        .chain(of_next.iter().copied())
+        .map(|key| table_of(key))
+        .collect();
+    let expected = former.map(|former| after(together(former), applied));
+    let have = together(&now.facts);
+    let implied = implied(&have);
     let names: BTreeSet<&String> = database.tables.keys().chain(now.tables.keys()).collect();
     let mut found = Vec::new();
     for name in names {
         let (was, is) = (database.tables.get(name), now.tables.get(name));
-        if was == is || name == "django_migrations" || explained.contains(name.as_str()) {
+        if was == is || name == "django_migrations" {
             continue;
         }
-        let former = former.and_then(|f| f.get(name));
-        match (was, is) {
-            (None, _) => found.push(format!("changed: the table {name} is new")),
-            (_, None) => found.push(format!("changed: the table {name} is gone")),
-            (Some(_), Some(_)) => match (former, now.facts.get(name)) {
-                (Some(former), Some(facts)) => {
-                    let each = difference(former, facts);
-                    found.push(format!("changed: {}", each.join(", ")));
-                }
-                _ => found.push(format!("changed: the table {name}")),
-            },
+        let own = touched.contains(name.as_str());
+        let Some(expected) = expected.as_ref().filter(|_| was.is_some() || own) else {
+            match (was, is) {
+                (Some(_) | None, _) if own => {}
+                (None, _) => found.push(format!("changed: the table {name} is new")),
+                (_, None) => found.push(format!("changed: the table {name} is gone")),
+                (Some(_), Some(_)) => found.push(format!("changed: the table {name}")),
+            }
+            continue;
+        };
+        let keys: BTreeSet<&String> = expected.keys().chain(have.keys()).collect();
+        let keys = keys.into_iter().filter(|key| {
+            table_of(key) == name && !of_next.contains(key) && !implied.contains(*key)
+        });
+        let each: Vec<String> = keys
+            .filter_map(|key| difference(key, expected.get(key), have.get(key)))
+            .collect();
+        match each.as_slice() {
+            [] if own => {}
+            [] => found.push(format!(
+                "changed: the table {name}, in an order, a character set or a name"
+            )),
+            each => found.push(format!("changed: {}", each.join(", "))),
         }
     }
     found
 }
 
-fn difference(former: &Facts, now: &Facts) -> Vec<String> {
-    let keys: BTreeSet<&String> = former.keys().chain(now.keys()).collect();
-    let mut found = Vec::new();
-    for key in keys {
-        match (former.get(key), now.get(key)) {
-            (None, Some(_)) => found.push(format!("{key} is new")),
-            (Some(_), None) => found.push(format!("{key} is gone")),
-            (Some(was), Some(is)) if was != is => found.push(format!("{key} is {is}, was {was}")),
-            (Some(_) | None, _) => {}
+fn keys_of(migration: &Migration) -> impl Iterator<Item = &String> {
+    migration.operations.iter().flat_map(|o| o.changes.keys())
+}
+
+/// The facts when these migrations have done what their operations say.
+fn after(mut facts: Facts, applied: &[Migration]) -> Facts {
+    for (key, value) in applied
+        .iter()
+        .flat_map(|m| &m.operations)
+        .flat_map(|o| &o.changes)
+    {
+        match value {
+            Some(value) => facts.insert(key.clone(), value.clone()),
+            None => facts.remove(key),
+        };
+    }
+    facts
+}
+
+/// Facts that follow from others: a unique index is an index, and a foreign key needs one.
+fn implied(have: &Facts) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for key in have.keys() {
+        if let Some(rest) = key.strip_prefix("primary key ") {
+            found.extend([format!("unique {rest}"), format!("index {rest}")]);
+        } else if let Some(rest) = key.strip_prefix("unique ") {
+            found.insert(format!("index {rest}"));
+        } else if let Some(rest) = key.strip_prefix("foreign key ")
+            && let Some((here, _)) = rest.split_once(" -> ")
+            && let Some((table, column)) = here.split_once('.')
+        {
+            found.insert(format!("index {table} ({column})"));
         }
     }
-    if found.is_empty() {
-        found.push("an order, a character set or a name".into());
-    }
     found
+}
+
+fn difference(key: &str, was: Option<&String>, is: Option<&String>) -> Option<String> {
+    match (was, is) {
+        (None, Some(_)) => Some(format!("{key} is new")),
+        (Some(_), None) => Some(format!("{key} is gone")),
+        (Some(was), Some(is)) if !same(Some(was), Some(is)) => {
+            Some(format!("{key} is {is}, was {was}"))
+        }
+        (Some(_) | None, _) => None,
+    }
 }
 
 /// What the models want and the schema has not, but for what was so before.
-pub(super) fn new_deviations(database: &Database, now: &Seen) -> Vec<String> {
+pub(super) fn new_deviations(database: &Database, now: &DatabaseState) -> Vec<String> {
     let known = |key: &String, have: &Option<String>| database.deviations.get(key) == Some(have);
     let lacks: &Changes = &now.lacks;
     lacks

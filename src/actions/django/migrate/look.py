@@ -44,13 +44,16 @@ def operations_of(migration, state, connection):
             for inner in operation.database_operations:
                 inner.state_forwards(label, of_database)
         data = is_data(operation)
+        changed = changes(before, wanted(models_of(of_database.apps, label), connection))
+        made = [key for key in changed if key not in before and key.startswith(("table ", "column "))]
         found.append(
             {
+                "makes": [] if data else made,
                 "what": "%s: %s" % (type(operation).__name__, operation.describe()),
                 "data": data,
                 "reversible": bool(operation.reversible),
                 "destroys": destroys(operation),
-                "changes": changes(before, wanted(models_of(of_database.apps, label), connection)),
+                "changes": changed,
             }
         )
         state = after
@@ -219,7 +222,7 @@ def look_at(alias):
     if any(backwards for _, backwards in steps):
         return stop("Django's own plan for %s goes backwards" % alias, "compare the migrations of the code with the release")
     state = executor._create_project_state(with_applied_migrations=True)
-    plan, touched = [], set()
+    plan, touched, already, named = [], set(), [], set()
     if arguments.get("detailed"):
         before = wanted(state.apps.get_models(include_auto_created=True), connection)
         seen["deviations"] = {k: every.get(k) for k, v in before.items() if not same(v, every.get(k))}
@@ -228,6 +231,10 @@ def look_at(alias):
         tables = {key.split(" ", 2 if key.startswith(("foreign", "primary")) else 1)[-1] for o in operations for key in o["changes"]}
         tables = {re.split(r"[ .]", t)[0] for t in tables}
         touched |= tables
+        for operation in operations:
+            there = [key for key in operation.pop("makes") if key in every and key not in named]
+            already += ["%s.%s: %s" % (migration.app_label, migration.name, key) for key in there]
+            named |= set(operation["changes"])
         if any(o["data"] for o in operations):
             touched |= {m._meta.db_table for m in models_of(state.apps, migration.app_label)}
         plan.append(
@@ -264,6 +271,7 @@ def look_at(alias):
         asked = set(arguments.get("touched", {}).get(alias, []))
         answer_of["facts"] = {t: f for t, f in facts.items() if digests[t] != former.get(t) or t in asked}
     if arguments.get("detailed"):
+        answer_of["already"] = already
         answer_of["foreign"] = foreign_key_problems(plan, every, columns, seen, connection)
         existing = {t for t in touched if t in digests}
         answer_of["blockers"] = blockers(connection, seen["schema"], existing, listed_now)

@@ -1,7 +1,7 @@
 //! The looks of `django.migrate`: before, whether it is done, and whether the backup is back.
 
 use super::judge::{self, Stand};
-use super::seen::{Answered, Migration, Schema, Seen, Whole};
+use super::seen::{Answered, DatabaseState, Migration, Schema, Whole};
 use super::{Before, Database, Migrate, Note, Output, answer, began, ended};
 use crate::action::{Consequences, Context, Error, Look, Past, Used, Work};
 use crate::actions::django::App;
@@ -46,15 +46,7 @@ pub(in crate::actions::django) fn ask<T: DeserializeOwned>(
 
 /// What of the operations of one migration is not in the schema.
 pub(in crate::actions::django) fn lacking(seen: &Schema) -> Vec<String> {
-    let have = judge::together(&seen.facts);
-    let each = seen.operations.iter().enumerate();
-    each.flat_map(|(at, operation)| {
-        let lacks = judge::lacks(operation, &seen.operations[at + 1..], &have);
-        lacks
-            .into_iter()
-            .map(|lack| format!("{}: {lack}", operation.what))
-    })
-    .collect()
+    judge::lacks_of_all(&seen.operations, &judge::together(&seen.facts))
 }
 
 impl Migrate {
@@ -101,7 +93,7 @@ impl Migrate {
         work: &mut Work<'_, Note>,
         past: &Past<Self>,
         database: &Database,
-    ) -> Result<Seen, Error> {
+    ) -> Result<DatabaseState, Error> {
         let mut said = String::new();
         loop {
             let whole = self.again(work.cx(), &[database])?;
@@ -159,7 +151,7 @@ impl Migrate {
     }
 
     /// What must not be migrated.
-    fn refusals(&self, cx: &Context, seen: &Seen, first: bool) -> Result<(), Error> {
+    fn refusals(&self, cx: &Context, seen: &DatabaseState, first: bool) -> Result<(), Error> {
         let server = &seen.server;
         if let Some(schema) = self
             .schema
@@ -204,6 +196,18 @@ impl Migrate {
                 server.schema
             ))
             .remedy("wait until it has ended"));
+        }
+        if !seen.already.is_empty() {
+            return Err(Error::new(format!(
+                "the schema {} already holds parts of migrations that are not recorded: {}",
+                server.schema,
+                some(&seen.already)
+            ))
+            .remedy(
+                "an earlier try died half-way, or somebody did it by hand: restore the backup; where all of a migration is there, \
+                 record it with django.fake",
+            )
+            .lasting());
         }
         if !seen.foreign.is_empty() {
             return Err(Error::new(format!(
@@ -330,6 +334,11 @@ impl Migrate {
     }
 
     pub(super) fn is_back(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
+        if !began(past.noted()) {
+            return Ok(Look::done(
+                "no migration began, so nothing is to be restored",
+            ));
+        }
         let databases: Vec<&Database> = past.before.databases.iter().collect();
         let whole = self.again(cx, &databases)?;
         let mut evidence = Vec::new();
@@ -384,7 +393,7 @@ fn different(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> V
 fn at_work<'s, 'n>(
     notes: impl Iterator<Item = &'n Note>,
     alias: &str,
-    now: &'s Seen,
+    now: &'s DatabaseState,
 ) -> Option<&'s super::seen::Process> {
     // Numbers of connections begin anew with the server; the clock may differ by a second.
     let ours: BTreeSet<u64> = notes
@@ -402,7 +411,7 @@ fn at_work<'s, 'n>(
 }
 
 /// What the plan means, beyond its names.
-fn warnings(seen: &Seen) -> Vec<String> {
+fn warnings(seen: &DatabaseState) -> Vec<String> {
     let mut found = Vec::new();
     let names = |which: &dyn Fn(&&Migration) -> bool| -> Vec<String> {
         seen.plan
@@ -500,7 +509,7 @@ pub(super) fn lines_of(stand: &Stand, database: &Database, hooks: bool) -> Vec<S
 }
 
 /// The backup is of this database, where that can be known.
-fn backup_is_of(used: &Used, seen: &Seen) -> Result<(), Error> {
+fn backup_is_of(used: &Used, seen: &DatabaseState) -> Result<(), Error> {
     let Do::MysqlBackup(_) = &used.action else {
         return Ok(());
     };

@@ -22,7 +22,6 @@ use crate::action::{
     Stage, StepUse, Work,
 };
 use crate::actions::mysql::restore;
-use crate::failpoint;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -30,7 +29,7 @@ use judge::Stand;
 pub(super) use look::{ask, lacking};
 use schemars::JsonSchema;
 pub(super) use seen::{Answered, Schema};
-use seen::{Changes, Facts, Migration, Seen};
+use seen::{Changes, DatabaseState, Facts, Migration};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use upledger_replay::event::Answer;
@@ -250,10 +249,8 @@ impl Migrate {
         work.note(Note::Runs {
             alias: alias.clone(),
         })?;
-        failpoint::hit("migrate-runs");
         let rows = now.server.applied.len();
         let ran = command::run(self, work, &alias, rows, (done, database.plan.len()));
-        failpoint::hit("migrate-ran");
         let (ended, report) = ran?;
         if ended.code == Some(0) && report.finished {
             return work.note(Note::Ended { alias });
@@ -264,7 +261,8 @@ impl Migrate {
         };
         let stand = self.stand(work.cx(), work.all_noted(), database, &now);
         let ran = (&ended, &report);
-        let (lines, error) = failure::told(self, ran, &stand, (database, &now), work.all_noted());
+        let (lines, error) =
+            failure::explain(self, ran, &stand, (database, &now), work.all_noted());
         lines.iter().for_each(|line| work.log_line(line));
         Err(error)
     }
@@ -275,7 +273,7 @@ impl Migrate {
         cx: &Context,
         notes: impl DoubleEndedIterator<Item = &'n Note> + Clone,
         database: &Database,
-        now: &Seen,
+        now: &DatabaseState,
     ) -> Stand {
         judge::stand(database, notes, now, database.former(cx).as_ref())
     }

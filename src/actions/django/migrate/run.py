@@ -115,7 +115,7 @@ def watch():
             Watch.refused = "another connection changes this schema now: " + describe(others[0])
             return
         if arguments["applied"] is not None:
-            count = one(connection, "SELECT COUNT(*) FROM django_migrations") if arguments["applied"] else None
+            count = one(connection, "SELECT COUNT(DISTINCT app, name) FROM django_migrations") if arguments["applied"] else None
             if count is not None and count != arguments["applied"]:
                 Watch.refused = "django_migrations has %s rows, and had %s when this was decided: somebody else migrates" % (
                     count,
@@ -201,9 +201,10 @@ def install():
             return apply(self, project_state, schema_editor, collect_sql)
         numbers[0] += 1
         schema = None
-        if Watch.unknown or numbers[0] == 1:
+        unknown = any(is_data(operation) for operation in self.operations)
+        if Watch.unknown or unknown or numbers[0] == 1:
             schema = overall(actual(schema_editor.connection)[1])
-        Watch.unknown = Watch.unknown or any(is_data(operation) for operation in self.operations)
+        Watch.unknown = Watch.unknown or unknown
         Watch.now = [0, 0]
         tell(begins="%s.%s" % (self.app_label, self.name), number=numbers[0], schema=schema)
         acknowledged(numbers[0])

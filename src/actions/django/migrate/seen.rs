@@ -19,14 +19,14 @@ pub(in crate::actions::django) enum Answered<T> {
         stop: Stop,
     },
     /// What is there.
-    Seen(T),
+    Answer(T),
 }
 
 impl<T> Answered<T> {
     /// What is there, or why it must not be done.
     pub(in crate::actions::django) fn into_result(self) -> Result<T, Error> {
         match self {
-            Self::Seen(seen) => Ok(seen),
+            Self::Answer(seen) => Ok(seen),
             Self::Stop { stop } => Err(Error::new(stop.what).remedy(stop.remedy)),
         }
     }
@@ -48,14 +48,14 @@ pub(in crate::actions::django) struct Stop {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Whole {
-    pub(super) databases: Vec<Seen>,
+    pub(super) databases: Vec<DatabaseState>,
     /// Models of the code without their table or a column of it; only where no migration is open.
     pub(super) absent: Vec<String>,
 }
 
 /// One database as it is now.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct DatabaseState {
     pub(super) server: Server,
     /// The migrations that are open, in their order.
     pub(super) plan: Vec<Migration>,
@@ -79,6 +79,10 @@ pub(super) struct Seen {
     /// The connection that has the lock of this step.
     pub(super) lock: Option<u64>,
     pub(super) facts: BTreeMap<String, Facts>,
+    /// Tables and columns that the plan makes, and that are there.
+    #[serde(default)]
+    pub(super) already: Vec<String>,
+    /// Foreign keys that the server will refuse.
     #[serde(default)]
     pub(super) foreign: Vec<String>,
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! How far a migration came, by rows and facts; and what is stored is read for ever.
 
 use super::judge::{Stand, stand};
-use super::seen::{Seen, table_of};
+use super::seen::{DatabaseState, table_of};
 use super::{Database, Migrate, Note};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn database() -> Database {
 }
 
 /// The schema with these facts of the table, its digest, and these rows.
-fn seen(facts: &Value, digest: &str, applied: &Value) -> Seen {
+fn seen(facts: &Value, digest: &str, applied: &Value) -> DatabaseState {
     let value = json!({
         "server": {"alias": "default", "schema": "app", "user": "", "hostname": "", "port": "", "datadir": "", "server_uuid": "",
             "version": "", "wait_timeout": "", "lock_wait_timeout": "", "started": 0, "given": "", "applied": applied},
