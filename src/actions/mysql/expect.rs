@@ -98,6 +98,7 @@ pub struct Value {
 /// Text, or a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "QueryText")]
 pub enum Text {
     /// A whole number.
     Number(i64),

@@ -74,6 +74,7 @@ pub struct Key {
 /// The role of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "RedisRole")]
 pub enum Role {
     /// It takes writes.
     Master,
