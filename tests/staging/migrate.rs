@@ -76,38 +76,31 @@ const BACKUP: &str = r#"{id: dump, do: {mysql.backup: {server: {socket: "${db_so
 const SCHEMA: &str =
     r#"{id: schema, cwd: "${code}", do: {django.migrate: {python: "${python}", backup: dump}}}"#;
 
-/// Applies a release's migrations, or fails with these words, and rolls back: the dump is as before, byte for byte.
+fn dump(ground: &Ground) -> String {
+    Call::new("mariadb-dump")
+        .args(["--no-defaults", "--user=root", "--skip-dump-date"])
+        .args([
+            format!("--socket={}", ground.text("run/mariadb.sock")),
+            "bk_log_search".to_owned(),
+        ])
+        .run()
+}
+
+/// Applies a release's migrations, or fails with these words.
 fn release(ground: &Ground, release: &str, code: i32, words: &[&str]) {
-    let world = ground.world();
-    let dump = || {
-        Call::new("mariadb-dump")
-            .args(["--no-defaults", "--user=root", "--skip-dump-date"])
-            .args([
-                format!("--socket={}", ground.text("run/mariadb.sock")),
-                "bk_log_search".to_owned(),
-            ])
-            .run()
-    };
-    let before = dump();
     ground.switch_to(release);
     let done = ground.run(&[BACKUP, SCHEMA]);
-    let log = world.upledger(&["log", "--json"]).out;
+    let log = ground.world().upledger(&["log", "--json"]).out;
     assert_eq!(done.code, code, "{release}: {}", end_of(&log));
     says(&log, words);
-    let back = world.rollback();
-    assert_eq!(
-        back.code,
-        5,
-        "{release}: {}",
-        end_of(&world.upledger(&["log", "--json"]).out)
-    );
-    assert_eq!(dump(), before, "{release}: byte for byte");
 }
 
 #[test]
 fn a_release_that_dies_half_way_comes_back_by_the_restore_of_its_backup() {
+    let ground = Ground::new();
+    let before = dump(&ground);
     release(
-        &Ground::new(),
+        &ground,
         "2.0-dies-halfway",
         1,
         &[
@@ -115,24 +108,36 @@ fn a_release_that_dies_half_way_comes_back_by_the_restore_of_its_backup() {
             "column orders.note is new",
         ],
     );
+    let back = ground.world().rollback();
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(dump(&ground), before, "byte for byte");
 }
 
 #[test]
 #[ignore = "long: a backup and a restore for each release"]
 fn each_release_is_migrated_and_comes_back() {
     let ground = Ground::new();
+    let before = dump(&ground);
+    let back = |of: &str| {
+        let back = ground.world().rollback();
+        assert_eq!(back.code, 5, "{of}: {back:?}");
+        assert_eq!(dump(&ground), before, "{of}: byte for byte");
+    };
     release(&ground, "2.0", 0, &["all 1 migrations have their row"]);
+    back("2.0");
     let irreversible = [
         "irreversible: log_search.0003_levels",
         "all 3 migrations have their row",
     ];
     release(&ground, "2.0-irreversible", 0, &irreversible);
+    back("2.0-irreversible");
     let hook = [
         "all 1 migrations are applied",
         "the receiver apps.log_search.apps.register",
         "no migration is open",
     ];
     release(&ground, "2.0-iam", 1, &hook);
+    back("2.0-iam");
 }
 
 const FIELDS: &str = "

@@ -203,7 +203,7 @@ pub(super) fn stand<'a>(
     });
     // Every table is as it was when this one began.
     let untouched = begun == Some(Some(now.whole.as_str()))
-        || (done == 0 && as_before(&database.tables, &now.tables));
+        || (done == 0 && same_tables(&database.tables, &now.tables));
     let (mut seen_ops, mut visible, mut lines) = (0, 0, Vec::new());
     let mut reached_data = false;
     let mut blocked = false;
@@ -262,7 +262,7 @@ pub(super) fn stand<'a>(
 }
 
 /// All tables but that of the migrations have their digests.
-fn as_before(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> bool {
+fn same_tables(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> bool {
     let others = |of: &BTreeMap<String, String>| -> BTreeMap<String, String> {
         let others = of.iter().filter(|(name, _)| *name != "django_migrations");
         others
