@@ -340,9 +340,10 @@ impl Places {
         };
         if stage != Stage::Backup {
             first(Rule::BackupBeforeMigrate, Stage::Backup);
-            CHANGES
-                .into_iter()
-                .for_each(|change| first(Rule::CodeBeforeData, change));
+            // Static files are nothing to it.
+            for change in CHANGES.into_iter().filter(|c| *c != Stage::Static) {
+                first(Rule::CodeBeforeData, change);
+            }
         }
         if stage == Stage::Command {
             first(Rule::MigrateBeforeCommands, Stage::Migrate);

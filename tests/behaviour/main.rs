@@ -50,5 +50,6 @@ mod tidy;
 mod timeline;
 mod torture;
 mod undo_bytes;
+mod undo_worlds;
 mod upgrade;
 mod words;
