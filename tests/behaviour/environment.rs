@@ -59,9 +59,9 @@ fn a_repository_that_cannot_be_reached_names_the_proxy_that_git_did_not_get() {
         ("no_proxy", ""),
     ];
     let seen = with(&world, &proxy, &["run", "plan.yaml"]);
-    assert_eq!(seen.code, 1, "{seen:?}");
+    assert_eq!(seen.code, 3, "{seen:?}");
     assert!(
-        seen.out
+        seen.err
             .contains("https_proxy is set here and not passed on"),
         "{seen:?}"
     );

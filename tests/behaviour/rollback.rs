@@ -196,7 +196,7 @@ fn a_rollback_that_would_undo_nothing_is_refused() {
     ] {
         let done = world.upledger(args);
         assert_eq!(done.code, 13, "{done:?}");
-        assert!(done.err.contains("nothing behind last"), "{done:?}");
+        assert!(done.err.contains("nothing after last"), "{done:?}");
     }
     assert_eq!(world.events(), events);
 }

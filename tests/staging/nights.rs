@@ -143,7 +143,7 @@ fn six_workers_of_every_sort_and_a_beat_without_a_pidfile_go_there_and_back() {
     upgrade.is_at_2();
     assert_eq!(answering(platform), NODES);
     // The way back demands what ran before, and no more.
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.upledger(&["rollback", "--reason", "test", "--accept-data-loss"]);
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(answering(platform), NODES);
     assert_eq!(upgrade.world(), before);
@@ -194,7 +194,7 @@ fn a_worker_that_an_update_of_supervisord_started_is_not_taken_for_the_old_one()
         platform.pid("worker").is_some()
     });
     let during = platform.pid("worker").expect("it has");
-    let back = world.upledger(&["rollback", "--reason", "test"]);
+    let back = world.upledger(&["rollback", "--reason", "test", "--accept-data-loss"]);
     assert_eq!(back.code, 5, "{back:?}");
     let said = world.upledger(&["log", "--output", "update"]).out;
     let stopped = "bklog:beat, bklog:gunicorn, bklog:worker did not run before";

@@ -11,7 +11,7 @@ use super::value::{Change, Given, Key, Type};
 use crate::action::values::absolute;
 use crate::action::{Context, Error, Place, Places};
 use crate::actions::expect::{Expectation, Finding};
-use crate::encoding::Charset;
+use crate::encoding::{self, Charset};
 use crate::host::files::disk;
 use crate::host::process::identity;
 use crate::host::process::list::{self, Other};
@@ -23,6 +23,7 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -227,7 +228,7 @@ fn variable(pid: i32, name: &str) -> Option<String> {
         .into_iter()
         .rev()
         .find(|(key, _)| key == name);
-    found.map(|(_, value)| value.to_string_lossy().into_owned())
+    found.map(|(_, value)| encoding::text(value.as_bytes()).into_owned())
 }
 
 /// What makes a process read another value.

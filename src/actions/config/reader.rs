@@ -8,6 +8,7 @@ use super::python::DEFAULT;
 use super::tree::{Kind, Scalar, shown};
 use crate::action::values::absolute;
 use crate::action::{Context, Error};
+use crate::encoding;
 use crate::host::exec::capture_with;
 use crate::host::read_only::READ_ONLY;
 use crate::text::settings as text;
@@ -244,7 +245,7 @@ impl Reader {
             });
         }
         let mut found = Readout::default();
-        let all = String::from_utf8_lossy(&ran.stdout);
+        let all = encoding::text(&ran.stdout);
         for (key, value) in all.split('\0').filter_map(|v| v.split_once('=')) {
             if of
                 .keys

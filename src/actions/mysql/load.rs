@@ -6,6 +6,7 @@
 
 use super::write::{TRAILER, chooses_schema, table_of};
 use crate::action::Error;
+use crate::encoding;
 use crate::host::mysql::{ServerError, Session, Statement, Statements, ident};
 use regex::bytes::Regex;
 use std::fs::File;
@@ -68,7 +69,7 @@ static ALTER: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What is executed of a statement; none where it is left out.
 fn wanted(load: &Load<'_>, code: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let shown = || String::from_utf8_lossy(&code[..code.len().min(SHOWN)]).into_owned();
+    let shown = || encoding::text(&code[..code.len().min(SHOWN)]).into_owned();
     if chooses_schema(code) {
         let what = format!("the dump leaves its schema, and is refused: {}", shown());
         return Err(Error::new(what));

@@ -7,6 +7,7 @@ use super::privileges::Grants;
 use super::{LIMIT, is_denied, others};
 use crate::action::{Context, Error, Used};
 use crate::actions::Do;
+use crate::encoding;
 use crate::host::mysql::{Login, Server, Session, literal};
 use serde::Deserialize as _;
 use std::path::{Path, PathBuf};
@@ -347,10 +348,8 @@ pub(super) fn room_of_server(session: &mut Session, need: u64) -> Result<(), Err
     let Some(row) = known.first() else {
         return Ok(());
     };
-    let here = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
+    let name = rustix::system::uname();
+    let here = encoding::text(name.nodename().to_bytes()).into_owned();
     let data = PathBuf::from(row.text(1));
     if need == 0 || row.text(0) != here || !data.is_dir() {
         return Ok(());

@@ -5,6 +5,7 @@
 //! file goes where whoever restores it says. A text of a row never begins a line of a dump.
 
 use crate::action::{Context, Error};
+use crate::encoding;
 use crate::host::exec::Piped;
 use crate::host::mysql::{Dump, Login, Program, Statement, Statements, ident};
 use sha2::{Digest as _, Sha256};
@@ -172,7 +173,7 @@ impl Watch {
                     self.largest_table.clone_from(&self.table);
                 }
                 if chooses_schema(code) {
-                    let shown = String::from_utf8_lossy(&code[..code.len().min(100)]);
+                    let shown = encoding::text(&code[..code.len().min(100)]);
                     self.chooses = Some(shown.into_owned());
                 }
             }
@@ -190,7 +191,7 @@ pub(super) fn table_of(comment: &[u8]) -> Option<String> {
 /// It leaves the schema in which it is to be.
 pub(super) fn chooses_schema(code: &[u8]) -> bool {
     let begin = code[..code.len().min(200)].to_ascii_uppercase();
-    let words = String::from_utf8_lossy(&begin).replace("/*!32312", " ");
+    let words = encoding::text(&begin).replace("/*!32312", " ");
     let mut words = words
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|w| {

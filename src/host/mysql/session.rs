@@ -7,6 +7,7 @@
 use super::login::Login;
 use super::names::literal;
 use crate::action::Error;
+use crate::encoding;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, raw_sql};
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Row {
     /// A value; none where it is NULL or there is no such column.
     pub(crate) fn get(&self, column: usize) -> Option<String> {
         let value = self.0.get(column)?.as_ref()?;
-        Some(String::from_utf8_lossy(value).into_owned())
+        Some(encoding::escaped(value))
     }
 
     /// A value; empty where it is NULL.

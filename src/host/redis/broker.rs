@@ -3,6 +3,7 @@
 use super::state::Database;
 use super::{Session, text_of};
 use crate::action::Error;
+use crate::encoding;
 use redis::Value;
 
 /// What a key of kombu's table of queues begins with.
@@ -54,7 +55,7 @@ pub(crate) fn sign(session: &mut Session, queues: &[String]) -> Result<Option<St
         let value = session.ask(&words)?;
         let (next, keys) = page(session, &value)?;
         if let Some(first) = keys.first() {
-            return Ok(Some(String::from_utf8_lossy(first).into_owned()));
+            return Ok(Some(encoding::text(first).into_owned()));
         }
         if next == b"0" {
             return Ok(None);

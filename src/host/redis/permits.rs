@@ -5,6 +5,7 @@
 
 use super::{Session, text_of};
 use crate::action::Error;
+use crate::encoding;
 use redis::Value;
 
 /// What is known of a command.
@@ -106,7 +107,7 @@ impl Session {
             .lasting()),
             Permit::Denied(why) => {
                 let key = args.first().map_or_else(String::new, |key| {
-                    format!(" on the key {}", String::from_utf8_lossy(key))
+                    format!(" on the key {}", encoding::text(key))
                 });
                 let what = format!(
                     "the user {} of Redis {server} may not use {command}{key}: {why}",

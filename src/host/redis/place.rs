@@ -3,6 +3,7 @@
 use super::Session;
 use super::state::Info;
 use crate::action::Error;
+use crate::encoding;
 use crate::system::proc;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -131,7 +132,7 @@ pub(crate) fn complaint(session: &mut Session, dir: &Path) -> Option<String> {
     file.seek(SeekFrom::Start(len.saturating_sub(LOG))).ok()?;
     let mut bytes = Vec::new();
     file.take(LOG).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = encoding::text(&bytes);
     let tells = |line: &&str| {
         ["rror", "No space", "ailed", "can't", "Can't"]
             .iter()

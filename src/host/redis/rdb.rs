@@ -6,6 +6,7 @@
 
 use crate::action::{Context, Error};
 use crate::attempt::find_program;
+use crate::encoding;
 use crate::host::exec::capture;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -109,7 +110,7 @@ impl<'a> Fields<'a> {
             0x40..=0x7f => usize::from(first & 0x3f) << 8 | usize::from(self.byte()?),
             _ => return None,
         };
-        Some(String::from_utf8_lossy(self.take(len)?).into_owned())
+        Some(encoding::escaped(self.take(len)?))
     }
 }
 

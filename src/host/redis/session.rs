@@ -4,6 +4,7 @@
 
 use super::Server;
 use crate::action::{Context, Error};
+use crate::encoding;
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, ConnectionLike,
     IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
@@ -77,7 +78,7 @@ impl Refused {
 /// A word of a reply; none when it is no text.
 pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::BulkString(bytes) => Some(encoding::escaped(bytes)),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
         Value::Okay => Some("OK".into()),
         Value::Int(n) => Some(n.to_string()),
@@ -283,7 +284,7 @@ fn name(words: &[&[u8]]) -> String {
         .copied()
         .filter(|_| [&b"ACL"[..], b"CONFIG", b"CLUSTER", b"COMMAND", b"CLIENT"].contains(&first));
     let words: Vec<&[u8]> = std::iter::once(first).chain(second).collect();
-    String::from_utf8_lossy(&words.join(&b' ')).into_owned()
+    encoding::text(&words.join(&b' ')).into_owned()
 }
 
 fn client(server: &Server) -> Result<Client, Error> {
