@@ -102,6 +102,7 @@ fn one_application_is_meant_a_broker_that_is_away_stops_nothing_and_an_ignored_t
 }
 
 #[test]
+#[ignore = "a minute: the long tier runs it (tests/long)"]
 fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_libraries_are_told() {
     let platform = Platform::up(Options {
         keeping: Keeping::Supervisor,
@@ -181,6 +182,7 @@ fn supervisord_keeps_both_a_beat_starts_behind_a_stale_pidfile_and_broken_librar
 }
 
 #[test]
+#[ignore = "a minute: the long tier runs it (tests/long)"]
 fn on_rabbitmq_what_is_taken_is_done_once_and_the_rest_waits_for_the_new_worker() {
     let platform = Platform::up(Options {
         broker: Broker::Rabbit,

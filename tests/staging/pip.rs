@@ -57,6 +57,7 @@ fn write(world: &World, name: &str, more: &str) {
 }
 
 #[test]
+#[ignore = "a minute: the long tier runs it (tests/long)"]
 fn a_set_that_pip_check_is_content_with_and_no_worker_starts_with_is_not_switched_to() {
     let world = World::new();
     write(&world, "broken", "@/broken.txt");
