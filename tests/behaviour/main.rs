@@ -12,6 +12,7 @@ mod crash;
 mod cron_others;
 mod crontabs;
 mod daemons;
+mod data_plans;
 mod demo;
 mod deploy;
 mod directories;

@@ -368,6 +368,17 @@ fn with_supervisor_it_goes_there_and_back() {
     let done = world.upledger(&["run", &plan]);
     assert_eq!(done.code, 0, "{done:?}");
     upgrade.is_at_2();
+    // What users have written since the front opened is given up by a person alone.
+    let refused = world.upledger(&BACK[..3]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused
+            .err
+            .contains("undoing schema brings back a copy of data")
+            && refused.err.contains("when open let users in")
+            && refused.err.contains("--accept-data-loss"),
+        "{refused:?}"
+    );
     let back = world.upledger(&BACK);
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(upgrade.world(), before);
