@@ -10,6 +10,13 @@ use std::sync::Mutex;
 /// The plan after its variables: `CRON` is the user of the crontab, `WEB`, `WORKER`, `BEAT`, `NGINX` how they are kept.
 const PLAN: &str = include_str!("upgrade.yaml");
 
+/// What beat writes while it runs.
+const BEATS: [&str; 3] = [
+    "ticks",
+    "django_celery_beat_periodictask",
+    "django_celery_beat_periodictasks",
+];
+
 /// A rollback of what users may have used since.
 const BACK: [&str; 4] = ["rollback", "--reason", "test", "--accept-data-loss"];
 
@@ -191,7 +198,7 @@ impl Upgrade {
         ])
         .args(["--routines", "--events", "--triggers", "--hex-blob"])
         .arg(format!("--socket={}", platform.text("run/mariadb.sock")))
-        .arg(format!("--ignore-table={schema}.ticks"))
+        .args(BEATS.map(|table| format!("--ignore-table={schema}.{table}")))
         .arg(schema);
         let done = dump.output().expect("mariadb-dump");
         assert!(done.status.success(), "{done:?}");
