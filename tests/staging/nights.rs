@@ -125,6 +125,7 @@ fn answering(platform: &Platform) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "three minutes: the long tier runs it (tests/long)"]
 fn six_workers_of_every_sort_and_a_beat_without_a_pidfile_go_there_and_back() {
     let upgrade = Upgrade::of(Keeping::Supervisor);
     let platform = &upgrade.platform;
