@@ -1,5 +1,5 @@
-//! Which steps shut users out and let them in again, and which bring back older data when they are undone: what is written between the two
-//! would be lost ([`upledger_replay::loss`]).
+//! Which steps shut users out and let them in again, and which bring back older data when they are undone: what is written
+//! between the two would be lost ([`upledger_replay::loss`]).
 
 use super::order::Placed;
 use crate::action::{Direction, Service, Stage};

@@ -1,6 +1,6 @@
 //! `mysql.expect` and `mysql.query` on a real server: counts and no estimates, facts for later steps, and no writes.
 //!
-//! Cards 24 and 25 of `shared/cards/databases`.
+//! Situations 24 and 25 of `tests/cards.md`.
 
 use crate::platform::{Keeping, Options, Platform};
 

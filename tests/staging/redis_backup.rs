@@ -1,6 +1,6 @@
 //! `redis.backup`, `redis.restore` of keys and `redis.expect` on real servers: what looks like success and is none.
 //!
-//! Each test has private servers on Unix sockets. The cards are those of `shared/cards/databases`, 33 to 43.
+//! Each test has private servers on Unix sockets. They decide the situations 33 to 43 of `tests/cards.md`.
 
 use crate::redis_server::{Redis, Site};
 use serde_json::Value;

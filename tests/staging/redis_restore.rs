@@ -1,6 +1,6 @@
 //! `redis.restore` of a whole server: append-only mode, a server that saves over its file, replicas, a wrong service.
 //!
-//! The cards are those of `shared/cards/databases`: 31, 32, 34, 36 to 41.
+//! They decide the situations 31, 32, 34 and 36 to 41 of `tests/cards.md`.
 
 use crate::common::{Done, eventually};
 use crate::platform::Call;
