@@ -37,6 +37,7 @@ mod redis_backup;
 mod redis_restore;
 mod redis_server;
 mod services;
+mod shipped_plan;
 mod small;
 mod static_files;
 mod switch;
