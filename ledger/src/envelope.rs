@@ -122,6 +122,7 @@ fn take(body: &str) -> Result<Envelope<'_>, &'static str> {
     })
 }
 
+#[inline]
 fn key(scanner: &mut Scanner<'_>, literal: &'static str) -> Result<(), &'static str> {
     if scanner.skip(literal) {
         Ok(())

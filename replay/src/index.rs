@@ -6,11 +6,12 @@
 use crate::event::{Attempt, Direction, TaskKey};
 use crate::plan::{Effect, Plan, Step, Undo};
 use crate::state::{Run, Status, Task, TaskState};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Places of units in the plan's order, by what holds of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,13 +38,27 @@ pub(crate) struct Index {
 struct Layout {
     /// The steps in the plan's order.
     steps: Vec<Spot>,
-    /// Places of the steps in that order, by id.
-    by_id: BTreeMap<String, usize>,
+    /// Places of the steps in that order, sorted by id.
+    by_id: Vec<usize>,
+    near: Near,
+}
+
+/// The place of the step that was asked for last. Most questions are about that step or the next, and a plan of 10,000 is
+/// not searched for each of its events.
+#[derive(Debug, Default)]
+struct Near(AtomicUsize);
+
+impl PartialEq for Near {
+    /// It says nothing of the plan.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Where one step is.
 #[derive(Debug, PartialEq)]
 struct Spot {
+    id: String,
     phase: usize,
     in_phase: usize,
     /// Its units, one for each target.
@@ -52,16 +67,12 @@ struct Spot {
 
 impl Layout {
     fn new(plan: &Plan) -> Self {
-        let mut layout = Self {
-            steps: Vec::new(),
-            by_id: BTreeMap::new(),
-        };
+        let mut steps = Vec::new();
         let mut units = 0;
         for (phase, of) in plan.phases.iter().enumerate() {
             for (in_phase, step) in of.steps.iter().enumerate() {
-                let place = layout.steps.len();
-                layout.by_id.entry(step.id.clone()).or_insert(place);
-                layout.steps.push(Spot {
+                steps.push(Spot {
+                    id: step.id.clone(),
                     phase,
                     in_phase,
                     units: units..units + step.targets.len(),
@@ -69,11 +80,25 @@ impl Layout {
                 units += step.targets.len();
             }
         }
-        layout
+        let mut by_id: Vec<usize> = (0..steps.len()).collect();
+        by_id.sort_by(|a, b| steps[*a].id.cmp(&steps[*b].id));
+        Self {
+            steps,
+            by_id,
+            near: Near::default(),
+        }
     }
 
     fn step(&self, id: &str) -> Option<&Spot> {
-        self.steps.get(*self.by_id.get(id)?)
+        let last = self.near.0.load(Ordering::Relaxed);
+        let is = |place: &usize| self.steps.get(*place).is_some_and(|spot| spot.id == id);
+        let place = [last, last + 1].into_iter().find(is).or_else(|| {
+            let before = |place: &usize| self.steps[*place].id.as_str() < id;
+            let place = *self.by_id.get(self.by_id.partition_point(before))?;
+            is(&place).then_some(place)
+        })?;
+        self.near.0.store(place, Ordering::Relaxed);
+        self.steps.get(place)
     }
 }
 

@@ -13,7 +13,7 @@ use upledger_replay::runs::Runs;
 /// Text of one batch, in bytes. A ledger that is shorter has no thread of its own.
 const BATCH: usize = 64 << 10;
 /// Batches that may wait: the fold is slower at the plan and faster behind it.
-const WAITING: usize = 16;
+const WAITING: usize = 64;
 
 /// Opens a ledger and folds it.
 ///
@@ -78,7 +78,7 @@ impl Folder<'_, '_> {
         if self.batch.text.len() < BATCH {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
+        let batch = std::mem::replace(&mut self.batch, Batch::new());
         if self.beside.is_none() {
             let (send, batches) = sync_channel(WAITING);
             let thread = Builder::new().name("fold".into());
@@ -126,6 +126,14 @@ struct Packed {
 }
 
 impl Batch {
+    /// With room for what it takes until it is handed over.
+    fn new() -> Self {
+        Self {
+            text: String::with_capacity(BATCH + (BATCH >> 2)),
+            events: Vec::with_capacity(BATCH >> 9),
+        }
+    }
+
     fn push(&mut self, view: &View<'_>) {
         let mut ends = [0; 6];
         let run = view.run.unwrap_or_default();
@@ -145,20 +153,22 @@ impl Batch {
     fn views(&self) -> impl Iterator<Item = View<'_>> {
         let mut start = 0;
         self.events.iter().map(move |event| {
-            let [run, ts, boot, kind, actor, data] = event.ends.map(|end| {
+            let mut until = |end: usize| {
                 let text = self.text.get(start..end).unwrap_or_default();
                 start = end;
                 text
-            });
+            };
+            let [run, ts, boot, kind, actor, data] = event.ends;
+            let run = until(run);
             View {
                 seq: event.seq,
                 run: event.has_run.then_some(run),
-                ts,
+                ts: until(ts),
                 mono: event.mono,
-                boot,
-                kind,
-                actor,
-                data,
+                boot: until(boot),
+                kind: until(kind),
+                actor: until(actor),
+                data: until(data),
             }
         })
     }

@@ -54,10 +54,10 @@ impl Pace {
         let ms = self.began.elapsed().as_millis().max(1);
         let rate = u128::from(bytes) * 1000 / ms;
         format!(
-            "{} MiB in {}.{} s, {} MiB/s",
+            "{} MiB in {}.{:02} s, {} MiB/s",
             bytes >> 20,
             ms / 1000,
-            ms % 1000 / 100,
+            ms % 1000 / 10,
             rate >> 20
         )
     }

@@ -4,6 +4,8 @@
 //! (`/*!40101 ... */`) is a statement; the line with which newer clients switch on their sandbox is none, whoever wrote it.
 //! Left out: commands of the client, such as `\!` and `source`; the server refuses them as statements.
 
+use memchr::memmem::find;
+use memchr::{memchr, memchr2};
 use std::ops::Range;
 
 /// A part of a dump.
@@ -78,10 +80,6 @@ fn is_block_comment(bytes: &[u8]) -> bool {
     bytes.starts_with(b"/*")
         && (sandbox.iter().any(|s| bytes.starts_with(s))
             || !code.iter().any(|c| bytes.starts_with(c)))
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|w| w == what)
 }
 
 impl Statements {
@@ -165,7 +163,7 @@ impl Statements {
             }
             let whole = |end: Option<usize>| end.or(last.then_some(rest.len()));
             if is_line_comment(rest) {
-                let Some(end) = whole(rest.iter().position(|b| *b == b'\n')) else {
+                let Some(end) = whole(memchr(b'\n', rest)) else {
                     return Ok(false);
                 };
                 each(Statement::Comment(rest[..end].trim_ascii_end()))?;
@@ -176,7 +174,7 @@ impl Statements {
                 };
                 self.start += end + 2;
             } else if rest.len() > 10 && rest[..10].eq_ignore_ascii_case(b"DELIMITER ") {
-                let Some(end) = whole(rest.iter().position(|b| *b == b'\n')) else {
+                let Some(end) = whole(memchr(b'\n', rest)) else {
                     return Ok(false);
                 };
                 self.delimiter = rest[10..end].trim_ascii().to_vec();
@@ -200,8 +198,11 @@ impl Statements {
             match self.inside {
                 Inside::Quote(quote) => {
                     let escapes = !self.no_backslash && quote != b'`';
-                    let stop = |b: &u8| *b == quote || (escapes && *b == b'\\');
-                    match rest.iter().position(stop) {
+                    let stop = match escapes {
+                        true => memchr2(quote, b'\\', rest),
+                        false => memchr(quote, rest),
+                    };
+                    match stop {
                         None => self.at = self.buffer.len(),
                         Some(n) if rest[n] == quote => {
                             self.at += n + 1;
@@ -214,7 +215,7 @@ impl Statements {
                         }
                     }
                 }
-                Inside::Line => match rest.iter().position(|b| *b == b'\n') {
+                Inside::Line => match memchr(b'\n', rest) {
                     None => self.at = self.buffer.len(),
                     Some(n) => {
                         self.at += n + 1;
