@@ -179,7 +179,7 @@ fn the_outage_of_prepared_releases_beside_the_old_order_and_beside_a_person() {
     let upgrade = Upgrade::with(releases(Keeping::Plain));
     let platform = &upgrade.platform;
     let world = platform.world();
-    let before = upgrade.world();
+    let before = upgrade.world().without_data();
     let fill = |plan: &str| plan.replace("RELEASE", "2.0").replace("FORMER", "0001");
     let forget = || {
         for dir in ["releases", "venvs", "statics"] {
@@ -213,7 +213,9 @@ fn the_outage_of_prepared_releases_beside_the_old_order_and_beside_a_person() {
         hand.push(outage(platform, || sh(platform, &script)));
         assert_eq!(platform.release(), "2.0");
         undo_by_hand(platform);
-        patiently("everything is as before", || upgrade.world() == before);
+        patiently("everything is as before", || {
+            upgrade.world().without_data() == before
+        });
         let last = |all: &[Duration]| all.last().map_or(0.0, Duration::as_secs_f64);
         println!(
             "round {round}: prepared {:.2} s, old order {:.2} s, by hand {:.2} s",
