@@ -377,6 +377,7 @@ fn with_work_in_flight_nothing_is_lost_and_nothing_happens_twice() {
 }
 
 #[test]
+#[ignore = "`shipped_plan` goes there and back with supervisord: the long tier runs both (tests/long)"]
 fn with_supervisor_it_goes_there_and_back() {
     let upgrade = Upgrade::of(Keeping::Supervisor);
     let before = upgrade.world();

@@ -72,7 +72,7 @@ fn adapted(upgrade: &Upgrade) -> (String, String) {
         ("settings", platform.text("etc/bklog.env")),
         ("app", "celery_app".to_owned()),
         ("database", platform.sql("SELECT DATABASE()")),
-        ("db_user", "root".to_owned()),
+        ("db_user", "keeper".to_owned()),
         ("db_socket", platform.text("run/mariadb.sock")),
         ("nginx", platform.text("etc/nginx.conf")),
         ("site", platform.url()),
@@ -101,13 +101,17 @@ fn adapted(upgrade: &Upgrade) -> (String, String) {
     (path, vars)
 }
 
-/// A file with the application's password of the database.
+/// A file with a password of the database, and an account of that password which may create the scratch schema.
 fn password_file(platform: &Platform) -> String {
     let settings = platform.read("etc/bklog.env");
     let password = settings
         .lines()
-        .find_map(|l| l.strip_prefix("DB_PASSWORD="));
-    platform.write("etc/db.pass", password.expect("a password"));
+        .find_map(|l| l.strip_prefix("DB_PASSWORD="))
+        .expect("a password");
+    platform.sql(&format!(
+        "GRANT ALL ON *.* TO keeper@localhost IDENTIFIED BY '{password}'"
+    ));
+    platform.write("etc/db.pass", password);
     let path = platform.path("etc/db.pass");
     let owners = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&path, owners).expect("its mode");

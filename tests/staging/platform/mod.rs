@@ -35,7 +35,7 @@ use crate::common::World;
 use std::fs::File;
 use std::path::Path;
 pub(crate) use template::staging;
-pub(crate) use tools::{Call, patiently, root};
+pub(crate) use tools::{Call, patiently, root, some_of};
 pub(crate) use virtualenv::virtualenv;
 
 /// The platform of one test.
