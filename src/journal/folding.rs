@@ -54,12 +54,23 @@ impl Fold {
         }
     }
 
-    fn take_all(mut self, batches: &Receiver<Batch>) -> Self {
-        while let Ok(batch) = batches.recv() {
+    fn take_all(mut self, batches: &Receiver<Batch>, empty: &SyncSender<Batch>) -> Self {
+        while let Ok(mut batch) = batches.recv() {
             self.take(&batch);
+            batch.clear();
+            // Whoever fills them may have enough, or be done.
+            let _ = empty.try_send(batch);
         }
         self
     }
+}
+
+/// A thread that folds.
+struct Beside<'scope> {
+    full: SyncSender<Batch>,
+    /// What it is done with: new memory costs more than the copy into it.
+    empty: Receiver<Batch>,
+    thread: ScopedJoinHandle<'scope, Fold>,
 }
 
 struct Folder<'scope, 'env> {
@@ -67,7 +78,7 @@ struct Folder<'scope, 'env> {
     /// What is not folded yet.
     batch: Batch,
     /// A thread that folds, once there is enough for it.
-    beside: Option<(SyncSender<Batch>, ScopedJoinHandle<'scope, Fold>)>,
+    beside: Option<Beside<'scope>>,
     /// Without one.
     here: Fold,
 }
@@ -78,20 +89,29 @@ impl Folder<'_, '_> {
         if self.batch.text.len() < BATCH {
             return;
         }
-        let batch = std::mem::replace(&mut self.batch, Batch::new());
+        let next = match &self.beside {
+            Some(beside) => beside.empty.try_recv().unwrap_or_default(),
+            None => Batch::default(),
+        };
+        let batch = std::mem::replace(&mut self.batch, next);
         if self.beside.is_none() {
-            let (send, batches) = sync_channel(WAITING);
+            let (full, batches) = sync_channel(WAITING);
+            let (done, empty) = sync_channel(WAITING);
             let thread = Builder::new().name("fold".into());
-            let fold = move || Fold::default().take_all(&batches);
+            let fold = move || Fold::default().take_all(&batches, &done);
             // Nothing is folded before the first thread, and without one the state stays here.
             if self.here.book.runs.is_empty() && self.here.failed.is_none() {
                 let spawned = thread.spawn_scoped(self.scope, fold).ok();
-                self.beside = spawned.map(|thread| (send, thread));
+                self.beside = spawned.map(|thread| Beside {
+                    full,
+                    empty,
+                    thread,
+                });
             }
         }
         match &self.beside {
             // A thread that is gone has panicked, which whoever joins it sees.
-            Some((send, _)) => drop(send.send(batch)),
+            Some(beside) => drop(beside.full.send(batch)),
             None => self.here.take(&batch),
         }
     }
@@ -99,8 +119,8 @@ impl Folder<'_, '_> {
     fn finish(self) -> Fold {
         let mut fold = match self.beside {
             None => self.here,
-            Some((send, thread)) => {
-                drop(send);
+            Some(Beside { full, thread, .. }) => {
+                drop(full);
                 (thread.join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }
         };
@@ -126,12 +146,9 @@ struct Packed {
 }
 
 impl Batch {
-    /// With room for what it takes until it is handed over.
-    fn new() -> Self {
-        Self {
-            text: String::with_capacity(BATCH + (BATCH >> 2)),
-            events: Vec::with_capacity(BATCH >> 9),
-        }
+    fn clear(&mut self) {
+        self.text.clear();
+        self.events.clear();
     }
 
     fn push(&mut self, view: &View<'_>) {
