@@ -7,6 +7,7 @@ pub mod config;
 pub mod cron;
 pub mod dir;
 pub mod django;
+mod dump;
 pub mod env;
 pub mod expect;
 pub mod file;

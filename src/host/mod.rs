@@ -12,3 +12,4 @@ pub(crate) mod read_only;
 pub mod redis;
 pub(crate) mod remedy;
 pub mod service;
+pub(crate) mod sql;
