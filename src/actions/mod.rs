@@ -17,6 +17,7 @@ pub mod http;
 pub mod mysql;
 pub mod nginx;
 pub mod pip;
+pub mod postgres;
 pub mod pre_commit;
 pub mod process;
 pub mod redis;
@@ -143,6 +144,12 @@ registry! {
     "redis.expect" => RedisExpect(redis::expect::Expect),
     /// Tables, columns, rows and values of a MariaDB or MySQL server.
     "mysql.expect" => MysqlExpect(mysql::expect::Expect),
+    /// A PostgreSQL database is dumped, and the dump is proved by restoring it.
+    "postgres.backup" => PostgresBackup(postgres::backup::Backup),
+    /// A PostgreSQL database is as a backup holds it.
+    "postgres.restore" => PostgresRestore(postgres::restore::Restore),
+    /// Tables, columns, rows and values of a PostgreSQL database.
+    "postgres.expect" => PostgresExpect(postgres::expect::Expect),
     /// The answer of a query, as facts.
     "mysql.query" => MysqlQuery(mysql::query::Query),
     /// A directory holds a file, for the tests of the contract.

@@ -7,6 +7,7 @@ pub mod exec;
 pub mod files;
 pub mod http;
 pub mod mysql;
+pub mod postgres;
 pub mod process;
 pub(crate) mod read_only;
 pub mod redis;
