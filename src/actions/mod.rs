@@ -128,6 +128,8 @@ registry! {
     "django.migrate" => DjangoMigrate(django::migrate::Migrate),
     /// One migration is recorded as applied, because the schema holds it already.
     "django.fake" => DjangoFake(django::fake::Fake),
+    /// The database of a test installation is empty.
+    "django.reinitialise" => DjangoReinitialise(django::reinitialise::Reinitialise),
     /// A command of `manage.py` succeeds by all that the plan declares.
     "django.command" => DjangoCommand(django::command::Command),
     /// Schemas of MariaDB or MySQL are dumped, and the dump is proved by restoring it.
