@@ -3,8 +3,9 @@
 //! Invariants: a fact belongs to one step on one target; a later step on the same target gets that one, another target's
 //! only where there is no other; what is not certain is refused.
 
+use crate::event::TaskKey;
 use crate::plan::Pair;
-use crate::state::Run;
+use crate::state::{Run, Status};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde_json::Value;
@@ -40,6 +41,18 @@ pub(crate) fn of_product(produced: &Value) -> Vec<Pair> {
 }
 
 impl Run {
+    /// Whether a step that sets the environment has set it for that other one, on the same target: it is done, or was found
+    /// done.
+    #[must_use]
+    pub fn has_set(&self, step: &str, of: &TaskKey) -> bool {
+        let key = TaskKey {
+            step: step.to_string(),
+            ..of.clone()
+        };
+        let status = self.unit(&key).map(|unit| unit.forward.status);
+        matches!(status, Some(Status::Succeeded | Status::Satisfied))
+    }
+
     /// The value of `step.name`, for a step on `target`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! Left out: what users write in a run that never shuts them out. Nobody knows there when they began.
 
 use crate::event::{Direction, Event};
+use crate::plan::sets_environment;
 use crate::state::{Run, Status, Task, When};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -49,12 +50,19 @@ impl Run {
         Some(LossWindow { opened, restores })
     }
 
-    /// When the copy was begun that the undo of a unit brings back; its own beginning where it names none.
+    /// When the oldest copy was begun that the undo of a unit may bring back; its own beginning where it names none.
     fn copied_at(&self, unit: &Task) -> u64 {
         let uses = self.step(unit).map_or(&[][..], |(_, step)| &step.uses);
-        // Steps that set the environment are used, too; they come before what they are for.
-        let copies = uses.iter().flat_map(|step| self.units_of(step));
-        let copied = copies.map(|copy| copy.forward.started_at.seq).max();
+        // Steps that set the environment are used, too, and copy nothing.
+        let is_copy = |step: &&String| {
+            self.step_named(step)
+                .is_some_and(|step| !sets_environment(&step.action.kind))
+        };
+        let copies = uses
+            .iter()
+            .filter(is_copy)
+            .flat_map(|step| self.units_of(step));
+        let copied = copies.map(|copy| copy.forward.started_at.seq).min();
         copied.unwrap_or(unit.forward.started_at.seq)
     }
 

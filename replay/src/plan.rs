@@ -319,6 +319,15 @@ impl Plan {
     }
 }
 
+/// Kinds whose variables all later steps get.
+const ENVIRONMENT: [&str; 2] = ["env.set", "env.capture"];
+
+/// Whether a step of that kind sets the environment of all later steps.
+#[must_use]
+pub fn sets_environment(kind: &str) -> bool {
+    ENVIRONMENT.contains(&kind)
+}
+
 impl Step {
     /// A rollback of everything ends with it: it is a check, and not left out.
     #[must_use]

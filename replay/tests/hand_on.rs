@@ -345,3 +345,16 @@ fn a_fact_is_that_of_the_same_target_else_of_the_only_one() {
         );
     }
 }
+
+#[test]
+fn a_step_has_set_the_environment_once_it_is_done_or_was_found_done() {
+    let of = at("b", Do, 1).part;
+    let fresh = run(plan(vec![unsafe_step("a"), unsafe_step("b")]));
+    assert!(!fresh.has_set("a", &of) && !fresh.has_set("unknown", &of));
+    let begun = fold(&fresh, &[started("a", Do, 1)]);
+    assert!(!begun.has_set("a", &of));
+    assert!(fold(&begun, &[succeeded("a", Do, 1)]).has_set("a", &of));
+    assert!(fold(&fresh, &[satisfied("a", Do)]).has_set("a", &of));
+    let failed = failed("a", Do, 1, Failure::Exit(1));
+    assert!(!fold(&begun, &[failed]).has_set("a", &of));
+}

@@ -3,7 +3,7 @@
 use crate::world::*;
 use upledger_replay::decide::{Asked, Next};
 use upledger_replay::event::*;
-use upledger_replay::plan::{Effect, OnDoubt, OnFailure, Undo};
+use upledger_replay::plan::{ActionSpec, Effect, OnDoubt, OnFailure, Undo};
 use upledger_replay::state::Run;
 
 use Direction::{Do, Undo as Back};
@@ -140,4 +140,33 @@ fn a_copy_made_after_users_were_let_in_holds_what_they_wrote() {
     assert_eq!(run.loss_window(None), None);
     fold(&mut run, &done("second"));
     assert_eq!(run.loss_window(None).unwrap().opened.step, "second");
+}
+
+#[test]
+fn of_two_copies_the_older_one_counts_and_a_step_that_sets_the_environment_is_none() {
+    let copy = |id| step(id, Effect::Pure, OnDoubt::Ask, false, Undo::Nothing);
+    let mut sets = copy("sets");
+    sets.action = ActionSpec::new("env.set", serde_json::json!({"variables": {"A": "1"}}));
+    let mut front = step("front", Effect::Unsafe, OnDoubt::Ask, false, undo());
+    front.opens = true;
+    let uses = |names: &[&str]| {
+        let mut schema = step("schema", Effect::Unsafe, OnDoubt::Ask, false, undo());
+        schema.uses = names.iter().map(|name| (*name).to_owned()).collect();
+        schema.restores = true;
+        let steps = vec![
+            sets.clone(),
+            copy("older"),
+            front.clone(),
+            copy("newer"),
+            schema,
+        ];
+        let mut run = run(plan(steps));
+        for step in ["sets", "older", "front", "newer", "schema"] {
+            fold(&mut run, &done(step));
+        }
+        run
+    };
+    let run = uses(&["older", "newer", "sets"]);
+    assert_eq!(run.loss_window(None).unwrap().opened.step, "front");
+    assert_eq!(uses(&["newer", "sets"]).loss_window(None), None);
 }

@@ -141,6 +141,8 @@ pub struct Properties {
     pub live: Live,
     /// It removes what no undo needs, and has to know what the undos of earlier runs name: [`Context::undoable`].
     pub prunes: bool,
+    /// The only environment whose plans may hold it.
+    pub only_for: Option<&'static str>,
     /// In this direction it brings back an older copy of data that users change, such as a database.
     pub restores: Option<Direction>,
     /// The earlier steps that its settings name: [`Context::used`] has them, and their secrets are this step's, too.
@@ -169,6 +171,7 @@ impl Properties {
             writes: Vec::new(),
             live: Live::Unknown,
             prunes: false,
+            only_for: None,
             restores: None,
             uses: Vec::new(),
             reads: None,

@@ -7,6 +7,7 @@ pub mod config;
 pub mod cron;
 pub mod dir;
 pub mod django;
+mod dump;
 pub mod env;
 pub mod expect;
 pub mod file;
@@ -16,6 +17,7 @@ pub mod http;
 pub mod mysql;
 pub mod nginx;
 pub mod pip;
+pub mod postgres;
 pub mod pre_commit;
 pub mod process;
 pub mod redis;
@@ -126,6 +128,8 @@ registry! {
     "django.migrate" => DjangoMigrate(django::migrate::Migrate),
     /// One migration is recorded as applied, because the schema holds it already.
     "django.fake" => DjangoFake(django::fake::Fake),
+    /// The database of a test installation is empty.
+    "django.reinitialise" => DjangoReinitialise(django::reinitialise::Reinitialise),
     /// A command of `manage.py` succeeds by all that the plan declares.
     "django.command" => DjangoCommand(django::command::Command),
     /// Schemas of MariaDB or MySQL are dumped, and the dump is proved by restoring it.
@@ -142,6 +146,12 @@ registry! {
     "redis.expect" => RedisExpect(redis::expect::Expect),
     /// Tables, columns, rows and values of a MariaDB or MySQL server.
     "mysql.expect" => MysqlExpect(mysql::expect::Expect),
+    /// A PostgreSQL database is dumped, and the dump is proved by restoring it.
+    "postgres.backup" => PostgresBackup(postgres::backup::Backup),
+    /// A PostgreSQL database is as a backup holds it.
+    "postgres.restore" => PostgresRestore(postgres::restore::Restore),
+    /// Tables, columns, rows and values of a PostgreSQL database.
+    "postgres.expect" => PostgresExpect(postgres::expect::Expect),
     /// The answer of a query, as facts.
     "mysql.query" => MysqlQuery(mysql::query::Query),
     /// A directory holds a file, for the tests of the contract.

@@ -262,6 +262,7 @@ impl<'t> Loader<'t> {
             steps: Vec::new(),
             env: BTreeMap::new(),
             env_file: None,
+            environment: head.as_ref().and_then(|h| h.environment.clone()),
         };
         if let Some(head) = &head {
             before.take_environment(head, &root, &mut self.faults);

@@ -16,6 +16,7 @@ mod hints;
 mod literal;
 mod live;
 pub mod load;
+mod only_for;
 mod order;
 pub mod outline;
 pub mod problem;

@@ -7,6 +7,7 @@
 use super::facts::{self, Known};
 use super::live;
 use super::load::{Checked, STEPS, VERSION, digest};
+use super::only_for;
 use super::order::{self, Placed};
 use super::outline::Span;
 use super::problem::{Fault, Refusal};
@@ -145,7 +146,8 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
         if !is_id(&step.id) || !ids.insert(step.id.as_str()) {
             wrong.push(say::bad_id(&step.id));
         }
-        let (own, faults) = one(step, &facts, &before, &secrets);
+        let environment = plan.environment.as_deref();
+        let (own, faults) = one(step, &facts, &before, &secrets, environment);
         wrong.extend(faults.into_iter().map(|m| say::of_step(&step.id, m)));
         if let Some(own) = own.as_ref().filter(|_| step.live)
             && let Some((why, _)) = live::problem(&step.id, own, step.why.as_deref())
@@ -207,6 +209,7 @@ fn one(
     facts: &BTreeMap<String, Known>,
     before: &[Earlier],
     secrets: &BTreeSet<&str>,
+    environment: Option<&str>,
 ) -> (Option<Do>, Vec<String>) {
     let mut wrong = Vec::new();
     if step.targets != [LOCAL] {
@@ -249,6 +252,7 @@ fn one(
             let fault = Fault::new(setting(Some(&tree), &problem, tree.span), problem);
             wrong.push(fact_fault(&fault).unwrap_or(fault).message);
         }
+        wrong.extend(only_for::problem(&action, environment).map(|(why, _)| why));
         let properties = action.kind_of().properties();
         let cwd = step.cwd.is_some() || step.cwd_from.is_some();
         if let Some(name) = properties.below_cwd.filter(|_| !cwd) {

@@ -3,6 +3,7 @@
 use super::env_rules::{env_file, env_names, env_vars, input};
 use super::facts::{self, Known};
 use super::file;
+use super::only_for;
 use super::outline::{Kind, Node, Span, Style};
 use super::problem::{Fault, did_you_mean};
 use super::samples::{WithSamples, setting};
@@ -52,6 +53,8 @@ pub(crate) struct Before {
     pub(crate) env: BTreeMap<String, Input>,
     /// The file of the plan with more of it.
     pub(crate) env_file: Option<EnvFile>,
+    /// The environment that the plan is for.
+    pub(crate) environment: Option<String>,
 }
 
 impl Before {
@@ -243,8 +246,11 @@ pub(crate) fn resolve(
         (&["undo", "probe"], written.and_then(|u| u.probe.as_ref())),
         (&["undo", "verify"], written.and_then(|u| u.verify.as_ref())),
     ];
-    for (place, action) in all.into_iter().filter(|_| step.cwd.is_none()) {
-        if let Some(name) = action.and_then(|a| a.kind_of().properties().below_cwd) {
+    for (place, action) in all {
+        let wrong = action.and_then(|a| only_for::problem(a, before.environment.as_deref()));
+        faults.extend(wrong.map(|(why, hint)| Fault::new(at(place), why).hint(hint)));
+        let below = action.and_then(|a| a.kind_of().properties().below_cwd);
+        if let Some(name) = below.filter(|_| step.cwd.is_none()) {
             let fault = Fault::new(at(place), say::below_cwd(&name)).hint(say::give_cwd(&name));
             faults.push(fault);
         }

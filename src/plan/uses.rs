@@ -5,6 +5,7 @@ use super::problem::did_you_mean;
 use crate::action::StepUse;
 use crate::actions::Do;
 use crate::text::plan as say;
+use upledger_replay::plan::sets_environment;
 
 /// Kinds whose work nobody knows.
 const COMMANDS: [&str; 2] = ["run", "shell"];
@@ -18,9 +19,6 @@ pub(crate) struct Earlier {
     /// It has a look of the plan that proves it.
     pub(crate) verified: bool,
 }
-
-/// The kinds whose variables all later steps get.
-const ENVIRONMENT: [&str; 2] = ["env.set", "env.capture"];
 
 /// The steps that these actions name, each once.
 pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
@@ -36,7 +34,7 @@ pub(crate) fn named<'a>(actions: impl Iterator<Item = &'a Do>) -> Vec<StepUse> {
 /// The ids of all steps that a step uses: those that its settings name, and those whose variables it gets.
 pub(crate) fn ids(named: &[StepUse], before: &[Earlier]) -> Vec<String> {
     let mut ids: Vec<String> = named.iter().map(|used| used.step.clone()).collect();
-    let sets = |step: &&Earlier| ENVIRONMENT.contains(&step.kind.as_str()) && !step.left_out;
+    let sets = |step: &&Earlier| sets_environment(&step.kind) && !step.left_out;
     for step in before.iter().filter(sets) {
         if !ids.contains(&step.id) {
             ids.push(step.id.clone());

@@ -13,7 +13,7 @@ use std::path::Path;
 use upledger_replay::event::TaskKey;
 use upledger_replay::facts::NoFact;
 use upledger_replay::plan::{ActionSpec, EnvVar, Input, Pair, Plan, Step};
-use upledger_replay::state::{Run, Status};
+use upledger_replay::state::Run;
 
 /// What facts are taken from.
 #[derive(Clone, Copy)]
@@ -126,19 +126,12 @@ pub(super) fn set_before(
     facts: Facts<'_>,
     part: &TaskKey,
 ) -> Result<Vec<Change>, Error> {
-    let is_done = |used: &Used| match facts {
+    let is_done = |used: &&Used| match facts {
         Facts::None => true,
-        Facts::Of(run) => {
-            let key = TaskKey {
-                step: used.step.clone(),
-                ..part.clone()
-            };
-            let status = run.unit(&key).map(|unit| unit.forward.status);
-            matches!(status, Some(Status::Succeeded | Status::Satisfied))
-        }
+        Facts::Of(run) => run.has_set(&used.step, part),
     };
     let mut changes = Vec::new();
-    for used in uses.iter().filter(|used| is_done(used)) {
+    for used in uses.iter().filter(is_done) {
         match &used.action {
             Do::EnvSet(set) => {
                 changes.extend(set.variables.iter().map(|(name, value)| {

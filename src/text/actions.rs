@@ -12,6 +12,7 @@ texts! {
     // Files.
     state_directory(): "the state directory", "状态目录";
     copy(path, to): "copy {path} to {to}", "复制 {path} -> {to}";
+    copy_without(path, to, patterns): "copy {path} to {to}, without {patterns}", "复制 {path} -> {to}（不含 {patterns}）";
     restore_from(path, from): "restore {path} from {from}", "用 {from} 恢复 {path}";
     replace_from(path, from): "replace {path} with the content of {from}", "用 {from} 的内容替换 {path}";
     replace_with(path, len): "replace {path} with {len} bytes of the plan", "用计划中的 {len} 字节内容替换 {path}";
@@ -45,6 +46,16 @@ texts! {
     restore_loses(objects): "not in the backup, and gone afterwards: {objects}", "备份中没有、恢复后将不存在：{objects}";
     restore_compares(): "afterwards: compare objects, rows and checksums with the backup",
         "之后：与备份比对对象、行数和校验和";
+    prove_database(): "restore the dump into a scratch database, dump that again, compare objects and rows, and drop it",
+        "把导出恢复到临时数据库，再次导出并比对对象与行，然后删除临时数据库";
+    extensions(names): "extensions that a server needs to take it: {names}", "恢复时服务器需要的扩展：{names}";
+    replace_refuses(): "before: digests, sessions of others, roles, extensions and tablespaces that the backup needs",
+        "之前：检查摘要、他人的会话，以及备份所需的角色、扩展和表空间";
+    replace_any(step): "load the backup of the step {step} into a new database and compare it; then it takes the place of the former one",
+        "将步骤 {step} 的备份载入新数据库并比对，然后用它取代原数据库";
+    replace_database(name, new, step): "load the backup of the step {step} into {new} and compare it; then it takes the place of {name}",
+        "将步骤 {step} 的备份载入 {new} 并比对，然后用它取代 {name}";
+    replace_drops(): "afterwards: drop the former database", "之后：删除原数据库";
     config_set(path, edits): "in {path}, set {edits}", "在 {path} 中设置：{edits}";
     config_removed(key): "{key} removed", "删除 {key}";
     config_expected(path, keys): "{path} to have {keys} as the plan says", "{path} 中 {keys} 的值与计划一致";
@@ -169,6 +180,8 @@ texts! {
 
     // Django.
     restore_backup(step): "restore the backup of the step {step}", "恢复步骤 {step} 的备份";
+    reinitialise(name): "drop the database {name} and create it again, empty", "删除数据库 {name} 并重新创建为空库";
+    reinitialise_loses(name, tables): "{name} has {tables} tables, all of which are dropped", "{name} 现有 {tables} 张表，将全部删除";
     nothing_migrated(): "nothing: no migration began", "无需操作：没有任何迁移开始执行";
     no_migration_open(database): "{database}: no migration is open", "{database}：没有待执行的迁移";
     migrations_open(database, count, names): "{database}: {count} migrations are open: {names}", "{database}：{count} 个待执行的迁移：{names}";

@@ -235,6 +235,10 @@ texts! {
         "`{step}` 引用了其他步骤的输出，而回退后检查时该步骤已被撤销";
     facts_are_undone(): "state the value itself, or leave `after_rollback` out", "请直接写出该值，或不用 `after_rollback`";
     no_look(kind, role): "`{kind}` cannot be used as a {role}: it is not read-only", "`{kind}` 不能用作 `{role}`：它不是只读操作";
+    only_for(kind, only, given): "`{kind}` is only for plans with `environment: {only}`; this plan is for `{given}`",
+        "`{kind}` 只能用于 `environment: {only}` 的计划；本计划的环境为 `{given}`";
+    say_environment(only): "if all of this plan is for such an installation, set `environment: {only}` beside `name`",
+        "若整个计划都针对该环境，请在 `name` 的同级写 `environment: {only}`";
     below_cwd(name): "`{name}` is relative to the step's `cwd`, and the step has none", "`{name}` 在步骤的 `cwd` 中查找，而该步骤没有 `cwd`";
     give_cwd(name): "set `cwd: /srv/app` beside `do`, or write an absolute path instead of `{name}`",
         "请在 `do` 的同级写 `cwd: /srv/app`，或用绝对路径代替 `{name}`";

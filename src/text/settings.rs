@@ -45,6 +45,8 @@ texts! {
     no_schema(name): "'{name}' is not a schema that can be backed up alone", "不能单独备份库 '{name}'";
     repeated(setting, name): "`{setting}` names {name} twice", "`{setting}` 中重复出现 {name}";
     scratch_is_source(name): "`scratch` is {name}, which is to be backed up", "`scratch` 是 {name}，即要备份的库本身";
+    maintained_is_source(name): "`maintenance` is {name}, which is to be backed up: name another database, such as template1",
+        "`maintenance` 是 {name}，即要备份的数据库：请指定另一个数据库，如 template1";
 
     // Crontabs.
     every_job(): "`match` is empty, so every job would match", "`match` 为空，所有定时任务都会匹配";
@@ -66,6 +68,11 @@ texts! {
     copies_beside(files): "copies that a pattern may load stand beside the files: {files}", "文件旁边已有可能被通配符加载的副本：{files}";
 
     files_to_copy(files): "files: {files}", "文件数：{files}";
+    entries_left_out(count, patterns): "left out: {count} entries ({patterns})", "不复制：{count} 项（{patterns}）";
+    stays_as_it_is(patterns): "stays as it is now: {patterns}", "保持现状：{patterns}";
+    leaves_nothing(setting, pattern): "`{setting}`: '{pattern}' would leave nothing", "`{setting}`：'{pattern}' 会排除所有内容";
+    no_inside_pattern(setting, pattern): "`{setting}`: '{pattern}' is not a pattern for paths inside the directory, such as *.log or cache/*.tmp",
+        "`{setting}`：'{pattern}' 不是目录内路径的匹配模式，如 *.log 或 cache/*.tmp";
     undo_directory(path): "swap the former content of {path} back atomically", "将 {path} 原来的内容原子互换回来";
     copied_directory(step): "the directory that {step} has copied", "步骤 {step} 所复制的目录";
     no_variable(name): "`{name}` is not the name of an environment variable that a step may set", "`{name}` 不是步骤可以设置的环境变量名";

@@ -61,6 +61,49 @@ fn stop_confirm_copy_migrate_command_start_is_the_order() {
 }
 
 #[test]
+fn a_copy_of_postgresql_stands_where_one_of_mariadb_does() {
+    let dump =
+        "{id: dump, do: {postgres.backup: {server: {socket: /run/postgresql}, database: app}}}";
+    let sync = COMMAND.replace("undo: none", "undo: {postgres.restore: {backup: dump}}");
+    let done = check(&[STOP, CONFIRM, dump, &sync, START]);
+    assert_eq!(done.code, 0, "{done:?}");
+    refused(
+        &[dump, STOP, CONFIRM, &sync, START],
+        &["`dump` comes before `web`"],
+    );
+    let back = "{id: back, do: {postgres.restore: {backup: dump}}, undo: none}";
+    refused(
+        &[STOP, CONFIRM, BACKUP, back, START],
+        &["`backup` names the step `dump`, which is a mysql.backup"],
+    );
+}
+
+#[test]
+fn a_database_is_emptied_in_a_plan_for_tests_alone() {
+    let empty = "{id: emptied, do: {django.reinitialise: {python: /srv/venv/bin/python, manage: /srv/app/manage.py, database: app, backup: dump}}}";
+    refused(
+        &[STOP, CONFIRM, BACKUP, empty, MIGRATE, START],
+        &["only for plans with `environment: test`; this plan is for `-`"],
+    );
+    let backwards = COMMAND.replace(
+        "undo: none",
+        "undo: {django.reinitialise: {python: /srv/venv/bin/python, manage: /srv/app/manage.py, database: app, backup: dump}}",
+    );
+    refused(
+        &[STOP, CONFIRM, BACKUP, &backwards, START],
+        &["only for plans with `environment: test`"],
+    );
+    let world = World::new();
+    let steps = [STOP, CONFIRM, BACKUP, empty, MIGRATE, START].join("\n      - ");
+    let plan = format!(
+        "upledger: 1\nname: data\nenvironment: test\nphases:\n  - phase: all\n    steps:\n      - {steps}\n"
+    );
+    world.write("plan.yaml", &plan);
+    let done = world.upledger(&["check", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
 fn a_named_step_is_an_earlier_one_of_a_kind_that_fits() {
     refused(
         &[MIGRATE],

@@ -110,3 +110,43 @@ fn nothing_is_replaced_in_which_somebody_writes_or_has_written() {
     assert!(back.out.contains("has been changed since"), "{back:?}");
     assert_eq!(world.lines("media/three"), ["3"]);
 }
+
+/// What patterns leave out is counted and not copied; a restore, and its undo, leave it as it is by then.
+#[test]
+fn what_is_left_out_is_neither_copied_nor_replaced() {
+    let world = world();
+    let plan = PLAN
+        .replace(
+            r#"to: "@/copy""#,
+            r#"to: "@/copy", exclude: ["*.log", "a/cache"]"#,
+        )
+        .replace("echo new >", "echo later >> @/media/a/app.log; echo new >");
+    world.write("plan.yaml", &plan);
+    std::fs::create_dir(world.path("media/a/cache")).expect("made");
+    world.write("media/a/cache/x", "cached");
+    world.write("media/a/app.log", "first\n");
+    let before = seen(&world.path("media"));
+    let kept = |names: &[String]| -> Vec<String> {
+        let out = |line: &&String| !line.contains("app.log") && !line.contains("a/cache");
+        names.iter().filter(out).cloned().collect()
+    };
+    let shown = world.upledger(&["plan", "plan.yaml"]);
+    assert!(
+        shown.out.contains("left out: 2 entries (*.log, a/cache)"),
+        "{shown:?}"
+    );
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.out.contains("2 entries left out"), "{run:?}");
+    assert_eq!(seen(&world.path("copy")), kept(&before));
+    assert_eq!(kept(&seen(&world.path("media"))), kept(&before));
+    assert_eq!(world.lines("media/a/app.log"), ["first", "later"]);
+    assert_eq!(world.lines("media/a/cache/x"), ["cached"]);
+
+    world.write("media/a/app.log", "first\nlater\nlast\n");
+    let back = world.rollback();
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(world.lines("media/two"), ["new"]);
+    assert_eq!(world.lines("media/a/app.log"), ["first", "later", "last"]);
+    assert_eq!(world.lines("media/a/cache/x"), ["cached"]);
+}

@@ -424,7 +424,7 @@ const MECHANISMS: &[Mechanism] = &[
             ("attempt/spool.rs", "grows in place"),
             ("attempt/output.rs", "grows in place"),
             (
-                "actions/mysql/write.rs",
+                "actions/dump.rs",
                 "a new directory, which nobody reads before it is whole",
             ),
             (
@@ -466,7 +466,7 @@ const MECHANISMS: &[Mechanism] = &[
                 "a tree of files, made anew; `trust` says why",
             ),
             ("actions/cron/place.rs", "a private temporary directory"),
-            ("actions/mysql/write.rs", "a new directory of its own"),
+            ("actions/dump.rs", "a new directory of its own"),
             ("cli/", "a new file, under the name that a person gave"),
             ("demo/", "a directory of its own"),
             ("failpoint.rs", "tests alone set it"),

@@ -102,6 +102,17 @@ const ROWS: &[Row] = &[
     ),
     Row("mysql.restore", r#"{"backup": "dump"}"#, NoUndo),
     Row(
+        "postgres.backup",
+        r#"{"server": {"socket": "/s"}, "database": "d"}"#,
+        NoUndo,
+    ),
+    Row("postgres.restore", r#"{"backup": "dump"}"#, NoUndo),
+    Row(
+        "postgres.expect",
+        r#"{"server": {"socket": "/s"}, "database": "d", "values": [{"query": "SELECT 1", "equals": 1}]}"#,
+        NoUndo,
+    ),
+    Row(
         "expect.config",
         r#"{"path": "@/file", "format": "dotenv", "values": [{"key": "A", "value": "1"}]}"#,
         NoUndo,
@@ -323,6 +334,14 @@ const ROWS: &[Row] = &[
         In {
             file: "staging/migrate_fake.rs",
             test: "one_migration_is_recorded_where_the_schema_holds_all_of_it",
+        },
+    ),
+    Row(
+        "django.reinitialise",
+        r#"{"python": "/usr/bin/python3", "database": "app", "backup": "dump"}"#,
+        In {
+            file: "staging/migrate_fake.rs",
+            test: "the_database_of_a_test_installation_is_emptied_and_comes_back",
         },
     ),
     Row(

@@ -200,3 +200,43 @@ fn a_command_has_to_meet_every_condition_that_is_declared() {
         ],
     );
 }
+
+/// A database is emptied only in a plan for the environment `test`, under its name, and its undo is the backup.
+#[test]
+fn the_database_of_a_test_installation_is_emptied_and_comes_back() {
+    let ground = Ground::new();
+    let shop = ground.project("emptied");
+    shop.initial();
+    shop.sql("INSERT INTO shop_item (name) VALUES ('a'), ('b')");
+    let seen = || shop.sql("CHECKSUM TABLE shop_item, django_migrations");
+    let before = seen();
+    let dump = r#"{id: dump, do: {mysql.backup: {server: {socket: "${db_socket}", user: root}, database: emptied}}}"#;
+    let plan = |name: &str, environment: &str| {
+        let settings = format!("database: {name}, backup: dump");
+        let step = step(&shop, "django.reinitialise", &settings, "");
+        let path = shop.plan_of(&[dump, &step]);
+        let text = std::fs::read_to_string(&path).expect("the plan");
+        std::fs::write(&path, format!("environment: {environment}\n{text}")).expect("written");
+        path
+    };
+    let refused = ground
+        .world()
+        .upledger(&["check", &plan("emptied", "production")]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    says(
+        &refused.err,
+        &["only for plans with `environment: test`; this plan is for `production`"],
+    );
+
+    let done = shop.up(&["run", &plan("other", "test")], 1);
+    says(&done.out, &["schema emptied on", "`database` says other"]);
+    shop.abort();
+    assert_eq!(seen(), before);
+
+    shop.up(&["run", &plan("emptied", "test")], 0);
+    assert_eq!(shop.sql("SHOW TABLES"), "");
+    let back = ground.world().rollback();
+    assert_eq!(back.code, 5, "{back:?}");
+    assert_eq!(seen(), before);
+    assert_eq!(shop.rows(), "0001_initial");
+}

@@ -315,7 +315,7 @@ fn an_account_without_rights_on_everything_uses_the_scratch_schema_that_it_is_gi
 }
 
 /// Certificates of an authority of the test's own for a server on 127.0.0.1.
-fn certificates(world: &World) {
+pub(crate) fn certificates(world: &World) {
     world.write("ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
     let openssl = |words: &str| {
         let words = words.split(' ').map(str::to_owned);

@@ -383,6 +383,45 @@ fn what_the_server_does_not_know_is_told_before() {
     assert_eq!(server.sql("SELECT COUNT(*) FROM d.a"), "2");
 }
 
+/// 21: a collation that the server has no more, as that of another server's dump, is told with its tables.
+#[test]
+fn a_collation_that_the_server_does_not_know_is_told_before() {
+    let world = World::new();
+    std::fs::create_dir(world.path("charsets")).expect("made");
+    let known = "/usr/share/mysql/charsets/.";
+    Call::new("cp")
+        .args(["-r", known, &world.path("charsets").display().to_string()])
+        .run();
+    let index = world.path("charsets/Index.xml");
+    let text = std::fs::read_to_string(&index).expect("the index");
+    let own = "<charset name=\"utf8mb4\"><collation name=\"utf8mb4_phone_ci\" id=\"1029\"><rules><reset>\\u0000</reset><i>\\u0020</i></rules></collation></charset>\n</charsets>";
+    std::fs::write(&index, text.replace("</charsets>", own)).expect("written");
+    let server = Maria::up(&format!(
+        "character-sets-dir={}",
+        world.path("charsets").display()
+    ));
+    server.sql(
+        "CREATE DATABASE d; USE d; CREATE TABLE a (id int); INSERT INTO a VALUES (1); \
+        CREATE TABLE m (p char(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_phone_ci)",
+    );
+    let wait = "{id: wait, do: {run: [test, -e, \"@/go\"]}, effect: pure}";
+    plan(&world, &server, &[DUMP, wait, BACK]);
+    let dumped = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(dumped.code, 1, "{dumped:?}");
+    server.restart("");
+    server.sql("INSERT INTO d.a VALUES (2)");
+    world.write("go", "");
+    let decided = world.upledger(&["decide", "wait", "retry", "--reason", "go"]);
+    assert_eq!(decided.code, 0, "{decided:?}");
+    let done = world.upledger(&["resume"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    says(
+        &done,
+        &["does not know the collation utf8mb4_phone_ci", ": m"],
+    );
+    assert_eq!(server.sql("SELECT COUNT(*) FROM d.a"), "2");
+}
+
 /// 19: a full disk leaves no part of a backup, and the earlier one as it was.
 #[test]
 fn a_full_disk_costs_no_earlier_backup() {

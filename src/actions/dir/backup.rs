@@ -9,6 +9,7 @@ use crate::action::{
     Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
     Write,
 };
+use crate::host::files::exclude::{self, Excluded};
 use crate::host::files::tree::{self, Named};
 use crate::host::files::{disk, entry};
 use crate::text::actions as phrases;
@@ -27,6 +28,10 @@ pub struct Backup {
     /// The copy, as an absolute path at which nothing is. Default: a name of this run in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Names and paths inside the directory that are not copied, and that a restore leaves as they are: `*.log` at any depth,
+    /// `cache/*.tmp` from the top; `**` for any number of directories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
 }
 
 /// What was there before the copy.
@@ -39,6 +44,14 @@ pub struct Before {
     tree: Named,
     /// Where the copy goes.
     copy: String,
+    /// How many entries are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    excluded: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks it so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The copy.
@@ -58,6 +71,9 @@ pub struct Copied {
     pub files: u64,
     /// Their size.
     pub bytes: u64,
+    /// How many entries were left out (`exclude`), those below them not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u64,
 }
 
 impl Backup {
@@ -118,17 +134,23 @@ impl Action for Backup {
                 wrong.push(text::link_above_itself(&self.path, to));
             }
         }
+        let patterns = self.exclude.iter();
+        wrong.extend(patterns.filter_map(|p| exclude::problem("exclude", p)));
         wrong
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
         let to = self.to.clone().unwrap_or_else(phrases::state_directory);
-        vec![phrases::copy(&self.path, to)]
+        vec![match self.exclude.as_slice() {
+            [] => phrases::copy(&self.path, to),
+            some => phrases::copy_without(&self.path, to, some.join(", ")),
+        }]
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {
         let source = disk::resolve(&self.path)?;
-        let Some(tree) = tree::look(&source)? else {
+        let excluded = Excluded::by(&self.exclude)?;
+        let Some(tree) = tree::look_without(&source, &excluded)? else {
             return Err(Error::new(format!("there is no directory {}", self.path)));
         };
         let copy = self.place(cx, &source)?;
@@ -137,13 +159,21 @@ impl Action for Backup {
             source: disk::text(&source)?,
             tree: tree.named(cx)?,
             copy: disk::text(&copy)?,
+            excluded: tree.excluded,
         })
     }
 
     fn preview(&self, direction: Direction, past: &Past<Self>) -> Preview {
+        let mut findings = vec![text::files_to_copy(past.before.tree.files)];
+        if past.before.excluded > 0 {
+            findings.push(text::entries_left_out(
+                past.before.excluded,
+                self.exclude.join(", "),
+            ));
+        }
         Preview {
             commands: self.outline(direction),
-            findings: vec![text::files_to_copy(past.before.tree.files)],
+            findings,
             ..Preview::default()
         }
     }
@@ -175,7 +205,8 @@ impl Action for Backup {
         if self.to.is_none() {
             cx.make_undo_path()?;
         }
-        tree::copy(Path::new(&before.source), &part)?;
+        let excluded = Excluded::by(&self.exclude)?;
+        tree::copy_without(Path::new(&before.source), &part, &excluded)?;
         let found = tree::look(&part)?;
         let same = match &found {
             Some(found) => before.tree.is(cx, found)?,
@@ -189,8 +220,12 @@ impl Action for Backup {
             );
         };
         entry::rename(&part, copy)?;
+        let left_out = match before.excluded {
+            0 => String::new(),
+            n => format!(", {n} entries left out"),
+        };
         work.log_line(&format!(
-            "{} -> {}: {} files, {} bytes",
+            "{} -> {}: {} files, {} bytes{left_out}",
             before.source, before.copy, found.files, found.bytes
         ));
         Ok(copied(before, found))
@@ -204,5 +239,6 @@ fn copied(before: &Before, found: tree::Tree) -> Copied {
         sha256: found.sha256,
         files: found.files,
         bytes: found.bytes,
+        excluded: before.excluded,
     }
 }

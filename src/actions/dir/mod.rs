@@ -2,7 +2,8 @@
 //!
 //! Invariants: a directory is known by one digest of names, kinds, modes, owners, contents, links and times of files
 //! (`host::files::tree`); a copy that does not have it is no copy; a directory is replaced as a whole, at once, and what was
-//! there before is kept beside it. Left out: parts of a directory, several hard links of one file, and devices.
+//! there before is kept beside it; what patterns leave out is neither copied nor replaced. Left out: several hard links of one
+//! file, and devices.
 
 pub mod backup;
 pub mod restore;

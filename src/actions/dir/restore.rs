@@ -11,6 +11,8 @@ use crate::action::{
     Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties,
     StepUse, Work, Write,
 };
+use crate::actions::Do;
+use crate::host::files::exclude::Excluded;
 use crate::host::files::tree::{self, Named, Tree};
 use crate::host::files::{disk, entry};
 use crate::host::process::users;
@@ -44,6 +46,9 @@ pub struct Before {
     copy: String,
     /// Its digest.
     sha256: String,
+    /// What the copy has left out, and stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exclude: Vec<String>,
 }
 
 /// The directory.
@@ -62,6 +67,16 @@ pub struct Restored {
 impl Before {
     fn target(&self) -> &Path {
         Path::new(&self.target)
+    }
+
+    /// What is there now, without what is left out.
+    fn look(&self, path: &Path) -> Result<Option<Tree>, Error> {
+        tree::look_without(path, &Excluded::by(&self.exclude)?)
+    }
+
+    /// Brings what is left out, as it is now in the one directory, to the other one, which takes its place.
+    fn bring_excluded(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        tree::copy_excluded(from, to, &Excluded::by(&self.exclude)?)
     }
 
     /// The name beside it, of the restored one before they change places, and of the former one afterwards.
@@ -97,6 +112,14 @@ impl Before {
 }
 
 impl Restore {
+    /// What the backup has left out.
+    fn exclude(&self, cx: &Context) -> Result<Vec<String>, Error> {
+        Ok(match &cx.used(&self.backup)?.action {
+            Do::DirBackup(backup) => backup.exclude.clone(),
+            _ => Vec::new(),
+        })
+    }
+
     /// What the backup has produced.
     fn copied(&self, cx: &Context) -> Result<Copied, Error> {
         let produced = cx.used(&self.backup)?.produced.as_ref();
@@ -171,7 +194,8 @@ impl Action for Restore {
         }
         let path = self.path.as_deref().unwrap_or(&copied.source);
         let target = disk::resolve_to_write(path)?;
-        let former = tree::look(&target)?;
+        let exclude = self.exclude(cx)?;
+        let former = tree::look_without(&target, &Excluded::by(&exclude)?)?;
         has_room(&target, copied.bytes)?;
         users::none_writes_below(&target)?;
         Ok(Before {
@@ -179,6 +203,7 @@ impl Action for Restore {
             former: former.map(|f| f.named(cx)).transpose()?,
             copy: copied.path,
             sha256: copied.sha256,
+            exclude,
         })
     }
 
@@ -189,15 +214,18 @@ impl Action for Restore {
             Direction::Undo if before.former.is_none() => phrases::remove(&before.target),
             Direction::Undo => text::undo_directory(&before.target),
         };
+        let stays =
+            (!before.exclude.is_empty()).then(|| text::stays_as_it_is(before.exclude.join(", ")));
         Preview {
             commands: vec![command],
+            findings: stays.into_iter().collect(),
             ..Preview::default()
         }
     }
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
         let before = &past.before;
-        let now = tree::look(before.target())?;
+        let now = before.look(before.target())?;
         let look = match &now {
             Some(found) if found.sha256 == before.sha256 => {
                 let done = Look::done(format!(
@@ -217,7 +245,7 @@ impl Action for Restore {
     fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Restored, Error> {
         let (cx, before) = (work.cx(), &past.before);
         let (target, aside) = (before.target(), before.aside(cx));
-        let now = tree::look(target)?;
+        let now = before.look(target)?;
         if now.as_ref().is_some_and(|now| now.sha256 == before.sha256) {
             work.log_line(&format!("{} is restored already", before.target));
             return Ok(before.restored(cx));
@@ -233,6 +261,9 @@ impl Action for Restore {
             return Err(Error::new(format!("{} is damaged", before.copy)));
         }
         users::none_writes_below(target)?;
+        if before.former.is_some() {
+            before.bring_excluded(target, &aside)?;
+        }
         match before.former {
             None => entry::rename(&aside, target)?,
             Some(_) => tree::exchange(target, &aside, &entry::beside(target, cx, "third"))?,
@@ -244,7 +275,7 @@ impl Action for Restore {
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         let (cx, before) = (work.cx(), &past.before);
         let (target, aside) = (before.target(), before.aside(cx));
-        let now = tree::look(target)?;
+        let now = before.look(target)?;
         if !before.is_former(cx, now.as_ref())? {
             if now.as_ref().is_none_or(|now| now.sha256 != before.sha256) {
                 return Err(Error::new(format!(
@@ -256,7 +287,8 @@ impl Action for Restore {
             users::none_writes_below(target)?;
             match before.former {
                 None => entry::rename(target, &aside)?,
-                Some(_) if before.is_former(cx, tree::look(&aside)?.as_ref())? => {
+                Some(_) if before.is_former(cx, before.look(&aside)?.as_ref())? => {
+                    before.bring_excluded(target, &aside)?;
                     tree::exchange(target, &aside, &entry::beside(target, cx, "third"))?;
                 }
                 Some(_) => {
@@ -274,7 +306,7 @@ impl Action for Restore {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let before = &past.before;
-        let (now, aside) = (tree::look(before.target())?, before.aside(cx));
+        let (now, aside) = (before.look(before.target())?, before.aside(cx));
         Ok(match now {
             now if before.is_former(cx, now.as_ref())? && !entry::exists(&aside) => {
                 Look::done(format!("{} is as before", before.target))
@@ -291,7 +323,7 @@ impl Action for Restore {
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         let before = &past.before;
-        let now = tree::look(before.target())?;
+        let now = before.look(before.target())?;
         let known = before.is_former(cx, now.as_ref())?
             || now.as_ref().is_some_and(|now| now.sha256 == before.sha256);
         let mut all = Consequences::none();

@@ -12,6 +12,7 @@ pub mod command;
 mod comparison;
 pub mod fake;
 pub mod migrate;
+pub mod reinitialise;
 mod served;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod file;
 pub mod port;
 pub mod process;
 pub mod stopped;
+pub mod tables;
 
 #[cfg(test)]
 mod tests;

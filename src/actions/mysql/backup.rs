@@ -6,7 +6,7 @@
 //! makes the step fail, and so does a change of definitions. Nothing removes a backup, so there is no undo.
 
 use super::inventory::Inventory;
-use super::making::{make, partial, refuse_source};
+use super::making::refuse_source;
 use super::manifest::Manifest;
 use super::privileges::Grants;
 use super::{LIMIT, refusals, scratch};
@@ -14,15 +14,15 @@ use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
 };
+use crate::actions::dump;
 use crate::host::exec::quoted;
 use crate::host::files::disk;
 use crate::host::mysql::{Dump, Program, Server, Session};
-use crate::system::durable;
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use upledger_replay::plan::Effect;
 
 /// A dump takes at least about this part of the data.
@@ -156,31 +156,6 @@ impl Backup {
             .collect()
     }
 
-    /// Where the backup goes: a name that nothing has.
-    fn place(&self, cx: &Context) -> Result<PathBuf, Error> {
-        // A preview knows no run yet.
-        let run = if cx.inert { "${run}" } else { &cx.run };
-        let first = match &self.to {
-            Some(to) => disk::resolve_to_write(to)?,
-            None => cx.state.join("backups").join(format!("{run}.{}", cx.step)),
-        };
-        if first.symlink_metadata().is_err() {
-            return Ok(first);
-        }
-        let others = (1..100).map(|n| {
-            let mut name = first.clone().into_os_string();
-            name.push(match (&self.to, n) {
-                (Some(_), 1) => format!(".{run}.{}", cx.step),
-                (Some(_), n) => format!(".{run}.{}-{n}", cx.step),
-                (None, n) => format!("-{}", n + 1),
-            });
-            PathBuf::from(name)
-        });
-        let mut free = others.filter(|path| path.symlink_metadata().is_err());
-        free.next()
-            .ok_or_else(|| Error::new(format!("{} already exists", first.display())))
-    }
-
     fn produced(directory: &Path, manifest: &Manifest, digest: String) -> Result<Produced, Error> {
         let schemas = &manifest.schemas;
         let one = match schemas.as_slice() {
@@ -278,7 +253,7 @@ impl Action for Backup {
         let login = self.server.login(cx)?;
         let mut session = Session::open(&login, None, LIMIT)?;
         let grants = Grants::of(&mut session)?;
-        let directory = self.place(cx)?;
+        let directory = dump::place(cx, self.to.as_deref())?;
         let mut before = Before {
             directory: disk::text(&directory)?,
             server: session.identity.clone(),
@@ -328,7 +303,7 @@ impl Action for Backup {
             }
         }
         let remedy = "free some, or name another place with `to`";
-        refusals::room(&directory, before.bytes / SMALLEST, "the dump", remedy)?;
+        dump::room(&directory, before.bytes / SMALLEST, "the dump", remedy)?;
         if self.verify == Verify::Restore {
             refusals::room_of_server(&mut session, before.bytes)?;
         }
@@ -381,7 +356,7 @@ impl Action for Backup {
             return Ok((look, None));
         }
         // It has its name since it was complete and verified.
-        let (manifest, digest) = Manifest::read(directory)?;
+        let (manifest, digest): (Manifest, _) = dump::manifest(directory)?;
         if let Some(output) = past.output.as_ref().filter(|o| o.manifest_sha256 != digest) {
             let what = format!("the manifest is not {}", output.manifest_sha256);
             return Ok((Look::unclear(what), None));
@@ -405,28 +380,8 @@ impl Action for Backup {
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Produced, Error> {
         let directory = Path::new(&past.before.directory);
-        if directory.symlink_metadata().is_ok() {
-            return Err(Error::new(format!(
-                "{} exists since it was looked for; it is not touched",
-                directory.display()
-            )));
-        }
-        let partial = partial(directory);
-        make(&partial)?;
-        let made = self.fill(work, &past.before, &partial);
-        let (manifest, digest) = match made {
-            Ok(made) => made,
-            Err(e) => {
-                // Half a backup helps nobody, and takes room.
-                let removed = std::fs::remove_dir_all(&partial);
-                return Err(match removed {
-                    Ok(()) => e,
-                    Err(_) => e.or_remedy(format!("remove {}", partial.display())),
-                });
-            }
-        };
-        durable::sync_dir(&partial).map_err(|e| Error::io("cannot sync the backup", &e))?;
-        durable::rename_new(&partial, directory)?;
+        let filled = dump::publish(directory, |partial| self.fill(work, &past.before, partial));
+        let (manifest, digest) = filled?;
         let produced = Self::produced(directory, &manifest, digest)?;
         work.log_line(&format!(
             "{}: {} tables, {} rows, {} bytes",

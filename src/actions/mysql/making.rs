@@ -6,84 +6,14 @@
 use super::backup::{Backup, Before, Note, Verify};
 use super::inventory::Inventory;
 use super::load::{Load, Part, load};
-use super::manifest::{self, Manifest, Schema};
+use super::manifest::{Manifest, Schema};
 use super::scratch::{self, Scratch};
 use super::write::{self, Written};
 use super::{LIMIT, refusals};
 use crate::action::{Error, Work};
-use crate::host::files::disk;
+use crate::actions::dump::{self, Pace};
 use crate::host::mysql::{Dump, Login, Program, Session};
-use crate::system::durable;
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// Between two messages of progress.
-const TICK: Duration = Duration::from_millis(500);
-
-/// Tells how far a long part is, now and then.
-pub(super) struct Pace {
-    began: Instant,
-    last: Instant,
-    total: u64,
-}
-
-impl Pace {
-    pub(super) fn of(total: u64) -> Self {
-        let now = Instant::now();
-        Self {
-            began: now,
-            last: now,
-            total,
-        }
-    }
-
-    /// The part is so far.
-    pub(super) fn tell<N: crate::action::Data>(&mut self, work: &mut Work<'_, N>, done: u64) {
-        if self.last.elapsed() < TICK {
-            return;
-        }
-        self.last = Instant::now();
-        let total = (self.total >= done).then_some(self.total >> 20);
-        work.progress(done >> 20, total, "MiB");
-    }
-
-    /// Bytes within a time, for people.
-    pub(super) fn rate(&self, bytes: u64) -> String {
-        let ms = self.began.elapsed().as_millis().max(1);
-        let rate = u128::from(bytes) * 1000 / ms;
-        format!(
-            "{} MiB in {}.{:02} s, {} MiB/s",
-            bytes >> 20,
-            ms / 1000,
-            ms % 1000 / 10,
-            rate >> 20
-        )
-    }
-}
-
-/// The name of a backup until it is complete.
-pub(super) fn partial(directory: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(directory.file_name().unwrap_or_default());
-    name.push(".partial");
-    directory.with_file_name(name)
-}
-
-/// Makes it anew; what a killed attempt has left there is removed.
-pub(super) fn make(partial: &Path) -> Result<(), Error> {
-    let cannot = |e: std::io::Error| Error::io(format!("cannot make {}", partial.display()), &e);
-    if partial.symlink_metadata().is_ok() {
-        std::fs::remove_dir_all(partial).map_err(cannot)?;
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.mode(0o700);
-    if let Some(parent) = partial.parent() {
-        builder.recursive(true).create(parent).map_err(cannot)?;
-    }
-    builder.recursive(false).create(partial).map_err(cannot)
-}
+use std::path::Path;
 
 /// Refuses a schema whose dump would stop, or bring back what does not work.
 pub(super) fn refuse_source(
@@ -128,7 +58,7 @@ impl Backup {
         let written = write::write(cx, &program, &login, dump, dir, &mut |done| {
             pace.tell(work, done)
         })?;
-        let plain: u64 = written.iter().map(|w| w.plain_bytes).sum();
+        let plain: u64 = written.iter().map(|w| w.file.plain_bytes).sum();
         work.log_line(&format!("dumped {}", pace.rate(plain)));
         let second = self.look(work, &mut session, "after the dump")?;
         let changed = changed(&names, &first, &second)?;
@@ -158,13 +88,8 @@ impl Backup {
             }
             Verify::None => {}
         }
-        let bytes = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| Error::io("cannot write the manifest", &e))?;
-        durable::create(&dir.join(manifest::NAME), 0o600, |file| {
-            file.write_all(&bytes)
-                .map_err(|e| Error::io("cannot write the manifest", &e))
-        })?;
-        Ok((manifest, disk::digest(&bytes)))
+        let digest = dump::write_manifest(dir, &manifest)?;
+        Ok((manifest, digest))
     }
 
     fn look(
@@ -318,10 +243,10 @@ fn changed(
 fn schema(name: &str, written: Written, inventory: Inventory) -> Schema {
     Schema {
         name: name.to_owned(),
-        file: written.file,
-        sha256: written.sha256,
-        bytes: written.bytes,
-        plain_bytes: written.plain_bytes,
+        file: written.file.file,
+        sha256: written.file.sha256,
+        bytes: written.file.bytes,
+        plain_bytes: written.file.plain_bytes,
         largest: written.largest,
         largest_table: written.largest_table,
         inventory,

@@ -5,12 +5,9 @@
 
 use super::inventory::Inventory;
 use crate::action::Error;
-use crate::host::files::disk;
+use crate::actions::dump;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// The name of the manifest in the directory.
-pub(super) const NAME: &str = "manifest.json";
 
 /// What a backup consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,31 +52,12 @@ pub(super) struct Schema {
 }
 
 impl Manifest {
-    /// Of a backup's directory, with its digest.
-    ///
-    /// # Errors
-    /// [`Error`] when it is not there, or cannot be understood.
-    pub(super) fn read(directory: &Path) -> Result<(Self, String), Error> {
-        let path = directory.join(NAME);
-        let bytes = std::fs::read(&path)
-            .map_err(|e| Error::io(format!("cannot read {}", path.display()), &e))?;
-        let manifest: Self = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::io(format!("{} cannot be understood", path.display()), &e))?;
-        Ok((manifest, disk::digest(&bytes)))
-    }
-
-    /// The same, where it has that digest, and the dumps have theirs.
+    /// Of a backup's directory, where it has that digest, and the dumps have theirs.
     ///
     /// # Errors
     /// [`Error`] naming the file that is not what it was.
     pub(super) fn verified(directory: &Path, digest: &str) -> Result<Self, Error> {
-        let (manifest, found) = Self::read(directory)?;
-        if found != digest {
-            return Err(Error::new(format!(
-                "{} is not the manifest of the backup: its SHA-256 is {found}, and {digest} was recorded",
-                directory.join(NAME).display()
-            )));
-        }
+        let manifest: Self = dump::recorded_manifest(directory, digest)?;
         manifest.check_files(directory)?;
         Ok(manifest)
     }
@@ -89,21 +67,8 @@ impl Manifest {
     /// # Errors
     /// [`Error`] naming the file that is not what it was.
     pub(super) fn check_files(&self, directory: &Path) -> Result<(), Error> {
-        for schema in &self.schemas {
-            let path = schema.path(directory);
-            let (digest, bytes) = disk::digest_of(&path)?
-                .ok_or_else(|| Error::new(format!("the dump {} does not exist", path.display())))?;
-            if digest != schema.sha256 {
-                return Err(Error::new(format!(
-                    "the dump {} is damaged: it has {bytes} bytes and the SHA-256 {digest}, and {} bytes with {} were recorded",
-                    path.display(),
-                    schema.bytes,
-                    schema.sha256
-                ))
-                .remedy("use another backup, or another copy of this file"));
-            }
-        }
-        Ok(())
+        let mut schemas = self.schemas.iter();
+        schemas.try_for_each(|s| dump::same_file(&s.path(directory), &s.sha256, s.bytes))
     }
 
     /// The names of the schemas.

@@ -6,11 +6,11 @@ use super::manifest::Manifest;
 use super::privileges::Grants;
 use super::{LIMIT, is_denied, others};
 use crate::action::{Context, Error, Used};
-use crate::actions::Do;
+use crate::actions::{Do, dump};
 use crate::encoding;
 use crate::host::mysql::{Login, Server, Session, literal};
 use serde::Deserialize as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Room that is left beside an estimate.
@@ -320,29 +320,7 @@ pub(super) fn definers(session: &mut Session, inventory: &Inventory) -> Result<(
     ))
 }
 
-/// Refuses where a file system has too little room; `what` takes about `need` bytes below `path`.
-pub(super) fn room(path: &Path, need: u64, what: &str, remedy: &str) -> Result<(), Error> {
-    let Some(there) = path.ancestors().find(|p| p.exists()) else {
-        return Ok(());
-    };
-    let fs = rustix::fs::statvfs(there).map_err(|e| {
-        Error::io(
-            format!("cannot read the free space of {}", there.display()),
-            &e,
-        )
-    })?;
-    let free = fs.f_bavail.saturating_mul(fs.f_frsize);
-    if free >= need {
-        return Ok(());
-    }
-    Err(Error::new(format!(
-        "too little space for {what}: {free} bytes are free on the file system of {}, and about {need} are needed",
-        there.display()
-    ))
-    .remedy(remedy.to_owned()))
-}
-
-/// The same for the server's data directory, where it is on this machine.
+/// Refuses where the server's data directory has too little room, where it is on this machine.
 pub(super) fn room_of_server(session: &mut Session, need: u64) -> Result<(), Error> {
     let known = session.query("SELECT @@hostname, @@datadir")?;
     let Some(row) = known.first() else {
@@ -354,7 +332,7 @@ pub(super) fn room_of_server(session: &mut Session, need: u64) -> Result<(), Err
     if need == 0 || row.text(0) != here || !data.is_dir() {
         return Ok(());
     }
-    room(
+    dump::room(
         &data,
         need + SPARE,
         "the copy in the server",

@@ -8,7 +8,6 @@
 use super::accounts::{Account, Locks};
 use super::inventory::Inventory;
 use super::load::{Load, Part, load};
-use super::making::Pace;
 use super::manifest::Schema;
 use super::refusals::{Manner, Ready};
 use super::scratch::{self, Scratch};
@@ -17,6 +16,7 @@ use crate::action::{
     Action, Context, Data, Direction, Error, Live, Look, Past, Place, Preview, Properties, StepUse,
     Used, Work,
 };
+use crate::actions::dump::Pace;
 use crate::host::files::disk;
 use crate::host::mysql::{Server, Session, ident};
 use crate::text::actions as phrases;
@@ -258,26 +258,11 @@ fn replace<N: Data>(
     ready.session.execute("SET SESSION foreign_key_checks=0")?;
     work.note(wrap(Note::Dropping(names.clone())))?;
     for name in &names {
-        let dropped = ready
-            .session
-            .execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(name)));
-        dropped.map_err(|e| {
-            let holders = others::users_of(&mut ready.session, &names, &[]).unwrap_or_default();
-            let error = Error::io(format!("cannot drop {name}"), &e);
-            match holders.is_empty() {
-                true => error,
-                false => error.or_remedy(format!("it is used by {}", holders.join("; "))),
-            }
-        })?;
+        drop_schema(&mut ready.session, name)?;
         work.log_line(&format!("dropped {name}"));
     }
     for schema in &ready.manifest.schemas {
-        ready.session.execute(&format!(
-            "CREATE DATABASE {} CHARACTER SET {} COLLATE {}",
-            ident(&schema.name),
-            schema.inventory.charset,
-            schema.inventory.collation
-        ))?;
+        create(&mut ready.session, schema)?;
     }
     for at in 0..ready.manifest.schemas.len() {
         if let Err(e) = fill(work, ready, at) {
@@ -297,6 +282,61 @@ fn replace<N: Data>(
         databases: names,
         server: ready.session.identity.clone(),
     })
+}
+
+fn drop_schema(session: &mut Session, name: &str) -> Result<(), Error> {
+    let dropped = session.execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(name)));
+    dropped.map_err(|e| {
+        let holders = others::users_of(session, &[name.to_owned()], &[]).unwrap_or_default();
+        let error = Error::io(format!("cannot drop {name}"), &e);
+        match holders.is_empty() {
+            true => error,
+            false => error.or_remedy(format!("it is used by {}", holders.join("; "))),
+        }
+    })
+}
+
+/// Creates a schema as it was, with nothing in it.
+fn create(session: &mut Session, schema: &Schema) -> Result<(), Error> {
+    session.execute(&format!(
+        "CREATE DATABASE {} CHARACTER SET {} COLLATE {}",
+        ident(&schema.name),
+        schema.inventory.charset,
+        schema.inventory.collation
+    ))?;
+    Ok(())
+}
+
+/// Drops a schema of a backup and creates it again, with nothing in it.
+///
+/// # Errors
+/// [`Error`] when it could not be restored afterwards, or others use it; nothing was dropped then.
+pub fn empty(work: &mut Work<'_, Note>, used: &Used, name: &str) -> Result<(), Error> {
+    let manner = Manner::default();
+    let mut ready = Ready::reach(work.cx(), used, &manner)?;
+    ready.refuse(&manner)?;
+    ready.refuse_others(&manner, manner.watch)?;
+    let mut schemas = ready.manifest.schemas.iter();
+    let schema = schemas
+        .find(|s| s.name == name)
+        .ok_or_else(|| Error::new(format!("the backup does not hold {name}")))?;
+    ready.session.execute("SET SESSION foreign_key_checks=0")?;
+    work.note(Note::Dropping(vec![name.to_owned()]))?;
+    drop_schema(&mut ready.session, name)?;
+    create(&mut ready.session, schema)?;
+    work.log_line(&format!(
+        "dropped {name}, and created it again with nothing in it"
+    ));
+    Ok(())
+}
+
+/// How many tables and routines a schema on the server of a backup has; none where there is no such schema.
+///
+/// # Errors
+/// [`Error`] when that cannot be seen.
+pub fn objects(cx: &Context, used: &Used, name: &str) -> Result<Option<u64>, Error> {
+    let mut ready = Ready::reach(cx, used, &Manner::default())?;
+    scratch::objects(&mut ready.session, name)
 }
 
 /// Loads a schema, compares it, and lets its events run.

@@ -5,18 +5,14 @@
 //! file goes where whoever restores it says. A text of a row never begins a line of a dump.
 
 use crate::action::{Context, Error};
+use crate::actions::dump::{self, Compressed};
 use crate::encoding;
 use crate::host::exec::Piped;
 use crate::host::mysql::{Dump, Login, Program, Statement, Statements, ident};
-use sha2::{Digest as _, Sha256};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-/// The level that the `zstd` program has by default.
-const LEVEL: i32 = 3;
 const CHUNK: usize = 128 << 10;
 /// The size of the pipe from the dump program.
 const PIPE: usize = 1 << 20;
@@ -30,40 +26,14 @@ pub(super) const TRAILER: &[u8] = b"-- Dump completed";
 /// A dump in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
-    pub(super) file: String,
-    pub(super) sha256: String,
-    pub(super) bytes: u64,
-    pub(super) plain_bytes: u64,
+    pub(super) file: dump::Written,
     pub(super) largest: u64,
     pub(super) largest_table: String,
 }
 
-/// A file that knows its digest.
-struct Hashed {
-    file: File,
-    sum: Sha256,
-    bytes: u64,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.file.write(bytes)?;
-        self.sum.update(&bytes[..n]);
-        self.bytes += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 /// The file of a schema while it grows.
 struct Output {
-    name: String,
-    path: PathBuf,
-    encoder: zstd::stream::write::Encoder<'static, Hashed>,
-    plain: u64,
+    file: Compressed,
     largest: u64,
     largest_table: String,
 }
@@ -78,72 +48,19 @@ impl Output {
             true => format!("{database}.sql.zst"),
             false => format!("schema-{number}.sql.zst"),
         };
-        let path = dir.join(&name);
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        let made = made.and_then(|file| {
-            let file = Hashed {
-                file,
-                sum: Sha256::new(),
-                bytes: 0,
-            };
-            let mut encoder = zstd::stream::write::Encoder::new(file, LEVEL)?;
-            encoder.include_checksum(true)?;
-            Ok(encoder)
-        });
-        let encoder = made.map_err(|e| cannot(&path, &e))?;
         Ok(Self {
-            name,
-            path,
-            encoder,
-            plain: 0,
+            file: Compressed::create(dir, name)?,
             largest: 0,
             largest_table: String::new(),
         })
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.plain += bytes.len() as u64;
-        self.encoder
-            .write_all(bytes)
-            .map_err(|e| cannot(&self.path, &e))
-    }
-
     fn finish(self) -> Result<Written, Error> {
-        let path = self.path;
-        let file = self.encoder.finish().and_then(|file| {
-            file.file.sync_all()?;
-            Ok(file)
-        });
-        let file = file.map_err(|e| cannot(&path, &e))?;
-        let sum = file.sum.finalize();
         Ok(Written {
-            file: self.name,
-            sha256: sum.iter().map(|b| format!("{b:02x}")).collect(),
-            bytes: file.bytes,
-            plain_bytes: self.plain,
+            file: self.file.finish()?,
             largest: self.largest,
             largest_table: self.largest_table,
         })
-    }
-}
-
-fn cannot(path: &Path, cause: &io::Error) -> Error {
-    let e = Error::io(format!("cannot write the dump {}", path.display()), cause);
-    match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            let dir = path.parent().unwrap_or(path);
-            let left =
-                rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-            e.remedy(format!(
-                "the file system of {} has {left} bytes left: free some, or name another place with `to`",
-                dir.display()
-            ))
-        }
-        _ => e,
     }
 }
 
@@ -305,8 +222,8 @@ fn pour(
         };
         // Whoever looks at them has an error of its own to tell.
         let _ = chunks.send(chunk[..n].to_vec());
-        output.put(&chunk[..n])?;
-        each(output.plain);
+        output.file.put(&chunk[..n])?;
+        each(output.file.plain());
     }
 }
 
@@ -353,8 +270,8 @@ fn separate(
                 .position(|u| line.trim_ascii_end() == u.as_slice());
             if let Some(chosen) = chosen {
                 let output = &mut outputs[chosen];
-                if output.plain == 0 {
-                    output.put(&header)?;
+                if output.file.plain() == 0 {
+                    output.file.put(&header)?;
                 }
                 current = Some(chosen);
                 continue;
@@ -366,7 +283,7 @@ fn separate(
             None => header.extend_from_slice(&line),
             Some(_) if ends => footer.extend_from_slice(&line),
             Some(n) => {
-                outputs[n].put(&line)?;
+                outputs[n].file.put(&line)?;
                 if watch.largest > outputs[n].largest {
                     outputs[n].largest = watch.largest;
                     outputs[n].largest_table.clone_from(&watch.largest_table);
@@ -377,11 +294,11 @@ fn separate(
         each(done);
     }
     for output in outputs.iter_mut() {
-        if output.plain == 0 {
+        if output.file.plain() == 0 {
             // A schema without anything in it.
-            output.put(&header)?;
+            output.file.put(&header)?;
         }
-        output.put(&footer)?;
+        output.file.put(&footer)?;
     }
     end(statements, watch)
 }

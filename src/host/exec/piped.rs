@@ -8,8 +8,7 @@ use super::{GRACE, Reader, group, how};
 use crate::action::{Context, Error};
 use crate::host::exec::stream::leashed;
 use crate::system::signals::kill_group;
-use std::fs::File;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Instant;
 
 /// The longest line of standard error that is shown.
@@ -21,6 +20,8 @@ const LINES: usize = 5;
 pub(crate) struct Piped {
     child: Child,
     name: String,
+    /// What it is told, where its standard input is a pipe. It ends when this is dropped.
+    pub(crate) input: Option<ChildStdin>,
     /// What it prints.
     pub(crate) output: ChildStdout,
     said: Option<Reader>,
@@ -36,16 +37,20 @@ pub(crate) struct Ended {
     pub(crate) shown: String,
 }
 
-/// Starts `argv` with the step's environment and working directory, and this file as its standard input.
+/// Starts `argv` with the step's environment and working directory, and this file or pipe as its standard input.
 ///
 /// # Errors
 /// [`Error`] when it cannot be started.
-pub(crate) fn piped(cx: &Context, argv: &[String], input: File) -> Result<Piped, Error> {
+pub(crate) fn piped(
+    cx: &Context,
+    argv: &[String],
+    input: impl Into<Stdio>,
+) -> Result<Piped, Error> {
     let redactor = cx.redactor()?;
     let (mut command, name) = leashed(cx, argv)?;
     let name = name.to_owned();
     let cannot = |e: std::io::Error| Error::io(format!("cannot start {name}"), &e);
-    command.stdin(Stdio::from(input));
+    command.stdin(input);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(cannot)?;
     let taken = (
@@ -59,6 +64,7 @@ pub(crate) fn piped(cx: &Context, argv: &[String], input: File) -> Result<Piped,
         return Err(Error::new(format!("cannot read what {name} says")));
     };
     Ok(Piped {
+        input: child.stdin.take(),
         child,
         name,
         output,
@@ -73,6 +79,7 @@ impl Piped {
     /// # Errors
     /// [`Error`] when it cannot be waited for.
     pub(crate) fn end(mut self) -> Result<Ended, Error> {
+        drop(self.input.take());
         let status = self.child.wait();
         self.ended = true;
         let status = status.map_err(|e| Error::io(format!("cannot wait for {}", self.name), &e))?;

@@ -4,6 +4,7 @@
 pub(crate) mod disk;
 pub(crate) mod editor;
 pub(crate) mod entry;
+pub(crate) mod exclude;
 pub(crate) mod link;
 pub(crate) mod mark;
 pub mod mode;

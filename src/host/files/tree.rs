@@ -6,6 +6,7 @@
 //! blocks are shared until they are written.
 
 use crate::action::{Context, Error, Kept};
+use crate::host::files::exclude::Excluded;
 use crate::host::files::{disk, entry};
 use crate::system::durable;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, chownat};
@@ -25,6 +26,8 @@ pub(crate) struct Tree {
     pub(crate) files: u64,
     /// Their size.
     pub(crate) bytes: u64,
+    /// How many entries are left out, those below them not counted.
+    pub(crate) excluded: u64,
 }
 
 impl Tree {
@@ -72,6 +75,14 @@ fn entries(dir: &Path) -> Result<Vec<DirEntry>, Error> {
 /// # Errors
 /// [`Error`] when it is something else, or holds what is neither file, link nor directory.
 pub(crate) fn look(root: &Path) -> Result<Option<Tree>, Error> {
+    look_without(root, &Excluded::default())
+}
+
+/// The same without what is left out.
+///
+/// # Errors
+/// As for [`look`].
+pub(crate) fn look_without(root: &Path, excluded: &Excluded) -> Result<Option<Tree>, Error> {
     let meta = match root.symlink_metadata() {
         Ok(meta) => meta,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -81,13 +92,15 @@ pub(crate) fn look(root: &Path) -> Result<Option<Tree>, Error> {
         return Err(Error::new(format!("{} is no directory", root.display())));
     }
     let mut hash = Sha256::new();
-    let (mut files, mut bytes) = (0, 0);
-    add(&mut hash, (&mut files, &mut bytes), root, root, &meta)?;
-    Ok(Some(Tree {
-        sha256: format!("{:x}", Hex(&hash.finalize())),
-        files,
-        bytes,
-    }))
+    let mut tree = Tree {
+        sha256: String::new(),
+        files: 0,
+        bytes: 0,
+        excluded: 0,
+    };
+    add(&mut hash, &mut tree, excluded, root, (root, &meta))?;
+    tree.sha256 = format!("{:x}", Hex(&hash.finalize()));
+    Ok(Some(tree))
 }
 
 struct Hex<'a>(&'a [u8]);
@@ -100,10 +113,10 @@ impl std::fmt::LowerHex for Hex<'_> {
 
 fn add(
     hash: &mut Sha256,
-    (files, bytes): (&mut u64, &mut u64),
+    tree: &mut Tree,
+    excluded: &Excluded,
     root: &Path,
-    path: &Path,
-    meta: &Metadata,
+    (path, meta): (&Path, &Metadata),
 ) -> Result<(), Error> {
     let inside = path.strip_prefix(root).unwrap_or(path).as_os_str();
     let mut field = |bytes: &[u8]| {
@@ -122,8 +135,8 @@ fn add(
     }
     let mode = meta.mode() & 0o7777;
     if kind.is_file() {
-        *files += 1;
-        *bytes += meta.len();
+        tree.files += 1;
+        tree.bytes += meta.len();
         let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
         field(format!("file {mode:o} {owner} {time} {}", meta.len()).as_bytes());
         let mut file = File::open(path).map_err(|e| cannot("open", path, &e))?;
@@ -139,10 +152,14 @@ fn add(
     field(format!("directory {mode:o} {owner}").as_bytes());
     for entry in entries(path)? {
         let path = entry.path();
+        if excluded.has(path.strip_prefix(root).unwrap_or(&path)) {
+            tree.excluded += 1;
+            continue;
+        }
         let meta = path
             .symlink_metadata()
             .map_err(|e| cannot("look at", &path, &e))?;
-        add(hash, (files, bytes), root, &path, &meta)?;
+        add(hash, tree, excluded, root, (&path, &meta))?;
     }
     Ok(())
 }
@@ -165,7 +182,15 @@ impl io::Write for Sink<'_> {
 /// # Errors
 /// [`Error`]; a part of the copy may be there.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    copy_dir(from, to)?;
+    copy_without(from, to, &Excluded::default())
+}
+
+/// The same without what is left out.
+///
+/// # Errors
+/// As for [`copy`].
+pub(crate) fn copy_without(from: &Path, to: &Path, excluded: &Excluded) -> Result<(), Error> {
+    copy_dir(from, to, (from, excluded))?;
     File::open(to)
         .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
         .map_err(|e| cannot("sync", to, &e))
@@ -178,7 +203,79 @@ fn owner(meta: &Metadata) -> (Option<Uid>, Option<Gid>) {
     )
 }
 
-fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies what a copy has left out, in the place of what the other directory has there, where its parent is a directory in
+/// both. What is at such places and is not left out of the one is removed from the other.
+///
+/// # Errors
+/// [`Error`]; a part of it may be there.
+pub(crate) fn copy_excluded(from: &Path, to: &Path, excluded: &Excluded) -> Result<(), Error> {
+    if excluded.is_empty() {
+        return Ok(());
+    }
+    remove_excluded(to, to, excluded)?;
+    add_excluded(from, from, to, excluded)?;
+    File::open(to)
+        .and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
+        .map_err(|e| cannot("sync", to, &e))
+}
+
+fn remove_excluded(root: &Path, dir: &Path, excluded: &Excluded) -> Result<(), Error> {
+    for entry in entries(dir)? {
+        let path = entry.path();
+        if excluded.has(path.strip_prefix(root).unwrap_or(&path)) {
+            entry::remove(&path)?;
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_excluded(root, &path, excluded)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_excluded(root: &Path, dir: &Path, to: &Path, excluded: &Excluded) -> Result<(), Error> {
+    let kept = to
+        .symlink_metadata()
+        .map_err(|e| cannot("look at", to, &e))?;
+    for entry in entries(dir)? {
+        let (path, into) = (entry.path(), to.join(entry.file_name()));
+        if excluded.has(path.strip_prefix(root).unwrap_or(&path)) {
+            copy_entry(&entry, &into, (root, &Excluded::default()))?;
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && into.symlink_metadata().is_ok_and(|meta| meta.is_dir())
+        {
+            add_excluded(root, &path, &into, excluded)?;
+        }
+    }
+    File::open(to)
+        .and_then(|dir| Ok(rustix::fs::futimens(dir, &times_of(&kept))?))
+        .map_err(|e| cannot("keep the time of", to, &e))
+}
+
+fn copy_entry(entry: &DirEntry, to: &Path, whole: (&Path, &Excluded)) -> Result<(), Error> {
+    let from = entry.path();
+    let kind = entry
+        .file_type()
+        .map_err(|e| cannot("look at", &from, &e))?;
+    if kind.is_dir() {
+        return copy_dir(&from, to, whole);
+    }
+    if kind.is_file() {
+        return copy_file(&from, to);
+    }
+    if !kind.is_symlink() {
+        // A socket or a pipe is made anew by whoever listens there.
+        return Ok(());
+    }
+    let meta = from
+        .symlink_metadata()
+        .map_err(|e| cannot("look at", &from, &e))?;
+    let target = from.read_link().map_err(|e| cannot("read", &from, &e))?;
+    std::os::unix::fs::symlink(target, to).map_err(|e| cannot("make", to, &e))?;
+    let (uid, gid) = owner(&meta);
+    chownat(CWD, to, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|e| cannot("keep the owner of", &from, &e))
+}
+
+fn copy_dir(from: &Path, to: &Path, whole: (&Path, &Excluded)) -> Result<(), Error> {
     let meta = from
         .symlink_metadata()
         .map_err(|e| cannot("look at", from, &e))?;
@@ -187,23 +284,10 @@ fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
         .create(to)
         .map_err(|e| cannot("make", to, &e))?;
     for entry in entries(from)? {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry
-            .file_type()
-            .map_err(|e| cannot("look at", &from, &e))?;
-        if kind.is_dir() {
-            copy_dir(&from, &to)?;
-        } else if kind.is_symlink() {
-            let meta = from
-                .symlink_metadata()
-                .map_err(|e| cannot("look at", &from, &e))?;
-            let target = from.read_link().map_err(|e| cannot("read", &from, &e))?;
-            std::os::unix::fs::symlink(target, &to).map_err(|e| cannot("make", &to, &e))?;
-            let (uid, gid) = owner(&meta);
-            chownat(CWD, &to, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|e| cannot("keep the owner of", &from, &e))?;
-        } else {
-            copy_file(&from, &to)?;
+        let (root, excluded) = whole;
+        let path = entry.path();
+        if !excluded.has(path.strip_prefix(root).unwrap_or(&path)) {
+            copy_entry(&entry, &to.join(entry.file_name()), whole)?;
         }
     }
     let (uid, gid) = owner(&meta);

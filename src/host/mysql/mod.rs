@@ -14,9 +14,10 @@ pub(crate) mod queries;
 mod session;
 mod statements;
 
+pub(crate) use super::sql::Row;
 pub(crate) use dump::{Dump, Program};
 pub(crate) use login::Login;
 pub use login::{Server, Tls};
 pub(crate) use names::{ident, literal};
-pub(crate) use session::{Row, ServerError, Session};
+pub(crate) use session::{ServerError, Session};
 pub(crate) use statements::{Statement, Statements};

@@ -7,7 +7,7 @@
 use super::login::Login;
 use super::names::literal;
 use crate::action::Error;
-use crate::encoding;
+use crate::host::sql::{Row, cut};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, raw_sql};
 use std::time::Duration;
@@ -17,8 +17,6 @@ use tokio::runtime::Runtime;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long locks are waited for, in seconds.
 const LOCK: u32 = 5;
-/// How much of an error of the server is shown: it may repeat a statement, row data included.
-const SHOWN: usize = 300;
 
 /// What a statement met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,41 +57,6 @@ impl ServerError {
 
     fn lost(text: String) -> Self {
         Self { number: None, text }
-    }
-}
-
-fn cut(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push_str(" ...");
-    }
-    shown
-}
-
-/// A row of a result, as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row(Vec<Option<Vec<u8>>>);
-
-impl Row {
-    /// A value; none where it is NULL or there is no such column.
-    pub(crate) fn get(&self, column: usize) -> Option<String> {
-        let value = self.0.get(column)?.as_ref()?;
-        Some(encoding::escaped(value))
-    }
-
-    /// A value; empty where it is NULL.
-    pub(crate) fn text(&self, column: usize) -> String {
-        self.get(column).unwrap_or_default()
-    }
-
-    /// A whole number; 0 where it is NULL or none.
-    pub(crate) fn number(&self, column: usize) -> u64 {
-        self.text(column).parse().unwrap_or(0)
-    }
-
-    /// How many columns it has.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 }
 
@@ -264,5 +227,5 @@ fn connect(
 fn read(row: &sqlx::mysql::MySqlRow) -> Result<Row, ServerError> {
     let values = (0..row.len()).map(|column| row.try_get_unchecked::<Option<Vec<u8>>, _>(column));
     let values: Result<Vec<_>, sqlx::Error> = values.collect();
-    values.map(Row).map_err(|e| ServerError::of(&e))
+    values.map(Row::of).map_err(|e| ServerError::of(&e))
 }

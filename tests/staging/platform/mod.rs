@@ -14,6 +14,7 @@ mod options;
 mod owner;
 mod paths;
 mod ports;
+mod postgres;
 mod procs;
 mod rabbit;
 mod redis;
@@ -29,6 +30,7 @@ pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
 pub(crate) use options::{Broker, Keeping, Options};
 pub(crate) use ports::one as free_port;
+pub(crate) use postgres::Postgres;
 pub(crate) use procs::end_all;
 
 use crate::common::World;

@@ -53,6 +53,11 @@ impl Platform {
         ]
     }
 
+    /// Where Redis listens.
+    pub(crate) fn redis_port(&self) -> u16 {
+        self.ports.redis
+    }
+
     /// Fills in `@name@` for each variable.
     pub(super) fn fill(&self, text: &str) -> String {
         let password = ("db_password", mariadb::PASSWORD.to_owned());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What to say when something is not installed.
 const INSTALL: &str = "install what the staging tests need with: tests/prepare (as root), or by hand: apt-get install -y \
-     mariadb-server redis-server nginx-light supervisor cron rabbitmq-server pypy3 pypy3-venv python3-venv python3-pip git";
+     mariadb-server postgresql redis-server nginx-light supervisor cron rabbitmq-server pypy3 pypy3-venv python3-venv python3-pip git";
 
 /// A command in a clean environment.
 pub(crate) struct Call(Command);

@@ -1,7 +1,7 @@
 //! The looks of `django.migrate`: before, whether it is done, and whether the backup is back.
 
 use super::judge::{self, Stand};
-use super::seen::{Answered, DatabaseState, Migration, Schema, Whole};
+use super::seen::{Answered, DatabaseState, Migration, Schema, Server, Whole};
 use super::{Before, Database, Migrate, Note, Output, answer, began, ended};
 use crate::action::{Consequences, Context, Error, Look, Past, Used, Work};
 use crate::actions::django::App;
@@ -181,7 +181,7 @@ impl Migrate {
             ));
         }
         if let Some(backup) = &self.backup {
-            backup_is_of(cx.used(backup)?, seen)?;
+            backup_is_of(cx.used(backup)?, &seen.server)?;
         }
         if let Some(lock) = seen.lock {
             return Err(Error::new(format!(
@@ -509,7 +509,7 @@ pub(super) fn lines_of(stand: &Stand, database: &Database, hooks: bool) -> Vec<S
 }
 
 /// The backup is of this database, where that can be known.
-fn backup_is_of(used: &Used, seen: &DatabaseState) -> Result<(), Error> {
+pub(in crate::actions::django) fn backup_is_of(used: &Used, server: &Server) -> Result<(), Error> {
     let Do::MysqlBackup(_) = &used.action else {
         return Ok(());
     };
@@ -523,7 +523,6 @@ fn backup_is_of(used: &Used, seen: &DatabaseState) -> Result<(), Error> {
             &e,
         )
     })?;
-    let server = &seen.server;
     if produced.server != server.identity() {
         return Err(Error::new(format!(
             "the backup {} is of another server than the application's database: {}, and this is {}",
