@@ -33,6 +33,8 @@ texts! {
         "{tables} 张表，约 {mib} MiB；服务器 {server}；{client}";
     no_snapshot(tables): "not covered by a snapshot, so nothing may write to them meanwhile: {tables}",
         "不受一致性快照保护，备份期间不得写入：{tables}";
+    six_digits(columns): "FLOAT columns, of whose values a dump has six digits: {columns}",
+        "FLOAT 列，备份只保留其值的六位有效数字：{columns}";
     events_run(events): "events that are enabled: {events}; in the scratch schema they are created disabled",
         "已启用的事件：{events}；在临时库中以禁用状态创建";
     restore_databases(names, step): "drop {names}, create it again and load the backup of the step {step}",

@@ -511,3 +511,56 @@ fn several_schemas_are_of_one_moment() {
         ],
     );
 }
+
+/// A dump program writes six digits of a FLOAT: where a value has more, the step fails and says so, or the plan accepts it.
+#[test]
+fn digits_of_floats_that_no_dump_keeps_are_named() {
+    let server = Maria::up("");
+    server.sql(
+        "CREATE DATABASE d; USE d; CREATE TABLE t (id int PRIMARY KEY, short float, `long` float, g geometry, j json); \
+         INSERT INTO t VALUES (1, 0.5, 16777217, ST_GeomFromText('POINT(1 2)'), '[1]'), (2, 3.25, 0.1, NULL, NULL)",
+    );
+    let world = World::new();
+    plan(&world, &server, &[DUMP]);
+    let looked = world.upledger(&["plan", "plan.yaml"]);
+    says(
+        &looked,
+        &["of whose values a dump has six digits: d.t.short, d.t.long"],
+    );
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    says(
+        &done,
+        &[
+            "more than six digits in FLOAT columns",
+            "t.short, t.long",
+            "rounds_floats",
+        ],
+    );
+    assert!(backups(&world).is_empty());
+    assert_eq!(scratches(&server), "");
+
+    // Anything else that differs is still no matter of digits.
+    let rounds = DUMP.replace("database: d", "database: d, rounds_floats: true");
+    let lying = World::new();
+    let client = client(&lying, "dump \"$@\" | sed \"s/'\\[1\\]'/'[2]'/\"");
+    let step = rounds.replace("rounds_floats", &format!("client: {client}, rounds_floats"));
+    plan(&lying, &server, &[&step]);
+    let done = lying.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    says(&done, &["table t has 2 rows, but not the same ones"]);
+
+    let world = World::new();
+    let delete = change(&server, "DELETE FROM d.t");
+    plan(&world, &server, &[&rounds, &delete, BACK]);
+    let values = "SELECT id, short, `long` FROM d.t ORDER BY id";
+    let before = server.sql(values);
+    let done = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let said = world.upledger(&["log", "--output", "dump"]);
+    says(
+        &said,
+        &["six digits are kept of the FLOAT columns t.short, t.long"],
+    );
+    assert_eq!(server.sql(values), before);
+}

@@ -9,7 +9,7 @@ use super::inventory::Inventory;
 use super::making::refuse_source;
 use super::manifest::Manifest;
 use super::privileges::Grants;
-use super::{LIMIT, refusals, scratch};
+use super::{LIMIT, floats, refusals, scratch};
 use crate::action::values::absolute;
 use crate::action::{
     Action, Context, Direction, Error, Live, Look, Past, Place, Preview, Properties, Stage, Work,
@@ -52,6 +52,10 @@ pub struct Backup {
     /// name begins with `upledger_verify_`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
+    /// Values of FLOAT columns may lose digits: every dump program writes six of them. Default: false, so that the step fails
+    /// where a restored value would be another one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rounds_floats: bool,
     /// The dump program. Default: `mariadb-dump` or `mysqldump`, found in `PATH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
@@ -89,6 +93,9 @@ pub struct Before {
     pub(super) bytes: u64,
     /// Tables that a snapshot does not cover, with their engines.
     no_snapshot: Vec<String>,
+    /// Columns of which a dump has six digits, as `table.column`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    floats: Vec<String>,
     /// Events that run by the clock.
     events: Vec<String>,
     /// The history of system-versioned tables is dumped.
@@ -262,6 +269,7 @@ impl Action for Backup {
             tables: 0,
             bytes: 0,
             no_snapshot: Vec::new(),
+            floats: Vec::new(),
             events: Vec::new(),
             history: false,
         };
@@ -288,6 +296,10 @@ impl Action for Backup {
                     .remedy("name a mariadb-dump of version 10.11 or later with `client`"));
                 }
                 before.history |= entry.versioned;
+            }
+            for (table, columns) in floats::columns(&mut session, &name)? {
+                let named = columns.iter().map(|c| format!("{name}.{table}.{c}"));
+                before.floats.extend(named);
             }
             let events = inventory.enabled_events();
             before
@@ -320,6 +332,9 @@ impl Action for Backup {
         )];
         if !before.no_snapshot.is_empty() {
             findings.push(phrases::no_snapshot(before.no_snapshot.join(", ")));
+        }
+        if !before.floats.is_empty() {
+            findings.push(phrases::six_digits(before.floats.join(", ")));
         }
         if !before.events.is_empty() {
             findings.push(phrases::events_run(before.events.join(", ")));

@@ -9,10 +9,11 @@ use super::load::{Load, Part, load};
 use super::manifest::{Manifest, Schema};
 use super::scratch::{self, Scratch};
 use super::write::{self, Written};
-use super::{LIMIT, refusals};
+use super::{LIMIT, floats, refusals};
 use crate::action::{Error, Work};
 use crate::actions::dump::{self, Pace};
 use crate::host::mysql::{Dump, Login, Program, Session};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Refuses a schema whose dump would stop, or bring back what does not work.
@@ -142,14 +143,28 @@ impl Backup {
                 work.note(Note::Scratch(name.clone()))?;
             }
             let copy = restored(work, login, schema, dir, &scratch)?;
+            let mut wrong = compare(schema, &copy, &manifest.written);
+            let digits = self.only_digits(login, schema, &scratch, &mut wrong)?;
             scratch.remove()?;
-            let wrong = compare(schema, &copy, &manifest.written);
             if !wrong.is_empty() {
                 return Err(Error::new(format!(
                     "the dump of {} is not what the schema holds; its copy differs: {}",
                     schema.name,
-                    wrong.join("; ")
+                    wrong.into_values().collect::<Vec<_>>().join("; ")
                 )));
+            }
+            if !digits.is_empty() {
+                let columns = digits.join(", ");
+                if !self.rounds_floats {
+                    return Err(Error::new(format!(
+                        "{} has values of more than six digits in FLOAT columns, and a dump has six: {columns}",
+                        schema.name
+                    ))
+                    .remedy("convert the columns to DOUBLE, or set `rounds_floats: true`"));
+                }
+                work.log_line(&format!(
+                    "six digits are kept of the FLOAT columns {columns}"
+                ));
             }
             work.log_line(&format!("{}: the restored copy is the same", schema.name));
             let schema = &mut manifest.schemas[at];
@@ -161,6 +176,29 @@ impl Backup {
         }
         manifest.verified = true;
         Ok(())
+    }
+
+    /// Takes the tables out of what is wrong that differ in no more than digits which no dump has; their columns.
+    fn only_digits(
+        &self,
+        login: &Login,
+        schema: &Schema,
+        scratch: &Scratch,
+        wrong: &mut BTreeMap<String, String>,
+    ) -> Result<Vec<String>, Error> {
+        let mut columns = Vec::new();
+        if wrong.is_empty() {
+            return Ok(columns);
+        }
+        let mut session = Session::open(login, None, LIMIT)?;
+        for (table, floats) in floats::columns(&mut session, &schema.name)? {
+            let differs = wrong.contains_key(&table);
+            if differs && floats::same_as_text(&mut session, &schema.name, &scratch.name, &table)? {
+                wrong.remove(&table);
+                columns.extend(floats.iter().map(|column| format!("{table}.{column}")));
+            }
+        }
+        Ok(columns)
     }
 }
 
@@ -194,16 +232,15 @@ fn restored(
     Ok(copy)
 }
 
-/// How the copy differs, where nobody's writing explains it.
-fn compare(schema: &Schema, copy: &Inventory, written: &[String]) -> Vec<String> {
-    let mut wrong = schema.inventory.structure_differs(copy);
+/// How the copy differs, where nobody's writing explains it, by what differs.
+fn compare(schema: &Schema, copy: &Inventory, written: &[String]) -> BTreeMap<String, String> {
+    let structure = schema.inventory.structure_differs(copy).into_iter();
     let rows = schema.inventory.rows_differ(copy).into_iter();
     let explained = |table: &str| written.contains(&format!("{}.{table}", schema.name));
-    wrong.extend(
-        rows.filter(|(table, _)| !explained(table))
-            .map(|(_, how)| how),
-    );
-    wrong
+    structure
+        .map(|how| (how.clone(), how))
+        .chain(rows.filter(|(table, _)| !explained(table)))
+        .collect()
 }
 
 /// The tables that were written between two looks, by `schema.table`.

@@ -8,6 +8,7 @@
 mod accounts;
 pub mod backup;
 pub mod expect;
+mod floats;
 mod inventory;
 mod load;
 mod making;

@@ -137,6 +137,9 @@ pub(super) fn write(
     for (number, database) in dump.databases.iter().enumerate() {
         outputs.push(Output::create(dir, number, database)?);
     }
+    if let [one] = outputs.as_mut_slice() {
+        one.file.compress_aside()?;
+    }
     let mut piped = program.start(cx, login, dump)?;
     let mut watch = Watch::default();
     let copied = match outputs.as_mut_slice() {

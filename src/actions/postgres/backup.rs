@@ -158,6 +158,7 @@ impl Backup {
         let mut needs = refusals::needs(&client, &self.database)?;
         let snapshot = Snapshot::take(&client, &self.database)?;
         let mut file = Compressed::create(dir, FILE.into())?;
+        file.compress_aside()?;
         let mut piped = program.start(&client, &self.database, Some(&snapshot))?;
         let mut pace = Pace::of(before.bytes);
         let read = contents::read(&mut piped.output, &mut |line| {
