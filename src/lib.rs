@@ -10,6 +10,7 @@ pub mod actions;
 pub mod attempt;
 pub mod cli;
 pub mod clock;
+pub mod compliance;
 pub mod demo;
 mod encoding;
 pub mod failpoint;

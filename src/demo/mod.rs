@@ -41,6 +41,10 @@ pub struct Summary {
     pub memory: PathBuf,
     /// What was promised and seen, in lines.
     pub seen: Vec<String>,
+    /// The timeline of the upgrade, as a page.
+    pub timeline: PathBuf,
+    /// Its compliance report, as a page.
+    pub report: PathBuf,
 }
 
 /// Why the demonstration did not end as promised.
@@ -56,6 +60,10 @@ pub enum DemoError {
 
 /// The verifier that auditors use, as `upledger verifier` prints it.
 const VERIFIER: &str = "verify.py";
+
+/// The pages of the upgrade.
+const TIMELINE: &str = "timeline.html";
+const REPORT: &str = "report.html";
 
 struct Stage<'a> {
     shop: Shop,
@@ -80,6 +88,8 @@ enum Shown {
     Progress,
     /// Its verdict alone.
     Verdict,
+    /// Nothing: what it has written is named at the end.
+    Nothing,
 }
 
 impl Shown {
@@ -102,6 +112,7 @@ impl Shown {
         let counts = output.is_some_and(|l| l.starts_with(|c: char| c.is_ascii_digit()));
         let shown = match self {
             Self::Verdict => bare.starts_with(&verdict()),
+            Self::Nothing => false,
             Self::Outcomes => !starts && output.is_none() && !head,
             Self::Progress => !starts && !head && (output.is_none() || counts),
         };
@@ -175,6 +186,8 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
     Ok(Summary {
         state: stage.shop.path("state"),
         memory: stage.shop.path("memory"),
+        timeline: stage.shop.path(TIMELINE),
+        report: stage.shop.path(REPORT),
         dir: stage.shop.dir,
         seen: stage.seen,
     })
@@ -208,7 +221,9 @@ impl Stage<'_> {
                 .any(|a| a.contains(r#""release": "2.0""#) && a.contains(r#""health": "ok""#));
             self.promise(new, &text::new_answers())?;
         }
-        self.verify_ledger()
+        self.verify_ledger()?;
+        self.finish(&["timeline", "--out", TIMELINE], 0, Shown::Nothing)?;
+        self.finish(&["report", "--out", REPORT], 0, Shown::Nothing)
     }
 
     fn promise(&mut self, kept: bool, what: &str) -> Result<(), DemoError> {

@@ -121,15 +121,18 @@ struct Packed {
     seq: u64,
     mono: u64,
     has_run: bool,
-    /// Where run, time, boot, kind, actor and data end.
-    ends: [usize; 6],
+    sess: Option<u64>,
+    /// Where run, time, boot, kind, actor, host and data end.
+    ends: [usize; 7],
 }
 
 impl Batch {
     fn push(&mut self, view: &View<'_>) {
-        let mut ends = [0; 6];
+        let mut ends = [0; 7];
         let run = view.run.unwrap_or_default();
-        let texts = [run, view.ts, view.boot, view.kind, view.actor, view.data];
+        let texts = [
+            run, view.ts, view.boot, view.kind, view.actor, view.host, view.data,
+        ];
         for (end, text) in ends.iter_mut().zip(texts) {
             self.text.push_str(text);
             *end = self.text.len();
@@ -138,6 +141,7 @@ impl Batch {
             seq: view.seq,
             mono: view.mono,
             has_run: view.run.is_some(),
+            sess: view.sess,
             ends,
         });
     }
@@ -145,7 +149,7 @@ impl Batch {
     fn views(&self) -> impl Iterator<Item = View<'_>> {
         let mut start = 0;
         self.events.iter().map(move |event| {
-            let [run, ts, boot, kind, actor, data] = event.ends.map(|end| {
+            let [run, ts, boot, kind, actor, host, data] = event.ends.map(|end| {
                 let text = self.text.get(start..end).unwrap_or_default();
                 start = end;
                 text
@@ -158,6 +162,8 @@ impl Batch {
                 boot,
                 kind,
                 actor,
+                host,
+                sess: event.sess,
                 data,
             }
         })

@@ -8,7 +8,7 @@ use crate::text::{Lang, lang};
 use minijinja::{AutoEscape, Environment, Error, Value};
 
 /// What every page extends.
-const BASE: &str = include_str!("base.html");
+pub(crate) const BASE: &str = include_str!("base.html");
 
 /// The language of a page, as HTML names it.
 #[must_use]
