@@ -53,10 +53,10 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
         (text::report(), &summary.report),
     ];
     let files = files.map(|(name, path)| (name, safe(&path.display().to_string())));
-    shown.extend(files);
+    let [ledger, timeline, report] = files;
+    let opened = |(name, path)| (name, text::open_page(path));
+    shown.extend([ledger, opened(timeline), opened(report)]);
     out.lines(&aligned(&shown));
-    out.progress(&text::open_pages());
-    out.progress("");
     out.progress(&text::look_around());
     // One line each, so that both can be copied from a narrow terminal.
     for (name, dir) in [

@@ -212,6 +212,15 @@ pub(super) fn finding_words(finding: &Finding) -> String {
     }
 }
 
+/// How far the proof reaches, in a few words.
+pub(super) fn level_words(report: &Report) -> String {
+    let words = verdict::level(report.level);
+    match lang() {
+        Lang::En => report.level.to_string(),
+        Lang::Zh => words.split(['；', ';']).next().unwrap_or(&words).to_owned(),
+    }
+}
+
 fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     let (tone, sound) = if report.is_sound() {
         (Tone::Good, text::sound())
@@ -230,21 +239,8 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     let head = report.head.as_ref();
     shown.extend(head.map(|h| (text::head(), format!("{} {}", h.seq, h.hash))));
     shown.push((text::root(), report.root.to_string()));
-    let level = report.level.to_string();
     // The verdict below explains it, in the language of the screen.
-    let code = level.split(' ').next().unwrap_or_default();
-    shown.push((
-        text::level(),
-        if lang() == Lang::En {
-            level.clone()
-        } else {
-            verdict::level(report.level)
-                .split(['；', ';'])
-                .next()
-                .unwrap_or(code)
-                .to_owned()
-        },
-    ));
+    shown.push((text::level(), level_words(report)));
     shown.push((
         text::unanchored(),
         text::unanchored_are(verdict::unanchored(report), report.events),

@@ -1,7 +1,7 @@
 //! The command report: what an auditor asks of a run, or the runs of a period.
 
 use super::code;
-use super::evidence::{self, finding_words};
+use super::evidence::{self, finding_words, level_words};
 use super::fail::Failure;
 use super::new_file::write_new;
 use super::out::Out;
@@ -63,7 +63,10 @@ pub(crate) fn report(out: &mut Out, home: &Home, args: &ReportArgs) -> Result<u8
         (None, Some(path)) => Format::of_name(path),
         (None, None) => Format::Html,
     };
-    let given = args.checkpoint.iter().map(|path| evidence::checkpoint(path));
+    let given = args
+        .checkpoint
+        .iter()
+        .map(|path| evidence::checkpoint(path));
     let given = given.collect::<Result<Vec<_>, _>>()?;
     let journal = show::read(out, home)?;
     // Later than what was read, so that all of it is verified.
@@ -73,7 +76,7 @@ pub(crate) fn report(out: &mut Out, home: &Home, args: &ReportArgs) -> Result<u8
         Format::Json => english(|| verification(&found, &given)),
         Format::Html | Format::Md => verification(&found, &given),
     };
-    let template = |e| Failure::of(code::USAGE, "report", &e);
+    let template = |e: minijinja::Error| Failure::of(code::USAGE, "report", &e);
     let (about, rendered) = match args.runs {
         Some(range) => {
             let entries = journal.entries(None)?;
@@ -156,12 +159,14 @@ fn verification(
     given: &[upledger_ledger::Checkpoint],
 ) -> Verification {
     let found = |f: &&Finding| !matches!(f, Finding::BlobAbsent { .. });
-    let failures = verdict::words(of, given).into_iter().filter(|_| !of.is_sound());
+    let failures = verdict::words(of, given)
+        .into_iter()
+        .filter(|_| !of.is_sound());
     let findings = of.findings.iter().filter(found).map(finding_words);
     Verification {
         ledger: of.ledger.clone(),
         sound: of.is_sound(),
-        level: of.level.to_string(),
+        level: level_words(of),
         remembered: of.level >= Level::Remembered,
         verified: of.verified,
         head: of.head.as_ref().map(|h| (h.seq, h.hash.to_string())),

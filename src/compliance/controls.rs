@@ -3,8 +3,8 @@
 //! Invariant: it is said whether there is evidence, and never that a control is met. A control is judged by the fields of the
 //! blocks A to L alone; what says that something is not so is no evidence.
 
+use super::Report;
 use super::fact::Seqs;
-use super::{Block, Report};
 use crate::text::controls as text;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -465,7 +465,7 @@ pub(super) fn judge(report: &Report) -> Vec<Judged> {
             .map(|Need(field, _)| {
                 let (label, present, seq) = known.get(*field).cloned().unwrap_or_default();
                 Point {
-                    field,
+                    field: *field,
                     label,
                     present,
                     seq: if present { seq } else { Seqs::default() },

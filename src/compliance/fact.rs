@@ -101,6 +101,8 @@ pub enum Source {
     /// Nothing says it.
     #[default]
     Absent,
+    /// The run had no occasion for it, such as the end of a rollback where there was none.
+    NotApplicable,
     /// Events say it, or it is computed from what they say.
     Events,
     /// The verification of the ledger, which was made for this report.
@@ -131,6 +133,14 @@ impl<T> Default for Fact<T> {
 }
 
 impl<T> Fact<T> {
+    /// There was no occasion for it.
+    pub(super) fn not_applicable() -> Self {
+        Self {
+            source: Source::NotApplicable,
+            ..Self::default()
+        }
+    }
+
     /// What these events say.
     pub fn said(value: impl Into<T>, seq: Seqs) -> Self {
         Self {
@@ -188,6 +198,17 @@ impl Fact<Vec<String>> {
         match value.is_empty() {
             true => Self::default(),
             false => Self::said(value, seq),
+        }
+    }
+
+    /// A list of what the record would say: where it is empty, these events prove that there was nothing.
+    pub(super) fn list_within(
+        parts: impl IntoIterator<Item = (String, Seqs)>,
+        all: &Seqs,
+    ) -> Self {
+        match Self::list(parts) {
+            none if none.value.is_none() => Self::said(Vec::new(), all.clone()),
+            some => some,
         }
     }
 }
@@ -274,7 +295,14 @@ impl Shown for bool {
 
 impl Shown for Vec<String> {
     fn shown(&self) -> String {
-        self.iter().map(Shown::shown).collect::<Vec<_>>().join("\n")
+        match self.is_empty() {
+            true => text::none(),
+            false => self.iter().map(Shown::shown).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        !self.is_empty()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The report as one HTML file, which prints to a clean PDF: no script, nothing from the network.
 
+use super::Report;
 use super::period::{Period, columns, row};
 use super::view::{blocks, standards};
-use super::Report;
 use crate::page;
+use crate::report::safe;
 use crate::text::compliance as text;
 use minijinja::value::Serde;
 use minijinja::{Error, Value, context};
@@ -32,13 +33,13 @@ pub fn html(of: &Report) -> Result<String, Error> {
         lang => page::language(),
         title => text::page_title(&run),
         run => text::heading(&run),
-        plan => of.change.title.value.clone().unwrap_or_default(),
+        plan => of.change.title.value.as_deref().map_or_else(String::new, safe),
         state => state.map(|s| s.shown.clone()).unwrap_or_default(),
         state_class => state.map_or("", |s| page::state_class(&s.stable)),
         how_to_read => text::how_to_read(),
         contents => text::contents(),
         summary_heading => text::summary(),
-        summary => of.summary.clone(),
+        summary => of.summary.iter().map(|l| safe(l)).collect::<Vec<_>>(),
         columns => [text::field(), text::value_heading(), text::proof()],
         absent => text::absent(),
         blocks => Value::from(Serde(blocks(of, ROWS))),

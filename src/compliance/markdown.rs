@@ -13,7 +13,11 @@ const ROWS: usize = 400;
 #[must_use]
 pub fn markdown(of: &Report) -> String {
     let run = of.report.run_name.value.clone().unwrap_or_default();
-    let mut out = format!("# {}\n\n{}\n", cell(&text::heading(run)), text::how_to_read());
+    let mut out = format!(
+        "# {}\n\n{}\n",
+        cell(&text::heading(run)),
+        text::how_to_read()
+    );
     out.push_str(&format!("\n## {}\n\n", text::summary()));
     for line in &of.summary {
         out.push_str(&format!("- {}\n", cell(line)));
@@ -62,7 +66,7 @@ fn block(out: &mut String, of: &View) {
         let rows = rows.map(|l| lines([l.label.clone(), l.value.clone(), l.proof.clone()]));
         table(out, &head, rows);
     }
-    if let Some(absent) = &of.absent {
+    for absent in &of.absent {
         out.push_str(&format!("\n{}\n", cell(absent)));
     }
     for list in &of.lists {

@@ -15,8 +15,8 @@ mod view;
 
 pub use blocks::{
     About, ActionRow, AttemptRow, Authorisation, Backup, ChangeRecord, Changed, CheckRow,
-    ClockRecord, Commands, DoubtRow, Execution, Failure, FailureRow, Identity, Integrity, Outcome,
-    OutageRow, Product, Retention, Session, Tests,
+    ClockRecord, Commands, DoubtRow, Execution, Failure, FailureRow, Identity, Integrity,
+    OutageRow, Outcome, Product, Retention, Session, Tests,
 };
 pub use controls::{Extent, Judged, Point};
 pub use fact::{Fact, Ms, Seqs, Source, Time, Word};

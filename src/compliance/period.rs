@@ -25,7 +25,9 @@ pub struct Range {
 
 /// A text that names no such time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("SINCE..UNTIL takes RFC 3339 dates or date-times, such as 2026-11-01..2026-11-30, and either end may be left out")]
+#[error(
+    "SINCE..UNTIL takes RFC 3339 dates or date-times, such as 2026-11-01..2026-11-30, and either end may be left out"
+)]
 pub struct RangeError;
 
 impl FromStr for Range {
@@ -64,7 +66,9 @@ fn edge(text: &str, is_end: bool) -> Result<Option<DateTime<Utc>>, RangeError> {
         let later = date.and_hms_opt(1, 0, 0)?;
         later.and_local_timezone(Local).earliest()
     });
-    begins.map(|at| Some(at.with_timezone(&Utc))).ok_or(RangeError)
+    begins
+        .map(|at| Some(at.with_timezone(&Utc)))
+        .ok_or(RangeError)
 }
 
 impl Range {
@@ -231,7 +235,8 @@ pub fn lines<'a>(runs: impl Iterator<Item = &'a Run>, entries: Vec<Entry>) -> Ve
             of_run.entry(run).or_default().push(entry);
         }
     }
-    runs.filter_map(|run| line(run, of_run.get(&run.name)?)).collect()
+    runs.filter_map(|run| line(run, of_run.get(&run.name)?))
+        .collect()
 }
 
 /// The runs that began in a period.
@@ -332,7 +337,10 @@ mod tests {
         assert_eq!(range(".."), Ok(Range::default()));
         let exact = range("2026-11-30T10:00:00Z..2026-11-30T12:00:00+01:00").expect("a range");
         assert!(exact.holds("2026-11-30T10:00:00.000000Z"));
-        assert!(!exact.holds("2026-11-30T11:00:00.000000Z"), "its end is not in it");
+        assert!(
+            !exact.holds("2026-11-30T11:00:00.000000Z"),
+            "its end is not in it"
+        );
         assert!(!exact.holds("2026-11-30T09:59:59.999999Z"));
         let since = range("2026-11-30T10:00:00Z..").expect("a range");
         assert!(since.holds("2030-01-01T00:00:00.000000Z"));
@@ -341,7 +349,14 @@ mod tests {
         let noon = noon.and_then(|at| at.and_local_timezone(Local).earliest());
         let noon = noon.expect("it is one").to_rfc3339();
         assert!(day.holds(&noon));
-        for bad in ["", "2026-11-30", "2026-11-31..", "x..y", "2026-12-01..2026-11-30", "2026-11-30T10:00:00.."] {
+        for bad in [
+            "",
+            "2026-11-30",
+            "2026-11-31..",
+            "x..y",
+            "2026-12-01..2026-11-30",
+            "2026-11-30T10:00:00..",
+        ] {
             assert_eq!(range(bad), Err(RangeError), "{bad}");
         }
     }

@@ -35,8 +35,8 @@ pub(super) struct View {
     pub(super) letter: char,
     pub(super) label: String,
     pub(super) lines: Vec<Line>,
-    /// The names of what is absent.
-    pub(super) absent: Option<String>,
+    /// The names of what is absent, and of what there was no occasion for.
+    pub(super) absent: Vec<String>,
     pub(super) lists: Vec<List>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn seqs(of: &Seqs) -> String {
 
 fn proof(source: Source, of: &Seqs) -> String {
     match source {
-        Source::Absent => String::new(),
+        Source::Absent | Source::NotApplicable => String::new(),
         Source::Verification => text::by_verification(),
         Source::Program => text::by_program(),
         Source::Events => seqs(of),
@@ -89,7 +89,7 @@ fn cut(value: &str) -> String {
 /// The blocks; of each list so many rows.
 pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
     let view = |block: &dyn super::Block| {
-        let (mut lines, mut absent) = (Vec::new(), Vec::new());
+        let (mut lines, mut absent, mut without) = (Vec::new(), Vec::new(), Vec::new());
         for field in block.fields() {
             match field.value {
                 Some(value) => lines.push(Line {
@@ -97,10 +97,15 @@ pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
                     value: cut(&value),
                     proof: proof(field.source, field.seq),
                 }),
+                None if field.source == Source::NotApplicable => without.push(field.label),
                 None => absent.push(field.label),
             }
         }
-        let comma = text::list_comma();
+        let named = |names: Vec<String>| {
+            (!names.is_empty()).then(|| names.join(&text::list_separator()))
+        };
+        let absent = named(absent).map(text::absent_are);
+        let without = named(without).map(text::not_applicable_are);
         let lists = block.tables(most).into_iter().map(|table| List {
             label: table.label,
             columns: table.columns,
@@ -118,7 +123,7 @@ pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
             letter: block.letter(),
             label: block.label(),
             lines,
-            absent: (!absent.is_empty()).then(|| text::absent_are(absent.join(&comma))),
+            absent: absent.into_iter().chain(without).collect(),
             lists: lists.filter(|list| !list.rows.is_empty()).collect(),
         }
     };

@@ -14,7 +14,7 @@ use shop::{Error, Shop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -88,8 +88,6 @@ enum Shown {
     Progress,
     /// Its verdict alone.
     Verdict,
-    /// Nothing: what it has written is named at the end.
-    Nothing,
 }
 
 impl Shown {
@@ -112,7 +110,6 @@ impl Shown {
         let counts = output.is_some_and(|l| l.starts_with(|c: char| c.is_ascii_digit()));
         let shown = match self {
             Self::Verdict => bare.starts_with(&verdict()),
-            Self::Nothing => false,
             Self::Outcomes => !starts && output.is_none() && !head,
             Self::Progress => !starts && !head && (output.is_none() || counts),
         };
@@ -154,7 +151,6 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
             .map_err(|e| Error::io("cannot listen for signals", &e))?;
     }
     show(&text::title());
-    show("");
     let place = dir.display().to_string();
     let shop = Shop::build(dir, story == Story::Fail)?;
     let [old, new] = shop.tags();
@@ -164,7 +160,6 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
     ]) {
         show(&line);
     }
-    show("");
     let mut stage = Stage {
         shop,
         program,
@@ -222,8 +217,9 @@ impl Stage<'_> {
             self.promise(new, &text::new_answers())?;
         }
         self.verify_ledger()?;
-        self.finish(&["timeline", "--out", TIMELINE], 0, Shown::Nothing)?;
-        self.finish(&["report", "--out", REPORT], 0, Shown::Nothing)
+        // What they write is named at the end.
+        self.silently(&["timeline", "--out", TIMELINE])?;
+        self.silently(&["report", "--out", REPORT])
     }
 
     fn promise(&mut self, kept: bool, what: &str) -> Result<(), DemoError> {
@@ -262,6 +258,10 @@ impl Stage<'_> {
             })
             .collect();
         (self.show)(&format!("$ upledger {}", shown.join(" ")));
+        self.spawn(args)
+    }
+
+    fn spawn(&self, args: &[&str]) -> Result<Child, DemoError> {
         let child = Command::new(&self.program)
             .args(args)
             // Whoever shows the lines takes them off again where none are wanted.
@@ -284,6 +284,13 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// Runs one of our commands that ends well, and shows nothing.
+    fn silently(&self, args: &[&str]) -> Result<(), DemoError> {
+        let output = self.spawn(args)?.wait_with_output();
+        let output = output.map_err(|e| Error::io("cannot wait for this program", &e))?;
+        ended(args, 0, output.status)
+    }
+
     fn finish(&mut self, args: &[&str], expected: i32, shown: Shown) -> Result<(), DemoError> {
         let mut child = self.start(args)?;
         // Errors are few and short: they fit into the pipe until the end.
@@ -302,18 +309,7 @@ impl Stage<'_> {
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             (self.show)(line);
         }
-        if output.status.code() == Some(expected) {
-            return Ok(());
-        }
-        let code = output
-            .status
-            .code()
-            .map_or_else(text::by_signal, |c| c.to_string());
-        Err(DemoError::Broken(text::ended_otherwise(
-            args.join(" "),
-            code,
-            expected,
-        )))
+        ended(args, expected, output.status)
     }
 
     /// The runner dies by SIGKILL when the migration has told of its first thousand orders; then the run is taken over.
@@ -357,4 +353,16 @@ impl Stage<'_> {
         self.seen.push(text::both_accept());
         Ok(())
     }
+}
+
+/// Whether a command has ended as expected.
+fn ended(args: &[&str], expected: i32, status: ExitStatus) -> Result<(), DemoError> {
+    if status.code() == Some(expected) {
+        return Ok(());
+    }
+    let code = status
+        .code()
+        .map_or_else(text::by_signal, |c| c.to_string());
+    let args = args.join(" ");
+    Err(DemoError::Broken(text::ended_otherwise(args, code, expected)))
 }

@@ -236,7 +236,10 @@ pub fn end_lines(run: &Run) -> Vec<String> {
 /// The commands that make the pages of an ended run.
 fn page_lines(run: &Run) -> [String; 2] {
     [
-        text::timeline_with(format!("upledger timeline {} --out timeline.html", run.name)),
+        text::timeline_with(format!(
+            "upledger timeline {} --out timeline.html",
+            run.name
+        )),
         text::report_with(format!("upledger report {} --out report.html", run.name)),
     ]
 }

@@ -129,7 +129,12 @@ pub(crate) fn publish<E: From<Trouble>>(
     let file = draft(target, Temporary::Random, mode, fill)?;
     let made = match std::fs::hard_link(file.path(), target) {
         Ok(()) => Ok(()),
-        Err(e) if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::Unsupported
+            ) =>
+        {
             rename_new(file.path(), target).map_err(|trouble| trouble.source)
         }
         Err(e) => Err(e),

@@ -9,7 +9,7 @@ texts! {
     until_then(at): "until {at}", "截至 {at}";
     from_to(from, to): "{from} to {to}", "{from} 至 {to}";
     how_to_read(): "Each value names what proves it: numbers are those of events in the ledger. What nothing says is listed as absent. Controls are never said to be complied with: evidence for them is present, or it is not.",
-        "每一项都注明依据：数字为账本中的事件序号。账本没有记载的内容列为“缺”。控制项只列出是否有证据，不下是否合规的结论。";
+        "每一项都注明依据：数字为账本中的事件序号。账本没有记载的内容列为缺项。控制项只列出是否有证据，不下是否合规的结论。";
     contents(): "Contents", "目录";
     summary(): "Summary", "摘要";
     field(): "Field", "项目";
@@ -17,13 +17,15 @@ texts! {
     proof(): "Proof (seq)", "依据（序号）";
     absent(): "absent", "缺";
     absent_are(names): "Absent, because nothing in the record says it: {names}", "缺（记录中没有记载）：{names}";
-    by_verification(): "verification", "校验结果";
+    by_verification(): "verification", "验证结果";
     by_program(): "this program", "本程序";
-    more_lines(n): "... and {n} more; --format json has all of them", "……另有 {n} 项，见 --format json";
-    more_ranges(n): "... ({n} events)", "……（共 {n} 个事件）";
+    more_lines(n): "... and {n} more; --format json has all of them", "另有 {n} 项，见 --format json";
+    more_ranges(n): "... ({n} events)", "等（共 {n} 个事件）";
+    not_applicable_are(names): "Not applicable to this run: {names}", "不适用于本次运行：{names}";
+    none(): "none", "无";
     yes(): "yes", "是";
     no(): "no", "否";
-    list_comma(): ", ", "、";
+    list_separator(): "; ", "；";
 
     report(): "The report", "报告";
     report_id(): "Report", "报告编号";
@@ -64,7 +66,7 @@ texts! {
     approved_plan_sha256(): "Digest of the approved plan", "批准的方案摘要";
     approval_signature(): "Signature of the approval", "审批签名";
     approval_precedes_start(): "Approved before the start", "审批先于实施";
-    separation_of_duties(): "Requester, approver and operator differ", "申请、审批、实施人分离";
+    separation_of_duties(): "Requester, approver and operator differ", "职责分离（申请/审批/实施）";
     emergency_review(): "Review after an emergency change", "紧急变更的事后审批";
     plan_sha256(): "Digest of the plan that ran", "实际执行的方案摘要";
     started_by(): "Started by", "启动人";
@@ -124,7 +126,7 @@ texts! {
     after(): "after the change", "变更后";
     backups(): "Copies of data", "数据备份";
     path(): "Path", "路径";
-    sha256(): "SHA-256", "SHA-256";
+    sha256(): "SHA-256", "SHA-256 摘要";
     bytes(): "Bytes", "字节数";
     restored(): "Restored for a test", "恢复验证";
 
@@ -215,7 +217,7 @@ texts! {
 
     clock(): "Clock", "时钟";
     time_format(): "Form of the times", "时间格式";
-    utc_microseconds(): "UTC, microseconds; checked of every event", "UTC，精确到微秒；每个事件均已校验";
+    utc_microseconds(): "UTC, microseconds; checked of every event", "UTC，精确到微秒；每个事件均已验证";
     clock_source(): "Time source", "时间源";
     clock_synchronized(): "Synchronized whenever a session began", "各会话开始时已同步";
     boots(): "Boots of the machine", "机器启动次数";
@@ -223,24 +225,24 @@ texts! {
     clock_steps(): "Moves of more than two seconds", "超过两秒的跳变";
 
     integrity(): "Integrity of the record", "记录的完整性";
-    sound(): "The verification found nothing wrong", "校验未发现问题";
+    sound(): "The verification found nothing wrong", "验证未发现问题";
     level(): "Level of the proof", "证明级别";
-    events_verified(): "Events verified", "已校验的事件数";
+    events_verified(): "Events verified", "已验证的事件数";
     algorithm(): "Algorithm of the digests", "摘要算法";
     ledger_created_at(): "Ledger created", "账本创建时间";
     head(): "Last event and its hash", "最后一个事件及其哈希";
     root(): "Merkle root", "Merkle 根";
-    remembered(): "Agrees with what this machine remembers", "与本机记忆一致";
+    remembered(): "Agrees with what this machine remembers", "与状态目录之外的链头记录一致";
     anchored(): "Events covered by checkpoints kept elsewhere", "他处保存的检查点所覆盖的事件数";
     unanchored(): "Events covered by none", "未被覆盖的事件数";
     stored_checkpoints(): "Checkpoints in the ledger that hold", "账本内有效的检查点";
     signers(): "Signers of checkpoints", "检查点签名人";
     contents_checked(): "Contents that agree with their digests", "与摘要一致的数据块";
     contents_absent(): "Contents that are not there any more", "已不存在的数据块";
-    findings(): "Findings", "校验提示";
+    findings(): "Findings", "验证提示";
     restores(): "Continued from an older copy", "改用旧副本的记录";
     checkpoint(): "Checkpoint to keep elsewhere", "应在他处保存的检查点";
-    verify_again(): "To verify it again", "重新校验的命令";
+    verify_again(): "To verify it again", "重新验证的命令";
 
     retention(): "Retention and access", "留存与访问";
     retained_until(): "Kept until", "留存期限";
@@ -262,7 +264,7 @@ texts! {
     run(): "Run", "运行";
     plan(): "Plan", "计划";
     who(): "Who", "人员";
-    runs_in_all(n, level, events): "{n} runs began in this time; {events} events of the ledger were verified: {level}", "本时段开始的运行共 {n} 次；已校验账本的 {events} 个事件：{level}";
+    runs_in_all(n, level, events): "{n} runs began in this time; {events} events of the ledger were verified: {level}", "本时段开始的运行共 {n} 次；已验证账本的 {events} 个事件：{level}";
     no_runs(): "No run began in this time.", "本时段没有运行开始。";
     still_out(): "still shut out", "仍无法访问";
 }

@@ -33,7 +33,7 @@ texts! {
     iso_8_32(): "Changes to information processing facilities and information systems shall be subject to change management procedures.",
         "信息处理设施和信息系统的变更应遵从变更管理规程。";
 
-    pci(): "PCI DSS v4.0.1", "PCI DSS v4.0.1";
+    pci(): "PCI DSS v4.0.1", "PCI DSS v4.0.1 支付卡行业数据安全标准";
     pci_6_5_1(): "Changes to all system components in the production environment are made according to established procedures: reason and description, security impact, documented approval by authorized parties, testing, and procedures to address failures and return to a secure state.",
         "生产环境中所有系统组件的变更均按既定规程进行：变更原因与说明、安全影响、授权方的书面批准、测试，以及处理失败并恢复到安全状态的规程。";
     pci_10_2_1(): "Audit logs are enabled and active for all system components.", "所有系统组件的审计日志均已启用并处于活动状态。";
@@ -52,7 +52,7 @@ texts! {
     pci_10_5_1(): "Retain audit log history for at least 12 months, with at least the most recent three months immediately available for analysis.",
         "审计日志历史至少保留 12 个月，其中至少最近三个月可立即用于分析。";
 
-    nist(): "NIST SP 800-53 Rev. 5", "NIST SP 800-53 Rev. 5";
+    nist(): "NIST SP 800-53 Rev. 5", "NIST SP 800-53 第 5 版";
     nist_au_3(): "Audit records establish what type of event occurred, when and where it occurred, its source, its outcome, and the identity of any individuals, subjects, or objects associated with it.",
         "审计记录应能确定：发生了何种事件、何时发生、何处发生、事件来源、事件结果，以及与事件相关的个人、主体或客体的身份。";
     nist_au_8(): "Internal system clocks generate time stamps, which meet the granularity of measurement and use Coordinated Universal Time or include the offset from it.",

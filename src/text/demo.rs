@@ -20,7 +20,7 @@ texts! {
     ledger(): "ledger", "账本";
     timeline(): "timeline", "时间线";
     report(): "report", "合规报告";
-    open_pages(): "open the timeline and the report in a browser", "时间线与合规报告可用浏览器打开";
+    open_page(path): "{path}    open it in a browser", "{path}    可用浏览器打开";
     look_around(): "next, try:", "继续查看：";
     status(): "the state of each step", "各步骤的状态";
     log(): "every event", "全部事件";

@@ -468,7 +468,10 @@ fn a_second_rollback_does_not_reach_for_the_run_before() {
     assert_eq!(done.code, 13, "{done:?}");
     assert_eq!(world.lines("trace"), ["first", "first", "undo"]);
     let runs = world.upledger(&["runs"]).out;
-    let first = runs.lines().nth(1).and_then(|l| l.split_whitespace().next());
+    let first = runs
+        .lines()
+        .nth(1)
+        .and_then(|l| l.split_whitespace().next());
     let first = first.expect("a run, below the names of the columns");
     assert!(
         done.err.contains(&format!("upledger rollback {first}")),

@@ -288,7 +288,7 @@ def check_proofs(events, run, report):
                         sys.exit(f"{name}.{key}: a row is not proven: {row}")
                 continue
             where = f"{name}.{key}"
-            if fact["source"] == "absent":
+            if fact["source"] in ("absent", "not_applicable"):
                 same(where, (None, []), (fact["value"], fact["seq"]))
             elif fact["value"] is None:
                 sys.exit(f"{where} has a source and no value")
@@ -307,7 +307,7 @@ def check_controls(report):
             if isinstance(fact, list):
                 present = bool(fact)
             else:
-                present = fact["value"] is not None and fact["value"] is not False
+                present = fact["value"] is not None and fact["value"] is not False and fact["value"] != []
             same(f"{where}: {point['field']}", present, point["present"])
         there = [p["present"] for p in control["points"]]
         same(where, "present" if all(there) else "partial" if any(there) else "absent", control["evidence"])

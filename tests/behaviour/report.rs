@@ -18,7 +18,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 "#;
 
-const BY: &str = r#"{process: {pidfile: "@/web.pid", argv: [python3, "@/gunicorn", "PORT"], log: "@/web.log"}}"#;
+const BY: &str =
+    r#"{process: {pidfile: "@/web.pid", argv: [python3, "@/gunicorn", "PORT"], log: "@/web.log"}}"#;
 
 const INSTALL: &str = r#"
 upledger: 1
@@ -100,7 +101,9 @@ impl Shop {
     /// The night up to its middle: the runner and its supervisor are killed while a step runs.
     fn is_interrupted(&self) {
         let mut runner = self.start(&["run", "night.yaml"]);
-        eventually("the slow step has begun", || self.lines("trace") == ["slow"]);
+        eventually("the slow step has begun", || {
+            self.lines("trace") == ["slow"]
+        });
         self.await_step("slow", "running");
         runner.kill().expect("it lives");
         runner.wait().expect("it is dead");
@@ -164,7 +167,11 @@ impl Shop {
             .args(more)
             .output()
             .expect("python3");
-        assert_eq!(String::from_utf8_lossy(&said.stdout), "agrees\n", "{said:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&said.stdout),
+            "agrees\n",
+            "{said:?}"
+        );
     }
 }
 
@@ -174,7 +181,9 @@ fn is_open(trace: &Path) -> bool {
     let listed = std::fs::read_dir("/proc").expect("/proc").flatten();
     let lines = listed.filter_map(|e| std::fs::read(e.path().join("cmdline")).ok());
     let waits = format!("echo slow >> {dir}/trace");
-    lines.into_iter().any(|line| String::from_utf8_lossy(&line).contains(&waits))
+    lines
+        .into_iter()
+        .any(|line| String::from_utf8_lossy(&line).contains(&waits))
 }
 
 fn schema() -> Value {
@@ -196,7 +205,7 @@ fn value<'a>(report: &'a Value, block: &str, field: &str) -> &'a Value {
 
 /// Elements are closed in the order in which they were opened, ids are unique, and links lead to one.
 fn is_well_formed(world: &World, page: &str) {
-    let script = r#"
+    let script = r##"
 import html.parser, sys
 class Reader(html.parser.HTMLParser):
     def __init__(self):
@@ -219,7 +228,7 @@ if len(set(reader.ids)) != len(reader.ids): sys.exit(f"an id twice: {reader.ids}
 for link in reader.links:
     if not link.startswith("#") or link[1:] not in reader.ids: sys.exit(f"leads nowhere: {link}")
 if "script" in reader.tags or "img" in reader.tags: sys.exit(f"{reader.tags}")
-"#;
+"##;
     let said = Command::new("python3")
         .args(["-c", script])
         .arg(world.path(page))
@@ -258,12 +267,20 @@ fn a_night_with_all_that_can_go_wrong_is_told_with_its_proof_at_every_stage() {
         assert_eq!(*value(&report, block, field), wanted, "{block}.{field}");
     }
     let doubt = &report["failure"]["doubted_steps"][0];
-    assert_eq!((&doubt["step"], &doubt["decision"]), (&"slow".into(), &"done".into()));
+    assert_eq!(
+        (&doubt["step"], &doubt["decision"]),
+        (&"slow".into(), &"done".into())
+    );
     let detectors = value(&report, "failure", "detectors");
     assert_eq!(*detectors, serde_json::json!(["exit code", "operator"]));
     let skipped = value(&report, "failure", "skipped_by_decision");
     assert_eq!(*skipped, serde_json::json!(["long: not needed"]));
-    assert_eq!(report["tests"]["backups"][0]["sha256"].as_str().map(str::len), Some(64));
+    assert_eq!(
+        report["tests"]["backups"][0]["sha256"]
+            .as_str()
+            .map(str::len),
+        Some(64)
+    );
     let written = value(&report, "changed", "configuration").to_string();
     assert!(written.contains("app.conf"), "{written}");
     is_well_formed_in_all(&shop, "completed", &run);
@@ -274,11 +291,14 @@ fn a_night_with_all_that_can_go_wrong_is_told_with_its_proof_at_every_stage() {
     assert_eq!(*value(&report, "failure", "rollbacks"), 1);
     assert_eq!(*value(&report, "failure", "rollback_reason"), "test");
     // The second time, users are out from the undo that stops the application to the check behind the one that starts it.
-    assert_eq!(report["result"]["outages"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        report["result"]["outages"].as_array().map(Vec::len),
+        Some(2)
+    );
     assert_eq!(*value(&report, "result", "users_let_in"), true);
     let confirmed = value(&report, "failure", "state_confirmed").to_string();
     assert!(confirmed.contains("answers"), "{confirmed}");
-    assert_eq!(*value(&report, "changed", "in_place"), Value::Null);
+    assert_eq!(*value(&report, "changed", "in_place"), serde_json::json!(["copy"]));
     is_well_formed_in_all(&shop, "back", &run);
 
     // All runs on one page, and the same in the list of runs.
@@ -324,7 +344,14 @@ fn inert(shop: &Shop, run: &str) {
     let md = shop.written("inert.md", &[run]);
     for text in [&page, &md] {
         for never in [
-            "<script", "<img", "<b>bold", "<i>seen", "http://www", "url(", "@import", "\u{1b}",
+            "<script",
+            "<img",
+            "<b>bold",
+            "<i>seen",
+            "http://www",
+            "url(",
+            "@import",
+            "\u{1b}",
             "\u{202e}",
         ] {
             assert!(!text.contains(never), "{never}");
@@ -357,13 +384,21 @@ fn the_chinese_report_quotes_the_chinese_standard_and_leaves_no_english_heading(
     assert!(done.out.contains("缺（记录中没有记载）："), "{}", done.out);
     // What programs read is English all the same.
     let json = world.upledger(&["report", "--lang", "zh", "--format", "json"]);
-    let wide = json.out.contains(|c: char| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let wide = json
+        .out
+        .contains(|c: char| ('\u{4e00}'..='\u{9fff}').contains(&c));
     assert!(!wide, "{}", json.out);
     // The commands that make the pages are named where a run has ended, and work as they are.
     let status = world.upledger(&["status"]).out;
     for name in ["timeline", "report"] {
-        let line = status.lines().find(|l| l.contains(&format!("upledger {name} ")));
-        let words = line.expect("it is named").split("upledger ").nth(1).expect("a command");
+        let line = status
+            .lines()
+            .find(|l| l.contains(&format!("upledger {name} ")));
+        let words = line
+            .expect("it is named")
+            .split("upledger ")
+            .nth(1)
+            .expect("a command");
         let done = world.upledger(&words.split_whitespace().collect::<Vec<_>>());
         assert_eq!(done.code, 0, "{done:?}");
         assert!(world.path(&format!("{name}.html")).exists());
@@ -382,18 +417,31 @@ fn a_checkpoint_that_was_kept_elsewhere_is_evidence_for_the_events_that_it_cover
     let before = report(&[]);
     assert_eq!(before["integrity"]["anchored"]["source"], "absent");
     assert_eq!(before["integrity"]["remembered"]["value"], true);
-    let kept = before["integrity"]["checkpoint"]["value"].as_str().expect("a checkpoint");
+    let kept = before["integrity"]["checkpoint"]["value"]
+        .as_str()
+        .expect("a checkpoint");
     world.write("kept", kept);
     let after = report(&["--checkpoint", "kept"]);
     let events = &after["integrity"]["events_verified"]["value"];
     assert_eq!(after["integrity"]["anchored"]["value"], *events);
-    assert!(after["integrity"]["level"]["value"].as_str().expect("text").starts_with("L3"));
+    assert!(
+        after["integrity"]["level"]["value"]
+            .as_str()
+            .expect("text")
+            .starts_with("L3")
+    );
     let judged = |report: &Value| -> Value {
         let all = report["controls"].as_array().expect("controls");
-        let one = all.iter().find(|c| c["clause"] == "10.3.3").expect("PCI DSS");
+        let one = all
+            .iter()
+            .find(|c| c["clause"] == "10.3.3")
+            .expect("PCI DSS");
         one["evidence"].clone()
     };
-    assert_eq!((judged(&before), judged(&after)), ("absent".into(), "partial".into()));
+    assert_eq!(
+        (judged(&before), judged(&after)),
+        ("absent".into(), "partial".into())
+    );
 }
 
 /// A file that a command was killed over is not there; one that is there is never written over.
@@ -402,7 +450,12 @@ fn a_file_is_there_whole_or_not_at_all_and_never_in_the_place_of_another() {
     let world = World::new();
     world.write("plan.yaml", "upledger: 1\nname: short\nphases:\n  - phase: all\n    steps:\n      - {id: one, do: {run: [\"true\"]}, effect: idempotent, undo: none}\n");
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
-    for args in [&["report"][..], &["timeline"], &["export"], &["report", "--runs", ".."]] {
+    for args in [
+        &["report"][..],
+        &["timeline"],
+        &["export"],
+        &["report", "--runs", ".."],
+    ] {
         let args = [args, &["--out", "page.html"]].concat();
         let mut killed = world.command(&args);
         let killed = killed.env("UPLEDGER_FAILPOINT", "new-file").output();
@@ -414,7 +467,10 @@ fn a_file_is_there_whole_or_not_at_all_and_never_in_the_place_of_another() {
         let again = world.upledger(&args);
         assert_eq!(again.code, 2, "{again:?}");
         assert!(again.err.contains("page.html"), "{again:?}");
-        assert_eq!(std::fs::read(world.path("page.html")).expect("there"), written);
+        assert_eq!(
+            std::fs::read(world.path("page.html")).expect("there"),
+            written
+        );
         std::fs::remove_file(world.path("page.html")).expect("removed");
         for dead in std::fs::read_dir(world.path("")).expect("listed").flatten() {
             let name = dead.file_name();
@@ -442,4 +498,83 @@ fn the_schema_is_that_of_the_types() {
     }
     let kept = std::fs::read_to_string(&path).expect("docs/report.schema.json");
     assert!(kept == made, "UPDATE_DOCS=1 writes it anew");
+}
+
+/// A run of so many steps, written by the journal itself: what a machine would take hours for.
+fn long_run(world: &World, steps: usize) {
+    use serde_json::json;
+    use upledger::home::Home;
+    use upledger::journal::{Committed, Journal};
+    use upledger_replay::event::{Event, RunPlanned};
+    let step = |n: usize| {
+        json!({
+            "id": format!("s{n:05}"), "targets": ["local"], "action": {"run": ["/bin/true"]}, "probe": null, "verify": null,
+            "has_probe": false, "undo": "nothing", "effect": "idempotent", "on_doubt": "retry", "timeout_ms": null,
+            "retry": {"times": 0, "wait_ms": 0}, "left_out": null, "why": null, "env": [], "cwd": null, "facts": [],
+        })
+    };
+    let plan: upledger_replay::plan::Plan = serde_json::from_value(json!({
+        "upledger": 1, "name": "long", "environment": null, "change": null, "on_failure": "ask", "vars": [], "secrets": [],
+        "phases": [{"phase": "all", "steps": (0..steps).map(step).collect::<Vec<_>>()}],
+    }))
+    .expect("a plan");
+    let home = Home {
+        state: world.state(),
+        memory: world.path("memory"),
+    };
+    let mut journal = Journal::create_or_open(&home).expect("a ledger");
+    let planned = Event::RunPlanned(RunPlanned {
+        digest: upledger::plan::load::digest(&plan),
+        plan: plan.into(),
+        warnings: Vec::new(),
+        contract: upledger_replay::event::CONTRACT,
+    });
+    let event = |kind: &str, data: Value| -> Event {
+        serde_json::from_value(json!({"kind": kind, "data": data})).expect("an event")
+    };
+    let mut events = vec![planned];
+    for n in 0..steps {
+        let part = json!({"step": format!("s{n:05}"), "target": "local", "way": "do"});
+        let at = json!({"part": part, "attempt": 1});
+        events.push(event(
+            "step.started",
+            json!({"at": at, "nonce": format!("{n:032x}"), "spec": "0".repeat(64), "command": ["/bin/true"],
+                "observed": null, "timeout_ms": null}),
+        ));
+        events.push(event(
+            "step.succeeded",
+            json!({"at": at, "evidence": ["exit code 0"], "facts": [], "output": null, "took_ms": 7}),
+        ));
+    }
+    events.push(event("run.completed", json!({})));
+    for some in events.chunks(1000) {
+        for event in some {
+            journal.stage(Some("long"), event).expect("it follows");
+        }
+        assert!(matches!(journal.commit(), Ok(Committed::Done(_))));
+    }
+}
+
+/// Ten thousand events are a page that a browser opens, in a time that grows with them and not with their square.
+#[test]
+fn a_run_of_ten_thousand_events_is_one_page() {
+    let world = World::new();
+    long_run(&world, 5000);
+    let began = std::time::Instant::now();
+    let done = world.upledger(&["report", "--out", "long.html"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let took = began.elapsed();
+    let page = std::fs::metadata(world.path("long.html")).expect("written");
+    println!("{took:?} for {} bytes", page.len());
+    assert!(page.len() < 3_000_000, "{}", page.len());
+    // Without optimization, on whatever machine; a fold over its own past would take minutes.
+    assert!(took.as_secs() < 30, "{took:?}");
+    is_well_formed(&world, "long.html");
+    let shop = Shop(world);
+    let report = shop.agrees("long.json", "long");
+    assert_eq!(*value(&report, "execution", "succeeded"), 5000);
+    assert_eq!(
+        report["execution"]["attempts"].as_array().map(Vec::len),
+        Some(5000)
+    );
 }

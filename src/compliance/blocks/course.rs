@@ -79,8 +79,8 @@ block! {
         not_undone: Vec<String>,
         /// Checks that held after the last failure or undo.
         state_confirmed: Vec<String>,
-        /// Somebody accepted that what users had written was lost.
-        data_loss_accepted: String,
+        /// Who accepted that what users had written was lost, and why.
+        data_loss_accepted: Vec<String>,
         /// Plans that took the place of the run's own.
         amendments: u64,
         /// Steps that a person went on without.

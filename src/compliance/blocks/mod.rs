@@ -150,7 +150,7 @@ mod subject;
 mod work;
 
 pub use course::{
-    ClockRecord, DoubtRow, Failure, FailureRow, Integrity, Outcome, OutageRow, Retention,
+    ClockRecord, DoubtRow, Failure, FailureRow, Integrity, OutageRow, Outcome, Retention,
 };
 pub use subject::{About, Authorisation, ChangeRecord, Identity, Session};
 pub use work::{

@@ -29,16 +29,12 @@ impl Said {
     }
 }
 
-/// What of a session the run has used.
-struct Used {
-    events: u64,
-}
-
 #[derive(Default)]
 pub(super) struct People {
     /// Every session of the ledger so far, by its number.
     opened: BTreeMap<u64, Session>,
-    used: BTreeMap<u64, Used>,
+    /// How many events of the run each of them wrote.
+    used: BTreeMap<u64, u64>,
     actors: Said,
     hosts: Said,
     notes: Vec<(String, Seqs)>,
@@ -62,7 +58,7 @@ impl People {
         self.actors.add(&entry.actor, seq);
         self.hosts.add(&entry.host, seq);
         if let Some(session) = entry.session {
-            self.used.entry(session).or_insert(Used { events: 0 }).events += 1;
+            *self.used.entry(session).or_default() += 1;
         }
         match &entry.event {
             Event::RunPlanned(planned) => {
@@ -94,12 +90,12 @@ impl People {
         self.warnings.extend(warnings.map(|w| (w, Seqs::one(seq))));
     }
 
-    pub(super) fn close(mut self, report: &mut Report, _: &World<'_>) {
+    pub(super) fn close(mut self, report: &mut Report, world: &World<'_>) {
         for (seq, used) in &self.used {
             let Some(mut session) = self.opened.remove(seq) else {
                 continue;
             };
-            session.events_written = used.events;
+            session.events_written = *used;
             report.identity.sessions.push(session);
         }
         let sessions = || report.identity.sessions.iter();
@@ -113,10 +109,12 @@ impl People {
         let machines = Fact::list(sessions().filter_map(machine));
         // Nothing that a session does not say is a yes.
         let synchronized = sessions().map(|s| s.clock_synchronized == Some(true));
-        let proof = sessions().map(|s| s.seq.clone()).fold(Seqs::default(), |mut all, one| {
-            all.join(&one);
-            all
-        });
+        let proof = sessions()
+            .map(|s| s.seq.clone())
+            .fold(Seqs::default(), |mut all, one| {
+                all.join(&one);
+                all
+            });
         let synchronized: Vec<bool> = synchronized.collect();
         if !synchronized.is_empty() && synchronized.iter().all(|yes| *yes) {
             report.clock.clock_synchronized = Fact::said(true, proof);
@@ -125,16 +123,21 @@ impl People {
         report.identity.machines = machines;
         report.identity.actors = self.actors.list();
         report.change.hosts = self.hosts.list();
-        report.execution.notes = Fact::list(self.notes);
+        report.execution.notes = Fact::list_within(self.notes, &world.all);
         report.execution.actions = self.actions;
         report.authorisation.started_by = self.started_by;
         report.authorisation.plan_sha256 = self.plan;
-        report.authorisation.warnings_shown = Fact::list(self.warnings);
+        report.authorisation.warnings_shown = Fact::list_within(self.warnings, &world.plans);
     }
 }
 
 fn session(entry: &Entry, data: &Value) -> Session {
-    let text = |key: &str| data[key].as_str().filter(|t| !t.is_empty()).map(str::to_owned);
+    let text = |key: &str| {
+        data[key]
+            .as_str()
+            .filter(|t| !t.is_empty())
+            .map(str::to_owned)
+    };
     let (uid, euid) = (data["uid"].as_u64(), data["euid"].as_u64());
     let user = match (uid, euid) {
         (Some(uid), Some(euid)) if uid != euid => format!("{uid} ({euid})"),

@@ -66,7 +66,11 @@ impl Record {
     pub(super) fn close(self, report: &mut Report, world: &World<'_>, of: &Evidence<'_>) {
         about(report, world, of);
         let boots = &mut report.clock;
-        let proof: Vec<u64> = self.boots.iter().filter_map(|(_, seq)| seq.first()).collect();
+        let proof: Vec<u64> = self
+            .boots
+            .iter()
+            .filter_map(|(_, seq)| seq.first())
+            .collect();
         boots.boots = Fact::count(&proof, &world.all);
         boots.clock_steps = Fact::count(&self.steps, &world.all);
         if let Some((most, seq)) = self.deviation {
@@ -76,7 +80,12 @@ impl Record {
         integrity(report, of.verification);
         report.integrity.ledger_created_at = self.created;
         report.integrity.algorithm = self.algorithm;
-        report.integrity.restores = Fact::list(self.restores);
+        // That no event of the ledger says it, the verification of all of them shows.
+        let restores = Fact::list(self.restores);
+        report.integrity.restores = match restores.value {
+            Some(_) => restores,
+            None => Fact::verified(Vec::new()),
+        };
         retention(report, of.machine);
     }
 }
@@ -113,18 +122,17 @@ fn known<T>(value: Option<T>) -> Fact<T> {
 }
 
 fn integrity(report: &mut Report, of: &Verification) {
-    let list = |lines: &[String]| match lines.is_empty() {
-        true => Fact::default(),
-        false => Fact::verified(lines.to_vec()),
-    };
     let to = &mut report.integrity;
     to.sound = Fact::verified(of.sound);
     to.level = Fact::verified(of.level.clone());
     to.events_verified = Fact::verified(of.verified);
-    to.head = of.head.as_ref().map_or_else(Fact::default, |(seq, hash)| Fact {
-        seq: Seqs::one(*seq),
-        ..Fact::verified(format!("{seq} {hash}"))
-    });
+    to.head = of
+        .head
+        .as_ref()
+        .map_or_else(Fact::default, |(seq, hash)| Fact {
+            seq: Seqs::one(*seq),
+            ..Fact::verified(format!("{seq} {hash}"))
+        });
     to.root = Fact::verified(of.root.clone());
     to.remembered = Fact::verified(of.remembered);
     if of.anchored > 0 {
@@ -134,7 +142,7 @@ fn integrity(report: &mut Report, of: &Verification) {
     to.stored_checkpoints = Fact::verified(of.stored_checkpoints);
     to.contents_checked = Fact::verified(of.contents_checked);
     to.contents_absent = Fact::verified(of.contents_absent);
-    to.findings = list(&of.findings);
+    to.findings = Fact::verified(of.findings.clone());
     to.checkpoint = of
         .checkpoint
         .clone()

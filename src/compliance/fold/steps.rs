@@ -192,7 +192,11 @@ impl Steps {
                 let mut found = Vec::new();
                 walk(value, &path.split('/').collect::<Vec<_>>(), &mut found);
                 let step = world.name(part);
-                into.extend(found.into_iter().map(|v| (format!("{step}: {v}"), Seqs::one(seq))));
+                into.extend(
+                    found
+                        .into_iter()
+                        .map(|v| (format!("{step}: {v}"), Seqs::one(seq))),
+                );
             }
         };
         find(VERSIONS_BEFORE, &mut self.before);
@@ -206,7 +210,10 @@ impl Steps {
         checks(report, world, timeline);
         let of = &mut report.execution;
         let bars = || timeline.bars.iter();
-        let started: Vec<u64> = bars().filter(|b| b.attempt > 0).map(|b| b.start.seq).collect();
+        let started: Vec<u64> = bars()
+            .filter(|b| b.attempt > 0)
+            .map(|b| b.start.seq)
+            .collect();
         of.attempts_started = Fact::count(&started, all);
         of.succeeded = Fact::count(&self.succeeded, all);
         of.failed = Fact::count(&self.failed, all);
@@ -250,7 +257,8 @@ impl Steps {
         let there = units.filter(|u| u.forward.status == Status::Succeeded);
         let there = there.map(|u| (u, u.key(upledger_replay::event::Direction::Do)));
         let there = there.filter(|(_, part)| !world.is_check(part));
-        of.in_place = Fact::list(there.map(|(u, _)| (u.step.clone(), Seqs::one(u.forward.ended_at.seq))));
+        let there = there.map(|(u, _)| (u.step.clone(), Seqs::one(u.forward.ended_at.seq)));
+        of.in_place = Fact::list_within(there, all);
         let of = &mut report.tests;
         let made: Vec<u64> = self.backups.iter().filter_map(|b| b.seq.first()).collect();
         of.backups_made = Fact::count(&made, all);
@@ -380,7 +388,9 @@ fn disturbance(world: &World<'_>, timeline: &Timeline) -> (Option<u64>, Option<u
     };
     let first = changing().map(|b| b.start.seq).min();
     let open = changing().any(|b| b.end.is_none());
-    let last = changing().filter_map(|b| b.end.as_ref()).map(|end| end.seq + 1);
+    let last = changing()
+        .filter_map(|b| b.end.as_ref())
+        .map(|end| end.seq + 1);
     (first, last.max().filter(|_| !open))
 }
 

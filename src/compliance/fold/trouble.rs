@@ -32,7 +32,7 @@ pub(super) struct Trouble {
     reason: Fact<String>,
     to: Fact<String>,
     completed_at: Fact<Time>,
-    loss: Fact<String>,
+    loss: Vec<(String, Seqs)>,
 }
 
 fn detector(failure: &Failure) -> Word {
@@ -127,7 +127,7 @@ impl Trouble {
                 self.completed_at = Fact::default();
                 if r.accept_data_loss {
                     let who = text::accepted_by_actor(&entry.actor, &r.reason);
-                    self.loss = Fact::said(who, Seqs::one(seq));
+                    self.loss.push((who, Seqs::one(seq)));
                 }
             }
             Event::RollbackCompleted(_) => {
@@ -151,10 +151,11 @@ impl Trouble {
             of.first_failure_at = Fact::said(first.time.clone(), first.seq.clone());
         }
         let detectors = self.failures.iter();
-        of.detectors = Fact::list(detectors.map(|f| (f.detector.shown.clone(), f.seq.clone())));
+        let detectors = detectors.map(|f| (f.detector.shown.clone(), f.seq.clone()));
+        of.detectors = Fact::list_within(detectors, all);
         of.doubts = Fact::count(&self.doubted, all);
         of.decisions = Fact::count(&self.decided, all);
-        of.deciders = Fact::list(self.deciders);
+        of.deciders = Fact::list_within(self.deciders, all);
         of.kills = Fact::count(&self.killed, all);
         of.escalations = Fact::count(&self.escalated, all);
         of.rollbacks = Fact::count(&self.rollbacks, all);
@@ -164,15 +165,15 @@ impl Trouble {
         of.rollback_reason = self.reason;
         of.rollback_to = self.to;
         of.rollback_completed_at = self.completed_at;
-        of.data_loss_accepted = self.loss;
+        of.data_loss_accepted = Fact::list_within(self.loss, all);
         let undos = timeline.bars.iter().filter(|b| b.way == Direction::Undo);
         let undos = undos.filter(|b| !world.is_check(&key(b)));
         let ended = |b: &&Bar| b.end.as_ref().map(|end| end.seq);
         let undone = undos.clone().filter(|b| b.outcome == Outcome::Succeeded);
         let undone: Vec<u64> = undone.filter_map(|b| ended(&b)).collect();
         of.undone = Fact::count(&undone, all);
-        of.not_undone = Fact::list(run.passed_over().map(|u| because(u, &u.backward)));
-        of.skipped_by_decision = Fact::list(run.skipped().map(|u| because(u, &u.forward)));
+        of.not_undone = Fact::list_within(run.passed_over().map(|u| because(u, &u.backward)), all);
+        of.skipped_by_decision = Fact::list_within(run.skipped().map(|u| because(u, &u.forward)), all);
         // The last moment at which something was wrong, or was still being put back.
         let last = self.failed.iter().chain(&self.doubted).copied();
         let last = last.chain(undos.filter_map(|b| ended(&b))).max();
@@ -183,7 +184,25 @@ impl Trouble {
             });
             let held = held.filter_map(|b| Some((world.name(&key(b)), b.end.as_ref()?.seq)));
             let after = held.filter(|(_, seq)| *seq > last);
-            of.state_confirmed = Fact::list(after.map(|(step, seq)| (step, Seqs::one(seq))));
+            let after = after.map(|(step, seq)| (step, Seqs::one(seq)));
+            of.state_confirmed = Fact::list_within(after, all);
+        } else {
+            of.state_confirmed = Fact::not_applicable();
+        }
+        if self.failures.is_empty() {
+            of.first_failure_at = Fact::not_applicable();
+        }
+        if self.rollbacks.is_empty() {
+            of.rollback_started_at = Fact::not_applicable();
+            of.rollback_by = Fact::not_applicable();
+            of.rollback_reason = Fact::not_applicable();
+            of.rollback_completed_at = Fact::not_applicable();
+            of.not_undone = Fact::not_applicable();
+            of.data_loss_accepted = Fact::not_applicable();
+        }
+        if of.rollback_to.value.is_none() {
+            // It went back over everything, or there was none.
+            of.rollback_to = Fact::not_applicable();
         }
         of.failed_steps = self.failures;
         of.doubted_steps = self.doubts;
