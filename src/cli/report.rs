@@ -49,7 +49,7 @@ pub(crate) struct ReportArgs {
     run: RunArg,
     #[arg(long, value_name = "SINCE..UNTIL", conflicts_with = "run", help = help::report_runs())]
     runs: Option<Range>,
-    #[arg(long, value_enum, value_name = "FORMAT", help = help::report_format())]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help = help::report_format())]
     format: Option<Format>,
     #[arg(long, value_name = "FILE", help = help::report_out())]
     out: Option<PathBuf>,

@@ -4,7 +4,7 @@
 //! blocks A to L alone; what says that something is not so is no evidence.
 
 use super::Report;
-use super::fact::Seqs;
+use super::fact::{Seqs, Source};
 use crate::text::controls as text;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -404,7 +404,7 @@ pub enum Extent {
 }
 
 /// A field that is asked for, and whether it is there.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Point {
     /// Its block and its name.
     pub field: &'static str,
@@ -414,6 +414,8 @@ pub struct Point {
     pub present: bool,
     /// The events that prove it.
     pub seq: Seqs,
+    /// What it rests on.
+    pub source: Source,
 }
 
 /// A control, and the evidence for it.
@@ -431,21 +433,36 @@ pub struct Judged {
     pub points: Vec<Point>,
 }
 
-/// Every field and list of the blocks by its name: its label, whether it holds, what proves it.
-fn known(report: &Report) -> BTreeMap<String, (String, bool, Seqs)> {
+/// Every field and list of the blocks by its name, as a point of evidence.
+fn known(report: &Report) -> BTreeMap<String, Point> {
     let mut known = BTreeMap::new();
     for block in report.blocks() {
-        let name = |key: &str| format!("{}.{key}", block.key());
-        for field in block.fields() {
-            known.insert(
-                name(field.key),
-                (field.label, field.holds, field.seq.clone()),
-            );
+        let mut add = |key: &str, label, present, seq: &Seqs, source| {
+            let seq = if present {
+                seq.clone()
+            } else {
+                Seqs::default()
+            };
+            let source = if present { source } else { Source::Absent };
+            let point = Point {
+                field: "",
+                label,
+                present,
+                seq,
+                source,
+            };
+            known.insert(format!("{}.{key}", block.key()), point);
+        };
+        for of in block.fields() {
+            add(of.key, of.label, of.holds, of.seq, of.source);
         }
-        for table in block.proofs() {
-            known.insert(
-                name(table.key),
-                (table.label, !table.seq.is_empty(), table.seq),
+        for of in block.proofs() {
+            add(
+                of.key,
+                of.label,
+                !of.seq.is_empty(),
+                &of.seq,
+                Source::Events,
             );
         }
     }
@@ -463,12 +480,10 @@ pub(super) fn judge(report: &Report) -> Vec<Judged> {
         let asked = asked.filter(|need| need.1 == When::Always || is_troubled);
         let points: Vec<Point> = asked
             .map(|Need(field, _)| {
-                let (label, present, seq) = known.get(*field).cloned().unwrap_or_default();
+                let known = known.get(*field).cloned();
                 Point {
-                    field: *field,
-                    label,
-                    present,
-                    seq: if present { seq } else { Seqs::default() },
+                    field,
+                    ..known.unwrap_or_default()
                 }
             })
             .collect();

@@ -202,10 +202,7 @@ impl Fact<Vec<String>> {
     }
 
     /// A list of what the record would say: where it is empty, these events prove that there was nothing.
-    pub(super) fn list_within(
-        parts: impl IntoIterator<Item = (String, Seqs)>,
-        all: &Seqs,
-    ) -> Self {
+    pub(super) fn list_within(parts: impl IntoIterator<Item = (String, Seqs)>, all: &Seqs) -> Self {
         match Self::list(parts) {
             none if none.value.is_none() => Self::said(Vec::new(), all.clone()),
             some => some,

@@ -101,9 +101,8 @@ pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
                 None => absent.push(field.label),
             }
         }
-        let named = |names: Vec<String>| {
-            (!names.is_empty()).then(|| names.join(&text::list_separator()))
-        };
+        let named =
+            |names: Vec<String>| (!names.is_empty()).then(|| names.join(&text::list_separator()));
         let absent = named(absent).map(text::absent_are);
         let without = named(without).map(text::not_applicable_are);
         let lists = block.tables(most).into_iter().map(|table| List {
@@ -153,7 +152,7 @@ fn control(of: &Judged) -> ControlView {
         Extent::Absent => ("bad", text::evidence_absent()),
     };
     let points = of.points.iter();
-    let points = points.map(|p| (p.label.clone(), p.present.then(|| seqs(&p.seq))));
+    let points = points.map(|p| (p.label.clone(), p.present.then(|| proof(p.source, &p.seq))));
     ControlView {
         clause: of.clause.into(),
         text: of.text.clone(),

@@ -364,5 +364,7 @@ fn ended(args: &[&str], expected: i32, status: ExitStatus) -> Result<(), DemoErr
         .code()
         .map_or_else(text::by_signal, |c| c.to_string());
     let args = args.join(" ");
-    Err(DemoError::Broken(text::ended_otherwise(args, code, expected)))
+    Err(DemoError::Broken(text::ended_otherwise(
+        args, code, expected,
+    )))
 }

@@ -3,7 +3,7 @@
 texts! {
     page_title(run): "{run} - compliance report", "{run} - 合规报告";
     heading(run): "{run}: compliance report", "{run}：合规报告";
-    period_title(range): "Runs of {range}", "{range} 的运行";
+    period_title(range): "Runs: {range}", "运行清单：{range}";
     all_runs(): "all times", "全部时间";
     since(at): "since {at}", "{at} 起";
     until_then(at): "until {at}", "截至 {at}";

@@ -309,6 +309,8 @@ def check_controls(report):
             else:
                 present = fact["value"] is not None and fact["value"] is not False and fact["value"] != []
             same(f"{where}: {point['field']}", present, point["present"])
+            if present and not isinstance(fact, list):
+                same(f"{where}: its proof", (fact["seq"], fact["source"]), (point["seq"], point["source"]))
         there = [p["present"] for p in control["points"]]
         same(where, "present" if all(there) else "partial" if any(there) else "absent", control["evidence"])
 

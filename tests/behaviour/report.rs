@@ -298,7 +298,10 @@ fn a_night_with_all_that_can_go_wrong_is_told_with_its_proof_at_every_stage() {
     assert_eq!(*value(&report, "result", "users_let_in"), true);
     let confirmed = value(&report, "failure", "state_confirmed").to_string();
     assert!(confirmed.contains("answers"), "{confirmed}");
-    assert_eq!(*value(&report, "changed", "in_place"), serde_json::json!(["copy"]));
+    assert_eq!(
+        *value(&report, "changed", "in_place"),
+        serde_json::json!(["copy"])
+    );
     is_well_formed_in_all(&shop, "back", &run);
 
     // All runs on one page, and the same in the list of runs.
@@ -565,7 +568,6 @@ fn a_run_of_ten_thousand_events_is_one_page() {
     assert_eq!(done.code, 0, "{done:?}");
     let took = began.elapsed();
     let page = std::fs::metadata(world.path("long.html")).expect("written");
-    println!("{took:?} for {} bytes", page.len());
     assert!(page.len() < 3_000_000, "{}", page.len());
     // Without optimization, on whatever machine; a fold over its own past would take minutes.
     assert!(took.as_secs() < 30, "{took:?}");

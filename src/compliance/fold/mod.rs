@@ -138,7 +138,8 @@ fn change(report: &mut Report, plan: &Plan, entry: &Entry) {
     let services = change.map(|c| c.services.clone()).unwrap_or_default();
     of.services = Fact::list(services.into_iter().map(|s| (s, Seqs::one(seq))));
     let vars = plan.vars.iter().map(|v| format!("{}={}", v.key, v.value));
-    report.changed.variables = Fact::list_within(vars.map(|v| (v, Seqs::one(seq))), &Seqs::one(seq));
+    report.changed.variables =
+        Fact::list_within(vars.map(|v| (v, Seqs::one(seq))), &Seqs::one(seq));
     report.execution.steps = Fact::said(count(plan.steps().count()), Seqs::one(seq));
     let changing = || plan.steps().map(|(_, s)| s).filter(|s| changes(s));
     let undone = changing().filter(|s| matches!(s.undo, Undo::Own { .. } | Undo::Action(_)));
@@ -148,7 +149,8 @@ fn change(report: &mut Report, plan: &Plan, entry: &Entry) {
         Undo::PointOfNoReturn(why) => Some(format!("{}: {why}", s.id)),
         Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
     });
-    report.execution.points_of_no_return = Fact::list_within(points.map(|p| (p, Seqs::one(seq))), &Seqs::one(seq));
+    report.execution.points_of_no_return =
+        Fact::list_within(points.map(|p| (p, Seqs::one(seq))), &Seqs::one(seq));
 }
 
 fn changes(step: &Step) -> bool {

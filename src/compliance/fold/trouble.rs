@@ -173,7 +173,8 @@ impl Trouble {
         let undone: Vec<u64> = undone.filter_map(|b| ended(&b)).collect();
         of.undone = Fact::count(&undone, all);
         of.not_undone = Fact::list_within(run.passed_over().map(|u| because(u, &u.backward)), all);
-        of.skipped_by_decision = Fact::list_within(run.skipped().map(|u| because(u, &u.forward)), all);
+        of.skipped_by_decision =
+            Fact::list_within(run.skipped().map(|u| because(u, &u.forward)), all);
         // The last moment at which something was wrong, or was still being put back.
         let last = self.failed.iter().chain(&self.doubted).copied();
         let last = last.chain(undos.filter_map(|b| ended(&b))).max();
