@@ -110,7 +110,8 @@ fn user_name(uid: u32) -> Option<String> {
 }
 
 /// SHA-256 of this program's file.
-fn program_digest() -> Option<String> {
+#[must_use]
+pub fn program_digest() -> Option<String> {
     let mut file = std::fs::File::open("/proc/self/exe").ok()?;
     let mut sum = Sha256::new();
     let mut chunk = vec![0; 1 << 20];

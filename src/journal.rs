@@ -63,6 +63,10 @@ pub struct Entry {
     pub when: When,
     /// Who.
     pub actor: String,
+    /// Where.
+    pub host: String,
+    /// The session in which it was written, by the number of its event.
+    pub session: Option<u64>,
     /// What.
     pub event: Event,
 }
@@ -251,6 +255,22 @@ impl Journal {
             None => self.ledger.read_all(),
         };
         records.map(|r| entry(&r?.view())).collect()
+    }
+
+    /// The events of one run, and those that belong to no run, such as the sessions.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn entries_around(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
+        let mut entries = Vec::new();
+        for record in self.ledger.read_all() {
+            let record = record?;
+            let view = record.view();
+            if view.run.is_none_or(|of| of == run) {
+                entries.push(entry(&view)?);
+            }
+        }
+        Ok(entries)
     }
 
     /// Redacts an event and folds it into the state, to be appended by the next commit, with a checkpoint where the event

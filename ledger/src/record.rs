@@ -150,6 +150,10 @@ pub struct View<'a> {
     pub kind: &'a str,
     /// Who.
     pub actor: &'a str,
+    /// Where.
+    pub host: &'a str,
+    /// The seq of the `session.opened` in force.
+    pub sess: Option<u64>,
     /// The canonical text of the event's own part.
     pub data: &'a str,
 }
@@ -165,6 +169,8 @@ impl<'a> View<'a> {
             boot: &envelope.boot,
             kind: &envelope.kind,
             actor: &envelope.actor,
+            host: &envelope.host,
+            sess: envelope.sess,
             data: envelope.data,
         }
     }
@@ -197,6 +203,8 @@ impl Record {
             boot: &self.boot,
             kind: &self.kind,
             actor: &self.actor,
+            host: &self.host,
+            sess: self.sess,
             data: self.data(),
         }
     }

@@ -37,7 +37,7 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
     if out.json {
         let result = json!({
             "dir": summary.dir, "state": summary.state, "memory": summary.memory,
-            "ledger": ledger, "seen": summary.seen,
+            "ledger": ledger, "seen": summary.seen, "timeline": summary.timeline, "report": summary.report,
         });
         out.result(result, code::DONE);
         return Ok(code::DONE);
@@ -47,9 +47,16 @@ pub(crate) fn demo(out: &mut Out, args: &Demo) -> Result<u8, Failure> {
         .iter()
         .map(|s| (Tone::Good.paint(&text::seen()), safe(s)))
         .collect();
-    shown.push((text::ledger(), safe(&ledger.display().to_string())));
+    let files = [
+        (text::ledger(), &ledger),
+        (text::timeline(), &summary.timeline),
+        (text::report(), &summary.report),
+    ];
+    let files = files.map(|(name, path)| (name, safe(&path.display().to_string())));
+    let [ledger, timeline, report] = files;
+    let opened = |(name, path)| (name, text::open_page(path));
+    shown.extend([ledger, opened(timeline), opened(report)]);
     out.lines(&aligned(&shown));
-    out.progress("");
     out.progress(&text::look_around());
     // One line each, so that both can be copied from a narrow terminal.
     for (name, dir) in [

@@ -3,6 +3,7 @@
 use super::cause::localized;
 use super::code;
 use super::fail::{Failure, memory, no_ledger};
+use super::new_file::write_new;
 use super::out::Out;
 use super::verdict;
 use crate::home::{Home, hex, identity};
@@ -16,7 +17,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use upledger_ledger::{
@@ -78,19 +79,7 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         verify_jsonl(&mut BufReader::new(text), &given)
             .map_err(|e| Failure::of(code::UNWRITABLE, "verify", &e))?
     } else {
-        let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
-        if file == home.state.join("ledger.db") && never_made(home, &memory)? {
-            return Err(no_ledger(home));
-        }
-        let options = VerifyOptions {
-            memory: Some(memory),
-            checkpoints: given.clone(),
-            ..VerifyOptions::default()
-        };
-        upledger_ledger::verify(&file, &options).map_err(|e| match e {
-            VerifyError::NoFile { .. } if args.file.is_none() => no_ledger(home),
-            e => unverified(&e),
-        })?
+        verified(home, args.file.as_deref(), &given)?
     };
     let code = if report.is_sound() {
         code::DONE
@@ -103,6 +92,29 @@ pub(crate) fn verify(out: &mut Out, home: &Home, args: &Verify) -> Result<u8, Fa
         show(out, &file, &report, &given);
     }
     Ok(code)
+}
+
+/// Verifies a file, or the ledger of this installation, against what is remembered and against checkpoints.
+pub(super) fn verified(
+    home: &Home,
+    named: Option<&Path>,
+    given: &[Checkpoint],
+) -> Result<Report, Failure> {
+    let own = home.state.join("ledger.db");
+    let file = named.unwrap_or(&own);
+    let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
+    if file == own && never_made(home, &memory)? {
+        return Err(no_ledger(home));
+    }
+    let options = VerifyOptions {
+        memory: Some(memory),
+        checkpoints: given.to_vec(),
+        ..VerifyOptions::default()
+    };
+    upledger_ledger::verify(file, &options).map_err(|e| match e {
+        VerifyError::NoFile { .. } if named.is_none() => no_ledger(home),
+        e => unverified(&e),
+    })
 }
 
 /// There is no report: nothing is said about the content but where it is missing.
@@ -154,7 +166,7 @@ fn open_unhung(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+pub(super) fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let mut text = String::new();
     open_unhung(path)
         .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
@@ -187,7 +199,7 @@ fn bad_words(bad: &Bad) -> String {
     }
 }
 
-fn finding_words(finding: &Finding) -> String {
+pub(super) fn finding_words(finding: &Finding) -> String {
     match finding {
         Finding::ClockStep { seq, micros } => words::clock_step(micros / 1000, seq),
         Finding::Journal => words::journal(),
@@ -197,6 +209,15 @@ fn finding_words(finding: &Finding) -> String {
         Finding::Copied { path, remembered } => words::copied(path, remembered),
         Finding::Forgotten => words::forgotten(),
         Finding::BlobAbsent { sha256 } => words::blob_absent(sha256),
+    }
+}
+
+/// How far the proof reaches, in a few words.
+pub(super) fn level_words(report: &Report) -> String {
+    let words = verdict::level(report.level);
+    match lang() {
+        Lang::En => report.level.to_string(),
+        Lang::Zh => words.split(['；', ';']).next().unwrap_or(&words).to_owned(),
     }
 }
 
@@ -218,21 +239,8 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     let head = report.head.as_ref();
     shown.extend(head.map(|h| (text::head(), format!("{} {}", h.seq, h.hash))));
     shown.push((text::root(), report.root.to_string()));
-    let level = report.level.to_string();
     // The verdict below explains it, in the language of the screen.
-    let code = level.split(' ').next().unwrap_or_default();
-    shown.push((
-        text::level(),
-        if lang() == Lang::En {
-            level.clone()
-        } else {
-            verdict::level(report.level)
-                .split(['；', ';'])
-                .next()
-                .unwrap_or(code)
-                .to_owned()
-        },
-    ));
+    shown.push((text::level(), level_words(report)));
     shown.push((
         text::unanchored(),
         text::unanchored_are(verdict::unanchored(report), report.events),
@@ -370,22 +378,20 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
             }
         }
         Some(path) => {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(|e| {
-                    Failure::usage(if e.kind() == std::io::ErrorKind::AlreadyExists {
-                        text::there_already(path.display())
-                    } else {
-                        text::cannot_make(path.display(), e)
-                    })
-                })?;
-            let lines = export_jsonl(&ledger, &mut file).map_err(wrote)?;
-            file.flush()
-                .and_then(|()| file.sync_all())
-                .map_err(|e| wrote(e.into()))?;
+            let (mut lines, mut failed) = (0, None);
+            let made = write_new(path, 0o600, |file| match export_jsonl(&ledger, file) {
+                Ok(n) => {
+                    lines = n;
+                    Ok(())
+                }
+                Err(ExportError::Io(e)) => Err(e),
+                Err(e) => {
+                    let why = std::io::Error::other(e.to_string());
+                    failed = Some(wrote(e));
+                    Err(why)
+                }
+            });
+            made.map_err(|failure| failed.unwrap_or(failure))?;
             out.progress(&text::exported(lines, path.display()));
             if out.json {
                 out.result(json!({"events": lines, "file": path}), code::DONE);

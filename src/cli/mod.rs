@@ -15,10 +15,12 @@ mod literal;
 mod live;
 mod live_state;
 mod man;
+mod new_file;
 mod out;
 mod output_stream;
 mod plans;
 mod printer;
+mod report;
 mod rollback;
 mod show;
 mod system;
@@ -132,6 +134,8 @@ enum Command {
     Replay(show::Replay),
     #[command(about = help::cmd_timeline())]
     Timeline(timeline::TimelineArgs),
+    #[command(about = help::cmd_report())]
+    Report(report::ReportArgs),
     #[command(about = help::cmd_verify())]
     Verify(evidence::Verify),
     #[command(about = help::cmd_verifier())]
@@ -164,7 +168,8 @@ impl Command {
                 false
             }
             Self::Runs | Self::Log(_) | Self::Replay(_) | Self::Verify(_) | Self::Verifier => false,
-            Self::Export(_) | Self::Timeline(_) | Self::Explain(_) | Self::Help(_) => false,
+            Self::Export(_) | Self::Timeline(_) | Self::Report(_) => false,
+            Self::Explain(_) | Self::Help(_) => false,
             Self::Completion(_) | Self::Man(_) => false,
         }
     }
@@ -287,6 +292,7 @@ fn command(out: &mut Out) -> u8 {
         Command::Log(args) => show::log(out, &home, &args),
         Command::Replay(args) => show::replay(out, &home, &args),
         Command::Timeline(args) => timeline::timeline(out, &home, &args),
+        Command::Report(args) => report::report(out, &home, &args),
         Command::Verify(args) => evidence::verify(out, &home, &args),
         Command::Verifier => evidence::verifier(out),
         Command::Export(args) => evidence::export(out, &home, &args),

@@ -3,6 +3,7 @@
 use super::code;
 use super::fail::{Failure, unread};
 use super::literal;
+use super::new_file::write_new;
 use super::out::Out;
 use super::output_stream::Stream;
 use super::system;
@@ -25,6 +26,9 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use upledger_ledger::OpenError;
+
+/// Plans are for others to read, as far as the umask lets them.
+const PLAN_MODE: u32 = 0o666;
 
 /// A new plan.
 #[derive(Debug, Args)]
@@ -126,30 +130,18 @@ pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure 
     )
 }
 
-fn create(path: &Path, text: &str) -> Result<(), Failure> {
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path);
-    made.and_then(|mut f| f.write_all(text.as_bytes()))
-        .map_err(|e| {
-            Failure::usage(if e.kind() == std::io::ErrorKind::AlreadyExists {
-                text::there_already(path.display())
-            } else {
-                text::cannot_make(path.display(), e)
-            })
-        })
-}
-
 pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
     let text = match args.template {
         Template::Blank => templates::blank(lang()),
         Template::Django => templates::django(lang()),
     };
-    create(&args.file, text)?;
+    write_new(&args.file, PLAN_MODE, |file| {
+        file.write_all(text.as_bytes())
+    })?;
     let schema = args.file.with_file_name("upledger-plan.schema.json");
     if !schema.exists() {
-        create(&schema, &format!("{:#}\n", plan_schema::json_schema()))?;
+        let text = format!("{:#}\n", plan_schema::json_schema());
+        write_new(&schema, PLAN_MODE, |file| file.write_all(text.as_bytes()))?;
     }
     let check = format!(
         "upledger check {}",
@@ -264,7 +256,8 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     if let Some(path) = args.out.as_ref().filter(|_| !refused) {
         checked.plan = forecast::resolved(&checked.plan, &steps);
         checked.digest = load::digest(&checked.plan);
-        create(path, &format!("{}\n", resolved::write(&checked).trim_end()))?;
+        let text = format!("{}\n", resolved::write(&checked).trim_end());
+        write_new(path, PLAN_MODE, |file| file.write_all(text.as_bytes()))?;
     }
     let ended = if refused { code::REFUSED } else { code::DONE };
     if out.json {

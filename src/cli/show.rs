@@ -9,6 +9,7 @@ use super::out::Out;
 use super::system;
 use crate::attempt::job::JobDir;
 use crate::attempt::output::Follower;
+use crate::compliance;
 use crate::home::Home;
 use crate::journal::{Entry, Journal};
 use crate::plan::did_you_mean;
@@ -17,10 +18,10 @@ use crate::report::paint::Tone;
 use crate::report::{duration, lines, local_date, local_time, safe, status, table, whole_ms};
 use crate::runner::lock::RunnerLock;
 use crate::text::help;
-use crate::text::{commands as text, screen};
+use crate::text::{commands as text, english, screen};
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 use upledger_replay::event::{Attempt, Direction, Event};
@@ -129,18 +130,44 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
     let live = RunnerLock::holder(&home.state).is_some();
     let runs = &journal.book().runs;
     if out.json {
+        let entries = journal.entries(None)?;
+        let lines = english(|| compliance::lines(runs.iter(), entries));
+        let mut lines = lines.into_iter().peekable();
         for run in runs {
             let now = live_state::now(home, run, live && run.ended.is_none());
-            out.value(&status::value(run, &now));
+            let mut value = status::value(run, &now);
+            if let Some(line) = lines.next_if(|line| line.run == run.name) {
+                add(&mut value, json!(line));
+            }
+            out.value(&value);
         }
         return Ok(code::DONE);
     }
-    let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, live)).collect();
-    out.lines(&table(&rows));
     if runs.is_empty() {
         out.progress(&screen::no_runs());
+        return Ok(code::DONE);
     }
+    let head = [
+        screen::run(),
+        screen::started(),
+        screen::state(),
+        screen::steps_done(),
+        screen::took(),
+        screen::plan(),
+    ];
+    let rows = runs.iter().map(|run| row(run, live));
+    let rows: Vec<Vec<String>> = std::iter::once(head.to_vec()).chain(rows).collect();
+    out.lines(&table(&rows));
     Ok(code::DONE)
+}
+
+/// Adds what an object says more.
+fn add(value: &mut Value, more: Value) {
+    if let (Value::Object(value), Value::Object(more)) = (value, more) {
+        for (key, said) in more {
+            value.entry(key).or_insert(said);
+        }
+    }
 }
 
 /// A run in columns: name, start, state, steps that are done of all, duration, plan.

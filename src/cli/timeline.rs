@@ -2,6 +2,7 @@
 
 use super::code;
 use super::fail::{Failure, no_ledger};
+use super::new_file::write_new;
 use super::out::Out;
 use super::show::{self, RunArg, pick};
 use crate::home::Home;
@@ -9,9 +10,7 @@ use crate::text::{commands as text, english, help};
 use crate::timeline::{self, Timeline};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use upledger_ledger::export_jsonl;
 
@@ -102,19 +101,11 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         }
         return Ok(code::DONE);
     };
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(rendered.as_bytes()));
-    made.map_err(|e| {
-        Failure::usage(match e.kind() {
-            io::ErrorKind::AlreadyExists => text::there_already(path.display()),
-            _ => text::cannot_make(path.display(), e),
-        })
-    })?;
-    out.progress(&text::timeline_written(path.display()));
+    write_new(path, 0o600, |file| file.write_all(rendered.as_bytes()))?;
+    out.progress(&match format {
+        Format::Html => text::page_written(path.display()),
+        _ => text::file_written(path.display()),
+    });
     if out.json {
         out.result(json!({"run": run.name, "file": path}), code::DONE);
     }

@@ -96,7 +96,7 @@ const DUTIES: [Duty; 6] = [
     (
         help::duty_audit,
         &[
-            "replay", "timeline", "verify", "verifier", "export", "ledger",
+            "replay", "timeline", "report", "verify", "verifier", "export", "ledger",
         ],
     ),
     (

@@ -14,7 +14,7 @@ use shop::{Error, Shop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,6 +41,10 @@ pub struct Summary {
     pub memory: PathBuf,
     /// What was promised and seen, in lines.
     pub seen: Vec<String>,
+    /// The timeline of the upgrade, as a page.
+    pub timeline: PathBuf,
+    /// Its compliance report, as a page.
+    pub report: PathBuf,
 }
 
 /// Why the demonstration did not end as promised.
@@ -56,6 +60,10 @@ pub enum DemoError {
 
 /// The verifier that auditors use, as `upledger verifier` prints it.
 const VERIFIER: &str = "verify.py";
+
+/// The pages of the upgrade.
+const TIMELINE: &str = "timeline.html";
+const REPORT: &str = "report.html";
 
 struct Stage<'a> {
     shop: Shop,
@@ -143,7 +151,6 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
             .map_err(|e| Error::io("cannot listen for signals", &e))?;
     }
     show(&text::title());
-    show("");
     let place = dir.display().to_string();
     let shop = Shop::build(dir, story == Story::Fail)?;
     let [old, new] = shop.tags();
@@ -153,7 +160,6 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
     ]) {
         show(&line);
     }
-    show("");
     let mut stage = Stage {
         shop,
         program,
@@ -175,6 +181,8 @@ pub fn play(story: Story, dir: PathBuf, show: &mut dyn FnMut(&str)) -> Result<Su
     Ok(Summary {
         state: stage.shop.path("state"),
         memory: stage.shop.path("memory"),
+        timeline: stage.shop.path(TIMELINE),
+        report: stage.shop.path(REPORT),
         dir: stage.shop.dir,
         seen: stage.seen,
     })
@@ -208,7 +216,10 @@ impl Stage<'_> {
                 .any(|a| a.contains(r#""release": "2.0""#) && a.contains(r#""health": "ok""#));
             self.promise(new, &text::new_answers())?;
         }
-        self.verify_ledger()
+        self.verify_ledger()?;
+        // What they write is named at the end.
+        self.silently(&["timeline", "--out", TIMELINE])?;
+        self.silently(&["report", "--out", REPORT])
     }
 
     fn promise(&mut self, kept: bool, what: &str) -> Result<(), DemoError> {
@@ -247,6 +258,10 @@ impl Stage<'_> {
             })
             .collect();
         (self.show)(&format!("$ upledger {}", shown.join(" ")));
+        self.spawn(args)
+    }
+
+    fn spawn(&self, args: &[&str]) -> Result<Child, DemoError> {
         let child = Command::new(&self.program)
             .args(args)
             // Whoever shows the lines takes them off again where none are wanted.
@@ -269,6 +284,13 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// Runs one of our commands that ends well, and shows nothing.
+    fn silently(&self, args: &[&str]) -> Result<(), DemoError> {
+        let output = self.spawn(args)?.wait_with_output();
+        let output = output.map_err(|e| Error::io("cannot wait for this program", &e))?;
+        ended(args, 0, output.status)
+    }
+
     fn finish(&mut self, args: &[&str], expected: i32, shown: Shown) -> Result<(), DemoError> {
         let mut child = self.start(args)?;
         // Errors are few and short: they fit into the pipe until the end.
@@ -287,18 +309,7 @@ impl Stage<'_> {
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             (self.show)(line);
         }
-        if output.status.code() == Some(expected) {
-            return Ok(());
-        }
-        let code = output
-            .status
-            .code()
-            .map_or_else(text::by_signal, |c| c.to_string());
-        Err(DemoError::Broken(text::ended_otherwise(
-            args.join(" "),
-            code,
-            expected,
-        )))
+        ended(args, expected, output.status)
     }
 
     /// The runner dies by SIGKILL when the migration has told of its first thousand orders; then the run is taken over.
@@ -342,4 +353,18 @@ impl Stage<'_> {
         self.seen.push(text::both_accept());
         Ok(())
     }
+}
+
+/// Whether a command has ended as expected.
+fn ended(args: &[&str], expected: i32, status: ExitStatus) -> Result<(), DemoError> {
+    if status.code() == Some(expected) {
+        return Ok(());
+    }
+    let code = status
+        .code()
+        .map_or_else(text::by_signal, |c| c.to_string());
+    let args = args.join(" ");
+    Err(DemoError::Broken(text::ended_otherwise(
+        args, code, expected,
+    )))
 }

@@ -141,8 +141,9 @@ struct Packed {
     seq: u64,
     mono: u64,
     has_run: bool,
-    /// Where run, time, boot, kind, actor and data end.
-    ends: [usize; 6],
+    sess: Option<u64>,
+    /// Where run, time, boot, kind, actor, host and data end.
+    ends: [usize; 7],
 }
 
 impl Batch {
@@ -152,9 +153,11 @@ impl Batch {
     }
 
     fn push(&mut self, view: &View<'_>) {
-        let mut ends = [0; 6];
+        let mut ends = [0; 7];
         let run = view.run.unwrap_or_default();
-        let texts = [run, view.ts, view.boot, view.kind, view.actor, view.data];
+        let texts = [
+            run, view.ts, view.boot, view.kind, view.actor, view.host, view.data,
+        ];
         for (end, text) in ends.iter_mut().zip(texts) {
             self.text.push_str(text);
             *end = self.text.len();
@@ -163,6 +166,7 @@ impl Batch {
             seq: view.seq,
             mono: view.mono,
             has_run: view.run.is_some(),
+            sess: view.sess,
             ends,
         });
     }
@@ -175,7 +179,7 @@ impl Batch {
                 start = end;
                 text
             };
-            let [run, ts, boot, kind, actor, data] = event.ends;
+            let [run, ts, boot, kind, actor, host, data] = event.ends;
             let run = until(run);
             View {
                 seq: event.seq,
@@ -185,6 +189,8 @@ impl Batch {
                 boot: until(boot),
                 kind: until(kind),
                 actor: until(actor),
+                host: until(host),
+                sess: event.sess,
                 data: until(data),
             }
         })

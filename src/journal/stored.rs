@@ -55,6 +55,8 @@ pub(super) fn recorded(view: &View<'_>, event: Event) -> Entry {
         run: view.run.map(str::to_owned),
         when: when(view),
         actor: view.actor.to_owned(),
+        host: view.host.to_owned(),
+        session: view.sess,
         event,
     }
 }
@@ -211,6 +213,8 @@ mod tests {
             boot: "b",
             kind,
             actor: "alice",
+            host: "h",
+            sess: Some(1),
             data,
         }
     }

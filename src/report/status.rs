@@ -188,7 +188,11 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) if deserted => {
             now::deserted_lines(run, now)
         }
-        Next::End(_) => end_lines(run),
+        Next::End(_) => {
+            let mut below = end_lines(run);
+            below.extend(page_lines(run));
+            below
+        }
         Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => Vec::new(),
     };
     if !below.is_empty() || !stuck.is_empty() {
@@ -227,6 +231,17 @@ pub fn end_lines(run: &Run) -> Vec<String> {
         out.push(text::aborted_stays(command));
     }
     out
+}
+
+/// The commands that make the pages of an ended run.
+fn page_lines(run: &Run) -> [String; 2] {
+    [
+        text::timeline_with(format!(
+            "upledger timeline {} --out timeline.html",
+            run.name
+        )),
+        text::report_with(format!("upledger report {} --out report.html", run.name)),
+    ]
 }
 
 /// The steps that the rollback passed over.

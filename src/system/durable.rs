@@ -116,6 +116,38 @@ pub(crate) fn create<E: From<Trouble>>(
     Ok(made)
 }
 
+/// The same under a name that a person gave, on whatever file system that is: one without hard links, such as that of a
+/// memory stick, gets the file by a rename that takes no name over.
+///
+/// # Errors
+/// As for [`replace`].
+pub(crate) fn publish<E: From<Trouble>>(
+    target: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<bool, E> {
+    let file = draft(target, Temporary::Random, mode, fill)?;
+    let made = match std::fs::hard_link(file.path(), target) {
+        Ok(()) => Ok(()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::Unsupported
+            ) =>
+        {
+            rename_new(file.path(), target).map_err(|trouble| trouble.source)
+        }
+        Err(e) => Err(e),
+    };
+    match made {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(e) => return Err(cannot("make", target)(e).into()),
+    }
+    sync_dir(parent(target)).map_err(cannot("sync the directory of", target))?;
+    Ok(true)
+}
+
 /// Makes the names in a directory durable.
 ///
 /// # Errors
@@ -233,6 +265,22 @@ mod tests {
         let path = dir.path().join("file");
         assert!(create(&path, 0o600, text("one")).unwrap());
         assert!(!create(&path, 0o600, text("two")).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_file_is_published_whole_and_over_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let failed = publish(&path, 0o600, |file| {
+            file.write_all(b"ha")?;
+            Err(io::Error::other("no more"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        assert_eq!(names(dir.path()), [""; 0]);
+        assert!(publish(&path, 0o600, text("one")).unwrap());
+        assert!(!publish(&path, 0o600, text("two")).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(dir.path()), ["file"]);
     }

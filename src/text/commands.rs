@@ -70,7 +70,8 @@ texts! {
     completed_needs_reason(run): "{run} has completed: a rollback of it needs a reason", "{run} 已完成，回退须写明原因";
     accept_loss_with(command): "to discard it: {command}", "若接受丢失：{command}";
     run_has_no_events(run): "{run} has no events", "{run} 没有事件";
-    timeline_written(path): "written: {path}; open it in a browser", "已写入 {path}，可用浏览器打开";
+    page_written(path): "written: {path}; open it in a browser", "已写入 {path}，可用浏览器打开";
+    file_written(path): "written: {path}", "已写入 {path}";
     look_first(command): "what would be undone: {command}", "查看将回退的内容：{command}";
     type_the_name(run): "{run} has completed; type its name to roll it back:", "{run} 已完成；若要回退，请输入其名称：";
     not_confirmed(run): "the rollback of {run} was not confirmed; nothing was changed", "未确认回退 {run}，未做任何变更";

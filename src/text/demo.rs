@@ -18,6 +18,9 @@ texts! {
     new_answers(): "the new release answers, and its data check passes", "新版本正常服务，自检数据无误";
     both_accept(): "both verifiers accept the ledger", "两个验证程序都验证通过";
     ledger(): "ledger", "账本";
+    timeline(): "timeline", "时间线";
+    report(): "report", "合规报告";
+    open_page(path): "{path}    open it in a browser", "{path}    可用浏览器打开";
     look_around(): "next, try:", "继续查看：";
     status(): "the state of each step", "各步骤的状态";
     log(): "every event", "全部事件";

@@ -64,6 +64,9 @@ texts! {
     checkpoint(): "the checkpoint file cannot be read", "无法读取检查点文件";
     export(): "the ledger cannot be exported", "无法导出账本";
     file(): "a file cannot be read", "无法读取文件";
+    no_events(): "the run has no events to write anything from", "该运行没有事件，无从生成";
+    report(): "the report cannot be made", "无法生成报告";
+    timeline(): "the timeline cannot be made", "无法生成时间线";
     busy(): "other processes kept appending", "其他进程持续写入账本";
     evidence_disagrees(): "the step's own check reports that it is not done; recording `done` would be false",
         "步骤自带的检查表明尚未完成；选择 done 将与事实不符";
@@ -101,6 +104,7 @@ const KINDS: &[(&str, Text)] = &[
     ("ledger_unwritable", ledger_unwritable),
     ("literal_secret", literal_secret),
     ("memory", memory),
+    ("no_events", no_events),
     ("no_ledger", no_ledger),
     ("no_run", no_run),
     ("no_step", no_step),
@@ -109,11 +113,13 @@ const KINDS: &[(&str, Text)] = &[
     ("open_run", open_run),
     ("output", output),
     ("plan_refused", plan_refused),
+    ("report", report),
     ("restore", restore),
     ("secret", secret),
     ("standard_output", standard_output),
     ("state_directory", state_directory),
     ("system", system),
+    ("timeline", timeline),
     ("usage", usage),
     ("verify", verify),
     ("would_fail", would_fail),

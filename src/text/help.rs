@@ -45,6 +45,11 @@ texts! {
     cmd_log(): "Show events, or the output of a step", "查看事件或某个步骤的输出";
     cmd_replay(): "Show the state after a given event", "重现某一事件之后的状态";
     cmd_timeline(): "Write the timeline of a run: a page, a post-mortem, or data for other programs", "输出运行的时间线：网页、复盘报告，或供其他程序使用的数据";
+    cmd_report(): "Write the compliance report of a run, or list the runs of a period", "输出运行的合规报告，或某一时段的运行清单";
+    report_format(): "html (default), md or json", "html（默认）、md 或 json";
+    report_out(): "Write to this file, which must not exist; its ending tells the format: .html, .md, .json", "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.json";
+    report_runs(): "Instead of one run: all that began in this time; RFC 3339 dates or date-times, either end may be left out", "改为列出此时段开始的全部运行；起止为 RFC 3339 日期或日期时间，均可省略";
+    report_checkpoint(): "A checkpoint that was kept elsewhere: the report then says what it covers", "在他处保存的检查点文件；报告将说明其覆盖范围";
     cmd_verify(): "Verify the whole ledger", "验证整个账本";
     cmd_verifier(): "Print the auditor's script: a verifier in standard Python", "输出审计脚本：只用 Python 标准库的验证程序";
     cmd_export(): "Write the events of the ledger, one per line", "导出账本事件，每行一个";

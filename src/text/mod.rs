@@ -90,6 +90,8 @@ macro_rules! texts {
 pub mod actions;
 pub mod cause;
 pub mod commands;
+pub mod compliance;
+pub mod controls;
 pub mod demo;
 pub mod explain;
 pub mod forecast;
@@ -114,6 +116,8 @@ mod tests {
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
+        super::compliance::ALL,
+        super::controls::ALL,
         super::demo::ALL,
         super::explain::ALL,
         super::forecast::ALL,

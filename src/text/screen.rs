@@ -96,6 +96,14 @@ texts! {
     decided_as(word): "decided: {word}", "已选择：{word}";
     ledger_head(seq, hash): "ledger head {seq} {hash}", "链头 {seq} {hash}";
 
+    timeline_with(command): "its timeline: {command}", "时间线：{command}";
+    report_with(command): "its compliance report: {command}", "合规报告：{command}";
+
+    // The list of runs.
+    started(): "started", "开始";
+    steps_done(): "steps", "步骤";
+    took(): "took", "历时";
+
     // What the program itself records as a reason or a cause.
     left_open(): "an attempt was left open", "有一次执行未结束";
     goes_on(): "continuing", "继续";

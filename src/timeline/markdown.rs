@@ -24,7 +24,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
 }
 
 /// The same for people.
-pub(super) fn shown(outcome: Outcome) -> String {
+pub(crate) fn shown(outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded => text::succeeded(),
         Outcome::Failed => text::failed(),
@@ -185,7 +185,7 @@ fn table(of: &Timeline) -> Vec<String> {
 }
 
 /// Text that is no markup: one line, and every character that Markdown or HTML would read is escaped.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in crate::report::safe(text).chars() {
         match c {

@@ -18,6 +18,7 @@ pub use csv::csv;
 pub use fold::fold;
 pub use html::{HtmlError, html};
 pub use markdown::markdown;
+pub(crate) use markdown::{cell, shown};
 pub use mermaid::mermaid;
 pub use {chrome::chrome, grafana::grafana, otlp::otlp};
 

@@ -3,6 +3,7 @@
 use super::{Bar, Idle, Outcome, Timeline};
 use crate::report::{duration, local_date, local_time};
 use crate::text::timeline as text;
+use std::collections::BTreeMap;
 use upledger_replay::event::Direction;
 
 /// At most ten lines; each tells one thing, and what did not happen has none.
@@ -54,19 +55,12 @@ fn outage(of: &Timeline) -> Option<String> {
 }
 
 fn steps(of: &Timeline) -> String {
-    let last = |bar: &&Bar| {
-        let same = |b: &&Bar| b.way == bar.way && b.step == bar.step && b.target == bar.target;
-        of.bars
-            .iter()
-            .rfind(same)
-            .is_some_and(|b| std::ptr::eq(b, *bar))
-    };
-    let forwards = of
-        .bars
-        .iter()
-        .filter(|b| b.way == Direction::Do)
-        .filter(last);
-    let count = |outcome| forwards.clone().filter(|b| b.outcome == outcome).count();
+    // How each step stands after its last attempt.
+    let mut last = BTreeMap::new();
+    for bar in of.bars.iter().filter(|b| b.way == Direction::Do) {
+        last.insert((&bar.step, &bar.target), bar.outcome);
+    }
+    let count = |outcome| last.values().filter(|o| **o == outcome).count();
     let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
     text::steps(
         count(Outcome::Succeeded),

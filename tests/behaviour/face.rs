@@ -113,6 +113,8 @@ fn every_command_ends_with_an_object_that_tells_the_exit_code() {
         &["abort", "--reason", "late"],
         &["verify"],
         &["verifier"],
+        &["report", "--out", "report.html"],
+        &["report", "--runs", "..", "--out", "runs.html"],
         &["export", "--jsonl", "--out", "events.jsonl"],
         &["completion", "bash"],
         &["man"],
@@ -465,8 +467,12 @@ fn a_second_rollback_does_not_reach_for_the_run_before() {
     let done = world.rollback();
     assert_eq!(done.code, 13, "{done:?}");
     assert_eq!(world.lines("trace"), ["first", "first", "undo"]);
-    let first = world.upledger(&["runs"]).out;
-    let first = first.split_whitespace().next().expect("a run");
+    let runs = world.upledger(&["runs"]).out;
+    let first = runs
+        .lines()
+        .nth(1)
+        .and_then(|l| l.split_whitespace().next());
+    let first = first.expect("a run, below the names of the columns");
     assert!(
         done.err.contains(&format!("upledger rollback {first}")),
         "{done:?}"

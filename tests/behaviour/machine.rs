@@ -111,6 +111,9 @@ fn it_answers_a_failure_and_a_doubt_and_rolls_back() {
         &["verify"],
         &["explain"],
         &["log", "--output", "first"],
+        &["timeline", "--out", "timeline.html"],
+        &["report", "--out", "report.html"],
+        &["report", "--runs", "..", "--out", "runs.html"],
     ] {
         machine.tell(command);
     }

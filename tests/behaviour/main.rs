@@ -40,6 +40,7 @@ mod preview;
 mod processes;
 mod record;
 mod releases;
+mod report;
 mod rollback;
 mod run;
 mod secrets;

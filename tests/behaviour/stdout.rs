@@ -43,6 +43,8 @@ fn a_command_that_only_reads_fails_when_its_answer_cannot_be_written() {
         &["status", "--json"],
         &["watch"],
         &["runs"],
+        &["report"],
+        &["report", "--runs", "..", "--format", "json"],
         &["export", "--jsonl"],
         &["export", "--jsonl", "--json"],
         &["check", "plan.yaml"],

@@ -37,7 +37,7 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     // What is asked of the kernel; every other room may use it.
     ("system", &["encoding"]),
     // Text out of bytes; every other room may use it.
@@ -100,7 +100,12 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ),
     ("journal", &["action", "redact"]),
     ("report", &["clock", "journal", "text"]),
-    ("timeline", &["clock", "journal", "report", "text"]),
+    ("page", &["text"]),
+    ("timeline", &["clock", "journal", "page", "report", "text"]),
+    (
+        "compliance",
+        &["clock", "journal", "page", "report", "text", "timeline"],
+    ),
     (
         "runner",
         &[
@@ -426,10 +431,6 @@ const MECHANISMS: &[Mechanism] = &[
             (
                 "actions/dump.rs",
                 "a new directory, which nobody reads before it is whole",
-            ),
-            (
-                "cli/evidence.rs",
-                "a new file, under the name that a person gave",
             ),
             (
                 "cli/output_stream.rs",

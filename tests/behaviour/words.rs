@@ -5,7 +5,7 @@ use crate::common::{Done, World};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 31] = [
     &[],
     &["demo"],
     &["init"],
@@ -27,6 +27,7 @@ const COMMANDS: [&[&str]; 30] = [
     &["log"],
     &["replay"],
     &["timeline"],
+    &["report"],
     &["verify"],
     &["verifier"],
     &["export"],

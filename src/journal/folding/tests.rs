@@ -15,9 +15,15 @@ fn a_batch_gives_back_what_was_put_in() {
         boot: "",
         kind: "步",
         actor: "a",
+        host: "h",
+        sess: Some(1),
         data: "{}",
     };
-    let other = View { run: None, ..view };
+    let other = View {
+        run: None,
+        sess: None,
+        ..view
+    };
     let mut batch = Batch::default();
     for view in [&view, &other, &view] {
         batch.push(view);

@@ -1,0 +1,28 @@
+//! Files under the names that people give: whole or not there, and never in the place of another.
+
+use super::fail::Failure;
+use crate::failpoint;
+use crate::system::durable;
+use crate::text::commands as text;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Writes a new file. Until it is whole it has another name, so that what is killed half-way does not block the next one.
+pub(super) fn write_new(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let cannot = |e: io::Error| Failure::usage(text::cannot_make(path.display(), e));
+    let absolute = std::path::absolute(path).map_err(cannot)?;
+    let made = durable::publish(&absolute, mode, |file| {
+        let filled = fill(file);
+        failpoint::hit("new-file");
+        filled
+    });
+    match made.map_err(cannot)? {
+        true => Ok(()),
+        false => Err(Failure::usage(text::there_already(path.display()))),
+    }
+}
