@@ -17,6 +17,7 @@ pub mod forecast;
 pub mod home;
 pub mod host;
 pub mod journal;
+mod page;
 pub mod plan;
 pub mod redact;
 pub mod report;

@@ -2,14 +2,15 @@
 //! the ledger lie in it, so that its reader can verify them.
 
 use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown, summary};
+use crate::page;
 use crate::report::{duration, local_time, safe};
-use crate::text::{Lang, lang, timeline as text};
+use crate::text::timeline as text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Value, context};
+use minijinja::{Value, context};
 use serde::Serialize;
 use std::io::{self, Write as _};
 
@@ -82,16 +83,13 @@ pub fn html(
         .filter_map(|at| packed.get(at..(at + LINE).min(packed.len())))
         .collect();
     let scale = Scale::of(of);
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("timeline", TEMPLATE)?;
-    let page = context! {
-        lang => match lang() { Lang::En => "en", Lang::Zh => "zh-CN" },
+    let context = context! {
+        lang => page::language(),
         title => text::title(&of.run),
         run => of.run.as_str(),
         plan => of.plan.as_str(),
         state => of.shown.as_str(),
-        state_class => state_class(&of.state),
+        state_class => page::state_class(&of.state),
         summary_heading => text::summary(),
         summary => of.summary(),
         chart_heading => text::timeline(),
@@ -113,15 +111,7 @@ pub fn html(
         // Its alphabet needs no escape, and an escape would be none of it.
         events => Value::from_safe_string(packed.join("\n")),
     };
-    Ok(environment.get_template("timeline")?.render(page)?)
-}
-
-fn state_class(state: &str) -> &'static str {
-    match state {
-        "completed" => "good",
-        "rolled back" | "rolled back in part" | "aborted" => "back",
-        _ => "bad",
-    }
+    Ok(page::render(TEMPLATE, context)?)
 }
 
 fn legend() -> Vec<(&'static str, String)> {

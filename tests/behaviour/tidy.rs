@@ -37,7 +37,7 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     // What is asked of the kernel; every other room may use it.
     ("system", &["encoding"]),
     // Text out of bytes; every other room may use it.
@@ -100,7 +100,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ),
     ("journal", &["action", "redact"]),
     ("report", &["clock", "journal", "text"]),
-    ("timeline", &["clock", "journal", "report", "text"]),
+    ("page", &["text"]),
+    ("timeline", &["clock", "journal", "page", "report", "text"]),
     (
         "runner",
         &[
