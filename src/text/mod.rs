@@ -90,6 +90,7 @@ macro_rules! texts {
 pub mod actions;
 pub mod cause;
 pub mod commands;
+pub mod comparison;
 pub mod demo;
 pub mod explain;
 pub mod forecast;
@@ -114,6 +115,7 @@ mod tests {
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
+        super::comparison::ALL,
         super::demo::ALL,
         super::explain::ALL,
         super::forecast::ALL,

@@ -5,6 +5,7 @@
 //! sequence numbers that prove it. Time in which nobody drove the run is shown as unknown, never as work.
 
 mod chrome;
+pub mod comparison;
 mod csv;
 mod fold;
 mod grafana;

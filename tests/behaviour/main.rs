@@ -6,6 +6,7 @@ mod before_contract;
 mod bytes;
 mod certain;
 mod common;
+mod comparison;
 mod config_set;
 mod contract;
 mod crash;
