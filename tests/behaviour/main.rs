@@ -34,6 +34,7 @@ mod kills;
 mod looks;
 mod machine;
 mod one_run;
+mod pages;
 mod pip;
 mod pip_files;
 mod pip_index;
