@@ -236,7 +236,7 @@ def build():
     subprocess.run(["/usr/bin/python3", PLACE / "shop" / "seed.py", PLACE / "shop.db"], check=True, stdout=subprocess.DEVNULL)
     (PLACE / "install.yaml").write_text(INSTALL)
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin") or sys.exit("nginx is missing: apt-get install -y nginx-light")
-    subprocess.run([nginx, "-c", PLACE / "etc" / "nginx.conf"], check=True)
+    subprocess.run([nginx, "-c", PLACE / "etc" / "nginx.conf"], cwd="/", check=True)
 
 
 def play(night):

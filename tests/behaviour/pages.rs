@@ -142,6 +142,10 @@ fn the_pages_of_the_examples_hold_their_story_and_are_good_in_a_browser() {
         let verified = world.upledger(&["verify", "events.jsonl"]);
         assert_eq!(verified.code, 0, "{verified:?}");
         let text = std::fs::read_to_string(&events).expect("text");
+        assert!(
+            !text.contains(env!("CARGO_MANIFEST_DIR")),
+            "where it was made"
+        );
         let events: Vec<serde_json::Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"))
