@@ -11,9 +11,12 @@
 //! what is appended.
 
 mod folding;
+mod foreign;
 mod kept;
 mod redacted;
 mod stored;
+
+pub use foreign::{Foreign, ForeignError};
 
 use crate::failpoint;
 use crate::home::{Home, identity};

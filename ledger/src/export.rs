@@ -5,6 +5,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::damage::Fault;
+use crate::open::See;
 use crate::report::{BadWhat, Known, Report};
 use crate::store::{Ledger, ReadError};
 use crate::verify::Check;
@@ -45,6 +46,18 @@ pub fn verify_jsonl(
     from: &mut impl BufRead,
     checkpoints: &[Checkpoint],
 ) -> Result<Report, ExportError> {
+    verify_jsonl_seeing(from, checkpoints, &mut |_| {})
+}
+
+/// [`verify_jsonl`], and each event that passed is shown to `see`.
+///
+/// # Errors
+/// As there.
+pub fn verify_jsonl_seeing(
+    from: &mut impl BufRead,
+    checkpoints: &[Checkpoint],
+    see: See<'_>,
+) -> Result<Report, ExportError> {
     let mut check = Check::new(Vec::new());
     let mut line = Vec::new();
     let mut broken = false;
@@ -60,7 +73,7 @@ pub fn verify_jsonl(
         let result = match line.split_last() {
             Some((b'\n', body)) => std::str::from_utf8(body)
                 .map_err(|_| Fault::Type("body"))
-                .and_then(|body| check.body(body)),
+                .and_then(|body| check.body(body, see)),
             _ => Err(Fault::Shape("its line has no end")),
         };
         if let Err(fault) = result {

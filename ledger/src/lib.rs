@@ -47,7 +47,7 @@ pub use canonical::{NotCanonical, check_canonical, to_canonical};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{Clock, ClockError, Reading, SystemClock};
 pub use damage::{Broken, Fault, SchemaFault};
-pub use export::{ExportError, export_jsonl, verify_jsonl};
+pub use export::{ExportError, export_jsonl, verify_jsonl, verify_jsonl_seeing};
 pub use head::{Digest, Head, NotADigest};
 pub use memory::{Disagreement, Elsewhere, Found, How, Memory, MemoryError, Remembered};
 pub use open::{OpenError, Options, See};
@@ -58,7 +58,7 @@ pub use restore::RestoreError;
 pub use schema::{APPLICATION_ID, ConnectError, DDL, USER_VERSION};
 pub use store::{Ledger, ReadError, Records};
 pub use unverified::VerifyError;
-pub use verify::{VerifyOptions, verify};
+pub use verify::{VerifyOptions, verify, verify_seeing};
 
 /// The value of `v` in every body, and the name of the format.
 pub const FORMAT: &str = "upledger/1";

@@ -16,6 +16,8 @@ use crate::head::{Digest, to_hex};
 use crate::hot_journal::{self, Copy};
 use crate::len64;
 use crate::memory::{Disagreement, How, Memory, MemoryError, Remembered};
+use crate::open::See;
+use crate::record::View;
 use crate::report::{Bad, BadWhat, CheckpointBad, Finding, Known, Level, Report};
 use crate::scan::{ScanError, extended, is_of_the_system, primary, scan};
 use crate::schema::{self, ConnectError, Mode};
@@ -55,6 +57,19 @@ impl Default for VerifyOptions {
 /// # Errors
 /// [`VerifyError`] if there is nothing to read or no way to read it; damage is in the report.
 pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyError> {
+    verify_seeing(path, options, &mut |_| {})
+}
+
+/// [`verify`], and each event that passed is shown to `see`: one reading verifies and folds. A reading that has to begin
+/// anew begins at seq 0 again.
+///
+/// # Errors
+/// As there.
+pub fn verify_seeing(
+    path: &Path,
+    options: &VerifyOptions,
+    see: See<'_>,
+) -> Result<Report, VerifyError> {
     let (path, remembered, mut findings) = find(path, options)?;
     let mut tried = 0;
     loop {
@@ -65,6 +80,7 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyErro
             options,
             remembered.as_ref(),
             findings.clone(),
+            see,
         ) {
             Err(Stop::HotJournal) => {}
             Err(stop) => return Err(stop.error(&path, options)),
@@ -82,6 +98,7 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<Report, VerifyErro
                     options,
                     remembered.as_ref(),
                     findings,
+                    see,
                 );
                 return report.map_err(|stop| stop.error(&path, options));
             }
@@ -205,6 +222,7 @@ fn look(
     options: &VerifyOptions,
     remembered: Option<&Remembered>,
     findings: Vec<Finding>,
+    see: See<'_>,
 ) -> Result<Report, Stop> {
     let mut check = Check::new(findings);
     let known = |check: &mut Check| known(path, options.memory.as_ref(), remembered, check);
@@ -217,7 +235,7 @@ fn look(
         }
         Err(error) => return Err(Stop::Connect(error)),
     };
-    if let Err(error) = look_inside(&conn, path, &mut check) {
+    if let Err(error) = look_inside(&conn, path, &mut check, see) {
         damage(&mut check.report, error)?;
     }
     let known = known(&mut check);
@@ -259,7 +277,12 @@ fn known(
 }
 
 /// Each part goes on where the one before met damage, as far as SQLite can.
-fn look_inside(conn: &Connection, path: &Path, check: &mut Check) -> Result<(), rusqlite::Error> {
+fn look_inside(
+    conn: &Connection,
+    path: &Path,
+    check: &mut Check,
+    see: See<'_>,
+) -> Result<(), rusqlite::Error> {
     conn.execute_batch("BEGIN")?;
     let faults = schema::faults(conn)?;
     let readable = !faults.iter().any(|fault| {
@@ -278,7 +301,11 @@ fn look_inside(conn: &Connection, path: &Path, check: &mut Check) -> Result<(), 
         check.report.bad(None, BadWhat::Schema(fault));
     }
     // Something else under the name of the table could answer anything, or never end.
-    let mut result = if readable { check.events(conn) } else { Ok(()) };
+    let mut result = if readable {
+        check.events(conn, see)
+    } else {
+        Ok(())
+    };
     if readable {
         result = result.and(check.stored_checkpoints(conn));
         result = result.and(check.blobs(conn, &path.with_file_name("blobs")));
@@ -351,7 +378,7 @@ impl Check {
         }
     }
 
-    fn events(&mut self, conn: &Connection) -> Result<(), rusqlite::Error> {
+    fn events(&mut self, conn: &Connection, see: See<'_>) -> Result<(), rusqlite::Error> {
         let Self {
             report,
             chain,
@@ -360,6 +387,7 @@ impl Check {
         } = self;
         let result = scan(conn, chain, |_, checked| {
             watch_clock(clocks, report, checked);
+            see(&View::of(&checked.envelope));
             Ok(())
         });
         report.events = chain.size();
@@ -456,9 +484,10 @@ impl Check {
     }
 
     /// Takes in the next body of a text without columns.
-    pub(crate) fn body(&mut self, body: &str) -> Result<(), Fault> {
+    pub(crate) fn body(&mut self, body: &str, see: See<'_>) -> Result<(), Fault> {
         let checked = self.chain.check(body)?;
         watch_clock(&mut self.clocks, &mut self.report, &checked);
+        see(&View::of(&checked.envelope));
         self.chain.accept(&checked);
         Ok(())
     }

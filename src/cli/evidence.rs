@@ -118,7 +118,7 @@ pub(super) fn verified(
 }
 
 /// There is no report: nothing is said about the content but where it is missing.
-fn unverified(e: &VerifyError) -> Failure {
+pub(super) fn unverified(e: &VerifyError) -> Failure {
     let code = match e {
         VerifyError::Missing(_) => code::DAMAGED,
         VerifyError::NoFile { .. } | VerifyError::NotAFile { .. } => code::USAGE,
@@ -156,7 +156,7 @@ fn never_made(home: &Home, memory: &Memory) -> Result<bool, Failure> {
 }
 
 /// A file to be read, or a pipe that somebody writes to (`<(...)`): one without a writer is empty and not waited for.
-fn open_unhung(path: &Path) -> std::io::Result<File> {
+pub(super) fn open_unhung(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     let file = options
         .read(true)
@@ -191,7 +191,7 @@ fn chain(error: &dyn Error) -> String {
     words
 }
 
-fn bad_words(bad: &Bad) -> String {
+pub(super) fn bad_words(bad: &Bad) -> String {
     let what = localized(&bad.what).unwrap_or_else(|| chain(&bad.what));
     match bad.seq {
         Some(seq) => words::of_event(seq, what),

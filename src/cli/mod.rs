@@ -2,6 +2,7 @@
 
 mod amend;
 mod ask;
+mod beside;
 mod cause;
 mod complete;
 mod demo;

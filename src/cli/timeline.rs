@@ -1,5 +1,6 @@
 //! The command timeline: the events of a run as people and programs read them.
 
+use super::beside::BesideArgs;
 use super::code;
 use super::fail::{Failure, no_ledger};
 use super::new_file::write_new;
@@ -61,6 +62,8 @@ pub(crate) struct TimelineArgs {
     format: Option<Format>,
     #[arg(long, value_name = "FILE", help = help::timeline_out())]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    beside: BesideArgs,
 }
 
 pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Result<u8, Failure> {
@@ -72,6 +75,7 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         (None, Some(path)) => Format::of_name(path),
         (None, None) => Format::Html,
     };
+    args.beside.check(format)?;
     let journal = show::read(out, home)?;
     let run = pick(journal.book(), args.run.name())?;
     let entries = journal.entries(Some(&run.name))?;
@@ -85,7 +89,13 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         let what = text::run_has_no_events(&run.name);
         return Err(Failure::new(code::NOT_NOW, "no_events", what));
     };
+    let mut result = json!({"run": run.name});
     let rendered = match format {
+        _ if args.beside.asked() => {
+            let (rendered, of) = args.beside.rendered(&journal, &folded, format)?;
+            result["beside"] = json!(of.b.run);
+            rendered
+        }
         Format::Html => timeline::html(&folded, |to| {
             export_jsonl(journal.ledger(), &mut Dyn(to))
                 .map(drop)
@@ -97,7 +107,7 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
     let Some(path) = &args.out else {
         let whole = out.document(|| io::stdout().lock().write_all(rendered.as_bytes()));
         if whole {
-            out.result_beside(json!({"run": run.name}), code::DONE);
+            out.result_beside(result, code::DONE);
         }
         return Ok(code::DONE);
     };
@@ -107,7 +117,8 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         _ => text::file_written(path.display()),
     });
     if out.json {
-        out.result(json!({"run": run.name, "file": path}), code::DONE);
+        result["file"] = json!(path);
+        out.result(result, code::DONE);
     }
     Ok(code::DONE)
 }

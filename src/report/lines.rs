@@ -220,10 +220,25 @@ pub fn line(entry: &Entry, run: Option<&Run>) -> Option<String> {
 /// The event in words, without its time.
 #[must_use]
 pub fn in_words(entry: &Entry, run: Option<&Run>) -> String {
-    words(&entry.event, run).map_or_else(String::new, |(verb, words)| {
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        safe(&format!("{verb} {words}")).trim_end().to_owned()
+    words(&entry.event, run).map_or_else(String::new, |(verb, words)| match sentence(&words) {
+        words if words.is_empty() => safe(&verb),
+        words => safe(&text::verb_and_words(verb, words)),
     })
+}
+
+/// The same without its verb.
+#[must_use]
+pub fn detail(entry: &Entry, run: Option<&Run>) -> String {
+    words(&entry.event, run).map_or_else(String::new, |(_, words)| safe(&sentence(&words)))
+}
+
+/// Columns of a line as parts of a sentence.
+fn sentence(words: &str) -> String {
+    let parts = words
+        .split("  ")
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(&text::comma())
 }
 
 /// What an outcome rests on, as its line shows it: the first evidence, or the cause.

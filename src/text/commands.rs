@@ -99,6 +99,10 @@ texts! {
         "此处无法读取密钥 {name}：{why}；余下的步骤都不使用它，输出中也不会对它做脱敏";
     no_variable(name): "the environment variable {name} is not set", "没有设置环境变量 {name}";
     reverse_with(command): "its changes can be rolled back: {command}", "其变更可以回退：{command}";
+    not_beside(format, list): "two runs beside each other cannot be written as {format}, only as {list}", "两次运行的对比不能输出为 {format}，只能输出为 {list}";
+    beside_itself(run): "{run} cannot be compared with itself; name another run", "{run} 不能与自身对比；请指定另一个运行";
+    same_ledger(file): "{file} is a copy of the ledger in use", "{file} 是当前账本的副本";
+    other_ledger_damaged(file, what): "the ledger {file} is damaged: {what}", "账本 {file} 已损坏：{what}";
     there_already(path): "{path} already exists and is not overwritten; choose another file", "{path} 已存在，不会覆盖；请换一个文件名";
     asked_about(step, other): "the question is about {step}, not {other}", "待确认的是 {step}，不是 {other}";
     paused_first(command): "the run is paused; first: {command}", "运行已暂停；请先执行：{command}";

@@ -140,6 +140,9 @@ texts! {
     timeline_format(): "html (default), md (post-mortem), csv, json, chrome (Perfetto), otlp (OpenTelemetry), mermaid, grafana (annotations)",
         "html（默认）、md（复盘报告）、csv、json、chrome（Perfetto）、otlp（OpenTelemetry）、mermaid、grafana（注释）";
     timeline_out(): "Write to this file, which must not exist; its ending tells the format: .html, .md, .csv, .json, .mmd", "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.csv、.json、.mmd";
+    timeline_beside(): "Compare with this run, step by step, as html, md, csv or json", "与此运行逐步对比；格式为 html、md、csv 或 json";
+    timeline_beside_ledger(): "Take the run to compare with from a copy of another ledger (its file or directory, or exported .jsonl), which is verified and not changed; its newest run without --beside",
+        "从另一份账本的副本（账本文件、目录或导出的 .jsonl）中取对比的运行；先验证，不修改；未指定 --beside 时取其中最近的运行";
     replay_at(): "The last event to apply", "截止到此事件";
     cmd_demo(): "Run a real upgrade of a small web shop, in its own directory", "演示：在独立目录中实际升级一个小型网店";
     demo_kill(): "Kill the runner with SIGKILL during the migration, then resume the run",

@@ -90,6 +90,7 @@ macro_rules! texts {
 pub mod actions;
 pub mod cause;
 pub mod commands;
+pub mod comparison;
 pub mod compliance;
 pub mod controls;
 pub mod demo;
@@ -116,6 +117,7 @@ mod tests {
         super::actions::ALL,
         super::cause::ALL,
         super::commands::ALL,
+        super::comparison::ALL,
         super::compliance::ALL,
         super::controls::ALL,
         super::demo::ALL,

@@ -67,6 +67,10 @@ texts! {
     nothing_happened(): "it had no effect", "完全没有执行";
     cannot_be_told(): "cannot be determined", "无法判断";
 
+    // The same in a sentence.
+    verb_and_words(verb, words): "{verb}: {words}", "{verb}：{words}";
+    comma(): ", ", "，";
+
     // A run's state.
     run(): "run", "运行";
     plan(): "plan", "计划";

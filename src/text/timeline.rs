@@ -6,21 +6,28 @@ texts! {
     to_do(plan): "to be done: {plan}", "变更内容：{plan}";
     to_do_of(plan, id): "to be done: {plan} (change {id})", "变更内容：{plan}（变更单 {id}）";
     to_do_for(plan, id, reason): "to be done: {plan} (change {id}): {reason}", "变更内容：{plan}（变更单 {id}）：{reason}";
-    course(run, from, until, took, state): "{run} began at {from}; its last event is of {until}, {took} later; it is: {state}",
-        "{run} 开始于 {from}，最后一个事件在 {until}，历时 {took}，当前状态：{state}";
+    course(run, actor, from, until, took, state): "{actor} began {run} at {from}; its last event is of {until}, {took} later; it is: {state}",
+        "{actor} 于 {from} 启动运行 {run}；最后一个事件在 {until}，历时 {took}；当前状态：{state}";
     outage(took, from, until): "users were without the service for {took}, from {from} to {until}", "用户无法访问服务 {took}，从 {from} 到 {until}";
     outages(n, took): "users were without the service {n} times, {took} in all", "用户无法访问服务 {n} 次，共 {took}";
     still_out(from, step): "users have been without the service since {from} (step {step}), and no step has let them in", "自 {from}（步骤 {step}）起用户无法访问服务，尚无步骤重新开放";
-    steps(done, already, skipped, attempts): "steps: {done} done, {already} done already, {skipped} skipped; {attempts} attempts in all",
-        "步骤：完成 {done} 个，事先已完成 {already} 个，跳过 {skipped} 个；共尝试 {attempts} 次";
-    first_failure(n, step, time, detail): "failures: {n}; the first was {step} at {time}: {detail}", "失败 {n} 次，首次为 {time} 的步骤 {step}：{detail}";
-    doubts(doubts, adopted, kills): "attempts in doubt: {doubts}; taken over while they ran: {adopted}; ended by a person: {kills}",
-        "结果存疑 {doubts} 次，运行中被接管 {adopted} 次，人工终止 {kills} 次";
-    decision(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
-    decisions(list): "decided: {list}", "人工决定：{list}";
+    steps(all, parts, attempts): "the plan has {all} steps: {parts}; {attempts} attempts in all, undos included", "计划共 {all} 个步骤：{parts}；含撤销共尝试 {attempts} 次";
+    n_done(n): "{n} done", "完成 {n} 个";
+    n_already(n): "{n} done already", "事先已完成 {n} 个";
+    n_skipped(n): "{n} skipped", "跳过 {n} 个";
+    n_failed(n): "{n} failed", "失败 {n} 个";
+    n_in_doubt(n): "{n} in doubt", "结果未知 {n} 个";
+    n_running(n): "{n} not ended", "未结束 {n} 个";
+    n_not_reached(n): "{n} not reached", "未执行到 {n} 个";
+    comma(): ", ", "，";
+    failed_then(time, step, detail): "{time} {step} failed: {detail}", "{time} 步骤 {step} 失败：{detail}";
+    adopted(time, step, actor): "{time} the runner was gone while {step} went on; {actor} resumed the run, and {step} was taken over as it ran", "{time} 运行进程已不在，而步骤 {step} 仍在执行；{actor} 恢复运行，接管了执行中的 {step}";
+    doubted(time, step, cause): "{time} nobody saw how {step} ended: {cause}", "{time} 步骤 {step} 的结果无人看到：{cause}";
+    by_person(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
+    more_events(n): "{n} more failures, doubts and decisions are listed below", "另有 {n} 次失败、结果未知或人工决定，见下文";
     no_runner(took): "for {took} nobody drove the run while a step was open: what happened then is known from its result alone",
         "有 {took} 无人驱动运行而步骤仍未结束：其间情况只能由步骤结果得知";
-    rolled_back(time, words, n): "the rollback began at {time} ({words}) and has undone {n} steps", "回退开始于 {time}（{words}），已撤销 {n} 个步骤";
+    rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone", "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
     record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
     plan_digest(digest): "plan digest {digest}", "计划摘要 {digest}";
     verify_with(command): "to verify the ledger: {command}", "校验账本：{command}";
@@ -48,6 +55,7 @@ texts! {
     failed_at(time, step, detail, seq): "{time} {step}: {detail} (seq {seq})", "{time} {step}：{detail}（序号 {seq}）";
     nothing_failed(): "no step failed", "没有步骤失败";
     said(time, actor, words, seq): "{time} {actor}: {words} (seq {seq})", "{time} {actor}：{words}（序号 {seq}）";
+    by_actor(words, actor): "{words} ({actor})", "{words}（{actor}）";
     nobody_acted(): "nobody had to act", "无需人工处置";
     more_attempts(n): "{n} more attempts are in the other formats", "另有 {n} 次尝试，见其他格式";
 
@@ -56,19 +64,18 @@ texts! {
     outcome(): "Outcome", "结果";
     duration(): "Duration", "耗时";
     detail(): "Detail", "详情";
-    kind(): "Action", "动作";
-    started(): "Started", "开始";
+    about(kind, seq): "action {kind}, seq {seq}", "动作 {kind}，序号 {seq}";
     attempt(): "Attempt", "尝试";
     settled(): "Settled", "后续认定";
     on_the_way(): "Meanwhile", "执行期间";
-    command(): "Command", "命令";
     unknown(): "unknown", "未知";
+    check_of(step): "check {step} after the rollback", "回退后的检查 {step}";
     undo_of(step): "undo of {step}", "撤销 {step}";
     shut_out(): "Users shut out", "用户无法访问";
 
     succeeded(): "succeeded", "成功";
     failed(): "failed", "失败";
-    in_doubt(): "in doubt", "存疑";
+    in_doubt(): "in doubt", "结果未知";
     never_started(): "never started", "未启动";
     refused(): "not started", "未执行";
     already(): "already done", "已完成";

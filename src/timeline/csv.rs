@@ -58,10 +58,12 @@ pub(super) fn way(way: Direction) -> &'static str {
     }
 }
 
-fn line<const N: usize>(out: &mut String, cells: [String; N]) {
+/// One line; a number may begin with a minus sign and is no formula.
+pub(super) fn line<const N: usize>(out: &mut String, cells: [String; N]) {
     let cells = cells.map(|cell| {
         let cell: String = cell.split('\n').map(safe).collect::<Vec<_>>().join("\n");
-        let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let number = cell.starts_with('-') && cell.parse::<i64>().is_ok();
+        let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number;
         let guarded = if formula { format!("'{cell}") } else { cell };
         match guarded.contains([',', '"', '\n', '\r']) {
             true => format!("\"{}\"", guarded.replace('"', "\"\"")),
@@ -81,11 +83,20 @@ mod tests {
         let mut out = String::new();
         line(
             &mut out,
-            ["=1+1", "a,b", "say \"no\"", "two\nlines", "-x,y", "plain"].map(String::from),
+            [
+                "=1+1",
+                "a,b",
+                "say \"no\"",
+                "two\nlines",
+                "-x,y",
+                "plain",
+                "-5",
+            ]
+            .map(String::from),
         );
         assert_eq!(
             out,
-            "'=1+1,\"a,b\",\"say \"\"no\"\"\",\"two\nlines\",\"'-x,y\",plain\r\n"
+            "'=1+1,\"a,b\",\"say \"\"no\"\"\",\"two\nlines\",\"'-x,y\",plain,-5\r\n"
         );
     }
 }

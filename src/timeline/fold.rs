@@ -3,9 +3,9 @@
 use super::{Bar, Idle, Mark, Moment, Outage, Outcome, Timeline, Wait};
 use crate::clock;
 use crate::journal::Entry;
-use crate::report::{lines, status};
+use crate::report::{lines, localized, status};
 use std::collections::BTreeMap;
-use upledger_replay::event::{Answer, Attempt, Direction, Event, TaskKey};
+use upledger_replay::event::{Answer, Attempt, Decision, Direction, Event, TaskKey};
 use upledger_replay::plan::{Plan, Step};
 use upledger_replay::state::{Run, When};
 
@@ -30,9 +30,11 @@ pub fn fold(run: &Run, entries: &[Entry]) -> Option<Timeline> {
         change: run.plan.change.clone(),
         state: state.stable.to_owned(),
         shown: state.shown,
+        actor: first.actor.clone(),
         from: moment(&first.when),
         until: moment(&last.when),
         events: own.len(),
+        steps: run.plan.steps().count(),
         bars: folding.bars,
         marks: folding.marks,
         waits: folding.waits,
@@ -114,7 +116,7 @@ impl Folding {
             }
             Event::StepStarted(started) => {
                 self.busy(&at);
-                let mut bar = self.bar(&started.at.part, at.clone(), Outcome::Running);
+                let mut bar = self.bar(run, &started.at.part, at.clone(), Outcome::Running);
                 bar.attempt = started.at.attempt;
                 bar.command.clone_from(&started.command);
                 bar.end = None;
@@ -127,32 +129,40 @@ impl Folding {
                 self.ends(&s.at, &at, Outcome::Succeeded, s.took_ms, "", evidence);
             }
             Event::StepFailed(f) => {
-                self.ends(
-                    &f.at,
-                    &at,
-                    Outcome::Failed,
-                    f.took_ms,
-                    &f.detail,
-                    f.tail.clone(),
-                );
+                let detail = localized::failure(f);
+                let tail = f.tail.clone();
+                self.ends(&f.at, &at, Outcome::Failed, f.took_ms, &detail, tail);
             }
             Event::StepFenced(attempt) => {
                 self.ends(attempt, &at, Outcome::Fenced, None, "", Vec::new());
             }
             Event::StepDoubted(d) => {
-                self.ends(&d.at, &at, Outcome::InDoubt, None, &d.cause, d.tail.clone());
+                let cause = localized::doubt(d.doubt, &d.cause);
+                self.ends(&d.at, &at, Outcome::InDoubt, None, &cause, d.tail.clone());
                 self.mark(entry, run, &at);
             }
             Event::StepProbed(p) => {
                 if p.answer == Answer::Done {
                     self.lets_in(&p.at.part, &at);
                 }
-                self.settled(&p.at.part, entry, run);
+                let answered = match p.answer {
+                    Answer::Done => Some(Outcome::Succeeded),
+                    Answer::Nothing => Some(Outcome::Fenced),
+                    Answer::Unclear => None,
+                };
+                self.settled(&p.at.part, answered, entry, run);
                 self.mark(entry, run, &at);
             }
             Event::StepDecided(d) => {
                 self.person();
-                self.settled(&d.part, entry, run);
+                let decided = match d.decision {
+                    Decision::Done => Some(Outcome::Succeeded),
+                    Decision::Skip => Some(Outcome::Skipped),
+                    Decision::Fail => Some(Outcome::Failed),
+                    // The next attempt tells.
+                    Decision::Retry => None,
+                };
+                self.settled(&d.part, decided, entry, run);
                 self.mark(entry, run, &at);
             }
             Event::StepAdopted(attempt) => {
@@ -168,18 +178,18 @@ impl Folding {
                 self.mark(entry, run, &at);
             }
             Event::StepRefused(r) => {
-                let mut bar = self.bar(&r.part, at.clone(), Outcome::Refused);
+                let mut bar = self.bar(run, &r.part, at.clone(), Outcome::Refused);
                 bar.detail.clone_from(&r.detail);
                 self.bars.push(bar);
             }
             Event::StepSatisfied(s) => {
-                let mut bar = self.bar(&s.part, at.clone(), Outcome::Satisfied);
+                let mut bar = self.bar(run, &s.part, at.clone(), Outcome::Satisfied);
                 bar.evidence.clone_from(&s.evidence);
                 self.bars.push(bar);
                 self.lets_in(&s.part, &at);
             }
             Event::StepSkipped(s) => {
-                let mut bar = self.bar(&s.part, at.clone(), Outcome::Skipped);
+                let mut bar = self.bar(run, &s.part, at.clone(), Outcome::Skipped);
                 bar.detail.clone_from(&s.reason);
                 self.bars.push(bar);
             }
@@ -209,7 +219,7 @@ impl Folding {
         }
     }
 
-    fn bar(&self, part: &TaskKey, start: Moment, outcome: Outcome) -> Bar {
+    fn bar(&self, run: &Run, part: &TaskKey, start: Moment, outcome: Outcome) -> Bar {
         let known = self.steps.get(&part.step);
         Bar {
             phase: known.map_or_else(String::new, |k| k.phase.clone()),
@@ -217,12 +227,14 @@ impl Folding {
             kind: known.map_or_else(String::new, |k| k.kind.clone()),
             target: part.target.clone(),
             way: part.way,
+            check: run.is_check(part),
             attempt: 0,
             end: Some(start.clone()),
             start,
             took_ms: None,
             outcome,
             settled: None,
+            settled_as: None,
             detail: String::new(),
             evidence: Vec::new(),
             command: Vec::new(),
@@ -260,10 +272,11 @@ impl Folding {
         }
     }
 
-    fn settled(&mut self, part: &TaskKey, entry: &Entry, run: &Run) {
+    fn settled(&mut self, part: &TaskKey, outcome: Option<Outcome>, entry: &Entry, run: &Run) {
         let words = words(entry, run);
         if let Some(bar) = self.last_of(part) {
             bar.settled = Some(words);
+            bar.settled_as = outcome;
         }
     }
 
@@ -281,6 +294,7 @@ impl Folding {
             actor: entry.actor.clone(),
             step: entry.event.part().map(|part| part.step.clone()),
             words: words(entry, run),
+            detail: lines::detail(entry, Some(run)),
         });
     }
 

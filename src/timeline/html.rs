@@ -1,7 +1,7 @@
 //! The timeline as one HTML file: no script, nothing from the network, readable in print and without a mouse. The events of
 //! the ledger lie in it, so that its reader can verify them.
 
-use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown, summary};
+use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown};
 use crate::page;
 use crate::report::{duration, local_time, safe};
 use crate::text::timeline as text;
@@ -37,13 +37,14 @@ struct Row {
     id: u64,
     time: String,
     name: String,
-    kind: String,
+    /// What is said of every attempt; nothing of a wait. There may be thousands, so that it is short.
+    about: String,
+    command: String,
     class: &'static str,
     outcome: String,
     took: String,
     left: String,
     width: String,
-    title: String,
     facts: Vec<(String, String)>,
     evidence: Vec<String>,
     open: bool,
@@ -60,9 +61,7 @@ struct Section {
 struct Note {
     time: String,
     seq: u64,
-    actor: String,
     words: String,
-    left: String,
 }
 
 /// The page; `events` writes the canonical events of the ledger, one a line.
@@ -73,7 +72,7 @@ pub fn html(
     of: &Timeline,
     events: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
 ) -> Result<String, HtmlError> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     events(&mut packed)?;
     packed.flush()?;
     let packed = STANDARD.encode(packed.finish()?);
@@ -87,11 +86,11 @@ pub fn html(
         lang => page::language(),
         title => text::title(&of.run),
         run => of.run.as_str(),
-        plan => of.plan.as_str(),
+        plan => safe(&of.plan),
         state => of.shown.as_str(),
         state_class => page::state_class(&of.state),
         summary_heading => text::summary(),
-        summary => of.summary(),
+        summary => of.summary().iter().map(|line| safe(line)).collect::<Vec<_>>(),
         chart_heading => text::timeline(),
         ticks => scale.ticks(),
         outages => of.outages.iter().map(|o| scale.outage(o)).collect::<Vec<_>>(),
@@ -99,7 +98,7 @@ pub fn html(
         legend => legend(),
         sections => Value::from(Serde(sections(of, &scale))),
         marks_heading => text::what_people_did(),
-        marks => Value::from(Serde(of.marks.iter().map(|m| scale.mark(m)).collect::<Vec<_>>())),
+        marks => Value::from(Serde(of.marks.iter().map(Scale::mark).collect::<Vec<_>>())),
         record_heading => text::supporting(),
         record => [
             text::record(of.events, of.from.seq, of.until.seq),
@@ -107,7 +106,7 @@ pub fn html(
             text::embedded(),
         ],
         unpack => "sed -n '/id=\"upledger\"/,/<\\/script>/p' FILE.html | sed '1d;$d' | base64 -d | gunzip > events.jsonl",
-        columns => [text::time(), text::step(), text::timeline(), text::duration(), text::outcome()],
+        columns => [text::time(), text::step(), text::timeline(), text::duration(), text::outcome(), text::detail()],
         // Its alphabet needs no escape, and an escape would be none of it.
         events => Value::from_safe_string(packed.join("\n")),
     };
@@ -145,7 +144,8 @@ impl Scale {
     }
 
     fn percent(hundredths: i64) -> String {
-        format!("{}.{:02}%", hundredths / 100, hundredths % 100)
+        let number = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        format!("{}%", number.trim_end_matches('0').trim_end_matches('.'))
     }
 
     fn left(&self, us: i64) -> String {
@@ -167,29 +167,29 @@ impl Scale {
             .collect()
     }
 
-    fn outage(&self, outage: &Outage) -> (String, String, String) {
+    /// Where it begins, how wide it is, where it ends, and how long it was.
+    fn outage(&self, outage: &Outage) -> (String, String, String, String) {
         let until = outage
             .until
             .as_ref()
             .map_or(self.from + self.whole, |u| u.us);
-        let title = match outage.ms() {
+        let took = match outage.ms() {
             Some(ms) => duration(ms),
             None => text::unknown(),
         };
         (
             self.left(outage.from.us),
             self.width(outage.from.us, until),
-            title,
+            self.left(until),
+            took,
         )
     }
 
-    fn mark(&self, mark: &Mark) -> Note {
+    fn mark(mark: &Mark) -> Note {
         Note {
             time: local_time(&mark.at.ts),
             seq: mark.at.seq,
-            actor: safe(&mark.actor),
-            words: mark.words.clone(),
-            left: self.left(mark.at.us),
+            words: safe(&text::by_actor(&mark.words, &mark.actor)),
         }
     }
 
@@ -197,23 +197,15 @@ impl Scale {
         let until = bar.end_us().unwrap_or(self.from + self.whole);
         let took = markdown::took(bar);
         let outcome = markdown::shown(bar.outcome);
-        let mut facts = vec![
-            (text::kind(), bar.kind.clone()),
-            (
-                "seq".into(),
-                match &bar.end {
-                    Some(end) if end.seq != bar.start.seq => {
-                        format!("{} - {}", bar.start.seq, end.seq)
-                    }
-                    Some(_) | None => bar.start.seq.to_string(),
-                },
-            ),
-            (text::started(), summary::at(&bar.start.ts)),
-        ];
+        let seq = match &bar.end {
+            Some(end) if end.seq != bar.start.seq => format!("{} - {}", bar.start.seq, end.seq),
+            Some(_) | None => bar.start.seq.to_string(),
+        };
+        let mut facts = Vec::new();
+        let lines = |text: &str| text.lines().map(safe).collect::<Vec<_>>().join("\n");
         let mut fact = |name: String, value: String| {
             if !value.is_empty() {
-                let lines: Vec<String> = value.lines().map(safe).collect();
-                facts.push((name, lines.join("\n")));
+                facts.push((name, lines(&value)));
             }
         };
         if bar.attempt > 1 {
@@ -222,14 +214,13 @@ impl Scale {
         fact(text::detail(), bar.detail.clone());
         fact(text::settled(), bar.settled.clone().unwrap_or_default());
         fact(text::on_the_way(), bar.on_the_way.join("; "));
-        fact(text::command(), bar.command.join("\n"));
         Row {
             id: bar.start.seq,
             time: local_time(&bar.start.ts),
             name: markdown::name(bar),
-            kind: bar.kind.clone(),
+            about: text::about(&bar.kind, seq),
+            command: lines(&bar.command.join("\n")),
             class: class(bar),
-            title: format!("{}: {outcome} {took}", markdown::name(bar)),
             outcome,
             took,
             left: self.left(bar.start.us),
@@ -258,9 +249,9 @@ impl Scale {
         Row {
             id: wait.until.seq,
             time: local_time(&wait.from.ts),
-            title: format!("{name}: {}", duration(ms)),
             name,
-            kind: String::new(),
+            about: String::new(),
+            command: String::new(),
             class,
             outcome: String::new(),
             took: duration(ms),
@@ -291,14 +282,18 @@ fn sections(of: &Timeline, scale: &Scale) -> Vec<Section> {
         let back = way == Direction::Undo;
         let mut rows = Vec::new();
         for bar in bars {
-            while let Some(wait) = waits.next_if(|w| w.from.us <= bar.start.us) {
-                rows.push(scale.wait(wait));
+            // A wait stands behind what it came after, which may be the last step of another phase.
+            while let Some(wait) = waits.next_if(|w| w.from.us < bar.start.us) {
+                match sections.last_mut().filter(|_| rows.is_empty()) {
+                    Some(before) => before.rows.push(scale.wait(wait)),
+                    None => rows.push(scale.wait(wait)),
+                }
             }
             rows.push(scale.bar(bar));
         }
         let name = match back {
-            true => text::undo_of(phase),
-            false => phase.to_owned(),
+            true => text::undo_of(safe(phase)),
+            false => safe(phase),
         };
         sections.push(Section { name, back, rows });
     }

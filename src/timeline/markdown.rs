@@ -50,6 +50,7 @@ pub(super) fn took(bar: &Bar) -> String {
 pub(super) fn name(bar: &Bar) -> String {
     match bar.way {
         Direction::Do => bar.step.clone(),
+        Direction::Undo if bar.check => text::check_of(&bar.step),
         Direction::Undo => text::undo_of(&bar.step),
     }
 }
@@ -71,7 +72,7 @@ pub fn markdown(of: &Timeline) -> String {
     section(text::summary(), &items(of.summary()));
     section(text::impact(), &items(impact(of)));
     section(text::root_causes(), &open());
-    section(text::trigger(), &items(failures(of, 1)));
+    section(text::trigger(), &items(trigger(of)));
     section(text::resolution(), &items(resolution(of)));
     section(text::detection(), &items(failures(of, 10)));
     section(text::action_items(), &open());
@@ -124,6 +125,19 @@ fn impact(of: &Timeline) -> Vec<String> {
     lines
 }
 
+/// The first failure; where there is none, the first attempt whose end nobody saw.
+fn trigger(of: &Timeline) -> Vec<String> {
+    let is = |wanted: fn(&Bar) -> bool| of.bars.iter().find(|bar| wanted(bar));
+    let first = is(|b| matches!(b.outcome, Outcome::Failed | Outcome::Refused))
+        .or_else(|| is(|b| b.outcome == Outcome::InDoubt));
+    vec![first.map_or_else(text::nothing_failed, failure)]
+}
+
+fn failure(bar: &Bar) -> String {
+    let time = local_time(&bar.start.ts);
+    text::failed_at(time, name(bar), &bar.detail, bar.start.seq)
+}
+
 fn failures(of: &Timeline, most: usize) -> Vec<String> {
     let failed = of.bars.iter();
     let failed = failed.filter(|b| {
@@ -132,10 +146,7 @@ fn failures(of: &Timeline, most: usize) -> Vec<String> {
             Outcome::Failed | Outcome::Refused | Outcome::InDoubt
         )
     });
-    let mut lines: Vec<String> = failed
-        .take(most)
-        .map(|b| text::failed_at(local_time(&b.start.ts), name(b), &b.detail, b.start.seq))
-        .collect();
+    let mut lines: Vec<String> = failed.take(most).map(failure).collect();
     if lines.is_empty() {
         lines.push(text::nothing_failed());
     }

@@ -5,6 +5,7 @@
 //! sequence numbers that prove it. Time in which nobody drove the run is shown as unknown, never as work.
 
 mod chrome;
+pub mod comparison;
 mod csv;
 mod fold;
 mod grafana;
@@ -72,6 +73,8 @@ pub struct Bar {
     pub target: String,
     /// Forwards or backwards.
     pub way: Direction,
+    /// A check that is made again once everything is undone; it undoes nothing.
+    pub check: bool,
     /// From 1; 0 for what needed none.
     pub attempt: u32,
     /// Its intent.
@@ -84,6 +87,8 @@ pub struct Bar {
     pub outcome: Outcome,
     /// What settled it afterwards: a probe or a person.
     pub settled: Option<String>,
+    /// What it counts as since.
+    pub settled_as: Option<Outcome>,
     /// One line on the outcome.
     pub detail: String,
     /// What the checks saw, and the last lines that it printed.
@@ -125,6 +130,8 @@ pub struct Mark {
     pub step: Option<String>,
     /// In words, as the log has it.
     pub words: String,
+    /// The same without the verb.
+    pub detail: String,
 }
 
 /// Why nothing ran.
@@ -190,12 +197,16 @@ pub struct Timeline {
     /// The same for people.
     #[serde(skip)]
     pub shown: String,
+    /// Who began it.
+    pub actor: String,
     /// Its first event.
     pub from: Moment,
     /// Its last event.
     pub until: Moment,
     /// How many events it has.
     pub events: usize,
+    /// How many steps its plan has.
+    pub steps: usize,
     /// Attempts, in the order of their beginning.
     pub bars: Vec<Bar>,
     /// Decisions, notes, pauses, and what else happened at one moment.

@@ -1,23 +1,22 @@
 //! The first lines of a timeline: the night in plain words, for a reader who was not there.
 
-use super::{Bar, Idle, Outcome, Timeline};
+use super::{Bar, Idle, Mark, Outcome, Timeline, markdown};
 use crate::report::{duration, local_date, local_time};
 use crate::text::timeline as text;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::Direction;
+
+/// Failures, doubts, decisions and adoptions that are told one by one; so many that ten lines hold the whole.
+const TOLD: usize = 4;
 
 /// At most ten lines; each tells one thing, and what did not happen has none.
 pub(super) fn summary(of: &Timeline) -> Vec<String> {
     let mut lines = vec![purpose(of), course(of)];
     lines.extend(outage(of));
-    lines.push(steps(of));
-    lines.extend(failure(of));
-    lines.extend(doubts(of));
-    lines.extend(people(of));
-    lines.extend(unknown(of));
+    lines.extend(story(of));
     lines.extend(rollback(of));
-    lines.push(text::record(of.events, of.from.seq, of.until.seq));
-    lines.truncate(10);
+    lines.push(steps(of));
+    lines.extend(unknown(of));
     lines
 }
 
@@ -37,7 +36,8 @@ fn purpose(of: &Timeline) -> String {
 
 fn course(of: &Timeline) -> String {
     let (from, until) = (at(&of.from.ts), at(&of.until.ts));
-    text::course(&of.run, from, until, duration(of.whole_ms()), &of.shown)
+    let took = duration(of.whole_ms());
+    text::course(&of.run, &of.actor, from, until, took, &of.shown)
 }
 
 fn outage(of: &Timeline) -> Option<String> {
@@ -55,49 +55,77 @@ fn outage(of: &Timeline) -> Option<String> {
 }
 
 fn steps(of: &Timeline) -> String {
-    // How each step stands after its last attempt.
-    let mut last = BTreeMap::new();
+    let mut last: BTreeMap<(&str, &str), Outcome> = BTreeMap::new();
     for bar in of.bars.iter().filter(|b| b.way == Direction::Do) {
-        last.insert((&bar.step, &bar.target), bar.outcome);
+        last.insert(
+            (&bar.step, &bar.target),
+            bar.settled_as.unwrap_or(bar.outcome),
+        );
     }
-    let count = |outcome| last.values().filter(|o| **o == outcome).count();
-    let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
-    text::steps(
-        count(Outcome::Succeeded),
-        count(Outcome::Satisfied),
-        count(Outcome::Skipped),
-        attempts,
-    )
-}
-
-fn failure(of: &Timeline) -> Option<String> {
-    let failed = |b: &&Bar| matches!(b.outcome, Outcome::Failed | Outcome::Refused);
-    let first = of.bars.iter().find(failed)?;
-    let all = of.bars.iter().filter(failed).count();
-    Some(text::first_failure(
-        all,
-        &first.step,
-        local_time(&first.start.ts),
-        &first.detail,
-    ))
-}
-
-fn doubts(of: &Timeline) -> Option<String> {
-    let count = |kind: &str| of.marks.iter().filter(|m| m.kind == kind).count();
-    let (doubts, adopted, kills) = (
-        count("step.doubted"),
-        count("step.adopted"),
-        count("step.kill_requested"),
-    );
-    (doubts + adopted + kills > 0).then(|| text::doubts(doubts, adopted, kills))
-}
-
-fn people(of: &Timeline) -> Option<String> {
-    let decided = of.marks.iter().filter(|m| m.kind == "step.decided");
-    let said: Vec<String> = decided
-        .map(|m| text::decision(local_time(&m.at.ts), &m.actor, &m.words))
+    let count = |is: fn(Outcome) -> bool| last.values().filter(|o| is(**o)).count();
+    let reached: BTreeSet<&str> = last.keys().map(|(step, _)| *step).collect();
+    let parts = [
+        (count(|o| o == Outcome::Succeeded), text::n_done as Count),
+        (count(|o| o == Outcome::Satisfied), text::n_already),
+        (count(|o| o == Outcome::Skipped), text::n_skipped),
+        (
+            count(|o| matches!(o, Outcome::Failed | Outcome::Refused)),
+            text::n_failed,
+        ),
+        (count(|o| o == Outcome::InDoubt), text::n_in_doubt),
+        (count(|o| o == Outcome::Running), text::n_running),
+        (
+            of.steps.saturating_sub(reached.len()) + count(|o| o == Outcome::Fenced),
+            text::n_not_reached,
+        ),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, say)| say(n))
         .collect();
-    (!said.is_empty()).then(|| text::decisions(said.join("; ")))
+    let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
+    text::steps(of.steps, parts.join(&text::comma()), attempts)
+}
+
+/// Says of how many steps something is true.
+type Count = fn(usize) -> String;
+
+/// What happened on the way and what was decided about it, in its order.
+fn story(of: &Timeline) -> Vec<String> {
+    let failed = of.bars.iter();
+    let failed = failed.filter(|b| matches!(b.outcome, Outcome::Failed | Outcome::Refused));
+    let failed = failed.map(|b| {
+        let ended = b.end.as_ref().unwrap_or(&b.start);
+        let line = text::failed_then(local_time(&ended.ts), markdown::name(b), &b.detail);
+        (ended.seq, line)
+    });
+    let marks = of.marks.iter();
+    let marks = marks.filter_map(|m| Some((m.at.seq, beside_the_steps(of, m)?)));
+    let mut all: Vec<(u64, String)> = failed.chain(marks).collect();
+    all.sort_by_key(|(seq, _)| *seq);
+    let more = all.len().checked_sub(TOLD).filter(|more| *more > 0);
+    let told = if more.is_some() { TOLD - 1 } else { TOLD };
+    let mut lines: Vec<String> = all.into_iter().take(told).map(|(_, line)| line).collect();
+    lines.extend(more.map(|more| text::more_events(more + 1)));
+    lines
+}
+
+fn beside_the_steps(of: &Timeline, mark: &Mark) -> Option<String> {
+    let time = local_time(&mark.at.ts);
+    let step = mark.step.clone().unwrap_or_default();
+    match mark.kind {
+        "step.adopted" => Some(text::adopted(time, step, &mark.actor)),
+        "step.doubted" => {
+            let ends = |b: &&Bar| b.end.as_ref().is_some_and(|end| end.seq == mark.at.seq);
+            let cause = of.bars.iter().find(ends).map(|bar| bar.detail.clone());
+            Some(text::doubted(time, step, cause.unwrap_or_default()))
+        }
+        "step.decided" | "step.kill_requested" | "run.amended" | "run.abort_requested" => {
+            Some(text::by_person(time, &mark.actor, &mark.words))
+        }
+        _ => None,
+    }
 }
 
 fn unknown(of: &Timeline) -> Option<String> {
@@ -110,10 +138,12 @@ fn unknown(of: &Timeline) -> Option<String> {
 fn rollback(of: &Timeline) -> Option<String> {
     let began = of.marks.iter().find(|m| m.kind == "rollback.started")?;
     let undone = of.bars.iter();
-    let undone = undone.filter(|b| b.way == Direction::Undo && b.outcome == Outcome::Succeeded);
+    let undone =
+        undone.filter(|b| b.way == Direction::Undo && !b.check && b.outcome == Outcome::Succeeded);
     Some(text::rolled_back(
         local_time(&began.at.ts),
-        &began.words,
+        &began.actor,
+        &began.detail,
         undone.count(),
     ))
 }

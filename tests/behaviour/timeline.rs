@@ -1,6 +1,7 @@
 //! The timeline of a run: its numbers are those of the events, what steps print is inert, and its readers can verify it.
 
 use crate::common::World;
+use crate::pages::{readers, unpack};
 use serde_json::Value;
 use std::process::Command;
 
@@ -118,18 +119,10 @@ fn what_steps_and_people_say_is_inert_in_every_format() {
 fn the_page_holds_the_events_of_the_ledger_which_verify() {
     let (world, _) = night();
     written(&world, "FILE.html", "html");
-    let unpack = "sed -n '/id=\"upledger\"/,/<\\/script>/p' FILE.html | sed '1d;$d' | base64 -d | gunzip > events.jsonl";
-    assert!(
-        std::fs::read_to_string(world.path("FILE.html"))
-            .expect("text")
-            .contains("| base64 -d | gunzip")
-    );
-    let done = Command::new("sh")
-        .args(["-c", unpack])
-        .current_dir(world.path(""))
-        .status()
-        .expect("sh");
-    assert!(done.success());
+    let page = world.path("FILE.html");
+    let text = std::fs::read_to_string(&page).expect("text");
+    assert!(text.contains("| base64 -d | gunzip"), "it says how");
+    unpack(&page, &world.path("events.jsonl"));
     let events = world.path("events.jsonl");
     let verified = world.upledger(&["verify", events.to_str().expect("text")]);
     assert_eq!(verified.code, 0, "{verified:?}");
@@ -195,5 +188,30 @@ fn spans_of_a_trace_nest_and_ids_and_times_have_the_forms_of_their_formats() {
     for annotation in written(&world, "a", "grafana").lines() {
         let one: Value = serde_json::from_str(annotation).expect("JSON");
         assert!(one["time"].is_i64() && one["tags"].is_array(), "{one}");
+    }
+}
+
+#[test]
+fn opentelemetrys_own_types_read_the_spans() {
+    let (world, run) = night();
+    written(&world, "o.json", "otlp");
+    let read = Command::new("/usr/bin/python3")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/behaviour/otlp.py"
+        ))
+        .arg(world.path("o.json"))
+        .env("PYTHONPATH", readers().join("python"))
+        .output()
+        .expect("python3");
+    assert!(
+        read.status.success(),
+        "tests/prepare installs them: {read:?}"
+    );
+    let names = String::from_utf8(read.stdout).expect("text");
+    let names: Vec<&str> = names.lines().collect();
+    assert_eq!(names.first(), Some(&run.as_str()));
+    for span in ["quick", "work", "fails", "undo fails", "undo work", "last"] {
+        assert!(names.contains(&span), "{span}: {names:?}");
     }
 }
