@@ -121,9 +121,9 @@ pub(crate) fn is_hex(text: &str, len: usize) -> bool {
 /// What each byte stands for as a hexadecimal digit; more than 15 where it is none.
 const VALUES: [u8; 256] = {
     let mut values = [0xff; 256];
-    let mut value = 0;
-    while value < DIGITS.len() {
-        values[DIGITS[value] as usize] = value as u8;
+    let mut value = 0_u8;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
         value += 1;
     }
     values
