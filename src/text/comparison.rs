@@ -23,6 +23,7 @@ texts! {
     and_more(n): "and {n} more", "另有 {n} 个";
     same_plan(): "both ran the same plan, to the byte", "两次运行的计划完全相同";
     other_plans(a, b): "the plans are not the same: {a}, {b}", "两次运行的计划不同：{a}、{b}";
+    plan_is(name, digest): "{name} (digest {digest})", "{name}（摘要 {digest}）";
     times(outcome, n): "{outcome} ({n} times)", "{outcome}（{n} 次）";
     comma(): ", ", "、";
     semicolon(): "; ", "；";

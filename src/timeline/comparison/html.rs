@@ -2,7 +2,7 @@
 
 use super::super::html::HtmlError;
 use super::super::summary::at;
-use super::summary::{ended, is_worth, longest, name_of, names, signed, took};
+use super::summary::{digest, ended, is_worth, longest, name_of, names, signed, took};
 use super::{Comparison, Outcome, Row, Side, Work};
 use crate::page;
 use crate::report::{duration, safe};
@@ -90,9 +90,7 @@ pub(super) fn facts(of: &Comparison) -> Vec<(String, String, String)> {
             s.ledger.clone().unwrap_or_else(text::this_ledger)
         }),
         fact(text::plan(), &|s| s.plan.clone()),
-        fact(text::digest(), &|s| {
-            s.digest.get(..12).unwrap_or_default().to_owned()
-        }),
+        fact(text::digest(), &|s| digest(s).to_owned()),
         fact(text::state(), &|s| s.shown.clone()),
         fact(text::began(), &|s| at(&s.from.ts)),
         fact(text::whole(), &|s| duration(s.whole_ms)),

@@ -32,7 +32,7 @@ pub(super) fn summary(of: &Comparison) -> Vec<String> {
     lines.extend(only(|row| row.a.is_none(), &b));
     lines.push(match of.a.digest == of.b.digest {
         true => text::same_plan(),
-        false => text::other_plans(&of.a.plan, &of.b.plan),
+        false => text::other_plans(plan(&of.a), plan(&of.b)),
     });
     lines
 }
@@ -47,6 +47,16 @@ fn name(side: &Side) -> String {
         Some(file) => text::run_in(&side.run, file),
         None => side.run.clone(),
     }
+}
+
+/// The plan of a run, and its digest: plans of one name may differ.
+fn plan(side: &Side) -> String {
+    text::plan_is(&side.plan, digest(side))
+}
+
+/// The beginning of the digest of its plan.
+pub(super) fn digest(side: &Side) -> &str {
+    side.digest.get(..12).unwrap_or(&side.digest)
 }
 
 /// A step for people.
