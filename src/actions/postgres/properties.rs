@@ -49,8 +49,9 @@ impl DatabaseProperties {
     ) -> Result<Option<Self>, Error> {
         let name = literal(database);
         // Which columns there are depends on the version.
-        let known = client.query(
+        let [known, privileges, settings] = client.each(
             maintenance,
+            [
             &format!(
                 "SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, \
                  COALESCE(to_jsonb(d)->>'datlocprovider', 'c'), \
@@ -58,25 +59,20 @@ impl DatabaseProperties {
                  shobj_description(d.oid, 'pg_database'), d.datacl IS NOT NULL \
                  FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = {name}"
             ),
-        )?;
-        let Some(row) = known.first() else {
-            return Ok(None);
-        };
-        let privileges = client.query(
-            maintenance,
             &format!(
                 "SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, \
                  string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type), a.is_grantable \
                  FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = {name} GROUP BY 1, 3 ORDER BY 1, 3"
             ),
-        )?;
-        let settings = client.query(
-            maintenance,
             &format!(
                 "SELECT r.rolname, unnest(s.setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase \
                  LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = {name} ORDER BY 1, 2"
             ),
+            ],
         )?;
+        let Some(row) = known.first() else {
+            return Ok(None);
+        };
         let privilege = |row: &Row| (row.text(0), row.text(1), row.text(2) == "t");
         Ok(Some(Self {
             owner: row.text(0),

@@ -9,55 +9,54 @@ use std::time::Duration;
 /// Between two looks at the list of sessions, in seconds.
 const PAUSE: f64 = 0.02;
 
+/// The first column.
+fn names(rows: &[Row]) -> Vec<String> {
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
 /// What a database needs of a server.
 pub(super) fn needs(client: &Client, database: &str) -> Result<Needs, Error> {
-    let list = |sql: &str| -> Result<Vec<Row>, Error> { Ok(client.query(database, sql)?) };
     // What the first role of a cluster owns is not here.
-    let roles = list(
-        "SELECT DISTINCT r.rolname FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid \
-         WHERE d.refclassid = 'pg_authid'::regclass AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    )?;
-    let extensions = list("SELECT extname, extversion FROM pg_extension")?;
-    let tablespaces = list(
-        "SELECT DISTINCT t.spcname FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE t.spcname <> 'pg_global'",
+    let [roles, extensions, tablespaces] = client.each(
+        database,
+        [
+            "SELECT DISTINCT r.rolname FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid \
+             WHERE d.refclassid = 'pg_authid'::regclass AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            "SELECT extname, extversion FROM pg_extension",
+            "SELECT DISTINCT t.spcname FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE t.spcname <> 'pg_global'",
+        ],
     )?;
     Ok(Needs {
-        roles: roles.iter().map(|row| row.text(0)).collect(),
+        roles: names(&roles).into_iter().collect(),
         extensions: extensions
             .iter()
             .map(|row| (row.text(0), row.text(1)))
             .collect(),
-        tablespaces: tablespaces.iter().map(|row| row.text(0)).collect(),
+        tablespaces: names(&tablespaces).into_iter().collect(),
     })
 }
 
 /// Refuses a database whose dump would leave something out, or whose copy would do more than be looked at.
 pub(super) fn source(client: &Client, database: &str) -> Result<(), Error> {
-    let names = |sql: &str| -> Result<Vec<String>, Error> {
-        Ok(client
-            .query(database, sql)?
-            .iter()
-            .map(|row| row.text(0))
-            .collect())
-    };
-    let invalid = names(
-        "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_'",
+    let [invalid, subscriptions] = client.each(
+        database,
+        [
+            "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_'",
+            "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        ],
     )?;
     if !invalid.is_empty() {
         return Err(Error::new(format!(
             "indexes of {database} are invalid, and a dump leaves them out: {}",
-            invalid.join(", ")
+            names(&invalid).join(", ")
         ))
         .remedy("REINDEX INDEX CONCURRENTLY, or drop them"));
     }
-    let subscriptions = names(
-        "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    )?;
     if !subscriptions.is_empty() {
         return Err(Error::new(format!(
             "{database} has subscriptions, whose state no dump holds: {}",
-            subscriptions.join(", ")
+            names(&subscriptions).join(", ")
         ))
         .remedy("drop them before, or copy the whole cluster (pg_basebackup)"));
     }
@@ -71,24 +70,21 @@ pub(super) fn target(site: Site<'_>, needs: &Needs) -> Result<(), Error> {
         maintenance,
         ..
     } = site;
-    let names = |sql: &str| -> Result<Vec<String>, Error> {
-        Ok(client
-            .query(maintenance, sql)?
-            .iter()
-            .map(|row| row.text(0))
-            .collect())
-    };
-    if client
-        .value(maintenance, "SELECT pg_is_in_recovery()")?
-        .as_deref()
-        == Some("t")
-    {
+    let [server, roles, extensions, tablespaces] = client.each(
+        maintenance,
+        [
+            "SELECT pg_is_in_recovery(), (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user)",
+            "SELECT rolname FROM pg_roles",
+            "SELECT name FROM pg_available_extensions",
+            "SELECT spcname FROM pg_tablespace",
+        ],
+    )?;
+    let is = |column| server.first().is_some_and(|row| row.text(column) == "t");
+    if is(0) {
         return Err(Error::new("the server is a replica, which takes no writes")
             .remedy("restore on the primary"));
     }
-    let roles = names("SELECT rolname FROM pg_roles")?;
-    let extensions = names("SELECT name FROM pg_available_extensions")?;
-    let tablespaces = names("SELECT spcname FROM pg_tablespace")?;
+    let [roles, extensions, tablespaces] = [roles, extensions, tablespaces].map(|rows| names(&rows));
     let lacks = |what: &str, needed: Vec<&String>, there: &[String]| {
         let missing: Vec<&str> = needed
             .into_iter()
@@ -118,8 +114,7 @@ pub(super) fn target(site: Site<'_>, needs: &Needs) -> Result<(), Error> {
         ))
         .remedy("create the roles and tablespaces, install the packages of the extensions"));
     }
-    let may = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user";
-    if client.value(maintenance, may)?.as_deref() != Some("t") {
+    if !is(1) {
         return Err(Error::new(
             "the role may not create databases, and a restore makes a new one first",
         )
@@ -143,7 +138,7 @@ pub(super) fn users(site: Site<'_>, database: &str) -> Result<Vec<String>, Error
              UNION ALL SELECT 'the replication slot ' || slot_name FROM pg_replication_slots WHERE database = {name}"
         ),
     )?;
-    Ok(rows.iter().map(|row| row.text(0)).collect())
+    Ok(names(&rows))
 }
 
 /// Refuses while others use the database, and where somebody connects to it within that time, however short.

@@ -22,6 +22,9 @@ const BEYOND: Duration = Duration::from_secs(20);
 /// The time limit of a statement that may take as long as its step.
 const PATIENT: Duration = Duration::from_secs(7 * 86400);
 
+/// What stands between the rows of several statements: no value of a database is it by chance.
+const NEXT: &str = "\u{1}upledger-next\u{1}";
+
 /// What a statement met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerError {
@@ -142,6 +145,22 @@ impl Client {
     /// The rows of statements.
     pub(crate) fn query(&self, database: &str, sql: &str) -> Result<Vec<Row>, ServerError> {
         self.run(database, sql, LIMIT)
+    }
+
+    /// The rows of each of several statements, in one session.
+    pub(crate) fn each<const N: usize>(
+        &self,
+        database: &str,
+        statements: [&str; N],
+    ) -> Result<[Vec<Row>; N], ServerError> {
+        let rows = self.query(
+            database,
+            &statements.join(&format!(";\nSELECT {};\n", literal(NEXT))),
+        )?;
+        let mut parts = rows.split(|row| row.len() == 1 && row.text(0) == NEXT);
+        Ok(std::array::from_fn(|_| {
+            parts.next().map(<[Row]>::to_vec).unwrap_or_default()
+        }))
     }
 
     /// The first value; none without a row, and where it is NULL.
