@@ -460,6 +460,7 @@ mod tests {
             plan: plan.into(),
             warnings: Vec::new(),
             contract: CONTRACT,
+            given: Vec::new(),
         })
     }
 
