@@ -483,6 +483,7 @@ mod tests {
             plan: plan.into(),
             warnings: Vec::new(),
             contract: CONTRACT,
+            given: Vec::new(),
         })
     }
 

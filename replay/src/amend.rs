@@ -211,6 +211,7 @@ impl Run {
         self.units = units;
         self.plan = amended.plan.clone();
         self.digest.clone_from(&amended.digest);
+        self.given.clone_from(&amended.given);
     }
 }
 

@@ -62,3 +62,12 @@ fn acting(step: &Step, way: Direction) -> &str {
         (Direction::Do | Direction::Undo, _) => &step.action.kind,
     }
 }
+
+/// A run from before there was a contract leaves it out.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+pub(crate) fn is_zero(n: &u32) -> bool {
+    *n == 0
+}

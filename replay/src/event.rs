@@ -278,20 +278,15 @@ pub struct RunPlanned {
     /// Warnings that the operator saw, such as a weak file system under the ledger.
     pub warnings: Vec<String>,
     /// Which contract of actions its events follow: [`CONTRACT`], or 0 for a run that was begun before there was one.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::contract::is_zero")]
     pub contract: u32,
+    /// Names of the variables that were given with the command, in the place of those of the plan file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
 }
 
 /// The contract of new runs: observations, notes and outputs are typed, and kept content has a salted digest.
 pub const CONTRACT: u32 = 1;
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
 
 /// `run.amended`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -307,6 +302,9 @@ pub struct RunAmended {
     pub warnings: Vec<String>,
     /// Why.
     pub reason: String,
+    /// Names of the variables that were given for it or for the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
 }
 
 /// `rollback.started`

@@ -38,6 +38,7 @@ struct RunSavepoint {
 struct Planned {
     plan: Arc<Plan>,
     digest: String,
+    given: Vec<String>,
     units: Vec<Task>,
     index: Index,
 }
@@ -57,6 +58,7 @@ impl RunSavepoint {
             name: _,
             plan,
             digest,
+            given,
             contract: _,
             planned_at: _,
             last,
@@ -93,6 +95,7 @@ impl RunSavepoint {
                 Box::new(Planned {
                     plan: plan.clone(),
                     digest: digest.clone(),
+                    given: given.clone(),
                     units: units.clone(),
                     index: index.clone(),
                 })
@@ -104,6 +107,7 @@ impl RunSavepoint {
         if let Some(before) = self.planned {
             run.plan = before.plan;
             run.digest = before.digest;
+            run.given = before.given;
             run.units = before.units;
             run.index = before.index;
         }

@@ -247,6 +247,8 @@ pub struct Run {
     pub name: String,
     /// The plan that runs.
     pub plan: Arc<Plan>,
+    /// Names of the variables that were given in the place of those of the plan file.
+    pub given: Vec<String>,
     /// Its digest, hex.
     pub digest: String,
     /// The contract of actions that its events follow; 0 for none.
@@ -320,6 +322,7 @@ impl Run {
             index: Index::new(&planned.plan, &units),
             plan: planned.plan,
             digest: planned.digest,
+            given: planned.given,
             contract: planned.contract,
             planned_at: when.clone(),
             last: when,

@@ -163,6 +163,7 @@ fn a_run_that_an_earlier_program_began_is_folded_as_that_one_folded_it() {
         plan: now.plan.clone(),
         warnings: vec![],
         contract: 0,
+        given: Vec::new(),
     };
     let mut run = Run::new(&now.name, planned, when(0));
     tell(

@@ -36,6 +36,7 @@ fn amended(plan: Plan) -> Event {
         steps: vec![],
         warnings: vec![],
         reason: "r".into(),
+        given: Vec::new(),
     })
 }
 
@@ -253,6 +254,7 @@ fn what_was_not_recorded_is_taken_back() {
         plan: three().into(),
         warnings: vec![],
         contract: CONTRACT,
+        given: Vec::new(),
     };
     book.apply(Some("r"), &Event::RunPlanned(planned), &when(0))
         .unwrap();

@@ -220,6 +220,7 @@ fn checkpoints_go_with_the_beginning_the_ends_and_what_cannot_be_reversed() {
         plan: run.plan.clone(),
         warnings: vec![],
         contract: CONTRACT,
+        given: Vec::new(),
     });
     for event in [
         planned,
@@ -261,6 +262,7 @@ fn a_rollback_without_a_name_means_the_newest_run_or_none() {
             plan: plan(vec![unsafe_step("a")]).into(),
             warnings: vec![],
             contract: CONTRACT,
+            given: Vec::new(),
         })
     };
     let done = [
@@ -332,6 +334,7 @@ fn the_kind_of_an_event_is_the_recorded_one() {
         plan: every_kind().into(),
         warnings: vec![],
         contract: 0,
+        given: Vec::new(),
     };
     let of_the_ledger = [
         Event::LedgerCreated(value.clone()),

@@ -75,6 +75,7 @@ fn book() -> Runs {
         plan: every_kind().into(),
         warnings: vec![],
         contract: CONTRACT,
+        given: Vec::new(),
     });
     book.apply(Some("r"), &planned, &when(0)).unwrap();
     book
@@ -128,6 +129,7 @@ fn a_run_that_was_planned_is_taken_back_too() {
         plan: run.plan.clone(),
         warnings: vec![],
         contract: CONTRACT,
+        given: Vec::new(),
     });
     book.apply(Some("r"), &Event::RunAborted(Empty {}), &when(1))
         .unwrap();

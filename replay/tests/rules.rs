@@ -416,6 +416,7 @@ fn one_run_is_open_at_a_time_and_only_the_newest_effective_one_rolls_back() {
             plan: plan(steps).into(),
             warnings: vec![],
             contract: CONTRACT,
+            given: Vec::new(),
         })
     };
     let mut book = Runs::default();
@@ -470,6 +471,7 @@ fn the_runs_that_can_be_rolled_back_end_with_one_that_has_passed_a_point_of_no_r
             plan: plan(steps).into(),
             warnings: vec![],
             contract: CONTRACT,
+            given: Vec::new(),
         });
         let mut events = vec![
             planned,

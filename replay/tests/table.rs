@@ -194,6 +194,7 @@ fn events() -> Vec<(&'static str, Event)> {
                 steps: vec![],
                 warnings: vec![],
                 reason: String::new(),
+                given: Vec::new(),
             }),
         ),
         (

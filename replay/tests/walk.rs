@@ -102,6 +102,7 @@ fn amendments(run: &Run) -> Vec<Event> {
             steps: vec![],
             warnings: vec![],
             reason: String::new(),
+            given: Vec::new(),
         })
     };
     let turn = |step: &mut Step| {

@@ -103,6 +103,7 @@ pub(crate) fn run(plan: Plan) -> Run {
             plan: plan.into(),
             warnings: vec![],
             contract: CONTRACT,
+            given: Vec::new(),
         },
         when(0),
     )

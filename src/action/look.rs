@@ -34,6 +34,9 @@ pub struct Consequences {
     pub stays: Vec<String>,
     /// Why the undo would refuse, in lines.
     pub refuses: Vec<String>,
+    /// What the undo finds that is no longer as the record names it, and what it then does, in lines.
+    #[serde(default)]
+    pub finds: Vec<String>,
 }
 
 impl Consequences {
@@ -74,6 +77,7 @@ impl Consequences {
             lost: self.lost.map(fit),
             stays: fit(self.stays),
             refuses: fit(self.refuses),
+            finds: fit(self.finds),
         }
     }
 }

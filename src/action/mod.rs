@@ -31,7 +31,7 @@ pub use look::{Consequences, LINE, Look};
 #[cfg(test)]
 pub(crate) use past::stays;
 pub use past::{Noted, Past, RawPast};
-pub use place::{Place, Places, Write, meet};
+pub use place::{Place, Places, Write, about, meet};
 pub(crate) use registry::registry;
 pub use registry::{Erased, Observation};
 pub use stage::{Live, Service, Stage};
@@ -336,6 +336,21 @@ pub trait Action: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
         Self: Sized,
     {
         Ok(Look::unclear("this action has no undo"))
+    }
+
+    /// What performing it would mean now, where a plan writes it as the undo of a step: what is there and would be
+    /// replaced, or would make it refuse. What touches neither files nor data replaces nothing that anybody has written.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot see.
+    fn replaces(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error>
+    where
+        Self: Sized,
+    {
+        Ok(match self.properties().touches_content() {
+            true => Consequences::default(),
+            false => Consequences::none(),
+        })
     }
 
     /// What its undo would mean now: what was written since the step and would be lost, or would make the undo refuse.

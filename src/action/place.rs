@@ -27,6 +27,16 @@ impl Place {
         Self::Path(path.as_ref().to_path_buf())
     }
 
+    /// They are about the same thing, and not about what cannot be named beforehand.
+    fn is_about(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(_), Self::Path(_))
+            | (Self::Service(_) | Self::Processes, Self::Service(_) | Self::Processes)
+            | (Self::Data, Self::Data) => self.meets(other),
+            _ => false,
+        }
+    }
+
     /// A change of one may be seen in the other.
     fn meets(&self, other: &Self) -> bool {
         match (self, other) {
@@ -64,7 +74,36 @@ pub fn meet(read: &Places, touched: &Places) -> bool {
     }
 }
 
+/// Some that are changed are among those that are read, by their names.
+#[must_use]
+pub fn about(read: &Places, touched: &Places) -> bool {
+    let (Some(read), Some(touched)) = (read, touched) else {
+        return false;
+    };
+    read.iter().any(|r| touched.iter().any(|t| r.is_about(t)))
+}
+
 impl Properties {
+    /// These paths are among what it changes.
+    #[must_use]
+    pub(crate) fn writing<'p>(mut self, paths: impl IntoIterator<Item = &'p String>) -> Self {
+        let paths = paths.into_iter().map(Place::path);
+        self.touches = self.touches.map(|t| paths.chain(t).collect());
+        self
+    }
+
+    /// It may change what people have written: files, or data.
+    #[must_use]
+    pub(crate) fn touches_content(&self) -> bool {
+        let holds = |place: &Place| match place {
+            Place::Path(_) | Place::Files | Place::Data => true,
+            Place::Written | Place::Service(_) | Place::Processes => false,
+        };
+        self.touches
+            .as_ref()
+            .is_none_or(|places| places.iter().any(holds))
+    }
+
     /// It reads and changes this alone.
     #[must_use]
     pub(crate) fn on(self, place: Place) -> Self {
@@ -140,6 +179,9 @@ mod tests {
         assert!(!meet(&path("/x"), &started.touches));
         let looks = Some(vec![Place::path("/x"), Place::Written]);
         assert!(meet(&looks, &started.touches), "a service writes files");
+        // Those that are known by name are told from those that may be anything.
+        assert!(about(&path("/srv/app/x"), &path("/srv/app")));
+        assert!(!about(&path("/x"), &Some(vec![Place::Files])) && !about(&path("/x"), &None));
         // Whoever says nothing may touch anything, and whoever touches nothing is seen nowhere.
         assert!(meet(&None, &path("/x")) && meet(&path("/x"), &None));
         assert!(!meet(&None, &Some(Vec::new())) && !meet(&Some(Vec::new()), &None));

@@ -70,6 +70,11 @@ pub trait Erased: Send + Sync {
     /// # Errors
     /// What the action meets.
     fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error>;
+    /// [`Action::replaces`]
+    ///
+    /// # Errors
+    /// What the action meets.
+    fn replaces(&self, cx: &Context, past: &RawPast) -> Result<Consequences, Error>;
     /// [`Action::consequences`]
     ///
     /// # Errors
@@ -143,6 +148,10 @@ impl<A: Action> Erased for A {
 
     fn undone(&self, cx: &Context, past: &RawPast) -> Result<Look, Error> {
         Action::undone(self, cx, &past.read()?)
+    }
+
+    fn replaces(&self, cx: &Context, past: &RawPast) -> Result<Consequences, Error> {
+        Action::replaces(self, cx, &past.read()?)
     }
 
     fn consequences(&self, cx: &Context, past: &RawPast) -> Result<Consequences, Error> {

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::forecast::{self, Forecast, amendment};
 use crate::home::{Home, identity};
 use crate::journal::{Committed, Journal};
+use crate::plan::Checked;
 use crate::report::safe;
 use crate::runner::lock::RunnerLock;
 use crate::site::Facts;
@@ -41,7 +42,6 @@ pub(crate) struct Amend {
 
 pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Failure> {
     let mut journal = ask::open_existing(home)?;
-    let checked = args.vars.load(out, &args.plan)?;
     let lock = RunnerLock::take(&home.state, &identity())
         .map_err(|e| Failure::from(e).hint(text::pause_to_amend()))?;
     let lock = hold(&mut journal, lock);
@@ -49,6 +49,7 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
     let run = pick(journal.book(), None)?;
     ask::unended(run)?;
     former::continuable(&journal, run, "upledger amend")?;
+    let checked = args.vars.load_for(out, &args.plan, run)?;
     // All secrets of the run are secrets of this plan, too.
     let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
@@ -74,7 +75,8 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
     }
     let changes = then.changes(&checked.plan);
     let steps: Vec<String> = changes.iter().map(|c| c.step().to_owned()).collect();
-    let mut shown = amendment::lines(&then.plan, &checked.plan, &changes);
+    let mut shown: Vec<String> = kept(&checked).into_iter().collect();
+    shown.extend(amendment::lines(&then.plan, &checked.plan, &changes));
     let forecast = forecast(out, &then, &checked.plan, &steps, &known)?;
     drop(looks);
     if !forecast.is_empty() {
@@ -100,6 +102,7 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
             .collect(),
         reason: args.reason.clone().unwrap_or_default(),
         plan: checked.plan.into(),
+        given: checked.given,
     });
     loop {
         for event in probed.iter().chain([&amended]) {
@@ -130,6 +133,16 @@ pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Fail
         out.progress(&text::next(command));
     }
     Ok(code::DONE)
+}
+
+/// The variables that have the value of the run, in one line.
+fn kept(checked: &Checked) -> Option<String> {
+    let vars = checked.plan.vars.iter();
+    let kept = vars.filter(|v| checked.kept.contains(&v.key));
+    let kept: Vec<String> = kept
+        .map(|v| format!("{}={}", safe(&v.key), safe(&v.value)))
+        .collect();
+    (!kept.is_empty()).then(|| text::vars_of_run(kept.join(", ")))
 }
 
 /// Shows what an amendment would change.
@@ -227,7 +240,7 @@ fn not_amended(run: &Run, plan: &Plan, why: &NotAmendable) -> Failure {
         steps.get(at.checked_sub(1)?).map(|s| (*s).to_owned())
     };
     let (what, hint) = match why {
-        NotAmendable::Backwards => (text::runs_backwards(), None),
+        NotAmendable::Backwards => (text::runs_backwards(), Some(text::amend_when_back())),
         NotAmendable::Settled(step) => (
             text::step_is_settled(step),
             Some(text::keep_its_definition()),

@@ -7,7 +7,8 @@ use crate::runner::secrets::Missing;
 use crate::text::{Lang, cause as text, lang};
 use std::error::Error;
 use upledger_ledger::{
-    BadWhat, CheckpointBad, CheckpointError, Disagreement, How, OpenError, PlaceError, VerifyError,
+    BadWhat, CheckpointBad, CheckpointError, Disagreement, How, MemoryError, OpenError, PlaceError,
+    VerifyError,
 };
 
 /// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
@@ -20,10 +21,20 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
         return match journal {
             JournalError::Place(why) => place(why),
             JournalError::Open(why) => localized(&**why),
-            _ => None,
+            JournalError::Memory(why) => memory(why),
+            JournalError::Unknown { seq, kind, source } => {
+                Some(text::unknown_event(seq, kind, source))
+            }
+            JournalError::Impossible { seq, source } => Some(text::impossible_event(seq, source)),
+            JournalError::NotHeld(why) => Some(text::not_held(why)),
+            JournalError::Read(_) | JournalError::Append(_) | JournalError::Refused(_) => None,
         };
     }
+    if let Some(why) = error.downcast_ref() {
+        return memory(why);
+    }
     match error.downcast_ref() {
+        Some(OpenError::Memory(why)) => return memory(why),
         Some(OpenError::Remembered(how)) => return Some(remembered(how)),
         Some(OpenError::NoLedger { path }) => return Some(text::no_file(path.display())),
         _ => {}
@@ -41,6 +52,34 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
     }
     let place = error.downcast_ref().and_then(place);
     place.or_else(|| error.downcast_ref().map(checkpoint))
+}
+
+/// What is wrong with an error, and its causes, in the language of the screen where that is known.
+pub(super) fn words(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut words = vec![error.to_string()];
+    let mut cause = error.source();
+    let mut ours = localized(error);
+    while let Some(c) = cause {
+        ours = ours.or_else(|| localized(c));
+        let text = c.to_string();
+        if words.last() != Some(&text) {
+            words.push(text);
+        }
+        cause = c.source();
+    }
+    ours.map_or(words, |told| vec![told])
+}
+
+fn memory(error: &MemoryError) -> Option<String> {
+    Some(match error {
+        MemoryError::Inside { memory, state } => {
+            text::memory_inside(memory.display(), state.display())
+        }
+        MemoryError::Damaged { path, what } => text::memory_damaged(path.display(), what),
+        MemoryError::Other { path, what } => text::memory_of_another(path.display(), what),
+        MemoryError::Place(why) => text::memory_place(place(why)?),
+        MemoryError::Io { what, path, source } => text::memory_io(what, path.display(), source),
+    })
 }
 
 fn place(error: &PlaceError) -> Option<String> {

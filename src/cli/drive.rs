@@ -147,6 +147,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
         plan: checked.plan.into(),
         warnings: warnings.iter().map(|w| w.recorded.clone()).collect(),
         contract: CONTRACT,
+        given: checked.given,
     });
     let name = loop {
         if let Some(open) = journal.book().open() {

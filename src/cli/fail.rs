@@ -41,21 +41,10 @@ impl Failure {
     }
 
     pub(crate) fn of(code: u8, kind: &'static str, error: &(dyn Error + 'static)) -> Self {
-        let mut words = vec![error.to_string()];
-        let mut cause = error.source();
-        let mut ours = cause::localized(error);
-        while let Some(c) = cause {
-            ours = ours.or_else(|| cause::localized(c));
-            let text = c.to_string();
-            if words.last() != Some(&text) {
-                words.push(text);
-            }
-            cause = c.source();
-        }
         Self {
             code,
             kind,
-            words: ours.map_or(words, |told| vec![told]),
+            words: cause::words(error),
             foreign: true,
             hints: Vec::new(),
         }

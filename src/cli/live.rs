@@ -18,7 +18,7 @@ use std::time::Duration;
 const TAIL: usize = 3;
 /// Between two drawings.
 const TICK: Duration = Duration::from_millis(200);
-/// Columns of what stands before the time.
+/// Columns of what stands before the time; half of a wide terminal.
 const NAME: usize = 56;
 /// Columns of the spinner, the time and what lies between them.
 const TIME: usize = 13;
@@ -78,7 +78,7 @@ impl Live {
         let (name, expected) = if room < LEAST {
             (clip(name, width().saturating_sub(TIME)), "")
         } else {
-            (clip(name, NAME.min(room)), expected)
+            (clip(name, NAME.max(width() / 2).min(room)), expected)
         };
         step.set_prefix(name);
         step.set_message(expected.to_owned());

@@ -103,6 +103,11 @@ impl Out {
         !self.json && self.colour.on(stream)
     }
 
+    /// Columns of the terminal that shows the result; none where that is a file or a pipe.
+    pub(crate) fn columns() -> Option<usize> {
+        Stream::Out.columns()
+    }
+
     /// A line of the result.
     pub(crate) fn line(&mut self, text: &str) {
         self.fitted(text, true);

@@ -1,5 +1,6 @@
 //! Commands about plans: init, check, plan, schema.
 
+use super::cause;
 use super::code;
 use super::fail::{Failure, unread};
 use super::literal;
@@ -22,10 +23,10 @@ use crate::site::env_file;
 use crate::text::{commands as text, forecast as forecast_text, help, lang};
 use clap::Args;
 use serde_json::{Value, json};
-use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use upledger_ledger::OpenError;
+use upledger_replay::state::Run;
 
 /// Plans are for others to read, as far as the umask lets them.
 const PLAN_MODE: u32 = 0o666;
@@ -70,6 +71,18 @@ impl Vars {
     pub(crate) fn load(&self, out: &mut Out, plan: &Path) -> Result<Checked, Failure> {
         Given::read(self.file.as_deref(), &self.arguments)
             .and_then(|given| load::load(plan, &given))
+            .map_err(|e| refused(out, &e))
+    }
+
+    /// Reads a plan that takes the place of a run's own, whose variables count where nothing is given now.
+    pub(crate) fn load_for(
+        &self,
+        out: &mut Out,
+        plan: &Path,
+        run: &Run,
+    ) -> Result<Checked, Failure> {
+        Given::read(self.file.as_deref(), &self.arguments)
+            .and_then(|given| load::load(plan, &given.or_of_run(run)))
             .map_err(|e| refused(out, &e))
     }
 
@@ -233,7 +246,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     let copied_from = past.as_ref().ok().and_then(|p| p.ledger().copied_from());
     against.extend(copied_from.map(|kept| text::is_a_copy(&kept.path)));
     let doubt = past.as_ref().ok().and_then(|p| p.ledger().unread_memory());
-    against.extend(doubt.map(ToString::to_string));
+    against.extend(doubt.map(|why| cause::words(why).join(": ")));
     if let Err(why) = system::check_jobs(home) {
         against.push(why.words());
     }
@@ -335,15 +348,7 @@ fn not_here(home: &Home, why: &JournalError) -> Option<String> {
         JournalError::Read(_) | JournalError::Append(_) => false,
         JournalError::NotHeld(_) | JournalError::Refused(_) => false,
     };
-    refused.then(|| {
-        let mut words = why.to_string();
-        let mut cause = why.source();
-        while let Some(c) = cause {
-            words = format!("{words}: {c}");
-            cause = c.source();
-        }
-        words
-    })
+    refused.then(|| cause::words(why).join(": "))
 }
 
 pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {

@@ -40,6 +40,9 @@ pub(super) struct Printer<'a> {
 /// Lines of output in which evidence is looked for that needs not be said again.
 const PRINTED: usize = 4;
 
+/// Least columns of the command of a process that is waited for.
+const NAME: usize = 60;
+
 impl<'a> Printer<'a> {
     pub(super) fn new(out: &'a mut Out, expected: Expected) -> Self {
         Self {
@@ -204,7 +207,11 @@ impl Watcher for Printer<'_> {
         if self.out.json {
             return;
         }
-        let names: Vec<String> = living.iter().map(|l| clip(&safe(l), 60)).collect();
+        let shown = |line: &String| match Out::columns() {
+            Some(columns) => clip(&safe(line), columns.max(NAME)),
+            None => safe(line),
+        };
+        let names: Vec<String> = living.iter().map(shown).collect();
         let (part, names) = (lines::part_of(Some(run), &at.part), names.join(", "));
         self.print_line(&text::waits_for_processes(part, names));
     }

@@ -1,5 +1,6 @@
 //! Commands that only read: status, runs, log, replay.
 
+use super::cause;
 use super::code;
 use super::complete;
 use super::fail::{Failure, holder_words, no_ledger};
@@ -75,7 +76,7 @@ pub(crate) fn read(out: &mut Out, home: &Home) -> Result<Journal, Failure> {
         out.error(&Tone::Asks.lead(&screen::warning(text)));
     }
     if let Some(why) = journal.ledger().unread_memory() {
-        out.error(&screen::warning(safe(&why.to_string())));
+        out.error(&screen::warning(safe(&cause::words(why).join(": "))));
     }
     Ok(journal)
 }
@@ -117,7 +118,7 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
         out.result(status::value(run, &now), code::DONE);
         return Ok(code::DONE);
     }
-    out.lines(&status::lines(run, &now));
+    out.lines(&status::lines(run, &now, Out::columns()));
     if let Some(holder) = holder.filter(|_| run.ended.is_none()) {
         out.line("");
         out.line(&screen::driven_by(safe(&holder_words(&holder))));
@@ -363,7 +364,7 @@ pub(crate) fn replay(out: &mut Out, home: &Home, args: &Replay) -> Result<u8, Fa
             live: true,
             ..Now::then(run)
         };
-        out.lines(&status::lines(run, &now));
+        out.lines(&status::lines(run, &now, Out::columns()));
     }
     Ok(code::DONE)
 }

@@ -1,5 +1,6 @@
 //! The verdict of a verification, in sentences: what is proven, to which level, what is not, and what to do next.
 
+use crate::report::rows;
 use crate::text::verify as text;
 use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Digest, Level, Report};
 
@@ -69,26 +70,23 @@ fn compared(report: &Report, given: &[Checkpoint]) -> Vec<String> {
         let BadWhat::Checkpoint { size, why } = &bad.what else {
             continue;
         };
-        for one in given.iter().filter(|c| c.size == *size) {
-            out.push(format!(
-                "  {}",
-                text::checkpoint_says(one.size, as_written(one.root))
-            ));
-        }
-        match why {
-            CheckpointBad::Rewritten { root } => {
-                out.push(format!("  {}", text::ledger_says(size, as_written(*root))));
+        let given = given.iter().filter(|c| c.size == *size);
+        out.extend(given.map(|one| {
+            let says = text::events_and_root(one.size, as_written(one.root));
+            (text::checkpoint_says(), says)
+        }));
+        let found = match why {
+            CheckpointBad::Rewritten { root } => (*size, *root),
+            CheckpointBad::Truncated { have } => (*have, report.root),
+            CheckpointBad::Text(_) | CheckpointBad::Size | CheckpointBad::OtherLedger(_) => {
+                continue;
             }
-            CheckpointBad::Truncated { have } => {
-                out.push(format!(
-                    "  {}",
-                    text::ledger_says(have, as_written(report.root))
-                ));
-            }
-            CheckpointBad::Text(_) | CheckpointBad::Size | CheckpointBad::OtherLedger(_) => {}
-        }
+        };
+        let says = text::events_and_root(found.0, as_written(found.1));
+        out.push((text::ledger_says(), says));
     }
-    out
+    let out = rows(&out).into_iter().map(|line| format!("  {line}"));
+    out.collect()
 }
 
 /// The verdict, a sentence a line. `given` are the checkpoints that were handed in.

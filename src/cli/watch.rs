@@ -34,7 +34,7 @@ pub(crate) fn watch(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fai
     let name = run.name.clone();
     let live = RunnerLock::holder(&home.state).is_some();
     if !out.json {
-        status::lines(run, &live_state::now(home, run, live))
+        status::lines(run, &live_state::now(home, run, live), Out::columns())
             .iter()
             .for_each(|l| out.progress(l));
         out.progress("");

@@ -4,7 +4,7 @@
 use super::looks::{Found, Outcome};
 use super::startable::Obstacle;
 use super::{Forecast, Verdict};
-use crate::action::{Look, Place, Places, meet};
+use crate::action::{Look, Place, Places, about, meet};
 use crate::text::actions as phrases;
 use crate::text::forecast as text;
 use upledger_replay::event::Answer;
@@ -31,30 +31,43 @@ pub(super) struct Judge {
 }
 
 /// Earlier steps that change what a step reads.
-struct Changes<'a>(Vec<&'a Earlier>);
+struct Changes<'a> {
+    /// All that may.
+    all: Vec<&'a Earlier>,
+    /// Those that change what it reads by name, or all where there are none.
+    named: Vec<&'a Earlier>,
+    /// Nobody can say what the step reads.
+    unknown: bool,
+}
+
+/// Some names, and how many there are beside them.
+pub(super) fn named(names: &[&str]) -> String {
+    match names.get(..NAMED) {
+        Some(first) if names.len() > NAMED => {
+            text::names_and_more(first.join(", "), names.len() - NAMED)
+        }
+        _ => names.join(", "),
+    }
+}
 
 impl Changes<'_> {
     fn none(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     fn names(&self) -> String {
-        let run = self.0.iter().filter(|e| !e.fails);
-        let mut names: Vec<&str> = run.map(|e| e.step.as_str()).collect();
-        let more = names.len().saturating_sub(NAMED);
-        names.truncate(NAMED);
-        let names = names.join(", ");
-        if more == 0 {
-            names
-        } else {
-            format!("{names} (+{more})")
+        let run = self.named.iter().filter(|e| !e.fails);
+        let names: Vec<&str> = run.map(|e| e.step.as_str()).collect();
+        if self.unknown && names.len() > NAMED {
+            return text::any_of(names.len());
         }
+        named(&names)
     }
 
     /// The first of them, where all of them fail.
     fn failing(&self) -> Option<&Earlier> {
-        let all = self.0.iter().all(|e| e.fails);
-        self.0.first().copied().filter(|_| all)
+        let all = self.all.iter().all(|e| e.fails);
+        self.all.first().copied().filter(|_| all)
     }
 
     /// What may come of it: by a step that runs, or not at all because that one fails.
@@ -69,7 +82,17 @@ impl Changes<'_> {
 impl Judge {
     fn changes(&self, reads: &Places) -> Changes<'_> {
         let earlier = self.earlier.iter();
-        Changes(earlier.filter(|e| meet(reads, &e.touches)).collect())
+        let all: Vec<&Earlier> = earlier.filter(|e| meet(reads, &e.touches)).collect();
+        let by_name = |e: &&&Earlier| !e.fails && about(reads, &e.touches);
+        let named: Vec<&Earlier> = all.iter().filter(by_name).copied().collect();
+        Changes {
+            named: match named.is_empty() {
+                true => all.clone(),
+                false => named,
+            },
+            all,
+            unknown: reads.is_none(),
+        }
     }
 
     /// The expectations of that step can be looked at now.
@@ -107,6 +130,7 @@ impl Judge {
             }
             Outcome::NotReady(why) => {
                 one.verdict = Verdict::CannotTell;
+                one.waits = true;
                 one.evidence.push(text::depends(why));
                 return false;
             }
@@ -172,6 +196,7 @@ impl Judge {
         } else {
             one.verdict = Verdict::CannotTell;
             one.follows = provides.failing().is_some();
+            one.waits = !one.follows;
             one.evidence.insert(1, provides.shown(text::may_come));
         }
     }
@@ -189,6 +214,7 @@ fn refused(one: &mut Forecast, step: &Step, why: &crate::action::Error, changes:
     } else {
         one.verdict = Verdict::CannotTell;
         one.follows = changes.failing().is_some();
+        one.waits = !one.follows;
         one.evidence.push(changes.shown(text::may_change));
     }
 }

@@ -73,6 +73,8 @@ pub struct Forecast {
     pub limit_ms: Option<u64>,
     /// It cannot be told, because a step before it would fail.
     follows: bool,
+    /// It cannot be told before steps in front of it have run.
+    waits: bool,
     /// Its action with what the look found written in, such as the commit of a tag.
     resolved: Option<ActionSpec>,
 }
@@ -204,6 +206,7 @@ fn plain(phase: &str, step: &Step) -> Forecast {
         took: None,
         limit_ms: step.timeout_ms,
         follows: false,
+        waits: false,
         resolved: None,
     }
 }

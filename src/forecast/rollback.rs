@@ -2,13 +2,12 @@
 //! and from a look at what is there. Nothing is changed and nothing recorded.
 
 use super::screen::put;
-use super::{own_undo, plainly, startable};
-use crate::action::{Blob, Consequences, Places, RawPast, meet};
+use super::{judge, own_undo, plainly, startable};
+use crate::action::{Blob, Consequences, Places, RawPast, about, meet};
 use crate::report::paint::Tone;
 use crate::report::{columns, pad, rows, safe};
-use crate::site::Facts;
-use crate::site::Local;
 use crate::site::task::PreparedTask;
+use crate::site::{Facts, Local, Moment};
 use crate::text::actions as phrases;
 use crate::text::forecast as text;
 use serde_json::{Value, json};
@@ -44,6 +43,8 @@ pub struct Reversal {
     commands: Vec<String>,
     /// What was found.
     evidence: Vec<String>,
+    /// What would change, as a unified diff.
+    diff: Option<String>,
     /// What its undo may change.
     touches: Places,
     /// What its undo would mean for what was written since; none where it undoes nothing.
@@ -74,6 +75,17 @@ pub fn rollback(
     steps
 }
 
+/// The steps undone before that change what is read here: those of which it is known, or those that may change anything.
+/// Where some change it by name, only these.
+fn earlier<'a>(before: &'a [(String, Places)], reads: &Places, known: bool) -> Vec<&'a str> {
+    let of = before
+        .iter()
+        .filter(|(_, touched)| touched.is_some() == known && meet(reads, touched));
+    let (named, others): (Vec<_>, Vec<_>) = of.partition(|(_, touched)| about(reads, touched));
+    let which = if named.is_empty() { others } else { named };
+    which.into_iter().map(|(step, _)| step.as_str()).collect()
+}
+
 /// A check at the end.
 fn check(run: &Run, unit: &Task) -> Reversal {
     let action = run
@@ -95,6 +107,7 @@ impl Reversal {
             outcome: Outcome::Undo,
             commands: Vec::new(),
             evidence: Vec::new(),
+            diff: None,
             touches: None,
             since: None,
         }
@@ -136,41 +149,45 @@ fn reversal(
     };
     let properties = task.action.kind_of().properties();
     one.touches = properties.touches.clone();
-    let earlier = |known: bool| -> Vec<&str> {
-        let meets = |touched: &Places| meet(&properties.reads, touched);
-        let of = before
-            .iter()
-            .filter(|(_, touched)| touched.is_some() == known && meets(touched));
-        of.map(|(step, _)| step.as_str()).collect()
-    };
-    let (surely, perhaps) = (earlier(true), earlier(false));
-    if task.has_probe && !surely.is_empty() {
+    let surely = earlier(before, &properties.reads, true);
+    let perhaps = earlier(before, &properties.reads, false);
+    let behind = !surely.is_empty();
+    // What is not changed by its name is looked at now: what would be lost is there already.
+    let hides = |(_, touched): &(String, Places)| about(&properties.touches, touched);
+    let hidden = behind && before.iter().any(hides);
+    let (mut past, mut kept) = (past, Some(Vec::new()));
+    if task.own_undo() || !past.before.is_null() {
+        kept = Some(salts(&past));
+    } else if !hidden {
+        kept = one.looks_first(&task, &local.moment(), &mut past, behind);
+    }
+    if task.has_probe && behind {
         // What is there now is the work of steps that are undone before it.
-        one.evidence.push(text::looked_at_behind(surely.join(", ")));
-    } else if task.has_probe {
-        let salts = salts(&past);
-        let (look, _) = task.probe(&local.moment(), &past, &salts);
-        let found = look.evidence.iter().map(phrases::looked);
-        match look.answer {
-            Answer::Nothing => {}
-            Answer::Done => {
-                one.outcome = Outcome::AsBefore;
-                one.evidence.extend(found);
-            }
-            Answer::Unclear => {
-                one.outcome = Outcome::CannotTell;
-                one.evidence.extend(found);
-            }
-        }
-        if look.answer == Answer::Done {
+        one.evidence
+            .push(text::looked_at_behind(judge::named(&surely)));
+    }
+    if behind && !properties.touches_content() {
+        one.since = Some(Consequences::none());
+    } else if let Some(kept) = kept.filter(|_| !hidden) {
+        let is_done =
+            task.has_probe && !behind && one.probes(&task, local, (&past, kept.as_slice()));
+        if is_done {
             one.since = None;
         } else {
-            one.meets(task.consequences(&local.moment(), &past, &salts));
+            let mut since = task.consequences(&local.moment(), &past, &kept);
+            if behind {
+                // Whoever uses it now may be stopped by then.
+                since.refuses.clear();
+            }
+            one.meets(since);
         }
-        if look.answer == Answer::Done && !perhaps.is_empty() {
+        if is_done && !perhaps.is_empty() {
             one.outcome = Outcome::CannotTell;
-            let perhaps = perhaps.join(", ");
+            let perhaps = judge::named(&perhaps);
             one.evidence.push(text::may_be_done_by_then(perhaps));
+        } else if is_done {
+            // It would do nothing.
+            (one.commands, one.diff) = (Vec::new(), None);
         }
     }
     if let Some(now) = startable::obstacle(&task)
@@ -185,6 +202,67 @@ fn reversal(
 }
 
 impl Reversal {
+    /// Takes in what is there; whether the undo has nothing to do.
+    fn probes(
+        &mut self,
+        task: &PreparedTask,
+        local: &Local,
+        (past, kept): (&RawPast, &[Blob]),
+    ) -> bool {
+        let (look, _) = task.probe(&local.moment(), past, kept);
+        let found = look.evidence.iter().map(phrases::looked);
+        match look.answer {
+            Answer::Nothing => {}
+            Answer::Done => {
+                self.outcome = Outcome::AsBefore;
+                self.evidence = found.collect();
+            }
+            Answer::Unclear => {
+                self.outcome = Outcome::CannotTell;
+                self.evidence.extend(found);
+            }
+        }
+        look.answer == Answer::Done
+    }
+
+    /// An undo that the plan writes is a step of its own, which looks before it acts. The salts of what it keeps; none where
+    /// it would be refused.
+    fn looks_first(
+        &mut self,
+        task: &PreparedTask,
+        moment: &Moment,
+        past: &mut RawPast,
+        behind: bool,
+    ) -> Option<Vec<Blob>> {
+        match task.observe(moment) {
+            Ok(seen) => {
+                past.before = seen.before;
+                let preview = task.preview(past);
+                self.commands = preview.commands;
+                self.evidence.extend(preview.findings);
+                self.diff = seen.diff;
+                Some(seen.kept)
+            }
+            // What is undone before may take the reason away.
+            Err(why) if behind => {
+                self.evidence.push(text::now(phrases::looked(why)));
+                None
+            }
+            Err(why) if why.is_unseen() => {
+                self.outcome = Outcome::CannotTell;
+                self.evidence.push(phrases::looked(why));
+                None
+            }
+            Err(why) => {
+                self.meets(Consequences {
+                    refuses: vec![why.to_string()],
+                    ..Consequences::default()
+                });
+                None
+            }
+        }
+    }
+
     /// Takes in what its undo would mean for what was written since.
     fn meets(&mut self, since: Consequences) {
         if !since.refuses.is_empty() {
@@ -195,7 +273,9 @@ impl Reversal {
         let refuses = since.refuses.iter().map(text::would_refuse);
         let lost = since.lost.iter().flatten().map(text::would_be_lost);
         let stays = since.stays.iter().map(text::would_stay);
-        self.evidence.extend(refuses.chain(lost).chain(stays));
+        let finds = since.finds.iter().map(text::now);
+        let all = finds.chain(refuses).chain(lost).chain(stays);
+        self.evidence.extend(all);
         self.since = Some(since);
     }
 }
@@ -228,7 +308,8 @@ fn written_since(steps: &[Reversal]) -> String {
         (!unknown.is_empty()).then(|| text::loss_unknown(&unknown)),
         (lost.is_empty() && unknown.is_empty() && !undone.is_empty()).then(text::loses_nothing),
     ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let parts = parts.into_iter().flatten();
+    parts.reduce(text::clauses).unwrap_or_default()
 }
 
 /// What stays although it is behind the step to which the rollback goes: the plan says that there is nothing to undo.
@@ -272,7 +353,9 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
         let outcome = pad(&tone.paint(&word(step.outcome)), words.unwrap_or(0));
         let first = format!("{mark} {outcome}  {:<ids$}  ", step.step);
         let below = step.commands.iter().chain(&step.evidence);
-        let below: Vec<String> = below.map(|l| safe(l)).collect();
+        let diff = step.diff.iter().flat_map(|d| d.lines());
+        let diff = diff.map(|l| format!("  {}", safe(l)));
+        let below: Vec<String> = below.map(|l| safe(l)).chain(diff).collect();
         put(&mut out, &first, &below);
     }
     let counted = |outcome| steps.iter().filter(|s| s.outcome == outcome).count();
@@ -324,7 +407,7 @@ pub fn value(run: &Run, steps: &[Reversal]) -> Value {
         .map(|s| {
             json!({
                 "step": s.step, "target": s.target, "outcome": outcome(s.outcome),
-                "commands": s.commands, "evidence": s.evidence,
+                "commands": s.commands, "evidence": s.evidence, "diff": s.diff,
                 "lost": s.since.as_ref().map_or(Some(&Vec::new()), |c| c.lost.as_ref()),
                 "kept": s.since.as_ref().map_or(&Vec::new(), |c| &c.stays),
                 "refuses": s.since.as_ref().map_or(&Vec::new(), |c| &c.refuses),

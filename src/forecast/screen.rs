@@ -14,8 +14,9 @@ use upledger_replay::plan::{
     ActionSpec, Effect, Input, OnDoubt, OnFailure, Plan, SecretSource, Step,
 };
 
-fn word(verdict: Verdict) -> String {
-    match verdict {
+fn word(step: &Forecast) -> String {
+    match step.verdict {
+        Verdict::CannotTell if step.waits => text::depends_on_steps(),
         Verdict::Run => text::run(),
         Verdict::Change => text::will_change(),
         Verdict::Already => text::already(),
@@ -28,8 +29,9 @@ fn word(verdict: Verdict) -> String {
 }
 
 /// What a verdict says, as a colour.
-fn tone(verdict: Verdict) -> Tone {
-    match verdict {
+fn tone(step: &Forecast) -> Tone {
+    match step.verdict {
+        Verdict::CannotTell if step.waits => Tone::Plain,
         Verdict::Fail | Verdict::CannotRun => Tone::Failed,
         Verdict::CannotTell => Tone::Asks,
         Verdict::Run | Verdict::Change | Verdict::Already | Verdict::Later | Verdict::LeftOut => {
@@ -107,7 +109,7 @@ pub(super) fn put(out: &mut Vec<String>, first: &str, lines: &[String]) {
 fn summary(steps: &[Forecast]) -> String {
     let mut counts: Vec<(String, usize)> = Vec::new();
     for step in steps {
-        let word = word(step.verdict);
+        let word = word(step);
         match counts.iter_mut().find(|(w, _)| *w == word) {
             Some((_, n)) => *n += 1,
             None => counts.push((word, 1)),
@@ -124,11 +126,7 @@ fn summary(steps: &[Forecast]) -> String {
 #[must_use]
 pub fn of_steps(steps: &[Forecast]) -> Vec<String> {
     let mut out = Vec::new();
-    let words = steps
-        .iter()
-        .map(|s| word(s.verdict).width())
-        .max()
-        .unwrap_or(0);
+    let words = steps.iter().map(|s| word(s).width()).max().unwrap_or(0);
     let ids = steps.iter().map(|s| s.step.len()).max().unwrap_or(0);
     let mut phase = "";
     for step in steps {
@@ -137,7 +135,7 @@ pub fn of_steps(steps: &[Forecast]) -> Vec<String> {
             out.extend([String::new(), safe(phase)]);
         }
         let mark = if step.no_return.is_some() { '!' } else { ' ' };
-        let verdict = pad(&tone(step.verdict).paint(&word(step.verdict)), words);
+        let verdict = pad(&tone(step).paint(&word(step)), words);
         let first = format!("{mark} {verdict}  {:<ids$}  ", step.step);
         let mut below = some(&step.commands);
         // Do not repeat what the command line or a longer finding already contains.

@@ -31,11 +31,13 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             plan,
             warnings,
             contract,
+            given,
         }) => Event::RunPlanned(RunPlanned {
             digest,
             plan,
             warnings: lines(warnings),
             contract,
+            given,
         }),
         Event::RunAmended(RunAmended {
             digest,
@@ -43,12 +45,14 @@ pub(super) fn redacted(event: &Event, redactor: &Redactor) -> Event {
             steps,
             warnings,
             reason,
+            given,
         }) => Event::RunAmended(RunAmended {
             digest,
             plan,
             steps,
             warnings: lines(warnings),
             reason: text(reason),
+            given,
         }),
         Event::RunResumed(r) => Event::RunResumed(reason(r)),
         Event::PauseRequested(r) => Event::PauseRequested(reason(r)),

@@ -14,6 +14,7 @@ use crate::action::{Error, FactKind, recorded};
 use crate::actions::Do;
 use crate::text::plan as say;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use upledger_replay::plan::{ActionSpec, Plan};
 
 /// What is known of a fact before the run: its kind, or none for one that is read from what a step prints.
@@ -39,6 +40,15 @@ pub(crate) struct Reference {
 pub(super) enum TaskKey {
     Key(String),
     Index(usize),
+}
+
+/// The facts of all steps of a plan file.
+pub(crate) fn of_all(root: &Node) -> BTreeMap<String, Known> {
+    let phases = root.get("phases").map_or(&[][..], Node::items);
+    let steps = phases
+        .iter()
+        .flat_map(|p| p.get("steps").map_or(&[][..], Node::items));
+    steps.flat_map(of_step).collect()
 }
 
 /// Why a fact can be no working directory. One that is printed is looked at when the step starts.

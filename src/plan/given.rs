@@ -9,6 +9,7 @@ use super::variables::{THE_RUN, is_name};
 use crate::text::plan as say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use upledger_replay::state::Run;
 
 /// What messages call the arguments.
 const ARGUMENTS: &str = "--var";
@@ -18,6 +19,17 @@ const ARGUMENTS: &str = "--var";
 pub struct Given {
     file: Source,
     arguments: Source,
+    /// Those of a run that is amended, where nothing is given now.
+    former: Former,
+}
+
+/// The variables of a run that is amended.
+#[derive(Debug, Default)]
+struct Former {
+    /// All of them.
+    values: BTreeMap<String, String>,
+    /// Those that were given.
+    given: BTreeSet<String>,
 }
 
 /// The variables of one source, and the text that messages about them point into.
@@ -37,7 +49,28 @@ impl Given {
         Ok(Self {
             file: file.map_or_else(|| Ok(Source::default()), Source::of_file)?,
             arguments: Source::of_arguments(arguments)?,
+            former: Former::default(),
         })
+    }
+
+    /// With the variables of a run: what was given for it stays as it is, and what the plan file has no value for.
+    #[must_use]
+    pub fn or_of_run(self, run: &Run) -> Self {
+        let values = run.plan.vars.iter();
+        Self {
+            former: Former {
+                values: values.map(|v| (v.key.clone(), v.value.clone())).collect(),
+                given: run.given.iter().cloned().collect(),
+            },
+            ..self
+        }
+    }
+
+    /// The value of the run for a variable of the plan file, which has a value there or none.
+    pub(crate) fn former(&self, name: &str, has_value: bool) -> Option<&str> {
+        let takes = !has_value || self.former.given.contains(name);
+        let value = self.former.values.get(name).filter(|_| takes)?;
+        Some(value)
     }
 
     /// Nothing is given.
@@ -50,6 +83,19 @@ impl Given {
         let sources = [&self.file, &self.arguments].into_iter();
         let values = sources.flat_map(|s| &s.values);
         values.map(|(name, (value, _))| (name.as_str(), value.as_str()))
+    }
+
+    /// Those that were given for the run.
+    pub(crate) fn former_given(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.former.given.iter();
+        names.filter_map(|name| Some((name.as_str(), self.former(name, true)?)))
+    }
+
+    /// Names of all that are given, with those that have the value of a run.
+    pub(crate) fn names(&self, kept: &BTreeSet<String>) -> Vec<String> {
+        let names = self.values().map(|(name, _)| name.to_owned());
+        let all: BTreeSet<String> = names.chain(kept.iter().cloned()).collect();
+        all.into_iter().collect()
     }
 
     /// Refuses what the plan does not know, and what it calls a secret.

@@ -5,7 +5,7 @@
 
 use super::flow;
 use super::outline::{Kind, Node, Span, Style};
-use super::problem::{Fault, did_you_mean};
+use super::problem::{About, Fault, did_you_mean};
 use super::warning::Warning;
 use crate::text::plan as say;
 use std::collections::BTreeMap;
@@ -84,9 +84,13 @@ fn wide_fault(start: usize, c: char) -> Fault {
     };
     // Our texts contain no character whose width depends on the terminal; the source line shows it.
     let code = format!("U+{:04X}", u32::from(c));
-    match narrow(c) {
+    let fault = match narrow(c) {
         Some(n) => Fault::new(span, say::wide_sign()).hint(say::narrow_sign(code, n)),
         None => Fault::new(span, say::wide_blank()).hint(say::narrow_blank(code)),
+    };
+    Fault {
+        about: About::Sign,
+        ..fault
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads a plan file and checks all of it: first limits, then the tree, then every rule. Checking continues after a problem
 //! where possible, so that all problems are reported at once.
 
-use super::facts::{self, Known};
+use super::facts;
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
 use super::given::Given;
 use super::hints;
@@ -9,7 +9,7 @@ use super::literal::Literals;
 use super::live;
 use super::order::{self, Placed};
 use super::outline::{Kind, Node, Span, outline};
-use super::problem::{Fault, Refusal};
+use super::problem::{About, Fault, Refusal};
 use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
@@ -47,6 +47,10 @@ pub struct Checked {
     pub digest: String,
     /// Warnings: allowed, but probably a mistake.
     pub warnings: Vec<Warning>,
+    /// Names of the variables that were given, now or for the run that is amended.
+    pub given: Vec<String>,
+    /// Those of the run.
+    pub kept: BTreeSet<String>,
 }
 
 /// A plan's canonical JSON.
@@ -95,7 +99,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
         return Err(unreadable(&std::io::Error::other(say::no_regular_file())));
     }
     if usize::try_from(meta.len()).is_ok_and(|n| n > RESOLVED_LIMIT) {
-        return Err(too_large(&name, meta.len(), LIMIT));
+        return Err(Refusal::too_large(&name, meta.len(), LIMIT));
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(RESOLVED_LIMIT).unwrap_or(u64::MAX);
@@ -116,10 +120,6 @@ pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
     })
 }
 
-fn too_large(name: &str, size: impl std::fmt::Display, limit: usize) -> Refusal {
-    Refusal::whole(name, say::too_large(size, limit), Some(say::right_file()))
-}
-
 /// Checks the text of a plan file, or of a resolved plan. `name` is what messages call it.
 ///
 /// # Errors
@@ -132,7 +132,7 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if resolved::looks_resolved(text) {
         if text.len() > RESOLVED_LIMIT {
-            return Err(too_large(name, text.len(), RESOLVED_LIMIT));
+            return Err(Refusal::too_large(name, text.len(), RESOLVED_LIMIT));
         }
         if !given.is_empty() {
             let hint = Some(say::resolve_with_variables());
@@ -141,7 +141,7 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
         return resolved::load(name, text);
     }
     if text.len() > LIMIT {
-        return Err(too_large(name, text.len(), LIMIT));
+        return Err(Refusal::too_large(name, text.len(), LIMIT));
     }
     if let Some(at) = text.find('\0') {
         let fault = Fault::new(
@@ -159,6 +159,7 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
         text,
         given,
         known: BTreeSet::new(),
+        kept: BTreeSet::new(),
         faults,
         literals: Literals::of(text),
         warnings: Vec::new(),
@@ -171,6 +172,7 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
         literals,
         warnings,
         known,
+        kept,
         ..
     } = loader;
     faults.extend(literals.faults);
@@ -182,6 +184,8 @@ fn load_given(name: &str, text: &str, given: &Given) -> Result<Checked, Refusal>
                 plan,
                 digest,
                 warnings,
+                given: given.names(&kept),
+                kept,
             })
         }
         Some(_) | None => {
@@ -200,6 +204,8 @@ struct Loader<'t> {
     given: &'t Given,
     /// Variables that the plan defines or uses.
     known: BTreeSet<String>,
+    /// Those that have the value of the run that is amended.
+    kept: BTreeSet<String>,
     faults: Vec<Fault>,
     literals: Literals,
     warnings: Vec<Warning>,
@@ -251,7 +257,7 @@ impl<'t> Loader<'t> {
             hints::wide(vars, &mut self.faults);
             self.literals.look(vars);
         }
-        let all_facts = all_facts(&root);
+        let all_facts = facts::of_all(&root);
         let phases = root.take("phases");
         let head = self.head(&root, &mut variables);
         let mut before = Before {
@@ -273,6 +279,7 @@ impl<'t> Loader<'t> {
         let defined = root.get("vars").map_or(&[][..], Node::entries).iter();
         self.known.extend(defined.map(|(key, _)| key.text.clone()));
         self.known.extend(variables.used.iter().cloned());
+        self.kept.clone_from(&variables.kept);
         for name in variables.values().keys() {
             if !variables.used.contains(name) {
                 let at = root.span_at(&["vars", name]);
@@ -365,7 +372,9 @@ impl<'t> Loader<'t> {
             .is_some_and(|n| !matches!(n.kind, Kind::Map(_)) && !n.is_null())
         {
             self.fault(
-                Fault::new(root.span_at(&["vars"]), say::vars_are_a_map()).hint(say::write_vars()),
+                Fault::new(root.span_at(&["vars"]), say::vars_are_a_map())
+                    .about(About::Variables)
+                    .hint(say::write_vars()),
             );
         }
         let head: file::File = read_leniently(&node, &mut self.faults)?;
@@ -446,7 +455,9 @@ impl<'t> Loader<'t> {
             }
             self.not_built(&mut phase, &PHASE_NOT_BUILT);
             let list = phase.take("steps");
-            variables.refuse(&phase, &say::no_variables_in_phase(), &mut self.faults);
+            if let Some(name) = phase.get("phase") {
+                variables.refuse(name, &say::no_variables_in_phase(), &mut self.faults);
+            }
             let head: Option<file::Phase> = read_leniently(&phase, &mut self.faults);
             if head.as_ref().is_some_and(|h| h.phase.trim().is_empty()) {
                 self.fault(Fault::new(
@@ -587,12 +598,4 @@ impl<'t> Loader<'t> {
         }));
         resolved
     }
-}
-
-fn all_facts(root: &Node) -> BTreeMap<String, Known> {
-    let phases = root.get("phases").map_or(&[][..], Node::items);
-    let steps = phases
-        .iter()
-        .flat_map(|p| p.get("steps").map_or(&[][..], Node::items));
-    steps.flat_map(facts::of_step).collect()
 }

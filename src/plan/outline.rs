@@ -130,6 +130,16 @@ impl Node {
         matches!(&self.kind, Kind::Scalar(text, Style::Plain) if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// The map at that place.
+    pub(crate) fn map_at(&self, at: Span) -> Option<&Node> {
+        match &self.kind {
+            Kind::Scalar(..) => None,
+            Kind::List(items) => items.iter().find_map(|n| n.map_at(at)),
+            Kind::Map(_) if self.span == at => Some(self),
+            Kind::Map(entries) => entries.iter().find_map(|(_, n)| n.map_at(at)),
+        }
+    }
+
     /// Takes out the entry whose key stands at that place.
     pub(crate) fn take_out(&mut self, at: Span) {
         match &mut self.kind {

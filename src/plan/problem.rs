@@ -19,8 +19,56 @@ pub(crate) struct Fault {
     pub(crate) message: String,
     pub(crate) span: Option<Span>,
     pub(crate) hint: Option<String>,
+    /// What it is about.
+    pub(crate) about: About,
+}
+
+/// What a fault is about, where others follow from it, or it follows from them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Anything.
+    #[default]
+    Any,
     /// A key that its type does not know: it can be taken out, and the rest read on.
-    pub(crate) unknown_key: bool,
+    UnknownKey,
+    /// A key of that name is missing in a map.
+    Missing(&'static str),
+    /// A map should have one key and has another number of them.
+    OneKey,
+    /// A sign of a Chinese input method.
+    Sign,
+    /// The variables of the plan cannot be read.
+    Variables,
+    /// There is no such variable.
+    NoVariable,
+}
+
+/// Leaves out what follows from another fault: what signs of Chinese input methods have torn apart, the second sign of a
+/// pair, and variables that are missing because none of them could be read.
+fn causes(text: &str, faults: &mut Vec<Fault>) {
+    let signs = faults.iter().filter(|f| f.about == About::Sign);
+    let signs: Vec<Span> = signs.filter_map(|f| f.span).collect();
+    let line = |at: usize| place(text, at).0;
+    let variables = |f: &Fault| {
+        let hint = f.hint.as_deref().unwrap_or_default();
+        f.about == About::Variables || f.about == About::UnknownKey && hint.contains("`vars`")
+    };
+    let unread = faults.iter().any(variables);
+    faults.retain(|fault| {
+        let Some(span) = fault.span else {
+            return true;
+        };
+        match fault.about {
+            About::OneKey => !signs
+                .iter()
+                .any(|s| span.start <= s.start && s.end <= span.end),
+            About::Sign => !signs
+                .iter()
+                .any(|s| s.start < span.start && line(s.start) == line(span.start)),
+            About::NoVariable => !unread,
+            About::Any | About::UnknownKey | About::Missing(_) | About::Variables => true,
+        }
+    });
 }
 
 impl Fault {
@@ -29,8 +77,12 @@ impl Fault {
             message: message.into(),
             span: Some(span),
             hint: None,
-            unknown_key: false,
+            about: About::Any,
         }
+    }
+
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -93,6 +145,7 @@ impl Refusal {
         let mut faults = faults;
         faults.sort_by_key(|f| f.span.map_or((0, 0), |s| (s.start, s.end)));
         faults.dedup();
+        causes(text, &mut faults);
         let more = faults.len().saturating_sub(LISTED);
         faults.truncate(LISTED);
         let mut problems: Vec<Problem> = faults
@@ -129,6 +182,11 @@ impl Refusal {
             unreadable: false,
             text: mask(text, masked),
         }
+    }
+
+    /// A file that is too large.
+    pub(crate) fn too_large(name: &str, size: impl fmt::Display, limit: usize) -> Self {
+        Self::whole(name, say::too_large(size, limit), Some(say::right_file()))
     }
 
     /// How many problems, in words.

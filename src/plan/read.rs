@@ -5,7 +5,7 @@
 
 use super::hints;
 use super::outline::{Kind, Node, Span, Style};
-use super::problem::{Fault, did_you_mean};
+use super::problem::{About, Fault, did_you_mean};
 use crate::action::values::Port;
 use crate::actions::http::Header;
 use crate::host::files::mode::NotAMode;
@@ -29,12 +29,18 @@ pub(crate) fn read_leniently<T: DeserializeOwned>(
     node: &Node,
     faults: &mut Vec<Fault>,
 ) -> Option<T> {
+    let (whole, from) = (node, faults.len());
     let mut node = node.clone();
     loop {
         match read(&node) {
             Ok(value) => return Some(value),
             Err(fault) => {
-                let unknown = fault.span.filter(|_| fault.unknown_key);
+                if let About::Missing(key) = fault.about
+                    && meant(whole, fault.span, key, &mut faults[from..])
+                {
+                    return None;
+                }
+                let unknown = fault.span.filter(|_| fault.about == About::UnknownKey);
                 faults.push(fault);
                 let before = node.clone();
                 node.take_out(unknown?);
@@ -44,6 +50,32 @@ pub(crate) fn read_leniently<T: DeserializeOwned>(
             }
         }
     }
+}
+
+/// Whether the key that is missing in a map stands there under a name that is not known; that fault then says so.
+fn meant(whole: &Node, at: Option<Span>, key: &str, faults: &mut [Fault]) -> bool {
+    let Some(map) = at.and_then(|at| whole.map_at(at)) else {
+        return false;
+    };
+    let here = |fault: &Fault| {
+        let known = |(k, _): &(super::outline::Key, Node)| Some(k.span) == fault.span;
+        fault.about == About::UnknownKey && map.entries().iter().any(known)
+    };
+    let quoted = format!("`{key}`");
+    let remedy = hints::missing(key);
+    let says = |fault: &&mut Fault| {
+        let hint = fault.hint.as_deref();
+        hint.is_none_or(|h| h.contains(&quoted)) || (hint == remedy.as_deref())
+    };
+    let Some(fault) = faults.iter_mut().filter(|f| here(f)).find(says) else {
+        return false;
+    };
+    // One of many that are known.
+    let lists = |hint: &String| hint.matches('`').count() > 2 && Some(hint) != remedy.as_ref();
+    if fault.hint.as_ref().is_none_or(lists) {
+        fault.hint = Some(say::perhaps_meant(key));
+    }
+    true
 }
 
 impl Display for Fault {
@@ -59,7 +91,7 @@ fn fault(message: impl Into<String>) -> Fault {
         message: message.into(),
         span: None,
         hint: None,
-        unknown_key: false,
+        about: About::Any,
     }
 }
 
@@ -125,7 +157,7 @@ impl de::Error for Fault {
         let hint = hints::unknown_key(field, known).or_else(|| one_of(known));
         Fault {
             hint,
-            unknown_key: true,
+            about: About::UnknownKey,
             ..fault(say::unknown_key(field))
         }
     }
@@ -151,6 +183,7 @@ impl de::Error for Fault {
     fn missing_field(field: &'static str) -> Self {
         Fault {
             hint: hints::missing(field),
+            about: About::Missing(field),
             ..fault(say::missing(field))
         }
     }
@@ -302,6 +335,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             }
             (Kind::Scalar(..) | Kind::List(_) | Kind::Map(_), _) => {
                 let mut f = fault(say::one_key()).or_at(node.span);
+                f.about = About::OneKey;
                 f.hint = if variants.contains(&"shell") {
                     Some(say::one_action_each())
                 } else {

@@ -112,6 +112,8 @@ pub(crate) fn load(name: &str, text: &str) -> Result<Checked, Refusal> {
             plan: file.plan,
             digest: found,
             warnings,
+            given: Vec::new(),
+            kept: BTreeSet::new(),
         });
     }
     let start = text.find(KEY).unwrap_or(0);

@@ -5,8 +5,8 @@ use super::facts::{self, Known};
 use super::file;
 use super::only_for;
 use super::outline::{Kind, Node, Span, Style};
-use super::problem::{Fault, did_you_mean};
-use super::samples::{WithSamples, setting};
+use super::problem::{About, Fault, did_you_mean};
+use super::samples::{WithSamples, problems};
 use super::traffic;
 use super::uses::{self, Earlier};
 use super::variables::{Variables, is_name};
@@ -270,7 +270,8 @@ pub(crate) fn resolve(
     let undo = undo(step, effect, samples, faults, &mut guesses)?;
     let resembles = |f: &Fault| {
         let mut keys = ["`effect`", "`on_doubt`", "`probe`", "`undo`"].into_iter();
-        f.unknown_key && keys.any(|key| f.hint.as_ref().is_some_and(|h| h.contains(key)))
+        f.about == About::UnknownKey
+            && keys.any(|key| f.hint.as_ref().is_some_and(|h| h.contains(key)))
     };
     if !faults.iter().skip(said).any(resembles) {
         faults.extend(guesses);
@@ -396,13 +397,6 @@ fn look(action: Option<&Do>, role: &str, of: &Node, faults: &mut Vec<Fault>) {
     problems(action, of.get(role), at, faults);
 }
 
-/// What the rules of an action refuse, each where its setting stands.
-fn problems(action: &Do, node: Option<&Node>, all: Span, faults: &mut Vec<Fault>) {
-    for problem in action.kind_of().problems() {
-        faults.push(Fault::new(setting(node, &problem, all), problem));
-    }
-}
-
 fn when(
     when: &file::When,
     node: &Node,
@@ -410,7 +404,8 @@ fn when(
     faults: &mut Vec<Fault>,
 ) -> Option<String> {
     if !variables.has(&when.var) {
-        let mut f = Fault::new(node.span_at(&["when", "var"]), say::no_variable(&when.var));
+        let mut f = Fault::new(node.span_at(&["when", "var"]), say::no_variable(&when.var))
+            .about(About::NoVariable);
         f.hint = variables
             .meant(&when.var)
             .or_else(|| Some(say::define_variable()));

@@ -6,7 +6,7 @@ use super::facts::{
     Known, Reference, TaskKey, entry, fill, kind_word, known, references, style, tree,
 };
 use super::outline::{Kind, Node, Span, Style};
-use super::problem::Fault;
+use super::problem::{About, Fault};
 use super::read::{read, read_leniently};
 use super::rules::Before;
 use crate::action::FactKind;
@@ -67,6 +67,22 @@ fn samples(fact: &str, known: Known) -> Vec<(String, Style)> {
             .collect(),
     };
     texts.into_iter().map(|t| (t, style(known))).collect()
+}
+
+/// What the rules of an action refuse, each where its setting stands.
+pub(crate) fn problems(action: &Do, node: Option<&Node>, all: Span, faults: &mut Vec<Fault>) {
+    let unknown = faults.iter().filter(|f| f.about == About::UnknownKey);
+    let unknown: Vec<Span> = unknown.filter_map(|f| f.span).collect();
+    for problem in action.kind_of().problems() {
+        let at = setting(node, &problem, all);
+        // What is missing there stands under the key that is not known.
+        if !unknown
+            .iter()
+            .any(|s| at.start <= s.start && s.end <= at.end)
+        {
+            faults.push(Fault::new(at, problem));
+        }
+    }
 }
 
 /// The place of the value that an action's problem is about: problems name their setting first. Else the place of all.

@@ -7,6 +7,7 @@ mod facts;
 mod given;
 mod live;
 mod order;
+mod slips;
 
 use super::Given;
 use super::load::{LIMIT, digest, load_text};

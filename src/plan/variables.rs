@@ -4,7 +4,7 @@
 use super::code;
 use super::given::Given;
 use super::outline::{Key, Kind, Node, Span, Style};
-use super::problem::{Fault, did_you_mean};
+use super::problem::{About, Fault, did_you_mean};
 use crate::text::plan as say;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,8 @@ pub(crate) struct Variables<'t> {
     broken: BTreeSet<String>,
     secrets: BTreeSet<String>,
     pub(crate) used: BTreeSet<String>,
+    /// Those that have the value of the run that is amended.
+    pub(crate) kept: BTreeSet<String>,
     together: usize,
     /// Texts into which a variable could not be put: what else is wrong with them follows from that.
     pub(crate) unset: Vec<Span>,
@@ -123,6 +125,7 @@ impl<'t> Variables<'t> {
             broken: BTreeSet::new(),
             secrets,
             used: BTreeSet::new(),
+            kept: BTreeSet::new(),
             together: 0,
             unset: Vec::new(),
         };
@@ -137,6 +140,9 @@ impl<'t> Variables<'t> {
                 this.broken.insert(key.text.clone());
             } else if this.values.contains_key(&key.text) {
                 // What is given takes its place.
+            } else if let Some(value) = given.former(&key.text, !node.is_null()) {
+                this.values.insert(key.text.clone(), value.to_owned());
+                this.kept.insert(key.text.clone());
             } else if let Some(text) = node.text() {
                 open.insert(key.text.clone(), (text, node.span));
             } else {
@@ -147,6 +153,14 @@ impl<'t> Variables<'t> {
                 } else {
                     Fault::new(key.span, say::no_single_value(&key.text))
                 });
+            }
+        }
+        // A plan may use what it does not define.
+        for (name, value) in given.former_given() {
+            let used = || source.contains(&format!("${{{name}}}"));
+            if !this.has(name) && !open.contains_key(name) && used() {
+                this.values.insert(name.to_owned(), value.to_owned());
+                this.kept.insert(name.to_owned());
             }
         }
         this.settle(&open, faults);
@@ -308,7 +322,7 @@ impl<'t> Variables<'t> {
             faults.push(if self.secrets.contains(name) {
                 secret(at, name)
             } else if is_name(name) {
-                let mut f = Fault::new(at, say::no_variable(name));
+                let mut f = Fault::new(at, say::no_variable(name)).about(About::NoVariable);
                 f.hint = self
                     .meant(name)
                     .or_else(|| Some(say::define_or_literal(name)));

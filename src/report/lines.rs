@@ -281,7 +281,7 @@ fn whole(entry: &Entry, verb: &str, mut words: String) -> String {
         words = format!("{run}  {words}");
     }
     if ordered(&entry.event) {
-        words = format!("{words}  {}", text::by_whom(&entry.actor));
+        words = text::by_whom(&words, &entry.actor);
     }
     put(entry, verb, &words)
 }

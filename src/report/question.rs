@@ -48,7 +48,7 @@ pub fn lines(run: &Run, question: &Question, now: &Now) -> Vec<String> {
     let recorded = Some(&part.detail).filter(|_| !localized::whole(&part));
     // The line of a repeated check starts with its time.
     let bare = |l: &str| match l.split_once(": ") {
-        Some((after, rest)) if after.starts_with("after ") => rest.to_owned(),
+        Some((after, rest)) if after.starts_with("after ") || after == "not yet" => rest.to_owned(),
         _ => l.to_owned(),
     };
     let several = part.tail.iter().filter(|l| l.starts_with("after ")).count() > 1;

@@ -3,7 +3,7 @@
 use super::now::{self, Now};
 use super::paint::Tone;
 use super::question::{self, answers};
-use super::{aligned, clip, duration, localized, loss, safe};
+use super::{aligned, clip, columns, duration, local_date, local_time, localized, loss, safe};
 use crate::text::screen as text;
 use serde_json::{Value, json};
 use upledger_replay::decide::{self, Asked, Next, Stop};
@@ -12,7 +12,7 @@ use upledger_replay::plan::{Step, Undo};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::{Ended, Run, Status, Task, TaskState};
 
-/// Columns of the last outcome in a step's line; the question below has all of it.
+/// Least columns of the last outcome in a step's line, where that is cut at a terminal's width.
 const DETAIL: usize = 60;
 
 /// A run's state: a stable word for programs, and one for people.
@@ -109,9 +109,21 @@ pub fn decision_word(decision: Decision) -> &'static str {
     }
 }
 
-/// The run on one screen.
+/// When a run was begun, on this machine's clock.
+fn started(run: &Run) -> String {
+    let at = &run.planned_at.ts;
+    format!("{} {}", local_date(at), local_time(at))
+}
+
+/// Why a run goes back, or has gone back.
+fn goes_back(run: &Run) -> Option<&str> {
+    let back = run.way == Direction::Undo || run.ended == Some(Ended::RolledBack) || run.held;
+    Some(run.rollback_reason.as_str()).filter(|why| back && !why.is_empty())
+}
+
+/// The run on one screen. `width` is that of the terminal; without one nothing is cut.
 #[must_use]
-pub fn lines(run: &Run, now: &Now) -> Vec<String> {
+pub fn lines(run: &Run, now: &Now, width: Option<usize>) -> Vec<String> {
     let digest = run.digest.get(..12).unwrap_or_default();
     let deserted = deserted(run, now);
     let mut state = shown(run, now);
@@ -128,11 +140,15 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
         };
     }
     let plan = format!("{}  {digest}", safe(&run.plan.name));
-    let mut out = aligned(&[
+    let mut head = vec![
         (text::run(), run.name.clone()),
         (text::plan(), plan),
+        (text::started(), started(run)),
         (text::state(), state),
-    ]);
+    ];
+    let why = goes_back(run).map(|why| safe(&localized::reason(why)));
+    head.extend(why.map(|why| (text::why_back(), why)));
+    let mut out = aligned(&head);
     out.push(String::new());
     let wide = run
         .units()
@@ -170,6 +186,7 @@ pub fn lines(run: &Run, now: &Now) -> Vec<String> {
                 .filter(|(p, _)| p.step == unit.step && p.target == unit.target)
                 .map(|(_, d)| *d),
             asked.as_ref(),
+            width,
         ));
     }
     let stuck = now::stuck_lines(run, now);
@@ -290,7 +307,8 @@ pub fn stop_lines(run: &Run, stop: &Stop) -> Vec<String> {
 }
 
 /// `now` is when how long it has run is measured to; `alone`: no runner sees what becomes of an attempt; `decided`: what a person has said of
-/// it, and nothing has been done on yet; `asked`: what the question below the steps is about.
+/// it, and nothing has been done on yet; `asked`: what the question below the steps is about; `width`: the terminal's.
+#[expect(clippy::too_many_arguments, reason = "a line shows as many things")]
 fn unit_line(
     unit: &Task,
     step: &Step,
@@ -299,6 +317,7 @@ fn unit_line(
     alone: bool,
     decided: Option<Decision>,
     asked: Option<&TaskKey>,
+    width: Option<usize>,
 ) -> String {
     let undone = unit.forward.status == Status::Undone;
     // A run that goes forwards again may pass a step that it had gone back over.
@@ -350,7 +369,10 @@ fn unit_line(
     }
     let told = asked.is_some_and(|key| *key == unit.key(key.way));
     if !part.detail.is_empty() && !told {
-        line = format!("{line}  {}", clip(&safe(&localized::outcome(part)), DETAIL));
+        let outcome = safe(&localized::outcome(part));
+        let room = width.map(|width| width.saturating_sub(columns(&line) + 2).max(DETAIL));
+        let outcome = room.map_or_else(|| outcome.clone(), |room| clip(&outcome, room));
+        line = format!("{line}  {outcome}");
     }
     line
 }
@@ -420,6 +442,7 @@ pub fn value(run: &Run, now: &Now) -> Value {
         "direction": way_word(run.way),
         "runner": now.live,
         "planned": run.planned_at.ts,
+        "rollback_reason": goes_back(run),
         "last": run.last.ts,
         "seq": run.last.seq,
         "steps": steps,

@@ -52,7 +52,7 @@ pub enum Call {
     Probe,
     /// The evidence after it ran, or was undone.
     Verify,
-    /// What its undo would mean now.
+    /// What its undo would mean now; forwards, what it would replace as the undo that a plan writes.
     Consequences,
 }
 
@@ -285,9 +285,12 @@ impl Moment {
                     diff: cx.take_diff().map(|d| redactor.text(&d)),
                 }))
             }
-            (Call::Consequences, _) => recorded(|| kind.consequences(&cx, past))
-                .map(|c| Reply::Consequences(c.fit(&redactor)))
-                .map_err(shown),
+            (Call::Consequences, direction) => recorded(|| match direction {
+                Direction::Do => kind.replaces(&cx, past),
+                Direction::Undo => kind.consequences(&cx, past),
+            })
+            .map(|c| Reply::Consequences(c.fit(&redactor)))
+            .map_err(shown),
             (Call::Probe, Direction::Do) => Ok(looked(recorded(|| kind.probe(&cx, past)))),
             (Call::Verify, Direction::Do) => {
                 self.answers.forget();

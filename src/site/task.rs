@@ -319,12 +319,9 @@ impl PreparedTask {
         (look, output.flatten())
     }
 
-    /// What its own undo would mean now.
+    /// What the undo would mean now.
     #[must_use]
     pub fn consequences(&self, moment: &Moment, past: &RawPast, blobs: &[Blob]) -> Consequences {
-        if !self.own_undo() {
-            return Consequences::default();
-        }
         let call = Call::Consequences;
         match moment.ask(&self.request(&self.action, call, past.clone(), blobs.to_vec())) {
             Ok(Reply::Consequences(consequences)) => consequences,

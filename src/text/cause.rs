@@ -36,6 +36,19 @@ texts! {
 
     secret(name, why): "the secret {name} cannot be read: {why}", "密钥 {name}：{why}";
 
+    // The directory of what is remembered, and events that are not understood.
+    memory_inside(memory, state): "the memory {memory} lies inside the state directory {state}", "链头记录目录 {memory} 位于状态目录 {state} 之内";
+    memory_damaged(path, what): "the memory file {path} is damaged ({what}): check the ledger against a checkpoint held elsewhere, then record `ledger restored` with a reason",
+        "链头记录文件 {path} 已损坏（{what}）：请先用另行保存的检查点核对账本，再用 `ledger restored` 记录原因";
+    memory_of_another(path, what): "the memory file {path} cannot be read ({what}), so that this ledger, of which nothing is remembered here, may be a copy of the one that it is about: check it against a checkpoint held elsewhere, then record `ledger restored` with a reason",
+        "链头记录文件 {path} 无法读取（{what}），本机又没有此账本的记录，它可能是该文件所记账本的副本：请先用另行保存的检查点核对，再用 `ledger restored` 记录原因";
+    memory_place(why): "the memory's directory cannot be used: {why}", "链头记录目录不可用：{why}";
+    memory_io(what, path, why): "cannot {what} {path}: {why}", "无法访问链头记录 {path}（{what}）：{why}";
+    unknown_event(seq, kind, why): "event {seq} has a kind or a shape that this version does not support: {kind}: {why}",
+        "此版本不支持事件 {seq} 的类型或结构：{kind}（{why}）";
+    impossible_event(seq, why): "event {seq} cannot follow those before it: {why}", "事件 {seq} 与之前的事件不能相容：{why}";
+    not_held(why): "another runner may be active: {why}", "可能另有执行进程：{why}";
+
     // What a verification found to be wrong.
     bad_event(fault): "an event breaks the format: {fault}", "事件不符合格式（{fault}）";
     bad_schema(fault): "the schema is not the one of the format: {fault}", "账本的表结构与格式不符（{fault}）";

@@ -63,6 +63,9 @@ texts! {
     half_undone(step): "{step} would stay, but its undo has begun and has not ended well; roll back past it, or decide about it",
         "{step} 会被保留，但它的撤销已经开始且没有成功；请回退到它之前，或先处理它的问题";
     nothing_behind(step): "nothing after {step} is to be undone", "{step} 之后没有需要撤销的内容";
+    amend_when_back(): "finish the rollback first; `upledger rollback --to STEP --reason '...'` stops behind that step, and the run can be amended then",
+        "请先完成回退；`upledger rollback --to STEP --reason '...'` 会停在该步骤之后，届时即可修改";
+    vars_of_run(vars): "variables as given for the run: {vars}", "沿用运行时给出的变量：{vars}";
     step_left_out(step): "left out: {step}", "删去：{step}";
     step_added(step): "new: {step}", "新增：{step}";
     step_changed(step): "changed: {step}", "修改：{step}";

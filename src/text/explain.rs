@@ -75,8 +75,11 @@ texts! {
         "命令的输出未能完整写出（例如目标文件所在磁盘已满），文件中的内容不完整；运行不受影响，其退出码仍反映运行本身的结果";
     demo(): "the demo did not end as expected", "演示没有按预期结束";
     language(): "the language is not supported", "未知的语言设置";
-    unknown(what): "there is no exit code, kind of error or word of the screens named {what}", "没有名为 {what} 的退出码、错误类型或界面用词";
-    list(): "exit codes are 0 to 9 and 11 to 13; kinds are the words after `error` in --json:", "退出码为 0 到 9 以及 11 到 13；错误类型即 --json 中 error 的取值：";
+    unknown(what): "there is no exit code, kind of error or word of the screens named {what}", "没有名为 `{what}` 的退出码、错误类型或界面用词";
+    list(command): "all that it knows: {command}", "列出全部：{command}";
+    exit_codes(): "exit codes", "退出码";
+    error_kinds(): "kinds of errors", "错误类型";
+    screen_words(): "words of the screens", "界面用词";
 }
 
 /// A text that takes nothing.

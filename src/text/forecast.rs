@@ -21,6 +21,7 @@ texts! {
     already(): "already", "已完成";
     later(): "later", "执行时判断";
     cannot_tell(): "cannot tell", "无法判断";
+    depends_on_steps(): "depends", "待前面步骤";
     cannot_run(): "cannot run", "无法执行";
     no_program(name): "program not found: {name}", "找不到程序：{name}";
     not_executable(path): "not executable: {path}", "没有执行权限：{path}";
@@ -31,6 +32,8 @@ texts! {
     closed_directory(path): "the working directory {path} cannot be entered", "无法进入工作目录：{path}";
     may_come(steps): "an earlier step may provide it: {steps}", "前面的步骤可能会提供：{steps}";
     may_change(steps): "an earlier step may change that: {steps}", "前面的步骤可能改变这一点：{steps}";
+    names_and_more(names, more): "{names} and {more} more", "{names}，另有 {more} 个";
+    any_of(count): "the {count} steps before it", "之前的 {count} 个步骤";
     follows_from(step): "depends on {step}, which would fail", "取决于会失败的步骤 {step}";
     as_for(step): "for the same reason as {step}", "原因同 {step}";
     expected_later(steps): "checked when the run reaches it; these steps change what it checks: {steps}",
@@ -69,9 +72,10 @@ texts! {
     would_stay(line): "stays: {line}", "会保留：{line}";
     would_refuse(why): "would refuse now: {why}", "目前会拒绝：{why}";
     written_since(): "written since", "此后的改动";
+    clauses(one, other): "{one}; {other}", "{one}；{other}";
     loses(steps): "would be lost: {steps}", "会丢失：{steps}";
     loses_nothing(): "nothing would be lost", "不会丢失";
-    loss_unknown(steps): "cannot tell what would be lost: {steps}", "无法判断是否会丢失：{steps}";
+    loss_unknown(steps): "what would be lost is unknown: {steps}", "是否会丢失尚不清楚：{steps}";
     looked_at_behind(steps): "looked at once this is undone: {steps}", "待这些步骤撤销后再检查：{steps}";
     now(why): "now: {why}", "目前：{why}";
     stays(): "not undone", "不回退";

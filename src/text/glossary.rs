@@ -49,6 +49,7 @@ texts! {
     would_change(): "the step would run, and the preview shows what changes", "会执行该步骤，预览中列出变更内容";
     would_be_seen_later(): "it is done now, but an earlier step may change that", "目前已完成，但前面的步骤可能改变它";
     would_not_be_known(): "a check failed or was unclear; the run checks again before the step", "检查失败或结果不明；执行到该步骤前会再次检查";
+    would_be_known_then(): "an earlier step produces or changes what this step needs; the run checks it then", "前面的步骤会产生或改变该步骤所需的内容；执行到该步骤时再检查";
     would_not_start(): "its program or its directory is not there", "程序或目录不存在";
     would_fail_now(): "something that it needs is missing, and no step before it provides it; `run` refuses", "缺少所需的内容，且前面的步骤不会提供；`run` 会拒绝执行";
     would_be_as_before(): "it is as it was before the step, so that a rollback does nothing", "已是该步骤之前的状态，回退时无需处理";
@@ -103,6 +104,7 @@ const WORDS: &[(Text, Text)] = &[
     (forecast::will_change, would_change),
     (forecast::later, would_be_seen_later),
     (forecast::cannot_tell, would_not_be_known),
+    (forecast::depends_on_steps, would_be_known_then),
     (forecast::cannot_run, would_not_start),
     (forecast::would_fail, would_fail_now),
     (forecast::as_before, would_be_as_before),
@@ -115,6 +117,11 @@ const WORDS: &[(Text, Text)] = &[
 /// The words, as this process says them.
 pub fn words() -> impl Iterator<Item = String> {
     WORDS.iter().map(|(word, _)| word())
+}
+
+/// The same in English.
+pub fn english_words() -> impl Iterator<Item = String> {
+    WORDS.iter().map(|(word, _)| english(word))
 }
 
 /// What an exit code, a kind of error or a word of a screen means; a word counts in English, too.

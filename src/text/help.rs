@@ -116,11 +116,11 @@ texts! {
     verify_file(): "A ledger file, or exported events (.jsonl); this machine's ledger if omitted",
         "账本文件，或导出的事件（.jsonl）；默认为本机账本";
     verify_checkpoint(): "A checkpoint that was kept elsewhere; can be repeated", "另行保存的检查点；可多次指定";
-    export_jsonl(): "One event body per line, verifiable without SQLite", "每行一个事件，无需 SQLite 即可验证";
+    export_jsonl(): "The default and only form: one event body per line, verifiable without SQLite", "默认格式，也是唯一的格式：每行一个事件，无需 SQLite 即可验证";
     export_out(): "Output file; standard output if omitted; an existing file is not overwritten",
         "输出文件；默认为标准输出；不覆盖已有文件";
     ledger_restored(): "Record that an older or a different copy of the ledger is used from now on", "账本恢复为旧副本或另一份副本后，记录此事并继续使用";
-    explain_code(): "An exit code, a kind of error or a word of the screens, such as `in doubt`; all of them if omitted", "退出码、错误类型或界面用词，如 `结果未知`；不指定时列出全部";
+    explain_code(): "An exit code, a kind of error or a word of the screens, such as `in doubt`; `words` lists them; all of them with their meanings if omitted", "退出码、错误类型或界面用词，如 `结果未知`；`words` 列出全部名称；不指定时连同解释全部列出";
     init_file(): "Output file", "输出文件";
     init_template(): "The template to start from", "起始模板";
     template_blank(): "Three commands with their probes and undos", "三个命令，附探测与撤销";

@@ -63,6 +63,49 @@ pub fn lang() -> Lang {
     LANG.get().copied().unwrap_or(Lang::En)
 }
 
+/// An argument of a Chinese text, between two marks that no text has: they are noncharacters of Unicode.
+struct Argument<'a>(&'a dyn std::fmt::Display);
+
+const OPENS: char = '\u{fdd0}';
+const CLOSES: char = '\u{fdd1}';
+
+impl std::fmt::Display for Argument<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{OPENS}{}{CLOSES}", self.0)
+    }
+}
+
+/// A Chinese character, or its punctuation.
+fn is_wide(c: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&c) || "，。；：、（）？！《》“”".contains(c)
+}
+
+/// A Chinese text without the marks, and without the space that would separate an argument from Chinese text where that is
+/// Chinese, too. Spaces inside of an argument are somebody's own.
+fn joined(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    // The end of the text so far is at an edge of an argument.
+    let mut edge = false;
+    while let Some(c) = rest.next() {
+        if matches!(c, OPENS | CLOSES) {
+            edge = true;
+            continue;
+        }
+        if c == ' ' {
+            let opens = rest.peek() == Some(&OPENS);
+            let next = rest.clone().find(|c| !matches!(*c, OPENS | CLOSES));
+            let between = out.ends_with(is_wide) && next.is_some_and(is_wide);
+            if (edge || opens) && between {
+                continue;
+            }
+        }
+        edge = false;
+        out.push(c);
+    }
+    out
+}
+
 /// Makes one function per text, which returns it in the language of the process.
 macro_rules! texts {
     ($($name:ident($($arg:ident),*): $en:literal, $zh:literal;)+) => {
@@ -73,10 +116,12 @@ macro_rules! texts {
                 #[deny(unused_variables)]
                 fn en($($arg: &dyn std::fmt::Display),*) -> String { format!($en) }
                 #[deny(unused_variables)]
-                fn zh($($arg: &dyn std::fmt::Display),*) -> String { format!($zh) }
+                fn zh($($arg: &dyn std::fmt::Display),*) -> String {
+                    $crate::text::joined(&format!($zh))
+                }
                 match $crate::text::lang() {
                     $crate::text::Lang::En => en($(&$arg),*),
-                    $crate::text::Lang::Zh => zh($(&$arg),*),
+                    $crate::text::Lang::Zh => zh($(&$crate::text::Argument(&$arg)),*),
                 }
             }
         )+
@@ -138,8 +183,7 @@ mod tests {
     /// Half-width punctuation beside a Chinese character; what stands between backquotes or in braces is code.
     #[test]
     fn chinese_sentences_have_full_width_punctuation() {
-        let wide =
-            |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c) || "，。；：、（）？！".contains(c);
+        let wide = super::is_wide;
         let code = regex::Regex::new(r"`[^`]*`|\{\{.*?\}\}+").expect("a pattern");
         let mut found = Vec::new();
         for (name, _, zh) in all() {
@@ -160,6 +204,42 @@ mod tests {
                 }
             }
         }
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
+    /// An argument that is Chinese itself needs no space; what somebody else has written stays as it is.
+    #[test]
+    fn chinese_arguments_are_joined_without_spaces() {
+        let said = |what: &str| {
+            let what = super::Argument(&what);
+            super::joined(&format!("向 {what} 发送 TERM：{what}"))
+        };
+        assert_eq!(
+            said("进程 7（web）"),
+            "向进程 7（web）发送 TERM：进程 7（web）"
+        );
+        assert_eq!(said("web"), "向 web 发送 TERM：web");
+        assert_eq!(said("停 机"), "向停 机发送 TERM：停 机");
+        let two = super::Argument(&"状态");
+        assert_eq!(
+            super::joined(&format!("{two} {two}  {two} x")),
+            "状态状态  状态 x"
+        );
+    }
+
+    /// A space between Chinese characters, or beside full-width punctuation, is what is left of an English sentence.
+    #[test]
+    fn chinese_sentences_have_no_stray_spaces() {
+        let spaces = regex::Regex::new(
+            r"\p{Han} +\p{Han}|[，。；：、（）？！《》“”] +\S|\S +[，。；：、（）？！《》“”]",
+        )
+        .expect("a pattern");
+        assert!(spaces.is_match("停止 服务") && spaces.is_match("原因 （操作人"));
+        assert!(!spaces.is_match("停止 nginx 服务，再停止 web"));
+        let found: Vec<String> = all()
+            .filter(|(_, _, zh)| spaces.is_match(zh))
+            .map(|(name, _, zh)| format!("{name}: {zh}"))
+            .collect();
         assert!(found.is_empty(), "{found:#?}");
     }
 

@@ -108,7 +108,7 @@ texts! {
     number_of(kind): "{kind}", "整数（{kind}）";
     fraction(): "a decimal number", "小数";
     nothing(): "an empty value", "空值";
-    sequence(): "a list, such as [systemctl, stop, shop]", "列表，例如 [systemctl, stop, shop]";
+    sequence(): "a list, such as [one, two]", "列表，例如 [one, two]";
     list(): "a list", "列表";
     map(): "a map", "映射";
     other(): "something else", "其他类型";
@@ -131,6 +131,7 @@ texts! {
     unknown_key(key): "unknown key `{key}`", "未知的键 `{key}`";
     unknown_word(word): "`{word}` is not valid here", "此处不支持 `{word}`";
     such_as(example): "such as `{example}`", "例如 `{example}`";
+    perhaps_meant(key): "`{key}` is missing here, and may be what was meant", "这里缺少 `{key}`，可能正是此项";
     missing(key): "the key `{key}` is missing", "缺少键 `{key}`";
     one_key(): "expected exactly one key here", "此处应当恰好有一个键";
     needs_settings(word): "`{word}` needs settings: write `{{{word}: ...}}`", "`{word}` 需要参数，请写成 `{{{word}: ...}}`";

@@ -48,7 +48,7 @@ texts! {
     check_is_now(status): "after the rollback: {status}", "回退后：{status}";
     undo_is_now(status): "undo {status}", "撤销{status}";
     by(actor): "by {actor}", "操作人 {actor}";
-    by_whom(actor): "(by {actor})", "（操作人 {actor}）";
+    by_whom(words, actor): "{words}  (by {actor})", "{words}（操作人 {actor}）";
     plan_and_decision(plan, decision): "{plan}  ({decision})", "{plan}（{decision}）";
     created(): "created", "创建账本";
     session(): "session", "新会话";
@@ -65,7 +65,7 @@ texts! {
     still_running(part): "{part}  still running", "{part}  仍在运行";
     it_is_done(): "it is done", "已完成";
     nothing_happened(): "it had no effect", "完全没有执行";
-    cannot_be_told(): "cannot be determined", "无法判断";
+    cannot_be_told(): "the check gave no clear answer", "探测没有得出明确结果";
 
     // The same in a sentence.
     verb_and_words(verb, words): "{verb}: {words}", "{verb}：{words}";
@@ -75,6 +75,8 @@ texts! {
     run(): "run", "运行";
     plan(): "plan", "计划";
     state(): "state", "状态";
+    started(): "started", "开始时间";
+    why_back(): "rollback", "回退原因";
     head(): "head", "链头";
     state_in(state, phase): "{state}, {phase}", "{state}，{phase}";
     phase(name): "phase {name}", "阶段 {name}";
@@ -124,7 +126,7 @@ texts! {
         "已正常结束，但只有开始该运行的程序才能核对其结果";
     unseen(): "it started, and its result is unknown", "已启动，但没有取得退出状态";
     still_alive(): "its processes were still running", "其进程当时仍然存活";
-    lost_track(): "cannot determine whether it is still running", "执行目录缺失或不符，无法判断是否仍在运行";
+    lost_track(): "whether it is still running is unknown", "执行目录缺失或不符，不清楚是否仍在运行";
     driven_by(who): "run by {who}", "执行中：{who}";
 
     // Questions.
@@ -177,7 +179,7 @@ texts! {
         "{part}：监护进程已退出，步骤的进程仍在运行（进程：{pids}）；resume 会等待其结束";
     command_unseen(part): "{part}: its command has exited with an unknown result; resume checks what it did",
         "{part}：其命令已退出，但没有取得退出状态；resume 会检查现场";
-    command_lost(part): "{part}: cannot determine whether its command is still running; resume asks", "{part}：无法判断其命令是否仍在运行；resume 会停下询问";
+    command_lost(part): "{part}: whether its command is still running is unknown; resume asks", "{part}：不清楚其命令是否仍在运行；resume 会停下询问";
     decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); not carried out yet",
         "已记录 {part} 的处理方式：{word}（{reason}）；尚未执行";
     decision_may_change(command): "`upledger resume` carries it out; until then it can be replaced: {command}",

@@ -45,8 +45,9 @@ texts! {
         "与检查点不符：这 {events} 个事件的哈希链连续，但与给出的检查点不吻合";
     either_or(): "Either events were removed or rewritten after the checkpoint was made, or the checkpoint file is mistyped: its size or its root.",
         "可能是检查点写下之后有事件被删除或改写，也可能是检查点文件抄写有误（事件数或根）";
-    checkpoint_says(size, root): "the checkpoint file says  {size} events, root {root}", "检查点文件：{size} 个事件，根 {root}";
-    ledger_says(size, root): "this ledger has           {size} events, root {root}", "本账本：     {size} 个事件，根 {root}";
+    checkpoint_says(): "the checkpoint file says", "检查点文件";
+    ledger_says(): "this ledger has", "本账本";
+    events_and_root(size, root): "{size} events, root {root}", "{size} 个事件，根 {root}";
     not_as_given_next(): "Next: compare the file, character by character, with the three lines as they were kept (ticket, mail). If they are the same, write nothing to the ledger, and keep this copy for the investigation.",
         "下一步：将该文件与当初保存的三行原文（工单、邮件）逐字核对。若完全一致，则不要再写入账本，并保留此副本以备调查";
     disagrees(events): "DAMAGED: {events} events are chained correctly, but another part of the ledger is inconsistent; see above.",

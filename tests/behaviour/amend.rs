@@ -128,6 +128,38 @@ fn later_steps_and_new_ones_are_for_programs_too() {
     world.assert_sound();
 }
 
+/// What was given for the run need not be given again; what the file says itself is the file's.
+#[test]
+fn variables_that_were_given_for_the_run_stay_as_they_were() {
+    let world = World::new();
+    let plan = |more: &str| {
+        format!(
+            "upledger: 1\nname: n\nvars: {{say: one, port: , kept: file}}\nphases:\n  - phase: all\n    steps:\n      - {{id: a, do: {{run: [/bin/sh, \"@/say.sh\", \"${{say}} ${{port}}\"]}}, on_doubt: ask, undo: none}}\n{more}"
+        )
+    };
+    world.write("say.sh", "echo $1 >> @/trace\n");
+    let fails =
+        "      - {id: b, do: {run: [test, -e, \"@/never\"]}, effect: pure, why: \"${kept}\"}\n";
+    world.write("plan.yaml", &plan(fails));
+    let given = ["run", "plan.yaml", "--var", "say=two", "--var", "port=80"];
+    assert_eq!(world.upledger(&given).code, 1);
+    let last = "      - {id: b, do: {run: [/bin/sh, \"@/say.sh\", \"${say} ${kept}\"]}, on_doubt: ask, undo: none}\n";
+    let amended = plan(last).replace("kept: file", "kept: other");
+    world.write("plan.yaml", &amended);
+    let amend = ["amend", "plan.yaml", "--reason", "b was wrong"];
+    let done = world.upledger(&amend);
+    assert_eq!(done.code, 0, "{done:?}");
+    let said = "variables as given for the run: port=80, say=two";
+    assert!(done.out.contains(said), "{done:?}");
+    let decide = ["decide", "b", "retry", "--reason", "amended"];
+    world.upledger(&decide);
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("trace"), ["two 80", "two other"]);
+    let log = world.upledger(&["log", "--json"]).out;
+    assert_eq!(log.matches(r#""given":["port","say"]"#).count(), 2, "{log}");
+    world.assert_sound();
+}
+
 /// What stands beside the steps decides, too, what happens next.
 #[test]
 fn the_head_of_the_plan_is_shown_where_it_changes() {

@@ -55,6 +55,36 @@ fn world() -> World {
     world
 }
 
+/// A hole of a file takes no room in the copy, and a name that is no text is a name.
+#[test]
+fn holes_and_odd_names_are_copied_as_they_are() {
+    use std::ffi::OsStr;
+    use std::io::{Seek, SeekFrom, Write};
+    use std::os::unix::ffi::OsStrExt;
+    let world = world();
+    let odd = OsStr::from_bytes(b"\xff odd\n");
+    std::fs::write(world.path("media").join(odd), "odd").expect("written");
+    let mut image = std::fs::File::create(world.path("media/image")).expect("made");
+    image.set_len(64 << 20).expect("long");
+    image.write_all(b"begin").expect("written");
+    image.seek(SeekFrom::Start(32 << 20)).expect("there");
+    image.write_all(b"middle").expect("written");
+    drop(image);
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(
+        seen(&world.path("copy")).len(),
+        seen(&world.path("media")).len()
+    );
+    for copy in ["copy/image", "media/image"] {
+        let meta = world.path(copy).metadata().expect("copied");
+        assert_eq!(meta.len(), 64 << 20);
+        assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
+    }
+    let text = std::fs::read(world.path("media").join(odd)).expect("restored");
+    assert_eq!(text, b"odd");
+}
+
 #[test]
 fn a_directory_is_restored_whole_and_the_former_one_comes_back() {
     let world = world();

@@ -57,7 +57,7 @@ fn a_missing_program_or_directory_is_said_and_so_is_what_may_still_come() {
     );
     let shown = world.upledger(&["plan", "plan.yaml"]).out;
     for part in [
-        "cannot run   gone",
+        "cannot run  gone",
         "program not found: upledger-no-such-binary",
         "not executable: ",
         "the working directory ",

@@ -81,7 +81,7 @@ fn it_is_shown_in_its_order_and_nothing_is_changed() {
     assert!(out.contains("3 undo; nothing was changed"), "{out}");
     // Of a command nobody knows what it would take away; a file is looked at.
     assert!(
-        out.contains("cannot tell what would be lost: last, first"),
+        out.contains("what would be lost is unknown: last, first"),
         "{out}"
     );
     assert!(out.contains("--reason"), "{out}");
@@ -266,6 +266,87 @@ fn what_was_written_since_is_told() {
     assert!(refuses.contains("edited since"), "{refuses}");
     let shown = world.upledger(&["rollback", "--plan"]).out;
     assert!(shown.contains("would refuse now: "), "{shown}");
+}
+
+const RESTORED: &str = r#"
+upledger: 1
+name: restored
+phases:
+  - phase: all
+    steps:
+      - {id: copy, do: {file.backup: {path: "@/app.env"}}}
+      - {id: tree, do: {dir.backup: {path: "@/media"}}}
+      - {id: edit, do: {shell: "echo DEBUG=0 > @/app.env"}, on_doubt: ask, undo: {file.restore: {path: "@/app.env", from: {from: copy.path}}}}
+      - {id: pictures, do: {shell: "echo new > @/media/new"}, on_doubt: ask, undo: {dir.restore: {backup: tree}}}
+      - {id: port, do: {shell: "echo A=2 > @/x.env"}, on_doubt: ask, undo: {config.set: {path: "@/x.env", edits: [{key: A, value: 1}]}}}
+"#;
+
+/// An undo that the plan writes is looked at as one of its own is.
+#[test]
+fn an_undo_that_the_plan_writes_tells_what_it_would_replace() {
+    let world = World::new();
+    world.write("plan.yaml", RESTORED);
+    world.write("app.env", "DEBUG=1\nKEPT=1\n");
+    world.write("x.env", "A=1\n");
+    std::fs::create_dir(world.path("media")).expect("a directory");
+    world.write("media/old", "old");
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    world.write("app.env", "DEBUG=0\nKEPT=1\nOWN=secretly\n");
+    let steps = details(&world);
+    let of = |step: &str| {
+        let found = steps.iter().find(|s| s["step"] == step);
+        found.unwrap_or_else(|| panic!("{step}: {steps:?}"))
+    };
+    // How much would go is told, and not what it is.
+    let lost = of("edit")["lost"].to_string();
+    assert!(
+        lost.contains("2 lines of ") && lost.contains("app.env"),
+        "{lost}"
+    );
+    assert!(!lost.contains("secretly"), "{lost}");
+    let kept = of("pictures")["kept"].to_string();
+    assert!(kept.contains("what the copy has not: new"), "{kept}");
+    assert_eq!(of("pictures")["lost"], Value::Array(vec![]));
+    let diff = of("port")["diff"].as_str().expect("a diff");
+    assert!(diff.contains("-A=2") && diff.contains("+A=1"), "{diff}");
+    assert!(of("port")["lost"].to_string().contains("1 line of "));
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains("would be lost: port, edit"), "{shown}");
+    // What is like the copy loses nothing, and a copy that is gone is told.
+    world.write("app.env", "DEBUG=1\nKEPT=1\n");
+    let steps = details(&world);
+    assert_eq!(steps[2]["lost"], Value::Array(vec![]), "{steps:?}");
+    let command = steps[2]["commands"][0].as_str().expect("a command");
+    let (_, copy) = command.split_once(" from ").expect("the copy is named");
+    std::fs::remove_file(copy).expect("the copy");
+    let found = details(&world)[2]["evidence"].to_string();
+    assert!(found.contains("now: there is no file"), "{found}");
+}
+
+/// A process that has ended is named as one, and so is what the undo does instead.
+#[test]
+fn a_service_that_has_died_since_is_said_to_be_gone() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        "upledger: 1\nname: dead\nphases:\n  - phase: all\n    steps:\n      - {id: web, do: {process.start: {argv: [sleep, \"1000\"], pidfile: \"@/web.pid\", log: \"@/web.log\"}}}\n",
+    );
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
+    let pid: String = (std::fs::read_to_string(world.path("web.pid")).expect("a pidfile"))
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let shown = world.upledger(&["rollback", "--plan"]).out;
+    assert!(shown.contains(&format!("process {pid} (sleep)")), "{shown}");
+    crate::common::kill(pid.parse().expect("a number"));
+    let gone = format!("process {pid} has ended; ");
+    crate::common::eventually("its end is seen", || {
+        let shown = world.upledger(&["rollback", "--plan"]).out;
+        shown.contains(&gone) && shown.contains("web.pid, which it left behind, is removed")
+    });
+    assert_eq!(world.rollback().code, 5);
+    assert!(!world.path("web.pid").exists());
 }
 
 #[test]

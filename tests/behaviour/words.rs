@@ -323,6 +323,12 @@ fn causes_that_the_ledger_names_are_told_in_the_language_of_the_screen() {
         let gone = "is missing; remembered:";
         told(&[command], 7, "已不存在：本机记录有", gone);
     }
+
+    for entry in std::fs::read_dir(world.path("memory")).expect("the memory") {
+        let path = entry.expect("an entry").path();
+        std::fs::write(path, "no memory\n").expect("written");
+    }
+    told(&["status"], 7, "链头记录文件", "the memory file");
 }
 
 /// Changes of the plan above, each of which is a typical slip, and plans that are wrong as a whole.
@@ -559,4 +565,20 @@ fn the_words_of_the_screens_are_explained() {
         assert_eq!(world.upledger(&["explain", word]).code, 0, "{word}");
     }
     assert_eq!(world.upledger(&["explain", "nonsense"]).code, 2);
+    // No dead end: what it knows, and what may have been meant.
+    for (lang, asked, near) in [
+        ("en", "adopte", "adopted"),
+        ("zh", "plan_refuse", "plan_refused"),
+    ] {
+        let done = speak(&world, lang, &["explain", asked]);
+        assert_eq!(done.code, 2, "{done:?}");
+        assert!(
+            done.err.contains(near) && done.err.contains("explain words"),
+            "{done:?}"
+        );
+    }
+    let words = speak(&world, "zh", &["explain", "words"]);
+    for part in ["13", "plan_refused", "结果未知", "L2"] {
+        assert!(words.out.contains(part), "{part}: {words:?}");
+    }
 }

@@ -304,6 +304,7 @@ fn amended(w: &World, step: usize) -> Event {
         steps,
         warnings: vec![],
         reason: "r".into(),
+        given: Vec::new(),
     })
 }
 

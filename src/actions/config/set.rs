@@ -356,6 +356,10 @@ impl Action for Set {
         edit::undone(&Prepared::new(self, cx), cx, &past.before)
     }
 
+    fn replaces(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::replaces(&Prepared::new(self, cx), &past.before)
+    }
+
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         edit::consequences(cx, &past.before)
     }

@@ -177,9 +177,9 @@ impl Node {
         found: &mut BTreeMap<Vec<String>, Scalar>,
     ) -> Result<(), Error> {
         if path.len() > DEPTH || found.len() > LEAVES {
-            return Err(Error::certain(
-                "the document is too large, its aliases put in",
-            ));
+            return Err(Error::certain(format!(
+                "the document has more than {LEAVES} values, or more than {DEPTH} levels of them, with what its aliases stand for"
+            )));
         }
         let empty = |text: &str| Scalar {
             kind: Kind::Other,

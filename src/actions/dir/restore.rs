@@ -12,6 +12,7 @@ use crate::action::{
     StepUse, Work, Write,
 };
 use crate::actions::Do;
+use crate::encoding;
 use crate::host::files::exclude::Excluded;
 use crate::host::files::tree::{self, Named, Tree};
 use crate::host::files::{disk, entry};
@@ -20,7 +21,11 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Files that are named of those that a restore would replace.
+const NAMED: usize = 3;
 
 /// Replaces a directory by the copy of a `dir.backup` step. What was there is kept beside it. Refused while other processes
 /// have files in it open for writing.
@@ -319,6 +324,30 @@ impl Action for Restore {
             }
             now => Look::unclear(before.changed(now.as_ref())),
         })
+    }
+
+    fn replaces(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        let before = &past.before;
+        let mut all = Consequences::none();
+        if before.former.is_some() {
+            let beyond = tree::beyond(before.target(), Path::new(&before.copy))?;
+            let named = beyond.iter().take(NAMED);
+            let named = named.map(|p| encoding::escaped(p.as_os_str().as_bytes()));
+            let mut named: Vec<String> = named.collect();
+            if beyond.len() > NAMED {
+                named.push(format!("and {} more", beyond.len() - NAMED));
+            }
+            if !beyond.is_empty() {
+                all.stays.push(format!(
+                    "in {}, what the copy has not: {}",
+                    before.aside(cx).display(),
+                    named.join(", ")
+                ));
+            }
+        }
+        let writers = users::none_writes_below(before.target()).err();
+        all.refuses.extend(writers.map(|e| e.to_string()));
+        Ok(all)
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {

@@ -255,6 +255,7 @@ impl Action for Collectstatic {
             },
             ..Properties::reversible().at(Stage::Static)
         }
+        .writing(self.into.iter().chain(&self.root))
     }
 
     fn problems(&self) -> Vec<String> {

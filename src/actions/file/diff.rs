@@ -2,13 +2,39 @@
 
 use crate::encoding::{self, Charset};
 use crate::host::files::disk::digest;
-use similar::TextDiff;
+use similar::{ChangeTag, TextDiff};
 use std::time::Duration;
 
 /// A diff of more than this helps nobody.
-const LIMIT: usize = 1 << 20;
+pub(super) const LIMIT: usize = 1 << 20;
 /// A diff that takes longer is cut to a coarser one; it stays correct.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many lines of one content the other has not; none where it is no text, or too long.
+pub(super) fn gone(now: &[u8], then: &[u8]) -> Option<usize> {
+    if now.len() + then.len() > LIMIT {
+        return None;
+    }
+    let text = |bytes: &[u8]| {
+        let charset = Charset::of(bytes).filter(|_| !bytes.contains(&0))?;
+        charset.read(bytes).map(|text| text.into_owned())
+    };
+    let (now, then) = (text(now)?, text(then)?);
+    let diff = TextDiff::configure()
+        .timeout(PATIENCE)
+        .diff_lines(now.as_str(), then.as_str());
+    let gone = diff.iter_all_changes();
+    Some(gone.filter(|c| c.tag() == ChangeTag::Delete).count())
+}
+
+/// What of a file would be replaced, in words.
+pub(super) fn part(lines: Option<usize>, path: &str) -> String {
+    match lines {
+        Some(1) => format!("1 line of {path} as it is now"),
+        Some(n) => format!("{n} lines of {path} as it is now"),
+        None => format!("{path} as it is now"),
+    }
+}
 
 /// None when nothing changes.
 pub(super) fn unified(path: &str, former: Option<&[u8]>, wanted: &[u8]) -> Option<String> {

@@ -361,6 +361,29 @@ pub(in crate::actions) fn undone(
     })
 }
 
+/// What it would replace now.
+pub(in crate::actions) fn replaces(
+    edit: &impl Edit,
+    before: &Before,
+) -> Result<Consequences, Error> {
+    let now = disk::read(before.target())?;
+    let Some((bytes, _)) = now else {
+        return Ok(Consequences::none());
+    };
+    let wanted = edit.wanted(Some(&bytes))?;
+    if bytes == wanted {
+        return Ok(Consequences::none());
+    }
+    let lost = match diff::gone(&bytes, &wanted) {
+        Some(0) => Vec::new(),
+        lines => vec![diff::part(lines, &before.target)],
+    };
+    Ok(Consequences {
+        lost: Some(lost),
+        ..Consequences::default()
+    })
+}
+
 /// What the undo would mean now.
 pub(in crate::actions) fn consequences(
     cx: &Context,

@@ -240,6 +240,10 @@ impl Action for Line {
         edit::undone(self, cx, &past.before)
     }
 
+    fn replaces(&self, _cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        edit::replaces(self, &past.before)
+    }
+
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         edit::consequences(cx, &past.before)
     }

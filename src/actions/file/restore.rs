@@ -5,6 +5,7 @@
 //! or holds a lock on it. A restore is this step's own work: a file that was like the copy before is restored all the same.
 //! Left out: directories, and files with several hard links.
 
+use super::diff;
 use super::edit::Written;
 use crate::action::values::absolute;
 use crate::action::{
@@ -17,6 +18,7 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fs::Metadata;
 use std::path::Path;
 
 /// Restores a file from a copy, such as `{from: copy.path}` of a `file.backup` step: content, mode, owner and modification
@@ -110,6 +112,17 @@ impl Before {
 }
 
 impl Restore {
+    /// How much of what is there the copy has not. What it is stays unsaid: a file may hold secrets.
+    fn gone(&self, before: &Before, now: &Metadata) -> Result<Option<usize>, Error> {
+        if now.len() + before.wanted.content.len > diff::LIMIT as u64 {
+            return Ok(None);
+        }
+        let bytes = |path: &str| -> Result<Vec<u8>, Error> {
+            Ok(disk::read(Path::new(path))?.map_or_else(Vec::new, |(bytes, _)| bytes))
+        };
+        Ok(diff::gone(&bytes(&before.target)?, &bytes(&before.source)?))
+    }
+
     /// Why the path does not lead where it led.
     fn led_astray(&self, before: &Before) -> Option<String> {
         match disk::resolve(&self.path) {
@@ -291,6 +304,25 @@ impl Action for Restore {
             Look::unclear(format!("{name} has been edited: {shown}"))
         } else {
             Look::nothing(format!("{name} is not as before: {shown}"))
+        })
+    }
+
+    fn replaces(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        let before = &past.before;
+        let target = before.target();
+        let lost = match disk::compare(cx, target, &before.wanted.content)? {
+            Some((false, meta)) => Some(format!(
+                "{}: {}",
+                diff::part(self.gone(before, &meta)?, &before.target),
+                disk::described(&meta)
+            )),
+            Some((true, _)) | None => None,
+        };
+        let refuses = users::none_writes(target).err();
+        Ok(Consequences {
+            lost: Some(lost.into_iter().collect()),
+            refuses: refuses.iter().map(ToString::to_string).collect(),
+            ..Consequences::default()
         })
     }
 

@@ -246,6 +246,11 @@ impl Action for Deploy {
             },
             ..Properties::reversible().at(Stage::Code)
         }
+        .writing(
+            [&self.into, &self.releases, &self.current]
+                .into_iter()
+                .flatten(),
+        )
     }
 
     fn problems(&self) -> Vec<String> {

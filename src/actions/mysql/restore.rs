@@ -13,8 +13,8 @@ use super::refusals::{Manner, Ready};
 use super::scratch::{self, Scratch};
 use super::{LIMIT, accounts, others};
 use crate::action::{
-    Action, Context, Data, Direction, Error, Live, Look, Past, Place, Preview, Properties, StepUse,
-    Used, Work,
+    Action, Consequences, Context, Data, Direction, Error, Live, Look, Past, Place, Preview,
+    Properties, StepUse, Used, Work,
 };
 use crate::actions::dump::Pace;
 use crate::host::files::disk;
@@ -563,6 +563,21 @@ impl Action for Restore {
         Ok(Look::done(format!(
             "{names}: {tables} tables with {rows} rows, as the backup"
         )))
+    }
+
+    fn replaces(&self, _cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        let before = &past.before;
+        let mut lost = vec![format!(
+            "whatever was written to {} since the backup in {}",
+            before.databases.join(", "),
+            before.directory
+        )];
+        let extra = (!before.extra.is_empty()).then(|| before.extra.join("; "));
+        lost.extend(extra.map(|extra| format!("what the backup does not have: {extra}")));
+        Ok(Consequences {
+            lost: Some(lost),
+            ..Consequences::default()
+        })
     }
 
     fn perform(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<Restored, Error> {

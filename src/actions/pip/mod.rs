@@ -377,6 +377,7 @@ impl Action for Install {
             },
             ..Properties::reversible().at(Stage::Dependencies)
         }
+        .writing([&self.venv].into_iter().chain(&self.current))
     }
 
     fn problems(&self) -> Vec<String> {

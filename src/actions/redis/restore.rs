@@ -483,6 +483,31 @@ impl Action for Restore {
         })
     }
 
+    fn replaces(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
+        let before = &past.before;
+        let Some(backed) = &before.backup else {
+            return Ok(Consequences::default());
+        };
+        let lost = match &before.swap {
+            None => {
+                let source = self.source(cx)?;
+                let mut session = Session::open(cx, &source.server)?;
+                let now = session.now()?;
+                let path = Path::new(&backed.path);
+                let difference = keys::compare(&mut session, path, self.ttl, now)?;
+                (!difference.is_none()).then(|| format!("keys as they are now: {difference}"))
+            }
+            Some(_) => Some(format!(
+                "whatever was written to Redis {} since the backup {}",
+                before.server, backed.path
+            )),
+        };
+        Ok(Consequences {
+            lost: Some(lost.into_iter().collect()),
+            ..Consequences::default()
+        })
+    }
+
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         let source = self.source(cx)?;
         let mut session = Session::open(cx, &source.server)?;

@@ -11,7 +11,7 @@
 
 use crate::action::values::absolute;
 use crate::action::{
-    Action, Context, Direction, Error, Look, Past, Preview, Properties, Stage, Work,
+    Action, Consequences, Context, Direction, Error, Look, Past, Preview, Properties, Stage, Work,
 };
 use crate::failpoint;
 use crate::host::files::entry::{self, beside};
@@ -144,6 +144,43 @@ fn shown(path: &str, to: Option<&str>) -> String {
     }
 }
 
+/// The link in a few words below the directory that all links have in common, so that they fit into one line.
+fn briefly(root: &Path, path: &str, to: Option<&str>) -> String {
+    let short = |path: &str| {
+        let inside = Path::new(path).strip_prefix(root).ok();
+        let inside = inside.filter(|_| root != Path::new("/"));
+        let inside = inside.and_then(Path::to_str).filter(|p| !p.is_empty());
+        inside.unwrap_or(path).to_owned()
+    };
+    match to {
+        Some(to) => format!("{} -> {}", short(path), short(to)),
+        None => format!("{} does not exist", short(path)),
+    }
+}
+
+/// Where links lead, all of them in one line.
+fn together(links: &[(String, Option<String>)]) -> String {
+    let (first, rest) = match links {
+        [(path, to)] => return shown(path, to.as_deref()),
+        [] => return String::new(),
+        [(first, _), rest @ ..] => (Path::new(first), rest),
+    };
+    let mut roots = first.ancestors().skip(1);
+    let root = roots.find(|root| {
+        rest.iter()
+            .all(|(path, _)| Path::new(path).starts_with(root))
+    });
+    let root = root.unwrap_or(Path::new("/"));
+    let each = links
+        .iter()
+        .map(|(path, to)| briefly(root, path, to.as_deref()));
+    let each = each.collect::<Vec<_>>().join(", ");
+    match root == Path::new("/") {
+        true => each,
+        false => format!("{}: {each}", root.display()),
+    }
+}
+
 impl Switch {
     /// Each link with where it led.
     fn each<'a>(
@@ -210,6 +247,7 @@ impl Action for Switch {
             effect: Effect::Idempotent,
             ..Properties::reversible().at(Stage::Switch)
         }
+        .writing(self.links.iter().map(|link| &link.path))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -291,17 +329,18 @@ impl Action for Switch {
     }
 
     fn probe(&self, _cx: &Context, past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
-        let (mut evidence, mut positions) = (Vec::new(), Vec::new());
+        let (mut links, mut positions) = (Vec::new(), Vec::new());
         for (link, former) in self.each(&past.before) {
             match link.position(former) {
                 Ok(position) => positions.push(position),
                 Err(e) => return Ok((Look::unclear(e.to_string()), None)),
             }
-            evidence.push(shown(&link.path, link.target()?.as_deref()));
+            links.push((link.path.clone(), link.target()?));
             if let Err(e) = link.is_there() {
                 return Ok((Look::unclear(e.to_string()), None));
             }
         }
+        let mut evidence = vec![together(&links)];
         let all = |wanted| positions.iter().all(|p| *p == wanted);
         let answer = if all(Position::Switched) {
             Answer::Done
@@ -358,11 +397,16 @@ impl Action for Switch {
         self.turn(work, turns)
     }
 
+    fn consequences(&self, _cx: &Context, _past: &Past<Self>) -> Result<Consequences, Error> {
+        // Links are switched; what they lead to stays.
+        Ok(Consequences::none())
+    }
+
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         if let Some(left) = self.leftovers(cx).first() {
             return Ok(Look::nothing(format!("{} is left over", left.display())));
         }
-        let (mut back, mut evidence) = (true, Vec::new());
+        let (mut back, mut links) = (true, Vec::new());
         for (link, former) in self.each(&past.before) {
             let now = link.target()?;
             let text = shown(&link.path, now.as_deref());
@@ -374,8 +418,9 @@ impl Action for Switch {
                 return Ok(Look::unclear(format!("{text}, which no longer exists")));
             }
             back &= as_before || link.led_there(former);
-            evidence.push(text);
+            links.push((link.path.clone(), now));
         }
+        let evidence = vec![together(&links)];
         let answer = match back {
             true => Answer::Done,
             false => Answer::Nothing,

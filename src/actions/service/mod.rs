@@ -123,6 +123,15 @@ macro_rules! stops {
             self.with(|stop| stop.perform(work, &past.before.0))
         }
 
+        fn consequences(
+            &self,
+            _cx: &$crate::action::Context,
+            _past: &$crate::action::Past<Self>,
+        ) -> Result<$crate::action::Consequences, $crate::action::Error> {
+            // A service is started; no data is overwritten.
+            Ok($crate::action::Consequences::none())
+        }
+
         $crate::actions::service::undoes!(|own, stop, cx| {
             let judged = $crate::actions::service::judged(cx, own.named());
             let stop = stop.judged_as(judged.as_ref());
@@ -152,6 +161,18 @@ macro_rules! starts {
             past: &$crate::action::Past<Self>,
         ) -> Result<(), $crate::action::Error> {
             self.with(|start| start.perform(work, &past.before.0))
+        }
+
+        fn consequences(
+            &self,
+            _cx: &$crate::action::Context,
+            past: &$crate::action::Past<Self>,
+        ) -> Result<$crate::action::Consequences, $crate::action::Error> {
+            // A service is stopped; no data is overwritten.
+            Ok($crate::action::Consequences {
+                finds: self.with(|start| start.finds(past.noted())),
+                ..$crate::action::Consequences::none()
+            })
         }
 
         $crate::actions::service::undoes!(|_own, start, _cx| {});
@@ -184,15 +205,6 @@ macro_rules! undoes {
                 $($first)*
                 $it.undone(cx, &past.before.0, past.noted())
             })
-        }
-
-        fn consequences(
-            &self,
-            _cx: &$crate::action::Context,
-            _past: &$crate::action::Past<Self>,
-        ) -> Result<$crate::action::Consequences, $crate::action::Error> {
-            // A service is stopped or started; no data is overwritten.
-            Ok($crate::action::Consequences::none())
         }
     };
 }

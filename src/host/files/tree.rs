@@ -12,7 +12,7 @@ use crate::system::durable;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid, chownat};
 use sha2::{Digest, Sha256};
 use std::fs::{DirEntry, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -162,6 +162,41 @@ fn add(
         add(hash, tree, excluded, root, (&path, &meta))?;
     }
     Ok(())
+}
+
+/// The files and links of a directory that another has not, or has otherwise, by their names in it. Contents are not read:
+/// a copy has the times of its original.
+///
+/// # Errors
+/// [`Error`] when one of them cannot be read.
+pub(crate) fn beyond(now: &Path, then: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in entries(now)? {
+        let name = entry.file_name();
+        let (path, other) = (entry.path(), then.join(&name));
+        let meta = path
+            .symlink_metadata()
+            .map_err(|e| cannot("look at", &path, &e))?;
+        let was = other.symlink_metadata().ok();
+        let is_dir = |meta: &Metadata| meta.is_dir();
+        if meta.is_dir() && was.as_ref().is_some_and(is_dir) {
+            let inside = beyond(&path, &other)?;
+            found.extend(inside.into_iter().map(|p| Path::new(&name).join(p)));
+            continue;
+        }
+        let looks = |m: &Metadata| (m.file_type(), m.len(), m.mtime(), m.mtime_nsec());
+        let same = match (meta.is_symlink(), &was) {
+            (true, Some(was)) if was.is_symlink() => {
+                path.read_link().ok() == other.read_link().ok()
+            }
+            (_, Some(was)) => looks(&meta) == looks(was),
+            (_, None) => false,
+        };
+        if !same {
+            found.push(name.into());
+        }
+    }
+    Ok(found)
 }
 
 struct Sink<'a>(&'a mut Sha256);
@@ -314,6 +349,32 @@ fn times_of(meta: &Metadata) -> Timestamps {
     }
 }
 
+/// Copies the parts of a file that hold data: a hole stays one, and takes no room.
+fn copy_data(source: &mut File, to: &mut File, len: u64) -> io::Result<()> {
+    use rustix::fs::{SeekFrom, seek};
+    let mut at = 0;
+    while at < len {
+        let begin = match seek(&*source, SeekFrom::Data(at)) {
+            Ok(begin) => begin,
+            // Nothing but a hole.
+            Err(rustix::io::Errno::NXIO) => break,
+            // The file system does not know.
+            Err(rustix::io::Errno::INVAL) => at,
+            Err(e) => return Err(e.into()),
+        };
+        let end = seek(&*source, SeekFrom::Hole(begin)).unwrap_or(len);
+        source.seek(io::SeekFrom::Start(begin))?;
+        to.seek(io::SeekFrom::Start(begin))?;
+        io::copy(&mut source.by_ref().take(end.saturating_sub(begin)), to)?;
+        at = end.max(begin + 1);
+    }
+    // One that grows meanwhile is compared afterwards.
+    if to.metadata()?.len() < len {
+        to.set_len(len)?;
+    }
+    Ok(())
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     let mut source = File::open(from).map_err(|e| cannot("open", from, &e))?;
     let meta = source.metadata().map_err(|e| cannot("look at", from, &e))?;
@@ -325,7 +386,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
         .open(to)
         .map_err(|e| wrong(&e))?;
     if rustix::fs::ioctl_ficlone(&file, &source).is_err() {
-        io::copy(&mut source, &mut file).map_err(|e| wrong(&e))?;
+        copy_data(&mut source, &mut file, meta.len()).map_err(|e| wrong(&e))?;
     }
     let (uid, gid) = owner(&meta);
     rustix::fs::fchown(&file, uid, gid).map_err(|e| cannot("keep the owner of", from, &e))?;

@@ -65,9 +65,12 @@ impl Ident {
         Ok(!self.alive())
     }
 
-    /// Its name and number, for people.
+    /// Its name and number, for people; where it has ended the number alone, which another process may have by now.
     pub(crate) fn shown(&self) -> String {
-        shown(self.pid)
+        match self.alive() {
+            true => shown(self.pid),
+            false => phrases::process(self.pid),
+        }
     }
 }
 

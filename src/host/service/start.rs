@@ -369,6 +369,28 @@ impl StartService<'_> {
             .filter(|name| !before.wanted().any(|b| b == *name))
     }
 
+    /// What the undo finds of the process that it is about, where that has ended.
+    pub(crate) fn finds<'n>(&self, notes: impl Iterator<Item = &'n Note> + Clone) -> Vec<String> {
+        let (manager, kind) = (self.service.manager, self.service.kind);
+        if manager.restarts() {
+            return Vec::new();
+        }
+        let key = manager.key(kind);
+        let Some(last) = note::launches(notes.clone(), &key).last() else {
+            return Vec::new();
+        };
+        if note::launched(notes, &key).is_some() {
+            return Vec::new();
+        }
+        vec![match manager.leftover() {
+            Some(file) => format!(
+                "{} has ended; {file}, which it left behind, is removed",
+                last.shown()
+            ),
+            None => format!("{} has ended; there is nothing to stop", last.shown()),
+        }]
+    }
+
     /// Stops what it started.
     pub(crate) fn undo(&self, work: &mut Work<'_, Note>, before: &Found) -> Result<(), Error> {
         let (manager, kind) = (self.service.manager, self.service.kind);
