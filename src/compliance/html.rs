@@ -42,6 +42,7 @@ pub fn html(of: &Report) -> Result<String, Error> {
         summary => of.summary.iter().map(|l| safe(l)).collect::<Vec<_>>(),
         columns => [text::field(), text::value_heading(), text::proof()],
         absent => text::absent(),
+        colon => text::colon(),
         blocks => Value::from(Serde(blocks(of, ROWS))),
         controls_heading => text::controls(),
         control_columns => [text::clause(), text::requirement(), text::evidence()],

@@ -32,7 +32,7 @@ pub fn markdown(of: &Report) -> String {
         let rows = standard.controls.iter().map(|control| {
             let points = control.points.iter().map(|(label, proof)| {
                 let proof = proof.clone().unwrap_or_else(text::absent);
-                format!("{}: {}", cell(label), cell(&proof))
+                format!("{}{}{}", cell(label), text::colon(), cell(&proof))
             });
             let points: Vec<String> = points.collect();
             vec![

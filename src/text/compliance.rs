@@ -26,6 +26,7 @@ texts! {
     yes(): "yes", "是";
     no(): "no", "否";
     list_separator(): "; ", "；";
+    colon(): ": ", "：";
 
     report(): "The report", "报告";
     report_id(): "Report", "报告编号";
