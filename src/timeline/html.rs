@@ -72,7 +72,7 @@ pub fn html(
     of: &Timeline,
     events: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
 ) -> Result<String, HtmlError> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     events(&mut packed)?;
     packed.flush()?;
     let packed = STANDARD.encode(packed.finish()?);
