@@ -75,6 +75,28 @@ fn arguments(password: &str, on: &AtomicBool) -> Vec<String> {
     found
 }
 
+/// Does that while the arguments of all processes are looked at, none of which may hold it.
+#[track_caller]
+pub(crate) fn watched<T>(password: &str, work: impl FnOnce() -> T) -> T {
+    /// Falls when it is dropped, so that a test that fails ends, too.
+    struct Flag<'a>(&'a AtomicBool);
+    impl Drop for Flag<'_> {
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::SeqCst);
+        }
+    }
+    let on = AtomicBool::new(true);
+    let (done, seen) = std::thread::scope(|scope| {
+        let looks = scope.spawn(|| arguments(password, &on));
+        let flag = Flag(&on);
+        let done = work();
+        drop(flag);
+        (done, looks.join().expect("it looked"))
+    });
+    assert!(seen.is_empty(), "{seen:#?}");
+    done
+}
+
 #[test]
 fn a_password_is_nowhere_but_where_it_has_to_be() {
     let ground = Ground::new();
@@ -124,9 +146,7 @@ fn a_password_is_nowhere_but_where_it_has_to_be() {
         ),
     );
     let mut said = Vec::new();
-    let on = AtomicBool::new(true);
-    let seen = std::thread::scope(|scope| {
-        let watched = scope.spawn(|| arguments(&password, &on));
+    let wrong: Vec<String> = watched(&password, || {
         let mut ask = |args: &[&str], code: i32| {
             let done = world.upledger(args);
             said.push((args.join(" "), format!("{}{}", done.out, done.err)));
@@ -156,12 +176,9 @@ fn a_password_is_nowhere_but_where_it_has_to_be() {
         told.push(ask(&["rollback", "--plan"], 0));
         told.push(ask(&["rollback", "--reason", "test"], 5));
         told.push(ask(&["log", "--json"], 0));
-        on.store(false, Ordering::SeqCst);
-        let wrong: Vec<String> = told.into_iter().filter_map(Result::err).collect();
-        (wrong, watched.join().expect("watched"))
+        told.into_iter().filter_map(Result::err).collect()
     });
-    assert!(seen.0.is_empty(), "{:#?}", seen.0);
-    assert!(seen.1.is_empty(), "{:#?}", seen.1);
+    assert!(wrong.is_empty(), "{wrong:#?}");
     for (command, text) in &said {
         for form in forms(&password) {
             assert!(
