@@ -150,7 +150,7 @@ pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
     }
     let head = [
         screen::run(),
-        screen::started(),
+        screen::began(),
         screen::state(),
         screen::steps_done(),
         screen::took(),

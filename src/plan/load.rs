@@ -5,6 +5,7 @@ use super::facts;
 use super::file::{self, PHASE_NOT_BUILT, PLAN_NOT_BUILT, STEP_NOT_BUILT};
 use super::given::Given;
 use super::hints;
+pub use super::limits::{LIMIT, RESOLVED_LIMIT, STEPS, VERSION};
 use super::literal::Literals;
 use super::live;
 use super::order::{self, Placed};
@@ -28,15 +29,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use upledger_ledger::to_canonical;
 use upledger_replay::plan::{Change, OnFailure, Pair, Phase, Plan, Secret, SecretSource, Step};
-
-/// The version of the plan format.
-pub const VERSION: u32 = 1;
-/// How large a plan file may be, in bytes.
-pub const LIMIT: usize = 1 << 20;
-/// How large a resolved plan may be: variables make it longer.
-pub const RESOLVED_LIMIT: usize = 32 << 20;
-/// How many steps a plan may have.
-pub const STEPS: usize = 10_000;
 
 /// A plan that may run.
 #[derive(Debug, Clone, PartialEq)]
@@ -588,8 +580,10 @@ impl<'t> Loader<'t> {
                 live,
             });
         }
-        let handed_on = facts::of_step(&node).into_iter();
-        before.facts.extend(handed_on.map(|(f, _)| (f, left_out)));
+        let handed_on = facts::of_step(&node)
+            .into_iter()
+            .map(|(f, _)| (f, left_out));
+        before.facts.extend(handed_on);
         before.steps.extend(step.as_ref().map(|s| Earlier {
             id: s.id.clone(),
             kind: s.action.kind().into(),

@@ -13,6 +13,7 @@ pub mod file;
 mod flow;
 pub mod given;
 mod hints;
+mod limits;
 mod literal;
 mod live;
 pub mod load;

@@ -106,7 +106,7 @@ texts! {
     report_with(command): "its compliance report: {command}", "合规报告：{command}";
 
     // The list of runs.
-    started(): "started", "开始";
+    began(): "started", "开始";
     steps_done(): "steps", "步骤";
     took(): "took", "历时";
 

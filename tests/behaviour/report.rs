@@ -531,6 +531,7 @@ fn long_run(world: &World, steps: usize) {
         plan: plan.into(),
         warnings: Vec::new(),
         contract: upledger_replay::event::CONTRACT,
+        given: Vec::new(),
     });
     let event = |kind: &str, data: Value| -> Event {
         serde_json::from_value(json!({"kind": kind, "data": data})).expect("an event")

@@ -539,8 +539,7 @@ fn a_server_is_reached_over_tls_and_by_a_service_and_the_password_is_nowhere() {
             "plan.yaml",
             &format!("upledger: 1\nname: db\nsecrets: {{db: {{file: @/pw}}}}\nphases:\n  - phase: all\n    steps:\n      - {step}\n"),
         );
-        let done =
-            crate::secrets::watched(&password, || world.upledger(&["run", "plan.yaml"]));
+        let done = crate::secrets::watched(&password, || world.upledger(&["run", "plan.yaml"]));
         assert_eq!(done.code, code, "{place}: {done:?}");
         assert!(!format!("{done:?}").contains(&password));
         if code == 1 {

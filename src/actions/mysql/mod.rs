@@ -18,6 +18,7 @@ mod privileges;
 pub mod query;
 mod refusals;
 pub mod restore;
+mod schemas;
 mod scratch;
 mod write;
 

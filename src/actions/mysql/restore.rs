@@ -10,6 +10,7 @@ use super::inventory::Inventory;
 use super::load::{Load, Part, load};
 use super::manifest::Schema;
 use super::refusals::{Manner, Ready};
+use super::schemas::{create, drop_schema};
 use super::scratch::{self, Scratch};
 use super::{LIMIT, accounts, others};
 use crate::action::{
@@ -18,7 +19,7 @@ use crate::action::{
 };
 use crate::actions::dump::Pace;
 use crate::host::files::disk;
-use crate::host::mysql::{Server, Session, ident};
+use crate::host::mysql::{Server, Session};
 use crate::text::actions as phrases;
 use crate::text::settings as text;
 use crate::time::Length;
@@ -282,29 +283,6 @@ fn replace<N: Data>(
         databases: names,
         server: ready.session.identity.clone(),
     })
-}
-
-fn drop_schema(session: &mut Session, name: &str) -> Result<(), Error> {
-    let dropped = session.execute_patiently(format!("DROP DATABASE IF EXISTS {}", ident(name)));
-    dropped.map_err(|e| {
-        let holders = others::users_of(session, &[name.to_owned()], &[]).unwrap_or_default();
-        let error = Error::io(format!("cannot drop {name}"), &e);
-        match holders.is_empty() {
-            true => error,
-            false => error.or_remedy(format!("it is used by {}", holders.join("; "))),
-        }
-    })
-}
-
-/// Creates a schema as it was, with nothing in it.
-fn create(session: &mut Session, schema: &Schema) -> Result<(), Error> {
-    session.execute(&format!(
-        "CREATE DATABASE {} CHARACTER SET {} COLLATE {}",
-        ident(&schema.name),
-        schema.inventory.charset,
-        schema.inventory.collation
-    ))?;
-    Ok(())
 }
 
 /// Drops a schema of a backup and creates it again, with nothing in it.

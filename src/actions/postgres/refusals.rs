@@ -84,7 +84,8 @@ pub(super) fn target(site: Site<'_>, needs: &Needs) -> Result<(), Error> {
         return Err(Error::new("the server is a replica, which takes no writes")
             .remedy("restore on the primary"));
     }
-    let [roles, extensions, tablespaces] = [roles, extensions, tablespaces].map(|rows| names(&rows));
+    let [roles, extensions, tablespaces] =
+        [roles, extensions, tablespaces].map(|rows| names(&rows));
     let lacks = |what: &str, needed: Vec<&String>, there: &[String]| {
         let missing: Vec<&str> = needed
             .into_iter()
