@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes docs/examples: the night of an upgrade that had to be rolled back, as its timeline tells it.
+"""Makes docs/examples: the night of an upgrade that had to be rolled back, as its timeline and its report tell it.
 
     tests/example.py [PROGRAM]          default: target/release/upledger; needs root, git, nginx, and a minute and a half
 
@@ -264,10 +264,12 @@ def play(night):
 
 
 def write(night):
-    for name, lang in (("timeline.html", "en"), ("timeline.zh-CN.html", "zh"), ("timeline.md", "en")):
-        (EXAMPLES / name).unlink(missing_ok=True)
-        night.says("alice", "timeline", "--lang", lang, "--out", str(EXAMPLES / name))
-        (EXAMPLES / name).chmod(0o644)
+    for command in ("timeline", "report"):
+        for end, lang in ((".html", "en"), (".zh-CN.html", "zh"), (".md", "en")):
+            file = EXAMPLES / f"{command}{end}"
+            file.unlink(missing_ok=True)
+            night.says("alice", command, "--lang", lang, "--out", str(file))
+            file.chmod(0o644)
     shutil.copy(PLACE / "plan.yaml", EXAMPLES / "plan.yaml")
 
 

@@ -98,15 +98,19 @@ fn pages_of_a_hostile_night_are_good_in_a_browser() {
     for lang in ["en", "zh"] {
         let one = format!("timeline-{lang}.html");
         let two = format!("comparison-{lang}.html");
+        let three = format!("report-{lang}.html");
+        let four = format!("period-{lang}.html");
         let alone = ["timeline", &second, "--lang", lang, "--out", &one];
+        let report = ["report", &second, "--lang", lang, "--out", &three];
+        let period = ["report", "--runs", "..", "--lang", lang, "--out", &four];
         let beside = [
             "timeline", &second, "--beside", &first, "--lang", lang, "--out", &two,
         ];
-        for args in [alone.as_slice(), beside.as_slice()] {
+        for args in [&alone[..], &beside, &report, &period] {
             let done = world.upledger(args);
             assert_eq!(done.code, 0, "{done:?}");
         }
-        pages.extend([world.path(&one), world.path(&two)]);
+        pages.extend([&one, &two, &three, &four].map(|name| world.path(name)));
     }
     let page = std::fs::read_to_string(&pages[0]).expect("written");
     for shown in [
@@ -166,7 +170,8 @@ fn the_pages_of_the_examples_hold_their_story_and_are_good_in_a_browser() {
             assert!(events.iter().any(|e| e["kind"] == kind), "{kind}");
         }
     }
-    assert_good(&pages);
+    let reports = ["report.html", "report.zh-CN.html"].map(|name| examples.join(name));
+    assert_good(&[pages, reports].concat());
 }
 
 #[test]
