@@ -2,7 +2,7 @@
 //! standards.
 
 texts! {
-    gb(): "GB/T 22239-2019, Baseline for classified protection of cybersecurity, level 3", "GB/T 22239-2019 信息安全技术 网络安全等级保护基本要求（第三级）";
+    gb(): "GB/T 22239-2019, Baseline for classified protection of cybersecurity, level 3", "GB/T 22239-2019 信息安全技术　网络安全等级保护基本要求（第三级）";
     gb_audit_a(): "Security audit shall be enabled and cover every user; important user actions and security events shall be audited.",
         "应启用安全审计功能，审计覆盖到每个用户，对重要的用户行为和重要安全事件进行审计。";
     gb_audit_b(): "Audit records shall hold the date and time of the event, the user, the type of event, whether it succeeded, and other information for the audit.",

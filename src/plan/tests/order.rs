@@ -375,12 +375,13 @@ fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_un
     let silent = placed.iter().position(|p| p.stages == [Stage::Confirm]);
     let silent = silent.unwrap();
     for at in 0..placed.len() {
-        // Each step on the other side of the confirmation.
+        // Each step on the other side of the confirmation; configuration may change before it, and not behind the start.
         let mut moved = placed.clone();
         let step = moved.remove(at);
         match at.cmp(&silent) {
             std::cmp::Ordering::Less => moved.insert(silent, step),
             std::cmp::Ordering::Equal => continue,
+            std::cmp::Ordering::Greater if step.stages == [Stage::Configure] => moved.push(step),
             std::cmp::Ordering::Greater => moved.insert(silent, step),
         }
         let id = &placed[at].id;
