@@ -302,6 +302,15 @@ fn a_right_file_is_not_in_force_while_the_process_has_the_former_values() {
         world.upledger(&["abort", "--reason", "test"]);
         run
     };
+    // Supervisord may have started it in the moment in which it was asked.
+    patiently("the program is older than what comes", || {
+        let pid = String::from_utf8_lossy(&control(&["pid", "app"]).stdout).into_owned();
+        let own = Call::new("ps")
+            .args(["-o", "etimes=", "-p", pid.trim()])
+            .output();
+        let own = String::from_utf8_lossy(&own.stdout).into_owned();
+        own.trim().parse::<u32>().is_ok_and(|seconds| seconds >= 1)
+    });
     world.write("app.env", "REDIS=r2\nCACHE=c2\n");
     conf("new");
     let cache = "values: [{key: CACHE, value: c2}]";
