@@ -1,7 +1,7 @@
 //! `git.deploy`, `process.start` and `http.check` in one plan: a small real upgrade by the real binary, and its rollback.
 
 use crate::common::{World, kill};
-use std::net::TcpListener;
+use crate::ports::free_port;
 use std::process::Command;
 
 const PLAN: &str = r#"
@@ -62,9 +62,7 @@ fn site(expected: &str) -> Site {
         git(&world, &["commit", "-q", "-m", version]);
         git(&world, &["tag", &format!("app/{version}")]);
     }
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = free.local_addr().expect("its number").port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let plan = PLAN.replace('%', &port).replace("EXPECTED", expected);
     world.write("plan.yaml", &plan);
     Site(world)

@@ -38,6 +38,7 @@ mod pages;
 mod pip;
 mod pip_files;
 mod pip_index;
+mod ports;
 mod preview;
 mod processes;
 mod record;

@@ -2,6 +2,7 @@
 //! by force, and no stranger is ever touched.
 
 use crate::common::{World, eventually, kill};
+use crate::ports::free_port;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -41,8 +42,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRe
 
 impl Site {
     fn new() -> Self {
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = free.local_addr().expect("its number").port();
+        let port = free_port();
         let site = Self {
             world: World::new(),
             port,

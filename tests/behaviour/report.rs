@@ -2,9 +2,9 @@
 //! what steps and people say is inert, and no control is said to be complied with.
 
 use crate::common::{World, eventually, kill};
+use crate::ports::free_port;
 use jsonschema::Validator;
 use serde_json::Value;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -81,9 +81,7 @@ impl Drop for Shop {
 impl Shop {
     fn new() -> Self {
         let shop = Self(World::new());
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = free.local_addr().expect("its number").port().to_string();
-        drop(free);
+        let port = free_port().to_string();
         shop.write("gunicorn", SERVER);
         shop.write("data", "orders");
         for (name, plan) in [("install.yaml", INSTALL), ("night.yaml", NIGHT)] {

@@ -2,7 +2,7 @@
 //! long tier after every one), forwards and backwards, and resumed: the same end, no double effect.
 
 use crate::common::{World, for_each_record};
-use std::net::TcpListener;
+use crate::ports::free_port;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
@@ -78,9 +78,7 @@ fn git(world: &World, args: &[&str]) {
 /// A platform at release 1 that answers.
 fn platform() -> Platform {
     let world = World::new();
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = free.local_addr().expect("its number").port();
-    drop(free);
+    let port = free_port();
     std::fs::create_dir(world.path("repo")).expect("made");
     git(&world, &["init", "--quiet"]);
     for release in ["1", "2"] {

@@ -1,9 +1,10 @@
 //! A place for services of the tests: small real servers, a private supervisord, and their end by number.
 
 use crate::common::{Done, World, eventually, kill};
+use crate::ports::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -64,12 +65,6 @@ pub(crate) fn get(port: u16, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     (!answer.is_empty()).then_some(answer)
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    free.local_addr().expect("its number").port()
 }
 
 impl Place {

@@ -33,6 +33,8 @@ mod nights;
 mod outage;
 mod pip;
 mod platform;
+#[path = "../behaviour/ports.rs"]
+mod ports;
 mod postgres;
 mod previews;
 mod programs;

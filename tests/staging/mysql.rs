@@ -2,7 +2,8 @@
 //! and what a damaged dump means.
 
 use crate::common::{Done, World};
-use crate::platform::{Call, Maria, end_all, free_port, patiently};
+use crate::platform::{Call, Maria, end_all, patiently};
+use crate::ports::free_port;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -337,7 +338,7 @@ pub(crate) fn certificates(world: &World) {
 fn a_server_over_tls_is_reached_and_its_certificate_is_judged() {
     let world = World::new();
     certificates(&world);
-    let (port, _lock) = free_port();
+    let port = free_port();
     let at = world.path("").display().to_string();
     let server = Maria::up(&format!(
         "skip-networking=OFF\nbind-address=127.0.0.1\nport={port}\nssl-ca={at}/ca.pem\nssl-cert={at}/cert.pem\nssl-key={at}/key.pem"

@@ -2,7 +2,8 @@
 //! new one, and a maintenance page is on when it answers.
 
 use crate::common::{Done, eventually, kill};
-use crate::keeper::{Place, children, free_port, get};
+use crate::keeper::{Place, children, get};
+use crate::ports::free_port;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;

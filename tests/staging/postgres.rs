@@ -3,7 +3,8 @@
 
 use crate::common::{Done, World, eventually};
 use crate::mysql::{backups, same, says};
-use crate::platform::{Call, Postgres, end_all, free_port, patiently, root};
+use crate::platform::{Call, Postgres, end_all, patiently, root};
+use crate::ports::free_port;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -490,7 +491,7 @@ fn tables_and_values_are_expected_and_nothing_is_written() {
 fn a_server_is_reached_over_tls_and_by_a_service_and_the_password_is_nowhere() {
     let world = World::new();
     crate::mysql::certificates(&world);
-    let (port, _lock) = free_port();
+    let port = free_port();
     let server = Postgres::up("");
     small(&server);
     for name in ["cert.pem", "key.pem"] {

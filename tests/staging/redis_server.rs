@@ -98,7 +98,7 @@ impl Site {
 
     /// A port that nobody has.
     pub(crate) fn port(&self) -> u16 {
-        crate::keeper::free_port()
+        crate::ports::free_port()
     }
 
     pub(crate) fn mode(&self, path: &str) -> u32 {

@@ -17,8 +17,6 @@ pub(super) struct Counts {
     names: BTreeMap<String, String>,
     /// The processes that did not.
     pub(super) silent: Vec<i32>,
-    /// Those that answered from elsewhere.
-    pub(super) elsewhere: Vec<String>,
     /// What those of here said.
     pub(super) reports: Vec<WorkerReport>,
 }
@@ -50,11 +48,6 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
             None => counts.silent.push(f.ident.pid),
         }
     }
-    for present in &inspection.roll {
-        if !counts.nodes.contains_key(&present.node) && !counts.elsewhere.contains(&present.node) {
-            counts.elsewhere.push(present.node.clone());
-        }
-    }
     counts.names = inspection.names;
     counts.reports = inspection.reports;
     counts
@@ -74,6 +67,14 @@ pub(super) fn join(found: &[Live], inspection: Inspection) -> Counts {
 }
 
 impl Counts {
+    /// What an earlier look learnt: who answers by which name, and nothing of what they do.
+    pub(super) fn named(nodes: BTreeMap<String, Vec<i32>>) -> Self {
+        Self {
+            nodes,
+            ..Self::default()
+        }
+    }
+
     /// The names that these answer by, once each of them is known: as they answered, else as Celery names them.
     pub(super) fn addresses(&self, live: &[Live]) -> Option<Vec<String>> {
         let of = |l: &Live| {

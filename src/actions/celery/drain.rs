@@ -43,6 +43,8 @@ pub(super) struct Drain<'a> {
     pub(super) queues: &'a [String],
     /// Queues that each worker consumed before this step changed anything.
     pub(super) consumed: &'a BTreeMap<String, Vec<String>>,
+    /// The processes that answered before, by their names.
+    pub(super) nodes: BTreeMap<String, Vec<i32>>,
     pub(super) until: Instant,
     /// How long an answer is waited for.
     pub(super) answer: Duration,
@@ -82,7 +84,8 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(drain: Drain<'a>) -> Self {
+    pub(super) fn new(mut drain: Drain<'a>) -> Self {
+        let known = std::mem::take(&mut drain.nodes);
         let cancelling = drain.queues.is_empty();
         let seen = drain
             .consumed
@@ -97,7 +100,7 @@ impl<'a> Run<'a> {
             calm: None,
             cancelling,
             said: None,
-            last: Counts::default(),
+            last: Counts::named(known),
             trouble: None,
         }
     }
@@ -122,10 +125,10 @@ impl<'a> Run<'a> {
             if over {
                 return Ok(Drained::Late(self.left()));
             }
-            let pause = if self.inspector.is_some() {
-                PAUSE
-            } else {
-                RETRY
+            let pause = match (&self.inspector, self.calm) {
+                (Some(_), Some(since)) => PAUSE.min(CALM.saturating_sub(since.elapsed())),
+                (Some(_), None) => PAUSE,
+                (None, _) => RETRY,
             };
             let left = self.drain.until.saturating_duration_since(Instant::now());
             std::thread::sleep(pause.min(left));
@@ -176,15 +179,11 @@ impl<'a> Run<'a> {
         let wait = left.clamp(ANSWER, self.drain.answer);
         let inspector = self.inspector(live, work)?;
         let inspection = if names.is_empty() {
-            inspector.look(live)?
+            inspector.look(live, ANSWER)?
         } else {
             inspector.look_at(live, &names, wait)?
         };
-        let elsewhere = std::mem::take(&mut self.last.elsewhere);
         self.last = counts::join(live, inspection);
-        if !names.is_empty() {
-            self.last.elsewhere = elsewhere;
-        }
         for report in &self.last.reports {
             let queues = self.seen.entry(report.node.clone()).or_default();
             queues.extend(report.queues.iter().cloned());

@@ -179,7 +179,12 @@ class Inspector(object):
         names = dict((written, self.named(written)) for written in ask["names"])
         answer = {"roll": [], "reports": [], "names": dict((w, n) for w, n in names.items() if n)}
         aspects = ("active_queues", "active", "reserved", "scheduled")
-        told = self.gather(("stats",) + aspects, ask["nodes"] or None, ask["timeout"], ask["expected"] or None)
+        nodes = ask["nodes"]
+        if ask["named"] and all(names.values()):
+            nodes = sorted(set(names.values()))
+        # Whoever is named ends the wait by answering; of others nobody knows how many there are.
+        limit = ask["expected"] if nodes else None
+        told = self.gather(("stats",) + aspects, nodes or None, ask["timeout"], limit)
         roll = answer["roll"]
         for node, said in told["stats"]:
             if isinstance(said, dict) and isinstance(said.get("pid"), int):

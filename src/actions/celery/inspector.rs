@@ -34,7 +34,7 @@ const PROGRAM: &str = include_str!("inspector.py");
 const READ: &str = "import sys, json; exec(json.loads(sys.stdin.readline()))";
 /// How long the import of the application and the connection to the broker may take. A large project needs seconds.
 const START: Duration = Duration::from_secs(90);
-/// How long everybody has to answer, where it is not known who will.
+/// How long everybody has to answer, where it is not known who will. A worker at rest needs some milliseconds.
 pub(super) const ANSWER: Duration = Duration::from_secs(1);
 /// How long a look waits for a worker that does not answer at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -324,23 +324,39 @@ impl Inspector {
             .map_err(|e| Error::io("the answer of the application cannot be parsed", &e))
     }
 
-    /// Asks all workers what they do, and Celery how it names those that live here.
-    pub(super) fn look(&mut self, live: &[Live]) -> Result<Inspection, Error> {
-        self.look_at(live, &[], ANSWER)
+    /// Asks those that live here what they do, by the names that Celery gives them, until all have answered or for `wait`.
+    /// One may answer by another name, when its machine was renamed after it started: where `wait` is not shorter than
+    /// [`ANSWER`] and somebody was silent, every worker of the application is asked.
+    pub(super) fn look(&mut self, live: &[Live], wait: Duration) -> Result<Inspection, Error> {
+        let named = self.question(live, &[], true, wait)?;
+        if wait < ANSWER || counts::join(live, named.clone()).silent.is_empty() {
+            return Ok(named);
+        }
+        self.question(live, &[], false, ANSWER)
     }
 
-    /// Asks only workers of these names, where there are any: the answers of all that live end the wait. One that runs a
-    /// task in its own process answers between two tasks.
+    /// Asks only workers of these names: the answers of all that live end the wait. One that runs a task in its own process
+    /// answers between two tasks.
     pub(super) fn look_at(
         &mut self,
         live: &[Live],
         nodes: &[String],
         wait: Duration,
     ) -> Result<Inspection, Error> {
+        self.question(live, nodes, false, wait)
+    }
+
+    fn question(
+        &mut self,
+        live: &[Live],
+        nodes: &[String],
+        named: bool,
+        wait: Duration,
+    ) -> Result<Inspection, Error> {
         let names: BTreeSet<String> = live.iter().map(Live::written).collect();
-        let expected = if nodes.is_empty() { 0 } else { live.len() };
         let ask = json!({
-            "do": "look", "nodes": nodes, "expected": expected, "timeout": wait.as_secs_f64(), "names": names,
+            "do": "look", "nodes": nodes, "named": named, "expected": live.len(), "timeout": wait.as_secs_f64(),
+            "names": names,
         });
         self.ask(&ask, LIMIT + wait)
     }
@@ -393,7 +409,7 @@ pub(super) fn inspect(cx: &Context, live: &[Live], app: &App) -> Result<Inspecti
         let mut all = find::all()?;
         all.retain(|l| l.cmdline.role == Role::Worker && l.origin.same(&first.origin));
         let mut inspector = Inspector::open(cx, first, app)?;
-        let seen = inspector.look(&all)?;
+        let seen = inspector.look(&all, ANSWER)?;
         let counts = counts::join(&all, seen.clone());
         let silent = !counts.whole();
         match counts.addresses(&all).filter(|_| silent) {

@@ -26,6 +26,9 @@ use upledger_replay::event::Answer;
 
 /// Between two looks.
 pub(super) const PAUSE: Duration = Duration::from_millis(300);
+/// How long the first question to a worker that starts waits: it does not hear one that came before it listened. The next
+/// ones wait longer, up to [`ANSWER`].
+const STARTING: Duration = Duration::from_millis(250);
 /// How long a look waits for a worker that is about to answer.
 const BACK: Duration = Duration::from_secs(3);
 
@@ -72,6 +75,8 @@ pub(super) struct Asker<'a> {
     /// They were told to end.
     signalled: Vec<Ident>,
     inspector: Option<(i32, Inspector)>,
+    /// How long the next question waits.
+    patience: Duration,
     logs: BTreeSet<PathBuf>,
     deaths: Deaths,
     dead: bool,
@@ -88,6 +93,7 @@ impl<'a> Asker<'a> {
             workers,
             signalled: signalled(notes).cloned().collect(),
             inspector: None,
+            patience: STARTING,
             logs: BTreeSet::new(),
             deaths: Deaths::default(),
             dead: false,
@@ -219,7 +225,11 @@ impl<'a> Asker<'a> {
             ));
         }
         match &mut self.inspector {
-            Some((_, inspector)) => inspector.look(live),
+            Some((_, inspector)) => {
+                let wait = self.patience;
+                self.patience = ANSWER.min(wait * 2);
+                inspector.look(live, wait)
+            }
             None => Err(Error::new("the application cannot be inspected")),
         }
     }
@@ -341,6 +351,8 @@ fn put_back(
         live: &live,
         queues: &[],
         consumed: &consumed,
+        // What is started answers for itself.
+        nodes: BTreeMap::new(),
         until: Instant::now() + within,
         limit: String::new(),
         // One that has just been started does not hear what was asked before.

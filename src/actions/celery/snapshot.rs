@@ -70,6 +70,18 @@ impl Snapshot {
         consumed
     }
 
+    /// The processes that answered, by their names.
+    pub(super) fn nodes(&self) -> BTreeMap<String, Vec<i32>> {
+        let mut nodes: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for member in &self.members {
+            if let Some(node) = &member.node {
+                let pids = nodes.entry(node.clone()).or_default();
+                pids.push(member.process.pid);
+            }
+        }
+        nodes
+    }
+
     /// The programs that did not run before.
     pub(super) fn spared(&self) -> Vec<String> {
         let programs = self.service.programs.iter();

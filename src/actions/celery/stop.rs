@@ -288,6 +288,7 @@ impl Stop {
             live: &live,
             queues: &self.queues,
             consumed: &consumed,
+            nodes: before.nodes(),
             until: Instant::now() + span(self.drain),
             limit: self.drain.to_string(),
             answer: BUSY,

@@ -29,7 +29,6 @@ pub(crate) use alone::Maria;
 pub(crate) use client::Client;
 pub(crate) use cron::{CRONTAB, CronUser};
 pub(crate) use options::{Broker, Keeping, Options};
-pub(crate) use ports::one as free_port;
 pub(crate) use postgres::Postgres;
 pub(crate) use procs::end_all;
 
