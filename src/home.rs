@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 pub use upledger_ledger::Identity;
 
 /// The directories of one installation.
@@ -109,9 +110,14 @@ fn user_name(uid: u32) -> Option<String> {
     })
 }
 
-/// SHA-256 of this program's file.
+/// SHA-256 of this program's file, which is read once.
 #[must_use]
 pub fn program_digest() -> Option<String> {
+    static DIGEST: OnceLock<Option<String>> = OnceLock::new();
+    DIGEST.get_or_init(digest_of_program).clone()
+}
+
+fn digest_of_program() -> Option<String> {
     let mut file = std::fs::File::open("/proc/self/exe").ok()?;
     let mut sum = Sha256::new();
     let mut chunk = vec![0; 1 << 20];
