@@ -3,7 +3,7 @@
 //! Exit codes of supervisorctl say little (0 for "not running", 3 for a status, 4 for an unreachable socket), so what
 //! counts is the state that it prints.
 
-use super::{LINES, daemon, rpc};
+use super::{LINES, daemon, peer, rpc};
 use crate::action::{Context, Error, Work};
 use crate::attempt::traceback;
 use crate::host::exec::{self, Captured};
@@ -136,17 +136,28 @@ impl Supervisor {
 
     /// What supervisord says of all of its programs.
     pub(super) fn all(&self, cx: &Context) -> Result<Vec<Line>, Error> {
+        if let Some(lines) = peer::status(&self.ctl) {
+            return Ok(lines);
+        }
         let said = self.call(cx, &["status"], exec::LOOK)?;
         let lines = parsed(&said);
         if lines.is_empty() && said.code != Some(0) {
             return Err(self.silent(&said)?);
         }
+        peer::learn(&self.ctl, &lines);
         Ok(lines)
     }
 
     /// What it says of those that the settings mean. Of a set, members that are missing are no error here.
     pub(super) fn status(&self, cx: &Context) -> Result<Vec<Line>, Error> {
         let mine = |l: &Line| self.means(&l.name);
+        if let Some(all) = peer::status(&self.ctl) {
+            let lines: Vec<Line> = all.into_iter().filter(mine).collect();
+            // Of a program that there is none of supervisorctl says why.
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
         // Looks at several of its programs share one question for all.
         if let Some(answers) = &cx.answers {
             let asked: Vec<String> = self.ctl.iter().cloned().chain(["status".into()]).collect();
@@ -155,6 +166,7 @@ impl Supervisor {
             });
             let lines: Vec<Line> = said.iter().flat_map(parsed).filter(mine).collect();
             if !lines.is_empty() {
+                peer::learn(&self.ctl, &lines);
                 return Ok(lines);
             }
         }
@@ -174,6 +186,7 @@ impl Supervisor {
         if lines.is_empty() {
             return Err(self.silent(&said)?);
         }
+        peer::learn(&self.ctl, &lines);
         Ok(lines)
     }
 

@@ -1,9 +1,10 @@
 //! A program that supervisord keeps, or a set of them, over `supervisorctl`; what that does not print supervisord is asked
 //! itself.
 //!
-//! What counts is the state that supervisorctl prints, the number beside it, and the process itself. What is stopped is
-//! stopped by supervisord: a TERM of ours would be answered with a new process. Its own `stopwaitsecs` rules when it kills the process
-//! that it knows; what that one leaves is told by us, and has what is left of the grace.
+//! What counts is the state that supervisorctl prints, or its supervisord itself once it is known (`peer`), the number beside
+//! it, and the process itself. What is stopped is stopped by supervisord: a TERM of ours would be answered with a new process.
+//! Its own `stopwaitsecs` rules when it kills the process that it knows; what that one leaves is told by us, and has what is
+//! left of the grace.
 //!
 //! A group is acted on as one: one call, because supervisord knows the order, and then each member is judged. The members
 //! of a set that are no whole group are asked at the same time. What did not
@@ -11,6 +12,7 @@
 
 mod client;
 mod daemon;
+mod peer;
 mod rpc;
 pub(crate) mod update;
 

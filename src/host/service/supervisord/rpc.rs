@@ -1,12 +1,14 @@
-//! What supervisord itself says about its programs: what supervisorctl does not print.
+//! What supervisord itself says about its programs: also what supervisorctl does not print.
 //!
-//! Its XML-RPC is asked on the socket that the process listens on, by the name and password that supervisorctl has. It is
-//! extra knowledge: where it may not be asked (another password, another machine), nothing of this is known, and
-//! everything that counts comes from supervisorctl.
+//! Its XML-RPC is asked on the socket that the process listens on, by the name and password that supervisorctl has. Where it
+//! may not be asked (another password, another machine), nothing of this is known, and everything that counts comes from
+//! supervisorctl.
 
+use crate::encoding;
 use crate::host::exec::unquoted;
 use crate::host::process::identity::Ident;
 use crate::host::process::sockets;
+use crate::host::service::supervisord::client::Line;
 use crate::host::service::supervisord::daemon::{addresses, login};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -67,6 +69,24 @@ pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
         );
     }
     all
+}
+
+/// What `supervisorctl status` prints of all programs of that supervisord.
+pub(super) fn status(daemon: &Ident) -> Option<Vec<Line>> {
+    let seen = ask(daemon, "supervisor.getAllProcessInfo")?;
+    let line = |one: &Struct| {
+        let text = |name: &str| encoding::escaped(one.text(name).as_bytes());
+        Line {
+            name: encoding::escaped(one.full_name().as_bytes()),
+            state: text("statename"),
+            pid: one
+                .number("pid")
+                .and_then(|n| n.try_into().ok())
+                .filter(|pid| *pid > 0),
+            told: text("description"),
+        }
+    };
+    Some(structs(&seen).iter().map(line).collect())
 }
 
 /// The answer to a call without arguments.
