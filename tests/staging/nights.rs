@@ -163,6 +163,7 @@ fn started(pid: i32) -> SystemTime {
 }
 
 #[test]
+#[ignore = "a minute and a half: the long tier runs it (tests/long)"]
 fn a_worker_that_an_update_of_supervisord_started_is_not_taken_for_the_old_one() {
     let upgrade = Upgrade::of(Keeping::Supervisor);
     let platform = &upgrade.platform;
