@@ -21,7 +21,7 @@ use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::site::Interruptible;
 use crate::site::env_file;
 use crate::text::help;
-use crate::text::{commands as text, screen};
+use crate::text::{commands as text, forecast as forecast_text, screen};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -109,7 +109,10 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     // Read secrets first, so that a run that cannot start is not opened.
     let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let failing = forecast::certain_to_fail(&checked.plan, &known)
+    let mut tell = |steps: &[String]| {
+        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
+    };
+    let failing = forecast::certain_to_fail(&checked.plan, &known, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
     crate::system::memory::give_the_rest_back();

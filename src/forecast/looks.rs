@@ -4,7 +4,7 @@
 //! is told which steps are still looked at.
 
 use super::startable::{self, Obstacle};
-use crate::action::{Blob, Direction, Error, Look, Properties, RawPast};
+use crate::action::{Blob, Direction, Error, Look, Properties, RawPast, Stage};
 use crate::actions::Do;
 use crate::plan::samples;
 use crate::site::Facts;
@@ -105,6 +105,17 @@ impl Site {
     }
 }
 
+/// Whether that step stops a service.
+fn stops(plan: &Plan, step: &Step) -> bool {
+    let Some(action) = samples::shown(plan, &step.action) else {
+        return false;
+    };
+    let kind = action.kind_of();
+    let stage = |s: &Stage| matches!(s, Stage::Stop(_));
+    // Of a daemon of any kind nobody knows its stage.
+    kind.properties().stages.iter().any(stage) || step.action.kind.ends_with(".stop")
+}
+
 /// A plan and what is needed to look at its steps.
 pub(super) struct Looks<'a> {
     pub(super) plan: &'a Plan,
@@ -112,7 +123,8 @@ pub(super) struct Looks<'a> {
     pub(super) site: &'a Site,
     /// The runs so far, where a kind has to know them.
     pub(super) past: Option<&'a Runs>,
-    /// Before a run: only what is seen without starting a command, unless the kind is asked about what was approved.
+    /// Before a run: of steps before the first stop only what is seen without starting a command, unless the kind is asked
+    /// about what was approved. What would fail behind it would fail while nobody is served.
     pub(super) brief: bool,
 }
 
@@ -122,6 +134,12 @@ impl Looks<'_> {
         self.site.local.moment_of(LASTS)
     }
 
+    /// A service is down when the run comes to that step.
+    fn is_behind_a_stop(&self, step: &Step) -> bool {
+        let mut before = self.plan.steps().take_while(|(_, s)| s.id != step.id);
+        before.any(|(_, s)| s.left_out.is_none() && stops(self.plan, s))
+    }
+
     /// Looks at one step.
     pub(super) fn at(&self, step: &Step, moment: &Moment) -> Found {
         let action = samples::shown(self.plan, &step.action);
@@ -129,7 +147,8 @@ impl Looks<'_> {
             .as_ref()
             .map_or_else(Properties::command, |a: &Do| a.kind_of().properties());
         let moment_of = moment.beside();
-        let moment = match self.brief && !properties.approved {
+        let brief = self.brief && !properties.approved && !self.is_behind_a_stop(step);
+        let moment = match brief {
             true => self.site.local.silent(),
             false => moment_of.clone(),
         };

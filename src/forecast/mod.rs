@@ -81,15 +81,17 @@ pub struct Forecast {
 
 /// Steps that would fail as things are, and why: before a run, in a short look. What was approved and the world has left
 /// behind, such as a tag that moved; what is missing, taken, belongs to others or would be started again, and no earlier
-/// step changes. A check of the plan is not among them.
+/// step changes; behind the first stop, whatever a preview would find. A check of the plan is not among them. `tell` is
+/// called while it waits, with the steps that are still looked at.
 ///
 /// # Errors
 /// When there is no room for temporary files.
 pub fn certain_to_fail(
     plan: &Plan,
     secrets: &[(String, String)],
+    tell: &mut dyn FnMut(&[String]),
 ) -> std::io::Result<Vec<(String, String)>> {
-    let steps = judged(plan, secrets, None, true, &mut |_| {})?;
+    let steps = judged(plan, secrets, None, true, tell)?;
     let certain = steps.into_iter().filter(|f| f.certain);
     Ok(certain
         .map(|f| {

@@ -172,6 +172,7 @@ impl Manager for DaemonManager<'_> {
         let within = within.saturating_sub(began.elapsed());
         readiness.stays(
             work,
+            kind,
             within,
             Duration::ZERO,
             &|| self.find(cx, kind),

@@ -86,7 +86,9 @@ impl Readiness<'_> {
         let first = found.masters.first();
         let mut evidence = match first {
             Some(_) => vec![format!("{} is running", found.shown())],
-            None if found.has_no_process() => found.programs.iter().map(Program::shown).collect(),
+            None if found.has_no_process() || (self.ready.is_some() && found.is_finished()) => {
+                found.programs.iter().map(Program::shown).collect()
+            }
             None => {
                 let states: Vec<String> = found.programs.iter().map(Program::shown).collect();
                 let mut look = Look::nothing("none of its processes is running");
@@ -125,16 +127,18 @@ impl Readiness<'_> {
     }
 
     /// Waits until what a manager has started is ready, and the same processes are there after `settle`; `output` is shown
-    /// where they are not. What ends when its work is done has nothing to be ready for.
+    /// where they are not. A program of which nothing says what it answers, nor what kind of service it is, may end when its
+    /// work is done.
     pub(super) fn stays(
         &self,
         work: &mut Work<'_, Note>,
+        kind: &dyn Kind,
         within: Duration,
         settle: Duration,
         find: &dyn Fn() -> Result<Found, Error>,
         output: &dyn Fn() -> String,
     ) -> Result<(), Error> {
-        if find()?.is_finished() {
+        if kind.any() && self.ready.is_none() && find()?.is_finished() {
             work.log_line("all of it has done its work and ended as expected");
             return Ok(());
         }

@@ -171,11 +171,12 @@ impl StartService<'_> {
             return Ok(Look::unclear(why));
         }
         // What ends when it has done its work counts once this step has started it.
-        if now.is_finished() && note::started(notes.clone(), &key).is_some() {
+        let ended = now.is_finished() && note::started(notes.clone(), &key).is_some();
+        if ended && self.ready.is_none() && self.service.kind.any() {
             let states = now.programs.iter().map(Program::shown);
             return Ok(Look::done(states.collect::<Vec<_>>().join("; ")));
         }
-        if now.is_up_but(&cx.was_down) {
+        if now.is_up_but(&cx.was_down) || (ended && self.ready.is_some()) {
             return self
                 .readiness()
                 .wait(cx, self.within(), Duration::ZERO, &|| self.service.find(cx));

@@ -132,6 +132,7 @@ impl Manager for &Supervisor {
         self.start_programs(work, &names, &demanded, &now, within)?;
         readiness.stays(
             work,
+            kind,
             within,
             Duration::ZERO,
             &|| self.find(cx, kind),

@@ -308,6 +308,7 @@ impl Manager for &Systemd {
         }
         readiness.stays(
             work,
+            kind,
             within,
             launch::SETTLE,
             &|| self.find(cx, kind),
