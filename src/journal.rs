@@ -42,6 +42,8 @@ pub struct Journal {
     /// Content that the drafts name.
     blobs: Vec<NewBlob>,
     redactor: Redactor,
+    /// The disk was full, and what was set aside for this case has been given back.
+    short: bool,
     /// Says whether this process is still the one runner, where it has to be.
     held: Option<Held>,
 }
@@ -112,6 +114,11 @@ pub enum JournalError {
         #[source]
         source: Refused,
     },
+    /// The disk is full.
+    #[error(
+        "the disk with the ledger is full; the space that was set aside holds the record of what was done"
+    )]
+    Short,
     /// This process is not the one runner any more.
     #[error("another runner may be active: {0}")]
     NotHeld(#[source] std::io::Error),
@@ -178,6 +185,7 @@ impl Journal {
             checkpoint: false,
             blobs: Vec::new(),
             redactor: Redactor::none(),
+            short: false,
             held: None,
         })
     }
@@ -200,6 +208,17 @@ impl Journal {
         let held = self.held.as_ref();
         held.map_or(Ok(()), |held| held())
             .map_err(JournalError::NotHeld)
+    }
+
+    /// Fails once the disk was full: what is under way can still be recorded, and nothing more should begin.
+    ///
+    /// # Errors
+    /// [`JournalError::Short`].
+    pub fn check_space(&self) -> Result<(), JournalError> {
+        match self.short {
+            true => Err(JournalError::Short),
+            false => Ok(()),
+        }
     }
 
     /// A text as an event would hold it: for what is written beside the ledger.
@@ -341,11 +360,20 @@ impl Journal {
         // Whatever becomes of it, it is folded anew; and while the ledger writes a large plan, the state of its steps need
         // not be there as well.
         let staged = self.take_back();
-        let events = staged.iter();
-        let drafts: Vec<Draft> = events
-            .map(|(run, event)| draft(run.as_deref(), event))
-            .collect();
-        match self.ledger.append(&head, drafts, &extra) {
+        let drafts = || -> Vec<Draft> {
+            let events = staged.iter();
+            events
+                .map(|(run, event)| draft(run.as_deref(), event))
+                .collect()
+        };
+        let mut appended = self.ledger.append(&head, drafts(), &extra);
+        if matches!(appended, Err(AppendError::Full(_)))
+            && self.ledger.release_reserve().unwrap_or_default()
+        {
+            self.short = true;
+            appended = self.ledger.append(&head, drafts(), &extra);
+        }
+        match appended {
             Ok(appended) => {
                 // What is durable says when it was recorded: it is folded as it will be read.
                 let mut entries = Vec::new();

@@ -283,7 +283,8 @@ impl Place {
         }
     }
 
-    /// Sets disk space aside. A disk that has none left is not an error: then there is no reserve.
+    /// Sets disk space aside. A disk that has none left is not an error: then there is no reserve. Nor is there one where it
+    /// would take what is left: a program that has just been given room needs it for its records.
     pub(crate) fn hold_reserve(&self) -> Result<bool, PlaceError> {
         let path = self.dir.join(RESERVE);
         let fail = |source: rustix::io::Errno| PlaceError::Io {
@@ -295,6 +296,10 @@ impl Place {
             .is_some_and(|found| found.is_file() && found.blocks() * 512 >= RESERVE_BYTES)
         {
             return Ok(true);
+        }
+        let space = rustix::fs::statvfs(&self.dir).map_err(fail)?;
+        if space.f_bavail.saturating_mul(space.f_frsize) < 2 * RESERVE_BYTES {
+            return Ok(false);
         }
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)) {

@@ -240,8 +240,8 @@ impl Ledger {
         }
     }
 
-    /// Gives the disk space that was set aside back, so that the record of a stop fits on a full disk. The next opening
-    /// sets it aside again. False if there was none.
+    /// Gives the disk space that was set aside back, so that the record of a stop fits on a full disk. An opening sets
+    /// it aside again once there is twice as much room. False if there was none.
     ///
     /// # Errors
     /// What the operating system says.

@@ -27,6 +27,7 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
             }
             JournalError::Impossible { seq, source } => Some(text::impossible_event(seq, source)),
             JournalError::NotHeld(why) => Some(text::not_held(why)),
+            JournalError::Short => Some(text::short()),
             JournalError::Read(_) | JournalError::Append(_) | JournalError::Refused(_) => None,
         };
     }

@@ -164,6 +164,9 @@ impl From<JournalError> for Failure {
                 _ => Self::of(code::UNWRITABLE, "ledger_unwritable", &e)
                     .hint(text::acknowledged_is_safe()),
             },
+            JournalError::Short => {
+                Self::of(code::UNWRITABLE, "disk_full", &e).hint(text::make_room("upledger resume"))
+            }
             JournalError::NotHeld(_) => Self::of(code::HELD, "held", &e)
                 .hint(text::beside_it())
                 .hint(screen::then("upledger resume")),

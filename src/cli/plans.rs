@@ -346,7 +346,7 @@ fn not_here(home: &Home, why: &JournalError) -> Option<String> {
         ),
         JournalError::Unknown { .. } | JournalError::Impossible { .. } => true,
         JournalError::Read(_) | JournalError::Append(_) => false,
-        JournalError::NotHeld(_) | JournalError::Refused(_) => false,
+        JournalError::NotHeld(_) | JournalError::Refused(_) | JournalError::Short => false,
     };
     refused.then(|| cause::words(why).join(": "))
 }

@@ -228,6 +228,11 @@ impl<'a> Runner<'a> {
             tracing::debug!(run = self.run, next = kind(&next));
             match next {
                 Next::Record(event) => self.stage(&event)?,
+                Next::Start(_) if self.journal.check_space().is_err() => {
+                    if self.commit()? {
+                        self.journal.check_space()?;
+                    }
+                }
                 Next::Start(start) => self.start(&start).await?,
                 Next::Resolve(at) => self.resolve(&at).await?,
                 Next::Probe(at) => self.probe(&at).await?,

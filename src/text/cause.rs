@@ -47,6 +47,7 @@ texts! {
     unknown_event(seq, kind, why): "event {seq} has a kind or a shape that this version does not support: {kind}: {why}",
         "此版本不支持事件 {seq} 的类型或结构：{kind}（{why}）";
     impossible_event(seq, why): "event {seq} cannot follow those before it: {why}", "事件 {seq} 与之前的事件不能相容：{why}";
+    short(): "the disk with the ledger is full; the space that was set aside holds the record of what was done", "账本所在磁盘已满；预留空间已用于记录已执行的操作";
     not_held(why): "another runner may be active: {why}", "可能另有执行进程：{why}";
 
     // What a verification found to be wrong.

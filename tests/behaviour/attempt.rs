@@ -1,7 +1,7 @@
 //! One attempt and its supervisor, at the borders: commands that cannot start, output without end, full disks, stopped
 //! processes, many resumes at once.
 
-use crate::common::{Done, UPLEDGER, World, eventually, kill, send};
+use crate::common::{Done, Small, UPLEDGER, World, eventually, kill, send};
 use rustix::process::Signal;
 use std::process::{Command, Stdio};
 
@@ -404,4 +404,45 @@ fn a_fact_of_a_step_that_was_found_done_is_missed_with_its_reason_and_a_way_on()
     let decided = world.upledger(&["decide", "two", "skip", "--reason", "by hand"]);
     assert_eq!(decided.code, 0, "{decided:?}");
     assert_eq!(world.upledger(&["resume"]).code, 0);
+}
+
+#[test]
+fn a_disk_that_a_step_fills_stops_the_run_behind_it_and_a_little_room_is_enough_to_go_on() {
+    let world = World::new();
+    world.write(
+        "plan.yaml",
+        r#"
+upledger: 1
+name: full
+phases:
+  - phase: all
+    steps:
+      - {id: fill, do: {shell: "cat /dev/zero > @/state/filler 2>/dev/null; echo one >> @/trace"}, on_doubt: ask, undo: none}
+      - {id: two, do: {shell: "echo two >> @/trace"}, on_doubt: ask, undo: none}
+"#,
+    );
+    std::fs::create_dir(world.state()).expect("made");
+    let state = world.state();
+    let _small = Small::mount(&state, "size=16m,mode=700");
+    let reserve = world.path("state/reserve");
+    let full = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(full.code, 8, "{full:?}");
+    assert!(full.err.contains("set aside"), "{full:?}");
+    assert_eq!(world.lines("trace"), ["one"]);
+    assert!(!reserve.exists(), "it was given back");
+    world.await_step("fill", "succeeded");
+
+    // Less than a reserve takes and leaves.
+    let filler = std::fs::File::options()
+        .write(true)
+        .open(world.path("state/filler"));
+    filler.and_then(|f| f.set_len(9 << 20)).expect("truncated");
+    let resumed = world.upledger(&["resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(world.lines("trace"), ["one", "two"]);
+    assert!(!reserve.exists());
+    std::fs::remove_file(world.path("state/filler")).expect("removed");
+    assert_eq!(world.upledger(&["note", "there is room"]).code, 0);
+    assert!(reserve.exists());
+    world.assert_sound();
 }

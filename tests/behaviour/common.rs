@@ -346,3 +346,25 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A small file system, for as long as the test runs.
+pub(crate) struct Small<'a>(&'a Path);
+
+impl<'a> Small<'a> {
+    /// Mounts it; that takes root.
+    pub(crate) fn mount(at: &'a Path, options: &str) -> Self {
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(at)
+            .status();
+        assert!(done.is_ok_and(|s| s.success()), "mount {}", at.display());
+        Self(at)
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        // Nothing is left to do when it fails: the directory is then seen to be left.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}

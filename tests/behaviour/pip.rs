@@ -3,7 +3,7 @@
 //!
 //! The packages are tiny wheels that the test makes, so that nothing comes from a network.
 
-use crate::common::{World, kill};
+use crate::common::{Small, World, kill};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -314,27 +314,6 @@ fn what_pip_says_and_what_it_is_content_with() {
     assert_eq!(back.code, 5, "{back:?}");
     assert_eq!(site.current(), "venvs/old");
     assert!(!site.0.path("venvs/new").exists());
-}
-
-/// A small file system, for as long as the test runs.
-struct Small<'a>(&'a Path);
-
-impl<'a> Small<'a> {
-    fn mount(at: &'a Path, options: &str) -> Self {
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "none"])
-            .arg(at)
-            .status();
-        assert!(done.is_ok_and(|s| s.success()), "mount {}", at.display());
-        Self(at)
-    }
-}
-
-impl Drop for Small<'_> {
-    fn drop(&mut self) {
-        // Nothing is left to do when it fails: the directory is then seen to be left.
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
 }
 
 #[test]

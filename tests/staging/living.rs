@@ -427,3 +427,51 @@ fn an_attempt_that_dies_in_the_grace_tells_nobody_twice_and_begins_no_new_one() 
     assert!(began.elapsed() >= Duration::from_secs(12));
     assert!(again.elapsed() < Duration::from_secs(10), "no new grace");
 }
+
+#[test]
+fn a_program_that_has_ended_well_is_not_ready_to_be_asked() {
+    let place = place();
+    place.supervisord(
+        "[program:late]\ncommand=sh -c 'sleep 1.2; exit 0'\nautostart=false\nautorestart=unexpected\n\
+         [program:once]\ncommand=true\nautostart=false\nstartsecs=0\nautorestart=false\n",
+    );
+    let ready = |program: &str, ready: &str| {
+        let by = supervised(program);
+        format!("{{id: start, do: {{service.start: {{by: {by}, within: 4s{ready}}}}}}}")
+    };
+    for program in ["late", "once"] {
+        let failed = place.run(&[&ready(program, ", ready: {port: '%'}")]);
+        let told = said(&failed);
+        assert_eq!(failed.code, 1, "{told}");
+        assert!(
+            told.contains("not ready") && told.contains("does not accept"),
+            "{told}"
+        );
+        assert_eq!(place.rollback().code, 5);
+    }
+    // Nothing says what it answers: it was to do its work and end.
+    let done = place.run(&[&ready("once", "")]);
+    assert_eq!(done.code, 0, "{done:?}");
+    // A Gunicorn that has ended serves nobody, whatever its exit status.
+    let web = supervised("once");
+    let gone = place.run(&[&format!(
+        "{{id: web, do: {{gunicorn.start: {{by: {web}}}}}}}"
+    )]);
+    assert_eq!(gone.code, 1, "{}", said(&gone));
+}
+
+#[test]
+fn what_would_fail_behind_a_stop_is_refused_while_the_service_still_runs() {
+    let place = place();
+    assert_eq!(place.run(&[&start(PIDFILE)]).code, 0);
+    let pids = place.pids("server.py");
+    let behind =
+        "{id: dump, do: {mysql.backup: {server: {socket: @/no.sock, user: root}, database: shop}}}";
+    let refused = place.run(&[&stop(PIDFILE), behind]);
+    let told = said(&refused);
+    assert_eq!(refused.code, 3, "{told}");
+    assert!(told.contains("1 step would fail"), "{told}");
+    assert_eq!(place.pids("server.py"), pids);
+    // Before anything is stopped, a run finds it when it comes to the step.
+    assert_eq!(place.run(&[behind]).code, 1);
+}
