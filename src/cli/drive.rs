@@ -21,7 +21,7 @@ use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::site::Interruptible;
 use crate::site::env_file;
 use crate::text::help;
-use crate::text::{commands as text, screen};
+use crate::text::{commands as text, english, screen};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -109,8 +109,14 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     // Read secrets first, so that a run that cannot start is not opened.
     let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let failing = forecast::certain_to_fail(&checked.plan, &known)
-        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    let judged = || forecast::certain_to_fail(&checked.plan, &known);
+    // What is overridden is recorded.
+    let failing = if args.force {
+        english(judged)
+    } else {
+        judged()
+    };
+    let failing = failing.map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
     crate::system::memory::give_the_rest_back();
     if !failing.is_empty() && !args.force {
@@ -120,7 +126,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             forecast::failing_words(failing.len()),
         );
         let failure = failing.iter().fold(failure, |failure, (step, why)| {
-            failure.hint(format!("{}: {}", safe(step), safe(why)))
+            failure.hint(text::about(safe(step), safe(why)))
         });
         let again = args.vars.command("run", &args.plan);
         let forced = text::force_with(format!("{again} --force --reason '...'"));
@@ -211,8 +217,13 @@ fn forced(reason: &str, failing: &[(String, String)]) -> Event {
     let failing = failing.iter().map(|(step, why)| format!("{step}: {why}"));
     let found: Vec<String> = failing.collect();
     let text = match found.as_slice() {
-        [] => format!("--force: {reason}"),
-        found => format!("--force: {reason}; overridden: {}", found.join("; ")),
+        [] => format!("{}{reason}", own::FORCED),
+        found => format!(
+            "{}{reason}{}{}",
+            own::FORCED,
+            own::OVERRIDDEN,
+            found.join("; ")
+        ),
     };
     Event::NoteAdded(Note { text })
 }

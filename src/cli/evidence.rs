@@ -227,7 +227,12 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     } else if verdict::only_given(report) {
         (Tone::Failed, text::not_as_given())
     } else {
-        (Tone::Failed, text::damaged())
+        let word = match verdict::remembered_otherwise(report) {
+            Some(true) => text::outdated(),
+            Some(false) => text::not_as_remembered(),
+            None => text::damaged(),
+        };
+        (Tone::Failed, word)
     };
     let path = safe(&file.display().to_string());
     let mut shown = vec![(text::ledger(), format!("{path}  {}", tone.paint(&sound)))];
@@ -392,7 +397,10 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 }
             });
             made.map_err(|failure| failed.unwrap_or(failure))?;
-            out.progress(&text::exported(lines, path.display()));
+            out.progress(&match lines {
+                1 => text::exported_one(path.display()),
+                _ => text::exported(lines, path.display()),
+            });
             if out.json {
                 out.result(json!({"events": lines, "file": path}), code::DONE);
             }

@@ -9,6 +9,7 @@ mod choose;
 
 pub use choose::{Choice, ChoiceError, choose};
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -104,6 +105,37 @@ fn joined(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// Names in a row, in the language of the process.
+#[must_use]
+pub fn list<S: Borrow<str>>(names: &[S]) -> String {
+    names.join(in_language(", ", "、"))
+}
+
+/// Parts of a sentence.
+#[must_use]
+pub fn parts<S: Borrow<str>>(parts: &[S]) -> String {
+    parts.join(in_language(", ", "，"))
+}
+
+/// Sentences in one line.
+#[must_use]
+pub fn clauses<S: Borrow<str>>(clauses: &[S]) -> String {
+    clauses.join(in_language("; ", "；"))
+}
+
+/// What is wrong, and why, and why that is.
+#[must_use]
+pub fn causes<S: Borrow<str>>(words: &[S]) -> String {
+    words.join(in_language(": ", "："))
+}
+
+fn in_language(en: &'static str, zh: &'static str) -> &'static str {
+    match lang() {
+        Lang::En => en,
+        Lang::Zh => zh,
+    }
 }
 
 /// Makes one function per text, which returns it in the language of the process.
