@@ -397,10 +397,7 @@ pub(crate) fn export(out: &mut Out, home: &Home, args: &Export) -> Result<u8, Fa
                 }
             });
             made.map_err(|failure| failed.unwrap_or(failure))?;
-            out.progress(&match lines {
-                1 => text::exported_one(path.display()),
-                _ => text::exported(lines, path.display()),
-            });
+            out.progress(&text::exported(lines, path.display()));
             if out.json {
                 out.result(json!({"events": lines, "file": path}), code::DONE);
             }

@@ -24,7 +24,7 @@ pub fn failure(failed: &Failed) -> String {
     let detail = &failed.detail;
     let disagrees = detail.strip_prefix(own::DISAGREES);
     // The recorded phrases never change; the screens say the same in today's words.
-    match (failed.failure, lang()) {
+    match (&failed.failure, lang()) {
         (Failure::Signal(own::TERM), _) => text::terminated(own::TERM),
         (Failure::Signal(number), _) => text::ended_by_signal(number),
         (Failure::Evidence, Lang::Zh) => text::evidence_disagrees(disagrees.unwrap_or(detail)),

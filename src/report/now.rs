@@ -118,7 +118,7 @@ pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     if let (Some(part), Some(command)) = (run.open(), &now.command) {
         out.push(command_line(run, &part, command, &now.clock));
     }
-    let Some(decision) = decision_line(run) else {
+    let Some(decision) = decision_line(run, false) else {
         out.push(text::nobody_drives("upledger resume"));
         return out;
     };

@@ -176,7 +176,6 @@ texts! {
         "若要现在回退：upledger pause --reason '...'，待其停下后执行 upledger rollback";
     steps_are(names): "its steps are: {names}", "其步骤有：{names}";
     exported(lines, path): "{lines} events in {path}", "{lines} 个事件已写入 {path}";
-    exported_one(path): "1 event in {path}", "1 个事件已写入 {path}";
     goes_on_from(seq): "recorded; the ledger continues from event {seq}", "已记录；账本从事件 {seq} 继续";
     in_file(path): "in {path}", "位于 {path}";
 

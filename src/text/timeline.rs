@@ -12,11 +12,8 @@ texts! {
     outages(n, took): "the service was unavailable {n} times, {took} in all", "服务中断 {n} 次，共 {took}";
     still_out(from, step): "the service has been unavailable since {from} (step {step}), and no step has reopened it",
         "服务自 {from}（步骤 {step}）起中断，尚无步骤重新开放";
-    steps(all, parts, attempts): "the plan has {all}: {parts}; {attempts} in all, undos included", "计划共 {all}：{parts}；含撤销共执行 {attempts}";
-    n_steps(n): "{n} steps", "{n} 个步骤";
-    one_step(): "1 step", "1 个步骤";
-    n_attempts(n): "{n} attempts", "{n} 次";
-    one_attempt(): "1 attempt", "1 次";
+    steps(all, parts, attempts): "the plan has {all} steps: {parts}; {attempts} attempts in all, undos included",
+        "计划共 {all} 个步骤：{parts}；含撤销共执行 {attempts} 次";
     n_done(n): "{n} done", "成功 {n} 个";
     n_already(n): "{n} done already", "无需执行 {n} 个";
     n_skipped(n): "{n} skipped", "跳过 {n} 个";
@@ -35,7 +32,6 @@ texts! {
         "有 {took} 没有执行进程，而步骤尚未结束；其间情况只能由步骤结果得知";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone",
         "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
-    rolled_back_one(time, actor, reason): "{time} {actor} had the run rolled back: {reason}; 1 step was undone", "{time} {actor} 发起回退：{reason}；已撤销 1 个步骤";
     record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
     plan_digest(digest): "plan digest {digest}", "计划哈希值（SHA-256）{digest}";
     verify_with(command): "to verify the ledger: {command}", "校验账本：{command}";

@@ -85,15 +85,7 @@ fn steps(of: &Timeline) -> String {
         .map(|(n, say)| say(n))
         .collect();
     let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
-    let counted = |n: usize, one: fn() -> String, more: Count| match n {
-        1 => one(),
-        n => more(n),
-    };
-    text::steps(
-        counted(of.steps, text::one_step, text::n_steps),
-        parts.join(&text::comma()),
-        counted(attempts, text::one_attempt, text::n_attempts),
-    )
+    text::steps(of.steps, parts.join(&text::comma()), attempts)
 }
 
 /// Says of how many steps something is true.
@@ -148,9 +140,10 @@ fn rollback(of: &Timeline) -> Option<String> {
     let undone = of.bars.iter();
     let undone =
         undone.filter(|b| b.way == Direction::Undo && !b.check && b.outcome == Outcome::Succeeded);
-    let (time, actor, why) = (local_time(&began.at.ts), &began.actor, &began.detail);
-    Some(match undone.count() {
-        1 => text::rolled_back_one(time, actor, why),
-        n => text::rolled_back(time, actor, why, n),
-    })
+    Some(text::rolled_back(
+        local_time(&began.at.ts),
+        &began.actor,
+        &began.detail,
+        undone.count(),
+    ))
 }
