@@ -70,7 +70,6 @@ texts! {
     // The same in a sentence.
     verb_and_words(verb, words): "{verb}: {words}", "{verb}：{words}";
     comma(): ", ", "，";
-    colon(): ": ", "：";
     decided_is(part, decision): "{part}: {decision}", "{part}：{decision}";
     with_reason(step, why): "{step} ({why})", "{step}（{why}）";
 

@@ -332,7 +332,7 @@ fn something_else_in_the_place_of_the_job_directory_is_a_question() {
 #[test]
 fn a_step_that_was_decided_to_have_failed_is_amended_once_it_may_run_again() {
     let world = World::new();
-    let plan = "upledger: 1\nname: amended\nphases:\n  - phase: all\n    steps:\n      - {id: slow, do: {shell: \"echo start >> @/effects; sleep 60\"}, on_doubt: ask, undo: none}\n";
+    let plan = "upledger: 1\nname: amended\nphases:\n  - phase: all\n    steps:\n      - {id: slow, do: {shell: \"echo start >> @/effects; while [ ! -e @/go ]; do sleep 0.05; done\"}, on_doubt: ask, undo: none}\n";
     world.write("plan.yaml", plan);
     let runner = world.start(&["run", "plan.yaml"]);
     eventually("the step has begun", || world.lines("effects") == ["start"]);
@@ -353,7 +353,10 @@ fn a_step_that_was_decided_to_have_failed_is_amended_once_it_may_run_again() {
         screens[1].contains("recorded: fail for slow (looked)"),
         "{screens:?}"
     );
-    world.write("plan.yaml", &plan.replace("sleep 60", "true"));
+    world.write(
+        "plan.yaml",
+        &plan.replace("while [ ! -e @/go ]; do sleep 0.05; done", "true"),
+    );
     let amend = ["amend", "plan.yaml", "--reason", "it was too slow"];
     let refused = world.upledger(&amend);
     assert_eq!(refused.code, 13, "{refused:?}");
@@ -367,6 +370,7 @@ fn a_step_that_was_decided_to_have_failed_is_amended_once_it_may_run_again() {
     assert_eq!(world.upledger(&amend).code, 0);
     assert_eq!(world.upledger(&["resume"]).code, 0);
     assert_eq!(world.lines("effects"), ["start", "start"]);
+    world.write("go", "");
 }
 
 /// A failure that is over is no doubt: the menu offers another plan, which is taken.

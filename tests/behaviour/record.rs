@@ -92,7 +92,7 @@ fn an_older_copy_is_noticed_until_a_person_restores_it() {
     let first = verified.lines().next().unwrap_or_default();
     assert!(first.ends_with("OUTDATED"), "{verified}");
     assert!(
-        !verified.contains("DAMAGED") && !verified.contains("bad"),
+        !verified.contains("DAMAGED") && !verified.contains("first bad"),
         "{verified}"
     );
     assert!(verified.contains("\nOUTDATED: these "), "{verified}");

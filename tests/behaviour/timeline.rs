@@ -225,12 +225,11 @@ fn a_post_mortem_has_the_time_of_the_outcome() {
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
     assert_eq!(world.rollback().code, 5);
     let log = world.upledger(&["log", "--json"]).out;
-    let events = log
+    let mut events = log
         .lines()
         .filter_map(|l| serde_json::from_str::<Value>(l).ok());
     let failed = events
-        .filter(|e| e["kind"] == "step.failed")
-        .last()
+        .rfind(|e| e["kind"] == "step.failed")
         .expect("it failed");
     let at = chrono::DateTime::parse_from_rfc3339(failed["ts"].as_str().expect("a time"));
     let at = at
