@@ -72,7 +72,7 @@ impl fmt::Display for How {
             Self::Rewritten => "not the remembered one (its events differ)",
             Self::Foreign => "not the remembered ledger",
             Self::Missing => "missing",
-            Self::Elsewhere => "here is a copy of it, or it was moved",
+            Self::Elsewhere => "the one here is a copy, or the ledger was moved",
         })
     }
 }
@@ -94,7 +94,11 @@ impl fmt::Display for Disagreement {
             path, ledger, size, ..
         } = &self.remembered;
         match self.how {
-            How::Elsewhere => write!(out, "this ledger is remembered at {path}: {}", self.how),
+            How::Elsewhere => write!(
+                out,
+                "this machine knows this ledger at {path}; {}",
+                self.how
+            ),
             how => write!(out, "the ledger {path} is {how}"),
         }?;
         write!(out, "; remembered: {size} events of {ledger}")?;

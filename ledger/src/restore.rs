@@ -21,7 +21,7 @@ pub enum RestoreError {
     #[error("a reason is needed")]
     NoReason,
     /// The memory agrees with the ledger.
-    #[error("the ledger is what is remembered: there is nothing to restore")]
+    #[error("the ledger matches the remembered head; there is nothing to record")]
     Nothing,
     /// The file cannot be opened even so.
     #[error(transparent)]

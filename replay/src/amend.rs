@@ -3,7 +3,7 @@
 //! Invariant: each step has one definition that ran and that its undo follows. So a step that has succeeded keeps its own,
 //! and one that may have taken effect is undone by its own before it gets another. What was started keeps its order.
 
-use crate::event::{Direction, Failure, RunAmended};
+use crate::event::{Direction, Failure, RunAmended, TaskKey};
 use crate::index::Index;
 use crate::plan::{Effect, Plan, Step, Undo};
 use crate::state::{Run, Status, Task, TaskState};
@@ -156,20 +156,10 @@ impl Run {
         let was = self.step(unit).map(|(_, step)| step);
         let no_return =
             |step: Option<&Step>| matches!(step.map(|s| &s.undo), Some(Undo::PointOfNoReturn(_)));
-        let nothing_to_undo =
-            was.is_some_and(|step| step.undo == Undo::Nothing || step.effect == Effect::Pure);
-        if !nothing_to_undo && !no_return(was) {
+        if !self.runs_again(unit) {
             return Err(NotAmendable::MayHaveActed(step.clone()));
         }
-        // It runs again then, which a person has to have decided, or a failure that is over.
-        let known = match (unit.forward.status, &unit.forward.failed) {
-            (Status::Ready, _) => true,
-            (Status::Failed, Some(failed)) => {
-                !failed.left_behind && failed.failure != Failure::Killed
-            }
-            (_, _) => false,
-        };
-        if !known {
+        if !is_known(unit) {
             return Err(NotAmendable::Asks(step.clone()));
         }
         if no_return(was) {
@@ -182,6 +172,23 @@ impl Run {
             return Err(NotAmendable::KeepsNoUndo(step.clone()));
         }
         Ok(())
+    }
+
+    /// Whether what is asked about a part leaves room for an amendment of its step: another definition does not answer what
+    /// nobody knows.
+    #[must_use]
+    pub fn may_amend(&self, part: &TaskKey) -> bool {
+        let of = self.unit(part);
+        of.is_none_or(|unit| !unit.forward.touched || !self.runs_again(unit) || is_known(unit))
+    }
+
+    /// A step that would run by another definition without an undo by its own: nothing undoes it, or a rollback cannot go
+    /// behind it.
+    fn runs_again(&self, unit: &Task) -> bool {
+        self.step(unit).is_some_and(|(_, step)| {
+            step.effect == Effect::Pure
+                || matches!(step.undo, Undo::Nothing | Undo::PointOfNoReturn(_))
+        })
     }
 
     /// Puts the plan of an amendment in the place of the run's own.
@@ -221,6 +228,15 @@ fn by_id(plan: &Plan) -> BTreeMap<&str, (usize, &Step)> {
     steps
         .map(|(place, (_, step))| (step.id.as_str(), (place, step)))
         .collect()
+}
+
+/// That it runs again was decided by a person, or its failure is over.
+fn is_known(unit: &Task) -> bool {
+    match (unit.forward.status, &unit.forward.failed) {
+        (Status::Ready, _) => true,
+        (Status::Failed, Some(failed)) => !failed.left_behind && failed.failure != Failure::Killed,
+        (_, _) => false,
+    }
 }
 
 /// There are events about it that its definition has to fit.

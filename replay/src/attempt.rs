@@ -47,17 +47,16 @@ impl Ending<'_> {
     pub fn failure(&self) -> Option<(Failure, String)> {
         let ended = match self.command {
             Command::NotExecuted(why) => return Some((Failure::NotStarted, why.to_string())),
-            Command::Signaled(number) => format!("signal {number} ended it"),
+            Command::Signaled(number) => own::ended_by(number),
             Command::Exited(code) => format!("it ended with exit code {code}"),
         };
         match (self.killed, self.command) {
-            (Some(Killed::Timeout), _) => Some((
-                Failure::Timeout,
-                format!("its time was up, and it was killed; {ended}"),
-            )),
+            (Some(Killed::Timeout), _) => {
+                Some((Failure::Timeout, format!("{}{ended}", own::TIMED_OUT)))
+            }
             (Some(Killed::Request(why)), _) => Some((
                 Failure::Killed,
-                format!("it was killed on request: {why}; {ended}"),
+                format!("killed on request: {why}; {ended}"),
             )),
             (None, Command::Signaled(number)) => Some((Failure::Signal(number), ended)),
             (None, Command::Exited(0) | Command::NotExecuted(_)) => None,

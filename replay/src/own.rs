@@ -2,6 +2,9 @@
 //!
 //! Invariant: they never change, because old ledgers hold them.
 
+use alloc::format;
+use alloc::string::String;
+
 /// A resume that found an attempt open.
 pub const LEFT_OPEN: &str = "an attempt was left open";
 /// A resume that found none.
@@ -21,3 +24,24 @@ pub const UNCHECKED: &str =
 pub const DISAGREES: &str = "the evidence disagrees: ";
 /// Stands between what is wrong with a page and what was seen of it.
 pub const SAW: &str = "; saw ";
+/// Begins the detail of a failure by a time limit.
+pub const TIMED_OUT: &str = "time limit exceeded; ";
+
+/// The signal that asks a process to end.
+pub const TERM: i32 = 15;
+
+/// How a signal ended a command.
+#[must_use]
+pub fn ended_by(signal: i32) -> String {
+    match signal {
+        TERM => format!("terminated by signal {signal}"),
+        _ => format!("killed by signal {signal}"),
+    }
+}
+
+/// Begins why a command could not be started in its directory.
+pub const DIRECTORY: &str = "the working directory ";
+/// Begins the note of a run that was started in spite of what its preview found.
+pub const FORCED: &str = "--force: ";
+/// Stands between the reason of that and what was found.
+pub const OVERRIDDEN: &str = "; overridden: ";

@@ -202,12 +202,18 @@ fn what_is_asked_about_a_step_is_answered_first() {
     for open in [doubted("b", Do, 1), survivors, killed] {
         let run = with(std::slice::from_ref(&open));
         refused_for(&run, changed(), "waits for an answer");
+        assert!(!run.may_amend(&run.units()[0].key(Do)));
         let run = with(&[open, decided("b", Do, Decision::Retry)]);
         let run = fold(run, &[amended(changed())]);
         assert_eq!(starts(&run), ("b".into(), 2));
     }
+    // To take it for failed is no word on what it did.
+    let failing = with(&[doubted("b", Do, 1), decided("b", Do, Decision::Fail)]);
+    refused_for(&failing, changed(), "waits for an answer");
+    assert!(!failing.may_amend(&failing.units()[0].key(Do)));
     // With an undo from here on, a look that finds it done would leave it done for good.
     let failed = with(&[failed("b", Do, 1, Failure::Exit(1))]);
+    assert!(failed.may_amend(&failed.units()[0].key(Do)));
     let undone = plan(vec![of("b", undo()), of("c", undo())]);
     refused_for(&failed, undone, "keeps its `undo: none`");
 }

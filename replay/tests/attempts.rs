@@ -71,7 +71,7 @@ fn a_result_means_success_by_exit_code_0_alone_and_only_where_nobody_killed_it()
     let detail = |command, killed| Ending { command, killed }.failure().map(|(_, d)| d);
     assert_eq!(
         detail(signaled(9), Some(asked)).as_deref(),
-        Some("it was killed on request: r; signal 9 ended it")
+        Some("killed on request: r; killed by signal 9")
     );
     assert_eq!(
         detail(Command::NotExecuted("no such file"), None).as_deref(),

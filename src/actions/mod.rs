@@ -112,7 +112,7 @@ registry! {
     "timer.disable" => TimerDisable(timer::disable::Disable),
     /// Systemd timers are started again.
     "timer.enable" => TimerEnable(timer::enable::Enable),
-    /// A virtualenv of one release is built beside the old one, tested, and switched to.
+    /// A virtualenv for one release is built while the old one stays in use, tested, and switched to.
     "pip.install" => PipInstall(pip::Install),
     /// Several links are switched to a new release, as one step.
     "release.switch" => ReleaseSwitch(release::switch::Switch),

@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use upledger_replay::event::own::DIRECTORY;
 
 /// The variable with the number of the inherited `tree.lock` descriptor, so that a daemon that is meant to keep running can
 /// close it.
@@ -60,7 +61,7 @@ pub(super) fn start(
             Err(rustix::io::Errno::NOTDIR)
         }
     };
-    enter().map_err(|e| NotExecuted::new(format!("the working directory {}", cwd.display()), e))?;
+    enter().map_err(|e| NotExecuted::new(format!("{DIRECTORY}{}", cwd.display()), e))?;
     let env = environment(frame, spec)?;
     let (mut command, name) = match &spec.command {
         What::Argv(argv) => {

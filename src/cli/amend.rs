@@ -142,7 +142,7 @@ fn kept(checked: &Checked) -> Option<String> {
     let kept: Vec<String> = kept
         .map(|v| format!("{}={}", safe(&v.key), safe(&v.value)))
         .collect();
-    (!kept.is_empty()).then(|| text::vars_of_run(kept.join(", ")))
+    (!kept.is_empty()).then(|| text::vars_of_run(crate::text::list(&kept)))
 }
 
 /// Shows what an amendment would change.
@@ -224,7 +224,9 @@ fn forecast(
         phase.steps.retain(|step| !settled(&step.id));
     }
     let mut tell = |steps: &[String]| {
-        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
+        out.waits(&forecast_text::still_checking(safe(&crate::text::list(
+            steps,
+        ))));
     };
     let mut steps = forecast::forecast(&ahead, secrets, None, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
@@ -254,10 +256,13 @@ fn not_amended(run: &Run, plan: &Plan, why: &NotAmendable) -> Failure {
             };
             (text::step_may_have_acted(step), Some(hint))
         }
-        NotAmendable::Asks(step) => (
-            text::step_asks(step),
-            Some(text::answer_first("upledger status")),
-        ),
+        // Nothing is wrong with the plan.
+        NotAmendable::Asks(step) => {
+            let retry = format!("upledger decide {step} retry --reason '...'");
+            return Failure::new(code::NOT_NOW, "not_now", text::not_amended_yet(step))
+                .hint(text::answer_first("upledger status"))
+                .hint(text::retry_to_amend(retry));
+        }
         NotAmendable::KeepsNoReturn(step) => (text::step_keeps_no_return(step), None),
         NotAmendable::KeepsNoUndo(step) => (text::step_keeps_no_undo(step), None),
         NotAmendable::Secret(name) => (text::secret_keeps_source(name), None),

@@ -294,7 +294,7 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
     out.progress(&text::decision_recorded(decision_word(decision)));
     let run = pick(journal.book(), args.run.as_deref())?;
     let commands = match next(run, &clock::now()) {
-        // A failure that only an operator can settle: a resume would only ask again.
+        // A failure that only an operator can settle: a resume would only ask again. Each answer replaces the decision.
         Next::Ask(question) => {
             out.progress(&match question.kind {
                 Asked::Stuck => text::undo_fails_and_stops(),
@@ -308,14 +308,15 @@ pub(crate) fn decide(out: &mut Out, home: &Home, args: &Decide) -> Result<u8, Fa
         }
         Next::Record(event) if matches!(*event, Event::RollbackStarted(_)) => {
             out.progress(&text::fails_and_turns("upledger resume"));
+            out.progress(&text::replaced_until_then());
             vec!["upledger resume".to_owned()]
         }
         _ => {
             out.progress(&screen::go_on_with("upledger resume"));
+            out.progress(&text::replaced_until_then());
             vec!["upledger resume".to_owned()]
         }
     };
-    out.progress(&text::replaced_until_then());
     if out.json {
         let result = json!({"decided": decision_word(decision), "next": commands});
         out.result(result, code::DONE);

@@ -42,7 +42,7 @@ impl BesideArgs {
             value.map_or_else(String::new, |v| v.get_name().to_owned())
         };
         let list: Vec<String> = FORMATS.iter().map(name).collect();
-        let what = text::not_beside(name(&format), list.join(", "));
+        let what = text::not_beside(name(&format), crate::text::list(&list));
         Err(Failure::usage(what))
     }
 

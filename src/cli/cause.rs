@@ -8,7 +8,7 @@ use crate::text::{Lang, cause as text, lang};
 use std::error::Error;
 use upledger_ledger::{
     BadWhat, CheckpointBad, CheckpointError, Disagreement, How, MemoryError, OpenError, PlaceError,
-    VerifyError,
+    RestoreError, VerifyError,
 };
 
 /// A cause in the language of the screen; none where the library's own words are in it, or nobody has translated them.
@@ -50,6 +50,9 @@ pub(super) fn localized(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(Missing { name, why }) = error.downcast_ref() {
         return Some(text::secret(name, unread(why)));
+    }
+    if let Some(RestoreError::Nothing) = error.downcast_ref() {
+        return Some(text::nothing_to_restore());
     }
     let place = error.downcast_ref().and_then(place);
     place.or_else(|| error.downcast_ref().map(checkpoint))

@@ -46,11 +46,11 @@ pub(crate) struct Completion {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Shell {
-    #[value(help = help::shell("bash", "~/.bashrc"))]
+    #[value(help = help::shell("~/.bashrc"))]
     Bash,
-    #[value(help = help::shell("zsh", "~/.zshrc"))]
+    #[value(help = help::shell("~/.zshrc"))]
     Zsh,
-    #[value(help = help::shell("fish", "~/.config/fish/completions/upledger.fish"))]
+    #[value(help = help::shell("~/.config/fish/completions/upledger.fish"))]
     Fish,
 }
 

@@ -21,7 +21,7 @@ use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::site::Interruptible;
 use crate::site::env_file;
 use crate::text::help;
-use crate::text::{commands as text, forecast as forecast_text, screen};
+use crate::text::{commands as text, english, forecast as forecast_text, screen};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -112,8 +112,14 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let mut tell = |steps: &[String]| {
         out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
     };
-    let failing = forecast::certain_to_fail(&checked.plan, &known, &mut tell)
-        .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
+    let mut judged = || forecast::certain_to_fail(&checked.plan, &known, &mut tell);
+    // What is overridden is recorded.
+    let failing = if args.force {
+        english(judged)
+    } else {
+        judged()
+    };
+    let failing = failing.map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);
     crate::system::memory::give_the_rest_back();
     if !failing.is_empty() && !args.force {
@@ -123,7 +129,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
             forecast::failing_words(failing.len()),
         );
         let failure = failing.iter().fold(failure, |failure, (step, why)| {
-            failure.hint(format!("{}: {}", safe(step), safe(why)))
+            failure.hint(text::about(safe(step), safe(why)))
         });
         let again = args.vars.command("run", &args.plan);
         let forced = text::force_with(format!("{again} --force --reason '...'"));
@@ -214,8 +220,13 @@ fn forced(reason: &str, failing: &[(String, String)]) -> Event {
     let failing = failing.iter().map(|(step, why)| format!("{step}: {why}"));
     let found: Vec<String> = failing.collect();
     let text = match found.as_slice() {
-        [] => format!("--force: {reason}"),
-        found => format!("--force: {reason}; overridden: {}", found.join("; ")),
+        [] => format!("{}{reason}", own::FORCED),
+        found => format!(
+            "{}{reason}{}{}",
+            own::FORCED,
+            own::OVERRIDDEN,
+            found.join("; ")
+        ),
     };
     Event::NoteAdded(Note { text })
 }

@@ -227,7 +227,12 @@ fn show(out: &mut Out, file: &Path, report: &Report, given: &[Checkpoint]) {
     } else if verdict::only_given(report) {
         (Tone::Failed, text::not_as_given())
     } else {
-        (Tone::Failed, text::damaged())
+        let word = match verdict::remembered_otherwise(report) {
+            Some(true) => text::outdated(),
+            Some(false) => text::not_as_remembered(),
+            None => text::damaged(),
+        };
+        (Tone::Failed, word)
     };
     let path = safe(&file.display().to_string());
     let mut shown = vec![(text::ledger(), format!("{path}  {}", tone.paint(&sound)))];

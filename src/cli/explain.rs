@@ -84,6 +84,6 @@ fn list(out: &mut Out) {
     out.lines(&rows(&[
         (text::exit_codes(), codes.join(" ")),
         (text::error_kinds(), kinds.join(" ")),
-        (text::screen_words(), words.join("; ")),
+        (text::screen_words(), crate::text::clauses(&words)),
     ]));
 }

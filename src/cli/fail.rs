@@ -61,7 +61,7 @@ impl Failure {
 
     /// What it says, in one line.
     pub(crate) fn words(&self) -> String {
-        self.words.join(": ")
+        crate::text::causes(&self.words)
     }
 
     pub(crate) fn show(&self, out: &mut Out) -> u8 {
@@ -74,7 +74,7 @@ impl Failure {
             });
             out.result(value, self.code);
         } else {
-            let words = safe(&self.words.join(": "));
+            let words = safe(&self.words());
             let title = explain::meaning(self.kind).filter(|_| self.foreign && lang() == Lang::Zh);
             match title {
                 Some(title) => {

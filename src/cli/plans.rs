@@ -115,7 +115,7 @@ pub(crate) struct Plan {
 pub(crate) fn refused(out: &mut Out, refusal: &crate::plan::Refusal) -> Failure {
     if refusal.unreadable {
         let why = refusal.problems.first().map_or("", |p| p.message.as_str());
-        return Failure::usage(format!("{}: {why}", refusal.name));
+        return Failure::usage(why);
     }
     if out.json {
         for problem in refusal.to_json() {
@@ -177,7 +177,7 @@ pub(crate) fn init(out: &mut Out, args: &Init) -> Result<u8, Failure> {
 pub(crate) fn warning(plan: &Path, warning: &Warning) -> String {
     let what = safe(&warning.shown);
     let place = match warning.line {
-        Some(line) => format!("{}:{line}: {what}", plan.display()),
+        Some(line) => text::at_line(plan.display(), line, what),
         None => what,
     };
     Tone::Asks.lead(&crate::text::screen::warning(place))
@@ -195,8 +195,7 @@ fn unreadable_files(plan: &upledger_replay::plan::Plan) -> Vec<Warning> {
                 let names = content.variables.into_iter().map(|(name, _)| name);
                 let names: Vec<String> = names.filter(|name| !secret(name)).collect();
                 if !names.is_empty() {
-                    let names = names.join(", ");
-                    let say = || text::secrets_in_env_file(&names, &file.path);
+                    let say = || text::secrets_in_env_file(crate::text::list(&names), &file.path);
                     warnings.push(Warning::anywhere(say));
                 }
             }
@@ -246,7 +245,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     let copied_from = past.as_ref().ok().and_then(|p| p.ledger().copied_from());
     against.extend(copied_from.map(|kept| text::is_a_copy(&kept.path)));
     let doubt = past.as_ref().ok().and_then(|p| p.ledger().unread_memory());
-    against.extend(doubt.map(|why| cause::words(why).join(": ")));
+    against.extend(doubt.map(|why| crate::text::causes(&cause::words(why))));
     if let Err(why) = system::check_jobs(home) {
         against.push(why.words());
     }
@@ -259,7 +258,9 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
     }
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let mut tell = |steps: &[String]| {
-        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
+        out.waits(&forecast_text::still_checking(safe(&crate::text::list(
+            steps,
+        ))));
     };
     let steps = forecast::forecast(&checked.plan, &known, book, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
@@ -348,7 +349,7 @@ fn not_here(home: &Home, why: &JournalError) -> Option<String> {
         JournalError::Read(_) | JournalError::Append(_) => false,
         JournalError::NotHeld(_) | JournalError::Refused(_) | JournalError::Short => false,
     };
-    refused.then(|| cause::words(why).join(": "))
+    refused.then(|| crate::text::causes(&cause::words(why)))
 }
 
 pub(crate) fn schema(out: &mut Out) -> Result<u8, Failure> {

@@ -212,7 +212,10 @@ impl Watcher for Printer<'_> {
             None => safe(line),
         };
         let names: Vec<String> = living.iter().map(shown).collect();
-        let (part, names) = (lines::part_of(Some(run), &at.part), names.join(", "));
+        let (part, names) = (
+            lines::part_of(Some(run), &at.part),
+            crate::text::list(&names),
+        );
         self.print_line(&text::waits_for_processes(part, names));
     }
 

@@ -3,7 +3,7 @@
 use super::code;
 use super::evidence::{self, finding_words, level_words};
 use super::fail::Failure;
-use super::new_file::write_new;
+use super::new_file::{format_of, write_new};
 use super::out::Out;
 use super::show::{self, RunArg, pick};
 use super::verdict;
@@ -23,7 +23,7 @@ use upledger_ledger::{Finding, Level};
 /// What a report is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One page, complete in itself.
+    /// A self-contained HTML page.
     Html,
     /// Markdown.
     Md,
@@ -31,16 +31,12 @@ pub(crate) enum Format {
     Json,
 }
 
-impl Format {
-    /// What a file of it ends with; the page is the default.
-    fn of_name(path: &Path) -> Self {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("md") => Self::Md,
-            Some("json") => Self::Json,
-            _ => Self::Html,
-        }
-    }
-}
+/// What the name of a file ends with, for each format.
+const ENDINGS: &[(&str, Format)] = &[
+    ("html", Format::Html),
+    ("md", Format::Md),
+    ("json", Format::Json),
+];
 
 /// The report of a run, or of a period.
 #[derive(Debug, Args)]
@@ -58,11 +54,7 @@ pub(crate) struct ReportArgs {
 }
 
 pub(crate) fn report(out: &mut Out, home: &Home, args: &ReportArgs) -> Result<u8, Failure> {
-    let format = match (&args.format, &args.out) {
-        (Some(format), _) => *format,
-        (None, Some(path)) => Format::of_name(path),
-        (None, None) => Format::Html,
-    };
+    let format = format_of(args.format, args.out.as_deref(), ENDINGS)?.unwrap_or(Format::Html);
     let given = args
         .checkpoint
         .iter()

@@ -321,7 +321,7 @@ fn rolled_back(run: &RunState) -> Failure {
         let what = text::already_rolled_back(&run.name);
         return Failure::new(code::NOT_NOW, "not_now", what);
     }
-    let what = text::rolled_back_without(&run.name, left.join(", "));
+    let what = text::rolled_back_without(&run.name, crate::text::list(&left));
     Failure::new(code::NOT_NOW, "not_now", what)
         .hint(text::put_right_by_hand("upledger note '...'"))
 }

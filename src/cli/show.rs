@@ -76,7 +76,9 @@ pub(crate) fn read(out: &mut Out, home: &Home) -> Result<Journal, Failure> {
         out.error(&Tone::Asks.lead(&screen::warning(text)));
     }
     if let Some(why) = journal.ledger().unread_memory() {
-        out.error(&screen::warning(safe(&cause::words(why).join(": "))));
+        out.error(&screen::warning(safe(&crate::text::causes(&cause::words(
+            why,
+        )))));
     }
     Ok(journal)
 }
@@ -99,8 +101,8 @@ pub(crate) fn pick<'a>(book: &'a Runs, name: Option<&str>) -> Result<&'a Run, Fa
 pub(crate) fn no_step(run: &Run, step: &str) -> Failure {
     let names: Vec<&str> = run.plan.steps().map(|(_, s)| s.id.as_str()).collect();
     let listed = || match names.get(..LISTED) {
-        Some(first) => format!("{}, ...", first.join(", ")),
-        None => names.join(", "),
+        Some(first) => format!("{}, ...", crate::text::list(first)),
+        None => crate::text::list(&names),
     };
     Failure::new(code::USAGE, "no_step", text::no_step(&run.name, safe(step))).hint(
         did_you_mean(step, names.iter().copied()).unwrap_or_else(|| text::steps_are(listed())),

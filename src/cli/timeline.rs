@@ -3,7 +3,7 @@
 use super::beside::BesideArgs;
 use super::code;
 use super::fail::{Failure, no_ledger};
-use super::new_file::write_new;
+use super::new_file::{format_of, write_new};
 use super::out::Out;
 use super::show::{self, RunArg, pick};
 use crate::home::Home;
@@ -18,40 +18,32 @@ use upledger_ledger::export_jsonl;
 /// What the timeline is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One page, complete in itself.
+    #[value(help = help::format_html())]
     Html,
-    /// A post-mortem.
+    #[value(help = help::format_md())]
     Md,
-    /// For spreadsheets.
+    #[value(help = help::format_csv())]
     Csv,
-    /// For programs.
+    #[value(help = help::format_json())]
     Json,
-    /// For ui.perfetto.dev and chrome://tracing.
+    #[value(help = help::format_chrome())]
     Chrome,
-    /// OpenTelemetry.
+    #[value(help = help::format_otlp())]
     Otlp,
-    /// A Gantt chart.
+    #[value(help = help::format_mermaid())]
     Mermaid,
-    /// Annotations.
+    #[value(help = help::format_grafana())]
     Grafana,
 }
 
-impl Format {
-    /// What a file of it ends with; the page is the default, so a name tells the others.
-    fn of_name(path: &std::path::Path) -> Self {
-        let end = path
-            .extension()
-            .and_then(|e| e.to_str())
-            .unwrap_or_default();
-        match end {
-            "md" => Self::Md,
-            "csv" => Self::Csv,
-            "json" => Self::Json,
-            "mmd" => Self::Mermaid,
-            _ => Self::Html,
-        }
-    }
-}
+/// What the name of a file ends with, for each format that has an ending of its own.
+const ENDINGS: &[(&str, Format)] = &[
+    ("html", Format::Html),
+    ("md", Format::Md),
+    ("csv", Format::Csv),
+    ("json", Format::Json),
+    ("mmd", Format::Mermaid),
+];
 
 /// The timeline of a run.
 #[derive(Debug, Args)]
@@ -70,11 +62,7 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
     if !home.state.exists() {
         return Err(no_ledger(home));
     }
-    let format = match (&args.format, &args.out) {
-        (Some(format), _) => *format,
-        (None, Some(path)) => Format::of_name(path),
-        (None, None) => Format::Html,
-    };
+    let format = format_of(args.format, args.out.as_deref(), ENDINGS)?.unwrap_or(Format::Html);
     args.beside.check(format)?;
     let journal = show::read(out, home)?;
     let run = pick(journal.book(), args.run.name())?;

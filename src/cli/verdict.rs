@@ -2,7 +2,7 @@
 
 use crate::report::rows;
 use crate::text::verify as text;
-use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Digest, Level, Report};
+use upledger_ledger::{Bad, BadWhat, Checkpoint, CheckpointBad, Digest, How, Level, Report};
 
 /// The size of the newest given checkpoint that matches.
 pub(super) fn covered(report: &Report) -> u64 {
@@ -50,6 +50,16 @@ pub(super) fn others(report: &Report) -> (Vec<&Bad>, usize) {
 pub(super) fn only_given(report: &Report) -> bool {
     let given = |b: &Bad| matches!(b.what, BadWhat::Checkpoint { .. });
     !report.failures.is_empty() && report.failures.iter().all(given)
+}
+
+/// The only failure is that the ledger is not what this machine remembers; whether it is an older copy of that.
+pub(super) fn remembered_otherwise(report: &Report) -> Option<bool> {
+    let mut memories = report.failures.iter().map(|bad| match &bad.what {
+        BadWhat::Memory(disagreement) => Some(disagreement.how == How::Shorter),
+        _ => None,
+    });
+    let first = memories.next()??;
+    memories.try_fold(first, |older, next| Some(older && next?))
 }
 
 /// A root as it stands in a checkpoint file.
@@ -108,12 +118,11 @@ pub(super) fn words(report: &Report, given: &[Checkpoint]) -> Vec<String> {
         }
         return out;
     };
-    if report
-        .failures
-        .iter()
-        .all(|b| matches!(b.what, BadWhat::Memory(_)))
-    {
-        out.push(text::not_newest(report.verified));
+    if let Some(older) = remembered_otherwise(report) {
+        out.push(match older {
+            true => text::not_newest(report.verified),
+            false => text::not_remembered(report.verified),
+        });
         out.push(text::older_next("upledger ledger restored --reason '...'"));
         return out;
     }

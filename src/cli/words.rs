@@ -7,9 +7,10 @@ use crate::report::paint::Tone;
 use crate::report::{columns, fit, pad};
 use crate::text::{Lang, help, lang, usage};
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, Error};
 use serde_json::json;
+use std::error::Error as _;
 
 /// Help is not wider than this.
 const WIDTH: usize = 80;
@@ -57,6 +58,10 @@ pub(super) fn localized(command: Command) -> Command {
                 .action(ArgAction::Version)
                 .help(help::opt_version()),
         );
+    }
+    if lang() == Lang::Zh {
+        // It would break lines by its own rules first, and ours would break what is left of them.
+        command = command.term_width(0);
     }
     let mut order = 0;
     command
@@ -144,17 +149,25 @@ fn translated(arg: Arg) -> Arg {
         return arg;
     }
     let mut words = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let mut below = String::new();
     if !arg.is_hide_possible_values_set() {
-        let values: Vec<String> = arg
-            .get_possible_values()
+        let values = arg.get_possible_values();
+        let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+        let wide = names.iter().map(|name| columns(name)).max().unwrap_or(0);
+        let explained: Vec<String> = values
             .iter()
-            .map(|value| match value.get_help() {
-                Some(meaning) => format!("{}（{meaning}）", value.get_name()),
-                None => value.get_name().to_owned(),
+            .filter_map(|value| {
+                let meaning = value.get_help()?;
+                Some(format!(
+                    "\n{VALUE}{}  {meaning}",
+                    pad(value.get_name(), wide)
+                ))
             })
             .collect();
-        if !values.is_empty() {
-            words = help::and_more(words, help::values(values.join("、")));
+        if !explained.is_empty() {
+            below = explained.concat();
+        } else if !names.is_empty() {
+            words = help::and_more(words, help::values(crate::text::list(&names)));
         }
     }
     let defaults: Vec<String> = arg
@@ -166,10 +179,13 @@ fn translated(arg: Arg) -> Arg {
     if !defaults.is_empty() {
         words = help::and_more(words, help::default_is(defaults.join(" ")));
     }
-    arg.help(words)
+    arg.help(words + &below)
         .hide_possible_values(true)
         .hide_default_value(true)
 }
+
+/// Stands before a value of an option in its help, each of which has a line.
+const VALUE: &str = "- ";
 
 /// The help of a command, by another name.
 #[derive(Debug, Args)]
@@ -263,7 +279,6 @@ pub(super) fn styles() -> Styles {
 
 /// What resembles the word that is not known.
 fn meant(error: &Error) -> Vec<String> {
-    use clap::error::ContextValue;
     [
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedArg,
@@ -277,6 +292,14 @@ fn meant(error: &Error) -> Vec<String> {
         _ => Vec::new(),
     })
     .collect()
+}
+
+/// The values that an option takes.
+fn valid(error: &Error) -> String {
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(words)) => crate::text::list(words),
+        other => other.map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// What is wrong, where we have words of our own for it.
@@ -295,11 +318,15 @@ fn reason(error: &Error) -> Option<String> {
         {
             usage::missing_value(argument)
         }
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => usage::wrong_value(
+        // A value that has a form, of which there is no list: its parser says what is wrong.
+        ErrorKind::ValueValidation => usage::wrong_value_because(
             context(ContextKind::InvalidValue),
             argument,
-            context(ContextKind::ValidValue),
+            error.source().map(ToString::to_string).unwrap_or_default(),
         ),
+        ErrorKind::InvalidValue => {
+            usage::wrong_value(context(ContextKind::InvalidValue), argument, valid(error))
+        }
         ErrorKind::ArgumentConflict => usage::conflict(argument, context(ContextKind::PriorArg)),
         _ => return None,
     })

@@ -25,9 +25,7 @@ pub struct Range {
 
 /// A text that names no such time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "SINCE..UNTIL takes RFC 3339 dates or date-times, such as 2026-11-01..2026-11-30, and either end may be left out"
-)]
+#[error("{}", crate::text::usage::range())]
 pub struct RangeError;
 
 impl FromStr for Range {
@@ -100,7 +98,7 @@ pub struct RunProof {
     pub kills: Seqs,
     /// The rollbacks.
     pub rollbacks: Seqs,
-    /// The beginnings and ends of the times in which users were shut out.
+    /// The beginnings and ends of the times in which the service was unavailable.
     pub outages: Seqs,
 }
 
@@ -129,7 +127,7 @@ pub struct RunLine {
     pub lasted_ms: u64,
     /// Attempts of steps.
     pub attempts: u64,
-    /// Failed attempts, and steps that were not started because their look before failed.
+    /// Failed attempts, and steps that were not started because the check before them failed.
     pub failures: u64,
     /// Attempts in doubt.
     pub doubts: u64,
@@ -139,11 +137,11 @@ pub struct RunLine {
     pub kills: u64,
     /// Rollbacks that were started.
     pub rollbacks: u64,
-    /// Times in which users were shut out.
+    /// Times in which the service was unavailable.
     pub outages: u64,
-    /// How long that was in all, in milliseconds; null where no step shuts users out, and while they are out.
+    /// How long that was in all, in milliseconds; null where no step closes the service, and while it is closed.
     pub outage_ms: Option<u64>,
-    /// Users were shut out when its last event was recorded.
+    /// The service was unavailable when its last event was recorded.
     pub shut_out: bool,
     /// The events that prove the numbers, as ranges of sequence numbers.
     pub evidence: RunProof,
@@ -303,11 +301,11 @@ pub(super) fn row(of: &RunLine) -> Vec<String> {
     // The events that prove a number stand beside it.
     let proven = |n: u64, seq: &Seqs| match n {
         0 => "0".to_owned(),
-        n => format!("{n} ({})", seqs(seq)),
+        n => text::with_proof(n, seqs(seq)),
     };
     let outage = match (of.outage_ms, of.shut_out) {
-        (_, true) => format!("{} ({})", text::still_out(), seqs(&of.evidence.outages)),
-        (Some(ms), false) => format!("{} ({})", duration(ms), seqs(&of.evidence.outages)),
+        (_, true) => text::with_proof(text::still_out(), seqs(&of.evidence.outages)),
+        (Some(ms), false) => text::with_proof(duration(ms), seqs(&of.evidence.outages)),
         (None, false) => text::absent(),
     };
     vec![

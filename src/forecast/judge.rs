@@ -44,9 +44,9 @@ struct Changes<'a> {
 pub(super) fn named(names: &[&str]) -> String {
     match names.get(..NAMED) {
         Some(first) if names.len() > NAMED => {
-            text::names_and_more(first.join(", "), names.len() - NAMED)
+            text::names_and_more(crate::text::list(first), names.len() - NAMED)
         }
-        _ => names.join(", "),
+        _ => crate::text::list(names),
     }
 }
 
@@ -245,7 +245,9 @@ fn probed(one: &mut Forecast, look: &Look, changes: &Changes<'_>) {
 pub(super) fn expectation(one: &mut Forecast, look: Look) {
     let seen = look.evidence.iter().map(phrases::looked);
     match look.answer {
-        Answer::Done => one.evidence.push(text::holds_now(look.evidence.join("; "))),
+        Answer::Done => one
+            .evidence
+            .push(text::holds_now(crate::text::clauses(&look.evidence))),
         Answer::Nothing => {
             one.verdict = Verdict::Fail;
             one.evidence.extend(seen);

@@ -95,7 +95,7 @@ pub fn certain_to_fail(
     let certain = steps.into_iter().filter(|f| f.certain);
     Ok(certain
         .map(|f| {
-            let why = f.evidence.join("; ");
+            let why = crate::text::clauses(&f.evidence);
             (f.step, why)
         })
         .collect())

@@ -299,7 +299,7 @@ fn written_since(steps: &[Reversal]) -> String {
         .collect();
     let names = |which: fn(&Consequences) -> bool| -> String {
         let of = undone.iter().filter(|(_, c)| which(c));
-        of.map(|(step, _)| *step).collect::<Vec<_>>().join(", ")
+        crate::text::list(&of.map(|(step, _)| *step).collect::<Vec<_>>())
     };
     let lost = names(|c| c.lost.as_ref().is_some_and(|lost| !lost.is_empty()));
     let unknown = names(|c| c.lost.is_none());
@@ -378,14 +378,17 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
     let mut last = Vec::new();
     let kept = stays(run);
     if !kept.is_empty() {
-        last.push((text::stays(), kept.join(", ")));
+        last.push((text::stays(), crate::text::list(&kept)));
     }
     let since = written_since(steps);
     if !since.is_empty() {
         last.push((text::written_since(), since));
     }
     if !counts.is_empty() {
-        last.push((text::summary(), text::nothing_changed(counts.join(", "))));
+        last.push((
+            text::summary(),
+            text::nothing_changed(crate::text::parts(&counts)),
+        ));
     }
     out.extend(rows(&last));
     out

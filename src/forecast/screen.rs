@@ -4,7 +4,7 @@
 use super::{Forecast, Verdict};
 use crate::plan::load::digest;
 use crate::report::paint::Tone;
-use crate::report::{columns, duration, pad, rows, safe};
+use crate::report::{columns, duration, localized, pad, rows, safe};
 use crate::site::withheld;
 use crate::text::forecast as text;
 use crate::time::Length;
@@ -55,7 +55,7 @@ fn head(plan: &Plan) -> Vec<String> {
         out.extend(change.risk.clone().map(|r| (text::risk(), r)));
         out.extend(change.impact.clone().map(|i| (text::impact(), i)));
         if !change.services.is_empty() {
-            out.push((text::services(), change.services.join(", ")));
+            out.push((text::services(), crate::text::list(&change.services)));
         }
     }
     for secret in &plan.secrets {
@@ -70,7 +70,7 @@ fn head(plan: &Plan) -> Vec<String> {
     let kinds = steps.map(|(_, step)| step.action.kind.as_str());
     let withheld = withheld::names(kinds);
     if !withheld.is_empty() {
-        out.push((text::not_passed_on(), withheld.join(", ")));
+        out.push((text::not_passed_on(), crate::text::list(&withheld)));
     }
     let failure = match plan.on_failure {
         OnFailure::Ask => text::failure_asks(),
@@ -119,7 +119,7 @@ fn summary(steps: &[Forecast]) -> String {
         .into_iter()
         .map(|(word, n)| text::count(word, n))
         .collect();
-    text::nothing_changed(counts.join(", "))
+    text::nothing_changed(crate::text::parts(&counts))
 }
 
 /// What steps would do, by phase.
@@ -233,7 +233,7 @@ fn effect(step: &Step) -> String {
         OnDoubt::Ask => text::doubt_asks(),
         OnDoubt::Retry => text::doubt_retries(),
     };
-    format!("{word}; {doubt}")
+    text::effect_and_doubt(word, doubt)
 }
 
 /// Every step with all that the plan says of it.
@@ -247,18 +247,22 @@ pub fn details(plan: &Plan) -> Vec<String> {
         for (label, look) in [(text::probe(), &step.probe), (text::verify(), &step.verify)] {
             of.extend(look.iter().flat_map(commands).map(|c| (label.clone(), c)));
         }
-        of.extend(step.left_out.clone().map(|why| (text::left_out(), why)));
+        let left_out = step.left_out.as_deref().map(localized::left_out);
+        of.extend(left_out.map(|why| (text::left_out(), why)));
         of.push((text::effect(), effect(step)));
         let mut limits: Vec<String> = step
             .timeout_ms
             .map(|t| text::at_most(Length(t)))
             .into_iter()
             .collect();
-        if step.retry.times > 0 {
-            limits.push(text::retries(step.retry.times, Length(step.retry.wait_ms)));
+        let wait = Length(step.retry.wait_ms);
+        match step.retry.times {
+            0 => {}
+            1 => limits.push(text::one_retry(wait)),
+            times => limits.push(text::retries(times, wait)),
         }
         if !limits.is_empty() {
-            of.push((text::limits(), limits.join("; ")));
+            of.push((text::limits(), crate::text::clauses(&limits)));
         }
         for file in &step.env_files {
             of.push((text::environment(), text::from_file(&file.path)));

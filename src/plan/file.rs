@@ -52,7 +52,7 @@ pub struct File {
     /// What happens when a step has failed and its retries are used up. Default: `ask`.
     pub on_failure: Option<OnFailure>,
     /// Variables. `${name}` in a step, in `name`, `change` or another variable is replaced by the value, as text, once.
-    /// One without a value has to be given: `--var NAME=VALUE`, or `--vars FILE`, which go before the values here and
+    /// One without a value has to be given: `--var NAME=VALUE`, or `--vars FILE`, which take precedence over the values here and
     /// are taken as they are. `${run}` is the name of the run, where no variable has that name. Values are recorded:
     /// never put a secret here.
     #[serde(default)]
@@ -60,10 +60,10 @@ pub struct File {
     /// Secrets: a name for each, and the source from which its value is read when it is needed. Values are never recorded.
     #[serde(default)]
     pub secrets: BTreeMap<Name, SecretSource>,
-    /// Environment of the commands of all steps. The `env` of a step goes before it.
+    /// Environment of the commands of all steps. The `env` of a step takes precedence over it.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
-    /// A file with more of that environment, read each time a step starts. `env` goes before it, here and in a step.
+    /// A file with more of that environment, read each time a step starts. `env` takes precedence over it, here and in a step.
     pub env_file: Option<EnvFile>,
     /// Groups of steps, in the order in which they run.
     #[schemars(length(min = 1))]
@@ -126,7 +126,7 @@ pub enum SecretSource {
 pub struct Phase {
     /// Its name.
     pub phase: String,
-    /// The phase runs before the stop, beside a living service. A step that would change what serves is refused here: stops
+    /// The phase runs before the stop, while the service is running. A step that would change what is in use is refused here: stops
     /// and starts, deployments in place or with `current`, `django.collectstatic` without `into`, `release.switch`,
     /// migrations; `run`, `shell` and changes of files need a `why:`. The application's own code, where an action runs it,
     /// runs with database sessions that are read-only. Default: false.
@@ -174,8 +174,8 @@ pub struct Step {
     /// Environment of the commands. The only way to pass a secret to them.
     #[serde(default)]
     pub env: BTreeMap<String, EnvValue>,
-    /// A file with more of that environment, which goes before the `env_file` of the plan; `env` goes before both. It is
-    /// read each time the step, its checks or its undo start.
+    /// A file with more of that environment, which takes precedence over the `env_file` of the plan; `env` takes
+    /// precedence over both. It is read each time the step, its checks or its undo start.
     pub env_file: Option<EnvFile>,
     /// This check must hold after a rollback of the whole run, too: once everything is undone, it is made again, and if it
     /// fails, the rollback waits for a decision. For read-only checks alone, such as `http.check`, without facts of other

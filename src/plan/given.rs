@@ -41,7 +41,7 @@ struct Source {
 }
 
 impl Given {
-    /// Reads a file, a YAML map of names and values, and arguments, `NAME=VALUE` each. An argument goes before the file.
+    /// Reads a file, a YAML map of names and values, and arguments, `NAME=VALUE` each. An argument takes precedence over the file.
     ///
     /// # Errors
     /// [`Refusal`], which points into the file or at the argument; its `unreadable` tells that there is no such file.
@@ -78,7 +78,7 @@ impl Given {
         self.values().next().is_none()
     }
 
-    /// Names and values; a later one goes before an earlier one.
+    /// Names and values; a later one takes precedence over an earlier one.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
         let sources = [&self.file, &self.arguments].into_iter();
         let values = sources.flat_map(|s| &s.values);

@@ -264,7 +264,7 @@ pub(super) fn unknown_action(word: &str, known: &[&str]) -> Option<String> {
     } else {
         ours
     };
-    Some(say::no_such_action(listed.join(", ")))
+    Some(say::no_such_action(crate::text::list(&listed)))
 }
 
 /// How the value under a step's key is written.

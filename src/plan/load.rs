@@ -76,7 +76,7 @@ pub fn load(path: &Path, given: &Given) -> Result<Checked, Refusal> {
 pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
     let name = path.display().to_string();
     let unreadable = |e: &std::io::Error| {
-        let mut refusal = Refusal::whole(&name, say::cannot_read(e), None);
+        let mut refusal = Refusal::whole(&name, say::cannot_read(&name, e), None);
         refusal.unreadable = true;
         refusal
     };

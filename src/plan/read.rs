@@ -97,7 +97,7 @@ fn fault(message: impl Into<String>) -> Fault {
 
 fn one_of(known: &[&str]) -> Option<String> {
     let words: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
-    (!words.is_empty()).then(|| say::one_of(words.join(", ")))
+    (!words.is_empty()).then(|| say::one_of(crate::text::list(&words)))
 }
 
 /// What a type says it wants, in the language of the process. Types of actions say it in English, because a runner that

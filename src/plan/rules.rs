@@ -129,7 +129,7 @@ impl Before {
         let of_step = format!("{step}.");
         let names = self.facts.keys().filter(|f| f.starts_with(&of_step));
         let names: Vec<String> = names.map(|f| format!("`{f}`")).collect();
-        (!names.is_empty()).then(|| say::step_hands_on(step, names.join(", ")))
+        (!names.is_empty()).then(|| say::step_hands_on(step, crate::text::list(&names)))
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn problem(
     left_out: bool,
     has_undo: bool,
 ) -> Option<(String, String)> {
-    let kinds = || used.kinds.join(", ");
+    let kinds = || crate::text::list(used.kinds);
     let Some(step) = before.iter().find(|step| step.id == used.step) else {
         let ids = before.iter().map(|step| step.id.as_str());
         let hint = did_you_mean(&used.step, ids).unwrap_or_else(|| say::name_a_step(kinds()));

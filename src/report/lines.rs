@@ -54,7 +54,7 @@ fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
             let digest = a.digest.get(..12).unwrap_or_default();
             let words = match a.steps.as_slice() {
                 [] => text::amended_head(digest, &a.reason),
-                steps => text::amended_to(digest, steps.join(", "), &a.reason),
+                steps => text::amended_to(digest, crate::text::list(steps), &a.reason),
             };
             (text::amended(), words)
         }
@@ -92,7 +92,10 @@ fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
             text::already(),
             format!("{}{}", part(&s.part), more(&s.evidence)),
         ),
-        Event::StepSkipped(s) => (text::skipped(), format!("{}  {}", part(&s.part), s.reason)),
+        Event::StepSkipped(s) => (
+            text::skipped(),
+            format!("{}  {}", part(&s.part), localized::left_out(&s.reason)),
+        ),
         Event::StepSucceeded(s) => {
             let evidence = more(&s.evidence);
             (
@@ -132,7 +135,11 @@ fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
             let decision = super::status::decision_word(d.decision);
             (
                 text::decided(),
-                format!("{}: {decision}  {}", part(&d.part), d.reason),
+                format!(
+                    "{}  {}",
+                    text::decided_is(part(&d.part), decision),
+                    d.reason
+                ),
             )
         }
         Event::KillRequested(k) => (
@@ -147,8 +154,11 @@ fn words(event: &Event, run: Option<&Run>) -> Option<(String, String)> {
             text::noted(),
             format!("{}  {}", part(&n.at.part), note(&n.note)),
         ),
-        Event::StepRefused(r) => (text::refused(), format!("{}  {}", part(&r.part), r.detail)),
-        Event::NoteAdded(n) => (text::note(), n.text.clone()),
+        Event::StepRefused(r) => (
+            text::refused(),
+            format!("{}  {}", part(&r.part), localized::refusal(&r.detail)),
+        ),
+        Event::NoteAdded(n) => (text::note(), localized::note(&n.text)),
     })
 }
 

@@ -22,21 +22,66 @@ pub fn reason(recorded: &str) -> String {
 #[must_use]
 pub fn failure(failed: &Failed) -> String {
     let detail = &failed.detail;
-    if lang() == Lang::En {
-        return detail.clone();
-    }
-    match failed.failure {
-        // The last output line of a typed action is its error.
-        Failure::Exit(_) if failed.tail.last() == Some(detail) => detail.clone(),
-        Failure::Exit(code) => text::ended_with(code),
-        Failure::Signal(number) => text::ended_by_signal(number),
-        Failure::Timeout => text::timed_out(),
-        Failure::Killed => text::killed_on_request(),
-        Failure::NotStarted => text::could_not_start(detail),
-        Failure::Evidence => {
-            let seen = detail.strip_prefix(own::DISAGREES).unwrap_or(detail);
-            text::evidence_disagrees(seen)
+    let disagrees = detail.strip_prefix(own::DISAGREES);
+    // The recorded phrases never change; the screens say the same in today's words.
+    match (&failed.failure, lang()) {
+        (Failure::Signal(own::TERM), _) => text::terminated(own::TERM),
+        (Failure::Signal(number), _) => text::ended_by_signal(number),
+        (Failure::Evidence, Lang::Zh) => text::evidence_disagrees(disagrees.unwrap_or(detail)),
+        (Failure::Evidence, Lang::En) => {
+            disagrees.map_or_else(|| detail.clone(), text::evidence_disagrees)
         }
+        (_, Lang::En) => detail.clone(),
+        // The last output line of a typed action is its error.
+        (Failure::Exit(_), Lang::Zh) if failed.tail.last() == Some(detail) => detail.clone(),
+        (Failure::Exit(code), Lang::Zh) => text::ended_with(code),
+        (Failure::Timeout, Lang::Zh) => text::timed_out(),
+        (Failure::Killed, Lang::Zh) => text::killed_on_request(),
+        (Failure::NotStarted, Lang::Zh) => text::could_not_start(not_started(detail)),
+    }
+}
+
+/// Why a command could not be started: what the program itself says of a directory.
+fn not_started(detail: &str) -> String {
+    let Some(rest) = detail.strip_prefix(own::DIRECTORY) else {
+        return detail.to_owned();
+    };
+    match rest.rsplit_once(": ") {
+        Some((path, why)) if why.starts_with("No such file") => text::no_working_directory(path),
+        Some((path, why)) => text::bad_working_directory(path, why),
+        None => detail.to_owned(),
+    }
+}
+
+/// Why a step was not started, as its line shows it.
+#[must_use]
+pub fn refusal(detail: &str) -> String {
+    match lang() {
+        Lang::En => detail.to_owned(),
+        Lang::Zh => not_started(detail),
+    }
+}
+
+/// Why the plan leaves a step out: a variable has another value.
+#[must_use]
+pub fn left_out(reason: &str) -> String {
+    let differs = || {
+        let (name, rest) = reason.split_once(" is '")?;
+        let (value, wanted) = rest.strip_suffix('\'')?.split_once("', not '")?;
+        Some(text::variable_differs(name, value, wanted))
+    };
+    differs().unwrap_or_else(|| reason.to_owned())
+}
+
+/// A note. That a run was started in spite of what its preview found is the program's own.
+#[must_use]
+pub fn note(recorded: &str) -> String {
+    let Some(rest) = recorded.strip_prefix(own::FORCED) else {
+        return recorded.to_owned();
+    };
+    match rest.split_once(own::OVERRIDDEN) {
+        Some((reason, found)) => text::forced_over(reason, found),
+        None => text::forced(rest),
     }
 }
 
@@ -66,9 +111,7 @@ pub fn whole(part: &TaskState) -> bool {
         return true;
     }
     match (part.status, &part.failed) {
-        (Status::Failed, Some(failed)) => {
-            !matches!(failed.failure, Failure::Timeout | Failure::Killed)
-        }
+        (Status::Failed, Some(failed)) => failed.failure != Failure::Killed,
         (Status::InDoubt, _) => [own::UNSEEN, own::UNCHECKED].contains(&part.detail.as_str()),
         _ => true,
     }
@@ -81,8 +124,9 @@ pub fn outcome(part: &TaskState) -> String {
         (Status::Failed, Some(failed), _) if failed.detail == part.detail => failure(failed),
         (Status::InDoubt, _, Some(kind)) => doubt(kind, &part.detail),
         (Status::Failed, None, _) if part.refused && lang() != Lang::En => {
-            text::could_not_start(&part.detail)
+            text::could_not_start(not_started(&part.detail))
         }
+        (Status::Skipped, None, _) => left_out(&part.detail),
         _ => part.detail.clone(),
     }
 }

@@ -12,7 +12,7 @@ pub fn sentence(window: &LossWindow<'_>) -> String {
         .restores
         .iter()
         .map(|unit| safe(&unit.step).to_string());
-    let steps = steps.collect::<Vec<_>>().join(", ");
+    let steps = crate::text::list(&steps.collect::<Vec<_>>());
     let opened = window.opened;
     let ts = &opened.when.ts;
     let when = format!("{} {}", local_date(ts), local_time(ts));

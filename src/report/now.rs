@@ -118,7 +118,7 @@ pub fn deserted_lines(run: &Run, now: &Now) -> Vec<String> {
     if let (Some(part), Some(command)) = (run.open(), &now.command) {
         out.push(command_line(run, &part, command, &now.clock));
     }
-    let Some(decision) = decision_line(run) else {
+    let Some(decision) = decision_line(run, false) else {
         out.push(text::nobody_drives("upledger resume"));
         return out;
     };
@@ -148,24 +148,25 @@ fn command_line(run: &Run, part: &TaskKey, command: &Command, now: &decide::Now)
         Command::Ended => text::command_ended(what),
         Command::Alone(pids) => {
             let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            text::command_alone(what, pids.join(", "))
+            text::command_alone(what, crate::text::list(&pids))
         }
         Command::Unseen => text::command_unseen(what),
         Command::Lost => text::command_lost(what),
     }
 }
 
-/// A decision that is recorded and not carried out yet.
+/// A decision that is recorded. It is not carried out yet, except where it `asks` what is next: then nothing else follows
+/// from it.
 #[must_use]
-pub fn decision_line(run: &Run) -> Option<String> {
+pub fn decision_line(run: &Run, asks: bool) -> Option<String> {
     let (part, decision) = run.standing_decision()?;
     let word = status::decision_word(decision);
     let reason = run.part(&part).map_or("", |p| p.detail.as_str());
-    Some(text::decision_stands(
-        word,
-        part_of(Some(run), &part),
-        super::safe(reason),
-    ))
+    let (part, reason) = (part_of(Some(run), &part), super::safe(reason));
+    Some(match asks {
+        true => text::decision_made(word, part, reason),
+        false => text::decision_stands(word, part, reason),
+    })
 }
 
 /// How such a decision is carried out, or said again.

@@ -162,7 +162,7 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
             )
         })
         .collect();
-    if question.kind == Asked::Failed && way == Direction::Do {
+    if question.kind == Asked::Failed && way == Direction::Do && run.may_amend(&question.part) {
         answers.push((
             "upledger amend PLAN --reason '...'".into(),
             text::means_amend(),
@@ -173,7 +173,9 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
     } else if question.may_roll_back {
         let means = match run.loss_window(None) {
             None => text::means_rollback(),
-            Some(window) => format!("{}; {}", text::means_rollback(), loss::sentence(&window)),
+            Some(window) => {
+                crate::text::clauses(&[text::means_rollback(), loss::sentence(&window)])
+            }
         };
         answers.push((
             format!("upledger rollback --reason '...'{}", loss::option(run)),
@@ -185,7 +187,7 @@ pub fn answers(run: &Run, question: &Question) -> Vec<(String, String)> {
 
 fn no_return(run: &Run, part: &TaskKey) -> String {
     match run.step_named(&part.step).map(|s| &s.undo) {
-        Some(Undo::PointOfNoReturn(reason)) => format!("{} ({})", part.step, safe(reason)),
+        Some(Undo::PointOfNoReturn(reason)) => text::with_reason(&part.step, safe(reason)),
         Some(Undo::Own { .. } | Undo::Action(_) | Undo::Nothing) | None => part.step.clone(),
     }
 }

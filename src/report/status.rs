@@ -192,12 +192,12 @@ pub fn lines(run: &Run, now: &Now, width: Option<usize>) -> Vec<String> {
     let stuck = now::stuck_lines(run, now);
     let below = match decide::next(run, &now.clock) {
         Next::Ask(question) => {
-            let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
+            let mut below: Vec<String> = now::decision_line(run, true).into_iter().collect();
             below.extend(question::lines(run, &question, now));
             below
         }
         Next::Stop(stop) => {
-            let mut below: Vec<String> = now::decision_line(run).into_iter().collect();
+            let mut below: Vec<String> = now::decision_line(run, false).into_iter().collect();
             below.extend(now::decision_next(run));
             below.extend(stop_lines(run, &stop));
             below
@@ -225,7 +225,7 @@ pub fn lines(run: &Run, now: &Now, width: Option<usize>) -> Vec<String> {
 pub fn end_lines(run: &Run) -> Vec<String> {
     let mut out = not_undone(run);
     if run.ended == Some(Ended::RolledBack) {
-        let names = |units: Vec<String>| units.join(", ");
+        let names = |units: Vec<String>| crate::text::list(&units);
         let stay: Vec<String> = run.without_undo().map(|u| u.step.clone()).collect();
         if !stay.is_empty() {
             out.push(text::without_undo(names(stay)));
@@ -237,7 +237,9 @@ pub fn end_lines(run: &Run) -> Vec<String> {
     }
     if run.ended == Some(Ended::Completed) && run.skipped().next().is_some() {
         let names = run.skipped().map(|u| named(u, &u.forward));
-        out.push(text::were_skipped(names.collect::<Vec<_>>().join(", ")));
+        out.push(text::were_skipped(crate::text::list(
+            &names.collect::<Vec<_>>(),
+        )));
     }
     if run.ended == Some(Ended::Aborted) && run.effective() {
         let command = format!(
@@ -269,14 +271,14 @@ fn not_undone(run: &Run) -> Vec<String> {
         return Vec::new();
     }
     let names: Vec<String> = left.map(|u| named(u, &u.backward)).collect();
-    vec![Tone::Failed.lead(&text::not_undone(names.join(", ")))]
+    vec![Tone::Failed.lead(&text::not_undone(crate::text::list(&names)))]
 }
 
 /// A step with the reason that a person gave for it.
 fn named(unit: &Task, part: &TaskState) -> String {
     match part.detail.as_str() {
         "" => unit.step.clone(),
-        why => format!("{} ({})", unit.step, safe(why)),
+        why => text::with_reason(&unit.step, safe(why)),
     }
 }
 

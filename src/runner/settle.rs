@@ -133,7 +133,7 @@ impl Runner<'_> {
             self.import_spool(at, job)?;
         }
         let killing = job.and_then(JobDir::killing).map(|why| match why {
-            Killed::Timeout => "; its time was up, and it was being killed".to_owned(),
+            Killed::Timeout => "; time limit exceeded, and it was being killed".to_owned(),
             Killed::Request(why) => format!("; it was being killed on request: {why}"),
         });
         self.stage(&Event::StepDoubted(Doubted {
@@ -393,17 +393,16 @@ impl Runner<'_> {
 fn failure_of(outcome: &Outcome) -> Option<(Failure, String)> {
     let ended = match &outcome.ended {
         Exit::NotExecuted { message, .. } => return Some((Failure::NotStarted, message.clone())),
-        Exit::Signaled(n) => format!("signal {n} ended it"),
+        Exit::Signaled(n) => own::ended_by(*n),
         Exit::Exited(code) => format!("it ended with exit code {code}"),
     };
     match (&outcome.killed, &outcome.ended) {
-        (Some(Killed::Timeout), _) => Some((
-            Failure::Timeout,
-            format!("its time was up, and it was killed; {ended}"),
-        )),
+        (Some(Killed::Timeout), _) => {
+            Some((Failure::Timeout, format!("{}{ended}", own::TIMED_OUT)))
+        }
         (Some(Killed::Request(why)), _) => Some((
             Failure::Killed,
-            format!("it was killed on request: {why}; {ended}"),
+            format!("killed on request: {why}; {ended}"),
         )),
         (None, Exit::Signaled(n)) => Some((Failure::Signal(*n), ended)),
         (None, Exit::Exited(0) | Exit::NotExecuted { .. }) => None,

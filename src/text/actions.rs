@@ -25,10 +25,9 @@ texts! {
         "恢复 {path}：{len} 字节，权限 {mode}，属主 {owner}";
 
     // Databases.
-    dump(names, server, to): "dump {names} of {server} into {to}, compressed, as of one moment",
-        "将 {server} 的 {names} 按同一时刻导出并压缩到 {to}";
+    dump(names, server, to): "make a consistent, compressed dump of {names} (server: {server}) in {to}", "对 {names}（{server}）做一致性导出，压缩后存入 {to}";
     prove_dump(): "restore the dump into a scratch schema, compare objects, rows and checksums, and drop that schema",
-        "把导出恢复到临时库，比对对象、行数和校验和，然后删除临时库";
+        "把导出文件恢复到临时库，比对对象、行数和校验和，然后删除临时库";
     dump_source(tables, mib, server, client): "{tables} tables, about {mib} MiB; server {server}; {client}",
         "{tables} 张表，约 {mib} MiB；服务器 {server}；{client}";
     no_snapshot(tables): "not covered by a snapshot, so nothing may write to them meanwhile: {tables}",
@@ -42,17 +41,17 @@ texts! {
     restore_any(step): "drop the schemas of the step {step}, create them again and load its backup",
         "删除并重建步骤 {step} 所备份的库，载入其备份";
     restore_refuses(): "before: digests, sessions of others, packet size, collations, engines, definers, and a trial of all definitions in a scratch schema",
-        "之前：检查摘要、他人的会话、包大小、排序规则、存储引擎、定义者，并在临时库中试建全部对象";
+        "之前：检查哈希值、他人的会话、包大小、排序规则、存储引擎、定义者，并在临时库中试建全部对象";
     restore_holds(tables, rows, directory): "the backup holds {tables} tables with {rows} rows: {directory}",
         "备份包含 {tables} 张表，共 {rows} 行：{directory}";
     restore_loses(objects): "not in the backup, and gone afterwards: {objects}", "备份中没有、恢复后将不存在：{objects}";
     restore_compares(): "afterwards: compare objects, rows and checksums with the backup",
         "之后：与备份比对对象、行数和校验和";
     prove_database(): "restore the dump into a scratch database, dump that again, compare objects and rows, and drop it",
-        "把导出恢复到临时数据库，再次导出并比对对象与行，然后删除临时数据库";
+        "把导出文件恢复到临时数据库，再次导出并比对对象与行，然后删除临时数据库";
     extensions(names): "extensions that a server needs to take it: {names}", "恢复时服务器需要的扩展：{names}";
     replace_refuses(): "before: digests, sessions of others, roles, extensions and tablespaces that the backup needs",
-        "之前：检查摘要、他人的会话，以及备份所需的角色、扩展和表空间";
+        "之前：检查哈希值、他人的会话，以及备份所需的角色、扩展和表空间";
     replace_any(step): "load the backup of the step {step} into a new database and compare it; then it takes the place of the former one",
         "将步骤 {step} 的备份载入新数据库并比对，然后用它取代原数据库";
     replace_database(name, new, step): "load the backup of the step {step} into {new} and compare it; then it takes the place of {name}",
@@ -62,7 +61,7 @@ texts! {
     config_removed(key): "{key} removed", "删除 {key}";
     config_expected(path, keys): "{path} to have {keys} as the plan says", "{path} 中 {keys} 的值与计划一致";
     config_served(path, keys, process): "{path} to have {keys} as the plan says, and processes matching {process} to have started with it",
-        "{path} 中 {keys} 的值与计划一致，且匹配 {process} 的进程已按其启动";
+        "{path} 中 {keys} 的值与计划一致，且匹配 {process} 的进程均在该配置修改之后启动";
     config_diff(path, with): "show what differs between {path} and {with}, secrets masked", "显示 {path} 与 {with} 的差异（敏感值以掩码代替）";
     env_set(names): "for all later steps, set {names}", "为之后的所有步骤设置：{names}";
     env_without(name): "{name} removed", "移除 {name}";

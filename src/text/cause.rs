@@ -27,8 +27,7 @@ texts! {
     shorter(path): "the ledger {path} is shorter than remembered (an older or incomplete copy)", "账本 {path} 比本机记录的短（旧副本，或被截断）";
     rewritten(path): "the ledger {path} does not match the remembered one (its events differ)", "账本 {path} 与本机记录的不一致（事件内容不同）";
     foreign(path): "the ledger {path} is not the remembered ledger", "账本 {path} 不是本机记录过的那一个";
-    elsewhere(path): "this ledger is remembered at {path}: here is a copy of it, or it was moved",
-        "本机记录的账本在 {path}，当前位置是它的副本，或它已被移动";
+    elsewhere(path): "this machine knows this ledger at {path}; the one here is a copy, or the ledger was moved", "本机记录的账本在 {path}，当前位置是它的副本，或它已被移动";
     missing(path): "the ledger {path} is missing", "账本 {path} 已不存在";
     remembered(how, size, id): "{how}; remembered: {size} events of {id}", "{how}：本机记录有 {size} 个事件，标识 {id}";
     remembered_and_found(how, size, id, found, other): "{how}; remembered: {size} events of {id}; found: {found} events of {other}",
@@ -62,6 +61,7 @@ texts! {
     checkpoint_other(id): "it is about ledger {id}", "它属于账本 {id}";
     checkpoint_truncated(have): "truncated: only {have} events are there", "账本被截断：现只有 {have} 个事件";
     checkpoint_rewritten(root): "rewritten: the root over these events is {root}", "账本被改写：这些事件现在的 Merkle 根为 {root}";
-    memory_disagrees(how): "the memory of heads disagrees: {how}", "与本机另存的链头记录不符：{how}";
-    bad_blob(sha256): "blob {sha256} is not what its digest says", "数据块 {sha256} 的内容与其摘要不符";
+    memory_disagrees(how): "the remembered head disagrees: {how}", "与本机另存的链头记录不符：{how}";
+    nothing_to_restore(): "the ledger matches the remembered head; there is nothing to record", "账本与链头记录一致，无需记录";
+    bad_blob(sha256): "blob {sha256} is not what its digest says", "数据块 {sha256} 的内容与其哈希值不符";
 }

@@ -2,6 +2,8 @@
 
 texts! {
     error(what): "error: {what}", "错误：{what}";
+    at_line(path, line, what): "{path}:{line}: {what}", "{path}:{line}：{what}";
+    about(what, why): "{what}: {why}", "{what}：{why}";
     cause(what): "cause: {what}", "原因：{what}";
     no_output(why): "cannot write standard output: {why}; the output is incomplete", "无法写入标准输出：{why}；已写出的内容不完整";
     goes_on_unseen(what): "warning: {what}; the run is not affected, and `upledger log` shows everything that is recorded",
@@ -17,14 +19,14 @@ texts! {
     no_env_file(why): "{why}, on this machine", "本机：{why}";
     secrets_in_env_file(names, path): "{path} sets {names}, which may be a secret: name it in `secrets` of `env_file`, so that it is kept out of output and records",
         "{path} 中的 {names} 可能是密钥：请在 `env_file` 的 `secrets` 中列出，以免出现在输出和记录中";
-    checked_one(path, digest): "{path}: 1 step, digest {digest}", "{path}：1 个步骤，摘要 {digest}";
-    checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}：{steps} 个步骤，摘要 {digest}";
+    checked_one(path, digest): "{path}: 1 step, digest {digest}", "{path}：1 个步骤，计划哈希值 {digest}";
+    checked(path, steps, digest): "{path}: {steps} steps, digest {digest}", "{path}：{steps} 个步骤，计划哈希值 {digest}";
     literal_secret(name, at): "the plan contains the value of its secret {name}, at {at}", "计划中直接写入了密钥 {name} 的值，位于 {at}";
     literal_secret_hint(name): "remove it and refer to the secret with {{secret: {name}}}", "请删去该值，改用 {{secret: {name}}} 引用";
 
     // Runs.
     open_run(name): "the run {name} has not ended", "运行 {name} 尚未结束";
-    answer_first(command): "it is waiting for a decision; show the question: {command}", "该运行在等待人工确认，查看问题：{command}";
+    answer_first(command): "a decision is pending; show the question: {command}", "该运行在等待人工确认，查看问题：{command}";
     go_on(command): "continue it: {command}", "继续该运行：{command}";
     or_end(command): "or abort it: {command}", "或终止该运行：{command}";
     begun_before(run, version, step): "the run {run} was started by upledger {version}, and only that version can continue it: the record format of its step {step} has changed",
@@ -40,11 +42,12 @@ texts! {
     no_run_to_roll_back(): "there is no run to roll back", "没有可以回退的运行";
     pause_to_amend(): "pause it first: `upledger pause --reason '...'`", "请先暂停：`upledger pause --reason '...'`";
     same_plan(run): "this is the plan that {run} has already", "{run} 的计划就是这一份，没有修改";
-    not_amended(why): "the plan cannot take the place of the run's own: {why}", "不能改用这份计划：{why}";
+    not_amended(why): "the run cannot be amended with this plan: {why}", "不能改用这份计划：{why}";
+    not_amended_yet(step): "the run cannot be amended yet: decide about {step} first", "暂时不能修改：须先处理 {step} 的问题";
+    retry_to_amend(command): "if it may run again, decide that first: {command}; then amend", "若它可以重新执行，请先执行 {command}，再修改";
     runs_backwards(): "the run is being rolled back", "运行正在回退";
     step_is_settled(step): "{step} has succeeded or was skipped, and its definition in the plan differs", "{step} 已成功或已跳过，但计划中它的定义有改动";
     step_may_have_acted(step): "{step} may have taken effect and has to be undone by its present definition first", "{step} 可能已经生效，须先按现有定义撤销";
-    step_asks(step): "{step} waits for an answer, which comes first", "{step} 有待回答的问题，须先处理";
     step_keeps_no_return(step): "{step} may have taken effect, and keeps its point of no return", "{step} 可能已经生效，须保留其不可逆点";
     would_then(): "what the changed steps would do now:", "变更后的步骤现在会执行：";
     nothing_amended(): "nothing was changed; to amend the run: the same command with --reason '...' instead of --plan", "未做任何变更；将 --plan 换成 --reason '...' 即可修订";
@@ -59,7 +62,7 @@ texts! {
     keep_its_definition(): "give it the definition that it had when it was run", "请恢复它执行时的定义";
     to_change_it(command): "to change it: {command}, then amend again", "若要修改它：先 {command}，再重新修订";
     other_variable(name, had, has): "the run has {name}={had}, this plan {has}: add --var {name}={had}", "本次运行使用 {name}={had}，此计划为 {has}：请加上 --var {name}={had}";
-    plan_changed(): "changed: the head of the plan", "修改：计划的总体设置";
+    plan_changed(): "changed: plan settings or step order", "修改：计划的总体设置或步骤顺序";
     half_undone(step): "{step} would stay, but its undo has begun and has not ended well; roll back past it, or decide about it",
         "{step} 会被保留，但它的撤销已经开始且没有成功；请回退到它之前，或先处理它的问题";
     nothing_behind(step): "nothing after {step} is to be undone", "{step} 之后没有需要撤销的内容";
@@ -103,6 +106,7 @@ texts! {
     no_variable(name): "the environment variable {name} is not set", "没有设置环境变量 {name}";
     reverse_with(command): "its changes can be rolled back: {command}", "其变更可以回退：{command}";
     not_beside(format, list): "two runs beside each other cannot be written as {format}, only as {list}", "两次运行的对比不能输出为 {format}，只能输出为 {list}";
+    unknown_extension(path, known): "the file name extension of {path} selects no format; use one of {known}, or --format", "无法由 {path} 的扩展名确定格式；请使用 {known}，或用 --format 指定";
     beside_itself(run): "{run} cannot be compared with itself; name another run", "{run} 不能与自身对比；请指定另一个运行";
     same_ledger(file): "{file} is a copy of the ledger in use", "{file} 是当前账本的副本";
     other_ledger_damaged(file, what): "the ledger {file} is damaged: {what}", "账本 {file} 已损坏：{what}";
@@ -126,7 +130,7 @@ texts! {
     asks_next(): "before the run continues, there is another question:", "继续之前还有一个待确认的问题：";
     fails_and_turns(command): "the step counts as failed; the run then rolls back automatically, as the plan says (on_failure: rollback): {command}",
         "该步骤已判定为失败；执行以下命令后，将按计划设置（on_failure: rollback）自动回退：{command}";
-    replaced_until_then(): "until then another decide replaces it; both stay in the record", "在此之前可再次 decide 改正，两次都会留在记录中";
+    replaced_until_then(): "until then a new decision replaces it; both are recorded", "在此之前可再次 decide 改正，两次都会留在记录中";
     runner_ends_it(): "the runner ends the run before its next step", "执行进程将在下一个步骤之前终止该运行";
     busy(): "other processes keep appending; try again", "其他进程持续写入账本，请重试";
     last_event(seq): "the ledger ends with event {seq}", "账本的最后一个事件为 {seq}";
@@ -150,7 +154,7 @@ texts! {
         "这一份较旧，较新的在 {path}；只有那一份已丢失时才改用这一份：";
     is_it_moved(): "if it was moved or restored to this path for good, record that; from then on the other path is refused:",
         "若账本确已移到或恢复到当前路径，请用以下命令记录；此后原路径不能再写入：";
-    is_a_copy(path): "this ledger is remembered at {path}: here is a copy of it, or it was moved",
+    is_a_copy(path): "this machine knows this ledger at {path}; the one here is a copy, or the ledger was moved",
         "本机记录的该账本在 {path}：当前位置是它的副本，或它已被移动";
     make_room(command): "free disk space, then: {command}", "请腾出磁盘空间，然后：{command}";
     look_at_the_disk(): "acknowledged records are safe; is the disk full, or the file size limited (ulimit -f)?",
@@ -179,6 +183,8 @@ texts! {
     ledger(): "ledger", "账本";
     sound(): "sound", "完好";
     damaged(): "DAMAGED", "已损坏";
+    outdated(): "OUTDATED", "不是最新副本";
+    not_as_remembered(): "NOT AS REMEMBERED", "与链头记录不符";
     id(): "id", "标识";
     events(): "events", "事件";
     events_are(verified, events, runs): "{verified} verified of {events}; runs: {runs}",
@@ -195,7 +201,7 @@ texts! {
     given_and_hold(count, hold): "{count} given ({hold} of them match)", "外部检查点 {count} 个（吻合 {hold} 个）";
     not_as_given(): "CHECKPOINT MISMATCH", "与检查点不符";
     note(): "note", "注意";
-    first_bad(): "first bad", "首个错误";
-    bad(): "bad", "错误";
+    first_bad(): "problem", "问题";
+    bad(): "problem", "问题";
     and_more(count): "and {count} more", "另有 {count} 个";
 }

@@ -2,7 +2,7 @@
 //! also head those errors whose cause only the system or a library can word.
 
 texts! {
-    code_0(): "success", "完成";
+    code_0(): "success", "成功";
     code_1(): "a step failed and the run stopped; `upledger status` shows the evidence and the possible answers: fix the cause, then `upledger decide STEP retry` and `upledger resume`; or `upledger rollback`",
         "某步骤失败，运行已停止；用 upledger status 查看现场信息和可选的处理方式：排除原因后 upledger decide 步骤 retry，再 upledger resume；或 upledger rollback 回退";
     code_2(): "usage error, or no access: an invalid option, an unreadable file, an unsafe state directory, standard output that cannot be written; the message states the remedy",
@@ -12,14 +12,14 @@ texts! {
     code_4(): "waiting for an operator: a step in doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. Resolve a step in doubt with `upledger decide STEP done|retry|skip|fail`, a pause with `upledger resume`, an open run with `upledger resume` or `upledger abort`, a missing secret by making it readable",
         "待人工确认：步骤结果未知、已暂停、有未结束的运行或缺少密钥；用 upledger status 查看问题和可选的处理方式。结果未知的用 upledger decide 步骤 done|retry|skip|fail 处理；已暂停的用 upledger resume 继续；未结束的运行用 upledger resume 继续或 upledger abort 终止；缺少密钥的，先使其可以读取";
     code_5(): "rolled back", "已回退";
-    code_6(): "the rollback is stuck: an undo failed, a check did not hold afterwards, or it has reached a point of no return; see `upledger status`, then decide and resume",
+    code_6(): "the rollback is stuck: an undo failed, a check failed afterwards, or it has reached a point of no return; see `upledger status`, then decide and resume",
         "回退受阻：某个撤销失败，回退后的检查未通过，或遇到不可逆点；用 upledger status 查看，先 decide 再 resume";
-    code_7(): "the ledger is damaged, older than remembered, or a copy of one that is remembered at another path; run `upledger verify`, then restore the newest copy or record `upledger ledger restored`",
+    code_7(): "the ledger is damaged, older than remembered, or a copy of one that this machine knows at another path; run `upledger verify`, then restore the newest copy or record `upledger ledger restored`",
         "账本已损坏，比本机上次记录的旧，或是另一路径上账本的副本；先 upledger verify，再恢复最新副本或执行 upledger ledger restored";
-    code_8(): "the ledger cannot be read or written (full disk, device error, file size limit); acknowledged records are safe; mend that, then `upledger resume`",
-        "账本无法读写（磁盘满、设备故障或文件大小受限）；已写入的记录不会丢失；处理后执行 upledger resume";
+    code_8(): "the ledger cannot be read or written (full disk, device error, file size limit); acknowledged records are safe; fix the cause, then `upledger resume`",
+        "账本无法读写（磁盘满、设备故障或文件大小受限）；已写入的记录不会丢失；排除原因后执行 upledger resume";
     code_9(): "another runner is active, or the lock of this one was removed; the message says who and since when; status, note, pause, abort and kill-step work meanwhile",
-        "该运行正由其他人执行，或本进程的锁已被删除；报错中说明是谁，从何时开始；status、note、pause、abort、kill-step 仍可使用";
+        "另一个执行进程正在运行，或本进程的锁已被删除；报错中说明是谁，从何时开始；status、note、pause、abort、kill-step 仍可使用";
     code_11(): "detached: the runner has exited, the step keeps running; take over again with `upledger resume`",
         "已脱离终端：执行进程已退出，步骤在后台继续运行；用 upledger resume 重新接管";
     code_12(): "the run was aborted; completed steps were not undone; `upledger rollback` undoes them",
@@ -48,7 +48,7 @@ texts! {
     ledger_damaged(): "the ledger is inconsistent; nothing was done; `upledger verify` names the first bad event",
         "账本内容不一致，未执行任何操作；upledger verify 会指出首个错误事件";
     older_than_remembered(): "the ledger is older than the one seen last, or a different one", "账本比本机上次记录的旧，或不是同一个账本";
-    copied(): "the ledger is remembered at another path: here is a copy of it, or it was moved", "本机记录的账本在另一路径：当前位置是它的副本，或它已被移动";
+    copied(): "this machine knows the ledger at another path; the one here is a copy, or the ledger was moved", "本机记录的账本在另一路径：当前位置是它的副本，或它已被移动";
     ledger_busy(): "another process keeps the ledger locked", "其他进程占用账本过久";
     ledger(): "the ledger cannot be opened", "无法打开账本";
     identity(): "the identity of the operator cannot be determined", "无法确定操作人身份";
@@ -58,10 +58,11 @@ texts! {
         "账本无法写入；运行在执行任何未记录的操作之前已停止";
     job_directory(): "the directory of an attempt cannot be used", "执行目录不可用";
     system(): "the system does not provide something that the program needs", "系统拒绝了程序所需的操作";
-    held(): "another runner is active for this run", "该运行正由其他人执行";
+    held(): "another runner is active for this run", "另一个执行进程正在运行";
     restore(): "the ledger cannot be accepted as restored", "无法以此副本恢复账本";
     verify(): "the ledger cannot be verified", "无法验证账本";
-    checkpoint(): "the checkpoint file cannot be read", "无法读取检查点文件";
+    checkpoint(): "the checkpoint file cannot be read; it must hold exactly the three lines that `upledger verify` prints at its end: the ledger, the number of events, the root",
+        "无法读取检查点文件；应恰好为 `upledger verify` 最后给出的三行：账本、事件数、根";
     export(): "the ledger cannot be exported", "无法导出账本";
     file(): "a file cannot be read", "无法读取文件";
     no_events(): "the run has no events to write anything from", "该运行没有事件，无从生成";
@@ -75,8 +76,8 @@ texts! {
         "命令的输出未能完整写出（例如目标文件所在磁盘已满），文件中的内容不完整；运行不受影响，其退出码仍反映运行本身的结果";
     demo(): "the demo did not end as expected", "演示没有按预期结束";
     language(): "the language is not supported", "未知的语言设置";
-    unknown(what): "there is no exit code, kind of error or word of the screens named {what}", "没有名为 `{what}` 的退出码、错误类型或界面用词";
-    list(command): "all that it knows: {command}", "列出全部：{command}";
+    unknown(what): "unknown term: {what}", "未知的词：{what}";
+    list(command): "list all terms: {command}", "列出全部：{command}";
     exit_codes(): "exit codes", "退出码";
     error_kinds(): "kinds of errors", "错误类型";
     screen_words(): "words of the screens", "界面用词";

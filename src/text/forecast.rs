@@ -7,7 +7,7 @@ texts! {
     risk(): "risk", "风险";
     impact(): "impact", "影响";
     services(): "services", "涉及服务";
-    digest(): "digest", "摘要";
+    digest(): "digest", "计划哈希值";
     secret(): "secret", "密钥";
     on_failure(): "on failure", "失败时";
     not_passed_on(): "not passed on", "未传给步骤";
@@ -18,10 +18,10 @@ texts! {
     from_command(command): "command {command}", "命令 {command}";
     run(): "run", "执行";
     will_change(): "change", "变更";
-    already(): "already", "已完成";
+    already(): "already", "无需执行";
     later(): "later", "执行时判断";
     cannot_tell(): "cannot tell", "无法判断";
-    depends_on_steps(): "depends", "待前面步骤";
+    depends_on_steps(): "depends", "依赖前序步骤";
     cannot_run(): "cannot run", "无法执行";
     no_program(name): "program not found: {name}", "找不到程序：{name}";
     not_executable(path): "not executable: {path}", "没有执行权限：{path}";
@@ -30,11 +30,11 @@ texts! {
     not_writable(path): "this user cannot write {path}", "当前用户无法写入 {path}";
     other_owner(path, uid): "{path} belongs to another user (uid {uid}), and only root could keep that", "{path} 属于其他用户（uid {uid}），只有 root 能保持其属主";
     closed_directory(path): "the working directory {path} cannot be entered", "无法进入工作目录：{path}";
-    may_come(steps): "an earlier step may provide it: {steps}", "前面的步骤可能会提供：{steps}";
+    may_come(steps): "an earlier step may provide it: {steps}", "可能由前面的步骤解决：{steps}";
     may_change(steps): "an earlier step may change that: {steps}", "前面的步骤可能改变这一点：{steps}";
     names_and_more(names, more): "{names} and {more} more", "{names}，另有 {more} 个";
     any_of(count): "the {count} steps before it", "之前的 {count} 个步骤";
-    follows_from(step): "depends on {step}, which would fail", "取决于会失败的步骤 {step}";
+    follows_from(step): "depends on {step}, which would fail", "依赖步骤 {step}，而该步骤会失败";
     as_for(step): "for the same reason as {step}", "原因同 {step}";
     expected_later(steps): "checked when the run reaches it; these steps change what it checks: {steps}",
         "执行到此步骤时再检查；这些步骤会改变检查对象：{steps}";
@@ -54,8 +54,7 @@ texts! {
     run_is_refused(): "a run would be refused in the current state, for the reasons above", "按现状会拒绝执行；原因见上文";
     needs_secret(name): "it needs the secret {name}, which cannot be read here", "需要密钥 {name}，此处无法读取";
     legend(): "! is a point of no return", "! 表示不可逆点";
-    the_way_back(): "rollback, from the last step to the first; only started steps are undone",
-        "回退方案，从最后一步到第一步；只回退已开始的步骤";
+    the_way_back(): "rollback, from the last step to the first; only started steps are undone", "回退步骤，从最后一步到第一步；只回退已开始的步骤";
     undone_by_action(): "by the action itself, from the state observed before the step", "由动作自身按变更前的记录恢复";
     nothing_to_undo(): "nothing to undo", "无需回退";
     no_return(why): "point of no return: {why}", "不可逆点：{why}";
@@ -71,11 +70,11 @@ texts! {
     would_be_lost(line): "would be lost: {line}", "会丢失：{line}";
     would_stay(line): "stays: {line}", "会保留：{line}";
     would_refuse(why): "would refuse now: {why}", "目前会拒绝：{why}";
-    written_since(): "written since", "此后的改动";
+    written_since(): "data loss", "数据丢失";
     clauses(one, other): "{one}; {other}", "{one}；{other}";
-    loses(steps): "would be lost: {steps}", "会丢失：{steps}";
-    loses_nothing(): "nothing would be lost", "不会丢失";
-    loss_unknown(steps): "what would be lost is unknown: {steps}", "是否会丢失尚不清楚：{steps}";
+    loses(steps): "certain for: {steps}", "必定丢失：{steps}";
+    loses_nothing(): "none", "无";
+    loss_unknown(steps): "cannot be determined for: {steps}", "无法判断：{steps}";
     looked_at_behind(steps): "looked at once this is undone: {steps}", "待这些步骤撤销后再检查：{steps}";
     now(why): "now: {why}", "目前：{why}";
     stays(): "not undone", "不回退";
@@ -101,6 +100,8 @@ texts! {
     limits(): "limits", "限制";
     at_most(limit): "at most {limit}", "最长 {limit}";
     retries(times, wait): "{times} retries, {wait} apart", "重试 {times} 次，间隔 {wait}";
+    one_retry(wait): "1 retry after {wait}", "重试 1 次，间隔 {wait}";
+    effect_and_doubt(effect, doubt): "{effect}; {doubt}", "{effect}；{doubt}";
     directory(): "directory", "目录";
     why(): "why", "说明";
     the_secret(name): "the secret {name}", "密钥 {name}";

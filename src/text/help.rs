@@ -2,7 +2,7 @@
 
 texts! {
     about(): "Runs a production upgrade from a plan and records each action; the record is the only state",
-        "执行生产环境升级；执行记录就是程序的唯一状态";
+        "按 YAML 计划执行生产环境升级并记录每个动作；除执行记录外，程序不保存其他状态";
     usage_is(line): "Usage: {line}", "用法：{line}";
     heading(name): "{name}:", "{name}：";
     and_more(words, more): "{words}; {more}", "{words}；{more}";
@@ -28,11 +28,11 @@ texts! {
 
     cmd_init(): "Write a commented plan to start from", "生成带注释的起始计划";
     cmd_check(): "Check a plan; errors point at the line", "检查计划；报错指向所在行";
-    cmd_plan(): "Show what a plan would do now, and its rollback; changes nothing", "预览计划的执行与回退方案；不做任何变更";
+    cmd_plan(): "Show what a plan would do now, and its rollback; changes nothing", "预览计划的执行与回退；不做任何变更";
     cmd_schema(): "Print the JSON Schema of plans, for editors", "输出计划的 JSON Schema，供编辑器使用";
     cmd_run(): "Run a plan", "执行计划";
     cmd_status(): "Show the state of a run and the pending question", "查看运行状态和待确认的问题";
-    cmd_watch(): "Follow a run that another process executes; changes nothing", "实时查看他人正在执行的运行；不做任何变更";
+    cmd_watch(): "Follow a run that another process executes; changes nothing", "实时跟踪另一个进程正在执行的升级；不做任何变更";
     cmd_runs(): "List all runs", "列出所有运行";
     cmd_resume(): "Continue a run after a crash, a pause or a decision", "在崩溃、暂停或人工处理之后恢复运行";
     cmd_decide(): "Decide about a step that is in doubt or has failed", "为结果未知或失败的步骤选择处理方式";
@@ -47,7 +47,8 @@ texts! {
     cmd_timeline(): "Write the timeline of a run: a page, a post-mortem, or data for other programs", "输出运行的时间线：网页、复盘报告，或供其他程序使用的数据";
     cmd_report(): "Write the compliance report of a run, or list the runs of a period", "输出运行的合规报告，或某一时段的运行清单";
     report_format(): "html (default), md or json", "html（默认）、md 或 json";
-    report_out(): "Write to this file, which must not exist; its ending tells the format: .html, .md, .json", "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.json";
+    report_out(): "Write to this file, which must not exist; the file name extension selects the format: .html, .md, .json",
+        "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.json";
     report_runs(): "Instead of one run: all that began in this time; RFC 3339 dates or date-times, either end may be left out", "改为列出此时段开始的全部运行；起止为 RFC 3339 日期或日期时间，均可省略";
     report_checkpoint(): "A checkpoint that was kept elsewhere: the report then says what it covers", "在他处保存的检查点文件；报告将说明其覆盖范围";
     cmd_verify(): "Verify the whole ledger", "验证整个账本";
@@ -60,8 +61,8 @@ texts! {
 
     cmd_completion(): "Print shell completion for commands, runs and steps", "输出 shell 自动补全代码（命令、运行、步骤）";
     cmd_man(): "Print the manual page, or write one for each command", "输出手册页，或为每个命令生成一页";
-    completion_shell(): "Which shell", "哪种 shell";
-    shell(name, file): "in {file}: source <(upledger completion {name})", "写入 {file}：source <(upledger completion {name})";
+    completion_shell(): "Which shell; for its file: source <(upledger completion SHELL)", "哪种 shell；在其文件中写入：source <(upledger completion SHELL)";
+    shell(file): "{file}", "文件 {file}";
     man_name(): "NAME", "名称";
     man_synopsis(): "SYNOPSIS", "用法";
     man_description(): "DESCRIPTION", "说明";
@@ -75,7 +76,7 @@ texts! {
     man_see_also(): "SEE ALSO", "另见";
     file_state(): "The state directory of root; of another user ~/.local/state/upledger", "root 的状态目录；其他用户为 ~/.local/state/upledger";
     file_ledger(): "The ledger: an SQLite database, the only state", "账本：SQLite 数据库，唯一的状态";
-    file_jobs(): "What the attempts of a step printed and how they ended", "各步骤每次尝试的输出和结果";
+    file_jobs(): "What the attempts of a step printed and how they ended", "各步骤每次执行的输出和结果";
     file_undo(): "Former content of files, for rollbacks; readable by its owner alone", "供回退使用的文件原内容；只有属主可读";
     file_memory(): "What is remembered of each ledger, so that an older copy is noticed; of another user ~/.local/share/upledger/memory",
         "各账本的链头记录，用于发现旧副本；其他用户为 ~/.local/share/upledger/memory";
@@ -99,7 +100,7 @@ texts! {
     decide_step(): "The step to decide about", "待确认的步骤";
     decide_decision(): "The decision", "处理方式";
     decide_run(): "The run; the open one if omitted", "运行名；默认为未结束的运行";
-    choice_done(): "It is done; the step's own check must agree", "已完成；须通过该步骤自带的检查";
+    choice_done(): "Record it as done; its own check must pass", "记录为已完成；须通过该步骤自带的检查";
     choice_retry(): "Run it again", "重新执行";
     choice_skip(): "Continue without it", "跳过并继续";
     choice_fail(): "Treat it as failed", "判定为失败";
@@ -108,7 +109,8 @@ texts! {
     run_plan(): "The plan, or the output of `plan --out`", "计划文件，或 `plan --out` 的输出";
     rollback_reason(): "The reason, which is recorded; required if the run has completed", "原因，会记入账本；运行已完成时必填";
     amend_plan(): "Show what would change and what the changed steps would do, and change nothing", "只显示变更内容与变更后步骤的执行情况，不做任何修改";
-    accept_data_loss(): "Accept that what users have written since they were let in again is lost: the rollback brings back an older copy", "接受数据损失：回退会恢复较早的备份，重新开放以来用户写入的数据将丢失";
+    accept_data_loss(): "Accept the loss of all data written since the service was reopened: the rollback restores an older copy",
+        "接受数据丢失：回退会恢复较早的备份，重新开放以来用户写入的数据将丢失";
     rollback_plan(): "Show what would be undone, in which order; changes nothing", "列出将回退的内容和顺序；不做任何变更";
     run_force(): "Run although steps are certain to fail; recorded with its reason", "即使有步骤必然失败也执行；连同原因一起记录";
     run_reason(): "Why --force is used; recorded", "使用 --force 的原因；会被记录";
@@ -125,8 +127,7 @@ texts! {
     init_template(): "The template to start from", "起始模板";
     template_blank(): "Three commands with their probes and undos", "三个命令，附探测与撤销";
     template_django(): "An upgrade of a Django application with a worker", "Django 应用及其 worker 的升级";
-    var(): "A variable of the plan, in place of the one under `vars`; recorded, and part of the digest",
-        "计划变量，取代 `vars` 中的值；记入账本并计入摘要";
+    var(): "A variable of the plan, in place of the one under `vars`; recorded, and part of the digest", "计划变量，取代 `vars` 中的值；记入账本并计入计划哈希值";
     vars(): "A file with variables: a YAML map of names and values", "变量文件：名称与值的 YAML 映射";
     the_plan(): "The plan", "计划文件";
     plan_out(): "Write the resolved plan, so that exactly what was approved can be run", "写出已解析的计划：批准的内容就是执行的内容";
@@ -137,10 +138,18 @@ texts! {
     log_follow(): "Keep printing new events", "持续输出新事件";
     log_output(): "Print the output of this step instead of events", "改为显示该步骤的输出";
     replay_run(): "The run; the newest one at that event if omitted", "运行名；默认为当时最近的运行";
-    timeline_format(): "html (default), md (post-mortem), csv, json, chrome (Perfetto), otlp (OpenTelemetry), mermaid, grafana (annotations)",
-        "html（默认）、md（复盘报告）、csv、json、chrome（Perfetto）、otlp（OpenTelemetry）、mermaid、grafana（注释）";
-    timeline_out(): "Write to this file, which must not exist; its ending tells the format: .html, .md, .csv, .json, .mmd", "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.csv、.json、.mmd";
-    timeline_beside(): "Compare with this run, step by step, as html, md, csv or json", "与此运行逐步对比；格式为 html、md、csv 或 json";
+    timeline_format(): "Format of the timeline", "输出格式";
+    format_html(): "A self-contained HTML page (default)", "独立网页（默认）";
+    format_md(): "A post-mortem", "复盘报告";
+    format_csv(): "For spreadsheets", "电子表格";
+    format_json(): "For programs", "供程序读取";
+    format_chrome(): "Perfetto: for ui.perfetto.dev and chrome://tracing", "Perfetto：用于 ui.perfetto.dev 和 chrome://tracing";
+    format_otlp(): "OpenTelemetry", "OpenTelemetry（链路跟踪）";
+    format_mermaid(): "A Gantt chart", "甘特图";
+    format_grafana(): "Annotations", "注释";
+    timeline_out(): "Write to this file, which must not exist; the file name extension selects the format: .html, .md, .csv, .json, .mmd",
+        "写入此文件（不得已存在）；格式由扩展名决定：.html、.md、.csv、.json、.mmd";
+    timeline_beside(): "Compare with this run, step by step, as html, md, csv or json", "与此运行按步骤对比；格式为 html、md、csv 或 json";
     timeline_beside_ledger(): "Take the run to compare with from a copy of another ledger (its file or directory, or exported .jsonl), which is verified and not changed; its newest run without --beside",
         "从另一份账本的副本（账本文件、目录或导出的 .jsonl）中取对比的运行；先验证，不修改；未指定 --beside 时取其中最近的运行";
     replay_at(): "The last event to apply", "截止到此事件";

@@ -9,6 +9,7 @@ mod choose;
 
 pub use choose::{Choice, ChoiceError, choose};
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -63,7 +64,7 @@ pub fn lang() -> Lang {
     LANG.get().copied().unwrap_or(Lang::En)
 }
 
-/// An argument of a Chinese text, between two marks that no text has: they are noncharacters of Unicode.
+/// An argument of a text, between two marks that no text has: they are noncharacters of Unicode.
 struct Argument<'a>(&'a dyn std::fmt::Display);
 
 const OPENS: char = '\u{fdd0}';
@@ -106,6 +107,110 @@ fn joined(text: &str) -> String {
     out
 }
 
+/// Nouns that are counted in English texts, and one of each.
+const COUNTED: &[(&str, &str)] = &[
+    ("attempts", "attempt"),
+    ("blobs", "blob"),
+    ("bytes", "byte"),
+    ("checkpoints", "checkpoint"),
+    ("entries", "entry"),
+    ("events", "event"),
+    ("files", "file"),
+    ("keys", "key"),
+    ("levels", "level"),
+    ("lines", "line"),
+    ("migrations", "migration"),
+    ("operations", "operation"),
+    ("problems", "problem"),
+    ("processes", "process"),
+    ("retries", "retry"),
+    ("rows", "row"),
+    ("steps", "step"),
+    ("tables", "table"),
+];
+
+/// What is said of several, and the same of one.
+const SAID: &[(&str, &str)] = &[
+    ("are", "is"),
+    ("were", "was"),
+    ("have", "has"),
+    ("match", "matches"),
+];
+
+/// An English text without the marks; where a number is 1, the noun behind it is a singular.
+fn counted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let one = format!("{OPENS}1{CLOSES} ");
+    while let Some((before, after)) = rest.split_once(&one) {
+        out.push_str(before);
+        out.push_str("1 ");
+        rest = after;
+        // The noun may have one word before it.
+        for _ in 0..2 {
+            let end = rest
+                .find(|c: char| !c.is_ascii_lowercase())
+                .unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(end);
+            let single = COUNTED.iter().find(|(several, _)| *several == word);
+            out.push_str(single.map_or(word, |(_, one)| one));
+            rest = behind;
+            let Some(verb) = behind.strip_prefix(' ').filter(|_| !word.is_empty()) else {
+                break;
+            };
+            if single.is_none() {
+                out.push(' ');
+                rest = verb;
+                continue;
+            }
+            let said = SAID.iter().find(|(of, _)| {
+                let behind = verb.strip_prefix(of);
+                behind.is_some_and(|b| !b.starts_with(|c: char| c.is_ascii_lowercase()))
+            });
+            if let Some((of, one)) = said {
+                out.push(' ');
+                out.push_str(one);
+                rest = verb.strip_prefix(of).unwrap_or(verb);
+            }
+            break;
+        }
+    }
+    out.push_str(rest);
+    out.retain(|c| !matches!(c, OPENS | CLOSES));
+    out
+}
+
+/// Names in a row, in the language of the process.
+#[must_use]
+pub fn list<S: Borrow<str>>(names: &[S]) -> String {
+    names.join(in_language(", ", "、"))
+}
+
+/// Parts of a sentence.
+#[must_use]
+pub fn parts<S: Borrow<str>>(parts: &[S]) -> String {
+    parts.join(in_language(", ", "，"))
+}
+
+/// Sentences in one line.
+#[must_use]
+pub fn clauses<S: Borrow<str>>(clauses: &[S]) -> String {
+    clauses.join(in_language("; ", "；"))
+}
+
+/// What is wrong, and why, and why that is.
+#[must_use]
+pub fn causes<S: Borrow<str>>(words: &[S]) -> String {
+    words.join(in_language(": ", "："))
+}
+
+fn in_language(en: &'static str, zh: &'static str) -> &'static str {
+    match lang() {
+        Lang::En => en,
+        Lang::Zh => zh,
+    }
+}
+
 /// Makes one function per text, which returns it in the language of the process.
 macro_rules! texts {
     ($($name:ident($($arg:ident),*): $en:literal, $zh:literal;)+) => {
@@ -114,15 +219,18 @@ macro_rules! texts {
             #[must_use]
             pub fn $name($($arg: impl std::fmt::Display),*) -> String {
                 #[deny(unused_variables)]
-                fn en($($arg: &dyn std::fmt::Display),*) -> String { format!($en) }
+                fn en($($arg: &dyn std::fmt::Display),*) -> String {
+                    $crate::text::counted(&format!($en))
+                }
                 #[deny(unused_variables)]
                 fn zh($($arg: &dyn std::fmt::Display),*) -> String {
                     $crate::text::joined(&format!($zh))
                 }
-                match $crate::text::lang() {
-                    $crate::text::Lang::En => en($(&$arg),*),
-                    $crate::text::Lang::Zh => zh($(&$crate::text::Argument(&$arg)),*),
-                }
+                let of = match $crate::text::lang() {
+                    $crate::text::Lang::En => en,
+                    $crate::text::Lang::Zh => zh,
+                };
+                of($(&$crate::text::Argument(&$arg)),*)
             }
         )+
 
@@ -205,6 +313,26 @@ mod tests {
             }
         }
         assert!(found.is_empty(), "{found:#?}");
+    }
+
+    /// One of a thing is not many, and what somebody else has written stays as it is.
+    #[test]
+    fn one_is_a_singular() {
+        let said =
+            |n: usize| super::timeline::rolled_back("12:00:00", "alice", "1 steps were bad", n);
+        assert_eq!(
+            said(1),
+            "12:00:00 alice had the run rolled back: 1 steps were bad; 1 step was undone"
+        );
+        assert!(said(2).ends_with("; 2 steps were undone"), "{}", said(2));
+        assert!(said(11).ends_with("; 11 steps were undone"), "{}", said(11));
+        let checks = super::commands::checks_are(1, "1 given", 1, 0);
+        assert!(
+            checks.starts_with("1 stored checkpoint, 1 given, 1 blob ("),
+            "{checks}"
+        );
+        let open = super::actions::migrations_open("default", 1, "app.0002");
+        assert_eq!(open, "default: 1 migration is open: app.0002");
     }
 
     /// An argument that is Chinese itself needs no space; what somebody else has written stays as it is.

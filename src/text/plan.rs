@@ -12,7 +12,7 @@ texts! {
     one_of(words): "one of {words}", "可用的有 {words}";
 
     // The file.
-    cannot_read(why): "cannot read: {why}", "无法读取：{why}";
+    cannot_read(path, why): "cannot read {path}: {why}", "无法读取 {path}：{why}";
     no_regular_file(): "it is not a regular file", "不是普通文件";
     other_encoding(name): "the text is in {name}, not in UTF-8", "文件编码是 {name}，不是 UTF-8";
     not_utf8(): "the text is not UTF-8", "文件内容不是 UTF-8";
@@ -306,20 +306,20 @@ texts! {
     reverse_start(): "services start in the reverse order of stopping", "服务应按停止的相反顺序启动";
     front_opens_last(): "the front end opens after the services behind it have started", "应在其后的服务全部启动之后再打开前端入口";
     schedule_last(): "scheduled jobs are enabled after the services have started", "定时任务应在服务启动之后再恢复";
-    live_refused(id, kind): "`{id}` is in a phase with `live: true`, and `{kind}` as it is written changes what serves",
+    live_refused(id, kind): "`{id}` is in a phase with `live: true`, and `{kind}` as it is written changes what is in use",
         "`{id}` 位于 `live: true` 的阶段，而这样写的 `{kind}` 会改动正在提供服务的内容";
-    live_migration(id): "`{id}` is in a phase with `live: true`, and a migration changes the database that the living service uses",
+    live_migration(id): "`{id}` is in a phase with `live: true`, and a migration changes the database that the running service uses",
         "`{id}` 位于 `live: true` 的阶段，而数据库迁移会改动运行中的服务所用的数据库";
-    live_behind_stop(): "move it to a phase behind the stop", "请移到停止服务之后的阶段";
-    live_without_current(): "leave out `current`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+    live_behind_stop(): "move it to a phase after the stop", "请移到停止服务之后的阶段";
+    live_without_current(): "leave out `current`, and switch the link with `release.switch` after the stop; or move the step after the stop",
         "请去掉 `current`，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
-    live_releases(): "use `releases` without `current`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+    live_releases(): "use `releases` without `current`, and switch the link with `release.switch` after the stop; or move the step after the stop",
         "请使用 `releases` 而不写 `current`，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
-    live_into(): "name a directory of the release with `into`, and switch the link with `release.switch` behind the stop; or move the step behind the stop",
+    live_into(): "name a directory of the release with `into`, and switch the link with `release.switch` after the stop; or move the step after the stop",
         "请用 `into` 指定新版本自己的目录，在停止服务之后用 `release.switch` 切换链接；或将该步骤移到停止服务之后";
-    live_needs_why(id, kind): "`{id}` is in a phase with `live: true`, and nobody can tell whether `{kind}` changes what serves",
+    live_needs_why(id, kind): "`{id}` is in a phase with `live: true`, and whether `{kind}` changes what is in use cannot be determined",
         "`{id}` 位于 `live: true` 的阶段，而无法判断 `{kind}` 是否会改动正在提供服务的内容";
-    say_why_live(): "say in `why:` why it does not; it is recorded; or move the step behind the stop", "请在 `why:` 中说明它不会改动的理由，理由会被记录；或将该步骤移到停止服务之后";
+    say_why_live(): "say in `why:` why it does not; it is recorded; or move the step after the stop", "请在 `why:` 中说明它不会改动的理由，理由会被记录；或将该步骤移到停止服务之后";
 
     // Warnings: allowed, and still like a slip.
     shell_word(id, word): "the step `{id}` passes `{word}` to the program as an argument; it has a special meaning only in a script (`shell:`)",
@@ -359,12 +359,12 @@ texts! {
     give_verify(step): "give `{step}` a `verify` that checks the backup", "请为 `{step}` 写上检查备份的 `verify`";
     give_undo(step): "write an `undo` that restores what `{step}` saved, or `undo: {{point_of_no_return: ...}}`", "请写明恢复 `{step}` 所备份内容的 `undo`，或 `undo: {{point_of_no_return: ...}}`";
     name_a_step(kinds): "name an earlier step of one of these kinds: {kinds}", "请指定前面的步骤，类型须为：{kinds}";
-    opens_otherwise(): "`closes` and `opens` do not say which steps shut users out and let them in", "`closes` 和 `opens` 与关闭、重新开放访问的步骤不一致";
+    opens_otherwise(): "`closes` and `opens` do not name the steps that close and reopen the service", "`closes` 和 `opens` 与关闭、重新开放访问的步骤不一致";
     restores_otherwise(): "`restores` does not say whether the undo brings back older data", "`restores` 与回退时是否恢复旧数据不一致";
     uses_other_steps(): "`uses` does not hold the steps that its actions name", "`uses` 与动作中指定的步骤不一致";
     fact_printed(): "a printed value", "步骤打印的值";
     fact_path_kind(): "a path", "路径";
-    fact_digest(): "a SHA-256 digest", "SHA-256 摘要";
+    fact_digest(): "a SHA-256 digest", "SHA-256 哈希值";
     fact_commit(): "a commit", "提交 id";
     cwd_wants_path(): "`cwd` is an absolute path", "`cwd` 须为绝对路径";
     cwd_value(): "an absolute path or {{from: step.fact}}", "绝对路径或 {{from: step.fact}}";
@@ -375,8 +375,7 @@ texts! {
     not_resolved(why): "not a resolved plan: {why}", "不是已解析的计划：{why}";
     plan_writes_one(): "`upledger plan PLAN --out FILE` writes one", "可用 `upledger plan PLAN --out FILE` 生成";
     resolved_version(): "this version of the format is not supported", "不支持该文件的格式版本";
-    wrong_digest(named, found): "the digest does not match the plan: stated {named}, computed {found}",
-        "计划的摘要不符：文件中记为 {named}，实际为 {found}";
+    wrong_digest(named, found): "the digest does not match the plan: stated {named}, computed {found}", "计划的哈希值不符：文件中记为 {named}，实际为 {found}";
     never_edited(): "a resolved plan must not be edited; change the plan and resolve it again",
         "已解析的计划不可手工修改；请修改原计划后重新解析";
     empty_phase(): "a phase without steps, or no phase at all", "有阶段没有步骤，或根本没有阶段";

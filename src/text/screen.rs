@@ -1,7 +1,7 @@
 //! Texts of the screens of a run: its lines as they come, its state, its questions.
 
 texts! {
-    discards(steps, when, opened): "undoing {steps} brings back a copy of data from before {when}, when {opened} let users in: what they have written since is lost",
+    discards(steps, when, opened): "undoing {steps} restores a copy of the data from before {when}, when {opened} reopened the service: all data written since then is lost",
         "撤销 {steps} 将恢复 {when}（{opened} 重新开放访问）之前的数据备份：此后用户写入的数据会丢失";
     // Verbs of events, one column; `explain` knows each.
     planned(): "planned", "创建运行";
@@ -10,8 +10,8 @@ texts! {
     pause(): "pause", "暂停";
     abort(): "abort", "终止";
     aborted(): "aborted", "已终止";
-    completed(): "completed", "完成";
-    completed_without(steps): "completed, {steps} skipped", "完成，跳过 {steps} 步";
+    completed(): "completed", "已完成";
+    completed_without(steps): "completed, {steps} skipped", "已完成，跳过 {steps} 步";
     rollback(): "rollback", "回退";
     rolled_back(): "rolled back", "已回退";
     restored(): "restored", "账本恢复";
@@ -27,15 +27,15 @@ texts! {
     looked(): "probed", "探测";
     decided(): "decided", "人工处理";
     kill(): "kill", "强制结束";
-    escalated(): "escalated", "转为强制";
+    escalated(): "escalated", "升级为强制终止";
     noted(): "noted", "记录";
     refused(): "refused", "未启动";
     note(): "note", "备注";
 
     // What stands behind the verbs.
-    plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划摘要 {digest}";
-    amended_head(digest, reason): "plan digest {digest}; no step: {reason}", "计划摘要 {digest}；未涉及步骤：{reason}";
-    amended_to(digest, steps, reason): "plan digest {digest}; steps: {steps}: {reason}", "计划摘要 {digest}；步骤：{steps}：{reason}";
+    plan_is(name, digest): "{name}  plan digest {digest}", "{name}  计划哈希值 {digest}";
+    amended_head(digest, reason): "plan digest {digest}; no step: {reason}", "计划哈希值 {digest}；未涉及步骤：{reason}";
+    amended_to(digest, steps, reason): "plan digest {digest}; steps: {steps}: {reason}", "计划哈希值 {digest}；步骤：{steps}：{reason}";
     before_next_step(reason): "before the next step: {reason}", "在下一个步骤之前：{reason}";
     stays_done(): "completed steps are not undone", "已执行的步骤保持原状";
     every_step_done(): "all steps have finished", "全部步骤已执行完毕";
@@ -55,8 +55,8 @@ texts! {
     session_of(actor): "opened by {actor}", "操作人 {actor}";
     stops_after_this(): "stopping after this step; Ctrl-C again detaches and leaves it running", "将在此步骤结束后停止；再按一次 Ctrl-C 则立即退出，步骤在后台继续运行";
     will_stop_after_this(actor): "{actor} has asked for a stop: the run stops after this step", "{actor} 要求停止：运行将在此步骤结束后停止";
-    from_here(): "this only watches: Ctrl-C ends the view, not the run; from here: upledger note, pause, abort, kill-step",
-        "此处仅为查看：按 Ctrl-C 只退出查看，不影响运行；可在此执行 upledger note、pause、abort、kill-step";
+    from_here(): "read-only view; Ctrl-C does not stop the run. In another terminal: upledger note, pause, abort, kill-step",
+        "只读查看：按 Ctrl-C 只退出查看，不影响运行；可在另一终端执行 upledger note、pause、abort、kill-step";
     attempt(n): "attempt {n}", "第 {n} 次";
     never_started(part, n): "{part}  attempt {n} never started", "{part}  第 {n} 次执行并未启动";
     printed_nothing(step, run, status): "{step} was not started in {run}, so there is no output: {status}",
@@ -70,6 +70,8 @@ texts! {
     // The same in a sentence.
     verb_and_words(verb, words): "{verb}: {words}", "{verb}：{words}";
     comma(): ", ", "，";
+    decided_is(part, decision): "{part}: {decision}", "{part}：{decision}";
+    with_reason(step, why): "{step} ({why})", "{step}（{why}）";
 
     // A run's state.
     run(): "run", "运行";
@@ -89,17 +91,17 @@ texts! {
     paused(): "paused", "已暂停";
     rolled_back_but(): "rolled back, some undos skipped", "已回退，但有步骤未撤销";
     not_undone(names): "NOT undone, their changes are still in place: {names}", "未撤销，其变更仍然存在：{names}";
-    not_checked(names): "these checks did not hold after the rollback, by decision: {names}", "回退后未通过、按决定略过的检查：{names}";
-    without_undo(names): "not undone, because the plan says that nothing undoes them: {names}", "计划中没有撤销操作，保持原状：{names}";
-    check_fails(step, why): "the check {step} does not hold after the rollback: {why}", "回退后的检查 {step} 未通过：{why}";
-    were_skipped(names): "skipped by decision: {names}", "按决定跳过：{names}";
+    not_checked(names): "these checks failed after the rollback and were skipped by decision: {names}", "回退后未通过、经人工处理略过的检查：{names}";
+    without_undo(names): "not undone (they have no undo): {names}", "未撤销（没有撤销操作）：{names}";
+    check_fails(step, why): "the check {step} fails after the rollback: {why}", "回退后的检查 {step} 未通过：{why}";
+    were_skipped(names): "skipped by decision: {names}", "经人工处理跳过：{names}";
     aborted_stays(command): "completed steps are not undone; to undo them: {command}", "已执行的步骤保持原状；可以回退：{command}";
     rolled_back_in_part(): "partially rolled back", "已部分回退";
     rollback_stuck(): "rollback stuck", "回退受阻";
     pending(): "pending", "待执行";
     ready(): "ready", "待重试";
     undone(): "undone", "已撤销";
-    decided_as(word): "decided: {word}", "已选择：{word}";
+    decided_as(word): "decided: {word}", "处理方式：{word}";
     ledger_head(seq, hash): "ledger head {seq} {hash}", "链头 {seq} {hash}";
 
     timeline_with(command): "its timeline: {command}", "时间线：{command}";
@@ -118,10 +120,16 @@ texts! {
     overdue(): "its time limit passed, and its supervisor has exited", "已超时，且监护进程已退出";
     ended_with(code): "exit code {code}", "退出码 {code}";
     ended_by_signal(number): "killed by signal {number}", "被信号 {number} 终止";
-    timed_out(): "timed out and killed", "执行超时，已强制结束";
+    terminated(number): "terminated by signal {number}", "被信号 {number} 终止";
+    timed_out(): "time limit exceeded", "执行超时，已强制结束";
     killed_on_request(): "killed on request", "已按要求强制结束";
     could_not_start(why): "could not be started: {why}", "未能启动：{why}";
-    evidence_disagrees(seen): "the evidence disagrees: {seen}", "验证未通过：{seen}";
+    no_working_directory(path): "the working directory {path} does not exist", "工作目录 {path} 不存在";
+    bad_working_directory(path, why): "the working directory {path}: {why}", "工作目录 {path} 无法使用：{why}";
+    variable_differs(name, value, wanted): "{name} is '{value}', not '{wanted}'", "变量 {name} 为 '{value}'，不是 '{wanted}'";
+    forced(reason): "--force: {reason}", "使用 --force：{reason}";
+    forced_over(reason, found): "--force: {reason}; overridden: {found}", "使用 --force：{reason}；忽略：{found}";
+    evidence_disagrees(seen): "verification failed: {seen}", "验证未通过：{seen}";
     unchecked(): "it exited successfully, but only the program that started the run can check its evidence",
         "已正常结束，但只有开始该运行的程序才能核对其结果";
     unseen(): "it started, and its result is unknown", "已启动，但没有取得退出状态";
@@ -142,10 +150,10 @@ texts! {
     kept_of(at, of): "{at}  (the previous {of})", "{at}（原 {of}）";
     turns_round(): "the run then rolls back automatically, as the plan says (on_failure: rollback)", "随后按计划设置（on_failure: rollback）自动开始回退";
     answer_with(): "answer with one of:", "请选择：";
-    means_done(): "it is done, and its check agrees", "已完成；须通过步骤自带的检查";
-    means_done_unchecked(): "it is done; nothing checks that", "已完成；没有自带检查，须自行确认";
-    means_undone(): "it is undone, and its check agrees", "已撤销；须通过撤销自带的检查";
-    means_undone_unchecked(): "it is undone; nothing checks that", "已撤销；没有自带检查，须自行确认";
+    means_done(): "record it as done; its check must pass", "记录为已完成；须通过步骤自带的检查";
+    means_done_unchecked(): "record it as done; upledger cannot check this", "记录为已完成；没有自带检查，须自行确认";
+    means_undone(): "record it as undone; its check must pass", "记录为已撤销；须通过撤销自带的检查";
+    means_undone_unchecked(): "record it as undone; upledger cannot check this", "记录为已撤销；没有自带检查，须自行确认";
     means_retry(): "run it again", "重新执行";
     means_undo_again(): "run the undo again", "重新执行撤销";
     means_undo_failed(): "treat the undo as failed", "判定撤销失败";
@@ -158,7 +166,7 @@ texts! {
     then(command): "then: {command}", "然后：{command}";
     waits_for_processes(part, names): "{part}: its supervisor has exited, but it is still running: {names}; waiting for it to end (Ctrl-C twice detaches, kill-step kills it)",
         "{part}：监护进程已退出，步骤的进程仍在运行：{names}；正在等待其结束（按两次 Ctrl-C 退出等待，kill-step 可强制结束）";
-    after_deciding(command): "after a decide: {command}", "执行 decide 之后：{command}";
+    after_deciding(command): "after deciding: {command}", "选择之后：{command}";
 
     // What stands between an event and the next.
     command_runs(part, pid, time): "{part}: its command is still running (pid {pid}, for {time}); resume adopts it",
@@ -180,8 +188,8 @@ texts! {
     command_unseen(part): "{part}: its command has exited with an unknown result; resume checks what it did",
         "{part}：其命令已退出，但没有取得退出状态；resume 会检查现场";
     command_lost(part): "{part}: whether its command is still running is unknown; resume asks", "{part}：不清楚其命令是否仍在运行；resume 会停下询问";
-    decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); not carried out yet",
-        "已记录 {part} 的处理方式：{word}（{reason}）；尚未执行";
+    decision_stands(word, part, reason): "recorded: {word} for {part} ({reason}); not carried out yet", "已记录 {part} 的处理方式：{word}（{reason}）；尚未执行";
+    decision_made(word, part, reason): "recorded: {word} for {part} ({reason})", "已记录 {part} 的处理方式：{word}（{reason}）";
     decision_may_change(command): "`upledger resume` carries it out; until then it can be replaced: {command}",
         "用 upledger resume 执行；在此之前可重新选择：{command}";
     decision_waits(word, part): "{word} is recorded for {part}", "已记录 {part} 的处理方式：{word}";

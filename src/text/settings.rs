@@ -18,12 +18,12 @@ texts! {
     undo_start(): "stop the process that it started", "停止它启动的进程";
     application(what): "application: {what}", "应用：{what}";
     only_application(what): "the only application that runs on this machine: {what}; name it with `app` or `by`", "本机唯一在运行的应用：{what}；可用 `app` 或 `by` 指定";
-    undo_stop(): "start it again as it was running before", "按原样重新启动";
+    undo_stop(): "start it again in its previous state", "按原样重新启动";
     nothing_ran(): "nothing was running before, so nothing is started", "此前没有运行，无需启动";
     undo_deploy(): "check out the previous commit", "回到原来的提交";
     undo_clone(place): "remove {place} if this step created it; move it aside if somebody has worked in it",
         "若 {place} 由本步骤创建则删除；若其中有他人的改动则改名移开";
-    undo_release(current): "{current} points to the previous release again", "{current} 重新指向原来的版本";
+    undo_release(current): "switch {current} back to the previous release", "将 {current} 切换回原来的版本";
     undo_file(path): "restore {path} byte for byte", "{path} 恢复原样（逐字节一致）";
     undo_cron(): "restore the crontab byte for byte; if somebody has edited it since, only these lines",
         "crontab 恢复原样（逐字节一致）；如其间有人改过，则只恢复这些行";
@@ -157,7 +157,7 @@ texts! {
     current_among_releases(): "`current` must be a link beside the releases, not `releases` itself", "`current` 是指向某个版本的链接，不能就是 `releases` 目录";
     releases_fetch(): "`fetch: false` requires `into`: each release is a separate clone", "`fetch: false` 只能与 `into` 同用：每个版本都是独立的克隆";
     link_above_itself(path, to): "`to` must not be inside `path`: {to} is inside {path}", "`to` 不能位于 `path` 之内：{to} 在 {path} 里面";
-    undo_switch(path): "{path} points to where it pointed before", "{path} 重新指向原来的目标";
+    undo_switch(path): "switch {path} back to its previous target", "将 {path} 切换回原来的目标";
     keep_one(): "`keep` must be at least 1", "`keep` 至少为 1";
     prune_where(): "one of `releases`, `venvs` and `statics` is needed", "`releases`、`venvs`、`statics` 至少须给出一个";
     prune_goes(dir): "{dir} will be removed", "{dir} 将被删除";

@@ -9,9 +9,9 @@ texts! {
         "崩溃留下了待回滚的日志（hot journal）；验证的是不含该未完成提交的账本";
     memory_behind(remembered): "the remembered head has {remembered} events; that is allowed",
         "本机的链头记录只到 {remembered} 个事件，属正常情况";
-    copied(path, remembered): "a copy, or moved: this ledger is remembered at {path}, with {remembered} events",
+    copied(path, remembered): "this machine knows this ledger at {path}, with {remembered} events; the one here is a copy, or the ledger was moved",
         "副本或已移动：本机记录的该账本在 {path}，有 {remembered} 个事件";
-    forgotten(): "nothing is remembered of this ledger on this machine: it comes from another one, or its memory was removed",
+    forgotten(): "this machine knows nothing of this ledger: it comes from another one, or what was remembered of it was removed",
         "本机没有该账本的链头记录：账本来自其他机器，或链头记录已被删除";
     blob_absent(sha256): "the content of blob {sha256} is absent", "数据块 {sha256} 的内容未保存在账本中";
     of_event(seq, what): "event {seq}: {what}", "事件 {seq}：{what}";
@@ -52,8 +52,9 @@ texts! {
         "下一步：将该文件与当初保存的三行原文（工单、邮件）逐字核对。若完全一致，则不要再写入账本，并保留此副本以备调查";
     disagrees(events): "DAMAGED: {events} events are chained correctly, but another part of the ledger is inconsistent; see above.",
         "已损坏：{events} 个事件的哈希链连续，但其他部分不一致，见上文";
-    not_newest(events): "NOT THE NEWEST: these {events} events are chained correctly, but this machine remembers more events, or different ones.",
-        "不是最新副本：这 {events} 个事件的哈希链连续，但本机另存的链头记录更新，或与之不同";
+    not_newest(events): "OUTDATED: these {events} events are chained correctly, but this machine remembers more events.",
+        "不是最新副本：这 {events} 个事件的哈希链连续，但本机另存的链头记录有更多事件";
+    not_remembered(events): "NOT AS REMEMBERED: these {events} events are chained correctly, but this machine remembers different ones.", "与链头记录不符：这 {events} 个事件的哈希链连续，但与本机另存的链头记录不同";
     damaged_next(): "Next: write nothing to it, keep this copy for the investigation, and restore the newest good copy.",
         "下一步：不要再写入，保留此副本以备调查，并恢复最新的完好副本";
     older_next(command): "Next: restore the newest copy; if there is none, record that this one is used from now on: {command}",

@@ -12,7 +12,7 @@ pub fn chrome(of: &Timeline) -> Value {
         json!({"ph": "M", "name": "process_name", "pid": 1, "args": {"name": format!("upledger {}", of.run)}}),
         thread(1, "phases"),
         thread(2, "waits"),
-        thread(3, "users shut out"),
+        thread(3, "service unavailable"),
     ];
     for (phase, direction, bars) in of.phases() {
         let ends = bars.iter().map(|b| end(of, b));

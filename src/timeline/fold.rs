@@ -179,7 +179,7 @@ impl Folding {
             }
             Event::StepRefused(r) => {
                 let mut bar = self.bar(run, &r.part, at.clone(), Outcome::Refused);
-                bar.detail.clone_from(&r.detail);
+                bar.detail = localized::refusal(&r.detail);
                 self.bars.push(bar);
             }
             Event::StepSatisfied(s) => {
@@ -190,7 +190,7 @@ impl Folding {
             }
             Event::StepSkipped(s) => {
                 let mut bar = self.bar(run, &s.part, at.clone(), Outcome::Skipped);
-                bar.detail.clone_from(&s.reason);
+                bar.detail = localized::left_out(&s.reason);
                 self.bars.push(bar);
             }
             Event::NoteAdded(_) => self.mark(entry, run, &at),

@@ -106,6 +106,7 @@ pub fn html(
             text::embedded(),
         ],
         unpack => "sed -n '/id=\"upledger\"/,/<\\/script>/p' FILE.html | sed '1d;$d' | base64 -d | gunzip > events.jsonl",
+        seq => text::seq(),
         columns => [text::time(), text::step(), text::timeline(), text::duration(), text::outcome(), text::detail()],
         // Its alphabet needs no escape, and an escape would be none of it.
         events => Value::from_safe_string(packed.join("\n")),
@@ -213,7 +214,7 @@ impl Scale {
         }
         fact(text::detail(), bar.detail.clone());
         fact(text::settled(), bar.settled.clone().unwrap_or_default());
-        fact(text::on_the_way(), bar.on_the_way.join("; "));
+        fact(text::on_the_way(), crate::text::clauses(&bar.on_the_way));
         Row {
             id: bar.start.seq,
             time: local_time(&bar.start.ts),

@@ -133,9 +133,10 @@ fn trigger(of: &Timeline) -> Vec<String> {
     vec![first.map_or_else(text::nothing_failed, failure)]
 }
 
+/// When its outcome was known, which is when somebody could notice it.
 fn failure(bar: &Bar) -> String {
-    let time = local_time(&bar.start.ts);
-    text::failed_at(time, name(bar), &bar.detail, bar.start.seq)
+    let known = bar.end.as_ref().unwrap_or(&bar.start);
+    text::failed_at(local_time(&known.ts), name(bar), &bar.detail, known.seq)
 }
 
 fn failures(of: &Timeline, most: usize) -> Vec<String> {
@@ -168,12 +169,13 @@ fn resolution(of: &Timeline) -> Vec<String> {
 fn table(of: &Timeline) -> Vec<String> {
     let mut rows = vec![
         format!(
-            "| {} | {} | {} | {} | {} | seq |",
+            "| {} | {} | {} | {} | {} | {} |",
             text::time(),
             text::step(),
             text::outcome(),
             text::duration(),
-            text::detail()
+            text::detail(),
+            text::seq()
         ),
         "|---|---|---|---|---|---|".into(),
     ];

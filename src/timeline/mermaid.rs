@@ -1,6 +1,8 @@
 //! A Gantt chart of Mermaid, for what renders it in Markdown: a section for each phase, a task for each attempt.
 
-use super::{Bar, Outcome, Timeline, csv::way, summary::at};
+use super::{Bar, Outcome, Timeline, summary::at};
+use crate::text::timeline as text;
+use upledger_replay::event::Direction;
 
 /// The chart.
 #[must_use]
@@ -11,20 +13,25 @@ pub fn mermaid(of: &Timeline) -> String {
     );
     let mut id = 0;
     if !of.outages.is_empty() {
-        out.push_str("  section users shut out\n");
+        out.push_str(&format!("  section {}\n", plain(&text::shut_out())));
     }
     for outage in &of.outages {
         id += 1;
         let until = outage.until.as_ref().map_or(of.until.us, |u| u.us);
-        out.push_str(&task("outage", "crit, ", id, outage.from.us, until));
+        out.push_str(&task(
+            &text::outage_bar(),
+            "crit, ",
+            id,
+            outage.from.us,
+            until,
+        ));
     }
     for (phase, direction, bars) in of.phases() {
-        let back = if way(direction) == "undo" {
-            "undo "
-        } else {
-            ""
+        let name = match direction {
+            Direction::Do => phase.to_owned(),
+            Direction::Undo => text::undo_of(phase),
         };
-        out.push_str(&format!("  section {}\n", plain(&format!("{back}{phase}"))));
+        out.push_str(&format!("  section {}\n", plain(&name)));
         for bar in bars {
             id += 1;
             let end = bar.end_us().unwrap_or(of.until.us);

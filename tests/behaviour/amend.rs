@@ -173,7 +173,7 @@ fn the_head_of_the_plan_is_shown_where_it_changes() {
     let done = world.upledger(&["amend", "plan.yaml", "--reason", "x"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(
-        done.out.contains("changed: the head of the plan"),
+        done.out.contains("changed: plan settings or step order"),
         "{done:?}"
     );
     assert!(done.out.contains("+on_failure: rollback"), "{done:?}");

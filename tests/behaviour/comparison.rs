@@ -112,7 +112,7 @@ fn every_number_is_that_of_the_two_timelines() {
 fn the_page_the_table_and_the_sheet_hold_every_step_in_both_languages() {
     let world = World::new();
     let (first, second) = nights(&world);
-    for (lang, heading) in [("en", "Step by step"), ("zh", "逐步对比")] {
+    for (lang, heading) in [("en", "Step by step"), ("zh", "按步骤对比")] {
         for ending in ["html", "md", "csv"] {
             let file = format!("{lang}.{ending}");
             let args = [

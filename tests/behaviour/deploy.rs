@@ -118,5 +118,5 @@ fn a_look_over_http_serves_as_the_evidence_of_another_step() {
     world.write("plan.yaml", &step("bad"));
     let done = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 1, "{done:?}");
-    assert!(done.out.contains("the evidence disagrees"), "{done:?}");
+    assert!(done.out.contains("verification failed"), "{done:?}");
 }

@@ -327,3 +327,67 @@ fn something_else_in_the_place_of_the_job_directory_is_a_question() {
         world.lines("effects") == ["start", "end"]
     });
 }
+
+/// What the menus offer is possible: another definition of a step does not answer what nobody knows.
+#[test]
+fn a_step_that_was_decided_to_have_failed_is_amended_once_it_may_run_again() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: amended\nphases:\n  - phase: all\n    steps:\n      - {id: slow, do: {shell: \"echo start >> @/effects; while [ ! -e @/go ]; do sleep 0.05; done\"}, on_doubt: ask, undo: none}\n";
+    world.write("plan.yaml", plan);
+    let runner = world.start(&["run", "plan.yaml"]);
+    eventually("the step has begun", || world.lines("effects") == ["start"]);
+    world.await_step("slow", "running");
+    dead(runner);
+    std::fs::remove_dir_all(world.state().join("jobs")).expect("removed");
+    assert_eq!(world.upledger(&["resume"]).code, 4);
+    let decide = |word: &str| world.upledger(&["decide", "slow", word, "--reason", "looked"]);
+    let failed = decide("fail");
+    assert_eq!(failed.code, 0, "{failed:?}");
+    let screens = [failed.out, world.upledger(&["status"]).out];
+    for screen in &screens {
+        assert!(screen.contains("upledger decide slow retry"), "{screen}");
+        assert!(!screen.contains("upledger amend"), "{screen}");
+        assert!(!screen.contains("not carried out yet"), "{screen}");
+    }
+    assert!(
+        screens[1].contains("recorded: fail for slow (looked)"),
+        "{screens:?}"
+    );
+    world.write(
+        "plan.yaml",
+        &plan.replace("while [ ! -e @/go ]; do sleep 0.05; done", "true"),
+    );
+    let amend = ["amend", "plan.yaml", "--reason", "it was too slow"];
+    let refused = world.upledger(&amend);
+    assert_eq!(refused.code, 13, "{refused:?}");
+    for part in [
+        "decide about slow first",
+        "upledger decide slow retry --reason",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {refused:?}");
+    }
+    assert_eq!(decide("retry").code, 0);
+    assert_eq!(world.upledger(&amend).code, 0);
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    assert_eq!(world.lines("effects"), ["start", "start"]);
+    world.write("go", "");
+}
+
+/// A failure that is over is no doubt: the menu offers another plan, which is taken.
+#[test]
+fn a_step_that_has_failed_may_be_amended_as_its_menu_says() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: amended\nphases:\n  - phase: all\n    steps:\n      - {id: one, do: {run: [\"false\"]}, on_doubt: ask, undo: none}\n";
+    world.write("plan.yaml", plan);
+    let run = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("upledger amend PLAN"), "{run:?}");
+    world.write("plan.yaml", &plan.replace("false", "true"));
+    assert_eq!(
+        world
+            .upledger(&["amend", "plan.yaml", "--reason", "x"])
+            .code,
+        0
+    );
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+}

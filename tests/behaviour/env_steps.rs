@@ -74,7 +74,7 @@ fn later_steps_and_their_undos_have_what_was_set_captured_and_removed() {
     }
     assert!(
         has(&variables(&world, "seen"), "RUN_VER=own"),
-        "a step's own `env` goes before it"
+        "a step's own `env` takes precedence over it"
     );
     let log = world.upledger(&["log", "--json"]).out;
     assert!(!log.contains("hunter-22"), "{log}");

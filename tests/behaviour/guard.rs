@@ -145,7 +145,11 @@ fn a_copied_state_is_read_with_a_warning_and_not_appended_to_until_it_is_recorde
             "{appends:?}: {done:?}"
         );
     }
-    assert!(at(&["verify"]).out.contains("remembered at"));
+    assert!(
+        at(&["verify"])
+            .out
+            .contains("this machine knows this ledger at")
+    );
     let moved = at(&["ledger", "restored", "--reason", "the disk was changed"]);
     assert_eq!(moved.code, 0, "{moved:?}");
     assert_eq!(at(&["note", "x"]).code, 0);

@@ -5,6 +5,7 @@ mod attempt;
 mod before_contract;
 mod bytes;
 mod certain;
+mod chinese;
 mod common;
 mod comparison;
 mod config_set;

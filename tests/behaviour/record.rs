@@ -87,6 +87,19 @@ fn an_older_copy_is_noticed_until_a_person_restores_it() {
         let done = world.upledger(command);
         assert_eq!(done.code, 7, "{command:?}: {done:?}");
     }
+    // Nothing is wrong with the copy itself.
+    let verified = world.upledger(&["verify"]).out;
+    let first = verified.lines().next().unwrap_or_default();
+    assert!(first.ends_with("OUTDATED"), "{verified}");
+    assert!(
+        !verified.contains("DAMAGED") && !verified.contains("first bad"),
+        "{verified}"
+    );
+    assert!(verified.contains("\nOUTDATED: these "), "{verified}");
+    let problem = "\nproblem     the remembered head disagrees: ";
+    assert!(verified.contains(problem), "{verified}");
+    let machine = world.upledger(&["verify", "--json"]).out;
+    assert!(machine.contains("\"first_bad\":{"), "{machine}");
     assert_eq!(world.lines("trace"), ["one", "one"]);
     assert_eq!(
         world

@@ -81,7 +81,7 @@ fn it_is_shown_in_its_order_and_nothing_is_changed() {
     assert!(out.contains("3 undo; nothing was changed"), "{out}");
     // Of a command nobody knows what it would take away; a file is looked at.
     assert!(
-        out.contains("what would be lost is unknown: last, first"),
+        out.contains("data loss  cannot be determined for: last, first"),
         "{out}"
     );
     assert!(out.contains("--reason"), "{out}");
@@ -311,7 +311,10 @@ fn an_undo_that_the_plan_writes_tells_what_it_would_replace() {
     assert!(diff.contains("-A=2") && diff.contains("+A=1"), "{diff}");
     assert!(of("port")["lost"].to_string().contains("1 line of "));
     let shown = world.upledger(&["rollback", "--plan"]).out;
-    assert!(shown.contains("would be lost: port, edit"), "{shown}");
+    assert!(
+        shown.contains("data loss  certain for: port, edit"),
+        "{shown}"
+    );
     // What is like the copy loses nothing, and a copy that is gone is told.
     world.write("app.env", "DEBUG=1\nKEPT=1\n");
     let steps = details(&world);

@@ -199,11 +199,11 @@ fn whoever_says_done_is_told_whether_the_step_looks_for_itself() {
     for (step, says) in [
         (
             "do: {expect.file: {path: @/none}}",
-            "it is done, and its check agrees",
+            "record it as done; its check must pass",
         ),
         (
             "do: {run: [\"false\"]}, on_doubt: ask, undo: none",
-            "it is done; nothing checks that",
+            "record it as done; upledger cannot check this",
         ),
     ] {
         let world = World::new();

@@ -193,7 +193,7 @@ fn the_screen_shows_the_running_step_and_its_last_lines_and_then_only_what_stays
         "failed       last",
         "last failed:",
         "upledger decide last retry",
-        "after a decide: upledger resume",
+        "after deciding: upledger resume",
     ] {
         assert!(rows.iter().any(|r| r.contains(stays)), "{stays}: {rows:#?}");
     }
@@ -293,7 +293,7 @@ fn watch_speaks_to_those_who_watch() {
     world.await_step("slow", "running");
     let mut terminal = Terminal::start(&world, "xterm", &["watch"]);
     eventually("it is said who executes the run", || {
-        terminal.shows("run by ") && terminal.shows("this only watches")
+        terminal.shows("run by ") && terminal.shows("read-only view")
     });
     eventually("the step is shown", || terminal.shows("2/3  work / slow"));
     let pid = i32::try_from(runner.id()).ok().and_then(Pid::from_raw);

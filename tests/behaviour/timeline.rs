@@ -215,3 +215,62 @@ fn opentelemetrys_own_types_read_the_spans() {
         assert!(names.contains(&span), "{span}: {names:?}");
     }
 }
+
+/// A failure is told with the time at which somebody could notice it, and one of a thing is not many.
+#[test]
+fn a_post_mortem_has_the_time_of_the_outcome() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: late\nphases:\n  - phase: p\n    steps:\n      - {id: made, do: {run: [\"true\"]}, effect: idempotent, undo: {run: [\"true\"], effect: idempotent}}\n      - {id: late, do: {shell: \"sleep 1.2; false\"}, effect: pure}\n";
+    world.write("plan.yaml", plan);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    assert_eq!(world.rollback().code, 5);
+    let log = world.upledger(&["log", "--json"]).out;
+    let mut events = log
+        .lines()
+        .filter_map(|l| serde_json::from_str::<Value>(l).ok());
+    let failed = events
+        .rfind(|e| e["kind"] == "step.failed")
+        .expect("it failed");
+    let at = chrono::DateTime::parse_from_rfc3339(failed["ts"].as_str().expect("a time"));
+    let at = at
+        .expect("a time")
+        .with_timezone(&chrono::Local)
+        .format("%H:%M:%S");
+    let page = written(&world, "late.md", "md");
+    for heading in ["## Trigger", "## Detection"] {
+        let section = page.split(heading).nth(1).expect("a section");
+        let line = section
+            .lines()
+            .find(|l| l.starts_with("- "))
+            .expect("a line");
+        let told = line.starts_with(&format!("- {at} late: "));
+        let proven = line.ends_with(&format!("(seq {})", failed["seq"]));
+        assert!(told && proven, "{failed}: {line}");
+    }
+    assert!(page.contains("; 1 step was undone"), "{page}");
+    assert!(
+        !page.contains(" 1 steps") && !page.contains(" 1 attempts"),
+        "{page}"
+    );
+}
+
+/// A name with an unknown ending is a slip, not a page.
+#[test]
+fn an_extension_that_selects_no_format_is_refused() {
+    let (world, _) = night();
+    for command in ["timeline", "report"] {
+        let refused = world.upledger(&[command, "--out", "night.pdf"]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        for known in [".html", ".md", ".json", "--format"] {
+            assert!(refused.err.contains(known), "{refused:?}");
+        }
+        assert!(!world.path("night.pdf").exists());
+        let asked = world.upledger(&[command, "--format", "html", "--out", "night.pdf"]);
+        assert_eq!(asked.code, 0, "{asked:?}");
+        std::fs::remove_file(world.path("night.pdf")).expect("written");
+        // Without any, it is the default.
+        assert_eq!(world.upledger(&[command, "--out", command]).code, 0);
+        let page = std::fs::read_to_string(world.path(command)).expect("written");
+        assert!(page.starts_with("<!doctype html>"), "{page:.80}");
+    }
+}

@@ -331,7 +331,7 @@ fn a_right_file_is_not_in_force_while_the_process_has_the_former_values() {
     tells(
         both,
         &[
-            "goes before the file",
+            "takes precedence over the file",
             "supervisord",
             "restart that one without it",
         ],

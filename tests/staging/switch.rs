@@ -382,7 +382,7 @@ fn nothing_beside_the_living_service_writes_to_its_database() {
     let smoke = |words: &str| lines[1].replace("SMOKE", words);
     refused(
         smoke(&format!("[{python}, manage.py, check]")),
-        "not allowed beside a living service",
+        "not allowed while the service is running",
     );
     refused(
         smoke("[bin/python, -I, -c, \"import json\"]"),

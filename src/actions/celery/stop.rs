@@ -210,7 +210,7 @@ impl Stop {
         let mut lines = Vec::new();
         if self.asks() {
             if !self.queues.is_empty() {
-                lines.push(phrases::wait_empty(self.queues.join(", ")));
+                lines.push(phrases::wait_empty(crate::text::list(&self.queues)));
             }
             lines.push(phrases::cancel_consumers(who));
             lines.push(phrases::wait_drained(self.drain));
@@ -222,7 +222,7 @@ impl Stop {
             true => manager.request_commands(),
             false => vec![phrases::term_to(who)],
         };
-        let stop = stops.join("; ");
+        let stop = crate::text::clauses(&stops);
         lines.push(match self.overdue {
             Overdue::Kill => phrases::stop_and_kill(stop, self.grace),
             Overdue::Fail | Overdue::Term => phrases::stop_may_take(stop, self.grace),

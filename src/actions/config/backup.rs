@@ -140,7 +140,7 @@ impl Action for Backup {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        vec![phrases::copies(self.paths.join(", "))]
+        vec![phrases::copies(crate::text::list(&self.paths))]
     }
 
     fn observe(&self, cx: &Context) -> Result<Before, Error> {

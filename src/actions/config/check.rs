@@ -1,7 +1,7 @@
 //! `expect.config`: values of a configuration file as their readers read them, and the processes that serve with them.
 //!
 //! Invariants: a right file proves nothing about a process: one that started before the file was changed has the former
-//! values, and a variable of its environment goes before a `.env` file for ever. No value is shown.
+//! values, and a variable of its environment takes precedence over a `.env` file for ever. No value is shown.
 
 use super::document::Format;
 use super::make::mark;
@@ -203,7 +203,7 @@ impl Values {
                     Some(found) => {
                         let why = match needed {
                             true => "with another value",
-                            false => "with another value, which goes before the file",
+                            false => "with another value, which takes precedence over the file",
                         };
                         let remedy = remedy(one.pid, name, Some(&found));
                         wrong.push(format!(
@@ -258,8 +258,8 @@ impl Expectation for Values {
             .chain(self.environ.keys().cloned())
             .collect();
         match &self.process {
-            Some(process) => phrases::config_served(&self.path, keys.join(", "), process),
-            None => phrases::config_expected(&self.path, keys.join(", ")),
+            Some(process) => phrases::config_served(&self.path, crate::text::list(&keys), process),
+            None => phrases::config_expected(&self.path, crate::text::list(&keys)),
         }
     }
 

@@ -220,7 +220,7 @@ impl Edit for Prepared<'_> {
 
     fn words(&self) -> String {
         let keys: Vec<String> = self.set.edits.iter().map(described_change).collect();
-        phrases::config_set(&self.set.path, keys.join(", "))
+        phrases::config_set(&self.set.path, crate::text::list(&keys))
     }
 
     fn diff(&self, former: Option<&[u8]>, wanted: &[u8]) -> Result<Option<String>, Error> {

@@ -159,7 +159,7 @@ pub(super) fn numbers(lines: &[usize]) -> String {
     if lines.len() > NAMED {
         all.push(phrases::and_more(lines.len() - NAMED));
     }
-    let all = all.join(", ");
+    let all = crate::text::list(&all);
     if lines.len() == 1 {
         phrases::one_line(all)
     } else {

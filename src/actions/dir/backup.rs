@@ -143,7 +143,7 @@ impl Action for Backup {
         let to = self.to.clone().unwrap_or_else(phrases::state_directory);
         vec![match self.exclude.as_slice() {
             [] => phrases::copy(&self.path, to),
-            some => phrases::copy_without(&self.path, to, some.join(", ")),
+            some => phrases::copy_without(&self.path, to, crate::text::list(some)),
         }]
     }
 

@@ -219,8 +219,8 @@ impl Action for Restore {
             Direction::Undo if before.former.is_none() => phrases::remove(&before.target),
             Direction::Undo => text::undo_directory(&before.target),
         };
-        let stays =
-            (!before.exclude.is_empty()).then(|| text::stays_as_it_is(before.exclude.join(", ")));
+        let stays = (!before.exclude.is_empty())
+            .then(|| text::stays_as_it_is(crate::text::list(&before.exclude)));
         Preview {
             commands: vec![command],
             findings: stays.into_iter().collect(),

@@ -45,7 +45,7 @@ pub struct Collectstatic {
     pub settings: Option<String>,
     /// Instead of `STATIC_ROOT`: a directory of this release, an absolute path or below the step's `cwd`, such as
     /// `/srv/app/statics/2.0`. It gets this name when it is complete, and nothing is collected into one that exists; it may be
-    /// built beside a living service, and `release.switch` switches a link to it.
+    /// built while the service is running, and `release.switch` switches a link to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
     /// The directory that the web server serves, as an absolute path: the step is refused when Django would write

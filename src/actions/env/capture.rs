@@ -180,7 +180,10 @@ impl Action for Capture {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        vec![phrases::env_capture(&self.source, self.names.join(", "))]
+        vec![phrases::env_capture(
+            &self.source,
+            crate::text::list(&self.names),
+        )]
     }
 
     fn observe(&self, _cx: &Context) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use upledger_replay::plan::Effect;
 
 /// Sets variables of the environment of all later steps of the run, and of their undos. `env` of a step and of the plan, and
-/// `env_file`, go before it.
+/// `env_file`, take precedence over it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
@@ -35,7 +35,7 @@ impl Set {
     fn names(&self) -> String {
         let unset = self.unset.iter().map(phrases::env_without);
         let names: Vec<String> = self.variables.keys().cloned().chain(unset).collect();
-        names.join(", ")
+        crate::text::list(&names)
     }
 }
 

@@ -56,7 +56,7 @@ impl Command {
                 .map(|c| phrases::text_on_stdout(format!("{c:?}"))),
         );
         parts.extend(self.stdout_matches.as_ref().map(phrases::stdout_matching));
-        parts.join(", ")
+        crate::text::parts(&parts)
     }
 
     fn judge(&self, ran: &Captured) -> Result<Finding, Error> {

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Count {
-    /// Exactly so many.
+    /// Exactly this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exactly: Option<u64>,
-    /// At least so many.
+    /// At least this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u64>,
-    /// At most so many.
+    /// At most this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
 }
@@ -35,7 +35,7 @@ impl Count {
         let min = self.min.map(text::at_least);
         let max = self.max.map(text::at_most);
         let all: Vec<String> = exactly.into_iter().chain(min).chain(max).collect();
-        all.join(", ")
+        crate::text::parts(&all)
     }
 
     /// A number is as expected.

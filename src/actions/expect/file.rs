@@ -61,7 +61,7 @@ impl Expectation for File {
         if parts.is_empty() {
             phrases::to_be_there(&self.path)
         } else {
-            phrases::file_with(&self.path, parts.join(", "))
+            phrases::file_with(&self.path, crate::text::parts(&parts))
         }
     }
 

@@ -54,16 +54,16 @@ impl Stopped {
             .map(String::as_str)
             .collect();
         let parts = [
-            self.processes.join(", "),
-            ports.join(", "),
-            paths.join(", "),
+            crate::text::list(&self.processes),
+            crate::text::list(&ports),
+            crate::text::list(&paths),
         ];
         let named: Vec<&str> = parts
             .iter()
             .map(String::as_str)
             .filter(|p| !p.is_empty())
             .collect();
-        named.join("; ")
+        crate::text::clauses(&named)
     }
 
     /// Who is behind the pidfiles and sockets.

@@ -219,7 +219,7 @@ impl Wanted<'_> {
             true => text::writable(),
             false => text::not_writable(),
         }));
-        all.join("; ")
+        crate::text::clauses(&all)
     }
 
     /// Rules about the settings. What a query may be is a matter of the server.

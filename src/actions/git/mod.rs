@@ -69,7 +69,7 @@ pub struct Deploy {
     pub releases: Option<String>,
     /// With `releases`: the symbolic link to the current release, an absolute path. It is switched atomically when the
     /// release is complete and verified; the undo switches it back, and the release is kept for the next attempt. Without
-    /// it, the release is only made, beside a living service: `release.switch` switches to it.
+    /// it, the release is only made, while the service is running: `release.switch` switches to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// With `releases`: the number of releases to keep, including the new and the previous one. Older releases that this

@@ -246,7 +246,7 @@ impl Action for Backup {
     }
 
     fn outline(&self, _direction: Direction) -> Vec<String> {
-        let names = self.names().join(", ");
+        let names = crate::text::list(&self.names());
         let to = self.to.clone().unwrap_or_else(phrases::state_directory);
         let mut lines = vec![phrases::dump(names, self.server.shown(), to)];
         if self.verify == Verify::Restore {
@@ -331,13 +331,13 @@ impl Action for Backup {
             &before.client,
         )];
         if !before.no_snapshot.is_empty() {
-            findings.push(phrases::no_snapshot(before.no_snapshot.join(", ")));
+            findings.push(phrases::no_snapshot(crate::text::list(&before.no_snapshot)));
         }
         if !before.floats.is_empty() {
-            findings.push(phrases::six_digits(before.floats.join(", ")));
+            findings.push(phrases::six_digits(crate::text::list(&before.floats)));
         }
         if !before.events.is_empty() {
-            findings.push(phrases::events_run(before.events.join(", ")));
+            findings.push(phrases::events_run(crate::text::list(&before.events)));
         }
         let taken = self
             .to

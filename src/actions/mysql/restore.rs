@@ -473,12 +473,12 @@ impl Action for Restore {
             &before.directory,
         )];
         if !before.extra.is_empty() {
-            findings.push(phrases::restore_loses(before.extra.join("; ")));
+            findings.push(phrases::restore_loses(crate::text::clauses(&before.extra)));
         }
         Preview {
             commands: vec![
                 phrases::restore_refuses(),
-                phrases::restore_databases(before.databases.join(", "), &self.backup),
+                phrases::restore_databases(crate::text::list(&before.databases), &self.backup),
                 phrases::restore_compares(),
             ],
             findings,

@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 use upledger_replay::event::Answer;
 use venv::{Built, Interpreter, State, Venv};
 
-/// Builds a virtualenv for one release beside the old one, tests it with smoke commands, and switches a link to it. Set the
+/// Builds a virtualenv for one release while the old one stays in use, tests it with smoke commands, and switches a link to it. Set the
 /// `env` and `cwd` that the application needs in the step: the smoke commands run with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +55,7 @@ pub struct Install {
     /// upledger did not create is refused.
     pub venv: String,
     /// The symbolic link to the current virtualenv, an absolute path. It is switched atomically when all checks have
-    /// passed. Without it, nothing is switched, and the virtualenv may be built beside a living service: `release.switch`
+    /// passed. Without it, nothing is switched, and the virtualenv may be built while the service is running: `release.switch`
     /// switches to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,

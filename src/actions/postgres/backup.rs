@@ -373,7 +373,7 @@ impl Action for Backup {
             &before.client,
         )];
         if !before.extensions.is_empty() {
-            findings.push(phrases::extensions(before.extensions.join(", ")));
+            findings.push(phrases::extensions(crate::text::list(&before.extensions)));
         }
         let taken = self
             .to

@@ -110,11 +110,11 @@ pub struct Backed {
     pub version: String,
     /// The version of the RDB format, which is that of dumped values, too; 0 where no key was there.
     pub format: u32,
-    /// The keys, without those whose time was over.
+    /// The keys, without those that have expired.
     pub keys: u64,
     /// Those of them that have a time to live.
     pub expires: u64,
-    /// Keys in an RDB file whose time was over.
+    /// Keys in an RDB file that have expired.
     pub expired: u64,
     /// The databases and their numbers of keys, as text.
     pub databases: String,
@@ -400,7 +400,7 @@ impl Action for Backup {
         vec![match self.keys.is_empty() {
             true => text::backup_rdb(self.server.shown(), to),
             false => text::backup_keys(
-                self.keys.join(", "),
+                crate::text::list(&self.keys),
                 self.server.shown(),
                 self.server.db,
                 to,

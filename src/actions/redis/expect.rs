@@ -30,7 +30,7 @@ pub struct Expect {
     /// The number of keys that match a pattern: `{"session:*": {min: 1}}`. Expired keys are not counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub count: BTreeMap<String, Count>,
-    /// At most so many keys in the database (`DBSIZE`, which counts expired keys, too).
+    /// At most this number of keys in the database (`DBSIZE`, which counts expired keys, too).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_keys: Option<u64>,
     /// The role of the server.
@@ -122,7 +122,7 @@ impl Key {
         parts.extend(self.max_ttl.map(text::ttl_at_most));
         match parts.is_empty() {
             true => text::key_exists(name),
-            false => text::key_of(name, parts.join(", ")),
+            false => text::key_of(name, crate::text::parts(&parts)),
         }
     }
 
@@ -247,7 +247,11 @@ impl Expect {
 
 impl Expectation for Expect {
     fn wanted(&self) -> String {
-        text::expected_of(self.server.shown(), self.server.db, self.all().join("; "))
+        text::expected_of(
+            self.server.shown(),
+            self.server.db,
+            crate::text::clauses(&self.all()),
+        )
     }
 
     fn within(&self) -> Option<Length> {

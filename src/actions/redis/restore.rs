@@ -80,7 +80,7 @@ pub struct Before {
 pub struct Restored {
     /// The keys that are there again.
     pub restored: u64,
-    /// The keys of the backup whose time was over.
+    /// The keys of the backup that have expired.
     pub expired: u64,
     /// Declared keys that were removed, because the backup does not have them.
     pub removed: u64,

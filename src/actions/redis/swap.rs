@@ -86,7 +86,7 @@ impl Before {
     pub(super) fn findings(&self) -> Vec<String> {
         let append = self.append_only.then(|| text::append_only(&self.append));
         let replicas =
-            (!self.replicas.is_empty()).then(|| text::replicas(self.replicas.join(", ")));
+            (!self.replicas.is_empty()).then(|| text::replicas(crate::text::list(&self.replicas)));
         append.into_iter().chain(replicas).collect()
     }
 

@@ -45,7 +45,7 @@ row! {
 block! {
     /// H. Failure and recovery.
     'H' failure Failure {
-        /// Failed attempts, and steps that were not started because their look before failed.
+        /// Failed attempts, and steps that were not started because the check before them failed.
         failures: u64,
         /// When the first was recorded.
         first_failure_at: Time,
@@ -97,17 +97,17 @@ block! {
 }
 
 row! {
-    /// A time in which users were shut out.
+    /// A time in which the service was unavailable.
     OutageRow {
         /// The intent of the step that shut them out.
         from: Time,
-        /// The first good check after they were let in; null while they are out.
+        /// The first good check after it was reopened; null until then.
         until: Option<Time>,
         /// How long it lasted.
         lasted_ms: Option<Ms>,
         /// The step that shut them out.
         closed_by: String,
-        /// The step that proves that they are let in.
+        /// The step that proves that it is open again.
         opened_by: Option<String>,
     }
 }
@@ -123,13 +123,13 @@ block! {
         ended_at: Time,
         /// From its first event to its last.
         lasted: Ms,
-        /// How long users were shut out, in all; absent where no step of the plan shuts them out, and while they are out.
+        /// How long the service was unavailable, in all; absent where no step of the plan makes it so, and while it is.
         outage: Ms,
-        /// Nobody was shut out when the last event was recorded.
+        /// The service was available when the last event was recorded.
         users_let_in: bool,
-        /// How long nobody drove the run while a step was open.
+        /// How long no runner was active while a step was in progress.
         unattended: Ms,
-        /// Checks that held after users were let in, or after the last step that changed anything.
+        /// Checks that passed after the service was reopened, or after the last step that changed anything.
         checks_after: u64,
         /// Who accepted the result.
         accepted_by: String,
@@ -140,7 +140,7 @@ block! {
         /// Where its lessons are.
         lessons: String,
         ; lists {
-            /// Times in which users were shut out.
+            /// Times in which the service was unavailable.
             outages: OutageRow,
         }
     }

@@ -77,7 +77,7 @@ row! {
         observed: Vec<String>,
         /// How it ended.
         outcome: Word,
-        /// Before, during or after the time in which users were shut out.
+        /// Before, during or after the time in which the service was unavailable.
         moment: Word,
     }
 }
@@ -107,7 +107,7 @@ block! {
         checks_passed: u64,
         /// Checks that did not hold.
         checks_failed: u64,
-        /// Checks that held before users were shut out, or before the first step that changed anything.
+        /// Checks that passed before the service was closed, or before the first step that changed anything.
         checks_before: u64,
         /// Backups that were made.
         backups_made: u64,
@@ -137,7 +137,7 @@ row! {
         action: String,
         /// Counted from 1; 0 for what needed none.
         attempt: u64,
-        /// How long it took by the boot clock; null where nobody saw it.
+        /// How long it took by the boot clock; null where it was not observed.
         took_ms: Option<Ms>,
         /// How it ended.
         outcome: Word,
@@ -197,11 +197,11 @@ block! {
         succeeded: u64,
         /// Attempts that failed.
         failed: u64,
-        /// Attempts whose end nobody saw.
+        /// Attempts whose result was not observed.
         in_doubt: u64,
         /// Attempts that provably never started.
         fenced: u64,
-        /// Steps that were not started, because their look before failed.
+        /// Steps that were not started, because the check before them failed.
         refused: u64,
         /// Steps that were done before the run came.
         satisfied: u64,
@@ -222,7 +222,7 @@ block! {
         ; lists {
             /// The attempts.
             attempts: AttemptRow,
-            /// What people did.
+            /// What operators did.
             actions: ActionRow,
         }
     }

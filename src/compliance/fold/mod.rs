@@ -146,7 +146,7 @@ fn change(report: &mut Report, plan: &Plan, entry: &Entry) {
     let way_back = format!("{}/{}", undone.count(), changing().count());
     report.execution.way_back = said(Some(way_back));
     let points = changing().filter_map(|s| match &s.undo {
-        Undo::PointOfNoReturn(why) => Some(format!("{}: {why}", s.id)),
+        Undo::PointOfNoReturn(why) => Some(crate::text::causes(&[s.id.as_str(), why.as_str()])),
         Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
     });
     report.execution.points_of_no_return =

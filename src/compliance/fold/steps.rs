@@ -157,8 +157,10 @@ impl Steps {
         }
         for name in DIGESTS {
             if let Some(sha256) = produced[name].as_str() {
-                self.digests
-                    .push((format!("{}: {sha256}", part.step), Seqs::one(seq)));
+                self.digests.push((
+                    crate::text::causes(&[part.step.as_str(), sha256]),
+                    Seqs::one(seq),
+                ));
             }
         }
         self.read(world, part, &produced, seq, false);
@@ -192,11 +194,12 @@ impl Steps {
                 let mut found = Vec::new();
                 walk(value, &path.split('/').collect::<Vec<_>>(), &mut found);
                 let step = world.name(part);
-                into.extend(
-                    found
-                        .into_iter()
-                        .map(|v| (format!("{step}: {v}"), Seqs::one(seq))),
-                );
+                into.extend(found.into_iter().map(|v| {
+                    (
+                        crate::text::causes(&[step.as_str(), v.as_str()]),
+                        Seqs::one(seq),
+                    )
+                }));
             }
         };
         find(VERSIONS_BEFORE, &mut self.before);

@@ -214,7 +214,7 @@ impl Trouble {
 fn because(unit: &Task, part: &TaskState) -> (String, Seqs) {
     let words = match part.detail.as_str() {
         "" => unit.step.clone(),
-        why => format!("{}: {why}", unit.step),
+        why => crate::text::causes(&[unit.step.as_str(), why]),
     };
     (words, Seqs::one(part.ended_at.seq))
 }

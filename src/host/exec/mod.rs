@@ -52,7 +52,10 @@ pub(crate) struct Captured {
 impl Captured {
     /// The answer that a command's exit code gives when it serves as a look: 0 done, 1 nothing, else unclear.
     pub(crate) fn look(&self, what: &str) -> Look {
-        let mut evidence = vec![format!("{what}: {}", self.ended)];
+        let mut evidence = vec![match self.code {
+            Some(code) => format!("`{what}` exited with {code}"),
+            None => format!("`{what}`: {}", self.ended),
+        }];
         evidence.extend(self.tail(5));
         let answer = match self.code {
             Some(0) => Answer::Done,

@@ -80,7 +80,7 @@ impl Server {
         let all = [&self.socket, &self.host, &self.defaults_file];
         if all.iter().all(|s| s.is_none()) {
             let names = ["socket", "host", "defaults_file"].map(|n| format!("`{}`", named(n)));
-            wrong.push(text::missing_all(names.join(", ")));
+            wrong.push(text::missing_all(crate::text::list(&names)));
         }
         if self.socket.is_some() && self.host.is_some() {
             wrong.push(text::exclude(named("socket"), named("host")));

@@ -1,7 +1,7 @@
 //! How a plan says where a server is and who asks, and what comes of it.
 //!
 //! Everything but the password is a connection string in an argument: as that, the name of a database is a name, whatever
-//! it holds, and goes before a file of services. The password is in the environment of the client.
+//! it holds, and takes precedence over a file of services. The password is in the environment of the client.
 
 use crate::action::values::{Port, Secret, absolute};
 use crate::action::{Context, Error};
@@ -78,7 +78,7 @@ impl Server {
         let all = [&self.socket, &self.host, &self.service];
         if all.iter().all(|s| s.is_none()) {
             let names = ["socket", "host", "service"].map(|n| format!("`{}`", named(n)));
-            wrong.push(text::missing_all(names.join(", ")));
+            wrong.push(text::missing_all(crate::text::list(&names)));
         }
         let beside_socket = [("host", self.host.is_some()), ("tls", self.tls.is_some())];
         for (name, _) in beside_socket.iter().filter(|(_, given)| *given) {

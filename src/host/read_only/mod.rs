@@ -105,7 +105,7 @@ pub(crate) fn refused(lines: &[String]) -> Option<&'static str> {
             .any(|w| line.contains(w))
     };
     lines.iter().any(says).then_some(
-        "the application writes to its database when it is set up, which is not allowed beside a living service: move the step to \
+        "the application writes to its database when it is set up, which is not allowed while the service is running: move the step to \
          a phase without `live: true`",
     )
 }

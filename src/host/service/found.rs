@@ -182,7 +182,7 @@ impl Found {
             }
         }
         let line = |(wait, names): (&u64, &Vec<&str>)| {
-            phrases::manager_kills(names.join(", "), Length(*wait), setting)
+            phrases::manager_kills(crate::text::list(names), Length(*wait), setting)
         };
         short.iter().map(line).collect()
     }
@@ -306,13 +306,13 @@ impl Found {
 
     /// Why it cannot be said that nothing of it runs, with the remedy.
     pub(crate) fn astray(&self, name: &str) -> Option<String> {
-        let who = || self.strays.join(", ");
+        let who = || crate::text::list(&self.strays);
         let states: Vec<String> = self.programs.iter().map(Program::shown).collect();
         let managed = !self.programs.is_empty();
         let hidden = !self.strays.is_empty() && (managed || !self.runs());
         hidden.then(|| match states.as_slice() {
             [] => phrases::untold(name, who()),
-            states => phrases::out_of_sight(states.join(", "), who()),
+            states => phrases::out_of_sight(crate::text::list(states), who()),
         })
     }
 

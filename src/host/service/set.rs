@@ -14,7 +14,7 @@ use serde_json::Value;
 /// The members as they were found, in a line for people; none where the settings mean a single one.
 pub(crate) fn members(manager: &dyn Manager, found: &Found) -> Option<String> {
     let each: Vec<String> = found.programs.iter().map(Program::shown).collect();
-    (manager.is_set() && !each.is_empty()).then(|| phrases::members(each.join(", ")))
+    (manager.is_set() && !each.is_empty()).then(|| phrases::members(crate::text::list(&each)))
 }
 
 /// A member that runs now and was not known before.

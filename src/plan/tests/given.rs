@@ -165,7 +165,7 @@ fn the_name_of_the_run_stays_in_the_resolved_plan() {
     let checked = Files::new(&own, None).load(&["owner=o"]).unwrap();
     assert!(
         self::argv(&checked).contains(r#""mine""#),
-        "a variable of that name goes before"
+        "a variable of that name takes precedence"
     );
 }
 

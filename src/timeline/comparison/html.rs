@@ -101,7 +101,7 @@ pub(super) fn facts(of: &Comparison) -> Vec<(String, String, String)> {
         }),
         fact(text::for_people(), &|s| duration(s.person_ms)),
         fact(text::nobody(), &|s| duration(s.no_runner_ms)),
-        fact("seq".into(), &|s| {
+        fact(timeline::seq(), &|s| {
             format!("{} - {}", s.from.seq, s.until.seq)
         }),
     ]
@@ -132,6 +132,6 @@ fn shown(row: &Row, most: u64) -> Shown {
         ended_b: ended(b),
         differs: row.went_differently() || a.is_none() || b.is_none(),
         plain: a.is_some_and(|work| work.outcomes == [Outcome::Succeeded]),
-        seqs: format!("seq {} / {}", seq(a), seq(b)),
+        seqs: format!("{} {} / {}", timeline::seq(), seq(a), seq(b)),
     }
 }

@@ -35,12 +35,14 @@ pub fn markdown(of: &Comparison) -> String {
         let shown = rows.iter().take(left);
         left = left.saturating_sub(rows.len());
         lines.push(format!(
-            "\n### {}\n\n| {} | A | B | {} | A: {} | B: {} | seq A | seq B |\n|---|--:|--:|--:|---|---|--:|--:|",
+            "\n### {}\n\n| {} | A | B | {} | {} | {} | {} | {} |\n|---|--:|--:|--:|---|---|--:|--:|",
             cell(&name),
             timeline::step(),
             text::difference(),
-            text::ended(),
-            text::ended(),
+            text::ended_in("A"),
+            text::ended_in("B"),
+            text::seq_in("A"),
+            text::seq_in("B"),
         ));
         lines.extend(shown.map(line));
         if left == 0 {

@@ -362,7 +362,7 @@ impl Action for Migrate {
             let names: Vec<String> = database.plan.iter().map(Migration::full).collect();
             findings.push(match names.len() {
                 0 => phrases::no_migration_open(&database.shown),
-                n => phrases::migrations_open(&database.shown, n, names.join(", ")),
+                n => phrases::migrations_open(&database.shown, n, crate::text::list(&names)),
             });
             findings.extend(database.warnings.iter().map(phrases::looked));
         }

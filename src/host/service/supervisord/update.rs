@@ -99,7 +99,7 @@ impl Effects {
     /// In lines for people.
     pub(crate) fn lines(&self) -> Vec<String> {
         let line = |names: &Vec<String>, say: fn(String) -> String| {
-            (!names.is_empty()).then(|| say(names.join(", ")))
+            (!names.is_empty()).then(|| say(crate::text::list(names)))
         };
         [
             line(&self.started, phrases::update_starts),
