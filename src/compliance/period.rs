@@ -7,7 +7,7 @@ use crate::clock;
 use crate::journal::Entry;
 use crate::report::{duration, status};
 use crate::text::compliance as text;
-use crate::timeline::{self, Outage};
+use crate::timeline;
 use chrono::{DateTime, Days, Local, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -198,7 +198,7 @@ fn line(run: &Run, entries: &[Entry]) -> Option<RunLine> {
         proof.outages.add(outage.from.seq);
         outage.until.iter().for_each(|u| proof.outages.add(u.seq));
     }
-    let whole: Option<u64> = timeline.outages.iter().map(Outage::ms).sum();
+    let whole: Option<u64> = timeline.outage_ms();
     let word = status::word(run, &clock::now());
     Some(RunLine {
         run: run.name.clone(),

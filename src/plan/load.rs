@@ -15,7 +15,7 @@ use super::read::read_leniently;
 use super::resolved;
 use super::rules::{Before, is_id, prepare, resolve};
 use super::samples::WithSamples;
-use super::traffic::Traffic;
+use super::traffic::{Serving, Traffic};
 use super::uses::Earlier;
 use super::variables::{Variables, is_name};
 use super::warning::{Warning, line};
@@ -576,6 +576,7 @@ impl<'t> Loader<'t> {
                 why: s.why.clone(),
                 targets: s.targets.clone(),
                 stages: read.action.kind_of().properties().stages,
+                serving: Serving::of(&read.action),
                 aside: read.action.kind_of().properties().live == Live::Harmless,
                 live,
             });

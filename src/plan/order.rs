@@ -15,6 +15,7 @@
 //! need a `why:`. Steps that are skipped by a condition are ignored.
 
 use super::outline::Span;
+use super::traffic::Serving;
 use super::warning::Warning;
 use crate::action::{Service, Stage};
 use crate::text::plan as say;
@@ -48,6 +49,8 @@ pub(crate) struct Placed {
     pub(crate) why: Option<String>,
     pub(crate) targets: Vec<String>,
     pub(crate) stages: Vec<Stage>,
+    /// The service that it stops or starts, where its settings name one of any kind.
+    pub(crate) serving: Option<Serving>,
     /// It changes nothing that serves.
     pub(crate) aside: bool,
     /// It is in a phase with `live: true`.

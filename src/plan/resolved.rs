@@ -14,7 +14,7 @@ use super::problem::{Fault, Refusal};
 use super::read::read;
 use super::rules::is_id;
 use super::samples::{sample, setting};
-use super::traffic::{self, Traffic};
+use super::traffic::{self, Serving, Traffic};
 use super::uses::{self, Earlier};
 use super::warning::Warning;
 use crate::action::Live;
@@ -169,6 +169,7 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
                 why: step.why.clone(),
                 targets: step.targets.clone(),
                 stages: own.kind_of().properties().stages,
+                serving: Serving::of(&own),
                 aside: own.kind_of().properties().live == Live::Harmless,
                 live: step.live,
             });

@@ -8,6 +8,7 @@ mod given;
 mod live;
 mod order;
 mod slips;
+mod traffic;
 
 use super::Given;
 use super::load::{LIMIT, digest, load_text};

@@ -215,6 +215,9 @@ texts! {
     lasted_ms(): "Duration", "历时";
     closed_by(): "Closed by", "关闭访问的步骤";
     opened_by(): "Proven by", "确认恢复的步骤";
+    way(): "During", "阶段";
+    forwards(): "the run", "执行";
+    backwards(): "the rollback", "回退";
 
     clock(): "Clock", "时钟";
     time_format(): "Timestamp format", "时间格式";

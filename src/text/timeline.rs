@@ -21,6 +21,11 @@ texts! {
     n_in_doubt(n): "{n} in doubt", "结果未知 {n} 个";
     n_running(n): "{n} not ended", "未结束 {n} 个";
     n_not_reached(n): "{n} not reached", "未执行到 {n} 个";
+    n_undone(n): "{n} undone", "撤销 {n} 个";
+    each_outage(all, list): "{all}: {list}", "{all}：{list}";
+    outage_span(took, from, until): "{took} ({from} to {until})", "{took}（{from} 至 {until}）";
+    in_the_rollback(words): "in the rollback: {words}", "回退期间：{words}";
+    semicolon(): "; ", "；";
     comma(): ", ", "，";
     failed_then(time, step, detail): "{time} {step} failed: {detail}", "{time} 步骤 {step} 失败：{detail}";
     adopted(time, step, actor): "{time} no runner was active while {step} went on; {actor} resumed the run, which took {step} over",

@@ -6,7 +6,7 @@ use crate::journal::Entry;
 use crate::report::{lines, localized, status};
 use std::collections::BTreeMap;
 use upledger_replay::event::{Answer, Attempt, Decision, Direction, Event, TaskKey};
-use upledger_replay::plan::{Plan, Step};
+use upledger_replay::plan::{Plan, Step, Undo};
 use upledger_replay::state::{Run, When};
 
 /// Nothing shorter is a wait: a commit and a look lie between two steps.
@@ -55,6 +55,8 @@ fn moment(when: &When) -> Moment {
 struct Known {
     phase: String,
     kind: String,
+    /// The kind that its undo runs.
+    undo_kind: String,
     closes: bool,
     opens: bool,
 }
@@ -63,10 +65,19 @@ impl Known {
     fn of(phase: &str, step: &Step) -> Self {
         Self {
             phase: phase.into(),
-            kind: step.action.kind.to_string(),
+            kind: step.action.kind.clone(),
+            undo_kind: undo_kind(step).into(),
             closes: step.closes,
             opens: step.opens,
         }
+    }
+}
+
+/// The kind that the undo of a step runs: the one that the plan writes, or its own.
+pub(crate) fn undo_kind(step: &Step) -> &str {
+    match &step.undo {
+        Undo::Action(undo) => &undo.action.kind,
+        Undo::Own { .. } | Undo::PointOfNoReturn(_) | Undo::Nothing => &step.action.kind,
     }
 }
 
@@ -78,6 +89,10 @@ struct Folding {
     marks: Vec<Mark>,
     waits: Vec<Wait>,
     outages: Vec<Outage>,
+    /// When the last outage was over, as long as no good check has proven it.
+    opened: Option<Moment>,
+    /// The run has ended: nobody waits for anything.
+    ended: bool,
     /// The last event.
     last: Option<Moment>,
     /// Nothing has been followed since; and whether a person has spoken since.
@@ -96,6 +111,8 @@ impl Folding {
             marks: Vec::new(),
             waits: Vec::new(),
             outages: Vec::new(),
+            opened: None,
+            ended: false,
             last: None,
             idle: None,
         }
@@ -162,6 +179,9 @@ impl Folding {
                     // The next attempt tells.
                     Decision::Retry => None,
                 };
+                if d.decision == Decision::Done {
+                    self.lets_in(&d.part, &at);
+                }
                 self.settled(&d.part, decided, entry, run);
                 self.mark(entry, run, &at);
             }
@@ -195,11 +215,13 @@ impl Folding {
             }
             Event::NoteAdded(_) => self.mark(entry, run, &at),
             Event::PauseRequested(_) | Event::AbortRequested(_) | Event::RollbackStarted(_) => {
+                self.ended &= !matches!(entry.event, Event::RollbackStarted(_));
                 self.person();
                 self.mark(entry, run, &at);
             }
             Event::RunAborted(_) | Event::RunCompleted(_) | Event::RollbackCompleted(_) => {
                 self.busy(&at);
+                self.ended = true;
                 self.mark(entry, run, &at);
             }
             Event::StepNoted(_)
@@ -207,7 +229,7 @@ impl Folding {
             | Event::SessionOpened(_)
             | Event::LedgerRestored(_) => {}
         }
-        if self.open.is_none() && self.idle.is_none() {
+        if self.open.is_none() && self.idle.is_none() && !self.ended {
             self.idle = Some((at.clone(), false));
         }
         self.last = Some(at);
@@ -221,13 +243,18 @@ impl Folding {
 
     fn bar(&self, run: &Run, part: &TaskKey, start: Moment, outcome: Outcome) -> Bar {
         let known = self.steps.get(&part.step);
+        let check = run.is_check(part);
+        let kind = |known: &Known| match part.way {
+            Direction::Undo if !check => known.undo_kind.clone(),
+            Direction::Do | Direction::Undo => known.kind.clone(),
+        };
         Bar {
             phase: known.map_or_else(String::new, |k| k.phase.clone()),
             step: part.step.clone(),
-            kind: known.map_or_else(String::new, |k| k.kind.clone()),
+            kind: known.map_or_else(String::new, kind),
             target: part.target.clone(),
             way: part.way,
-            check: run.is_check(part),
+            check,
             attempt: 0,
             end: Some(start.clone()),
             start,
@@ -338,15 +365,21 @@ impl Folding {
             Direction::Do => known.closes,
             Direction::Undo => known.opens,
         };
-        let out = self.outages.last().is_some_and(|o| o.until.is_none());
-        if shuts && !out {
-            self.outages.push(Outage {
-                from: bar.start.clone(),
-                until: None,
-                closed_by: bar.step.clone(),
-                opened_by: None,
-            });
+        if !shuts {
+            return;
         }
+        // They were let in between, though no check has said so.
+        self.close();
+        if self.outages.last().is_some_and(|o| o.until.is_none()) {
+            return;
+        }
+        self.outages.push(Outage {
+            from: bar.start.clone(),
+            until: None,
+            closed_by: bar.step.clone(),
+            opened_by: None,
+            way: bar.way,
+        });
     }
 
     /// A step is done that lets users in, or that has seen after it that they are.
@@ -359,13 +392,17 @@ impl Folding {
             Direction::Undo => known.closes,
         };
         let checks = known.kind == "http.check";
-        let Some(outage) = self.outages.last_mut() else {
+        let Some(outage) = self.outages.last_mut().filter(|o| o.until.is_none()) else {
             return;
         };
-        match (&outage.until, &outage.opened_by) {
+        match self.opened {
             // They are let in, and the next good check proves it.
-            (None, None) if opens => outage.opened_by = Some(part.step.clone()),
-            (None, Some(_)) if checks => {
+            None if opens => {
+                self.opened = Some(at.clone());
+                outage.opened_by = Some(part.step.clone());
+            }
+            Some(_) if checks => {
+                self.opened = None;
                 outage.until = Some(at.clone());
                 outage.opened_by = Some(part.step.clone());
             }
@@ -373,19 +410,10 @@ impl Folding {
         }
     }
 
-    /// What is open at the end: a plan without a check after the opening ends the outage with the opening.
+    /// Where no check came after the opening, that ends the outage.
     fn close(&mut self) {
-        for outage in self.outages.iter_mut().filter(|o| o.until.is_none()) {
-            let Some(opened) = &outage.opened_by else {
-                continue;
-            };
-            let done = |bar: &&Bar| {
-                bar.step == *opened
-                    && bar.start.us >= outage.from.us
-                    && matches!(bar.outcome, Outcome::Succeeded | Outcome::Satisfied)
-            };
-            let bar = self.bars.iter().find(done);
-            outage.until = bar.and_then(|bar| bar.end.clone());
+        if let (Some(opened), Some(outage)) = (self.opened.take(), self.outages.last_mut()) {
+            outage.until = Some(opened);
         }
     }
 }

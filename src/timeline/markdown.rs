@@ -1,7 +1,8 @@
 //! A post-mortem in Markdown, in the order of the Site Reliability Engineering book: the facts are filled in, and what only
 //! people know is left open.
 
-use super::{Bar, Outcome, Timeline, mermaid, summary::at};
+use super::summary::{at, one_outage};
+use super::{Bar, Outcome, Timeline, mermaid};
 use crate::report::{duration, local_time};
 use crate::text::timeline as text;
 use upledger_replay::event::Direction;
@@ -109,13 +110,9 @@ pub fn markdown(of: &Timeline) -> String {
 
 fn impact(of: &Timeline) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for outage in &of.outages {
-        lines.push(match (&outage.until, outage.ms()) {
-            (Some(until), Some(ms)) => {
-                text::outage(duration(ms), at(&outage.from.ts), at(&until.ts))
-            }
-            _ => text::still_out(at(&outage.from.ts), &outage.closed_by),
-        });
+    lines.extend(of.outages.iter().map(one_outage));
+    if let Some(ms) = of.outage_ms().filter(|_| of.outages.len() > 1) {
+        lines.push(text::outages(of.outages.len(), duration(ms)));
     }
     let said = of.change.as_ref().and_then(|c| c.impact.clone());
     lines.extend(said.map(text::announced));

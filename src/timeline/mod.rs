@@ -17,6 +17,7 @@ mod summary;
 
 pub use csv::csv;
 pub use fold::fold;
+pub(crate) use fold::undo_kind;
 pub use html::{HtmlError, html};
 pub use markdown::markdown;
 pub(crate) use markdown::{cell, shown};
@@ -162,12 +163,15 @@ pub struct Wait {
 pub struct Outage {
     /// The intent of the step that shut them out.
     pub from: Moment,
-    /// The first good check after they were let in, or that step where the plan has none; none while they are out.
+    /// The first good check after they were let in, or that step where none came before they were shut out again, or the
+    /// record ends; none while they are out.
     pub until: Option<Moment>,
     /// The step that shut them out.
     pub closed_by: String,
     /// The step that proves that they are let in.
     pub opened_by: Option<String>,
+    /// Backwards where a rollback shut them out.
+    pub way: Direction,
 }
 
 impl Outage {
@@ -218,6 +222,12 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// How long users were shut out in all, in milliseconds; none while they are.
+    #[must_use]
+    pub fn outage_ms(&self) -> Option<u64> {
+        self.outages.iter().map(Outage::ms).sum()
+    }
+
     /// How long it took, in milliseconds.
     #[must_use]
     pub fn whole_ms(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The first lines of a timeline: the night in plain words, for a reader who was not there.
 
-use super::{Bar, Idle, Mark, Outcome, Timeline, markdown};
+use super::{Bar, Idle, Mark, Outage, Outcome, Timeline, markdown};
 use crate::report::{duration, local_date, local_time};
 use crate::text::timeline as text;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,32 +41,71 @@ fn course(of: &Timeline) -> String {
 }
 
 fn outage(of: &Timeline) -> Option<String> {
-    let known: Option<u64> = of.outages.iter().map(super::Outage::ms).sum();
-    let first = of.outages.first()?;
-    Some(
-        match (known, of.outages.last().and_then(|o| o.until.as_ref())) {
-            (Some(ms), Some(until)) if of.outages.len() == 1 => {
-                text::outage(duration(ms), at(&first.from.ts), at(&until.ts))
-            }
-            (Some(ms), _) => text::outages(of.outages.len(), duration(ms)),
-            (None, _) => text::still_out(at(&first.from.ts), &first.closed_by),
-        },
+    let last = of.outages.last()?;
+    Some(match of.outage_ms() {
+        Some(ms) if of.outages.len() > 1 => {
+            let each: Vec<String> = of.outages.iter().take(TOLD).map(span).collect();
+            let all = text::outages(of.outages.len(), duration(ms));
+            let more = of.outages.len() > TOLD;
+            let dots = more.then(|| "...".to_owned());
+            let each: Vec<String> = each.into_iter().chain(dots).collect();
+            text::each_outage(all, each.join(&text::semicolon()))
+        }
+        Some(_) | None => one_outage(last),
+    })
+}
+
+/// An outage in a sentence.
+pub(super) fn one_outage(of: &Outage) -> String {
+    let words = match (&of.until, of.ms()) {
+        (Some(until), Some(ms)) => text::outage(duration(ms), at(&of.from.ts), at(&until.ts)),
+        _ => text::still_out(at(&of.from.ts), &of.closed_by),
+    };
+    whose(of, words)
+}
+
+/// One of several outages.
+fn span(of: &Outage) -> String {
+    let until = of.until.as_ref().map_or("", |until| &until.ts);
+    let took = duration(of.ms().unwrap_or(0));
+    whose(
+        of,
+        text::outage_span(took, local_time(&of.from.ts), local_time(until)),
     )
 }
 
-fn steps(of: &Timeline) -> String {
-    let mut last: BTreeMap<(&str, &str), Outcome> = BTreeMap::new();
-    for bar in of.bars.iter().filter(|b| b.way == Direction::Do) {
-        last.insert(
-            (&bar.step, &bar.target),
-            bar.settled_as.unwrap_or(bar.outcome),
-        );
+fn whose(of: &Outage, words: String) -> String {
+    match of.way {
+        Direction::Do => words,
+        Direction::Undo => text::in_the_rollback(words),
     }
-    let count = |is: fn(Outcome) -> bool| last.values().filter(|o| is(**o)).count();
+}
+
+fn steps(of: &Timeline) -> String {
+    // How the step ended; none once it is undone.
+    let mut last: BTreeMap<(&str, &str), Option<Outcome>> = BTreeMap::new();
+    for bar in &of.bars {
+        let outcome = bar.settled_as.unwrap_or(bar.outcome);
+        let stands = match bar.way {
+            Direction::Do => Some(outcome),
+            Direction::Undo
+                if !bar.check && matches!(outcome, Outcome::Succeeded | Outcome::Satisfied) =>
+            {
+                None
+            }
+            Direction::Undo => continue,
+        };
+        last.insert((&bar.step, &bar.target), stands);
+    }
+    let count = |is: fn(Outcome) -> bool| last.values().flatten().filter(|o| is(**o)).count();
     let reached: BTreeSet<&str> = last.keys().map(|(step, _)| *step).collect();
     let parts = [
         (count(|o| o == Outcome::Succeeded), text::n_done as Count),
         (count(|o| o == Outcome::Satisfied), text::n_already),
+        (
+            last.values().filter(|o| o.is_none()).count(),
+            text::n_undone,
+        ),
         (count(|o| o == Outcome::Skipped), text::n_skipped),
         (
             count(|o| matches!(o, Outcome::Failed | Outcome::Refused)),

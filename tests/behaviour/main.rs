@@ -48,6 +48,7 @@ mod report;
 mod rollback;
 mod run;
 mod secrets;
+mod shut_out;
 mod stdout;
 mod steer;
 mod taking_over;

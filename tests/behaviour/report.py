@@ -77,39 +77,41 @@ class Run:
     def is_check(self, part):
         return self.steps[part["step"]]["effect"] == "pure"
 
+    def kind(self, part):
+        """What runs: the undo that the plan writes, or the step's own action; a check after a rollback is its own step's."""
+        step = self.steps[part["step"]]
+        check = step.get("after_rollback", False) and step["left_out"] is None
+        written = step["undo"].get("action") if isinstance(step["undo"], dict) else None
+        return next(iter(written["action"] if part["way"] == "undo" and written and not check else step["action"]))
+
     def shut_out(self):
-        """From the intent of what shuts users out to the first good http.check after they are let in."""
-        outages = []
+        """From the intent of what shuts users out to the first good http.check after they are let in, or else to what let them in."""
+        outages, let_in = [], None
         for e in self.own:
             data = e["data"]
             if e["kind"] == "step.started":
                 part = data["at"]["part"]
                 step = self.steps[part["step"]]
                 shuts = step.get("closes" if part["way"] == "do" else "opens", False)
+                if shuts and let_in is not None:
+                    outages[-1]["until"], let_in = let_in, None
                 if shuts and not (outages and outages[-1]["until"] is None):
-                    outages.append({"from": e, "until": None, "opened_by": None})
+                    outages.append({"from": e, "until": None, "opened_by": None, "way": part["way"]})
                 continue
             good = e["kind"] in ("step.succeeded", "step.satisfied")
             good = good or (e["kind"] == "step.probed" and data["answer"] == "done")
+            good = good or (e["kind"] == "step.decided" and data["decision"] == "done")
             if not good or not outages or outages[-1]["until"] is not None:
                 continue
             part = data["at"]["part"] if "at" in data else data["part"]
             step = self.steps[part["step"]]
             if outages[-1]["opened_by"] is None:
                 if step.get("opens" if part["way"] == "do" else "closes", False):
-                    outages[-1]["opened_by"] = part["step"]
+                    outages[-1]["opened_by"], let_in = part["step"], e
             elif "http.check" in step["action"]:
-                outages[-1]["until"] = e
-        for outage in outages:
-            if outage["until"] is None and outage["opened_by"] is not None:
-                done = [
-                    b["end"]
-                    for b in self.bars
-                    if b["part"]["step"] == outage["opened_by"]
-                    and micros(b["start"]["ts"]) >= micros(outage["from"]["ts"])
-                    and b["outcome"] in ("succeeded", "satisfied")
-                ]
-                outage["until"] = done[0] if done else None
+                outages[-1]["until"], let_in = e, None
+        if let_in is not None:
+            outages[-1]["until"] = let_in
         return outages
 
     def outage_ms(self):
@@ -237,8 +239,8 @@ def check_run(events, run, report):
     same("lasted", run.lasted_ms(), result["lasted"]["value"])
     same("started", run.own[0]["ts"], result["started_at"]["value"])
     same("outage", run.outage_ms(), result["outage"]["value"])
-    ours = [(o["from"]["seq"], o["until"] and o["until"]["seq"]) for o in run.outages]
-    theirs = [(min(expand(o["seq"])), max(expand(o["seq"])) if o["until"] else None) for o in result["outages"]]
+    ours = [(o["from"]["seq"], o["until"] and o["until"]["seq"], o["way"]) for o in run.outages]
+    theirs = [(min(expand(o["seq"])), max(expand(o["seq"])) if o["until"] else None, o["way"]) for o in result["outages"]]
     same("outages", ours, theirs)
     same("unattended", run.unattended_ms(), result["unattended"]["value"])
 
@@ -257,6 +259,10 @@ def check_run(events, run, report):
     same("boots", len(boots), report["clock"]["boots"]["value"])
 
     rows = report["execution"]["attempts"]
+    same("kinds", [run.kind(b["part"]) for b in run.bars], [r["action"] for r in rows])
+    for product in report["changed"]["products"]:
+        data = events[expand(product["seq"])[0]]["data"]
+        same("kind of an output", run.kind(data["at"]["part"] if "at" in data else data["part"]), product["action"])
     same("rows", [(b["part"]["step"], b["part"]["way"], b["attempt"], b["outcome"]) for b in run.bars], [
         (events[expand(r["seq"])[0]]["data"].get("at", events[expand(r["seq"])[0]]["data"])["part"]["step"], r["way"], r["attempt"], r["outcome"]) for r in rows
     ])

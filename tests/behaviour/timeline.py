@@ -16,6 +16,52 @@ def same(what, ours, theirs):
         sys.exit(f"{what}: the events say {ours!r}, the timeline {theirs!r}")
 
 
+def steps_of(own):
+    plans = [e["data"]["plan"] for e in own if e["kind"] in ("run.planned", "run.amended")]
+    return {step["id"]: step for plan in plans for phase in plan["phases"] for step in phase["steps"]}
+
+
+def kind_of(step, way):
+    """What runs: the undo that the plan writes, or the step's own action; a check after a rollback is its own step's."""
+    check = step.get("after_rollback", False) and step["left_out"] is None
+    written = step["undo"].get("action") if isinstance(step["undo"], dict) else None
+    action = written["action"] if way == "undo" and written and not check else step["action"]
+    return next(iter(action))
+
+
+def shut_out(own, steps):
+    """From the intent of what shuts users out to the first good http.check behind what lets them in; without a check, to that."""
+    outages, let_in = [], None
+    for e in own:
+        data = e["data"]
+        part = data.get("at", data).get("part") if isinstance(data.get("at", data), dict) else None
+        if part is None or part["step"] not in steps:
+            continue
+        step, way = steps[part["step"]], part["way"]
+        is_open = bool(outages) and outages[-1]["until"] is None
+        if e["kind"] == "step.started":
+            if not step.get("closes" if way == "do" else "opens", False):
+                continue
+            if is_open and let_in is None:
+                continue
+            if is_open:
+                outages[-1]["until"], let_in = let_in, None
+            outages.append({"from": e["seq"], "until": None, "closed_by": part["step"], "opened_by": None, "way": way})
+            continue
+        good = e["kind"] in ("step.succeeded", "step.satisfied")
+        good = good or (e["kind"] == "step.probed" and data["answer"] == "done")
+        good = good or (e["kind"] == "step.decided" and data["decision"] == "done")
+        if not good or not is_open:
+            continue
+        if let_in is None and step.get("opens" if way == "do" else "closes", False):
+            let_in, outages[-1]["opened_by"] = e["seq"], part["step"]
+        elif let_in is not None and "http.check" in step["action"]:
+            outages[-1]["until"], outages[-1]["opened_by"], let_in = e["seq"], part["step"], None
+    if let_in is not None:
+        outages[-1]["until"] = let_in
+    return outages
+
+
 def main():
     events = [json.loads(line) for line in open(sys.argv[1])]
     timeline, run = json.load(open(sys.argv[2])), sys.argv[3]
@@ -54,6 +100,21 @@ def main():
             same("wait", times[wait[edge]["seq"]], wait[edge]["us"])
         if wait["until"]["us"] - wait["from"]["us"] < 1_000_000:
             sys.exit(f"a wait of less than a second: {wait}")
+    ends, begins = ("run.completed", "run.aborted", "rollback.completed"), "rollback.started"
+    over = [(e["seq"], next((b["seq"] for b in own if b["kind"] == begins and b["seq"] > e["seq"]), None)) for e in own if e["kind"] in ends]
+    for wait in timeline["waits"]:
+        for ended, again in over:
+            if wait["from"]["seq"] >= ended and (again is None or wait["from"]["seq"] < again):
+                sys.exit(f"nobody waits in a run that has ended: {wait}")
+
+    steps = steps_of(own)
+    for bar in timeline["bars"]:
+        same(f"kind of {bar['step']}", kind_of(steps[bar["step"]], bar["way"]), bar["kind"])
+    outages = [
+        {"from": o["from"]["seq"], "until": o["until"] and o["until"]["seq"], **{k: o[k] for k in ("closed_by", "opened_by", "way")}}
+        for o in timeline["outages"]
+    ]
+    same("outages", shut_out(own, steps), outages)
     print("agrees")
 
 

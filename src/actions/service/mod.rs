@@ -26,6 +26,48 @@ fn by(action: &Do) -> Option<&By> {
     }
 }
 
+/// A service that a step stops or starts, as its settings tell it. Celery and Nginx are told by their places in an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Serving {
+    pub(crate) starts: bool,
+    /// Its manager; none for the only one of its kind.
+    by: Option<By>,
+    /// It is Gunicorn.
+    pub(crate) is_web: bool,
+    /// The step knows that it answers: it is Gunicorn, or a port or a page is named.
+    pub(crate) answers: bool,
+}
+
+impl Serving {
+    pub(crate) fn of(action: &Do) -> Option<Self> {
+        let daemon = |pidfile: &str| Some(By::of_daemon(pidfile));
+        let (starts, by, answers) = match action {
+            Do::GunicornStop(stop) => (false, stop.by.clone(), true),
+            Do::GunicornStart(start) => (true, start.by().cloned(), true),
+            Do::ServiceStop(stop) => {
+                let answers = stop.port.is_some() || stop.ready.is_some();
+                (false, Some(stop.by.clone()), answers)
+            }
+            Do::ServiceStart(start) => (true, Some(start.by.clone()), start.ready.is_some()),
+            Do::ProcessStop(stop) => (false, daemon(&stop.pidfile), stop.port.is_some()),
+            Do::ProcessStart(start) => (true, daemon(&start.pidfile), start.ready.is_some()),
+            _ => return None,
+        };
+        Some(Self {
+            starts,
+            by,
+            is_web: matches!(action, Do::GunicornStop(_) | Do::GunicornStart(_)),
+            answers,
+        })
+    }
+
+    /// Both name the same service.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        let both = self.by.as_ref().zip(other.by.as_ref());
+        both.is_some_and(|(one, other)| one.is_same(other))
+    }
+}
+
 /// What a stop has found.
 fn found(stop: &Do, before: &Value) -> Option<Found> {
     let before = match stop {

@@ -109,6 +109,8 @@ row! {
         closed_by: String,
         /// The step that proves that it is open again.
         opened_by: Option<String>,
+        /// Whether the run shut them out, or its rollback.
+        way: Word,
     }
 }
 

@@ -14,15 +14,19 @@ use super::{Evidence, Report, controls};
 use crate::clock;
 use crate::journal::Entry;
 use crate::report::{lines, status};
+use crate::text::compliance as text;
 use crate::timeline::{self, Idle, Timeline};
 use std::collections::BTreeMap;
-use upledger_replay::event::{Event, TaskKey};
+use upledger_replay::event::{Direction, Event, TaskKey};
 use upledger_replay::plan::{Effect, Plan, Step, Undo};
+use upledger_replay::runs::way_word;
 use upledger_replay::state::{Run, When};
 
 /// What is known of a step by its plan.
 struct Known {
     kind: String,
+    /// The kind that its undo runs.
+    undo_kind: String,
     /// It changes nothing.
     is_check: bool,
     expected: String,
@@ -54,9 +58,13 @@ impl<'a> World<'a> {
         lines::part_of(Some(self.run), part)
     }
 
-    fn kind(&self, step: &str) -> String {
-        let known = self.steps.get(step);
-        known.map_or_else(String::new, |known| known.kind.clone())
+    /// The kind that this direction of the step runs.
+    fn kind(&self, part: &TaskKey) -> String {
+        let known = self.steps.get(&part.step);
+        known.map_or_else(String::new, |known| match part.way {
+            Direction::Undo if !self.run.is_check(part) => known.undo_kind.clone(),
+            Direction::Do | Direction::Undo => known.kind.clone(),
+        })
     }
 
     /// It changes nothing: a check of the plan, in either direction.
@@ -70,6 +78,7 @@ impl<'a> World<'a> {
         for (_, step) in plan.steps() {
             let known = Known {
                 kind: step.action.kind.clone(),
+                undo_kind: timeline::undo_kind(step).into(),
                 is_check: step.effect == Effect::Pure,
                 expected: step.action.settings.to_string(),
             };
@@ -185,6 +194,10 @@ fn result(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
             lasted_ms,
             closed_by: outage.closed_by.clone(),
             opened_by: outage.opened_by.clone().filter(|_| lasted_ms.is_some()),
+            way: match outage.way {
+                Direction::Do => Word::new(way_word(outage.way), text::forwards()),
+                Direction::Undo => Word::new(way_word(outage.way), text::backwards()),
+            },
             seq: [Some(outage.from.seq), outage.until.as_ref().map(|u| u.seq)]
                 .into_iter()
                 .flatten()
@@ -192,7 +205,7 @@ fn result(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
         });
     }
     if !timeline.outages.is_empty() {
-        let whole: Option<u64> = timeline.outages.iter().map(timeline::Outage::ms).sum();
+        let whole: Option<u64> = timeline.outage_ms();
         of.users_let_in = Fact::said(whole.is_some(), proof.clone());
         if let Some(whole) = whole {
             of.outage = Fact::said(Ms(whole), proof);

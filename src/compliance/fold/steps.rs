@@ -138,7 +138,7 @@ impl Steps {
     fn product(&mut self, world: &World<'_>, part: &TaskKey, name: &str, value: String, seq: u64) {
         self.products.push(Product {
             step: world.name(part),
-            action: world.kind(&part.step),
+            action: world.kind(part),
             name: name.into(),
             value,
             seq: Seqs::one(seq),
@@ -164,7 +164,7 @@ impl Steps {
             }
         }
         self.read(world, part, &produced, seq, false);
-        let action = world.kind(&part.step);
+        let action = world.kind(part);
         if action.ends_with(BACKUPS)
             && let Some(path) = produced["path"].as_str()
         {
@@ -184,7 +184,7 @@ impl Steps {
 
     /// What the tables above find in an observation, or in an output.
     fn read(&mut self, world: &World<'_>, part: &TaskKey, value: &Value, seq: u64, before: bool) {
-        let kind = world.kind(&part.step);
+        let kind = world.kind(part);
         let find = |table: &[(&str, Place)], into: &mut Vec<(String, Seqs)>| {
             for (_, place) in table.iter().filter(|(of, _)| *of == kind) {
                 let path = match (place, before) {

@@ -256,6 +256,19 @@ pub(super) enum Chosen<'a> {
 }
 
 impl By {
+    /// The daemon of that pidfile, however it is started.
+    pub(crate) fn of_daemon(pidfile: &str) -> Self {
+        Self {
+            process: Some(Daemon {
+                pidfile: pidfile.into(),
+                argv: Vec::new(),
+                log: String::new(),
+                cwd: None,
+            }),
+            ..Self::default()
+        }
+    }
+
     /// It names the same service, however that is started.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let daemon = |by: &Self| by.process.as_ref().map(|d| d.pidfile.clone());

@@ -59,6 +59,7 @@ fn step((at, word): (usize, &str)) -> Placed {
         why,
         targets: vec![host.into()],
         stages: what.split('&').filter_map(stage).collect(),
+        serving: None,
         aside,
         live,
     }
@@ -344,6 +345,7 @@ fn the_template_goes_through_every_place_and_no_step_of_it_can_come_elsewhere_un
                 why: None,
                 targets: step.targets.clone(),
                 stages: properties.stages,
+                serving: None,
                 aside: properties.live == Live::Harmless,
                 live: step.live,
             }

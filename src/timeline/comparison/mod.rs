@@ -70,7 +70,7 @@ impl Side {
             until: timeline.until.clone(),
             whole_ms: timeline.whole_ms(),
             outages: timeline.outages.len(),
-            outage_ms: timeline.outages.iter().map(super::Outage::ms).sum(),
+            outage_ms: timeline.outage_ms(),
             person_ms: waited(Idle::Person),
             no_runner_ms: waited(Idle::NoRunner),
         }
