@@ -23,10 +23,12 @@ texts! {
     failed_then(time, step, detail): "{time} {step} failed: {detail}", "{time} 步骤 {step} 失败：{detail}";
     adopted(time, step, actor): "{time} the runner was gone while {step} went on; {actor} resumed the run, and {step} was taken over as it ran", "{time} 运行进程已不在，而步骤 {step} 仍在执行；{actor} 恢复运行，接管了执行中的 {step}";
     doubted(time, step, cause): "{time} nobody saw how {step} ended: {cause}", "{time} 步骤 {step} 的结果无人看到：{cause}";
+    doubted_after(time, actor, step): "{time} the runner was gone; {actor} resumed the run, and nobody had seen how {step} ended", "{time} 运行进程已不在；{actor} 恢复运行，步骤 {step} 的结果无人看到";
+    doubted_after_with(time, actor, step, cause): "{time} the runner was gone; {actor} resumed the run, and nobody had seen how {step} ended: {cause}", "{time} 运行进程已不在；{actor} 恢复运行，步骤 {step} 的结果无人看到：{cause}";
     by_person(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
     more_events(n): "{n} more failures, doubts and decisions are listed below", "另有 {n} 次失败、结果未知或人工决定，见下文";
-    no_runner(took): "for {took} nobody drove the run while a step was open: what happened then is known from its result alone",
-        "有 {took} 无人驱动运行而步骤仍未结束：其间情况只能由步骤结果得知";
+    no_runner(took): "for at most {took} nobody drove the run while a step was open: what happened then is known from its result alone",
+        "最多有 {took} 无人驱动运行而步骤仍未结束：其间情况只能由步骤结果得知";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone", "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
     record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
     plan_digest(digest): "plan digest {digest}", "计划摘要 {digest}";
@@ -71,6 +73,7 @@ texts! {
     unknown(): "unknown", "未知";
     check_of(step): "check {step} after the rollback", "回退后的检查 {step}";
     undo_of(step): "undo of {step}", "撤销 {step}";
+    checks_after(): "checks after the rollback", "回退后的检查";
     shut_out(): "Users shut out", "用户无法访问";
 
     succeeded(): "succeeded", "成功";
@@ -79,6 +82,7 @@ texts! {
     never_started(): "never started", "未启动";
     refused(): "not started", "未执行";
     already(): "already done", "已完成";
+    nothing_to_undo(): "nothing to undo", "无需撤销";
     skipped(): "skipped", "已跳过";
     running(): "not ended", "未结束";
     undone(): "undone", "已撤销";
@@ -86,5 +90,5 @@ texts! {
     unknown_time(): "nobody drove the run", "无人驱动";
     waited_for_a_person(): "waiting for an operator", "等待人工处理";
     waited_between(): "between two steps", "步骤间隔";
-    nobody_drove(): "no runner: unknown", "无运行进程：情况未知";
+    nobody_drove(): "the runner was gone, since when is unknown", "运行进程已不在，起始时间未知";
 }

@@ -19,12 +19,12 @@ pub fn mermaid(of: &Timeline) -> String {
         out.push_str(&task("outage", "crit, ", id, outage.from.us, until));
     }
     for (phase, direction, bars) in of.phases() {
-        let back = if way(direction) == "undo" {
-            "undo "
-        } else {
-            ""
+        let section = match way(direction) {
+            _ if bars.iter().any(|bar| bar.check) => "checks after the rollback".to_owned(),
+            "undo" => format!("undo {phase}"),
+            _ => phase.to_owned(),
         };
-        out.push_str(&format!("  section {}\n", plain(&format!("{back}{phase}"))));
+        out.push_str(&format!("  section {}\n", plain(&section)));
         for bar in bars {
             id += 1;
             let end = bar.end_us().unwrap_or(of.until.us);
