@@ -16,8 +16,8 @@ texts! {
     instead_of(step, a, b): "{step} {a} instead of {b}", "{step} {a}（对比 {b}）";
     no_time(): "no time", "未用时间";
     waited(a, for_a, b, for_b): "waited for an operator: in {a} {for_a}, in {b} {for_b}", "等待人工处理：{a} 中 {for_a}，{b} 中 {for_b}";
-    no_runner(a, for_a, b, for_b): "no runner was active while a step was in progress: in {a} {for_a}, in {b} {for_b}",
-        "没有执行进程而步骤尚未结束：{a} 中 {for_a}，{b} 中 {for_b}";
+    no_runner(a, for_a, b, for_b): "no runner was active while a step was in progress (at most): in {a} {for_a}, in {b} {for_b}",
+        "没有执行进程而步骤尚未结束（最多）：{a} 中 {for_a}，{b} 中 {for_b}";
     went_differently(a, b, list): "what ended differently in {a} than in {b}: {list}", "{a} 与 {b} 结果不同的步骤：{list}";
     outcome_instead_of(step, a, b): "{step}: {a} instead of {b}", "{step}：{a}（对比 {b}）";
     only(run, list): "only in {run}: {list}", "仅 {run} 执行：{list}";

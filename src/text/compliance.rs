@@ -93,7 +93,7 @@ texts! {
 
     changed(): "What was changed", "变更内容";
     versions_before(): "Versions before", "变更前版本";
-    versions_after(): "Versions after", "变更后版本";
+    versions_after(): "Versions that the steps brought", "各步骤部署的版本";
     artefacts(): "Digests of artefacts and copies (SHA-256)", "制品与备份的哈希值（SHA-256）";
     provenance(): "Signatures and origin of artefacts", "制品的签名与来源";
     configuration(): "Configuration files written", "写入的配置文件";
@@ -139,7 +139,7 @@ texts! {
     in_doubt(): "In doubt", "结果未知";
     fenced(): "Provably never started", "确认未启动";
     refused(): "Not started, because the check before it failed", "执行前检查未通过，未启动";
-    satisfied(): "Done already", "事先已完成";
+    satisfied(): "Done already, or nothing to undo", "事先已完成或无需撤销";
     left_out(): "Skipped by the plan", "按计划条件跳过";
     outcomes_recorded(): "Every attempt has an outcome on record", "每次执行都有结果记录";
     way_back(): "Steps with an undo, of those that change anything", "有撤销操作的步骤（占有变更的步骤）";
@@ -185,6 +185,8 @@ texts! {
     decision(): "Decision", "处理方式";
     decided_by(): "By", "处理人";
     by_exit_code(): "exit code", "退出码";
+    by_check(): "check of the plan", "计划中的检查";
+    by_action(): "the action itself", "动作本身";
     by_signal(): "signal", "信号";
     by_time_limit(): "time limit", "时限";
     by_operator(): "operator", "操作人";
@@ -203,7 +205,7 @@ texts! {
     lasted(): "Duration", "历时";
     outage(): "Downtime", "服务中断时长";
     users_let_in(): "Service reopened", "已恢复访问";
-    unattended(): "No runner active while a step was in progress", "无执行进程而步骤未结束的时间";
+    unattended(): "No runner active while a step was in progress, for at most", "无执行进程而步骤未结束的时间，最多";
     checks_after(): "Checks passed after the change", "变更后通过的检查";
     accepted_by(): "Accepted by", "验收人";
     review_due(): "Review due", "回顾期限";

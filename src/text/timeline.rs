@@ -31,10 +31,12 @@ texts! {
     adopted(time, step, actor): "{time} no runner was active while {step} went on; {actor} resumed the run, which took {step} over",
         "{time} 没有执行进程，而步骤 {step} 仍在执行；{actor} 恢复运行，接管了执行中的 {step}";
     doubted(time, step, cause): "{time} the result of {step} was not observed: {cause}", "{time} 未能取得步骤 {step} 的结果：{cause}";
+    doubted_after(time, actor, step): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed", "{time} 没有执行进程；{actor} 恢复运行；未能取得步骤 {step} 的结果";
+    doubted_after_with(time, actor, step, cause): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed: {cause}", "{time} 没有执行进程；{actor} 恢复运行；未能取得步骤 {step} 的结果：{cause}";
     by_person(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
     more_events(n): "{n} more failures, doubts and decisions are listed below", "另有 {n} 次失败、结果未知或人工处理，见下文";
-    no_runner(took): "for {took} no runner was active while a step was in progress; only its result is known",
-        "有 {took} 没有执行进程，而步骤尚未结束；其间情况只能由步骤结果得知";
+    no_runner(took): "for at most {took} no runner was active while a step was in progress; only its result is known",
+        "最多有 {took} 没有执行进程，而步骤尚未结束；其间情况只能由步骤结果得知";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone",
         "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
     record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
@@ -80,6 +82,7 @@ texts! {
     unknown(): "unknown", "未知";
     check_of(step): "check {step} after the rollback", "回退后的检查 {step}";
     undo_of(step): "undo of {step}", "撤销 {step}";
+    checks_after(): "checks after the rollback", "回退后的检查";
     shut_out(): "Service unavailable", "服务中断";
     outage_bar(): "downtime", "服务中断";
 
@@ -89,6 +92,7 @@ texts! {
     never_started(): "never started", "未启动";
     refused(): "not started", "未执行";
     already(): "already done", "无需执行";
+    nothing_to_undo(): "nothing to undo", "无需撤销";
     skipped(): "skipped", "已跳过";
     running(): "not ended", "未结束";
     undone(): "undone", "已撤销";
@@ -96,6 +100,6 @@ texts! {
     unknown_time(): "no runner active", "无执行进程";
     waited_for_a_person(): "waiting for an operator", "等待人工处理";
     waited_between(): "between two steps", "步骤间隔";
-    nobody_drove(): "no runner active: unknown", "无执行进程：情况未知";
+    nobody_drove(): "no runner active, since when is unknown", "无执行进程，起始时间未知";
     seq(): "seq", "序号";
 }

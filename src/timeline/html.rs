@@ -197,7 +197,7 @@ impl Scale {
     fn bar(&self, bar: &Bar) -> Row {
         let until = bar.end_us().unwrap_or(self.from + self.whole);
         let took = markdown::took(bar);
-        let outcome = markdown::shown(bar.outcome);
+        let outcome = markdown::outcome(bar);
         let seq = match &bar.end {
             Some(end) if end.seq != bar.start.seq => format!("{} - {}", bar.start.seq, end.seq),
             Some(_) | None => bar.start.seq.to_string(),
@@ -230,6 +230,8 @@ impl Scale {
             evidence: bar
                 .evidence
                 .iter()
+                // Which is the detail already.
+                .filter(|line| **line != bar.detail)
                 .take(EVIDENCE)
                 .map(|l| safe(l))
                 .collect(),
@@ -268,6 +270,7 @@ impl Scale {
 fn class(bar: &Bar) -> &'static str {
     match (bar.outcome, bar.way) {
         (Outcome::Succeeded, Direction::Undo) => "back",
+        (Outcome::Satisfied, Direction::Undo) if !bar.check => "none",
         (Outcome::Succeeded | Outcome::Satisfied, _) => "good",
         (Outcome::Failed | Outcome::Refused, _) => "bad",
         (Outcome::InDoubt | Outcome::Running, _) => "doubt",
@@ -281,6 +284,7 @@ fn sections(of: &Timeline, scale: &Scale) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for (phase, way, bars) in of.phases() {
         let back = way == Direction::Undo;
+        let checks = bars.iter().any(|bar| bar.check);
         let mut rows = Vec::new();
         for bar in bars {
             // A wait stands behind what it came after, which may be the last step of another phase.
@@ -293,6 +297,7 @@ fn sections(of: &Timeline, scale: &Scale) -> Vec<Section> {
             rows.push(scale.bar(bar));
         }
         let name = match back {
+            true if checks => text::checks_after(),
             true => text::undo_of(safe(phase)),
             false => safe(phase),
         };

@@ -38,6 +38,22 @@ pub(crate) fn shown(outcome: Outcome) -> String {
     }
 }
 
+/// How it ended. The look before an undo that finds nothing of the step to take back has done nothing.
+pub(crate) fn outcome(bar: &Bar) -> String {
+    match (bar.outcome, bar.way) {
+        (Outcome::Satisfied, Direction::Undo) if !bar.check => text::nothing_to_undo(),
+        (outcome, _) => shown(outcome),
+    }
+}
+
+/// What there is to say of how it ended: of what needed no attempt, what the look saw.
+pub(crate) fn detail(bar: &Bar) -> String {
+    match bar.attempt {
+        0 if bar.detail.is_empty() => bar.evidence.first().cloned().unwrap_or_default(),
+        _ => bar.detail.clone(),
+    }
+}
+
 /// How long it took, and that nobody knows it.
 pub(super) fn took(bar: &Bar) -> String {
     match bar.took_ms {
@@ -132,8 +148,9 @@ fn trigger(of: &Timeline) -> Vec<String> {
 
 /// When its outcome was known, which is when somebody could notice it.
 fn failure(bar: &Bar) -> String {
-    let known = bar.end.as_ref().unwrap_or(&bar.start);
-    text::failed_at(local_time(&known.ts), name(bar), &bar.detail, known.seq)
+    // When it was found out, as the summary has it, which may be long after the beginning.
+    let found = bar.end.as_ref().unwrap_or(&bar.start);
+    text::failed_at(local_time(&found.ts), name(bar), &bar.detail, found.seq)
 }
 
 fn failures(of: &Timeline, most: usize) -> Vec<String> {
@@ -181,9 +198,9 @@ fn table(of: &Timeline) -> Vec<String> {
             "| {} | {} | {} | {} | {} | {} |",
             local_time(&bar.start.ts),
             cell(&name(bar)),
-            shown(bar.outcome),
+            outcome(bar),
             took(bar),
-            cell(&bar.detail),
+            cell(&detail(bar)),
             bar.start.seq
         ));
     }

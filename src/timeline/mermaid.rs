@@ -27,11 +27,12 @@ pub fn mermaid(of: &Timeline) -> String {
         ));
     }
     for (phase, direction, bars) in of.phases() {
-        let name = match direction {
+        let section = match direction {
+            _ if bars.iter().any(|bar| bar.check) => text::checks_after(),
             Direction::Do => phase.to_owned(),
             Direction::Undo => text::undo_of(phase),
         };
-        out.push_str(&format!("  section {}\n", plain(&name)));
+        out.push_str(&format!("  section {}\n", plain(&section)));
         for bar in bars {
             id += 1;
             let end = bar.end_us().unwrap_or(of.until.us);

@@ -20,7 +20,7 @@ pub use fold::fold;
 pub(crate) use fold::undo_kind;
 pub use html::{HtmlError, html};
 pub use markdown::markdown;
-pub(crate) use markdown::{cell, shown};
+pub(crate) use markdown::{cell, detail, outcome};
 pub use mermaid::mermaid;
 pub use {chrome::chrome, grafana::grafana, otlp::otlp};
 
@@ -240,12 +240,17 @@ impl Timeline {
         summary::summary(self)
     }
 
-    /// The phases in the order in which they were entered, each with its bars; going back is another phase.
+    /// The phases in the order in which they were entered, each with its bars; going back is another phase, and so are
+    /// the checks after it, of whatever phase they are.
     pub(crate) fn phases(&self) -> Vec<(&str, Direction, Vec<&Bar>)> {
         let mut phases: Vec<(&str, Direction, Vec<&Bar>)> = Vec::new();
         for bar in &self.bars {
             match phases.last_mut() {
-                Some((phase, way, bars)) if *phase == bar.phase && *way == bar.way => {
+                Some((phase, way, bars))
+                    if *way == bar.way
+                        && bars.last().is_none_or(|last| last.check == bar.check)
+                        && (bar.check || *phase == bar.phase) =>
+                {
                     bars.push(bar)
                 }
                 _ => phases.push((&bar.phase, bar.way, vec![bar])),

@@ -1,10 +1,10 @@
 //! The first lines of a timeline: the night in plain words, for a reader who was not there.
 
 use super::{Bar, Idle, Mark, Outage, Outcome, Timeline, markdown};
-use crate::report::{duration, local_date, local_time};
+use crate::report::{duration, local_date, local_time, localized};
 use crate::text::timeline as text;
 use std::collections::{BTreeMap, BTreeSet};
-use upledger_replay::event::Direction;
+use upledger_replay::event::{Direction, Doubt, own};
 
 /// Failures, doubts, decisions and adoptions that are told one by one; so many that ten lines hold the whole.
 const TOLD: usize = 4;
@@ -157,13 +157,27 @@ fn beside_the_steps(of: &Timeline, mark: &Mark) -> Option<String> {
         "step.adopted" => Some(text::adopted(time, step, &mark.actor)),
         "step.doubted" => {
             let ends = |b: &&Bar| b.end.as_ref().is_some_and(|end| end.seq == mark.at.seq);
-            let cause = of.bars.iter().find(ends).map(|bar| bar.detail.clone());
-            Some(text::doubted(time, step, cause.unwrap_or_default()))
+            let bar = of.bars.iter().find(ends)?;
+            Some(doubted(of, bar, mark))
         }
         "step.decided" | "step.kill_requested" | "run.amended" | "run.abort_requested" => {
             Some(text::by_person(time, &mark.actor, &mark.words))
         }
         _ => None,
+    }
+}
+
+/// Whoever resumes a run in the middle of an attempt finds no runner, which is what its reader must know first.
+fn doubted(of: &Timeline, bar: &Bar, mark: &Mark) -> String {
+    let (time, cause) = (local_time(&mark.at.ts), &bar.detail);
+    let since = bar.start.seq..mark.at.seq;
+    let resumed = |m: &&Mark| m.kind == "run.resumed" && since.contains(&m.at.seq);
+    match of.marks.iter().rev().find(resumed) {
+        None => text::doubted(time, &bar.step, cause),
+        Some(by) if *cause == localized::doubt(Doubt::Unseen, own::UNSEEN) => {
+            text::doubted_after(time, &by.actor, &bar.step)
+        }
+        Some(by) => text::doubted_after_with(time, &by.actor, &bar.step, cause),
     }
 }
 

@@ -66,11 +66,14 @@ pub(crate) fn for_each_record(stride: u32, round: impl Fn(u32) -> bool + Sync) -
 
 impl World {
     pub(crate) fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("upledger-test-").tempdir();
+        Self::of(dir.expect("a temporary directory"))
+    }
+
+    /// One in this directory.
+    pub(crate) fn of(dir: tempfile::TempDir) -> Self {
         Self {
-            dir: tempfile::Builder::new()
-                .prefix("upledger-test-")
-                .tempdir()
-                .expect("a temporary directory"),
+            dir,
             damaged: Cell::new(false),
         }
     }

@@ -46,4 +46,5 @@ mod services;
 mod shipped_plan;
 mod small;
 mod static_files;
+mod story;
 mod switch;

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 /// The plan of `init` in the platform's state directory, with the places that its comments name adapted, and the variables
 /// beside it.
-fn adapted(upgrade: &Upgrade) -> (String, String) {
+pub(crate) fn adapted(upgrade: &Upgrade) -> (String, String) {
     let platform = &upgrade.platform;
     let path = platform.world().path("shop.yaml").display().to_string();
     let done = platform

@@ -292,11 +292,11 @@ fn edges(bar: &Bar) -> Seqs {
     [Some(bar.start.seq), end].into_iter().flatten().collect()
 }
 
-fn outcome(bar: &Bar) -> Word {
+fn word(bar: &Bar) -> Word {
     // The name that the timeline has for it.
     let stable = serde_json::to_value(bar.outcome).unwrap_or_default();
     let stable = stable.as_str().unwrap_or_default();
-    Word::new(stable, timeline::shown(bar.outcome))
+    Word::new(stable, timeline::outcome(bar))
 }
 
 fn attempt(world: &World<'_>, bar: &Bar, part: &TaskKey, extra: Option<&Extra>) -> AttemptRow {
@@ -307,8 +307,8 @@ fn attempt(world: &World<'_>, bar: &Bar, part: &TaskKey, extra: Option<&Extra>) 
         action: bar.kind.clone(),
         attempt: bar.attempt.into(),
         took_ms: bar.took_ms.map(Ms),
-        outcome: outcome(bar),
-        detail: bar.detail.clone(),
+        outcome: word(bar),
+        detail: timeline::detail(bar),
         settled: bar.settled.clone(),
         phase: bar.phase.clone(),
         target: bar.target.clone(),
@@ -364,7 +364,7 @@ fn checks(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
                 .get(&part.step)
                 .map_or_else(String::new, |known| known.expected.clone()),
             observed: observed.into_iter().filter(|l| !l.is_empty()).collect(),
-            outcome: outcome(bar),
+            outcome: word(bar),
             moment,
             seq: edges(bar),
         });

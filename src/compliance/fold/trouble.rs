@@ -35,8 +35,12 @@ pub(super) struct Trouble {
     loss: Vec<(String, Seqs)>,
 }
 
-fn detector(failure: &Failure) -> Word {
+fn detector(failure: &Failure, part: &TaskKey, world: &World<'_>) -> Word {
+    let plain = ["run", "shell"].contains(&world.kind(&part.step).as_str());
     let (stable, shown) = match failure {
+        // Other actions are commands of this program, whose exit codes nobody has to know.
+        Failure::Exit(_) if !plain && world.is_check(part) => ("check", text::by_check()),
+        Failure::Exit(_) if !plain => ("action", text::by_action()),
         Failure::Exit(_) => ("exit code", text::by_exit_code()),
         Failure::Signal(_) => ("signal", text::by_signal()),
         Failure::Timeout => ("time limit", text::by_time_limit()),
@@ -65,7 +69,7 @@ impl Trouble {
                 self.failures.push(FailureRow {
                     time: time(&entry.when),
                     step: world.name(&f.at.part),
-                    detector: detector(&f.failure),
+                    detector: detector(&f.failure, &f.at.part, world),
                     detail: localized::failure(f),
                     attempt: f.at.attempt.into(),
                     seq: Seqs::one(seq),

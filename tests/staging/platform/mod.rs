@@ -72,14 +72,19 @@ impl Platform {
     /// The directories, the code, the virtualenv, the data and all configuration; nothing runs yet.
     fn laid_out(options: Options) -> Self {
         owner::sweep();
-        let dir = tempfile::Builder::new()
-            .prefix(owner::PREFIX)
-            .tempdir_in("/tmp")
-            .expect("a directory");
+        let dir = match options.place {
+            Some(place) => named(place, "bklog"),
+            None => tempfile::Builder::new()
+                .prefix(owner::PREFIX)
+                .tempdir_in("/tmp")
+                .expect("a directory"),
+        };
         // The web user walks through it.
         tools::mode(dir.path(), 0o755);
         let platform = Self {
-            world: World::new(),
+            world: options
+                .place
+                .map_or_else(World::new, |place| World::of(named(place, "upledger"))),
             _owner: owner::own(dir.path()),
             dir,
             ports: ports::Ports::take(),
@@ -118,7 +123,12 @@ impl Platform {
     /// template that all platforms share: never install into it.
     pub(crate) fn give_virtualenv(&self, release: &str) {
         let at = self.path(&format!("venvs/{release}"));
-        tools::link(&virtualenv::virtualenv(release), &at);
+        let template = virtualenv::virtualenv(release);
+        match self.options.place {
+            // Nothing leads out of a place that is shown.
+            Some(_) => template::copy(&template, &at),
+            None => tools::link(&template, &at),
+        }
     }
 
     /// Checks out a release's code, and lets `venv` name its virtualenv when there is one in `venvs`.
@@ -155,6 +165,11 @@ impl Platform {
 
     /// A release that differs from 2.0 in its version and in one static file.
     pub(crate) fn add_release(&self, version: &str) {
+        self.add_release_with(version, |_| ());
+    }
+
+    /// A release that differs from 2.0 in its version and in what is done with its files.
+    pub(crate) fn add_release_with(&self, version: &str, change: impl FnOnce(&Path)) {
         let work = self.text("data/work");
         let git = |words: &[&str]| {
             let own = [
@@ -178,7 +193,9 @@ impl Platform {
             ])
             .run();
         self.write("data/work/VERSION", &format!("{version}\n"));
-        git(&["commit", "-q", "-a", "-m", version]);
+        change(&self.path("data/work"));
+        git(&["add", "-A"]);
+        git(&["commit", "-q", "-m", version]);
         let tag = format!("bklog/{version}");
         git(&["tag", &tag]);
         git(&["push", "-q", "origin", &tag]);
@@ -331,6 +348,13 @@ impl Platform {
         let pid = text.trim().parse().ok()?;
         procs::lives(pid).then_some(pid)
     }
+}
+
+/// A directory of just this name.
+fn named(parent: &str, name: &str) -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    let dir = builder.prefix(name).rand_bytes(0).tempdir_in(parent);
+    dir.expect("a directory that is not there yet")
 }
 
 /// Whatever became of the test, nothing of the platform is left.

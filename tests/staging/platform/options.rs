@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) rows: bool,
     /// `code`, `venv` and `static` are links into `releases`, `venvs` and `statics`.
     pub(crate) releases: bool,
+    /// A directory for `bklog`, the platform, and `upledger`, the world, where their places are to be shown to people.
+    pub(crate) place: Option<&'static str>,
 }
 
 /// Who keeps the application's processes.
