@@ -112,10 +112,10 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let mut tell = |steps: &[String]| {
         out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
     };
-    let judged = || forecast::certain_to_fail(&checked.plan, &known, &mut tell);
+    let mut judged = || forecast::certain_to_fail(&checked.plan, &known, &mut tell);
     // What is overridden is recorded.
     let failing = if args.force {
-        english(judged)
+        english(&mut judged)
     } else {
         judged()
     };

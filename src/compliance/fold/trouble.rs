@@ -36,7 +36,7 @@ pub(super) struct Trouble {
 }
 
 fn detector(failure: &Failure, part: &TaskKey, world: &World<'_>) -> Word {
-    let plain = ["run", "shell"].contains(&world.kind(&part.step).as_str());
+    let plain = ["run", "shell"].contains(&world.kind(part).as_str());
     let (stable, shown) = match failure {
         // Other actions are commands of this program, whose exit codes nobody has to know.
         Failure::Exit(_) if !plain && world.is_check(part) => ("check", text::by_check()),
