@@ -134,44 +134,52 @@ pub(crate) fn unpack(page: &Path, to: &Path) {
     assert!(done.expect("sh").success());
 }
 
-/// What a stranger sees first: the events in it verify, tell the story of `docs/examples/README.md`, and name nobody.
+/// What a stranger sees first: the events in them verify, tell the stories of `docs/examples/README.md`, and name nobody.
 #[test]
 fn the_pages_of_the_examples_hold_their_story_and_are_good_in_a_browser() {
     let world = World::new();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
-    let pages = ["timeline.html", "timeline.zh-CN.html"].map(|name| examples.join(name));
-    for page in &pages {
-        let events = world.path("events.jsonl");
-        unpack(page, &events);
-        let verified = world.upledger(&["verify", "events.jsonl"]);
-        assert_eq!(verified.code, 0, "{verified:?}");
-        let text = std::fs::read_to_string(&events).expect("text");
-        assert!(
-            !text.contains(env!("CARGO_MANIFEST_DIR")),
-            "where it was made"
-        );
-        let events: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        for event in &events {
-            assert_eq!(event["host"], "shop-1", "{event}");
-            let actor = event["actor"].as_str().unwrap_or_default();
-            assert!(["alice", "bob"].contains(&actor), "{event}");
+    let mut pages = Vec::new();
+    for (directory, host) in [("", "shop-1"), ("staging", "app-1")] {
+        let page = |name: &str| examples.join(directory).join(name);
+        for timeline in [page("timeline.html"), page("timeline.zh-CN.html")] {
+            assert_holds_its_story(&world, &timeline, host);
+            pages.push(timeline);
         }
-        for kind in [
-            "step.adopted",
-            "step.doubted",
-            "step.decided",
-            "step.failed",
-            "note.added",
-            "rollback.completed",
-        ] {
-            assert!(events.iter().any(|e| e["kind"] == kind), "{kind}");
-        }
+        pages.extend([page("report.html"), page("report.zh-CN.html")]);
     }
-    let reports = ["report.html", "report.zh-CN.html"].map(|name| examples.join(name));
-    assert_good(&[pages, reports].concat());
+    assert_good(&pages);
+}
+
+fn assert_holds_its_story(world: &World, page: &Path, host: &str) {
+    let events = world.path("events.jsonl");
+    unpack(page, &events);
+    let verified = world.upledger(&["verify", "events.jsonl"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let text = std::fs::read_to_string(&events).expect("text");
+    assert!(
+        !text.contains(env!("CARGO_MANIFEST_DIR")),
+        "where it was made"
+    );
+    let events: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    for event in &events {
+        assert_eq!(event["host"], host, "{event}");
+        let actor = event["actor"].as_str().unwrap_or_default();
+        assert!(["alice", "bob"].contains(&actor), "{event}");
+    }
+    for kind in [
+        "step.adopted",
+        "step.doubted",
+        "step.decided",
+        "step.failed",
+        "note.added",
+        "rollback.completed",
+    ] {
+        assert!(events.iter().any(|e| e["kind"] == kind), "{kind}");
+    }
 }
 
 #[test]

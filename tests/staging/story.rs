@@ -546,6 +546,8 @@ fn in_namespaces() {
         .args([place.path(), &staging().join("wheels")])
         .arg(std::env::current_exe().expect("this program"))
         .args(["story::", "--ignored", "--nocapture"])
+        // What is started in the background stays in this directory.
+        .current_dir("/")
         .env("UPDATE_EXAMPLES", "inside")
         .status()
         .expect("unshare; install it with: apt-get install -y util-linux");
