@@ -73,7 +73,8 @@ fn workers_beside_it_let_nobody_in_and_are_not_the_outage() {
     let [off, on] = unit("web", "", URL);
     let [work_off, work_on] = unit("worker", "", "");
     is(&[&work_off, &off, &work_on, &on], &["web-off"], &["web-on"]);
-    let celery = "{id: tasks, do: {celery.start: {by: {systemd: {unit: celery}}, python: /v/bin/python, app: shop, cwd: /srv}}}";
+    let celery =
+        "{id: tasks, do: {celery.start: {by: {systemd: {unit: celery}}, app: {cwd: /srv}}}}";
     is(&[&work_off, celery], &[], &[]);
 }
 
