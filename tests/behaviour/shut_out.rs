@@ -78,11 +78,11 @@ impl Shop {
     }
 
     /// The timeline and the report, as an independent reader of the events finds them right.
-    fn told(&self) -> (Value, Value) {
+    fn recomputed(&self) -> (Value, Value) {
         let run = self.status()["run"].as_str().expect("a name").to_owned();
         let export = self.upledger(&["export", "--jsonl"]);
         std::fs::write(self.path("events.jsonl"), export.out).expect("written");
-        let told = ["timeline", "report"].map(|what| {
+        let both = ["timeline", "report"].map(|what| {
             let name = format!("{what}.json");
             let _ = std::fs::remove_file(self.path(&name));
             let done = self.upledger(&[what, "--format", "json", "--out", &name]);
@@ -102,7 +102,7 @@ impl Shop {
             let text = std::fs::read_to_string(self.path(&name)).expect("written");
             serde_json::from_str(&text).expect("JSON")
         });
-        let [timeline, report] = told;
+        let [timeline, report] = both;
         (timeline, report)
     }
 }
@@ -132,7 +132,11 @@ fn what_users_wrote_while_a_check_waited_is_not_given_up_by_the_plan_itself() {
     assert!(shop.row(), "the order is there");
     let refused = shop.back(&[]);
     assert_eq!(refused.code, 2, "{refused:?}");
-    for said in ["--accept-data-loss", "change", "`start`"] {
+    for said in [
+        "--accept-data-loss",
+        "undoing change",
+        "when start let users in",
+    ] {
         assert!(refused.err.contains(said), "{said}: {refused:?}");
     }
     assert!(shop.row());
@@ -140,7 +144,7 @@ fn what_users_wrote_while_a_check_waited_is_not_given_up_by_the_plan_itself() {
     assert_eq!(done.code, 5, "{done:?}");
     assert!(!shop.row());
 
-    let (timeline, report) = shop.told();
+    let (timeline, report) = shop.recomputed();
     assert_eq!(
         outages(&timeline),
         [("stop", "start", "do"), ("start", "stop", "undo")]
@@ -157,7 +161,7 @@ fn before_users_are_let_in_the_plan_rolls_back_by_itself() {
     shop.plan(&[STOP, COPY, CHANGE, fails, START]);
     let done = shop.upledger(&["run", "plan.yaml"]);
     assert_eq!(done.code, 5, "{done:?}");
-    let (timeline, _) = shop.told();
+    let (timeline, _) = shop.recomputed();
     assert_eq!(outages(&timeline), [("stop", "stop", "do")]);
 }
 
@@ -172,7 +176,7 @@ fn the_outage_of_a_rollback_is_told_beside_that_of_the_run_and_nobody_waits_betw
     let done = shop.back(&["--accept-data-loss"]);
     assert_eq!(done.code, 5, "{done:?}");
 
-    let (timeline, report) = shop.told();
+    let (timeline, report) = shop.recomputed();
     assert_eq!(
         outages(&timeline),
         [("stop", "start", "do"), ("start", "stop", "undo")]
