@@ -49,6 +49,15 @@ impl Consequences {
         }
     }
 
+    /// Of an undo that would do nothing, for this reason.
+    #[must_use]
+    pub(crate) fn refused(why: String) -> Self {
+        Self {
+            refuses: vec![why],
+            ..Self::none()
+        }
+    }
+
     /// Of the undo of a step that has written this file, which refuses where somebody has edited it since, or writes to
     /// it now.
     pub(crate) fn of_file(target: &Path, edited: bool) -> Self {

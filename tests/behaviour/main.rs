@@ -3,6 +3,7 @@
 mod amend;
 mod attempt;
 mod before_contract;
+mod barred;
 mod bytes;
 mod certain;
 mod common;

@@ -451,6 +451,13 @@ impl Swap<'_> {
                 "append-only mode is {on}, its last write: {status}"
             ));
         }
+        let aside = before.aside(cx);
+        if aside.symlink_metadata().is_ok() {
+            look.evidence.push(format!(
+                "the append-only files that were there before are kept in {}",
+                aside.display()
+            ));
+        }
         if !before.replicas.is_empty() {
             look.evidence.push(format!(
                 "replicas before: {}; now: {}",
