@@ -125,6 +125,16 @@ impl Look {
         }
     }
 
+    /// The same, with more in its first line, which is the one that a run shows.
+    #[must_use]
+    pub(crate) fn and(mut self, more: Option<String>) -> Self {
+        if let (Some(first), Some(more)) = (self.evidence.first_mut(), more) {
+            first.push_str("; ");
+            first.push_str(&more);
+        }
+        self
+    }
+
     /// There is nothing to look at, so nothing disagrees.
     #[must_use]
     pub fn silent() -> Self {

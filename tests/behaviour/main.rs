@@ -2,8 +2,8 @@
 
 mod amend;
 mod attempt;
-mod before_contract;
 mod barred;
+mod before_contract;
 mod bytes;
 mod certain;
 mod common;

@@ -289,14 +289,14 @@ impl Action for Restore {
         let now = before.look(before.target())?;
         let look = match &now {
             Some(found) if found.sha256 == before.sha256 => {
-                let mut done = Look::done(format!(
+                let restored = before.restored(cx);
+                let kept = restored.former.as_ref();
+                let kept = kept.map(|aside| format!("what was there before is kept in {aside}"));
+                let done = Look::done(format!(
                     "{} is identical to {}: {} files",
                     before.target, before.copy, found.files
-                ));
-                let restored = before.restored(cx);
-                let kept = restored.former.iter();
-                done.evidence
-                    .extend(kept.map(|aside| format!("what was there before is kept in {aside}")));
+                ))
+                .and(kept);
                 return Ok((done, Some(restored)));
             }
             now if before.is_former(cx, now.as_ref())? => {

@@ -434,9 +434,8 @@ impl Action for Restore {
                 expires: backed.expires,
                 what: &format!("restored from {}", backed.path),
             };
-            let mut look = swap.look(cx, before, &data, past.noted())?;
-            look.evidence.extend(kept_in(past));
-            return Ok(look);
+            let look = swap.look(cx, before, &data, past.noted())?;
+            return Ok(look.and(kept_in(past)));
         }
         let mut session = Session::open(cx, &source.server)?;
         let path = Path::new(&backed.path);
@@ -445,12 +444,11 @@ impl Action for Restore {
         if output.expired > 0 {
             evidence += &format!(", {} had expired", output.expired);
         }
-        let mut look = match difference.is_none() {
+        let look = match difference.is_none() {
             true => Look::done(evidence),
             false => Look::unclear(evidence),
         };
-        look.evidence.extend(kept_in(past));
-        Ok(look)
+        Ok(look.and(kept_in(past)))
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {

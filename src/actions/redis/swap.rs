@@ -440,22 +440,20 @@ impl Swap<'_> {
                 self.server.shown()
             )));
         }
+        let aside = Some(before.aside(cx)).filter(|aside| aside.symlink_metadata().is_ok());
         let mut look = Look::done(format!(
             "Redis {} is {what}: {shown}, expected {least} to {keys} keys",
             self.server.shown()
-        ));
+        ))
+        .and(aside.map(|aside| {
+            let aside = aside.display();
+            format!("the append-only files that were there before are kept in {aside}")
+        }));
         if before.append_only {
             let status = info.get("aof_last_write_status").unwrap_or("ok");
             let on = if info.is("aof_enabled") { "on" } else { "off" };
             look.evidence.push(format!(
                 "append-only mode is {on}, its last write: {status}"
-            ));
-        }
-        let aside = before.aside(cx);
-        if aside.symlink_metadata().is_ok() {
-            look.evidence.push(format!(
-                "the append-only files that were there before are kept in {}",
-                aside.display()
             ));
         }
         if !before.replicas.is_empty() {
