@@ -56,7 +56,7 @@ impl Runs {
                 Ok(())
             }
             (Some(name), Event::RollbackStarted(_)) => {
-                if let Some(newer) = self.effective().filter(|r| r.name != name) {
+                if let Some(newer) = self.effective_after(name) {
                     let newer = &newer.name;
                     return refuse(&alloc::format!(
                         "the run {newer} came after it: roll that one back first"
@@ -99,6 +99,14 @@ impl Runs {
     #[must_use]
     pub fn effective(&self) -> Option<&Run> {
         self.runs.iter().rev().find(|r| r.effective())
+    }
+
+    /// The newest run that counts as the target's present, where that came after the run of this name: it has to be rolled
+    /// back first.
+    #[must_use]
+    pub fn effective_after(&self, name: &str) -> Option<&Run> {
+        let later = self.runs.get(self.place(name)? + 1..)?;
+        later.iter().rev().find(|r| r.effective())
     }
 
     /// The run that a rollback without a name means: the newest, where there is anything of it to reverse. The one before

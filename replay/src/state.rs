@@ -432,11 +432,12 @@ impl Run {
         part.failures <= times && !barred && !survivors && part.kill.is_none()
     }
 
-    /// The run counts as the target's present: it was not reversed and did something.
+    /// The run counts as the target's present: it was not reversed, and a step of it may have changed something.
     #[must_use]
     pub fn effective(&self) -> bool {
+        let changes = |unit: &Task| self.traits(unit, Direction::Do).effect != Effect::Pure;
         self.ended != Some(Ended::RolledBack)
-            && (self.ended.is_none() || self.touched().next().is_some())
+            && (self.ended.is_none() || self.touched().any(changes))
     }
 
     /// The phase that the run is in: that of the first step which is not settled, or of the next to be reversed.

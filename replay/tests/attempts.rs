@@ -354,3 +354,46 @@ fn the_kind_of_an_event_is_the_recorded_one() {
     }
     assert_eq!(kinds.len(), 27, "every kind was looked at");
 }
+
+/// What came later and changed nothing is not in the way, and what came before never is.
+#[test]
+fn a_later_run_that_changed_nothing_does_not_hold_a_rollback_back() {
+    let planned = |effect| {
+        let steps = vec![step("a", effect, OnDoubt::Ask, false, undo())];
+        Event::RunPlanned(RunPlanned {
+            digest: String::new(),
+            plan: plan(steps).into(),
+            warnings: vec![],
+            contract: CONTRACT,
+            given: Vec::new(),
+        })
+    };
+    let abort = || [Event::AbortRequested(reason()), Event::RunAborted(Empty {})];
+    let mut book = Runs::default();
+    let mut tell = |name: &str, events: &[Event]| {
+        for event in events {
+            book.apply(Some(name), event, &when(1)).unwrap();
+        }
+        book.effective_after("one").map(|run| run.name.clone())
+    };
+    tell("one", &[planned(Effect::Unsafe)]);
+    tell("one", &[started("a", Do, 1), succeeded("a", Do, 1)]);
+    assert_eq!(tell("one", &[Event::RunCompleted(Empty {})]), None);
+    // Open, it may still change something.
+    let looks = tell("looks", &[planned(Effect::Pure), started("a", Do, 1)]);
+    assert_eq!(looks.as_deref(), Some("looks"));
+    tell("looks", &[failed("a", Do, 1, Failure::Exit(1))]);
+    assert_eq!(tell("looks", &abort()), None);
+    tell("idle", &[planned(Effect::Unsafe)]);
+    assert_eq!(tell("idle", &abort()), None);
+    tell("acts", &[planned(Effect::Unsafe)]);
+    tell(
+        "acts",
+        &[started("a", Do, 1), failed("a", Do, 1, Failure::Exit(1))],
+    );
+    assert_eq!(tell("acts", &abort()).as_deref(), Some("acts"));
+    assert!(book.apply(Some("one"), &rollback(None), &when(2)).is_err());
+    assert_eq!(book.effective_after("acts"), None);
+    // The newest of them did nothing, and the one before it can be rolled back.
+    assert!(book.to_roll_back().is_ok_and(|run| run.name == "acts"));
+}

@@ -49,6 +49,15 @@ impl Consequences {
         }
     }
 
+    /// Of an undo that would do nothing, for this reason.
+    #[must_use]
+    pub(crate) fn refused(why: String) -> Self {
+        Self {
+            refuses: vec![why],
+            ..Self::none()
+        }
+    }
+
     /// Of the undo of a step that has written this file, which refuses where somebody has edited it since, or writes to
     /// it now.
     pub(crate) fn of_file(target: &Path, edited: bool) -> Self {
@@ -114,6 +123,16 @@ impl Look {
             answer: Answer::Unclear,
             evidence: vec![evidence.into()],
         }
+    }
+
+    /// The same, with more in its first line, which is the one that a run shows.
+    #[must_use]
+    pub(crate) fn and(mut self, more: Option<String>) -> Self {
+        if let (Some(first), Some(more)) = (self.evidence.first_mut(), more) {
+            first.push_str("; ");
+            first.push_str(&more);
+        }
+        self
     }
 
     /// There is nothing to look at, so nothing disagrees.

@@ -232,6 +232,11 @@ pub trait Action: Serialize + DeserializeOwned + JsonSchema + Send + Sync {
     /// What is known of it without a look.
     fn properties(&self) -> Properties;
 
+    /// The same where the steps are known that its settings name.
+    fn informed(&self, _uses: &[Used]) -> Properties {
+        self.properties()
+    }
+
     /// Rules about its settings that types cannot say; each problem in one line, its setting first in backquotes.
     fn problems(&self) -> Vec<String> {
         Vec::new()

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Consequences, Context, Direction, Error, Fact, Invocation, Look, Past, Preview,
-    Properties, RawPast, Work, facts_of, past,
+    Properties, RawPast, Used, Work, facts_of, past,
 };
 use serde_json::Value;
 use std::io::Write;
@@ -20,6 +20,8 @@ pub struct Observation {
 pub trait Erased: Send + Sync {
     /// [`Action::properties`]
     fn properties(&self) -> Properties;
+    /// [`Action::informed`]
+    fn informed(&self, uses: &[Used]) -> Properties;
     /// [`Action::problems`]
     fn problems(&self) -> Vec<String>;
     /// [`Action::invocation`]
@@ -85,6 +87,10 @@ pub trait Erased: Send + Sync {
 impl<A: Action> Erased for A {
     fn properties(&self) -> Properties {
         Action::properties(self)
+    }
+
+    fn informed(&self, uses: &[Used]) -> Properties {
+        Action::informed(self, uses)
     }
 
     fn problems(&self) -> Vec<String> {

@@ -266,7 +266,14 @@ fn not_amended(run: &Run, plan: &Plan, why: &NotAmendable) -> Failure {
         NotAmendable::KeepsNoReturn(step) => (text::step_keeps_no_return(step), None),
         NotAmendable::KeepsNoUndo(step) => (text::step_keeps_no_undo(step), None),
         NotAmendable::Secret(name) => (text::secret_keeps_source(name), None),
-        NotAmendable::Gone(step) => (text::step_is_gone(step), None),
+        NotAmendable::Gone(step) => {
+            let mut units = run.units_of(step).iter();
+            let hint = match units.any(|u| u.forward.status == Status::Failed) {
+                true => text::keep_or_skip(format!("upledger decide {step} skip --reason '...'")),
+                false => text::keep_in_plan(),
+            };
+            (text::step_is_gone(step), Some(hint))
+        }
         NotAmendable::Moved(step) => (text::step_moved(step), None),
         NotAmendable::Early(step) => (text::step_too_early(step), None),
         NotAmendable::WentBack(step) => (text::went_back_to(step), None),

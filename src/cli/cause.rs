@@ -65,13 +65,23 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut ours = localized(error);
     while let Some(c) = cause {
         ours = ours.or_else(|| localized(c));
-        let text = c.to_string();
-        if words.last() != Some(&text) {
-            words.push(text);
-        }
+        add(&mut words, c.to_string());
         cause = c.source();
     }
     ours.map_or(words, |told| vec![told])
+}
+
+/// Adds a cause that says more than the one before it. One that says the same and more takes its place.
+pub(super) fn add(words: &mut Vec<String>, cause: String) {
+    let ends = |long: &str, short: &str| {
+        let head = long.strip_suffix(short);
+        head.is_some_and(|head| head.is_empty() || head.ends_with(": "))
+    };
+    match words.last_mut() {
+        Some(last) if ends(last, &cause) => {}
+        Some(last) if ends(&cause, last) => *last = cause,
+        Some(_) | None => words.push(cause),
+    }
 }
 
 fn memory(error: &MemoryError) -> Option<String> {
@@ -150,5 +160,33 @@ fn remembered(error: &Disagreement) -> String {
             text::remembered_and_found(how, was.size, &was.ledger, found.size, &found.ledger)
         }
         None => text::remembered(how, was.size, &was.ledger),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once_in_its_longest_words() {
+        let said = |causes: &[&str]| {
+            let mut words = Vec::new();
+            for cause in causes {
+                add(&mut words, (*cause).to_owned());
+            }
+            words.join(": ")
+        };
+        let full = "database or disk is full";
+        let coded = format!("Error code 13: {full}");
+        assert_eq!(
+            said(&["the disk is full", full, &coded]),
+            format!("the disk is full: {coded}")
+        );
+        let gone = "runner.lock was removed or replaced";
+        let held = format!("another runner may be active: {gone}");
+        assert_eq!(said(&[&held, gone]), held);
+        assert_eq!(said(&[gone, gone]), gone);
+        // What merely ends alike says something of its own.
+        assert_eq!(said(&["is full", full]), format!("is full: {full}"));
     }
 }

@@ -64,22 +64,24 @@ impl Means {
         journal: &mut Journal,
         name: &str,
         event: &Event,
+        again: &str,
     ) -> Result<Self, Failure> {
         journal
             .supposing(name, event, |book| {
-                Self::of(out, home, pick(book, Some(name))?)
+                Self::of(out, home, pick(book, Some(name))?, again)
             })
             .map_err(|e| refused(&e))?
     }
 
-    /// For a run in the state `run`: with the secrets that its remaining steps use.
-    fn of(out: &mut Out, home: &Home, run: &RunState) -> Result<Self, Failure> {
+    /// For a run in the state `run`: with the secrets that its remaining steps use. `again` is the command to be given once
+    /// what is missing is there.
+    fn of(out: &mut Out, home: &Home, run: &RunState, again: &str) -> Result<Self, Failure> {
         let missing = |e: &(dyn Error + 'static)| {
             let failure = Failure::of(code::WAITING, "secret", e);
             if run.open().is_some() {
-                failure.hint(text::step_goes_on("upledger resume"))
+                failure.hint(text::step_goes_on(again))
             } else {
-                failure.hint(text::nothing_started("upledger resume"))
+                failure.hint(text::nothing_started(again))
             }
         };
         system::check_jobs(home)?;
@@ -273,7 +275,7 @@ pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
     let event = Event::RunResumed(Reason {
         reason: reason.into(),
     });
-    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    let means = Means::after(out, home, &mut journal, &name, &event, "upledger resume")?;
     let done = stage_and_drive(out, home, journal, &name, &event, means);
     drop(lock);
     done
@@ -338,7 +340,7 @@ pub(crate) fn conclude(
                 return rests(out, home, &journal, name, &rest);
             }
             Conclusion::Drive => {
-                let means = Means::of(out, home, run)?;
+                let means = Means::of(out, home, run, "upledger resume")?;
                 return drive(out, home, journal, name, means);
             }
         }

@@ -1,6 +1,6 @@
 //! Commands about the ledger: verify, verifier, export, ledger.
 
-use super::cause::localized;
+use super::cause::{add, localized};
 use super::code;
 use super::fail::{Failure, memory, no_ledger};
 use super::new_file::write_new;
@@ -182,13 +182,13 @@ pub(super) fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
 }
 
 fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
+    let mut words = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(c) = cause {
-        words = format!("{words}: {c}");
+        add(&mut words, c.to_string());
         cause = c.source();
     }
-    words
+    words.join(": ")
 }
 
 pub(super) fn bad_words(bad: &Bad) -> String {

@@ -1,7 +1,7 @@
 //! The command rollback: what would be undone, and the rollback itself.
 
 use super::drive::{Means, hold, refused, stage_and_drive};
-use super::fail::Failure;
+use super::fail::{Failure, unread};
 use super::out::Out;
 use super::show::{self, RunArg, no_step, pick};
 use super::{ask, code, complete, former};
@@ -46,11 +46,19 @@ impl Rollback {
     /// The run that it applies to.
     fn of<'a>(&self, journal: &'a Journal) -> Result<&'a RunState, Failure> {
         let run = match self.run.name() {
-            Some(name) => pick(journal.book(), Some(name))?,
+            Some(name) => pick(journal.book(), Some(name)).map_err(|e| a_step(e, journal, name))?,
             None => newest(journal)?,
         };
         if run.ended == Some(Ended::RolledBack) {
             return Err(rolled_back(run));
+        }
+        if let Some(newer) = journal.book().effective_after(&run.name) {
+            let failure = Failure::new(code::NOT_NOW, "not_now", text::newer_first(&newer.name));
+            return Err(failure.hint(text::newer_with(format!(
+                "upledger rollback {} --reason '...'{}",
+                newer.name,
+                loss::option(newer)
+            ))));
         }
         match &self.to {
             Some(to) if run.step_named(to).is_none() => Err(no_step(run, to)),
@@ -116,6 +124,18 @@ impl Rollback {
         to.unwrap_or_default()
     }
 
+    /// The same command, as it is typed again.
+    fn again(&self, name: &str) -> String {
+        let mut command = format!("upledger rollback {name}{}", self.to_flag());
+        if self.reason.is_some() {
+            command.push_str(" --reason '...'");
+        }
+        if self.accept_data_loss {
+            command.push_str(" --accept-data-loss");
+        }
+        command
+    }
+
     fn event(&self) -> Event {
         Event::RollbackStarted(RollbackStarted {
             to: self.to.clone(),
@@ -172,7 +192,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         Next::Ask(q) if q.kind == Asked::Doubt && q.part.way == Direction::Do => Some(q.part.step),
         _ => None,
     };
-    let means = Means::after(out, home, &mut journal, &name, &event)?;
+    let means = Means::after(out, home, &mut journal, &name, &event, &args.again(&name))?;
     if let Some(step) = doubt {
         out.progress(&text::doubt_left(safe(&step)));
     }
@@ -249,19 +269,28 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
         None => pick(journal.book(), Some(&name))?,
     };
     args.has_something(run)?;
-    let (mut known, _) = secrets::readable(&run.plan.secrets);
+    let (mut known, missing) = secrets::readable(&run.plan.secrets);
+    let missing: Vec<(String, String)> = (missing.into_iter())
+        .map(|m| (m.name, unread(&m.why)))
+        .collect();
     known.extend(env_file::secrets(&run.plan));
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     let salts = |past: &_| journal.salts(past);
-    let steps = forecast::rollback(run, &home.state, salts, &known);
+    let secrets = forecast::Secrets {
+        known: &known,
+        missing: &missing,
+    };
+    let steps = forecast::rollback(run, &home.state, salts, secrets);
     drop(looks);
+    let barred = forecast::is_barred(&steps);
+    let code = if barred { code::REFUSED } else { code::DONE };
     if out.json {
         let mut value = forecast::value(run, &steps);
         if let Some(value) = value.as_object_mut() {
             value.insert("data_loss".into(), lost.into());
         }
-        out.result(value, code::DONE);
-        return Ok(code::DONE);
+        out.result(value, code);
+        return Ok(code);
     }
     let mut lines = forecast::lines(run, &steps);
     if let Some(lost) = &lost {
@@ -275,17 +304,34 @@ fn preview(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8, Failure> {
             true => "upledger status",
             false => "upledger resume",
         }));
-        return Ok(code::DONE);
+        return Ok(code);
+    }
+    let to = args.to_flag();
+    if barred {
+        out.progress(&text::look_again(format!(
+            "upledger rollback {name}{to} --plan"
+        )));
+        return Ok(code);
     }
     let accept = match lost {
         Some(_) => " --accept-data-loss",
         None => "",
     };
-    let to = args.to_flag();
     out.progress(&text::next(format!(
         "upledger rollback {name}{to} --reason '...'{accept}"
     )));
     Ok(code::DONE)
+}
+
+/// No run has that name; where a step of the last one has it, that is what was meant.
+fn a_step(failure: Failure, journal: &Journal, name: &str) -> Failure {
+    match journal.book().default_run() {
+        Some(run) if run.step_named(name).is_some() => {
+            let command = format!("upledger rollback --to {name} --reason '...'");
+            failure.hint(text::is_a_step(command))
+        }
+        Some(_) | None => failure,
+    }
 }
 
 /// The run that a rollback without a name applies to.

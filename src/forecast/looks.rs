@@ -170,6 +170,8 @@ impl Looks<'_> {
             Outcome::Unread { task, .. } => task.as_ref(),
             Outcome::LeftOut | Outcome::NotReady(_) => None,
         };
+        // What a step that its settings name works on may be known by now.
+        let informed = task.map(|task| task.properties());
         let obstacle = unreadable.or_else(|| task.and_then(|task| startable::obstacle(task)));
         if let Outcome::Looked(task, observed) = &mut outcome
             && task.has_probe
@@ -181,7 +183,7 @@ impl Looks<'_> {
         }
         Found {
             obstacle,
-            properties,
+            properties: informed.unwrap_or(properties),
             outcome,
         }
     }

@@ -13,6 +13,7 @@ use crate::text::forecast as text;
 use serde_json::{Value, json};
 use std::path::Path;
 use upledger_replay::event::{Answer, Direction};
+use upledger_replay::needs;
 use upledger_replay::plan::Undo;
 use upledger_replay::state::{Run, Task};
 
@@ -25,6 +26,8 @@ pub enum Outcome {
     AsBefore,
     /// What is there is not clear; the rollback looks again when it is there.
     CannotTell,
+    /// Its undo would refuse as things are.
+    Refuse,
     /// Its undo could not be started.
     CannotRun,
     /// The rollback stops here, because the plan says that it cannot be undone.
@@ -51,6 +54,15 @@ pub struct Reversal {
     since: Option<Consequences>,
 }
 
+/// Secrets, for what is to be undone with them.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets<'a> {
+    /// Names and values.
+    pub known: &'a [(String, String)],
+    /// The names of those that cannot be read here, and why.
+    pub missing: &'a [(String, String)],
+}
+
 /// Looks at every step that a rollback would undo, in its order. `run` stands as it would once the rollback has begun;
 /// `salts` are those of the content that a past names, and `state` is where that content is kept.
 #[must_use]
@@ -58,7 +70,7 @@ pub fn rollback(
     run: &Run,
     state: &Path,
     salts: impl Fn(&RawPast) -> Vec<Blob>,
-    secrets: &[(String, String)],
+    secrets: Secrets<'_>,
 ) -> Vec<Reversal> {
     let local = Local::new(state);
     // What is undone before a step may change what its look has seen.
@@ -119,7 +131,7 @@ fn reversal(
     unit: &Task,
     local: &Local,
     salts: &impl Fn(&RawPast) -> Vec<Blob>,
-    secrets: &[(String, String)],
+    secrets: Secrets<'_>,
     before: &[(String, Places)],
 ) -> Reversal {
     let key = unit.key(Direction::Undo);
@@ -133,8 +145,26 @@ fn reversal(
         one.commands.push(text::no_return(why));
         return one;
     }
-    let made = PreparedTask::new(local, &run.name, &run.plan, &key, Facts::Of(run), secrets);
     one.since = Some(Consequences::default());
+    let needed = needs::of_part(&run.plan, &key);
+    let unread = |(name, _): &&(String, String)| needed.contains(name);
+    let unread: Vec<_> = secrets.missing.iter().filter(unread).collect();
+    if !unread.is_empty() {
+        // The rollback would not begin without it.
+        one.outcome = Outcome::CannotRun;
+        one.commands = match &step.undo {
+            Undo::Own { .. } => own_undo(&run.plan, step, &past),
+            Undo::Action(undo) => plainly(&run.plan, &undo.action),
+            Undo::PointOfNoReturn(_) | Undo::Nothing => Vec::new(),
+        };
+        let why = unread
+            .iter()
+            .map(|(name, why)| text::secret_unread(name, why));
+        one.evidence.extend(why);
+        return one;
+    }
+    let (plan, known) = (&run.plan, secrets.known);
+    let made = PreparedTask::new(local, &run.name, plan, &key, Facts::Of(run), known);
     let task = match made.map(PreparedTask::for_preview) {
         Ok(task) => task,
         Err(why) => {
@@ -147,7 +177,7 @@ fn reversal(
         Undo::Own { .. } => own_undo(&run.plan, step, &past),
         Undo::Action(_) | Undo::PointOfNoReturn(_) | Undo::Nothing => task.outline(),
     };
-    let properties = task.action.kind_of().properties();
+    let properties = task.properties();
     one.touches = properties.touches.clone();
     let surely = earlier(before, &properties.reads, true);
     let perhaps = earlier(before, &properties.reads, false);
@@ -159,7 +189,12 @@ fn reversal(
     if task.own_undo() || !past.before.is_null() {
         kept = Some(salts(&past));
     } else if !hidden {
-        kept = one.looks_first(&task, &local.moment(), &mut past, behind);
+        kept = one.looks_first(
+            &task,
+            &local.moment(),
+            &mut past,
+            (behind, perhaps.as_slice()),
+        );
     }
     if task.has_probe && behind {
         // What is there now is the work of steps that are undone before it.
@@ -179,7 +214,7 @@ fn reversal(
                 // Whoever uses it now may be stopped by then.
                 since.refuses.clear();
             }
-            one.meets(since);
+            one.meets(since, &perhaps);
         }
         if is_done && !perhaps.is_empty() {
             one.outcome = Outcome::CannotTell;
@@ -232,7 +267,7 @@ impl Reversal {
         task: &PreparedTask,
         moment: &Moment,
         past: &mut RawPast,
-        behind: bool,
+        (behind, perhaps): (bool, &[&str]),
     ) -> Option<Vec<Blob>> {
         match task.observe(moment) {
             Ok(seen) => {
@@ -254,21 +289,28 @@ impl Reversal {
                 None
             }
             Err(why) => {
-                self.meets(Consequences {
+                let refused = Consequences {
                     refuses: vec![why.to_string()],
                     ..Consequences::default()
-                });
+                };
+                self.meets(refused, perhaps);
                 None
             }
         }
     }
 
-    /// Takes in what its undo would mean for what was written since.
-    fn meets(&mut self, since: Consequences) {
+    /// Takes in what its undo would mean for what was written since; the steps of `perhaps` are undone before it, and may
+    /// change that.
+    fn meets(&mut self, since: Consequences, perhaps: &[&str]) {
         if !since.refuses.is_empty() {
             // They say why it is not clear.
-            self.outcome = Outcome::CannotTell;
             self.evidence.clear();
+            self.outcome = Outcome::Refuse;
+            if !perhaps.is_empty() {
+                self.outcome = Outcome::CannotTell;
+                let perhaps = judge::named(perhaps);
+                self.evidence.push(text::looked_at_behind(perhaps));
+            }
         }
         let refuses = since.refuses.iter().map(text::would_refuse);
         let lost = since.lost.iter().flatten().map(text::would_be_lost);
@@ -280,11 +322,19 @@ impl Reversal {
     }
 }
 
+/// The rollback would not begin, or stop there: an undo would refuse as things are, or could not be started.
+#[must_use]
+pub fn is_barred(steps: &[Reversal]) -> bool {
+    let barred = [Outcome::Refuse, Outcome::CannotRun];
+    steps.iter().any(|s| barred.contains(&s.outcome))
+}
+
 fn word(outcome: Outcome) -> String {
     match outcome {
         Outcome::Undo => text::undo(),
         Outcome::AsBefore => text::as_before(),
         Outcome::CannotTell => text::cannot_tell(),
+        Outcome::Refuse => text::refuses(),
         Outcome::CannotRun => text::cannot_run(),
         Outcome::NoReturn => text::stops_here(),
         Outcome::Check => text::check(),
@@ -346,7 +396,7 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
             ' '
         };
         let tone = match step.outcome {
-            Outcome::CannotRun => Tone::Failed,
+            Outcome::Refuse | Outcome::CannotRun => Tone::Failed,
             Outcome::NoReturn | Outcome::CannotTell => Tone::Asks,
             Outcome::Undo | Outcome::AsBefore | Outcome::Check => Tone::Plain,
         };
@@ -363,6 +413,7 @@ pub fn lines(run: &Run, steps: &[Reversal]) -> Vec<String> {
         Outcome::Undo,
         Outcome::AsBefore,
         Outcome::CannotTell,
+        Outcome::Refuse,
         Outcome::CannotRun,
         Outcome::NoReturn,
         Outcome::Check,
@@ -401,6 +452,7 @@ pub fn value(run: &Run, steps: &[Reversal]) -> Value {
         Outcome::Undo => "undo",
         Outcome::AsBefore => "as_before",
         Outcome::CannotTell => "cannot_tell",
+        Outcome::Refuse => "would_refuse",
         Outcome::CannotRun => "cannot_run",
         Outcome::NoReturn => "point_of_no_return",
         Outcome::Check => "check",

@@ -5,8 +5,8 @@ use super::others::{family, later, noted, undoable, used, was_down};
 use super::{Call, Moment, Observation, Reply, Request, env_file, withheld};
 use crate::action::process::ActInput;
 use crate::action::{
-    Blob, Consequences, Direction, Error, Invocation, Kin, Look, Preview, RawPast, Undoable, Used,
-    recorded,
+    Blob, Consequences, Direction, Error, Invocation, Kin, Look, Preview, Properties, RawPast,
+    Undoable, Used, recorded,
 };
 use crate::actions::Do;
 use crate::actions::shell::Shell;
@@ -262,6 +262,12 @@ impl PreparedTask {
             uses: self.uses.clone(),
             preview: self.preview,
         }
+    }
+
+    /// What is known of its action without a look.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        self.action.kind_of().informed(&self.uses)
     }
 
     /// The step's id.

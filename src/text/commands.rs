@@ -53,6 +53,12 @@ texts! {
     nothing_amended(): "nothing was changed; to amend the run: the same command with --reason '...' instead of --plan", "未做任何变更；将 --plan 换成 --reason '...' 即可修订";
     step_keeps_no_undo(step): "{step} may have taken effect, and keeps `undo: none`", "{step} 可能已经生效，须保留 `undo: none`";
     secret_keeps_source(name): "the secret {name} has another source or is missing; a run keeps the secrets that it began with", "密钥 {name} 的来源不同或缺失；运行须沿用开始时的密钥";
+    newer_first(newer): "the run {newer} came after it and is not rolled back: roll that one back first", "运行 {newer} 在它之后执行，且尚未回退：请先回退 {newer}";
+    newer_with(command): "roll it back: {command}", "回退它：{command}";
+    is_a_step(command): "it is a step; to keep everything up to it and undo the rest: {command}", "这是一个步骤；若要保留到该步骤为止、撤销其余步骤：{command}";
+    look_again(command): "correct what is named above, then look again: {command}", "请先处理上述问题，然后再次查看：{command}";
+    keep_or_skip(command): "keep it in the plan, with the same id; to go on without it: {command}", "请在计划中保留它，id 不变；若不再执行它：{command}";
+    keep_in_plan(): "keep it in the plan, with the same id", "请在计划中保留它，id 不变";
     step_is_gone(step): "{step} has been started and is missing in the plan", "{step} 已经启动过，但计划中没有它";
     step_moved(step): "{step} has been started and stands at another place in the plan", "{step} 已经启动过，但在计划中换了位置";
     step_too_early(step): "{step} would come before a step that has been started", "{step} 排在已启动的步骤之前";

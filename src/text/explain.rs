@@ -7,8 +7,8 @@ texts! {
         "某步骤失败，运行已停止；用 upledger status 查看现场信息和可选的处理方式：排除原因后 upledger decide 步骤 retry，再 upledger resume；或 upledger rollback 回退";
     code_2(): "usage error, or no access: an invalid option, an unreadable file, an unsafe state directory, standard output that cannot be written; the message states the remedy",
         "用法错误或没有权限：选项有误、文件不可读、状态目录不安全、标准输出无法写入；报错中给出处理办法";
-    code_3(): "the plan is refused, or `plan` finds a step that would fail or a reason to refuse the run; nothing was written; the message shows the line or the step, and the remedy",
-        "计划未通过检查，或 plan 发现某步骤会失败，或有理由拒绝运行；没有写入任何内容；报错中给出所在行或步骤，以及处理办法";
+    code_3(): "the plan is refused, or `plan` finds a step that would fail or a reason to refuse the run, or `rollback --plan` an undo that would refuse or could not start; nothing was written; the message shows the line or the step, and the remedy",
+        "计划未通过检查，或 plan 发现某步骤会失败，或有理由拒绝运行，或 rollback --plan 发现某个撤销会拒绝或无法执行；没有写入任何内容；报错中给出所在行或步骤，以及处理办法";
     code_4(): "waiting for an operator: a step in doubt, a pause, an open run, a missing secret; `upledger status` shows the question and its answers. Resolve a step in doubt with `upledger decide STEP done|retry|skip|fail`, a pause with `upledger resume`, an open run with `upledger resume` or `upledger abort`, a missing secret by making it readable",
         "待人工确认：步骤结果未知、已暂停、有未结束的运行或缺少密钥；用 upledger status 查看问题和可选的处理方式。结果未知的用 upledger decide 步骤 done|retry|skip|fail 处理；已暂停的用 upledger resume 继续；未结束的运行用 upledger resume 继续或 upledger abort 终止；缺少密钥的，先使其可以读取";
     code_5(): "rolled back", "已回退";

@@ -69,6 +69,8 @@ texts! {
     checked_at_the_end(): "checked again after a rollback", "回退后再次检查";
     would_be_lost(line): "would be lost: {line}", "会丢失：{line}";
     would_stay(line): "stays: {line}", "会保留：{line}";
+    refuses(): "would refuse", "会拒绝";
+    secret_unread(name, why): "the secret {name} cannot be read: {why}", "无法读取密钥 {name}：{why}";
     would_refuse(why): "would refuse now: {why}", "目前会拒绝：{why}";
     written_since(): "data loss", "数据丢失";
     clauses(one, other): "{one}; {other}", "{one}；{other}";

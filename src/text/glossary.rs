@@ -53,6 +53,7 @@ texts! {
     would_be_known_then(): "an earlier step produces or changes what this step needs; the run checks it then", "前面的步骤会产生或改变该步骤所需的内容；执行到该步骤时再检查";
     would_not_start(): "its program or its directory is not there", "程序或目录不存在";
     would_fail_now(): "something that it needs is missing, and no step before it provides it; `run` refuses", "缺少所需的内容，且前面的步骤不会提供；`run` 会拒绝执行";
+    would_refuse_now(): "the undo would refuse as things are, and the rollback would stop here; the preview says why", "按现状该撤销会被拒绝，回退会停在此处；预览中说明原因";
     would_be_as_before(): "it is as it was before the step, so that a rollback does nothing", "已是该步骤之前的状态，回退时无需处理";
     would_stop(): "a point of no return: the rollback asks a person here", "不可逆点：回退在此等待人工处理";
     level_0(): "proof: the chain alone; whoever can write the file could have rewritten all of it", "证明级别：仅账本自身的哈希链；有该文件写权限的人可以整体重写";
@@ -121,6 +122,7 @@ const WORDS: &[(Text, Text)] = &[
     (forecast::depends_on_steps, would_be_known_then),
     (forecast::cannot_run, would_not_start),
     (forecast::would_fail, would_fail_now),
+    (forecast::refuses, would_refuse_now),
     (forecast::as_before, would_be_as_before),
     (forecast::stops_here, would_stop),
     (forecast::left_out, is_left_out),
@@ -182,6 +184,7 @@ mod tests {
         words.extend(between(forecast::ALL, "run", "cannot_run"));
         words.extend(between(forecast::ALL, "would_fail", "would_fail"));
         words.extend(between(forecast::ALL, "as_before", "stops_here"));
+        words.extend(between(forecast::ALL, "refuses", "refuses"));
         words.extend(between(screen::ALL, "runner_gone", "runner_gone"));
         words.extend(between(forecast::ALL, "left_out", "left_out"));
         // With a number in it, it is explained by its first word.

@@ -2,6 +2,7 @@
 
 mod amend;
 mod attempt;
+mod barred;
 mod before_contract;
 mod bytes;
 mod certain;

@@ -361,6 +361,6 @@ impl Action for Set {
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
-        edit::consequences(cx, &past.before)
+        edit::consequences(&Prepared::new(self, cx), cx, &past.before)
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Invariants: the copy has the digest that the backup recorded, or nothing is replaced; the directory changes places with the
 //! restored one at once, and is kept beside it; a directory that somebody has changed since is left alone, forwards and
-//! backwards; nothing is replaced in which another process has a file open for writing.
+//! backwards, and so is one to which the path no longer leads; nothing is replaced in which another process has a file open
+//! for writing.
 
-use super::backup::Copied;
+use super::backup::{Backup, Copied};
 use super::has_room;
 use crate::action::values::absolute;
 use crate::action::{
     Action, Consequences, Context, Direction, Error, Look, Past, Place, Preview, Properties,
-    StepUse, Work, Write,
+    StepUse, Used, Work, Write,
 };
 use crate::actions::Do;
 use crate::encoding;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 const NAMED: usize = 3;
 
 /// Replaces a directory by the copy of a `dir.backup` step. What was there is kept beside it. Refused while other processes
-/// have files in it open for writing.
+/// have files in it open for writing, and where a link that led to it was switched since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restore {
@@ -117,12 +118,30 @@ impl Before {
 }
 
 impl Restore {
-    /// What the backup has left out.
-    fn exclude(&self, cx: &Context) -> Result<Vec<String>, Error> {
-        Ok(match &cx.used(&self.backup)?.action {
-            Do::DirBackup(backup) => backup.exclude.clone(),
-            _ => Vec::new(),
-        })
+    /// The step whose copy it is.
+    fn source<'c>(&self, cx: &'c Context) -> Result<&'c Backup, Error> {
+        match &cx.used(&self.backup)?.action {
+            Do::DirBackup(backup) => Ok(backup),
+            _ => Err(Error::new(format!("{} is no dir.backup", self.backup))),
+        }
+    }
+
+    /// The directory as the plan names it.
+    fn named<'c>(&'c self, cx: &'c Context) -> Result<&'c str, Error> {
+        match &self.path {
+            Some(path) => Ok(path),
+            None => Ok(&self.source(cx)?.path),
+        }
+    }
+
+    /// Why the directory is not the one that was observed.
+    fn led_astray(&self, cx: &Context, before: &Before) -> Result<Option<String>, Error> {
+        Ok(disk::led_astray(self.named(cx)?, before.target()))
+    }
+
+    /// The same, before the way back.
+    fn led_astray_since(&self, cx: &Context, before: &Before) -> Result<Option<String>, Error> {
+        Ok(disk::led_astray_since(self.named(cx)?, before.target()))
     }
 
     /// What the backup has produced.
@@ -167,6 +186,33 @@ impl Action for Restore {
         }
     }
 
+    fn informed(&self, uses: &[Used]) -> Properties {
+        let known = self.properties();
+        let used = uses.iter().find(|used| used.step == self.backup);
+        let Some((used, Do::DirBackup(backup))) = used.map(|used| (used, &used.action)) else {
+            return known;
+        };
+        let produced = used.produced.as_ref();
+        let copied = produced.and_then(|p| Copied::deserialize(p).ok());
+        let (source, copy) = copied.map(|c| (c.source, c.path)).unzip();
+        let mut places: Vec<Place> = match &self.path {
+            Some(path) => vec![Place::path(path)],
+            None => [&backup.path]
+                .into_iter()
+                .chain(&source)
+                .map(Place::path)
+                .collect(),
+        };
+        let touches = Some(places.clone());
+        places.extend(copy.iter().chain(&backup.to).map(Place::path));
+        places.push(Place::Processes);
+        Properties {
+            reads: Some(places),
+            touches,
+            ..known
+        }
+    }
+
     fn problems(&self) -> Vec<String> {
         let path = self.path.as_deref();
         path.and_then(|p| absolute("path", p)).into_iter().collect()
@@ -197,9 +243,16 @@ impl Action for Restore {
             }
             None => return Err(Error::new(format!("there is no {}", copied.path)).lasting()),
         }
-        let path = self.path.as_deref().unwrap_or(&copied.source);
+        let (path, source) = (self.named(cx)?, self.source(cx)?);
+        // The copy of one directory does not take the place of another because a link was switched.
+        if path == source.path
+            && let Some(why) = disk::led_astray_since(path, Path::new(&copied.source))
+        {
+            return Err(Error::new(format!("{why}; it is not touched"))
+                .remedy("let it lead there again, or restore the copy by hand"));
+        }
         let target = disk::resolve_to_write(path)?;
-        let exclude = self.exclude(cx)?;
+        let exclude = source.exclude.clone();
         let former = tree::look_without(&target, &Excluded::by(&exclude)?)?;
         has_room(&target, copied.bytes)?;
         users::none_writes_below(&target)?;
@@ -230,14 +283,21 @@ impl Action for Restore {
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Restored>), Error> {
         let before = &past.before;
+        if let Some(why) = self.led_astray(cx, before)? {
+            return Ok((Look::unclear(why), None));
+        }
         let now = before.look(before.target())?;
         let look = match &now {
             Some(found) if found.sha256 == before.sha256 => {
+                let restored = before.restored(cx);
+                let kept = restored.former.as_ref();
+                let kept = kept.map(|aside| format!("what was there before is kept in {aside}"));
                 let done = Look::done(format!(
                     "{} is identical to {}: {} files",
                     before.target, before.copy, found.files
-                ));
-                return Ok((done, Some(before.restored(cx))));
+                ))
+                .and(kept);
+                return Ok((done, Some(restored)));
             }
             now if before.is_former(cx, now.as_ref())? => {
                 Look::nothing(format!("{} is as it was", before.target))
@@ -250,6 +310,9 @@ impl Action for Restore {
     fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Restored, Error> {
         let (cx, before) = (work.cx(), &past.before);
         let (target, aside) = (before.target(), before.aside(cx));
+        if let Some(why) = self.led_astray(cx, before)? {
+            return Err(Error::new(why));
+        }
         let now = before.look(target)?;
         if now.as_ref().is_some_and(|now| now.sha256 == before.sha256) {
             work.log_line(&format!("{} is restored already", before.target));
@@ -280,6 +343,12 @@ impl Action for Restore {
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         let (cx, before) = (work.cx(), &past.before);
         let (target, aside) = (before.target(), before.aside(cx));
+        if let Some(why) = self.led_astray_since(cx, before)? {
+            return Err(Error::new(format!(
+                "{why}; it is not touched, and {} holds what was there before",
+                aside.display()
+            )));
+        }
         let now = before.look(target)?;
         if !before.is_former(cx, now.as_ref())? {
             if now.as_ref().is_none_or(|now| now.sha256 != before.sha256) {
@@ -311,6 +380,9 @@ impl Action for Restore {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let before = &past.before;
+        if let Some(why) = self.led_astray_since(cx, before)? {
+            return Ok(Look::unclear(why));
+        }
         let (now, aside) = (before.look(before.target())?, before.aside(cx));
         Ok(match now {
             now if before.is_former(cx, now.as_ref())? && !entry::exists(&aside) => {
@@ -352,6 +424,9 @@ impl Action for Restore {
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         let before = &past.before;
+        if let Some(why) = self.led_astray_since(cx, before)? {
+            return Ok(Consequences::refused(why));
+        }
         let now = before.look(before.target())?;
         let known = before.is_former(cx, now.as_ref())?
             || now.as_ref().is_some_and(|now| now.sha256 == before.sha256);

@@ -14,7 +14,6 @@ use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// The mode of a file that was not there and whose mode the plan does not say.
@@ -191,36 +190,13 @@ fn diff(
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// Whether the path still leads where it led.
-fn led_astray(edit: &impl Edit, before: &Before) -> Option<String> {
-    match disk::resolve(edit.path()) {
-        Ok(now) if now == before.target() => None,
-        Ok(now) => Some(format!(
-            "{} pointed to {} and now points to {}",
-            edit.path(),
-            before.target,
-            now.display()
-        )),
-        Err(e) => Some(e.to_string()),
-    }
-}
-
-/// The same, before the way back: a link whose target somebody removed leads nowhere, and the target can be put back.
-fn led_astray_since(edit: &impl Edit, before: &Before) -> Option<String> {
-    let why = led_astray(edit, before)?;
-    let target = before.target();
-    let gone = matches!(target.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
-    let moved = |path: &str| disk::resolve(path).is_ok_and(|now| now != target);
-    (!gone || moved(edit.path()) || moved(&before.target)).then_some(why)
-}
-
 /// Whether it is done, and the file then.
 pub(in crate::actions) fn probe(
     edit: &impl Edit,
     cx: &Context,
     before: &Before,
 ) -> Result<(Look, Option<Written>), Error> {
-    if let Some(why) = led_astray(edit, before) {
+    if let Some(why) = disk::led_astray(edit.path(), before.target()) {
         return Ok((Look::unclear(why), None));
     }
     let name = &before.target;
@@ -251,7 +227,7 @@ pub(in crate::actions) fn perform<N: Data>(
     before: &Before,
 ) -> Result<Written, Error> {
     let (cx, target) = (work.cx(), before.target());
-    if let Some(why) = led_astray(edit, before) {
+    if let Some(why) = disk::led_astray(edit.path(), before.target()) {
         return Err(Error::new(why));
     }
     let found = disk::read(target)?;
@@ -310,7 +286,7 @@ pub(in crate::actions) fn undo<N: Data>(
     before: &Before,
 ) -> Result<(), Error> {
     let (cx, target) = (work.cx(), before.target());
-    if let Some(why) = led_astray_since(edit, before) {
+    if let Some(why) = disk::led_astray_since(edit.path(), before.target()) {
         return Err(Error::new(format!(
             "{why}; it is not touched, and the previous content is kept"
         )));
@@ -339,7 +315,7 @@ pub(in crate::actions) fn undone(
     cx: &Context,
     before: &Before,
 ) -> Result<Look, Error> {
-    if let Some(why) = led_astray_since(edit, before) {
+    if let Some(why) = disk::led_astray_since(edit.path(), before.target()) {
         return Ok(Look::unclear(why));
     }
     let (name, temp) = (&before.target, disk::temporary(cx, before.target()));
@@ -386,9 +362,13 @@ pub(in crate::actions) fn replaces(
 
 /// What the undo would mean now.
 pub(in crate::actions) fn consequences(
+    edit: &impl Edit,
     cx: &Context,
     before: &Before,
 ) -> Result<Consequences, Error> {
+    if let Some(why) = disk::led_astray_since(edit.path(), before.target()) {
+        return Ok(Consequences::refused(why));
+    }
     let now = disk::read(before.target())?;
     if Former::is_back(before.former.as_ref(), cx, now.as_ref())? {
         return Ok(Consequences::none());

@@ -245,6 +245,6 @@ impl Action for Line {
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
-        edit::consequences(cx, &past.before)
+        edit::consequences(self, cx, &past.before)
     }
 }

@@ -123,6 +123,6 @@ impl Action for Replace {
     }
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
-        edit::consequences(cx, &past.before)
+        edit::consequences(self, cx, &past.before)
     }
 }

@@ -122,20 +122,6 @@ impl Restore {
         };
         Ok(diff::gone(&bytes(&before.target)?, &bytes(&before.source)?))
     }
-
-    /// Why the path does not lead where it led.
-    fn led_astray(&self, before: &Before) -> Option<String> {
-        match disk::resolve(&self.path) {
-            Ok(now) if now == before.target() => None,
-            Ok(now) => Some(format!(
-                "{} pointed to {} and now points to {}",
-                self.path,
-                before.target,
-                now.display()
-            )),
-            Err(e) => Some(e.to_string()),
-        }
-    }
 }
 
 impl Action for Restore {
@@ -213,7 +199,7 @@ impl Action for Restore {
 
     fn probe(&self, cx: &Context, past: &Past<Self>) -> Result<(Look, Option<Written>), Error> {
         let before = &past.before;
-        if let Some(why) = self.led_astray(before) {
+        if let Some(why) = disk::led_astray(&self.path, before.target()) {
             return Ok((Look::unclear(why), None));
         }
         let name = &before.target;
@@ -238,7 +224,7 @@ impl Action for Restore {
 
     fn perform(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<Written, Error> {
         let (cx, before) = (work.cx(), &past.before);
-        if let Some(why) = self.led_astray(before) {
+        if let Some(why) = disk::led_astray(&self.path, before.target()) {
             return Err(Error::new(why));
         }
         let (now, shown) = before.now(cx)?;
@@ -275,6 +261,11 @@ impl Action for Restore {
 
     fn undo(&self, work: &mut Work<'_, ()>, past: &Past<Self>) -> Result<(), Error> {
         let (cx, before) = (work.cx(), &past.before);
+        if let Some(why) = disk::led_astray_since(&self.path, before.target()) {
+            return Err(Error::new(format!(
+                "{why}; it is not touched, and the previous content is kept"
+            )));
+        }
         let (now, shown) = before.now(cx)?;
         if now == Now::Strange {
             return Err(Error::new(format!(
@@ -292,6 +283,9 @@ impl Action for Restore {
 
     fn undone(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {
         let before = &past.before;
+        if let Some(why) = disk::led_astray_since(&self.path, before.target()) {
+            return Ok(Look::unclear(why));
+        }
         let (name, temp) = (&before.target, disk::temporary(cx, before.target()));
         let (now, shown) = before.now(cx)?;
         Ok(if before.is_back(cx)? {
@@ -328,6 +322,9 @@ impl Action for Restore {
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         let before = &past.before;
+        if let Some(why) = disk::led_astray_since(&self.path, before.target()) {
+            return Ok(Consequences::refused(why));
+        }
         if before.is_back(cx)? {
             return Ok(Consequences::none());
         }

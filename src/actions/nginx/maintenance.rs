@@ -335,7 +335,7 @@ impl Action for Maintenance {
 
     fn consequences(&self, cx: &Context, past: &Past<Self>) -> Result<Consequences, Error> {
         match &past.before.file {
-            File::Placed(file) => edit::consequences(cx, file),
+            File::Placed(file) => edit::consequences(&self.replace(), cx, file),
             File::Removed(file) => file.consequences(cx),
         }
     }

@@ -286,6 +286,15 @@ pub(super) struct SavedFile {
     pub(super) expires: u64,
 }
 
+/// Where that is kept which was there before.
+fn kept_in(past: &Past<Restore>) -> Option<String> {
+    let saved = saved(past.noted())?;
+    Some(format!(
+        "what was there before is kept in {}",
+        saved.path.display()
+    ))
+}
+
 /// The same, where it was noted.
 pub(super) fn saved<'n>(notes: impl Iterator<Item = &'n Note>) -> Option<SavedFile> {
     let mut found = notes.filter_map(|note| match note {
@@ -425,7 +434,8 @@ impl Action for Restore {
                 expires: backed.expires,
                 what: &format!("restored from {}", backed.path),
             };
-            return swap.look(cx, before, &data, past.noted());
+            let look = swap.look(cx, before, &data, past.noted())?;
+            return Ok(look.and(kept_in(past)));
         }
         let mut session = Session::open(cx, &source.server)?;
         let path = Path::new(&backed.path);
@@ -434,10 +444,11 @@ impl Action for Restore {
         if output.expired > 0 {
             evidence += &format!(", {} had expired", output.expired);
         }
-        Ok(match difference.is_none() {
+        let look = match difference.is_none() {
             true => Look::done(evidence),
             false => Look::unclear(evidence),
-        })
+        };
+        Ok(look.and(kept_in(past)))
     }
 
     fn undo(&self, work: &mut Work<'_, Note>, past: &Past<Self>) -> Result<(), Error> {

@@ -440,10 +440,15 @@ impl Swap<'_> {
                 self.server.shown()
             )));
         }
+        let aside = Some(before.aside(cx)).filter(|aside| aside.symlink_metadata().is_ok());
         let mut look = Look::done(format!(
             "Redis {} is {what}: {shown}, expected {least} to {keys} keys",
             self.server.shown()
-        ));
+        ))
+        .and(aside.map(|aside| {
+            let aside = aside.display();
+            format!("the append-only files that were there before are kept in {aside}")
+        }));
         if before.append_only {
             let status = info.get("aof_last_write_status").unwrap_or("ok");
             let on = if info.is("aof_enabled") { "on" } else { "off" };

@@ -294,6 +294,30 @@ pub(crate) fn resolve_to_write(path: &str) -> Result<PathBuf, Error> {
     resolve(path)
 }
 
+/// Why a path does not lead where it led when that was observed.
+pub(crate) fn led_astray(path: &str, target: &Path) -> Option<String> {
+    match resolve(path) {
+        Ok(now) if now == target => None,
+        Ok(now) => Some(format!(
+            "{path} pointed to {} and now points to {}",
+            target.display(),
+            now.display()
+        )),
+        Err(e) => Some(e.to_string()),
+    }
+}
+
+/// The same, before the way back: a link whose target somebody removed leads nowhere, and the target can be put back.
+pub(crate) fn led_astray_since(path: &str, target: &Path) -> Option<String> {
+    let why = led_astray(path, target)?;
+    let gone = matches!(target.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
+    let moved = |path: &Path| {
+        path.to_str()
+            .is_some_and(|p| resolve(p).is_ok_and(|now| now != target))
+    };
+    (!gone || moved(Path::new(path)) || moved(target)).then_some(why)
+}
+
 /// A resolved path as text, so that it can be recorded.
 pub(crate) fn text(path: &Path) -> Result<String, Error> {
     path.to_str()
