@@ -387,7 +387,10 @@ fn a_later_run_that_changed_nothing_does_not_hold_a_rollback_back() {
     tell("idle", &[planned(Effect::Unsafe)]);
     assert_eq!(tell("idle", &abort()), None);
     tell("acts", &[planned(Effect::Unsafe)]);
-    tell("acts", &[started("a", Do, 1), failed("a", Do, 1, Failure::Exit(1))]);
+    tell(
+        "acts",
+        &[started("a", Do, 1), failed("a", Do, 1, Failure::Exit(1))],
+    );
     assert_eq!(tell("acts", &abort()).as_deref(), Some("acts"));
     assert!(book.apply(Some("one"), &rollback(None), &when(2)).is_err());
     assert_eq!(book.effective_after("acts"), None);
