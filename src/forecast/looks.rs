@@ -11,6 +11,7 @@ use crate::site::Facts;
 use crate::site::env_file;
 use crate::site::task::PreparedTask;
 use crate::site::{Local, Moment, Observation};
+use crate::text;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
@@ -309,6 +310,7 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
 ) -> Vec<R> {
     let results: Mutex<Vec<Option<R>>> = Mutex::new(of.iter().map(|_| None).collect());
     let (next, done) = (AtomicUsize::new(0), Condvar::new());
+    let recorded = text::is_for_the_record();
     let locked = || results.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
         let all = || {
@@ -317,7 +319,10 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
                 let Some(one) = of.get(at) else {
                     return;
                 };
-                let result = work(one);
+                let result = match recorded {
+                    true => text::english(|| work(one)),
+                    false => work(one),
+                };
                 locked()[at] = Some(result);
                 done.notify_all();
             }

@@ -55,6 +55,11 @@ pub fn english<T>(say: impl FnOnce() -> T) -> T {
     said
 }
 
+/// Whether what this thread makes now is for the record: what it lets other threads make is, too.
+pub(crate) fn is_for_the_record() -> bool {
+    RECORDING.get()
+}
+
 /// The language of this process.
 #[must_use]
 pub fn lang() -> Lang {

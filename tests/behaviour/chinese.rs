@@ -31,9 +31,12 @@ fn speak(world: &World, args: &[&str]) -> Done {
     Done::of(command.output().expect("the program starts"))
 }
 
-/// The cells of a screen that are Chinese, without what is recorded, quoted or typed in them.
+/// The cells of a screen that are Chinese, without what is recorded, quoted or typed in them, or said by the system.
 fn ours(screen: &str) -> Vec<String> {
-    let quoted = Regex::new("`[^`]*`|'[^']*'|探测结果：.*|upledger [a-z-]+ .*").expect("a pattern");
+    let quoted = Regex::new(
+        "`[^`]*`|'[^']*'|：[^：]*\\(os error [0-9]+\\)|探测结果：.*|upledger [a-z-]+ .*",
+    )
+    .expect("a pattern");
     let chinese = Regex::new(r"\p{Han}").expect("a pattern");
     let cells = screen
         .lines()

@@ -328,7 +328,7 @@ fn a_wrong_answer_names_the_next_command() {
             assert!(done.err.contains(part), "{part} is not in {done:?}");
         }
     };
-    let waits = "it is waiting for a decision; show the question: upledger status";
+    let waits = "a decision is pending; show the question: upledger status";
     says(&["run", "plan.yaml"], 4, &[waits]);
     let look = "show its state: upledger status";
     let other = ["decide", "first", "retry", "--reason", "x"];

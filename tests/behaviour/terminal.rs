@@ -518,7 +518,9 @@ fn at_a_terminal_a_completed_run_is_rolled_back_when_its_name_is_typed() {
     let world = World::new();
     world.write("go", "");
     world.write("good", "");
-    world.write("plan.yaml", PLAN);
+    // One step that a rollback has something to say about.
+    let changes = PLAN.replacen("effect: pure", "effect: idempotent, undo: none", 1);
+    world.write("plan.yaml", &changes);
     assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 0);
     let run = world.status()["run"].as_str().expect("a name").to_owned();
     let events = world.events().len();

@@ -11,10 +11,7 @@ fn migrations_are_applied_and_compared_and_a_half_applied_one_is_never_run_again
     shop.models(&["stock"]);
     shop.migration("0002_stock", "0001_initial", &number("stock"));
     let seen = shop.previewed("");
-    says(
-        &seen,
-        &["1 migrations are open: shop.0002_stock", "good on"],
-    );
+    says(&seen, &["1 migration is open: shop.0002_stock", "good on"]);
     let done = shop.migrate("", 0);
     says(
         &done.out,
@@ -217,7 +214,7 @@ fn every_kind_of_field_and_djangos_own_applications_agree_with_their_models() {
     );
     shop.manage(&["makemigrations", "shop", "--verbosity=0"]);
     let seen = shop.previewed("");
-    says(&seen, &["1 migrations are open", "destroys data"]);
+    says(&seen, &["1 migration is open", "destroys data"]);
     let done = shop.migrate("", 0);
     says(&done.out, &["all 1 migrations have their row"]);
 }

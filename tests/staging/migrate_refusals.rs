@@ -174,7 +174,7 @@ fn what_cannot_be_migrated_is_refused_before_anything_changes_and_told_as_what_i
     let rows = writes.sql("SELECT COUNT(*) FROM shop_item");
     says(
         &writes.previewed(""),
-        &["1 migrations are open: shop.0002_stock"],
+        &["1 migration is open: shop.0002_stock"],
     );
     assert_eq!(
         writes.sql("SELECT COUNT(*) FROM shop_item"),

@@ -271,12 +271,12 @@ impl Night {
         file
     }
 
-    fn told(&self, what: &str, lang: &str, end: &str) -> String {
+    fn page(&self, what: &str, lang: &str, end: &str) -> String {
         std::fs::read_to_string(self.written(what, lang, end)).expect("text")
     }
 
     fn data(&self, what: &str) -> Value {
-        serde_json::from_str(&self.told(what, "en", ".json")).expect("JSON")
+        serde_json::from_str(&self.page(what, "en", ".json")).expect("JSON")
     }
 
     /// The pages, for the examples.
@@ -325,7 +325,7 @@ fn tells(page: &str, texts: &[&str]) {
 fn assert_told_by_the_summaries(night: &Night) {
     for what in ["timeline", "report"] {
         tells(
-            &night.told(what, "en", ".md"),
+            &night.page(what, "en", ".md"),
             &[
                 "bklog 2.1 (change CR-2026-1130): orders get a level and logs a search",
                 "alice began bklog-2.1-",
@@ -342,7 +342,7 @@ fn assert_told_by_the_summaries(night: &Night) {
             ],
         );
         tells(
-            &night.told(what, "zh", ".zh-CN.md"),
+            &night.page(what, "zh", ".zh-CN.md"),
             &[
                 "alice 于 ",
                 "当前状态：已回退",
@@ -420,7 +420,7 @@ fn assert_the_timeline_is_the_night(night: &Night) -> Value {
     let confirmed = bars.last().expect("the check after the rollback");
     assert_eq!(outages[0]["until"], confirmed["end"]);
 
-    let page = night.told("timeline", "en", ".md");
+    let page = night.page("timeline", "en", ".md");
     for (step, outcome) in [
         ("search-index", "in doubt"),
         ("healthy", "failed"),
@@ -481,7 +481,7 @@ fn assert_the_report_is_the_night(night: &Night, outage: &Value) {
     assert_eq!(result["outage"]["value"], ms);
     assert_eq!(result["outages"].as_array().map(Vec::len), Some(1));
 
-    let page = night.told("report", "en", ".md");
+    let page = night.page("report", "en", ".md");
     let whole: Vec<&str> = page.lines().collect();
     for row in [
         [

@@ -31,22 +31,22 @@ const SERVES: [(&str, &str); 11] = [
     ),
     (
         "release.switch: {links: [{path: /srv/current, to: /srv/releases/2}]}",
-        "behind the stop",
+        "after the stop",
     ),
-    ("nginx.stop: {}", "behind the stop"),
-    ("gunicorn.reload: {}", "behind the stop"),
+    ("nginx.stop: {}", "after the stop"),
+    ("gunicorn.reload: {}", "after the stop"),
     (
         "celery.start: {by: {supervisor: {program: w}}}",
-        "behind the stop",
+        "after the stop",
     ),
-    ("cron.disable: {match: x}", "behind the stop"),
+    ("cron.disable: {match: x}", "after the stop"),
     (
         "run: [/v/bin/python, manage.py, migrate, --noinput]",
-        "behind the stop",
+        "after the stop",
     ),
     (
         "shell: \"cd /srv && ./manage.py migrate\"",
-        "behind the stop",
+        "after the stop",
     ),
 ];
 
@@ -87,8 +87,12 @@ fn a_command_says_why_it_is_harmless() {
         "run: [/v/bin/python, manage.py, migrate, --check]",
     ] {
         let step = format!("id: a\ndo: {{{action}}}\non_doubt: ask\nundo: none");
-        refused(&live(&step), 8, "nobody can tell");
-        refused(&live(&format!("{step}\nwhy: \" \"")), 8, "nobody can tell");
+        refused(&live(&step), 8, "cannot be determined");
+        refused(
+            &live(&format!("{step}\nwhy: \" \"")),
+            8,
+            "cannot be determined",
+        );
         load_text("p", &live(&format!("{step}\nwhy: it copies aside"))).expect(action);
     }
 }

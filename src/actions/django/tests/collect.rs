@@ -264,7 +264,7 @@ fn the_preview_of_the_undo_names_what_it_does() {
     );
     assert_eq!(done, [words]);
     let findings = action.preview(Direction::Do, &past).unwrap().findings;
-    assert!(findings[0].contains("(1 files) is kept as"), "{findings:?}");
+    assert!(findings[0].contains("(1 file) is kept as"), "{findings:?}");
     let root = site.at("static").display().to_string();
     let undo = lines(Direction::Undo);
     assert!(
