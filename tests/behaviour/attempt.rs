@@ -443,6 +443,7 @@ phases:
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(world.lines("trace"), ["one", "one"]);
     assert!(!reserve.exists());
+    drop(file);
     std::fs::remove_file(&filler).expect("removed");
     assert_eq!(note("there is room").code, 0);
     assert!(reserve.exists());
