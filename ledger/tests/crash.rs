@@ -362,7 +362,8 @@ fn a_full_disk_leaves_room_for_the_record_of_the_stop() {
     )
     .unwrap();
     // In a mount namespace of its own, so that nothing stays mounted whatever happens.
-    let script = "mount -t tmpfs -o size=5m,mode=0700 none \"$UPLEDGER_TEST_STATE\" && exec \"$@\"";
+    let script =
+        "mount -t tmpfs -o size=10m,mode=0700 none \"$UPLEDGER_TEST_STATE\" && exec \"$@\"";
     let mut wrapper = vec!["unshare".to_owned(), "--mount".to_owned()];
     if !rustix::process::geteuid().is_root() {
         wrapper.push("--map-root-user".to_owned());
