@@ -312,7 +312,9 @@ fn a_chinese_preview_of_every_kind_of_action_is_chinese() {
     };
     let shown = preview(&["plan", "plan.yaml", "--lang", "zh"]).out;
     assert!(shown.contains("WORKERS=4"), "{shown}");
-    let english = english_words(&shown);
+    let mut english = english_words(&shown);
+    // Its Nginx is whichever runs on this machine, such as that of another test.
+    english.retain(|line| !line.contains("nginx: master process"));
     assert!(english.is_empty(), "{english:#?}\n{shown}");
     // Nothing of that is a matter of course: the English screen is full of them.
     let other = preview(&["plan", "plan.yaml", "--lang", "en"]).out;

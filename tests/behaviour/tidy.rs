@@ -378,19 +378,6 @@ fn no_test_file_is_forgotten() {
 }
 
 #[test]
-fn every_test_target_is_run() {
-    let run = text(&root().join("tests/run"));
-    for manifest in ["Cargo.toml", "ledger/Cargo.toml", "replay/Cargo.toml"] {
-        let manifest = text(&root().join(manifest));
-        for target in manifest.split("[[test]]").skip(1) {
-            let name = target.split('"').nth(1).expect("its name");
-            let named = format!("--test {name}");
-            assert!(run.contains(&named), "tests/run does not run {name}");
-        }
-    }
-}
-
-#[test]
 fn one_sqlite_is_linked() {
     let lock = text(&root().join("Cargo.lock"));
     assert!(!lock.contains("name = \"sqlx-sqlite\""));
