@@ -106,9 +106,10 @@ impl Site {
     }
 }
 
-/// Whether that step stops a service.
-fn stops(plan: &Plan, step: &Step) -> bool {
-    let Some(action) = samples::shown(plan, &step.action) else {
+/// Whether that step stops a service: one that stands behind it is reached while nobody is served.
+pub(super) fn stops(plan: &Plan, step: &Step) -> bool {
+    let Some(action) = samples::shown(plan, &step.action).filter(|_| step.left_out.is_none())
+    else {
         return false;
     };
     let kind = action.kind_of();
@@ -124,9 +125,6 @@ pub(super) struct Looks<'a> {
     pub(super) site: &'a Site,
     /// The runs so far, where a kind has to know them.
     pub(super) past: Option<&'a Runs>,
-    /// Before a run: of steps before the first stop only what is seen without starting a command, unless the kind is asked
-    /// about what was approved. What would fail behind it would fail while nobody is served.
-    pub(super) brief: bool,
 }
 
 impl Looks<'_> {
@@ -135,21 +133,15 @@ impl Looks<'_> {
         self.site.local.moment_of(LASTS)
     }
 
-    /// A service is down when the run comes to that step.
-    fn is_behind_a_stop(&self, step: &Step) -> bool {
-        let mut before = self.plan.steps().take_while(|(_, s)| s.id != step.id);
-        before.any(|(_, s)| s.left_out.is_none() && stops(self.plan, s))
-    }
-
-    /// Looks at one step.
-    pub(super) fn at(&self, step: &Step, moment: &Moment) -> Found {
+    /// Looks at one step; `brief`: only at what is seen without starting a command, unless the kind is asked about what was
+    /// approved.
+    pub(super) fn at(&self, step: &Step, moment: &Moment, brief: bool) -> Found {
         let action = samples::shown(self.plan, &step.action);
         let properties = action
             .as_ref()
             .map_or_else(Properties::command, |a: &Do| a.kind_of().properties());
         let moment_of = moment.beside();
-        let brief = self.brief && !properties.approved && !self.is_behind_a_stop(step);
-        let moment = match brief {
+        let moment = match brief && !properties.approved {
             true => self.site.local.silent(),
             false => moment_of.clone(),
         };
@@ -176,7 +168,7 @@ impl Looks<'_> {
         let obstacle = unreadable.or_else(|| task.and_then(|task| startable::obstacle(task)));
         if let Outcome::Looked(task, observed) = &mut outcome
             && task.has_probe
-            && (!self.brief || obstacle.is_some())
+            && (!brief || obstacle.is_some())
         {
             // What is done already need not be started.
             let look = probe(task, &moment_of, &observed.past, &observed.found.kept);

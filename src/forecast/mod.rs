@@ -160,18 +160,29 @@ fn judged(
         secrets,
         site: &site,
         past,
-        brief,
     };
     let moment = looks.moment();
-    let steps: Vec<(&str, &Step)> = plan.steps().collect();
-    let name = |(_, step): &(&str, &Step)| step.id.clone();
+    // Before a run what would fail behind the first stop is asked for as in a preview.
+    let mut stopped = false;
+    let with_stop = |(phase, step)| {
+        let short = brief && !stopped;
+        stopped |= short && looks::stops(plan, step);
+        (phase, step, short)
+    };
+    let steps: Vec<(&str, &Step, bool)> = plan.steps().map(with_stop).collect();
+    let name = |(_, step, _): &(&str, &Step, bool)| step.id.clone();
     let mut judges = Judge::default();
     let (mut all, mut seen) = (Vec::new(), Vec::new());
     // Before a run only what is certain to fail is wanted, and a runner lives long with what it once needed.
     let at_once = if brief { BRIEF } else { usize::MAX };
     for part in steps.chunks(at_once) {
-        let found = side_by_side(part, name, |(_, step)| looks.at(step, &moment), tell);
-        for ((phase, step), found) in part.iter().zip(&found) {
+        let found = side_by_side(
+            part,
+            name,
+            |(_, step, short)| looks.at(step, &moment, *short),
+            tell,
+        );
+        for ((phase, step, _), found) in part.iter().zip(&found) {
             let mut one = plain(phase, step);
             one.took = past.and_then(|book| took(book, plan, &step.id));
             describe(&mut one, plan, step, secrets, &site, found);
