@@ -1,4 +1,5 @@
-//! Every decision: given the state, what comes next. The runner carries it out and has no opinion of its own.
+//! Every decision: given the state, what comes next, and given the verdict on an attempt (adopted, fenced, contested, lost,
+//! in doubt), what becomes of it. The runner carries it out and has no opinion of its own.
 
 use crate::event::{
     Answer, Attempt, Decision, Direction, Empty, Event, RollbackStarted, Skipped, Started, TaskKey,

@@ -1,7 +1,8 @@
 //! What a look at one attempt's job directory means: the truth table of `docs/execution.md`, as one pure function.
 //!
 //! Invariant: *in doubt* comes out only between a durable start token and a durable result. A verdict never depends
-//! on a process id: liveness is a held lock.
+//! on a process id: liveness is a held lock. What follows from a verdict is decided in `decide`: adopt the attempt,
+//! start it again, wait for its fence, ask.
 
 use serde::{Deserialize, Serialize};
 

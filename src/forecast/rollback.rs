@@ -1,5 +1,6 @@
 //! Predicts what a rollback would do now: the steps that it would undo, in its order, from what the record holds of each
-//! and from a look at what is there. Nothing is changed and nothing recorded.
+//! and from a look at what is there. Nothing is changed and nothing recorded. What would be lost with an undo comes from its
+//! action (`Consequences`); since when users have written, as a sentence, from `report::loss`.
 
 use super::screen::put;
 use super::{judge, own_undo, plainly, startable};

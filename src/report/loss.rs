@@ -1,4 +1,5 @@
-//! What a rollback would discard, in a sentence.
+//! What a rollback would discard of what users have written, in a sentence: the one that the preview of a rollback, its
+//! refusal and the question of a doubt show. What each step's undo would mean is collected by `forecast::rollback`.
 
 use super::{local_date, local_time, safe};
 use crate::text::screen as text;

@@ -67,6 +67,21 @@ pub(crate) struct World {
     dump: String,
 }
 
+/// The columns of every table, and the orders that users had made.
+pub(crate) struct Data {
+    columns: String,
+    orders: String,
+    last: String,
+}
+
+impl Data {
+    /// The tables are the same again, and so is each of those orders. Later ones may have come.
+    pub(crate) fn is_kept(&self, upgrade: &Upgrade) {
+        assert_eq!(upgrade.columns(), self.columns);
+        assert_eq!(upgrade.orders(&self.last), self.orders);
+    }
+}
+
 impl Upgrade {
     pub(crate) fn of(keeping: Keeping) -> Self {
         Self::with(Options {
@@ -194,6 +209,30 @@ impl Upgrade {
             migrations: self.migrations(),
             dump: self.dump(),
         }
+    }
+
+    /// What is stored now; there has to be an order.
+    pub(crate) fn data(&self) -> Data {
+        let last = self.platform.sql("SELECT MAX(id) FROM orders");
+        let orders = self.orders(&last);
+        assert!(!orders.is_empty(), "no order was made");
+        Data {
+            columns: self.columns(),
+            orders,
+            last,
+        }
+    }
+
+    fn columns(&self) -> String {
+        self.platform.sql(
+            "SELECT table_name, ordinal_position, column_name, column_type, is_nullable, column_default
+             FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1, 2",
+        )
+    }
+
+    fn orders(&self, last: &str) -> String {
+        let orders = format!("SELECT * FROM orders WHERE id <= {last} ORDER BY id");
+        self.platform.sql(&orders)
     }
 
     fn dump(&self) -> String {

@@ -211,12 +211,14 @@ import http.server, os, signal, sys, time
 port, pidfile, ways = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 server = http.server.ThreadingHTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler)
 if "fork" in ways:
+    # Whoever started this stops reading when it ends, so the one that stays may not write.
+    print("begun", flush=True)
     if os.fork(): os._exit(0)
     os.setsid()
 if "stubborn" in ways: signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "worker" in ways and not os.fork():
     time.sleep(1000)
-print("begun", flush=True)
+if "fork" not in ways: print("begun", flush=True)
 if pidfile != "-":
     with open(pidfile, "w") as f: f.write("%d\n" % os.getpid())
 server.serve_forever()
