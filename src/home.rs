@@ -1,9 +1,11 @@
 //! Where this program keeps its things, and who is using it.
 
+mod program;
+
+pub use program::{keep_program_digest, program_digest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 pub use upledger_ledger::Identity;
 
 /// The directories of one installation.
@@ -64,7 +66,7 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Who appends: the person behind sudo and SSH, as far as the system tells.
 #[must_use]
-pub fn identity() -> Identity {
+pub fn identity(home: &Home) -> Identity {
     let text = |path: &str| {
         std::fs::read_to_string(path)
             .ok()
@@ -91,7 +93,7 @@ pub fn identity() -> Identity {
         "machine": text("/etc/machine-id").filter(|s| !s.is_empty()).map(|id| hex(&Sha256::digest(id))),
         "pid": std::process::id(),
         "program": env!("CARGO_PKG_VERSION"),
-        "program_sha256": program_digest(),
+        "program_sha256": program_digest(&home.state),
         "clock_synchronized": Path::new("/run/systemd/timesync/synchronized").exists().then_some(true),
     });
     Identity {
@@ -108,25 +110,6 @@ fn user_name(uid: u32) -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
     })
-}
-
-/// SHA-256 of this program's file, which is read once.
-#[must_use]
-pub fn program_digest() -> Option<String> {
-    static DIGEST: OnceLock<Option<String>> = OnceLock::new();
-    DIGEST.get_or_init(digest_of_program).clone()
-}
-
-fn digest_of_program() -> Option<String> {
-    let mut file = std::fs::File::open("/proc/self/exe").ok()?;
-    let mut sum = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut chunk).ok()? {
-            0 => return Some(hex(&sum.finalize())),
-            n => sum.update(&chunk[..n]),
-        }
-    }
 }
 
 /// Lower-case hex.

@@ -19,7 +19,7 @@ mod stored;
 pub use foreign::{Foreign, ForeignError};
 
 use crate::failpoint;
-use crate::home::{Home, identity};
+use crate::home::{Home, identity, keep_program_digest};
 use crate::redact::Redactor;
 use stored::{draft, entry};
 use upledger_ledger::{
@@ -153,7 +153,7 @@ impl Journal {
     pub fn create_or_open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open_or_create(&home.state)?;
         let memory = Memory::at(&home.memory)?;
-        Self::over(|see| Ledger::create_or_open_seeing(place, memory, identity(), see))
+        Self::over(|see| Ledger::create_or_open_seeing(place, memory, identity(home), see))
     }
 
     /// For writing; there must be a ledger.
@@ -163,7 +163,7 @@ impl Journal {
     pub fn open(home: &Home) -> Result<Self, JournalError> {
         let place = Place::open(&home.state)?;
         let memory = Memory::at(&home.memory)?;
-        Self::over(|see| Ledger::open_existing_seeing(place, memory, identity(), see))
+        Self::over(|see| Ledger::open_existing_seeing(place, memory, identity(home), see))
     }
 
     /// For reading.
@@ -375,6 +375,7 @@ impl Journal {
         }
         match appended {
             Ok(appended) => {
+                keep_program_digest(self.ledger.place().dir());
                 // What is durable says when it was recorded: it is folded as it will be read.
                 let mut entries = Vec::new();
                 // A session may have been put in front.

@@ -25,6 +25,7 @@ impl Run {
             self.as_asked(event, decided);
         } else if !event.leaves_decision() {
             self.decided = None;
+            self.amended_last = matches!(event, Event::RunAmended(_));
         }
         self.steer(event);
         if let Some(part) = event.part()

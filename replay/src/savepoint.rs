@@ -30,6 +30,7 @@ struct RunSavepoint {
     openings: usize,
     accepted: usize,
     decided: Option<Box<Decidable>>,
+    amended_last: bool,
     planned: Option<Box<Planned>>,
 }
 
@@ -75,6 +76,7 @@ impl RunSavepoint {
             openings,
             accepted,
             decided,
+            amended_last,
         } = run;
         let place = event.part().and_then(|part| run.place(part));
         Self {
@@ -91,6 +93,7 @@ impl RunSavepoint {
             openings: openings.len(),
             accepted: *accepted,
             decided: decided.clone(),
+            amended_last: *amended_last,
             planned: changes_many(run, event).then(|| {
                 Box::new(Planned {
                     plan: plan.clone(),
@@ -126,6 +129,7 @@ impl RunSavepoint {
         run.openings.truncate(self.openings);
         run.accepted = self.accepted;
         run.decided = self.decided;
+        run.amended_last = self.amended_last;
     }
 }
 

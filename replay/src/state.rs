@@ -283,6 +283,8 @@ pub struct Run {
     pub(crate) accepted: usize,
     /// What was decided last and can be decided anew, because nothing has followed from it yet.
     pub(crate) decided: Option<Box<Decidable>>,
+    /// Nothing has followed from the last amendment yet.
+    pub(crate) amended_last: bool,
 }
 
 /// A unit as it was when a question about it was asked.
@@ -338,6 +340,7 @@ impl Run {
             openings: Vec::new(),
             accepted: 0,
             decided: None,
+            amended_last: false,
         }
     }
 
@@ -358,6 +361,12 @@ impl Run {
     pub fn standing_decision(&self) -> Option<(TaskKey, Decision)> {
         let decided = self.decided.as_ref()?;
         Some((decided.unit.key(decided.way), decided.decision))
+    }
+
+    /// A person has decided or amended something, and nothing has followed from it: the run waits for its resume.
+    #[must_use]
+    pub fn waits_for_resume(&self) -> bool {
+        self.decided.is_some() || self.amended_last
     }
 
     /// Steps that a person has decided to go on without.

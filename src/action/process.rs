@@ -3,6 +3,7 @@
 
 use super::{Context, Direction, Error, RawPast, log_line};
 use crate::actions::Do;
+use crate::host::service::{Peer, known_peers, take_over_peers};
 use crate::system::proc;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -18,6 +19,22 @@ pub struct ActInput {
     pub past: RawPast,
     /// Where it is.
     pub context: Context,
+    /// What this process knows of managers of services.
+    peers: Vec<Peer>,
+}
+
+impl ActInput {
+    /// All of it.
+    #[must_use]
+    pub fn new(action: Do, direction: Direction, past: RawPast, context: Context) -> Self {
+        Self {
+            action,
+            direction,
+            past,
+            context,
+            peers: known_peers(),
+        }
+    }
 }
 
 /// Reads the frame, acts, and returns the exit code.
@@ -44,8 +61,9 @@ pub fn main() -> u8 {
 fn act(log: &mut dyn Write) -> Result<(), Error> {
     // The frame holds the secrets that the step names.
     proc::forbid_core_dump().map_err(|e| Error::io("cannot forbid core dumps", &e))?;
-    let frame: ActInput = serde_json::from_reader(std::io::stdin().lock())
+    let mut frame: ActInput = serde_json::from_reader(std::io::stdin().lock())
         .map_err(|e| Error::io("cannot read what to do", &e))?;
+    take_over_peers(std::mem::take(&mut frame.peers));
     let (context, past) = (&frame.context, &frame.past);
     let kind = frame.action.kind_of();
     match frame.direction {

@@ -146,6 +146,21 @@ pub(super) fn publish<T>(
     Ok(made)
 }
 
+/// Refuses a backup of databases that hold no table: nearly always another database was meant.
+///
+/// # Errors
+/// [`Error`] with their names.
+pub(super) fn holds_tables(databases: &[String], tables: u64) -> Result<(), Error> {
+    if tables > 0 {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "there is no table in {}, so there is nothing to back up",
+        crate::text::list(databases)
+    ))
+    .remedy("check the name and the server, or take the step out of the plan"))
+}
+
 /// Refuses where a file system has too little room; `what` takes about `need` bytes below `path`.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ pub(crate) struct Amend {
 
 pub(crate) fn amend(out: &mut Out, home: &Home, args: &Amend) -> Result<u8, Failure> {
     let mut journal = ask::open_existing(home)?;
-    let lock = RunnerLock::take(&home.state, &identity())
+    let lock = RunnerLock::take(&home.state, &identity(home))
         .map_err(|e| Failure::from(e).hint(text::pause_to_amend()))?;
     let lock = hold(&mut journal, lock);
     journal.refresh()?;

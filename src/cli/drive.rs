@@ -141,7 +141,10 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     let runtime = system::runtime()?;
     out.background();
     let mut journal = Journal::create_or_open(home)?;
-    let lock = hold(&mut journal, RunnerLock::take(&home.state, &identity())?);
+    let lock = hold(
+        &mut journal,
+        RunnerLock::take(&home.state, &identity(home))?,
+    );
     system::check_jobs(home)?;
     journal.redact_with(redactor.clone());
     let called = called(&checked.plan, &args.plan);
@@ -251,7 +254,10 @@ fn called(plan: &Plan, file: &Path) -> String {
 pub(crate) fn resume(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     let mut journal = ask::open_existing(home)?;
     out.background();
-    let lock = hold(&mut journal, RunnerLock::take(&home.state, &identity())?);
+    let lock = hold(
+        &mut journal,
+        RunnerLock::take(&home.state, &identity(home))?,
+    );
     let run = pick(journal.book(), args.name())?;
     let name = run.name.clone();
     ask::unended(run)?;
@@ -302,7 +308,7 @@ pub(crate) fn conclude(
     out.background();
     let mut tries = 0;
     let lock = loop {
-        match RunnerLock::take(&home.state, &identity()) {
+        match RunnerLock::take(&home.state, &identity(home)) {
             Ok(lock) => break Some(hold(&mut journal, lock)),
             Err(LockError::Held(_)) => {}
             Err(e) => return Err(e.into()),

@@ -411,7 +411,7 @@ pub(crate) fn ledger(out: &mut Out, home: &Home, command: &LedgerCommand) -> Res
     let place = Place::open_or_create(&home.state)
         .map_err(|e| Failure::of(code::USAGE, "state_directory", &e))?;
     let memory = Memory::at(&home.memory).map_err(|e| memory(&e, &e))?;
-    let (ledger, _) = Ledger::restore(place, memory, identity(), reason)?;
+    let (ledger, _) = Ledger::restore(place, memory, identity(home), reason)?;
     let seq = ledger.head().seq;
     out.progress(&text::goes_on_from(seq));
     if out.json {

@@ -189,7 +189,7 @@ fn machine(home: &Home) -> Machine {
     Machine {
         now: now(),
         zone: Local::now().format("%:z").to_string(),
-        program_sha256: program_digest(),
+        program_sha256: program_digest(&home.state),
         template_sha256: digest(compliance::templates().as_bytes()),
         path_sha256: digest(real.as_os_str().as_encoded_bytes()),
         ledger_file: file,

@@ -177,7 +177,7 @@ pub(crate) fn rollback(out: &mut Out, home: &Home, args: &Rollback) -> Result<u8
         confirm(out, run, args)?;
     }
     out.background();
-    let lock = RunnerLock::take(&home.state, &identity())
+    let lock = RunnerLock::take(&home.state, &identity(home))
         .map_err(|e| Failure::from(e).hint(text::pause_first()))?;
     let lock = hold(&mut journal, lock);
     journal.refresh()?;
@@ -214,8 +214,7 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
         return Ok(());
     }
     let mut screen = std::io::stderr();
-    let asked = write!(screen, "{} ", text::type_the_name(&run.name)).and_then(|()| screen.flush());
-    match asked.and_then(|()| typed(&terminal)) {
+    match answer(&terminal, &text::type_the_name(&run.name)) {
         Ok(Some(line)) if line.trim() == run.name => Ok(()),
         Ok(None) => {
             // Behind the ^C of the terminal.
@@ -226,13 +225,16 @@ fn confirm(out: &mut Out, run: &RunState, args: &Rollback) -> Result<(), Failure
     }
 }
 
-/// The line that is typed; none where it is broken off with Ctrl-C.
-fn typed(terminal: &Stdin) -> io::Result<Option<String>> {
+/// The line that is typed as the answer to a question; none where it is broken off with Ctrl-C.
+fn answer(terminal: &Stdin, question: &str) -> io::Result<Option<String>> {
     let (interrupted, tell) = UnixStream::pair()?;
     let registered = match heard(&[SIGINT])?.is_empty() {
         true => None,
         false => Some(signal_hook::low_level::pipe::register(SIGINT, tell)?),
     };
+    // Once Ctrl-C is caught: whoever sees the question may press it.
+    let mut screen = io::stderr();
+    write!(screen, "{question} ").and_then(|()| screen.flush())?;
     let mut fds = [
         PollFd::new(terminal, PollFlags::IN),
         PollFd::new(&interrupted, PollFlags::IN),

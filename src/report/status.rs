@@ -71,9 +71,9 @@ pub fn word(run: &Run, clock: &decide::Now) -> Word {
 #[must_use]
 pub fn shown(run: &Run, now: &Now) -> String {
     if deserted(run, now) {
-        Tone::Asks.paint(&match run.standing_decision() {
-            Some(_) => text::to_be_resumed(),
-            None => text::interrupted(),
+        Tone::Asks.paint(&match run.waits_for_resume() {
+            true => text::to_be_resumed(),
+            false => text::interrupted(),
         })
     } else {
         let word = word(run, &now.clock);

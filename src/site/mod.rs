@@ -181,12 +181,7 @@ impl Local {
             spool: Some(spool),
             ..self.context(&request)
         };
-        ActInput {
-            action: request.action,
-            direction: request.direction,
-            past: request.past,
-            context,
-        }
+        ActInput::new(request.action, request.direction, request.past, context)
     }
 
     /// What a step would do, of what is known. It asks nothing.

@@ -281,3 +281,24 @@ fn a_point_of_no_return_that_may_have_acted_stays_one() {
     assert_eq!(world.rollback().code, 6);
     world.assert_sound();
 }
+
+#[test]
+fn an_amended_run_waits_for_its_resume() {
+    let world = World::new();
+    let plan = "upledger: 1\nname: n\nphases:\n  - phase: all\n    steps:\n      - {id: a, do: {run: [test, -e, \"@/missing\"]}, effect: pure}\n";
+    world.write("plan.yaml", plan);
+    assert_eq!(world.upledger(&["run", "plan.yaml"]).code, 1);
+    world.write("there", "");
+    world.write("plan.yaml", &plan.replace("missing", "there"));
+    let amend = ["amend", "plan.yaml", "--reason", "a wrong name"];
+    assert_eq!(world.upledger(&amend).code, 0);
+    let status = world.upledger(&["status"]).out;
+    assert!(status.contains("waiting for resume"), "{status}");
+    assert!(status.contains("upledger resume"), "{status}");
+    // What a person only notes changes nothing of it.
+    assert_eq!(world.upledger(&["note", "coffee"]).code, 0);
+    let status = world.upledger(&["status"]).out;
+    assert!(status.contains("waiting for resume"), "{status}");
+    assert_eq!(world.upledger(&["resume"]).code, 0);
+    world.assert_sound();
+}

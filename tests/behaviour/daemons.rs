@@ -40,7 +40,8 @@ impl Site {
         );
         site.write(
             "worker.sh",
-            &site.here("echo $$ >> @/worker; while :; do sleep 0.02; done"),
+            // It waits without a child, which would outlive it for a moment.
+            &site.here("echo $$ >> @/worker; mkfifo @/never; read never < @/never"),
         );
         site
     }

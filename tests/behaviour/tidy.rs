@@ -37,7 +37,7 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// The rooms of `src` that each room may use; what is not named here may use everything.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     // What is asked of the kernel; every other room may use it.
     ("system", &["encoding"]),
     // Text out of bytes; every other room may use it.
@@ -45,6 +45,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("clock.rs", &[]),
     ("time.rs", &[]),
     ("home.rs", &[]),
+    ("home", &["system"]),
     ("failpoint.rs", &[]),
     ("redact.rs", &["encoding"]),
     (
@@ -402,7 +403,8 @@ const MECHANISMS: &[Mechanism] = &[
         home: "system/proc.rs",
         but: &[
             ("clock.rs", "the id of the boot is a clock's"),
-            ("home.rs", "who acts, on which machine, by which program"),
+            ("home.rs", "who acts, on which machine"),
+            ("home/program.rs", "by which program"),
             ("attempt/launch.rs", "the program that is executed again"),
             ("system/proc/open.rs", "a part of it: who has files open"),
         ],
@@ -458,6 +460,7 @@ const MECHANISMS: &[Mechanism] = &[
             ("system/proc.rs", "the name of this process"),
             ("attempt/", "job directories, where nobody else has a say"),
             ("runner/lock.rs", "the state directory; a link is refused"),
+            ("home/program.rs", "the same"),
             (
                 "host/process/daemon.rs",
                 "the log of somebody else, opened as that one",

@@ -291,6 +291,13 @@ fn lied_to(server: &Postgres, body: &str) -> Done {
 #[test]
 fn a_dump_that_looks_good_and_is_not_makes_the_step_fail() {
     let server = Postgres::up("");
+    server.sql("postgres", "CREATE DATABASE empty");
+    let world = World::new();
+    let other = DUMP.replace("database: d", "database: empty");
+    plan(&world, &server, &[&other]);
+    let refused = world.upledger(&["run", "plan.yaml"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    says(&refused, &["there is no table in empty"]);
     small(&server);
     says(
         &lied_to(&server, "dump \"$@\"; exit 3"),

@@ -306,6 +306,7 @@ impl Action for Backup {
                 .events
                 .extend(events.iter().map(|e| format!("{name}.{e}")));
         }
+        dump::holds_tables(&self.names(), before.tables)?;
         if let (Verify::Restore, Some(scratch)) = (self.verify, &self.scratch) {
             let held = scratch::objects(&mut session, scratch)?;
             if held.is_some_and(|n| n > 0) && cx.inert {

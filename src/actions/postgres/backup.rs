@@ -343,6 +343,7 @@ impl Action for Backup {
         )?;
         let numbers = known.first().map(|row| [0, 1, 2].map(|n| row.number(n)));
         let [bytes, tables, whole] = numbers.unwrap_or_default();
+        dump::holds_tables(std::slice::from_ref(&self.database), tables)?;
         let directory = dump::place(cx, self.to.as_deref())?;
         let remedy = "free some, or name another place with `to`";
         dump::room(&directory, bytes / SMALLEST, "the dump", remedy)?;

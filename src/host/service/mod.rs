@@ -41,6 +41,8 @@ pub(crate) use start::StartService;
 pub(crate) use stop::StopService;
 pub use stop::Stopped;
 pub use stored::Before;
+/// What one process of ours knows of the supervisords of this machine, and tells another.
+pub use supervisord::peer::{Peer, known as known_peers, take_over as take_over_peers};
 
 use crate::action::{Context, Error};
 

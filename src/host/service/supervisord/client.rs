@@ -136,7 +136,7 @@ impl Supervisor {
 
     /// What supervisord says of all of its programs.
     pub(super) fn all(&self, cx: &Context) -> Result<Vec<Line>, Error> {
-        if let Some(lines) = peer::status(&self.ctl) {
+        if let Some(lines) = peer::status(cx, &self.ctl) {
             return Ok(lines);
         }
         let said = self.call(cx, &["status"], exec::LOOK)?;
@@ -144,14 +144,14 @@ impl Supervisor {
         if lines.is_empty() && said.code != Some(0) {
             return Err(self.silent(&said)?);
         }
-        peer::learn(&self.ctl, &lines);
+        peer::learn(cx, self, &lines);
         Ok(lines)
     }
 
     /// What it says of those that the settings mean. Of a set, members that are missing are no error here.
     pub(super) fn status(&self, cx: &Context) -> Result<Vec<Line>, Error> {
         let mine = |l: &Line| self.means(&l.name);
-        if let Some(all) = peer::status(&self.ctl) {
+        if let Some(all) = peer::status(cx, &self.ctl) {
             let lines: Vec<Line> = all.into_iter().filter(mine).collect();
             // Of a program that there is none of supervisorctl says why.
             if !lines.is_empty() {
@@ -166,7 +166,7 @@ impl Supervisor {
             });
             let lines: Vec<Line> = said.iter().flat_map(parsed).filter(mine).collect();
             if !lines.is_empty() {
-                peer::learn(&self.ctl, &lines);
+                peer::learn(cx, self, &lines);
                 return Ok(lines);
             }
         }
@@ -186,7 +186,7 @@ impl Supervisor {
         if lines.is_empty() {
             return Err(self.silent(&said)?);
         }
-        peer::learn(&self.ctl, &lines);
+        peer::learn(cx, self, &lines);
         Ok(lines)
     }
 
@@ -335,8 +335,10 @@ impl Supervisor {
     /// The lines of supervisord's own log about those of these processes that it killed.
     pub(crate) fn kills(&self, cx: &Context, of: &[Ident]) -> Vec<String> {
         // The log only tells more; it may be switched off.
-        let said = self.call(cx, &["maintail", "-4000"], exec::LOOK);
-        let said = said.map(|s| s.shown).unwrap_or_default();
+        let said = peer::log(cx, &self.ctl).unwrap_or_else(|| {
+            let said = self.call(cx, &["maintail", "-4000"], exec::LOOK);
+            said.map(|s| s.shown).unwrap_or_default()
+        });
         said.lines()
             .filter(|l| {
                 l.contains("with SIGKILL") && of.iter().any(|i| l.contains(&format!("({})", i.pid)))

@@ -12,7 +12,7 @@
 
 mod client;
 mod daemon;
-mod peer;
+pub(crate) mod peer;
 mod rpc;
 pub(crate) mod update;
 

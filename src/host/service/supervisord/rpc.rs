@@ -41,8 +41,8 @@ pub(super) struct Settings {
 pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
     let mut all = BTreeMap::new();
     let (Some(configured), Some(seen)) = (
-        ask(daemon, "supervisor.getAllConfigInfo"),
-        ask(daemon, "supervisor.getAllProcessInfo"),
+        ask(daemon, "supervisor.getAllConfigInfo", &[]),
+        ask(daemon, "supervisor.getAllProcessInfo", &[]),
     ) else {
         return all;
     };
@@ -73,7 +73,7 @@ pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
 
 /// What `supervisorctl status` prints of all programs of that supervisord.
 pub(super) fn status(daemon: &Ident) -> Option<Vec<Line>> {
-    let seen = ask(daemon, "supervisor.getAllProcessInfo")?;
+    let seen = ask(daemon, "supervisor.getAllProcessInfo", &[])?;
     let line = |one: &Struct| {
         let text = |name: &str| encoding::escaped(one.text(name).as_bytes());
         Line {
@@ -89,10 +89,24 @@ pub(super) fn status(daemon: &Ident) -> Option<Vec<Line>> {
     Some(structs(&seen).iter().map(line).collect())
 }
 
-/// The answer to a call without arguments.
-fn ask(daemon: &Ident, method: &str) -> Option<String> {
+/// The last bytes of supervisord's own log, as `supervisorctl maintail` prints them; empty where it has none.
+pub(super) fn log(daemon: &Ident) -> Option<String> {
+    // From so many bytes before its end, to its end.
+    let said = ask(daemon, "supervisor.readLog", &[-4000, 0])?;
+    let logged = !said.contains("<fault>");
+    let text = plain(&said);
+    let lines = text.lines().map(|line| encoding::escaped(line.as_bytes()));
+    Some(lines.filter(|_| logged).collect::<Vec<_>>().join("\n"))
+}
+
+/// The answer to a call with these numbers.
+fn ask(daemon: &Ident, method: &str, numbers: &[i32]) -> Option<String> {
+    let params: String = numbers
+        .iter()
+        .map(|n| format!("<param><value><int>{n}</int></value></param>"))
+        .collect();
     let body = format!(
-        "<?xml version='1.0'?><methodCall><methodName>{method}</methodName><params/></methodCall>"
+        "<?xml version='1.0'?><methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>"
     );
     let login = login(daemon).map_or_else(String::new, |(name, password)| {
         let pair = BASE64_STANDARD.encode(format!("{name}:{password}"));
@@ -129,6 +143,16 @@ fn exchange(mut stream: impl Read + Write, text: &str) -> Option<String> {
         .then(|| body.to_owned())
 }
 
+/// The text of XML, without its marks.
+fn plain(xml: &str) -> String {
+    let mut text = String::new();
+    for part in xml.split('<') {
+        text.push_str(part.split_once('>').map_or(part, |(_, rest)| rest));
+    }
+    let text = text.replace("&lt;", "<").replace("&gt;", ">");
+    text.replace("&amp;", "&").trim().to_owned()
+}
+
 /// One structure of an answer: its members, still in XML.
 struct Struct(BTreeMap<String, String>);
 
@@ -150,13 +174,7 @@ fn structs(xml: &str) -> Vec<Struct> {
 
 impl Struct {
     fn text(&self, name: &str) -> String {
-        let xml = self.0.get(name).map_or("", String::as_str);
-        let mut text = String::new();
-        for part in xml.split('<') {
-            text.push_str(part.split_once('>').map_or(part, |(_, rest)| rest));
-        }
-        let text = text.replace("&lt;", "<").replace("&gt;", ">");
-        text.replace("&amp;", "&").trim().to_owned()
+        plain(self.0.get(name).map_or("", String::as_str))
     }
 
     fn number(&self, name: &str) -> Option<i64> {
