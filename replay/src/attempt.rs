@@ -1,4 +1,4 @@
-//! What becomes of an attempt: from what its result, its locks and the clock say to what is recorded of it.
+//! What is recorded of an attempt, by its result, its locks and the clock. What happens next is decided in `decide`.
 //!
 //! Everything here is a rule; the runner looks, asks here, and records the answer.
 

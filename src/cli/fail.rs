@@ -1,4 +1,4 @@
-//! Errors as people and programs see them: what, why, and the command that helps.
+//! Errors as people and programs see them: what, why, the command that helps, and the exit code of each.
 
 use super::cause;
 use super::code;

@@ -1,4 +1,5 @@
-//! Steps that settings name by their ids, such as `backup: dump` of a migration: each is an earlier step of a kind that fits.
+//! Steps that settings name by their ids, such as `backup: dump` of a migration: each is an earlier step of a kind that fits. The
+//! order of steps that do not name each other is `order`'s.
 
 use super::outline::{Node, Span};
 use super::problem::did_you_mean;

@@ -28,6 +28,13 @@ texts! {
     dump(names, server, to): "make a consistent, compressed dump of {names} (server: {server}) in {to}", "对 {names}（{server}）做一致性导出，压缩后存入 {to}";
     prove_dump(): "restore the dump into a scratch schema, compare objects, rows and checksums, and drop that schema",
         "把导出文件恢复到临时库，比对对象、行数和校验和，然后删除临时库";
+    compare_service(): "compare its databases with those of the running service", "与正在运行的服务比对所用的数据库";
+    service_down(): "the service does not run, so its databases are not compared", "服务未运行，未与其比对所用的数据库";
+    service_unreadable(pid): "the environment of process {pid} cannot be read, so its databases are not compared",
+        "无法读取进程 {pid} 的环境变量，未与其比对所用的数据库";
+    service_not_set_up(pid): "with the environment of process {pid} this code cannot be set up, so its databases are not compared",
+        "用进程 {pid} 的环境变量无法初始化这份代码，未与其比对所用的数据库";
+    service_same(pid): "the running service (process {pid}) uses the same databases", "正在运行的服务（进程 {pid}）使用相同的数据库";
     dump_source(tables, mib, server, client): "{tables} tables, about {mib} MiB; server {server}; {client}",
         "{tables} 张表，约 {mib} MiB；服务器 {server}；{client}";
     no_snapshot(tables): "not covered by a snapshot, so nothing may write to them meanwhile: {tables}",

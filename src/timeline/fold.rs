@@ -1,4 +1,4 @@
-//! The fold: the events of one run in, its timeline out.
+//! The fold: the events of one run in, its timeline out, with bars, waits and outages.
 
 use super::{Bar, Idle, Mark, Moment, Outage, Outcome, Timeline, Wait};
 use crate::clock;

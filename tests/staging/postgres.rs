@@ -298,6 +298,7 @@ fn a_dump_that_looks_good_and_is_not_makes_the_step_fail() {
     let refused = world.upledger(&["run", "plan.yaml"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     says(&refused, &["there is no table in empty"]);
+    server.sql("postgres", "DROP DATABASE empty");
     small(&server);
     says(
         &lied_to(&server, "dump \"$@\"; exit 3"),

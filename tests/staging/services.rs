@@ -223,7 +223,8 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     let place = place();
     place.supervisord(
         "[program:bad]\ncommand=sh -c 'echo no_such_module_here >&2; exit 3'\nautostart=false\nstartretries=1\nstartsecs=1\n\
-         [program:short]\ncommand=sh -c 'sleep 2; echo its_last_words >&2; exit 3'\nautostart=false\nautorestart=false\nstartsecs=0\n",
+         [program:short]\ncommand=sh -c 'sleep 2; echo its_last_words >&2; exit 3'\nautostart=false\nautorestart=false\nstartsecs=0\n\
+         [program:loop]\ncommand=sh -c 'sleep 0.2; exit 3'\nautostart=false\nautorestart=true\nstartsecs=0\n",
     );
     let by = |name: &str| {
         format!("{{supervisor: {{program: {name}, ctl: [supervisorctl, -c, @/s.conf]}}}}")
@@ -247,7 +248,15 @@ fn a_program_that_supervisord_gives_up_and_a_supervisord_that_is_gone_are_told()
     );
     assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
 
-    // RUNNING, says supervisord; and then it dies, before it has ever answered.
+    // RUNNING, says supervisord, of each of its lives.
+    let done = place.run(&[&start("loop")]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let said = place.upledger(&["log", "--output", "start"]).out;
+    assert!(said.contains("has ended"), "{said}");
+    assert_eq!(place.upledger(&["abort", "--reason", "x"]).code, 12);
+    place.ctl(&["stop", "loop"]);
+
+    // The same, and then it dies, before it has ever answered.
     let short = format!(
         "{{id: start, do: {{service.start: {{by: {}, ready: {{port: '%'}}, within: 90s}}}}}}",
         by("short")

@@ -2,7 +2,7 @@
 //! and seen to be served, each lie is named with its cause, and the former directory comes back, whoever dies.
 
 use crate::common::Done;
-use crate::platform::{Call, Keeping, Options, Platform, some_of};
+use crate::platform::{Call, Keeping, Options, Platform, patiently, some_of};
 use std::os::unix::fs::PermissionsExt;
 
 struct Site(Platform);
@@ -321,6 +321,42 @@ fn the_checks_of_django_are_judged_by_their_level() {
         1,
     );
     assert!(done.out.contains("No module named 'no'"), "{done:?}");
+}
+
+/// Card 12: a shell without a variable of the service leads the same code to another database.
+#[test]
+fn a_check_compares_the_databases_of_its_step_with_those_of_the_running_service() {
+    let site = Site(Platform::up(Options::default()));
+    let check = |more: &str| {
+        format!(
+            r#"{{id: check, cwd: "${{code}}", do: {{django.check: {{python: "${{python}}", settings: prod, service: {{pidfile: "${{root}}/run/gunicorn.pid"}}}}}}{more}}}"#
+        )
+    };
+    let pid = site.pid("gunicorn").expect("it runs");
+    let done = site.expect_exit(&check(""), 0);
+    let same = format!("the running service (process {pid}) uses the same databases");
+    assert!(done.out.contains(&same), "{done:?}");
+    let other = check(", env: {DB_NAME: elsewhere}");
+    let done = site.expect_exit(&other, 1);
+    for part in [
+        "the database default of this step is not that of the running service",
+        "name=elsewhere",
+        &format!("process {pid} has"),
+        "`env_file` that the service has",
+    ] {
+        assert!(done.out.contains(part), "{part}: {done:?}");
+    }
+    let password = site.read("etc/bklog.env");
+    let password = password
+        .lines()
+        .find_map(|l| l.strip_prefix("DB_PASSWORD="))
+        .expect("a password");
+    assert!(!done.out.contains(password), "{done:?}");
+    site.up(&["abort", "--reason", "test"], 12);
+    crate::common::kill(pid);
+    patiently("it is gone", || site.pid("gunicorn").is_none());
+    let done = site.expect_exit(&other, 0);
+    assert!(done.out.contains("the service does not run"), "{done:?}");
 }
 
 #[test]

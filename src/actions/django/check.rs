@@ -4,7 +4,10 @@
 //! its exit code says nothing of what was found below the level that it fails at.
 
 use super::App;
+use super::service::{Compared, compare};
 use crate::action::{Action, Context, Direction, Error, Look, Past, Place, Properties, Work};
+use crate::host::service::By;
+use crate::text::actions as phrases;
 use crate::text::settings as text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +40,10 @@ pub struct Check {
     /// The lowest level at which a finding fails the step. Default: `error`.
     #[serde(default)]
     pub fail_level: Level,
+    /// The running service of the application. The step fails where its environment leads to other databases than that of
+    /// the step. A service that does not run is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<By>,
 }
 
 /// The severity of a finding.
@@ -84,6 +91,15 @@ struct Answered {
     settings: String,
 }
 
+/// What the checks and the comparison with the service have found.
+struct Seen {
+    head: String,
+    /// The worst first.
+    findings: Vec<String>,
+    /// Why the step fails.
+    wrong: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 struct Message {
     level: i64,
@@ -113,8 +129,7 @@ impl Check {
         }
     }
 
-    /// What was found, the worst first, and whether it is too bad.
-    fn see(&self, cx: &Context) -> Result<(String, Vec<String>, bool), Error> {
+    fn see(&self, cx: &Context) -> Result<Seen, Error> {
         let arguments = json!({"deploy": self.deploy, "tags": self.tags});
         let mut seen: Answered = self.app().ask(cx, "check", &arguments)?;
         seen.messages.sort_by_key(|m| std::cmp::Reverse(m.level));
@@ -127,8 +142,24 @@ impl Check {
             seen.messages.len(),
             self.fail_level.word()
         );
-        let lines = seen.messages.iter().map(ToString::to_string).collect();
-        Ok((head, lines, worst > 0))
+        let mut findings: Vec<String> = seen.messages.iter().map(ToString::to_string).collect();
+        let first = findings.first().filter(|_| worst > 0);
+        let mut wrong = first.map(|first| format!("{head}, such as {first}"));
+        match self.service.as_ref().map(|by| compare(&self.app(), cx, by)) {
+            None => {}
+            Some(compared) => match compared? {
+                Compared::Fine(line) => findings.push(line),
+                Compared::Other(line) => {
+                    findings.insert(0, line.clone());
+                    wrong = Some(line);
+                }
+            },
+        }
+        Ok(Seen {
+            head,
+            findings,
+            wrong,
+        })
     }
 }
 
@@ -152,6 +183,7 @@ impl Action for Check {
         if self.tags.iter().any(String::is_empty) {
             wrong.push(text::empty("tags"));
         }
+        wrong.extend(self.service.iter().flat_map(By::problems));
         wrong
     }
 
@@ -162,7 +194,9 @@ impl Action for Check {
             words.push("--deploy");
         }
         words.extend(self.tags.iter().flat_map(|t| ["--tag", t]));
-        vec![self.app().shown(&words, false)]
+        let mut lines = vec![self.app().shown(&words, false)];
+        lines.extend(self.service.as_ref().map(|_| phrases::compare_service()));
+        lines
     }
 
     fn observe(&self, _cx: &Context) -> Result<(), Error> {
@@ -170,17 +204,18 @@ impl Action for Check {
     }
 
     fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
-        let (head, mut lines, bad) = self.see(cx)?;
+        let seen = self.see(cx)?;
+        let mut lines = seen.findings;
         if lines.len() > NAMED {
             let more = lines.len() - NAMED;
             lines.truncate(NAMED);
             lines.push(format!("and {more} more"));
         }
-        lines.insert(0, head);
-        let answer = match bad {
-            false => Answer::Done,
-            true if cx.inert => Answer::Nothing,
-            true => Answer::Unclear,
+        lines.insert(0, seen.head);
+        let answer = match seen.wrong {
+            None => Answer::Done,
+            Some(_) if cx.inert => Answer::Nothing,
+            Some(_) => Answer::Unclear,
         };
         let look = Look {
             answer,
@@ -191,16 +226,15 @@ impl Action for Check {
 
     fn perform(&self, work: &mut Work<'_, ()>, _past: &Past<Self>) -> Result<(), Error> {
         let cx = work.cx();
-        let (head, lines, bad) = self.see(cx)?;
+        let seen = self.see(cx)?;
         let redactor = cx.redactor()?;
-        for line in lines.iter().chain([&head]) {
+        for line in seen.findings.iter().chain([&seen.head]) {
             work.log_line(&redactor.text(line));
         }
-        if bad {
-            let worst = lines.first().map_or("", String::as_str);
-            return Err(Error::new(format!("{head}, such as {worst}")));
+        match seen.wrong {
+            Some(why) => Err(Error::new(why)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn verify(&self, cx: &Context, past: &Past<Self>) -> Result<Look, Error> {

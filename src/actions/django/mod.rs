@@ -14,6 +14,7 @@ pub mod fake;
 pub mod migrate;
 pub mod reinitialise;
 mod served;
+mod service;
 
 #[cfg(test)]
 mod tests;

@@ -273,6 +273,19 @@ def collect():
     management.call_command("collectstatic", interactive=False)
 
 
+def databases():
+    """Where the settings say that each database is; none is asked."""
+    from django.db import connections
+
+    found = {}
+    for alias, settings in connections.databases.items():
+        options = settings.get("OPTIONS") or {}
+        place = {key.lower(): settings.get(key) for key in ("ENGINE", "NAME", "HOST", "PORT")}
+        place.update((key, options.get(key)) for key in ("unix_socket", "read_default_file", "service"))
+        found[alias] = {key: str(value or "") for key, value in place.items()}
+    return {"databases": found}
+
+
 def execute(argv=None):
     """Takes the place of `execute_from_command_line`: manage.py has set up all that a command would have."""
     import django
@@ -284,7 +297,7 @@ def execute(argv=None):
     if question == "collect":
         collect()
         return
-    questions = {"check": check, "static": static}
+    questions = {"check": check, "databases": databases, "static": static}
     questions.update(globals().get("more", {}))
     value = questions[question]()
     value["django"] = django.get_version()

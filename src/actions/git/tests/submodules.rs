@@ -277,10 +277,10 @@ fn a_submodule_that_it_brought_stays_when_somebody_worked_in_it() {
 
 #[test]
 fn a_clone_of_a_submodule_that_was_cut_off_is_made_anew_or_taken_away() {
+    let place = with_modules();
+    Run::to(&place, "app/3.0").perform().unwrap();
     for forwards in [true, false] {
         for stage in ["store", "no index", "half a checkout"] {
-            let place = with_modules();
-            Run::to(&place, "app/3.0").perform().unwrap();
             let mut run = Run::to(&place, "app/4.0");
             let store = "app/.git/modules/two";
             run.perform().unwrap();

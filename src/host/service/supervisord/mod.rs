@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 
 /// How long a program may be on its way to a state before we say so.
 const SETTLE: Duration = Duration::from_secs(20);
+/// How long a program of which supervisord expects nothing is watched: what it expects of others by default.
+const STARTSECS: Duration = Duration::from_secs(1);
 /// How long supervisorctl may take at least.
 const CLIENT: Duration = Duration::from_secs(5);
 /// Lines of a log that an error shows.
@@ -130,14 +132,15 @@ impl Manager for &Supervisor {
             }
         };
         self.start_programs(work, &names, &demanded, &now, within)?;
-        readiness.stays(
-            work,
-            kind,
-            within,
-            Duration::ZERO,
-            &|| self.find(cx, kind),
-            &|| self.tails(cx, &names),
-        )
+        let settings = self.settings_of(cx);
+        let unwatched = |name: &String| settings.get(name).is_some_and(|s| s.unwatched);
+        let settle = match demanded.iter().any(unwatched) {
+            true => STARTSECS,
+            false => Duration::ZERO,
+        };
+        readiness.stays(work, kind, within, settle, &|| self.find(cx, kind), &|| {
+            self.tails(cx, &names)
+        })
     }
 
     fn complete(&self, cx: &Context, found: &Found) -> Result<(), Error> {

@@ -35,6 +35,8 @@ pub(super) struct Settings {
     pub(super) dir: Option<String>,
     /// Its last exit status is one of `exitcodes`.
     pub(super) ended_well: bool,
+    /// `startsecs` is 0: it is RUNNING as soon as it has a process.
+    pub(super) unwatched: bool,
 }
 
 /// Asks that supervisord about its programs, by the names that supervisorctl prints.
@@ -65,6 +67,7 @@ pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
                 command: unquoted(&one.text("command")),
                 dir,
                 ended_well: status.is_some_and(|s| codes.contains(&s)),
+                unwatched: one.number("startsecs") == Some(0),
             },
         );
     }
