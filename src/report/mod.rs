@@ -199,6 +199,17 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// The same of an upper bound, which is never shown shorter than it is.
+#[must_use]
+pub fn at_most(ms: u64) -> String {
+    let shown = match ms {
+        0..10_000 => 100,
+        10_000..3_600_000 => 1000,
+        _ => 60_000,
+    };
+    duration(ms.div_ceil(shown).saturating_mul(shown))
+}
+
 /// A recorded time, UTC, in this machine's zone.
 #[must_use]
 pub fn local_time(ts: &str) -> String {
@@ -235,7 +246,24 @@ pub fn local_date(ts: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::paint::Tone;
-    use super::{clip, columns, fit, table};
+    use super::{at_most, clip, columns, duration, fit, table};
+
+    #[test]
+    fn an_upper_bound_is_never_shown_shorter_than_it_is() {
+        for (ms, rounded, bound) in [
+            (0, "0.0 s", "0.0 s"),
+            (1_001, "1.0 s", "1.1 s"),
+            (9_950, "9.9 s", "10 s"),
+            (14_700, "14 s", "15 s"),
+            (60_000, "1m00s", "1m00s"),
+            (3_600_001, "1h00m", "1h01m"),
+        ] {
+            assert_eq!(
+                (duration(ms).as_str(), at_most(ms).as_str()),
+                (rounded, bound)
+            );
+        }
+    }
 
     #[test]
     fn columns_of_a_table_stand_below_each_other_in_every_language_and_colour() {

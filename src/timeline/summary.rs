@@ -1,7 +1,7 @@
 //! The first lines of a timeline: the night in plain words, for a reader who was not there.
 
 use super::{Bar, Idle, Mark, Outage, Outcome, Timeline, markdown};
-use crate::report::{duration, local_date, local_time, localized};
+use crate::report::{at_most, duration, local_date, local_time, localized};
 use crate::text::timeline as text;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{Direction, Doubt, own};
@@ -185,7 +185,7 @@ fn unknown(of: &Timeline) -> Option<String> {
     let us = of.waits.iter().filter(|w| w.why == Idle::NoRunner);
     let us: i64 = us.map(|w| w.until.us - w.from.us).sum();
     let ms = u64::try_from(us / 1000).ok().filter(|ms| *ms > 0)?;
-    Some(text::no_runner(duration(ms)))
+    Some(text::no_runner(at_most(ms)))
 }
 
 fn rollback(of: &Timeline) -> Option<String> {

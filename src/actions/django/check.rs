@@ -92,10 +92,10 @@ struct Answered {
 }
 
 /// What the checks and the comparison with the service have found.
-struct Seen {
+struct Findings {
     head: String,
     /// The worst first.
-    findings: Vec<String>,
+    lines: Vec<String>,
     /// Why the step fails.
     wrong: Option<String>,
 }
@@ -129,7 +129,7 @@ impl Check {
         }
     }
 
-    fn see(&self, cx: &Context) -> Result<Seen, Error> {
+    fn see(&self, cx: &Context) -> Result<Findings, Error> {
         let arguments = json!({"deploy": self.deploy, "tags": self.tags});
         let mut seen: Answered = self.app().ask(cx, "check", &arguments)?;
         seen.messages.sort_by_key(|m| std::cmp::Reverse(m.level));
@@ -155,9 +155,9 @@ impl Check {
                 }
             },
         }
-        Ok(Seen {
+        Ok(Findings {
             head,
-            findings,
+            lines: findings,
             wrong,
         })
     }
@@ -205,7 +205,7 @@ impl Action for Check {
 
     fn probe(&self, cx: &Context, _past: &Past<Self>) -> Result<(Look, Option<()>), Error> {
         let seen = self.see(cx)?;
-        let mut lines = seen.findings;
+        let mut lines = seen.lines;
         if lines.len() > NAMED {
             let more = lines.len() - NAMED;
             lines.truncate(NAMED);
@@ -228,7 +228,7 @@ impl Action for Check {
         let cx = work.cx();
         let seen = self.see(cx)?;
         let redactor = cx.redactor()?;
-        for line in seen.findings.iter().chain([&seen.head]) {
+        for line in seen.lines.iter().chain([&seen.head]) {
             work.log_line(&redactor.text(line));
         }
         match seen.wrong {

@@ -5,7 +5,7 @@ use super::super::summary::at;
 use super::summary::{digest, ended, is_worth, longest, name_of, names, signed, took};
 use super::{Comparison, Outcome, Row, Side, Work};
 use crate::page;
-use crate::report::{duration, safe};
+use crate::report::{at_most, duration, safe};
 use crate::text::{comparison as text, timeline};
 use minijinja::value::Serde;
 use minijinja::{Value, context};
@@ -100,7 +100,7 @@ pub(super) fn facts(of: &Comparison) -> Vec<(String, String, String)> {
             (_, None) => text::still(),
         }),
         fact(text::for_people(), &|s| duration(s.person_ms)),
-        fact(text::nobody(), &|s| duration(s.no_runner_ms)),
+        fact(text::nobody(), &|s| at_most(s.no_runner_ms)),
         fact(timeline::seq(), &|s| {
             format!("{} - {}", s.from.seq, s.until.seq)
         }),

@@ -3,7 +3,7 @@
 use super::super::markdown::shown;
 use super::super::summary::at;
 use super::{Comparison, Row, Side, Work};
-use crate::report::duration;
+use crate::report::{at_most, duration};
 use crate::text::{comparison as text, timeline};
 use upledger_replay::event::Direction;
 
@@ -165,13 +165,14 @@ fn quicker(of: &Comparison, a: &str) -> Option<String> {
 
 fn waits(of: &Comparison, a: &str, b: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut line = |ours: u64, theirs: u64, say: fn(String, String, String, String) -> String| {
-        if ours.max(theirs) >= WORTH_MS {
-            lines.push(say(a.into(), duration(ours), b.into(), duration(theirs)));
-        }
-    };
-    line(of.a.person_ms, of.b.person_ms, text::waited);
-    line(of.a.no_runner_ms, of.b.no_runner_ms, text::no_runner);
+    let (ours, theirs) = (of.a.person_ms, of.b.person_ms);
+    if ours.max(theirs) >= WORTH_MS {
+        lines.push(text::waited(a, duration(ours), b, duration(theirs)));
+    }
+    let (ours, theirs) = (of.a.no_runner_ms, of.b.no_runner_ms);
+    if ours.max(theirs) >= WORTH_MS {
+        lines.push(text::no_runner(a, at_most(ours), b, at_most(theirs)));
+    }
     lines
 }
 

@@ -55,7 +55,9 @@ pub(super) fn settings(daemon: &Ident) -> BTreeMap<String, Settings> {
     for one in structs(&configured) {
         let name = one.full_name();
         let codes = one.numbers("exitcodes");
-        let status = seen.get(&name).and_then(|s| s.number("exitstatus"));
+        // One that was started again since shows 0.
+        let ended = seen.get(&name).filter(|s| s.text("statename") == "EXITED");
+        let status = ended.and_then(|s| s.number("exitstatus"));
         let dir = Some(one.text("directory")).filter(|d| d.starts_with('/'));
         all.insert(
             name,
