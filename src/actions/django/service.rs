@@ -37,6 +37,12 @@ fn shown(place: &BTreeMap<String, String>) -> String {
     parts.join(" ")
 }
 
+/// A variable by which the loader, Python or a shell chooses the code that runs.
+fn chooses_code(name: &str) -> bool {
+    let begins = ["LD_", "PYTHON", "GLIBC_", "GCONV_", "BASH_"];
+    begins.iter().any(|b| name.starts_with(b)) || ["PATH", "ENV", "IFS"].contains(&name)
+}
+
 /// Compares the databases of this step with those of the service.
 ///
 /// # Errors
@@ -54,13 +60,15 @@ pub(super) fn compare(app: &App<'_>, cx: &Context, by: &By) -> Result<Compared, 
     let text = |value: std::ffi::OsString| value.into_string().ok();
     let environ = proc::environ(ident.pid).into_iter();
     let environ = environ.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    let theirs = Context {
-        env: environ.collect(),
-        ..cx.clone()
-    };
-    if theirs.env.is_empty() {
+    let mut env: Vec<(String, String)> = environ.collect();
+    if env.is_empty() {
         return Ok(Compared::Fine(phrases::service_unreadable(ident.pid)));
     }
+    // The service's user has a say in its environment, and must have none in what code runs here.
+    env.retain(|(name, _)| !chooses_code(name));
+    let ours = cx.env.iter().filter(|(name, _)| chooses_code(name));
+    env.extend(ours.cloned());
+    let theirs = Context { env, ..cx.clone() };
     let ask = |cx: &Context| app.ask::<Answered>(cx, "databases", &json!({}));
     let ours = ask(cx)?.databases;
     let Ok(Answered { databases: theirs }) = ask(&theirs) else {
