@@ -69,11 +69,12 @@ pub async fn launch_by(
         .arg(STAGE_1)
         .arg(frame.job.file_name().unwrap_or_default())
         .current_dir("/")
+        // Ctrl-C goes to the runner's group, also in the milliseconds before the supervisor has left the session. Not
+        // `in_own_session`: a call between fork and exec costs a copy of the runner's page tables, which grow with the run.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    // The first stage would leave the session itself, but Ctrl-C may come before it does, and would end it.
-    super::sys::in_own_session(&mut program);
     let (tx, rx) = tokio::sync::oneshot::channel();
     // A separate thread: the runtime has one thread, which must keep handling signals, and on shutdown it would wait for
     // its own blocking threads.

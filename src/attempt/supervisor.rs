@@ -42,8 +42,8 @@ const LOCK: Duration = Duration::from_secs(1);
 /// How often to try to write the result, once per second. Its space is allocated, so an error is a device error.
 const RESULT_TRIES: u32 = 30;
 
-/// First stage, in a session of its own: starts the second stage, which leads none and so can never get a terminal, and
-/// exits.
+/// First stage, in a process group of its own: starts the second stage, which does not lead that group and so can leave the
+/// session, and exits.
 pub fn detach() -> u8 {
     close_inherited();
     let mut command = Command::new(SELF);
@@ -64,6 +64,7 @@ pub fn detach() -> u8 {
 /// Second stage: the supervisor.
 pub fn main() -> u8 {
     let run = || -> io::Result<()> {
+        rustix::process::setsid()?;
         // Before the frame is read, because it contains secrets.
         let core = harden()?;
         let mut text = Vec::new();

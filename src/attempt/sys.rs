@@ -57,7 +57,7 @@ pub(crate) fn without_terminal(command: &mut Command) {
     unsafe_code,
     reason = "the standard library has no stable interface for setsid"
 )]
-pub(crate) fn in_own_session(command: &mut Command) {
+fn in_own_session(command: &mut Command) {
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe {
         command.pre_exec(|| {
