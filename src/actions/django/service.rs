@@ -37,10 +37,33 @@ fn shown(place: &BTreeMap<String, String>) -> String {
     parts.join(" ")
 }
 
-/// A variable by which the loader, Python or a shell chooses the code that runs.
+/// A variable by which the loader, an interpreter, git or a library of TLS or of a database chooses the code that runs.
+/// Python takes packages from below `HOME`, and clients of databases name plugins in files there.
 fn chooses_code(name: &str) -> bool {
-    let begins = ["LD_", "PYTHON", "GLIBC_", "GCONV_", "BASH_"];
-    begins.iter().any(|b| name.starts_with(b)) || ["PATH", "ENV", "IFS"].contains(&name)
+    let begins = [
+        "LD_",
+        "PYTHON",
+        "GLIBC_",
+        "GCONV_",
+        "BASH_",
+        "PERL",
+        "GIT_",
+        "OPENSSL_",
+        "LIBMYSQL_",
+        "MARIADB_",
+    ];
+    begins.iter().any(|b| name.starts_with(b)) || ["PATH", "HOME", "ENV", "IFS"].contains(&name)
+}
+
+/// The environment of the service, as far as it only configures: its user has a say in it, and must have none in what code
+/// runs here. What chooses code is the step's.
+fn for_the_comparison(
+    service: Vec<(String, String)>,
+    step: &[(String, String)],
+) -> Vec<(String, String)> {
+    let configures = service.into_iter().filter(|(name, _)| !chooses_code(name));
+    let ours = step.iter().filter(|(name, _)| chooses_code(name)).cloned();
+    configures.chain(ours).collect()
 }
 
 /// Compares the databases of this step with those of the service.
@@ -60,15 +83,14 @@ pub(super) fn compare(app: &App<'_>, cx: &Context, by: &By) -> Result<Compared, 
     let text = |value: std::ffi::OsString| value.into_string().ok();
     let environ = proc::environ(ident.pid).into_iter();
     let environ = environ.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    let mut env: Vec<(String, String)> = environ.collect();
+    let env: Vec<(String, String)> = environ.collect();
     if env.is_empty() {
         return Ok(Compared::Fine(phrases::service_unreadable(ident.pid)));
     }
-    // The service's user has a say in its environment, and must have none in what code runs here.
-    env.retain(|(name, _)| !chooses_code(name));
-    let ours = cx.env.iter().filter(|(name, _)| chooses_code(name));
-    env.extend(ours.cloned());
-    let theirs = Context { env, ..cx.clone() };
+    let theirs = Context {
+        env: for_the_comparison(env, &cx.env),
+        ..cx.clone()
+    };
     let ask = |cx: &Context| app.ask::<Answered>(cx, "databases", &json!({}));
     let ours = ask(cx)?.databases;
     let Ok(Answered { databases: theirs }) = ask(&theirs) else {
@@ -89,4 +111,42 @@ pub(super) fn compare(app: &App<'_>, cx: &Context, by: &By) -> Result<Compared, 
         )),
         None => Compared::Fine(phrases::service_same(ident.pid)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_the_comparison;
+
+    fn env(of: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = of.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        owned.collect()
+    }
+
+    #[test]
+    fn what_configures_is_the_services_and_what_chooses_code_is_the_steps() {
+        let service = env(&[
+            ("DB_HOST", "10.0.0.1"),
+            ("LD_PRELOAD", "/tmp/theirs.so"),
+            ("PYTHONPATH", "/tmp"),
+            ("PYTHONUSERBASE", "/tmp"),
+            ("OPENSSL_CONF", "/tmp/theirs.cnf"),
+            ("HOME", "/home/app"),
+            ("PATH", "/tmp"),
+            ("DJANGO_SETTINGS_MODULE", "settings"),
+        ]);
+        let step = env(&[
+            ("PATH", "/usr/bin:/bin"),
+            ("HOME", "/root"),
+            ("DB_HOST", ""),
+        ]);
+        assert_eq!(
+            for_the_comparison(service, &step),
+            env(&[
+                ("DB_HOST", "10.0.0.1"),
+                ("DJANGO_SETTINGS_MODULE", "settings"),
+                ("PATH", "/usr/bin:/bin"),
+                ("HOME", "/root"),
+            ])
+        );
+    }
 }
