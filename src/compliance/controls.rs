@@ -95,6 +95,7 @@ const CONTROLS: &[Control] = &[
         text::gb_audit_d,
         &[
             always("execution.outcomes_recorded"),
+            always("result.unattended"),
             always("integrity.sound"),
         ],
     ),

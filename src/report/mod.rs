@@ -223,6 +223,14 @@ pub fn local_time(ts: &str) -> String {
     )
 }
 
+/// The offset of this machine's zone from UTC at a recorded time, such as `+08:00`; nothing where there is none.
+#[must_use]
+pub fn local_offset(ts: &str) -> String {
+    let at = chrono::DateTime::parse_from_rfc3339(ts).ok();
+    let offset = at.map(|t| t.with_timezone(&chrono::Local).format("%:z").to_string());
+    offset.filter(|o| o != "+00:00").unwrap_or_default()
+}
+
 /// From one recorded time to another, in ms.
 #[must_use]
 pub fn whole_ms(from: &str, to: &str) -> Option<u64> {

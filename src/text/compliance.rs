@@ -100,6 +100,7 @@ texts! {
     migrations(): "Database migrations", "数据库迁移";
     variables(): "Variables of the plan", "计划变量";
     in_place(): "Steps whose effect is in place", "最终生效的步骤";
+    left_as_found(): "Steps rolled back without a change", "回退时无需变更的步骤";
     products(): "Outputs of steps", "步骤的输出";
     step(): "Step", "步骤";
     action(): "Action", "动作";
@@ -160,6 +161,7 @@ texts! {
     first_failure_at(): "First failure", "首次失败";
     detectors(): "Found by", "发现方式";
     doubts(): "Attempts in doubt", "结果未知次数";
+    interrupted(): "Steps in progress when the runner ended", "执行进程退出时尚未结束的步骤";
     decisions(): "Decisions of operators", "人工处理次数";
     deciders(): "Decided by", "处理人";
     kills(): "Commands killed on request", "人工强制结束次数";
@@ -173,7 +175,7 @@ texts! {
     undone(): "Undos that succeeded", "成功撤销的步骤数";
     not_undone(): "Not undone, by decision", "经人工处理未撤销";
     state_confirmed(): "Checks passed after the last failure or undo", "最后一次失败或撤销之后通过的检查";
-    data_loss_accepted(): "Accepted loss of data", "接受的数据丢失";
+    data_loss_accepted(): "Data loss accepted by an operator", "人工接受的数据丢失";
     amendments(): "Amendments of the plan", "计划修改次数";
     skipped_by_decision(): "Skipped by decision", "经人工处理跳过";
     alarms(): "Alarms of monitoring", "监控告警";
@@ -244,7 +246,7 @@ texts! {
     stored_checkpoints(): "Valid checkpoints in the ledger", "账本内有效的检查点";
     signers(): "Signers of checkpoints", "检查点签名人";
     contents_checked(): "Contents that agree with their digests", "与哈希值一致的数据块";
-    contents_absent(): "Deleted contents", "已删除的数据块";
+    contents_absent(): "Deleted contents; their digests remain", "已删除、仅留哈希值的数据块";
     findings(): "Findings", "验证提示";
     restores(): "Continued from an older copy", "改用旧副本的记录";
     checkpoint(): "Checkpoint to keep elsewhere", "应在他处保存的检查点";

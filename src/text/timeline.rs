@@ -8,6 +8,7 @@ texts! {
     to_do_for(plan, id, reason): "Change: {plan} (change {id}): {reason}", "变更内容：{plan}（变更单 {id}）：{reason}";
     course(run, actor, from, until, took, state): "{actor} began {run} at {from}; last event at {until} ({took} later); state: {state}",
         "{actor} 于 {from} 启动运行 {run}；最后一个事件在 {until}，历时 {took}；当前状态：{state}";
+    in_zone(at, offset): "{at} (UTC{offset})", "{at}（UTC{offset}）";
     outage(took, from, until): "the service was unavailable for {took}, from {from} to {until}", "服务中断 {took}，从 {from} 到 {until}";
     outages(n, took): "the service was unavailable {n} times, {took} in all", "服务中断 {n} 次，共 {took}";
     still_out(from, step): "the service has been unavailable since {from} (step {step}), and no step has reopened it",
@@ -22,6 +23,7 @@ texts! {
     n_running(n): "{n} not ended", "未结束 {n} 个";
     n_not_reached(n): "{n} not reached", "未执行到 {n} 个";
     n_undone(n): "{n} undone", "撤销 {n} 个";
+    n_nothing_to_undo(n): "{n} with nothing to undo", "无需撤销 {n} 个";
     each_outage(all, list): "{all}: {list}", "{all}：{list}";
     outage_span(took, from, until): "{took} ({from} to {until})", "{took}（{from} 至 {until}）";
     in_the_rollback(words): "in the rollback: {words}", "回退期间：{words}";
@@ -35,8 +37,8 @@ texts! {
     doubted_after_with(time, actor, step, cause): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed: {cause}", "{time} 没有执行进程；{actor} 恢复运行；未能取得步骤 {step} 的结果：{cause}";
     by_person(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
     more_events(n): "{n} more failures, doubts and decisions are listed below", "另有 {n} 次失败、结果未知或人工处理，见下文";
-    no_runner(took): "for at most {took} no runner was active while a step was in progress; only its result is known",
-        "最多有 {took} 没有执行进程，而步骤尚未结束；其间情况只能由步骤结果得知";
+    no_runner(took): "for at most {took} no runner was active while a step was in progress; what happened meanwhile is not recorded",
+        "最多有 {took} 没有执行进程，而步骤尚未结束；其间情况没有记录";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone",
         "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
     record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";

@@ -1,7 +1,7 @@
 //! The first lines of a timeline: the night in plain words, for a reader who was not there.
 
 use super::{Bar, Idle, Mark, Outage, Outcome, Timeline, markdown};
-use crate::report::{at_most, duration, local_date, local_time, localized};
+use crate::report::{at_most, duration, local_date, local_offset, local_time, localized};
 use crate::text::timeline as text;
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{Direction, Doubt, own};
@@ -35,7 +35,9 @@ fn purpose(of: &Timeline) -> String {
 }
 
 fn course(of: &Timeline) -> String {
-    let (from, until) = (at(&of.from.ts), at(&of.until.ts));
+    // The page's one word on the zone of its times.
+    let from = text::in_zone(at(&of.from.ts), local_offset(&of.from.ts));
+    let until = at(&of.until.ts);
     let took = duration(of.whole_ms());
     text::course(&of.run, &of.actor, from, until, took, &of.shown)
 }
@@ -82,30 +84,24 @@ fn whose(of: &Outage, words: String) -> String {
 }
 
 fn steps(of: &Timeline) -> String {
-    // How the step ended; none once it is undone.
-    let mut last: BTreeMap<(&str, &str), Option<Outcome>> = BTreeMap::new();
+    // How the step ended, or else how its undo did.
+    let mut last: BTreeMap<(&str, &str), (Direction, Outcome)> = BTreeMap::new();
     for bar in &of.bars {
         let outcome = bar.settled_as.unwrap_or(bar.outcome);
-        let stands = match bar.way {
-            Direction::Do => Some(outcome),
-            Direction::Undo
-                if !bar.check && matches!(outcome, Outcome::Succeeded | Outcome::Satisfied) =>
-            {
-                None
-            }
-            Direction::Undo => continue,
-        };
-        last.insert((&bar.step, &bar.target), stands);
+        let undone = !bar.check && matches!(outcome, Outcome::Succeeded | Outcome::Satisfied);
+        if bar.way == Direction::Do || undone {
+            last.insert((&bar.step, &bar.target), (bar.way, outcome));
+        }
     }
-    let count = |is: fn(Outcome) -> bool| last.values().flatten().filter(|o| is(**o)).count();
+    let of_way = |way| last.values().filter(move |(of, _)| *of == way);
+    let count = |is: fn(Outcome) -> bool| of_way(Direction::Do).filter(|(_, o)| is(*o)).count();
+    let back = |is: Outcome| of_way(Direction::Undo).filter(|(_, o)| *o == is).count();
     let reached: BTreeSet<&str> = last.keys().map(|(step, _)| *step).collect();
     let parts = [
         (count(|o| o == Outcome::Succeeded), text::n_done as Count),
         (count(|o| o == Outcome::Satisfied), text::n_already),
-        (
-            last.values().filter(|o| o.is_none()).count(),
-            text::n_undone,
-        ),
+        (back(Outcome::Succeeded), text::n_undone),
+        (back(Outcome::Satisfied), text::n_nothing_to_undo),
         (count(|o| o == Outcome::Skipped), text::n_skipped),
         (
             count(|o| matches!(o, Outcome::Failed | Outcome::Refused)),

@@ -205,10 +205,35 @@ def check_counts(run, report):
         same("first failure", (first["ts"], [[first["seq"]] * 2]), tuple(report["failure"]["first_failure_at"][k] for k in ("value", "seq")))
 
 
+def check_stories(run, report):
+    """What was interrupted, and what was left as it was found."""
+    open_step, interrupted, found = None, [], []
+    for e in run.own:
+        data = e["data"]
+        if e["kind"] == "step.started":
+            open_step = data["at"]["part"]["step"]
+        elif e["kind"] in ("step.succeeded", "step.failed", "step.fenced", "step.doubted"):
+            open_step = None
+        elif e["kind"] == "run.resumed" and open_step:
+            interrupted.append((open_step, e["seq"]))
+        elif e["kind"] == "step.satisfied" and data["part"]["way"] == "undo" and not run.is_check(data["part"]):
+            found.append((data["part"]["step"], e["seq"]))
+    for (block, field), ours in {("failure", "interrupted"): interrupted, ("changed", "left_as_found"): found}.items():
+        fact = report[block][field]
+        steps = list(dict.fromkeys(step for step, _ in ours))
+        same(f"{field}, how many", len(steps), len(fact["value"]))
+        if ours:
+            same(f"{field}, its events", sorted(seq for _, seq in ours), expand(fact["seq"]))
+        for step, line in zip(steps, fact["value"]):
+            if step not in line:
+                sys.exit(f"{field}: {line!r} does not name {step}")
+
+
 def check_run(events, run, report):
     same("events of the run", [e["seq"] for e in run.own], expand(report["report"]["run_events"]["seq"]))
     same("number of them", len(run.own), report["report"]["run_events"]["value"])
     check_counts(run, report)
+    check_stories(run, report)
 
     change = run.plan["change"] or {}
     for field, key in (("change_id", "id"), ("reason", "reason"), ("risk", "risk"), ("impact", "impact")):

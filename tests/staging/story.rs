@@ -329,15 +329,15 @@ fn assert_told_by_the_summaries(night: &Night) {
             &[
                 "bklog 2.1 (change CR-2026-1130): orders get a level and logs a search",
                 "alice began bklog-2.1-",
-                "it is: rolled back",
-                "users were without the service for ",
-                "the runner was gone while packages went on; bob resumed the run, and packages was taken over as it ran",
-                "the runner was gone; bob resumed the run, and nobody had seen how search-index ended\n",
+                "state: rolled back",
+                "the service was unavailable for ",
+                "no runner was active while packages went on; bob resumed the run, which took packages over",
+                "no runner was active; bob resumed the run; the result of search-index was not observed\n",
                 "bob: decided: search-index: retry, it can be built again from the start",
                 "healthy failed: ",
                 "saw status 200 and 'health check failed: CACHE\\_URL is not set'",
                 "alice had the run rolled back: CACHE\\_URL is not agreed with anybody tonight, carol agrees by phone; 12 steps were undone",
-                "18 done, 1 failed, 4 not reached",
+                "4 done, 12 undone, 3 with nothing to undo, 1 failed, 4 not reached",
                 "for at most ",
             ],
         );
@@ -346,12 +346,13 @@ fn assert_told_by_the_summaries(night: &Night) {
             &[
                 "alice 于 ",
                 "当前状态：已回退",
-                "用户无法访问服务 ",
-                "运行进程已不在，而步骤 packages 仍在执行；bob 恢复运行，接管了执行中的 packages",
-                "运行进程已不在；bob 恢复运行，步骤 search-index 的结果无人看到\n",
+                "服务中断 ",
+                "没有执行进程，而步骤 packages 仍在执行；bob 恢复运行，接管了执行中的 packages",
+                "没有执行进程；bob 恢复运行；未能取得步骤 search-index 的结果\n",
                 "步骤 healthy 失败",
                 "alice 发起回退：CACHE\\_URL",
                 "已撤销 12 个步骤",
+                "成功 4 个，撤销 12 个，无需撤销 3 个，失败 1 个，未执行到 4 个",
             ],
         );
     }
@@ -463,6 +464,9 @@ fn assert_the_report_is_the_night(night: &Night, outage: &Value) {
         assert_eq!(failure(name), count, "{name}");
     }
     assert_eq!(failure("deciders"), json!(["bob"]));
+    assert_eq!(failure("interrupted"), json!(["packages", "search-index"]));
+    let left = data["changed"]["left_as_found"]["value"].to_string();
+    assert!(left.contains("venvs/2.1 is kept"), "{left}");
     assert_eq!(failure("detectors"), json!(["check of the plan"]));
     assert_eq!(failure("rollback_by"), "alice");
     assert_eq!(failure("data_loss_accepted"), json!([]));

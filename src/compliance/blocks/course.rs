@@ -53,6 +53,8 @@ block! {
         detectors: Vec<String>,
         /// Attempts in doubt.
         doubts: u64,
+        /// Steps in whose middle the run was resumed, because no runner was active any more.
+        interrupted: Vec<String>,
         /// Decisions of operators.
         decisions: u64,
         /// Who decided.

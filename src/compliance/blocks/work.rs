@@ -53,6 +53,8 @@ block! {
         variables: Vec<String>,
         /// Steps whose effect is in place at the end.
         in_place: Vec<String>,
+        /// Steps that were rolled back without a change, and what the undo found.
+        left_as_found: Vec<String>,
         ; lists {
             /// What the steps produced.
             products: Product,
@@ -65,7 +67,7 @@ block! {
 row! {
     /// A check: a step that changes nothing.
     CheckRow {
-        /// When its outcome was recorded.
+        /// When it began.
         time: Time,
         /// The step.
         step: String,

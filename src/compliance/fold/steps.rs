@@ -9,7 +9,7 @@ use crate::text::compliance as text;
 use crate::timeline::{self, Bar, Outcome, Timeline};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use upledger_replay::event::{Event, Failure, Output, Printed, TaskKey};
+use upledger_replay::event::{Direction, Event, Failure, Output, Printed, TaskKey};
 use upledger_replay::runs::way_word;
 use upledger_replay::state::Status;
 
@@ -258,10 +258,21 @@ impl Steps {
         of.products = self.products;
         let units = world.run.units().iter();
         let there = units.filter(|u| u.forward.status == Status::Succeeded);
-        let there = there.map(|u| (u, u.key(upledger_replay::event::Direction::Do)));
+        let there = there.map(|u| (u, u.key(Direction::Do)));
         let there = there.filter(|(_, part)| !world.is_check(part));
         let there = there.map(|(u, _)| (u.step.clone(), Seqs::one(u.forward.ended_at.seq)));
         of.in_place = Fact::list_within(there, all);
+        let found = bars().filter(|b| {
+            b.way == Direction::Undo && b.outcome == Outcome::Satisfied && !world.is_check(&key(b))
+        });
+        let found = found.map(|b| {
+            let words = match b.detail.as_str() {
+                "" => b.step.clone(),
+                detail => crate::text::causes(&[b.step.as_str(), detail]),
+            };
+            (words, edges(b))
+        });
+        of.left_as_found = Fact::list_within(found, all);
         let of = &mut report.tests;
         let made: Vec<u64> = self.backups.iter().filter_map(|b| b.seq.first()).collect();
         of.backups_made = Fact::count(&made, all);
@@ -356,7 +367,7 @@ fn checks(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
             false => bar.evidence.iter().take(OBSERVED).cloned().collect(),
         };
         of.checks.push(CheckRow {
-            time: Time(end.ts.clone()),
+            time: Time(bar.start.ts.clone()),
             step: world.name(&part),
             action: bar.kind.clone(),
             expected: world

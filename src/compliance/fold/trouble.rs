@@ -20,6 +20,9 @@ pub(super) struct Trouble {
     doubted: Vec<u64>,
     /// The last doubt about a part.
     of_part: BTreeMap<TaskKey, usize>,
+    /// The attempt that has not ended.
+    open: Option<TaskKey>,
+    interrupted: Vec<(String, Seqs)>,
     decided: Vec<u64>,
     deciders: Vec<(String, Seqs)>,
     killed: Vec<u64>,
@@ -63,6 +66,18 @@ fn answer(answer: Answer) -> Word {
 impl Trouble {
     pub(super) fn event(&mut self, entry: &Entry, world: &World<'_>) {
         let seq = entry.when.seq;
+        match &entry.event {
+            Event::StepStarted(s) => self.open = Some(s.at.part.clone()),
+            Event::StepSucceeded(_)
+            | Event::StepFailed(_)
+            | Event::StepFenced(_)
+            | Event::StepDoubted(_) => self.open = None,
+            Event::RunResumed(_) => {
+                let step = self.open.as_ref().map(|part| world.name(part));
+                self.interrupted.extend(step.map(|s| (s, Seqs::one(seq))));
+            }
+            _ => {}
+        }
         match &entry.event {
             Event::StepFailed(f) => {
                 self.failed.push(seq);
@@ -158,6 +173,7 @@ impl Trouble {
         let detectors = detectors.map(|f| (f.detector.shown.clone(), f.seq.clone()));
         of.detectors = Fact::list_within(detectors, all);
         of.doubts = Fact::count(&self.doubted, all);
+        of.interrupted = Fact::list_within(self.interrupted, all);
         of.decisions = Fact::count(&self.decided, all);
         of.deciders = Fact::list_within(self.deciders, all);
         of.kills = Fact::count(&self.killed, all);
