@@ -209,9 +209,10 @@ mod tests {
     use crate::host::process::note::was_signalled;
     use std::process::{Command, Stdio};
 
-    /// Each process starts the next one and ends, for some seconds; the first says who it is.
+    /// Each process starts the next one and ends, for some seconds; the first waits until it has been looked at.
     const CHAIN: &str = r"
 import os, sys, time
+sys.stdin.read()
 until = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < until:
     if os.fork(): os._exit(0)
@@ -222,9 +223,10 @@ while time.monotonic() < until:
     fn chain(seconds: &str) -> Ident {
         let mut first = Command::new("setsid");
         first.args(["python3", "-c", CHAIN, seconds]);
-        let mut first = first.spawn().unwrap();
+        let mut first = first.stdin(Stdio::piped()).spawn().unwrap();
         let pid = i32::try_from(first.id()).unwrap();
         let mut leader = Ident::of(pid).unwrap();
+        drop(first.stdin.take());
         first.wait().unwrap();
         leader.pid = pid;
         leader
