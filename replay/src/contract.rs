@@ -42,7 +42,7 @@ pub fn continuable(run: &Run, same: impl Fn(&str) -> bool) -> Result<(), Former>
 /// Whether the evidence of an attempt may be checked by this program. Where not, an attempt that ended well is in doubt.
 #[must_use]
 pub fn checkable(run: &Run, part: &TaskKey, same: impl Fn(&str) -> bool) -> bool {
-    let step = run.plan.step(&part.step);
+    let step = run.step_named(&part.step);
     run.contract == CONTRACT || step.is_some_and(|step| same(acting(step, part.way)))
 }
 

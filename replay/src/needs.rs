@@ -4,7 +4,7 @@
 //! More rather than fewer: whatever the loop may come to without another command of a person counts, so a run whose plan
 //! rolls back by itself needs those of its undos as well.
 
-use crate::event::{Direction, TaskKey};
+use crate::event::Direction;
 use crate::plan::{EnvVar, Input, OnFailure, Plan, Step, Undo};
 use crate::state::{Run, Task};
 use alloc::collections::BTreeSet;
@@ -24,13 +24,11 @@ pub fn secrets(run: &Run) -> BTreeSet<String> {
     known(&run.plan, names)
 }
 
-/// Names of the secrets that one direction of a step uses.
+/// Names of the secrets that one direction of a step of the plan uses.
 #[must_use]
-pub fn of_part(plan: &Plan, part: &TaskKey) -> BTreeSet<String> {
+pub fn of_way(plan: &Plan, step: &Step, way: Direction) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if let Some(step) = plan.step(&part.step) {
-        of_step(plan, step, part.way, &mut names);
-    }
+    of_step(plan, step, way, &mut names);
     known(plan, names)
 }
 

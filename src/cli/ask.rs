@@ -391,7 +391,9 @@ fn agreed(
     run: &Run,
     part: &TaskKey,
 ) -> Result<(Vec<String>, Option<serde_json::Value>), Failure> {
-    let needed = needs::of_part(&run.plan, part);
+    let step = run.step_named(&part.step);
+    let needed = step.map(|step| needs::of_way(&run.plan, step, part.way));
+    let needed = needed.unwrap_or_default();
     let (known, _) = secrets::read_needed(&run.plan.secrets, &needed)
         .map_err(|e| Failure::of(code::WAITING, "secret", &e))?;
     let _looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;

@@ -147,7 +147,7 @@ fn reversal(
         return one;
     }
     one.since = Some(Consequences::default());
-    let needed = needs::of_part(&run.plan, &key);
+    let needed = needs::of_way(&run.plan, step, key.way);
     let unread = |(name, _): &&(String, String)| needed.contains(name);
     let unread: Vec<_> = secrets.missing.iter().filter(unread).collect();
     if !unread.is_empty() {

@@ -24,7 +24,7 @@ use crate::text::plan as say;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use upledger_replay::event::{Direction, TaskKey};
+use upledger_replay::event::Direction;
 use upledger_replay::needs;
 use upledger_replay::plan::{ActionSpec, Effect, Fact, Input, LOCAL, Plan, Step, Undo};
 
@@ -196,9 +196,9 @@ fn rules(plan: &Plan, warnings: &mut Vec<Warning>) -> Vec<String> {
     let used: BTreeSet<String> = plan
         .steps()
         .flat_map(|(_, step)| {
-            [Direction::Do, Direction::Undo].map(|way| TaskKey::local(&step.id, way))
+            [Direction::Do, Direction::Undo].map(|way| needs::of_way(plan, step, way))
         })
-        .flat_map(|part| needs::of_part(plan, &part))
+        .flatten()
         .collect();
     for name in secrets.iter().filter(|name| !used.contains(**name)) {
         warnings.push(Warning::anywhere(|| say::unused_secret(name)));

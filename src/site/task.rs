@@ -63,7 +63,7 @@ pub struct PreparedTask {
 }
 
 impl PreparedTask {
-    /// For a part of a plan. `secrets` may hold more than it needs.
+    /// For a part of a plan, which is the run's own where the facts are of a run. `secrets` may hold more than it needs.
     ///
     /// # Errors
     /// [`Error`] when a fact is not known, or the plan in the ledger asks for something that this version cannot do.
@@ -75,11 +75,14 @@ impl PreparedTask {
         facts: Facts<'_>,
         secrets: &[(String, String)],
     ) -> Result<Self, Error> {
-        let step = plan
-            .step(&part.step)
-            .ok_or_else(|| Error::new(format!("the plan has no step {}", part.step)))?;
+        let step = match facts {
+            // A run finds it without a search, and asks several times for each step.
+            Facts::Of(run) => run.step_named(&part.step),
+            Facts::None => plan.step(&part.step),
+        };
+        let step = step.ok_or_else(|| Error::new(format!("the plan has no step {}", part.step)))?;
         let mut inputs = Inputs::new(facts, part, run);
-        let named = needs::of_part(plan, part);
+        let named = needs::of_way(plan, step, part.way);
         let own: Vec<(String, String)> = secrets
             .iter()
             .filter(|(name, _)| named.contains(name))
@@ -215,7 +218,7 @@ impl PreparedTask {
         let Some(unit) = run.unit(part) else {
             return RawPast::default();
         };
-        let step = run.plan.step(&part.step);
+        let step = run.step_named(&part.step);
         let own = step.is_some_and(|s| matches!(s.undo, Undo::Own { .. }));
         let forward = own || part.way == Direction::Do;
         let undoes = own && part.way == Direction::Undo;
