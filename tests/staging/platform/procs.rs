@@ -22,6 +22,8 @@ pub(super) fn below(dir: &Path) -> Vec<(i32, String)> {
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| *pid != own && lives(*pid) && is_of(*pid, dir))
+        // What another test is just starting has copies of this process's open files until its exec, and none after it.
+        .filter(|pid| !is_copy_of(*pid, own) && is_of(*pid, dir))
         .map(|pid| (pid, command(pid)))
         .collect()
 }
@@ -32,6 +34,12 @@ fn command(pid: i32) -> String {
         .replace('\0', " ")
         .trim()
         .to_owned()
+}
+
+/// Forked by that process, and nothing else yet.
+fn is_copy_of(pid: i32, of: i32) -> bool {
+    let command = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command(pid) == command(of)
 }
 
 fn is_of(pid: i32, dir: &Path) -> bool {
