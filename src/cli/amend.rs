@@ -17,7 +17,7 @@ use crate::runner::lock::RunnerLock;
 use crate::site::Facts;
 use crate::site::task::PreparedTask;
 use crate::site::{Interruptible, Local};
-use crate::text::{commands as text, forecast as forecast_text, help};
+use crate::text::{commands as text, help};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -223,11 +223,7 @@ fn forecast(
     for phase in &mut ahead.phases {
         phase.steps.retain(|step| !settled(&step.id));
     }
-    let mut tell = |steps: &[String]| {
-        out.waits(&forecast_text::still_checking(safe(&crate::text::list(
-            steps,
-        ))));
-    };
+    let mut tell = |steps: &[String]| out.still_checks(steps);
     let mut steps = forecast::forecast(&ahead, secrets, None, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     steps.retain(|s| changed.contains(&s.step));

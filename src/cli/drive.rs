@@ -21,7 +21,7 @@ use crate::runner::{Rest, Runner, RunnerError, secrets};
 use crate::site::Interruptible;
 use crate::site::env_file;
 use crate::text::help;
-use crate::text::{commands as text, english, forecast as forecast_text, screen};
+use crate::text::{commands as text, english, screen};
 use clap::Args;
 use serde_json::json;
 use std::error::Error;
@@ -111,9 +111,7 @@ pub(crate) fn run(out: &mut Out, home: &Home, args: &Run) -> Result<u8, Failure>
     // Read secrets first, so that a run that cannot start is not opened.
     let (known, redactor) = known_secrets(&checked.plan)?;
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let mut tell = |steps: &[String]| {
-        out.waits(&forecast_text::still_checking(safe(&steps.join(", "))));
-    };
+    let mut tell = |steps: &[String]| out.still_checks(steps);
     let mut judged = || forecast::certain_to_fail(&checked.plan, &known, &mut tell);
     // What is overridden is recorded.
     let failing = if args.force {

@@ -3,8 +3,8 @@
 use super::code;
 use super::live::Live;
 use super::output_stream::{OutputStream, Stream};
-use crate::report::{fit, paint};
-use crate::text::{commands, screen};
+use crate::report::{fit, paint, safe};
+use crate::text::{commands, forecast, list, screen};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -134,10 +134,10 @@ impl Out {
         }
     }
 
-    /// What is waited for, said on a terminal alone: nothing of it is a result.
-    pub(crate) fn waits(&mut self, text: &str) {
+    /// The steps that a look before the run still waits for, said on a terminal alone: nothing of it is a result.
+    pub(crate) fn still_checks(&mut self, steps: &[String]) {
         if Stream::Out.columns().is_some() {
-            self.progress(text);
+            self.progress(&forecast::still_checking(safe(&list(steps))));
         }
     }
 

@@ -257,11 +257,7 @@ pub(crate) fn plan(out: &mut Out, home: &Home, args: &Plan) -> Result<u8, Failur
         against.push(text::literal_secret(safe(&name), safe(&at)));
     }
     let looks = Interruptible::new().map_err(|e| Failure::of(code::USAGE, "system", &e))?;
-    let mut tell = |steps: &[String]| {
-        out.waits(&forecast_text::still_checking(safe(&crate::text::list(
-            steps,
-        ))));
-    };
+    let mut tell = |steps: &[String]| out.still_checks(steps);
     let steps = forecast::forecast(&checked.plan, &known, book, &mut tell)
         .map_err(|e| Failure::of(code::USAGE, "system", &e))?;
     drop(looks);

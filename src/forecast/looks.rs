@@ -6,6 +6,7 @@
 use super::startable::{self, Obstacle};
 use crate::action::{Blob, Direction, Error, Look, Properties, RawPast, Stage};
 use crate::actions::Do;
+use crate::actions::service::Serving;
 use crate::plan::samples;
 use crate::site::Facts;
 use crate::site::env_file;
@@ -112,10 +113,9 @@ pub(super) fn stops(plan: &Plan, step: &Step) -> bool {
     else {
         return false;
     };
-    let kind = action.kind_of();
-    let stage = |s: &Stage| matches!(s, Stage::Stop(_));
-    // Of a daemon of any kind nobody knows its stage.
-    kind.properties().stages.iter().any(stage) || step.action.kind.ends_with(".stop")
+    let stages = action.kind_of().properties().stages;
+    let by_stage = stages.iter().any(|s| matches!(s, Stage::Stop(_)));
+    by_stage || Serving::of(&action).is_some_and(|s| !s.starts)
 }
 
 /// A plan and what is needed to look at its steps.

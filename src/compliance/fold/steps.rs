@@ -266,7 +266,7 @@ impl Steps {
             b.way == Direction::Undo && b.outcome == Outcome::Satisfied && !world.is_check(&key(b))
         });
         let found = found.map(|b| {
-            let words = match b.detail.as_str() {
+            let words = match timeline::detail(b).as_str() {
                 "" => b.step.clone(),
                 detail => crate::text::causes(&[b.step.as_str(), detail]),
             };
