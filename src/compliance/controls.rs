@@ -16,6 +16,8 @@ enum When {
     Always,
     /// After a failure, a doubt or a rollback.
     Troubled,
+    /// After a rollback.
+    RolledBack,
 }
 
 /// A field that a control asks for, by its block and its name.
@@ -28,6 +30,10 @@ const fn always(field: &'static str) -> Need {
 
 const fn troubled(field: &'static str) -> Need {
     Need(field, When::Troubled)
+}
+
+const fn rolled_back(field: &'static str) -> Need {
+    Need(field, When::RolledBack)
 }
 
 /// A clause of a standard, and the evidence that it asks for.
@@ -95,7 +101,7 @@ const CONTROLS: &[Control] = &[
         text::gb_audit_d,
         &[
             always("execution.outcomes_recorded"),
-            always("result.unattended"),
+            always("execution.uninterrupted"),
             always("integrity.sound"),
         ],
     ),
@@ -162,6 +168,7 @@ const CONTROLS: &[Control] = &[
             always("execution.way_back"),
             always("tests.test_run"),
             troubled("failure.deciders"),
+            rolled_back("failure.rollback_by"),
             troubled("failure.state_confirmed"),
         ],
     ),
@@ -315,6 +322,7 @@ const CONTROLS: &[Control] = &[
             always("clock.time_format"),
             always("change.hosts"),
             always("identity.sessions"),
+            always("identity.source_addresses"),
             always("execution.outcomes_recorded"),
             always("identity.actors"),
         ],
@@ -476,9 +484,14 @@ pub(super) fn judge(report: &Report) -> Vec<Judged> {
     let of = &report.failure;
     let counts = [&of.failures, &of.doubts, &of.rollbacks];
     let is_troubled = counts.iter().any(|n| n.value.is_some_and(|n| n > 0));
+    let is_rolled_back = of.rollbacks.value.is_some_and(|n| n > 0);
     let judged = |control: &Control| {
         let asked = control.needs.iter();
-        let asked = asked.filter(|need| need.1 == When::Always || is_troubled);
+        let asked = asked.filter(|need| match need.1 {
+            When::Always => true,
+            When::Troubled => is_troubled,
+            When::RolledBack => is_rolled_back,
+        });
         let points: Vec<Point> = asked
             .map(|Need(field, _)| {
                 let known = known.get(*field).cloned();

@@ -220,6 +220,11 @@ pub struct Time(pub String);
 #[serde(transparent)]
 pub struct Ms(pub u64);
 
+/// The most that a length of time can have been, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct AtMost(pub u64);
+
 /// A word of a fixed list: programs read it in English, people in their language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
@@ -312,6 +317,12 @@ impl Shown for Time {
 impl Shown for Ms {
     fn shown(&self) -> String {
         crate::report::duration(self.0)
+    }
+}
+
+impl Shown for AtMost {
+    fn shown(&self) -> String {
+        crate::report::at_most(self.0)
     }
 }
 

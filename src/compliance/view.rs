@@ -65,11 +65,13 @@ pub(super) fn seqs(of: &Seqs) -> String {
     }
 }
 
-fn proof(source: Source, of: &Seqs) -> String {
+/// What proves a value. `all`: every event of the run.
+fn proof(source: Source, of: &Seqs, all: &Seqs) -> String {
     match source {
         Source::Absent | Source::NotApplicable => String::new(),
         Source::Verification => text::by_verification(),
         Source::Program => text::by_program(),
+        Source::Events if of == all && of.count() > 1 => text::all_events(of.count()),
         Source::Events => seqs(of),
     }
 }
@@ -88,6 +90,7 @@ fn cut(value: &str) -> String {
 
 /// The blocks; of each list so many rows.
 pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
+    let all = &of.report.run_events.seq;
     let view = |block: &dyn super::Block| {
         let (mut lines, mut absent, mut without) = (Vec::new(), Vec::new(), Vec::new());
         for field in block.fields() {
@@ -95,7 +98,7 @@ pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
                 Some(value) => lines.push(Line {
                     label: field.label,
                     value: cut(&value),
-                    proof: proof(field.source, field.seq),
+                    proof: proof(field.source, field.seq, all),
                 }),
                 None if field.source == Source::NotApplicable => without.push(field.label),
                 None => absent.push(field.label),
@@ -133,7 +136,7 @@ pub(super) fn blocks(of: &Report, most: usize) -> Vec<View> {
 pub(super) fn standards(of: &Report) -> Vec<StandardView> {
     let mut standards: Vec<StandardView> = Vec::new();
     for judged in &of.controls {
-        let control = control(judged);
+        let control = control(judged, &of.report.run_events.seq);
         match standards.last_mut() {
             Some(last) if last.name == judged.standard => last.controls.push(control),
             _ => standards.push(StandardView {
@@ -145,14 +148,19 @@ pub(super) fn standards(of: &Report) -> Vec<StandardView> {
     standards
 }
 
-fn control(of: &Judged) -> ControlView {
+fn control(of: &Judged, all: &Seqs) -> ControlView {
     let (class, evidence) = match of.evidence {
         Extent::Present => ("good", text::evidence_present()),
         Extent::Partial => ("doubt", text::evidence_partial()),
         Extent::Absent => ("bad", text::evidence_absent()),
     };
     let points = of.points.iter();
-    let points = points.map(|p| (p.label.clone(), p.present.then(|| proof(p.source, &p.seq))));
+    let points = points.map(|p| {
+        (
+            p.label.clone(),
+            p.present.then(|| proof(p.source, &p.seq, all)),
+        )
+    });
     ControlView {
         clause: of.clause.into(),
         text: of.text.clone(),

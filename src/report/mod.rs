@@ -187,9 +187,20 @@ pub fn columns(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(&*paint::plain(text))
 }
 
-/// A duration for people.
+/// The unit in which a duration is shown, in ms.
+fn unit(ms: u64) -> u64 {
+    match ms {
+        0..10_000 => 100,
+        10_000..3_600_000 => 1000,
+        _ => 60_000,
+    }
+}
+
+/// A duration for people, rounded to what is shown.
 #[must_use]
 pub fn duration(ms: u64) -> String {
+    let shown = unit(ms);
+    let ms = ms.saturating_add(shown / 2) / shown * shown;
     let seconds = ms / 1000;
     match seconds {
         0..10 => format!("{}.{} s", seconds, ms % 1000 / 100),
@@ -202,11 +213,7 @@ pub fn duration(ms: u64) -> String {
 /// The same of an upper bound, which is never shown shorter than it is.
 #[must_use]
 pub fn at_most(ms: u64) -> String {
-    let shown = match ms {
-        0..10_000 => 100,
-        10_000..3_600_000 => 1000,
-        _ => 60_000,
-    };
+    let shown = unit(ms);
     duration(ms.div_ceil(shown).saturating_mul(shown))
 }
 
@@ -261,8 +268,10 @@ mod tests {
         for (ms, rounded, bound) in [
             (0, "0.0 s", "0.0 s"),
             (1_001, "1.0 s", "1.1 s"),
-            (9_950, "9.9 s", "10 s"),
-            (14_700, "14 s", "15 s"),
+            (9_950, "10 s", "10 s"),
+            (14_400, "14 s", "15 s"),
+            (14_700, "15 s", "15 s"),
+            (59_700, "1m00s", "1m00s"),
             (60_000, "1m00s", "1m00s"),
             (3_600_001, "1h00m", "1h01m"),
         ] {

@@ -20,6 +20,7 @@ texts! {
     by_verification(): "verification", "验证结果";
     by_program(): "this program", "本程序";
     more_lines(n): "... and {n} more; --format json has all of them", "另有 {n} 项，见 --format json";
+    all_events(n): "all {n} events of the run", "本次运行的全部 {n} 个事件";
     more_ranges(n): "... ({n} events)", "等（共 {n} 个事件）";
     not_applicable_are(names): "Not applicable to this run: {names}", "不适用于本次运行：{names}";
     none(): "none", "无";
@@ -66,15 +67,15 @@ texts! {
     approved_at(): "Approved at", "审批时间";
     approved_plan_sha256(): "Digest of the approved plan", "批准的计划哈希值（SHA-256）";
     approval_signature(): "Signature of the approval", "审批签名";
-    approval_precedes_start(): "Approved before the start", "审批先于实施";
+    approval_precedes_start(): "Approved before the start", "是否先审批后实施";
     separation_of_duties(): "Requester, approver and operator differ", "职责分离（申请/审批/实施）";
     emergency_review(): "Review after an emergency change", "紧急变更的事后审批";
     plan_sha256(): "Digest of the plan that ran", "实际执行的计划哈希值（SHA-256）";
-    started_by(): "Started by", "启动人";
+    started_by(): "Started by", "运行发起人";
     warnings_shown(): "Warnings shown at the start", "启动时提示的警告";
 
     identity(): "Identity and access", "身份与访问";
-    actors(): "People on record", "记录在案的人员";
+    actors(): "People on record", "操作人员";
     source_addresses(): "Source addresses", "来源地址";
     machines(): "Machines (SHA-256 of the id)", "机器（标识的 SHA-256）";
     ssh_keys(): "SSH keys or certificates", "SSH 密钥或证书";
@@ -85,7 +86,7 @@ texts! {
     host(): "Host", "主机";
     user(): "User id", "用户标识";
     login_user(): "Login user", "登录用户";
-    sudo_user(): "Behind sudo", "sudo 之前的用户";
+    sudo_user(): "Behind sudo", "sudo 原用户";
     ssh_connection(): "SSH connection", "SSH 连接";
     terminal(): "Terminal", "终端";
     events_written(): "Events", "事件数";
@@ -99,15 +100,15 @@ texts! {
     configuration(): "Configuration files written", "写入的配置文件";
     migrations(): "Database migrations", "数据库迁移";
     variables(): "Variables of the plan", "计划变量";
-    in_place(): "Steps whose effect is in place", "最终生效的步骤";
-    left_as_found(): "Steps rolled back without a change", "回退时无需变更的步骤";
+    in_place(): "Steps whose effect is in place", "最终保留结果的步骤";
+    left_as_found(): "Steps whose undo changed nothing", "撤销时未做变更的步骤";
     products(): "Outputs of steps", "步骤的输出";
     step(): "Step", "步骤";
     action(): "Action", "动作";
     name(): "Name", "名称";
     value(): "Value", "值";
     commands(): "Commands", "执行的命令";
-    command(): "Command, secrets as names", "命令（密钥只写名称）";
+    command(): "Command, secrets as names", "命令（敏感信息只写名称）";
 
     tests(): "Tests and checks", "测试与检查";
     checks_passed(): "Checks passed", "通过的检查";
@@ -126,6 +127,7 @@ texts! {
     before(): "before the change", "变更前";
     during(): "during the change", "变更中";
     after(): "after the change", "变更后";
+    after_rollback(): "after the rollback", "回退后";
     backups(): "Copies of data", "数据备份";
     path(): "Path", "路径";
     sha256(): "SHA-256", "SHA-256 哈希值";
@@ -142,8 +144,10 @@ texts! {
     refused(): "Not started, because the check before it failed", "执行前检查未通过，未启动";
     satisfied(): "Done already, or nothing to undo", "事先已完成或无需撤销";
     left_out(): "Skipped by the plan", "按计划条件跳过";
+    uninterrupted(): "A runner was active whenever a step was in progress", "步骤执行期间执行进程始终在运行";
     outcomes_recorded(): "Every attempt has an outcome on record", "每次执行都有结果记录";
     way_back(): "Steps with an undo, of those that change anything", "有撤销操作的步骤（占有变更的步骤）";
+    without_undo(): "Steps that change something and have no undo", "有变更而没有撤销操作的步骤";
     points_of_no_return(): "Points of no return", "不可逆点";
     notes(): "Remarks of operators", "操作备注";
     gates(): "Gates", "放行条件";
@@ -152,7 +156,7 @@ texts! {
     attempt(): "Attempt", "第几次";
     took_ms(): "Duration", "耗时";
     detail(): "Detail", "详情";
-    settled(): "Resolved by", "后续认定";
+    settled(): "Resolved by", "处置结论";
     actions(): "Operator actions", "人工操作";
     words(): "Description", "说明";
 
@@ -164,7 +168,7 @@ texts! {
     interrupted(): "Steps in progress when the runner ended", "执行进程退出时尚未结束的步骤";
     decisions(): "Decisions of operators", "人工处理次数";
     deciders(): "Decided by", "处理人";
-    kills(): "Commands killed on request", "人工强制结束次数";
+    kills(): "Commands killed on request", "人工强制终止次数";
     escalations(): "Escalations of actions", "升级为强制终止的次数";
     rollbacks(): "Rollbacks", "回退次数";
     rollback_started_at(): "Rollback started", "回退开始";
@@ -186,6 +190,10 @@ texts! {
     probed(): "Probe result", "探测结果";
     decision(): "Decision", "处理方式";
     decided_by(): "By", "处理人";
+    decided_done(): "done", "视为已完成（done）";
+    decided_retry(): "retry", "重试（retry）";
+    decided_skip(): "skip", "跳过（skip）";
+    decided_fail(): "fail", "视为失败（fail）";
     by_exit_code(): "exit code", "退出码";
     by_check(): "check of the plan", "计划中的检查";
     by_action(): "the action itself", "动作本身";
@@ -208,18 +216,18 @@ texts! {
     outage(): "Downtime", "服务中断时长";
     users_let_in(): "Service reopened", "已恢复访问";
     unattended(): "No runner active while a step was in progress, for at most", "无执行进程而步骤未结束的时间，最多";
-    checks_after(): "Checks passed after the change", "变更后通过的检查";
+    checks_after(): "Checks passed after the change, or after its rollback", "变更后（或回退后）通过的检查";
     accepted_by(): "Accepted by", "验收人";
-    review_due(): "Review due", "回顾期限";
-    reviewed_at(): "Reviewed at", "回顾时间";
+    review_due(): "Review due", "评审期限";
+    reviewed_at(): "Reviewed at", "评审时间";
     lessons(): "Lessons", "经验教训";
     outages(): "Periods of downtime", "服务中断的时段";
-    from(): "From", "自";
-    until(): "Until", "至";
+    from(): "From", "开始时间";
+    until(): "Until", "结束时间";
     lasted_ms(): "Duration", "历时";
     closed_by(): "Closed by", "关闭访问的步骤";
     opened_by(): "Proven by", "确认恢复的步骤";
-    way(): "During", "阶段";
+    way(): "Began during", "开始于";
     forwards(): "the run", "执行";
     backwards(): "the rollback", "回退";
 
@@ -227,8 +235,8 @@ texts! {
     time_format(): "Timestamp format", "时间格式";
     utc_microseconds(): "UTC, microseconds; checked for every event", "UTC，精确到微秒；每个事件均已验证";
     clock_source(): "Time source", "时间源";
-    clock_synchronized(): "Synchronized whenever a session began", "各会话开始时已同步";
-    boots(): "Boots of the machine", "机器启动次数";
+    clock_synchronized(): "Synchronized whenever a session began", "各会话开始时时钟是否同步";
+    boots(): "Boots of the machine that the run spans (1: no reboot)", "运行跨越的开机次数（1 表示未重启）";
     deviation_us(): "Largest clock deviation (from CLOCK_BOOTTIME, microseconds)", "与单调时钟（CLOCK_BOOTTIME）的最大偏差（微秒）";
     clock_steps(): "Clock changes of more than two seconds", "超过两秒的跳变";
 
@@ -246,17 +254,17 @@ texts! {
     stored_checkpoints(): "Valid checkpoints in the ledger", "账本内有效的检查点";
     signers(): "Signers of checkpoints", "检查点签名人";
     contents_checked(): "Contents that agree with their digests", "与哈希值一致的数据块";
-    contents_absent(): "Deleted contents; their digests remain", "已删除、仅留哈希值的数据块";
-    findings(): "Findings", "验证提示";
+    contents_absent(): "Contents kept beside the ledger", "账本外另存的数据块";
+    findings(): "Findings", "校验提示";
     restores(): "Continued from an older copy", "改用旧副本的记录";
     checkpoint(): "Checkpoint to keep elsewhere", "应在他处保存的检查点";
     verify_again(): "To verify it again", "重新验证的命令";
 
     retention(): "Retention and access", "留存与访问";
     retained_until(): "Kept until", "留存期限";
-    purges(): "Contents purged", "清除记录";
+    purges(): "Contents purged", "内容清除情况";
     receipts(): "Exports and backups of the record", "记录的导出与备份凭证";
-    record_reviews(): "Reviews of the record", "记录的审阅";
+    record_reviews(): "Reviews of the record", "记录的审查";
     ledger_mode(): "Mode of the ledger's file", "账本文件权限";
     ledger_owner(): "Its owner and group", "账本文件属主";
     private(): "Nobody but the owner can read or write it", "仅属主可读写";

@@ -42,8 +42,8 @@ texts! {
         "审计日志记录新审计日志的初始化，以及现有审计日志的启动、停止和暂停。";
     pci_10_2_2(): "Audit logs record for each auditable event: user identification, type of event, date and time, success and failure indication, origination of event, identity or name of affected data, system component, resource, or service.",
         "审计日志对每个可审计事件记录：用户标识、事件类型、日期和时间、成功或失败、事件来源，以及受影响的数据、系统组件、资源或服务的标识或名称。";
-    pci_10_3_1(): "Read access to audit log files is limited to those with a job-related need.", "审计日志文件的读取权限仅限于因工作需要的人员。";
-    pci_10_3_2(): "Audit log files are protected to prevent modifications by individuals.", "审计日志文件受到保护，防止被人员修改。";
+    pci_10_3_1(): "Read access to audit log files is limited to those with a job-related need.", "审计日志文件的读取权限仅限于有工作需要的人员。";
+    pci_10_3_2(): "Audit log files are protected to prevent modifications by individuals.", "审计日志文件受到保护，防止被个人篡改。";
     pci_10_3_3(): "Audit log files are promptly backed up to a secure, central, internal log server or other media that is difficult to modify.",
         "审计日志文件及时备份到安全的内部集中日志服务器或其他难以修改的介质。";
     pci_10_3_4(): "File integrity monitoring or change-detection mechanisms is used on audit logs to ensure that existing log data cannot be changed without generating alerts.",

@@ -3,9 +3,9 @@
 texts! {
     title(run): "{run} - timeline", "{run} - 时间线";
     post_mortem(run): "{run}: post-mortem", "{run}：复盘报告";
-    to_do(plan): "Change: {plan}", "变更内容：{plan}";
-    to_do_of(plan, id): "Change: {plan} (change {id})", "变更内容：{plan}（变更单 {id}）";
-    to_do_for(plan, id, reason): "Change: {plan} (change {id}): {reason}", "变更内容：{plan}（变更单 {id}）：{reason}";
+    to_do(plan): "Change: {plan}", "变更：{plan}";
+    to_do_of(plan, id): "Change: {plan} (change {id})", "变更：{plan}（变更单 {id}）";
+    to_do_for(plan, id, reason): "Change: {plan} (change {id}): {reason}", "变更：{plan}（变更单 {id}）：{reason}";
     course(run, actor, from, until, took, state): "{actor} began {run} at {from}; last event at {until} ({took} later); state: {state}",
         "{actor} 于 {from} 启动运行 {run}；最后一个事件在 {until}，历时 {took}；当前状态：{state}";
     in_zone(at, offset): "{at} (UTC{offset})", "{at}（UTC{offset}）";
@@ -21,7 +21,8 @@ texts! {
     n_failed(n): "{n} failed", "失败 {n} 个";
     n_in_doubt(n): "{n} in doubt", "结果未知 {n} 个";
     n_running(n): "{n} not ended", "未结束 {n} 个";
-    n_not_reached(n): "{n} not reached", "未执行到 {n} 个";
+    n_never_started(n): "{n} never started", "未启动 {n} 个";
+    n_not_reached(n, names): "{n} not reached ({names})", "未执行到 {n} 个（{names}）";
     n_undone(n): "{n} undone", "撤销 {n} 个";
     n_nothing_to_undo(n): "{n} with nothing to undo", "无需撤销 {n} 个";
     each_outage(all, list): "{all}: {list}", "{all}：{list}";
@@ -31,17 +32,17 @@ texts! {
     comma(): ", ", "，";
     failed_then(time, step, detail): "{time} {step} failed: {detail}", "{time} 步骤 {step} 失败：{detail}";
     adopted(time, step, actor): "{time} no runner was active while {step} went on; {actor} resumed the run, which took {step} over",
-        "{time} 没有执行进程，而步骤 {step} 仍在执行；{actor} 恢复运行，接管了执行中的 {step}";
+        "{time} 执行进程已退出，而步骤 {step} 仍在执行；{actor} 恢复运行，接管了 {step}";
     doubted(time, step, cause): "{time} the result of {step} was not observed: {cause}", "{time} 未能取得步骤 {step} 的结果：{cause}";
-    doubted_after(time, actor, step): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed", "{time} 没有执行进程；{actor} 恢复运行；未能取得步骤 {step} 的结果";
-    doubted_after_with(time, actor, step, cause): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed: {cause}", "{time} 没有执行进程；{actor} 恢复运行；未能取得步骤 {step} 的结果：{cause}";
+    doubted_after(time, actor, step): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed", "{time} 执行进程已退出；{actor} 恢复运行；未能取得步骤 {step} 的结果";
+    doubted_after_with(time, actor, step, cause): "{time} no runner was active; {actor} resumed the run; the result of {step} was not observed: {cause}", "{time} 执行进程已退出；{actor} 恢复运行；未能取得步骤 {step} 的结果：{cause}";
     by_person(time, actor, words): "{time} {actor}: {words}", "{time} {actor}：{words}";
     more_events(n): "{n} more failures, doubts and decisions are listed below", "另有 {n} 次失败、结果未知或人工处理，见下文";
     no_runner(took): "for at most {took} no runner was active while a step was in progress; what happened meanwhile is not recorded",
-        "最多有 {took} 没有执行进程，而步骤尚未结束；其间情况没有记录";
+        "最多有 {took} 执行进程已退出而步骤尚未结束，期间无记录";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone",
         "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
-    record(n, first, last): "the record: {n} events of the run, seq {first} to {last}", "记录：本次运行 {n} 个事件，序号 {first} 至 {last}";
+    record(n, first, last): "the record: {n} events of the run, between seq {first} and {last}", "记录：本次运行 {n} 个事件，序号在 {first} 与 {last} 之间";
     plan_digest(digest): "plan digest {digest}", "计划哈希值（SHA-256）{digest}";
     verify_with(command): "to verify the ledger: {command}", "校验账本：{command}";
     embedded(): "this file holds all events of the ledger; this command unpacks them, and `upledger verify events.jsonl` or the script of `upledger verifier` verifies them:",
@@ -57,7 +58,7 @@ texts! {
     lessons(): "Lessons learned: what went well, what went wrong, where we got lucky", "经验教训：做得好的、做得不好的、侥幸的";
     timeline(): "Timeline", "时间线";
     chart(): "Chart", "甘特图";
-    supporting(): "Supporting information", "证据";
+    supporting(): "Supporting information", "原始记录";
     what_people_did(): "Operator actions, and what happened besides the steps", "人工操作与步骤之外的事件";
     to_fill_in(): "to be filled in", "待填写";
     date(at): "Date: {at}", "日期：{at}";
@@ -68,6 +69,7 @@ texts! {
     failed_at(time, step, detail, seq): "{time} {step}: {detail} (seq {seq})", "{time} {step}：{detail}（序号 {seq}）";
     nothing_failed(): "no step failed", "没有步骤失败";
     said(time, actor, words, seq): "{time} {actor}: {words} (seq {seq})", "{time} {actor}：{words}（序号 {seq}）";
+    in_session_of(words, actor): "{words} (upledger, in the session of {actor})", "{words}（upledger，{actor} 的会话）";
     by_actor(words, actor): "{words} ({actor})", "{words}（{actor}）";
     nobody_acted(): "no operator had to act", "无需人工处置";
     more_attempts(n): "{n} more attempts are in the other formats", "另有 {n} 次执行，见其他格式";

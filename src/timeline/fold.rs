@@ -4,7 +4,7 @@ use super::{Bar, Idle, Mark, Moment, Outage, Outcome, Timeline, Wait};
 use crate::clock;
 use crate::journal::Entry;
 use crate::report::{lines, localized, status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{Answer, Attempt, Decision, Direction, Event, TaskKey};
 use upledger_replay::plan::{Plan, Step, Undo};
 use upledger_replay::state::{Run, When};
@@ -22,6 +22,13 @@ pub fn fold(run: &Run, entries: &[Entry]) -> Option<Timeline> {
     own.iter().for_each(|entry| folding.event(entry, run));
     folding.close();
     let state = status::word(run, &clock::now());
+    let forwards = folding.bars.iter().filter(|b| b.way == Direction::Do);
+    let reached: BTreeSet<&str> = forwards.map(|b| b.step.as_str()).collect();
+    let ids = run.plan.steps().map(|(_, step)| &step.id);
+    let unreached = ids
+        .filter(|id| !reached.contains(id.as_str()))
+        .cloned()
+        .collect();
     Some(Timeline {
         schema: "upledger.timeline/1",
         run: run.name.clone(),
@@ -35,6 +42,7 @@ pub fn fold(run: &Run, entries: &[Entry]) -> Option<Timeline> {
         until: moment(&last.when),
         events: own.len(),
         steps: run.plan.steps().count(),
+        unreached,
         bars: folding.bars,
         marks: folding.marks,
         waits: folding.waits,

@@ -3,7 +3,7 @@
 
 use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown};
 use crate::page;
-use crate::report::{duration, local_time, safe};
+use crate::report::{at_most, duration, local_time, safe};
 use crate::text::timeline as text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -190,7 +190,7 @@ impl Scale {
         Note {
             time: local_time(&mark.at.ts),
             seq: mark.at.seq,
-            words: safe(&text::by_actor(&mark.words, &mark.actor)),
+            words: safe(&mark.said()),
         }
     }
 
@@ -244,10 +244,11 @@ impl Scale {
 
     fn wait(&self, wait: &Wait) -> Row {
         let ms = u64::try_from((wait.until.us - wait.from.us) / 1000).unwrap_or(0);
-        let (class, name) = match wait.why {
-            Idle::Person => ("idle", text::waited_for_a_person()),
-            Idle::Between => ("idle", text::waited_between()),
-            Idle::NoRunner => ("nobody", text::nobody_drove()),
+        let (class, name, took) = match wait.why {
+            Idle::Person => ("idle", text::waited_for_a_person(), duration(ms)),
+            Idle::Between => ("idle", text::waited_between(), duration(ms)),
+            // The runner may have gone on for a while after its last event.
+            Idle::NoRunner => ("nobody", text::nobody_drove(), format!("≤ {}", at_most(ms))),
         };
         Row {
             id: wait.until.seq,
@@ -257,7 +258,7 @@ impl Scale {
             command: String::new(),
             class,
             outcome: String::new(),
-            took: duration(ms),
+            took,
             left: self.left(wait.from.us),
             width: self.width(wait.from.us, wait.until.us),
             facts: Vec::new(),

@@ -135,6 +135,23 @@ pub struct Mark {
     pub detail: String,
 }
 
+impl Mark {
+    /// In words, with who did it: a person, or the program in the session of one.
+    pub(crate) fn said(&self) -> String {
+        let by_program = [
+            "step.adopted",
+            "step.doubted",
+            "step.probed",
+            "step.escalated",
+        ];
+        let ended = self.kind.ends_with(".completed") || self.kind == "run.aborted";
+        match ended || by_program.contains(&self.kind) {
+            true => text::in_session_of(&self.words, &self.actor),
+            false => text::by_actor(&self.words, &self.actor),
+        }
+    }
+}
+
 /// Why nothing ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -211,6 +228,8 @@ pub struct Timeline {
     pub events: usize,
     /// How many steps its plan has.
     pub steps: usize,
+    /// Those of which nothing was begun or skipped.
+    pub unreached: Vec<String>,
     /// Attempts, in the order of their beginning.
     pub bars: Vec<Bar>,
     /// Decisions, notes, pauses, and what else happened at one moment.

@@ -3,11 +3,14 @@
 use super::{Bar, Idle, Mark, Outage, Outcome, Timeline, markdown};
 use crate::report::{at_most, duration, local_date, local_offset, local_time, localized};
 use crate::text::timeline as text;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use upledger_replay::event::{Direction, Doubt, own};
 
 /// Failures, doubts, decisions and adoptions that are told one by one; so many that ten lines hold the whole.
 const TOLD: usize = 4;
+
+/// Steps that were not reached and are named.
+const NAMED: usize = 6;
 
 /// At most ten lines; each tells one thing, and what did not happen has none.
 pub(super) fn summary(of: &Timeline) -> Vec<String> {
@@ -96,7 +99,6 @@ fn steps(of: &Timeline) -> String {
     let of_way = |way| last.values().filter(move |(of, _)| *of == way);
     let count = |is: fn(Outcome) -> bool| of_way(Direction::Do).filter(|(_, o)| is(*o)).count();
     let back = |is: Outcome| of_way(Direction::Undo).filter(|(_, o)| *o == is).count();
-    let reached: BTreeSet<&str> = last.keys().map(|(step, _)| *step).collect();
     let parts = [
         (count(|o| o == Outcome::Succeeded), text::n_done as Count),
         (count(|o| o == Outcome::Satisfied), text::n_already),
@@ -109,18 +111,25 @@ fn steps(of: &Timeline) -> String {
         ),
         (count(|o| o == Outcome::InDoubt), text::n_in_doubt),
         (count(|o| o == Outcome::Running), text::n_running),
-        (
-            of.steps.saturating_sub(reached.len()) + count(|o| o == Outcome::Fenced),
-            text::n_not_reached,
-        ),
+        (count(|o| o == Outcome::Fenced), text::n_never_started),
     ];
-    let parts: Vec<String> = parts
+    let mut parts: Vec<String> = parts
         .into_iter()
         .filter(|(n, _)| *n > 0)
         .map(|(n, say)| say(n))
         .collect();
+    parts.extend(unreached(&of.unreached));
     let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
     text::steps(of.steps, parts.join(&text::comma()), attempts)
+}
+
+/// How many steps were not reached, and which: the first of them where they are many.
+fn unreached(steps: &[String]) -> Option<String> {
+    let more = steps.len().checked_sub(NAMED).filter(|more| *more > 0);
+    let named = steps.iter().take(NAMED).map(String::as_str);
+    let names: Vec<&str> = named.chain(more.map(|_| "...")).collect();
+    let all = text::n_not_reached(steps.len(), crate::text::list(&names));
+    (!steps.is_empty()).then_some(all)
 }
 
 /// Says of how many steps something is true.

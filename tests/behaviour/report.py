@@ -227,6 +227,7 @@ def check_stories(run, report):
         for step, line in zip(steps, fact["value"]):
             if step not in line:
                 sys.exit(f"{field}: {line!r} does not name {step}")
+    same("uninterrupted", not interrupted, report["execution"]["uninterrupted"]["value"])
 
 
 def check_run(events, run, report):
@@ -243,6 +244,8 @@ def check_run(events, run, report):
     changing = [s for p in run.plan["phases"] for s in p["steps"] if s["effect"] != "pure" and s["left_out"] is None]
     undone = [s for s in changing if isinstance(s["undo"], dict) and ("own" in s["undo"] or "action" in s["undo"])]
     same("way back", f"{len(undone)}/{len(changing)}", report["execution"]["way_back"]["value"])
+    without = [s["id"] for s in changing if s["undo"] == "nothing"]
+    same("without undo", without, report["execution"]["without_undo"]["value"])
     canonical = json.dumps(run.plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     same("plan", digest, report["authorisation"]["plan_sha256"]["value"])

@@ -114,6 +114,10 @@ def main():
         {"from": o["from"]["seq"], "until": o["until"] and o["until"]["seq"], **{k: o[k] for k in ("closed_by", "opened_by", "way")}}
         for o in timeline["outages"]
     ]
+    reached = {b["step"] for b in timeline["bars"] if b["way"] == "do"}
+    plan = [e["data"]["plan"] for e in own if e["kind"] in ("run.planned", "run.amended")][-1]
+    unreached = [step["id"] for phase in plan["phases"] for step in phase["steps"] if step["id"] not in reached]
+    same("steps that were not reached", unreached, timeline["unreached"])
     same("outages", shut_out(own, steps), outages)
     print("agrees")
 

@@ -337,7 +337,7 @@ fn assert_told_by_the_summaries(night: &Night) {
                 "healthy failed: ",
                 "saw status 200 and 'health check failed: CACHE\\_URL is not set'",
                 "alice had the run rolled back: CACHE\\_URL is not agreed with anybody tonight, carol agrees by phone; 12 steps were undone",
-                "4 done, 12 undone, 3 with nothing to undo, 1 failed, 4 not reached",
+                "4 done, 12 undone, 3 with nothing to undo, 1 failed, 4 not reached (open, jobs-again, through-nginx, prune)",
                 "for at most ",
             ],
         );
@@ -347,12 +347,12 @@ fn assert_told_by_the_summaries(night: &Night) {
                 "alice 于 ",
                 "当前状态：已回退",
                 "服务中断 ",
-                "没有执行进程，而步骤 packages 仍在执行；bob 恢复运行，接管了执行中的 packages",
-                "没有执行进程；bob 恢复运行；未能取得步骤 search-index 的结果\n",
+                "执行进程已退出，而步骤 packages 仍在执行；bob 恢复运行，接管了 packages",
+                "执行进程已退出；bob 恢复运行；未能取得步骤 search-index 的结果\n",
                 "步骤 healthy 失败",
                 "alice 发起回退：CACHE\\_URL",
                 "已撤销 12 个步骤",
-                "成功 4 个，撤销 12 个，无需撤销 3 个，失败 1 个，未执行到 4 个",
+                "成功 4 个，撤销 12 个，无需撤销 3 个，失败 1 个，未执行到 4 个（open、jobs-again、through-nginx、prune）",
             ],
         );
     }

@@ -1,7 +1,7 @@
 //! What went wrong, how it ended, and the record of it: blocks H to L.
 
 use super::{Block, Field, Proof, Table};
-use crate::compliance::fact::{Fact, Ms, Seqs, Shown, Time, Word};
+use crate::compliance::fact::{AtMost, Fact, Ms, Seqs, Shown, Time, Word};
 use crate::text::compliance as text;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -132,7 +132,7 @@ block! {
         /// The service was available when the last event was recorded.
         users_let_in: bool,
         /// How long no runner was active while a step was in progress.
-        unattended: Ms,
+        unattended: AtMost,
         /// Checks that passed after the service was reopened, or after the last step that changed anything.
         checks_after: u64,
         /// Who accepted the result.
@@ -197,7 +197,7 @@ block! {
         signers: Vec<String>,
         /// Contents beside the chain that agree with their digests.
         contents_checked: u64,
-        /// Contents that are not there any more.
+        /// Contents that are kept beside the ledger, or were removed.
         contents_absent: u64,
         /// What the verification noticed that is not damage.
         findings: Vec<String>,

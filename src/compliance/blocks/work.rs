@@ -211,8 +211,12 @@ block! {
         left_out: u64,
         /// Every attempt has an outcome on record.
         outcomes_recorded: bool,
+        /// A runner was there whenever a step was in progress.
+        uninterrupted: bool,
         /// Steps with an undo, of those that change anything.
         way_back: String,
+        /// Steps that change something and have no undo.
+        without_undo: Vec<String>,
         /// Steps behind which the run cannot go back.
         points_of_no_return: Vec<String>,
         /// Remarks of operators.

@@ -9,7 +9,7 @@ mod steps;
 mod trouble;
 
 use super::blocks::OutageRow;
-use super::fact::{Fact, Ms, Seqs, Time, Word};
+use super::fact::{AtMost, Fact, Ms, Seqs, Time, Word};
 use super::{Evidence, Report, controls};
 use crate::clock;
 use crate::journal::Entry;
@@ -154,6 +154,11 @@ fn change(report: &mut Report, plan: &Plan, entry: &Entry) {
     let undone = changing().filter(|s| matches!(s.undo, Undo::Own { .. } | Undo::Action(_)));
     let way_back = format!("{}/{}", undone.count(), changing().count());
     report.execution.way_back = said(Some(way_back));
+    let without = changing().filter(|s| matches!(s.undo, Undo::Nothing));
+    report.execution.without_undo = Fact::list_within(
+        without.map(|s| (s.id.clone(), Seqs::one(seq))),
+        &Seqs::one(seq),
+    );
     let points = changing().filter_map(|s| match &s.undo {
         Undo::PointOfNoReturn(why) => Some(crate::text::causes(&[s.id.as_str(), why.as_str()])),
         Undo::Own { .. } | Undo::Action(_) | Undo::Nothing => None,
@@ -214,6 +219,6 @@ fn result(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
     let waits = || timeline.waits.iter().filter(|w| w.why == Idle::NoRunner);
     let alone: i64 = waits().map(|w| w.until.us - w.from.us).sum();
     let proof: Seqs = waits().flat_map(|w| [w.from.seq, w.until.seq]).collect();
-    let alone = Ms(u64::try_from(alone / 1000).unwrap_or(0));
+    let alone = AtMost(u64::try_from(alone / 1000).unwrap_or(0));
     of.unattended = Fact::said(alone, if proof.is_empty() { edges() } else { proof });
 }

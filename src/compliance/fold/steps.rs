@@ -158,7 +158,7 @@ impl Steps {
         for name in DIGESTS {
             if let Some(sha256) = produced[name].as_str() {
                 self.digests.push((
-                    crate::text::causes(&[part.step.as_str(), sha256]),
+                    crate::text::causes(&[part.step.as_str(), name, sha256]),
                     Seqs::one(seq),
                 ));
             }
@@ -362,6 +362,10 @@ fn checks(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
             "after" if held => after.push(end.seq),
             _ => {}
         }
+        let moment = match bar.check {
+            true => Word::new(&moment.stable, text::after_rollback()),
+            false => moment,
+        };
         let observed = match bar.evidence.is_empty() {
             true => vec![bar.detail.clone()],
             false => bar.evidence.iter().take(OBSERVED).cloned().collect(),

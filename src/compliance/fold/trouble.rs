@@ -9,7 +9,7 @@ use crate::report::{localized, status};
 use crate::text::compliance as text;
 use crate::timeline::{Bar, Outcome, Timeline};
 use std::collections::BTreeMap;
-use upledger_replay::event::{Answer, Direction, Event, Failure, TaskKey};
+use upledger_replay::event::{Answer, Decision, Direction, Event, Failure, TaskKey};
 use upledger_replay::state::{Task, TaskState};
 
 #[derive(Default)]
@@ -61,6 +61,15 @@ fn answer(answer: Answer) -> Word {
         Answer::Unclear => ("unclear", text::answer_unclear()),
     };
     Word::new(stable, shown)
+}
+
+fn decided(decision: Decision) -> String {
+    match decision {
+        Decision::Done => text::decided_done(),
+        Decision::Retry => text::decided_retry(),
+        Decision::Skip => text::decided_skip(),
+        Decision::Fail => text::decided_fail(),
+    }
 }
 
 impl Trouble {
@@ -125,7 +134,7 @@ impl Trouble {
                 self.deciders.push((entry.actor.clone(), Seqs::one(seq)));
                 let word = status::decision_word(d.decision);
                 if let Some(row) = self.doubt(&d.part) {
-                    row.decision = Some(Word::new(word, word));
+                    row.decision = Some(Word::new(word, decided(d.decision)));
                     row.decided_by = Some(entry.actor.clone());
                     row.seq.add(seq);
                 }
@@ -173,6 +182,15 @@ impl Trouble {
         let detectors = detectors.map(|f| (f.detector.shown.clone(), f.seq.clone()));
         of.detectors = Fact::list_within(detectors, all);
         of.doubts = Fact::count(&self.doubted, all);
+        let stops = self.interrupted.iter().map(|(_, seqs)| seqs);
+        let stops = stops.fold(Seqs::default(), |mut all, one| {
+            all.join(one);
+            all
+        });
+        report.execution.uninterrupted = match self.interrupted.is_empty() {
+            true => Fact::said(true, all.clone()),
+            false => Fact::said(false, stops),
+        };
         of.interrupted = Fact::list_within(self.interrupted, all);
         of.decisions = Fact::count(&self.decided, all);
         of.deciders = Fact::list_within(self.deciders, all);
