@@ -24,6 +24,7 @@ pub(crate) use markdown::{cell, detail, outcome};
 pub use mermaid::mermaid;
 pub use {chrome::chrome, grafana::grafana, otlp::otlp};
 
+use crate::text::timeline as text;
 use serde::Serialize;
 use upledger_replay::event::Direction;
 use upledger_replay::plan::Change;

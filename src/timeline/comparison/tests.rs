@@ -46,6 +46,7 @@ fn timeline(run: &str, bars: Vec<Bar>) -> Timeline {
         until: moment(100),
         events: 100,
         steps: 10,
+        unreached: Vec::new(),
         bars,
         marks: Vec::new(),
         waits: Vec::new(),
