@@ -9,6 +9,7 @@ use super::show::{self, RunArg, pick};
 use super::verdict;
 use crate::compliance::{self, Evidence, LedgerFile, Machine, Range, Verification};
 use crate::home::{Home, hex, program_digest};
+use crate::runner::lock::RunnerLock;
 use crate::text::{commands as text, english, help};
 use chrono::{Local, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
@@ -192,6 +193,7 @@ fn machine(home: &Home) -> Machine {
         program_sha256: program_digest(&home.state),
         template_sha256: digest(compliance::templates().as_bytes()),
         path_sha256: digest(real.as_os_str().as_encoded_bytes()),
+        runner: RunnerLock::holder(&home.state).is_some(),
         ledger_file: file,
     }
 }

@@ -7,6 +7,9 @@ use super::new_file::{format_of, write_new};
 use super::out::Out;
 use super::show::{self, RunArg, pick};
 use crate::home::Home;
+use crate::report::now::Now;
+use crate::report::status;
+use crate::runner::lock::RunnerLock;
 use crate::text::{commands as text, english, help};
 use crate::timeline::{self, Timeline};
 use clap::{Args, ValueEnum};
@@ -73,6 +76,11 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         Format::Html | Format::Md | Format::Mermaid => folded(),
         _ => english(folded),
     };
+    let live = RunnerLock::holder(&home.state).is_some();
+    let folded = folded.map(|of| match status::deserted(run, &Now::of_runner(live)) {
+        true => of.without_runner(),
+        false => of,
+    });
     let Some(folded) = folded else {
         let what = text::run_has_no_events(&run.name);
         return Err(Failure::new(code::NOT_NOW, "no_events", what));

@@ -94,6 +94,8 @@ pub struct Machine {
     pub template_sha256: String,
     /// The SHA-256 of the path of the ledger.
     pub path_sha256: String,
+    /// A runner is active.
+    pub runner: bool,
     /// The file of the ledger.
     pub ledger_file: Option<LedgerFile>,
 }

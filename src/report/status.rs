@@ -283,7 +283,8 @@ fn named(unit: &Task, part: &TaskState) -> String {
 }
 
 /// The run should continue, but no runner is active.
-fn deserted(run: &Run, now: &Now) -> bool {
+#[must_use]
+pub fn deserted(run: &Run, now: &Now) -> bool {
     !now.live
         && match decide::next(run, &now.clock) {
             Next::Resolve(_) | Next::Probe(_) | Next::Start(_) | Next::Record(_) => true,

@@ -206,6 +206,7 @@ texts! {
     answer_done(): "done", "已完成";
     answer_nothing(): "it had no effect", "完全没有执行";
     answer_unclear(): "cannot be determined", "无法判断";
+    by_the_plan(): "upledger, as on_failure of the plan says", "upledger（按计划的 on_failure）";
     accepted_by_actor(actor, reason): "{actor}: {reason}", "{actor}：{reason}";
 
     result(): "Result", "结果";

@@ -130,6 +130,7 @@ const COUNTED: &[(&str, &str)] = &[
     ("processes", "process"),
     ("retries", "retry"),
     ("rows", "row"),
+    ("runs", "run"),
     ("steps", "step"),
     ("tables", "table"),
 ];

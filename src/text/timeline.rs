@@ -42,6 +42,13 @@ texts! {
         "最多有 {took} 执行进程已退出而步骤尚未结束，期间无记录";
     rolled_back(time, actor, reason, n): "{time} {actor} had the run rolled back: {reason}; {n} steps were undone",
         "{time} {actor} 发起回退：{reason}；已撤销 {n} 个步骤";
+    rolled_back_by_plan(time, reason, n): "{time} upledger rolled the run back, as on_failure of the plan says: {reason}; {n} steps were undone",
+        "{time} upledger 按计划的 on_failure 自动回退：{reason}；已撤销 {n} 个步骤";
+    interrupted(): "interrupted: no runner is active", "已中断，没有执行进程";
+    no_runner_now(): "when this was written no runner was active, and the run had not ended", "生成本文时没有执行进程，运行尚未结束";
+    n_left(n, names): "{n} not undone by decision ({names})", "经人工处理未撤销 {n} 个（{names}）";
+    n_undo_failed(n, names): "{n} whose undo failed ({names})", "撤销失败 {n} 个（{names}）";
+    n_undo_open(n, names): "{n} whose undo has not ended ({names})", "撤销未结束 {n} 个（{names}）";
     record(n, first, last): "the record: {n} events of the run, between seq {first} and {last}", "记录：本次运行 {n} 个事件，序号在 {first} 与 {last} 之间";
     plan_digest(digest): "plan digest {digest}", "计划哈希值（SHA-256）{digest}";
     verify_with(command): "to verify the ledger: {command}", "校验账本：{command}";
@@ -69,7 +76,7 @@ texts! {
     failed_at(time, step, detail, seq): "{time} {step}: {detail} (seq {seq})", "{time} {step}：{detail}（序号 {seq}）";
     nothing_failed(): "no step failed", "没有步骤失败";
     said(time, actor, words, seq): "{time} {actor}: {words} (seq {seq})", "{time} {actor}：{words}（序号 {seq}）";
-    in_session_of(words, actor): "{words} (upledger, in the session of {actor})", "{words}（upledger，{actor} 的会话）";
+    in_session_of(actor): "upledger, in the session of {actor}", "upledger，{actor} 的会话";
     by_actor(words, actor): "{words} ({actor})", "{words}（{actor}）";
     nobody_acted(): "no operator had to act", "无需人工处置";
     more_attempts(n): "{n} more attempts are in the other formats", "另有 {n} 次执行，见其他格式";

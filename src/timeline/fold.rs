@@ -5,8 +5,10 @@ use crate::clock;
 use crate::journal::Entry;
 use crate::report::{lines, localized, status};
 use std::collections::{BTreeMap, BTreeSet};
-use upledger_replay::event::{Answer, Attempt, Decision, Direction, Event, TaskKey};
-use upledger_replay::plan::{Plan, Step, Undo};
+use upledger_replay::event::{
+    Answer, Attempt, Decision, Direction, Event, RollbackStarted, TaskKey,
+};
+use upledger_replay::plan::{OnFailure, Plan, Step, Undo};
 use upledger_replay::state::{Run, When};
 
 /// Nothing shorter is a wait: a commit and a look lie between two steps.
@@ -43,11 +45,36 @@ pub fn fold(run: &Run, entries: &[Entry]) -> Option<Timeline> {
         events: own.len(),
         steps: run.plan.steps().count(),
         unreached,
+        deserted: false,
         bars: folding.bars,
         marks: folding.marks,
         waits: folding.waits,
         outages: folding.outages,
     })
+}
+
+/// What upledger records by itself in somebody's session: what it concludes, and the rollback that a plan asks for after
+/// a failure.
+pub(crate) fn by_program(event: &Event, plan: &Plan) -> bool {
+    match event {
+        Event::StepAdopted(_)
+        | Event::StepDoubted(_)
+        | Event::StepProbed(_)
+        | Event::StepEscalated(_)
+        | Event::RunCompleted(_)
+        | Event::RunAborted(_)
+        | Event::RollbackCompleted(_) => true,
+        Event::RollbackStarted(r) => is_asked_by_the_plan(r, plan),
+        _ => false,
+    }
+}
+
+/// Its reason names the failed step, as `decide` words it.
+fn is_asked_by_the_plan(rollback: &RollbackStarted, plan: &Plan) -> bool {
+    let failed = rollback.reason.strip_suffix(" failed");
+    plan.on_failure == OnFailure::Rollback
+        && rollback.to.is_none()
+        && failed.is_some_and(|step| plan.step(step).is_some())
 }
 
 fn moment(when: &When) -> Moment {
@@ -327,6 +354,7 @@ impl Folding {
             at: at.clone(),
             kind: entry.event.kind(),
             actor: entry.actor.clone(),
+            program: by_program(&entry.event, &run.plan),
             step: entry.event.part().map(|part| part.step.clone()),
             words: words(entry, run),
             detail: lines::detail(entry, Some(run)),

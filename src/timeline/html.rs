@@ -3,7 +3,7 @@
 
 use super::{Bar, Direction, Idle, Mark, Outage, Outcome, Timeline, Wait, markdown};
 use crate::page;
-use crate::report::{at_most, duration, local_time, safe};
+use crate::report::{at_most, duration, safe};
 use crate::text::timeline as text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -98,7 +98,7 @@ pub fn html(
         legend => legend(),
         sections => Value::from(Serde(sections(of, &scale))),
         marks_heading => text::what_people_did(),
-        marks => Value::from(Serde(of.marks.iter().map(Scale::mark).collect::<Vec<_>>())),
+        marks => Value::from(Serde(of.marks.iter().map(|mark| scale.mark(mark)).collect::<Vec<_>>())),
         record_heading => text::supporting(),
         record => [
             text::record(of.events, of.from.seq, of.until.seq),
@@ -126,14 +126,16 @@ fn legend() -> Vec<(&'static str, String)> {
 }
 
 /// From times to positions, in per cent of the run.
-struct Scale {
+struct Scale<'a> {
+    of: &'a Timeline,
     from: i64,
     whole: i64,
 }
 
-impl Scale {
-    fn of(of: &Timeline) -> Self {
+impl<'a> Scale<'a> {
+    fn of(of: &'a Timeline) -> Self {
         Self {
+            of,
             from: of.from.us,
             whole: (of.until.us - of.from.us).max(1),
         }
@@ -162,7 +164,7 @@ impl Scale {
             .map(|n| {
                 let us = self.from + self.whole / 4 * n;
                 let at = chrono::DateTime::from_timestamp_micros(us);
-                let shown = at.map_or(String::new(), |at| local_time(&at.to_rfc3339()));
+                let shown = at.map_or(String::new(), |at| self.of.clock(&at.to_rfc3339()));
                 (Self::percent(n * 2500), shown)
             })
             .collect()
@@ -186,11 +188,11 @@ impl Scale {
         )
     }
 
-    fn mark(mark: &Mark) -> Note {
+    fn mark(&self, mark: &Mark) -> Note {
         Note {
-            time: local_time(&mark.at.ts),
+            time: self.of.clock(&mark.at.ts),
             seq: mark.at.seq,
-            words: safe(&mark.said()),
+            words: safe(&text::by_actor(&mark.words, mark.who())),
         }
     }
 
@@ -217,7 +219,7 @@ impl Scale {
         fact(text::on_the_way(), crate::text::clauses(&bar.on_the_way));
         Row {
             id: bar.start.seq,
-            time: local_time(&bar.start.ts),
+            time: self.of.clock(&bar.start.ts),
             name: markdown::name(bar),
             about: text::about(&bar.kind, seq),
             command: lines(&bar.command.join("\n")),
@@ -252,7 +254,7 @@ impl Scale {
         };
         Row {
             id: wait.until.seq,
-            time: local_time(&wait.from.ts),
+            time: self.of.clock(&wait.from.ts),
             name,
             about: String::new(),
             command: String::new(),
@@ -280,7 +282,7 @@ fn class(bar: &Bar) -> &'static str {
 }
 
 /// The phases, with the waits where they were.
-fn sections(of: &Timeline, scale: &Scale) -> Vec<Section> {
+fn sections(of: &Timeline, scale: &Scale<'_>) -> Vec<Section> {
     let mut waits = of.waits.iter().peekable();
     let mut sections: Vec<Section> = Vec::new();
     for (phase, way, bars) in of.phases() {

@@ -3,7 +3,7 @@
 
 use super::summary::{at, one_outage};
 use super::{Bar, Outcome, Timeline, mermaid};
-use crate::report::{duration, local_time};
+use crate::report::duration;
 use crate::text::timeline as text;
 use upledger_replay::event::Direction;
 
@@ -143,14 +143,14 @@ fn trigger(of: &Timeline) -> Vec<String> {
     let is = |wanted: fn(&Bar) -> bool| of.bars.iter().find(|bar| wanted(bar));
     let first = is(|b| matches!(b.outcome, Outcome::Failed | Outcome::Refused))
         .or_else(|| is(|b| b.outcome == Outcome::InDoubt));
-    vec![first.map_or_else(text::nothing_failed, failure)]
+    vec![first.map_or_else(text::nothing_failed, |bar| failure(of, bar))]
 }
 
 /// When its outcome was known, which is when somebody could notice it.
-fn failure(bar: &Bar) -> String {
+fn failure(of: &Timeline, bar: &Bar) -> String {
     // When it was found out, as the summary has it, which may be long after the beginning.
     let found = bar.end.as_ref().unwrap_or(&bar.start);
-    text::failed_at(local_time(&found.ts), name(bar), &bar.detail, found.seq)
+    text::failed_at(of.clock(&found.ts), name(bar), &bar.detail, found.seq)
 }
 
 fn failures(of: &Timeline, most: usize) -> Vec<String> {
@@ -161,7 +161,7 @@ fn failures(of: &Timeline, most: usize) -> Vec<String> {
             Outcome::Failed | Outcome::Refused | Outcome::InDoubt
         )
     });
-    let mut lines: Vec<String> = failed.take(most).map(failure).collect();
+    let mut lines: Vec<String> = failed.take(most).map(|bar| failure(of, bar)).collect();
     if lines.is_empty() {
         lines.push(text::nothing_failed());
     }
@@ -172,7 +172,7 @@ fn resolution(of: &Timeline) -> Vec<String> {
     let said = of
         .marks
         .iter()
-        .map(|m| text::said(local_time(&m.at.ts), &m.actor, &m.words, m.at.seq));
+        .map(|m| text::said(of.clock(&m.at.ts), m.who(), &m.words, m.at.seq));
     let mut lines: Vec<String> = said.take(40).collect();
     if lines.is_empty() {
         lines.push(text::nobody_acted());
@@ -196,7 +196,7 @@ fn table(of: &Timeline) -> Vec<String> {
     for bar in of.bars.iter().take(LISTED) {
         rows.push(format!(
             "| {} | {} | {} | {} | {} | {} |",
-            local_time(&bar.start.ts),
+            of.clock(&bar.start.ts),
             cell(&name(bar)),
             outcome(bar),
             took(bar),

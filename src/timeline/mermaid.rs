@@ -8,8 +8,12 @@ use upledger_replay::event::Direction;
 #[must_use]
 pub fn mermaid(of: &Timeline) -> String {
     let mut out = format!(
-        "gantt\n  title {}\n  dateFormat x\n  axisFormat %H:%M:%S\n",
-        plain(&format!("{} ({})", of.run, at(&of.from.ts)))
+        "gantt\n  title {}\n  dateFormat x\n  axisFormat {}\n",
+        plain(&format!("{} ({})", of.run, at(&of.from.ts))),
+        match of.clock(&of.from.ts).contains(' ') {
+            true => "%m-%d %H:%M",
+            false => "%H:%M:%S",
+        }
     );
     let mut id = 0;
     if !of.outages.is_empty() {

@@ -17,13 +17,14 @@ mod summary;
 
 pub use csv::csv;
 pub use fold::fold;
-pub(crate) use fold::undo_kind;
+pub(crate) use fold::{by_program, undo_kind};
 pub use html::{HtmlError, html};
 pub use markdown::markdown;
 pub(crate) use markdown::{cell, detail, outcome};
 pub use mermaid::mermaid;
 pub use {chrome::chrome, grafana::grafana, otlp::otlp};
 
+use crate::report::{local_date, local_time};
 use crate::text::timeline as text;
 use serde::Serialize;
 use upledger_replay::event::Direction;
@@ -126,8 +127,10 @@ pub struct Mark {
     pub at: Moment,
     /// The kind of its event.
     pub kind: &'static str,
-    /// Who.
+    /// Who, or in whose session.
     pub actor: String,
+    /// It is upledger's own conclusion, or what the plan asks for.
+    pub program: bool,
     /// The step that it is about.
     pub step: Option<String>,
     /// In words, as the log has it.
@@ -137,18 +140,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// In words, with who did it: a person, or the program in the session of one.
-    pub(crate) fn said(&self) -> String {
-        let by_program = [
-            "step.adopted",
-            "step.doubted",
-            "step.probed",
-            "step.escalated",
-        ];
-        let ended = self.kind.ends_with(".completed") || self.kind == "run.aborted";
-        match ended || by_program.contains(&self.kind) {
-            true => text::in_session_of(&self.words, &self.actor),
-            false => text::by_actor(&self.words, &self.actor),
+    /// Who did it: a person, or upledger in the session of one.
+    pub(crate) fn who(&self) -> String {
+        match self.program {
+            true => text::in_session_of(&self.actor),
+            false => self.actor.clone(),
         }
     }
 }
@@ -231,6 +227,8 @@ pub struct Timeline {
     pub steps: usize,
     /// Those of which nothing was begun or skipped.
     pub unreached: Vec<String>,
+    /// The run should go on, and had no runner when this was written.
+    pub deserted: bool,
     /// Attempts, in the order of their beginning.
     pub bars: Vec<Bar>,
     /// Decisions, notes, pauses, and what else happened at one moment.
@@ -246,6 +244,25 @@ impl Timeline {
     #[must_use]
     pub fn outage_ms(&self) -> Option<u64> {
         self.outages.iter().map(Outage::ms).sum()
+    }
+
+    /// The same of a run that should go on and has no runner.
+    #[must_use]
+    pub fn without_runner(self) -> Self {
+        Self {
+            deserted: true,
+            shown: text::interrupted(),
+            ..self
+        }
+    }
+
+    /// A time of day; with the date in a run that goes on over midnight.
+    pub(crate) fn clock(&self, ts: &str) -> String {
+        let (from, until) = (local_date(&self.from.ts), local_date(&self.until.ts));
+        match local_date(ts).get("2026-".len()..) {
+            Some(day) if from != until => format!("{day} {}", local_time(ts)),
+            _ => local_time(ts),
+        }
     }
 
     /// How long it took, in milliseconds.

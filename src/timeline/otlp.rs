@@ -42,7 +42,7 @@ pub fn otlp(of: &Timeline) -> Value {
         let end = bar.end_us().unwrap_or(of.until.us).max(bar.start.us);
         spans.push(json!({
             "traceId": trace, "spanId": own, "parentSpanId": root, "kind": INTERNAL,
-            "name": format!("{}{}", if way(bar.way) == "undo" { "undo " } else { "" }, bar.step),
+            "name": format!("{}{}", if bar.check { "check " } else if way(bar.way) == "undo" { "undo " } else { "" }, bar.step),
             "startTimeUnixNano": nanos(bar.start.us), "endTimeUnixNano": nanos(end),
             "attributes": [
                 text("upledger.phase", &bar.phase), text("upledger.kind", &bar.kind), text("upledger.target", &bar.target),

@@ -17,9 +17,9 @@ pub(super) fn summary(of: &Timeline) -> Vec<String> {
     let mut lines = vec![purpose(of), course(of)];
     lines.extend(outage(of));
     lines.extend(story(of));
-    lines.extend(rollback(of));
     lines.push(steps(of));
     lines.extend(unknown(of));
+    lines.extend(of.deserted.then(text::no_runner_now));
     lines
 }
 
@@ -49,7 +49,7 @@ fn outage(of: &Timeline) -> Option<String> {
     let last = of.outages.last()?;
     Some(match of.outage_ms() {
         Some(ms) if of.outages.len() > 1 => {
-            let each: Vec<String> = of.outages.iter().take(TOLD).map(span).collect();
+            let each: Vec<String> = of.outages.iter().take(TOLD).map(|o| span(of, o)).collect();
             let all = text::outages(of.outages.len(), duration(ms));
             let more = of.outages.len() > TOLD;
             let dots = more.then(|| "...".to_owned());
@@ -70,12 +70,12 @@ pub(super) fn one_outage(of: &Outage) -> String {
 }
 
 /// One of several outages.
-fn span(of: &Outage) -> String {
+fn span(run: &Timeline, of: &Outage) -> String {
     let until = of.until.as_ref().map_or("", |until| &until.ts);
     let took = duration(of.ms().unwrap_or(0));
     whose(
         of,
-        text::outage_span(took, local_time(&of.from.ts), local_time(until)),
+        text::outage_span(took, run.clock(&of.from.ts), run.clock(until)),
     )
 }
 
@@ -91,14 +91,19 @@ fn steps(of: &Timeline) -> String {
     let mut last: BTreeMap<(&str, &str), (Direction, Outcome)> = BTreeMap::new();
     for bar in &of.bars {
         let outcome = bar.settled_as.unwrap_or(bar.outcome);
-        let undone = !bar.check && matches!(outcome, Outcome::Succeeded | Outcome::Satisfied);
-        if bar.way == Direction::Do || undone {
+        if !bar.check {
             last.insert((&bar.step, &bar.target), (bar.way, outcome));
         }
     }
     let of_way = |way| last.values().filter(move |(of, _)| *of == way);
     let count = |is: fn(Outcome) -> bool| of_way(Direction::Do).filter(|(_, o)| is(*o)).count();
     let back = |is: Outcome| of_way(Direction::Undo).filter(|(_, o)| *o == is).count();
+    let behind = |is: fn(Outcome) -> bool| -> Vec<&str> {
+        let found = last
+            .iter()
+            .filter(|(_, (way, o))| *way == Direction::Undo && is(*o));
+        found.map(|((step, _), _)| *step).collect()
+    };
     let parts = [
         (count(|o| o == Outcome::Succeeded), text::n_done as Count),
         (count(|o| o == Outcome::Satisfied), text::n_already),
@@ -118,45 +123,72 @@ fn steps(of: &Timeline) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, say)| say(n))
         .collect();
-    parts.extend(unreached(&of.unreached));
+    let unreached: Vec<&str> = of.unreached.iter().map(String::as_str).collect();
+    let failed = |o| matches!(o, Outcome::Failed | Outcome::Refused);
+    let open = |o| matches!(o, Outcome::InDoubt | Outcome::Running | Outcome::Fenced);
+    let behind = [
+        named(&behind(|o| o == Outcome::Skipped), text::n_left),
+        named(&behind(failed), text::n_undo_failed),
+        named(&behind(open), text::n_undo_open),
+        named(&unreached, text::n_not_reached),
+    ];
+    parts.extend(behind.into_iter().flatten());
     let attempts = of.bars.iter().filter(|b| b.attempt > 0).count();
     text::steps(of.steps, parts.join(&text::comma()), attempts)
 }
 
-/// How many steps were not reached, and which: the first of them where they are many.
-fn unreached(steps: &[String]) -> Option<String> {
+/// How many steps something is true of, and which: the first of them where they are many.
+fn named(steps: &[&str], say: fn(usize, String) -> String) -> Option<String> {
     let more = steps.len().checked_sub(NAMED).filter(|more| *more > 0);
-    let named = steps.iter().take(NAMED).map(String::as_str);
-    let names: Vec<&str> = named.chain(more.map(|_| "...")).collect();
-    let all = text::n_not_reached(steps.len(), crate::text::list(&names));
-    (!steps.is_empty()).then_some(all)
+    let names = steps.iter().take(NAMED).copied();
+    let names: Vec<&str> = names.chain(more.map(|_| "...")).collect();
+    (!steps.is_empty()).then(|| say(steps.len(), crate::text::list(&names)))
 }
 
 /// Says of how many steps something is true.
 type Count = fn(usize) -> String;
 
-/// What happened on the way and what was decided about it, in its order.
+/// What happened on the way, what was decided about it, and each rollback, in their order. Where there is too much of it the
+/// first and the last are told: what was wrong at first, and what led to the end. No rollback or abort is left out.
 fn story(of: &Timeline) -> Vec<String> {
     let failed = of.bars.iter();
     let failed = failed.filter(|b| matches!(b.outcome, Outcome::Failed | Outcome::Refused));
     let failed = failed.map(|b| {
         let ended = b.end.as_ref().unwrap_or(&b.start);
-        let line = text::failed_then(local_time(&ended.ts), markdown::name(b), &b.detail);
-        (ended.seq, line)
+        let line = text::failed_then(of.clock(&ended.ts), markdown::name(b), &b.detail);
+        (ended.seq, false, line)
     });
     let marks = of.marks.iter();
-    let marks = marks.filter_map(|m| Some((m.at.seq, beside_the_steps(of, m)?)));
-    let mut all: Vec<(u64, String)> = failed.chain(marks).collect();
-    all.sort_by_key(|(seq, _)| *seq);
-    let more = all.len().checked_sub(TOLD).filter(|more| *more > 0);
-    let told = if more.is_some() { TOLD - 1 } else { TOLD };
-    let mut lines: Vec<String> = all.into_iter().take(told).map(|(_, line)| line).collect();
-    lines.extend(more.map(|more| text::more_events(more + 1)));
+    let marks = marks.filter_map(|m| {
+        let turns = ["rollback.started", "run.abort_requested"].contains(&m.kind);
+        Some((m.at.seq, turns, beside_the_steps(of, m)?))
+    });
+    let mut all: Vec<(u64, bool, String)> = failed.chain(marks).collect();
+    all.sort_by_key(|(seq, ..)| *seq);
+    let small = || {
+        all.iter()
+            .filter(|(_, turns, _)| !turns)
+            .map(|(seq, ..)| *seq)
+    };
+    let hidden = small()
+        .count()
+        .checked_sub(TOLD - 1)
+        .filter(|more| *more > 1);
+    let hidden: Vec<u64> = small().skip(1).take(hidden.unwrap_or(0)).collect();
+    let mut lines = Vec::new();
+    for (seq, _, line) in all {
+        if hidden.first() == Some(&seq) {
+            lines.push(text::more_events(hidden.len()));
+        }
+        if !hidden.contains(&seq) {
+            lines.push(line);
+        }
+    }
     lines
 }
 
 fn beside_the_steps(of: &Timeline, mark: &Mark) -> Option<String> {
-    let time = local_time(&mark.at.ts);
+    let time = of.clock(&mark.at.ts);
     let step = mark.step.clone().unwrap_or_default();
     match mark.kind {
         "step.adopted" => Some(text::adopted(time, step, &mark.actor)),
@@ -165,6 +197,7 @@ fn beside_the_steps(of: &Timeline, mark: &Mark) -> Option<String> {
             let bar = of.bars.iter().find(ends)?;
             Some(doubted(of, bar, mark))
         }
+        "rollback.started" => Some(rollback(of, mark)),
         "step.decided" | "step.kill_requested" | "run.amended" | "run.abort_requested" => {
             Some(text::by_person(time, &mark.actor, &mark.words))
         }
@@ -174,7 +207,7 @@ fn beside_the_steps(of: &Timeline, mark: &Mark) -> Option<String> {
 
 /// Whoever resumes a run in the middle of an attempt finds no runner, which is what its reader must know first.
 fn doubted(of: &Timeline, bar: &Bar, mark: &Mark) -> String {
-    let (time, cause) = (local_time(&mark.at.ts), &bar.detail);
+    let (time, cause) = (of.clock(&mark.at.ts), &bar.detail);
     let since = bar.start.seq..mark.at.seq;
     let resumed = |m: &&Mark| m.kind == "run.resumed" && since.contains(&m.at.seq);
     match of.marks.iter().rev().find(resumed) {
@@ -193,15 +226,20 @@ fn unknown(of: &Timeline) -> Option<String> {
     Some(text::no_runner(at_most(ms)))
 }
 
-fn rollback(of: &Timeline) -> Option<String> {
-    let began = of.marks.iter().find(|m| m.kind == "rollback.started")?;
-    let undone = of.bars.iter();
+/// One of the rollbacks, with what it undid before the next one.
+fn rollback(of: &Timeline, began: &Mark) -> String {
+    let later = of.marks.iter().filter(|m| m.at.seq > began.at.seq);
+    let next = later
+        .filter(|m| m.kind == began.kind)
+        .map(|m| m.at.seq)
+        .min();
+    let own = began.at.seq..next.unwrap_or(u64::MAX);
+    let undone = of.bars.iter().filter(|b| own.contains(&b.start.seq));
     let undone =
         undone.filter(|b| b.way == Direction::Undo && !b.check && b.outcome == Outcome::Succeeded);
-    Some(text::rolled_back(
-        local_time(&began.at.ts),
-        &began.actor,
-        &began.detail,
-        undone.count(),
-    ))
+    let (time, n) = (of.clock(&began.at.ts), undone.count());
+    match began.program {
+        true => text::rolled_back_by_plan(time, &began.detail, n),
+        false => text::rolled_back(time, &began.actor, &began.detail, n),
+    }
 }

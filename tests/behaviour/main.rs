@@ -52,6 +52,7 @@ mod secrets;
 mod shut_out;
 mod stdout;
 mod steer;
+mod summary;
 mod taking_over;
 mod terminal;
 mod tidy;

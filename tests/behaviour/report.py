@@ -211,13 +211,16 @@ def check_stories(run, report):
     for e in run.own:
         data = e["data"]
         if e["kind"] == "step.started":
-            open_step = data["at"]["part"]["step"]
+            open_step, since = data["at"]["part"]["step"], e["seq"]
         elif e["kind"] in ("step.succeeded", "step.failed", "step.fenced", "step.doubted"):
             open_step = None
         elif e["kind"] == "run.resumed" and open_step:
             interrupted.append((open_step, e["seq"]))
         elif e["kind"] == "step.satisfied" and data["part"]["way"] == "undo" and not run.is_check(data["part"]):
             found.append((data["part"]["step"], e["seq"]))
+    # Whether a runner is there now, no event says.
+    if open_step and open_step in report["failure"]["interrupted"]["value"]:
+        interrupted.append((open_step, since))
     for (block, field), ours in {("failure", "interrupted"): interrupted, ("changed", "left_as_found"): found}.items():
         fact = report[block][field]
         steps = list(dict.fromkeys(step for step, _ in ours))

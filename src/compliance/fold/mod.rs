@@ -13,6 +13,7 @@ use super::fact::{AtMost, Fact, Ms, Seqs, Time, Word};
 use super::{Evidence, Report, controls};
 use crate::clock;
 use crate::journal::Entry;
+use crate::report::now::Now;
 use crate::report::{lines, status};
 use crate::text::compliance as text;
 use crate::timeline::{self, Idle, Timeline};
@@ -95,6 +96,10 @@ fn time(when: &When) -> Time {
 #[must_use]
 pub fn fold(of: &Evidence<'_>) -> Option<Report> {
     let timeline = timeline::fold(of.run, of.entries)?;
+    let timeline = match status::deserted(of.run, &Now::of_runner(of.machine.runner)) {
+        true => timeline.without_runner(),
+        false => timeline,
+    };
     let mut report = Report::default();
     let mut world = World::of(of.run);
     let (mut people, mut record) = (people::People::default(), record::Record::default());
@@ -180,7 +185,11 @@ fn result(report: &mut Report, world: &World<'_>, timeline: &Timeline) {
     let of = &mut report.result;
     let edges = || Seqs::from_iter([timeline.from.seq, timeline.until.seq]);
     let word = status::word(world.run, &clock::now());
-    of.state = Fact::said(Word::new(word.stable, word.shown), world.all.clone());
+    let shown = match timeline.deserted {
+        true => timeline.shown.clone(),
+        false => word.shown,
+    };
+    of.state = Fact::said(Word::new(word.stable, shown), world.all.clone());
     of.started_at = Fact::said(Time(timeline.from.ts.clone()), Seqs::one(timeline.from.seq));
     of.lasted = Fact::said(Ms(timeline.whole_ms()), edges());
     let ends = ["run.completed", "run.aborted", "rollback.completed"];

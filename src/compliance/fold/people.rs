@@ -6,6 +6,7 @@ use crate::compliance::blocks::{ActionRow, Session};
 use crate::compliance::fact::{Fact, Seqs, Time};
 use crate::journal::Entry;
 use crate::report::lines;
+use crate::timeline::by_program;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use upledger_replay::event::Event;
@@ -73,7 +74,7 @@ impl People {
             Event::NoteAdded(note) => self.notes.push((note.text.clone(), Seqs::one(seq))),
             _ => {}
         }
-        if is_of_a_person(&entry.event) {
+        if is_of_a_person(&entry.event) && !by_program(&entry.event, &world.run.plan) {
             self.actions.push(ActionRow {
                 time: time(&entry.when),
                 actor: entry.actor.clone(),

@@ -7,7 +7,7 @@ use crate::compliance::fact::{Fact, Seqs, Time, Word};
 use crate::journal::Entry;
 use crate::report::{localized, status};
 use crate::text::compliance as text;
-use crate::timeline::{Bar, Outcome, Timeline};
+use crate::timeline::{Bar, Outcome, Timeline, by_program};
 use std::collections::BTreeMap;
 use upledger_replay::event::{Answer, Decision, Direction, Event, Failure, TaskKey};
 use upledger_replay::state::{Task, TaskState};
@@ -21,9 +21,10 @@ pub(super) struct Trouble {
     /// The last doubt about a part.
     of_part: BTreeMap<TaskKey, usize>,
     /// The attempt that has not ended.
-    open: Option<TaskKey>,
+    open: Option<(TaskKey, u64)>,
     interrupted: Vec<(String, Seqs)>,
     decided: Vec<u64>,
+    skipped: Vec<(String, Seqs)>,
     deciders: Vec<(String, Seqs)>,
     killed: Vec<u64>,
     escalated: Vec<u64>,
@@ -76,13 +77,13 @@ impl Trouble {
     pub(super) fn event(&mut self, entry: &Entry, world: &World<'_>) {
         let seq = entry.when.seq;
         match &entry.event {
-            Event::StepStarted(s) => self.open = Some(s.at.part.clone()),
+            Event::StepStarted(s) => self.open = Some((s.at.part.clone(), seq)),
             Event::StepSucceeded(_)
             | Event::StepFailed(_)
             | Event::StepFenced(_)
             | Event::StepDoubted(_) => self.open = None,
             Event::RunResumed(_) => {
-                let step = self.open.as_ref().map(|part| world.name(part));
+                let step = self.open.as_ref().map(|(part, _)| world.name(part));
                 self.interrupted.extend(step.map(|s| (s, Seqs::one(seq))));
             }
             _ => {}
@@ -132,6 +133,11 @@ impl Trouble {
             Event::StepDecided(d) => {
                 self.decided.push(seq);
                 self.deciders.push((entry.actor.clone(), Seqs::one(seq)));
+                if d.decision == Decision::Skip && d.part.way == Direction::Do {
+                    let words = [d.part.step.as_str(), d.reason.as_str()];
+                    self.skipped
+                        .push((crate::text::causes(&words), Seqs::one(seq)));
+                }
                 let word = status::decision_word(d.decision);
                 if let Some(row) = self.doubt(&d.part) {
                     row.decision = Some(Word::new(word, decided(d.decision)));
@@ -149,7 +155,11 @@ impl Trouble {
             Event::RollbackStarted(r) => {
                 self.rollbacks.push(seq);
                 self.started_at = Fact::said(time(&entry.when), Seqs::one(seq));
-                self.by = Fact::said(entry.actor.clone(), Seqs::one(seq));
+                let by = match by_program(&entry.event, &world.run.plan) {
+                    true => text::by_the_plan(),
+                    false => entry.actor.clone(),
+                };
+                self.by = Fact::said(by, Seqs::one(seq));
                 self.reason = Fact::said(localized::reason(&r.reason), Seqs::one(seq));
                 self.to = Fact::said_by(r.to.clone(), seq);
                 self.completed_at = Fact::default();
@@ -170,7 +180,7 @@ impl Trouble {
         self.doubts.get_mut(*at)
     }
 
-    pub(super) fn close(self, report: &mut Report, world: &World<'_>, timeline: &Timeline) {
+    pub(super) fn close(mut self, report: &mut Report, world: &World<'_>, timeline: &Timeline) {
         let all = &world.all;
         let run = world.run;
         let of = &mut report.failure;
@@ -182,6 +192,10 @@ impl Trouble {
         let detectors = detectors.map(|f| (f.detector.shown.clone(), f.seq.clone()));
         of.detectors = Fact::list_within(detectors, all);
         of.doubts = Fact::count(&self.doubted, all);
+        // Nobody has resumed it yet.
+        if let Some((part, seq)) = self.open.take().filter(|_| timeline.deserted) {
+            self.interrupted.push((world.name(&part), Seqs::one(seq)));
+        }
         let stops = self.interrupted.iter().map(|(_, seqs)| seqs);
         let stops = stops.fold(Seqs::default(), |mut all, one| {
             all.join(one);
@@ -211,8 +225,7 @@ impl Trouble {
         let undone: Vec<u64> = undone.filter_map(|b| ended(&b)).collect();
         of.undone = Fact::count(&undone, all);
         of.not_undone = Fact::list_within(run.passed_over().map(|u| because(u, &u.backward)), all);
-        of.skipped_by_decision =
-            Fact::list_within(run.skipped().map(|u| because(u, &u.forward)), all);
+        of.skipped_by_decision = Fact::list_within(self.skipped, all);
         // The last moment at which something was wrong, or was still being put back.
         let last = self.failed.iter().chain(&self.doubted).copied();
         let last = last.chain(undos.filter_map(|b| ended(&b))).max();

@@ -47,6 +47,7 @@ fn timeline(run: &str, bars: Vec<Bar>) -> Timeline {
         events: 100,
         steps: 10,
         unreached: Vec::new(),
+        deserted: false,
         bars,
         marks: Vec::new(),
         waits: Vec::new(),
