@@ -60,7 +60,7 @@ fn each_rollback_is_told_and_what_is_left_is_named() {
             "had the run rolled back: back to b: back a little; 2 steps were undone",
             "more failures, doubts and decisions are listed below",
             "had the run rolled back: all of it; 3 steps were undone",
-            "decided: b: skip, by hand",
+            "decided: undo of b: skip, by hand",
             "the plan has 6 steps: 3 undone, 1 skipped, 1 failed, 1 not undone by decision (b)",
         ],
     );
