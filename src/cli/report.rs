@@ -9,7 +9,6 @@ use super::show::{self, RunArg, pick};
 use super::verdict;
 use crate::compliance::{self, Evidence, LedgerFile, Machine, Range, Verification};
 use crate::home::{Home, hex, program_digest};
-use crate::runner::lock::RunnerLock;
 use crate::text::{commands as text, english, help};
 use chrono::{Local, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
@@ -61,7 +60,7 @@ pub(crate) fn report(out: &mut Out, home: &Home, args: &ReportArgs) -> Result<u8
         .iter()
         .map(|path| evidence::checkpoint(path));
     let given = given.collect::<Result<Vec<_>, _>>()?;
-    let journal = show::read(out, home)?;
+    let (journal, live) = show::read_with_runner(out, home)?;
     // Later than what was read, so that all of it is verified.
     let found = evidence::verified(home, None, &given)?;
     let verification = match format {
@@ -89,7 +88,7 @@ pub(crate) fn report(out: &mut Out, home: &Home, args: &ReportArgs) -> Result<u8
                 run,
                 entries: &entries,
                 verification: &verification,
-                machine: &machine(home),
+                machine: &machine(home, live),
             };
             let made = match format {
                 Format::Json => english(|| compliance::fold(&of)),
@@ -175,7 +174,7 @@ fn verification(
 }
 
 /// Where the report is written, and by what.
-fn machine(home: &Home) -> Machine {
+fn machine(home: &Home, live: bool) -> Machine {
     let digest = |text: &[u8]| hex(&Sha256::digest(text));
     let path = home.state.join("ledger.db");
     let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -193,7 +192,7 @@ fn machine(home: &Home) -> Machine {
         program_sha256: program_digest(&home.state),
         template_sha256: digest(compliance::templates().as_bytes()),
         path_sha256: digest(real.as_os_str().as_encoded_bytes()),
-        runner: RunnerLock::holder(&home.state).is_some(),
+        runner: live,
         ledger_file: file,
     }
 }

@@ -109,6 +109,15 @@ pub(crate) fn no_step(run: &Run, step: &str) -> Failure {
     )
 }
 
+/// The ledger, and whether a runner was active before or after it was read: a run is not without one because it came or
+/// went meanwhile.
+pub(crate) fn read_with_runner(out: &mut Out, home: &Home) -> Result<(Journal, bool), Failure> {
+    let lives = || RunnerLock::holder(&home.state).is_some();
+    let before = lives();
+    let journal = read(out, home)?;
+    Ok((journal, before || lives()))
+}
+
 pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Failure> {
     // The process ends with this command: to take the state of ten thousand steps apart first would be for nothing.
     let journal = ManuallyDrop::new(read(out, home)?);
@@ -129,8 +138,7 @@ pub(crate) fn status(out: &mut Out, home: &Home, args: &RunArg) -> Result<u8, Fa
 }
 
 pub(crate) fn runs(out: &mut Out, home: &Home) -> Result<u8, Failure> {
-    let journal = read(out, home)?;
-    let live = RunnerLock::holder(&home.state).is_some();
+    let (journal, live) = read_with_runner(out, home)?;
     let runs = &journal.book().runs;
     if out.json {
         let entries = journal.entries(None)?;

@@ -9,7 +9,6 @@ use super::show::{self, RunArg, pick};
 use crate::home::Home;
 use crate::report::now::Now;
 use crate::report::status;
-use crate::runner::lock::RunnerLock;
 use crate::text::{commands as text, english, help};
 use crate::timeline::{self, Timeline};
 use clap::{Args, ValueEnum};
@@ -67,7 +66,7 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
     }
     let format = format_of(args.format, args.out.as_deref(), ENDINGS)?.unwrap_or(Format::Html);
     args.beside.check(format)?;
-    let journal = show::read(out, home)?;
+    let (journal, live) = show::read_with_runner(out, home)?;
     let run = pick(journal.book(), args.run.name())?;
     let entries = journal.entries(Some(&run.name))?;
     let folded = || timeline::fold(run, &entries);
@@ -76,7 +75,6 @@ pub(crate) fn timeline(out: &mut Out, home: &Home, args: &TimelineArgs) -> Resul
         Format::Html | Format::Md | Format::Mermaid => folded(),
         _ => english(folded),
     };
-    let live = RunnerLock::holder(&home.state).is_some();
     let folded = folded.map(|of| match status::deserted(run, &Now::of_runner(live)) {
         true => of.without_runner(),
         false => of,
