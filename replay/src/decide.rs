@@ -4,6 +4,7 @@
 use crate::event::{
     Answer, Attempt, Decision, Direction, Empty, Event, RollbackStarted, Skipped, Started, TaskKey,
 };
+use crate::own;
 use crate::plan::{OnFailure, Undo};
 use crate::state::{Ended, Run, Status, Task};
 use crate::verdict::Verdict;
@@ -196,7 +197,7 @@ fn failed(run: &Run, unit: &Task, now: &Now) -> Next {
     let discards = || run.loss_window(None).is_some();
     if run.plan.on_failure == OnFailure::Rollback && !run.is_past_no_return() && !discards() {
         let mut reason = unit.key(Direction::Do).to_string();
-        reason.push_str(" failed");
+        reason.push_str(own::FAILED);
         return Next::Record(Box::new(Event::RollbackStarted(RollbackStarted {
             to: None,
             reason,

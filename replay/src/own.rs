@@ -13,6 +13,8 @@ pub const GO_ON: &str = "go on";
 pub const INTERRUPTED: &str = "interrupted at the terminal";
 /// A rollback without a reason of its own.
 pub const OPERATOR: &str = "asked for by the operator";
+/// Behind the name of a step: the reason of a rollback that the plan asks for.
+pub const FAILED: &str = " failed";
 /// A kill for which nobody else was left.
 pub const OVERDUE: &str = "its time limit passed, and its supervisor is gone";
 /// Of an attempt that is in doubt.

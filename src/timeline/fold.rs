@@ -6,7 +6,7 @@ use crate::journal::Entry;
 use crate::report::{lines, localized, status};
 use std::collections::{BTreeMap, BTreeSet};
 use upledger_replay::event::{
-    Answer, Attempt, Decision, Direction, Event, RollbackStarted, TaskKey,
+    Answer, Attempt, Decision, Direction, Event, RollbackStarted, TaskKey, own,
 };
 use upledger_replay::plan::{OnFailure, Plan, Step, Undo};
 use upledger_replay::state::{Run, When};
@@ -71,7 +71,7 @@ pub(crate) fn by_program(event: &Event, plan: &Plan) -> bool {
 
 /// Its reason names the failed step, as `decide` words it.
 fn is_asked_by_the_plan(rollback: &RollbackStarted, plan: &Plan) -> bool {
-    let failed = rollback.reason.strip_suffix(" failed");
+    let failed = rollback.reason.strip_suffix(own::FAILED);
     plan.on_failure == OnFailure::Rollback
         && rollback.to.is_none()
         && failed.is_some_and(|step| plan.step(step).is_some())

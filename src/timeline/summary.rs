@@ -12,7 +12,7 @@ const TOLD: usize = 4;
 /// Steps that were not reached and are named.
 const NAMED: usize = 6;
 
-/// At most ten lines; each tells one thing, and what did not happen has none.
+/// Ten lines, or more where a run was turned round several times; each tells one thing, and what did not happen has none.
 pub(super) fn summary(of: &Timeline) -> Vec<String> {
     let mut lines = vec![purpose(of), course(of)];
     lines.extend(outage(of));
@@ -180,7 +180,7 @@ fn story(of: &Timeline) -> Vec<String> {
         if hidden.first() == Some(&seq) {
             lines.push(text::more_events(hidden.len()));
         }
-        if !hidden.contains(&seq) {
+        if hidden.binary_search(&seq).is_err() {
             lines.push(line);
         }
     }
